@@ -1,0 +1,176 @@
+"""Every error that aish raises on purpose: what happened, whose fault it is, what to do next.
+
+    AishError
+    ├── UsageError            2   the caller's words: unknown verb, option, name; bad value
+    ├── SourceError           2   a script, agent file or configuration: has a place (file:line:column)
+    ├── InputError           65   data that was read: GGUF, safetensors, npy, a request
+    ├── NotFoundError        69   no such process, model, agent or file
+    ├── ConflictError        69   the name, port or state is taken or does not allow it
+    ├── RefusedError         77   authority: this caller may not do that to that process
+    ├── LimitError           75   a quota, budget or size bound was reached
+    ├── StorageError         74   the disk is full, read-only, or a state file is damaged
+    ├── UnavailableError     69   daemon, gateway or model server cannot be reached or did not get ready
+    │   └── VersionError     69   the other side speaks another protocol version
+    ├── UpstreamError        69   a model server or provider answered with an error
+    └── InternalError        70   a fault of aish itself: please report it
+
+Exit statuses follow sysexits.h; 75 (budget), 77 (permission) and 69 (upstream) are also what the supervisor
+reports for a process that it ended for such a reason.
+
+Imports nothing: every layer, the shell's start-up path included, loads this file.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+__all__ = [
+    "AishError",
+    "ConflictError",
+    "InputError",
+    "InternalError",
+    "LimitError",
+    "NotFoundError",
+    "RefusedError",
+    "SourceError",
+    "StorageError",
+    "UnavailableError",
+    "UpstreamError",
+    "UsageError",
+    "VersionError",
+]
+
+
+class AishError(Exception):
+    """Root of the tree. `str(error)` is one line for a person; `hint` says what to do next.
+
+    `code` is the stable word that programs match on (in --json and on the wire); `exit_status` is what a
+    verb leaves with.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(AishError):
+    """The caller's fault: words that no verb, option or name matches. Next: the hint names the nearest one."""
+
+    code = "usage"
+    exit_status = 2
+
+
+class SourceError(AishError):
+    """The author's fault: a script, agent file or configuration that does not parse.
+
+    `file`, `line` and `column` (both from 1; None where unknown) say where; `source_line` is the text there.
+    """
+
+    code = "source"
+    exit_status = 2
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str,
+        line: int | None = None,
+        column: int | None = None,
+        source_line: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.line = line
+        self.column = column
+        self.source_line = source_line
+
+    def __str__(self) -> str:
+        place = ":".join([self.file, *(str(n) for n in (self.line, self.column) if n is not None)])
+        return f"{place}: {self.message}"
+
+
+class InputError(AishError):
+    """The data's fault: a file, stream or request that is not what it claims to be. `field` names the part."""
+
+    code = "input"
+    exit_status = 65
+
+    def __init__(self, message: str, *, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+
+
+class NotFoundError(AishError):
+    """Nobody's fault: what was named is not there. Next: the hint lists what is."""
+
+    code = "not-found"
+    exit_status = 69
+
+
+class ConflictError(AishError):
+    """The caller's fault, mildly: the name or port is taken, or the state does not allow the step."""
+
+    code = "conflict"
+    exit_status = 69
+
+
+class RefusedError(AishError):
+    """The caller may not do that: authority goes by place in the process tree, not by user id."""
+
+    code = "refused"
+    exit_status = 77
+
+
+class LimitError(AishError):
+    """A bound was reached: budget, quota, size. Next: raise it with `aish limit`, or ask for less."""
+
+    code = "limit"
+    exit_status = 75
+
+
+class StorageError(AishError):
+    """The disk's fault: full, read-only, not permitted, or a damaged state file."""
+
+    code = "storage"
+    exit_status = 74
+
+
+class UnavailableError(AishError):
+    """A program that aish needs does not answer, or did not get ready in time."""
+
+    code = "unavailable"
+    exit_status = 69
+
+
+class VersionError(UnavailableError):
+    """Two versions of aish meet. Next: `aish shutdown` (or wait for the upgrade) and try again."""
+
+    code = "version"
+
+
+class UpstreamError(AishError):
+    """A model server or provider answered with an error. `status` is its HTTP status, None if it never answered."""
+
+    code = "upstream"
+    exit_status = 69
+
+    def __init__(self, message: str, *, status: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class InternalError(AishError):
+    """Our own fault. The message says where the details were recorded."""
+
+    code = "internal"
+    exit_status = 70
