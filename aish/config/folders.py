@@ -1,0 +1,82 @@
+"""The folders of one user, by the XDG base directory specification.
+
+runtime  $XDG_RUNTIME_DIR/aish, else /tmp/aish-UID     sockets, captured environments; gone after a reboot
+state    $XDG_STATE_HOME/aish  (~/.local/state/aish)   process table, usage, logs, secret, lock
+data     $XDG_DATA_HOME/aish   (~/.local/share/aish)   models
+config   $XDG_CONFIG_HOME/aish (~/.config/aish)        config.toml, config.aish, agents/
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from aish.errors import StorageError
+
+
+def runtime() -> str:
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(base):
+        return os.path.join(base, "aish")
+    return f"/tmp/aish-{os.getuid()}"  # noqa: S108  private() refuses it unless it is ours
+
+
+def state() -> str:
+    return _xdg("XDG_STATE_HOME", ".local/state")
+
+
+def data() -> str:
+    return _xdg("XDG_DATA_HOME", ".local/share")
+
+
+def config() -> str:
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def daemon_socket() -> str:
+    return os.path.join(runtime(), "daemon.sock")
+
+
+def _xdg(variable: str, fallback: str) -> str:
+    base = os.environ.get(variable, "")
+    if not os.path.isabs(base):  # the specification: relative values are to be ignored
+        base = os.path.join(os.path.expanduser("~"), fallback)
+    return os.path.join(base, "aish")
+
+
+def private(path: str) -> str:
+    """Make `path` a folder that only this user can enter, and return it.
+
+    Raises StorageError when it cannot be made, is a link or something else, or belongs to somebody else: in /tmp
+    another user could have put it there first.
+    """
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            pass
+        status = os.lstat(path)
+        if not stat.S_ISDIR(status.st_mode):
+            raise StorageError(f"{path} is not a folder", hint="move it away; aish keeps its own files there")
+        if status.st_uid != os.getuid():
+            raise StorageError(f"{path} belongs to user {status.st_uid}, not to you", hint="set XDG_RUNTIME_DIR")
+        if status.st_mode & 0o077:
+            os.chmod(path, 0o700)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {path}: {error.strerror}", hint=_hint(error)) from error
+    return path
+
+
+def _hint(error: OSError) -> str:
+    import errno
+
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "the disk is full: free some space and try again"
+        case errno.EROFS:
+            return "the file system is read-only: point XDG_STATE_HOME and XDG_DATA_HOME to one that is not"
+        case errno.EACCES | errno.EPERM:
+            return "check who owns the folders above it"
+        case _:
+            return "check the path above it"

@@ -1,0 +1,116 @@
+"""The user's config.toml. Everything has a default; what is there is checked, with line and suggestion.
+
+default_model = "smollm2"       # a name that `aish model ls` shows
+embedding_model = "smollm2"
+
+[gateway]
+port = 0                        # 0: chosen once, then kept
+
+[gpu]
+drivers = ["nvml", "simgpu"]
+reserve = "512M"                # VRAM per device that is never promised
+"""
+
+from __future__ import annotations
+
+import os
+
+from aish.config import folders
+from aish.errors import SourceError, UsageError
+from aish.model.size import parse_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+EMBEDDED_MODEL: Final = "smollm2"
+
+
+class Settings:
+    __slots__ = ("default_model", "embedding_model", "gateway_port", "gpu_drivers", "gpu_reserve_bytes")
+
+    def __init__(self) -> None:
+        self.default_model: str = EMBEDDED_MODEL
+        self.embedding_model: str | None = None  # None: the default model
+        self.gateway_port: int = 0
+        self.gpu_drivers: tuple[str, ...] = ("nvml", "simgpu")
+        self.gpu_reserve_bytes: int = 0
+
+
+def path() -> str:
+    return os.path.join(folders.config(), "config.toml")
+
+
+def load(file: str | None = None) -> Settings:
+    """Read config.toml; the defaults where there is none. Raises SourceError with file and line."""
+    file = path() if file is None else file
+    settings = Settings()
+    try:
+        with open(file, "rb") as stream:
+            text = stream.read().decode()
+    except FileNotFoundError:
+        return settings
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot be read: {error}", file=file) from error
+    import tomllib
+
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SourceError(str(error), file=file) from error
+    _Reader(file, text).fill(settings, table)
+    return settings
+
+
+class _Reader:
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.lines = text.splitlines()
+
+    def fill(self, settings: Settings, table: dict[str, Any]) -> None:
+        self._known(table, ("default_model", "embedding_model", "gateway", "gpu"))
+        settings.default_model = self._text(table, "default_model", settings.default_model)
+        settings.embedding_model = self._text(table, "embedding_model", "") or None
+        gateway = self._table(table, "gateway")
+        self._known(gateway, ("port",))
+        port = gateway.get("port", 0)
+        if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 65536:
+            raise self._error("port", "expected a port number, 0 to 65535")
+        settings.gateway_port = port
+        gpu = self._table(table, "gpu")
+        self._known(gpu, ("drivers", "reserve"))
+        drivers = gpu.get("drivers", list(settings.gpu_drivers))
+        if not isinstance(drivers, list) or not all(isinstance(name, str) for name in drivers):
+            raise self._error("drivers", 'expected a list of names, such as ["nvml"]')
+        settings.gpu_drivers = tuple(drivers)
+        try:
+            settings.gpu_reserve_bytes = parse_bytes(self._text(gpu, "reserve", "0"))
+        except UsageError as error:
+            raise self._error("reserve", str(error)) from error
+
+    def _text(self, table: dict[str, Any], key: str, default: str) -> str:
+        value = table.get(key, default)
+        if not isinstance(value, str):
+            raise self._error(key, "expected a text in quotes")
+        return value
+
+    def _table(self, table: dict[str, Any], key: str) -> dict[str, Any]:
+        value = table.get(key, {})
+        if not isinstance(value, dict):
+            raise self._error(key, f"expected a table: [{key}]")
+        return value
+
+    def _known(self, table: dict[str, Any], keys: tuple[str, ...]) -> None:
+        for key in table:
+            if key not in keys:
+                from aish.model.nearest import nearest
+
+                near = nearest(key, keys)
+                hint = f"did you mean {near}?" if near else "known here: " + ", ".join(keys)
+                raise self._error(key, f"unknown key {key!r}", hint)
+
+    def _error(self, key: str, message: str, hint: str | None = None) -> SourceError:
+        for number, line in enumerate(self.lines, 1):
+            if line.split("=")[0].strip(" []\t\"'") == key:
+                return SourceError(f"{key}: {message}", file=self.file, line=number, source_line=line, hint=hint)
+        return SourceError(f"{key}: {message}", file=self.file, hint=hint)

@@ -1,0 +1,140 @@
+"""What daemon and gateway say to each other, on the connection that the gateway opens with GatewayHello.
+
+The daemon sends one Sync, then numbered Deltas. The gateway sends numbered, durable events and sends them again after
+a reconnect until they are acknowledged; totals are cumulative, so a repeated event changes nothing.
+"""
+
+from __future__ import annotations
+
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Message, Part, Reply, RoutePart, TokensPart, UsageQuery
+
+
+class Member(Part, frozen=True, kw_only=True):
+    """A supervised process as the gateway knows it. `budget_tokens` counts for it and all below it."""
+
+    id: str
+    name: str
+    kind: str
+    parent: str | None = None
+    alive: bool = True
+    budget_tokens: int | None = None
+    route: RoutePart | None = None
+    """Set for a model: where its server listens (port filled in); `alive` and route: probe it until it is ready."""
+    held: bool = False
+    """Held by a person: its new requests wait."""
+
+
+# daemon -> gateway
+
+
+class Sync(Message, frozen=True, kw_only=True):
+    """The whole truth: whoever is not in `members` is gone."""
+
+    epoch: int
+    number: int
+    members: list[Member]
+    default_model: str
+    embedding_model: str
+    stored_models: list[str] = []
+    """Names that could be started on demand."""
+    acknowledged: int = 0
+
+
+class Delta(Message, frozen=True, kw_only=True):
+    number: int
+    member: Member
+
+
+class Ack(Message, frozen=True, kw_only=True):
+    """Events up to `number` are persisted."""
+
+    number: int
+
+
+class Ask(Message, frozen=True, kw_only=True):
+    """A client's question that only the gateway can answer; answered by Told with the same `number`."""
+
+    number: int
+    question: KeyNew | KeyList | KeyRevoke | UsageQuery
+
+
+class ServeFailed(Message, frozen=True, kw_only=True):
+    """Answer to Need when it cannot be had."""
+
+    model: str
+    message: str
+    hint: str | None = None
+
+
+FromDaemon = Sync | Delta | Ack | Ask | ServeFailed
+
+
+# gateway -> daemon
+
+
+class Hold(Message, frozen=True, kw_only=True):
+    """The process's request waits: its budget, or that of `owner` above it, is spent."""
+
+    number: int
+    id: str
+    owner: str
+    used_tokens: int
+    budget_tokens: int
+
+
+class Release(Message, frozen=True, kw_only=True):
+    number: int
+    id: str
+    owner: str
+
+
+class Warn(Message, frozen=True, kw_only=True):
+    """80 % of a budget is used."""
+
+    number: int
+    id: str
+    used_tokens: int
+    budget_tokens: int
+
+
+class Settled(Message, frozen=True, kw_only=True):
+    """Cumulative totals of a process after a request was settled."""
+
+    number: int
+    id: str
+    model: str
+    tokens: TokensPart
+
+
+class Readiness(Message, frozen=True, kw_only=True):
+    """A model's probe: `ready` is "yes", "no" or "unknown" (stopped answering)."""
+
+    number: int
+    id: str
+    ready: str
+    context_tokens: int | None = None
+    text: str = ""
+
+
+class ActivityNote(Message, frozen=True, kw_only=True):
+    """Not durable, not numbered: what a process does now."""
+
+    id: str
+    activity: str | None
+    doing: str | None = None
+    tokens_per_s: float | None = None
+
+
+class Need(Message, frozen=True, kw_only=True):
+    """Somebody asked for a stored model that does not run. Not durable."""
+
+    model: str
+    asked_by: str | None = None
+
+
+class Told(Message, frozen=True, kw_only=True):
+    number: int
+    reply: Reply
+
+
+FromGateway = Hold | Release | Warn | Settled | Readiness | ActivityNote | Need | Told

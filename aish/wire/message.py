@@ -1,0 +1,512 @@
+"""Every message between a client and the daemon: requests, replies and the views inside them.
+
+Text that comes from the operating system (arguments, folders, environment) may hold any bytes, so it travels as
+bytes. docs/protocol.md is the prose. A change of meaning raises VERSION; a new optional field does not.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+VERSION: Final = 1
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag=lambda name: name, omit_defaults=True):
+    """Root of requests and replies; the class name is the tag."""
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A value inside a message."""
+
+
+# --- what is wanted ---------------------------------------------------------------------------------------------
+
+
+class SpecPart(Part, frozen=True, kw_only=True):
+    """aish.model.spec.Spec on the wire; the meaning of each field is told there."""
+
+    argv: list[bytes]
+    cwd: bytes = b"/"
+    name: str | None = None
+    kind: str = "command"
+    vram_bytes: int | None = None
+    gpu_count: int = 1
+    budget_tokens: int | None = None
+    route: RoutePart | None = None
+    model: str | None = None
+    restart: str = "never"
+    rights: str = "own"
+    secrets: list[str] = []
+    stop_signal: int = 15
+    grace_s: float = 10.0
+    pty: bool = False
+
+
+class RoutePart(Part, frozen=True, kw_only=True):
+    url: str
+    upstream_name: str | None = None
+    digest: str | None = None
+    context_tokens: int | None = None
+    key_file: str | None = None
+
+
+class LaunchPart(Part, frozen=True, kw_only=True):
+    environ: list[bytes]
+    """b"NAME=value" each."""
+    umask: int = 0o022
+    rlimits: dict[str, tuple[int, int]] = {}
+    nice: int = 0
+
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """First on every connection."""
+
+    version: int
+    program: str = ""
+
+
+class Spawn(Message, frozen=True, kw_only=True):
+    """Start a process. `token` (32 hex digits, chosen by the client) makes it idempotent: the same token again, also
+    to a later daemon, answers with the same process.
+
+    `targets` are the numbers that the attached descriptors get in the child, in order. Where 0 is missing stdin is
+    /dev/null; where 1 or 2 is missing it is the process's log, appended by the child itself.
+    """
+
+    token: str
+    spec: SpecPart
+    launch: LaunchPart
+    targets: list[int] = []
+
+
+class Serve(Message, frozen=True, kw_only=True):
+    """Have a stored model run; answers with the process that serves it, started now or before."""
+
+    model: str
+    vram_bytes: int | None = None
+    launch: LaunchPart | None = None
+
+
+class Snapshot(Message, frozen=True, kw_only=True):
+    """Ask for a View now; with `every_s` one after another until the connection closes."""
+
+    all: bool = False
+    every_s: float | None = None
+
+
+class Inspect(Message, frozen=True, kw_only=True):
+    target: str
+
+
+class Wait(Message, frozen=True, kw_only=True):
+    """Answer when the target has ended ("ended") or is ready ("ready": answers also when it ended before)."""
+
+    target: str
+    until: str = "ended"
+    timeout_s: float | None = None
+
+
+class Signal(Message, frozen=True, kw_only=True):
+    """Send a signal to the process group of the target."""
+
+    target: str
+    signal: int
+
+
+class Stop(Message, frozen=True, kw_only=True):
+    """Stop signal, then SIGKILL after the grace; `grace_s` 0 kills at once."""
+
+    target: str
+    grace_s: float | None = None
+
+
+class Pause(Message, frozen=True, kw_only=True):
+    target: str
+
+
+class Cont(Message, frozen=True, kw_only=True):
+    target: str
+
+
+class Limit(Message, frozen=True, kw_only=True):
+    """Change limits: `tokens` and `vram` as typed: "200k" sets, "+50k" raises, "none" lifts."""
+
+    target: str
+    tokens: str | None = None
+    vram: str | None = None
+    nice: str | None = None
+
+
+class Forget(Message, frozen=True, kw_only=True):
+    """Drop an ended process from the table, with its logs."""
+
+    target: str
+
+
+class Logs(Message, frozen=True, kw_only=True):
+    """The log files of a process, as two read-only descriptors: stdout, stderr."""
+
+    target: str
+
+
+class Attach(Message, frozen=True, kw_only=True):
+    """The master of the process's pty, as one descriptor."""
+
+    target: str
+
+
+class Events(Message, frozen=True, kw_only=True):
+    """Journaled events after number `since`; with `follow` the stream goes on."""
+
+    since: int = 0
+    follow: bool = False
+    target: str | None = None
+
+
+class Gpus(Message, frozen=True, kw_only=True):
+    """Devices, promises and queue."""
+
+
+class KeyNew(Message, frozen=True, kw_only=True):
+    name: str
+    budget_tokens: int | None = None
+
+
+class KeyList(Message, frozen=True, kw_only=True):
+    pass
+
+
+class KeyRevoke(Message, frozen=True, kw_only=True):
+    name: str
+
+
+class UsageQuery(Message, frozen=True, kw_only=True):
+    """Sums of the gateway's own records; `by` is "process", "model" or "agent"."""
+
+    by: str = "process"
+    since_s: float | None = None
+    """Seconds since the epoch."""
+
+
+class Doctor(Message, frozen=True, kw_only=True):
+    pass
+
+
+class Shutdown(Message, frozen=True, kw_only=True):
+    """End everything in stop order; refused while something runs unless `force`."""
+
+    force: bool = False
+
+
+class GatewayHello(Message, frozen=True, kw_only=True):
+    """The gateway's own connection: aish.wire.link is spoken after the Welcome."""
+
+    pid: int
+
+
+Request = (
+    Hello
+    | Spawn
+    | Serve
+    | Snapshot
+    | Inspect
+    | Wait
+    | Signal
+    | Stop
+    | Pause
+    | Cont
+    | Limit
+    | Forget
+    | Logs
+    | Attach
+    | Events
+    | Gpus
+    | KeyNew
+    | KeyList
+    | KeyRevoke
+    | UsageQuery
+    | Doctor
+    | Shutdown
+    | GatewayHello
+)
+
+
+# --- replies ----------------------------------------------------------------------------------------------------
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    version: int
+    pid: int
+    epoch: int
+    caller: str | None = None
+    """The id of the supervised process that the caller is or descends from; None: the user."""
+    gateway_url: str = ""
+    started_s: float = 0.0
+    build: str = ""
+
+
+class Failure(Message, frozen=True, kw_only=True):
+    """`code` is a code of aish.errors; the client raises that class."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    field: str | None = None
+
+
+class Done(Message, frozen=True, kw_only=True):
+    """Acknowledges a request that has nothing to tell; `changed` is False where it was so already."""
+
+    changed: bool = True
+
+
+class ExitPart(Part, frozen=True, kw_only=True):
+    code: int | None = None
+    signal: int | None = None
+    reason: str | None = None
+
+
+class Started(Message, frozen=True, kw_only=True):
+    """The answer to Spawn and Serve: the intent is journaled and, if admitted, the holder has forked."""
+
+    id: str
+    name: str
+    state: str
+    pid: int | None = None
+    reason: str | None = None
+    """Why it is queued or failed."""
+    existed: bool = False
+
+
+class TokensPart(Part, frozen=True, kw_only=True):
+    input: int = 0
+    output: int = 0
+    requests: int = 0
+    estimated: int = 0
+
+
+class ProcessPart(Part, frozen=True, kw_only=True):
+    """One row of ps and top. None: unknown or not applicable. Times are seconds since the epoch."""
+
+    id: str
+    name: str
+    kind: str
+    state: str
+    """The one word."""
+    lifecycle: str
+    ready: str = "unknown"
+    holds: list[str] = []
+    activity: str | None = None
+    parent: str | None = None
+    pid: int | None = None
+    argv: list[bytes] = []
+    created_s: float
+    started_s: float | None = None
+    ended_s: float | None = None
+    exit: ExitPart | None = None
+    reason: str | None = None
+    doing: str | None = None
+    restarts: int = 0
+    cpu_percent: float | None = None
+    cpu_seconds: float | None = None
+    rss_bytes: int | None = None
+    vram_bytes: int | None = None
+    vram_quota_bytes: int | None = None
+    gpus: list[int] = []
+    tokens: TokensPart | None = None
+    tokens_per_s: float | None = None
+    budget_tokens: int | None = None
+    model: str | None = None
+
+
+class GpuProcessPart(Part, frozen=True, kw_only=True):
+    pid: int
+    process: str | None = None
+    """Id of the supervised process it belongs to; None: a stranger."""
+    vram_bytes: int | None = None
+    sm_percent: float | None = None
+
+
+class GpuPart(Part, frozen=True, kw_only=True):
+    index: int
+    uuid: str
+    name: str
+    driver: str
+    memory_bytes: int
+    used_bytes: int | None = None
+    promised_bytes: int = 0
+    utilisation_percent: float | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    temperature_c: float | None = None
+    age_s: float | None = None
+    """Age of the sample; None: never sampled."""
+    error: str | None = None
+    processes: list[GpuProcessPart] = []
+
+
+class QueuePart(Part, frozen=True, kw_only=True):
+    process: str
+    name: str
+    vram_bytes: int
+    gpu_count: int = 1
+    reason: str
+    since_s: float
+
+
+class View(Message, frozen=True, kw_only=True):
+    """Everything that ps and top show, at one moment."""
+
+    time_s: float
+    host: str
+    cpu_percent: float | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    processes: list[ProcessPart] = []
+    gpus: list[GpuPart] = []
+    queue: list[QueuePart] = []
+    alerts: list[str] = []
+    gateway_url: str = ""
+    daemon_pid: int = 0
+
+
+class Inspected(Message, frozen=True, kw_only=True):
+    """A process in full: never a key, an environment value or a secret."""
+
+    process: ProcessPart
+    spec: SpecPart
+    launch: LaunchNote
+    log_out: bytes | None = None
+    log_err: bytes | None = None
+    quota_tier: str | None = None
+    """What holds the VRAM quota: "watchdog" or None."""
+    children: list[str] = []
+    events: list[EventPart] = []
+
+
+class LaunchNote(Part, frozen=True, kw_only=True):
+    """Names only."""
+
+    environ_names: list[str] = []
+    umask: int = 0
+    nice: int = 0
+    rlimits: dict[str, tuple[int, int]] = {}
+
+
+class Waited(Message, frozen=True, kw_only=True):
+    id: str
+    state: str
+    exit: ExitPart | None = None
+    timed_out: bool = False
+
+
+class LogFiles(Message, frozen=True, kw_only=True):
+    """Two descriptors are attached: stdout's log, stderr's log. `pty`: everything is in the first."""
+
+    id: str
+    ended: bool
+    pty: bool = False
+
+
+class Attached(Message, frozen=True, kw_only=True):
+    """One descriptor is attached: the pty's master."""
+
+    id: str
+
+
+class EventPart(Part, frozen=True, kw_only=True):
+    """One journaled fact: `number` ascends; `kind` is a word such as "spawned", "started", "exited", "quota"."""
+
+    number: int
+    time_s: float
+    kind: str
+    process: str | None = None
+    name: str | None = None
+    text: str = ""
+    detail: dict[str, str | int | float | None] = {}
+
+
+class EventList(Message, frozen=True, kw_only=True):
+    events: list[EventPart]
+    """The last number is what to pass as `since`."""
+
+
+class GpuList(Message, frozen=True, kw_only=True):
+    gpus: list[GpuPart]
+    queue: list[QueuePart]
+    drivers: dict[str, str] = {}
+    """Driver -> "ok" or why it has no devices."""
+
+
+class KeyMade(Message, frozen=True, kw_only=True):
+    """The only time that the key is shown."""
+
+    name: str
+    key: str
+    base_url: str
+
+
+class KeyPart(Part, frozen=True, kw_only=True):
+    name: str
+    created_s: float
+    budget_tokens: int | None = None
+    tokens: TokensPart = TokensPart()
+    revoked: bool = False
+
+
+class Keys(Message, frozen=True, kw_only=True):
+    keys: list[KeyPart]
+
+
+class UsageRow(Part, frozen=True, kw_only=True):
+    key: str
+    """Process id, agent or model name, by the query."""
+    name: str | None = None
+    model: str | None = None
+    tokens: TokensPart
+    seconds: float = 0.0
+    first_token_s: float | None = None
+    """Mean time to first token."""
+    failures: int = 0
+
+
+class UsageTable(Message, frozen=True, kw_only=True):
+    by: str
+    rows: list[UsageRow]
+
+
+class Finding(Part, frozen=True, kw_only=True):
+    """One line of doctor: `level` is "ok", "warn" or "fail"."""
+
+    level: str
+    topic: str
+    text: str
+    hint: str | None = None
+
+
+class Findings(Message, frozen=True, kw_only=True):
+    findings: list[Finding]
+
+
+Reply = (
+    Welcome
+    | Failure
+    | Done
+    | Started
+    | View
+    | Inspected
+    | Waited
+    | LogFiles
+    | Attached
+    | EventList
+    | GpuList
+    | KeyMade
+    | Keys
+    | UsageTable
+    | Findings
+)
