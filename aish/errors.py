@@ -10,7 +10,8 @@
     ├── LimitError           75   a quota, budget or size bound was reached
     ├── StorageError         74   the disk is full, read-only, or a state file is damaged
     ├── UnavailableError     69   daemon, gateway or model server cannot be reached or did not get ready
-    │   └── VersionError     69   the other side speaks another protocol version
+    │   ├── VersionError     69   the other side speaks another protocol version
+    │   └── DisconnectedError 69  the other side went away in mid-conversation
     ├── UpstreamError        69   a model server or provider answered with an error
     └── InternalError        70   a fault of aish itself: please report it
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AishError",
     "ConflictError",
+    "DisconnectedError",
     "InputError",
     "InternalError",
     "LimitError",
@@ -156,6 +158,12 @@ class VersionError(UnavailableError):
     """Two versions of aish meet. Next: `aish shutdown` (or wait for the upgrade) and try again."""
 
     code = "version"
+
+
+class DisconnectedError(UnavailableError):
+    """The other side closed the connection, or died. Next: connect again; a new daemon takes over."""
+
+    code = "disconnected"
 
 
 class UpstreamError(AishError):

@@ -14,7 +14,7 @@ import struct
 from collections import deque
 from typing import Final
 
-from aish.errors import InputError, UnavailableError
+from aish.errors import InputError, DisconnectedError
 
 MAX_FRAME_BYTES: Final = 8 << 20  # ARG_MAX is 2 MiB for arguments and environment together
 MAX_FDS: Final = 64
@@ -125,20 +125,20 @@ class Channel:
         try:
             send(self.sock, body, fds)
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise UnavailableError("the other side closed the connection") from error
+            raise DisconnectedError("the other side closed the connection") from error
 
     def receive(self) -> tuple[bytes, list[int]]:
         """The next frame; waits for it.
 
-        Raises UnavailableError when the peer is gone, TimeoutError as set on the socket.
+        Raises DisconnectedError when the peer is gone, TimeoutError as set on the socket.
         """
         while not self._frames:
             try:
                 data, fds = receive(self.sock)
             except ConnectionResetError as error:
-                raise UnavailableError("the other side closed the connection") from error
+                raise DisconnectedError("the other side closed the connection") from error
             if not data:
-                raise UnavailableError("the other side closed the connection")
+                raise DisconnectedError("the other side closed the connection")
             self._frames.extend(self._decoder.feed(data, fds))
         return self._frames.popleft()
 

@@ -1,0 +1,226 @@
+"""A connection to the daemon: typed requests, typed replies, a new daemon found when the old one died."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from aish import errors
+from aish.config import folders
+from aish.errors import AishError, DisconnectedError, InternalError, UnavailableError, VersionError
+from aish.wire import address, codec
+from aish.wire.frame import Channel
+from aish.wire.message import (
+    VERSION,
+    Doctor,
+    Events,
+    Failure,
+    Gpus,
+    Hello,
+    Inspect,
+    KeyList,
+    Logs,
+    Message,
+    Serve,
+    Snapshot,
+    Spawn,
+    UsageQuery,
+    Wait,
+    Welcome,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from aish.wire.message import Reply
+
+R = TypeVar("R", bound=Message)
+
+START_TIMEOUT_S: Final = 15.0
+_REPEATABLE: Final = (Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait)
+"""Requests that may be sent again to a new daemon: they ask, or they carry a token."""
+
+_ERRORS: Final[dict[str, type[AishError]]] = {
+    kind.code: kind
+    for kind in map(errors.__dict__.__getitem__, errors.__all__)
+    if kind is not errors.SourceError  # has a place; across the wire it arrives as a plain AishError
+}
+
+
+class Client:
+    """One connection. Requests are answered in order; a stream (`stream`) takes the connection for itself.
+
+    Not for several threads at once. All methods raise the errors of aish.errors that the daemon reports.
+    """
+
+    def __init__(self, channel: Channel, welcome: Welcome, program: str) -> None:
+        self._channel = channel
+        self._program = program
+        self.welcome = welcome
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        return self._channel.fileno()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def request(self, message: Message, fds: Sequence[int] = ()) -> Reply:
+        """Send and wait for the reply; see `request_with_fds`. Descriptors in the reply are closed."""
+        reply, received = self.request_with_fds(message, fds)
+        for fd in received:
+            os.close(fd)
+        return reply
+
+    def ask(self, expected: type[R], message: Message, fds: Sequence[int] = ()) -> R:
+        """`request`, with the reply's type checked: anything else is the daemon's fault (InternalError)."""
+        return _expect(expected, self.request(message, fds))
+
+    def request_with_fds(self, message: Message, fds: Sequence[int] = ()) -> tuple[Reply, list[int]]:
+        """Send and wait for the reply and its descriptors, which the caller then owns.
+
+        When the daemon goes away meanwhile, requests that may be repeated are sent again to the next one;
+        the others raise UnavailableError, since they may have taken effect.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                self._channel.send(codec.encode(message), list(fds))
+                return self._reply()
+            except DisconnectedError as error:
+                if not isinstance(message, _REPEATABLE):
+                    raise UnavailableError(
+                        f"the daemon went away during {type(message).__name__.lower()}: it may have taken effect",
+                        hint="look with `aish ps`, then try again",
+                    ) from error
+                if time.monotonic() > deadline:
+                    raise
+            self.reconnect()
+
+    def send(self, message: Message) -> None:
+        """Send without waiting; `receive` gets the reply. For callers that watch fileno() themselves."""
+        self._channel.send(codec.encode(message))
+
+    def receive(self) -> Reply:
+        reply, fds = self._reply()
+        for fd in fds:
+            os.close(fd)
+        return reply
+
+    @property
+    def buffered(self) -> bool:
+        """True if `receive` would return at once although fileno() is not readable."""
+        return self._channel.buffered
+
+    def stream(self, message: Message) -> Iterator[Reply]:
+        """Replies one after another, for Snapshot(every_s=…) and Events(follow=True), until the connection ends.
+
+        Raises DisconnectedError when the daemon goes away: the caller decides how to go on (`reconnect`).
+        """
+        self._channel.send(codec.encode(message))
+        while True:
+            yield self.receive()
+
+    def reconnect(self) -> None:
+        """Find the daemon again, starting one if need be."""
+        self._channel.close()
+        self._channel, self.welcome = _connected(self._program, start=True)
+
+    def _reply(self) -> tuple[Reply, list[int]]:
+        body, fds = self._channel.receive()
+        reply = codec.decode_reply(body)
+        if isinstance(reply, Failure):
+            raise failure(reply)
+        return reply, fds
+
+
+def _expect(expected: type[R], reply: Reply) -> R:
+    if not isinstance(reply, expected):
+        raise InternalError(f"the daemon answered {type(reply).__name__}, not {expected.__name__}")
+    return reply
+
+
+def failure(reply: Failure) -> AishError:
+    """The error that a Failure stands for."""
+    return _ERRORS.get(reply.code, AishError)(reply.message, hint=reply.hint)
+
+
+def connect(*, start: bool = True, program: str = "aish") -> Client:
+    """Connect to this user's daemon; with `start`, bring it up first where none runs.
+
+    Raises UnavailableError (none runs, or it does not get up in time), VersionError (it speaks another version),
+    StorageError (the folders cannot be used).
+    """
+    channel, welcome = _connected(program, start=start)
+    return Client(channel, welcome, program)
+
+
+def _connected(program: str, *, start: bool) -> tuple[Channel, Welcome]:
+    greeted = _attempt(program)
+    if greeted is not None:
+        return greeted
+    if not start:
+        raise UnavailableError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")
+    folders.private(folders.runtime())
+    folders.private(folders.state())
+    from aish.client import bringup
+
+    bringup.start()
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        greeted = _attempt(program)
+        if greeted is not None:
+            return greeted
+        time.sleep(0.004)  # there is no event for 'a socket file accepts'; the whole start takes some 200 ms
+    raise UnavailableError(
+        f"the daemon did not answer within {START_TIMEOUT_S:.0f} s", hint=f"its log is {bringup.log_path()}"
+    )
+
+
+def _attempt(program: str) -> tuple[Channel, Welcome] | None:
+    """A greeted connection, or None where nothing listens (or what listens is just going down)."""
+    try:
+        sock = address.connect(folders.daemon_socket())
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except OSError as error:
+        raise UnavailableError(f"cannot reach the daemon: {folders.daemon_socket()}: {error.strerror}") from error
+    channel = Channel(sock)
+    try:
+        sock.settimeout(START_TIMEOUT_S)
+        channel.send(codec.encode(Hello(version=VERSION, program=program)))
+        reply = codec.decode_reply(channel.receive()[0])
+        sock.settimeout(None)
+    except DisconnectedError:
+        channel.close()
+        return None
+    except TimeoutError as error:
+        channel.close()
+        raise UnavailableError(
+            f"the daemon accepted the connection but said nothing for {START_TIMEOUT_S:.0f} s",
+            hint="it may be stopped (SIGSTOP) or swapped out: look at its process",
+        ) from error
+    except BaseException:
+        channel.close()
+        raise
+    if isinstance(reply, Failure):
+        channel.close()
+        raise failure(reply)
+    welcome = _expect(Welcome, reply)
+    if welcome.version != VERSION:
+        channel.close()
+        raise VersionError(
+            f"the daemon speaks version {welcome.version} of the protocol, this program version {VERSION}",
+            hint="`aish shutdown` with the program that started it, or end what it supervises, then try again",
+        )
+    return channel, welcome

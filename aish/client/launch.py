@@ -1,0 +1,39 @@
+"""What a child is to inherit from the calling program: environment, umask, limits, niceness."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import Final
+
+from aish.wire.message import LaunchPart
+
+_LIMITS: Final = tuple(name for name in dir(resource) if name.startswith("RLIMIT_"))
+
+
+def capture(environ: dict[str, str] | None = None) -> LaunchPart:
+    """The surroundings of this process; `environ` replaces its environment (a shell's variables)."""
+    if environ is None:
+        inherited = os.environb.copy()
+        if not _inherited(b"LC_CTYPE"):
+            inherited.pop(b"LC_CTYPE", None)
+        entries = [name + b"=" + value for name, value in inherited.items()]
+    else:
+        entries = [os.fsencode(name) + b"=" + os.fsencode(value) for name, value in environ.items()]
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return LaunchPart(
+        environ=entries,
+        umask=umask,
+        rlimits={name.removeprefix("RLIMIT_"): resource.getrlimit(getattr(resource, name)) for name in _LIMITS},
+        nice=os.getpriority(os.PRIO_PROCESS, 0),
+    )
+
+
+def _inherited(name: bytes) -> bool:
+    """Whether this process was started with the variable: Python adds LC_CTYPE in the C locale (PEP 538)."""
+    try:
+        with open("/proc/self/environ", "rb") as stream:
+            return any(entry.startswith(name + b"=") for entry in stream.read().split(b"\0"))
+    except OSError:
+        return True  # no /proc: leave the environment as it is
