@@ -14,7 +14,7 @@ import struct
 from collections import deque
 from typing import Final
 
-from aish.errors import InputError, DisconnectedError
+from aish.errors import DisconnectedError, InputError
 
 MAX_FRAME_BYTES: Final = 8 << 20  # ARG_MAX is 2 MiB for arguments and environment together
 MAX_FDS: Final = 64

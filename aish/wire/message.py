@@ -82,6 +82,8 @@ class Spawn(Message, frozen=True, kw_only=True):
     spec: SpecPart
     launch: LaunchPart
     targets: list[int] = []
+    rename: bool = False
+    """Where the name is taken, add -2, -3 … instead of refusing: several stages may run the same agent."""
 
 
 class Serve(Message, frozen=True, kw_only=True):

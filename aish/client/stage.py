@@ -1,0 +1,124 @@
+"""A supervised process in the foreground: it has our standard streams, we have its signals and its exit status.
+
+The caller is a stub: a process in the job's process group, so that pid, $!, PIPESTATUS, fg, bg and Ctrl-Z are those
+of any Unix process. It keeps its copies of the descriptors until the spawn is acknowledged (a daemon that dies
+before is sent them again), then lets go of stdin and stdout: end of file and SIGPIPE must travel as if the supervised
+process alone held the pipe's ends.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from aish.client.connection import Client, connect
+from aish.client.signals import Caught
+from aish.errors import AishError, DisconnectedError, InternalError
+from aish.wire.message import Cont, ExitPart, LaunchPart, Pause, Signal, Spawn, SpecPart, Started, Wait, Waited
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+STATUS_LOST: Final = 69
+"""What a stage exits with when nobody can tell its process's status."""
+
+
+def run(spec: SpecPart, launch: LaunchPart, fds: Iterable[int] = (0, 1, 2)) -> ExitPart:
+    """Spawn with these descriptors (same numbers in the child), forward signals, wait for the end.
+
+    Raises the errors of `aish.client.connect` and what the daemon answers. Our stdin and stdout are /dev/null
+    afterwards.
+    """
+    with Caught((*FORWARDED, signal.SIGTSTP, signal.SIGCONT)) as signals, connect(program="stage") as client:
+        passed = sorted({fd for fd in fds if _passable(fd)})
+        request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, targets=passed, rename=True)
+        started = client.ask(Started, request, passed)
+        if started.reason is not None and started.state == "queued":
+            print(f"aish: {started.name} ({started.id}) is queued: {started.reason}", file=sys.stderr, flush=True)
+        let_go(fd for fd in passed if fd != 2)
+        return _wait(client, started.id, signals)
+
+
+def _passable(fd: int) -> bool:
+    """Open, and not a terminal as stdin: a supervised process has no controlling terminal to read from."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return fd != 0 or not os.isatty(fd)
+
+
+def let_go(fds: Iterable[int]) -> None:
+    """Replace 0 to 2 by /dev/null and close the others."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for fd in fds:
+        if fd <= 2:
+            os.dup2(null, fd, inheritable=True)
+        else:
+            os.close(fd)
+    os.close(null)
+
+
+def _wait(client: Client, process: str, signals: Caught) -> ExitPart:
+    """Until the process has ended, over as many daemons as it takes."""
+    poll = select.poll()
+    poll.register(signals, select.POLLIN)
+    while True:
+        client.send(Wait(target=process))
+        watched = client.fileno()
+        poll.register(watched, select.POLLIN)
+        try:
+            while True:
+                ready = {fd for fd, _ in poll.poll()} if not client.buffered else {watched}
+                if signals.fileno() in ready:
+                    for number in signals.arrived():
+                        _forward(process, number)
+                if watched in ready:
+                    reply = client.receive()
+                    if not isinstance(reply, Waited):
+                        raise InternalError(f"the daemon answered {type(reply).__name__} to a wait")
+                    return reply.exit or ExitPart()
+        except DisconnectedError:
+            poll.unregister(watched)
+            client.reconnect()
+
+
+def _forward(process: str, number: int) -> None:
+    """Pass a signal on; a stop is a pause of the process and a stop of this stub, so that the shell sees it."""
+    try:
+        with connect(program="stage") as control:
+            if number == signal.SIGTSTP:
+                control.request(Pause(target=process))
+            elif number == signal.SIGCONT:
+                control.request(Cont(target=process))
+            else:
+                control.request(Signal(target=process, signal=number))
+    except AishError as error:  # it may just have ended: the wait tells
+        if error.code not in ("not-found", "conflict"):
+            print(f"aish: {signal.Signals(number).name} could not be passed on: {error}", file=sys.stderr)
+    if number == signal.SIGTSTP:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def leave(end: ExitPart) -> NoReturn:
+    """End this process as the supervised one ended: same code, or by the same signal."""
+    sys.stderr.flush()
+    if end.signal is not None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        if end.signal not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(end.signal, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [end.signal])
+        os.kill(os.getpid(), end.signal)
+        os._exit(128 + end.signal)  # the signal was not fatal after all
+    if end.code is None:
+        print("aish: the process ended, but nobody can tell its exit status", file=sys.stderr, flush=True)
+        os._exit(STATUS_LOST)
+    if end.reason not in (None, "done"):
+        print(f"aish: ended by the supervisor: {end.reason}", file=sys.stderr, flush=True)
+    os._exit(end.code)

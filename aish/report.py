@@ -1,0 +1,31 @@
+"""How an error looks to a person: one line of what happened, the place if it has one, one line of what to do."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.errors import AishError
+
+
+def report(program: str, error: AishError) -> None:
+    """Write the error to stderr. Control characters in names that others chose are made harmless."""
+    lines = [f"{program}: {error}"]
+    source_line = getattr(error, "source_line", None)
+    if source_line:
+        lines.append(f"    {source_line.rstrip()}")
+        column = getattr(error, "column", None)
+        if column:
+            lines.append("    " + " " * (column - 1) + "^")
+    if error.hint:
+        lines.append(f"  {error.hint}")
+    try:
+        print("\n".join(clean(line) for line in lines), file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody reads stderr any more: the exit status still tells
+
+
+def clean(text: str) -> str:
+    """`text` with control characters shown as escapes: what others named must not steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)
