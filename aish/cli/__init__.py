@@ -1,0 +1,71 @@
+"""The command `aish`: a verb, a script, or the shell. What it is, is decided before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, NoReturn
+
+VERBS: Final = {
+    "cont": "let a paused process go on",
+    "doctor": "check this installation and say what is missing",
+    "embed": "text to embeddings, for files and tensor pipes",
+    "env": "print the variables that point a program at the gateway",
+    "events": "what happened, one line each [-f follows]",
+    "forget": "drop ended processes and their logs",
+    "gpu": "devices, promises, queue",
+    "inspect": "everything about one process",
+    "key": "keys for programs that aish did not start: new, ls, revoke",
+    "kill": "send a signal, or end at once",
+    "limit": "change limits: tokens=+50k vram=8G nice=5",
+    "logs": "show or follow output",
+    "model": "models: pull, ls, show, serve, stop, rm",
+    "pause": "stop a process until cont",
+    "ps": "the process tree with state, use and cost",
+    "run": "run a command supervised, attached to this terminal",
+    "shutdown": "end everything that is supervised",
+    "spawn": "start a supervised process in the background",
+    "stop": "end processes: signal, grace, kill",
+    "tensor": "look into tensors: ls, stat, knn",
+    "top": "live view of processes and GPUs",
+    "usage": "tokens, seconds and first-token time per process, agent or model",
+    "wait": "wait until processes end (or are ready)",
+}
+"""A closed list: any other first word is a script."""
+
+_ELSEWHERE: Final = {"top": "aish.top.main", "tensor": "aish.tensor.commands", "embed": "aish.tensor.embed"}
+
+
+def entry() -> NoReturn:
+    """Run and leave by _exit: nothing that a verb started may delay the end, and buffers are flushed here."""
+    status = main(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        status = status or 141  # our reader is gone
+    os._exit(status)
+
+
+def is_verb(argv: list[str]) -> bool:
+    """Whether these words (after `aish`) name a verb or ask for help; everything else is the shell's."""
+    return bool(argv) and (argv[0] in VERBS or argv[0] in ("--help", "--version", "help"))
+
+
+def main(argv: list[str]) -> int:
+    """Run `aish argv…`; the exit status. Never raises: errors are told on stderr."""
+    if not is_verb(argv):
+        from aish.shell import main as shell
+
+        return shell(argv)
+    return verb(argv)
+
+
+def verb(argv: list[str]) -> int:
+    """Run a verb in this process. Never raises."""
+    from aish.cli import dispatch
+
+    return dispatch.run(argv)

@@ -19,7 +19,7 @@ FALLBACK_MS: Final = 100
 
 
 class Growth:
-    """Becomes readable (`fileno`) when a watched file grew. Without inotify `fileno` is -1: look from time to time."""
+    """Becomes readable (`fileno`) when a watched file grew. Without inotify `fileno` is -1."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)

@@ -1,0 +1,62 @@
+"""Arguments of a verb: argparse, with its errors in our tree and the nearest option named."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from aish.errors import UsageError
+from aish.model.nearest import nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """`aish VERB`'s parser. Wrong words raise UsageError instead of leaving the process."""
+
+    def __init__(self, verb: str, description: str, epilog: str | None = None) -> None:
+        super().__init__(
+            prog=f"aish {verb}",
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        hint = f"`{self.prog} --help` lists what it takes"
+        if message.startswith("unrecognized arguments: "):
+            word = message.split(": ", 1)[1].split()[0]
+            options = [option for action in self._actions for option in action.option_strings]
+            near = nearest(word.split("=")[0], options) if word.startswith("-") else None
+            if near:
+                hint = f"did you mean {near}? " + hint
+        raise UsageError(message, hint=hint)
+
+    def command(self, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Options before `--`, the command after it. Without `--` the command begins at the first plain word."""
+        if "--" in argv:
+            at = argv.index("--")
+            return self.parse_args(argv[:at]), argv[at + 1 :]
+        for at, word in enumerate(argv):
+            if word.startswith("-"):
+                continue
+            if at and self._takes_value(argv[at - 1]):
+                continue
+            return self.parse_args(argv[:at]), argv[at:]
+        return self.parse_args(argv), []
+
+    def _takes_value(self, word: str) -> bool:
+        return any(word in action.option_strings and action.nargs != 0 for action in self._actions if "=" not in word)
+
+
+def targets(parser: Parser, *, many: bool = True) -> None:
+    """The operand of verbs that act on processes."""
+    parser.add_argument(
+        "target",
+        nargs="+" if many else None,
+        metavar="PROCESS",
+        help="an id (p12) or a name, with or without @",
+    )
+
+
+def json_option(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")

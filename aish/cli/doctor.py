@@ -1,0 +1,53 @@
+"""`aish doctor`: what works here, what does not, and the command that mends it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from aish.cli.arguments import Parser, json_option
+from aish.cli.output import print_json
+from aish.client import connect
+from aish.errors import AishError
+from aish.report import clean
+from aish.wire.message import Doctor, Finding, Findings
+
+_MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 0 where nothing fails, 1 otherwise."""
+    parser = Parser("doctor", "Check this installation.")
+    json_option(parser)
+    options = parser.parse_args(argv)
+    findings = _local()
+    try:
+        with connect(program="doctor") as client:
+            findings += client.ask(Findings, Doctor()).findings
+    except AishError as error:
+        findings.append(Finding(level="fail", topic="daemon", text=str(error), hint=error.hint))
+    if options.json:
+        print_json(findings)
+    else:
+        for finding in findings:
+            print(clean(f"{_MARKS.get(finding.level, finding.level)}  {finding.topic}: {finding.text}"))
+            if finding.hint:
+                print(clean(f"      {finding.hint}"))
+    return int(any(finding.level == "fail" for finding in findings))
+
+
+def _local() -> list[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    findings = [Finding(level="ok", topic="python", text=f"{version} at {sys.executable}")]
+    for module, topic, lacks in (
+        ("xllamacpp", "local models", "the embedded model server is not installed"),
+        ("huggingface_hub", "model hub", "models cannot be pulled by their Hugging Face id"),
+        ("ml_dtypes", "bfloat16", "bfloat16 and fp8 tensors are read as plain integers"),
+    ):
+        extra = {"xllamacpp": "local", "huggingface_hub": "hub", "ml_dtypes": "bf16"}[module]
+        if importlib.util.find_spec(module) is None:
+            hint = f"pip install 'aish-shell[{extra}]'"
+            findings.append(Finding(level="warn", topic=topic, text=lacks, hint=hint))
+        else:
+            findings.append(Finding(level="ok", topic=topic, text=f"{module} is installed"))
+    return findings

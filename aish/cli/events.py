@@ -1,0 +1,43 @@
+"""`aish events`: what happened, in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aish.cli.arguments import Parser, json_option
+from aish.cli.output import clock, json_line
+from aish.client import connect
+from aish.errors import DisconnectedError
+from aish.report import clean
+from aish.wire.message import EventList, Events
+
+if TYPE_CHECKING:
+    from aish.wire.message import EventPart
+
+
+def main(argv: list[str]) -> int:
+    parser = Parser("events", "Show what happened: one line an event, oldest first.")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what happens")
+    parser.add_argument("--since", type=int, default=0, metavar="NUMBER", help="only events after this number")
+    parser.add_argument("target", nargs="?", metavar="PROCESS")
+    json_option(parser)
+    options = parser.parse_args(argv)
+    since = options.since
+    with connect(start=options.follow, program="events") as client:
+        while True:
+            request = Events(since=since, follow=options.follow, target=options.target)
+            try:
+                for reply in client.stream(request):
+                    if isinstance(reply, EventList):
+                        for event in reply.events:
+                            print(json_line(event) if options.json else _line(event), flush=options.follow)
+                            since = event.number
+                    if not options.follow:
+                        return 0
+            except DisconnectedError:
+                client.reconnect()
+
+
+def _line(event: EventPart) -> str:
+    who = f"{event.name} ({event.process})" if event.process else "-"
+    return clean(f"{event.number:>6}  {clock(event.time_s)}  {event.kind:<12} {who}  {event.text}".rstrip())

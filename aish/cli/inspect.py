@@ -1,0 +1,77 @@
+"""`aish inspect`: everything about one process; never a key, an environment value or a secret."""
+
+from __future__ import annotations
+
+from aish.cli.arguments import Parser, json_option, targets
+from aish.cli.output import age, clock, command_line, exit_word, print_json
+from aish.client import connect
+from aish.model.size import format_bytes
+from aish.report import clean
+from aish.wire.message import Inspect, Inspected
+
+
+def main(argv: list[str]) -> int:
+    parser = Parser("inspect", "Show all that is known about a process.")
+    json_option(parser)
+    targets(parser, many=False)
+    options = parser.parse_args(argv)
+    with connect(start=False, program="inspect") as client:
+        found = client.ask(Inspected, Inspect(target=options.target))
+    if options.json:
+        print_json(found)
+    else:
+        _show(found)
+    return 0
+
+
+def _show(found: Inspected) -> None:
+    row, spec = found.process, found.spec
+    lines: list[tuple[str, object]] = [
+        ("id", row.id),
+        ("name", row.name),
+        ("kind", row.kind),
+        ("state", f"{row.state} (lifecycle {row.lifecycle}, ready {row.ready}, activity {row.activity or '-'})"),
+        ("holds", ", ".join(row.holds) or "none"),
+        ("reason", row.reason),
+        ("command", command_line(spec.argv) if spec.argv else None),
+        ("folder", spec.cwd.decode(errors="backslashreplace")),
+        ("pid", row.pid),
+        ("parent", row.parent),
+        ("children", ", ".join(found.children) or None),
+        ("age", age(row.started_s or row.created_s, row.ended_s)),
+        (
+            "exit",
+            None if row.exit is None else exit_word(row.exit) + (f" ({row.exit.reason})" if row.exit.reason else ""),
+        ),
+        ("restart", f"{spec.restart}, {row.restarts} so far"),
+        ("cpu", None if row.cpu_seconds is None else f"{row.cpu_seconds:.1f} s, {row.cpu_percent or 0:.0f} % now"),
+        ("memory", None if row.rss_bytes is None else format_bytes(row.rss_bytes)),
+        ("vram", _vram(found)),
+        ("tokens", None if row.tokens is None else _tokens(found)),
+        ("model", None if spec.route is None else f"{spec.route.url} {spec.route.digest or ''}".strip()),
+        ("environment", ", ".join(found.launch.environ_names)),
+        ("log", None if found.log_out is None else found.log_out.decode(errors="backslashreplace")),
+    ]
+    for key, value in lines:
+        if value not in (None, ""):
+            print(f"{key:<12} {clean(str(value))}")
+    for event in found.events:
+        print(f"  {clock(event.time_s)}  {event.kind:<10} {clean(event.text)}")
+
+
+def _vram(found: Inspected) -> str | None:
+    row = found.process
+    if row.vram_bytes is None and row.vram_quota_bytes is None:
+        return None
+    held = f", held by the {found.quota_tier}" if found.quota_tier else ""
+    return f"{format_bytes(row.vram_bytes)} of {format_bytes(row.vram_quota_bytes)}{held}"
+
+
+def _tokens(found: Inspected) -> str:
+    tokens = found.process.tokens
+    assert tokens is not None
+    budget = found.process.budget_tokens
+    text = f"{tokens.input} in, {tokens.output} out, {tokens.requests} requests"
+    if tokens.estimated:
+        text += f", {tokens.estimated} of them estimated"
+    return text + (f"; budget {budget}" if budget is not None else "")

@@ -1,0 +1,80 @@
+"""`aish key`: gateway keys for programs that aish did not start."""
+
+from __future__ import annotations
+
+from aish.cli.arguments import Parser, json_option
+from aish.cli.output import age, print_json, print_table
+from aish.client import connect
+from aish.errors import UsageError
+from aish.model.nearest import nearest
+from aish.model.size import format_count, parse_count
+from aish.wire.message import KeyList, KeyMade, KeyNew, KeyRevoke, Keys
+
+_ACTIONS = ("new", "ls", "revoke")
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        Parser(
+            "key new|ls|revoke", "Keys by which programs that aish did not start may use the gateway."
+        ).print_help()
+        return 0 if argv else 2
+    action, words = argv[0], argv[1:]
+    match action:
+        case "new":
+            return _new(words)
+        case "ls":
+            return _list(words)
+        case "revoke":
+            return _revoke(words)
+        case _:
+            near = nearest(action, _ACTIONS)
+            raise UsageError(f"no such action: {action}", hint=f"did you mean {near}?" if near else "new, ls, revoke")
+
+
+def _new(words: list[str]) -> int:
+    parser = Parser("key new", "Make a key. It is shown this once.")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--tokens", metavar="COUNT", help="how many tokens it may use, such as 200k")
+    json_option(parser)
+    options = parser.parse_args(words)
+    budget = parse_count(options.tokens) if options.tokens else None
+    with connect(program="key") as client:
+        made = client.ask(KeyMade, KeyNew(name=options.name, budget_tokens=budget))
+    if options.json:
+        print_json(made)
+    else:
+        print(f"OPENAI_BASE_URL={made.base_url}\nOPENAI_API_KEY={made.key}")
+    return 0
+
+
+def _list(words: list[str]) -> int:
+    parser = Parser("key ls", "List keys, their budgets and use.")
+    json_option(parser)
+    options = parser.parse_args(words)
+    with connect(program="key") as client:
+        keys = client.ask(Keys, KeyList()).keys
+    if options.json:
+        print_json(keys)
+        return 0
+    rows = [
+        [
+            key.name,
+            "revoked" if key.revoked else "valid",
+            format_count(key.tokens.input + key.tokens.output),
+            format_count(key.budget_tokens),
+            age(key.created_s),
+        ]
+        for key in keys
+    ]
+    print_table(("NAME", "STATE", "TOKENS", "BUDGET", "AGE"), rows, ("TOKENS", "BUDGET", "AGE"))
+    return 0
+
+
+def _revoke(words: list[str]) -> int:
+    parser = Parser("key revoke", "Make a key invalid, at once and for good.")
+    parser.add_argument("name", metavar="NAME")
+    options = parser.parse_args(words)
+    with connect(program="key") as client:
+        client.request(KeyRevoke(name=options.name))
+    return 0

@@ -1,0 +1,40 @@
+"""`aish kill`: a signal to the process group."""
+
+from __future__ import annotations
+
+import signal
+
+from aish.cli.arguments import Parser, targets
+from aish.cli.each import each
+from aish.errors import UsageError
+from aish.model.nearest import nearest
+from aish.wire.message import Signal
+
+
+def main(argv: list[str]) -> int:
+    argv = [f"--signal={word[1:]}" if _short(word) else word for word in argv]
+    parser = Parser("kill", "Send a signal to processes and their groups; TERM unless told otherwise.")
+    parser.add_argument("-s", "--signal", default="TERM", metavar="SIGNAL", help="name or number; also -9, -INT")
+    targets(parser)
+    options = parser.parse_args(argv)
+    number = signal_number(options.signal)
+    return each("kill", options.target, lambda target: Signal(target=target, signal=number))
+
+
+def _short(word: str) -> bool:
+    """-9, -KILL and -SIGKILL, as kill(1) takes them."""
+    return len(word) > 1 and word[0] == "-" and (word[1:].isdecimal() or (word[1:].isupper() and len(word) > 2))
+
+
+def signal_number(text: str) -> int:
+    """The number of a signal given by name (with or without SIG) or number. Raises UsageError."""
+    if text.isdecimal() and text.isascii() and 0 < int(text) <= signal.NSIG - 1:
+        return int(text)
+    name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
+    known = {member.name: member.value for member in signal.Signals}
+    if name not in known:
+        near = nearest(name, known)
+        raise UsageError(
+            f"no such signal: {text}", hint=f"did you mean {near[3:]}?" if near else "`kill -l` lists them"
+        )
+    return known[name]

@@ -1,0 +1,41 @@
+"""`aish limit`: the one verb for every limit."""
+
+from __future__ import annotations
+
+from aish.cli.arguments import Parser
+from aish.client import connect
+from aish.errors import UsageError
+from aish.model.nearest import nearest
+from aish.wire.message import Limit
+
+_KEYS = ("tokens", "vram", "nice")
+
+
+def main(argv: list[str]) -> int:
+    parser = Parser(
+        "limit",
+        "Change the limits of a process. A value sets, +value raises, none lifts.",
+        "example: aish limit @review tokens=+50k vram=8G nice=5",
+    )
+    parser.add_argument("target", metavar="PROCESS")
+    parser.add_argument("change", nargs="+", metavar="KEY=VALUE", help="keys: " + ", ".join(_KEYS))
+    options = parser.parse_args(argv)
+    changes: dict[str, str] = {}
+    for change in options.change:
+        key, equals, value = change.partition("=")
+        if key not in _KEYS:
+            near = nearest(key, _KEYS)
+            raise UsageError(f"no such limit: {key}", hint=f"did you mean {near}=?" if near else "; ".join(_KEYS))
+        if not equals or not value:
+            raise UsageError(f"{key} needs a value", hint=f"{key}=+50k raises it, {key}=none lifts it")
+        changes[key] = value
+    with connect(start=False, program="limit") as client:
+        client.request(
+            Limit(
+                target=options.target,
+                tokens=changes.get("tokens"),
+                vram=changes.get("vram"),
+                nice=changes.get("nice"),
+            )
+        )
+    return 0

@@ -1,0 +1,94 @@
+"""What verbs print: tables for people, JSON for programs. Names of others cannot steer the terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from wcwidth import wcswidth
+
+from aish.report import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aish.wire.message import ExitPart
+
+
+def print_json(value: object) -> None:
+    """One JSON document; bytes as text (what is not UTF-8 as backslash escapes), unknown as null."""
+    print(json.dumps(plain(value), ensure_ascii=False, indent=2))
+
+
+def json_line(value: object) -> str:
+    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def plain(value: object) -> Any:
+    """`value` as JSON has it: every field of a message, also those at their default."""
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """Columns as wide as their widest cell; those named in `right` are aligned to the right."""
+    cells = [list(header), *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(_width(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
+        padded = []
+        for column, cell in enumerate(row):
+            space = " " * (widths[column] - _width(cell))
+            padded.append(space + cell if header[column] in right else cell + space)
+        print("  ".join(padded).rstrip())
+
+
+def _width(text: str) -> int:
+    return max(wcswidth(text), 0)
+
+
+def age(since_s: float | None, until_s: float | None = None) -> str:
+    """Time between two moments in at most five characters: 42s, 3:07, 2h05, 4d."""
+    if since_s is None:
+        return "-"
+    seconds = max(0, int((time.time() if until_s is None else until_s) - since_s))
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}:{seconds % 60:02}"
+    if seconds < 86400:
+        return f"{seconds // 3600}h{seconds % 3600 // 60:02}"
+    return f"{seconds // 86400}d"
+
+
+def clock(time_s: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(time_s))
+
+
+def exit_word(end: ExitPart | None) -> str:
+    """How it ended, in a word or two: 0, 3, SIGTERM, unknown."""
+    if end is None:
+        return "-"
+    if end.signal is not None:
+        import signal
+
+        try:
+            return signal.Signals(end.signal).name
+        except ValueError:
+            return f"signal {end.signal}"
+    return "unknown" if end.code is None else str(end.code)
+
+
+def command_line(argv: Sequence[bytes]) -> str:
+    """The words of a command, quoted as a shell would take them."""
+    import shlex
+
+    return " ".join(shlex.quote(clean(word.decode(errors="backslashreplace"))) for word in argv)

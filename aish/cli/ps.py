@@ -1,0 +1,98 @@
+"""`aish ps`: the tree of supervised processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aish.cli.arguments import Parser, json_option
+from aish.cli.output import age, exit_word, print_json, print_table
+from aish.client import connect
+from aish.errors import UnavailableError
+from aish.model import state
+from aish.model.size import format_bytes, format_count
+from aish.wire.message import Snapshot, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from aish.wire.message import ProcessPart
+
+HEADER = ("ID", "NAME", "KIND", "STATE", "CPU%", "RSS", "VRAM/QUOTA", "TOKENS", "AGE", "DOING")
+_RIGHT = ("CPU%", "RSS", "VRAM/QUOTA", "TOKENS", "AGE")
+
+
+def main(argv: list[str]) -> int:
+    parser = Parser("ps", "Show supervised processes as one tree, with state, use and cost.")
+    parser.add_argument("-a", "--all", action="store_true", help="ended processes and aish's own as well")
+    parser.add_argument("-q", "--quiet", action="store_true", help="ids only")
+    json_option(parser)
+    options = parser.parse_args(argv)
+    try:
+        with connect(start=False) as client:
+            view = client.ask(View, Snapshot(all=options.all))
+            rows = view.processes
+    except UnavailableError as error:
+        if not error.message.endswith("is not running"):
+            raise
+        rows = []  # no daemon: nothing is supervised, which is an answer and no error
+    if options.json:
+        print_json(rows)
+    elif options.quiet:
+        for row in rows:
+            print(row.id)
+    elif not rows:
+        print("nothing is supervised; `aish spawn -- COMMAND` starts something, `aish run` runs it here")
+    else:
+        print_table(HEADER, [cells(row, stem) for row, stem in tree(rows)], _RIGHT)
+    return 0
+
+
+def tree(rows: Iterable[ProcessPart]) -> Iterator[tuple[ProcessPart, str]]:
+    """Rows in tree order, each with the lines that lead to it. A row whose parent is not shown is a root."""
+    rows = list(rows)
+    known = {row.id for row in rows}
+    below: dict[str | None, list[ProcessPart]] = {}
+    for row in rows:
+        below.setdefault(row.parent if row.parent in known else None, []).append(row)
+    stack = [(row, "", "") for row in reversed(below.get(None, []))]
+    while stack:
+        row, stem, indent = stack.pop()
+        yield row, stem
+        children = below.get(row.id, [])
+        for place, child in reversed(list(enumerate(children, 1))):
+            last = place == len(children)
+            stack.append((child, indent + ("└" if last else "├"), indent + (" " if last else "│")))
+
+
+def cells(row: ProcessPart, stem: str) -> list[str]:
+    tokens = None if row.tokens is None else row.tokens.input + row.tokens.output
+    spent = (
+        format_count(tokens)
+        if row.budget_tokens is None
+        else f"{format_count(tokens or 0)}/{format_count(row.budget_tokens)}"
+    )
+    vram = "-"
+    if row.vram_bytes is not None or row.vram_quota_bytes is not None:
+        vram = f"{format_bytes(row.vram_bytes)}/{format_bytes(row.vram_quota_bytes)}"
+    return [
+        row.id,
+        stem + row.name,
+        row.kind,
+        row.state,
+        "-" if row.cpu_percent is None else f"{row.cpu_percent:.0f}",
+        format_bytes(row.rss_bytes),
+        vram,
+        spent,
+        age(row.started_s or row.created_s, row.ended_s),
+        doing(row),
+    ]
+
+
+def doing(row: ProcessPart) -> str:
+    """The last column: how it ended, why it waits, or what it does."""
+    if row.lifecycle in state.ENDED:
+        why = row.exit.reason if row.exit is not None and row.exit.reason not in (None, "done") else row.reason
+        return f"exit {exit_word(row.exit)}" + (f": {why}" if why else "") if row.exit is not None else (why or "")
+    if row.reason:
+        return row.reason
+    return row.doing or (f"→{row.model}" if row.kind == "agent" and row.model else "")

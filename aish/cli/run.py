@@ -1,0 +1,32 @@
+"""`aish run`: a supervised process here and now, attached to this terminal or to our streams."""
+
+from __future__ import annotations
+
+import os
+
+from aish.cli import wanted
+from aish.cli.arguments import Parser
+from aish.client import launch, stage
+
+
+def main(argv: list[str]) -> int:
+    """Ends this process as the command ended, so it does not return in the usual case."""
+    parser = Parser(
+        "run",
+        "Run a command supervised and wait for it. At a terminal it gets one of its own that outlives this one;"
+        " in a pipeline it gets our standard streams. The exit status is the command's.",
+        "example: aish run --budget 50k -- claude",
+    )
+    wanted.options(parser)
+    options, command = parser.command(argv)
+    at_terminal = os.isatty(0) and os.isatty(1)
+    part = wanted.spec_of(options, command, pty=at_terminal)
+    if at_terminal:
+        from aish.client import terminal
+
+        end = terminal.run(part, launch.capture())
+    else:
+        from aish.agents.stub import edge_fds
+
+        end = stage.run(part, launch.capture(), (0, 1, 2, *edge_fds()))
+    stage.leave(end)

@@ -1,0 +1,46 @@
+"""`aish spawn`: a supervised process in the background."""
+
+from __future__ import annotations
+
+import secrets
+
+from aish.cli import wanted
+from aish.cli.arguments import Parser, json_option
+from aish.cli.output import print_json
+from aish.client import connect, launch
+from aish.errors import UnavailableError
+from aish.report import report
+from aish.wire.message import Spawn, Started
+
+STATUS_NOT_FOUND = 127
+STATUS_NOT_RUNNABLE = 126
+
+
+def main(argv: list[str]) -> int:
+    parser = Parser(
+        "spawn",
+        "Start a supervised process in the background: stdin is empty, output goes to its log (aish logs).",
+        "example: aish spawn --name train --vram 8G -- python train.py",
+    )
+    wanted.options(parser)
+    json_option(parser)
+    options, command = parser.command(argv)
+    part = wanted.spec_of(options, command)
+    request = Spawn(token=secrets.token_hex(16), spec=part, launch=launch.capture(), rename=options.name is None)
+    with connect(program="spawn") as client:
+        started = client.ask(Started, request)
+    if options.json:
+        print_json(started)
+    if started.state == "failed":
+        return failed_start("spawn", started)
+    if not options.json:
+        why = f"  {started.state}: {started.reason}" if started.reason else ""
+        print(f"{started.id}  {started.name}{why}")
+    return 0
+
+
+def failed_start(verb: str, started: Started) -> int:
+    """Tell why a process never ran; the status that a shell gives: 127 not found, 126 not runnable."""
+    reason = started.reason or "it did not start"
+    report(f"aish {verb}", UnavailableError(f"{started.name} ({started.id}): {reason}"))
+    return STATUS_NOT_FOUND if "No such file" in reason else STATUS_NOT_RUNNABLE

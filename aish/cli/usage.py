@@ -1,0 +1,55 @@
+"""`aish usage`: the gateway's own records, summed."""
+
+from __future__ import annotations
+
+import time
+
+from aish.cli.arguments import Parser, json_option
+from aish.cli.output import print_json, print_table
+from aish.client import connect
+from aish.errors import UsageError
+from aish.model.nearest import nearest
+from aish.wire.message import UsageQuery, UsageTable
+
+_BY = ("process", "agent", "model")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def main(argv: list[str]) -> int:
+    parser = Parser("usage", "Sum what the gateway recorded: tokens, seconds, time to the first token.")
+    parser.add_argument("--by", default="agent", metavar="WHAT", help="agent (default), process or model")
+    parser.add_argument("--since", metavar="AGE", help="only the last 30m, 2h, 1d")
+    json_option(parser)
+    options = parser.parse_args(argv)
+    if options.by not in _BY:
+        near = nearest(options.by, _BY)
+        raise UsageError(f"--by {options.by}?", hint=f"did you mean {near}?" if near else "one of " + ", ".join(_BY))
+    since_s = None if options.since is None else time.time() - _age_s(options.since)
+    with connect(program="usage") as client:
+        table = client.ask(UsageTable, UsageQuery(by=options.by, since_s=since_s))
+    if options.json:
+        print_json(table.rows)
+        return 0
+    header = (options.by.upper(), "MODEL", "REQUESTS", "INPUT", "OUTPUT", "SECONDS", "FIRST TOKEN", "FAILED")
+    rows = [
+        [
+            row.name or row.key,
+            row.model or "-",
+            str(row.tokens.requests),
+            str(row.tokens.input),
+            str(row.tokens.output),
+            f"{row.seconds:.1f}",
+            "-" if row.first_token_s is None else f"{row.first_token_s:.2f}s",
+            str(row.failures),
+        ]
+        for row in table.rows
+    ]
+    print_table(header, rows, header[2:])
+    return 0
+
+
+def _age_s(text: str) -> float:
+    try:
+        return float(text[:-1]) * _UNITS_S[text[-1:]]
+    except (ValueError, KeyError):
+        raise UsageError(f"not an age: {text!r}", hint="write 30m, 2h or 1d") from None

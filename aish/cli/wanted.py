@@ -1,0 +1,79 @@
+"""The options that say how a process is to run, shared by spawn and run, and the spec they make."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from aish.errors import UsageError
+from aish.model import kind, spec
+from aish.model.nearest import nearest
+from aish.model.size import parse_bytes, parse_count
+from aish.wire.message import SpecPart
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from aish.cli.arguments import Parser
+
+_KINDS = (kind.COMMAND, kind.AGENT)
+
+
+def options(parser: Parser) -> None:
+    parser.add_argument("--name", metavar="NAME", help="how ps, logs and @NAME call it; default: the program's name")
+    parser.add_argument("--kind", default=kind.COMMAND, metavar="KIND", help="command (default) or agent")
+    parser.add_argument("--budget", metavar="TOKENS", help="tokens it and its children may use, such as 200k")
+    parser.add_argument("--vram", metavar="SIZE", help="GPU memory per device, such as 8G; waits until it fits")
+    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="on how many devices (with --vram)")
+    parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
+    parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use (AISH_MODEL)")
+    parser.add_argument(
+        "--secret", action="append", default=[], metavar="NAME", help="a provider key variable that it may see"
+    )
+    parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL")
+
+
+def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> SpecPart:
+    """The spec of `command`, or of the agent or model where it is `@name …`. Raises UsageError, NotFoundError."""
+    if not command:
+        raise UsageError("which command?", hint="put it after the options: aish spawn --name x -- sleep 60")
+    _one_of("kind", wanted.kind, _KINDS)
+    _one_of("restart", wanted.restart, spec.RESTARTS)
+    if wanted.gpus < 1:
+        raise UsageError(f"--gpus must be at least 1, not {wanted.gpus}")
+    if wanted.grace < 0:
+        raise UsageError(f"--grace must not be negative: {wanted.grace}")
+    if command[0].startswith("@"):
+        from aish.agents.stub import resolve
+
+        part = resolve(command[0], command[1:])
+    else:
+        part = SpecPart(
+            argv=[os.fsencode(word) for word in command],
+            cwd=os.fsencode(os.getcwd()),
+            name=os.path.basename(command[0]) or command[0],
+            kind=wanted.kind,
+        )
+    return SpecPart(
+        argv=part.argv,
+        cwd=part.cwd,
+        name=wanted.name or part.name,
+        kind=part.kind,
+        vram_bytes=parse_bytes(wanted.vram) if wanted.vram else None,
+        gpu_count=wanted.gpus,
+        budget_tokens=parse_count(wanted.budget) if wanted.budget else part.budget_tokens,
+        model=wanted.model or part.model,
+        restart=wanted.restart,
+        secrets=wanted.secret,
+        grace_s=wanted.grace,
+        pty=pty,
+    )
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        near = nearest(value, known)
+        raise UsageError(
+            f"--{option} {value}: no such {option}",
+            hint=f"did you mean {near}?" if near else "one of " + ", ".join(known),
+        )
