@@ -191,7 +191,7 @@ def _attempt(program: str) -> tuple[Channel, Welcome] | None:
     """A greeted connection, or None where nothing listens (or what listens is just going down)."""
     try:
         sock = address.connect(folders.daemon_socket())
-    except (FileNotFoundError, ConnectionRefusedError):
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         return None
     except OSError as error:
         raise UnavailableError(f"cannot reach the daemon: {folders.daemon_socket()}: {error.strerror}") from error

@@ -65,8 +65,10 @@ class Tail:
 def last_lines(fd: int, count: int) -> int:
     """The offset at which the last `count` lines of a file begin. Reads backwards, in chunks."""
     end = os.fstat(fd).st_size
+    if count == 0:
+        return end
     offset, seen = end, 0
-    while offset > 0 and count >= 0:
+    while offset > 0:
         start = max(0, offset - CHUNK_BYTES)
         block = os.pread(fd, offset - start, start)
         position = len(block)
@@ -77,7 +79,7 @@ def last_lines(fd: int, count: int) -> int:
             if seen >= count:
                 return start + position + 1
         offset = start
-    return 0 if count > 0 else end
+    return 0
 
 
 def wait(growth: Growth, others: list[int], timeout_ms: int | None = None) -> list[int]:

@@ -1,0 +1,94 @@
+"""Verbs: a closed list, errors without tracebacks, statuses as documented."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish import cli
+from aish.cli import arguments, dispatch
+from aish.cli.kill import signal_number
+from aish.errors import UsageError
+
+if TYPE_CHECKING:
+    from conftest import Home
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "aish", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_has_a_module_and_help_that_begins_with_its_name(verb: str) -> None:
+    importlib.import_module(cli._ELSEWHERE.get(verb, f"aish.cli.{verb}"))
+    done = run(verb, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"aish {verb}" in done.stdout or f"{verb} " in done.stdout
+
+
+def test_help_lists_every_verb() -> None:
+    listed = run("--help").stdout
+    assert all(f"  {verb} " in listed for verb in cli.VERBS)
+
+
+def test_a_wrong_option_names_the_nearest_one() -> None:
+    done = run("ps", "--jsn")
+    assert done.returncode == 2
+    assert "did you mean --json?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_state_folder_is_told_without_a_traceback(home: Home) -> None:
+    home.environ["XDG_RUNTIME_DIR"] = "/dev/null"
+    done = home.aish("spawn", "--", "true")
+    assert done.returncode == 74
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fault_of_ours_is_recorded_and_told_in_one_line(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from aish.cli import ps
+
+    def fail(argv: list[str]) -> int:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr(ps, "main", fail)
+    assert dispatch.run(["ps"]) == 70
+    told = capsys.readouterr().err
+    assert "a fault in aish" in told
+    assert "Traceback" not in told
+    assert "Traceback" in (home.state / "faults.log").read_text()
+
+
+def test_a_reader_that_left_is_no_error_to_tell() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m aish --help | head -1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_options_end_where_the_command_begins() -> None:
+    parser = arguments.Parser("x", "")
+    parser.add_argument("--name")
+    parser.add_argument("--flag", action="store_true")
+    options, command = parser.command(["--name", "n", "--flag", "ls", "--flag", "-l"])
+    assert (options.name, options.flag, command) == ("n", True, ["ls", "--flag", "-l"])
+    assert parser.command(["--flag", "--", "--odd"])[1] == ["--odd"]
+
+
+@pytest.mark.parametrize(("text", "number"), [("9", 9), ("KILL", 9), ("SIGKILL", 9), ("int", 2)])
+def test_signals_by_name_and_number(text: str, number: int) -> None:
+    assert signal_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["0", "65", "-1", "TREM", "²"])
+def test_no_such_signal(text: str) -> None:
+    with pytest.raises(UsageError):
+        signal_number(text)

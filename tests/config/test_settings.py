@@ -1,0 +1,63 @@
+"""config.toml: defaults where there is none, the place and a suggestion where it is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.config import settings
+from aish.errors import SourceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def load(tmp_path: Path, text: str) -> settings.Settings:
+    (tmp_path / "config.toml").write_text(text)
+    return settings.load(str(tmp_path / "config.toml"))
+
+
+def test_no_file_means_the_embedded_model(tmp_path: Path) -> None:
+    assert settings.load(str(tmp_path / "none.toml")).default_model == settings.EMBEDDED_MODEL
+
+
+def test_values_are_read(tmp_path: Path) -> None:
+    loaded = load(tmp_path, 'default_model = "qwen"\n[gateway]\nport = 4100\n[gpu]\ndrivers = []\nreserve = "512M"\n')
+    assert (loaded.default_model, loaded.gateway_port) == ("qwen", 4100)
+    assert (loaded.gpu_drivers, loaded.gpu_reserve_bytes) == ((), 512 << 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ('defualt_model = "x"', 1, "unknown key 'defualt_model'"),
+        ("\n\n[gateway]\nport = 70000", 4, "port number"),
+        ("[gpu]\nreserve = 'lots'", 2, "not a size"),
+        ("default_model = 3", 1, "text in quotes"),
+        ("[gpu]\ndrivers = 'nvml'", 2, "list of names"),
+        ("gateway = 4", 1, "table"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+    with pytest.raises(SourceError, match=said) as caught:
+        load(tmp_path, text)
+    assert caught.value.line == line
+
+
+def test_a_typo_gets_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        load(tmp_path, 'defualt_model = "x"')
+    assert caught.value.hint == "did you mean default_model?"
+
+
+@pytest.mark.parametrize("text", ["a = ", "= 1", "[", "\x00", "a" * 100_000])
+def test_what_is_no_toml_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SourceError):
+        load(tmp_path, text)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SourceError, match="cannot be read"):
+        settings.load(str(tmp_path / "config.toml"))

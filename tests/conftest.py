@@ -1,0 +1,102 @@
+"""What all tests share: a private home per test, and marks that say why they skip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = os.geteuid() == 0
+    for item in items:
+        if item.get_closest_marker("root") and not root:
+            item.add_marker(pytest.mark.skip(reason="needs root; .ci/run runs it last"))
+        if item.get_closest_marker("gpu") and not Path("/dev/nvidiactl").exists():
+            item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU: /dev/nvidiactl is not there"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """`supervisor.x` and `aish.supervisor.x` would be two identities of one file."""
+    twins = [name for name in sys.modules if name.split(".")[0] in ("supervisor", "plugins")]
+    if twins:
+        session.exitstatus = 1
+        print(f"\nimported outside aish: {', '.join(twins)}", file=sys.stderr)
+
+
+class Home:
+    """Private folders for one test, and the environment that points there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.runtime = root / "run" / "aish"
+        self.state = root / "state" / "aish"
+        self.data = root / "data" / "aish"
+        self.config = root / "config" / "aish"
+        kept = ("PATH", "LANG", "LC_ALL", "TERM", "PIP_CERT", "PIP_FIND_LINKS", "PIP_INDEX_URL")
+        self.environ = {name: os.environ[name] for name in kept if name in os.environ} | {
+            "HOME": str(root),
+            "XDG_RUNTIME_DIR": str(root / "run"),
+            "XDG_STATE_HOME": str(root / "state"),
+            "XDG_DATA_HOME": str(root / "data"),
+            "XDG_CONFIG_HOME": str(root / "config"),
+        }
+        for name in ("run", "state", "data", "config"):
+            (root / name).mkdir(mode=0o700)
+
+    def aish(self, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
+        """Run `aish words…` to its end, with a bound of 60 s; output as text."""
+        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 60, "env": self.environ}
+        settings |= options
+        if "stdin" not in settings and "input" not in settings:
+            settings["stdin"] = subprocess.DEVNULL
+        return subprocess.run([sys.executable, "-m", "aish", *words], check=False, **settings)  # type: ignore[call-overload,no-any-return]
+
+    def popen(self, *words: str, **options: object) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", "aish", *words], env=self.environ, **options)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A private home; what a test left supervised there is ended afterwards, and must then be gone."""
+    root = Path(tempfile.mkdtemp(prefix="aish-t-", dir="/tmp"))  # short: a socket's path has 107 bytes
+    made = Home(root)
+    for name, value in made.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AISH_ID", raising=False)
+    try:
+        yield made
+    finally:
+        try:
+            if made.runtime.exists():
+                made.aish("shutdown")
+        finally:
+            left = _processes_of(root)
+            for pid in left:
+                os.kill(pid, 9)
+            shutil.rmtree(root, ignore_errors=True)
+    assert not left, f"processes left behind: {left}"
+
+
+def _processes_of(root: Path) -> list[int]:
+    """Processes whose environment points into this test's home."""
+    marker = f"XDG_RUNTIME_DIR={root}/run".encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal() and int(entry) != os.getpid():
+            try:
+                environ = Path(f"/proc/{entry}/environ").read_bytes()
+            except OSError:
+                continue
+            if marker in environ.split(b"\0"):
+                found.append(int(entry))
+    return found
