@@ -1,0 +1,170 @@
+"""What keeper and holder both own, handed from one to the other simply by fork: no state is ever serialised.
+
+The runtime folder (opened once, so that later renames and links do not matter), the singleton lock, the listening
+socket, the descriptor store, the journal, and how all this was started.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+import socket
+import stat
+import time
+
+from . import kernel, wire
+from .journal import Child, Journal
+from .store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BACKLOG = 128
+NOFILE_MOST = 65536
+
+
+class StartError(Exception):
+    """The folder, lock or socket does not allow a start: `busy` when another keeper or holder has the lock."""
+
+    def __init__(self, message: str, *, busy: bool = False) -> None:
+        super().__init__(message)
+        self.busy = busy
+
+
+class Options:
+    """The command line. `daemon_argv` None: no daemon to look after."""
+
+    __slots__ = ("daemon_argv", "lock_path", "log_path", "runtime_dir")
+
+    def __init__(self, runtime_dir: str) -> None:
+        self.runtime_dir = runtime_dir
+        self.daemon_argv: list[bytes] | None = None
+        self.log_path: str | None = None
+        self.lock_path: str | None = None
+
+
+class Estate:
+    """See the module. Everything is inherited over a fork; `children` is what the last take-over found."""
+
+    __slots__ = (
+        "boot_id",
+        "children",
+        "dir_fd",
+        "environment",
+        "journal",
+        "listener",
+        "lock_fd",
+        "nofile",
+        "options",
+        "started",
+        "store",
+    )
+
+    def __init__(self, options: Options) -> None:
+        """Claim the folder. Raises StartError; OSError where the system refuses."""
+        self.options = options
+        self.started = time.time()
+        self.boot_id = kernel.boot_id()
+        self.environment = _initial_environment()
+        self.nofile = _raise_nofile()
+        self.dir_fd = open_private_dir(options.runtime_dir)
+        self.lock_fd = _lock(self._open_lock)
+        self.listener = self._listen()
+        self.store = Store()
+        self.journal = Journal()
+        self.children: dict[str, Child] = {}
+
+    def _open_lock(self, flags: int) -> int:
+        path = self.options.lock_path or wire.LOCK_NAME
+        return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self.dir_fd)
+
+    def _listen(self) -> socket.socket:
+        """Bind holder.sock through the open folder: no link can redirect it and no path is too long for it."""
+        try:
+            os.unlink(wire.SOCKET_NAME, dir_fd=self.dir_fd)  # stale: we have the lock
+        except FileNotFoundError:
+            pass
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        listener.bind(f"/proc/self/fd/{self.dir_fd}/{wire.SOCKET_NAME}")
+        os.chmod(wire.SOCKET_NAME, 0o600, dir_fd=self.dir_fd)
+        listener.listen(BACKLOG)
+        return listener
+
+    def vanish(self) -> None:
+        """Take socket and lock file away, still under the lock. After this a new keeper may start."""
+        for name in (wire.SOCKET_NAME, self.options.lock_path or wire.LOCK_NAME):
+            try:
+                os.unlink(name, dir_fd=self.dir_fd)
+            except FileNotFoundError:
+                continue
+
+
+def open_private_dir(path: str) -> int:
+    """Open (create, 0700) a folder that only this user can enter, itself no link. Raises StartError."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StartError(f"{path}: cannot create the runtime folder: {error.strerror}") from None
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise StartError(f"{path}: not a folder of our own: {error.strerror}") from None
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        os.close(fd)
+        raise StartError(
+            f"{path}: must belong to uid {os.geteuid()} with mode 0700 (chmod 700 it, or choose another)"
+        )
+    return fd
+
+
+def _lock(open_lock: Callable[[int], int]) -> int:
+    """Take the singleton lock: it stays with this open file, over every fork, until the last copy is closed.
+
+    The last owner unlinks the file while it has the lock, so having locked a name is not enough: what was locked
+    must still be what the name leads to.
+    """
+    while True:
+        fd = open_lock(os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            again = open_lock(os.O_RDWR)
+        except BlockingIOError:
+            os.close(fd)
+            raise StartError("already running", busy=True) from None
+        except FileNotFoundError:
+            os.close(fd)
+            continue
+        same = os.path.samestat(os.fstat(fd), os.fstat(again))
+        os.close(again)
+        if same:
+            return fd
+        os.close(fd)
+
+
+def _initial_environment() -> list[bytes]:
+    """The environment as execve brought it: the interpreter adds LC_CTYPE to its own copy."""
+    with open("/proc/self/environ", "rb") as file:
+        return [pair for pair in file.read().split(b"\0") if pair]
+
+
+def _raise_nofile() -> tuple[int, int]:
+    """Use as many descriptors as the hard limit allows; the limits as they were go to the children."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = NOFILE_MOST if hard == resource.RLIM_INFINITY else min(hard, NOFILE_MOST)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        except (OSError, ValueError):
+            return soft, hard
+    return soft, hard
+
+
+def exhausted(error: OSError) -> bool:
+    """Whether an OSError means that descriptors or memory have run out, for now."""
+    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)

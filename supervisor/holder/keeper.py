@@ -1,0 +1,246 @@
+"""The keeper: waits for the holder to die, and then has everything that the next one needs.
+
+It keeps duplicates of the stored descriptors, reaps the children of holders that died, passes signals to them on
+request (only their parent can be sure that a pid is still theirs), and forks holders. It also watches, through
+pidfds, children that are nobody's here any more (see the package's text: a keeper's death after a holder's).
+
+Messages over a socketpair, never waited for by either side:
+holder → keeper  {"op": "store", …}+fds, {"op": "drop", "name"}, {"op": "signal", "token", "id", "sig", "group"},
+                 {"op": "quit"}: when I end, end as well
+keeper → holder  {"look": true}: there are new exits in the journal; {"token", "errno"}: what a signal did
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import sys
+import time
+
+from . import kernel, wire
+from .exits import bury, exit_record, is_ours, next_dead, record_and_reap, wakeups
+from .journal import Child, Journal, exit_line, replay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .estate import Estate
+
+STEADY_S = 1.0  # a holder that lived this long did not die of its start
+MOST_PAUSE_S = 5.0
+STATUS_GRACE_S = 1.0  # how long a stranger's exit code may take to appear after its end (its parent must reap it)
+
+
+def keep(estate: Estate) -> socket.socket:
+    """Be the keeper. Returns only in a new holder, just forked: its end of the line. Ends the process on quit."""
+    pause_s = 0.0
+    while True:
+        inherited = Inheritance(estate)
+        if pause_s:
+            inherited.watch_for(pause_s)
+        born = time.monotonic()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        holder_pid = os.fork()
+        if holder_pid == 0:
+            ours.close()
+            inherited.close()
+            return theirs
+        theirs.close()
+        inherited.watch(ours, holder_pid)
+        ours.close()
+        inherited.close()
+        lived_s = time.monotonic() - born
+        pause_s = 0.0 if lived_s > STEADY_S else min(MOST_PAUSE_S, max(0.02, pause_s * 2))
+
+
+class Inheritance:
+    """What one take-over found, and the watch over it until the next."""
+
+    def __init__(self, estate: Estate) -> None:
+        """Seal the old journal, learn from it who lives, and begin a new one that says so."""
+        self.estate = estate
+        self.wake = wakeups()
+        self.mine: dict[int, Child] = {}  # by pid: we are their parent
+        self.strangers: dict[int, Child] = {}  # by pidfd: init is
+        self._doubtful: dict[int, float] = {}  # pidfd of an ended stranger without a code: when to give up
+        self._unlooked = False
+        self._quitting = False
+        self._control: socket.socket | None = None
+        old = estate.journal
+        old.seal()
+        estate.children = replay(old.read()[0])
+        old.close()
+        estate.journal = Journal()
+        for child in estate.children.values():
+            if child.exit is None:
+                self._claim(child)
+        estate.journal.rewrite(estate.children.values(), 0)
+
+    def _claim(self, child: Child) -> None:
+        started = kernel.start_time(child.pid)
+        if is_ours(child.pid) and (child.start is None or child.start == started):
+            child.start = started
+            self.mine[child.pid] = child
+            return
+        pidfd = kernel.pidfd_of(child.pid, child.start)
+        if pidfd is None:
+            child.exit = exit_record(child, None)
+        else:
+            self.strangers[pidfd] = child
+
+    def watch(self, control: socket.socket, holder_pid: int) -> None:
+        """Until the holder has died, everything that it had sent has been taken in, and it is reaped.
+
+        Ends the process if the holder was told to quit.
+        """
+        self._control = control
+        self._unlooked = True  # of exits that came while there was no holder
+        timeout_s: float | None = 0  # first without waiting: a child may have ended before `wake` was there
+        while not self._turn(timeout_s, holder_pid):
+            timeout_s = None
+        self._take_messages()
+        self._control = None
+        if self._quitting:
+            os._exit(0)
+
+    def watch_for(self, pause_s: float) -> None:
+        """Reap for a while without a holder: the last ones died at once."""
+        until = time.monotonic() + pause_s
+        while time.monotonic() < until:
+            self._turn(until - time.monotonic(), 0)
+
+    def _turn(self, timeout_s: float | None, holder_pid: int) -> bool:
+        """Wait once and handle it; true when the holder has died."""
+        poll = select.poll()
+        poll.register(self.wake, select.POLLIN)
+        if self._control is not None:
+            poll.register(self._control, select.POLLIN | (select.POLLOUT if self._unlooked else 0))
+        for pidfd in self.strangers:
+            if pidfd not in self._doubtful:
+                poll.register(pidfd, select.POLLIN)
+        if self._doubtful:
+            timeout_s = 0.02 if timeout_s is None else min(timeout_s, 0.02)
+        poll.poll(None if timeout_s is None else timeout_s * 1000)
+        _empty(self.wake)
+        self._take_messages()
+        holder_died = self._reap(holder_pid)
+        self._ask_strangers()
+        self._ask_to_look()
+        return holder_died
+
+    def _reap(self, holder_pid: int) -> bool:
+        holder_died = False
+        while (dead := next_dead()) is not None:
+            pid, status = dead
+            child = self.mine.pop(pid, None)
+            if child is not None:
+                child.exit = record_and_reap(self.estate.journal, child, status)
+                self._unlooked = True
+                continue
+            bury(pid)
+            if pid == holder_pid:
+                if not self._quitting:
+                    _log(f"the holder {pid} ended with wait status {status}: starting another")
+                holder_died = True
+        return holder_died
+
+    def _ask_strangers(self) -> None:
+        """Write down the ends of those whose parent we are not: with the code where the kernel tells it."""
+        if not self.strangers:
+            return
+        poll = select.poll()
+        for pidfd in self.strangers:
+            poll.register(pidfd, select.POLLIN)
+        for pidfd, _ in poll.poll(0):
+            now = time.monotonic()
+            give_up = self._doubtful.setdefault(pidfd, now + STATUS_GRACE_S)
+            status = kernel.pidfd_status(pidfd)
+            if status is None and now < give_up:
+                continue
+            child = self.strangers.pop(pidfd)
+            del self._doubtful[pidfd]
+            os.close(pidfd)
+            child.exit = exit_record(child, status, ended_at=time.time())
+            self.estate.journal.append(exit_line(child.exit))
+            self._unlooked = True
+
+    def _ask_to_look(self) -> None:
+        """Tell the holder of new exits; if it cannot take it now, when it can."""
+        if self._unlooked and self._control is not None and self._say({"look": True}):
+            self._unlooked = False
+
+    def _say(self, message: dict[str, Any]) -> bool:
+        assert self._control is not None
+        try:
+            wire.send(self._control, wire.encode(message))
+        except BlockingIOError:
+            return False
+        except OSError:  # it is dead: its end is about to be reaped
+            return True
+        return True
+
+    def _take_messages(self) -> None:
+        while self._control is not None:
+            try:
+                packet = wire.receive(self._control)
+            except OSError:  # nothing there, or the holder is dead and all was read
+                return
+            if not packet.data:
+                return
+            self._obey(wire.decode(packet.data), packet)
+            packet.close()
+
+    def _obey(self, message: dict[str, Any], packet: wire.Packet) -> None:
+        match message["op"]:
+            case "store" if packet.cut is None:
+                self.estate.store.reflect(message, packet.fds)
+            case "store":
+                _log(f"no descriptors left to duplicate {message['name']}: it would not survive the holder")
+                self.estate.store.drop(message["name"])
+            case "drop":
+                self.estate.store.drop(message["name"])
+            case "signal":
+                self._say({"token": message["token"], "errno": self._signal(message)})
+            case "quit":
+                self._quitting = True
+            case other:
+                raise AssertionError(f"the holder sent {other!r}")
+
+    def _signal(self, message: dict[str, Any]) -> int | None:
+        """The errno of a signal to one of ours; ESRCH once it is reaped, whatever its pid is now."""
+        id, sig, group = message["id"], message["sig"], message["group"]
+        try:
+            for child in self.mine.values():
+                if child.id == id:
+                    (os.killpg if group else os.kill)(child.pid, sig)
+                    return None
+            for pidfd, child in self.strangers.items():
+                if child.id == id:
+                    kernel.signal_stranger(pidfd, child.pid, sig, group)
+                    return None
+        except OSError as error:
+            return error.errno
+        return errno.ESRCH
+
+    def close(self) -> None:
+        """Drop what belongs to this watch, in the parent for the next one, in the forked holder for good."""
+        self.wake.close()
+        for pidfd in self.strangers:
+            os.close(pidfd)
+
+
+def _empty(wake: socket.socket) -> None:
+    try:
+        while wake.recv(4096):
+            pass
+    except BlockingIOError:
+        return
+
+
+def _log(text: str) -> None:
+    print(f"keeper {os.getpid()}: {text}", file=sys.stderr, flush=True)
