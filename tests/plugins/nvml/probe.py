@@ -20,10 +20,12 @@ def answer(driver: GpuDriver, command: str) -> object:
         case ["sample"]:
             return [asdict(sample) for sample in driver.sample()]
         case ["close"]:
-            return driver.close()
+            driver.close()
+            return None
         case ["environ", vram, *uuids]:
             return driver.environ(uuids, int(vram) or None)
-    raise ValueError(command)
+        case _:
+            raise ValueError(command)
 
 
 def main() -> None:

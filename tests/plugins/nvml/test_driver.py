@@ -279,7 +279,7 @@ sys.stdin.read()
 
 @pytest.mark.gpu
 def test_a_real_allocation_is_seen_on_the_device_it_was_confined_to(bare_probe: Any) -> None:
-    """One GiB held through the CUDA driver by a process confined with environ(): it sees one device, we see its GiB."""
+    """One GiB held through the CUDA driver by a confined process: it sees one device, and we see its GiB."""
     answer = bare_probe.ask("devices")
     if "error" in answer or not answer["ok"]:
         pytest.skip(f"no NVIDIA GPU here: {answer.get('error', 'no devices')}")
