@@ -8,6 +8,7 @@ by opening it again through /proc.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
@@ -23,21 +24,30 @@ _FIXED_SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 def make_memfd(name: str, size_bytes: int) -> int:
     """A new, close-on-exec descriptor of `size_bytes` of zeroes whose size is fixed. Raises StorageError."""
-    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    fd = -1
     try:
-        try:
-            fd = os.memfd_create(name, flags | _MFD_NOEXEC_SEAL)
-        except OSError:  # Linux before 6.3 does not know the flag
-            fd = os.memfd_create(name, flags)
-    except OSError as error:
-        raise StorageError(f"cannot make shared memory for an edge: {error.strerror}") from error
-    try:
+        fd = _create(name)
         os.ftruncate(fd, size_bytes)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _FIXED_SIZE)
     except OSError as error:
-        os.close(fd)
-        raise StorageError(f"cannot make {size_bytes} bytes of shared memory: {error.strerror}") from error
+        if fd >= 0:
+            os.close(fd)
+        full = error.errno in (errno.EMFILE, errno.ENFILE)
+        raise StorageError(
+            f"cannot make {size_bytes} bytes of shared memory: {error.strerror}",
+            hint="`ulimit -n` shows how many files a process may have open" if full else None,
+        ) from error
     return fd
+
+
+def _create(name: str) -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        return os.memfd_create(name, flags | _MFD_NOEXEC_SEAL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # Linux before 6.3 does not know the flag
+            raise
+    return os.memfd_create(name, flags)
 
 
 def seal(fd: int) -> None:

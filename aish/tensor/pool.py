@@ -54,6 +54,11 @@ class Segment:
         offsets = range(0, size_bytes, slot_bytes)
         self.slots = [Slot(self, first_slot + index, offset) for index, offset in enumerate(offsets)]
 
+    def forget(self) -> None:
+        """No slot of it will be given out again; the memory lasts as long as arrays over it."""
+        self.forget_fd()
+        self.slots.clear()  # no cycle: the mapping must go with its last user, not with a later collection
+
     def forget_fd(self) -> None:
         """Close the descriptor; the mapping stays."""
         fd, self.fd = self.fd, -1
@@ -113,6 +118,10 @@ class Pool:
         segment.work = self._work
         return slot
 
+    def has_free(self, nbytes: int) -> bool:
+        """True if `take` needs no new memory for it."""
+        return bool(self._free.get(self._slot_bytes(nbytes)))
+
     def release_writer(self, slot: Slot) -> None:
         """The writer's own array is gone, or its copy is made."""
         slot.by_writer = False
@@ -126,7 +135,7 @@ class Pool:
     def close(self) -> None:
         """Forget everything; memory lasts as long as arrays of it do."""
         for segment in self._segments.values():
-            segment.forget_fd()
+            segment.forget()
         self._segments.clear()
         self._free.clear()
         self.total_bytes = 0
@@ -188,7 +197,7 @@ class Pool:
         free[:] = [slot for slot in free if slot.segment is not segment]
         if segment.fd < 0:
             self.dropped.append(segment.number)
-        segment.forget_fd()
+        segment.forget()
 
 
 def _last_work(segment: Segment) -> int:

@@ -292,7 +292,11 @@ class Writer:
     def _take(self, nbytes: int) -> Slot:
         """A slot, waiting for the reader where the budget is used up by what it has."""
         # Credits come in batches of a quarter of the depth: looking more often finds nothing.
-        if self._let_go or len(self._in_flight) * 4 >= self._depth:
+        if (
+            self._let_go
+            or len(self._in_flight) * 4 >= self._depth
+            or not self._pool.has_free(nbytes)  # before it grows: the reader may have greeted with a smaller bound
+        ):
             self._pump()
         while (slot := self._pool.take(nbytes)) is None:
             self._wait(write=False)
