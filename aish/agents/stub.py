@@ -51,19 +51,19 @@ def resolve(word: str, words: list[str]) -> SpecPart:
     if not name:
         raise UsageError("a name must follow the @", hint="`aish ps`, `aish model ls` and `aish agent ls` list them")
     from aish.agents import find as agents
+    from aish.agents.invocation import command
     from aish.store import names as stored_names
 
     cwd = os.getcwd()
     agent = agents.find(name, cwd)
-    runner = [sys.executable, "-m", "aish.agents"]
     if agent is not None:
         ensure_model(agent.model)
-        argv = [*runner, "--file", agent.file, "--name", agent.name, "--", *words]
+        argv = command(words, file=agent.file, name=agent.name)
         return _spec(argv, cwd, agent.name, agent.model, agent.limits.tokens)
     models = set(stored_names()) | _running_models()
     if name in models or name == "default":
         ensure_model(name)
-        return _spec([*runner, "--model-direct", name, "--", *words], cwd, f"ask-{name}", name, None)
+        return _spec(command(words, direct_model=name), cwd, f"ask-{name}", name, None)
     near = nearest(name, [*agents.names(cwd), *models])
     raise NotFoundError(
         f"no agent or model is called {name}",
@@ -90,7 +90,7 @@ def ensure_model(name: str | None) -> None:
         pull(wanted)
 
 
-def _spec(argv: list[str], cwd: str, name: str, model: str | None, budget_tokens: int | None) -> SpecPart:
+def _spec(argv: tuple[str, ...], cwd: str, name: str, model: str | None, budget_tokens: int | None) -> SpecPart:
     return SpecPart(
         argv=[os.fsencode(word) for word in argv],
         cwd=os.fsencode(cwd),

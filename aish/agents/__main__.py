@@ -1,0 +1,109 @@
+"""`python -P -m aish.agents`: the program that an agent is. `command` in aish.agents.invocation makes its words.
+
+stdin text · stdout the answer alone · stderr a person's notes · AISH_EVENTS_FD events
+Exit status: 0 done, 2 usage or a wrong agent file, 65 refused input, 69 upstream, 74 storage, 75 budget, size or
+time, 77 permission, 70 a fault of aish; by SIGINT, SIGTERM, SIGPIPE as any program.
+"""
+
+from __future__ import annotations
+
+import signal
+
+# Before everything else: an interrupt while modules load must end the process as quietly as one later. The kernel
+# closes the connection, and that stops the model.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import os
+import sys
+import time
+
+from aish.agents import stdin
+from aish.agents.events import from_environment
+from aish.agents.invocation import Invocation, agent_of, parse_words
+from aish.agents.runner import Runner
+from aish.agents.stdout import DownstreamError, Stdout
+from aish.agents.upstream import Upstream
+from aish.errors import AishError, InternalError, UnavailableError
+from aish.report import clean, report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from aish.agents.events import Events
+
+
+def main(argv: list[str]) -> int:
+    """Run one agent to its end; the exit status."""
+    events = from_environment(os.environ)
+    program = "agent"
+    try:
+        invocation = parse_words(argv)
+        program = f"@{invocation.called}"
+        _run(invocation, program, events)
+        return 0
+    except DownstreamError:
+        events.emit("failed", code="downstream", message="nobody reads the answer", status=141)
+        die_by(signal.SIGPIPE)
+    except AishError as error:
+        return _failed(program, error, events)
+    except Exception as error:  # noqa: BLE001  the process's edge: told, and the status is terminal
+        return _failed(program, InternalError(f"a fault in aish: {error!r}", hint=_place(error)), events)
+
+
+def _run(invocation: Invocation, program: str, events: Events) -> None:
+    agent = agent_of(invocation, os.environ)
+    wall_s = agent.limits.wall_s
+    deadline_s = None if wall_s is None else time.monotonic() + wall_s
+    base_url = os.environ.get("OPENAI_BASE_URL", "")
+    if not base_url:
+        raise UnavailableError(
+            "OPENAI_BASE_URL is not set: there is no gateway to ask",
+            hint=f"run it as {program} in aish, or with: aish run -- {program}",
+        )
+    out = Stdout(1)
+    upstream = Upstream(base_url, os.environ.get("OPENAI_API_KEY"), out_fd=out.fd, deadline_s=deadline_s)
+    events.emit("started", agent=agent.name, model=agent.model)
+    given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
+
+    def note(text: str) -> None:
+        events.emit("note", text=text)
+        _tell(f"{program}: {text}")
+
+    if given.replaced:
+        note(f"stdin is not all UTF-8: {given.replaced:,} places were replaced by U+FFFD")
+    Runner(agent, upstream, out, events, note).run(invocation.prompt, given.text)
+
+
+def _failed(program: str, error: AishError, events: Events) -> int:
+    events.emit("failed", code=error.code, message=str(error), hint=error.hint, status=error.exit_status)
+    report(program, error)
+    return error.exit_status
+
+
+def _tell(line: str) -> None:
+    try:
+        os.write(2, (clean(line) + "\n").encode("utf-8", "replace"))
+    except OSError:
+        pass  # nobody reads notes any more: the answer matters
+
+
+def _place(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
+    return f"please report it{where}"
+
+
+def die_by(number: signal.Signals) -> NoReturn:
+    """End as the default action of a signal, so that PIPESTATUS and the supervisor see the signal itself."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)  # only if the signal was not fatal
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,124 @@
+"""What an agent file says: which model, which instructions, within which limits.
+
+Plain slotted classes: the shell loads this on every `@name`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, Literal
+
+    Reduce = Literal["answer", "join"]
+
+DEFAULT_MODEL: Final = "default"  # the gateway knows which model the user made the default
+INPUT_MARK: Final = "{input}"
+NAME_LENGTH_MAX: Final = 64
+
+
+class Limits:
+    """`tokens`: input + output of all its requests, enforced by the gateway. `max_output_tokens`: of one answer.
+    `wall_s`: seconds by the clock, holds included. None: no limit of its own."""
+
+    __slots__ = ("max_output_tokens", "tokens", "wall_s")
+
+    def __init__(
+        self, tokens: int | None = None, max_output_tokens: int | None = None, wall_s: float | None = None
+    ) -> None:
+        self.tokens = tokens
+        self.max_output_tokens = max_output_tokens
+        self.wall_s = wall_s
+
+
+class Sampling:
+    """How the next token is chosen, in OpenAI's words; None: left to the model server."""
+
+    __slots__ = ("frequency_penalty", "presence_penalty", "seed", "stop", "temperature", "top_p")
+
+    def __init__(
+        self,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        stop: tuple[str, ...] = (),
+        frequency_penalty: float | None = None,
+        presence_penalty: float | None = None,
+    ) -> None:
+        self.temperature = temperature
+        self.top_p = top_p
+        self.seed = seed
+        self.stop = stop
+        self.frequency_penalty = frequency_penalty
+        self.presence_penalty = presence_penalty
+
+
+class MapReduce:
+    """What happens to an input that the model's context cannot hold: every part is answered by `chunk_prompt`; then
+    the answers are one text that `reduce_prompt` answers ("answer"), or simply follow each other ("join")."""
+
+    __slots__ = ("chunk_prompt", "reduce", "reduce_prompt")
+
+    def __init__(
+        self, chunk_prompt: str | None = None, reduce: Reduce = "answer", reduce_prompt: str | None = None
+    ) -> None:
+        self.chunk_prompt = chunk_prompt
+        self.reduce: Reduce = reduce
+        self.reduce_prompt = reduce_prompt
+
+
+class Agent:
+    """One agent. `instructions` is the system message, `prompt` the user message, where `{input}` stands for the
+    text; `file` is where it was read from, None for a model that is asked directly."""
+
+    __slots__ = (
+        "description",
+        "file",
+        "instructions",
+        "limits",
+        "map_reduce",
+        "model",
+        "name",
+        "prompt",
+        "sampling",
+        "whole_sentences",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        description: str = "",
+        model: str = DEFAULT_MODEL,
+        instructions: str = "",
+        prompt: str = INPUT_MARK,
+        limits: Limits | None = None,
+        sampling: Sampling | None = None,
+        map_reduce: MapReduce | None = None,
+        whole_sentences: bool = False,
+        file: str | None = None,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.model = model
+        self.instructions = instructions
+        self.prompt = prompt
+        self.limits = limits or Limits()
+        self.sampling = sampling or Sampling()
+        self.map_reduce = map_reduce or MapReduce()
+        self.whole_sentences = whole_sentences
+        self.file = file
+
+
+def direct(model: str) -> Agent:
+    """The agent that `@model` is: no instructions, the prompt goes to the model as it was typed."""
+    return Agent(model, model=model)
+
+
+def valid_name(name: str) -> bool:
+    """Whether `@name` can name an agent: ASCII letters, digits, '.', '_', '-'; first a letter; no id (p12)."""
+    plain = name.isascii() and name[:1].isalpha() and len(name) <= NAME_LENGTH_MAX
+    return plain and all(c.isalnum() or c in "._-" for c in name) and not _like_id(name)
+
+
+def _like_id(name: str) -> bool:
+    return name[0] == "p" and name[1:].isdecimal()

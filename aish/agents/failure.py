@@ -1,0 +1,79 @@
+"""What an HTTP error of the gateway or a model server means for the person who waits for the answer. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from aish.agents.chat import error_text
+from aish.errors import InputError, LimitError, NotFoundError, RefusedError, UpstreamError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from aish.errors import AishError
+
+_CONTEXT_CODES = ("exceed_context_size_error", "context_length_exceeded")
+_BUDGET_CODES = ("insufficient_quota", "budget", "limit")
+
+
+class ContextError(UpstreamError):
+    """The input's fault, mildly: it is longer than the model's context. `context_tokens` is that context, None where
+    the server did not tell. The runner catches it and splits the input; a person sees it only if that cannot be."""
+
+    def __init__(self, message: str, *, context_tokens: int | None, hint: str | None = None) -> None:
+        super().__init__(message, status=400, hint=hint)
+        self.context_tokens = context_tokens
+
+
+def from_response(status: int, body: bytes, model: str) -> AishError:
+    """The error to raise for an answer with `status` (not 2xx) and `body` (its beginning is enough)."""
+    error = _error(body)
+    words = error_text(error) if error else f"HTTP status {status}"
+    own_hint = error.get("hint") if isinstance(error, dict) else None
+    hint = own_hint if isinstance(own_hint, str) else None
+    code = _word(error, "code") or _word(error, "type")
+    if status in (400, 413, 422) and (_word(error, "type") in _CONTEXT_CODES or code in _CONTEXT_CODES):
+        return ContextError(words, context_tokens=_context_tokens(error), hint=hint)
+    match status:
+        case 401 | 403:
+            return RefusedError(words, hint=hint or "its key does not allow this; `aish inspect` tells its rights")
+        case 402:
+            return LimitError(words, hint=hint or "raise the budget: aish limit @NAME tokens=+50k")
+        case 404:
+            return NotFoundError(words, hint=hint or f"is {model} a model? `aish model ls` shows them")
+        case 429 if code in _BUDGET_CODES:
+            return LimitError(words, hint=hint or "raise the budget: aish limit @NAME tokens=+50k")
+        case 429:
+            return UpstreamError(f"too many requests: {words}", status=status, hint=hint or "try again later")
+        case 413:
+            return LimitError(f"the input is too large for the model server: {words}", hint=hint)
+        case 400 | 422:
+            return InputError(
+                f"the model server refused the request: {words}", field=_word(error, "param"), hint=hint
+            )
+        case _:
+            hint = hint or "`aish ps` shows the model's state, `aish logs` its own words"
+            return UpstreamError(f"the model server failed ({status}): {words}", status=status, hint=hint)
+
+
+def _error(body: bytes) -> Any:
+    """The `error` member of a JSON body, else its text."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace").strip()
+    if isinstance(value, dict):
+        return value.get("error") or value.get("message") or value.get("detail") or value
+    return value
+
+
+def _word(error: Any, key: str) -> str | None:
+    value = error.get(key) if isinstance(error, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def _context_tokens(error: Any) -> int | None:
+    """llama.cpp's servers tell it as `n_ctx`."""
+    value = error.get("n_ctx") if isinstance(error, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

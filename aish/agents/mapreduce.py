@@ -1,0 +1,105 @@
+"""The plan for an input that the model's context cannot hold: parts, their answers, one answer. Pure.
+
+How long things are is asked from `count` (tokens of a text for the model at hand); asking the model is the runner's.
+Rounds end: an answer is clipped to a third of the room, so that every round at least halves the number of texts.
+"""
+
+from __future__ import annotations
+
+from aish.agents.split import split
+from aish.errors import LimitError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from aish.agents.agent import Agent
+    from aish.agents.split import Count
+
+MARGIN_TOKENS: Final = 64  # the chat template's own marks, and what joining texts adds
+ROOM_TOKENS_MIN: Final = 64
+OUTPUT_TOKENS_DEFAULT: Final = 512  # of a part's answer where the agent sets no limit
+PARTS_MAX: Final = 4096
+SEPARATOR: Final = "\n\n"
+
+
+class Room:
+    """How one context is shared out: `input_tokens` for a part, `output_tokens` for its answer."""
+
+    __slots__ = ("context_tokens", "input_tokens", "output_tokens")
+
+    def __init__(self, context_tokens: int, input_tokens: int, output_tokens: int) -> None:
+        self.context_tokens = context_tokens
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+
+
+def room(context_tokens: int, fixed_tokens: int, max_output_tokens: int | None) -> Room:
+    """Share a context out. `fixed_tokens`: instructions and prompts without the text. Raises LimitError."""
+    free = context_tokens - fixed_tokens - MARGIN_TOKENS
+    # The answer never gets more than a quarter: what is not read cannot be answered.
+    output = min(max_output_tokens or OUTPUT_TOKENS_DEFAULT, max(1, free // 4))
+    if free - output < ROOM_TOKENS_MIN:
+        raise LimitError(
+            f"the instructions ({fixed_tokens:,} tokens) leave no room for text in a context of {context_tokens:,}",
+            hint="shorten the instructions or use a model with a longer context",
+        )
+    return Room(context_tokens, free - output, output)
+
+
+def fits(input_tokens: int, context_tokens: int, max_output_tokens: int | None) -> bool:
+    """Whether a whole request of `input_tokens` leaves room for its answer."""
+    output = max_output_tokens or min(OUTPUT_TOKENS_DEFAULT, context_tokens // 4)
+    return input_tokens + MARGIN_TOKENS + output <= context_tokens
+
+
+def parts(text: str, shared: Room, count: Count) -> list[str]:
+    """The parts to answer: those of `split` that hold more than white space. Raises LimitError."""
+    made = [part for part in split(text, shared.input_tokens, count) if part.strip()]
+    if len(made) > PARTS_MAX:
+        raise LimitError(
+            f"the input would need {len(made):,} requests, the most is {PARTS_MAX:,}",
+            hint="use a model with a longer context, or split the work",
+        )
+    return made
+
+
+def groups(answers: list[str], shared: Room, count: Count) -> list[str]:
+    """Pack consecutive answers into as few texts as fit; one text: the next answer is the last one.
+
+    With two or more answers there are at most half as many texts, rounded up.
+    """
+    packed: list[list[str]] = []
+    used = 0
+    for answer in answers:
+        if not answer.strip():
+            continue
+        answer, tokens = _clip(answer.strip(), shared.input_tokens // 3, count)
+        tokens += count(SEPARATOR)
+        if packed and used + tokens <= shared.input_tokens:
+            packed[-1].append(answer)
+            used += tokens
+        else:
+            packed.append([answer])
+            used = tokens
+    return [SEPARATOR.join(group) for group in packed]
+
+
+def _clip(answer: str, most_tokens: int, count: Count) -> tuple[str, int]:
+    """A server that ignores max_tokens must not stop the rounds from shrinking."""
+    tokens = count(answer)
+    if tokens <= most_tokens:
+        return answer, tokens
+    clipped = split(answer, most_tokens, count)[0].strip()
+    return clipped, count(clipped)
+
+
+def told(input_tokens: int, exact: bool, context_tokens: int, part_count: int, agent: Agent) -> str:
+    """The one line that says what happens to a long input."""
+    about = "" if exact else "about "
+    then = "one after the other" if agent.map_reduce.reduce == "join" else "then joined"
+    model = "the model" if agent.model == "default" else agent.model
+    return (
+        f"input is {about}{input_tokens:,} tokens, the context of {model} is {context_tokens:,}: "
+        f"split into {part_count} parts, {then}"
+    )
