@@ -1,0 +1,69 @@
+"""`python -m aish.supervisor.daemon`: started by the holder, as its child. Its log is STATE/daemon.log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+import time
+
+from aish.config import folders
+from aish.errors import AishError, ConflictError
+from aish.supervisor.daemon import lock
+from aish.supervisor.daemon.daemon import Daemon
+from aish.supervisor.holder import kernel, link
+from aish.supervisor.holder.wire import HolderError
+
+
+def main() -> int:
+    os.umask(0o077)
+    _raise_limits()
+    try:
+        boot_id = kernel.boot_id()
+        folders.private(folders.runtime())
+        held = lock.take(folders.private(folders.state()), boot_id)
+        relaunch = asyncio.run(_run(boot_id))
+        os.close(held)
+    except ConflictError:
+        return 0  # another daemon serves this user
+    except AishError as error:
+        _say(f"{error}" + (f" ({error.hint})" if error.hint else ""))
+        return error.exit_status
+    if relaunch:
+        return _launch()
+    return 0
+
+
+async def _run(boot_id: str) -> bool:
+    """Until the daemon is to leave; True if keeper and holder have to be started again."""
+    daemon = Daemon(boot_id)
+    await daemon.begin()
+    await daemon.left.wait()
+    daemon.end()
+    return daemon.relaunch
+
+
+def _launch() -> int:
+    """New keeper and holder, with a new daemon: a holder takes nobody as its controller but its own child."""
+    try:
+        log = os.path.join(folders.state(), "daemon.log")
+        link.launch(folders.runtime(), [sys.executable, "-m", "aish.supervisor.daemon"], log)
+    except (HolderError, OSError) as error:
+        _say(f"keeper and holder cannot be started again: {error}")
+        return 1
+    return 0
+
+
+def _raise_limits() -> None:
+    """As many descriptors as the system allows; children get theirs from what their client had."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _say(text: str) -> None:
+    print(time.strftime("%Y-%m-%dT%H:%M:%S"), text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Which waiting process gets which GPUs. Pure.
+
+A request asks for `vram_bytes` on each of `gpu_count` devices. Among the devices where it fits, those with the least
+free memory are taken (tightest fit), so that large holes stay whole. What could not fit even on empty devices is
+refused at once, with the numbers.
+
+The queue is first come, first served, and nobody starves: a request that does not fit now sets aside the devices
+that it is most likely to get (those with the most free memory that are large enough), and a later one is admitted
+only on other devices. Memory on a device set aside can therefore only become more until the first in line has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aish.model.size import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A device as the ledger sees it: `free_bytes` is not promised, not in use by others, not in reserve."""
+
+    uuid: str
+    index: int
+    capacity_bytes: int
+    """What could be promised on it if it were empty: memory less the reserve."""
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    process: str
+    vram_bytes: int
+    gpu_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    process: str
+    uuids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    process: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    process: str
+    reason: str
+
+
+Verdict = Grant | Never | Waits
+
+
+def plan(queue: Sequence[Request], rooms: Sequence[Room], unknown: str | None = None) -> list[Verdict]:
+    """A verdict for each request of the queue, oldest first.
+
+    `unknown` says why the devices are not known at the moment (a driver that failed after it had devices): then
+    nothing is refused for good, everything waits.
+    """
+    free = {room.uuid: room.free_bytes for room in rooms}
+    aside: set[str] = set()
+    verdicts: list[Verdict] = []
+    for request in queue:
+        never = impossible(request, rooms)
+        if never is not None:
+            verdicts.append(Waits(request.process, unknown) if unknown else Never(request.process, never))
+            continue
+        fitting = [room for room in rooms if room.uuid not in aside and free[room.uuid] >= request.vram_bytes]
+        if len(fitting) >= request.gpu_count:
+            fitting.sort(key=lambda room: (free[room.uuid], room.index))
+            chosen = fitting[: request.gpu_count]
+            for room in chosen:
+                free[room.uuid] -= request.vram_bytes
+            verdicts.append(Grant(request.process, tuple(room.uuid for room in chosen)))
+            continue
+        verdicts.append(Waits(request.process, _wait_reason(request, rooms, free, aside)))
+        able = [room for room in rooms if room.capacity_bytes >= request.vram_bytes and room.uuid not in aside]
+        able.sort(key=lambda room: (-free[room.uuid], room.index))
+        aside.update(room.uuid for room in able[: request.gpu_count])
+    return verdicts
+
+
+def impossible(request: Request, rooms: Sequence[Room]) -> str | None:
+    """Why the request can never be met by these devices, with the numbers; None if it can."""
+    if not rooms:
+        return "no GPU was found: `aish gpu` says what the drivers answer"
+    need = format_bytes(request.vram_bytes)
+    able = sum(1 for room in rooms if room.capacity_bytes >= request.vram_bytes)
+    if able == 0:
+        largest = max(room.capacity_bytes for room in rooms)
+        return f"needs {need} of VRAM, the largest device has {format_bytes(largest)}"
+    if able < request.gpu_count:
+        return f"needs {request.gpu_count} devices with {need} of VRAM each, there are {able}"
+    return None
+
+
+def _wait_reason(request: Request, rooms: Sequence[Room], free: dict[str, int], aside: set[str]) -> str:
+    need = format_bytes(request.vram_bytes)
+    many = f"{request.gpu_count} x {need}" if request.gpu_count > 1 else need
+    able = [room for room in rooms if room.capacity_bytes >= request.vram_bytes]
+    best = max(able, key=lambda room: free[room.uuid])
+    fits = sum(1 for room in able if free[room.uuid] >= request.vram_bytes)
+    if fits >= request.gpu_count:
+        return f"needs {many} of VRAM; what is free is set aside for an earlier process in the queue"
+    left = format_bytes(max(0, free[best.uuid]))
+    return f"needs {many} of VRAM, GPU {best.index} has {left} of {format_bytes(best.capacity_bytes)} free"

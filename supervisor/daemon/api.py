@@ -1,0 +1,111 @@
+"""Every request of aish.wire.message and who answers it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aish.errors import InputError
+from aish.supervisor.daemon import authority
+from aish.supervisor.daemon.authority import NOBODY
+from aish.supervisor.daemon.control import Control
+from aish.supervisor.daemon.doctor import Doctors
+from aish.supervisor.daemon.gateway_link import raised
+from aish.supervisor.daemon.looking import Looking
+from aish.supervisor.daemon.spawning import Spawning
+from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.wire import message as m
+
+if TYPE_CHECKING:
+    from aish.supervisor.daemon.connection import Connection
+    from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.gateway_link import Question
+
+
+class Api:
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.spawning = Spawning(daemon)
+        self.control = Control(daemon)
+        self.looking = Looking(daemon, self.control)
+        self.doctors = Doctors(daemon)
+
+    async def handle(self, connection: Connection, request: m.Request, fds: list[int]) -> None:
+        """Answer one request on its connection. Raises AishError for what is refused; descriptors left in `fds`
+        are the caller's to close. A change is in the journal before it is acknowledged."""
+        reply = await self._answer(connection, request, fds)
+        if reply is not None:
+            self.daemon.recorder.flush()
+            connection.send(reply)
+
+    async def _answer(self, connection: Connection, request: m.Request, fds: list[int]) -> m.Reply | None:
+        """The reply; None where it was sent already (streams, descriptors)."""
+        caller = connection.caller or NOBODY
+        match request:
+            case m.Spawn():
+                return await self.spawning.spawn(caller, request, fds)
+            case m.Serve():
+                return await self.spawning.serve(caller, request)
+            case m.Signal():
+                return await self.control.signal(caller, request)
+            case m.Stop():
+                return await self.control.stop(caller, request)
+            case m.Pause():
+                return await self.control.pause(caller, request)
+            case m.Cont():
+                return await self.control.cont(caller, request)
+            case m.Limit():
+                return await self.control.limit(caller, request)
+            case m.Forget():
+                return await self.control.forget(caller, request)
+            case m.KeyNew() | m.KeyList() | m.KeyRevoke() | m.UsageQuery():
+                return await self._relay(connection, request)
+            case m.Hello():
+                raise InputError("Hello was said already")
+            case _:
+                return await self._look(connection, request)
+
+    async def _look(self, connection: Connection, request: m.Request) -> m.Reply | None:
+        caller = connection.caller or NOBODY
+        match request:
+            case m.Snapshot():
+                await self.looking.snapshot(caller, request, connection)
+            case m.Inspect():
+                return await self.looking.inspect(caller, request)
+            case m.Wait():
+                return await self.looking.wait(caller, request)
+            case m.Logs():
+                await self.looking.logs(caller, request, connection)
+            case m.Attach():
+                await self.looking.attach(caller, request, connection)
+            case m.Events():
+                await self.looking.events(caller, request, connection)
+            case m.Gpus():
+                return await self.looking.gpus(caller, request)
+            case m.Doctor():
+                return await self.doctors.doctor(caller, request)
+            case m.Shutdown():
+                await self.daemon.ending.shutdown(caller, request, connection)
+            case m.GatewayHello():
+                await self._gateway(connection)
+            case _:
+                raise InputError(f"{type(request).__name__} is not answered here")
+        return None
+
+    async def _relay(self, connection: Connection, question: Question) -> m.Reply:
+        """Only the gateway can answer; it is started if need be. Raises what it answers, UnavailableError."""
+        authority.check(self.daemon.table, connection.caller or NOBODY, type(question).__name__)
+        self.daemon.gateway.ensure()
+        return raised(await self.daemon.link.ask(question))
+
+    async def _gateway(self, connection: Connection) -> None:
+        """The gateway's own connection, from here to its end."""
+        caller = connection.caller
+        if caller is None or caller.id != GATEWAY_ID:
+            raise authority.refused("only the gateway itself may say GatewayHello")
+        connection.send(self.daemon.welcome(caller))
+        self.daemon.gateway_connection = connection
+        try:
+            await self.daemon.link.converse(connection)
+        finally:
+            if self.daemon.gateway_connection is connection:
+                self.daemon.gateway_connection = None

@@ -1,0 +1,119 @@
+"""Who may do what to whom: by place in the process tree, not by user id. Pure.
+
+A caller from outside the holder's tree, or one whose spec has `rights = "owner"`, acts as the user. A supervised
+process, or anything it started, acts as that process: it looks at and controls what is below it, never grants itself
+anything, never reads another's log. A caller whose ancestry is not known has no rights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from aish.errors import RefusedError
+
+if TYPE_CHECKING:
+    from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.table import Table
+
+Standing = Literal["user", "process", "nobody"]
+Relation = Literal["user", "self", "below", "other", "nobody"]
+"""What the target is to the caller; a request without a target counts as 'self' for a process."""
+RELATIONS: Final[tuple[Relation, ...]] = ("user", "self", "below", "other", "nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    standing: Standing
+    id: str | None = None
+    """The process it acts as; set for 'process', and for a process with the user's rights."""
+
+
+USER: Final = Caller("user")
+NOBODY: Final = Caller("nobody")
+
+_USER: Final[frozenset[Relation]] = frozenset({"user"})
+_TREE: Final[frozenset[Relation]] = frozenset({"user", "self", "below"})
+_BELOW: Final[frozenset[Relation]] = frozenset({"user", "below"})
+
+ALLOWED: Final[dict[str, frozenset[Relation]]] = {
+    "Hello": frozenset(RELATIONS),  # the Welcome tells a caller who it is taken for
+    "Spawn": _TREE,  # below itself, within its own budget
+    "Serve": _TREE,  # a stored model, as the gateway would on its request
+    "Snapshot": _TREE,  # shows the caller's subtree
+    "Inspect": _TREE,
+    "Wait": _TREE,
+    "Signal": _TREE,
+    "Stop": _TREE,
+    "Pause": _TREE,
+    "Cont": _BELOW,  # nobody lifts the hold that was put on it
+    "Limit": _USER,  # a limit is the user's word
+    "Forget": _BELOW,
+    "Logs": _TREE,
+    "Attach": _BELOW,
+    "Events": _TREE,  # those of the caller's subtree
+    "Gpus": _TREE,  # devices; processes and queue of the caller's subtree
+    "KeyNew": _USER,
+    "KeyList": _USER,
+    "KeyRevoke": _USER,
+    "UsageQuery": _USER,
+    "Doctor": _USER,
+    "Shutdown": _USER,
+    "GatewayHello": frozenset(),  # the gateway itself, known by its id: see `check_gateway`
+}
+
+
+def relation(table: Table, caller: Caller, target: Process | None) -> Relation:
+    """What `target` (None: none is named) is to `caller`."""
+    match caller.standing:
+        case "user":
+            return "user"
+        case "nobody":
+            return "nobody"
+        case "process":
+            if target is None or target.id == caller.id:
+                return "self"
+            return "below" if caller.id is not None and caller.id in table.ancestors(target.id) else "other"
+
+
+def decide(op: str, related: Relation) -> bool:
+    """Whether a caller may do `op` to what stands in that relation to it. Unknown operations: nobody."""
+    return related in ALLOWED.get(op, frozenset())
+
+
+def check(table: Table, caller: Caller, op: str, target: Process | None = None) -> None:
+    """Raises RefusedError unless `caller` may do `op` to `target`."""
+    related = relation(table, caller, target)
+    if decide(op, related):
+        return
+    verb = op.lower()
+    if related == "nobody":
+        raise RefusedError(
+            f"{verb} refused: where this program comes from is not known, so it has no rights",
+            hint="it was started below a supervised process and lost its parents; run it from your own shell",
+        )
+    whom = f" {target.row.name} ({target.id})" if target is not None else ""
+    if related == "self":
+        raise RefusedError(
+            f"{verb}{whom} refused: a supervised process may not do that for itself",
+            hint="ask the user to do it from outside",
+        )
+    raise RefusedError(
+        f"{verb}{whom} refused: {caller.id} may act only on what it started itself",
+        hint="ask the user to do it from outside",
+    )
+
+
+def visible(table: Table, caller: Caller) -> set[str] | None:
+    """The ids that `caller` may see; None: all."""
+    match caller.standing:
+        case "user":
+            return None
+        case "process":
+            return table.subtree(caller.id or "")
+        case "nobody":
+            return set()
+
+
+def refused(message: str) -> RefusedError:
+    return RefusedError(message)

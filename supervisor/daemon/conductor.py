@@ -1,0 +1,391 @@
+"""Where the state machine meets the world: events in, effects carried out, everything journaled.
+
+Nobody else changes a row's lifecycle. An exit is acknowledged to the holder only after it is in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import AishError, DisconnectedError
+from aish.model import exit as exits
+from aish.model import kind
+from aish.model.exit import Exit
+from aish.supervisor.daemon import machine, ports, restart
+from aish.supervisor.daemon.holding import Refusal
+from aish.supervisor.daemon.launcher import passed_name, pty_name, why
+from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.supervisor.daemon.watch import Watch
+from aish.wire.message import ExitPart, RoutePart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from aish.model.state import Hold
+    from aish.supervisor.daemon.holding import Birth, Death, Holding
+    from aish.supervisor.daemon.launcher import Launcher
+    from aish.supervisor.daemon.machine import Effect, LifecycleEvent
+    from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.recorder import Recorder
+    from aish.supervisor.daemon.table import Table
+
+STORAGE_WAIT_S: Final = 2.0
+
+
+class Conductor:
+    """`enqueue` asks for admission, `told` tells the gateway about a process, `freed` that something ended."""
+
+    def __init__(
+        self,
+        table: Table,
+        recorder: Recorder,
+        holding: Holding,
+        launcher: Launcher,
+        *,
+        boot_id: str,
+        enqueue: Callable[[Process], None],
+        told: Callable[[Process], None],
+        freed: Callable[[Process], None],
+    ) -> None:
+        self.table, self.recorder, self.holding, self.launcher = table, recorder, holding, launcher
+        self.boot_id = boot_id
+        self.starting: set[asyncio.Task[None]] = set()
+        self._enqueue, self._told, self._freed = enqueue, told, freed
+        self._loop = asyncio.get_running_loop()
+        self._watch = Watch(self._loop)
+        self._acks: set[str] = set()
+        self._side: set[asyncio.Task[None]] = set()
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    def admitted(self, process: Process) -> None:
+        process.row.queued_s = None
+        process.row.reason = None
+        self._apply(process, machine.Admitted())
+
+    def refused(self, process: Process, reason: str) -> None:
+        process.row.reason = reason
+        process.row.exit = ExitPart(reason=exits.QUOTA)
+        self._apply(process, machine.Refused())
+
+    def spawned(self, process: Process, birth: Birth) -> None:
+        """The holder has it. Idempotent: the answer may come after a new daemon's list told it."""
+        row = process.row
+        if row.pid is None and not row.ended:
+            row.pid, row.start_ticks, row.boot_id = birth.pid, birth.start_ticks, self.boot_id
+            row.started_s = time.time()
+            row.ended_s = row.exit = None
+        self._apply(process, machine.Spawned())
+
+    def died(self, death: Death) -> None:
+        """An exit that the holder keeps. Told again until it is acknowledged."""
+        process = self.table.get(death.id)
+        if process is None:  # forgotten, or of a table that is gone: nobody waits for it
+            self._ack(death.id)
+            return
+        row = process.row
+        if row.lifecycle in ("starting", "stopping") and row.pid is None:  # the answer to spawn is still under way
+            row.pid, row.start_ticks, row.boot_id = death.pid, death.start_ticks, self.boot_id
+            row.started_s = row.started_s or time.time()
+            self.table.began(process)
+        if row.pid != death.pid or row.lifecycle in ("queued", "backoff", "exited", "failed"):
+            self.recorder.change(row, after=lambda: self._ack(death.id))  # told before, and taken
+            return
+        if death.cpu_seconds is not None:
+            process.usage.cpu_seconds = death.cpu_seconds
+        self.ended(process, Exit.from_wait_status(death.status), death.ended_s)
+        self.recorder.change(row, after=lambda: self._ack(death.id))
+
+    def ended(self, process: Process, end: Exit, at_s: float | None = None, *, restartable: bool = True) -> None:
+        """It has ended, as far as anybody can tell how."""
+        row = process.row
+        now = time.time()
+        row.ended_s = at_s or now
+        reason = row.stop_reason or (exits.DONE if end.code == 0 else None)
+        row.exit = ExitPart(code=end.code, signal=end.signal, reason=reason)
+        event: LifecycleEvent = machine.Vanished() if end.lost else machine.Exited()
+        if restartable and row.lifecycle != "stopping" and row.stop_reason is None:
+            ran_s = row.ended_s - row.started_s if row.started_s is not None else None
+            limit = None if row.id == GATEWAY_ID else restart.LIMIT
+            match restart.decide(row.spec.restart, end, ran_s, row.restarts_s, now, limit):
+                case restart.Again(delay_s):
+                    event = machine.Ended(delay_s)
+                case restart.Loop(count, within_s):
+                    event = machine.Looped()
+                    row.reason = f"restarted {count} times within {within_s:.0f} s: it is not started again"
+                    row.exit = ExitPart(code=end.code, signal=end.signal, reason=exits.CRASH_LOOP)
+                case restart.Stay():
+                    pass
+        if end.lost and row.reason is None:
+            row.reason = "nobody saw it end: its exit status is not known"
+        self._apply(process, event)
+
+    def vanished(self, process: Process, reason: str) -> None:
+        """It is not there any more, nobody can tell its status, and it is not to be started again."""
+        process.row.reason = reason
+        self.ended(process, Exit(None, None), restartable=False)
+
+    def not_started(self, process: Process) -> None:
+        """It never ran and never will; its row says why."""
+        self._apply(process, machine.Refused() if process.row.lifecycle == "queued" else machine.SpawnFailed())
+
+    def missing(self, process: Process) -> None:
+        """A holder that does not know it: start it if it never was, watch it if it lives elsewhere."""
+        self._apply(process, machine.Missing())
+
+    def stop(self, process: Process, grace_s: float | None, reason: str = exits.CANCELLED) -> bool:
+        """Have it end; False if it has. `grace_s` None: as its spec says, 0: kill at once."""
+        row = process.row
+        if row.ended:
+            return False
+        row.stop_reason = row.stop_reason or reason
+        if row.lifecycle in ("queued", "backoff"):
+            code, number = (row.exit.code, row.exit.signal) if row.exit is not None else (None, None)
+            row.exit = ExitPart(code=code, signal=number, reason=row.stop_reason)
+            row.ended_s = row.ended_s if row.lifecycle == "backoff" else time.time()
+            row.reason = row.reason if row.lifecycle == "backoff" else "stopped before it was started"
+        process.grace_s = row.spec.grace_s if grace_s is None else grace_s
+        self._apply(process, machine.StopRequested(at_once=grace_s == 0))
+        return True
+
+    # --- holds --------------------------------------------------------------------------------------------------
+
+    def hold(self, process: Process, reason: Hold, event: machine.HoldEvent) -> bool:
+        """Put or lift a hold; False if it was so already."""
+        row = process.row
+        after = machine.hold_step(frozenset(row.holds), reason, event)
+        if not after.changed:
+            return False
+        row.holds = sorted(after.holds)
+        match after.effect:
+            case "freeze":
+                self._signal(process, signal.SIGSTOP)
+            case "thaw":
+                self._signal(process, signal.SIGCONT)
+            case None:
+                pass
+        self.changed(process)
+        return True
+
+    def readiness(self, process: Process, event: machine.ReadyEvent) -> bool:
+        after = machine.ready_step(process.row.ready, event)
+        if after == process.row.ready:
+            return False
+        process.row.ready = after
+        self.changed(process)
+        return True
+
+    # --- the machine --------------------------------------------------------------------------------------------
+
+    def _apply(self, process: Process, event: LifecycleEvent) -> None:
+        row = process.row
+        step = machine.step(row.lifecycle, event)
+        match step.outcome:
+            case "ignored":
+                return
+            case "fault":
+                name = type(event).__name__
+                self.recorder.event("fault", row, f"{name} came while it was {row.lifecycle}: please report this")
+                return
+            case "moved":
+                pass
+        row.lifecycle = step.state
+        for effect in step.effects:
+            self._effect(process, effect, event)
+        self.changed(process)
+
+    def changed(self, process: Process) -> None:
+        """Something in its row is another: to be written, and told to who waits and to the gateway."""
+        self.recorder.change(process.row)
+        process.changed()
+        self._told(process)
+
+    def _effect(self, process: Process, effect: Effect, event: LifecycleEvent) -> None:
+        row = process.row
+        match effect:
+            case "launch":
+                self._task(self._launch(process), self.starting)
+            case "began":
+                self._began(process)
+            case "stop-signal":
+                self.recorder.event("stopping", row, row.stop_reason or "", signal=row.spec.stop_signal)
+                self._signal(process, row.spec.stop_signal)
+                self._signal(process, signal.SIGCONT)  # a paused one could not act on it
+            case "kill":
+                self.recorder.event("killed", row, row.stop_reason or "", signal=int(signal.SIGKILL))
+                self._signal(process, signal.SIGKILL)
+            case "grace":
+                self.grace(process)
+            case "backoff":
+                delay_s = event.delay_s if isinstance(event, machine.Ended) else 0.0
+                self.backoff(process, delay_s)
+            case "enqueue":
+                row.restarts += 1
+                row.restarts_s = [*row.restarts_s[-restart.LIMIT :], time.time()]
+                self._enqueue(process)
+            case "watch":
+                self._watch.begin(process, self._left)
+            case "recess":
+                self._recess(process)
+            case "settle":
+                self._settle(process)
+
+    def grace(self, process: Process) -> None:
+        """Arm the timer between stop signal and SIGKILL (a new daemon does so for what it finds stopping)."""
+        if process.grace_timer is not None:
+            process.grace_timer.cancel()
+        grace_s = process.row.spec.grace_s if process.grace_s is None else process.grace_s
+        process.grace_timer = self._loop.call_later(grace_s, self._apply, process, machine.GraceElapsed())
+
+    def backoff(self, process: Process, delay_s: float) -> None:
+        """Arm the restart timer (a new daemon does so for what it finds in backoff)."""
+        if process.backoff_timer is not None:
+            process.backoff_timer.cancel()
+        process.backoff_timer = self._loop.call_later(delay_s, self._apply, process, machine.BackoffElapsed())
+
+    def _began(self, process: Process) -> None:
+        row = process.row
+        self.table.began(process)
+        self.readiness(process, "began-model" if row.spec.kind == kind.MODEL else "began")
+        again = f"restart {row.restarts}" if row.restarts else ""
+        self.recorder.event("started", row, again, pid=row.pid)
+        process.close_fds()
+        if row.spec.restart == "never":
+            process.launch = None
+            self.launcher.files.drop(row.id)
+        if machine.freezes(frozenset(row.holds)):
+            self._signal(process, signal.SIGSTOP)
+
+    def _recess(self, process: Process) -> None:
+        """Between two runs."""
+        row = process.row
+        end = row.exit or ExitPart()
+        self.recorder.event("ended", row, "it will be started again", code=end.code, signal=end.signal)
+        row.pid = row.start_ticks = None
+        self._watch.end(process)
+        self._release(process)
+
+    def _settle(self, process: Process) -> None:
+        """Ended for good."""
+        row = process.row
+        process.cancel_timers()
+        process.close_fds()
+        process.launch = None
+        row.ended_s = row.ended_s or time.time()
+        row.holds, row.paused_by = [], None
+        row.ready = machine.ready_step(row.ready, "ended")
+        self._watch.end(process)
+        self.table.ended(process)
+        self.launcher.files.drop(row.id)
+        if row.spec.pty:
+            self.holding.drop(pty_name(row.id))
+        if row.targets and row.id != GATEWAY_ID:
+            self.holding.drop(passed_name(row.id))
+        end = row.exit or ExitPart()
+        self.recorder.event(row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason)
+        self._release(process)
+
+    def _release(self, process: Process) -> None:
+        row = process.row
+        process.activity = process.doing = process.tokens_per_s = None
+        process.device_use = {}
+        process.members = frozenset()
+        row.gpus = []
+        if row.port is not None:
+            self.launcher.leases.release(row.port)
+            row.port = None
+        self._loop.call_soon(self._freed, process)
+
+    # --- the holder ---------------------------------------------------------------------------------------------
+
+    async def _launch(self, process: Process) -> None:
+        row = process.row
+        if not row.spec.argv:  # a model elsewhere: there is nothing to run
+            row.started_s = time.time()
+            self._apply(process, machine.Spawned())
+            return
+        if row.restarts:
+            # While the holder keeps the exit of the run before, it would take this spawn for that one.
+            if not self.recorder.flush():
+                self._loop.call_later(STORAGE_WAIT_S, self._effect, process, "launch", machine.Admitted())
+                return
+            self._send_acks()
+        try:
+            birth = await self.launcher.start(process)
+        except DisconnectedError:
+            return  # started or not: the next holder's list tells
+        except (Refusal, AishError, OSError) as error:
+            row.reason = why(error)
+            row.exit = ExitPart(reason=exits.START)
+            self._apply(process, machine.SpawnFailed())
+        else:
+            self.spawned(process, birth)
+
+    def _signal(self, process: Process, number: int) -> None:
+        if not process.row.spec.argv:  # a model elsewhere: no process
+            if number in (process.row.spec.stop_signal, signal.SIGKILL):
+                self._loop.call_soon(self._stop_remote, process)
+            return
+        self._task(self.signal(process, number), self._side)
+
+    def _stop_remote(self, process: Process) -> None:
+        if not process.row.ended:
+            self.ended(process, Exit(0, None))
+
+    async def signal(self, process: Process, number: int) -> bool:
+        """Send a signal to its group; False if there is nothing to send it to."""
+        if process.watch_fd is not None:
+            return self._watch.signal(process, number)
+        try:
+            await self.holding.signal(process.id, number)
+        except (Refusal, DisconnectedError):
+            return False  # it ended meanwhile, or the holder did: its grace timer asks again
+        return True
+
+    def _left(self, process: Process, end: Exit) -> None:
+        """A watched process outside the holder has ended."""
+        if not process.row.ended:
+            self.ended(process, end)
+
+    def _ack(self, id_: str) -> None:
+        if not self._acks:
+            self._loop.call_soon(self._send_acks)
+        self._acks.add(id_)
+
+    def _send_acks(self) -> None:
+        """Before any later spawn of these ids: both go over one connection, in order."""
+        acks, self._acks = self._acks, set()
+        if acks and self.holding.connected:
+            self.holding.ack(acks)
+
+    def _task(self, work: Coroutine[object, object, object], tasks: set[asyncio.Task[None]]) -> None:
+        task: asyncio.Task[None] = self._loop.create_task(_none(work))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def url(self, process: Process) -> RoutePart | None:
+        """Its route with the leased port filled in."""
+        row = process.row
+        if row.spec.route is None or row.port is None:
+            return row.spec.route
+        route = row.spec.route
+        return RoutePart(
+            url=route.url.replace(ports.PLACE, str(row.port)),
+            upstream_name=route.upstream_name,
+            digest=route.digest,
+            context_tokens=route.context_tokens,
+            key_file=route.key_file,
+        )
+
+    def set_nice(self, process: Process, nice: int) -> None:
+        """Raises OSError: without a right, niceness only rises."""
+        if process.row.pid is not None:
+            os.setpriority(os.PRIO_PGRP, process.row.pid, nice)
+
+
+async def _none(work: Coroutine[object, object, object]) -> None:
+    await work

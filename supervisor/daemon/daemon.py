@@ -1,0 +1,341 @@
+"""The daemon put together: what is made in which order, and what is told to whom."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+from aish.config import folders, settings
+from aish.errors import DisconnectedError, SourceError, StorageError
+from aish.supervisor.daemon import ancestry, server, watchdog
+from aish.supervisor.daemon.admission import Admission
+from aish.supervisor.daemon.api import Api
+from aish.supervisor.daemon.authority import NOBODY, Caller
+from aish.supervisor.daemon.build import fingerprint
+from aish.supervisor.daemon.conductor import Conductor
+from aish.supervisor.daemon.ending import Ending
+from aish.supervisor.daemon.environ import EnvironFiles
+from aish.supervisor.daemon.gateway_child import GatewayChild
+from aish.supervisor.daemon.gateway_link import GatewayLink
+from aish.supervisor.daemon.gpus import Gpus
+from aish.supervisor.daemon.holding import Holding
+from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal
+from aish.supervisor.daemon.launcher import Launcher
+from aish.supervisor.daemon.logs import Logs
+from aish.supervisor.daemon.ports import Ports
+from aish.supervisor.daemon.recorder import Recorder
+from aish.supervisor.daemon.sampler import Sampler
+from aish.supervisor.daemon.table import Table
+from aish.supervisor.daemon.takeover import Takeover
+from aish.supervisor.holder import wire as holder_wire
+from aish.wire import key
+from aish.wire.message import VERSION, Welcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aish.supervisor.daemon.ancestry import Peer
+    from aish.supervisor.daemon.connection import Connection
+    from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
+
+KEEP_ENDED: Final = 2000
+"""Ended processes that stay in the table with their logs; beyond, the oldest are forgotten."""
+
+
+class Daemon:
+    """Everything that the parts share. `left` is set when the program is to end."""
+
+    def __init__(self, boot_id: str) -> None:
+        self.boot_id = boot_id
+        self.started_s = time.time()
+        self.build = fingerprint()
+        self.runtime_folder = folders.private(folders.runtime())
+        self.state_folder = folders.private(folders.state())
+        self.left = asyncio.Event()
+        self.gateway_connection: Connection | None = None
+        self._alerts: list[str] = []
+        self.settings = self._settings()
+        self.logs = Logs(folders.private(os.path.join(self.state_folder, "logs")))
+
+    def _settings(self) -> settings.Settings:
+        try:
+            return settings.load()
+        except SourceError as error:
+            self._alerts.append(f"{error}: the default settings are used")
+            return settings.Settings()
+
+    # --- the beginning ------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Take over what there is, then open the door. Raises StorageError, UnavailableError."""
+        loop = asyncio.get_running_loop()
+        journal, rows, why_none = self._open_journal()
+        self.recorder = Recorder(journal, loop, why_none)
+        self.table = Table(max(journal.next_number() if journal else 1, self.logs.last_number() + 1))
+        self.epoch = self._epoch(journal)
+        self.holding = Holding(
+            os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME),
+            died=lambda death: self.conductor.died(death),  # noqa: PLW0108  made later
+            regained=self._regained,
+            lost=self._holder_lost,
+        )
+        self._make_parts()
+        self.takeover.load(rows)
+        await self.holding.connect()
+        await self.gateway.listen()
+        await self.takeover.reconcile(begun=False)
+        self.gateway.watch()
+        self.recorder.flush()
+        self._tidy()
+        self.api = Api(self)
+        self.server = server.Server(
+            server.listen(folders.daemon_socket()),
+            identify=self._identify,
+            welcome=self.welcome,
+            handle=self.api.handle,
+            emptied=self.ending.check,
+        )
+        loop.add_signal_handler(signal.SIGTERM, self.left.set)
+        self.ending.check()
+        self.sampler.schedule()
+
+    def _make_parts(self) -> None:
+        """The parts know each other by calls, set here; none of them runs before the next is there."""
+        self.takeover = Takeover(self)
+        self.ending = Ending(self)
+        self.gpus = Gpus(self.settings.gpu_drivers, self._gpus_told)
+        self.sampler = Sampler(self.table, self.gpus, lambda: self.holding.pids)
+        self.admission = Admission(
+            self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
+        )
+        self.gateway = GatewayChild(self.table, self.recorder, self.state_folder, self.settings.gateway_port)
+        self.launcher = Launcher(
+            self.holding,
+            self.logs,
+            EnvironFiles(os.path.join(self.runtime_folder, "environ")),
+            Ports(),
+            secret=key.load_secret(os.path.join(self.state_folder, "secret")),
+            epoch=self.epoch,
+            gateway_url=lambda: self.gateway.url,
+            gpu_environ=lambda row: self.gpus.environ(row.gpus, row.spec.vram_bytes),
+        )
+        self.link = GatewayLink(
+            self.table,
+            self.recorder,
+            self.settings,
+            epoch=self.epoch,
+            stored_models=_stored_models,
+            need=lambda model, asked_by: self.api.spawning.need(model, asked_by),  # noqa: PLW0108  made later
+        )
+        self.conductor = Conductor(
+            self.table,
+            self.recorder,
+            self.holding,
+            self.launcher,
+            boot_id=self.boot_id,
+            enqueue=self.admission.enqueue,
+            told=self.link.told,
+            freed=self._freed,
+        )
+        self.gateway.conductor = self.link.conductor = self.conductor
+        self.admission.admitted = self.conductor.admitted
+        self.admission.refused = self.conductor.refused
+        self.admission.changed = self.conductor.changed
+        self.sampler.over = self._over_quota
+
+    def _open_journal(self) -> tuple[Journal | None, list[Row], StorageError | None]:
+        """The journal and its rows; a damaged one is moved aside, none at all is an alert."""
+        path = os.path.join(self.state_folder, "processes.db")
+        try:
+            try:
+                journal = open_journal(path)
+                return journal, journal.rows(), None
+            except CorruptError as error:
+                aside = move_aside(path)
+                self._alerts.append(f"{error}; it is kept as {aside}, the table was rebuilt from what runs")
+                return open_journal(path), [], None
+        except StorageError as error:
+            return None, [], error
+
+    def _epoch(self, journal: Journal | None) -> int:
+        """The table's epoch. It outlives a lost table by a file: what runs keeps its key, and no id comes twice."""
+        if journal is not None and not journal.fresh:
+            return journal.epoch
+        path = os.path.join(self.state_folder, "epoch")
+        epoch = _read_number(path)
+        if epoch is None or not os.path.exists(self._holder_socket()):
+            epoch = max(int(time.time()), (epoch or 0) + 1)
+        if journal is not None:
+            journal.begin(epoch)
+            try:
+                with open(path, "w", encoding="ascii") as file:
+                    file.write(f"{epoch}\n")
+            except OSError as error:
+                self._alerts.append(f"{path}: {error.strerror}")
+        return epoch
+
+    def _holder_socket(self) -> str:
+        return os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME)
+
+    def _tidy(self) -> None:
+        """Environments of processes that are gone, and ended processes beyond what is kept."""
+        for id_ in self.launcher.files.ids():
+            process = self.table.get(id_)
+            if process is None or process.row.ended:
+                self.launcher.files.drop(id_)
+        self._prune()
+
+    def _prune(self) -> None:
+        ended = [process for process in self.table if process.row.ended and process.row.number]
+        if len(ended) > KEEP_ENDED:
+            ended.sort(key=lambda process: process.row.ended_s or 0.0)
+            try:
+                self.forget(ended[: len(ended) - KEEP_ENDED * 9 // 10])
+            except StorageError:
+                return  # the disk is full: they stay until it is not
+
+    # --- the parts' calls ---------------------------------------------------------------------------------------
+
+    def want_gateway(self) -> None:
+        """Somebody will ask for a model soon. That it cannot be started now is told where it is asked."""
+        try:
+            self.gateway.ensure()
+        except StorageError as error:
+            self.recorder.event("fault", text=f"the gateway cannot be started: {error}")
+
+    def forget(self, processes: Iterable[Process]) -> None:
+        """Drop ended processes, their rows and their logs. Raises StorageError."""
+        processes = list(processes)
+        self.recorder.flush()
+        self.recorder.forget([process.id for process in processes], self.table.next_number - 1)
+        for process in processes:
+            self.table.remove(process)
+            self.logs.remove(process.id)
+
+    def alerts(self) -> list[str]:
+        """What a person should know now."""
+        found = list(self._alerts)
+        if self.recorder.failure is not None:
+            found.append(f"the process table is not written: {self.recorder.failure}")
+        if self.gateway.alert is not None:
+            found.append(self.gateway.alert)
+        trouble = self.gpus.trouble()
+        if trouble is not None:
+            found.append(trouble)
+        return found
+
+    def welcome(self, caller: Caller) -> Welcome:
+        return Welcome(
+            version=VERSION,
+            pid=os.getpid(),
+            epoch=self.epoch,
+            caller=caller.id,
+            gateway_url=self.gateway.url,
+            started_s=self.started_s,
+            build=self.build,
+        )
+
+    async def _identify(self, peer: Peer) -> Caller:
+        caller = self._traced(peer)
+        starting = list(self.conductor.starting)
+        if caller == NOBODY and starting:
+            # It may be a process whose pid the holder has told us in a reply that is still under way.
+            await asyncio.wait(starting, timeout=1.0)
+            caller = self._traced(peer)
+        self.ending.check()
+        return caller
+
+    def _traced(self, peer: Peer) -> Caller:
+        holders = self.holding.pids | {os.getpid()}
+        caller = ancestry.trace(peer, self.table.leader, self.table.session, holders)
+        process = self.table.get(caller.id) if caller.id is not None else None
+        if process is not None and process.row.spec.rights == "owner" and caller.standing == "process":
+            return Caller("user", process.id)
+        return caller
+
+    def _freed(self, process: Process) -> None:
+        """It holds nothing any more."""
+        if self.admission.queue():
+            if self.gpus.started:
+                self.gpus.refresh()
+            self.admission.evaluate()
+        if process.row.ended and process is self.gateway.process:
+            self.gateway.watch()
+        self.ending.check()
+        self.sampler.schedule()
+        if len(self.table) > KEEP_ENDED:
+            self._prune()
+
+    def _gpus_told(self) -> None:
+        self.sampler.devices_told()
+        self.admission.evaluate()
+        for process in self.admission.queue():
+            process.changed()  # who waits for the answer to a spawn learns now that it waits
+
+    def _over_quota(self, process: Process, decision: watchdog.Decision) -> None:
+        row = process.row
+        match decision:
+            case watchdog.Warn(uuid, used, quota):
+                self.recorder.event(
+                    "quota-warned",
+                    row,
+                    "it uses more VRAM than its quota",
+                    gpu=uuid,
+                    used_bytes=used,
+                    quota_bytes=quota,
+                )
+            case watchdog.StopIt(uuid, used, quota) if row.lifecycle == "running":
+                row.reason = str(decision)
+                self.recorder.event("quota", row, str(decision), gpu=uuid, used_bytes=used, quota_bytes=quota)
+                self.conductor.stop(process, None, "quota")
+            case _:
+                pass
+
+    # --- the holder ---------------------------------------------------------------------------------------------
+
+    async def _regained(self) -> None:
+        """Another holder took over from the one before."""
+        self.recorder.event("holder", text="another holder took over", pid=self.holding.pid)
+        try:
+            await self.takeover.reconcile(begun=True)
+        except DisconnectedError:
+            return  # this one is gone, too: the next connection begins again
+
+    async def _holder_lost(self) -> None:
+        """Keeper and holder are both gone. The next daemon, a child of the next holder, takes over from us."""
+        self.recorder.event("holder", text="keeper and holder are gone; they are started again")
+        self.recorder.flush()
+        self.left.set()
+        self.relaunch = True
+
+    relaunch = False
+
+    def end(self) -> None:
+        """Leave everything as it is for the next daemon."""
+        self.gpus.close()
+        self.sampler.close()
+        self.holding.close()
+        self.gateway.close()
+        self.recorder.close()
+
+
+def _stored_models() -> list[str]:
+    from aish import store
+
+    try:
+        names: list[str] = store.names()
+        return names
+    except (OSError, StorageError):
+        return []
+
+
+def _read_number(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,139 @@
+"""Doctor: what holds and what does not, one finding a line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib import metadata
+from typing import TYPE_CHECKING, Final
+
+from aish.config import folders
+from aish.model import state
+from aish.model.size import format_bytes
+from aish.supervisor.daemon import authority
+from aish.wire.message import VERSION, Doctor, Finding, Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aish.supervisor.daemon.authority import Caller
+    from aish.supervisor.daemon.daemon import Daemon
+
+LOW_DISK_BYTES: Final = 1 << 30
+
+
+class Doctors:
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+
+    async def doctor(self, caller: Caller, request: Doctor) -> Findings:
+        authority.check(self.daemon.table, caller, "Doctor")
+        await self.daemon.gpus.wait_known(3.0)
+        return Findings(
+            findings=[
+                *self._programs(),
+                *self._folders(),
+                *self._gpus(),
+                *_system(),
+                *(Finding(level="warn", topic="alert", text=alert) for alert in self.daemon.alerts()),
+            ]
+        )
+
+    def _programs(self) -> Iterator[Finding]:
+        daemon = self.daemon
+        version = metadata.version("aish-shell")
+        yield Finding(level="ok", topic="version", text=f"aish {version}, protocol {VERSION}, build {daemon.build}")
+        yield Finding(
+            level="ok",
+            topic="programs",
+            text=f"keeper {daemon.holding.keeper_pid}, holder {daemon.holding.pid}, daemon {os.getpid()}",
+        )
+        gateway = daemon.gateway.process
+        if gateway is not None and gateway.row.lifecycle == state.RUNNING:
+            text = f"gateway {gateway.row.pid} at {daemon.gateway.url}"
+            if daemon.link.connected:
+                yield Finding(level="ok", topic="gateway", text=text)
+            else:
+                hint = "`aish logs gateway` says more"
+                yield Finding(level="warn", topic="gateway", text=f"{text}, not connected to the daemon", hint=hint)
+        elif gateway is None or gateway.row.ended:
+            yield Finding(level="ok", topic="gateway", text=f"starts at the first request to {daemon.gateway.url}")
+        else:
+            hint = "`aish logs gateway` says more"
+            yield Finding(level="fail", topic="gateway", text=f"gateway is {gateway.word}", hint=hint)
+
+    def _folders(self) -> Iterator[Finding]:
+        places = {"runtime": folders.runtime(), "state": folders.state(), "data": folders.data()}
+        for name, path in places.items():
+            if not os.path.isdir(path):
+                yield Finding(level="ok", topic=name, text=f"{path} (not there yet)")
+                continue
+            free_bytes = shutil.disk_usage(path).free
+            low = free_bytes < LOW_DISK_BYTES and name != "runtime"
+            writable = os.access(path, os.W_OK)
+            yield Finding(
+                level="fail" if not writable else "warn" if low else "ok",
+                topic=name,
+                text=f"{path}, {format_bytes(free_bytes)} free" + ("" if writable else ", not writable"),
+                hint="free some space" if low else None,
+            )
+        yield Finding(level="ok", topic="log", text=os.path.join(folders.state(), "daemon.log"))
+
+    def _gpus(self) -> Iterator[Finding]:
+        for name, driver in self.daemon.gpus.drivers.items():
+            count = len(driver.devices)
+            text = (
+                f"{name}: {count} device{'s' if count != 1 else ''}"
+                if driver.state == "ok"
+                else f"{name}: {driver.state}"
+            )
+            # A machine without such hardware is no fault; one whose devices went away is.
+            level = "ok" if driver.state in ("ok", "no devices") or not driver.devices else "fail"
+            yield Finding(level=level, topic="gpu", text=text)
+        yield Finding(
+            level="ok",
+            topic="quota",
+            text="VRAM quotas are held by a watchdog (4 samples a second), not by the driver",
+        )
+
+
+def _system() -> Iterator[Finding]:
+    yield Finding(
+        level="ok", topic="limits", text="no cgroup is used yet: a process tree is signalled by its process group"
+    )
+    watches = _number("/proc/sys/fs/inotify/max_user_watches")
+    yield Finding(
+        level="ok" if watches is None or watches >= 8192 else "warn",
+        topic="inotify",
+        text=f"{watches if watches is not None else 'unknown'} watches",
+    )
+    if not os.path.isdir("/run/systemd/system"):
+        yield Finding(level="ok", topic="logout", text="no systemd here: processes survive a logout")
+        return
+    user = str(os.getuid())
+    lingers = any(os.path.exists(f"/var/lib/systemd/linger/{name}") for name in _user_names(user))
+    yield Finding(
+        level="ok" if lingers else "warn",
+        topic="logout",
+        text="lingering is on: processes survive a logout"
+        if lingers
+        else "lingering is off: systemd may remove the runtime folder at the last logout",
+        hint=None if lingers else "loginctl enable-linger",
+    )
+
+
+def _user_names(uid: str) -> list[str]:
+    import pwd
+
+    try:
+        return [pwd.getpwuid(int(uid)).pw_name]
+    except KeyError:
+        return []
+
+
+def _number(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None

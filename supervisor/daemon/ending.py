@@ -1,0 +1,121 @@
+"""The end: `Shutdown` in stop order, and leaving when nobody needs us."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import ConflictError, UnavailableError
+from aish.model import kind
+from aish.supervisor.daemon import authority
+from aish.wire.message import Done, Shutdown
+
+if TYPE_CHECKING:
+    from aish.supervisor.daemon.authority import Caller
+    from aish.supervisor.daemon.connection import Connection
+    from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.process import Process
+
+IDLE_S: Final = 300.0
+KILL_WAIT_S: Final = 10.0
+"""How long after SIGKILL a process may take to be gone."""
+_ORDER: Final = ((kind.COMMAND, kind.AGENT), (kind.MODEL,), (kind.SYSTEM,))
+
+
+class Ending:
+    """`left` ends the daemon's main loop."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.begun = False
+        self.idle_s = float(os.environ.get("AISH_IDLE_S") or IDLE_S)
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def shutdown(self, caller: Caller, request: Shutdown, connection: Connection) -> None:
+        """Raises ConflictError while something runs and it is not forced; UnavailableError if something stays."""
+        authority.check(self.daemon.table, caller, "Shutdown")
+        running = self._supervised()
+        if running and not request.force:
+            names = ", ".join(process.row.name for process in running[:5])
+            more = f" and {len(running) - 5} more" if len(running) > 5 else ""
+            raise ConflictError(f"still supervised: {names}{more}", hint="stop them first, or force it")
+        if self.begun:
+            raise ConflictError("it is shutting down already")
+        self.begun = True
+        try:
+            await self._stop_all()
+        except BaseException:
+            self.begun = False
+            raise
+        connection.send(Done())
+        try:
+            await connection.flushed(1.0)
+        finally:
+            await self._leave()
+
+    def _supervised(self) -> list[Process]:
+        return [process for process in self.daemon.table.alive() if process.row.spec.kind != kind.SYSTEM]
+
+    async def _stop_all(self) -> None:
+        for kinds in _ORDER:
+            group = [process for process in self.daemon.table.alive() if process.row.spec.kind in kinds]
+            for process in group:
+                self.daemon.conductor.stop(process, None)
+            for process in group:
+                await self._gone(process)
+
+    async def _gone(self, process: Process) -> None:
+        row = process.row
+        try:
+            async with asyncio.timeout(row.spec.grace_s + KILL_WAIT_S):
+                while not row.ended:
+                    await process.change()
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"{row.name} ({row.id}, pid {row.pid}) does not end, not even by SIGKILL",
+                hint="it may hang in the kernel; the supervisor stays",
+            ) from error
+
+    async def _leave(self) -> None:
+        """Everything has ended: the journal is closed, keeper and holder go, then this program."""
+        daemon = self.daemon
+        daemon.recorder.event("left", text="everything has ended")
+        written = daemon.recorder.flush()
+        await asyncio.sleep(0)  # acknowledgements go out in the turn after the write
+        daemon.server.close()
+        daemon.recorder.close()
+        await daemon.holding.quit(force=written)
+        daemon.left.set()
+
+    # --- nobody needs us ----------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Arm or disarm the timer. Called when a process ends or begins, a client comes or goes."""
+        if not self._idle():
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self.idle_s, self._elapsed)
+
+    def _idle(self) -> bool:
+        daemon = self.daemon
+        clients = sum(1 for connection in daemon.server.connections if connection is not daemon.gateway_connection)
+        return not self.begun and clients == 0 and not self._supervised()
+
+    def _elapsed(self) -> None:
+        self._timer = None
+        if self._idle():
+            self.begun = True
+            self._task = asyncio.ensure_future(self._go())
+
+    async def _go(self) -> None:
+        try:
+            await self._stop_all()
+        except UnavailableError as error:
+            self.daemon.recorder.event("fault", text=str(error))
+            self.begun = False
+            return
+        await self._leave()

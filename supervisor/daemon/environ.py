@@ -1,0 +1,126 @@
+"""The environment of a supervised process, and where it is kept until it is needed no more.
+
+An environment may hold keys, so it is never journaled: it lies in a 0600 file of the runtime folder while its process
+waits in the queue or may be started again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from aish.errors import StorageError
+from aish.wire.message import LaunchPart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PROVIDER_KEYS: Final = frozenset(
+    {
+        b"OPENAI_API_KEY",
+        b"OPENAI_ADMIN_KEY",
+        b"ANTHROPIC_API_KEY",
+        b"ANTHROPIC_AUTH_TOKEN",
+        b"AZURE_OPENAI_API_KEY",
+        b"CEREBRAS_API_KEY",
+        b"CLAUDE_CODE_OAUTH_TOKEN",
+        b"CO_API_KEY",
+        b"COHERE_API_KEY",
+        b"DASHSCOPE_API_KEY",
+        b"DEEPSEEK_API_KEY",
+        b"FIREWORKS_API_KEY",
+        b"GEMINI_API_KEY",
+        b"GOOGLE_API_KEY",
+        b"GOOGLE_GENAI_API_KEY",
+        b"GROK_API_KEY",
+        b"GROQ_API_KEY",
+        b"MISTRAL_API_KEY",
+        b"MOONSHOT_API_KEY",
+        b"NVIDIA_API_KEY",
+        b"OPENROUTER_API_KEY",
+        b"PERPLEXITY_API_KEY",
+        b"TOGETHER_API_KEY",
+        b"XAI_API_KEY",
+        b"ZAI_API_KEY",
+    }
+)
+"""Keys that a supervised process gets only where its spec names them: it has its own key at the gateway instead."""
+
+_decode: Final = msgspec.msgpack.Decoder(LaunchPart).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def build(captured: Iterable[bytes], secrets: Iterable[str], added: Mapping[str, str]) -> list[bytes]:
+    """The child's environment, b"NAME=value" each: as captured, without provider keys that `secrets` does not name,
+    with `added` in place of what had those names. Pure."""
+    keep = {os.fsencode(name) for name in secrets}
+    new = {os.fsencode(name): os.fsencode(value) for name, value in added.items() if os.fsencode(name) not in keep}
+    entries = []
+    for entry in captured:
+        name = entry.partition(b"=")[0]
+        if name not in new and (name not in PROVIDER_KEYS or name in keep):
+            entries.append(entry)
+    return entries + [name + b"=" + value for name, value in new.items()]
+
+
+def names(captured: Iterable[bytes]) -> list[str]:
+    """Names only, for `inspect`."""
+    return sorted({os.fsdecode(entry.partition(b"=")[0]) for entry in captured})
+
+
+class EnvironFiles:
+    """Captured surroundings by process id. All methods raise StorageError, except `drop`."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise StorageError(f"cannot make {folder}: {error.strerror}") from error
+
+    def path(self, id_: str) -> str:
+        return os.path.join(self.folder, id_)
+
+    def save(self, id_: str, launch: LaunchPart) -> None:
+        path = self.path(id_)
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(fd, "wb", buffering=0) as file:
+                view = memoryview(_encode(launch))
+                while view:
+                    view = view[file.write(view) :]
+        except OSError as error:
+            self.drop(id_)
+            raise StorageError(
+                f"cannot keep the environment in {path}: {error.strerror}", hint="the runtime folder may be full"
+            ) from error
+
+    def load(self, id_: str) -> LaunchPart | None:
+        """None where there is none: never saved, dropped, or lost with the runtime folder."""
+        try:
+            fd = os.open(self.path(id_), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"cannot read {self.path(id_)}: {error.strerror}") from error
+        with open(fd, "rb") as file:
+            try:
+                return _decode(file.read())
+            except msgspec.DecodeError:
+                return None  # cut by a full disk or a crash: as if it were not there
+
+    def drop(self, id_: str) -> None:
+        try:
+            os.unlink(self.path(id_))
+        except OSError:
+            return  # gone already, or the folder went with the logout
+
+    def ids(self) -> list[str]:
+        try:
+            return os.listdir(self.folder)
+        except OSError:
+            return []

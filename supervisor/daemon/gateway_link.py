@@ -1,0 +1,243 @@
+"""The conversation with the gateway: who exists and may spend what goes there, what was spent comes back.
+
+Events of the gateway are applied (each is idempotent), written, and only then acknowledged; what is not acknowledged
+it tells again to the next connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import AishError, UnavailableError
+from aish.model import kind, state
+from aish.wire import codec, link
+from aish.wire.message import Failure, KeyList, KeyNew, KeyRevoke, Reply, UsageQuery
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aish.config.settings import Settings
+    from aish.supervisor.daemon.conductor import Conductor
+    from aish.supervisor.daemon.connection import Connection
+    from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.recorder import Recorder
+    from aish.supervisor.daemon.table import Table
+
+ANSWER_S: Final = 10.0
+ACKNOWLEDGED: Final = "gateway-acknowledged"
+UNSENT_MOST: Final = 10_000
+
+Question = KeyNew | KeyList | KeyRevoke | UsageQuery
+
+
+class GatewayLink:
+    """One connection at a time: the latest gateway's. `need` has a stored model run for somebody."""
+
+    def __init__(
+        self,
+        table: Table,
+        recorder: Recorder,
+        settings: Settings,
+        *,
+        epoch: int,
+        stored_models: Callable[[], list[str]],
+        need: Callable[[str, str | None], Awaitable[None]],
+    ) -> None:
+        self.table, self.recorder, self.settings, self.epoch = table, recorder, settings, epoch
+        self.conductor: Conductor
+        self._stored_models, self._need = stored_models, need
+        self._connection: Connection | None = None
+        self._number = 0
+        self._questions: dict[int, asyncio.Future[Reply]] = {}
+        self._asked = 0
+        self._acknowledged = 0
+        self._unacknowledged = 0
+        self._arrived = asyncio.Event()
+        self._needs: set[asyncio.Task[None]] = set()
+        self._warned: dict[str, int] = {}
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    async def converse(self, connection: Connection) -> None:
+        """Serve this connection until it ends. Raises InputError on what is no message of the link."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = connection
+        self._number = 0
+        connection.send(self._sync())
+        self._arrived.set()
+        try:
+            while True:
+                body, fds = await connection.next()
+                assert not fds
+                self._received(codec.decode_from_gateway(body))
+        finally:
+            if self._connection is connection:
+                self._connection = None
+                self._arrived.clear()
+                self._unanswered()
+
+    def _unanswered(self) -> None:
+        questions, self._questions = self._questions, {}
+        for future in questions.values():
+            if not future.done():
+                future.set_exception(UnavailableError("the gateway went away", hint="try again"))
+
+    def _sync(self) -> link.Sync:
+        return link.Sync(
+            epoch=self.epoch,
+            number=self._number,
+            members=[self.member(process) for process in self.table if not process.row.ended],
+            default_model=self.settings.default_model,
+            embedding_model=self.settings.embedding_model or self.settings.default_model,
+            stored_models=self._stored_models(),
+            acknowledged=self._acknowledged,
+        )
+
+    def member(self, process: Process) -> link.Member:
+        row = process.row
+        return link.Member(
+            id=row.id,
+            name=row.name,
+            kind=row.spec.kind,
+            parent=row.parent,
+            alive=row.lifecycle in (state.STARTING, state.RUNNING, state.STOPPING),
+            budget_tokens=row.spec.budget_tokens,
+            route=self.conductor.url(process) if row.lifecycle == state.RUNNING else None,
+            held=state.USER in row.holds,
+        )
+
+    def told(self, process: Process) -> None:
+        """Something about it changed: a Delta, where the gateway has to know."""
+        if self._connection is not None and process.row.spec.kind != kind.SYSTEM:
+            self._number += 1
+            self._connection.send(link.Delta(number=self._number, member=self.member(process)))
+
+    async def ask(self, question: Question) -> Reply:
+        """The gateway's answer. Raises UnavailableError when there is none in time, and what it answers."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await self._arrived.wait()
+                self._asked += 1
+                number = self._asked
+                future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+                self._questions[number] = future
+                if self._connection is None:
+                    raise UnavailableError("the gateway went away", hint="try again")
+                self._connection.send(link.Ask(number=number, question=question))
+                return await future
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"the gateway has not answered within {ANSWER_S:.0f} s",
+                hint="`aish doctor` and `aish logs gateway` say more",
+            ) from error
+
+    def failed_to_serve(self, model: str, error: AishError) -> None:
+        if self._connection is not None:
+            self._connection.send(link.ServeFailed(model=model, message=str(error), hint=error.hint))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    # --- what it tells --------------------------------------------------------------------------------------------
+
+    def _received(self, message: link.FromGateway) -> None:
+        match message:
+            case link.Told(number=number, reply=reply):
+                self._answered(number, reply)
+            case link.Need(model=model, asked_by=asked_by):
+                task = asyncio.ensure_future(self._need(model, asked_by))
+                self._needs.add(task)
+                task.add_done_callback(self._needs.discard)
+            case link.ActivityNote(id=id_):
+                process = self.table.get(id_)
+                if process is not None and not process.row.ended:
+                    self._activity(process, message)
+            case link.Hold() | link.Release() | link.Warn() | link.Settled() | link.Readiness():
+                process = self.table.get(message.id)
+                if process is not None:
+                    self._durable(process, message)
+                self._unacknowledged = message.number
+                self.recorder.note(ACKNOWLEDGED, str(message.number), after=self._acknowledge)
+
+    def _answered(self, number: int, reply: Reply) -> None:
+        future = self._questions.pop(number, None)
+        if future is not None and not future.done():
+            future.set_result(reply)
+
+    def _activity(self, process: Process, note: link.ActivityNote) -> None:
+        known = [word for word in state.ACTIVITIES if word == note.activity]
+        process.activity = known[0] if known else None
+        process.doing = note.doing
+        process.tokens_per_s = note.tokens_per_s
+        process.changed()
+
+    def _durable(
+        self, process: Process, message: link.Hold | link.Release | link.Warn | link.Settled | link.Readiness
+    ) -> None:
+        row = process.row
+        match message:
+            case link.Hold(owner=owner, used_tokens=used, budget_tokens=budget):
+                if not row.ended and self.conductor.hold(process, state.BUDGET, "put"):
+                    whose = "its budget" if owner == row.id else f"the budget of {owner}"
+                    self.recorder.event(
+                        "held", row, f"{whose} is spent", owner=owner, used_tokens=used, budget_tokens=budget
+                    )
+            case link.Release(owner=owner):
+                if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
+                    self.recorder.event("released", row, "its budget was raised", owner=owner)
+            case link.Warn(used_tokens=used, budget_tokens=budget):
+                if self._warned.get(row.id) != budget:
+                    self._warned[row.id] = budget
+                    self.recorder.event(
+                        "warned", row, "80 % of its budget is used", used_tokens=used, budget_tokens=budget
+                    )
+            case link.Settled(tokens=tokens):
+                row.tokens = tokens
+                self.recorder.change(row)
+            case link.Readiness():
+                self._ready(process, message)
+
+    def _ready(self, process: Process, message: link.Readiness) -> None:
+        row = process.row
+        if row.ended:
+            return
+        if message.context_tokens is not None:
+            row.context_tokens = message.context_tokens
+        match message.ready:
+            case "yes":
+                if self.conductor.readiness(process, "probe-yes"):
+                    self.recorder.event("ready", row, message.text)
+            case "no":
+                if self.conductor.readiness(process, "probe-no"):
+                    self.recorder.event("not-ready", row, message.text)
+            case _:
+                if self.conductor.readiness(process, "probe-unknown"):
+                    self.recorder.event("not-ready", row, message.text or "it does not answer")
+
+    def _acknowledge(self) -> None:
+        if self._acknowledged == self._unacknowledged:
+            return  # several of one turn were written together
+        self._acknowledged = self._unacknowledged
+        if self._connection is not None:
+            self._connection.send(link.Ack(number=self._acknowledged))
+
+
+def raised(reply: Reply) -> Reply:
+    """A Failure of the gateway as the error it stands for."""
+    if isinstance(reply, Failure):
+        from aish import errors
+
+        for name in errors.__all__:
+            found = getattr(errors, name)
+            if found.code == reply.code and found is not errors.SourceError:
+                raise found(reply.message, hint=reply.hint)
+        raise AishError(reply.message, hint=reply.hint)
+    return reply
+
+
+__all__ = ["ACKNOWLEDGED", "GatewayLink", "Question", "raised"]

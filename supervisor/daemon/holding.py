@@ -1,0 +1,336 @@
+"""The daemon's connection to the holder: requests as coroutines, exits as calls.
+
+The holder is the parent of every supervised process and knows no policy; see aish/supervisor/holder/wire.py for what
+is said. When it dies its keeper forks another within milliseconds, so a lost connection is made again at once and
+`regained` is told to reconcile. When none can be reached for REACH_S, keeper and holder are both gone: `lost`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aish.errors import DisconnectedError, UnavailableError
+from aish.supervisor.holder import wire
+from aish.supervisor.holder.wire import HolderError, Refusal
+from aish.wire import address
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+REACH_S: Final = 5.0
+_STEP_S: Final = 0.005
+_BATCH: Final = 64
+_ACKS: Final = 500
+
+__all__ = ["Birth", "Death", "Holding", "Refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """A process that the holder started. `starting`: forked, and has not yet announced that it execs."""
+
+    id: str
+    pid: int
+    start_ticks: int | None
+    starting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """An exit that the holder keeps until it is acknowledged; what is None nobody can tell."""
+
+    id: str
+    pid: int
+    start_ticks: int | None
+    status: int | None
+    ended_s: float | None = None
+    cpu_seconds: float | None = None
+    max_rss_bytes: int | None = None
+
+
+class Holding:
+    """One connection at a time. All methods raise DisconnectedError while there is none."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        died: Callable[[Death], None],
+        regained: Callable[[], Awaitable[None]],
+        lost: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.path = path
+        self.pid = 0
+        self.keeper_pid = 0
+        self.drained: Callable[[str], None] | None = None
+        self._died, self._regained, self._lost = died, regained, lost
+        self._sock: socket.socket | None = None
+        self._seq = 0
+        self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
+        self._unsent: deque[tuple[bytes, list[int]]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._again: asyncio.Task[None] | None = None
+        self._leaving = False
+
+    @property
+    def connected(self) -> bool:
+        return self._sock is not None
+
+    @property
+    def pids(self) -> frozenset[int]:
+        return frozenset({self.pid, self.keeper_pid} - {0})
+
+    async def connect(self) -> None:
+        """Connect and say hello. Raises UnavailableError after REACH_S."""
+        deadline = time.monotonic() + REACH_S
+        why = "nothing listens"
+        while True:
+            try:
+                sock = address.connect(self.path, socket.SOCK_SEQPACKET)
+            except OSError as error:
+                why = error.strerror or str(error)
+            else:
+                sock.setblocking(False)
+                self._sock = sock
+                self._loop.add_reader(sock, self._readable)
+                try:
+                    told = await asyncio.wait_for(
+                        self.request("hello", version=wire.VERSION, role=wire.CONTROLLER), REACH_S
+                    )
+                    self.pid, self.keeper_pid = told["pid"], told.get("keeper_pid") or 0
+                    return
+                except (Refusal, TimeoutError, DisconnectedError) as error:
+                    self._close()
+                    why = str(error)
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"the holder cannot be reached at {self.path}: {why}")
+            await asyncio.sleep(_STEP_S)  # a keeper that forks a new holder tells nobody
+
+    def close(self) -> None:
+        """Let go without telling the holder anything."""
+        self._leaving = True
+        if self._again is not None:
+            self._again.cancel()
+        self._close()
+
+    # --- operations ---------------------------------------------------------------------------------------------
+
+    async def spawn(self, id_: str, payload: bytes, fds: Sequence[int]) -> Birth:
+        """Start `id_`, or answer what an earlier spawn of it started. Raises Refusal (stage, errno in details)."""
+        memfd = wire.payload_fd(payload)
+        try:
+            told = await self.request("spawn", [memfd, *fds], id=id_)
+        finally:
+            os.close(memfd)
+        return Birth(id_, told["pid"], told.get("start_time"))
+
+    async def signal(self, id_: str, number: int, *, group: bool = True) -> None:
+        """Raises Refusal: `reaped`, `unknown-id`, `signal` with its errno."""
+        await self.request("signal", id=id_, sig=number, group=group)
+
+    async def listing(self) -> tuple[list[Birth], list[Death]]:
+        """Every child that lives, and every exit that is not acknowledged."""
+        births: list[Birth] = []
+        deaths: list[Death] = []
+        after: int | None = 0
+        while after is not None:
+            page = await self.request("list", after=after)
+            births += [_birth(entry) for entry in page["children"]]
+            deaths += [_death(entry) for entry in page["exits"]]
+            after = page.get("next")
+        return births, deaths
+
+    def ack(self, ids: Iterable[str]) -> None:
+        """The exits of `ids` are persisted: the holder may forget them. Repeated after a reconnect if need be."""
+        ids = list(ids)
+        for start in range(0, len(ids), _ACKS):
+            self.tell("ack", ids=ids[start : start + _ACKS])
+
+    async def store(self, name: str, fds: Sequence[int]) -> None:
+        await self.request("store", fds, name=name)
+
+    async def fetch(self, name: str) -> list[int]:
+        """Duplicates of what the name holds; empty if there is no such name."""
+        try:
+            _, fds = await self._ask("fetch", (), {"name": name})
+        except Refusal as refusal:
+            if refusal.code == "unknown-name":
+                return []
+            raise
+        return fds
+
+    def drop(self, name: str) -> None:
+        self.tell("drop", name=name)
+
+    async def drain(self, name: str, log_fd: int) -> None:
+        await self.request("drain", [log_fd], name=name)
+
+    async def bye(self) -> None:
+        """The daemon leaves on purpose."""
+        self._leaving = True
+        await self.request("bye")
+
+    async def quit(self, *, force: bool = False) -> None:
+        """Keeper and holder end. Raises Refusal(busy) while something lives, unless forced."""
+        self._leaving = True
+        try:
+            await self.request("quit", force=force)
+        except DisconnectedError:
+            return  # it went before it could answer
+
+    # --- the wire -----------------------------------------------------------------------------------------------
+
+    async def request(self, op: str, fds: Sequence[int] = (), **fields: object) -> dict[str, Any]:
+        """One request and its reply. `fds` stay the caller's. Raises Refusal, DisconnectedError."""
+        reply, received = await self._ask(op, fds, fields)
+        for fd in received:
+            os.close(fd)
+        return reply
+
+    def tell(self, op: str, **fields: object) -> None:
+        """A request whose reply nobody needs; nothing happens while disconnected."""
+        if self._sock is not None:
+            self._seq += 1
+            self._send(wire.encode({"op": op, "seq": self._seq, **fields}), [])
+
+    async def _ask(
+        self, op: str, fds: Sequence[int], fields: Mapping[str, object]
+    ) -> tuple[dict[str, Any], list[int]]:
+        if self._sock is None:
+            raise DisconnectedError("the holder is not connected", hint="it is being started again")
+        self._seq += 1
+        seq = self._seq
+        data = wire.encode({"op": op, "seq": seq, **fields})
+        future: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
+        self._waiting[seq] = future
+        self._send(data, list(fds))
+        try:
+            return await future
+        finally:
+            self._waiting.pop(seq, None)
+
+    def _send(self, data: bytes, fds: list[int]) -> None:
+        assert self._sock is not None
+        if not self._unsent:
+            try:
+                wire.send(self._sock, data, fds)
+                return
+            except BlockingIOError:
+                self._loop.add_writer(self._sock, self._writable)
+            except OSError:
+                self._down()
+                return
+        self._unsent.append((data, [os.dup(fd) for fd in fds]))
+
+    def _writable(self) -> None:
+        while self._unsent and self._sock is not None:
+            data, fds = self._unsent[0]
+            try:
+                wire.send(self._sock, data, fds)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._down()
+                return
+            self._unsent.popleft()
+            for fd in fds:
+                os.close(fd)
+        if self._sock is not None:
+            self._loop.remove_writer(self._sock)
+
+    def _readable(self) -> None:
+        for _ in range(_BATCH):
+            if self._sock is None:
+                return
+            try:
+                packet = wire.receive(self._sock)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._down()
+                return
+            if not packet.data:
+                packet.close()
+                self._down()
+                return
+            try:
+                self._received(wire.decode(packet.data), packet)
+            except HolderError:  # not JSON: this is no holder
+                self._down()
+            finally:
+                packet.close()
+
+    def _received(self, message: dict[str, Any], packet: wire.Packet) -> None:
+        event = message.get("event")
+        if event == "exit":
+            self._died(_death(message))
+        elif event == "drained":
+            if self.drained is not None:
+                self.drained(str(message.get("name")))
+        elif event == "displaced":
+            self._down()
+        elif event is None:
+            future = self._waiting.pop(message.get("seq") or 0, None)
+            if future is None or future.done():
+                return
+            error = message.get("error")
+            if error is None:
+                fds, packet.fds = packet.fds, []
+                future.set_result((message, fds))
+            else:
+                details = {key: value for key, value in error.items() if key not in ("code", "message")}
+                future.set_exception(Refusal(error.get("code", ""), error.get("message", ""), **details))
+
+    def _close(self) -> None:
+        if self._sock is not None:
+            self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
+            self._sock.close()
+            self._sock = None
+        for _, fds in self._unsent:
+            for fd in fds:
+                os.close(fd)
+        self._unsent.clear()
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(DisconnectedError("the holder went away"))
+
+    def _down(self) -> None:
+        self._close()
+        if not self._leaving and self._again is None:
+            self._again = self._loop.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        try:
+            await self.connect()
+        except UnavailableError:
+            await self._lost()
+        else:
+            self._again = None
+            await self._regained()
+        finally:
+            self._again = None
+
+
+def _birth(entry: Mapping[str, Any]) -> Birth:
+    return Birth(entry["id"], entry["pid"], entry.get("start_time"), bool(entry.get("starting")))
+
+
+def _death(entry: Mapping[str, Any]) -> Death:
+    user, system = entry.get("utime_s"), entry.get("stime_s")
+    return Death(
+        entry["id"],
+        entry["pid"],
+        entry.get("start_time"),
+        entry.get("status"),
+        entry.get("ended_at"),
+        user + system if user is not None and system is not None else None,
+        entry.get("maxrss_bytes"),
+    )

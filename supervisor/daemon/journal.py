@@ -1,0 +1,217 @@
+"""The process table on disk: SQLite in WAL mode, written by the daemon alone.
+
+    meta       key, value         schema, epoch
+    processes  one row each       the whole row as msgpack, and the columns that a person would look for
+    events     numbered facts
+
+synchronous=NORMAL: a commit survives the death of any process; a power cut may lose the last ones, and with it all
+that they spoke of. Every method raises StorageError, and after that the journal is as it was before the call.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from aish.errors import StorageError
+from aish.supervisor.daemon.row import Row
+from aish.wire.message import EventPart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SCHEMA: Final = 1
+LOCK_WAIT_S: Final = 0.5
+"""Nobody else writes; a person's sqlite3 may hold a lock for a moment. The loop stands still meanwhile."""
+CHECK_BELOW_BYTES: Final = 16 << 20
+KEEP_EVENTS: Final = 100_000
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS processes (
+    id TEXT PRIMARY KEY, number INTEGER NOT NULL, token TEXT UNIQUE, name TEXT NOT NULL, lifecycle TEXT NOT NULL,
+    row BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY, time_s REAL NOT NULL, kind TEXT NOT NULL, process TEXT, name TEXT, text TEXT NOT NULL,
+    detail TEXT NOT NULL);
+"""
+_SAVE_ROW: Final = "INSERT OR REPLACE INTO processes (id, number, token, name, lifecycle, row) VALUES (?,?,?,?,?,?)"
+_SAVE_EVENT: Final = "INSERT OR REPLACE INTO events VALUES (?,?,?,?,?,?,?)"
+_SAVE_META: Final = "INSERT OR REPLACE INTO meta VALUES (?,?)"
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Row).decode
+_json: Final = msgspec.json.Encoder().encode
+_detail: Final = msgspec.json.Decoder(dict[str, str | int | float | None]).decode
+
+
+class CorruptError(StorageError):
+    """The file is not the database it should be. Next: it is moved aside and the table rebuilt from the holder."""
+
+
+class Journal:
+    """An open journal. Not thread-safe: the loop's thread only."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = connection
+        self.epoch = int(self._meta("epoch") or 0)
+        self.fresh = self.epoch == 0
+        """True if the file was made now; the caller sets the epoch by `begin`."""
+
+    def begin(self, epoch: int) -> None:
+        """Write the epoch of a fresh table."""
+        self.save(meta={"epoch": str(epoch), "schema": str(SCHEMA)})
+        self.epoch = epoch
+        self.fresh = False
+
+    def _meta(self, key: str) -> str | None:
+        found = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def next_number(self) -> int:
+        """One above every id ever given in this table."""
+        with _storage(self.path):
+            (last,) = self._db.execute("SELECT max(number) FROM processes").fetchone()
+            return max(int(last or 0), int(self._meta("last_number") or 0)) + 1
+
+    def rows(self) -> list[Row]:
+        """Every process, oldest first. Raises CorruptError on a row that cannot be read."""
+        with _storage(self.path):
+            return [_decode(blob) for (blob,) in self._db.execute("SELECT row FROM processes ORDER BY number")]
+
+    def last_event(self) -> int:
+        with _storage(self.path):
+            (last,) = self._db.execute("SELECT max(number) FROM events").fetchone()
+            return int(last or 0)
+
+    def events(self, since: int, limit: int, process: str | None = None) -> list[EventPart]:
+        """At most `limit` events after number `since`, in order."""
+        query = "SELECT * FROM events WHERE number > ? AND (?2 IS NULL OR process = ?2) ORDER BY number LIMIT ?3"
+        query = query.replace("> ?", "> ?1")
+        with _storage(self.path):
+            return [_event(found) for found in self._db.execute(query, (since, process, limit))]
+
+    def save(
+        self, rows: Iterable[Row] = (), events: Sequence[EventPart] = (), meta: dict[str, str] | None = None
+    ) -> None:
+        """All of it or nothing, in one transaction."""
+        with _storage(self.path):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                for row in rows:
+                    self._db.execute(
+                        _SAVE_ROW, (row.id, row.number, row.token, row.name, row.lifecycle, _encode(row))
+                    )
+                for event in events:
+                    self._db.execute(_SAVE_EVENT, _columns(event))
+                for item in (meta or {}).items():
+                    self._db.execute(_SAVE_META, item)
+                self._db.execute("COMMIT")
+            except sqlite3.Error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def forget(self, ids: Iterable[str], last_number: int) -> None:
+        """Drop ended processes; their ids stay used."""
+        with _storage(self.path), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(_SAVE_META, ("last_number", str(last_number)))
+            self._db.executemany("DELETE FROM processes WHERE id=?", [(id_,) for id_ in ids])
+
+    def trim(self, last_event: int) -> None:
+        """Drop events beyond the newest KEEP_EVENTS."""
+        with _storage(self.path), self._db:
+            self._db.execute("DELETE FROM events WHERE number <= ?", (last_event - KEEP_EVENTS,))
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def open_journal(path: str) -> Journal:
+    """Open or make the journal at `path`.
+
+    Raises CorruptError (damaged: see `move_aside`), StorageError (full, read-only, no permission, or written by a
+    later version of aish).
+    """
+    with _storage(path):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        db = sqlite3.connect(path, timeout=LOCK_WAIT_S, isolation_level=None, cached_statements=32)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute("PRAGMA temp_store=MEMORY")
+            if db.execute("PRAGMA user_version").fetchone()[0] > SCHEMA:
+                raise StorageError(
+                    f"{path} was written by a later version of aish", hint="use that version, or move the file away"
+                )
+            if os.stat(path).st_size < CHECK_BELOW_BYTES:
+                (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+                if verdict != "ok":
+                    raise CorruptError(f"{path} is damaged: {verdict}")
+            db.executescript(_TABLES)
+            db.execute(f"PRAGMA user_version={SCHEMA}")
+            return Journal(path, db)
+        except BaseException:
+            db.close()
+            raise
+
+
+def move_aside(path: str) -> str:
+    """Give a damaged journal another name, with its WAL; returns the new path. Raises StorageError."""
+    aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+    try:
+        os.rename(path, aside)
+        for tail in ("-wal", "-shm"):
+            if os.path.exists(path + tail):
+                os.rename(path + tail, aside + tail)
+    except OSError as error:
+        raise StorageError(f"cannot move the damaged {path} aside: {error.strerror}") from error
+    return aside
+
+
+class _storage:  # noqa: N801  a context manager, used like a function
+    """What SQLite and the file system say, as our errors."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        match error:
+            case sqlite3.OperationalError():
+                raise StorageError(f"{self.path}: {error}", hint=_hint(str(error))) from error
+            case sqlite3.DatabaseError() | msgspec.DecodeError():
+                raise CorruptError(f"{self.path} is damaged: {error}") from error
+            case OSError():
+                raise StorageError(f"{self.path}: {error.strerror}", hint=_hint(str(error.strerror))) from error
+            case _:
+                pass
+
+
+def _hint(text: str) -> str:
+    lower = text.lower()
+    if "full" in lower or "no space" in lower or "disk i/o" in lower:
+        return "free some space: running processes go on, and aish catches up by itself"
+    if "locked" in lower:
+        return "another program holds the file open for writing: end it"
+    return "check the rights of the folder; running processes go on"
+
+
+def _columns(event: EventPart) -> tuple[int, float, str, str | None, str | None, str, str]:
+    detail = _json(event.detail).decode()
+    return event.number, event.time_s, event.kind, event.process, event.name, event.text, detail
+
+
+def _event(found: tuple[int, float, str, str | None, str | None, str, str]) -> EventPart:
+    number, time_s, kind, process, name, text, detail = found
+    return EventPart(
+        number=number, time_s=time_s, kind=kind, process=process, name=name, text=text, detail=_detail(detail)
+    )

@@ -1,0 +1,60 @@
+"""The log files of processes: STATE/logs/ID.out and ID.err, written by the child itself (O_APPEND)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Literal
+
+from aish.errors import StorageError
+
+if TYPE_CHECKING:
+    Stream = Literal["out", "err"]
+
+STREAMS: Final[tuple[Stream, Stream]] = ("out", "err")
+
+
+class Logs:
+    """Paths and descriptors; no log byte passes through the daemon."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def path(self, id_: str, stream: Stream) -> str:
+        return os.path.join(self.folder, f"{id_}.{stream}")
+
+    def append(self, id_: str, stream: Stream) -> int:
+        """A descriptor for the child to write to; made if need be. Raises StorageError."""
+        path = self.path(id_, stream)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, 0o600)
+        except OSError as error:
+            raise StorageError(
+                f"cannot write the log {path}: {error.strerror}",
+                hint="free some space, or point XDG_STATE_HOME elsewhere",
+            ) from error
+
+    def read(self, id_: str, stream: Stream) -> int:
+        """A descriptor to read from; of /dev/null where this stream has no log. Raises StorageError."""
+        path = self.path(id_, stream)
+        try:
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StorageError(f"cannot read the log {path}: {error.strerror}") from error
+
+    def remove(self, id_: str) -> None:
+        for stream in STREAMS:
+            try:
+                os.unlink(self.path(id_, stream))
+            except OSError:
+                continue  # it never had one, or the disk is read-only: the next clean-up finds it
+
+    def last_number(self) -> int:
+        """The highest number of a process that has a log: what a rebuilt table must stay above."""
+        try:
+            stems = [name.partition(".")[0] for name in os.listdir(self.folder)]
+        except OSError:
+            return 0
+        return max((int(stem[1:]) for stem in stems if stem[:1] == "p" and stem[1:].isdecimal()), default=0)

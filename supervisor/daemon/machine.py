@@ -1,0 +1,364 @@
+"""The transition tables of a supervised process: lifecycle, readiness, holds. Pure.
+
+Each table is a nested `match state: match event:` over every pair, so that mypy finds a missing one. A step gives the
+new state and the effects that the caller carries out, in order. A pair that cannot matter (a late timer, a repeated
+report of the holder) is `IGNORED`; one that would mean a fault of aish itself is a `FAULT`: the state stays, the
+caller records it. docs/reference/states.md prints the tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from aish.model.state import BACKOFF, EXITED, FAILED, LOST, QUEUED, RUNNING, STARTING, STOPPING
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from aish.model.state import Hold, Lifecycle, Ready
+
+# --- lifecycle events -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Its devices are promised to it, or it needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What it asks for can never be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """The holder has forked it, now or before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnFailed:
+    """The holder could not: program, folder, limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """Ended for good, status known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """Ended for good, nobody can tell its status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Ended, and its restart policy wants it again after `delay_s`."""
+
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looped:
+    """Ended, and was restarted too often to be started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Somebody wants it to end; `at_once`: without grace."""
+
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GraceElapsed:
+    """The time between stop signal and SIGKILL is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackoffElapsed:
+    """The wait before a restart is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A new daemon, or a new holder: the holder does not know it."""
+
+
+LifecycleEvent = (
+    Admitted
+    | Refused
+    | Spawned
+    | SpawnFailed
+    | Exited
+    | Vanished
+    | Ended
+    | Looped
+    | StopRequested
+    | GraceElapsed
+    | BackoffElapsed
+    | Missing
+)
+
+# --- effects ----------------------------------------------------------------------------------------------------
+
+Effect = Literal[
+    "launch",  # journal the intent, then ask the holder to spawn (idempotent per id)
+    "began",  # it runs: note pid and times, tell the gateway
+    "stop-signal",  # the spec's stop signal to its group, then SIGCONT
+    "kill",  # SIGKILL to its group
+    "grace",  # arm the grace timer
+    "backoff",  # arm the restart timer with the event's delay
+    "enqueue",  # ask for admission (again)
+    "watch",  # it lives outside the holder: watch it through a pidfd
+    "recess",  # between two runs: give back devices and port
+    "settle",  # ended for good: give back everything, tell who waits
+]
+Outcome = Literal["moved", "ignored", "fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where an event leads: the state after it and what is to be done."""
+
+    state: Lifecycle
+    effects: tuple[Effect, ...] = ()
+    outcome: Outcome = "moved"
+
+
+_LATE: Final = "ignored"
+_WRONG: Final = "fault"
+
+
+def step(state: Lifecycle, event: LifecycleEvent) -> Step:
+    """The lifecycle after `event`. Total: every pair has a row."""
+    match state:
+        case "queued":
+            return _queued(event)
+        case "starting":
+            return _starting(event)
+        case "running":
+            return _running(event)
+        case "stopping":
+            return _stopping(event)
+        case "backoff":
+            return _backoff(event)
+        case "exited":
+            return _ended(EXITED, event)
+        case "failed":
+            return _ended(FAILED, event)
+        case "lost":
+            return _lost(event)
+
+
+def _queued(event: LifecycleEvent) -> Step:
+    match event:
+        case Admitted():
+            return Step(STARTING, ("launch",))
+        case Refused() | StopRequested():
+            return Step(FAILED, ("settle",))
+        case GraceElapsed() | BackoffElapsed() | Missing():
+            return Step(QUEUED, outcome=_LATE)
+        case Exited() | Vanished() | Ended() | Looped():  # the exit before a restart, told again
+            return Step(QUEUED, outcome=_LATE)
+        case Spawned() | SpawnFailed():
+            return Step(QUEUED, outcome=_WRONG)
+
+
+def _starting(event: LifecycleEvent) -> Step:
+    match event:
+        case Spawned():
+            return Step(RUNNING, ("began",))
+        case SpawnFailed() | Looped():
+            return Step(FAILED, ("settle",))
+        case Exited():  # ended before the holder's answer came
+            return Step(EXITED, ("settle",))
+        case Vanished():
+            return Step(LOST, ("settle",))
+        case Ended():
+            return Step(BACKOFF, ("recess", "backoff"))
+        case StopRequested():  # the signal follows when it is there to get it
+            return Step(STOPPING, ("grace",))
+        case Missing():
+            return Step(STARTING, ("launch",))
+        case Admitted() | GraceElapsed() | BackoffElapsed():
+            return Step(STARTING, outcome=_LATE)
+        case Refused():
+            return Step(STARTING, outcome=_WRONG)
+
+
+def _running(event: LifecycleEvent) -> Step:
+    match event:
+        case Exited():
+            return Step(EXITED, ("settle",))
+        case Vanished():
+            return Step(LOST, ("settle",))
+        case Ended():
+            return Step(BACKOFF, ("recess", "backoff"))
+        case Looped():
+            return Step(FAILED, ("settle",))
+        case StopRequested(at_once=True):
+            return Step(STOPPING, ("kill",))
+        case StopRequested():
+            return Step(STOPPING, ("stop-signal", "grace"))
+        case Missing():
+            return Step(RUNNING, ("watch",))
+        case Spawned() | GraceElapsed() | BackoffElapsed():
+            return Step(RUNNING, outcome=_LATE)
+        case Admitted() | Refused() | SpawnFailed():
+            return Step(RUNNING, outcome=_WRONG)
+
+
+def _stopping(event: LifecycleEvent) -> Step:
+    match event:
+        case Exited() | Ended() | Looped():  # whatever its policy: a stop is final
+            return Step(EXITED, ("settle",))
+        case Vanished():
+            return Step(LOST, ("settle",))
+        case SpawnFailed():
+            return Step(FAILED, ("settle",))
+        case Spawned():  # the stop came during the start
+            return Step(STOPPING, ("began", "stop-signal", "grace"))
+        case StopRequested(at_once=True) | GraceElapsed():
+            return Step(STOPPING, ("kill",))
+        case StopRequested():
+            return Step(STOPPING, ("stop-signal", "grace"))
+        case Missing():
+            return Step(STOPPING, ("watch",))
+        case BackoffElapsed():
+            return Step(STOPPING, outcome=_LATE)
+        case Admitted() | Refused():
+            return Step(STOPPING, outcome=_WRONG)
+
+
+def _backoff(event: LifecycleEvent) -> Step:
+    match event:
+        case BackoffElapsed():
+            return Step(QUEUED, ("enqueue",))
+        case StopRequested():  # no resurrection
+            return Step(EXITED, ("settle",))
+        case Exited() | Vanished() | Ended() | Looped():  # the same exit, told again
+            return Step(BACKOFF, outcome=_LATE)
+        case Spawned() | GraceElapsed() | Missing():
+            return Step(BACKOFF, outcome=_LATE)
+        case Admitted() | Refused() | SpawnFailed():
+            return Step(BACKOFF, outcome=_WRONG)
+
+
+def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
+    match event:
+        case Exited() | Vanished() | Ended() | Looped() | Spawned() | SpawnFailed():  # told again, or told late
+            return Step(state, outcome=_LATE)
+        case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing():
+            return Step(state, outcome=_LATE)
+        case Admitted() | Refused():
+            return Step(state, outcome=_WRONG)
+
+
+def _lost(event: LifecycleEvent) -> Step:
+    match event:
+        case Exited() | Ended() | Looped():  # its status came to light after all
+            return Step(EXITED, ("settle",))
+        case Vanished() | Spawned() | SpawnFailed():
+            return Step(LOST, outcome=_LATE)
+        case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing():
+            return Step(LOST, outcome=_LATE)
+        case Admitted() | Refused():
+            return Step(LOST, outcome=_WRONG)
+
+
+# --- readiness --------------------------------------------------------------------------------------------------
+
+ReadyEvent = Literal["began", "began-model", "probe-yes", "probe-no", "probe-unknown", "ended"]
+READY_EVENTS: Final[tuple[ReadyEvent, ...]] = (
+    "began",  # runs; nothing is known of its readiness
+    "began-model",  # runs, and is not ready before a probe has succeeded
+    "probe-yes",
+    "probe-no",
+    "probe-unknown",  # stopped answering
+    "ended",
+)
+
+
+def ready_step(state: Ready, event: ReadyEvent) -> Ready:
+    """Readiness after `event`. A server that was ready and does not answer is 'unknown', not 'no'."""
+    match state:
+        case "yes":
+            match event:
+                case "probe-yes":
+                    return "yes"
+                case "probe-no" | "began-model":
+                    return "no"
+                case "probe-unknown" | "began" | "ended":
+                    return "unknown"
+        case "no":
+            match event:
+                case "probe-yes":
+                    return "yes"
+                case "probe-no" | "probe-unknown" | "began-model":  # silence while it loads is no news
+                    return "no"
+                case "began" | "ended":
+                    return "unknown"
+        case "unknown":
+            match event:
+                case "probe-yes":
+                    return "yes"
+                case "probe-no" | "began-model":
+                    return "no"
+                case "probe-unknown" | "began" | "ended":
+                    return "unknown"
+
+
+# --- holds ------------------------------------------------------------------------------------------------------
+
+HoldEvent = Literal["put", "lift", "ended"]
+HOLD_EVENTS: Final[tuple[HoldEvent, ...]] = ("put", "lift", "ended")
+HoldEffect = Literal["freeze", "thaw"]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldStep:
+    holds: frozenset[Hold]
+    effect: HoldEffect | None = None
+    changed: bool = True
+
+
+def hold_step(holds: AbstractSet[Hold], reason: Hold, event: HoldEvent) -> HoldStep:
+    """The set of holds after `reason` was put or lifted, or the process ended (which clears all).
+
+    Only a hold of user, memory or operator stops the process itself (SIGSTOP to its group); a spent budget lets it
+    run, its requests wait at the gateway. A process held for two reasons goes on when both are lifted.
+    """
+    before = frozenset(holds)
+    match reason in before:
+        case True:
+            match event:
+                case "put":
+                    return HoldStep(before, changed=False)
+                case "lift":
+                    return _held(before, before - {reason})
+                case "ended":
+                    return HoldStep(frozenset())
+        case False:
+            match event:
+                case "put":
+                    return _held(before, before | {reason})
+                case "lift":
+                    return HoldStep(before, changed=False)
+                case "ended":
+                    return HoldStep(frozenset(), changed=bool(before))
+
+
+def _held(before: frozenset[Hold], after: frozenset[Hold]) -> HoldStep:
+    match freezes(before), freezes(after):
+        case False, True:
+            return HoldStep(after, "freeze")
+        case True, False:
+            return HoldStep(after, "thaw")
+        case _:
+            return HoldStep(after)
+
+
+def freezes(holds: AbstractSet[Hold]) -> bool:
+    """Whether a process with these holds stands still."""
+    return any(reason != "budget" for reason in holds)

@@ -1,0 +1,87 @@
+"""Reading /proc: what a process and the machine use. Parsing is pure; a process that is gone is None."""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NamedTuple
+
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class ProcStat(NamedTuple):
+    parent: int
+    session: int
+    cpu_ticks: int
+    start_ticks: int
+    rss_pages: int
+
+
+class Machine(NamedTuple):
+    """`cpu_percent` of all cores together; None before there are two readings."""
+
+    cpu_percent: float | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+
+
+def parse_stat(text: bytes) -> ProcStat | None:
+    """From /proc/PID/stat (proc(5)); the command in parentheses may hold anything."""
+    fields = text.rpartition(b")")[2].split()
+    if len(fields) < 22:
+        return None
+    return ProcStat(
+        int(fields[1]), int(fields[3]), int(fields[11]) + int(fields[12]), int(fields[19]), max(0, int(fields[21]))
+    )
+
+
+def children(pid: int) -> list[int]:
+    """Its children, of all its threads; empty if it is gone or the kernel does not tell."""
+    found: list[int] = []
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for task in tasks:
+        try:
+            fd = os.open(f"/proc/{pid}/task/{task}/children", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            while chunk := os.read(fd, 65536):
+                found += map(int, chunk.split())
+        except OSError:
+            continue
+        finally:
+            os.close(fd)
+    return found
+
+
+def parse_cpu(text: str) -> tuple[int, int] | None:
+    """(busy, total) ticks of the machine from the first line of /proc/stat."""
+    words = text.split("\n", 1)[0].split()
+    if len(words) < 6 or words[0] != "cpu":
+        return None
+    ticks = [int(word) for word in words[1:9]]  # guest time is part of user time
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, sum(ticks)
+
+
+def parse_memory(text: str) -> tuple[int, int] | None:
+    """(used, total) bytes from /proc/meminfo; used is what is not available."""
+    sizes: dict[str, int] = {}
+    for line in text.splitlines():
+        name, _, rest = line.partition(":")
+        if name in ("MemTotal", "MemAvailable"):
+            sizes[name] = int(rest.split()[0]) * 1024
+    if len(sizes) < 2:
+        return None
+    return sizes["MemTotal"] - sizes["MemAvailable"], sizes["MemTotal"]
+
+
+def read_text(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None

@@ -1,0 +1,91 @@
+"""A process as the daemon knows it now: its row, and what needs no journal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from aish.model.usage import Usage
+
+if TYPE_CHECKING:
+    from aish.model.state import Activity
+    from aish.supervisor.daemon.row import Row
+    from aish.wire.message import LaunchPart
+
+
+class Process:
+    """`row` is journaled, the rest is lost with the daemon and found again."""
+
+    __slots__ = (
+        "activity",
+        "backoff_timer",
+        "device_use",
+        "doing",
+        "fds",
+        "grace_s",
+        "grace_timer",
+        "launch",
+        "members",
+        "row",
+        "tokens_per_s",
+        "usage",
+        "waiters",
+        "watch_fd",
+    )
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.launch: LaunchPart | None = None
+        """Captured surroundings, until the run has begun and no other can follow."""
+        self.fds: list[int] = []
+        """Descriptors passed by the client, until the holder has them."""
+        self.usage = Usage()
+        self.members: frozenset[int] = frozenset()
+        """PIDs of the last sweep: itself and its descendants."""
+        self.device_use: dict[str, int | None] = {}
+        """VRAM by device UUID in the last sample."""
+        self.activity: Activity | None = None
+        self.doing: str | None = None
+        self.tokens_per_s: float | None = None
+        self.grace_s: float | None = None
+        """Grace that whoever stops it wants instead of its spec's."""
+        self.grace_timer: asyncio.TimerHandle | None = None
+        self.backoff_timer: asyncio.TimerHandle | None = None
+        self.waiters: set[asyncio.Future[None]] = set()
+        self.watch_fd: int | None = None
+        """A pidfd, for a process that lives outside the holder."""
+
+    @property
+    def id(self) -> str:
+        return self.row.id
+
+    @property
+    def word(self) -> str:
+        return self.row.word(self.activity)
+
+    def close_fds(self) -> None:
+        while self.fds:
+            os.close(self.fds.pop())
+
+    def cancel_timers(self) -> None:
+        for timer in (self.grace_timer, self.backoff_timer):
+            if timer is not None:
+                timer.cancel()
+        self.grace_timer = self.backoff_timer = None
+
+    def changed(self) -> None:
+        """Wake who waits for this process to change."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.waiters.clear()
+
+    async def change(self) -> None:
+        """Until the next change."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self.waiters.discard(waiter)

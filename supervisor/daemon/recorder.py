@@ -1,0 +1,186 @@
+"""What happened, numbered, on its way into the journal; and what to do when the disk says no.
+
+Changes of one turn of the loop go into one transaction. An intent (`promise`) is written at once or not at all: who
+asked gets the StorageError and nothing was started. Everything else has happened already, so it stays in memory
+until the journal takes it, an alert says so in every view, and what must not happen before (the holder may forget
+an exit) waits with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import StorageError
+from aish.wire.message import EventPart
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, TimerHandle
+    from collections.abc import Callable, Iterable, Sequence
+
+    from aish.supervisor.daemon.journal import Journal
+    from aish.supervisor.daemon.row import Row
+
+RETRY_S: Final = 2.0
+RING: Final = 2048
+WAITING_EVENTS: Final = 10_000
+"""Beyond this, with a journal that does not write, the oldest unwritten events are dropped."""
+
+Detail = str | int | float | None
+
+
+class Recorder:
+    """The only way into the journal. `journal` is None where none could be opened: then nothing can be promised."""
+
+    def __init__(
+        self, journal: Journal | None, loop: AbstractEventLoop, why_none: StorageError | None = None
+    ) -> None:
+        self.journal = journal
+        self.ring: deque[EventPart] = deque(maxlen=RING)
+        self.failure: StorageError | None = why_none
+        self.listeners: set[Callable[[EventPart], None]] = set()
+        self._loop = loop
+        self._number = journal.last_event() if journal is not None else 0
+        self._ring_start = self._number
+        self._dirty: dict[str, Row] = {}
+        self._events: deque[EventPart] = deque(maxlen=WAITING_EVENTS)
+        self._meta: dict[str, str] = {}
+        self._after: list[Callable[[], None]] = []
+        self._scheduled = False
+        self._retry: TimerHandle | None = None
+
+    @property
+    def last_number(self) -> int:
+        return self._number
+
+    def event(self, kind: str, row: Row | None = None, text: str = "", **detail: Detail) -> EventPart:
+        """Note a fact: shown to followers now, written with the turn's other changes."""
+        event = self._make(kind, row, text, detail)
+        self._events.append(event)
+        self._publish(event)
+        self._schedule()
+        return event
+
+    def change(self, row: Row, after: Callable[[], None] | None = None) -> None:
+        """`row` is to be written; `after` is called once it is (in this turn or when the disk is back)."""
+        self._dirty[row.id] = row
+        if after is not None:
+            self._after.append(after)
+        self._schedule()
+
+    def note(self, key: str, value: str, after: Callable[[], None] | None = None) -> None:
+        """A value of the table itself is to be written."""
+        self._meta[key] = value
+        if after is not None:
+            self._after.append(after)
+        self._schedule()
+
+    def promise(self, row: Row, kind: str, text: str = "", **detail: Detail) -> None:
+        """Write an intent, with all that waits. Raises StorageError; then the intent was not noted anywhere."""
+        if self.journal is None:
+            raise self.failure or StorageError("the process table cannot be opened")
+        number = self._number
+        event = self._make(kind, row, text, detail)
+        try:
+            self.journal.save([*self._dirty.values(), row], [*self._events, event], self._meta)
+        except StorageError as error:
+            self._number = number
+            self._failed(error)
+            raise
+        self._saved()
+        self._publish(event)
+
+    def flush(self) -> bool:
+        """Write all that waits; False (and an alert) if the disk refuses."""
+        if not (self._dirty or self._events or self._meta or self._after):
+            return True
+        if self.journal is None:
+            self._after.clear()  # nothing will ever be written: the holder keeps its exits
+            return False
+        try:
+            self.journal.save(self._dirty.values(), list(self._events), self._meta)
+        except StorageError as error:
+            self._failed(error)
+            return False
+        self._saved()
+        return True
+
+    def after(self, number: int, limit: int, process: str | None = None) -> Sequence[EventPart]:
+        """At most `limit` events after `number`: from memory if they are there, else from the journal."""
+        if number >= self._ring_start or self.journal is None:
+            found = [event for event in self.ring if event.number > number]
+            if process is not None:
+                found = [event for event in found if event.process == process]
+            return found[:limit]
+        self.flush()
+        return self.journal.events(number, limit, process)
+
+    def forget(self, ids: Iterable[str], last_number: int) -> None:
+        """Drop rows of ended processes. Raises StorageError."""
+        ids = list(ids)
+        if self.journal is None:
+            raise self.failure or StorageError("the process table cannot be opened")
+        self.journal.forget(ids, last_number)
+        for id_ in ids:
+            self._dirty.pop(id_, None)
+
+    def close(self) -> None:
+        self.flush()
+        if self._retry is not None:
+            self._retry.cancel()
+        if self.journal is not None:
+            self.journal.close()
+
+    def _make(self, kind: str, row: Row | None, text: str, detail: dict[str, Detail]) -> EventPart:
+        self._number += 1
+        return EventPart(
+            number=self._number,
+            time_s=time.time(),
+            kind=kind,
+            process=row.id if row is not None else None,
+            name=row.name if row is not None else None,
+            text=text,
+            detail=detail,
+        )
+
+    def _publish(self, event: EventPart) -> None:
+        if len(self.ring) == RING:
+            self._ring_start = self.ring[0].number
+        self.ring.append(event)
+        for listener in tuple(self.listeners):
+            listener(event)
+
+    def _schedule(self) -> None:
+        if not self._scheduled and self._retry is None:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        self.flush()
+
+    def _saved(self) -> None:
+        self._dirty.clear()
+        self._events.clear()
+        self._meta.clear()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        after, self._after = self._after, []
+        for call in after:
+            call()
+        if self.failure is not None:
+            self.failure = None
+            self.event("storage-back", text="the process table is written again")
+
+    def _failed(self, error: StorageError) -> None:
+        if self.failure is None:
+            self.failure = error
+            self._publish(self._make("storage-failed", None, str(error), {}))
+        if self._retry is None:
+            self._retry = self._loop.call_later(RETRY_S, self._again)
+
+    def _again(self) -> None:
+        self._retry = None
+        self.flush()

@@ -1,0 +1,79 @@
+"""The persistent half of a process: one row of the journal. No environment, no key, no secret is ever in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from aish.model.exit import Exit
+from aish.model.state import ENDED, word
+from aish.wire.message import ExitPart, SpecPart, TokensPart
+
+if TYPE_CHECKING:
+    from aish.model.state import Activity
+
+# The words of aish.model.state, which has no types at run time; msgspec checks what it reads by these.
+Lifecycle = Literal["queued", "starting", "running", "stopping", "backoff", "exited", "failed", "lost"]
+Ready = Literal["yes", "no", "unknown"]
+Hold = Literal["user", "budget", "memory", "operator"]
+
+
+class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the journal keeps of a process. Times are seconds since the epoch; None: not yet, or unknown."""
+
+    id: str
+    number: int
+    """The digits of the id; 0 for a part of aish itself."""
+    name: str
+    spec: SpecPart
+    """As asked for, with current limits (`Limit` changes them here)."""
+    token: str | None = None
+    parent: str | None = None
+    lifecycle: Lifecycle = "queued"
+    ready: Ready = "unknown"
+    holds: list[Hold] = []
+    paused_by: str | None = None
+    """Who put the hold 'user': an id, or None for the user in person."""
+    reason: str | None = None
+    """Why it is queued, failed or was stopped, as a sentence."""
+    stop_reason: str | None = None
+    """Why it was asked to stop: a word of aish.model.exit, given to its exit."""
+    created_s: float
+    queued_s: float | None = None
+    started_s: float | None = None
+    ended_s: float | None = None
+    pid: int | None = None
+    start_ticks: int | None = None
+    """Start time of `pid` in clock ticks since boot: with the boot's id it names the process for ever."""
+    boot_id: str | None = None
+    exit: ExitPart | None = None
+    restarts_s: list[float] = []
+    restarts: int = 0
+    gpus: list[str] = []
+    """UUIDs of the devices promised to it."""
+    port: int | None = None
+    targets: list[int] = []
+    """Numbers of the descriptors that its client passed."""
+    logged: tuple[bool, bool] = (True, True)
+    """Whether stdout and stderr go to log files."""
+    umask: int = 0o022
+    nice: int = 0
+    rlimits: dict[str, tuple[int, int]] = {}
+    environ_names: list[str] = []
+    tokens: TokensPart | None = None
+    context_tokens: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.lifecycle in ENDED
+
+    def word(self, activity: Activity | None) -> str:
+        return word(self.lifecycle, self.ready, frozenset(self.holds), activity)
+
+
+def exit_of(row: Row) -> Exit | None:
+    """The exit as the model's type; None while it has not ended."""
+    if row.exit is None:
+        return None
+    return Exit(row.exit.code, row.exit.signal, row.exit.reason)

@@ -1,0 +1,217 @@
+"""The daemon's socket: accepting, greeting, one request after the other. Bad input gets a Failure, no more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import (
+    AishError,
+    DisconnectedError,
+    InputError,
+    InternalError,
+    LimitError,
+    RefusedError,
+    StorageError,
+    VersionError,
+)
+from aish.supervisor.daemon import ancestry
+from aish.supervisor.daemon.connection import Connection
+from aish.wire import address, codec
+from aish.wire.message import VERSION, Events, Failure, Hello, Snapshot, Wait, Welcome
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aish.supervisor.daemon.ancestry import Peer
+    from aish.supervisor.daemon.authority import Caller
+    from aish.wire.message import Request
+
+MOST_CONNECTIONS: Final = 1024
+HELLO_S: Final = 10.0
+RATE_PER_S: Final = 5000
+"""Requests of one connection; beyond that it waits for the next second."""
+_LONG: Final = (Wait, Snapshot, Events)
+"""Requests that only their client waits for: cancelled when it goes."""
+_CROWDED_S: Final = 0.1
+_ACCEPT_BATCH: Final = 16
+
+
+def listen(path: str) -> socket.socket:
+    """A listening socket at `path`, in place of what was there. Raises StorageError.
+
+    It is bound under another name and renamed, so that a client finds the old socket or the new one, never none.
+    The caller has the daemon's lock: what is at `path` is nobody's.
+    """
+    new = f"{path}.{os.getpid()}"
+    try:
+        if os.path.lexists(new):
+            os.unlink(new)
+        sock = address.bind(new)
+        sock.listen(128)
+        sock.setblocking(False)
+        os.rename(new, path)
+    except OSError as error:
+        raise StorageError(f"cannot listen at {path}: {error.strerror}") from error
+    return sock
+
+
+class Server:
+    """`identify` tells who a peer acts as; `handle` answers a request on its connection."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        identify: Callable[[Peer], Awaitable[Caller]],
+        welcome: Callable[[Caller], Welcome],
+        handle: Callable[[Connection, Request, list[int]], Awaitable[None]],
+        emptied: Callable[[], None],
+    ) -> None:
+        self.sock = sock
+        self.connections: set[Connection] = set()
+        self._identify, self._welcome, self._handle, self._emptied = identify, welcome, handle, emptied
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock, self._accept)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self.sock)
+        self.sock.close()
+        for connection in tuple(self.connections):
+            connection.close()
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPT_BATCH):
+            try:
+                sock, _ = self.sock.accept()
+            except BlockingIOError:
+                return
+            except OSError:  # no descriptors left: those who wait are served when some are free again
+                self._loop.remove_reader(self.sock)
+                self._loop.call_later(_CROWDED_S, self._again)
+                return
+            task = self._loop.create_task(self._serve(Connection(sock, self._left)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _again(self) -> None:
+        if self.sock.fileno() >= 0:
+            self._loop.add_reader(self.sock, self._accept)
+
+    def _left(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        self._emptied()
+
+    async def _serve(self, connection: Connection) -> None:
+        self.connections.add(connection)
+        try:
+            await self._greet(connection)
+            await self._converse(connection)
+        except (DisconnectedError, TimeoutError):
+            pass  # it went, or it does not read what it asked for
+        except AishError as error:
+            await connection.farewell(failure(error))
+        except Exception:  # noqa: BLE001  the edge of the process: one connection's fault must not be everybody's
+            await connection.farewell(failure(_recorded("a connection")))
+        finally:
+            connection.close()
+
+    async def _greet(self, connection: Connection) -> None:
+        """Hello, who it is, Welcome. Raises the AishError that the client is to see."""
+        peer = ancestry.peer(connection.sock)
+        try:
+            if peer.uid != os.getuid():
+                raise RefusedError("this daemon serves another user")
+            if len(self.connections) > MOST_CONNECTIONS:
+                raise LimitError(f"more than {MOST_CONNECTIONS} connections", hint="close some and try again")
+            async with asyncio.timeout(HELLO_S):
+                body, fds = await connection.next()
+            _close(fds)
+            hello = codec.decode_request(body)
+            if not isinstance(hello, Hello):
+                raise InputError("the first message must be Hello", hint="see docs/protocol.md")
+            if hello.version != VERSION:
+                raise VersionError(
+                    f"the daemon speaks version {VERSION} of the protocol, the client {hello.version}",
+                    hint="`aish shutdown` with the program that started it, then try again",
+                )
+            connection.pid = peer.pid
+            connection.caller = await self._identify(peer)
+        finally:
+            if peer.pidfd is not None:
+                os.close(peer.pidfd)
+        connection.send(self._welcome(connection.caller))
+
+    async def _converse(self, connection: Connection) -> None:
+        count, second = 0, time.monotonic()
+        while True:
+            body, fds = await connection.next()
+            try:
+                await self._one(connection, body, fds)
+            finally:
+                _close(fds)
+            await connection.flushed()
+            count += 1
+            if count >= RATE_PER_S:
+                rest = second + 1.0 - time.monotonic()
+                if rest > 0:
+                    await asyncio.sleep(rest)
+                count, second = 0, time.monotonic()
+
+    async def _one(self, connection: Connection, body: bytes, fds: list[int]) -> None:
+        try:
+            request = codec.decode_request(body)
+            if isinstance(request, Hello):
+                raise InputError("Hello was said already")
+            if isinstance(request, _LONG):
+                await self._long(connection, request, fds)
+            else:
+                await self._handle(connection, request, fds)
+        except (DisconnectedError, TimeoutError):
+            raise
+        except AishError as error:
+            connection.send(failure(error))
+        except Exception:  # noqa: BLE001  the edge of the process: recorded, and told to who asked
+            connection.send(failure(_recorded("a request")))
+
+    async def _long(self, connection: Connection, request: Request, fds: list[int]) -> None:
+        if connection.gone:
+            raise DisconnectedError("the client closed the connection")
+        task = asyncio.ensure_future(self._handle(connection, request, fds))
+        connection.on_gone = task.cancel
+        try:
+            await task
+        except asyncio.CancelledError as error:
+            if not connection.gone:
+                raise
+            raise DisconnectedError("the client closed the connection") from error
+        finally:
+            connection.on_gone = None
+
+
+def failure(error: AishError) -> Failure:
+    return Failure(
+        code=error.code,
+        message=str(error),
+        hint=error.hint,
+        field=error.field if isinstance(error, InputError) else None,
+    )
+
+
+def _recorded(what: str) -> InternalError:
+    """The current exception, in the daemon's log; what the client is told."""
+    print(time.strftime("%Y-%m-%dT%H:%M:%S"), "fault in", what, file=sys.stderr)
+    traceback.print_exc()
+    sys.stderr.flush()
+    return InternalError("a fault of the daemon; details are in its log", hint="`aish doctor` says where its log is")
+
+
+def _close(fds: list[int]) -> None:
+    while fds:
+        os.close(fds.pop())

@@ -1,0 +1,216 @@
+"""Spawn and Serve: from a client's wish to a journaled process, and the answer once it has begun."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import AishError, ConflictError, StorageError, UnavailableError
+from aish.model import kind
+from aish.spi.model_server import ModelServer, ServePlan, StoredModel
+from aish.supervisor.daemon import authority, environ, want
+from aish.supervisor.daemon.process import Process
+from aish.supervisor.daemon.row import Row
+from aish.wire.message import LaunchPart, RoutePart, Serve, Spawn, SpecPart, Started
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aish.supervisor.daemon.authority import Caller
+    from aish.supervisor.daemon.daemon import Daemon
+
+SERVERS: Final = "aish.model_server"
+_SOCKET_NAME: Final = "{id}.sock"
+
+
+class Spawning:
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self._serving: dict[str, asyncio.Task[Process]] = {}
+
+    async def spawn(self, caller: Caller, request: Spawn, fds: list[int]) -> Started:
+        """Takes what it needs of `fds` out of the list. Raises InputError, ConflictError, RefusedError,
+        LimitError, StorageError; then nothing was started."""
+        table = self.daemon.table
+        known = table.by_token(request.token)
+        if known is not None:
+            authority.check(table, caller, "Spawn", known)
+            if known.id in self.daemon.takeover.awaited and fds:
+                known.fds, fds[:] = fds[:], []
+                self.daemon.takeover.resume(known)
+            return await self._answer(known, existed=True)
+        authority.check(table, caller, "Spawn")
+        self._open()
+        want.check_spawn(request, len(fds))
+        parent = table.get(caller.id) if caller.id is not None else None
+        want.check_rights(caller, parent, request.spec)
+        if parent is not None and parent.row.ended:
+            raise ConflictError(f"{parent.row.name} ({parent.id}), which this caller belongs to, has ended")
+        program = os.fsdecode(request.spec.argv[0]) if request.spec.argv else ""
+        name = table.new_name(request.spec.name, program, number=request.rename)
+        process = self._make(name, request.spec, request.launch)
+        row = process.row
+        row.token = request.token
+        row.parent = None if parent is None or request.spec.kind == kind.MODEL else parent.id
+        row.targets = list(request.targets)
+        process.fds, fds[:] = fds[:], []
+        self._begin(process)
+        if row.lifecycle == "queued":
+            await self.daemon.launcher.keep_passed(process)
+        return await self._answer(process, existed=False)
+
+    def _open(self) -> None:
+        if self.daemon.ending.begun:
+            raise ConflictError("the supervisor is shutting down", hint="try again in a moment")
+
+    def _make(self, name: str, spec: SpecPart, launch: LaunchPart) -> Process:
+        number = self.daemon.table.next_number
+        row = Row(
+            id=f"p{number}",
+            number=number,
+            name=name,
+            spec=spec,
+            created_s=time.time(),
+            umask=launch.umask,
+            nice=launch.nice,
+            rlimits=launch.rlimits,
+            environ_names=environ.names(launch.environ),
+        )
+        process = Process(row)
+        process.launch = launch
+        return process
+
+    def _begin(self, process: Process) -> None:
+        """Promise it, enter it, ask for admission. Raises StorageError; then it was never there."""
+        daemon, row = self.daemon, process.row
+        try:
+            daemon.launcher.files.save(row.id, process.launch or LaunchPart(environ=[]))
+            daemon.recorder.promise(row, "created")
+        except StorageError:
+            daemon.launcher.files.drop(row.id)
+            process.close_fds()
+            raise
+        daemon.table.add(process)
+        if row.spec.kind in (kind.AGENT, kind.MODEL):
+            daemon.want_gateway()
+        daemon.admission.enqueue(process)
+
+    async def _answer(self, process: Process, *, existed: bool) -> Started:
+        """Once it has begun, failed, or is known to wait."""
+        row = process.row
+        while row.lifecycle == "starting" or (row.lifecycle == "queued" and not self._decided(process)):
+            await process.change()
+        self.daemon.recorder.flush()
+        return Started(id=row.id, name=row.name, state=process.word, pid=row.pid, reason=row.reason, existed=existed)
+
+    def _decided(self, process: Process) -> bool:
+        """A request that can never be met is to be answered with 'failed', so the drivers' answer is waited for."""
+        return process.row.spec.vram_bytes is None or self.daemon.gpus.known
+
+    # --- models -------------------------------------------------------------------------------------------------
+
+    async def serve(self, caller: Caller, request: Serve) -> Started:
+        """Raises NotFoundError (no such model), UnavailableError (no program can serve it), StorageError."""
+        authority.check(self.daemon.table, caller, "Serve")
+        if caller.standing != "user":  # a process gets what the gateway would start, not its own flavour of it
+            request = Serve(model=request.model)
+        running = self._running(request.model)
+        if running is not None:
+            return await self._answer(running, existed=True)
+        self._open()
+        return await self._answer(await self._served(request), existed=False)
+
+    async def need(self, model: str, asked_by: str | None) -> None:
+        """The gateway was asked for a stored model that does not run."""
+        try:
+            if self._running(model) is None:
+                self._open()
+                process = await self._served(Serve(model=model))
+                by = f"asked for by {asked_by}" if asked_by else ""
+                self.daemon.recorder.event("needed", process.row, by)
+        except AishError as error:
+            self.daemon.link.failed_to_serve(model, error)
+
+    def _running(self, model: str) -> Process | None:
+        process = self.daemon.table.named(model)
+        if process is None:
+            return None
+        if process.row.spec.kind != kind.MODEL:
+            raise ConflictError(
+                f"the name {model} is taken by the {process.row.spec.kind} {process.id}",
+                hint=f"stop it first: `aish stop {process.id}`",
+            )
+        return process
+
+    async def _served(self, request: Serve) -> Process:
+        """The process that serves it; several who ask at once get the same one."""
+        task = self._serving.get(request.model)
+        if task is None:
+            task = asyncio.ensure_future(self._start_model(request))
+            self._serving[request.model] = task
+            task.add_done_callback(lambda _: self._serving.pop(request.model, None))
+        return await asyncio.shield(task)
+
+    async def _start_model(self, request: Serve) -> Process:
+        id_ = f"model-{os.urandom(4).hex()}"
+        socket_path = os.path.join(self.daemon.runtime_folder, _SOCKET_NAME.format(id=id_))
+        stored, plan = await asyncio.to_thread(plan_model, request.model, socket_path)
+        running = self._running(stored.name)
+        if running is not None:
+            return running
+        launch = request.launch or LaunchPart(environ=[b"=".join(pair) for pair in os.environb.items()])
+        added = {os.fsencode(name): os.fsencode(value) for name, value in plan.environ.items()}
+        entries = [entry for entry in launch.environ if entry.partition(b"=")[0] not in added]
+        entries += [name + b"=" + value for name, value in added.items()]
+        launch = LaunchPart(environ=entries, umask=launch.umask, rlimits=launch.rlimits, nice=launch.nice)
+        vram_bytes = request.vram_bytes if request.vram_bytes is not None else plan.vram_bytes
+        spec = SpecPart(
+            argv=[os.fsencode(word) for word in plan.argv],
+            cwd=b"/",
+            name=stored.name,
+            kind=kind.MODEL,
+            vram_bytes=vram_bytes,
+            route=RoutePart(
+                url=plan.url,
+                upstream_name=plan.upstream_name,
+                digest=stored.digest,
+                context_tokens=plan.context_tokens,
+            ),
+            model=stored.name,
+            restart="on-failure",
+        )
+        want.check_spec(spec)
+        process = self._make(self.daemon.table.new_name(stored.name, "", number=False), spec, launch)
+        self._begin(process)
+        return process
+
+
+def plan_model(name: str, socket_path: str) -> tuple[StoredModel, ServePlan]:
+    """How to serve the stored model `name`. Reads files: not for the loop.
+
+    Raises NotFoundError, UnavailableError (no installed server can run it), InputError (damaged).
+    """
+    from aish import store
+
+    stored: StoredModel = store.find(name)
+    wanting: list[str] = []
+    for server in _servers():
+        if not server.serves(stored):
+            continue
+        missing = server.missing()
+        if missing is None:
+            return stored, server.plan(stored, socket_path)
+        wanting.append(missing)
+    if wanting:
+        raise UnavailableError(wanting[0])
+    raise UnavailableError(
+        f"no installed model server can run {name} ({stored.format})",
+        hint="serve it with a program of your own: `aish model serve NAME -- COMMAND`",
+    )
+
+
+def _servers() -> Sequence[ModelServer]:
+    return [point.load()() for point in metadata.entry_points(group=SERVERS)]

@@ -1,0 +1,176 @@
+"""A new daemon, or a new holder: what the journal says and what the holder knows become one truth again.
+
+Exits that the holder kept are applied, then acknowledged. What it holds runs. A process that was about to be started
+and that it does not know is started now; the holder starts each id once, whatever is asked twice. What runs and is
+not the holder's lost its parents: it is watched if it is still that very process, else its status is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from aish.model import exit as exits
+from aish.model import state
+from aish.supervisor.daemon import ancestry
+from aish.supervisor.daemon.launcher import passed_name
+from aish.supervisor.daemon.process import Process
+from aish.supervisor.daemon.row import Row
+from aish.wire.message import ExitPart, SpecPart
+
+if TYPE_CHECKING:
+    from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.holding import Birth
+
+RESEND_S: Final = 10.0
+"""How long a client has to send its descriptors again; it does so within milliseconds if it lives."""
+
+
+class Takeover:
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.awaited: dict[str, asyncio.TimerHandle] = {}
+        """Processes whose client is to send its descriptors again."""
+
+    def load(self, rows: list[Row]) -> None:
+        """The journal's table, before the holder is asked."""
+        for row in rows:
+            if not row.ended and self.daemon.table.named(row.name) is not None:
+                row.name = row.id  # cannot be; a name is no reason to lose a process
+            self.daemon.table.add(Process(row))
+            if row.port is not None:
+                self.daemon.launcher.leases.keep(row.port)
+
+    async def reconcile(self, *, begun: bool) -> None:
+        """Compare with the holder's list. `begun`: this daemon was at work already, the holder is new.
+
+        Raises DisconnectedError; then it is called again for the next holder.
+        """
+        daemon = self.daemon
+        before = [process for process in daemon.table if not process.row.ended]
+        births, deaths = await daemon.holding.listing()
+        for death in deaths:
+            daemon.conductor.died(death)
+        held = {birth.id: birth for birth in births}
+        for birth in births:
+            if daemon.table.get(birth.id) is None:
+                self._found(birth)
+        for process in before:
+            if process.row.ended or process.row.lifecycle == state.BACKOFF:
+                continue
+            known = held.get(process.id)
+            if known is not None:
+                self._runs(process, known)
+            else:
+                await self._unknown(process)
+        if not begun:
+            self._timers(before)
+
+    def _runs(self, process: Process, birth: Birth) -> None:
+        row, conductor = process.row, self.daemon.conductor
+        if row.lifecycle == state.QUEUED:  # admitted by the daemon before, which died before it could write so
+            conductor.admitted(process)
+        if row.lifecycle in (state.STARTING, state.STOPPING):
+            conductor.spawned(process, birth)
+        self.daemon.table.began(process)
+
+    async def _unknown(self, process: Process) -> None:
+        """The holder neither has it nor saw it end."""
+        daemon, row = self.daemon, process.row
+        if not row.spec.argv:
+            return  # a model elsewhere
+        if row.pid is None:
+            if row.lifecycle == state.STOPPING:
+                row.reason = "stopped before it was started"
+                row.exit = ExitPart(reason=row.stop_reason or exits.CANCELLED)
+                daemon.conductor.not_started(process)
+            elif row.targets and not process.fds and not await self._kept(process):
+                loop = asyncio.get_running_loop()
+                self.awaited[row.id] = loop.call_later(RESEND_S, self._gave_up, process)
+            elif row.lifecycle == state.STARTING:
+                daemon.conductor.missing(process)
+            return
+        same = row.boot_id == daemon.boot_id and self._same(row)
+        if same:
+            daemon.conductor.missing(process)
+        elif row.boot_id != daemon.boot_id:
+            daemon.conductor.vanished(process, "the machine was started anew")
+        else:
+            daemon.conductor.vanished(process, "it ended while nobody watched: its exit status is not known")
+
+    def _same(self, row: Row) -> bool:
+        found = ancestry.stat(row.pid) if row.pid is not None else None
+        return found is not None and found.start_ticks == row.start_ticks
+
+    async def _kept(self, process: Process) -> bool:
+        """Whether the holder has the descriptors that its client passed."""
+        kept = await self.daemon.holding.fetch(passed_name(process.id))
+        for fd in kept:
+            os.close(fd)
+        return bool(kept)
+
+    def resume(self, process: Process) -> None:
+        """Its client has sent the descriptors again."""
+        self.awaited.pop(process.id).cancel()
+        if process.row.lifecycle == state.STARTING:
+            self.daemon.conductor.missing(process)
+        else:
+            self.daemon.admission.enqueue(process)
+
+    def _gave_up(self, process: Process) -> None:
+        self.awaited.pop(process.id, None)
+        row = process.row
+        if row.pid is None and not row.ended:
+            row.reason = "the descriptors that it was given were lost with the daemon that had them"
+            row.exit = ExitPart(reason=exits.START)
+            self.daemon.conductor.not_started(process)
+
+    def _timers(self, before: list[Process]) -> None:
+        """What the daemon before was waiting for."""
+        conductor = self.daemon.conductor
+        for process in before:
+            match process.row.lifecycle:
+                case "backoff":
+                    conductor.backoff(process, 0.0)
+                case "stopping":
+                    conductor.grace(process)
+                case "queued" if process.id not in self.awaited:
+                    self.daemon.admission.enqueue(process)
+                case "starting" if not process.row.spec.argv:
+                    conductor.missing(process)
+                case _:
+                    pass
+
+    def _found(self, birth: Birth) -> None:
+        """A child of the holder that the journal does not know: the table was lost and is being rebuilt."""
+        argv, cwd = _command(birth.pid)
+        number = int(birth.id[1:]) if birth.id[:1] == "p" and birth.id[1:].isdecimal() else 0
+        row = Row(
+            id=birth.id,
+            number=number,
+            name=birth.id,
+            spec=SpecPart(argv=argv, cwd=cwd, name=birth.id),
+            lifecycle="running",
+            created_s=time.time(),
+            started_s=time.time(),
+            pid=birth.pid,
+            start_ticks=birth.start_ticks,
+            boot_id=self.daemon.boot_id,
+            reason="found running: the process table had been lost",
+        )
+        process = Process(row)
+        self.daemon.table.add(process)
+        self.daemon.recorder.event("found", row, row.reason or "", pid=birth.pid)
+        self.daemon.conductor.changed(process)
+
+
+def _command(pid: int) -> tuple[list[bytes], bytes]:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")[:-1]
+        cwd = os.readlink(os.fsencode(f"/proc/{pid}/cwd"))
+    except OSError:
+        return [b"?"], b"/"
+    return words or [b"?"], cwd

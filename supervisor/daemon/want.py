@@ -1,0 +1,132 @@
+"""Checking what a client wants before anything is done about it. Pure; every refusal names the field."""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import InputError, LimitError, RefusedError
+from aish.model import kind
+from aish.model.size import format_bytes, format_count
+from aish.model.spec import RESTARTS
+from aish.supervisor.daemon.launcher import PASSED_MOST
+
+if TYPE_CHECKING:
+    from aish.supervisor.daemon.authority import Caller
+    from aish.supervisor.daemon.process import Process
+    from aish.wire.message import LaunchPart, RoutePart, Spawn, SpecPart
+
+_TOKEN: Final = re.compile(r"[0-9a-f]{32}")
+_RLIMIT: Final = re.compile(r"[A-Z_]{2,16}")
+MOST_GRACE_S: Final = 3600.0
+MOST_GPUS: Final = 64
+MOST_WORDS: Final = 65_536
+
+
+def check_spawn(request: Spawn, fd_count: int) -> None:
+    """Raises InputError."""
+    if not _TOKEN.fullmatch(request.token):
+        raise InputError("expected 32 hexadecimal digits", field="token")
+    check_spec(request.spec)
+    check_launch(request.launch)
+    targets = request.targets
+    if len(targets) != fd_count:
+        raise InputError(f"{len(targets)} targets for {fd_count} descriptors", field="targets")
+    if len(targets) > PASSED_MOST:
+        raise InputError(f"at most {PASSED_MOST} descriptors can be passed", field="targets")
+    if len(set(targets)) != len(targets) or not all(0 <= target <= 4096 for target in targets):
+        raise InputError("expected different numbers from 0 to 4096", field="targets")
+    if targets and request.spec.restart != "never":
+        raise InputError(
+            "a process that is started again cannot be given descriptors", field="restart", hint="use files"
+        )
+    if request.spec.pty and any(target <= 2 for target in targets):
+        raise InputError("a pty takes descriptors 0 to 2", field="targets")
+
+
+def check_spec(spec: SpecPart) -> None:
+    """Raises InputError."""
+    _one_of(spec.kind, (kind.COMMAND, kind.AGENT, kind.MODEL), "kind")
+    _one_of(spec.restart, RESTARTS, "restart")
+    _one_of(spec.rights, ("own", "owner"), "rights")
+    if spec.route is not None:
+        if spec.kind != kind.MODEL:
+            raise InputError("only a model has a route", field="route")
+        check_route(spec.route)
+    elif spec.kind == kind.MODEL:
+        raise InputError("a model needs a route: where its server listens", field="route", hint="give --url")
+    if not spec.argv and (spec.route is None or "{port}" in spec.route.url):
+        raise InputError("there is no command", field="argv", hint="write it after --")
+    if spec.argv and not spec.argv[0]:
+        raise InputError("the command is empty", field="argv")
+    if len(spec.argv) > MOST_WORDS:
+        raise InputError(f"more than {MOST_WORDS} words", field="argv")
+    if any(b"\0" in word for word in (*spec.argv, spec.cwd)):
+        raise InputError("a NUL byte", field="argv")
+    if not spec.cwd.startswith(b"/"):
+        raise InputError("expected an absolute path", field="cwd")
+    if spec.vram_bytes is not None and not 0 < spec.vram_bytes < 1 << 60:
+        raise InputError("expected a size above 0", field="vram_bytes")
+    if not 1 <= spec.gpu_count <= MOST_GPUS:
+        raise InputError(f"expected 1 to {MOST_GPUS}", field="gpu_count")
+    if spec.budget_tokens is not None and not 0 <= spec.budget_tokens < 1 << 60:
+        raise InputError("expected a count, 0 or more", field="budget_tokens")
+    if spec.stop_signal not in set(signal.valid_signals()):
+        raise InputError("not a signal", field="stop_signal")
+    if not (math.isfinite(spec.grace_s) and 0 <= spec.grace_s <= MOST_GRACE_S):
+        raise InputError(f"expected 0 to {MOST_GRACE_S:.0f} seconds", field="grace_s")
+
+
+def check_route(route: RoutePart) -> None:
+    """Raises InputError."""
+    if not route.url.startswith(("http://", "https://", "unix:/")):
+        raise InputError(
+            f"not an address: {route.url[:80]!r}",
+            field="route.url",
+            hint="expected http://HOST:PORT/v1, https://HOST/v1 or unix:/PATH",
+        )
+
+
+def check_launch(launch: LaunchPart) -> None:
+    """Raises InputError."""
+    if not all(b"=" in entry and b"\0" not in entry for entry in launch.environ):
+        raise InputError("expected NAME=value without NUL bytes", field="environ")
+    if not 0 <= launch.umask <= 0o777:
+        raise InputError("expected 0 to 0777", field="umask")
+    if not -20 <= launch.nice <= 19:
+        raise InputError("expected -20 to 19", field="nice")
+    for name, (soft, hard) in launch.rlimits.items():
+        if not _RLIMIT.fullmatch(name) or soft < -1 or hard < -1:
+            raise InputError(f"not a limit: {name[:20]}", field="rlimits")
+
+
+def check_rights(caller: Caller, parent: Process | None, spec: SpecPart) -> None:
+    """What a supervised process may not ask for. Raises RefusedError, LimitError."""
+    if caller.standing == "user":
+        return
+    if spec.rights == "owner":
+        raise RefusedError("only the user can give a process the rights of its owner")
+    if spec.kind == kind.MODEL:
+        raise RefusedError("only the user can add a model", hint="ask for a stored one by name instead")
+    if parent is None:
+        raise RefusedError("the process that this caller belongs to is not known any more")
+    above = parent.row.spec
+    if above.budget_tokens is not None and (spec.budget_tokens or 0) > above.budget_tokens:
+        raise LimitError(
+            f"a budget of {format_count(spec.budget_tokens)} tokens is above that of {parent.row.name} itself, "
+            f"{format_count(above.budget_tokens)}"
+        )
+    if above.vram_bytes is not None and spec.vram_bytes is not None and spec.gpu_count > above.gpu_count:
+        raise LimitError(f"{spec.gpu_count} devices are more than {parent.row.name} itself has, {above.gpu_count}")
+    if above.vram_bytes is not None and (spec.vram_bytes or 0) > above.vram_bytes:
+        raise LimitError(
+            f"{format_bytes(spec.vram_bytes)} of VRAM is above the quota of {parent.row.name} itself, "
+            f"{format_bytes(above.vram_bytes)}"
+        )
+
+
+def _one_of(value: str, known: tuple[str, ...], field: str) -> None:
+    if value not in known:
+        raise InputError(f"not one of {', '.join(known)}: {value[:40]!r}", field=field)

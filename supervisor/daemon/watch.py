@@ -1,0 +1,76 @@
+"""Processes that lost the holder as their parent: watched, and signalled, through a pidfd.
+
+Keeper and holder both died; their children belong to init now. A pidfd says when one ends, on Linux 6.15 and later
+also how; before that its status is unknown, never 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Final
+
+from aish.model.exit import Exit
+from aish.supervisor.holder import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.supervisor.daemon.process import Process
+
+REAP_WAIT_S: Final = 0.5
+"""init reaps within this; only a reaped process has a status to tell."""
+_STEP_S: Final = 0.01
+
+
+class Watch:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def begin(self, process: Process, left: Callable[[Process, Exit], None]) -> None:
+        """Call `left` when it ends; at once (in the next turn) if it is not there any more."""
+        row = process.row
+        if process.watch_fd is not None:
+            return
+        fd = kernel.pidfd_of(row.pid, row.start_ticks) if row.pid is not None else None
+        if fd is None:
+            self._loop.call_soon(left, process, Exit(None, None))
+            return
+        process.watch_fd = fd
+        self._loop.add_reader(fd, self._ended, process, left, self._loop.time() + REAP_WAIT_S)
+
+    def end(self, process: Process) -> None:
+        if process.watch_fd is not None:
+            self._loop.remove_reader(process.watch_fd)
+            os.close(process.watch_fd)
+            process.watch_fd = None
+
+    def signal(self, process: Process, number: int) -> bool:
+        """To its group. False if it is gone."""
+        if process.watch_fd is None or process.row.pid is None:
+            return False
+        try:
+            kernel.signal_stranger(process.watch_fd, process.row.pid, number, True)
+        except OSError:
+            return False
+        return True
+
+    def _ended(self, process: Process, left: Callable[[Process, Exit], None], deadline: float) -> None:
+        if process.watch_fd is None:
+            return
+        self._loop.remove_reader(process.watch_fd)
+        status = kernel.pidfd_status(process.watch_fd)
+        if status is None and self._loop.time() < deadline and _zombie(process.row.pid):
+            self._loop.call_later(_STEP_S, self._ended, process, left, deadline)
+            return
+        self.end(process)
+        left(process, Exit.from_wait_status(status))
+
+
+def _zombie(pid: int | None) -> bool:
+    """Ended and not reaped yet: its status may still come to light."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return False
