@@ -6,7 +6,7 @@ a reconnect until they are acknowledged; totals are cumulative, so a repeated ev
 
 from __future__ import annotations
 
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Message, Part, Reply, RoutePart, TokensPart, UsageQuery
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Message, Part, Reply, RoutePart, TokensPart, UsageQuery
 
 
 class Member(Part, frozen=True, kw_only=True):
@@ -52,10 +52,13 @@ class Ack(Message, frozen=True, kw_only=True):
 
 
 class Ask(Message, frozen=True, kw_only=True):
-    """A client's question that only the gateway can answer; answered by Told with the same `number`."""
+    """A client's question that only the gateway can answer; answered by Told with the same `number`.
+
+    Limit comes here where its target is a named key: "key:NAME".
+    """
 
     number: int
-    question: KeyNew | KeyList | KeyRevoke | UsageQuery
+    question: KeyNew | KeyList | KeyRevoke | UsageQuery | Limit
 
 
 class ServeFailed(Message, frozen=True, kw_only=True):

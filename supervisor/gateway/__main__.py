@@ -1,0 +1,144 @@
+"""`python -m aish.supervisor.gateway`: the gateway's process.
+
+It listens on descriptor 3 (LISTEN_FDS=1, as systemd and aish's holder pass it), or for runs by hand on
+`--listen 127.0.0.1:PORT`. Folders come from the XDG variables: gateway.db, gateway.lock and secret in the state
+folder, daemon.sock in the runtime folder.
+
+Exit status: 0 after SIGTERM or SIGINT, 2 bad arguments, 69 another gateway runs or the port is taken, 74 storage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import ipaddress
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from typing import Final
+
+from aish.config import folders
+from aish.errors import AishError, ConflictError, StorageError, UsageError
+from aish.supervisor.gateway.gateway import Gateway
+from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.records import Records
+from aish.wire import key
+
+LISTEN_FD: Final = 3
+LOCK_S: Final = 5.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="aish.supervisor.gateway", description="The one address for models.")
+    parser.add_argument("--listen", metavar="127.0.0.1:PORT", help="for runs by hand; else descriptor 3 is taken")
+    options = parser.parse_args(arguments)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold real keys
+    try:
+        sock = _listening(options.listen)
+        state = folders.private(folders.state())
+        lock = _lock(os.path.join(state, "gateway.lock"))
+        secret = key.load_secret(os.path.join(state, "secret"))
+        records = Records(os.path.join(state, "gateway.db"))
+    except AishError as error:
+        log("start", f"{error}" + (f" ({error.hint})" if error.hint else ""))
+        return error.exit_status
+    try:
+        _run(_serve(sock, secret, records))
+    except AishError as error:
+        log("start", f"{error}" + (f" ({error.hint})" if error.hint else ""))
+        return error.exit_status
+    finally:
+        os.close(lock)
+    return 0
+
+
+async def _serve(sock: socket.socket, secret: bytes, records: Records) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    host, port = sock.getsockname()[:2]
+    base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    gateway = Gateway(secret=secret, records=records, daemon_socket=folders.daemon_socket(), base_url=base_url)
+    await gateway.start(sock)
+    log("start", f"{base_url} pid {os.getpid()}")
+    await stop.wait()
+    log("stop", "finishing what is under way")
+    await gateway.close()
+
+
+def _run(work: object) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work)  # type: ignore[arg-type]
+    else:
+        uvloop.run(work)  # type: ignore[arg-type]
+
+
+def _listening(address: str | None) -> socket.socket:
+    """The bound socket. Raises UsageError, ConflictError."""
+    if address is None:
+        return _inherited()
+    host, _, port = address.rpartition(":")
+    try:
+        ip = ipaddress.ip_address(host.strip("[]") if host != "localhost" else "127.0.0.1")
+        number = int(port)
+    except ValueError:
+        raise UsageError(f"not an address: {address}", hint="such as --listen 127.0.0.1:0") from None
+    _loopback(str(ip))
+    sock = socket.socket(socket.AF_INET6 if ip.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((str(ip), number))
+    except (OSError, OverflowError) as error:
+        sock.close()
+        reason = error.strerror if isinstance(error, OSError) else "no such port"
+        raise ConflictError(f"cannot listen on {address}: {reason}", hint="choose another port") from error
+    return sock
+
+
+def _inherited() -> socket.socket:
+    if os.environ.get("LISTEN_FDS") != "1" or os.environ.get("LISTEN_PID", str(os.getpid())) != str(os.getpid()):
+        raise UsageError("no listening socket was passed", hint="run by hand with --listen 127.0.0.1:0")
+    try:
+        sock = socket.socket(fileno=LISTEN_FD)
+        os.set_inheritable(LISTEN_FD, False)
+    except OSError as error:
+        raise UsageError(f"descriptor {LISTEN_FD} is not a socket: {error.strerror}") from error
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        raise UsageError(f"descriptor {LISTEN_FD} is not a TCP socket")
+    _loopback(sock.getsockname()[0])
+    return sock
+
+
+def _loopback(host: str) -> None:
+    if not ipaddress.ip_address(host).is_loopback:
+        raise UsageError(f"{host} is not the loopback: other machines could reach it", hint="use 127.0.0.1")
+
+
+def _lock(path: str) -> int:
+    """Held as long as we live: there is one writer of gateway.db. Waits for a predecessor that is ending."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StorageError(f"cannot open {path}: {error.strerror}") from error
+    deadline_s = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            if time.monotonic() > deadline_s:
+                os.close(fd)
+                raise ConflictError("another gateway of this user runs", hint="aish ps --all shows it") from None
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

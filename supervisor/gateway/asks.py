@@ -1,0 +1,91 @@
+"""Questions of clients that the daemon passes on: named keys and usage."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aish.errors import UsageError
+from aish.model.size import parse_count
+from aish.supervisor.gateway import keys as named
+from aish.supervisor.gateway import usage
+from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
+from aish.wire.message import (
+    Done,
+    KeyList,
+    KeyMade,
+    KeyNew,
+    KeyPart,
+    KeyRevoke,
+    Keys,
+    Limit,
+    Reply,
+    UsageQuery,
+)
+
+
+class Asks:
+    """`revoked` is told the account of a key that is not valid any more."""
+
+    def __init__(self, keys: named.Keys, spending: Spending, base_url: str, revoked: Callable[[str], None]) -> None:
+        self._keys = keys
+        self._spending = spending
+        self._base_url = base_url
+        self._revoked = revoked
+
+    async def answer(self, question: KeyNew | KeyList | KeyRevoke | UsageQuery | Limit) -> Reply:
+        """Raises AishError: the daemon passes it on as a Failure."""
+        match question:
+            case KeyNew():
+                key = self._keys.make(question.name, question.budget_tokens)
+                self._spending.place(KEY_PREFIX + question.name, None, question.budget_tokens)
+                return KeyMade(name=question.name, key=key, base_url=self._base_url)
+            case KeyList():
+                return self._list()
+            case KeyRevoke():
+                changed = self._keys.revoke(question.name)
+                self._revoked(KEY_PREFIX + question.name)
+                return Done(changed=changed)
+            case Limit():
+                return self._limit(question)
+            case UsageQuery():
+                return await asyncio.to_thread(
+                    usage.query, self._spending.records.path, question.by, question.since_s
+                )  # fmt: skip
+
+    def _list(self) -> Keys:
+        parts = [
+            KeyPart(
+                name=row.name,
+                created_s=row.created_s,
+                budget_tokens=row.budget_tokens,
+                tokens=self._spending.tokens(KEY_PREFIX + row.name),
+                revoked=row.revoked_s is not None,
+            )
+            for row in self._keys.named.values()
+        ]
+        return Keys(keys=parts)
+
+    def _limit(self, question: Limit) -> Done:
+        """`aish limit key:NAME tokens=+50k`."""
+        name = question.target.removeprefix("@").removeprefix(KEY_PREFIX)
+        row = self._keys.find(name)
+        if question.vram is not None or question.nice is not None or question.tokens is None:
+            raise UsageError("a key has a limit for tokens only", hint=f"aish limit {KEY_PREFIX}{name} tokens=+50k")
+        budget = changed_budget(row.budget_tokens, question.tokens)
+        changed = budget != row.budget_tokens
+        self._keys.limit(name, budget)
+        self._spending.place(KEY_PREFIX + name, None, budget)
+        self._spending.advance()
+        return Done(changed=changed)
+
+
+def changed_budget(budget: int | None, text: str) -> int | None:
+    """A budget after a change as typed: "200k" sets, "+50k" raises, "none" lifts. Raises UsageError."""
+    if text == "none":
+        return None
+    if text.startswith("+"):
+        if budget is None:
+            raise UsageError("there is no budget that could be raised", hint=f"tokens={text[1:]} sets one")
+        return budget + parse_count(text[1:])
+    return parse_count(text)

@@ -1,0 +1,140 @@
+"""A stream of OpenAI's events on its way through: usage is read, the model's name put back, a usage chunk that the
+client did not ask for taken out; everything else passes byte for byte.
+
+Whole events are passed on as they complete; at most one incomplete event is kept, up to MAX_EVENT_BYTES.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aish.errors import InputError, UpstreamError
+from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.meter import Stream, Used
+
+MAX_EVENT_BYTES: Final = 16 << 20
+DONE: Final = b"[DONE]"
+
+
+class Relay:
+    """One stream. `asked` is the name that the client knows the model by; `keep_usage`: it asked for the chunk."""
+
+    __slots__ = ("_asked", "_keep_usage", "_parts", "_pending_bytes", "_told", "count", "done", "error", "used")
+
+    def __init__(self, asked: str, *, keep_usage: bool) -> None:
+        self._asked = asked
+        self._keep_usage = keep_usage
+        self._parts: list[bytes] = []
+        self._pending_bytes = 0
+        self._told: str | None = None
+        self.count = Stream()
+        self.used: Used | None = None
+        self.done = False
+        """The server said that this was all."""
+        self.error = False
+        """The server told an error inside the stream."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What to pass on now, maybe nothing. Raises UpstreamError on what is not a stream of events."""
+        if b"\n\n" not in data and b"\r" not in data and not self._closes(data):
+            self._keep(data)
+            return b""
+        data = b"".join([*self._parts, data])
+        self._parts, self._pending_bytes = [], 0
+        if b"\r" in data:
+            data = _unix(data)
+        block, separator, rest = data.rpartition(b"\n\n")
+        self._keep(rest)
+        if not separator:
+            return b""
+        return b"".join([self._event(event) for event in block.split(b"\n\n")])
+
+    def finish(self) -> bytes:
+        """The stream ended: what is left. Raises UpstreamError when it ended before it was complete."""
+        rest = b"".join(self._parts).strip(b"\r\n")
+        self._parts, self._pending_bytes = [], 0
+        out = b""
+        if rest == b"data: [DONE]" or rest == b"data:[DONE]":  # some leave out the last blank line
+            out = self._event(rest)
+        if not (self.done or self.error):
+            raise UpstreamError(f"the server of {self._asked} closed the stream before its end")
+        return out
+
+    def _closes(self, data: bytes) -> bool:
+        """Whether the blank line that ends an event is split between the last read and this one."""
+        return bool(self._parts) and data.startswith(b"\n") and self._parts[-1].endswith((b"\n", b"\r"))
+
+    def _keep(self, data: bytes) -> None:
+        if not data:
+            return
+        self._parts.append(data)
+        self._pending_bytes += len(data)
+        if self._pending_bytes > MAX_EVENT_BYTES:
+            raise UpstreamError(f"the server of {self._asked} sent an event of more than {MAX_EVENT_BYTES} bytes")
+
+    def _event(self, event: bytes) -> bytes:
+        event = event.lstrip(b"\n")
+        if not event:
+            return b""
+        payload = _payload(event)
+        if payload is None:
+            return event + b"\n\n"  # a comment that keeps the connection awake, an event without data
+        if payload == DONE:
+            self.done = True
+            return event + b"\n\n"
+        if not (payload.startswith(b"{") and payload.endswith(b"}")):
+            raise self._malformed("an event is not a JSON object")
+        if payload.startswith((b'{"error"', b'{ "error"')):
+            self.error = True
+        if not self._told or b'"usage"' in payload:
+            if not self._read(payload):
+                return b""
+        elif b'"delta":{}' not in payload:
+            self.count.count(len(payload))
+        if self._told and self._told != self._asked:
+            event = openai.rename(self._told, self._asked, event)
+        return event + b"\n\n"
+
+    def _read(self, payload: bytes) -> bool:
+        """Read an event in full; False if it is to be left out."""
+        try:
+            found = openai.read(payload)
+        except InputError as error:
+            raise self._malformed(str(error)) from None
+        first = self._told is None
+        self._told = self._told or found.model or ""
+        if found.used is not None:
+            self.used = found.used
+            return self._keep_usage or found.choices != ()
+        if not first:
+            self.count.count(len(payload))
+        return True
+
+    def _malformed(self, why: str) -> UpstreamError:
+        return UpstreamError(f"the server of {self._asked} sent a malformed stream: {why}")
+
+
+def _payload(event: bytes) -> bytes | None:
+    """The data of an event; None if it has none."""
+    if event.startswith(b"data:") and b"\n" not in event:
+        return event[5:].strip()
+    lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
+    if not lines and not all(_field(line) for line in event.split(b"\n")):
+        return event  # not an event at all: the caller sees that it is no JSON object either
+    return b"\n".join(lines) if lines else None
+
+
+def _field(line: bytes) -> bool:
+    return line.startswith((b":", b"event:", b"id:", b"retry:"))
+
+
+def _unix(data: bytes) -> bytes:
+    """Line ends as \\n. A \\r at the very end may be half of one and stays."""
+    tail = b"\r" if data.endswith(b"\r") else b""
+    body = data[: len(data) - len(tail)]
+    return body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + tail
+
+
+def error_event(error: UpstreamError) -> bytes:
+    """An error after the stream began, as OpenAI's clients understand it."""
+    return b"data: " + openai.failure(error)[1] + b"\n\n"

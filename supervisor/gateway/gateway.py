@@ -1,0 +1,240 @@
+"""All parts of the gateway put together, and the daemon's word spread among them.
+
+Sync, Delta -> directory -> accounts, probes, those who wait
+probe       -> readiness -> those who wait, the daemon
+board       -> notes, at most every NOTE_S
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from aish.errors import RefusedError, StorageError
+from aish.model import kind as kinds
+from aish.supervisor.gateway import records as store
+from aish.supervisor.gateway import routes
+from aish.supervisor.gateway.asks import Asks
+from aish.supervisor.gateway.bell import Bell
+from aish.supervisor.gateway.http import Web
+from aish.supervisor.gateway.keys import Keys
+from aish.supervisor.gateway.link import Link
+from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.meter import Board, Note, Used
+from aish.supervisor.gateway.models import READY_S, Models
+from aish.supervisor.gateway.probe import IDLE_CHECK_S, Probes
+from aish.supervisor.gateway.proxy import Proxy
+from aish.supervisor.gateway.records import Records, Row
+from aish.supervisor.gateway.routes import Changed, Directory, Server
+from aish.supervisor.gateway.settling import Settling
+from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
+from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
+from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, ServeFailed, Sync
+
+if TYPE_CHECKING:
+    from aish.wire.message import Reply
+
+NOTE_S: Final = 0.25
+UPKEEP_S: Final = 5.0
+GRACE_S: Final = 3.0
+_SYNC: Final = "sync"
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_member: Final = msgspec.msgpack.Decoder(Member).decode
+_decode_sync: Final = msgspec.msgpack.Decoder(Sync).decode
+
+
+class Gateway:
+    """One running gateway. `secret` is the master secret, `records` the open gateway.db."""
+
+    def __init__(
+        self,
+        *,
+        secret: bytes,
+        records: Records,
+        daemon_socket: str,
+        base_url: str,
+        ready_s: float = READY_S,
+        idle_s: float = IDLE_S,
+        idle_check_s: float = IDLE_CHECK_S,
+    ) -> None:
+        self.records = records
+        self.directory = Directory()
+        self.bell = Bell()
+        self.board = Board()
+        self.link = Link(daemon_socket, records, self)
+        self.spending = Spending(records, self.link.wake)
+        self.upstreams = Upstreams(idle_s=idle_s)
+        self.keys = Keys(secret, self.directory, records, self.bell)
+        self.models = Models(self.directory, self.bell, self._need, ready_s=ready_s)
+        self.probes = Probes(self.upstreams, self._readiness, self._probed, idle_check_s=idle_check_s)
+        self.settling = Settling(self.board, self.spending, self.upstreams)
+        self.proxy = Proxy(
+            settling=self.settling,
+            directory=self.directory,
+            bell=self.bell,
+            board=self.board,
+            keys=self.keys,
+            models=self.models,
+            probes=self.probes,
+            spending=self.spending,
+            upstreams=self.upstreams,
+        )
+        self.web = Web(
+            keys=self.keys,
+            models=self.models,
+            proxy=self.proxy,
+            spending=self.spending,
+            upstreams=self.upstreams,
+            board=self.board,
+        )
+        self._asks = Asks(self.keys, self.spending, base_url, self._revoked)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._forgetting: set[asyncio.Task[None]] = set()
+
+    async def start(self, sock: socket.socket) -> None:
+        """Take over what the records know, then listen and look for the daemon. Raises StorageError."""
+        for row in self.keys.named.values():
+            self.spending.place(KEY_PREFIX + row.name, None, row.budget_tokens)
+        self._restore()
+        loop = asyncio.get_running_loop()
+        await self.web.start(sock)
+        for work in (self.link.run(), self._notes(), self._upkeep()):
+            self._tasks.append(loop.create_task(work))
+
+    def _restore(self) -> None:
+        """What the daemon said last, until it says it anew."""
+        body = self.records.meta(_SYNC)
+        appeared: tuple[Server, ...] = ()
+        if body is not None:
+            said = _decode_sync(body)
+            members = [_decode_member(member) for member in self.records.members()]
+            appeared = self.directory.sync(msgspec.structs.replace(said, members=members)).appeared
+            self.spending.epoch = said.epoch
+            for member in members:
+                self.spending.place(member.id, member.parent, member.budget_tokens)
+        self.spending.restore()
+        for server in appeared:
+            self._appear(server)
+
+    async def close(self) -> None:
+        """End in order: no new requests, a moment for those under way, the rest settled as estimates."""
+        await self.web.close(GRACE_S)
+        await self.settling.close()
+        await self.probes.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._forgetting, return_exceptions=True)
+        await self.upstreams.close()
+        self.records.close()
+
+    # --- the daemon's word --------------------------------------------------------------------------------------
+
+    def on_sync(self, message: Sync) -> None:
+        fresh = message.epoch != self.directory.epoch
+        with self.records.transaction():
+            if fresh:
+                self.spending.new_epoch(message.epoch)
+            self.records.replace_members([(member.id, _encode(member)) for member in message.members])
+            self.records.put_meta(_SYNC, _encode(msgspec.structs.replace(message, members=[])))
+        wanted = {member.id for member in message.members}
+        gone = [id for id in self.directory.members if id not in wanted]
+        changed = self.directory.sync(message)
+        for member in message.members:
+            self.spending.place(member.id, member.parent, member.budget_tokens)
+        self._spread(changed)
+        if not fresh:
+            for id in gone:
+                self.spending.drop(id)
+        self.board.clear()
+        self.models.ask_again()
+
+    def on_delta(self, message: Delta) -> None:
+        member = message.member
+        self.records.put_member(member.id, _encode(member))
+        changed = self.directory.put(member)
+        self.spending.place(member.id, member.parent, member.budget_tokens)
+        self._spread(changed)
+
+    def _spread(self, changed: Changed) -> None:
+        for server in changed.vanished:
+            self.probes.stop(server)
+            self.board.forget(server.id)
+            task = asyncio.get_running_loop().create_task(self.upstreams.forget(server))
+            self._forgetting.add(task)
+            task.add_done_callback(self._forgetting.discard)
+        for server in changed.appeared:
+            self._appear(server)
+        for id in changed.ended:
+            self.board.forget(id)
+            self.spending.refuse(id, RefusedError(f"the process {id} has ended"))
+        self.spending.advance()
+        self.bell.ring()
+
+    def _appear(self, server: Server) -> None:
+        server.created_s = time.time()
+        self.probes.start(server)
+
+    def on_serve_failed(self, message: ServeFailed) -> None:
+        self.models.failed(message)
+
+    async def on_ask(self, message: Ask) -> Reply:
+        return await self._asks.answer(message.question)
+
+    def _revoked(self, account: str) -> None:
+        self.spending.refuse(account, RefusedError("the key was revoked"))
+        self.bell.ring()
+
+    # --- our word -----------------------------------------------------------------------------------------------
+
+    def _need(self, model: str, asked_by: str | None) -> None:
+        self.link.send(Need(model=model, asked_by=asked_by))
+
+    def _readiness(self, server: Server) -> None:
+        event = Readiness(
+            number=0, id=server.id, ready=server.ready, context_tokens=server.context, text=server.text
+        )  # fmt: skip
+        self.spending.event(f"ready/{server.id}", event)
+        self.bell.ring()
+
+    def _probed(self, server: Server, endpoint: str, used: Used) -> None:
+        """A probe's tokens count for the model's own process."""
+        chain = self.spending.ledger.chain(server.id)
+        row = Row(
+            self.spending.number(), time.time(), self.directory.epoch, server.id, server.name, kinds.MODEL, chain,
+            server.name, "probe", endpoint, False, used.input, used.output, used.estimated, 200,
+        )  # fmt: skip
+        self.spending.settle(row)
+
+    async def _notes(self) -> None:
+        """Tell the daemon what everybody does, where it changed."""
+        while True:
+            await asyncio.sleep(NOTE_S)
+            if not self.link.up:
+                continue
+            now_s = asyncio.get_running_loop().time()
+            for note in self.board.look(now_s, routes.slots(self.directory.servers.values())):
+                if note.id.startswith(KEY_PREFIX):
+                    continue
+                self.link.send(_activity(note))
+
+    async def _upkeep(self) -> None:
+        while True:
+            await asyncio.sleep(UPKEEP_S)
+            self.proxy.cut_slow()
+            self.spending.save_again()
+            with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping
+                self.records.prune(time.time())
+            if self.records.wants_checkpoint():
+                try:
+                    await asyncio.to_thread(store.checkpoint, self.records.path)
+                except StorageError as error:
+                    log("records", str(error))
+
+
+def _activity(note: Note) -> ActivityNote:
+    return ActivityNote(id=note.id, activity=note.activity, doing=note.doing, tokens_per_s=note.tokens_per_s)

@@ -1,0 +1,238 @@
+"""The listening side: one address on the loopback, OpenAI's paths with and without /v1, and aish's own few.
+
+    POST /v1/chat/completions  /v1/completions  /v1/embeddings
+    GET  /v1/models            /v1/models/{id}
+    POST /v1/aish/tokens       {model, text} -> {tokens, exact, context_tokens}
+    GET  /v1/aish/usage        what the calling key has used
+    GET  /health               no key needed
+
+Web pages must not reach it: a Host that is not the loopback's (DNS rebinding) and any Origin are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import traceback
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import HttpVersion11, web
+
+from aish.errors import AishError, InputError, LimitError, RefusedError
+from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.keys import Caller, Keys
+from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.meter import Board
+from aish.supervisor.gateway.models import Models
+from aish.supervisor.gateway.proxy import Proxy, refusal
+from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.upstream import Upstreams
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http_parser import RawRequestMessage
+    from aiohttp.streams import StreamReader
+    from aiohttp.web_protocol import RequestHandler
+
+MAX_BODY_BYTES: Final = 64 << 20
+MAX_HEADER_BYTES: Final = 32 << 10
+BODY_S: Final = 60.0
+IDLE_S: Final = 60.0  # a connection without a (whole) request head
+_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_JSON: Final = "application/json"
+
+
+class Web:
+    """The HTTP server. `start` takes a bound socket."""
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        models: Models,
+        proxy: Proxy,
+        spending: Spending,
+        upstreams: Upstreams,
+        board: Board,
+        body_s: float = BODY_S,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self._keys = keys
+        self._models = models
+        self._proxy = proxy
+        self._spending = spending
+        self._upstreams = upstreams
+        self._board = board
+        self._body_s = body_s
+        self._idle_s = idle_s
+        self._handlers: web.Server | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self, sock: socket.socket) -> None:
+        self._handlers = web.Server(
+            self._handle,
+            request_factory=_request,
+            handler_cancellation=True,  # a client that hangs up ends its request at once
+            access_log=None,
+            keepalive_timeout=self._idle_s,
+            max_field_size=MAX_HEADER_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
+            lingering_time=1.0,
+        )
+        self._server = await asyncio.get_running_loop().create_server(self._handlers, sock=sock, backlog=1024)
+
+    async def close(self, grace_s: float) -> None:
+        """Accept nothing new, let requests under way finish within the grace, then cut them."""
+        if self._server is not None:
+            self._server.close()
+        if self._handlers is not None:
+            self._handlers.pre_shutdown()
+            await self._handlers.shutdown(grace_s)
+
+    # --- one request --------------------------------------------------------------------------------------------
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except AishError as error:
+            status, data = openai.failure(error)
+            return web.Response(status=status, body=data, content_type=_JSON)
+        except (asyncio.CancelledError, web.HTTPException):
+            raise
+        except Exception as error:  # noqa: BLE001  the edge of the process: recorded, and the client gets to know
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            log("fault", f"{type(error).__name__} in {place.name} ({place.filename}:{place.lineno})")
+            data = openai.error_body("the gateway failed; its log says where", "server_error", "internal")
+            return web.Response(status=500, body=data, content_type=_JSON)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        refused = _foreign(request)
+        if refused is not None:
+            return refused
+        path = request.path.rstrip("/") or "/"
+        if path == "/health":
+            return web.Response(body=b'{"status":"ok"}', content_type=_JSON)
+        path = path.removeprefix("/v1")
+        try:
+            caller = await self._keys.caller(request.headers)
+        except RefusedError as error:
+            return refusal(error, 401)
+        if request.method == "POST":
+            return await self._post(request, caller, path)
+        if request.method == "GET":
+            return self._get(request, caller, path)
+        return _no_such(request)
+
+    async def _post(self, request: web.BaseRequest, caller: Caller, path: str) -> web.StreamResponse:
+        if path in openai.ENDPOINTS:
+            return await self._proxy.serve(request, caller, path, await self._body(request))
+        if path == "/aish/tokens":
+            return await self._tokens(caller, await self._body(request))
+        return _no_such(request)
+
+    def _get(self, request: web.BaseRequest, caller: Caller, path: str) -> web.StreamResponse:
+        if path == "/models":
+            return web.Response(body=openai.model_list(self._models.listed()), content_type=_JSON)
+        if path.startswith("/models/"):
+            model = self._models.one(path.removeprefix("/models/"))
+            return web.Response(body=openai.model_body(model), content_type=_JSON)
+        if path == "/aish/usage":
+            return self._usage(caller)
+        return _no_such(request)
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """The whole body. Raises LimitError above the bound, InputError when it does not come."""
+        length = request.content_length
+        if length is not None and length > MAX_BODY_BYTES:
+            raise _too_large()
+        expects = request.headers.get("Expect", "").lower() == "100-continue"
+        if expects and request.version == HttpVersion11 and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            if request.content.is_eof():
+                return await request.read()
+            async with asyncio.timeout(self._body_s):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise _too_large() from None
+        except TimeoutError:
+            raise InputError(f"the body did not come within {self._body_s:g} s") from None
+
+    # --- our own ------------------------------------------------------------------------------------------------
+
+    async def _tokens(self, caller: Caller, body: bytes) -> web.StreamResponse:
+        """How many tokens a text has for a model."""
+        try:
+            asked = msgspec.json.decode(body, type=_TokensRequest)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"expected {{model, text}}: {error}") from None
+        number = self._spending.number()
+        live = self._board.begin(number, caller.account, asked.model)
+        try:
+            server = await self._models.ready(
+                asked.model, caller.account, live, lambda: self._keys.alive(caller.account)
+            )  # fmt: skip
+        except RefusedError as error:
+            return refusal(error, 401)
+        finally:
+            self._board.end(number)
+        exact = await self._upstreams.count_text(server, asked.text)
+        tokens = exact if exact is not None else len(asked.text.encode(errors="replace"))
+        data = {"tokens": tokens, "exact": exact is not None, "context_tokens": server.context}
+        return web.Response(body=msgspec.json.encode(data), content_type=_JSON)
+
+    def _usage(self, caller: Caller) -> web.StreamResponse:
+        """The caller's own usage; `left_tokens` is what the tightest budget above it leaves now."""
+        tokens = self._spending.tokens(caller.account)
+        account = self._spending.ledger.accounts.get(caller.account)
+        data = {
+            "id": caller.account,
+            "name": caller.name,
+            "input_tokens": tokens.input,
+            "output_tokens": tokens.output,
+            "estimated_tokens": tokens.estimated,
+            "requests": tokens.requests,
+            "budget_tokens": account.budget if account else None,
+            "left_tokens": self._spending.ledger.left(caller.account),
+        }
+        return web.Response(body=msgspec.json.encode(data), content_type=_JSON)
+
+
+class _TokensRequest(msgspec.Struct):
+    text: str
+    model: str = ""
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    return web.BaseRequest(
+        message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=MAX_BODY_BYTES
+    )  # fmt: skip
+
+
+def _foreign(request: web.BaseRequest) -> web.Response | None:
+    """Refuses what comes from a web page."""
+    host = request.headers.get("Host", "")
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    if name.lower() not in _HOSTS:
+        return refusal(RefusedError("this address answers to 127.0.0.1 and localhost only"), 403)
+    if "Origin" in request.headers:
+        return refusal(RefusedError("requests of web pages are refused", hint="no Origin header is allowed"), 403)
+    return None
+
+
+def _no_such(request: web.BaseRequest) -> web.Response:
+    known = "/v1" + ", /v1".join((*openai.ENDPOINTS, "/models"))
+    message = f"no such path: {request.method} {request.path} (there are {known})"
+    body = openai.error_body(message, "invalid_request_error", "not_found")
+    return web.Response(status=404, body=body, content_type=_JSON)
+
+
+def _too_large() -> LimitError:
+    return LimitError(f"the body is larger than {MAX_BODY_BYTES >> 20} MiB")

@@ -1,0 +1,149 @@
+"""Who calls: a key of a request -> a supervised process, or a named key that the user made for another program.
+
+aish-p12-3-MAC       derived from the secret, the process and the epoch (aish.wire.key); never stored
+sk-aish-RANDOM       a named key: shown once, kept as a hash; its account is `key:NAME`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aish.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from aish.model.nearest import nearest
+from aish.supervisor.gateway.bell import Bell
+from aish.supervisor.gateway.records import KeyRow, Records
+from aish.supervisor.gateway.routes import Directory
+from aish.supervisor.gateway.spending import KEY_PREFIX
+from aish.wire import key as derived
+
+NAMED_PREFIX: Final = "sk-aish-"
+# A process may ask before the daemon's word about it is here; longer while the daemon is away.
+APPEAR_S: Final = 3.0
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HINT: Final = "a supervised process finds its key in its environment; for other programs: aish key new NAME"
+
+
+@dataclass(slots=True, frozen=True)
+class Caller:
+    """Whom a request counts for. `account` is a process id or `key:NAME`."""
+
+    account: str
+    name: str | None = None
+    kind: str | None = None
+
+
+class Keys:
+    """All keys. `bell` rings when the process table changes."""
+
+    def __init__(self, secret: bytes, directory: Directory, records: Records, bell: Bell) -> None:
+        self._secret = secret
+        self._directory = directory
+        self._records = records
+        self._bell = bell
+        self.named: dict[str, KeyRow] = {row.name: row for row in records.named_keys()}
+        self._hashes: dict[bytes, KeyRow] = {row.hash: row for row in self.named.values()}
+
+    async def caller(self, headers: Mapping[str, str]) -> Caller:
+        """The caller by the request's headers. Raises RefusedError, which means 401."""
+        key = _presented(headers)
+        if not key:
+            raise RefusedError("no API key: send Authorization: Bearer KEY", hint=_HINT)
+        if key.startswith(NAMED_PREFIX):
+            return self._named(key)
+        found = derived.verify(self._secret, key)
+        if found is None:
+            raise RefusedError("unknown API key", hint=_HINT)
+        process, epoch = found
+        return await self._process(process, epoch)
+
+    def _named(self, key: str) -> Caller:
+        row = self._hashes.get(_hash(key))
+        if row is None:
+            raise RefusedError("unknown API key", hint=_HINT)
+        if row.revoked_s is not None:
+            raise RefusedError(f"the key {row.name} was revoked", hint=f"aish key new {row.name}-2")
+        return Caller(KEY_PREFIX + row.name, row.name)
+
+    async def _process(self, process: str, epoch: int) -> Caller:
+        deadline_s = asyncio.get_running_loop().time() + APPEAR_S
+        while True:
+            if self._directory.epoch == epoch and process in self._directory.members:
+                return self.alive(process)
+            if not await self._bell.wait_until(deadline_s):
+                break
+        if self._directory.epoch is not None and self._directory.epoch != epoch:
+            raise RefusedError("this API key is of an earlier process table", hint="start the program again")
+        raise RefusedError(f"no process {process} is known for this API key", hint="did the daemon lose its state?")
+
+    def alive(self, account: str) -> Caller:
+        """The caller of that account as it is now. Raises RefusedError when it has ended or was revoked."""
+        if account.startswith(KEY_PREFIX):
+            row = self.named[account.removeprefix(KEY_PREFIX)]
+            if row.revoked_s is not None:
+                raise RefusedError(f"the key {row.name} was revoked")
+            return Caller(account, row.name)
+        member = self._directory.members.get(account)
+        if member is None or not member.alive:
+            raise RefusedError(f"the process {account} has ended: its API key is not valid any more")
+        return Caller(account, member.name, member.kind)
+
+    # --- named keys ---------------------------------------------------------------------------------------------
+
+    def make(self, name: str, budget_tokens: int | None) -> str:
+        """Make a named key and return it: the only time that it is seen. Raises UsageError, ConflictError."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"not a key name: {name!r}", hint="letters, digits, '.', '_' and '-', 64 at most")
+        known = self.named.get(name)
+        if known is not None:
+            state = "exists" if known.revoked_s is None else "was revoked; its usage is kept under that name"
+            raise ConflictError(f"the key {name} {state}", hint=f"choose another name, such as {name}-2")
+        if budget_tokens is not None and budget_tokens < 0:
+            raise UsageError("a budget cannot be negative", hint="such as --tokens 200k")
+        key = NAMED_PREFIX + secrets.token_urlsafe(32)
+        row = KeyRow(name, _hash(key), time.time(), budget_tokens)
+        self._records.put_key(row)
+        self.named[name] = self._hashes[row.hash] = row
+        return key
+
+    def revoke(self, name: str) -> bool:
+        """Revoke a named key; False if it was so already. Raises NotFoundError."""
+        row = self.find(name)
+        if row.revoked_s is not None:
+            return False
+        row.revoked_s = time.time()
+        self._records.put_key(row)
+        return True
+
+    def limit(self, name: str, budget_tokens: int | None) -> None:
+        """Change what a named key may spend in all. Raises NotFoundError."""
+        row = self.find(name)
+        row.budget_tokens = budget_tokens
+        self._records.put_key(row)
+
+    def find(self, name: str) -> KeyRow:
+        """The named key. Raises NotFoundError, with the nearest name."""
+        row = self.named.get(name)
+        if row is None:
+            near = nearest(name, self.named)
+            raise NotFoundError(f"no key is called {name!r}", hint=f"did you mean {near}?" if near else "aish key ls")
+        return row
+
+
+def _presented(headers: Mapping[str, str]) -> str:
+    """The key in the headers of OpenAI's, Azure's and Anthropic's clients."""
+    scheme, _, credentials = headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and credentials:
+        return credentials.strip()
+    return headers.get("api-key") or headers.get("x-api-key") or ""
+
+
+def _hash(key: str) -> bytes:
+    # 256 random bits need no slow hash: nobody can try them.
+    return hashlib.sha256(key.encode(errors="replace")).digest()

@@ -1,0 +1,176 @@
+"""Metering, pure: what a request used, and what processes and models are doing right now.
+
+The server's own figures count. Where a request ended without them (the client hung up, the stream was cut, the server
+does not tell), the figures are estimated and say so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from aish.model import state
+
+BYTES_PER_TOKEN: Final = 4  # English text through current tokenizers; only for estimates, never for a bound
+UNSTATED_OUTPUT_TOKENS: Final = (
+    4096  # reserved where neither the request nor the model says how long an answer may be
+)
+TEMPLATE_TOKENS: Final = 512  # a chat template's own words: a default system prompt, role marks, the date
+PART_TOKENS: Final = 4096  # an image or a sound given by reference: more tokens than its address has bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Used:
+    """Tokens of one request."""
+
+    input: int
+    output: int
+    estimated: bool = False
+
+    @property
+    def total(self) -> int:
+        return self.input + self.output
+
+
+def prompt_bound(prompt_bytes: int, parts: int = 0) -> int:
+    """More tokens than the prompt can have: a token covers at least one byte, save what a template adds."""
+    return prompt_bytes + TEMPLATE_TOKENS + parts * PART_TOKENS
+
+
+def estimate_prompt(prompt_bytes: int) -> int:
+    """A likely number of tokens in a prompt whose server did not say."""
+    return -(-prompt_bytes // BYTES_PER_TOKEN)
+
+
+@dataclass(slots=True)
+class Stream:
+    """Counts a stream while it passes, for the case that it ends before its usage is told."""
+
+    events: int = 0
+    text_bytes: int = 0
+    shortest_bytes: int | None = None
+
+    def count(self, event_bytes: int) -> None:
+        """One event with a part of the answer."""
+        self.events += 1
+        self.text_bytes += event_bytes
+        if self.shortest_bytes is None or event_bytes < self.shortest_bytes:
+            self.shortest_bytes = event_bytes
+
+    def estimate(self) -> int:
+        """Tokens that were streamed: an event is at least one, and long events hold several.
+
+        Every event repeats the same frame of JSON around its text; the shortest one seen is taken for that frame.
+        """
+        frame_bytes = self.events * (self.shortest_bytes or 0)
+        return max(self.events, (self.text_bytes - frame_bytes) // BYTES_PER_TOKEN)
+
+
+@dataclass(slots=True)
+class Live:
+    """A request that is going on."""
+
+    number: int
+    process: str
+    model: str
+    model_id: str | None = None
+    """The model's process, once it is known which one serves."""
+    why: str = ""
+    """What it waits for; empty once it was sent."""
+    sent: bool = False
+    answering: bool = False
+    """The server began to answer."""
+    tokens: int = 0
+    seen_tokens: int = 0
+    """`tokens` at the last look, for the rate."""
+
+
+@dataclass(slots=True, frozen=True)
+class Note:
+    """What ps shows of a process: see aish.wire.link.ActivityNote."""
+
+    id: str
+    activity: str | None
+    doing: str | None = None
+    tokens_per_s: float | None = None
+
+
+@dataclass(slots=True)
+class Board:
+    """Who is doing what, from the requests that are going on."""
+
+    live: dict[int, Live] = field(default_factory=dict)
+    _told: dict[str, Note] = field(default_factory=dict)
+    _models: set[str] = field(default_factory=set)
+    _looked_s: float | None = None
+
+    def begin(self, number: int, process: str, model: str) -> Live:
+        entry = self.live[number] = Live(number, process, model)
+        return entry
+
+    def end(self, number: int) -> None:
+        self.live.pop(number, None)
+
+    def forget(self, id: str) -> None:
+        """The process is gone: nothing more is told about it."""
+        self._told.pop(id, None)
+        self._models.discard(id)
+
+    def clear(self) -> None:
+        """The listener is a new one, and knows nothing of what was told."""
+        self._told.clear()
+
+    def look(self, now_s: float, slots: dict[str, int | None]) -> list[Note]:
+        """Notes that differ from what was told before. `slots`: ready models -> requests they serve at a time."""
+        self._models.update(slots)
+        span_s = None if self._looked_s is None else now_s - self._looked_s
+        self._looked_s = now_s
+        notes: dict[str, Note] = {}
+        busy: dict[str, int] = {}
+        rates: dict[str, float] = {}
+        for entry in self.live.values():  # oldest first: they have the slots
+            rate = (entry.tokens - entry.seen_tokens) / span_s if span_s else 0.0
+            entry.seen_tokens = entry.tokens
+            activity, doing = self._place(entry, busy, slots)
+            for id in (entry.process, entry.model_id):
+                if id is not None:
+                    rates[id] = rates.get(id, 0.0) + rate
+            known = notes.get(entry.process)
+            if known is None or (known.activity != state.GENERATING and activity == state.GENERATING):
+                notes[entry.process] = Note(entry.process, activity, doing)
+        for id, note in list(notes.items()):
+            if note.activity == state.GENERATING:
+                notes[id] = Note(id, note.activity, note.doing, _rounded(rates.get(id)))
+        for id in slots:
+            if id in busy:
+                notes[id] = Note(id, state.GENERATING, _requests(busy[id]), _rounded(rates.get(id)))
+            else:
+                notes[id] = Note(id, state.LOADED)
+        return self._changes(notes)
+
+    def _place(self, entry: Live, busy: dict[str, int], slots: dict[str, int | None]) -> tuple[str, str]:
+        if not entry.sent:
+            return state.WAITING, entry.why
+        if entry.model_id is not None:
+            room = slots.get(entry.model_id)
+            if not entry.answering and room is not None and busy.get(entry.model_id, 0) >= room:
+                return state.WAITING, f"waits for {entry.model}"
+            busy[entry.model_id] = busy.get(entry.model_id, 0) + 1
+        return state.GENERATING, f"{entry.model}: {entry.tokens} tokens" if entry.tokens else entry.model
+
+    def _changes(self, notes: dict[str, Note]) -> list[Note]:
+        for id in self._told:
+            if id not in notes:
+                # A model that is not ready any more has no activity; a process without a request is idle.
+                notes[id] = Note(id, None if id in self._models else state.IDLE)
+        changed = [note for note in notes.values() if self._told.get(note.id) != note]
+        self._told.update((note.id, note) for note in changed)
+        return changed
+
+
+def _rounded(rate: float | None) -> float | None:
+    return round(rate, 1) if rate else None
+
+
+def _requests(count: int) -> str:
+    return "1 request" if count == 1 else f"{count} requests"

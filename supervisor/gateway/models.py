@@ -1,0 +1,186 @@
+"""From a name to a server that is ready: waits for one that loads, has a stored one started, tells why it waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aish.errors import NotFoundError, UnavailableError
+from aish.model import state
+from aish.supervisor.gateway.bell import Bell
+from aish.supervisor.gateway.dialects.openai import Listed
+from aish.supervisor.gateway.meter import Live
+from aish.supervisor.gateway.routes import (
+    DEFAULT,
+    Directory,
+    Running,
+    Server,
+    Stored,
+    Unknown,
+    choose,
+    same_name,
+)
+from aish.wire.link import ServeFailed
+
+READY_S: Final = 600.0
+FIRST_WORD_S: Final = 5.0
+"""How long a request waits for the daemon's very first word about what models there are."""
+
+
+@dataclass(slots=True, frozen=True)
+class _Failed:
+    serial: int
+    message: str
+    hint: str | None
+
+
+class Models:
+    """`need` asks the daemon for a stored model: (model, asked by)."""
+
+    def __init__(
+        self, directory: Directory, bell: Bell, need: Callable[[str, str | None], None], *, ready_s: float = READY_S
+    ) -> None:
+        self._directory = directory
+        self._bell = bell
+        self._need = need
+        self._ready_s = ready_s
+        self._waiting: Counter[str] = Counter()
+        self._asked: dict[str, str] = {}
+        self._failed: dict[str, _Failed] = {}
+        self._serial = 0
+
+    async def ready(
+        self, asked: str, account: str, live: Live, alive: Callable[[], object], *, embedding: bool = False
+    ) -> Server:
+        """A ready server for the model that `asked` means; waits for it up to a deadline.
+
+        `alive` is called after every change and may raise to end the wait. Raises NotFoundError for a name that
+        nobody knows, UnavailableError when the model cannot be had.
+        """
+        found = self._directory.find(asked, embedding=embedding)
+        if isinstance(found, Running) and (server := choose(found.servers)):
+            return server
+        began_s = asyncio.get_running_loop().time()
+        deadline_s = began_s + self._ready_s
+        while self._directory.epoch is None and await self._bell.wait_until(began_s + FIRST_WORD_S):
+            pass
+        found = self._directory.find(asked, embedding=embedding)
+        if isinstance(found, Unknown):
+            raise _not_found(found)
+        self._waiting[found.name] += 1
+        try:
+            return await self._wait(found, asked, account, live, alive, deadline_s, embedding=embedding)
+        finally:
+            self._waiting[found.name] -= 1
+            if not self._waiting[found.name]:
+                del self._waiting[found.name]
+                self._asked.pop(found.name, None)
+
+    async def _wait(
+        self,
+        found: Running | Stored,
+        asked: str,
+        account: str,
+        live: Live,
+        alive: Callable[[], object],
+        deadline_s: float,
+        *,
+        embedding: bool,
+    ) -> Server:
+        name, since = found.name, self._serial
+        reason = ""
+        while True:
+            now = self._directory.find(asked, embedding=embedding)
+            match now:
+                case Running(_, servers):
+                    server = choose(servers)
+                    if server is not None:
+                        return server
+                    self._asked.pop(name, None)
+                    reason = servers[0].text
+                    live.why = f"waits for {name} to get ready"
+                case Stored():
+                    self._ask(name, account)
+                    live.why = f"waits for {name} to start"
+                case Unknown():
+                    raise UnavailableError(f"the model {name} ended before it was ready", hint=f"aish logs @{name}")
+            if not await self._bell.wait_until(deadline_s):
+                raise UnavailableError(
+                    f"the model {name} did not get ready within {self._ready_s:g} s"
+                    + (f": {reason}" if reason else ""),
+                    hint=f"aish logs @{name}",
+                )
+            alive()
+            failed = self._failed.get(name)
+            if failed is not None and failed.serial > since:
+                raise UnavailableError(f"the model {name} cannot be started: {failed.message}", hint=failed.hint)
+
+    def _ask(self, name: str, account: str) -> None:
+        if name not in self._asked:
+            self._asked[name] = account
+            self._need(name, account)
+
+    def ask_again(self) -> None:
+        """There is a new daemon: it does not know what was asked of the old one."""
+        for name, account in self._asked.items():
+            self._need(name, account)
+
+    def failed(self, message: ServeFailed) -> None:
+        """The daemon cannot start it: everybody who waits for it gets to know."""
+        self._serial += 1
+        for name in list(self._waiting):
+            if same_name(name, message.model):
+                self._failed[name] = _Failed(self._serial, message.message, message.hint)
+                self._asked.pop(name, None)
+        self._bell.ring()
+
+    # --- listing ------------------------------------------------------------------------------------------------
+
+    def listed(self) -> list[Listed]:
+        """Everything that can be asked for; `default` first."""
+        directory = self._directory
+        found = [self._listed(name) for name in directory.names()]
+        if directory.default_model:
+            found.insert(0, self._listed(DEFAULT))
+        return found
+
+    def one(self, asked: str) -> Listed:
+        """One of them, by any of its names. Raises NotFoundError."""
+        found = self._directory.find(asked)
+        if isinstance(found, Unknown):
+            raise _not_found(found)
+        return self._listed(asked)
+
+    def _listed(self, name: str) -> Listed:
+        match self._directory.find(name):
+            case Running(_, servers):
+                server = choose(servers) or servers[0]
+                return Listed(name, server.created_s, _state(server), server.context)
+            case Stored():
+                return Listed(name, 0, "stored")
+            case Unknown():
+                return Listed(name, 0, "unknown")
+
+
+def _state(server: Server) -> str:
+    match server.ready:
+        case "yes":
+            return "ready"
+        case "no":
+            return "loading"
+        case "unknown":
+            return state.UNKNOWN
+
+
+def _not_found(found: Unknown) -> NotFoundError:
+    name = found.name or DEFAULT
+    if found.near:
+        hint = f"did you mean {found.near}?"
+    elif found.known:
+        hint = "there are: " + ", ".join(found.known[:8])
+    else:
+        hint = "no model runs or is stored: aish model pull smollm2"
+    return NotFoundError(f"The model '{name}' does not exist", hint=hint)

@@ -1,0 +1,253 @@
+"""Whether a model server does its job: a real one-token answer decides, not a listing.
+
+    starting   asked again and again, quickly; a server that is still loading answers 503 at once
+    ready      left alone while its traffic succeeds; when idle, a local one is asked for /health now and then
+    doubt      a request failed, or the idle check did: a real answer decides again; no answer makes it `unknown`
+
+A probe's tokens are counted like everybody's: for the model's own process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from aish.errors import AishError, InputError, UpstreamError
+from aish.model import state
+from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.meter import Used
+from aish.supervisor.gateway.routes import LLAMACPP, Server
+from aish.supervisor.gateway.upstream import Upstreams, limit_field, read_bounded
+
+FAST_S: Final = 0.06
+FAST_FOR_S: Final = 60.0
+SLOW_S: Final = 1.0
+REMOTE_S: Final = (0.5, 30.0)  # first and longest pause between questions that may cost money
+IDLE_CHECK_S: Final = 15.0
+# The first answer may include reading tens of gigabytes; a server that was ready answers sooner.
+FIRST_ANSWER_S: Final = 600.0
+ANSWER_S: Final = 60.0
+MAX_PROBE_BYTES: Final = 4 << 20
+_BODIES: Final[dict[str, dict[str, object]]] = {
+    openai.CHAT: {"messages": [{"role": "user", "content": "hi"}]},
+    openai.COMPLETIONS: {"prompt": "hi"},
+    openai.EMBEDDINGS: {"input": "hi"},
+}
+_NOT_THIS_WAY: Final = (400, 404, 405, 422, 500, 501)
+
+
+@dataclass(slots=True, frozen=True)
+class Verdict:
+    """`ready` None: it answers, but not now (too many requests): what was known stays."""
+
+    ready: bool | None
+    text: str = ""
+
+
+@dataclass(slots=True)
+class _Watch:
+    task: asyncio.Task[None]
+    doubt: asyncio.Event
+
+
+class Probes:
+    """Watches servers. `changed` is told after a server's readiness changed; `used` of the tokens of a probe."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        changed: Callable[[Server], None],
+        used: Callable[[Server, str, Used], None],
+        *,
+        idle_check_s: float = IDLE_CHECK_S,
+    ) -> None:
+        self._upstreams = upstreams
+        self._changed = changed
+        self._used = used
+        self._idle_check_s = idle_check_s
+        self._watches: dict[Server, _Watch] = {}
+
+    def start(self, server: Server) -> None:
+        doubt = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(self._watch(server, doubt), name=f"probe {server.id}")
+        self._watches[server] = _Watch(task, doubt)
+
+    def stop(self, server: Server) -> None:
+        watch = self._watches.pop(server, None)
+        if watch is not None:
+            watch.task.cancel()
+
+    async def close(self) -> None:
+        tasks = [watch.task for watch in self._watches.values()]
+        for server in list(self._watches):
+            self.stop(server)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def doubt(self, server: Server) -> None:
+        """A request to the server failed: find out at once whether it still answers."""
+        watch = self._watches.get(server)
+        if watch is not None:
+            watch.doubt.set()
+
+    async def _watch(self, server: Server, doubt: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        pause_s = REMOTE_S[0]
+        while True:
+            doubt.clear()
+            verdict = await self._probe(server)
+            self._conclude(server, verdict)
+            if server.ready == state.YES and verdict.ready is not False:
+                await self._rest(server, doubt)
+                began_s, pause_s = loop.time(), REMOTE_S[0]
+            elif server.local:
+                await asyncio.sleep(FAST_S if loop.time() - began_s < FAST_FOR_S else SLOW_S)
+            else:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, REMOTE_S[1])
+
+    async def _rest(self, server: Server, doubt: asyncio.Event) -> None:
+        """Until there is reason to doubt."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout(self._idle_check_s):
+                    await doubt.wait()
+                return
+            except TimeoutError:
+                pass
+            recent = server.answered_s is not None and loop.time() - server.answered_s < self._idle_check_s
+            if recent or not server.local or server.in_flight:
+                continue
+            try:
+                await self._upstreams.ask(
+                    server, "/health" if server.engine == LLAMACPP else "/models", root=server.engine == LLAMACPP
+                )
+            except AishError:
+                return
+
+    def _conclude(self, server: Server, verdict: Verdict) -> None:
+        before = (server.ready, server.text)
+        match verdict.ready:
+            case True:
+                server.ready, server.text = state.YES, verdict.text
+            case None:
+                server.text = verdict.text
+            case False:
+                known = server.ready != state.NO
+                server.ready, server.text = (state.UNKNOWN if known else state.NO), verdict.text
+        if (server.ready, server.text) != before:
+            log(
+                "probe",
+                f"{server.name} ({server.id}): ready {server.ready}" + (f", {server.text}" * bool(server.text)),
+            )
+            self._changed(server)
+
+    # --- one probe ----------------------------------------------------------------------------------------------
+
+    async def _probe(self, server: Server) -> Verdict:
+        last = Verdict(False, "")
+        for endpoint in openai.ENDPOINTS:
+            try:
+                async with asyncio.timeout(ANSWER_S if server.ready != state.NO else FIRST_ANSWER_S):
+                    status, body = await self._answer(server, endpoint)
+            except TimeoutError:
+                return Verdict(False, "does not answer")
+            except AishError as error:  # not reached, or its key file is not as it must be
+                return Verdict(False, str(error))
+            if status == 200:
+                return await self._accept(server, endpoint, body)
+            last = _refusal(server, status, body)
+            if status not in _NOT_THIS_WAY:
+                break
+        return last
+
+    async def _answer(self, server: Server, endpoint: str) -> tuple[int, bytes]:
+        body: dict[str, object] = {"model": server.upstream_name or server.name, **_BODIES[endpoint]}
+        if endpoint != openai.EMBEDDINGS:
+            body[limit_field(server)] = 1
+        response: aiohttp.ClientResponse = await self._upstreams.post(server, endpoint, msgspec.json.encode(body))
+        try:
+            return response.status, await read_bounded(response, MAX_PROBE_BYTES, server)
+        finally:
+            response.close()
+
+    async def _accept(self, server: Server, endpoint: str, body: bytes) -> Verdict:
+        try:
+            found = openai.read(body)
+        except InputError as error:
+            return Verdict(False, f"answers with a {error}")
+        self._used(server, endpoint, found.used or Used(1, 1, estimated=True))
+        await self._learn(server)
+        return Verdict(True)
+
+    async def _learn(self, server: Server) -> None:
+        """What else the server tells about itself; all of it optional."""
+        if server.local:
+            try:
+                if _learn_props(server, await self._upstreams.ask(server, "/props", root=True)):
+                    return
+            except UpstreamError:
+                pass
+        try:
+            server.context_tokens = _listed_context(server, await self._upstreams.ask(server, "/models"))
+        except UpstreamError:
+            pass
+
+
+def _refusal(server: Server, status: int, body: bytes) -> Verdict:
+    if status in (401, 403):
+        return Verdict(False, f"refuses the key ({status})")
+    if status == 429:
+        return Verdict(True if server.ready == state.NO else None, "too many requests")
+    if not server.local and status in (400, 422):
+        return Verdict(True)  # somebody with authority over that address reads requests; the probe does not suit it
+    message = _message(body)
+    return Verdict(False, f"answers {status}" + (f": {message}" if message else ""))
+
+
+def _message(body: bytes) -> str:
+    try:
+        message = msgspec.json.decode(body)["error"]["message"]
+    except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return message[:120] if isinstance(message, str) else ""
+
+
+def _learn_props(server: Server, props: object) -> bool:
+    """llama.cpp's /props; False if it is something else."""
+    if not isinstance(props, dict) or not isinstance(props.get("default_generation_settings"), dict):
+        return False
+    server.engine = LLAMACPP
+    context = props["default_generation_settings"].get("n_ctx")
+    server.context_tokens = context if isinstance(context, int) and context > 0 else None
+    slots = props.get("total_slots")
+    server.slots = slots if isinstance(slots, int) and slots > 0 else None
+    return True
+
+
+def _listed_context(server: Server, listing: object) -> int | None:
+    """The context size in a listing of models: every server has its own word for it."""
+    entries = listing.get("data") if isinstance(listing, dict) else None
+    if not isinstance(entries, list):
+        return None
+    named = [e for e in entries if isinstance(e, dict) and e.get("id") == server.upstream_name]
+    for entry in named or entries[:1] if len(entries) == 1 or named else []:
+        if not isinstance(entry, dict):
+            continue
+        meta = entry.get("meta")
+        for value in (
+            entry.get("max_model_len"),
+            entry.get("context_length"),
+            entry.get("context_window"),
+            meta.get("n_ctx") if isinstance(meta, dict) else None,
+        ):
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                return value
+    return None

@@ -1,0 +1,341 @@
+"""gateway.db: what must outlive the gateway. One writer, the event loop; WAL, so that readers never wait.
+
+    meta          epoch, the daemon's last Sync without its members
+    members       the process table as the daemon told it last: a gateway that starts alone still knows its limits
+    accounts      cumulative tokens of every process and named key (own, and `spent` with everything below)
+    keys          named keys, as hashes
+    requests      one row per request; while it is under way its tokens are the bound that was reserved for it and
+                  `status` is NULL, so a row found like that at start is a request that died with the gateway
+    events        what the daemon has not acknowledged; a later event of the same slot replaces the earlier one
+
+A commit survives kill -9 of the gateway (it is in the page cache); after a power cut the last moments may be missing,
+the file stays sound. fsync happens only in checkpoints, which run in a thread of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aish.errors import StorageError
+
+MAX_REQUESTS: Final = 200_000
+MAX_AGE_S: Final = 90 * 86400.0
+CHECKPOINT_WRITES: Final = 2000
+_SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE members (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE accounts (
+    id TEXT PRIMARY KEY, spent INTEGER NOT NULL, warned_at INTEGER,
+    input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL, estimated INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE keys (
+    name TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, created_s REAL NOT NULL, budget_tokens INTEGER, revoked_s REAL
+) WITHOUT ROWID;
+CREATE TABLE requests (
+    number INTEGER PRIMARY KEY, time_s REAL NOT NULL, epoch INTEGER, process TEXT NOT NULL, name TEXT, kind TEXT,
+    chain TEXT NOT NULL, model TEXT NOT NULL, dialect TEXT NOT NULL, endpoint TEXT NOT NULL, stream INTEGER NOT NULL,
+    input INTEGER NOT NULL, output INTEGER NOT NULL, estimated INTEGER NOT NULL, status INTEGER,
+    first_token_s REAL, seconds REAL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL
+);
+CREATE INDEX requests_open ON requests (number) WHERE status IS NULL;
+CREATE INDEX requests_time ON requests (time_s);
+CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
+"""
+_COLUMNS: Final = (
+    "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
+    "status, first_token_s, seconds, bytes_in, bytes_out"
+)
+_INSERT: Final = f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * 19)})"  # noqa: S608  constants
+DIED: Final = 0
+"""Status of a request that ended with the gateway."""
+HUNG_UP: Final = 499
+"""Status of a request whose client went away."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One request. `chain` is its process and the ancestors that it counts for. `status` is the HTTP status that the
+    client got, HUNG_UP or DIED; None while it is under way."""
+
+    number: int
+    time_s: float
+    epoch: int | None
+    process: str
+    name: str | None
+    kind: str | None
+    chain: tuple[str, ...]
+    model: str
+    dialect: str
+    endpoint: str
+    stream: bool = False
+    input: int = 0
+    output: int = 0
+    estimated: bool = False
+    status: int | None = None
+    first_token_s: float | None = None
+    seconds: float | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+    def values(self) -> tuple[object, ...]:
+        return (
+            self.number, self.time_s, self.epoch, self.process, self.name, self.kind, " ".join(self.chain),
+            self.model, self.dialect, self.endpoint, self.stream, self.input, self.output, self.estimated,
+            self.status, self.first_token_s, self.seconds, self.bytes_in, self.bytes_out,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class AccountRow:
+    """Cumulative tokens: the process's own, and `spent` by it and everything below."""
+
+    id: str
+    spent: int = 0
+    warned_at: int | None = None
+    input: int = 0
+    output: int = 0
+    requests: int = 0
+    estimated: int = 0
+
+
+@dataclass(slots=True)
+class KeyRow:
+    name: str
+    hash: bytes
+    created_s: float
+    budget_tokens: int | None = None
+    revoked_s: float | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class EventRow:
+    """`body` is the message with number 0."""
+
+    number: int
+    body: bytes
+
+
+class Records:
+    """The open database. Every method raises StorageError when the disk does not take it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._checked = 0
+        with self._guard():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+            self._prepare()
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints fsync: not on the event loop
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT")
+        elif version != _SCHEMA_VERSION:
+            raise StorageError(
+                f"{self.path} was written by another version of aish (schema {version}, expected {_SCHEMA_VERSION})",
+                hint="use that version, or move the file away: its usage records are then not shown",
+            )
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):  # the last checkpoint is a convenience; the WAL holds everything
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.close()
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise self._failure(error) from error
+        except OSError as error:
+            raise StorageError(f"cannot open {self.path}: {error.strerror}") from error
+
+    def _failure(self, error: sqlite3.Error) -> StorageError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return StorageError(f"the disk is full: {self.path} cannot grow", hint="free some space and try again")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return StorageError(
+                f"{self.path} is damaged: {error}", hint="move it away; budgets then start from nothing used"
+            )
+        return StorageError(f"cannot use {self.path}: {error}")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside happens, or nothing. Raises StorageError."""
+        with self._guard():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:  # SQLite itself rolls back on some errors
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    # --- the daemon's word --------------------------------------------------------------------------------------
+
+    def meta(self, key: str) -> bytes | None:
+        with self._guard():
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def put_meta(self, key: str, value: bytes) -> None:
+        """Inside a transaction."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def set_meta(self, key: str, value: bytes) -> None:
+        with self._guard():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def members(self) -> list[bytes]:
+        with self._guard():
+            return [body for (body,) in self._db.execute("SELECT body FROM members")]
+
+    def put_member(self, id: str, body: bytes) -> None:
+        with self._guard():
+            self._db.execute("INSERT OR REPLACE INTO members VALUES (?, ?)", (id, body))
+
+    def replace_members(self, members: Sequence[tuple[str, bytes]]) -> None:
+        """Inside a transaction."""
+        self._db.execute("DELETE FROM members")
+        self._db.executemany("INSERT INTO members VALUES (?, ?)", members)
+
+    def new_epoch(self) -> None:
+        """The process table starts afresh: ids mean other processes now. Inside a transaction."""
+        self._db.execute("DELETE FROM accounts WHERE id NOT LIKE 'key:%'")
+        self._db.execute("DELETE FROM events")
+
+    # --- accounts -----------------------------------------------------------------------------------------------
+
+    def accounts(self) -> list[AccountRow]:
+        with self._guard():
+            rows = self._db.execute("SELECT id, spent, warned_at, input, output, requests, estimated FROM accounts")
+            return [AccountRow(*row) for row in rows]
+
+    def put_account(self, row: AccountRow) -> None:
+        """Inside a transaction, or alone."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (row.id, row.spent, row.warned_at, row.input, row.output, row.requests, row.estimated),
+        )
+
+    def drop_account(self, id: str) -> None:
+        with self._guard():
+            self._db.execute("DELETE FROM accounts WHERE id = ?", (id,))
+
+    # --- keys ---------------------------------------------------------------------------------------------------
+
+    def named_keys(self) -> list[KeyRow]:
+        with self._guard():
+            rows = self._db.execute(
+                "SELECT name, hash, created_s, budget_tokens, revoked_s FROM keys ORDER BY created_s"
+            )
+            return [KeyRow(*row) for row in rows]
+
+    def put_key(self, row: KeyRow) -> None:
+        with self._guard():
+            self._db.execute(
+                "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?)",
+                (row.name, row.hash, row.created_s, row.budget_tokens, row.revoked_s),
+            )
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    def last_number(self) -> int:
+        with self._guard():
+            (number,) = self._db.execute("SELECT coalesce(max(number), 0) FROM requests").fetchone()
+        return int(number)
+
+    def open_request(self, row: Row) -> None:
+        """The intent, before anything is sent upstream."""
+        with self._guard():
+            self._db.execute(_INSERT, row.values())
+
+    def close_request(self, row: Row) -> None:
+        """The final figures, whether it was opened before or not. Inside a transaction."""
+        self._db.execute(_INSERT.replace("INSERT", "INSERT OR REPLACE", 1), row.values())
+
+    def open_requests(self) -> list[Row]:
+        """Requests that were under way when the gateway died."""
+        with self._guard():
+            rows = self._db.execute(f"SELECT {_COLUMNS} FROM requests WHERE status IS NULL ORDER BY number")  # noqa: S608
+            return [_row(values) for values in rows]
+
+    def prune(self, now_s: float, *, keep: int = MAX_REQUESTS, batch: int = 500) -> int:
+        """Delete up to `batch` of the oldest rows beyond the bounds; returns how many. Sums in accounts stay."""
+        with self._guard():
+            cursor = self._db.execute(
+                "DELETE FROM requests WHERE number IN (SELECT number FROM requests WHERE status IS NOT NULL AND"
+                " (number <= (SELECT max(number) FROM requests) - ? OR time_s < ?) ORDER BY number LIMIT ?)",
+                (keep, now_s - MAX_AGE_S, batch),
+            )
+            return cursor.rowcount
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    def put_event(self, slot: str, body: bytes) -> None:
+        """Inside a transaction, or alone (then under `transaction` too, for the guard)."""
+        self._db.execute("INSERT OR REPLACE INTO events (slot, body) VALUES (?, ?)", (slot, body))
+
+    def events(self, after: int, limit: int = 200) -> list[EventRow]:
+        with self._guard():
+            rows = self._db.execute(
+                "SELECT number, body FROM events WHERE number > ? ORDER BY number LIMIT ?", (after, limit)
+            )
+            return [EventRow(*row) for row in rows]
+
+    def acknowledge(self, number: int) -> None:
+        with self._guard():
+            self._db.execute("DELETE FROM events WHERE number <= ?", (number,))
+
+    def continue_after(self, acknowledged: int) -> None:
+        """The listener has acknowledged numbers that this file never gave (it is a new file): go on above them."""
+        with self.transaction():
+            (last,) = self._db.execute(
+                "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'"
+            ).fetchone()
+            if last >= acknowledged:
+                return
+            pending = self._db.execute("SELECT slot, body FROM events ORDER BY number").fetchall()
+            self._db.execute("DELETE FROM events")
+            self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
+            self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (acknowledged,))
+            self._db.executemany("INSERT INTO events (slot, body) VALUES (?, ?)", pending)
+
+    # --- upkeep -------------------------------------------------------------------------------------------------
+
+    def wants_checkpoint(self) -> bool:
+        """Whether much was written since the last time that this was true."""
+        written = self._db.total_changes
+        if written - self._checked < CHECKPOINT_WRITES:
+            return False
+        self._checked = written
+        return True
+
+
+def checkpoint(path: str) -> None:
+    """Move the write-ahead log into the database; for a thread, since it waits for the disk. Raises StorageError."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+    try:
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    except sqlite3.Error as error:
+        raise StorageError(f"cannot write {path}: {error}") from error
+    finally:
+        db.close()
+
+
+def _row(values: Sequence[object]) -> Row:
+    row = Row(*values)  # type: ignore[arg-type]  # the columns are the fields, in order
+    row.chain = tuple(str(values[6]).split())
+    row.stream, row.estimated = bool(row.stream), bool(row.estimated)
+    return row

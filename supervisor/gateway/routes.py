@@ -1,0 +1,224 @@
+"""Who there is and where models are, pure: the daemon's members, the names people ask for, the choice of a server.
+
+asked            finds
+"", "default"    the default model (for embeddings: the embedding model)
+name, @name      the running model of that name, else a stored one that can be started
+name:latest      the same as name, and the other way round
+id, @id          a running model by its process id
+upstream's name  a running model whose server itself uses that name
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from aish.model import kind as kinds
+from aish.model import state
+from aish.model.nearest import nearest
+from aish.wire.link import Member, Sync
+
+DEFAULT: Final = "default"
+LLAMACPP: Final = "llama.cpp"
+_LATEST: Final = ":latest"
+
+
+@dataclass(slots=True, eq=False)
+class Server:
+    """One model server that runs (or did a moment ago), with what its probe learned. None: not known."""
+
+    id: str
+    name: str
+    url: str
+    upstream_name: str | None = None
+    key_file: str | None = None
+    declared_context_tokens: int | None = None
+    ready: state.Ready = state.NO
+    text: str = ""
+    """Why it is not ready."""
+    engine: str | None = None
+    """LLAMACPP, or None for a server of which nothing special is known."""
+    context_tokens: int | None = None
+    slots: int | None = None
+    """Requests that it serves at a time."""
+    in_flight: int = 0
+    tokens_per_s: float | None = None
+    """Output of its last request, per second."""
+    answered_s: float | None = None
+    """When it last answered a request, on the loop's clock."""
+    created_s: float = 0.0
+
+    @property
+    def local(self) -> bool:
+        """Whether it listens on this machine, so that asking it costs nothing."""
+        return is_local(self.url)
+
+    @property
+    def context(self) -> int | None:
+        return self.context_tokens if self.context_tokens is not None else self.declared_context_tokens
+
+
+def is_local(url: str) -> bool:
+    if url.startswith("unix:"):
+        return True
+    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return host.partition(":")[0] in ("127.0.0.1", "localhost") or host.startswith("[::1]")
+
+
+@dataclass(slots=True, frozen=True)
+class Running:
+    """At least one server of that name runs, ready or not."""
+
+    name: str
+    servers: tuple[Server, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Stored:
+    """It does not run, but could."""
+
+    name: str
+
+
+@dataclass(slots=True, frozen=True)
+class Unknown:
+    name: str
+    near: str | None
+    known: tuple[str, ...]
+
+
+Found = Running | Stored | Unknown
+
+
+@dataclass(slots=True, frozen=True)
+class Changed:
+    """What a Sync or Delta changed."""
+
+    appeared: tuple[Server, ...] = ()
+    """Servers to probe."""
+    vanished: tuple[Server, ...] = ()
+    ended: tuple[str, ...] = ()
+    """Processes that are not alive any more, or gone."""
+
+
+@dataclass(slots=True)
+class Directory:
+    """The gateway's copy of the process table; the daemon's word replaces it."""
+
+    epoch: int | None = None
+    members: dict[str, Member] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
+    """By process id."""
+    default_model: str = ""
+    embedding_model: str = ""
+    stored: tuple[str, ...] = ()
+
+    def sync(self, message: Sync) -> Changed:
+        """Take over the whole truth."""
+        fresh = message.epoch != self.epoch
+        self.epoch = message.epoch
+        self.default_model = message.default_model
+        self.embedding_model = message.embedding_model
+        self.stored = tuple(message.stored_models)
+        wanted = {member.id: member for member in message.members}
+        gone = [id for id in self.members if fresh or id not in wanted]
+        appeared: list[Server] = []
+        vanished: list[Server] = []
+        ended: list[str] = []
+        for id in gone:
+            del self.members[id]
+            ended.append(id)
+            if id in self.servers:
+                vanished.append(self.servers.pop(id))
+        for member in wanted.values():
+            change = self.put(member)
+            appeared += change.appeared
+            vanished += change.vanished
+            ended += change.ended
+        return Changed(tuple(appeared), tuple(vanished), tuple(ended))
+
+    def put(self, member: Member) -> Changed:
+        """Take over one member."""
+        before = self.members.get(member.id)
+        self.members[member.id] = member
+        ended = (member.id,) if not member.alive and (before is None or before.alive) else ()
+        server = self.servers.get(member.id)
+        wanted = _server(member)
+        if wanted is None:
+            vanished = () if server is None else (self.servers.pop(member.id),)
+            return Changed((), vanished, ended)
+        if server is not None and _same(server, wanted):
+            return Changed((), (), ended)
+        self.servers[member.id] = wanted
+        return Changed((wanted,), () if server is None else (server,), ended)
+
+    def find(self, asked: str, *, embedding: bool = False) -> Found:
+        """The model that `asked` means."""
+        name = asked.removeprefix("@")
+        if name in ("", DEFAULT):
+            name = (self.embedding_model if embedding else "") or self.default_model
+        for matches in (
+            lambda server: same_name(server.name, name) or server.id == name,
+            lambda server: server.upstream_name == name,
+        ):
+            servers = tuple(filter(matches, self.servers.values()))
+            if servers:
+                return Running(servers[0].name, servers)
+        for stored in self.stored:
+            if same_name(stored, name):
+                return Stored(stored)
+        known = self.names()
+        return Unknown(name, nearest(name.partition(":")[0], known) or nearest(name, known), known)
+
+    def names(self) -> tuple[str, ...]:
+        """Every model that can be asked for, running ones first, each once."""
+        return tuple(dict.fromkeys([server.name for server in self.servers.values()] + list(self.stored)))
+
+    def alive(self, id: str) -> bool:
+        member = self.members.get(id)
+        return member is not None and member.alive
+
+    def held(self, id: str) -> bool:
+        """Whether a person holds the process."""
+        member = self.members.get(id)
+        return member is not None and member.held
+
+
+def choose(candidates: Sequence[Server]) -> Server | None:
+    """The server to send a request to: a ready one, the least busy; None if none is ready."""
+    ready = [server for server in candidates if server.ready == state.YES]
+    return min(ready, key=_load) if ready else None
+
+
+def _load(server: Server) -> tuple[bool, int]:
+    return server.slots is not None and server.in_flight >= server.slots, server.in_flight
+
+
+def same_name(a: str, b: str) -> bool:
+    """Whether two model names mean the same one: a missing tag is `latest`."""
+    return a == b or a.removesuffix(_LATEST) == b.removesuffix(_LATEST)
+
+
+def slots(servers: Iterable[Server]) -> dict[str, int | None]:
+    """Ready models and how many requests each serves at a time."""
+    return {server.id: server.slots for server in servers if server.ready == state.YES}
+
+
+def _server(member: Member) -> Server | None:
+    if member.kind != kinds.MODEL or not member.alive or member.route is None:
+        return None
+    route = member.route
+    return Server(
+        member.id, member.name, route.url, route.upstream_name, route.key_file, route.context_tokens
+    )  # fmt: skip
+
+
+def _same(server: Server, wanted: Server) -> bool:
+    """Whether the server at hand is the wanted one, so that what was learned about it stays true."""
+    return (server.name, server.url, server.upstream_name, server.key_file) == (
+        wanted.name,
+        wanted.url,
+        wanted.upstream_name,
+        wanted.key_file,
+    )

@@ -1,0 +1,122 @@
+"""The end of a request: settle with the server's figures, or find out what was used where it did not tell.
+
+Estimates are counted off the request's path; until then what was reserved stays reserved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from aish.supervisor.gateway.dialects import openai, sse
+from aish.supervisor.gateway.keys import Caller
+from aish.supervisor.gateway.meter import Board, Live, Used, estimate_prompt
+from aish.supervisor.gateway.records import Row
+from aish.supervisor.gateway.routes import LLAMACPP, Server
+from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.upstream import Upstreams
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request under way, and all that its settlement needs."""
+
+    caller: Caller
+    row: Row
+    live: Live
+    began_s: float
+    request: web.BaseRequest
+    call: openai.Call | None = None
+    server: Server | None = None
+    sent_s: float | None = None
+    exact_prompt: int | None = None
+    relay: sse.Relay | None = None
+    used: Used | None = None
+    """The server's own figures."""
+    unused: bool = False
+    """Nothing was used: it was not sent, or refused."""
+    blocked_s: float | None = None
+    """Since when the client does not read what we write."""
+    choices: tuple[bytes, ...] = ()
+    """The answers of a reply that came whole."""
+
+    @property
+    def told(self) -> bool:
+        """Whether the server's figures are the whole of it: llama.cpp tells those of one answer out of several."""
+        several = self.call is not None and self.call.copies > 1
+        return self.used is not None and not (several and self.server is not None and self.server.engine == LLAMACPP)
+
+
+class Settling:
+    """Ends exchanges. One per gateway."""
+
+    def __init__(self, board: Board, spending: Spending, upstreams: Upstreams) -> None:
+        self._board = board
+        self._spending = spending
+        self._upstreams = upstreams
+        self._later: set[asyncio.Task[None]] = set()
+
+    def end(self, exchange: Exchange) -> None:
+        """Settle now if the figures are known, else find them out off the request's path."""
+        self._board.end(exchange.row.number)
+        row = exchange.row
+        ended_s = asyncio.get_running_loop().time()
+        row.seconds = ended_s - (exchange.sent_s or exchange.began_s)
+        if row.status is None:  # an error that nobody expected: see http.py
+            row.status = 500
+        if exchange.sent_s is None or exchange.unused:
+            self._settle(row, Used(0, 0))
+        elif exchange.used is not None and exchange.told:
+            self._settle(row, exchange.used)
+        else:
+            task = asyncio.get_running_loop().create_task(self._settle_estimated(exchange), name="settle")
+            self._later.add(task)
+            task.add_done_callback(self._later.discard)
+
+    def _settle(self, row: Row, used: Used) -> None:
+        row.input, row.output, row.estimated = used.input, used.output, used.estimated
+        self._spending.settle(row)
+
+    async def _settle_estimated(self, exchange: Exchange) -> None:
+        """The server did not tell (all of) what was used: count again what went in and what came out."""
+        row, call, server = exchange.row, exchange.call, exchange.server
+        used = Used(row.input, row.output, estimated=True)  # the bound that was reserved
+        try:
+            if call is not None and server is not None:
+                used = await self._estimate(exchange, call, server)
+        finally:
+            self._settle(row, Used(min(used.input, row.input), min(used.output, row.output), estimated=True))
+
+    async def _estimate(self, exchange: Exchange, call: openai.Call, server: Server) -> Used:
+        exact = exchange.exact_prompt
+        if exact is None:
+            exact = await self._upstreams.count(server, call)
+        prompt = exact if exact is not None else estimate_prompt(call.prompt_bytes)
+        output = 0
+        if exchange.relay is not None:
+            output = exchange.relay.count.estimate()
+        elif exchange.choices:
+            for choice in exchange.choices:
+                output += await self._count_choice(server, choice)
+        elif call.endpoint == openai.EMBEDDINGS:
+            pass
+        elif exchange.row.seconds is not None and server.tokens_per_s is not None:
+            output = int(exchange.row.seconds * server.tokens_per_s)  # it was at work all the time, unseen
+        if exchange.used is not None:
+            prompt, output = max(prompt, exchange.used.input), max(output, exchange.used.output)
+        return Used(prompt, output, estimated=True)
+
+    async def _count_choice(self, server: Server, choice: bytes) -> int:
+        text = openai.choice_text(choice)
+        tokens = await self._upstreams.count_text(server, text)
+        return tokens + 1 if tokens is not None else estimate_prompt(len(text.encode()))  # the token that ends it
+
+    async def close(self) -> None:
+        """Wait a moment for settlements that are still being counted."""
+        if self._later:
+            _, late = await asyncio.wait(self._later, timeout=2.0)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

@@ -1,0 +1,302 @@
+"""Reserving and settling: the pure ledger, the records that survive a crash, and the requests that wait.
+
+    reserve   claim -> (wait) -> granted: a row in the records, before anything is sent upstream
+    settle    the row gets its final figures, accounts and events in the same transaction
+
+When the gateway was killed, its rows under way are settled at the next start, marked as estimated: at the full bound
+where a budget counts for them, so that a crash never makes tokens appear that a budget does not have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from aish.errors import AishError, StorageError
+from aish.supervisor.gateway.budget import Account, Claim, Granted, Ledger
+from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.meter import Live, estimate_prompt
+from aish.supervisor.gateway.records import DIED, AccountRow, Records, Row
+from aish.wire.link import Hold, Release, Settled, Warn
+from aish.wire.message import TokensPart
+
+if TYPE_CHECKING:
+    from aish.wire.message import Message
+
+KEY_PREFIX: Final = "key:"
+_HOLDS: Final = "holds"
+_MAX_UNSAVED: Final = 10_000
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(slots=True)
+class _Wait:
+    """A request that waits for its grant."""
+
+    future: asyncio.Future[int]
+    live: Live
+    process: str
+
+
+@dataclass(slots=True)
+class _HeldProcess:
+    owner: str
+    numbers: set[int] = field(default_factory=set)
+
+
+class Spending:
+    """Owner of the ledger and of every write about usage. `notify` is called when there are new events."""
+
+    def __init__(self, records: Records, notify: Callable[[], None]) -> None:
+        self.records = records
+        self.ledger = Ledger()
+        self.epoch: int | None = None
+        self._notify = notify
+        self._totals: dict[str, AccountRow] = {}
+        self._waits: dict[int, _Wait] = {}
+        self._held: dict[str, _HeldProcess] = {}
+        self._unsaved: list[Row] = []
+        self._next_number = 1
+
+    # --- start --------------------------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Take over what the records hold; accounts must be placed before. Raises StorageError."""
+        self._next_number = self.records.last_number() + 1
+        for saved in self.records.accounts():
+            self._totals[saved.id] = saved
+            account = self.ledger.accounts.get(saved.id)
+            if account is not None:
+                account.spent, account.warned_at = saved.spent, saved.warned_at
+        died = self.records.open_requests()
+        for row in died:
+            budgeted = any(
+                account is not None and account.budget is not None
+                for account in map(self.ledger.accounts.get, row.chain)
+            )
+            if not budgeted:
+                row.input, row.output = estimate_prompt(row.bytes_in), 0
+            row.estimated, row.status = True, DIED
+            self.settle(row)
+        for id, owner in msgspec.json.decode(self.records.meta(_HOLDS) or b"[]", type=list[tuple[str, str]]):
+            self._event(f"hold/{id}", Release(number=0, id=id, owner=owner))  # its request died with the gateway
+        self.records.set_meta(_HOLDS, b"[]")
+        if died:
+            log("records", f"{len(died)} requests were under way when the gateway died: settled as estimated")
+
+    def number(self) -> int:
+        """A number for a new request."""
+        number = self._next_number
+        self._next_number += 1
+        return number
+
+    # --- accounts -----------------------------------------------------------------------------------------------
+
+    def place(self, id: str, parent: str | None, budget: int | None) -> None:
+        """Make or change an account. Call `advance` after the last of several."""
+        known = id in self.ledger.accounts
+        self.ledger.place(id, parent, budget)
+        saved = self._totals.get(id)
+        if not known and saved is not None:
+            account = self.ledger.accounts[id]
+            account.spent, account.warned_at = saved.spent, saved.warned_at
+
+    def drop(self, id: str) -> None:
+        """Forget a process; what it used stays in its ancestors and in the records of its requests."""
+        if self.ledger.drop(id):
+            self._totals.pop(id, None)
+            self.records.drop_account(id)
+
+    def new_epoch(self, epoch: int) -> None:
+        """All processes are others now. Inside a transaction of the records."""
+        self.epoch = epoch
+        self.records.new_epoch()
+        for id in list(self._totals):
+            if not id.startswith(KEY_PREFIX):
+                del self._totals[id]
+        self.ledger.forget({id for id in self.ledger.accounts if not id.startswith(KEY_PREFIX)})
+        self._held.clear()
+
+    def tokens(self, id: str) -> TokensPart:
+        """Cumulative tokens of a process or key."""
+        total = self._totals.get(id)
+        if total is None:
+            return TokensPart()
+        return TokensPart(
+            input=total.input, output=total.output, requests=total.requests, estimated=total.estimated
+        )  # fmt: skip
+
+    # --- a request ----------------------------------------------------------------------------------------------
+
+    async def reserve(self, row: Row, claim: Claim, live: Live) -> int:
+        """Wait until the claim is granted; returns the output tokens that it may make, in all its answers.
+
+        Raises the error given to `refuse`, and StorageError. Cancelling gives everything back.
+        """
+        self.ledger.ask(claim)
+        self.advance()
+        try:
+            if claim.number in self.ledger.reservations:
+                output = self.ledger.reservations[claim.number].output
+            else:
+                output = await self._wait(claim, live)
+            reservation = self.ledger.reservations[claim.number]
+            row.chain, row.input, row.output, row.estimated = reservation.chain, claim.prompt, output, True
+            self.records.open_request(row)
+        except BaseException:
+            self._give_back(claim.number)
+            raise
+        return output
+
+    async def _wait(self, claim: Claim, live: Live) -> int:
+        wait = _Wait(asyncio.get_running_loop().create_future(), live, claim.process)
+        self._waits[claim.number] = wait
+        self._tell(claim, live)
+        try:
+            return await wait.future
+        finally:
+            del self._waits[claim.number]
+            self._unhold(claim.process, claim.number)
+
+    def _give_back(self, number: int) -> None:
+        if number in self.ledger.reservations:
+            self.ledger.settle(number, 0)
+        else:
+            self.ledger.withdraw(number)
+        self.advance()
+
+    def refuse(self, process: str, error: AishError) -> None:
+        """Requests of this process that wait for tokens wait in vain."""
+        for wait in list(self._waits.values()):
+            if wait.process == process and not wait.future.done():
+                wait.future.set_exception(error)
+
+    def settle(self, row: Row) -> None:
+        """The request ended: `row` has its final figures. Also for one that never reserved anything."""
+        if row.number in self.ledger.reservations:
+            warned = self.ledger.settle(row.number, row.input + row.output)
+        else:
+            warned = self.ledger.spend(row.chain, row.input + row.output)
+        if self._counts(row):
+            total = self._totals.setdefault(row.process, AccountRow(row.process))
+            total.input += row.input
+            total.output += row.output
+            total.requests += 1
+            total.estimated += row.input + row.output if row.estimated else 0
+        try:
+            self._save(row, warned)
+        except StorageError as error:
+            log("records", f"{error}; kept in memory, tried again")
+            if len(self._unsaved) < _MAX_UNSAVED:
+                self._unsaved.append(row)
+        self.advance()
+        self._notify()
+
+    def _counts(self, row: Row) -> bool:
+        """Whether the row's process is still the one of that id: a new process table gives ids anew."""
+        return row.epoch == self.epoch or row.process.startswith(KEY_PREFIX)
+
+    def save_again(self) -> None:
+        """Write what the disk did not take before. Quiet while it still does not."""
+        while self._unsaved:
+            try:
+                self._save(self._unsaved[0], [])
+            except StorageError:
+                return
+            self._unsaved.pop(0)
+
+    def _save(self, row: Row, warned: list[Account]) -> None:
+        with self.records.transaction():
+            self.records.close_request(row)
+            for id in dict.fromkeys((row.process, *row.chain)):
+                account = self.ledger.accounts.get(id)
+                if account is None and not (id == row.process and id in self._totals):
+                    continue
+                total = self._totals.setdefault(id, AccountRow(id))
+                if account is not None:
+                    total.spent, total.warned_at = account.spent, account.warned_at
+                self.records.put_account(total)
+            if self._counts(row) and not row.process.startswith(KEY_PREFIX):
+                settled = Settled(number=0, id=row.process, model=row.model, tokens=self.tokens(row.process))
+                self.records.put_event(f"settled/{row.process}", _encode(settled))
+            for account in warned:
+                if account.id.startswith(KEY_PREFIX) or account.budget is None:
+                    continue
+                warn = Warn(number=0, id=account.id, used_tokens=account.spent, budget_tokens=account.budget)
+                self.records.put_event(f"warn/{account.id}", _encode(warn))
+
+    # --- what changes for those who wait ------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Let go what can go now, and tell of what is held."""
+        for decision in self.ledger.advance():
+            wait = self._waits.get(decision.number)
+            if wait is None:
+                continue  # just asked: its own coroutine goes on by itself
+            if isinstance(decision, Granted):
+                if not wait.future.done():
+                    wait.future.set_result(decision.output)
+            else:
+                self._tell(self.ledger.claims[decision.number], wait.live)
+
+    def _tell(self, claim: Claim, live: Live) -> None:
+        match claim.state:
+            case "held":
+                owner = claim.owner or claim.process
+                live.why = "over budget" if owner == claim.process else f"over the budget of {owner}"
+                self._hold(claim.process, claim.number, owner)
+            case "waiting":
+                live.why = "waits for tokens that other requests have reserved"
+                self._unhold(claim.process, claim.number)
+            case "new":
+                pass
+
+    def _hold(self, process: str, number: int, owner: str) -> None:
+        held = self._held.get(process)
+        if held is not None:
+            held.numbers.add(number)
+            if held.owner == owner:
+                return
+            held.owner = owner
+        else:
+            self._held[process] = _HeldProcess(owner, {number})
+        account = self.ledger.accounts.get(owner)
+        if account is None or account.budget is None:
+            return
+        hold = Hold(number=0, id=process, owner=owner, used_tokens=account.spent, budget_tokens=account.budget)
+        self._hold_event(process, hold)
+
+    def _unhold(self, process: str, number: int) -> None:
+        held = self._held.get(process)
+        if held is None:
+            return
+        held.numbers.discard(number)
+        if not held.numbers:
+            del self._held[process]
+            self._hold_event(process, Release(number=0, id=process, owner=held.owner))
+
+    def _hold_event(self, process: str, event: Hold | Release) -> None:
+        if process.startswith(KEY_PREFIX):
+            return
+        try:
+            self._event(f"hold/{process}", event)
+            holds = [(id, held.owner) for id, held in self._held.items() if not id.startswith(KEY_PREFIX)]
+            self.records.set_meta(_HOLDS, msgspec.json.encode(holds))
+        except StorageError as error:
+            log("records", f"the daemon is not told about {process}: {error}")
+
+    def event(self, slot: str, message: Message) -> None:
+        """A durable event of somebody else's. Quiet on a full disk, save for the log."""
+        try:
+            self._event(slot, message)
+        except StorageError as error:
+            log("records", f"the daemon is not told: {error}")
+
+    def _event(self, slot: str, message: Message) -> None:
+        with self.records.transaction():
+            self.records.put_event(slot, _encode(message))
+        self._notify()

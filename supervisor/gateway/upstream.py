@@ -1,0 +1,278 @@
+"""The way to model servers: HTTP over a Unix socket or TCP, with the server's real key where it has one.
+
+    unix:PATH                  base http://localhost/v1 on that socket
+    http(s)://HOST[:PORT]/v1   base as it is
+
+Real keys are read here and nowhere else, from 0600 files, and go into one request header; `scrub` takes them out of
+whatever a server sends back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from aish.errors import StorageError, UpstreamError
+from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.routes import LLAMACPP, Server
+
+CONNECT_S: Final = 5.0
+IDLE_S: Final = 600.0  # between two reads, the first byte of an answer included: a long prompt on a small machine
+ASK_S: Final = 10.0
+# Servers close idle connections after 5 s (llama.cpp, uvicorn): ours must go first, or a request meets the closing.
+KEEP_S: Final = 3.0
+MAX_REPLY_BYTES: Final = 256 << 20
+MAX_ERROR_BYTES: Final = 64 << 10
+_AGAIN_S: Final = 1.0
+_MAX_COUNTED_PROMPTS: Final = 8
+
+
+@dataclass(slots=True)
+class _Key:
+    stamp: tuple[int, int, int]
+    value: str
+
+
+class Upstreams:
+    """Connections to all servers. Every method raises UpstreamError when the server cannot be talked to."""
+
+    def __init__(self, *, idle_s: float = IDLE_S) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=idle_s)
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+        self._unix: dict[str, aiohttp.ClientSession] = {}
+        self._keys: dict[str, _Key] = {}
+
+    async def close(self) -> None:
+        for session in (self._kept, self._fresh, *self._unix.values()):
+            if session is not None:
+                await session.close()
+
+    async def forget(self, server: Server) -> None:
+        """The server is gone: its socket's session too."""
+        session = self._unix.pop(server.url, None)
+        if session is not None:
+            await session.close()
+
+    async def post(
+        self, server: Server, path: str, body: bytes, headers: dict[str, str] | None = None
+    ) -> aiohttp.ClientResponse:
+        """Send a request below the base; returns once the head of the reply is here. The caller closes the reply.
+
+        A kept connection that the server closed at the same moment is replaced by a fresh one, once.
+        """
+        url = base(server) + path
+        sent = {"Content-Type": "application/json", **(headers or {}), **self._authorization(server)}
+        session = self._session(server)
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        try:
+            return await session.post(url, data=body, headers=sent, allow_redirects=False)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as error:
+            if session is not self._kept or loop.time() - started_s > _AGAIN_S:
+                raise _unreached(server, error) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreached(server, error) from error
+        try:
+            return await self._fresh_session().post(url, data=body, headers=sent, allow_redirects=False)
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreached(server, error) from error
+
+    async def ask(self, server: Server, path: str, body: object = None, *, root: bool = False) -> object:
+        """A small question, JSON in and out: below the base, or below the server's root. GET without a body.
+
+        Raises UpstreamError also on a status that is not 200 and on a reply that is not JSON.
+        """
+        url = (base(server).removesuffix("/v1") if root else base(server)) + path
+        session = self._session(server)
+        try:
+            async with asyncio.timeout(ASK_S):
+                async with session.request(
+                    "GET" if body is None else "POST",
+                    url,
+                    data=None if body is None else msgspec.json.encode(body),
+                    headers={"Content-Type": "application/json", **self._authorization(server)},
+                    allow_redirects=False,
+                ) as response:
+                    data = await read_bounded(response, MAX_REPLY_BYTES, server)
+                    if response.status != 200:
+                        raise UpstreamError(f"{path} answered {response.status}", status=response.status)
+        except TimeoutError as error:
+            raise UpstreamError(f"the server of {server.name} does not answer {path}", status=504) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreached(server, error) from error
+        try:
+            answer: object = msgspec.json.decode(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise UpstreamError(f"{path} answered with malformed JSON") from error
+        return answer
+
+    # --- tokens -------------------------------------------------------------------------------------------------
+
+    async def count_text(self, server: Server, text: str, *, whole: bool = False) -> int | None:
+        """Exact tokens of a text; `whole`: as a prompt of its own. None where the server cannot tell."""
+        if server.engine != LLAMACPP:
+            return None
+        try:
+            answer = await self.ask(server, "/tokenize", {"content": text, "add_special": whole}, root=True)
+        except UpstreamError:
+            return None
+        tokens = answer.get("tokens") if isinstance(answer, dict) else None
+        return len(tokens) if isinstance(tokens, list) else None
+
+    async def count(self, server: Server, call: openai.Call) -> int | None:
+        """Exact input tokens of a request, in all its answers. None where the server cannot tell."""
+        if server.engine != LLAMACPP or call.parts:
+            return None
+        if call.endpoint == openai.CHAT:
+            try:
+                body = msgspec.Raw(openai.render(call, server.upstream_name, None))
+                answer = await self.ask(server, openai.CHAT + "/input_tokens", body)
+            except UpstreamError:
+                return None
+            tokens = answer.get("input_tokens") if isinstance(answer, dict) else None
+            return tokens * call.copies if isinstance(tokens, int) else None
+        return await self._count_prompts(server, call)
+
+    async def _count_prompts(self, server: Server, call: openai.Call) -> int | None:
+        raw = call.fields["input" if call.endpoint == openai.EMBEDDINGS else "prompt"]
+        try:
+            prompts = msgspec.json.decode(raw, type=str | list[str] | list[int] | list[list[int]])
+        except msgspec.DecodeError:
+            return None
+        if isinstance(prompts, str):
+            prompts = [prompts]
+        if not prompts or (len(prompts) > _MAX_COUNTED_PROMPTS and isinstance(prompts[0], str)):
+            return None
+        total = 0
+        for prompt in prompts:
+            if isinstance(prompt, str):
+                tokens = await self.count_text(server, prompt, whole=True)
+                if tokens is None:
+                    return None
+                total += tokens
+            else:
+                total += 1 if isinstance(prompt, int) else len(prompt)
+        each = max(1, call.copies // len(prompts)) if isinstance(prompts[0], str | list) else call.copies
+        return total * each
+
+    # --- keys ---------------------------------------------------------------------------------------------------
+
+    def key(self, server: Server) -> str | None:
+        """The server's real key. Raises StorageError when its file cannot be read or others can read it."""
+        if server.key_file is None:
+            return None
+        path = os.path.expanduser(server.key_file)
+        try:
+            status = os.stat(path)
+            if stat.S_IMODE(status.st_mode) & 0o077:
+                raise StorageError(f"others can read the key file of {server.name}", hint=f"chmod 600 {path}")
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            known = self._keys.get(path)
+            if known is None or known.stamp != stamp:
+                with open(path, encoding="utf-8") as stream:
+                    known = self._keys[path] = _Key(stamp, stream.readline(8192).strip())
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not text"
+            raise StorageError(f"cannot read the key file of {server.name}: {reason}", hint=path) from error
+        if not known.value or not known.value.isascii() or not known.value.isprintable():
+            raise StorageError(f"the key file of {server.name} has no key in its first line", hint=path)
+        return known.value
+
+    def scrub(self, server: Server, data: bytes) -> bytes:
+        """`data` without the server's real key."""
+        key = self.key(server)
+        return data.replace(key.encode(), b"***") if key else data
+
+    def _authorization(self, server: Server) -> dict[str, str]:
+        key = self.key(server)
+        return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+    # --- sessions -----------------------------------------------------------------------------------------------
+
+    def _session(self, server: Server) -> aiohttp.ClientSession:
+        """llama.cpp's server gives every open connection a thread of its own, the idle ones too, and lets new ones
+        wait for seconds behind them: a connection per request is the fast way there."""
+        if server.url.startswith("unix:"):
+            session = self._unix.get(server.url)
+            if session is None:
+                path = server.url.removeprefix("unix:")
+                session = self._unix[server.url] = self._open(aiohttp.UnixConnector(path, force_close=True, limit=0))
+            return session
+        if server.engine == LLAMACPP:
+            return self._fresh_session()
+        if self._kept is None:
+            self._kept = self._open(aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S))
+        return self._kept
+
+    def _fresh_session(self) -> aiohttp.ClientSession:
+        if self._fresh is None:
+            self._fresh = self._open(aiohttp.TCPConnector(limit=0, force_close=True))
+        return self._fresh
+
+    def _open(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "aish-gateway", "Accept-Encoding": "identity"},
+            read_bufsize=256 << 10,
+        )
+
+
+def base(server: Server) -> str:
+    """The URL that OpenAI's paths follow."""
+    return "http://localhost/v1" if server.url.startswith("unix:") else server.url.rstrip("/")
+
+
+def limit_field(server: Server) -> str:
+    """Where a limit goes that the request does not have: OpenAI's own newer models refuse the old field."""
+    host = server.url.partition("://")[2].partition("/")[0]
+    return "max_completion_tokens" if host.endswith((".openai.com", ".openai.azure.com")) else "max_tokens"
+
+
+async def read_bounded(response: aiohttp.ClientResponse, bound_bytes: int, server: Server) -> bytes:
+    """The whole body. Raises UpstreamError above the bound or when it is cut."""
+    parts = []
+    size_bytes = 0
+    while data := await read_some(response, server):
+        size_bytes += len(data)
+        if size_bytes > bound_bytes:
+            raise UpstreamError(f"the server of {server.name} sent more than {bound_bytes} bytes")
+        parts.append(data)
+    return b"".join(parts)
+
+
+async def read_some(response: aiohttp.ClientResponse, server: Server) -> bytes:
+    """What there is of the body, b'' at its end. Raises UpstreamError when it is cut or nothing comes any more."""
+    try:
+        return await response.content.readany()
+    except aiohttp.ClientPayloadError as error:
+        raise UpstreamError(
+            f"the server of {server.name} closed the connection in the middle of its reply"
+        ) from error
+    except TimeoutError as error:
+        raise UpstreamError(f"the server of {server.name} stopped in the middle of its reply", status=504) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise _unreached(server, error) from error
+
+
+def _unreached(server: Server, error: BaseException) -> UpstreamError:
+    name = server.name
+    if isinstance(error, TimeoutError):
+        return UpstreamError(f"the server of {name} does not answer", status=504)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return UpstreamError(f"the server of {name} closed the connection without an answer")
+    if isinstance(error, aiohttp.ClientConnectorError | ConnectionError | FileNotFoundError):
+        # The text of a connector's error names the address; the reason alone is what a client needs.
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        return UpstreamError(f"the server of {name} cannot be reached: {reason}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return UpstreamError(f"the server of {name} does not answer in HTTP: {error.message}")
+    return UpstreamError(f"the server of {name} failed: {type(error).__name__}")

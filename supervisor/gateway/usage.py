@@ -1,0 +1,55 @@
+"""`aish usage`: sums over the records, read through a connection of its own so that a large query holds up nobody."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from aish.errors import StorageError, UsageError
+from aish.model import kind as kinds
+from aish.wire.message import TokensPart, UsageRow, UsageTable
+
+_GROUPS: Final = {
+    # by -> (the key, the name, condition)
+    "process": ("process", "max(name)", "1"),
+    "model": ("model", "NULL", "model != ''"),
+    "agent": ("name", "name", f"kind = '{kinds.AGENT}' AND name IS NOT NULL"),
+}
+_FAILED: Final = "status >= 400 AND status != 499 OR status = 0"
+
+
+def query(path: str, by: str, since_s: float | None) -> UsageTable:
+    """Sums by process, model or agent since a time, largest first. Raises UsageError, StorageError."""
+    if by not in _GROUPS:
+        raise UsageError(f"cannot group by {by!r}", hint="one of " + ", ".join(_GROUPS))
+    key, name, condition = _GROUPS[by]
+    statement = (
+        f"SELECT {key}, {name}, CASE WHEN count(DISTINCT model) = 1 THEN max(model) END,"  # noqa: S608  constants above
+        " sum(input), sum(output), count(*), sum(CASE WHEN estimated THEN input + output ELSE 0 END),"
+        f" sum(coalesce(seconds, 0)), avg(first_token_s), sum({_FAILED})"
+        f" FROM requests WHERE status IS NOT NULL AND {condition} AND time_s >= ?"
+        " GROUP BY 1 ORDER BY sum(input) + sum(output) DESC, 1"
+    )
+    try:
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+        try:
+            found = db.execute(statement, (since_s or 0.0,)).fetchall()
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise StorageError(f"cannot read {path}: {error}") from error
+    return UsageTable(by=by, rows=[_usage_row(values) for values in found])
+
+
+def _usage_row(values: tuple[str, str | None, str | None, int, int, int, int, float, float | None, int]) -> UsageRow:
+    key, name, model, input_tokens, output_tokens, requests, estimated, seconds, first_token_s, failures = values
+    tokens = TokensPart(input=input_tokens, output=output_tokens, requests=requests, estimated=estimated)
+    return UsageRow(
+        key=key,
+        name=name,
+        model=model,
+        tokens=tokens,
+        seconds=seconds,
+        first_token_s=first_token_s,
+        failures=failures,
+    )
