@@ -46,7 +46,7 @@ def _messages(agent: Agent, template: str, text: str, words: str) -> Messages:
     elif not words:
         user = fill(template, text)
     elif plain:
-        user = f"{words}\n\n{text}"  # a model that is asked directly: the way people write a prompt
+        user = words + "\n\n" + text.strip("\n")  # a model that is asked directly: the way people write a prompt
     else:
         user = f"{fill(template, text)}\n\n{words}"
     return [("system", agent.instructions), ("user", user)] if agent.instructions else [("user", user)]

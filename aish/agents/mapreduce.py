@@ -53,9 +53,9 @@ def fits(input_tokens: int, context_tokens: int, max_output_tokens: int | None) 
     return input_tokens + MARGIN_TOKENS + output <= context_tokens
 
 
-def parts(text: str, shared: Room, count: Count) -> list[str]:
+def parts(text: str, shared: Room, count: Count, total_tokens: int) -> list[str]:
     """The parts to answer: those of `split` that hold more than white space. Raises LimitError."""
-    made = [part for part in split(text, shared.input_tokens, count) if part.strip()]
+    made = [part for part in split(text, shared.input_tokens, count, total_tokens) if part.strip()]
     if len(made) > PARTS_MAX:
         raise LimitError(
             f"the input would need {len(made):,} requests, the most is {PARTS_MAX:,}",
@@ -90,7 +90,7 @@ def _clip(answer: str, most_tokens: int, count: Count) -> tuple[str, int]:
     tokens = count(answer)
     if tokens <= most_tokens:
         return answer, tokens
-    clipped = split(answer, most_tokens, count)[0].strip()
+    clipped = split(answer, most_tokens, count, tokens)[0].strip()
     return clipped, count(clipped)
 
 

@@ -80,7 +80,7 @@ class Runner:
         self.words = words
         fixed_tokens = self._tokens(compose.around(self.agent, words))
         shared = mapreduce.room(context_tokens, fixed_tokens, self.agent.limits.max_output_tokens)
-        parts = mapreduce.parts(text, shared, self._tokens)
+        parts = mapreduce.parts(text, shared, self._tokens, whole.tokens)
         self.note(mapreduce.told(whole.tokens, whole.exact, context_tokens, len(parts), self.agent))
         self.events.emit(
             "plan",

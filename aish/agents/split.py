@@ -19,26 +19,28 @@ if TYPE_CHECKING:
 TIERS: Final = (("\n\n",), ("\n",), (". ", "! ", "? ", "。", "！", "？"), (" ", "\t"))  # noqa: RUF001
 # A cut this far back leaves the part at half its room: better a worse boundary than a part that small.
 LEAST_SHARE: Final = 0.5
+FILL: Final = 0.95  # of its room, that a part is meant to take: the count of a cut text is not quite additive
+CHARS_PER_TOKEN_MAX: Final = 16  # only white space has more; what is sent to be counted stays bounded
 _JOINER: Final = "\u200d"
 
 
-def split(text: str, room_tokens: int, count: Count) -> list[str]:
+def split(text: str, room_tokens: int, count: Count, total_tokens: int) -> list[str]:
     """Parts of `text` in order, each of at most `room_tokens` by `count`, of about equal length.
 
-    `count` is called about twice per part, never on more than a few parts' worth of text at once. Raises LimitError
-    when a single character does not fit.
+    `total_tokens` is about what the whole text has. `count` is called a few times per part, never on more than
+    `CHARS_PER_TOKEN_MAX` characters per token of room. Raises LimitError when a single character does not fit.
     """
-    if not text:
-        return []
     parts: list[str] = []
-    at, guess_chars = 0, 4 * room_tokens  # English has about four characters a token
+    at, density = 0, total_tokens / max(1, len(text))
     while at < len(text):
+        left = len(text) - at
+        shares = max(1, -int(-left * density // (room_tokens * FILL)))
+        guess_chars = min(-(-left // shares), CHARS_PER_TOKEN_MAX * room_tokens)
         part, tokens = _largest(text, at, guess_chars, room_tokens, count)
         parts.append(part)
         at += len(part)
-        # Dense text (code, other scripts) makes the next guess shorter, loose text longer.
-        guess_chars = max(1, min(2 * guess_chars, len(part) * room_tokens * 19 // (20 * max(1, tokens))))
-    return _even_tail(parts, room_tokens, count)
+        density = tokens / len(part)  # dense text (code, other scripts) has shorter parts, loose text longer
+    return parts
 
 
 def _largest(text: str, at: int, guess_chars: int, room_tokens: int, count: Count) -> tuple[str, int]:
@@ -86,15 +88,3 @@ def _joined(character: str) -> bool:
     code = ord(character)
     combining = 0x300 <= code <= 0x36F or 0x1AB0 <= code <= 0x1AFF or 0x20D0 <= code <= 0x20FF
     return combining or code in (ord(_JOINER), 0xFE0F) or 0x1F3FB <= code <= 0x1F3FF
-
-
-def _even_tail(parts: list[str], room_tokens: int, count: Count) -> list[str]:
-    """Share the last two parts' text evenly: a last part of a few words makes a poor answer."""
-    if len(parts) < 2 or len(parts[-1]) * 2 > len(parts[-2]):
-        return parts
-    both = parts[-2] + parts[-1]
-    cut = boundary(both[: len(both) * 3 // 5 + 1])
-    halves = [both[:cut], both[cut:]]
-    if not halves[1] or any(count(half) > room_tokens for half in halves):
-        return parts
-    return parts[:-2] + halves

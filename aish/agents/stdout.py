@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 _SENTENCE_ENDS: Final = ".!?…。！？"  # noqa: RUF001
+_WORD_MAX: Final = 64  # characters before a space that tell whether a sentence ends there
 _CLOSERS: Final = "\"'”’)]»*_`"  # noqa: RUF001
 
 
@@ -86,8 +87,9 @@ class Sentences:
 
     def feed(self, text: str) -> str:
         """What can be shown now: everything up to the last sentence that is certainly over."""
+        scanned = len(self._held)  # no sentence ends in what is held: only the new text can end one
         self._held += text
-        end = _last_end(self._held)
+        end = _last_end(self._held, scanned)
         shown, self._held = self._held[:end], self._held[end:]
         return shown
 
@@ -99,12 +101,12 @@ class Sentences:
         return rest if not cut or whole or not shown_before else ""
 
 
-def _last_end(text: str) -> int:
-    """Just behind the white space after the last sentence's end; 0 where none has ended."""
-    for at in range(len(text) - 1, 0, -1):
+def _last_end(text: str, scanned: int) -> int:
+    """Just behind the white space, not before `scanned`, after the last sentence's end; 0 where none has ended."""
+    for at in range(len(text) - 1, max(scanned, 1) - 1, -1):
         if not text[at].isspace():
             continue
-        before = text[:at].rstrip(_CLOSERS)
+        before = text[max(0, at - _WORD_MAX) : at].rstrip(_CLOSERS)
         if text[at] == "\n" or (before[-1:] in tuple(_SENTENCE_ENDS) and not _abbreviation(before)):
             return at + 1
     return 0
