@@ -11,8 +11,9 @@ only on other devices. Memory on a device set aside can therefore only become mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from aish.model.size import format_bytes
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """A device as the ledger sees it: `free_bytes` is not promised, not in use by others, not in reserve."""
 
     uuid: str
@@ -31,27 +31,23 @@ class Room:
     free_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     process: str
     vram_bytes: int
     gpu_count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     process: str
     uuids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Never:
+class Never(msgspec.Struct, frozen=True):
     process: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(msgspec.Struct, frozen=True):
     process: str
     reason: str
 

@@ -102,7 +102,6 @@ class Api:
         caller = connection.caller
         if caller is None or caller.id != GATEWAY_ID:
             raise authority.refused("only the gateway itself may say GatewayHello")
-        connection.send(self.daemon.welcome(caller))
         self.daemon.gateway_connection = connection
         try:
             await self.daemon.link.converse(connection)

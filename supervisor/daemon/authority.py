@@ -7,8 +7,9 @@ anything, never reads another's log. A caller whose ancestry is not known has no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
 
 from aish.errors import RefusedError
 
@@ -22,8 +23,7 @@ Relation = Literal["user", "self", "below", "other", "nobody"]
 RELATIONS: Final[tuple[Relation, ...]] = ("user", "self", "below", "other", "nobody")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     standing: Standing
     id: str | None = None
     """The process it acts as; set for 'process', and for a process with the user's rights."""

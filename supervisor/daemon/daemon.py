@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aish.config import folders, settings
-from aish.errors import DisconnectedError, SourceError, StorageError
+from aish.errors import AishError, DisconnectedError, SourceError, StorageError
 from aish.supervisor.daemon import ancestry, server, watchdog
 from aish.supervisor.daemon.admission import Admission
 from aish.supervisor.daemon.api import Api
@@ -329,7 +329,7 @@ def _stored_models() -> list[str]:
     try:
         names: list[str] = store.names()
         return names
-    except (OSError, StorageError):
+    except (OSError, AishError, AttributeError):
         return []
 
 

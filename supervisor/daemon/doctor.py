@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from aish.config import folders
@@ -41,6 +40,8 @@ class Doctors:
 
     def _programs(self) -> Iterator[Finding]:
         daemon = self.daemon
+        from importlib import metadata  # costs a tenth of the start-up time
+
         version = metadata.version("aish-shell")
         yield Finding(level="ok", topic="version", text=f"aish {version}, protocol {VERSION}, build {daemon.build}")
         yield Finding(

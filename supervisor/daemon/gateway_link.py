@@ -63,11 +63,12 @@ class GatewayLink:
 
     async def converse(self, connection: Connection) -> None:
         """Serve this connection until it ends. Raises InputError on what is no message of the link."""
+        names = await asyncio.to_thread(self._stored_models)
         if self._connection is not None:
             self._connection.close()
         self._connection = connection
         self._number = 0
-        connection.send(self._sync())
+        connection.send(self._sync(names))
         self._arrived.set()
         try:
             while True:
@@ -86,14 +87,14 @@ class GatewayLink:
             if not future.done():
                 future.set_exception(UnavailableError("the gateway went away", hint="try again"))
 
-    def _sync(self) -> link.Sync:
+    def _sync(self, names: list[str]) -> link.Sync:
         return link.Sync(
             epoch=self.epoch,
             number=self._number,
             members=[self.member(process) for process in self.table if not process.row.ended],
             default_model=self.settings.default_model,
             embedding_model=self.settings.embedding_model or self.settings.default_model,
-            stored_models=self._stored_models(),
+            stored_models=names,
             acknowledged=self._acknowledged,
         )
 

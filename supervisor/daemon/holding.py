@@ -12,8 +12,9 @@ import os
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from aish.errors import DisconnectedError, UnavailableError
 from aish.supervisor.holder import wire
@@ -31,8 +32,7 @@ _ACKS: Final = 500
 __all__ = ["Birth", "Death", "Holding", "Refusal"]
 
 
-@dataclass(frozen=True, slots=True)
-class Birth:
+class Birth(msgspec.Struct, frozen=True):
     """A process that the holder started. `starting`: forked, and has not yet announced that it execs."""
 
     id: str
@@ -41,8 +41,7 @@ class Birth:
     starting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
+class Death(msgspec.Struct, frozen=True):
     """An exit that the holder keeps until it is acknowledged; what is None nobody can tell."""
 
     id: str

@@ -6,8 +6,9 @@ whichever is more, and strangers are all use that belongs to no process with a p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from aish.supervisor.daemon.admit import Room
 
@@ -17,18 +18,16 @@ if TYPE_CHECKING:
     from aish.spi.gpu import GpuDevice, GpuSample
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
+class Promise(msgspec.Struct, frozen=True):
     """`vram_bytes` on each of these devices for a process, and what was last measured there (None: unknown)."""
 
     process: str
     vram_bytes: int
     uuids: tuple[str, ...]
-    used: Mapping[str, int | None] = field(default_factory=dict)
+    used: Mapping[str, int | None] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """One device. `strangers_bytes` is None where the driver does not tell what is in use."""
 
     device: GpuDevice

@@ -8,8 +8,9 @@ caller records it. docs/reference/states.md prints the tables.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
 
 from aish.model.state import BACKOFF, EXITED, FAILED, LOST, QUEUED, RUNNING, STARTING, STOPPING
 
@@ -21,67 +22,55 @@ if TYPE_CHECKING:
 # --- lifecycle events -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """Its devices are promised to it, or it needs none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """What it asks for can never be had."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spawned:
+class Spawned(msgspec.Struct, frozen=True):
     """The holder has forked it, now or before."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnFailed:
+class SpawnFailed(msgspec.Struct, frozen=True):
     """The holder could not: program, folder, limits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(msgspec.Struct, frozen=True):
     """Ended for good, status known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vanished:
+class Vanished(msgspec.Struct, frozen=True):
     """Ended for good, nobody can tell its status."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """Ended, and its restart policy wants it again after `delay_s`."""
 
     delay_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Looped:
+class Looped(msgspec.Struct, frozen=True):
     """Ended, and was restarted too often to be started again."""
 
 
-@dataclass(frozen=True, slots=True)
-class StopRequested:
+class StopRequested(msgspec.Struct, frozen=True):
     """Somebody wants it to end; `at_once`: without grace."""
 
     at_once: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class GraceElapsed:
+class GraceElapsed(msgspec.Struct, frozen=True):
     """The time between stop signal and SIGKILL is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackoffElapsed:
+class BackoffElapsed(msgspec.Struct, frozen=True):
     """The wait before a restart is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(msgspec.Struct, frozen=True):
     """A new daemon, or a new holder: the holder does not know it."""
 
 
@@ -117,8 +106,7 @@ Effect = Literal[
 Outcome = Literal["moved", "ignored", "fault"]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """Where an event leads: the state after it and what is to be done."""
 
     state: Lifecycle
@@ -316,8 +304,7 @@ HOLD_EVENTS: Final[tuple[HoldEvent, ...]] = ("put", "lift", "ended")
 HoldEffect = Literal["freeze", "thaw"]
 
 
-@dataclass(frozen=True, slots=True)
-class HoldStep:
+class HoldStep(msgspec.Struct, frozen=True):
     holds: frozenset[Hold]
     effect: HoldEffect | None = None
     changed: bool = True

@@ -6,8 +6,9 @@ within WINDOW_S are a crash loop. A run of STABLE_S or more starts the count afr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,18 +22,15 @@ WINDOW_S: Final = 60.0
 LIMIT: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
+class Stay(msgspec.Struct, frozen=True):
     """It has ended for good."""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(msgspec.Struct, frozen=True):
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(msgspec.Struct, frozen=True):
     """Restarted `count` times within `within_s`: no more."""
 
     count: int

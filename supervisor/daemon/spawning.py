@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import AishError, ConflictError, StorageError, UnavailableError
 from aish.model import kind
-from aish.spi.model_server import ModelServer, ServePlan, StoredModel
 from aish.supervisor.daemon import authority, environ, want
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
@@ -19,6 +17,7 @@ from aish.wire.message import LaunchPart, RoutePart, Serve, Spawn, SpecPart, Sta
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aish.spi.model_server import ModelServer, ServePlan, StoredModel
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.daemon import Daemon
 
@@ -213,4 +212,6 @@ def plan_model(name: str, socket_path: str) -> tuple[StoredModel, ServePlan]:
 
 
 def _servers() -> Sequence[ModelServer]:
+    from importlib import metadata  # costs a tenth of the start-up time
+
     return [point.load()() for point in metadata.entry_points(group=SERVERS)]

@@ -6,8 +6,9 @@ grace). Use that the driver does not tell is no evidence: nothing is decided on 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from aish.model.size import format_bytes
 
@@ -17,13 +18,11 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Fine:
+class Fine(msgspec.Struct, frozen=True):
     """Within the quota, or not known to be above it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Warn:
+class Warn(msgspec.Struct, frozen=True):
     """Above since now."""
 
     uuid: str
@@ -31,13 +30,11 @@ class Warn:
     quota_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """Above, warned, and given time."""
 
 
-@dataclass(frozen=True, slots=True)
-class StopIt:
+class StopIt(msgspec.Struct, frozen=True):
     uuid: str
     used_bytes: int
     quota_bytes: int
