@@ -1,0 +1,225 @@
+"""read: a line from stdin into variables, and not a byte more."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from aish.lang.control import CommandError, Interrupted
+from aish.lang.fields import split_read
+from aish.lang.text import decode, is_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.builtins import Builtin
+    from aish.lang.runtime import Runtime
+
+_BLOCK = 4096
+
+
+class _Wanted:
+    """read's options."""
+
+    def __init__(self) -> None:
+        self.raw = False
+        self.silent = False
+        self.prompt = ""
+        self.delimiter = b"\n"
+        self.count = -1
+        self.exact = False
+        self.deadline: float | None = None
+        self.fd = 0
+        self.names: list[str] = []
+
+
+def read(rt: Runtime, argv: list[str]) -> int:
+    """read [-rs] [-d delimiter] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [names]: status 1 at the end."""
+    wanted = _options(argv)
+    if wanted.prompt and os.isatty(wanted.fd):
+        rt.prompt(wanted.prompt)
+    quiet = _Silent(wanted.fd) if wanted.silent and os.isatty(wanted.fd) else None
+    try:
+        with rt.reading():
+            data, status = _line(wanted)
+    except Interrupted as error:
+        if rt.interactive:
+            raise
+        return 128 + error.signo
+    except OSError as error:
+        raise CommandError(f"descriptor {wanted.fd}: {error.strerror}") from None
+    finally:
+        if quiet is not None:
+            quiet.restore()
+    _assign(rt, wanted, decode(data.replace(b"\0", b"")))
+    return status
+
+
+def _options(argv: list[str]) -> _Wanted:
+    wanted = _Wanted()
+    at = 1
+    while at < len(argv) and len(argv[at]) > 1 and argv[at][0] == "-":
+        word = argv[at]
+        at += 1
+        if word == "--":
+            break
+        letters = word[1:]
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            if letter in "rs":
+                wanted.raw = wanted.raw or letter == "r"
+                wanted.silent = wanted.silent or letter == "s"
+                continue
+            if letter not in "dnNptu":
+                raise CommandError(f"-{letter}: unknown option", status=2, hint="options are: r s d n N p t u")
+            value = letters
+            letters = ""
+            if not value:
+                if at >= len(argv):
+                    raise CommandError(f"-{letter}: its argument is missing", status=2)
+                value = argv[at]
+                at += 1
+            _option(wanted, letter, value)
+    wanted.names = argv[at:]
+    for name in wanted.names:
+        if not is_name(name):
+            raise CommandError(f"{name}: not a variable's name")
+    return wanted
+
+
+def _option(wanted: _Wanted, letter: str, value: str) -> None:
+    match letter:
+        case "d":
+            wanted.delimiter = os.fsencode(value)[:1] or b"\0"
+        case "p":
+            wanted.prompt = value
+        case "t":
+            try:
+                seconds = float(value)
+            except ValueError:
+                raise CommandError(f"{value}: seconds expected") from None
+            wanted.deadline = time.monotonic() + max(seconds, 0.0)
+        case _:
+            if not (value.isdecimal() and value.isascii()):
+                raise CommandError(f"{value}: a number expected")
+            if letter == "u":
+                wanted.fd = int(value)
+            else:
+                wanted.count = int(value)
+                wanted.exact = letter == "N"
+
+
+def _line(wanted: _Wanted) -> tuple[bytes, int]:
+    """The bytes up to the delimiter, continued lines put together; status 1 where the input ended first."""
+    found = bytearray()
+    characters = 0
+    reader = _Reader(wanted)
+    delimiter = wanted.delimiter
+    while wanted.count < 0 or characters < wanted.count:
+        byte = reader.byte()
+        if byte is None:
+            reader.finish()
+            return bytes(found), 142
+        if not byte:
+            reader.finish()
+            return bytes(found), 1
+        if byte == delimiter and not wanted.exact:
+            break
+        if byte == b"\\" and not wanted.raw:
+            escaped = reader.byte()
+            if escaped == b"\n":
+                continue
+            if not escaped:
+                reader.finish()
+                return bytes(found), 1
+            found += b"\\" + escaped
+            characters += 1
+            continue
+        found += byte
+        characters += byte[0] & 0xC0 != 0x80
+        if wanted.count >= 0 and byte[0] >= 0xC0:
+            while len(tail := reader.byte() or b"") == 1 and _more_follow(found, tail):
+                pass
+    reader.finish()
+    return bytes(found), 0
+
+
+def _more_follow(found: bytearray, tail: bytes) -> bool:
+    """Take a byte of a UTF-8 sequence; False when the sequence is complete."""
+    found += tail
+    start = len(found) - 1
+    while start > 0 and found[start] & 0xC0 == 0x80:
+        start -= 1
+    lead = found[start]
+    length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+    return len(found) - start < length
+
+
+class _Reader:
+    """Bytes from a descriptor. What can be sought is read in blocks, and the rest given back; from a pipe or a
+    terminal no more than one byte at a time is taken, for the next command may want the next one."""
+
+    def __init__(self, wanted: _Wanted) -> None:
+        self.fd = wanted.fd
+        self.deadline = wanted.deadline
+        self.block = b""
+        self.at = 0
+        try:
+            os.lseek(self.fd, 0, os.SEEK_CUR)
+            self.size = _BLOCK
+        except OSError:
+            self.size = 1
+
+    def byte(self) -> bytes | None:
+        """The next byte; b'' at the end, None when the time is up."""
+        if self.at >= len(self.block):
+            if self.deadline is not None:
+                left = max(self.deadline - time.monotonic(), 0.0)
+                if not select.select([self.fd], [], [], left)[0]:
+                    return None
+            self.block = os.read(self.fd, self.size)
+            self.at = 0
+            if not self.block:
+                return b""
+        self.at += 1
+        return self.block[self.at - 1 : self.at]
+
+    def finish(self) -> None:
+        """Give back what was read too far."""
+        extra = len(self.block) - self.at
+        if extra:
+            os.lseek(self.fd, -extra, os.SEEK_CUR)
+
+
+class _Silent:
+    """A terminal that does not echo, for passwords."""
+
+    def __init__(self, fd: int) -> None:
+        import termios
+
+        self.fd = fd
+        self.before = termios.tcgetattr(fd)
+        modes = termios.tcgetattr(fd)
+        modes[3] &= ~termios.ECHO
+        termios.tcsetattr(fd, termios.TCSADRAIN, modes)
+
+    def restore(self) -> None:
+        import termios
+
+        termios.tcsetattr(self.fd, termios.TCSADRAIN, self.before)
+
+
+def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:
+    if wanted.raw:
+        line = line.replace("\\", "\\\\")
+    if not wanted.names:
+        from aish.lang.pattern import unescape
+
+        rt.vars.set("REPLY", unescape(line))
+        return
+    values = split_read(line, rt.separators, rt.blanks, len(wanted.names))
+    for name, value in zip(wanted.names, values, strict=True):
+        rt.vars.set(name, value)
+
+
+TABLE: dict[str, Builtin] = {"read": read}

@@ -1,0 +1,221 @@
+"""{ } if for while until case [[ ]] to closures."""
+
+from __future__ import annotations
+
+from aish.lang import compile_word
+from aish.lang.control import Break, CommandError, Continue
+from aish.lang.pattern import compiled
+from aish.lang.source import Site
+from aish.lang.tree import Case, Compound, For, Group, If, Test, While
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.lang.compile_word import Fields
+    from aish.lang.redirect import Apply
+    from aish.lang.runtime import Run, Runtime
+    from aish.lang.source import Source
+    from aish.lang.tree import Sequence, Word
+
+
+def compile_node(src: Source, node: Compound, tested: bool) -> Run:
+    """The closure for a compound command with its redirections."""
+    match node:
+        case Group():
+            run = _sequence(src, node.body, tested)
+        case If():
+            run = _if(src, node, tested)
+        case For():
+            run = _for(src, node, tested)
+        case While():
+            run = _while(src, node, tested)
+        case Case():
+            run = _case(src, node, tested)
+        case Test():
+            from aish.lang.compile_test import compile_test
+
+            run = compile_test(src, node, tested)
+        case _:
+            raise AssertionError(node)
+    return redirected(src, node, run, tested) if node.redirects else run
+
+
+def redirected(src: Source, node: Compound, run: Run, tested: bool) -> Run:
+    """A compound command inside its redirections."""
+    from aish.lang.redirect import compile_redirects, restore
+
+    redirects: list[Apply] = compile_redirects(src, node.redirects)
+    site = Site(src, node.start, node.end)
+
+    def inside(rt: Runtime) -> int:
+        saved: list[tuple[int, int]] = []
+        try:
+            try:
+                for apply in redirects:
+                    apply(rt, saved)
+            except CommandError as error:
+                rt.at = site
+                rt.report(error)
+                rt.status = error.status
+                if rt.errexit and not tested:
+                    rt.failed(error.status)
+                return error.status
+            return run(rt)
+        finally:
+            restore(saved)
+
+    return inside
+
+
+def _sequence(src: Source, node: Sequence, tested: bool) -> Run:
+    from aish.lang.compile import compile_sequence
+
+    return compile_sequence(src, node, tested)
+
+
+def _if(src: Source, node: If, tested: bool) -> Run:
+    arms = [(_sequence(src, test, True), _sequence(src, body, tested)) for test, body in node.arms]
+    orelse = _sequence(src, node.orelse, tested) if node.orelse else None
+    if len(arms) == 1:
+        return _if_one(*arms[0], orelse)
+
+    def run(rt: Runtime) -> int:
+        for test, body in arms:
+            if test(rt) == 0:
+                return body(rt)
+        if orelse:
+            return orelse(rt)
+        rt.status = 0
+        return 0
+
+    return run
+
+
+def _if_one(test: Run, body: Run, orelse: Run | None) -> Run:
+    def run(rt: Runtime) -> int:
+        if test(rt) == 0:
+            return body(rt)
+        if orelse:
+            return orelse(rt)
+        rt.status = 0
+        return 0
+
+    return run
+
+
+def _while(src: Source, node: While, tested: bool) -> Run:
+    test = _sequence(src, node.condition, True)
+    body = _sequence(src, node.body, tested)
+    until = node.until
+
+    def run(rt: Runtime) -> int:
+        status = 0
+        rt.loops += 1
+        try:
+            while True:
+                try:
+                    while (test(rt) == 0) is not until:
+                        status = body(rt)
+                        if rt.pending:
+                            rt.signals.poll()
+                    break
+                except Continue as error:
+                    status = 0
+                    if error.levels > 1:
+                        raise Continue(error.levels - 1) from None
+        except Break as error:
+            status = 0
+            if error.levels > 1:
+                raise Break(error.levels - 1) from None
+        finally:
+            rt.loops -= 1
+        rt.status = status
+        return status
+
+    return run
+
+
+def _for(src: Source, node: For, tested: bool) -> Run:
+    words: Fields
+    if node.words is None:
+        words = lambda rt: rt.params  # noqa: E731
+    else:
+        words = compile_word.argument_list([compile_word.fields(src, word) for word in node.words])
+    body = _sequence(src, node.body, tested)
+    name = node.name
+    site = Site(src, node.start, node.end)
+
+    def run(rt: Runtime) -> int:
+        status = 0
+        rt.at = site
+        values = iter(words(rt))
+        rt.loops += 1
+        try:
+            while True:
+                try:
+                    for value in values:
+                        if name in rt.vars.guarded:
+                            rt.assign(name, value, site)
+                        else:
+                            rt.values[name] = value
+                        status = body(rt)
+                        if rt.pending:
+                            rt.signals.poll()
+                    break
+                except Continue as error:
+                    status = 0
+                    if error.levels > 1:
+                        raise Continue(error.levels - 1) from None
+        except Break as error:
+            status = 0
+            if error.levels > 1:
+                raise Break(error.levels - 1) from None
+        finally:
+            rt.loops -= 1
+        rt.status = status
+        return status
+
+    return run
+
+
+def _case(src: Source, node: Case, tested: bool) -> Run:
+    subject = compile_word.as_text(compile_word.text(src, node.subject))
+    arms = [
+        ([_matcher(src, word) for word in arm.patterns], _sequence(src, arm.body, tested), arm.terminator)
+        for arm in node.arms
+    ]
+    site = Site(src, node.start, node.end)
+
+    def run(rt: Runtime) -> int:
+        rt.at = site
+        value = subject(rt)
+        status = 0
+        falls = False
+        rt.status = 0
+        for matchers, body, terminator in arms:
+            if not falls:
+                for matches in matchers:
+                    if matches(rt, value):
+                        break
+                else:
+                    continue
+            status = body(rt)
+            if terminator not in (";&", ";;&"):
+                break
+            falls = terminator == ";&"
+        return status
+
+    return run
+
+
+def _matcher(src: Source, word: Word) -> Callable[[Runtime, str], bool]:
+    pattern = compile_word.pattern(src, word)
+    if isinstance(pattern, str):
+        constant = compiled(pattern)
+        if constant.literal is not None:
+            literal = constant.literal
+            return lambda rt, value: value == literal
+        return lambda rt, value: constant.matches(value)
+    closure = pattern
+    return lambda rt, value: compiled(closure(rt)).matches(value)

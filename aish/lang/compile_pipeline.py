@@ -1,0 +1,331 @@
+"""What runs in copies of the shell: pipelines, ( ), &, $( ).
+
+The shell that makes a pipeline makes its pipes and tensor edges too. Every stage is a child of this process and
+a member of one job; a supervised stage's child is the stub that stands for it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from aish.errors import AishError
+from aish.lang import builtins, process, signals
+from aish.lang.control import CommandError, status_of
+from aish.lang.jobs import Job
+from aish.lang.source import Site
+from aish.lang.text import decode
+from aish.lang.tree import (
+    Background,
+    DoubleQuoted,
+    Literal,
+    Parameter,
+    Pipeline,
+    Quoted,
+    Simple,
+    Subshell,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.compile_word import Text
+    from aish.lang.host import TensorEdge
+    from aish.lang.runtime import Run, Runtime
+    from aish.lang.source import Source
+    from aish.lang.tree import CommandSub, Node
+
+_CHUNK = 1 << 16
+_OUTPUT_ONLY = frozenset(["echo", "printf", "pwd"])
+"""Built-ins that do nothing but write: their output can be had without a process."""
+
+
+def compile_node(src: Source, node: Node, tested: bool) -> Run:
+    """The closure for a pipeline, a subshell, or a command in the background."""
+    match node:
+        case Pipeline():
+            return _pipeline(src, node, tested)
+        case Subshell():
+            return _subshell(src, node, tested)
+        case Background():
+            return _background(src, node)
+        case _:
+            raise AssertionError(node)
+
+
+def _body(src: Source, node: Node, tested: bool) -> Run:
+    """The closure that a copy of the shell runs and ends with."""
+    from aish.lang.compile import compile_command
+
+    return compile_command(src, node, tested=tested, last=True)
+
+
+# ------------------------------------------------------------------------------------------ pipelines
+
+
+class _Stages:
+    """A pipeline's closures: stages, edges, and the text for `jobs`."""
+
+    def __init__(self, src: Source, node: Pipeline, tested: bool) -> None:
+        tested = tested or node.negated
+        self.runs = [_body(src, stage, tested) for stage in node.stages]
+        self.edges = node.edges
+        self.text = src.text[node.start : node.end]
+
+    def start(self, rt: Runtime, *, foreground: bool) -> Job:
+        """Fork every stage. Raises CommandError, with nothing left running but what had begun."""
+        job = Job(self.text)
+        edges: dict[int, TensorEdge] = {}
+        before = -1
+        try:
+            for i, edge in enumerate(self.edges):
+                if edge == "|=":
+                    edges[i] = rt.host.tensor_edge()
+            for i, run in enumerate(self.runs):
+                after, write = -1, -1
+                if i < len(self.edges) and i not in edges:
+                    after, write = os.pipe()
+                self._fork(rt, job, i, run, edges, (before, write, after), foreground)
+                for fd in (before, write):
+                    if fd >= 0:
+                        os.close(fd)
+                before = after
+        except OSError as error:
+            raise CommandError(f"cannot start the pipeline: {error.strerror}", status=126) from None
+        finally:
+            for open_edge in edges.values():
+                open_edge.close()
+        return job
+
+    def _fork(
+        self,
+        rt: Runtime,
+        job: Job,
+        i: int,
+        run: Run,
+        edges: dict[int, TensorEdge],
+        pipes: tuple[int, int, int],
+        foreground: bool,
+    ) -> None:
+        read, write, other = pipes
+        merge = i < len(self.edges) and self.edges[i] == "|&"
+
+        def body() -> int:
+            if other >= 0:
+                os.close(other)
+            if merge:
+                os.dup2(1, 2, True)
+            _join_edges(rt, edges.get(i - 1), edges.get(i))
+            return run(rt)
+
+        process.fork(
+            rt, body, job, foreground=foreground, background=not foreground and i == 0, streams=(read, write)
+        )
+
+
+def _join_edges(rt: Runtime, reads: TensorEdge | None, writes: TensorEdge | None) -> None:
+    """In a stage's process: let its programs inherit its own sides of the tensor edges, and say so."""
+    if reads is not None:
+        for fd in reads.reader_fds:
+            os.set_inheritable(fd, True)
+        rt.vars.set("AISH_TENSOR_IN", reads.reader_env())
+        rt.vars.export("AISH_TENSOR_IN")
+    if writes is not None:
+        for fd in writes.writer_fds:
+            os.set_inheritable(fd, True)
+        rt.vars.set("AISH_TENSOR_OUT", writes.writer_env())
+        rt.vars.export("AISH_TENSOR_OUT")
+
+
+def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
+    if len(node.stages) == 1:
+        return _negated(src, node)
+    stages = _Stages(src, node, tested)
+    site = Site(src, node.start, node.end)
+    negated = node.negated
+
+    def run(rt: Runtime) -> int:
+        rt.at = site
+        try:
+            job = stages.start(rt, foreground=True)
+        except AishError as error:
+            rt.report(error)
+            rt.status = status_of(error)
+            return rt.status
+        rt.jobs.wait_foreground(rt, job)
+        statuses = [item.status for item in job.processes]
+        rt.pipe_status = statuses
+        status = statuses[-1]
+        if rt.pipefail:
+            status = next((one for one in reversed(statuses) if one), 0)
+        if negated:
+            status = 1 if status == 0 else 0
+        rt.status = status
+        if status and rt.errexit and not tested and not negated:
+            rt.failed(status)
+        return status
+
+    return run
+
+
+def _negated(src: Source, node: Pipeline) -> Run:
+    """! command, without a process of its own."""
+    from aish.lang.compile import compile_command
+
+    command = compile_command(src, node.stages[0], tested=True)
+    negated = node.negated
+
+    def run(rt: Runtime) -> int:
+        status = command(rt)
+        if negated:
+            status = 1 if status == 0 else 0
+        rt.status = status
+        return status
+
+    return run
+
+
+# -------------------------------------------------------------------------------- subshell, background
+
+
+def _subshell(src: Source, node: Subshell, tested: bool) -> Run:
+    body = _body(src, node.body, tested)
+    if node.redirects:
+        from aish.lang.compile_compound import redirected
+
+        body = redirected(src, node, body, tested)
+    site = Site(src, node.start, node.end)
+    text = src.text[node.start : node.end]
+
+    def run(rt: Runtime) -> int:
+        rt.at = site
+        job = Job(text)
+        process.fork(rt, lambda: body(rt), job, foreground=True)
+        rt.status = status = rt.jobs.wait_foreground(rt, job)
+        if status and rt.errexit and not tested:
+            rt.failed(status)
+        return status
+
+    return run
+
+
+def _background(src: Source, node: Background) -> Run:
+    command = node.command
+    text = src.text[command.start : command.end]
+    if isinstance(command, Pipeline) and len(command.stages) > 1 and not command.negated:
+        stages = _Stages(src, command, False)
+
+        def start(rt: Runtime) -> Job:
+            return stages.start(rt, foreground=False)
+
+    else:
+        body = _body(src, command, False)
+
+        def start(rt: Runtime) -> Job:
+            job = Job(text)
+            process.fork(rt, lambda: body(rt), job, foreground=False, background=True)
+            return job
+
+    def run(rt: Runtime) -> int:
+        rt.jobs.reap()
+        job = start(rt)
+        rt.jobs.last_pid = job.processes[-1].pid
+        rt.jobs.register(job)
+        if rt.interactive:
+            rt.error_line(f"[{job.number}] {rt.jobs.last_pid}")
+        rt.status = 0
+        return 0
+
+    return run
+
+
+# -------------------------------------------------------------------------------------- substitution
+
+
+def captured(src: Source, part: CommandSub) -> Text:
+    """$(..): the output of its commands without the newlines at its end."""
+    node = part.body
+    body = _body(src, node, False)
+    text = src.text[part.start : part.end]
+    direct = _direct(src, part)
+
+    def run(rt: Runtime) -> str:
+        if direct is not None and not (rt.functions or rt.xtrace or rt.nounset):
+            return direct(rt)
+        return _capture(rt, body, text)
+
+    return run
+
+
+def _capture(rt: Runtime, body: Run, text: str) -> str:
+    try:
+        read, write = os.pipe()
+    except OSError as error:
+        raise CommandError(f"cannot substitute: {error.strerror}") from None
+    job = Job(text)
+    monitor, rt.monitor = rt.monitor, False  # it stays in the shell's own process group
+
+    def child() -> int:
+        os.close(read)
+        return body(rt)
+
+    try:
+        process.fork(rt, child, job, foreground=True, streams=(-1, write))
+        os.close(write)
+        output = _read_all(rt, read)
+        rt.substituted = rt.status = rt.jobs.wait_foreground(rt, job)
+    finally:
+        rt.monitor = monitor
+        os.close(read)
+    return decode(output.replace(b"\0", b"")).rstrip("\n")
+
+
+def _read_all(rt: Runtime, fd: int) -> bytes:
+    chunks = []
+    with signals.Section(rt.signals, signals.WAITING):
+        while chunk := os.read(fd, _CHUNK):
+            chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _direct(src: Source, part: CommandSub) -> Text | None:
+    """$(echo ..) and the like without a process, where expanding the words has no effect on the shell."""
+    if len(part.body.items) != 1:
+        return None
+    node = part.body.items[0]
+    if not isinstance(node, Simple) or node.assigns or node.redirects:
+        return None
+    name = node.words[0].literal()
+    if name not in _OUTPUT_ONLY or not all(_is_pure(item) for word in node.words for item in word.parts):
+        return None
+    from aish.lang.compile import compile_command
+
+    assert name is not None
+    command = compile_command(src, node, tested=True)
+    builtins.find(name)
+
+    def run(rt: Runtime) -> str:
+        outer, rt.capture = rt.capture, []
+        last = rt.last_argument
+        try:
+            rt.substituted = command(rt)
+            output = "".join(rt.capture)
+        finally:
+            rt.capture = outer
+            rt.last_argument = last
+        return output.replace("\0", "").rstrip("\n")
+
+    return run
+
+
+def _is_pure(part: Node) -> bool:
+    """Whether expanding a part leaves the shell as it was."""
+    match part:
+        case Literal() | Quoted():
+            return True
+        case DoubleQuoted():
+            return all(map(_is_pure, part.parts))
+        case Parameter():
+            if part.index is not None or part.op in ("=", "?", "bad"):
+                return False
+            return part.argument is None or all(map(_is_pure, part.argument.parts))
+        case _:
+            return False

@@ -1,0 +1,169 @@
+"""Compound commands: ( ) { } if while until for case, and the redirections behind them."""
+
+from __future__ import annotations
+
+from aish.lang.conditions import Conditions
+from aish.lang.lexer import NEWLINE, NUMBER, OPERATOR, WORD
+from aish.lang.scanner import ARGUMENT, ASSIGNMENT, KEYWORD
+from aish.lang.scanner import OPERATOR as OPERATOR_MARK
+from aish.lang.text import is_name
+from aish.lang.tree import Case, CaseArm, Compound, For, Group, If, Sequence, Subshell, While, Word
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.lang.source import Source
+    from aish.lang.tree import Redirect
+
+REDIRECTS = frozenset(["<", ">", ">|", ">>", "<<", "<<-", "<<<", "<&", ">&", "<>", "&>", "&>>"])
+TERMINATORS = frozenset([";;", ";&", ";;&"])
+
+
+class Compounds(Conditions):
+    """Everything that a reserved word or a parenthesis opens."""
+
+    def __init__(self, source: Source, more: Callable[[], str] | None = None, *, posix: bool = False) -> None:
+        super().__init__(source, more, posix=posix)
+        self.opened: list[tuple[str, int]] = []
+
+    def sequence(self, optional: bool = False) -> Sequence:
+        """Commands up to a word or operator that cannot begin one."""
+        raise NotImplementedError
+
+    def redirect(self) -> Redirect:
+        """The redirection under the eye."""
+        raise NotImplementedError
+
+    def keyword(self, wanted: str = "") -> None:
+        """Consume a reserved word; with `wanted`, that one or an error."""
+        if wanted and (self.tok.kind is not WORD or self.tok.text != wanted):
+            self.unexpected(f"'{wanted}'")
+        self.mark(self.tok.start, self.tok.end, KEYWORD)
+        self.advance()
+
+    def _open(self) -> int:
+        """Consume the word that opens a compound command and remember it for the error message."""
+        start = self.tok.start
+        self.opened.append((self.tok.text, start))
+        self.mark(start, self.tok.end, KEYWORD)
+        self.advance()
+        return start
+
+    def _close(self, word: str) -> None:
+        self.keyword(word)
+        self.opened.pop()
+
+    def enclosed_command(self, opener: str, closer: str, kind: type[Group | Subshell]) -> Compound:
+        start = self._open()
+        body = self.sequence()
+        if self.tok.text != closer or self.tok.kind is not (WORD if closer == "}" else OPERATOR):
+            self.unexpected(f"'{closer}'")
+        self.keyword()
+        self.opened.pop()
+        return kind(start, body)
+
+    def redirected(self, node: Compound) -> Compound:
+        while self.tok.kind is NUMBER or (self.tok.kind is OPERATOR and self.tok.text in REDIRECTS):
+            node.redirects.append(self.redirect())
+        node.end = self.previous_end
+        return node
+
+    def if_command(self) -> If:
+        start = self._open()
+        arms = []
+        while True:
+            condition = self.sequence()
+            self.keyword("then")
+            arms.append((condition, self.sequence()))
+            if self.tok.text != "elif":
+                break
+            self.keyword()
+        orelse = None
+        if self.tok.text == "else":
+            self.keyword()
+            orelse = self.sequence()
+        self._close("fi")
+        return If(start, arms, orelse)
+
+    def while_command(self) -> While:
+        until = self.tok.text == "until"
+        start = self._open()
+        condition = self.sequence()
+        return While(start, condition, self._do(), until)
+
+    def _do(self) -> Sequence:
+        self.keyword("do")
+        body = self.sequence()
+        self._close("done")
+        return body
+
+    def for_command(self) -> For:
+        start = self._open()
+        tok = self.tok
+        if tok.kind is not WORD or not is_name(tok.text):
+            self.unexpected("a variable's name")
+        self.mark(tok.start, tok.end, ASSIGNMENT)
+        self.advance()
+        words: list[Word] | None = None
+        if self.tok.text == ";" and self.tok.kind is OPERATOR:
+            self.advance()
+        self.skip_newlines()
+        if self.tok.text == "in" and self.tok.kind is WORD:
+            self.keyword()
+            words = []
+            while self.tok.word is not None and self.tok.kind is WORD:
+                self.mark(self.tok.start, self.tok.end, ARGUMENT)
+                words.append(self.tok.word)
+                self.advance()
+            if self.tok.kind is not NEWLINE and self.tok.text != ";":
+                self.unexpected("';' or a new line")
+            if self.tok.kind is OPERATOR:
+                self.advance()
+            self.skip_newlines()
+        return For(start, tok.text, words, self._do())
+
+    def case_command(self) -> Case:
+        start = self._open()
+        subject = self.tok.word
+        if subject is None:
+            self.unexpected("a word")
+        self.mark(self.tok.start, self.tok.end, ARGUMENT)
+        self.advance()
+        self.skip_newlines()
+        self.keyword("in")
+        self.skip_newlines()
+        arms: list[CaseArm] = []
+        while self.tok.text != "esac" or self.tok.kind is not WORD:
+            arms.append(self._arm())
+            if not arms[-1].terminator:
+                break
+            self.skip_newlines()
+        self._close("esac")
+        return Case(start, subject, arms)
+
+    def _arm(self) -> CaseArm:
+        start = self.tok.start
+        if self.tok.text == "(" and self.tok.kind is OPERATOR:
+            self.advance()
+        patterns: list[Word] = []
+        while True:
+            if self.tok.word is None:
+                self.unexpected("a pattern")
+            self.mark(self.tok.start, self.tok.end, ARGUMENT)
+            patterns.append(self.tok.word)
+            self.advance()
+            if self.tok.text != "|":
+                break
+            self.advance()
+        if self.tok.text != ")" or self.tok.kind is not OPERATOR:
+            self.unexpected("')' or '|'")
+        self.mark(self.tok.start, self.tok.end, OPERATOR_MARK)
+        self.advance()
+        body = self.sequence(optional=True)
+        terminator = ""
+        if self.tok.kind is OPERATOR and self.tok.text in TERMINATORS:
+            terminator = self.tok.text
+            self.mark(self.tok.start, self.tok.end, OPERATOR_MARK)
+            self.advance()
+        return CaseArm(start, self.previous_end, patterns, body, terminator)

@@ -1,0 +1,57 @@
+"""What unwinds the evaluator on purpose, and the error that a command reports about itself."""
+
+from __future__ import annotations
+
+from aish.errors import AishError
+
+
+class Unwind(BaseException):
+    """Base of the four. Not an Exception: nothing that handles errors may stop one on its way."""
+
+
+class Break(Unwind):
+    """`break n`: leave `levels` loops."""
+
+    def __init__(self, levels: int) -> None:
+        self.levels = levels
+
+
+class Continue(Unwind):
+    """`continue n`: the next round of the loop `levels` further out."""
+
+    def __init__(self, levels: int) -> None:
+        self.levels = levels
+
+
+class Return(Unwind):
+    """`return n` from a function or a sourced file."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+class Exit(Unwind):
+    """`exit n`, or `set -e` after a failure: this process of the shell ends."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+class Interrupted(Unwind):
+    """A signal arrived whose action may not wait: it cuts `wait` and `read` short, and a script on Ctrl-C."""
+
+    def __init__(self, signo: int) -> None:
+        self.signo = signo
+
+
+class CommandError(AishError):
+    """A built-in cannot do what it was asked for; the shell reports it under the command's name and goes on."""
+
+    def __init__(self, message: str, *, status: int = 1, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+def status_of(error: AishError) -> int:
+    """The $? that an error gives."""
+    return error.status if isinstance(error, CommandError) else error.exit_status

@@ -1,0 +1,282 @@
+"""What follows a dollar sign: $name, ${name op word}, $(commands), $((arithmetic)); and `commands`."""
+
+from __future__ import annotations
+
+from aish.lang.scanner import VARIABLE, remap
+from aish.lang.source import ParseError, Source
+from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter, Word
+from aish.lang.words import BRACE_STOPS, IN_BRACES, IN_INDEX, Words, find_tilde
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Sequence as Offsets
+    from typing import TypeVar
+
+    from aish.lang.tree import Node, Sequence
+
+    T = TypeVar("T")
+
+_NAME_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+_NAME = _NAME_START | frozenset("0123456789")
+_SPECIAL = frozenset("@*#?-$!")
+_OPERATORS = ("##", "%%", "#", "%", "-", "=", "?", "+")
+
+
+class Dollars(Words):
+    """Substitutions. The commands in them are read by the parser that this scanner is the lower half of."""
+
+    def __init__(self, source: Source, more: Callable[[], str] | None = None) -> None:
+        super().__init__(source, more)
+        self.not_arithmetic: set[int] = set()
+
+    def substituted(self) -> Sequence:
+        """The commands up to the `)` that closes a substitution; the cursor ends behind it."""
+        raise NotImplementedError
+
+    def nested(self, source: Source) -> Dollars:
+        """A parser like this one over another text."""
+        raise NotImplementedError
+
+    def whole(self) -> Sequence:
+        """Everything in the text as one list of commands."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------------------------------- dispatch
+
+    def dollar(self, quoted: bool) -> Node | None:
+        start = self.pos
+        char = self.char(1)
+        if char in _NAME_START:
+            return self._plain(start)
+        if char == "{":
+            return self._braced(start, quoted)
+        if char == "(":
+            return self._parenthesis(start)
+        if char in _SPECIAL or char.isdecimal():
+            if char and char.isascii():
+                self.pos += 2
+                self.mark(start, self.pos, VARIABLE)
+                return Parameter(start, self.pos, char)
+            return None
+        if not quoted and char == "'":
+            return self.ansi_quoted()
+        if not quoted and char == '"':
+            self.pos += 1
+            return self.double_quoted()
+        return None
+
+    def _plain(self, start: int) -> Parameter:
+        self.pos = start + 1
+        name = self._name()
+        self.mark(start, self.pos, VARIABLE)
+        return Parameter(start, self.pos, name)
+
+    def _name(self) -> str:
+        begin = self.pos
+        while self.char() in _NAME and self.char():
+            self.pos += 1
+        return self.text[begin : self.pos]
+
+    # ------------------------------------------------------------------------------------------- ${..}
+
+    def _braced(self, start: int, quoted: bool) -> Parameter:
+        self.enter(start)
+        self.pos = start + 2
+        self.skip_continuations()
+        length = self._is_length()
+        self.pos += length
+        node = Parameter(start, start, self._parameter_name())
+        if node.name and self.char() == "[":
+            node.index = self._index()
+        if length:
+            node.op = "#len"
+        elif node.name:
+            self._operator(node, quoted)
+        self.skip_continuations()
+        if self.char() != "}" or not node.name:
+            self._bad(node, start)
+        else:
+            self.pos += 1
+        node.end = self.pos
+        self.depth -= 1
+        self.mark(start, node.end, VARIABLE)
+        return node
+
+    def _is_length(self) -> bool:
+        """At the `#` of ${#name}, not at ${#}, ${#-word}, ${##pattern} ..."""
+        if self.char() != "#":
+            return False
+        char = self.char(1)
+        if char in _NAME and char:
+            return True
+        return char in _SPECIAL and bool(char) and self.char(2) == "}"
+
+    def _parameter_name(self) -> str:
+        char = self.char()
+        if char in _NAME_START:
+            return self._name()
+        begin = self.pos
+        while self.char().isdecimal() and self.char().isascii():
+            self.pos += 1
+        if self.pos == begin and char in _SPECIAL and char:
+            self.pos += 1
+        return self.text[begin : self.pos]
+
+    def _index(self) -> Word:
+        """[subscript] at the cursor."""
+        start = self.pos
+        self.pos += 1
+        parts = self.quoted_parts(IN_INDEX)
+        if not self.char():
+            self.unterminated("subscript", start, "]")
+        self.pos += 1
+        return Word(start, self.pos, parts)
+
+    def _operator(self, node: Parameter, quoted: bool) -> None:
+        """An operator and its argument, where there is one."""
+        if self.char() == ":" and self.char(1) in ("-", "=", "?", "+"):
+            node.colon = True
+            self.pos += 1
+        for op in _OPERATORS:
+            if self.char() == op[0] and (len(op) == 1 or self.char(1) == op[1]):
+                break
+        else:
+            return
+        node.op = op
+        self.pos += len(op)
+        begin = self.pos
+        if quoted and op in "-=?+":
+            parts = self.quoted_parts(IN_BRACES)
+        else:
+            parts = find_tilde(self.unquoted_parts(BRACE_STOPS))
+        node.argument = Word(begin, self.pos, parts)
+
+    def _bad(self, node: Parameter, start: int) -> None:
+        """${..} that this shell does not know: skip to the brace; expanding it is the error."""
+        self.unquoted_parts(BRACE_STOPS)
+        if not self.char():
+            self.unterminated("parameter expansion", start, "}")
+        self.pos += 1
+        node.op = "bad"
+
+    # ----------------------------------------------------------------------------------------- $(..)
+
+    def _parenthesis(self, start: int) -> Node:
+        self.enter(start)
+        node: Node | None = None
+        if self.char(2) == "(" and start not in self.not_arithmetic:
+            node = self._arithmetic(start)
+        if node is None:
+            self.pos = start + 2
+            body = self.substituted()
+            node = CommandSub(start, self.pos, body)
+        self.depth -= 1
+        return node
+
+    def _arithmetic(self, start: int) -> Arithmetic | None:
+        """$((..)), or None where the parentheses turn out to be a subshell in a substitution."""
+        marks = len(self.marks) if self.marks is not None else 0
+        depth = self.depth
+        self.pos = start + 3
+        try:
+            parts = self._arithmetic_parts()
+        except ParseError as error:
+            if error.incomplete:
+                raise
+            parts = None
+        if parts is not None:
+            self.pos += 2
+            self.mark(start, self.pos, VARIABLE)
+            return Arithmetic(start, self.pos, parts)
+        self.not_arithmetic.add(start)
+        self.depth = depth
+        if self.marks is not None:
+            del self.marks[marks:]
+        return None
+
+    def _arithmetic_parts(self) -> list[Node] | None:
+        parts: list[Node] = []
+        plain: list[str] = []
+        begin = self.pos
+        level = 0
+        while True:
+            char = self.char()
+            here = self.pos
+            if not char:
+                self.unterminated("arithmetic expansion", begin - 3, "))")
+            part: Node | None = None
+            if char == "\\" and self.char(1) == "\n":
+                self.pos += 2
+                continue
+            if char == "$":
+                part = self.dollar(True)
+            elif char == "`":
+                part = self.backquote(True)
+            elif char == '"':
+                part = self.double_quoted()
+            elif char == ")" and not level:
+                if self.char(1) != ")":
+                    return None
+                break
+            if part is None:
+                level += (char == "(") - (char == ")")
+                plain.append(char)
+                self.pos += 1
+                continue
+            if plain:
+                parts.append(Literal(begin, here, "".join(plain)))
+                plain.clear()
+            parts.append(part)
+            begin = self.pos
+        if plain:
+            parts.append(Literal(begin, self.pos, "".join(plain)))
+        return parts
+
+    # ------------------------------------------------------------------------------------------- `..`
+
+    def backquote(self, quoted: bool) -> CommandSub:
+        """`commands`: one level of backslashes before $ ` \\ (and " inside quotes) is taken away first."""
+        start = self.pos
+        self.enter(start)
+        unescaped: list[str] = []
+        offsets: list[int] = []
+        escapable = '$`\\"' if quoted else "$`\\"
+        self.pos += 1
+        while True:
+            char = self.char()
+            if not char:
+                self.unterminated("command substitution", start, "`")
+            if char == "`":
+                break
+            if char == "\\" and self.char(1) and self.char(1) in escapable:
+                self.pos += 1
+                char = self.char()
+            unescaped.append(char)
+            offsets.append(self.pos)
+            self.pos += 1
+        offsets.append(self.pos)
+        self.pos += 1
+        inner = self.nested(Source(self.source.name, "".join(unescaped)))
+        body = self.inside(inner, offsets, inner.whole)
+        remap(body, offsets)
+        self.depth -= 1
+        return CommandSub(start, self.pos, body)
+
+    def inside(self, inner: Dollars, offsets: Offsets[int], read: Callable[[], T]) -> T:
+        """What `read` returns; its errors and marks are moved to their places in this text."""
+        inner.depth = self.depth
+        inner.marks = None if self.marks is None else []
+        try:
+            return read()
+        except ParseError as error:
+            self.fail(
+                error.message,
+                offsets[error.start],
+                offsets[error.end],
+                hint=error.hint,
+                incomplete=error.incomplete and self.dangling,
+            )
+        finally:
+            if self.marks is not None and inner.marks is not None:
+                self.marks.extend([(offsets[a], offsets[b], kind) for a, b, kind in inner.marks])

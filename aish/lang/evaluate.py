@@ -1,0 +1,65 @@
+"""Running programs: text -> complete commands, each parsed, compiled and run before the next one is read."""
+
+from __future__ import annotations
+
+from aish.errors import AishError
+from aish.lang.compile import compile_command
+from aish.lang.control import Interrupted, status_of
+from aish.lang.parser import Parser
+from aish.lang.runtime import MAX_CALLS
+from aish.lang.source import Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.lang.runtime import Runtime
+
+
+def run_source(rt: Runtime, source: Source, more: Callable[[], str] | None = None, *, last: bool = False) -> int:
+    """Run all of a source; gives the status of its last command. With `last` the process ends behind it, so
+    that its last command may take the process over.
+
+    Raises ParseError for the first complete command that cannot be parsed: those before it have run.
+    """
+    parser = Parser(source, more, posix=rt.posix)
+    status = 0
+    while True:
+        parser.posix = rt.posix
+        command = parser.next()
+        if command is None:
+            return status
+        if rt.noexec and not rt.interactive:
+            continue
+        final = last and more is None and not source.text[parser.pos :].strip()
+        status = compile_command(source, command, last=final)(rt)
+        if rt.pending:
+            rt.signals.poll()
+
+
+def run_text(rt: Runtime, text: str, name: str) -> int:
+    """Run text from inside a program: `eval`, a trap. Raises ParseError."""
+    rt.calls += 1
+    try:
+        if rt.calls > MAX_CALLS:
+            raise rt.too_deep()
+        return run_source(rt, Source(name, text))
+    finally:
+        rt.calls -= 1
+
+
+def run_line(rt: Runtime, text: str) -> int:
+    """Run what was typed at a prompt: no error leaves it but the shell's own end."""
+    try:
+        status = run_source(rt, Source("aish", text))
+    except AishError as error:
+        rt.report(error)
+        status = status_of(error)
+    except Interrupted as error:
+        status = 128 + error.signo
+    except RecursionError:
+        rt.complain("the commands are nested too deeply")
+        status = 2
+    rt.status = status
+    rt.tested = rt.loops = 0
+    return status

@@ -1,0 +1,68 @@
+"""What the language asks of the program around it. The shell injects an implementation; `NoHost` has none.
+
+The language knows a command word that begins with `@`, the edge `|=` and the built-in `aish`; what they mean
+is the host's business.
+"""
+
+from __future__ import annotations
+
+from aish.lang.control import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class TensorEdge(Protocol):
+        """Both ends of a `|=`, made by the shell before it forks the two stages.
+
+        The descriptors are close-on-exec; the pipeline maker lets each stage inherit its own side and no other.
+        """
+
+        @property
+        def writer_fds(self) -> tuple[int, ...]: ...
+        @property
+        def reader_fds(self) -> tuple[int, ...]: ...
+        def writer_env(self) -> str: ...
+        def reader_env(self) -> str: ...
+        def close(self) -> None: ...
+
+    class Host(Protocol):
+        """What a shell inside a supervisor can do that a plain one cannot."""
+
+        def is_supervised(self, name: str) -> bool:
+            """Whether the command word `name` is run by `run_stage` rather than looked up in PATH."""
+
+        def run_stage(self, argv: list[str], environment: dict[str, str]) -> int:
+            """Run a supervised stage to its end and return its exit status.
+
+            Called in a forked child that is a member of its job's process group and has its redirections
+            done; signals have their default actions.
+            """
+
+        def run_verb(self, argv: list[str]) -> int:
+            """The built-in `aish VERB ...`, in this process; returns its exit status."""
+
+        def verb_needs_process(self, argv: list[str]) -> bool:
+            """Whether that verb holds the terminal (run, logs -f, top): at a prompt it is then a job."""
+
+        def tensor_edge(self) -> TensorEdge:
+            """A new edge for `|=`. Raises AishError."""
+
+
+class NoHost:
+    """A shell with nothing around it: `@x` and `aish` are not found, `|=` is refused."""
+
+    def is_supervised(self, name: str) -> bool:
+        return False
+
+    def run_stage(self, argv: list[str], environment: dict[str, str]) -> int:
+        raise CommandError(f"{argv[0]}: no supervisor in this shell", status=127)
+
+    def run_verb(self, argv: list[str]) -> int:
+        raise CommandError("aish: no supervisor in this shell", status=127)
+
+    def verb_needs_process(self, argv: list[str]) -> bool:
+        return False
+
+    def tensor_edge(self) -> TensorEdge:
+        raise CommandError("|=: no tensor edges in this shell", status=127)

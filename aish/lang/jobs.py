@@ -1,0 +1,286 @@
+"""Jobs: processes that belong together, what became of them, and whose turn at the terminal it is.
+
+Only this file waits for children. Every process is waited for by its own id, never with -1: a process that
+somebody else in this program started is not ours to reap.
+"""
+
+from __future__ import annotations
+
+import os
+
+from aish.lang import signals
+from aish.lang.control import CommandError, Interrupted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.runtime import Runtime
+    from aish.lang.terminal import Terminal
+
+_REMEMBERED = 1024
+"""Exit statuses that are kept for a later `wait PID`."""
+
+RUNNING = "Running"
+STOPPED = "Stopped"
+DONE = "Done"
+
+
+def exit_status(raw: int) -> int:
+    """What $? says about a status of waitpid: the exit status, or 128 + the signal."""
+    if os.WIFEXITED(raw):
+        return os.WEXITSTATUS(raw)
+    if os.WIFSTOPPED(raw):
+        return 128 + os.WSTOPSIG(raw)
+    return 128 + os.WTERMSIG(raw)
+
+
+class Process:
+    """One child. `raw` is its last waitpid status, None while nothing is known."""
+
+    __slots__ = ("pid", "raw")
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.raw: int | None = None
+
+    @property
+    def state(self) -> str:
+        if self.raw is None or os.WIFCONTINUED(self.raw):
+            return RUNNING
+        return STOPPED if os.WIFSTOPPED(self.raw) else DONE
+
+    @property
+    def status(self) -> int:
+        """Its exit status; 127 where it was lost to somebody else's wait."""
+        return 127 if self.raw is None else exit_status(self.raw)
+
+
+class Job:
+    """A pipeline or a background list. `number` is 0 until it is in the table; `pgid` 0 without job control."""
+
+    __slots__ = ("changed", "modes", "number", "pgid", "processes", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.processes: list[Process] = []
+        self.pgid = 0
+        self.number = 0
+        self.changed = False
+        self.modes: list[object] | None = None
+        """The terminal's modes when it was stopped."""
+
+    def add(self, pid: int) -> Process:
+        process = Process(pid)
+        self.processes.append(process)
+        return process
+
+    @property
+    def state(self) -> str:
+        states = [process.state for process in self.processes]
+        if RUNNING in states:
+            return RUNNING
+        return STOPPED if STOPPED in states else DONE
+
+    @property
+    def status(self) -> int:
+        """The exit status of its last process."""
+        return self.processes[-1].status
+
+    def describe(self) -> str:
+        """The word of `jobs`: Running, Stopped, Done, Exit 2, Terminated."""
+        state = self.state
+        raw = self.processes[-1].raw
+        if state != DONE or raw is None:
+            return state
+        if os.WIFSIGNALED(raw):
+            return signals.describe(os.WTERMSIG(raw))
+        status = os.WEXITSTATUS(raw)
+        return DONE if status == 0 else f"Exit {status}"
+
+
+class JobTable:
+    """Jobs in the background or stopped, by number; and the statuses of those that were."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[int, Job] = {}
+        self.order: list[Job] = []
+        """The current job (%+) is the last one, the previous one (%-) before it."""
+        self.last_pid: int | None = None
+        self.finished: dict[int, int] = {}
+        self.terminal: Terminal | None = None
+
+    # ------------------------------------------------------------------------------------- the table
+
+    def register(self, job: Job) -> None:
+        """Give a job a number and make it the current one."""
+        if not job.number:
+            job.number = max(self.jobs, default=0) + 1
+            self.jobs[job.number] = job
+        self.make_current(job)
+
+    def make_current(self, job: Job) -> None:
+        if job in self.order:
+            self.order.remove(job)
+        self.order.append(job)
+
+    def remove(self, job: Job) -> None:
+        """Take a job out, and keep its statuses for a later `wait`."""
+        self.jobs.pop(job.number, None)
+        if job in self.order:
+            self.order.remove(job)
+        for process in job.processes:
+            if process.state == DONE:
+                self.finished[process.pid] = process.status
+        while len(self.finished) > _REMEMBERED:
+            del self.finished[next(iter(self.finished))]
+
+    def mark_of(self, job: Job) -> str:
+        """+ for the current job, - for the previous one."""
+        if self.order and self.order[-1] is job:
+            return "+"
+        return "-" if len(self.order) > 1 and self.order[-2] is job else " "
+
+    def find(self, spec: str) -> Job:
+        """The job that %n, %+, %-, %name or %?text means. Raises CommandError."""
+        word = spec.removeprefix("%")
+        if word in ("", "%", "+"):
+            found = self.order[-1:]
+        elif word == "-":
+            found = self.order[-2:-1] or self.order[-1:]
+        elif word.isdecimal():
+            found = [self.jobs[int(word)]] if int(word) in self.jobs else []
+        elif word[0] == "?":
+            found = [job for job in self.order if word[1:] in job.text]
+        else:
+            found = [job for job in self.order if job.text.startswith(word)]
+        if not found:
+            raise CommandError(f"{spec}: no such job", hint="`jobs` lists them")
+        if len(found) > 1:
+            raise CommandError(f"{spec}: means more than one job", hint="`jobs` lists them")
+        return found[0]
+
+    def find_pid(self, pid: int) -> tuple[Job, Process] | None:
+        """The job and the process with this id."""
+        for job in self.order:
+            for process in job.processes:
+                if process.pid == pid:
+                    return job, process
+        return None
+
+    def forget_all(self) -> None:
+        """In a forked child: the parent's jobs are not this process's children."""
+        self.jobs.clear()
+        self.order.clear()
+        self.finished.clear()
+        self.terminal = None
+
+    def reap(self) -> list[Job]:
+        """Look, without waiting, what became of the jobs; those that changed."""
+        changed = []
+        for job in list(self.order):
+            before = job.state
+            for process in job.processes:
+                if process.state != DONE:
+                    _look(process, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            if job.state != before:
+                job.changed = True
+                changed.append(job)
+        return changed
+
+    # --------------------------------------------------------------------------------------- waiting
+
+    def wait_foreground(self, rt: Runtime, job: Job) -> int:
+        """Wait until every process of the job has ended, or the job is stopped. Gives $? ."""
+        rt.signals.mode = signals.WAITING
+        try:
+            flags = os.WUNTRACED if rt.monitor else 0
+            for process in job.processes:
+                while process.state == RUNNING and _look(process, flags):
+                    pass
+        finally:
+            rt.signals.mode = signals.RUNNING
+        if self.terminal is not None and job.pgid:
+            self.terminal.take_back(job)
+        if job.state == STOPPED:
+            self.register(job)
+            rt.error_line(f"\n[{job.number}]{self.mark_of(job)} Stopped\t{job.text}")
+            return job.status
+        if job.number:
+            self.remove(job)
+        _report_death(rt, job)
+        killed = _killed_by(job)
+        rt.signals.waited(killed)
+        if killed == signals.SIGINT and rt.interactive:
+            raise Interrupted(killed)  # the rest of the line was not wanted either
+        return job.status
+
+    def wait_for(self, rt: Runtime, process: Process) -> int:
+        """The built-in `wait` for one process. Raises Interrupted when a trapped signal comes first."""
+        rt.signals.mode = signals.PAUSED
+        try:
+            while process.state != DONE and _look(process, 0):
+                pass
+        finally:
+            rt.signals.mode = signals.RUNNING
+        return process.status
+
+    # ---------------------------------------------------------------------------------- job control
+
+    def monitor(self, rt: Runtime, on: bool) -> None:
+        """`set -m`: own process groups for jobs, and the terminal passed to and fro where there is one."""
+        if not on:
+            if self.terminal is not None:
+                self.terminal.release()
+            self.terminal = None
+            return
+        from aish.lang.terminal import take_control
+
+        self.terminal = take_control(rt)
+
+    def resume(self, rt: Runtime, job: Job, *, foreground: bool) -> None:
+        """Let a job go on; with `foreground`, at the terminal."""
+        for process in job.processes:
+            if process.state == STOPPED:
+                process.raw = None
+        if foreground and self.terminal is not None:
+            self.terminal.give(job.pgid, job.modes)
+        self.signal(job, signals.SIGCONT)
+
+    def signal(self, job: Job, signo: int) -> None:
+        """Send a signal to all of a job. Raises OSError."""
+        if job.pgid:
+            os.killpg(job.pgid, signo)
+            return
+        for process in job.processes:
+            if process.state != DONE:
+                os.kill(process.pid, signo)
+
+
+def _look(process: Process, flags: int) -> bool:
+    """Ask for news of a process; False where it is none of ours any more."""
+    try:
+        pid, raw = os.waitpid(process.pid, flags)
+    except ChildProcessError:
+        process.raw = process.raw if process.state == DONE else 127 << 8
+        return False
+    if pid:
+        process.raw = raw
+    return True
+
+
+def _killed_by(job: Job) -> int:
+    raw = job.processes[-1].raw
+    return os.WTERMSIG(raw) if raw is not None and os.WIFSIGNALED(raw) else 0
+
+
+def _report_death(rt: Runtime, job: Job) -> None:
+    """Tell of a death that the user did not bring about."""
+    raw = job.processes[-1].raw
+    if raw is None or not os.WIFSIGNALED(raw):
+        return
+    signo = os.WTERMSIG(raw)
+    if signo == signals.SIGINT:
+        if rt.interactive:
+            rt.error_line("")
+    elif signo != signals.SIGPIPE:
+        core = " (core dumped)" if os.WCOREDUMP(raw) else ""
+        rt.complain(f"{job.text}: {signals.describe(signo)}{core}")

@@ -1,0 +1,187 @@
+"""Tokens: operators, words, newlines; the bodies of here-documents, which follow the next newline."""
+
+from __future__ import annotations
+
+from aish.lang.dollar import Dollars
+from aish.lang.scanner import COMMENT, STRING, remap
+from aish.lang.source import Source
+from aish.lang.tree import DoubleQuoted, Literal, Quoted, Word
+from aish.lang.words import BLANKS, IN_DOCUMENT, WORD_STOPS, find_tilde
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Sequence as Offsets
+
+    from aish.lang.tree import Node, Redirect
+
+WORD = "word"
+NUMBER = "number"
+OPERATOR = "operator"
+NEWLINE = "newline"
+END = "end"
+
+_OPERATOR_START = frozenset("|&;<>()")
+_OPERATORS = frozenset(
+    ["&&", "||", ";;", ";&", ";;&", "<<", ">>", "<&", ">&", "<>", "<<-", "<<<", ">|", "|&", "|=", "&>", "&>>"]
+)
+
+
+class Token:
+    """`text` is the operator, or the text of a word without quoting or expansion, else ''."""
+
+    __slots__ = ("end", "kind", "start", "text", "word")
+
+    def __init__(self, kind: str, start: int, end: int, text: str, word: Word | None = None) -> None:
+        self.kind = kind
+        self.start = start
+        self.end = end
+        self.text = text
+        self.word = word
+
+
+class HereDocument:
+    """A << whose body has not been reached yet."""
+
+    __slots__ = ("delimiter", "quoted", "redirect", "strip")
+
+    def __init__(self, redirect: Redirect, delimiter: str, quoted: bool, strip: bool) -> None:
+        self.redirect = redirect
+        self.delimiter = delimiter
+        self.quoted = quoted
+        self.strip = strip
+
+
+class Lexer(Dollars):
+    """`tok` is the token under the parser's eye; nothing behind it has been read, except a here-document's
+    body. `posix` leaves aish's own operators (|=) and bash's (&> |&) out."""
+
+    def __init__(self, source: Source, more: Callable[[], str] | None = None, *, posix: bool = False) -> None:
+        super().__init__(source, more)
+        self.posix = posix
+        self.tok = Token(NEWLINE, 0, 0, "")
+        self.previous_end = 0
+        self.documents: list[HereDocument] = []
+
+    def advance(self) -> Token:
+        """Read the next token into `tok`."""
+        self.previous_end = self.tok.end
+        self._blanks()
+        start = self.pos
+        char = self.char()
+        if not char:
+            self._finish_documents()
+            self.tok = Token(END, start, start, "")
+        elif char == "\n":
+            self.pos = start + 1
+            self.tok = Token(NEWLINE, start, start + 1, "newline")
+            if self.documents:
+                self._finish_documents()
+        elif char in _OPERATOR_START:
+            self.tok = self._operator_token(start)
+        else:
+            self.tok = self._word_token(start)
+        return self.tok
+
+    def _blanks(self) -> None:
+        """Skip blanks, line continuations and a comment."""
+        while True:
+            char = self.char()
+            if char in BLANKS and char:
+                self.pos += 1
+            elif char == "\\" and self.char(1) == "\n":
+                self.skip_continuations()
+            elif char == "#":
+                end = self.find("\n", self.pos)
+                self.mark(self.pos, end if end >= 0 else len(self.text), COMMENT)
+                self.pos = end if end >= 0 else len(self.text)
+            else:
+                return
+
+    def _operator_token(self, start: int) -> Token:
+        op = self.char()
+        self.pos += 1
+        while True:
+            self.skip_continuations()
+            longer = op + self.char()
+            if longer == op or longer not in _OPERATORS:
+                break
+            if self.posix and longer in ("|=", "|&", "&>", "&>>", ";&", ";;&"):
+                break
+            op = longer
+            self.pos += 1
+        return Token(OPERATOR, start, self.pos, op)
+
+    def _word_token(self, start: int) -> Token:
+        parts = self.unquoted_parts(WORD_STOPS)
+        literal = ""
+        if len(parts) == 1 and type(parts[0]) is Literal:
+            literal = parts[0].text
+            if literal.isdecimal() and literal.isascii() and self.char() in ("<", ">"):
+                return Token(NUMBER, start, self.pos, literal)
+        if "\0" in self.text[start : self.pos]:
+            self.fail("a NUL byte in a word", start, self.pos, hint="is this a text file?")
+        return Token(WORD, start, self.pos, literal, Word(start, self.pos, find_tilde(parts)))
+
+    # --------------------------------------------------------------------------------- here-documents
+
+    def expect_document(self, redirect: Redirect, word: Word, strip: bool) -> None:
+        """Remember that after the next newline the body of `redirect` follows."""
+        quoted = False
+        pieces: list[str] = []
+        for part in word.parts:
+            if isinstance(part, DoubleQuoted):
+                quoted = True
+                pieces.append(self.text[part.start + 1 : part.end - 1])
+            elif isinstance(part, Quoted):
+                quoted = True
+                pieces.append(part.text)
+            else:
+                pieces.append(self.text[part.start : part.end])
+        self.documents.append(HereDocument(redirect, "".join(pieces), quoted, strip))
+
+    def _finish_documents(self) -> None:
+        documents, self.documents = self.documents, []
+        for document in documents:
+            self._read_document(document)
+
+    def _read_document(self, document: HereDocument) -> None:
+        """Read lines up to the delimiter. The end of the text ends a document too (as everywhere)."""
+        start = self.pos
+        lines: list[tuple[int, int]] = []
+        joined = False
+        while True:
+            begin = self.pos
+            if not self.char():
+                self.dangling = True
+                break
+            newline = self.find("\n", begin)
+            end = newline if newline >= 0 else len(self.text)
+            self.pos = end + (newline >= 0)
+            if document.strip:
+                while begin < end and self.text[begin] == "\t":
+                    begin += 1
+            line = self.text[begin:end]
+            if not joined and line == document.delimiter:
+                break
+            joined = not document.quoted and (len(line) - len(line.rstrip("\\"))) % 2 == 1
+            lines.append((begin, self.pos))
+        finish = lines[-1][1] if lines else start
+        self.mark(start, self.pos, STRING)
+        document.redirect.target = Word(start, finish, [self._document_body(document, lines, start, finish)])
+
+    def _document_body(self, document: HereDocument, lines: list[tuple[int, int]], start: int, finish: int) -> Node:
+        offsets: Offsets[int]
+        if document.strip:
+            text = "".join([self.text[begin:end] for begin, end in lines])
+            offsets = [i for begin, end in lines for i in range(begin, end)] + [finish]
+        else:
+            text = self.text[start:finish]
+            offsets = range(start, finish + 1)
+        if document.quoted or not ("$" in text or "`" in text or "\\" in text):
+            return Quoted(start, finish, text)
+        inner = self.nested(Source(self.source.name, text))
+        parts = self.inside(inner, offsets, lambda: inner.quoted_parts(IN_DOCUMENT))
+        body = DoubleQuoted(0, len(text), parts)
+        remap(body, offsets)
+        return body

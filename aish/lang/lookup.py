@@ -1,0 +1,57 @@
+"""Commands in PATH, remembered."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.variables import Variables
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+STANDARD_PATH = "/bin:/usr/bin"
+"""Where `command -p` looks: what confstr(_CS_PATH) says."""
+
+
+class Lookup:
+    """A remembered place is forgotten when PATH changes, or when it is not there any more."""
+
+    def __init__(self, variables: Variables) -> None:
+        self.known: dict[str, str] = {}
+        self._variables = variables
+        variables.watch("PATH", lambda value: self.known.clear())
+
+    def find(self, name: str) -> str | None:
+        """The program that the command word `name` runs; None where there is none."""
+        path = self.known.get(name)
+        if path is None:
+            path = search(name, self._variables.values.get("PATH", DEFAULT_PATH))
+            if path is not None and path[0] == "/" and "/" not in name:
+                self.known[name] = path
+        return path
+
+    def forget(self, name: str) -> None:
+        """The place remembered for `name` was wrong."""
+        self.known.pop(name, None)
+
+
+def search(name: str, path: str) -> str | None:
+    """The first executable file `name` in the folders of `path`, else the first one that is not executable
+    (which makes the answer 126 and not 127). A name with a slash is its own answer."""
+    if "/" in name:
+        return name
+    if not name:
+        return None
+    second: str | None = None
+    for folder in path.split(":"):
+        candidate = f"{folder}/{name}" if folder else name
+        if is_program(candidate):
+            return candidate if folder else f"./{name}"
+        if second is None and os.path.isfile(candidate):
+            second = candidate
+    return second
+
+
+def is_program(path: str) -> bool:
+    """Whether `path` is a file that this user may execute."""
+    return os.access(path, os.X_OK) and os.path.isfile(path)

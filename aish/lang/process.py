@@ -1,0 +1,247 @@
+"""Starting processes: programs, and copies of the shell.
+
+A program is started by posix_spawn where nothing has to be done between fork and exec, which costs the same
+however large the shell has grown. Job control needs the fork: the child must take the terminal itself (see
+terminal). In a forked copy nothing may ever return into the parent's code: `_child` ends in os._exit.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from aish.errors import AishError
+from aish.lang import signals
+from aish.lang.control import Break, CommandError, Continue, Exit, Interrupted, Return, status_of
+from aish.lang.jobs import Job, exit_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from aish.lang.runtime import Runtime
+
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
+
+
+# ------------------------------------------------------------------------------------------ programs
+
+
+def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
+    """Run a program in the foreground and give its status. `last`: this process has nothing else to do.
+
+    Raises CommandError with status 127 or 126 where it cannot be run.
+    """
+    path = rt.commands.find(argv[0])
+    if path is None:
+        raise CommandError("command not found", status=NOT_FOUND)
+    environment = rt.environment_for(path)
+    if last and not rt.signals.traps:
+        rt.flush()
+        replace(rt, path, argv, environment)
+    if rt.monitor:
+        job = Job(" ".join(argv))
+        fork(rt, lambda: replace(rt, path, argv, environment), job, foreground=True)
+        return rt.jobs.wait_foreground(rt, job)
+    return wait_program(rt, spawn(rt, path, argv, environment), argv)
+
+
+def spawn(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> int:
+    """Start a program without a copy of the shell in between; gives its process id."""
+    try:
+        return os.posix_spawn(path, argv, environment, setsigdef=rt.signals.own_ignored)
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:
+            return os.posix_spawn(rt.interpreter[0], _as_script(rt, path, argv), environment)
+        if error.errno == errno.ENOENT and "/" not in argv[0]:
+            rt.commands.forget(argv[0])
+        raise _cannot_run(path, error) from None
+    except ValueError as error:
+        raise CommandError(f"cannot run it: {error}", status=NOT_EXECUTABLE) from None
+
+
+def wait_program(rt: Runtime, pid: int, argv: list[str]) -> int:
+    """Wait for a foreground program that shares the shell's process group."""
+    rt.signals.mode = signals.WAITING
+    try:
+        raw = os.waitpid(pid, 0)[1]
+    except ChildProcessError:
+        raw = NOT_FOUND << 8  # SIGCHLD is ignored, on entry or by a trap: the status is lost
+    finally:
+        rt.signals.mode = signals.RUNNING
+    if raw == 0:
+        if rt.pending:
+            rt.signals.waited(0)
+        return 0
+    killed = os.WTERMSIG(raw) if os.WIFSIGNALED(raw) else 0
+    if killed and killed not in (signals.SIGINT, signals.SIGPIPE):
+        core = " (core dumped)" if os.WCOREDUMP(raw) else ""
+        rt.complain(f"{argv[0]}: {signals.describe(killed)}{core}")
+    rt.signals.waited(killed)
+    return exit_status(raw)
+
+
+def replace(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> NoReturn:
+    """Become a program. Raises CommandError where that is impossible."""
+    try:
+        os.execve(path, argv, environment)
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:
+            script = _as_script(rt, path, argv)
+            os.execve(script[0], script, environment)
+        raise _cannot_run(path, error) from None
+    except ValueError as error:
+        raise CommandError(f"cannot run it: {error}", status=NOT_EXECUTABLE) from None
+
+
+def _as_script(rt: Runtime, path: str, argv: list[str]) -> list[str]:
+    """A file without #! is a script of ours, unless it is no text at all."""
+    with open(path, "rb") as file:
+        first = file.read(256).partition(b"\n")[0]
+    if b"\0" in first:
+        raise CommandError(f"{path}: cannot execute a binary file of this kind", status=NOT_EXECUTABLE)
+    return [*rt.interpreter, path, *argv[1:]]
+
+
+def _cannot_run(path: str, error: OSError) -> CommandError:
+    missing = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+    status = NOT_FOUND if missing else NOT_EXECUTABLE
+    if os.path.isdir(path):
+        return CommandError("is a directory", status=NOT_EXECUTABLE, hint="cd enters it")
+    if missing and os.path.exists(path):
+        return CommandError("its interpreter is missing", status=NOT_FOUND, hint=f"the first line of {path} names it")
+    hint = f"chmod +x {path}" if error.errno == errno.EACCES and os.path.exists(path) else None
+    return CommandError(error.strerror or "cannot be run", status=status, hint=hint)
+
+
+# -------------------------------------------------------------------------------------------- copies
+
+
+def fork(
+    rt: Runtime,
+    body: Callable[[], int],
+    job: Job,
+    *,
+    foreground: bool,
+    background: bool = False,
+    streams: tuple[int, int] = (-1, -1),
+) -> int:
+    """Run `body` in a copy of the shell that is a member of `job`, and exit with what it gives.
+
+    `streams` become its stdin and stdout. `background`: as POSIX wants a command behind `&` without job
+    control: deaf to the keyboard, and stdin at the end of file.
+    """
+    pid = os.fork()
+    if pid == 0:
+        _child(rt, body, job, foreground, background, streams)
+    job.add(pid)
+    if rt.monitor:
+        job.pgid = job.pgid or pid
+        try:
+            os.setpgid(pid, job.pgid)
+        except OSError:
+            pass  # the child did it itself and has called exec since
+        if foreground and rt.jobs.terminal is not None:
+            rt.jobs.terminal.give(job.pgid)
+    return pid
+
+
+def _child(
+    rt: Runtime,
+    body: Callable[[], int],
+    job: Job,
+    foreground: bool,
+    background: bool,
+    streams: tuple[int, int],
+) -> NoReturn:
+    status = 70
+    try:
+        if rt.monitor:
+            os.setpgid(0, job.pgid)
+            if foreground and rt.jobs.terminal is not None:
+                os.tcsetpgrp(rt.jobs.terminal.fd, os.getpgrp())
+        for number, fd in enumerate(streams):
+            if fd >= 0 and fd != number:
+                os.dup2(fd, number, True)
+                os.close(fd)
+            elif fd >= 0:
+                os.set_inheritable(fd, True)
+        deaf = background and not rt.monitor
+        if deaf and streams[0] < 0:
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0, True)
+            os.close(null)
+        rt.enter_subshell(interruptible=not deaf)
+        status = settle(rt, body)
+    except BaseException as error:  # noqa: BLE001 -- the edge of a process: nothing may return into the parent
+        rt.error_line(f"aish: internal error in a subshell: {type(error).__name__}: {error}")
+    finally:
+        os._exit(status & 0xFF)
+
+
+def settle(rt: Runtime, body: Callable[[], int]) -> int:
+    """Run the last thing that a process of the shell does, and its EXIT trap; gives the exit status.
+
+    Every way in which a shell can end is here.
+    """
+    try:
+        status = body()
+        if rt.pending:
+            rt.signals.poll()
+    except Exit as error:
+        status = error.status
+    except Return as error:
+        status = error.status
+    except (Break, Continue):
+        status = rt.status
+    except Interrupted as error:
+        rt.run_exit_trap(128 + error.signo)
+        signals.die(error.signo)
+    except AishError as error:
+        rt.report(error)
+        status = status_of(error)
+    except RecursionError:
+        rt.complain("the commands are nested too deeply")
+        status = 2
+    except MemoryError:
+        rt.complain("out of memory")
+        status = 2
+    return rt.run_exit_trap(status)
+
+
+# -------------------------------------------------------------------------------- supervised, in-process
+
+
+def run_stage(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
+    """Run a supervised stage: a stub in the job's process group stands for it."""
+
+    def stub() -> int:
+        rt.signals.to_default()
+        return rt.host.run_stage(argv, dict(rt.vars.environment()))
+
+    if last and not rt.signals.traps:
+        return stub()
+    job = Job(" ".join(argv))
+    fork(rt, stub, job, foreground=True)
+    return rt.jobs.wait_foreground(rt, job)
+
+
+def run_verb(rt: Runtime, argv: list[str]) -> int:
+    """The built-in `aish`: in this process, or at a prompt as a job where it holds the terminal."""
+
+    def verb() -> int:
+        rt.signals.python_interrupts(True)
+        try:
+            return rt.host.run_verb(argv)
+        except KeyboardInterrupt:
+            return 128 + signals.SIGINT
+        finally:
+            rt.signals.python_interrupts(False)
+
+    if not rt.monitor or not rt.host.verb_needs_process(argv):
+        return verb()
+    job = Job(" ".join(argv))
+    fork(rt, verb, job, foreground=True)
+    return rt.jobs.wait_foreground(rt, job)

@@ -1,0 +1,293 @@
+"""What a running shell has: the one argument of every closure.
+
+It is state, and the few operations on it that closures call all the time. What the parts do is in their files:
+variables, options, signals, jobs, lookup, redirect, process.
+"""
+
+from __future__ import annotations
+
+import os
+
+from aish.lang import redirect, signals
+from aish.lang.control import CommandError, Exit, Return
+from aish.lang.fields import DEFAULT_IFS
+from aish.lang.jobs import JobTable
+from aish.lang.lookup import Lookup
+from aish.lang.signals import Signals
+from aish.lang.source import ExpansionError, Site, Source
+from aish.lang.text import encode, is_name
+from aish.lang.variables import Variables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.errors import AishError
+    from aish.lang.host import Host
+
+    Run = Callable[["Runtime"], int]
+    """A compiled command. It leaves `Runtime.status` equal to the status that it returns."""
+
+MAX_CALLS = 2000
+"""Functions, sourced files and evals within each other."""
+
+_MAGIC = frozenset("*?[")
+
+
+class Function:
+    """A function: its closure, and its definition as it was written."""
+
+    __slots__ = ("body", "definition")
+
+    def __init__(self, body: Run, definition: str) -> None:
+        self.body = body
+        self.definition = definition
+
+
+class Runtime:
+    """One process of the shell."""
+
+    # The options of `set`, by the names of `set -o`.
+    allexport = errexit = hashall = ignoreeof = monitor = noclobber = noexec = noglob = notify = nounset = False
+    pipefail = posix = verbose = xtrace = False
+
+    vars: Variables
+
+    def __init__(self, host: Host, environment: dict[str, str], *, name: str = "aish", version: str = "") -> None:
+        self.host = host
+        self.name = name
+        self.params: list[str] = []
+        self.pid = os.getpid()
+        self.interpreter: list[str] = ["aish"]
+        """The command that starts another shell like this one."""
+
+        self.interactive = False
+        self.from_string = False
+        self.from_stdin = False
+        self.in_subshell = False
+
+        self.status = 0
+        self.substituted = 0
+        """The status of the last command substitution."""
+        self.pipe_status: list[int] = [0]
+        self.last_argument = name
+        self.at: Site | None = None
+        """The command that is being run."""
+
+        self.tested = 0
+        """Above 0 while a failure is somebody's condition: `set -e` does not act."""
+        self.loops = 0
+        self.calls = 0
+        self.returns = 0
+        """Functions and sourced files that `return` could leave."""
+        self.arithmetic_depth = 0
+        self.pending = False
+        self.capture: list[str] | None = None
+        """Where built-ins write while $(built-in ..) runs without a process."""
+
+        self.vars = Variables()
+        self.values = self.vars.values
+        self.functions: dict[str, Function] = {}
+        self.signals = Signals(self)
+        self.jobs = JobTable()
+        self.commands = Lookup(self.vars)
+        self.options_index = 0
+        """Where getopts stands inside a word."""
+        self._prepare(environment, version)
+
+    def _prepare(self, environment: dict[str, str], version: str) -> None:
+        """The variables that a shell sets."""
+        self.vars.adopt({key: value for key, value in environment.items() if is_name(key)})
+        self.vars.watch("IFS", self._ifs_changed)
+        self.vars.watch("OPTIND", self._optind_changed)
+        self.vars.set("IFS", " \t\n")
+        self.vars.set("OPTIND", "1")
+        self.values["PPID"] = str(os.getppid())
+        self.vars.protect("PPID")
+        self.values["AISH_VERSION"] = version
+        self.values.setdefault("PS4", "+ ")
+        self.vars.compute("LINENO", lambda: str(self.at.line if self.at else 0))
+        self.vars.lists["PIPESTATUS"] = lambda: [str(status) for status in self.pipe_status]
+
+    def _ifs_changed(self, value: str | None) -> None:
+        ifs = " \t\n" if value is None else value
+        self.separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
+        self.blanks = self.separators & DEFAULT_IFS
+        self.stops = self.separators | _MAGIC
+        self.joiner = ifs[:1]
+
+    def _optind_changed(self, value: str | None) -> None:
+        self.options_index = 0
+
+    # ------------------------------------------------------------------------------------- expansions
+
+    def absent(self, name: str, site: Site | None) -> str:
+        """The value of a name that is not in `values`: computed, or unset."""
+        if name in self.vars.computed:
+            return self.vars.computed[name]()
+        if name in self.vars.lists:
+            return self.vars.lists[name]()[0]
+        if self.nounset:
+            site = site or self.at
+            if site is None:
+                raise CommandError(f"{name}: parameter not set")
+            raise ExpansionError(
+                f"{name}: parameter not set",
+                site.source,
+                site.start,
+                site.end,
+                hint=f"${{{name}-}} allows it to be unset",
+            )
+        return ""
+
+    def list_values(self, name: str) -> list[str]:
+        """The elements of a list; a variable is a list of one."""
+        if name in self.vars.lists:
+            return self.vars.lists[name]()
+        value = self.vars.get(name)
+        return [] if value is None else [value]
+
+    def assign(self, name: str, value: str, site: Site) -> None:
+        """Set a variable for the command at `site`. Raises ExpansionError for a readonly one."""
+        try:
+            self.vars.set(name, value)
+        except CommandError as error:
+            raise ExpansionError(error.message, site.source, site.start, site.end) from None
+
+    def environment_for(self, path: str) -> dict[str, str]:
+        """What the program at `path` gets."""
+        environment = self.vars.environment()
+        environment["_"] = path
+        return environment
+
+    # ---------------------------------------------------------------------------------------- output
+
+    def write(self, text: str) -> None:
+        """A built-in's output. Raises CommandError."""
+        if self.capture is not None:
+            self.capture.append(text)
+            return
+        data = encode(text)
+        try:
+            written = os.write(1, data)
+            while written < len(data):
+                data = data[written:]
+                written = os.write(1, data)
+        except OSError as error:
+            raise CommandError(f"write error: {error.strerror}") from None
+
+    def error_line(self, text: str) -> None:
+        """A line on stderr, where there is one."""
+        try:
+            os.write(2, encode(text + "\n"))
+        except OSError:
+            pass  # nobody listens
+
+    def prompt(self, text: str) -> None:
+        """A question on stderr, without a newline."""
+        try:
+            os.write(2, encode(text))
+        except OSError:
+            pass  # nobody is there to be asked
+
+    def complain(self, message: str, *, hint: str | None = None) -> None:
+        """Report something about the command that is being run, with its place."""
+        from aish.lang.diagnose import complaint
+
+        self.error_line(complaint(self, message, hint))
+
+    def report(self, error: AishError) -> None:
+        """Report an error that has its own place or hint."""
+        from aish.lang.diagnose import report
+
+        self.error_line(report(self, error))
+
+    def flush(self) -> None:
+        """Before this process becomes another one: nothing is buffered, so nothing is lost."""
+
+    def reading(self) -> signals.Section:
+        """`with rt.reading():` around a system call that may last, so that Ctrl-C ends it."""
+        return signals.Section(self.signals, signals.READING)
+
+    # -------------------------------------------------------------------------------------- control
+
+    def failed(self, status: int) -> None:
+        """A command that nobody tests failed, under `set -e`."""
+        if not self.tested:
+            raise Exit(status)
+
+    def call(self, function: Function, argv: list[str]) -> int:
+        """Run a function with its own positional parameters and local variables."""
+        params, loops = self.params, self.loops
+        self.calls += 1
+        if self.calls > MAX_CALLS:
+            self.calls -= 1
+            raise self.too_deep()
+        self.params = argv[1:]
+        self.loops = 0
+        self.returns += 1
+        self.vars.scopes.append({})
+        try:
+            status = function.body(self)
+        except Return as error:
+            status = error.status
+        finally:
+            self.calls -= 1
+            self.returns -= 1
+            self.params = params
+            self.loops = loops
+            if self.vars.scopes[-1]:
+                self.vars.pop()
+            else:
+                self.vars.scopes.pop()
+        return status
+
+    def too_deep(self) -> ExpansionError:
+        """The error for runaway recursion."""
+        site = self.at or Site(Source(self.name), 0, 0)
+        return ExpansionError(
+            f"more than {MAX_CALLS} calls within each other",
+            site.source,
+            site.start,
+            site.end,
+            hint="does a function call itself without end?",
+        )
+
+    def enter_subshell(self, *, interruptible: bool = True) -> None:
+        """In a forked child, before anything else."""
+        self.in_subshell = True
+        self.interactive = False
+        self.monitor = False
+        self.loops = 0
+        self.capture = None
+        self.jobs.forget_all()
+        self.signals.enter_subshell(interruptible=interruptible)
+
+    def run_trap(self, action: str, signo: int) -> None:
+        """Run a trap's action; $? is afterwards what it was before."""
+        from aish.lang.evaluate import run_text
+
+        status, pipe_status = self.status, self.pipe_status
+        run_text(self, action, f"trap {signals.name_of(signo)}")
+        self.status, self.pipe_status = status, pipe_status
+
+    def run_exit_trap(self, status: int) -> int:
+        """Run the EXIT trap, once; gives the exit status, which `exit` in the trap may change."""
+        action = self.signals.traps.pop(signals.EXIT, None)
+        if not action:
+            return status
+        from aish.lang.process import settle
+
+        self.status = status
+        self.tested = 0
+
+        def body() -> int:
+            assert action is not None
+            self.run_trap(action, signals.EXIT)
+            return status
+
+        return settle(self, body)
+
+    def private(self, fd: int) -> int:
+        """Move a descriptor of the shell's own out of the way of scripts."""
+        return redirect.private(fd)

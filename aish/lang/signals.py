@@ -1,0 +1,268 @@
+"""Signals of the shell itself: what programs inherit, traps, and when Ctrl-C acts.
+
+Handlers only note that a signal came; the evaluator looks between two commands (`Runtime.pending`). A handler
+acts at once where the shell would otherwise sit in a system call (`mode`), or where nothing is left to do but
+to die. After a foreground program the shell dies of SIGINT only if the program did: an editor may use Ctrl-C.
+
+The `signal` module would import enum; `_signal` below it is what it wraps.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import os
+
+from aish.lang.control import CommandError, Interrupted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from aish.lang.runtime import Runtime
+
+SIGHUP: int = _signal.SIGHUP
+SIGINT: int = _signal.SIGINT
+SIGQUIT: int = _signal.SIGQUIT
+SIGTERM: int = _signal.SIGTERM
+SIGPIPE: int = _signal.SIGPIPE
+SIGTSTP: int = _signal.SIGTSTP
+SIGTTIN: int = _signal.SIGTTIN
+SIGTTOU: int = _signal.SIGTTOU
+SIGCONT: int = _signal.SIGCONT
+SIGKILL: int = _signal.SIGKILL
+SIGSTOP: int = _signal.SIGSTOP
+
+EXIT = 0
+"""The trap that runs when the shell ends, numbered as POSIX does."""
+
+# What the shell is doing when a signal comes.
+RUNNING = "running"  # evaluating: the next command looks
+WAITING = "waiting"  # for a foreground program, which got the signal too
+READING = "reading"  # `read`, opening a fifo: only an interrupt cuts it short
+PAUSED = "paused"  # the built-in `wait`: every trapped signal cuts it short
+
+_DEFAULT_AT_START = (_signal.SIGPIPE, _signal.SIGXFSZ)
+"""Python ignores these when it starts; the shell and its programs get the default action."""
+
+_INTERACTIVE_IGNORES = (SIGTERM, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU)
+
+
+def _numbers() -> dict[str, int]:
+    found = {}
+    for name, value in vars(_signal).items():
+        if name.startswith("SIG") and name[3] != "_" and isinstance(value, int):
+            found[name[3:]] = value
+    return found
+
+
+NUMBERS: dict[str, int] = _numbers()
+NAMES: dict[int, str] = {
+    number: name for name, number in reversed(NUMBERS.items()) if name not in ("CLD", "POLL", "IOT")
+}
+
+
+def number_of(word: str) -> int:
+    """The signal that `word` names: INT, SIGINT, 2, EXIT, 0. Raises CommandError."""
+    if word.isdecimal() and word.isascii():
+        number = int(word)
+        if number <= 64:
+            return number
+    name = word.upper().removeprefix("SIG")
+    if name == "EXIT":
+        return EXIT
+    if name not in NUMBERS:
+        raise CommandError(f"{word}: not a signal", hint="kill -l lists them")
+    return NUMBERS[name]
+
+
+def name_of(number: int) -> str:
+    """INT, TERM ...; the number itself for those without a name."""
+    return "EXIT" if number == EXIT else NAMES.get(number, str(number))
+
+
+def describe(number: int) -> str:
+    """What the C library says: Terminated, Segmentation fault."""
+    return _signal.strsignal(number) or f"signal {number}"
+
+
+class Signals:
+    """One shell process's traps and dispositions."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self.rt = rt
+        self.traps: dict[int, str] = {}
+        self.inherited: dict[int, str] = {}
+        """The parent's traps, which `trap` shows in a subshell until it sets its own."""
+        self.ignored_at_start: frozenset[int] = frozenset()
+        self.own_ignored: set[int] = set()
+        """Ignored for the shell's own sake: programs get the default action."""
+        self.arrived: list[int] = []
+        self.mode = RUNNING
+        self.handled: set[int] = set()
+
+    def start(self) -> None:
+        """Read what was ignored on entry, undo what Python's start changed, take SIGINT."""
+        ignored = {n for n in range(1, 65) if _signal.getsignal(n) is _signal.SIG_IGN}
+        self.ignored_at_start = frozenset(ignored.difference(_DEFAULT_AT_START))
+        for signo in _DEFAULT_AT_START:
+            _signal.signal(signo, _signal.SIG_DFL)
+        self.reinstall()
+
+    def be_interactive(self) -> None:
+        """Ignore what must not hit the shell at a prompt."""
+        self.own_ignored.update(_INTERACTIVE_IGNORES)
+        self.own_ignored -= self.ignored_at_start
+        self.reinstall()
+
+    def ignore_for_terminal(self) -> None:
+        """`set -m` in a script: taking the terminal back must not stop the shell."""
+        self.own_ignored |= {SIGTTOU} - self.ignored_at_start
+        self.reinstall()
+
+    def reinstall(self) -> None:
+        """Set every disposition anew (libraries with an event loop leave theirs behind)."""
+        for signo in self.own_ignored:
+            if signo not in self.traps:
+                _signal.signal(signo, _signal.SIG_IGN)
+        wanted = {SIGINT} | {signo for signo, action in self.traps.items() if signo and action}
+        if EXIT in self.traps:
+            wanted |= {SIGTERM, SIGHUP}  # their death runs the EXIT trap, as in bash
+        wanted -= self.ignored_at_start | {s for s, action in self.traps.items() if not action}
+        wanted -= self.own_ignored - self.traps.keys()
+        for signo in self.handled - wanted:
+            if signo not in self.traps and signo not in self.own_ignored:
+                _signal.signal(signo, _signal.SIG_DFL)
+        for signo in wanted:
+            _signal.signal(signo, self._arrive)
+        self.handled = wanted
+
+    # ----------------------------------------------------------------------------------------- traps
+
+    def trap(self, signo: int, action: str | None) -> None:
+        """Set an action ('' ignores), or take it away (None). What a script found ignored stays so."""
+        self.inherited.clear()
+        if signo in self.ignored_at_start and not self.rt.interactive:
+            return
+        if signo in (SIGKILL, SIGSTOP):
+            raise CommandError(f"{name_of(signo)}: cannot be trapped")
+        if action is None:
+            if self.traps.pop(signo, None) is not None and signo:
+                default = _signal.SIG_IGN if signo in self.own_ignored else _signal.SIG_DFL
+                _signal.signal(signo, default)
+                self.handled.discard(signo)
+        else:
+            self.traps[signo] = action
+            if signo and not action:
+                _signal.signal(signo, _signal.SIG_IGN)
+                self.handled.discard(signo)
+        self.reinstall()
+
+    def shown(self) -> dict[int, str]:
+        """The traps that `trap` lists."""
+        return self.traps or self.inherited
+
+    def enter_subshell(self, *, interruptible: bool = True) -> None:
+        """In a forked child: traps go, ignored signals stay ignored, the shell's own precautions end."""
+        self.inherited = self.inherited or dict(self.traps)
+        actions = {signo for signo, action in self.traps.items() if action}
+        for signo in actions:
+            del self.traps[signo]
+        for signo in (actions | self.own_ignored) - {EXIT}:
+            _signal.signal(signo, _signal.SIG_DFL)
+        self.own_ignored.clear()
+        self.arrived.clear()
+        self.rt.pending = False
+        self.mode = RUNNING
+        if not interruptible:
+            for signo in (SIGINT, SIGQUIT):
+                _signal.signal(signo, _signal.SIG_IGN)
+            self.ignored_at_start |= {SIGINT, SIGQUIT}
+        self.handled = {SIGINT, SIGTERM, SIGHUP} & self.handled
+        self.reinstall()
+
+    # --------------------------------------------------------------------------------------- arrival
+
+    def _arrive(self, signo: int, frame: object) -> None:
+        trapped = bool(self.traps.get(signo))
+        if trapped:
+            self.note(signo)
+            if self.mode is PAUSED:
+                raise Interrupted(signo)
+        elif self.mode is WAITING:
+            self.note(signo)
+        elif self.rt.interactive:
+            if self.mode is RUNNING:
+                self.note(signo)
+            else:
+                raise Interrupted(signo)
+        elif EXIT in self.traps:
+            raise Interrupted(signo)
+        else:
+            die(signo)
+
+    def note(self, signo: int) -> None:
+        """Let the evaluator know."""
+        self.arrived.append(signo)
+        self.rt.pending = True
+
+    def waited(self, killed_by: int) -> None:
+        """A foreground program ended, killed by signal `killed_by` or 0. Raises Interrupted where the SIGINT
+        that the shell got meanwhile was meant for both."""
+        if SIGINT in self.arrived and not self.traps.get(SIGINT):
+            self.arrived = [signo for signo in self.arrived if signo != SIGINT]
+            self.rt.pending = bool(self.arrived)
+            if killed_by == SIGINT:
+                raise Interrupted(SIGINT)
+
+    def poll(self) -> None:
+        """Run the actions of the signals that came. Raises Interrupted for those without one."""
+        while self.arrived:
+            signo = self.arrived.pop(0)
+            action = self.traps.get(signo)
+            if action:
+                self.rt.run_trap(action, signo)
+            elif action is None:
+                self.rt.pending = bool(self.arrived)
+                raise Interrupted(signo)
+        self.rt.pending = False
+
+    def to_default(self) -> None:
+        """Give up every handler: what comes next in this process brings its own."""
+        for signo in self.handled:
+            _signal.signal(signo, _signal.SIG_DFL)
+        self.handled = set()
+
+    def leave(self) -> None:
+        """Before the shell itself becomes a program: what it ignored for its own sake is default again."""
+        for signo in self.own_ignored:
+            if self.traps.get(signo) != "":
+                _signal.signal(signo, _signal.SIG_DFL)
+
+    def python_interrupts(self, on: bool) -> None:
+        """While Python code runs as a command, Ctrl-C is KeyboardInterrupt."""
+        if SIGINT in self.handled:
+            _signal.signal(SIGINT, _signal.default_int_handler if on else self._arrive)
+
+
+def die(signo: int) -> NoReturn:
+    """End this process by `signo`, so that its parent sees the truth."""
+    _signal.signal(signo, _signal.SIG_DFL)
+    os.kill(os.getpid(), signo)
+    os._exit(128 + signo)  # blocked: the parent gets the number at least
+
+
+class Section:
+    """A stretch of code in one mode."""
+
+    __slots__ = ("before", "mode", "signals")
+
+    def __init__(self, owner: Signals, mode: str) -> None:
+        self.signals = owner
+        self.mode = mode
+        self.before = owner.mode
+
+    def __enter__(self) -> None:
+        self.signals.mode = self.mode
+
+    def __exit__(self, *exception: object) -> None:
+        self.signals.mode = self.before

@@ -1,0 +1,87 @@
+"""A program's text, the places in it, and the errors that point at them.
+
+Nodes carry offsets into `Source.text`. Lines and columns are counted only when somebody asks, from the last
+place that was asked for, because the compiler asks in order.
+"""
+
+from __future__ import annotations
+
+from aish.errors import SourceError
+
+
+class Source:
+    """Text under a name. It grows while a script is read from a pipe or a large file.
+
+    `line_shift` is added to every line number: the text of a trap or of `eval` stands on a later line.
+    """
+
+    __slots__ = ("_line", "_offset", "line_shift", "name", "text")
+
+    def __init__(self, name: str, text: str = "", *, line_shift: int = 0) -> None:
+        self.name = name
+        self.text = text
+        self.line_shift = line_shift
+        self._offset = 0
+        self._line = 1
+
+    def line(self, offset: int) -> int:
+        """The line of `offset`, from 1."""
+        if offset >= self._offset:
+            self._line += self.text.count("\n", self._offset, offset)
+        else:
+            self._line -= self.text.count("\n", offset, self._offset)
+        self._offset = offset
+        return self._line + self.line_shift
+
+    def column(self, offset: int) -> int:
+        """The column of `offset` in its line, from 1, in characters."""
+        return offset - (self.text.rfind("\n", 0, offset) + 1) + 1
+
+    def line_text(self, offset: int) -> str:
+        """The whole line that `offset` lies in, without its newline."""
+        begin = self.text.rfind("\n", 0, offset) + 1
+        end = self.text.find("\n", offset)
+        return self.text[begin : end if end >= 0 else len(self.text)]
+
+
+class Site:
+    """Where a command or an expansion stands: enough to report an error and to answer $LINENO."""
+
+    __slots__ = ("end", "line", "source", "start")
+
+    def __init__(self, source: Source, start: int, end: int) -> None:
+        self.source = source
+        self.start = start
+        self.end = end
+        self.line = source.line(start)
+
+
+class ScriptError(SourceError):
+    """The author's fault, at the characters from `start` to `end` of a source."""
+
+    def __init__(self, message: str, source: Source, start: int, end: int, *, hint: str | None = None) -> None:
+        super().__init__(
+            message,
+            file=source.name,
+            line=source.line(start),
+            column=source.column(start),
+            source_line=source.line_text(start),
+            hint=hint,
+        )
+        self.start = start
+        self.end = end
+
+
+class ParseError(ScriptError):
+    """The text is not a program. `incomplete` is True where more text could make it one."""
+
+    incomplete = False
+
+
+class ExpansionError(ScriptError):
+    """A word could not be expanded: unset under `set -u`, ${x:?}, arithmetic, a readonly variable.
+
+    It ends a non-interactive shell; at the prompt it ends the line.
+    """
+
+    exit_status = 1

@@ -1,0 +1,64 @@
+"""Text at the edges: words are `str` with surrogateescape inside, bytes on every file descriptor.
+
+The codec is the one with which Python encodes arguments, paths and the environment, so that a byte which is
+not valid in the user's locale passes unchanged from a script through a variable to a program and back.
+"""
+
+from __future__ import annotations
+
+import sys
+
+ENCODING = sys.getfilesystemencoding()
+
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
+_NAMED = {"\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
+
+
+def encode(text: str) -> bytes:
+    """The bytes that `text` stands for."""
+    return text.encode(ENCODING, "surrogateescape")
+
+
+def decode(data: bytes) -> str:
+    """Text for `data`; bytes that are not valid in the locale become lone surrogates, and come back."""
+    return data.decode(ENCODING, "surrogateescape")
+
+
+def from_byte(value: int) -> str:
+    """The text for one byte (0-255), as `\\ooo` and `\\xhh` escapes need it."""
+    return decode(bytes((value & 0xFF,)))
+
+
+def from_codepoint(value: int) -> str:
+    """The text for a Unicode code point; surrogates and values beyond Unicode become their raw UTF-8 bytes."""
+    if value > 0x7FFFFFFF:
+        value &= 0x7FFFFFFF
+    if 0xD800 <= value < 0xE000:
+        return decode(chr(value).encode("utf-8", "surrogatepass"))
+    if value <= 0x10FFFF:
+        return decode(chr(value).encode("utf-8"))
+    return ""
+
+
+def is_name(text: str) -> bool:
+    """True for a POSIX name: ASCII letters, digits and underscores, not beginning with a digit."""
+    return text.isascii() and text.isidentifier()
+
+
+def quote(text: str) -> str:
+    """`text` written so that the shell reads it back as one word with the same value."""
+    if text and _SAFE.issuperset(text) and text[0] not in "=@":
+        return text
+    if text.isprintable():
+        return "'" + text.replace("'", "'\\''") + "'"
+    return "$'" + "".join([_escape(char) for char in text]) + "'"
+
+
+def _escape(char: str) -> str:
+    if char in "'\\":
+        return "\\" + char
+    if char in _NAMED:
+        return _NAMED[char]
+    if char.isprintable():
+        return char
+    return "".join([f"\\{byte:03o}" for byte in encode(char)])

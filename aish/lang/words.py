@@ -1,0 +1,283 @@
+"""Words: quoting, and what a word is made of. (What follows a dollar sign is in dollar.py.)"""
+
+from __future__ import annotations
+
+from aish.lang.scanner import STRING, Scanner
+from aish.lang.text import from_byte, from_codepoint, is_name
+from aish.lang.tree import DoubleQuoted, Literal, Quoted, Tilde, Word
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.tree import Node
+
+BLANKS = " \t"
+_QUOTING = frozenset("'\"\\$`")
+WORD_STOPS = frozenset(" \t\n|&;<>()") | _QUOTING
+BRACE_STOPS = frozenset("}") | _QUOTING
+_REGEX_STOPS = frozenset(" \t\n") | _QUOTING
+
+# How quoted text ends and what a backslash escapes in it.
+IN_STRING = "string"
+IN_BRACES = "braces"
+IN_DOCUMENT = "document"
+IN_INDEX = "index"
+_QUOTED_STOPS = {
+    IN_STRING: frozenset('"$`\\'),
+    IN_BRACES: frozenset('}"$`\\'),
+    IN_DOCUMENT: frozenset("$`\\"),
+    IN_INDEX: frozenset(']"$`\\'),
+}
+_ESCAPED = {IN_STRING: '$`"\\', IN_BRACES: '$`"\\}', IN_DOCUMENT: "$`\\", IN_INDEX: '$`"\\]'}
+
+_ANSI = {
+    "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+    "\\": "\\", "'": "'", '"': '"', "?": "?",
+}  # fmt: skip
+_HEX_DIGITS = "0123456789abcdefABCDEF"
+
+
+class Words(Scanner):
+    """Reads the parts of a word. A run of plain characters becomes one Literal."""
+
+    def dollar(self, quoted: bool) -> Node | None:
+        """What a `$` at the cursor begins; None, with the cursor unmoved, where it is just a dollar sign."""
+        raise NotImplementedError
+
+    def backquote(self, quoted: bool) -> Node:
+        """A `..` substitution at the cursor."""
+        raise NotImplementedError
+
+    def regex_parts(self) -> list[Node]:
+        """Parts of a regular expression: up to a blank."""
+        return self.unquoted_parts(_REGEX_STOPS)
+
+    def unquoted_parts(self, stops: frozenset[str]) -> list[Node]:
+        """Parts up to an unquoted character in `stops`: WORD_STOPS, or inside ${..} BRACE_STOPS."""
+        parts: list[Node] = []
+        plain: list[str] = []
+        plain_start = self.pos
+        while True:
+            self._run(stops, plain)
+            char = self.char()
+            if char not in _QUOTING or not char:
+                break
+            here = self.pos
+            if char == "\\" and self.char(1) == "\n":
+                self.skip_continuations()
+                continue
+            part = self._quoting(char)
+            if part is None:
+                plain.append(char)
+                self.pos += 1
+                continue
+            if plain:
+                parts.append(Literal(plain_start, here, "".join(plain)))
+                plain.clear()
+            parts.append(part)
+            plain_start = self.pos
+        if plain:
+            parts.append(Literal(plain_start, self.pos, "".join(plain)))
+        return parts
+
+    def _run(self, stops: frozenset[str], plain: list[str]) -> None:
+        """Add the characters up to the next one in `stops`."""
+        while True:
+            text = self.text
+            begin = pos = self.pos
+            size = len(text)
+            while pos < size and text[pos] not in stops:
+                pos += 1
+            if pos > begin:
+                plain.append(text[begin:pos])
+                self.pos = pos
+            if pos < size or not self.refill():
+                return
+
+    def _quoting(self, char: str) -> Node | None:
+        start = self.pos
+        if char == "'":
+            end = self.find("'", start + 1)
+            if end < 0:
+                self.unterminated("single quote", start, "'")
+            self.pos = end + 1
+            self.mark(start, self.pos, STRING)
+            return Quoted(start, self.pos, self.text[start + 1 : end])
+        if char == '"':
+            return self.double_quoted()
+        if char == "$":
+            return self.dollar(False)
+        if char == "`":
+            return self.backquote(False)
+        escaped = self.char(1)
+        if not escaped:
+            return None
+        self.pos += 2
+        return Quoted(start, self.pos, escaped)
+
+    def double_quoted(self) -> DoubleQuoted:
+        """A ".." at the cursor."""
+        start = self.pos
+        self.enter(start)
+        self.pos += 1
+        parts = self.quoted_parts(IN_STRING)
+        if not self.char():
+            self.unterminated("double quote", start, '"')
+        self.pos += 1
+        self.depth -= 1
+        self.mark(start, self.pos, STRING)
+        return DoubleQuoted(start, self.pos, parts)
+
+    def quoted_parts(self, mode: str) -> list[Node]:
+        """Parts of quoted text: up to the closing `"` or `}`, or of a here-document to the end."""
+        stops = _QUOTED_STOPS[mode]
+        parts: list[Node] = []
+        plain: list[str] = []
+        plain_start = self.pos
+        while True:
+            self._run(stops, plain)
+            char = self.char()
+            here = self.pos
+            part: Node | None = None
+            if char == "\\":
+                self._backslash(mode, plain)
+                continue
+            if char == "$":
+                part = self.dollar(True)
+            elif char == "`":
+                part = self.backquote(True)
+            elif char == '"' and mode in (IN_BRACES, IN_INDEX):
+                part = self.double_quoted()
+            else:
+                break
+            if part is None:
+                plain.append(char)
+                self.pos += 1
+                continue
+            if plain:
+                parts.append(Literal(plain_start, here, "".join(plain)))
+                plain.clear()
+            parts.append(part)
+            plain_start = self.pos
+        if plain:
+            parts.append(Literal(plain_start, self.pos, "".join(plain)))
+        return parts
+
+    def _backslash(self, mode: str, plain: list[str]) -> None:
+        escaped = self.char(1)
+        self.pos += 2 if escaped else 1
+        if escaped == "\n":
+            return
+        if not escaped or escaped not in _ESCAPED[mode]:
+            plain.append("\\")
+        plain.append(escaped)
+
+    def ansi_quoted(self) -> Quoted:
+        """A $'..' at the cursor."""
+        start = self.pos
+        self.pos += 2
+        found: list[str] = []
+        while True:
+            char = self.char()
+            if not char:
+                self.unterminated("$'..' quote", start, "'")
+            self.pos += 1
+            if char == "'":
+                break
+            if char == "\\":
+                char = self._ansi_escape()
+            found.append(char)
+        self.mark(start, self.pos, STRING)
+        return Quoted(start, self.pos, "".join(found))
+
+    def _ansi_escape(self) -> str:
+        char = self.char()
+        self.pos += 1
+        if char in _ANSI:
+            return _ANSI[char]
+        if char in "01234567" and char:
+            self.pos -= 1
+            return from_byte(self._number("01234567", 3, 8))
+        if char == "x":
+            braced = self.char() == "{"
+            self.pos += braced
+            value = self._number(_HEX_DIGITS, 8 if braced else 2, 16)
+            self.pos += braced and self.char() == "}"
+            return from_byte(value) if value >= 0 else "\\x"
+        if char in ("u", "U"):
+            value = self._number(_HEX_DIGITS, 4 if char == "u" else 8, 16)
+            return from_codepoint(value) if value >= 0 else "\\" + char
+        if char == "c":
+            control = self.char()
+            self.pos += 1
+            return chr(ord(control.upper()) ^ 0x40 if control.isascii() and control else 0)
+        return "\\" + char
+
+    def _number(self, digits: str, most: int, base: int) -> int:
+        """The number at the cursor, of at most `most` digits; -1 where there is none."""
+        begin = self.pos
+        while self.pos - begin < most and self.char() and self.char() in digits:
+            self.pos += 1
+        return int(self.text[begin : self.pos], base) if self.pos > begin else -1
+
+
+def find_tilde(parts: list[Node], stops: str = "/") -> list[Node]:
+    """`parts` with a leading ~ or ~user cut off as a Tilde. A quoted character in the prefix forbids it."""
+    first = parts[0] if parts else None
+    if type(first) is not Literal or first.text[:1] != "~":
+        return parts
+    text = first.text
+    end = min((i for i in (text.find(stop) for stop in stops) if i >= 0), default=-1)
+    if end < 0:
+        if len(parts) > 1:
+            return parts
+        end = len(text)
+    tilde = Tilde(first.start, first.start + end, text[1:end])
+    rest: list[Node] = [Literal(tilde.end, first.end, text[end:])] if end < len(text) else []
+    return [tilde, *rest, *parts[1:]]
+
+
+def split_assignment(word: Word) -> tuple[str, bool, Word] | None:
+    """(name, appends, value) for a word of the form name=value or name+=value, else None.
+
+    In the value a tilde counts at the beginning and after each unquoted colon.
+    """
+    first = word.parts[0] if word.parts else None
+    if type(first) is not Literal:
+        return None
+    equals = first.text.find("=")
+    if equals < 1:
+        return None
+    append = first.text[equals - 1] == "+"
+    name = first.text[: equals - append]
+    if not is_name(name):
+        return None
+    begin = first.start + equals + 1
+    parts: list[Node] = []
+    if equals + 1 < len(first.text):
+        parts.append(Literal(begin, first.end, first.text[equals + 1 :]))
+    parts.extend(word.parts[1:])
+    return name, append, Word(begin, word.end, _value_tildes(parts))
+
+
+def _value_tildes(parts: list[Node]) -> list[Node]:
+    """Tildes at the beginning of `parts` and after colons in its literals."""
+    pieces: list[Node] = []
+    for part in parts:
+        if type(part) is Literal and ":" in part.text:
+            at = part.start
+            *ended, last = part.text.split(":")
+            for text in ended:
+                pieces.append(Literal(at, at + len(text) + 1, text + ":"))
+                at += len(text) + 1
+            if last:
+                pieces.append(Literal(at, part.end, last))
+        else:
+            pieces.append(part)
+    done: list[Node] = []
+    begins = True
+    for i, part in enumerate(pieces):
+        pair = pieces[i : i + 2]
+        found = find_tilde(pair, "/:") if begins else pair
+        done.extend(found[: len(found) - len(pair) + 1])
+        begins = type(part) is Literal and part.text.endswith(":")
+    return done
