@@ -18,7 +18,9 @@ LINKS = re.compile(r"\[[^\]]*\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
 def named(pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    return sorted({(str(page.relative_to(ROOT)), name) for page in PAGES for name in pattern.findall(page.read_text())})
+    return sorted(
+        {(str(page.relative_to(ROOT)), name) for page in PAGES for name in pattern.findall(page.read_text())}
+    )
 
 
 def test_the_tree_is_current() -> None:
