@@ -69,7 +69,10 @@ def detach(options: estate.Options, keep_fd: int) -> None:
     if options.log_path is not None:
         log = os.open(options.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     for source, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(source, target, inheritable=False)  # what a child gets as 0, 1 and 2 is always told
+        if source == target:
+            os.set_inheritable(target, False)
+        else:
+            os.dup2(source, target, inheritable=False)  # what a child gets as 0, 1 and 2 is always told
     for fd in {null, log} - {0, 1, 2}:
         os.close(fd)
     kernel.default_signals()

@@ -27,6 +27,11 @@ def next_dead() -> tuple[int, int] | None:
     return None if info is None else (info.si_pid, _raw_status(info))
 
 
+def has_ended(pid: int) -> bool:
+    """Whether our child `pid` has ended; it stays a zombie."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def is_ours(pid: int) -> bool:
     """Whether `pid` is a child of this process, alive or a zombie."""
     try:
@@ -75,16 +80,20 @@ def _raw_status(info: os.waitid_result) -> int:
     return info.si_status | (0x80 if info.si_code == os.CLD_DUMPED else 0)
 
 
+_wakeup_sockets: list[socket.socket] = []  # the two ends in use: they stay open until others take their place
+
+
 def wakeups() -> socket.socket:
     """A socket that becomes readable whenever a child ends. One per process: call it anew after a fork."""
-    ours, kernels = socket.socketpair()
-    ours.setblocking(False)
-    kernels.setblocking(False)  # as set_wakeup_fd requires
-    before = signal.set_wakeup_fd(kernels.detach(), warn_on_full_buffer=False)
-    if before != -1:
-        os.close(before)
+    old = _wakeup_sockets[:]
+    _wakeup_sockets[:] = socket.socketpair()
+    for end in _wakeup_sockets:
+        end.setblocking(False)
+    signal.set_wakeup_fd(_wakeup_sockets[1].fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _noted)
-    return ours
+    for end in old:
+        end.close()
+    return _wakeup_sockets[0]
 
 
 def _noted(number: int, frame: object) -> None:

@@ -13,11 +13,10 @@ import signal
 import socket
 import sys
 import time
-import traceback
 
 from . import birth, exits, wire
 from .desk import Desk
-from .journal import Child, bye_line, failed_line
+from .journal import Child, ack_line, bye_line, failed_line
 from .kernel import start_time
 from .peers import PEERS_MOST, Loop, Peer, accept
 from .revival import Revival
@@ -42,6 +41,8 @@ def hold(estate: Estate, control: socket.socket) -> None:
         while not holder.keeper_gone:
             holder.turn()
     except Exception:  # noqa: BLE001 - the edge of the process: recorded, and the keeper starts another
+        import traceback  # a few ms and 300 KiB that a sound holder never needs
+
         print(f"holder {os.getpid()}: fault\n{traceback.format_exc()}", file=sys.stderr, flush=True)
         os._exit(70)
     holder.close()
@@ -238,9 +239,12 @@ class Holder:
         return daemon.pid if daemon is not None and daemon.exit is None else None
 
     def start_daemon(self, answer: Answer | None) -> bool:
-        """Start it if it does not run. False: it runs, or is being born. Raises Refusal(spawn) only to an answer."""
+        """Start it if it does not run; `answer` hears how that went. False: it runs. Raises Refusal(spawn)."""
         argv = self.estate.options.daemon_argv
         assert argv is not None
+        if answer is not None and DAEMON in self.births:
+            self.births[DAEMON].answers.append(answer)
+            return True
         if self.daemon_pid is not None or self.desk.closing:
             self.revival.due = None
             return False
@@ -248,6 +252,8 @@ class Holder:
         env = [pair for pair in self.estate.environment if not pair.startswith(folder)]
         env.append(folder + os.fsencode(self.estate.options.runtime_dir))
         self.revival.started(time.monotonic())
+        if self.children.pop(DAEMON, None) is not None:
+            self.estate.journal.append(ack_line([DAEMON]))
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
             self.begin(DAEMON, birth.daemon_plan(argv, env, self.estate.nofile), [null, 1, 2], answer)
@@ -396,7 +402,6 @@ class Holder:
         for fd in self._reserve:
             os.close(fd)
         self.control.close()
-        self._wake.close()
         self.loop.close()
 
     def _say(self, text: str) -> None:

@@ -15,12 +15,13 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import socket
 import sys
 import time
 
 from . import kernel, wire
-from .exits import bury, exit_record, is_ours, next_dead, record_and_reap, wakeups
+from .exits import bury, exit_record, has_ended, is_ours, next_dead, record_and_reap, wakeups
 from .journal import Child, Journal, exit_line, replay
 
 TYPE_CHECKING = False
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from .estate import Estate
 
 STEADY_S = 1.0  # a holder that lived this long did not die of its start
-MOST_PAUSE_S = 5.0
-STATUS_GRACE_S = 1.0  # how long a stranger's exit code may take to appear after its end (its parent must reap it)
+MOST_PAUSE_S = 1.0
+STATUS_GRACE_S = 5.0  # how long a stranger's exit code may take to appear after its end: until its parent reaps it
+STATUS_POLL_S = 0.05
 
 
 def keep(estate: Estate) -> socket.socket:
@@ -55,7 +57,10 @@ def keep(estate: Estate) -> socket.socket:
         ours.close()
         inherited.close()
         lived_s = time.monotonic() - born
-        pause_s = 0.0 if lived_s > STEADY_S else min(MOST_PAUSE_S, max(0.02, pause_s * 2))
+        if lived_s > STEADY_S or inherited.holder_status == signal.SIGKILL:  # killed: no fault of its own
+            pause_s = 0.0
+        else:
+            pause_s = min(MOST_PAUSE_S, max(0.02, pause_s * 2))
 
 
 class Inheritance:
@@ -68,6 +73,7 @@ class Inheritance:
         self.mine: dict[int, Child] = {}  # by pid: we are their parent
         self.strangers: dict[int, Child] = {}  # by pidfd: init is
         self._doubtful: dict[int, float] = {}  # pidfd of an ended stranger without a code: when to give up
+        self.holder_status: int | None = None
         self._unlooked = False
         self._quitting = False
         self._control: socket.socket | None = None
@@ -124,7 +130,7 @@ class Inheritance:
             if pidfd not in self._doubtful:
                 poll.register(pidfd, select.POLLIN)
         if self._doubtful:
-            timeout_s = 0.02 if timeout_s is None else min(timeout_s, 0.02)
+            timeout_s = STATUS_POLL_S if timeout_s is None else min(timeout_s, STATUS_POLL_S)
         poll.poll(None if timeout_s is None else timeout_s * 1000)
         _empty(self.wake)
         self._take_messages()
@@ -134,20 +140,25 @@ class Inheritance:
         return holder_died
 
     def _reap(self, holder_pid: int) -> bool:
-        holder_died = False
+        """Reap our own children and their orphans; true when the holder has died.
+
+        From that moment on any zombie may be a child of its, which only the journal knows: then nothing more is
+        reaped. (Its children become ours and it becomes a zombie in one step of the kernel.)
+        """
         while (dead := next_dead()) is not None:
             pid, status = dead
             child = self.mine.pop(pid, None)
             if child is not None:
                 child.exit = record_and_reap(self.estate.journal, child, status)
                 self._unlooked = True
-                continue
-            bury(pid)
-            if pid == holder_pid:
+            elif holder_pid and has_ended(holder_pid):
+                self.holder_status = os.waitpid(holder_pid, 0)[1]
                 if not self._quitting:
-                    _log(f"the holder {pid} ended with wait status {status}: starting another")
-                holder_died = True
-        return holder_died
+                    _log(f"the holder {holder_pid} ended with wait status {self.holder_status}: starting another")
+                return True
+            else:
+                bury(pid)
+        return False
 
     def _ask_strangers(self) -> None:
         """Write down the ends of those whose parent we are not: with the code where the kernel tells it."""
@@ -229,7 +240,6 @@ class Inheritance:
 
     def close(self) -> None:
         """Drop what belongs to this watch, in the parent for the next one, in the forked holder for good."""
-        self.wake.close()
         for pidfd in self.strangers:
             os.close(pidfd)
 

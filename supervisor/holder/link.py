@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 10.0
 _UNSENT_MOST = 10_000
+_CONNECT_TIMEOUT = struct.pack("@ll", 10, 0)  # struct timeval
 _MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 
 
@@ -187,6 +189,7 @@ def _connect(runtime_dir: str) -> socket.socket | None:
         if os.fstat(folder).st_uid != os.geteuid():
             sock.close()
             return None
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECT_TIMEOUT)  # a stopped holder's full backlog
         sock.connect(f"/proc/self/fd/{folder}/{wire.SOCKET_NAME}")
     except OSError:
         sock.close()
@@ -278,5 +281,8 @@ def _start(
         finally:
             os.close(theirs)
         word = pipe.read().decode(errors="replace").strip()
-    os.waitpid(pid, 0)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:  # the caller ignores SIGCHLD: nothing is left to reap
+        pass
     return word or "the keeper could not be started"
