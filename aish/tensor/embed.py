@@ -14,7 +14,7 @@ from aish.tensor.chunks import split
 from aish.tensor.commandline import Parser, guard, put
 from aish.tensor.endpoint import Endpoint, TooLongError
 from aish.tensor.errors import NotFoundError, UsageError
-from aish.tensor.texts import Text
+from aish.tensor.texts import Text, read_texts
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -38,7 +38,8 @@ output is no terminal, one JSON object per line: {"label": .., "embedding": [..]
 The label is the file's name, or the line itself."""
 _EPILOG = f"""Every vector leaves with length 1. A text of more than --chunk bytes ({_CHUNK_BYTES}) is cut into
 pieces of about equal length, at paragraphs, lines or words; its vector is the direction of the mean of its
-pieces' normalised vectors. Pieces that the server still finds too long are halved, down to {_CHUNK_BYTES_LEAST} bytes.
+pieces' normalised vectors. Pieces that the server still finds too long are halved, down to
+{_CHUNK_BYTES_LEAST} bytes.
 
 environment: OPENAI_BASE_URL (set for every process that aish supervises; `aish env` prints it), OPENAI_API_KEY,
 AISH_EMBED_MODEL (the default of --model)
@@ -89,6 +90,22 @@ def _parse(argv: list[str]) -> Namespace:
     if options.chunk < _CHUNK_BYTES_LEAST:
         raise UsageError(f"--chunk {options.chunk}: expected at least {_CHUNK_BYTES_LEAST}")
     return options
+
+
+def _vectors(options: Namespace) -> Iterator[tuple[Text, Vector]]:
+    """Asks nothing before the first vector is wanted: then errors reach the edge's reader, too."""
+    base_url = os.environ.get("OPENAI_BASE_URL")
+    if not base_url:
+        raise UsageError(
+            "OPENAI_BASE_URL is not set: there is no model to ask",
+            hint="run it under aish (aish run embed ...), or eval the lines that `aish env` prints",
+        )
+    endpoint = Endpoint(base_url, os.environ.get("OPENAI_API_KEY"), options.model)
+    try:
+        texts = read_texts(options.files, lines=options.lines or not options.files)
+        yield from embed_texts(endpoint, texts, options.chunk)
+    finally:
+        endpoint.close()
 
 
 def embed_texts(endpoint: Endpoint, texts: Iterable[Text | None], chunk_bytes: int) -> Iterator[tuple[Text, Vector]]:

@@ -106,7 +106,7 @@ def parse_descr(descr: Any, path: str) -> tuple[Dtype | None, str, int, bool]:
         raise DataError(
             "records (a dtype of several fields)", file=path, field="descr", hint="save each field as an array"
         )
-    if not isinstance(descr, str) or len(descr) < 3 or descr[0] not in "<>|=":
+    if not isinstance(descr, str) or len(descr) < 2 or descr[0] not in "<>|=":
         raise DataError(f"{descr!r:.40}, expected the like of '<f4'", file=path, field="descr")
     order, kind, size = descr[0], descr[1], descr[2:].split("[")[0]
     if kind == "O":
