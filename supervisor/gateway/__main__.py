@@ -24,7 +24,7 @@ from typing import Final
 from aish.config import folders
 from aish.errors import AishError, ConflictError, StorageError, UsageError
 from aish.supervisor.gateway.gateway import Gateway
-from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.log import log, take_over_logging
 from aish.supervisor.gateway.records import Records
 from aish.wire import key
 
@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="aish.supervisor.gateway", description="The one address for models.")
     parser.add_argument("--listen", metavar="127.0.0.1:PORT", help="for runs by hand; else descriptor 3 is taken")
     options = parser.parse_args(arguments)
+    take_over_logging()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold real keys
     try:
         sock = _listening(options.listen)

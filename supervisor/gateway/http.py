@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import traceback
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,7 +21,7 @@ from aiohttp import HttpVersion11, web
 from aish.errors import AishError, InputError, LimitError, RefusedError
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.keys import Caller, Keys
-from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.log import log, place
 from aish.supervisor.gateway.meter import Board
 from aish.supervisor.gateway.models import Models
 from aish.supervisor.gateway.proxy import Proxy, refusal
@@ -101,8 +100,7 @@ class Web:
         except (asyncio.CancelledError, web.HTTPException):
             raise
         except Exception as error:  # noqa: BLE001  the edge of the process: recorded, and the client gets to know
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            log("fault", f"{type(error).__name__} in {place.name} ({place.filename}:{place.lineno})")
+            log("fault", place(error))
             data = openai.error_body("the gateway failed; its log says where", "server_error", "internal")
             return web.Response(status=500, body=data, content_type=_JSON)
 

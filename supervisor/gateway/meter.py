@@ -47,23 +47,17 @@ class Stream:
     """Counts a stream while it passes, for the case that it ends before its usage is told."""
 
     events: int = 0
+    """Events with a part of an answer."""
     text_bytes: int = 0
-    shortest_bytes: int | None = None
 
-    def count(self, event_bytes: int) -> None:
-        """One event with a part of the answer."""
+    def count(self, text_bytes: int) -> None:
+        """One event with so much text."""
         self.events += 1
-        self.text_bytes += event_bytes
-        if self.shortest_bytes is None or event_bytes < self.shortest_bytes:
-            self.shortest_bytes = event_bytes
+        self.text_bytes += text_bytes
 
     def estimate(self) -> int:
-        """Tokens that were streamed: an event is at least one, and long events hold several.
-
-        Every event repeats the same frame of JSON around its text; the shortest one seen is taken for that frame.
-        """
-        frame_bytes = self.events * (self.shortest_bytes or 0)
-        return max(self.events, (self.text_bytes - frame_bytes) // BYTES_PER_TOKEN)
+        """Tokens that were streamed: an event is at least one, and a long event holds several."""
+        return max(self.events, self.text_bytes // BYTES_PER_TOKEN)
 
 
 @dataclass(slots=True)

@@ -72,6 +72,7 @@ class Call:
 def parse(endpoint: str, body: bytes) -> Call:
     """Read a request's body. Raises InputError with the field at fault."""
     try:
+        body.decode()  # fields that only pass through are not looked into below
         fields = _fields.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InputError(

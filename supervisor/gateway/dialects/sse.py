@@ -6,6 +6,7 @@ Whole events are passed on as they complete; at most one incomplete event is kep
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from aish.errors import InputError, UpstreamError
@@ -14,6 +15,9 @@ from aish.supervisor.gateway.meter import Stream, Used
 
 MAX_EVENT_BYTES: Final = 16 << 20
 DONE: Final = b"[DONE]"
+# The text of an answer, of its reasoning or of a tool call. Quotes inside strings are escaped, so this finds fields.
+# Possessive (++, *+): without, the matcher keeps a hundred bytes for every byte of text in case it has to go back.
+_TEXT: Final = re.compile(rb'"(?:content|text|arguments|reasoning_content|reasoning)":\s*"((?:[^"\\]++|\\.)++)"')
 
 
 class Relay:
@@ -89,8 +93,9 @@ class Relay:
         if not self._told or b'"usage"' in payload:
             if not self._read(payload):
                 return b""
-        elif b'"delta":{}' not in payload:
-            self.count.count(len(payload))
+        text_bytes = sum(map(len, _TEXT.findall(payload)))
+        if text_bytes:
+            self.count.count(text_bytes)
         if self._told and self._told != self._asked:
             event = openai.rename(self._told, self._asked, event)
         return event + b"\n\n"
@@ -101,14 +106,11 @@ class Relay:
             found = openai.read(payload)
         except InputError as error:
             raise self._malformed(str(error)) from None
-        first = self._told is None
         self._told = self._told or found.model or ""
-        if found.used is not None:
-            self.used = found.used
-            return self._keep_usage or found.choices != ()
-        if not first:
-            self.count.count(len(payload))
-        return True
+        if found.used is None:
+            return True
+        self.used = found.used
+        return self._keep_usage or found.choices != ()
 
     def _malformed(self, why: str) -> UpstreamError:
         return UpstreamError(f"the server of {self._asked} sent a malformed stream: {why}")

@@ -1,0 +1,211 @@
+"""Servers that misbehave and clients that go away: an error that says what happened, a slot that is free, a figure."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import openai
+import pytest
+
+from .upstream import Upstream
+
+if TYPE_CHECKING:
+    from .conftest import World
+
+DEADLINE_S = 20.0
+
+
+def stream(world: World, key: str, text: str, **more: object) -> list[str]:
+    """The texts of a stream's events."""
+    sdk = openai.OpenAI(base_url=f"{world.gateway.url}/v1", api_key=key, max_retries=0, timeout=30)
+    chunks = sdk.chat.completions.create(
+        model="small",
+        messages=[{"role": "user", "content": text}],
+        stream=True,
+        **more,  # type: ignore[call-overload]
+    )
+    return [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+
+
+class Client:
+    """A client that writes one request by hand and reads what it wants."""
+
+    def __init__(self, world: World, key: str, body: dict[str, object], path: str = "/v1/chat/completions") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", world.gateway.port), timeout=DEADLINE_S)
+        data = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+        self.socket.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+
+    def read_until(self, mark: bytes) -> bytes:
+        data = b""
+        while mark not in data:
+            piece = self.socket.recv(65536)
+            assert piece, data
+            data += piece
+        return data
+
+    def hang_up(self) -> None:
+        self.socket.close()
+
+
+def chat(text: str, **fields: object) -> dict[str, object]:
+    return {"model": "small", "messages": [{"role": "user", "content": text}], **fields}
+
+
+# --- servers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_that_is_cut_ends_with_an_error_and_an_estimate(shared: World) -> None:
+    id, key = shared.agent()
+    with pytest.raises(openai.APIError, match="in the middle of its reply"):
+        stream(shared, key, "say 50 cut 7")
+    tokens = shared.daemon.settled(id, 1).tokens
+    assert (tokens.input, tokens.output, tokens.estimated) == (5, 7, 12)
+    (row,) = shared.gateway.rows(f"process = '{id}'")
+    assert (row["status"], row["estimated"]) == (502, 1)
+
+
+def test_a_stream_that_is_not_json_is_refused_in_its_place(shared: World) -> None:
+    _, key = shared.agent()
+    with pytest.raises(openai.APIError, match="malformed stream"):
+        stream(shared, key, "say 50 malformed 3")
+    # as long as nothing was sent it is a plain 502
+    status, body, _ = shared.gateway.chat(key, "notjson", stream=True)
+    assert (status, body["error"]["type"]) == (502, "upstream_error")
+
+
+def test_a_stream_without_done_is_told_as_cut(shared: World) -> None:
+    _, key = shared.agent()
+    with pytest.raises(openai.APIError, match="before its end"):
+        stream(shared, key, "say 5 nodone")
+
+
+def test_an_error_inside_the_stream_reaches_the_client(shared: World) -> None:
+    id, key = shared.agent()
+    with pytest.raises(openai.APIError, match="scripted"):
+        stream(shared, key, "say 5 mid")
+    shared.daemon.settled(id, 1)
+    (row,) = shared.gateway.rows(f"process = '{id}'")
+    assert row["status"] == 502
+
+
+@pytest.mark.parametrize("fault", ["nousage", "wrongusage"])
+@pytest.mark.parametrize("streams", [True, False])
+def test_missing_or_absurd_usage_is_estimated_and_says_so(shared: World, fault: str, streams: bool) -> None:
+    id, key = shared.agent()
+    if streams:
+        assert len(stream(shared, key, f"say 6 {fault}")) == 6
+    else:
+        assert shared.gateway.chat(key, f"say 6 {fault}")[0] == 200
+    tokens = shared.daemon.settled(id, 1).tokens
+    assert tokens.input == 4
+    assert 6 <= tokens.output <= 7
+    assert tokens.estimated == tokens.input + tokens.output
+
+
+def test_events_with_crlf_pass(shared: World) -> None:
+    id, key = shared.agent()
+    assert stream(shared, key, "say 3 crlf") == ["w "] * 3
+    assert shared.daemon.settled(id, 1).tokens.estimated == 0
+
+
+def test_a_large_event_passes_and_an_endless_one_is_cut(shared: World) -> None:
+    _, key = shared.agent()
+    texts = stream(shared, key, f"say 1 huge {4 << 20}")
+    assert len(texts[0]) == 4 << 20
+    with pytest.raises(openai.APIError, match="an event of more than"):
+        stream(shared, key, f"say 1 huge {17 << 20}")
+
+
+def test_memory_stays_bounded_while_a_large_stream_waits_for_its_reader(shared: World) -> None:
+    """60 MiB of events to a client that does not read: the gateway must stop reading, not buffer."""
+    _, key = shared.agent()
+    before = rss_bytes(shared.gateway.pid)
+    client = Client(shared, key, chat(f"say 3000000 flood huge {1 << 20}", stream=True))
+    client.read_until(b"\r\n\r\n")
+    shared.upstream.wait_for(lambda server: server.active >= 1)
+    high = before
+    for _ in range(20):
+        # time passes here on purpose: what is measured is that nothing grows while nobody reads
+        high = max(high, rss_bytes(shared.gateway.pid))
+        time.sleep(0.05)
+    aborted = shared.upstream.aborted
+    client.hang_up()
+    shared.upstream.wait_for(lambda server: server.aborted > aborted)
+    assert high - before < 24 << 20, f"grew by {(high - before) >> 20} MiB"
+
+
+def rss_bytes(pid: int) -> int:
+    with open(f"/proc/{pid}/statm", encoding="ascii") as stream:
+        return int(stream.read().split()[1]) * 4096
+
+
+def test_a_server_that_dies_is_unknown_and_its_requests_wait_until_it_is_back(world: World) -> None:
+    world.start()
+    id, key = world.agent()
+    world.upstream.stop()
+    status, body, _ = world.gateway.chat(key, "say 1")
+    assert status == 502
+    assert "small cannot be reached" in body["error"]["message"]
+    world.daemon.event(type(world.daemon.ready("p1")), lambda e: e.ready == "unknown")
+    import os
+    import threading
+
+    os.unlink(world.upstream.address.removeprefix("unix:"))
+    answers: list[int] = []
+    thread = threading.Thread(target=lambda: answers.append(world.gateway.chat(key, "say 1")[0]))
+    thread.start()
+    world.upstream = Upstream(world.upstream.address, llamacpp=True).start()
+    thread.join(DEADLINE_S)
+    assert answers == [200]
+    assert world.daemon.settled(id, 2).tokens.output == 1
+
+
+# --- clients --------------------------------------------------------------------------------------------------------
+
+
+def test_hanging_up_in_a_stream_frees_the_slot_and_bills_what_was_streamed(shared: World) -> None:
+    id, key = shared.agent()
+    aborted = shared.upstream.aborted
+    client = Client(shared, key, chat("say 4000 pace 0.002", stream=True))
+    client.read_until(b'"content": "w "')
+    began_s = time.monotonic()
+    client.hang_up()
+    shared.upstream.wait_for(lambda server: server.aborted > aborted)
+    assert time.monotonic() - began_s < 2.0
+    tokens = shared.daemon.settled(id, 1).tokens
+    assert tokens.input == 5
+    assert 1 <= tokens.output < 3000
+    assert tokens.estimated == tokens.input + tokens.output
+    (row,) = shared.gateway.rows(f"process = '{id}'")
+    assert row["status"] == 499
+
+
+def test_hanging_up_before_the_answer_frees_the_slot(shared: World) -> None:
+    id, key = shared.agent()
+    aborted = shared.upstream.aborted
+    client = Client(shared, key, chat("never", max_tokens=10))
+    shared.upstream.wait_for(lambda server: any(r["messages"][-1]["content"] == "never" for r in server.requests))
+    client.hang_up()
+    shared.upstream.wait_for(lambda server: server.aborted > aborted)
+    tokens = shared.daemon.settled(id, 1).tokens
+    assert tokens.estimated == tokens.input + tokens.output
+    assert tokens.output <= 10, "never more than was asked for"
+
+
+def test_activity_is_told_while_it_happens_and_idle_after(shared: World) -> None:
+    from aish.wire.link import ActivityNote
+
+    id, key = shared.agent()
+    client = Client(shared, key, chat("say 400 pace 0.005", stream=True))
+    note = shared.daemon.event(ActivityNote, lambda e: e.id == id and bool(e.tokens_per_s))
+    assert note.activity == "generating"
+    assert note.doing is not None
+    assert note.doing.startswith("small: ")
+    shared.daemon.event(ActivityNote, lambda e: e.id == "p1" and e.activity == "generating")
+    client.hang_up()
+    shared.daemon.event(ActivityNote, lambda e: e.id == id and e.activity == "idle")
+    shared.daemon.event(ActivityNote, lambda e: e.id == "p1" and e.activity == "loaded")

@@ -1,0 +1,220 @@
+"""The listening side: who is let in, what is too large, which keys are good, what our own paths tell."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.wire import key as derived
+from aish.wire.message import (
+    Done,
+    Failure,
+    KeyList,
+    KeyMade,
+    KeyNew,
+    KeyRevoke,
+    Keys,
+    Limit,
+    UsageQuery,
+    UsageTable,
+)
+
+if TYPE_CHECKING:
+    from .conftest import World
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "0.0.0.0"])
+def test_a_foreign_host_is_refused_so_that_dns_rebinding_gets_nowhere(shared: World, host: str) -> None:
+    status, body, _ = shared.gateway.call("/v1/models", key=shared.agent()[1], headers={"Host": host})
+    assert status == 403
+    assert body["error"]["code"] == "refused"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:9999", "LOCALHOST", "[::1]:80"])
+def test_the_loopback_s_names_are_good(shared: World, host: str) -> None:
+    assert shared.gateway.call("/v1/models", key=shared.agent()[1], headers={"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1"])
+def test_web_pages_are_refused(shared: World, origin: str) -> None:
+    assert shared.gateway.call("/v1/models", key=shared.agent()[1], headers={"Origin": origin})[0] == 403
+
+
+def test_health_needs_no_key(shared: World) -> None:
+    assert shared.gateway.call("/health") == (200, {"status": "ok"}, shared.gateway.call("/health")[2])
+
+
+def test_keys_that_are_not_good(shared: World) -> None:
+    id, good = shared.agent()
+    assert shared.gateway.call("/v1/models", key=good)[0] == 200
+    other = derived.derive(b"x" * 32, id, 1)
+    later = derived.derive(shared.secret, id, 2)
+    for bad, told in (
+        (None, "no API key"),
+        ("sk-aish-nothing", "unknown API key"),
+        (other, "unknown API key"),
+        (good[:-1] + ("A" if good[-1] != "A" else "B"), "unknown API key"),
+        (later, "earlier process table"),
+        (derived.derive(shared.secret, "p999", 1), "no process p999"),
+    ):
+        status, body, headers = shared.gateway.call("/v1/models", key=bad)
+        assert (status, body["error"]["code"]) == (401, "invalid_api_key"), bad
+        assert told in body["error"]["message"]
+        assert headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_the_key_of_an_ended_process_is_refused(shared: World) -> None:
+    id, key = shared.agent()
+    assert shared.gateway.call("/v1/models", key=key)[0] == 200
+    shared.daemon.change(id, alive=False)
+    shared.daemon.ask(KeyList())  # answered after the Delta before it
+    status, body, _ = shared.gateway.call("/v1/models", key=key)
+    assert status == 401
+    assert "has ended" in body["error"]["message"]
+
+
+def test_a_process_that_asks_before_the_daemon_told_of_it_waits_a_moment(shared: World) -> None:
+    import threading
+
+    key = derived.derive(shared.secret, "p77", 1)
+    statuses: list[int] = []
+    thread = threading.Thread(target=lambda: statuses.append(shared.gateway.call("/v1/models", key=key)[0]))
+    thread.start()
+    shared.daemon.agent("p77")
+    thread.join(20)
+    assert statuses == [200]
+
+
+def test_azure_s_and_anthropic_s_headers_carry_keys_too(shared: World) -> None:
+    key = shared.agent()[1]
+    for name in ("api-key", "x-api-key"):
+        assert shared.gateway.call("/v1/models", headers={name: key})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"", None),
+        (b"[]", None),
+        (b'{"model": "small"', None),
+        (b'{"model": 7, "messages": []}', "model"),
+        (b'{"model": "small"}', "messages"),
+        (b'{"messages": [], "stream": "yes"}', "stream"),
+        (b'{"messages": [], "n": 0}', "n"),
+        (b'{"messages": [], "stream": true, "stream_options": 5}', "stream_options"),
+        (b"[" * 100_000, None),
+        (b'{"messages": "\xff"}', None),
+    ],
+)
+def test_malformed_requests_name_the_field(shared: World, body: bytes, param: str | None) -> None:
+    id, key = shared.agent()
+    status, answer, _ = shared.gateway.call("/v1/chat/completions", body, key)
+    assert (status, answer["error"]["type"], answer["error"]["param"]) == (400, "invalid_request_error", param)
+    assert shared.daemon.settled(id, 1).tokens.input == 0
+
+
+def test_a_body_above_the_bound_is_refused_before_it_is_read(shared: World) -> None:
+    key = shared.agent()[1]
+    connection = http.client.HTTPConnection("127.0.0.1", shared.gateway.port, timeout=20)
+    connection.putrequest("POST", "/v1/chat/completions")
+    connection.putheader("Authorization", f"Bearer {key}")
+    connection.putheader("Content-Length", str(65 << 20))
+    connection.endheaders()
+    reply = connection.getresponse()
+    assert reply.status == 413
+    assert json.loads(reply.read())["error"]["code"] == "too_large"
+    connection.close()
+
+
+def test_headers_without_end_are_refused(shared: World) -> None:
+    with socket.create_connection(("127.0.0.1", shared.gateway.port), timeout=20) as raw:
+        raw.sendall(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * (64 << 10))
+        assert b" 400 Bad Request" in raw.recv(4096)
+    assert "xxx" not in shared.gateway.read_log(), "what clients send does not belong into the log"
+
+
+def test_unknown_paths_and_methods_are_told_in_openai_s_shape(shared: World) -> None:
+    key = shared.agent()[1]
+    for path, body in (("/v1/nothing", None), ("/v1/responses", {}), ("/", None)):
+        status, answer, _ = shared.gateway.call(path, body, key)
+        assert (status, answer["error"]["code"]) == (404, "not_found")
+    status, answer, _ = shared.gateway.call("/v1/models/smal", key=key)
+    assert (status, answer["error"]["code"]) == (404, "model_not_found")
+
+
+# --- our own paths and the daemon's questions -----------------------------------------------------------------------
+
+
+def test_tokens_of_a_text_are_exact_where_the_server_can_count(shared: World) -> None:
+    key = shared.agent()[1]
+    status, body, _ = shared.gateway.call("/v1/aish/tokens", {"model": "small", "text": "one two three"}, key)
+    assert (status, body) == (200, {"tokens": 3, "exact": True, "context_tokens": 4096})
+    status, body, _ = shared.gateway.call("/v1/aish/tokens", {"model": "nobody", "text": ""}, key)
+    assert status == 404
+    status, body, _ = shared.gateway.call("/v1/aish/tokens", {"model": "small"}, key)
+    assert status == 400
+
+
+def test_a_key_sees_its_own_usage(shared: World) -> None:
+    id, key = shared.agent(budget=1000)
+    shared.gateway.chat(key, "say 5")
+    status, body, _ = shared.gateway.call("/v1/aish/usage", key=key)
+    assert status == 200
+    assert body == {
+        "id": id,
+        "name": f"agent-{id}",
+        "input_tokens": 3,
+        "output_tokens": 5,
+        "estimated_tokens": 0,
+        "requests": 1,
+        "budget_tokens": 1000,
+        "left_tokens": 992,
+    }
+
+
+def test_named_keys_are_made_listed_limited_and_revoked(shared: World) -> None:
+    made = shared.daemon.ask(KeyNew(name="editor", budget_tokens=1000))
+    assert isinstance(made, KeyMade)
+    assert made.base_url == f"{shared.gateway.url}/v1"
+    assert shared.gateway.chat(made.key, "say 5")[0] == 200
+    listed = shared.daemon.ask(KeyList())
+    assert isinstance(listed, Keys)
+    (part,) = [part for part in listed.keys if part.name == "editor"]
+    assert (part.tokens.input, part.tokens.output, part.budget_tokens, part.revoked) == (3, 5, 1000, False)
+    assert isinstance(shared.daemon.ask(Limit(target="key:editor", tokens="+500")), Done)
+    assert shared.gateway.call("/v1/aish/usage", key=made.key)[1]["budget_tokens"] == 1500
+    assert made.key not in (shared.gateway.state / "gateway.db").read_bytes().decode("latin-1")
+    assert made.key not in shared.gateway.read_log()
+
+    again = shared.daemon.ask(KeyNew(name="editor"))
+    assert isinstance(again, Failure)
+    assert again.code == "conflict"
+    assert shared.daemon.ask(KeyNew(name="no spaces")).code == "usage"
+    assert shared.daemon.ask(KeyRevoke(name="edit")).hint == "did you mean editor?"
+    assert shared.daemon.ask(KeyRevoke(name="editor")).changed is True
+    assert shared.daemon.ask(KeyRevoke(name="editor")).changed is False
+    status, body, _ = shared.gateway.chat(made.key, "say 5")
+    assert status == 401
+    assert "revoked" in body["error"]["message"]
+
+
+def test_usage_is_summed_by_process_model_and_agent(shared: World) -> None:
+    id, key = shared.agent()
+    for _ in range(3):
+        shared.gateway.chat(key, "say 5")
+    shared.gateway.chat(key, "status 500")
+    shared.daemon.settled(id, 4)
+    for by, row_key in (("process", id), ("agent", f"agent-{id}"), ("model", "small")):
+        table = shared.daemon.ask(UsageQuery(by=by))
+        assert isinstance(table, UsageTable)
+        (row,) = [row for row in table.rows if row.key == row_key]
+        assert row.tokens.requests >= 4
+        if by != "model":
+            assert (row.tokens.input, row.tokens.output, row.failures, row.model) == (9, 15, 1, "small")
+            assert row.seconds > 0
+    assert shared.daemon.ask(UsageQuery(by="colour")).code == "usage"
+    assert shared.daemon.ask(UsageQuery(by="process", since_s=4e9)).rows == []

@@ -1,0 +1,326 @@
+"""A scripted model server: real HTTP on a socket of its own, its answers and its faults told by the request itself.
+
+The last message (or prompt) is a script: words separated by spaces.
+
+    say N          answer with N tokens (one event each in a stream), cut by max_tokens as real servers do
+    pace S         wait S seconds before each token
+    gate           wait until the test opens the gate
+    never          never answer
+    cut N          close the connection after N events
+    status N       answer with that status and an error in OpenAI's shape; `status N text` as plain text
+    malformed N    after N events send an event that is not JSON
+    notjson        answer with something that is not JSON
+    nousage / wrongusage / nodone
+    flood          without any limit
+    huge N         one event with N bytes of text
+    mid            an error told inside the stream
+    echo           an error that repeats the Authorization header
+    crlf           events that end in CR LF
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEADLINE_S = 20.0
+
+
+class Script:
+    def __init__(self, text: str) -> None:
+        self._words = text.split()
+
+    def has(self, word: str) -> bool:
+        return word in self._words
+
+    def number(self, word: str, default: float = 0) -> float:
+        if word not in self._words:
+            return default
+        return float(self._words[self._words.index(word) + 1])
+
+
+class Upstream:
+    """Runs in a thread. `address` is unix:PATH or 127.0.0.1:PORT (0: any); `route` is what the gateway is told."""
+
+    def __init__(self, address: str, *, llamacpp: bool = False, context: int = 4096, slots: int = 64) -> None:
+        self.address = address
+        self.llamacpp = llamacpp
+        self.context = context
+        self.slots = slots
+        self.route = ""
+        self.loading = False
+        self.chat = True
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        self.input = self.output = 0
+        self.active = self.most_active = self.aborted = 0
+        self.changed = threading.Condition()
+        self._gate: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runner: web.AppRunner | None = None
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    # --- for the test -------------------------------------------------------------------------------------------
+
+    def start(self) -> Upstream:
+        self._thread.start()
+        assert self._up.wait(DEADLINE_S)
+        return self
+
+    def stop(self) -> None:
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
+
+    def open_gate(self) -> None:
+        assert self._loop is not None
+        assert self._gate is not None
+        self._loop.call_soon_threadsafe(self._gate.set)
+
+    def close_gate(self) -> None:
+        assert self._gate is not None
+        self._gate.clear()
+
+    def wait_for(self, condition: Callable[[Upstream], bool], deadline_s: float = DEADLINE_S) -> None:
+        """Wait until something is true of the server."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: condition(self), deadline_s), "the server did not get there in time"
+
+    # --- the server ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._gate = asyncio.Event()
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._chat)
+        app.router.add_post("/v1/embeddings", self._embeddings)
+        app.router.add_get("/v1/models", self._models)
+        if self.llamacpp:
+            app.router.add_get("/props", self._props)
+            app.router.add_get("/health", self._models)
+            app.router.add_post("/tokenize", self._tokenize)
+            app.router.add_post("/v1/chat/completions/input_tokens", self._input_tokens)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2)
+        await self._runner.setup()
+        if self.address.startswith("unix:"):
+            await web.UnixSite(self._runner, self.address.removeprefix("unix:")).start()
+            self.route = self.address
+        else:
+            host, _, port = self.address.partition(":")
+            site = web.TCPSite(self._runner, host, int(port))
+            await site.start()
+            self.route = f"http://{host}:{self._runner.addresses[0][1]}/v1"
+        self._up.set()
+        await self._stop.wait()
+        await self._runner.cleanup()
+
+    async def _models(self, _request: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": "inner", "meta": {"n_ctx": self.context}}]})
+
+    async def _props(self, _request: web.Request) -> web.Response:
+        return web.json_response(
+            {"default_generation_settings": {"n_ctx": self.context}, "total_slots": self.slots, "chat_template": ""}
+        )
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        return web.json_response({"tokens": list(range(len(body["content"].split())))})
+
+    async def _input_tokens(self, request: web.Request) -> web.Response:
+        return web.json_response({"input_tokens": prompt_tokens(await request.json())})
+
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        tokens = sum(len(text.split()) for text in inputs)
+        self._saw(request, body)
+        self._count(tokens, 0)
+        data = [{"object": "embedding", "index": i, "embedding": [0.5, float(i)]} for i in range(len(inputs))]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return web.json_response({"object": "list", "model": "inner", "data": data, "usage": usage})
+
+    def _saw(self, request: web.Request, body: dict[str, Any]) -> None:
+        with self.changed:
+            self.requests.append(body)
+            self.headers.append(dict(request.headers))
+            self.paths.append(request.path)
+            self.changed.notify_all()
+
+    def _count(self, input_tokens: int, output_tokens: int) -> None:
+        with self.changed:
+            self.input += input_tokens
+            self.output += output_tokens
+            self.changed.notify_all()
+
+    def _active(self, step: int, aborted: int = 0) -> None:
+        with self.changed:
+            self.active += step
+            self.most_active = max(self.active, self.most_active)
+            self.aborted += aborted
+            self.changed.notify_all()
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        if self.loading:
+            return error(503, "Loading model")
+        if not self.chat:
+            return error(501, "This server does not support chat")
+        self._saw(request, body)
+        self._active(1)
+        try:
+            return await self._answer(request, body)
+        except (asyncio.CancelledError, ConnectionError):
+            self._active(0, 1)
+            raise
+        finally:
+            self._active(-1)
+
+    async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        text = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
+        script = Script(text if isinstance(text, str) else "")
+        if script.has("gate"):
+            assert self._gate is not None
+            await self._gate.wait()
+        if script.has("never"):
+            await asyncio.Event().wait()
+        if script.has("status"):
+            status = int(script.number("status"))
+            if script.has("text"):
+                return web.Response(status=status, text="plain words", headers={"retry-after": "0"})
+            return error(status, "scripted", {"retry-after": "0"})
+        if script.has("echo"):
+            return error(400, f"what is {request.headers.get('Authorization')}?")
+        if script.has("notjson"):
+            return web.Response(text="<html>hello</html>", content_type="application/json")
+        if body.get("stream"):
+            return await self._stream(request, body, script)
+        return await self._whole(request, body, script)
+
+    async def _whole(self, request: web.Request, body: dict[str, Any], script: Script) -> web.StreamResponse:
+        tokens, why = planned(body, script, self.context)
+        for _ in range(tokens):
+            await asyncio.sleep(script.number("pace"))
+        usage = self._used(prompt_tokens(body), tokens, script)
+        answer = {
+            "id": "c1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "inner",
+            "choices": [{"index": 0, "finish_reason": why, **whole(body, "w " * tokens)}],
+            **({"usage": usage} if usage else {}),
+        }
+        data = json.dumps(answer).encode()
+        if script.has("cut"):
+            reply = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(data))})
+            await reply.prepare(request)
+            await reply.write(data[: len(data) // 2])
+            abort(request)
+            return reply
+        return web.Response(body=data, content_type="application/json")
+
+    async def _stream(self, request: web.Request, body: dict[str, Any], script: Script) -> web.StreamResponse:
+        end = b"\r\n\r\n" if script.has("crlf") else b"\n\n"
+        reply = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await reply.prepare(request)
+        tokens, why = planned(body, script, self.context)
+        chat = "messages" in body
+        count = 0
+
+        async def send(payload: object) -> None:
+            data = payload if isinstance(payload, bytes) else b"data: " + json.dumps(payload).encode()
+            await reply.write(data + end)
+
+        def chunk(choices: list[dict[str, Any]], **more: object) -> dict[str, Any]:
+            kind = "chat.completion.chunk" if chat else "text_completion"
+            return {"id": "c1", "object": kind, "created": 1, "model": "inner", "choices": choices, **more}
+
+        def delta(text: str) -> list[dict[str, Any]]:
+            part = {"delta": {"content": text}} if chat else {"text": text}
+            return [{"index": 0, "finish_reason": None, **part}]
+
+        if chat:
+            await send(chunk([{"index": 0, "finish_reason": None, "delta": {"role": "assistant", "content": None}}]))
+        if script.has("huge"):
+            await send(chunk(delta("h" * int(script.number("huge")))))
+        for number in range(tokens):
+            if script.has("cut") and number == script.number("cut"):
+                self._count(prompt_tokens(body), number)
+                abort(request)
+                return reply
+            if script.has("malformed") and number == script.number("malformed"):
+                await send(b"data: {this is not JSON}x")
+            if script.has("mid") and number == 2:
+                await send({"error": {"message": "scripted", "type": "server_error", "code": 500}})
+                return reply
+            await asyncio.sleep(script.number("pace"))
+            try:
+                await send(chunk(delta("w ")))
+            except ConnectionError:
+                self._count(prompt_tokens(body), count)
+                raise
+            count += 1
+        last = {"delta": {}} if chat else {"text": ""}
+        await send(chunk([{"index": 0, "finish_reason": why, **last}]))
+        usage = self._used(prompt_tokens(body), tokens, script)
+        if usage and (body.get("stream_options") or {}).get("include_usage"):
+            await send(chunk([], usage=usage))
+        if not script.has("nodone"):
+            await send(b"data: [DONE]")
+        return reply
+
+    def _used(self, input_tokens: int, output_tokens: int, script: Script) -> dict[str, object] | None:
+        self._count(input_tokens, output_tokens)
+        if script.has("nousage"):
+            return None
+        if script.has("wrongusage"):
+            return {"prompt_tokens": -5, "completion_tokens": "many"}
+        total = input_tokens + output_tokens
+        return {"prompt_tokens": input_tokens, "completion_tokens": output_tokens, "total_tokens": total}
+
+
+def prompt_tokens(body: dict[str, Any]) -> int:
+    """A token is a word here."""
+    if "prompt" in body:
+        return len(str(body["prompt"]).split())
+    return sum(len(str(message["content"]).split()) + 1 for message in body["messages"])
+
+
+def planned(body: dict[str, Any], script: Script, context: int) -> tuple[int, str]:
+    wanted = int(script.number("say", 3))
+    limits = [body[name] for name in ("max_tokens", "max_completion_tokens", "n_predict") if body.get(name)]
+    if script.has("flood"):
+        return wanted, "stop"
+    most = min([*limits, context - prompt_tokens(body)])
+    return (most, "length") if most < wanted else (wanted, "stop")
+
+
+def whole(body: dict[str, Any], text: str) -> dict[str, Any]:
+    return {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
+
+
+def error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return web.json_response(
+        {"error": {"code": status, "message": message, "type": kind}}, status=status, headers=headers
+    )
+
+
+def abort(request: web.Request) -> None:
+    with contextlib.suppress(AttributeError):
+        request.transport.abort()  # type: ignore[union-attr]
