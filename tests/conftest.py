@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,11 +81,19 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
             if made.runtime.exists():
                 made.aish("shutdown")
         finally:
-            left = _processes_of(root)
+            left = _left(root)
             for pid in left:
                 os.kill(pid, 9)
             shutil.rmtree(root, ignore_errors=True)
     assert not left, f"processes left behind: {left}"
+
+
+def _left(root: Path) -> list[int]:
+    """Who is still there after the shutdown, once keeper and holder, which go last, had a moment to."""
+    deadline = time.monotonic() + 5.0
+    while (left := _processes_of(root)) and time.monotonic() < deadline:
+        time.sleep(0.01)  # they are not our children: there is no event
+    return left
 
 
 def _processes_of(root: Path) -> list[int]:

@@ -79,12 +79,15 @@ class Ending:
             ) from error
 
     async def _leave(self) -> None:
-        """Everything has ended: the journal is closed, keeper and holder go, then this program."""
+        """Everything has ended: the journal is closed, keeper and holder go, then this program.
+
+        Connections end with this process, so that who waits for their end waits for ours.
+        """
         daemon = self.daemon
         daemon.recorder.event("left", text="everything has ended")
         written = daemon.recorder.flush()
         await asyncio.sleep(0)  # acknowledgements go out in the turn after the write
-        daemon.server.close()
+        daemon.server.stop_accepting()
         daemon.recorder.close()
         await daemon.holding.quit(force=written)
         daemon.left.set()

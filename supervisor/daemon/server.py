@@ -80,11 +80,9 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._accept)
 
-    def close(self) -> None:
+    def stop_accepting(self) -> None:
         self._loop.remove_reader(self.sock)
         self.sock.close()
-        for connection in tuple(self.connections):
-            connection.close()
 
     def _accept(self) -> None:
         for _ in range(_ACCEPT_BATCH):

@@ -72,8 +72,10 @@ class Takeover:
         row, conductor = process.row, self.daemon.conductor
         if row.lifecycle == state.QUEUED:  # admitted by the daemon before, which died before it could write so
             conductor.admitted(process)
-        if row.lifecycle in (state.STARTING, state.STOPPING):
+        if row.pid is None:
             conductor.spawned(process, birth)
+        elif row.lifecycle == state.STOPPING:
+            conductor.stop(process, None)  # whether the signal went out is not known
         self.daemon.table.began(process)
 
     async def _unknown(self, process: Process) -> None:
@@ -134,8 +136,6 @@ class Takeover:
             match process.row.lifecycle:
                 case "backoff":
                     conductor.backoff(process, 0.0)
-                case "stopping":
-                    conductor.grace(process)
                 case "queued" if process.id not in self.awaited:
                     self.daemon.admission.enqueue(process)
                 case "starting" if not process.row.spec.argv:

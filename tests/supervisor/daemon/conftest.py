@@ -1,0 +1,163 @@
+"""A real supervisor for a test: keeper, holder and daemon in a private home, and short words for talking to it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aish.client import Client, connect, launch
+from aish.wire.message import (
+    EventList,
+    EventPart,
+    Events,
+    Inspect,
+    Inspected,
+    LaunchPart,
+    Logs,
+    ProcessPart,
+    Snapshot,
+    Spawn,
+    SpecPart,
+    Started,
+    View,
+    Wait,
+    Waited,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DEADLINE_S = 20.0
+
+
+class Supervised:
+    """A client with the test's own words. `home` is the private home of tests/conftest.py."""
+
+    def __init__(self, home: Any) -> None:
+        self.home = home
+        self.client: Client = connect(program="test")
+
+    @property
+    def daemon_pid(self) -> int:
+        return self.client.welcome.pid
+
+    def spec(self, *argv: str, **fields: Any) -> SpecPart:
+        return SpecPart(argv=[os.fsencode(word) for word in argv], cwd=os.fsencode(self.home.root), **fields)
+
+    def spawn(
+        self,
+        *argv: str,
+        environ: dict[str, str] | None = None,
+        fds: dict[int, int] | None = None,
+        token: str | None = None,
+        rename: bool = False,
+        part: LaunchPart | None = None,
+        **fields: Any,
+    ) -> Started:
+        """`fds` maps numbers in the child to ours."""
+        request = Spawn(
+            token=token or secrets.token_hex(16),
+            spec=self.spec(*argv, **fields),
+            launch=part or launch.capture(environ),
+            targets=list(fds or {}),
+            rename=rename,
+        )
+        return self.client.ask(Started, request, list((fds or {}).values()))
+
+    def python(self, code: str, *words: str, **fields: Any) -> Started:
+        return self.spawn(sys.executable, "-I", "-S", "-c", code, *words, **fields)
+
+    def wait(self, target: str, until: str = "ended", timeout_s: float = DEADLINE_S) -> Waited:
+        waited = self.client.ask(Waited, Wait(target=target, until=until, timeout_s=timeout_s))
+        assert not waited.timed_out, f"{target} is still {waited.state}"
+        return waited
+
+    def code(self, target: str) -> int | None:
+        end = self.wait(target).exit
+        return None if end is None else end.code
+
+    def view(self, **fields: Any) -> View:
+        return self.client.ask(View, Snapshot(**fields))
+
+    def row(self, target: str) -> ProcessPart:
+        return self.inspect(target).process
+
+    def inspect(self, target: str) -> Inspected:
+        return self.client.ask(Inspected, Inspect(target=target))
+
+    def log(self, target: str) -> tuple[str, str]:
+        _, fds = self.client.request_with_fds(Logs(target=target))
+        texts = []
+        for fd in fds:
+            with open(fd, "rb") as file:
+                texts.append(file.read().decode(errors="replace"))
+        return texts[0], texts[1]
+
+    def events(self, since: int = 0) -> list[EventPart]:
+        found: list[EventPart] = []
+        while True:
+            page = self.client.ask(EventList, Events(since=found[-1].number if found else since)).events
+            if not page:
+                return found
+            found += page
+
+    def until(self, what: str, holds: Callable[[], bool]) -> None:
+        until(what, holds)
+
+    def kill_daemon(self) -> None:
+        """SIGKILL, and wait until it is gone: the holder starts another."""
+        pidfd = os.pidfd_open(self.daemon_pid)
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            assert select.select([pidfd], [], [], DEADLINE_S)[0], "SIGKILL did not end the daemon"
+        finally:
+            os.close(pidfd)
+
+    def next_daemon(self) -> None:
+        self.client.reconnect()
+
+    def holder_pids(self) -> tuple[int, int]:
+        """(keeper, holder), from /proc: the daemon's parent and its parent."""
+        holder = parent(self.daemon_pid)
+        return parent(holder), holder
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def until(what: str, holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+    """Look again and again, where there is no event to wait for; with a deadline."""
+    end = time.monotonic() + deadline_s
+    while not holds():
+        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
+        time.sleep(0.005)
+
+
+def gone(pid: int) -> bool:
+    """Ended (a zombie has ended)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+@pytest.fixture
+def up(home: Any) -> Iterator[Supervised]:
+    """A running supervisor."""
+    supervised = Supervised(home)
+    try:
+        yield supervised
+    finally:
+        supervised.close()

@@ -1,0 +1,225 @@
+"""From spawn to exit with real processes: a child starts as if the calling shell had forked it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.client import launch
+from aish.errors import ConflictError, InputError, NotFoundError
+from aish.wire.message import Done, Forget, Inspect, LaunchPart, Signal, Spawn, Started, Stop
+
+if TYPE_CHECKING:
+    from conftest import Supervised
+
+
+def test_exit_codes_and_signals(up: Supervised) -> None:
+    assert up.code(up.spawn("true").id) == 0
+    assert up.code(up.spawn("sh", "-c", "exit 42").id) == 42
+    end = up.wait(up.spawn("sh", "-c", "kill -9 $$").id).exit
+    assert end is not None
+    assert (end.code, end.signal) == (None, 9)
+
+
+def test_output_goes_to_the_logs(up: Supervised) -> None:
+    started = up.spawn("sh", "-c", "echo out; echo err >&2")
+    up.wait(started.id)
+    assert up.log(started.id) == ("out\n", "err\n")
+    for stream in ("out", "err"):
+        assert (up.home.state / "logs" / f"{started.id}.{stream}").stat().st_mode & 0o777 == 0o600
+
+
+def test_descriptors_that_are_passed(up: Supervised) -> None:
+    """A pipeline stage reads its neighbour's pipe, not a log, and end of file travels."""
+    read_in, write_in = os.pipe()
+    read_out, write_out = os.pipe()
+    started = up.spawn(
+        "sh", "-c", "tr a-z A-Z; echo more >&2; echo nine >&9", fds={0: read_in, 1: write_out, 9: write_out}
+    )
+    for fd in (read_in, write_out):
+        os.close(fd)
+    os.write(write_in, b"hello\n")
+    os.close(write_in)
+    with open(read_out, "rb") as pipe:
+        assert pipe.read() == b"HELLO\nnine\n"  # ends: neither daemon nor holder keeps the other end
+    assert up.code(started.id) == 0
+    assert up.log(started.id) == ("", "more\n")
+
+
+def test_no_stray_descriptors_and_a_session_of_its_own(up: Supervised) -> None:
+    started = up.spawn("sh", "-c", "ls /proc/self/fd | tr '\\n' ' '; cut -d' ' -f5,6 /proc/$$/stat; echo $$")
+    up.wait(started.id)
+    fds, pid, _ = up.log(started.id)[0].split("\n")
+    assert fds.split()[:3] == ["0", "1", "2"]
+    assert len(fds.split()) == 4 + 2  # the listing's own, then process group and session
+    assert fds.split()[-2:] == [pid, pid]
+
+
+def test_surroundings(up: Supervised) -> None:
+    """cwd, environment, umask, limits, niceness, signals: the caller's, not the daemon's."""
+    part = LaunchPart(
+        environ=[b"PATH=" + os.fsencode(os.environ["PATH"]), b"PLAIN=x y", b"RAW=\xff\xfe"],
+        umask=0o057,
+        rlimits={"NOFILE": (77, 99), "CORE": (0, 0)},
+        nice=7,
+    )
+    code = (
+        "import os, resource, signal\n"
+        "print(os.getcwd()); print(os.environb[b'PLAIN'], os.environb[b'RAW'])\n"
+        "print(oct(os.umask(0))); print(resource.getrlimit(resource.RLIMIT_NOFILE)); print(os.nice(0))\n"
+        "print(open('/proc/self/status').read().split('SigBlk:')[1].split()[0])\n"
+    )
+    started = up.python(code, part=part)
+    assert up.code(started.id) == 0, up.log(started.id)
+    assert up.log(started.id)[0].splitlines() == [
+        str(up.home.root),
+        "b'x y' b'\\xff\\xfe'",
+        "0o57",
+        "(77, 99)",
+        "7",
+        "0000000000000000",
+    ]
+
+
+def test_limits_that_the_caller_does_not_name_are_not_the_daemons(up: Supervised) -> None:
+    """The daemon raises its own NOFILE; a child that inherits that may iterate over a million descriptors."""
+    started = up.python("import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])")
+    up.wait(started.id)
+    assert int(up.log(started.id)[0]) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def test_default_signals(up: Supervised) -> None:
+    """Python ignores SIGPIPE: an inherited disposition would make `yes | head` run for ever."""
+    started = up.spawn("sh", "-c", "grep -E 'Sig(Ign|Blk)' /proc/self/status")
+    up.wait(started.id)
+    assert {line.split()[1] for line in up.log(started.id)[0].splitlines()} == {"0" * 16}
+
+
+def test_variables_of_the_supervisor(up: Supervised) -> None:
+    environ = dict(os.environ, OPENAI_API_KEY="sk-real", ANTHROPIC_API_KEY="sk-real", MISTRAL_API_KEY="sk-real")
+    started = up.spawn("env", environ=environ, name="printer", secrets=["MISTRAL_API_KEY"])
+    up.wait(started.id)
+    told = dict(line.split("=", 1) for line in up.log(started.id)[0].splitlines() if "=" in line)
+    url = up.client.welcome.gateway_url
+    assert told["AISH_ID"] == started.id
+    assert told["AISH_NAME"] == "printer"
+    assert told["AISH_GATEWAY_URL"] == url
+    assert told["OPENAI_BASE_URL"] == told["OPENAI_API_BASE"] == f"{url}/v1"
+    assert told["OPENAI_API_KEY"].startswith(f"aish-{started.id}-{up.client.welcome.epoch}-")
+    assert "ANTHROPIC_API_KEY" not in told
+    assert told["MISTRAL_API_KEY"] == "sk-real"
+
+
+def test_no_key_or_value_is_kept_or_shown(up: Supervised) -> None:
+    """The journal, events and inspect are read by people and programs that must not learn a key."""
+    started = up.spawn("sleep", "60", environ={"PATH": os.environ["PATH"], "TOKEN": "s3cret-value"})
+    shown = repr(up.inspect(started.id))
+    assert "TOKEN" in shown
+    assert "s3cret-value" not in shown
+    assert not any("s3cret-value" in repr(event) for event in up.events())
+    for path in up.home.state.rglob("*"):
+        if path.is_file():
+            assert b"s3cret-value" not in path.read_bytes(), path
+    assert not (up.home.runtime / "environ" / started.id).exists()  # not needed any more once it runs
+
+
+@pytest.mark.parametrize(
+    ("argv", "cwd", "reason"),
+    [
+        (["no-such-program"], None, "the program cannot be run: No such file or directory"),
+        (["/etc/passwd"], None, "the program cannot be run: Permission denied"),
+        (["true"], b"/no/such/folder", "its folder cannot be entered: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_started_fails_with_the_reason(
+    up: Supervised, argv: list[str], cwd: bytes | None, reason: str
+) -> None:
+    spec = up.spec(*argv)
+    if cwd is not None:
+        spec = type(spec)(argv=spec.argv, cwd=cwd)
+    started = up.client.ask(Started, Spawn(token=secrets.token_hex(16), spec=spec, launch=launch.capture()))
+    assert (started.state, started.reason) == ("failed", reason)
+    end = up.wait(started.id).exit
+    assert end is not None
+    assert (end.code, end.signal, end.reason) == (None, None, "start")
+
+
+def test_a_token_is_spawned_once(up: Supervised) -> None:
+    """A client that lost the answer asks again: two runs of one wish would be a duplicate."""
+    token = secrets.token_hex(16)
+    first = up.spawn("sleep", "60", token=token)
+    again = up.spawn("sleep", "60", token=token)
+    assert (again.id, again.pid, again.existed) == (first.id, first.pid, True)
+    up.kill_daemon()
+    assert up.spawn("sleep", "60", token=token).pid == first.pid
+
+
+def test_names(up: Supervised) -> None:
+    first = up.spawn("sleep", "60", name="job")
+    with pytest.raises(ConflictError, match="the name job is taken by p1"):
+        up.spawn("sleep", "60", name="job")
+    assert up.spawn("sleep", "60", name="job", rename=True).name == "job-2"
+    assert up.spawn("/bin/sleep", "60").name == "sleep"
+    assert up.spawn("/bin/sleep", "60").name == "sleep-2"
+    for bad in ("p12", "gateway", "-x", "a b", "", "x" * 200, "é"):
+        with pytest.raises(InputError):
+            up.spawn("true", name=bad)
+    for target in ("job", "@job", first.id, f"@{first.id}"):
+        assert up.row(target).id == first.id
+    with pytest.raises(NotFoundError) as error:
+        up.row("jib")
+    assert error.value.hint == "did you mean job?"
+    up.client.request(Stop(target="job", grace_s=0))
+    up.wait(first.id)
+    assert up.spawn("sleep", "60", name="job").id != first.id
+
+
+def test_stop_with_grace_and_kill(up: Supervised) -> None:
+    stubborn = up.python(
+        "import signal, os; signal.signal(15, signal.SIG_IGN); os.write(1, b'up'); signal.pause()",
+        name="stubborn",
+        grace_s=0.2,
+    )
+    up.until("the handler is set", lambda: up.log("stubborn")[0] == "up")
+    assert up.client.ask(Done, Stop(target="stubborn")).changed
+    end = up.wait(stubborn.id).exit
+    assert end is not None
+    assert (end.signal, end.reason) == (9, "cancelled")
+    assert not up.client.ask(Done, Stop(target=stubborn.id)).changed
+    kinds = [event.kind for event in up.events() if event.process == stubborn.id]
+    assert kinds == ["created", "started", "stopping", "killed", "exited"]
+
+
+def test_signal_goes_to_the_group(up: Supervised) -> None:
+    """A shell's child gets it, too: else `aish kill` leaves half a job behind (Supervisor #1396)."""
+    started = up.spawn("sh", "-c", "sleep 61 & echo $!; wait")
+    up.until("the child runs", lambda: up.log(started.id)[0] != "")
+    child = int(up.log(started.id)[0])
+    assert up.client.ask(Done, Signal(target=started.id, signal=signal.SIGKILL)).changed
+    up.wait(started.id)
+    up.until("the grandchild has ended", lambda: not os.path.exists(f"/proc/{child}"))
+    with pytest.raises(ConflictError, match="nothing to signal"):
+        up.client.request(Signal(target=started.id, signal=15))
+    with pytest.raises(InputError, match="no signal has the number 99"):
+        up.client.request(Signal(target=started.id, signal=99))
+
+
+def test_forget(up: Supervised) -> None:
+    started = up.spawn("sleep", "60", name="job")
+    with pytest.raises(ConflictError, match="is running") as error:
+        up.client.request(Forget(target="job"))
+    assert error.value.hint == "stop it first: `aish stop p1`"
+    up.client.request(Stop(target="job", grace_s=0))
+    up.wait("job")
+    up.client.request(Forget(target="job"))
+    with pytest.raises(NotFoundError):
+        up.client.request(Inspect(target=started.id))
+    assert not list((up.home.state / "logs").glob(f"{started.id}.*"))
+    up.kill_daemon()
+    up.next_daemon()
+    assert up.spawn("true").id == "p2", "an id was given twice"
