@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from aish.agents.chat import error_text
-from aish.errors import InputError, LimitError, NotFoundError, RefusedError, UpstreamError
+from aish.errors import InputError, LimitError, NotFoundError, RefusedError, UnavailableError, UpstreamError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _CONTEXT_CODES = ("exceed_context_size_error", "context_length_exceeded")
 _BUDGET_CODES = ("insufficient_quota", "budget", "limit")
+_BUDGET_HINT = "raise the budget: aish limit @NAME tokens=+50k"
+_LONG_HINT = "use a model with a longer context, or serve this one with one: `aish model show` tells it"
 
 
 class ContextError(UpstreamError):
@@ -30,31 +32,35 @@ def from_response(status: int, body: bytes, model: str) -> AishError:
     """The error to raise for an answer with `status` (not 2xx) and `body` (its beginning is enough)."""
     error = _error(body)
     words = error_text(error) if error else f"HTTP status {status}"
-    own_hint = error.get("hint") if isinstance(error, dict) else None
-    hint = own_hint if isinstance(own_hint, str) else None
     code = _word(error, "code") or _word(error, "type")
     if status in (400, 413, 422) and (_word(error, "type") in _CONTEXT_CODES or code in _CONTEXT_CODES):
-        return ContextError(words, context_tokens=_context_tokens(error), hint=hint)
+        return ContextError(words, context_tokens=_context_tokens(error), hint=_LONG_HINT)
+    # The gateway puts what to do next into brackets at the end: a second advice would only be in the way.
+    advised = words.endswith(")")
+
+    def hint(text: str) -> str | None:
+        return None if advised else text
+
     match status:
         case 401 | 403:
-            return RefusedError(words, hint=hint or "its key does not allow this; `aish inspect` tells its rights")
+            return RefusedError(words, hint=hint("its key does not allow this; `aish inspect` tells its rights"))
         case 402:
-            return LimitError(words, hint=hint or "raise the budget: aish limit @NAME tokens=+50k")
+            return LimitError(words, hint=hint(_BUDGET_HINT))
         case 404:
-            return NotFoundError(words, hint=hint or f"is {model} a model? `aish model ls` shows them")
+            return NotFoundError(words, hint=hint(f"is {model} a model? `aish model ls` shows them"))
         case 429 if code in _BUDGET_CODES:
-            return LimitError(words, hint=hint or "raise the budget: aish limit @NAME tokens=+50k")
+            return LimitError(words, hint=hint(_BUDGET_HINT))
         case 429:
-            return UpstreamError(f"too many requests: {words}", status=status, hint=hint or "try again later")
+            return UpstreamError(f"too many requests: {words}", status=status, hint=hint("try again later"))
         case 413:
-            return LimitError(f"the input is too large for the model server: {words}", hint=hint)
+            return LimitError(f"the input is too large: {words}", hint=hint("split it first"))
         case 400 | 422:
-            return InputError(
-                f"the model server refused the request: {words}", field=_word(error, "param"), hint=hint
-            )
+            return InputError(f"the model server refused the request: {words}", field=_word(error, "param"))
+        case 503:
+            return UnavailableError(words, hint=hint("`aish ps` shows the model's state, `aish logs` its own words"))
         case _:
-            hint = hint or "`aish ps` shows the model's state, `aish logs` its own words"
-            return UpstreamError(f"the model server failed ({status}): {words}", status=status, hint=hint)
+            words = f"the model server failed ({status}): {words}"
+            return UpstreamError(words, status=status, hint=hint("`aish logs` of the model has its own words"))
 
 
 def _error(body: bytes) -> Any:

@@ -12,7 +12,15 @@ from aish.agents.agent import Agent, Limits, Sampling, direct
 from aish.agents.chat import read_chunk, request
 from aish.agents.compose import around, joined, part, whole
 from aish.agents.failure import ContextError, from_response
-from aish.errors import AishError, InputError, LimitError, NotFoundError, RefusedError, UpstreamError
+from aish.errors import (
+    AishError,
+    InputError,
+    LimitError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    UpstreamError,
+)
 
 
 def test_a_plain_request_sets_nothing_that_a_server_could_refuse() -> None:
@@ -100,7 +108,7 @@ FAILURES = [
     (400, {"error": {"message": "bad temperature", "param": "temperature"}}, InputError, 65),
     (422, {"detail": "bad"}, InputError, 65),
     (500, {"error": {"message": "boom"}}, UpstreamError, 69),
-    (503, b"<html>down</html>", UpstreamError, 69),
+    (503, b"<html>down</html>", UnavailableError, 69),
     (302, b"", UpstreamError, 69),
 ]
 
@@ -111,12 +119,12 @@ def test_statuses(status: int, body: object, kind: type[AishError], exit_status:
     assert type(error) is kind
     assert error.exit_status == exit_status
     assert error.message
-    assert error.hint is not None or kind in (InputError, LimitError)
+    assert error.hint is not None or kind is InputError
 
 
-def test_the_gateways_own_hint_is_kept() -> None:
-    error = from_response(402, b'{"error": {"message": "m", "hint": "aish limit p7 tokens=+50k"}}', "x")
-    assert error.hint == "aish limit p7 tokens=+50k"
+def test_the_gateways_own_advice_is_not_followed_by_another() -> None:
+    error = from_response(404, b'{"error": {"message": "no model smol (did you mean smollm2?)"}}', "smol")
+    assert (error.message, error.hint) == ("no model smol (did you mean smollm2?)", None)
 
 
 @pytest.mark.parametrize(
