@@ -50,7 +50,7 @@ def _edges(parts: Sequence[Part], total: float, width: int) -> list[int]:
     so_far, last = 0.0, 0
     for part in parts:
         so_far += max(part.amount, 0.0)
-        eighths = round(so_far / total * width * 8) if total > 0 else 0
+        eighths = round(min(so_far / total, 1.0) * width * 8) if total > 0 else 0
         if part.amount > 0:
             eighths = max(eighths, last + 1)
         last = min(eighths, width * 8)

@@ -27,7 +27,7 @@ _COMMON: Final = re.compile(r"^(NVIDIA|AMD|Intel)\s+|(GeForce|Radeon|Tesla)\s+|[
 
 def short_name(name: str) -> str:
     """A device's name without the words that all of them have: NVIDIA H100 80GB HBM3 -> H100 80GB."""
-    return _COMMON.sub("", clean(name)).strip() or clean(name)
+    return _COMMON.sub("", clean(name)).strip() or clean(name).strip()
 
 
 def lines(view: View, ui: Ui, width: int, most: int) -> list[Line]:
@@ -102,7 +102,9 @@ def box_lines(count: int, width: int) -> int:
 
 def _box(gpu: GpuPart, names: Mapping[str, str], view: View, ui: Ui, width: int) -> list[Line]:
     inner = width - 4
-    power = amount.whole(gpu.power_w) + (f"/{gpu.power_limit_w:.0f}" if gpu.power_limit_w else "") + "W"
+    power, limit = amount.whole(gpu.power_w, "W"), amount.finite(gpu.power_limit_w)
+    if limit is not None:
+        power = f"{amount.whole(gpu.power_w)}/{limit:.0f}W"
     heat = amount.whole(gpu.temperature_c, "C")
     title = clip(f" GPU{gpu.index} {short_name(gpu.name)} ── {power} ─ {heat} ", width - 4)
     ring = ui.history.gpu_percent.get(gpu.uuid, ())

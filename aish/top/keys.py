@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Final
 
 _SEQUENCES: Final = {
@@ -42,14 +43,15 @@ _MOST: Final = 32
 
 class Keys:
     def __init__(self) -> None:
-        self._left = b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="ignore")
+        self._left = ""
 
     def feed(self, data: bytes) -> list[str]:
         """The keys in `data`: a printable character is its own name; what is not known is left out.
 
         A lone escape at the end is the key Esc; an unfinished longer sequence waits for the next call.
         """
-        text = self._take(data)
+        text, self._left = self._left + self._decoder.decode(data), ""
         keys: list[str] = []
         at = 0
         while at < len(text):
@@ -63,23 +65,12 @@ class Keys:
                 if at == len(text) - 1:
                     keys.append("esc")
                 else:
-                    self._left = text[at:].encode()[:_MOST]
+                    self._left = text[at : at + _MOST]
                 break
             name = _SEQUENCES.get(text[at + 1 : end])
             keys += [name] if name else []
             at = end
         return keys
-
-    def _take(self, data: bytes) -> str:
-        data, self._left = self._left + data, b""
-        for cut in range(len(data), max(len(data) - 4, -1), -1):
-            try:
-                text = data[:cut].decode()
-            except UnicodeDecodeError:
-                continue
-            self._left = data[cut:]
-            return text
-        return data.decode(errors="ignore")
 
 
 def _end(text: str, at: int) -> int | None:

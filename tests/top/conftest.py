@@ -81,9 +81,7 @@ def usual() -> View:
             argv=[b"aish", b"agent", b"coder"],
             doing="bash: pytest -x",
         ),
-        process(
-            21, "pytest", parent="p16", cpu_percent=99.4, rss_bytes=int(1.2 * GIB), argv=[b"pytest", b"-x"]
-        ),
+        process(21, "pytest", parent="p16", cpu_percent=99.4, rss_bytes=int(1.2 * GIB), argv=[b"pytest", b"-x"]),
         process(
             22, "worker", parent="p21", cpu_percent=31.0, rss_bytes=200 << 20, argv=[b"python", b"-c", b"import x"]
         ),
@@ -307,7 +305,9 @@ def ended() -> View:
         time_s=NOW_S,
         host="laptop",
         processes=[
-            process(1, "fine", state="exited", lifecycle="exited", ended_s=NOW_S, exit=ExitPart(code=0, reason="done")),
+            process(
+                1, "fine", state="exited", lifecycle="exited", ended_s=NOW_S, exit=ExitPart(code=0, reason="done")
+            ),
             process(2, "bad", state="exited", lifecycle="exited", ended_s=NOW_S, exit=ExitPart(code=3)),
             process(3, "killed", state="exited", lifecycle="exited", ended_s=NOW_S, exit=ExitPart(signal=15)),
             process(4, "over", state="exited", lifecycle="exited", exit=ExitPart(code=75, reason="budget")),
