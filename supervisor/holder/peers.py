@@ -166,19 +166,28 @@ def accept(listener: socket.socket, reserve: list[int]) -> socket.socket | None:
     except BlockingIOError:
         raise
     except OSError as error:
-        if exhausted(error) and reserve:
-            os.close(reserve.pop())
-            try:
-                listener.accept()[0].close()
-                reserve.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-            except OSError:  # the other side hung up, or the machine as a whole has none left
-                return None
+        if exhausted(error):
+            _refuse_one(listener, reserve)
         return None
     if _credentials(sock)[1] != os.geteuid():
         sock.close()
         return None
     sock.setblocking(False)
     return sock
+
+
+def _refuse_one(listener: socket.socket, reserve: list[int]) -> None:
+    """Hang up on the next in the queue with the one descriptor that was kept for it."""
+    while reserve:
+        os.close(reserve.pop())
+    try:
+        listener.accept()[0].close()
+    except OSError:  # it hung up itself
+        pass
+    try:
+        reserve.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:  # the machine as a whole has none left; the next call tries again
+        return
 
 
 def _credentials(sock: socket.socket) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import select
 import socket
 import stat
 import subprocess
@@ -202,9 +203,14 @@ def test_out_of_descriptors(world: World) -> None:
     assert kept > 10
     crowd = [raw(world) for _ in range(40)]  # some of them are hung up on at once
     world.eventually(lambda: descriptors(world) == 40, "none is left")
-    with pytest.raises(wire.Refusal) as refused:
-        world.spawn("p1", ["true"])
-    assert refused.value.code in ("fds", "spawn")
+    for number in range(3):
+        with pytest.raises(wire.Refusal) as refused:
+            world.spawn(f"none{number}", ["true"])
+        assert refused.value.code in ("fds", "spawn")
+        crowd += [raw(world) for _ in range(5)]
+    before = cpu_ticks(world.hello["pid"])
+    select.select([], [], [], 0.3)  # what is measured is the time that it does not use
+    assert cpu_ticks(world.hello["pid"]) - before < 10, "it spins"
     for sock in crowd:
         sock.close()
     world.eventually(lambda: descriptors(world) < 38, "the crowd is gone")
@@ -212,6 +218,12 @@ def test_out_of_descriptors(world: World) -> None:
         world.call("drop", name=f"n{number}")
     world.spawn("p1", ["true"])
     assert world.exit("p1")["status"] == 0
+
+
+def cpu_ticks(pid: int) -> int:
+    """User and system time of a process so far, in hundredths of a second."""
+    with open(f"/proc/{pid}/stat") as file:
+        return sum(map(int, file.read().rpartition(")")[2].split()[11:13]))
 
 
 def fill_the_store(world: World) -> int:
