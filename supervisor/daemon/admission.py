@@ -41,6 +41,7 @@ class Admission:
             return
         row.queued_s = row.queued_s or time.time()
         row.reason = row.reason or LOOKING
+        self.gpus.renew()
         self.evaluate()
 
     def queue(self) -> list[Process]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DEADLINE_S: Final = 5.0
 """A call that takes longer counts as stuck."""
 RELIST_S: Final = 60.0
+RELIST_EMPTY_S: Final = 5.0
+FRESH_S: Final = 1.0
+"""A list of devices younger than this is good enough to refuse a request for ever."""
 GROUP: Final = "aish.gpu"
 
 
@@ -38,6 +41,8 @@ class DriverThread:
         self.sampled_s: float | None = None
         """Monotonic time of the last good sample."""
         self.listed_s: float | None = None
+        """When it was last asked for its devices."""
+        self.renewing = True
         self.driver: GpuDriver | None = None
         self._load = load
         self._changed = changed
@@ -45,11 +50,6 @@ class DriverThread:
         self._work: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._run, name=f"gpu-{name}", daemon=True).start()
-
-    @property
-    def answered(self) -> bool:
-        """Whether it has said once what devices there are, or that it cannot."""
-        return self.state != "loading"
 
     @property
     def stuck(self) -> bool:
@@ -62,7 +62,15 @@ class DriverThread:
                 self.state = f"has not answered for {time.monotonic() - self._busy_s:.0f} s"
             return
         self._busy_s = time.monotonic()
+        if what == "devices":
+            self.listed_s = self._busy_s
         self._work.put(what)
+
+    def renew(self) -> None:
+        """Have the devices listed again, unless that was done a moment ago."""
+        if self._busy_s is None and (self.listed_s is None or time.monotonic() - self.listed_s > FRESH_S):
+            self.renewing = True
+            self.ask("devices")
 
     def close(self) -> None:
         self._work.put(None)
@@ -93,6 +101,7 @@ class DriverThread:
 
     def _told(self, result: tuple[GpuDriver, Sequence[GpuDevice] | None, Sequence[GpuSample]] | str) -> None:
         self._busy_s = None
+        self.renewing = False
         if isinstance(result, str):
             self.state = result
         else:
@@ -100,7 +109,6 @@ class DriverThread:
             now = time.monotonic()
             if listed is not None:
                 self.devices = tuple(listed)
-                self.listed_s = now
             self.samples = {sample.uuid: sample for sample in samples}
             self.sampled_s = now
             self.state = "ok" if self.devices else "no devices"
@@ -122,8 +130,8 @@ class Gpus:
 
     @property
     def known(self) -> bool:
-        """Whether every driver has answered once, or is stuck."""
-        return self.started and all(driver.answered or driver.stuck for driver in self.drivers.values())
+        """Whether every driver has said what devices there are, or that it cannot, or is stuck."""
+        return self.started and all(not driver.renewing or driver.stuck for driver in self.drivers.values())
 
     def start(self) -> None:
         """Load the drivers and ask for their devices; once."""
@@ -140,8 +148,16 @@ class Gpus:
         """Ask every driver for a sample, now and then for its devices."""
         now = time.monotonic()
         for driver in self.drivers.values():
-            listed_s = driver.listed_s
-            driver.ask("devices" if listed_s is None or now - listed_s > RELIST_S else "sample")
+            again_s = RELIST_S if driver.devices else RELIST_EMPTY_S
+            old = driver.listed_s is None or now - driver.listed_s > again_s
+            driver.ask("devices" if old else "sample")
+
+    def renew(self) -> None:
+        """Before something is refused for want of a device: what devices are there now? Then `known` is False
+        until they have answered."""
+        self.start()
+        for driver in self.drivers.values():
+            driver.renew()
 
     async def wait_known(self, timeout_s: float) -> bool:
         """Until every driver has answered once; False if that takes longer than `timeout_s`."""

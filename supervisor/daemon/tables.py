@@ -36,6 +36,25 @@ A process has four values. The one word that ps, top and `--json` show is made o
 |---|---|
 """
 
+_LIFECYCLE: Final = """\
+In bold the state after the event, then the effects in order. `.`: nothing happens (a late timer, a report told again).
+`!`: it cannot happen; it is recorded as a fault of aish and changes nothing.
+
+"""
+_EFFECTS: Final = """
+Effects: launch (journal the intent, have the holder spawn it), began (note pid and times), stop-signal (its stop
+signal to its group, then SIGCONT), kill (SIGKILL to its group), grace and backoff (arm the timer), enqueue (ask for
+admission again), watch (a pidfd: it lives outside the holder), recess (between two runs: give back devices and port),
+settle (ended for good: give back everything).
+"""
+_AUTHORITY: Final = """
+## Authority
+
+Columns: what the target is to the caller. A request without a target counts as `self` for a supervised process; it
+then sees or changes its own subtree only.
+
+"""
+
 
 def event_name(event: LifecycleEvent) -> str:
     name = type(event).__name__
@@ -121,19 +140,14 @@ def page() -> str:
         + "\n## The words that people see\n\n"
         + word_table()
         + "\n## Lifecycle\n\n"
-        + "In bold the state after the event, then the effects in order. `.`: nothing happens (a late timer, a report\n"
-        + "told again). `!`: it cannot happen; it is recorded as a fault of aish and changes nothing.\n\n"
+        + _LIFECYCLE
         + lifecycle_table()
-        + "\nEffects: launch (journal the intent, have the holder spawn it), began (note pid and times), stop-signal (its\n"
-        + "stop signal to its group, then SIGCONT), kill (SIGKILL to its group), grace and backoff (arm the timer),\n"
-        + "enqueue (ask for admission again), watch (a pidfd: it lives outside the holder), recess (between two runs:\n"
-        + "give back devices and port), settle (ended for good: give back everything).\n"
+        + _EFFECTS
         + "\n## Readiness\n\nColumns: readiness before; cells: after.\n\n"
         + ready_table()
         + "\n## Holds\n\nA process is held while the set is not empty.\n\n"
         + hold_table()
-        + "\n## Authority\n\nColumns: what the target is to the caller. A request without a target counts as `self` for a\n"
-        + "supervised process; it then sees or changes its own subtree only.\n\n"
+        + _AUTHORITY
         + authority_table()
     )
 
