@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 SLOW_CLIENT_S: Final = 60.0
 LOWERED: Final = "x-aish-max-tokens-lowered"
+FAR_AWAY: Final = 64  # a budget this many times larger than a request's rough bound needs no exact count
 LEAST_OUTPUT_TOKENS: Final = 1024  # with fewer than this left, a request that names no limit waits for more
 _PASSED_ON: Final = (
     "accept",
@@ -162,7 +163,7 @@ class Proxy:
             bound = min(bound, context * call.copies)  # it refuses what does not fit into its context
         each = call.max_output or context or UNSTATED_OUTPUT_TOKENS
         left = self._spending.ledger.left(account)
-        if left is not None and (call.tools or left < 4 * (bound + each * call.copies)):
+        if left is not None and (call.tools or left < FAR_AWAY * (bound + each * call.copies)):
             exchange.exact_prompt = await self._upstreams.count(server, call)
             if exchange.exact_prompt is not None:
                 bound = exchange.exact_prompt

@@ -62,6 +62,8 @@ class Upstream:
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.input = self.output = 0
+        self.work = 0
+        """Tokens read and made, told or not, probes left out."""
         self.active = self.most_active = self.aborted = 0
         self.changed = threading.Condition()
         self._gate: asyncio.Event | None = None
@@ -168,6 +170,10 @@ class Upstream:
             self.output += output_tokens
             self.changed.notify_all()
 
+    def _works(self, body: dict[str, Any], tokens: int) -> None:
+        if "messages" in body and body["messages"][-1]["content"] != "hi":
+            self.work += tokens
+
     def _active(self, step: int, aborted: int = 0) -> None:
         with self.changed:
             self.active += step
@@ -214,8 +220,10 @@ class Upstream:
 
     async def _whole(self, request: web.Request, body: dict[str, Any], script: Script) -> web.StreamResponse:
         tokens, why = planned(body, script, self.context)
+        self._works(body, prompt_tokens(body))
         for _ in range(tokens):
             await asyncio.sleep(script.number("pace"))
+            self._works(body, 1)
         usage = self._used(prompt_tokens(body), tokens, script)
         answer = {
             "id": "c1",
@@ -239,6 +247,7 @@ class Upstream:
         reply = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await reply.prepare(request)
         tokens, why = planned(body, script, self.context)
+        self._works(body, prompt_tokens(body))
         chat = "messages" in body
         count = 0
 
@@ -269,6 +278,7 @@ class Upstream:
                 await send({"error": {"message": "scripted", "type": "server_error", "code": 500}})
                 return reply
             await asyncio.sleep(script.number("pace"))
+            self._works(body, 1)
             try:
                 await send(chunk(delta("w ")))
             except ConnectionError:

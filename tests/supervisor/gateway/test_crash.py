@@ -1,0 +1,170 @@
+"""kill -9 of the gateway and of the daemon: what was settled stays, what was under way is resolved, limits hold."""
+
+from __future__ import annotations
+
+import random
+import threading
+import urllib.error
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from aish.wire.link import Hold, Readiness, Release, Settled
+
+from .test_faults import Client, chat
+from .test_limits import Call
+
+if TYPE_CHECKING:
+    from .conftest import World
+
+
+def test_kill_9_keeps_settled_usage_and_resolves_what_was_under_way(world: World) -> None:
+    world.start()
+    id, key = world.agent(budget=1000)
+    for _ in range(3):
+        assert world.gateway.chat(key, "say 5", max_tokens=5)[0] == 200
+    client = Client(world, key, chat("gate say 7", max_tokens=7))
+    world.upstream.wait_for(lambda server: server.active == 1)
+    world.gateway.kill()
+    client.hang_up()
+    world.upstream.wait_for(lambda server: server.active == 0)  # the broken connection freed the slot
+    world.gateway.start()
+    tokens = world.daemon.settled(id, 4).tokens
+    assert (tokens.input - tokens.estimated, tokens.output) == (9 - 7, 15 + 7), "4 + 7 at most: the bound"
+    assert tokens.estimated == 4 + 7
+    (row,) = world.gateway.rows("status = 0")
+    assert (row["process"], row["input"], row["output"], row["estimated"]) == (id, 4, 7, 1)
+    assert world.gateway.call("/v1/aish/usage", key=key)[1]["left_tokens"] == 1000 - 24 - 11
+
+
+def test_kill_9_while_held_releases_and_holds_again_when_asked_again(world: World) -> None:
+    world.start()
+    id, key = world.agent(budget=1)
+    client = Client(world, key, chat("say 1"))
+    world.daemon.event(Hold, lambda e: e.id == id)
+    world.gateway.kill()
+    client.hang_up()
+    world.gateway.start()
+    world.daemon.event(Release, lambda e: e.id == id)
+    holds = len(world.daemon.events(Hold))
+    call = Call(world, key, "say 1")
+    world.daemon.wait_for(lambda daemon: sum(isinstance(e, Hold) for e in daemon.heard) > holds)
+    world.daemon.change(id, budget_tokens=100)
+    assert call.done()[0] == 200
+
+
+def test_a_gateway_that_starts_alone_knows_keys_models_and_budgets(world: World) -> None:
+    """The daemon is away: everything that runs goes on within its limits."""
+    world.start()
+    id, key = world.agent(budget=20)
+    assert world.gateway.chat(key, "say 7", max_tokens=7)[0] == 200
+    world.daemon.stop()
+    world.gateway.kill()
+    world.gateway.start()
+    status, _, headers = world.gateway.chat(key, "say 50", max_tokens=50)
+    assert (status, headers["x-aish-max-tokens-lowered"]) == (200, "7")
+    call = Call(world, key, "say 1")
+    world.daemon.heard.clear()
+    world.daemon.start()
+    hold = world.daemon.event(Hold, lambda e: e.id == id)
+    assert hold.used_tokens == 20
+    assert world.daemon.settled(id, 2).tokens.output == 14, "events of the time alone are told now"
+    world.daemon.change(id, budget_tokens=30)
+    assert call.done()[0] == 200
+
+
+def test_held_requests_survive_a_restart_of_the_daemon(world: World) -> None:
+    world.start()
+    id, key = world.agent(budget=1)
+    call = Call(world, key, "say 1")
+    world.daemon.event(Hold, lambda e: e.id == id)
+    for _ in range(3):
+        links = world.daemon.links
+        world.daemon.stop()
+        world.daemon.start()
+        world.daemon.wait_for(lambda daemon, links=links: daemon.links > links)
+    assert call.answer is None
+    world.daemon.change(id, budget_tokens=100)
+    assert call.done()[0] == 200
+
+
+def test_events_are_told_again_until_they_are_acknowledged(world: World) -> None:
+    world.daemon.acks = False
+    world.start()
+    id, key = world.agent()
+    world.gateway.chat(key, "say 5")
+    first = world.daemon.settled(id, 1)
+    world.daemon.stop()
+    world.daemon.heard.clear()
+    world.daemon.start()
+    assert world.daemon.settled(id, 1) == first
+    assert world.daemon.event(Readiness).ready == "yes"
+    world.daemon.stop()
+    world.daemon.heard.clear()
+    world.daemon.acknowledged = first.number
+    world.daemon.start()
+    world.gateway.chat(key, "say 5")
+    world.daemon.settled(id, 2)
+    assert not [e for e in world.daemon.events(Settled) if e.id == id and e.tokens.requests == 1]
+
+
+def test_a_new_process_table_gives_ids_anew(world: World) -> None:
+    world.start()
+    id, key = world.agent(budget=10)
+    world.gateway.chat(key, "say 7", max_tokens=7)
+    world.daemon.stop()
+    world.daemon.epoch = 2
+    world.daemon.acknowledged = 0
+    world.daemon.heard.clear()
+    world.daemon.start()
+    assert world.gateway.chat(key, "say 1")[0] == 401
+    status, usage, _ = world.gateway.call("/v1/aish/usage", key=world.daemon.key(id))
+    assert (status, usage["requests"], usage["left_tokens"]) == (200, 0, 10)
+    assert world.gateway.chat(world.daemon.key(id), "say 2")[0] == 200
+    assert world.daemon.settled(id, 1).tokens.output == 2
+
+
+def test_a_lost_database_does_not_silence_events(world: World) -> None:
+    """The daemon has acknowledged numbers that a new file never gave: it would take ours for old ones."""
+    world.daemon.acknowledged = 5000
+    world.start()
+    id, key = world.agent()
+    world.gateway.chat(key, "say 5")
+    assert world.daemon.settled(id, 1).number > 5000
+
+
+def test_random_kills_never_exceed_the_budget_and_account_for_everything(world: World) -> None:
+    """The server's own work never passes the budget, nor what was counted, over ten kill -9 in the middle of it."""
+    world.start()
+    id, key = world.agent(budget=10_000)
+    stop = threading.Event()
+
+    def worker(seed: int) -> None:
+        order = random.Random(seed)
+        while not stop.is_set():
+            try:
+                world.gateway.chat(key, f"say {order.randint(1, 30)} pace 0.001", max_tokens=30, stream=False)
+            except (OSError, urllib.error.URLError, ValueError):
+                pass  # the gateway died under it; a client tries again
+
+    with ThreadPoolExecutor(8) as pool:
+        for seed in range(8):
+            pool.submit(worker, seed)
+        try:
+            for _ in range(10):
+                seen = len(world.upstream.requests)
+                world.upstream.wait_for(lambda server, seen=seen: len(server.requests) > seen + 6)
+                world.gateway.kill()
+                world.gateway.start()
+                assert world.upstream.work <= 10_000
+            world.daemon.change(id, budget_tokens=world.upstream.work)  # less than what was counted for the crashes
+            world.daemon.event(Hold, lambda e: e.id == id)
+        finally:
+            stop.set()
+            world.daemon.change(id, budget_tokens=None)
+    assert world.gateway.rows("status = 0"), "something was under way"
+    left = world.gateway.call("/v1/aish/usage", key=key)[1]
+    rows = world.gateway.rows(f"process = '{id}' AND status IS NOT NULL")
+    assert left["input_tokens"] + left["output_tokens"] == sum(row["input"] + row["output"] for row in rows)
+    assert left["requests"] == len(rows)
+    assert left["input_tokens"] + left["output_tokens"] >= world.upstream.work
+

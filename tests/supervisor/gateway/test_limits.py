@@ -1,0 +1,176 @@
+"""Budgets through the whole gateway: held, lowered, released, shared down the tree; never above."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from aish.wire.link import ActivityNote, Hold, Release, Warn
+from aish.wire.message import KeyNew, KeyRevoke
+
+from .test_faults import Client, chat
+
+if TYPE_CHECKING:
+    from .conftest import World
+
+DEADLINE_S = 20.0
+
+
+class Call(threading.Thread):
+    """A request in a thread of its own."""
+
+    def __init__(self, world: World, key: str, text: str, **fields: object) -> None:
+        super().__init__(daemon=True)
+        self._call = lambda: world.gateway.chat(key, text, **fields)
+        self.answer: tuple[int, dict[str, object], dict[str, str]] | None = None
+        self.start()
+
+    def run(self) -> None:
+        self.answer = self._call()
+
+    def done(self) -> tuple[int, dict[str, object], dict[str, str]]:
+        self.join(DEADLINE_S)
+        assert self.answer is not None, "still waits"
+        return self.answer
+
+
+def test_a_spent_budget_holds_and_a_raised_one_releases(shared: World) -> None:
+    id, key = shared.agent(budget=20)
+    assert shared.gateway.chat(key, "say 17 ", max_tokens=17)[0] == 200  # 3 + 17
+    warn = shared.daemon.event(Warn, lambda e: e.id == id)
+    assert (warn.used_tokens, warn.budget_tokens) == (20, 20)
+    call = Call(shared, key, "say 5")
+    hold = shared.daemon.event(Hold, lambda e: e.id == id)
+    assert (hold.owner, hold.used_tokens, hold.budget_tokens) == (id, 20, 20)
+    note = shared.daemon.event(ActivityNote, lambda e: e.id == id and e.doing == "over budget")
+    assert note.activity == "queued"
+    assert call.answer is None
+    shared.daemon.change(id, budget_tokens=40)
+    release = shared.daemon.event(Release, lambda e: e.id == id)
+    assert release.number > hold.number
+    assert call.done()[0] == 200
+    assert shared.daemon.settled(id, 2).tokens.output == 22
+
+
+def test_max_tokens_is_lowered_to_what_is_left_and_the_header_says_so(shared: World) -> None:
+    id, key = shared.agent(budget=13)
+    status, body, headers = shared.gateway.chat(key, "say 50", max_tokens=50)
+    assert status == 200
+    assert headers["x-aish-max-tokens-lowered"] == "10"
+    assert body["choices"][0]["finish_reason"] == "length"
+    tokens = shared.daemon.settled(id, 1).tokens
+    assert tokens.input + tokens.output == 13, "all of it, and not one more"
+
+
+def test_a_request_without_a_limit_gets_one_from_the_budget(shared: World) -> None:
+    id, key = shared.agent(budget=33)
+    _, _, headers = shared.gateway.chat(key, "say 500")
+    assert headers["x-aish-max-tokens-lowered"] == "30"
+    assert shared.daemon.settled(id, 1).tokens.output == 30
+
+
+def test_every_way_to_ask_for_output_is_lowered(shared: World) -> None:
+    """llama.cpp prefers n_predict over max_tokens: a limit must hold in all of them."""
+    for fields in ({"max_completion_tokens": 90}, {"n_predict": 90, "max_tokens": 2}, {"n_predict": -1}):
+        id, key = shared.agent(budget=13)
+        shared.gateway.chat(key, "say 50", **fields)
+        assert shared.daemon.settled(id, 1).tokens.output <= 10, fields
+        sent = shared.upstream.requests[-1]
+        assert all(0 < sent[name] <= 10 for name in fields), sent
+
+
+def test_a_budget_is_shared_down_the_tree(shared: World) -> None:
+    top, _ = shared.agent(budget=30)
+    middle, _ = shared.agent(parent=top)
+    leaf, key = shared.agent(parent=middle)
+    sibling, other = shared.agent(parent=top)
+    shared.gateway.chat(key, "say 27", max_tokens=27)
+    call = Call(shared, other, "say 1")
+    hold = shared.daemon.event(Hold, lambda e: e.id == sibling)
+    assert (hold.owner, hold.used_tokens) == (top, 30)
+    shared.daemon.change(top, budget_tokens=None)
+    assert call.done()[0] == 200
+    assert shared.daemon.settled(leaf, 1).tokens.output == 27
+
+
+def test_hanging_up_while_held_releases(shared: World) -> None:
+    id, key = shared.agent(budget=1)
+    client = Client(shared, key, chat("say 1"))
+    shared.daemon.event(Hold, lambda e: e.id == id)
+    client.hang_up()
+    shared.daemon.event(Release, lambda e: e.id == id)
+    assert shared.daemon.settled(id, 1).tokens.input == 0, "nothing was sent, nothing is billed"
+
+
+def test_a_process_that_ends_while_held_is_told_so(shared: World) -> None:
+    id, key = shared.agent(budget=1)
+    call = Call(shared, key, "say 1")
+    shared.daemon.event(Hold, lambda e: e.id == id)
+    shared.daemon.change(id, alive=False)
+    status, body, _ = call.done()
+    assert status == 401
+    assert "has ended" in str(body)
+
+
+def test_a_revoked_key_that_is_held_is_told_so(shared: World) -> None:
+    made = shared.daemon.ask(KeyNew(name="held-one", budget_tokens=2))
+    call = Call(shared, made.key, "say 1")
+    shared.daemon.ask(KeyRevoke(name="held-one"))
+    status, body, _ = call.done()
+    assert status == 401
+    assert "revoked" in str(body)
+
+
+def test_a_paused_process_waits_and_one_that_is_continued_goes_on(shared: World) -> None:
+    id, key = shared.agent(held=True)
+    call = Call(shared, key, "say 1")
+    shared.daemon.event(ActivityNote, lambda e: e.id == id and e.doing == "paused")
+    assert call.answer is None
+    shared.daemon.change(id, held=False)
+    assert call.done()[0] == 200
+
+
+def test_a_hundred_requests_against_a_budget_for_fifty(shared: World) -> None:
+    """Never above; the first fifty go; nobody starves once the budget is raised."""
+    each = 3 + 5
+    id, key = shared.agent(budget=50 * each)
+    before = (shared.upstream.input, shared.upstream.output)
+    with ThreadPoolExecutor(100) as pool:
+        answers = [pool.submit(shared.gateway.chat, key, "say 5", max_tokens=5) for _ in range(100)]
+        shared.daemon.event(Hold, lambda e: e.id == id)
+        settled = shared.daemon.settled(id, 50).tokens
+        assert settled.input + settled.output == 50 * each
+        assert sum(answer.done() for answer in answers) <= 50
+        shared.daemon.change(id, budget_tokens=100 * each)
+        statuses = [answer.result(DEADLINE_S)[0] for answer in answers]
+    assert statuses == [200] * 100
+    tokens = shared.daemon.settled(id, 100).tokens
+    assert (tokens.input, tokens.output, tokens.estimated) == (300, 500, 0)
+    used = (shared.upstream.input - before[0], shared.upstream.output - before[1])
+    assert used == (300, 500), "the server's own count is ours"
+
+
+def test_two_hundred_requests_of_a_tree_some_of_which_hang_up(shared: World) -> None:
+    """What the server generated for this tree never exceeds the budget, with clients that leave at any time."""
+    top, _ = shared.agent(budget=1000)
+    keys = [shared.agent(parent=top)[1] for _ in range(4)]
+    before = shared.upstream.input + shared.upstream.output
+
+    def one(number: int) -> int:
+        key = keys[number % 4]
+        if number % 3:
+            return shared.gateway.chat(key, "say 8 pace 0.001", max_tokens=8)[0]
+        client = Client(shared, key, chat("say 30 pace 0.002", stream=True, max_tokens=30))
+        client.read_until(b'"content": "w "' if number % 2 else b"HTTP/1.1 200")
+        client.hang_up()
+        return 499
+
+    with ThreadPoolExecutor(24) as pool:
+        futures = [pool.submit(one, number) for number in range(200)]
+        shared.daemon.event(Hold, lambda e: e.owner == top)
+        used = shared.upstream.input + shared.upstream.output - before
+        assert used <= 1000
+        shared.daemon.change(top, budget_tokens=None)
+        statuses = {future.result(60) for future in futures}
+    assert statuses == {200, 499}
