@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ADDRESS_HELP", "Parser", "clean", "guard", "print_json", "print_table", "put", "report", "size_text"]
 
+_OPERAND = "\0"  # no word of a command line can hold it
 ADDRESS_HELP = "FILE, FILE::KEY (with * and ?), or - for the tensor edge of this stage"
 
 
@@ -31,6 +32,16 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+
+    def read(self, argv: list[str]) -> argparse.Namespace:
+        """The options and operands in `argv`. `-::KEY` is an operand, although argparse takes it for an option."""
+        options = self.parse_args([_OPERAND + word if word.startswith("-::") else word for word in argv])
+        for name, value in vars(options).items():
+            if isinstance(value, str):
+                setattr(options, name, value.removeprefix(_OPERAND))
+            elif isinstance(value, list):
+                setattr(options, name, [word.removeprefix(_OPERAND) for word in value])
+        return options
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, hint=f"`{self.prog} --help` lists what it takes")

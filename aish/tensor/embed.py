@@ -86,7 +86,7 @@ def _parse(argv: list[str]) -> Namespace:
         "--model", default=os.environ.get("AISH_EMBED_MODEL") or "default", metavar="NAME", help="the model to ask"
     )
     parser.add_argument("--chunk", type=int, default=_CHUNK_BYTES, metavar="BYTES", help="longest piece of a text")
-    options = parser.parse_args(argv)
+    options = parser.read(argv)
     if options.chunk < _CHUNK_BYTES_LEAST:
         raise UsageError(f"--chunk {options.chunk}: expected at least {_CHUNK_BYTES_LEAST}")
     return options

@@ -133,7 +133,7 @@ def _parse(argv: list[str]) -> Any:
     parser.add_argument("--queries", required=True, metavar="ADDRESS", help="FILE, FILE::KEY or -")
     parser.add_argument("index", nargs="+", metavar="INDEX", help="FILE, FILE::KEY or - for the tensor edge")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    return parser.parse_args(argv)
+    return parser.read(argv)
 
 
 def _count(text: str) -> int:

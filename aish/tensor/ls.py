@@ -25,7 +25,7 @@ def run(argv: list[str]) -> int:
     parser = Parser("tensor ls", "List tensors with their types, shapes and sizes. Reads no elements.", _EXAMPLES)
     parser.add_argument("address", nargs="+", metavar="ADDRESS", help=ADDRESS_HELP)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    options = parser.parse_args(argv)
+    options = parser.read(argv)
     status = [0]
     found = walk_all("tensor ls", options.address, status)
     if options.json:
