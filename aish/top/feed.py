@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aish.wire.message import Message, Reply
 
 RETRY_S: Final = 0.5
-JOIN_S: Final = 2.0
+JOIN_S: Final = 0.5
 
 
 class Connection(Protocol):

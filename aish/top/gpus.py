@@ -55,11 +55,11 @@ def _line(gpu: GpuPart, names: Mapping[str, str], ui: Ui, width: int, label: int
     head = Span(left(f"GPU{gpu.index} {short_name(gpu.name)}", label), TITLE)
     spans = [head]
     if room >= 12:
-        spans += [_edge(ui, True), *usage_bar(gpu, ui, usage_width), _edge(ui, False)]
+        spans += edged(usage_bar(gpu, ui, usage_width), ui)
     spans.append(Span(f"{amount.whole(gpu.utilisation_percent, '%'):>5}"))
     if room >= 6:
         memory = room - usage_width if room >= 12 else room
-        spans += [_edge(ui, True), *memory_bar(gpu, names, ui, memory, labels=False), _edge(ui, False)]
+        spans += edged(memory_bar(gpu, names, ui, memory, labels=False), ui)
     spans.append(Span(tail))
     if stale:
         spans.append(Span(" " + clip(stale, width // 3), BAD))
@@ -114,7 +114,7 @@ def _box(gpu: GpuPart, names: Mapping[str, str], view: View, ui: Ui, width: int)
     rows: list[Line] = [
         (Span(f"SM  {amount.whole(gpu.utilisation_percent, '%'):>4}  "), Span(graph[0], GOOD)),
         (Span(" " * 10), Span(graph[1], GOOD)),
-        (Span("MEM "), _edge(ui, True), *memory, _edge(ui, False), Span("  " + tail)),
+        (Span("MEM "), *edged(memory, ui), Span("  " + tail)),
         (_promise(gpu, view, inner),),
     ]
     return [
@@ -199,6 +199,11 @@ def _owner_style(owner: str, neighbour: Style | None) -> Style:
 
 def owner_names(view: View) -> dict[str, str]:
     return {process.id: clean(process.name) for process in view.processes}
+
+
+def edged(line: Line, ui: Ui) -> Line:
+    """A bar between its two ends."""
+    return (_edge(ui, True), *line, _edge(ui, False))
 
 
 def _edge(ui: Ui, opening: bool) -> Span:

@@ -38,7 +38,7 @@ def main(argv: list[str], connect: Connect | None = None) -> int:
         every_s=options.every,
         utc_offset_s=time.localtime().tm_gmtoff,
         colour=not os.environ.get("NO_COLOR"),
-        ascii_only=not _speaks_unicode(os.environ),
+        ascii_only=not speaks_unicode(os.environ),
     )
     if options.once:
         return _once(ui, _snapshot(connect, all_processes=options.all), as_json=options.json)
@@ -82,7 +82,7 @@ def _sort(text: str) -> str:
     )
 
 
-def _speaks_unicode(environ: Mapping[str, str]) -> bool:
+def speaks_unicode(environ: Mapping[str, str]) -> bool:
     """By the locale's own variables: Python pretends UTF-8 where the locale is C, the terminal may not."""
     for name in ("LC_ALL", "LC_CTYPE", "LANG"):
         value = environ.get(name)

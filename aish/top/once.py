@@ -24,10 +24,10 @@ def text(view: View, ui: Ui, width: int, height: int, *, styled: bool = False) -
     """The frame, its lines joined by newlines, without blanks at their ends; `styled` with SGR sequences."""
     drawn = frame(view, ui, width, height)
     if styled:
-        return "\n".join(_styled(line, ui.colour) for line in drawn)
+        return "\n".join(styled_line(line, ui.colour) for line in drawn)
     return "\n".join("".join(part for part, _ in line).rstrip() for line in drawn)
 
 
-def _styled(line: Line, colour: bool) -> str:
+def styled_line(line: Line, colour: bool) -> str:
     """Every span switches to its style, and the line ends in the plain one."""
     return "".join(sgr(style, colour) + part for part, style in line) + sgr(PLAIN, colour)

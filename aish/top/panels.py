@@ -124,6 +124,8 @@ def alerts(view: View, width: int) -> list[Line]:
 def detail(process: ProcessPart, width: int) -> list[Line]:
     """The selected process: who it is and what it used; why it is as it is, and its command."""
     facts = [clean(process.name), clean(process.id), clean(process.state)]
+    if process.holds:
+        facts.append("held by " + ", ".join(clean(hold) for hold in process.holds))
     if process.pid is not None:
         facts.append(f"pid {process.pid}")
     if process.cpu_seconds is not None:
@@ -136,8 +138,6 @@ def detail(process: ProcessPart, width: int) -> list[Line]:
             facts.append(f"estimated {amount.count(tokens.estimated)}")
     if process.model:
         facts.append(f"model {clean(process.model)}")
-    if process.holds:
-        facts.append("held by " + ", ".join(clean(hold) for hold in process.holds))
     if process.restarts:
         facts.append(f"restarts {process.restarts}")
     why, command = doing(process), " ".join(decoded(word) for word in process.argv)

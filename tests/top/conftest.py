@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -330,3 +333,38 @@ VIEWS: dict[str, Callable[[], View]] = {
 @pytest.fixture
 def views() -> dict[str, View]:
     return {name: make() for name, make in VIEWS.items()}
+
+
+@pytest.fixture(scope="session")
+def stage() -> ModuleType:
+    """tests/top/stage.py: test files are no package, so it is loaded by its path."""
+    spec = importlib.util.spec_from_file_location("top_stage", Path(__file__).parent / "stage.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def daemon(stage: ModuleType, home: Any) -> Iterator[Any]:
+    """A daemon of paper at this test's address, showing the usual view."""
+    made = stage.PaperDaemon(home.runtime / "daemon.sock", usual())
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def top(stage: ModuleType, home: Any) -> Iterator[Callable[..., Any]]:
+    """Start `aish top WORDS…` on a pty: top("--every", "0.2", columns=140, NO_COLOR="1")."""
+    screens: list[Any] = []
+
+    def start(*words: str, code: str = stage.TOP, columns: int = 80, lines: int = 24, **environ: str) -> Any:
+        settings = {**home.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **environ}
+        screens.append(stage.Screen(stage.python(code, *words), settings, columns, lines))
+        return screens[-1]
+
+    yield start
+    for screen in screens:
+        screen.close()
