@@ -16,7 +16,7 @@ from aish.model import exit as exits
 from aish.model import kind
 from aish.model.exit import Exit
 from aish.supervisor.daemon import machine, ports, restart
-from aish.supervisor.daemon.holding import Refusal
+from aish.supervisor.daemon.holding import Birth, Refusal
 from aish.supervisor.daemon.launcher import passed_name, pty_name, why
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.supervisor.daemon.watch import Watch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from aish.model.state import Hold
-    from aish.supervisor.daemon.holding import Birth, Death, Holding
+    from aish.supervisor.daemon.holding import Death, Holding
     from aish.supervisor.daemon.launcher import Launcher
     from aish.supervisor.daemon.machine import Effect, LifecycleEvent
     from aish.supervisor.daemon.process import Process
@@ -78,7 +78,7 @@ class Conductor:
         if row.pid is None and not row.ended:
             row.pid, row.start_ticks, row.boot_id = birth.pid, birth.start_ticks, self.boot_id
             row.started_s = time.time()
-            row.ended_s = row.exit = None
+            row.ended_s = row.exit = row.queued_s = row.reason = None
         self._apply(process, machine.Spawned())
 
     def died(self, death: Death) -> None:
@@ -88,11 +88,10 @@ class Conductor:
             self._ack(death.id)
             return
         row = process.row
-        if row.lifecycle in ("starting", "stopping") and row.pid is None:  # the answer to spawn is still under way
-            row.pid, row.start_ticks, row.boot_id = death.pid, death.start_ticks, self.boot_id
-            row.started_s = row.started_s or time.time()
-            self.table.began(process)
-        if row.pid != death.pid or row.lifecycle in ("queued", "backoff", "exited", "failed"):
+        if row.pid is None and row.before != (death.pid, death.start_ticks) and not row.ended:
+            # The answer to spawn is still under way, or died with the daemon that asked.
+            self.spawned(process, Birth(death.id, death.pid, death.start_ticks))
+        if row.pid != death.pid or row.lifecycle in ("exited", "failed"):
             self.recorder.change(row, after=lambda: self._ack(death.id))  # told before, and taken
             return
         if death.cpu_seconds is not None:
@@ -265,6 +264,8 @@ class Conductor:
         row = process.row
         end = row.exit or ExitPart()
         self.recorder.event("ended", row, "it will be started again", code=end.code, signal=end.signal)
+        if row.pid is not None:
+            row.before = (row.pid, row.start_ticks)
         row.pid = row.start_ticks = None
         self._watch.end(process)
         self._release(process)
@@ -308,13 +309,17 @@ class Conductor:
             row.started_s = time.time()
             self._apply(process, machine.Spawned())
             return
-        if row.restarts:
-            # While the holder keeps the exit of the run before, it would take this spawn for that one.
-            if not self.recorder.flush():
-                self._loop.call_later(STORAGE_WAIT_S, self._effect, process, "launch", machine.Admitted())
-                return
-            self._send_acks()
         try:
+            if ports.wants_port(row.spec) and row.port is None:
+                row.port = self.launcher.leases.lease()
+            if row.restarts or row.gpus or row.port is not None:
+                # The next daemon must know device and port. And while the holder keeps the exit of the run before,
+                # it would take this spawn for that one.
+                self.recorder.change(row)
+                if not self.recorder.flush():
+                    self._loop.call_later(STORAGE_WAIT_S, self._effect, process, "launch", machine.Admitted())
+                    return
+                self._send_acks()
             birth = await self.launcher.start(process)
         except DisconnectedError:
             return  # started or not: the next holder's list tells

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 REACH_S: Final = 5.0
+REFUSED_S: Final = 0.5
+"""The keeper has the listening socket as well: where nobody listens for this long, there is no keeper either."""
 _STEP_S: Final = 0.005
 _BATCH: Final = 64
 _ACKS: Final = 500
@@ -87,14 +89,17 @@ class Holding:
 
     async def connect(self) -> None:
         """Connect and say hello. Raises UnavailableError after REACH_S."""
-        deadline = time.monotonic() + REACH_S
+        begin = time.monotonic()
+        patience_s = REACH_S
         why = "nothing listens"
         while True:
             try:
                 sock = address.connect(self.path, socket.SOCK_SEQPACKET)
             except OSError as error:
                 why = error.strerror or str(error)
+                patience_s = REFUSED_S
             else:
+                patience_s = REACH_S
                 sock.setblocking(False)
                 self._sock = sock
                 self._loop.add_reader(sock, self._readable)
@@ -107,7 +112,7 @@ class Holding:
                 except (Refusal, TimeoutError, DisconnectedError) as error:
                     self._close()
                     why = str(error)
-            if time.monotonic() > deadline:
+            if time.monotonic() > begin + patience_s:
                 raise UnavailableError(f"the holder cannot be reached at {self.path}: {why}")
             await asyncio.sleep(_STEP_S)  # a keeper that forks a new holder tells nobody
 

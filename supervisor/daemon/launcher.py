@@ -59,8 +59,6 @@ class Launcher:
         launch = process.launch or self.files.load(row.id)
         if launch is None:
             raise UnavailableError("its environment is gone: the runtime folder was emptied while it waited")
-        if ports.wants_port(row.spec):
-            row.port = row.port or self.leases.lease()
         fds: list[int] = []
         try:
             targets = await self._descriptors(process, fds)

@@ -13,7 +13,7 @@ from typing import Final
 
 from aish.errors import ConflictError, StorageError
 
-WAIT_S: Final = 5.0
+WAIT_S: Final = 2.0
 _STEP_S: Final = 0.01
 
 

@@ -149,7 +149,9 @@ def _queued(event: LifecycleEvent) -> Step:
             return Step(QUEUED, outcome=_LATE)
         case Exited() | Vanished() | Ended() | Looped():  # the exit before a restart, told again
             return Step(QUEUED, outcome=_LATE)
-        case Spawned() | SpawnFailed():
+        case Spawned():  # the daemon before had it started, and died before it could write so
+            return Step(RUNNING, ("began",))
+        case SpawnFailed():
             return Step(QUEUED, outcome=_WRONG)
 
 

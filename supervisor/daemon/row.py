@@ -47,6 +47,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     start_ticks: int | None = None
     """Start time of `pid` in clock ticks since boot: with the boot's id it names the process for ever."""
     boot_id: str | None = None
+    before: tuple[int, int | None] | None = None
+    """(pid, start_ticks) of the run before this one: its exit, told again, is not this one's."""
     exit: ExitPart | None = None
     restarts_s: list[float] = []
     restarts: int = 0

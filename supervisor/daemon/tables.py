@@ -37,8 +37,8 @@ A process has four values. The one word that ps, top and `--json` show is made o
 """
 
 _LIFECYCLE: Final = """\
-In bold the state after the event, then the effects in order. `.`: nothing happens (a late timer, a report told again).
-`!`: it cannot happen; it is recorded as a fault of aish and changes nothing.
+In bold the state after the event, then the effects in order. `.`: nothing happens (a late timer, a report told
+again). `!`: it cannot happen; it is recorded as a fault of aish and changes nothing.
 
 """
 _EFFECTS: Final = """

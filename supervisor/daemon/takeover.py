@@ -70,8 +70,6 @@ class Takeover:
 
     def _runs(self, process: Process, birth: Birth) -> None:
         row, conductor = process.row, self.daemon.conductor
-        if row.lifecycle == state.QUEUED:  # admitted by the daemon before, which died before it could write so
-            conductor.admitted(process)
         if row.pid is None:
             conductor.spawned(process, birth)
         elif row.lifecycle == state.STOPPING:

@@ -1,0 +1,180 @@
+"""kill -9 of the daemon, the holder, the keeper, at any moment: nothing that runs notices, nothing runs twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.client import connect, launch
+from aish.wire.message import Done, Spawn, SpecPart, Started, Stop, Wait, Waited
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Supervised
+
+
+def test_what_runs_goes_on_and_is_known(up: Supervised) -> None:
+    started = up.spawn("sh", "-c", "read x; echo $x; exit 5", name="job", fds={0: (ends := os.pipe())[0]})
+    os.close(ends[0])
+    before = up.row("job")
+    up.kill_daemon()
+    up.next_daemon()
+    after = up.row("job")
+    assert (after.id, after.pid, after.state, after.started_s) == (
+        started.id,
+        started.pid,
+        "running",
+        before.started_s,
+    )
+    os.write(ends[1], b"hello\n")
+    os.close(ends[1])
+    assert up.code("job") == 5
+    assert up.log("job")[0] == "hello\n"
+
+
+def test_an_exit_while_no_daemon_runs_is_learned(up: Supervised) -> None:
+    """The holder keeps it until the journal has it."""
+    keeper, holder = up.holder_pids()
+    started = up.python("import time; time.sleep(0.3); raise SystemExit(7)")
+    os.kill(holder, signal.SIGSTOP)  # no new daemon meanwhile
+    try:
+        up.kill_daemon()
+        up.until("it has ended", lambda: zombie(started.pid))
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    assert keeper
+    assert up.code(started.id) == 7
+    assert [event.kind for event in up.events() if event.process == started.id].count("exited") == 1
+
+
+def zombie(pid: int | None) -> bool:
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_stop_is_carried_through_by_the_next_daemon(up: Supervised) -> None:
+    """Stopping, then killed before the grace was over: the stubborn process must not live for ever."""
+    code = "import signal, os; signal.signal(15, signal.SIG_IGN); os.write(1, b'up'); signal.pause()"
+    started = up.python(code, grace_s=0.5)
+    up.until("the handler is set", lambda: up.log(started.id)[0] == "up")
+    up.client.ask(Done, Stop(target=started.id))
+    up.kill_daemon()
+    end = up.wait(started.id).exit
+    assert end is not None
+    assert (end.signal, end.reason) == (9, "cancelled")
+
+
+def test_the_holder_dies(up: Supervised) -> None:
+    """The keeper forks another: children run, exits are learned, spawning goes on, by the same daemon."""
+    _, holder = up.holder_pids()
+    started = up.python("import time; time.sleep(0.5); raise SystemExit(7)")
+    daemon = up.daemon_pid
+    os.kill(holder, signal.SIGKILL)
+    assert up.code(started.id) == 7
+    assert up.code(up.spawn("sh", "-c", "exit 3").id) == 3
+    assert up.daemon_pid == daemon
+
+
+def test_the_keeper_dies(up: Supervised) -> None:
+    keeper, _ = up.holder_pids()
+    started = up.python("import time; time.sleep(0.3); raise SystemExit(7)")
+    os.kill(keeper, signal.SIGKILL)
+    assert up.code(started.id) == 7
+    assert up.code(up.spawn("sh", "-c", "exit 3").id) == 3
+
+
+def test_keeper_and_holder_die_together(up: Supervised) -> None:
+    """Children become init's: adopted by pid and start time, never started twice, and stopped by pidfd."""
+    keeper, holder = up.holder_pids()
+    lives = up.spawn("sleep", "60", name="lives")
+    ends = up.python("import time; time.sleep(2); raise SystemExit(7)", name="ends")
+    os.kill(holder, signal.SIGSTOP)  # neither must notice the other's death
+    os.kill(keeper, signal.SIGSTOP)
+    os.kill(keeper, signal.SIGKILL)
+    os.kill(holder, signal.SIGKILL)
+    up.until("both are gone", lambda: not os.path.exists(f"/proc/{holder}") or zombie(holder))
+    waited = up.client.ask(Waited, Wait(target="ends", timeout_s=20))
+    assert waited.exit is not None
+    if waited.state == "lost":  # Linux before 6.15
+        assert (waited.exit.code, waited.exit.signal) == (None, None)
+    else:
+        assert waited.exit.code == 7
+    row = up.row("lives")
+    assert (row.pid, row.state) == (lives.pid, "running")
+    up.client.ask(Done, Stop(target="lives"))
+    assert up.wait("lives").state in ("exited", "lost")
+    assert ends.pid is not None
+    assert up.code(up.spawn("sh", "-c", "exit 3").id) == 3
+
+
+def test_a_second_daemon_leaves(up: Supervised) -> None:
+    """Two writers of one table would lose both."""
+    import subprocess
+
+    second = subprocess.run([sys.executable, "-m", "aish.supervisor.daemon"], timeout=30, check=False)
+    assert second.returncode == 0
+    assert up.code(up.spawn("sh", "-c", "exit 3").id) == 3
+
+
+SPAWN_S = 0.006
+"""What one spawn takes, about: the kills are spread over all of them."""
+
+
+def stream_of_spawns(up: Supervised, tmp_path: Path, count: int, kills: int) -> None:
+    """Spawn `count` processes, each appending its number to one file; kill the daemon at random moments."""
+    seen = tmp_path / "seen"
+    ids: list[str] = []
+    failures: list[BaseException] = []
+    surroundings = launch.capture()
+
+    def spawn_all() -> None:
+        try:
+            with connect() as client:
+                for number in range(count):
+                    spec = SpecPart(
+                        argv=[b"sh", b"-c", b"echo $0 >> $1; exit $2"]
+                        + [os.fsencode(str(word)) for word in (number, seen, number % 251)]
+                    )
+                    request = Spawn(token=secrets.token_hex(16), spec=spec, launch=surroundings)
+                    ids.append(client.ask(Started, request).id)
+        except BaseException as error:  # noqa: BLE001  shown by the test's own thread
+            failures.append(error)
+
+    spawner = threading.Thread(target=spawn_all)
+    spawner.start()
+    rng = random.Random(7)
+    during = 0
+    for _ in range(kills):
+        time.sleep(rng.uniform(0.0, 2 * count * SPAWN_S / kills))  # at any moment: that is what is tested
+        up.next_daemon()
+        up.kill_daemon()
+        during += spawner.is_alive()
+    spawner.join(300)
+    assert during > kills // 2, "most kills came too late to disturb anything"
+    assert not failures, failures
+    assert not spawner.is_alive()
+    up.next_daemon()
+    for number, id_ in enumerate(ids):
+        assert up.code(id_) == number % 251, f"{id_}, the {number}th: {up.row(id_)}"
+    assert sorted(map(int, seen.read_text().split())) == list(range(count)), "not each exactly once"
+    assert len(set(ids)) == count
+    assert len([event for event in up.events() if event.kind == "exited"]) == count
+
+
+def test_20_kills_during_200_spawns(up: Supervised, tmp_path: Path) -> None:
+    stream_of_spawns(up, tmp_path, 200, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_20_kills_during_1000_spawns(up: Supervised, tmp_path: Path) -> None:
+    stream_of_spawns(up, tmp_path, 1000, 20)
