@@ -29,13 +29,19 @@ def split(text: str, limit_bytes: int) -> list[str]:
 
 
 def _cut(data: bytes, start: int, wanted: int, limit: int) -> int:
-    """Where to end the piece that begins at `start`: at a pause near `wanted`, never beyond `limit`."""
-    low = start + (wanted - start) * 2 // 3
+    """Where to end the piece that begins at `start`: at the pause nearest to `wanted`, never beyond `limit`."""
+    reach = (wanted - start) // 3
     for pause in _BREAKS:
-        at = data.rfind(pause, low, min(limit, wanted + (wanted - low)))
-        if at > start:
-            return at + len(pause) if at + len(pause) <= limit else at
+        before = data.rfind(pause, wanted - reach, wanted)
+        after = data.find(pause, wanted, min(wanted + reach, limit))
+        places = [at + len(pause) for at in (before, after) if at >= 0 and at + len(pause) <= limit]
+        if places:
+            return min(places, key=lambda at: abs(at - wanted))
     end = wanted
-    while end > start + 1 and data[end] & 0xC0 == 0x80:  # never within a character
+    while end > start and data[end] & 0xC0 == 0x80:  # never within a character
         end -= 1
+    if end == start:
+        end = wanted
+        while data[end] & 0xC0 == 0x80:
+            end += 1
     return end
