@@ -38,7 +38,8 @@ class Asks:
         match question:
             case KeyNew():
                 key = self._keys.make(question.name, question.budget_tokens)
-                self._spending.place(KEY_PREFIX + question.name, None, question.budget_tokens)
+                with self._spending.records.transaction():
+                    self._spending.place(KEY_PREFIX + question.name, None, question.budget_tokens)
                 return KeyMade(name=question.name, key=key, base_url=self._base_url)
             case KeyList():
                 return self._list()
@@ -75,7 +76,8 @@ class Asks:
         budget = changed_budget(row.budget_tokens, question.tokens)
         changed = budget != row.budget_tokens
         self._keys.limit(name, budget)
-        self._spending.place(KEY_PREFIX + name, None, budget)
+        with self._spending.records.transaction():
+            self._spending.place(KEY_PREFIX + name, None, budget)
         self._spending.advance()
         return Done(changed=changed)
 

@@ -118,12 +118,15 @@ class Ledger:
             account.parent = parent
             account.budget = budget
 
-    def drop(self, id: str) -> bool:
-        """Forget an account; False while a request under way still counts on it."""
-        if any(id in reservation.chain for reservation in self.reservations.values()):
-            return False
-        self.accounts.pop(id, None)
-        return True
+    def prune(self, keep: set[str]) -> set[str]:
+        """Drop all accounts but `keep`, what is above them and what requests under way count on; returns the ids."""
+        needed = {id for process in keep for id in self.chain(process)}
+        for reservation in self.reservations.values():
+            needed.update(reservation.chain)
+        dropped = self.accounts.keys() - needed
+        for id in dropped:
+            del self.accounts[id]
+        return dropped
 
     def forget(self, ids: set[str]) -> None:
         """Drop these accounts for good: requests under way settle on what is left of their chains."""

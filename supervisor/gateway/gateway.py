@@ -98,8 +98,6 @@ class Gateway:
 
     async def start(self, sock: socket.socket) -> None:
         """Take over what the records know, then listen and look for the daemon. Raises StorageError."""
-        for row in self.keys.named.values():
-            self.spending.place(KEY_PREFIX + row.name, None, row.budget_tokens)
         self._restore()
         loop = asyncio.get_running_loop()
         await self.web.start(sock)
@@ -115,8 +113,6 @@ class Gateway:
             members = [_decode_member(member) for member in self.records.members()]
             appeared = self.directory.sync(msgspec.structs.replace(said, members=members)).appeared
             self.spending.epoch = said.epoch
-            for member in members:
-                self.spending.place(member.id, member.parent, member.budget_tokens)
         self.spending.restore()
         for server in appeared:
             self._appear(server)
@@ -141,24 +137,19 @@ class Gateway:
                 self.spending.new_epoch(message.epoch)
             self.records.replace_members([(member.id, _encode(member)) for member in message.members])
             self.records.put_meta(_SYNC, _encode(msgspec.structs.replace(message, members=[])))
-        wanted = {member.id for member in message.members}
-        gone = [id for id in self.directory.members if id not in wanted]
-        changed = self.directory.sync(message)
-        for member in message.members:
-            self.spending.place(member.id, member.parent, member.budget_tokens)
-        self._spread(changed)
-        if not fresh:
-            for id in gone:
-                self.spending.drop(id)
+            for member in message.members:
+                self.spending.place(member.id, member.parent, member.budget_tokens)
+            self.spending.prune({member.id for member in message.members})
+        self._spread(self.directory.sync(message))
         self.board.clear()
         self.models.ask_again()
 
     def on_delta(self, message: Delta) -> None:
         member = message.member
-        self.records.put_member(member.id, _encode(member))
-        changed = self.directory.put(member)
-        self.spending.place(member.id, member.parent, member.budget_tokens)
-        self._spread(changed)
+        with self.records.transaction():
+            self.records.put_member(member.id, _encode(member))
+            self.spending.place(member.id, member.parent, member.budget_tokens)
+        self._spread(self.directory.put(member))
 
     def _spread(self, changed: Changed) -> None:
         for server in changed.vanished:

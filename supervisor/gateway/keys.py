@@ -26,6 +26,7 @@ from aish.wire import key as derived
 NAMED_PREFIX: Final = "sk-aish-"
 # A process may ask before the daemon's word about it is here; longer while the daemon is away.
 APPEAR_S: Final = 3.0
+REVIVE_S: Final = 0.5  # or before the word that it was started again
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HINT: Final = "a supervised process finds its key in its environment; for other programs: aish key new NAME"
 
@@ -72,12 +73,15 @@ class Keys:
         return Caller(KEY_PREFIX + row.name, row.name)
 
     async def _process(self, process: str, epoch: int) -> Caller:
-        deadline_s = asyncio.get_running_loop().time() + APPEAR_S
+        began_s = asyncio.get_running_loop().time()
         while True:
-            if self._directory.epoch == epoch and process in self._directory.members:
-                return self.alive(process)
-            if not await self._bell.wait_until(deadline_s):
+            member = self._directory.members.get(process) if self._directory.epoch == epoch else None
+            if member is not None and member.alive:
+                return Caller(process, member.name, member.kind)
+            if not await self._bell.wait_until(began_s + (APPEAR_S if member is None else REVIVE_S)):
                 break
+        if member is not None:
+            return self.alive(process)
         if self._directory.epoch is not None and self._directory.epoch != epoch:
             raise RefusedError("this API key is of an earlier process table", hint="start the program again")
         raise RefusedError(f"no process {process} is known for this API key", hint="did the daemon lose its state?")

@@ -31,7 +31,7 @@ _SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE members (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE accounts (
-    id TEXT PRIMARY KEY, spent INTEGER NOT NULL, warned_at INTEGER,
+    id TEXT PRIMARY KEY, parent TEXT, budget INTEGER, spent INTEGER NOT NULL, warned_at INTEGER,
     input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL, estimated INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE keys (
@@ -93,9 +93,12 @@ class Row:
 
 @dataclass(slots=True)
 class AccountRow:
-    """Cumulative tokens: the process's own, and `spent` by it and everything below."""
+    """Cumulative tokens: the process's own, and `spent` by it and everything below. An ended process stays as long as
+    one below it lives: its budget still counts for that one."""
 
     id: str
+    parent: str | None = None
+    budget: int | None = None
     spent: int = 0
     warned_at: int | None = None
     input: int = 0
@@ -202,8 +205,8 @@ class Records:
             return [body for (body,) in self._db.execute("SELECT body FROM members")]
 
     def put_member(self, id: str, body: bytes) -> None:
-        with self._guard():
-            self._db.execute("INSERT OR REPLACE INTO members VALUES (?, ?)", (id, body))
+        """Inside a transaction."""
+        self._db.execute("INSERT OR REPLACE INTO members VALUES (?, ?)", (id, body))
 
     def replace_members(self, members: Sequence[tuple[str, bytes]]) -> None:
         """Inside a transaction."""
@@ -219,19 +222,31 @@ class Records:
 
     def accounts(self) -> list[AccountRow]:
         with self._guard():
-            rows = self._db.execute("SELECT id, spent, warned_at, input, output, requests, estimated FROM accounts")
+            rows = self._db.execute(
+                "SELECT id, parent, budget, spent, warned_at, input, output, requests, estimated FROM accounts"
+            )
             return [AccountRow(*row) for row in rows]
 
     def put_account(self, row: AccountRow) -> None:
-        """Inside a transaction, or alone."""
+        """Inside a transaction."""
         self._db.execute(
-            "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (row.id, row.spent, row.warned_at, row.input, row.output, row.requests, row.estimated),
+            "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.id,
+                row.parent,
+                row.budget,
+                row.spent,
+                row.warned_at,
+                row.input,
+                row.output,
+                row.requests,
+                row.estimated,
+            ),
         )
 
     def drop_account(self, id: str) -> None:
-        with self._guard():
-            self._db.execute("DELETE FROM accounts WHERE id = ?", (id,))
+        """Inside a transaction."""
+        self._db.execute("DELETE FROM accounts WHERE id = ?", (id,))
 
     # --- keys ---------------------------------------------------------------------------------------------------
 

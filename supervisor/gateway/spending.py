@@ -65,13 +65,13 @@ class Spending:
     # --- start --------------------------------------------------------------------------------------------------
 
     def restore(self) -> None:
-        """Take over what the records hold; accounts must be placed before. Raises StorageError."""
+        """Take over what the records hold. Raises StorageError."""
         self._next_number = self.records.last_number() + 1
         for saved in self.records.accounts():
             self._totals[saved.id] = saved
-            account = self.ledger.accounts.get(saved.id)
-            if account is not None:
-                account.spent, account.warned_at = saved.spent, saved.warned_at
+            self.ledger.place(saved.id, saved.parent, saved.budget)
+            account = self.ledger.accounts[saved.id]
+            account.spent, account.warned_at = saved.spent, saved.warned_at
         died = self.records.open_requests()
         for row in died:
             budgeted = any(
@@ -97,17 +97,17 @@ class Spending:
     # --- accounts -----------------------------------------------------------------------------------------------
 
     def place(self, id: str, parent: str | None, budget: int | None) -> None:
-        """Make or change an account. Call `advance` after the last of several."""
-        known = id in self.ledger.accounts
+        """Make or change an account, inside a transaction of the records. Call `advance` after the last of several."""
         self.ledger.place(id, parent, budget)
-        saved = self._totals.get(id)
-        if not known and saved is not None:
-            account = self.ledger.accounts[id]
-            account.spent, account.warned_at = saved.spent, saved.warned_at
+        total = self._totals.setdefault(id, AccountRow(id))
+        total.parent, total.budget = parent, budget
+        self.records.put_account(total)
 
-    def drop(self, id: str) -> None:
-        """Forget a process; what it used stays in its ancestors and in the records of its requests."""
-        if self.ledger.drop(id):
+    def prune(self, keep: set[str]) -> None:
+        """Forget all processes but these and those above them, inside a transaction of the records. What they used
+        stays in their ancestors and in the records of their requests."""
+        keys = {id for id in self.ledger.accounts if id.startswith(KEY_PREFIX)}
+        for id in self.ledger.prune(keep | keys):
             self._totals.pop(id, None)
             self.records.drop_account(id)
 

@@ -90,9 +90,9 @@ class Relay:
             raise self._malformed("an event is not a JSON object")
         if payload.startswith((b'{"error"', b'{ "error"')):
             self.error = True
-        if not self._told or b'"usage"' in payload:
-            if not self._read(payload):
-                return b""
+        worth_reading = not self._told or b'"usage"' in payload
+        if worth_reading and not self._read(payload):
+            return b""
         text_bytes = sum(map(len, _TEXT.findall(payload)))
         if text_bytes:
             self.count.count(text_bytes)

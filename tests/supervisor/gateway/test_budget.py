@@ -141,9 +141,10 @@ def test_a_dropped_account_waits_for_its_requests_and_a_ring_of_parents_ends() -
     made = ledger(p1=100)
     made.ask(claim(1, "p3"))
     made.advance()
-    assert not made.drop("p2")
+    assert made.prune({"p5"}) == {"p4"}, "p3 has a request under way, which counts on all above it"
     made.settle(1, 5)
-    assert made.drop("p2")
+    assert made.prune({"p5", "p2"}) == {"p3"}, "p1 is ended, and above one that lives"
+    assert made.prune({"p5"}) == {"p1", "p2"}
     made.place("p1", "p5", 10)
     made.place("p5", "p1", 10)
     assert made.chain("p1") == ("p1", "p5")

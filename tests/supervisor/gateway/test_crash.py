@@ -167,4 +167,3 @@ def test_random_kills_never_exceed_the_budget_and_account_for_everything(world: 
     assert left["input_tokens"] + left["output_tokens"] == sum(row["input"] + row["output"] for row in rows)
     assert left["requests"] == len(rows)
     assert left["input_tokens"] + left["output_tokens"] >= world.upstream.work
-

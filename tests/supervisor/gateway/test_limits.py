@@ -94,6 +94,24 @@ def test_a_budget_is_shared_down_the_tree(shared: World) -> None:
     assert shared.daemon.settled(leaf, 1).tokens.output == 27
 
 
+def test_the_budget_of_an_ended_parent_still_counts_after_a_restart_of_both(world: World) -> None:
+    """The daemon's Sync leaves out who has ended: a child must not escape its tree's budget by that."""
+    world.start()
+    top, _ = world.agent(budget=30)
+    middle, _ = world.agent(parent=top)
+    leaf, key = world.agent(parent=middle)
+    assert world.gateway.chat(key, "say 17", max_tokens=17)[0] == 200
+    world.daemon.change(middle, alive=False)
+    world.daemon.change(top, alive=False)
+    world.daemon.stop()
+    del world.daemon.members[middle], world.daemon.members[top]
+    world.daemon.start()
+    world.gateway.kill()
+    world.gateway.start()
+    assert world.gateway.chat(key, "say 50", max_tokens=50)[2]["x-aish-max-tokens-lowered"] == "7"
+    assert world.daemon.settled(leaf, 2).tokens.output == 24
+
+
 def test_hanging_up_while_held_releases(shared: World) -> None:
     id, key = shared.agent(budget=1)
     client = Client(shared, key, chat("say 1"))

@@ -109,7 +109,9 @@ def test_unknown_fields_and_number_formats_reach_the_server_as_they_are(shared: 
         ("cut 1", openai.InternalServerError),
     ],
 )
-def test_a_server_s_error_raises_the_right_class(shared: World, text: str, error: type[openai.APIStatusError]) -> None:
+def test_a_server_s_error_raises_the_right_class(
+    shared: World, text: str, error: type[openai.APIStatusError]
+) -> None:
     with pytest.raises(error) as caught:
         client(shared).chat.completions.create(model="small", messages=[{"role": "user", "content": text}])
     body = caught.value.body
