@@ -97,7 +97,7 @@ class Spending:
     # --- accounts -----------------------------------------------------------------------------------------------
 
     def place(self, id: str, parent: str | None, budget: int | None) -> None:
-        """Make or change an account, inside a transaction of the records. Call `advance` after the last of several."""
+        """Make or change an account, inside a transaction of the records. After the last of several: `advance`."""
         self.ledger.place(id, parent, budget)
         total = self._totals.setdefault(id, AccountRow(id))
         total.parent, total.budget = parent, budget

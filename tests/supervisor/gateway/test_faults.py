@@ -1,4 +1,4 @@
-"""Servers that misbehave and clients that go away: an error that says what happened, a slot that is free, a figure."""
+"""Servers that misbehave and clients that go away: an error that says what happened, a free slot, a figure."""
 
 from __future__ import annotations
 

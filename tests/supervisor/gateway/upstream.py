@@ -249,7 +249,6 @@ class Upstream:
         tokens, why = planned(body, script, self.context)
         self._works(body, prompt_tokens(body))
         chat = "messages" in body
-        count = 0
 
         async def send(payload: object) -> None:
             data = payload if isinstance(payload, bytes) else b"data: " + json.dumps(payload).encode()
@@ -279,12 +278,7 @@ class Upstream:
                 return reply
             await asyncio.sleep(script.number("pace"))
             self._works(body, 1)
-            try:
-                await send(chunk(delta("w ")))
-            except ConnectionError:
-                self._count(prompt_tokens(body), count)
-                raise
-            count += 1
+            await send(chunk(delta("w ")))
         last = {"delta": {}} if chat else {"text": ""}
         await send(chunk([{"index": 0, "finish_reason": why, **last}]))
         usage = self._used(prompt_tokens(body), tokens, script)
