@@ -39,6 +39,7 @@ class Home:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.started: list[subprocess.Popen[bytes]] = []
         self.runtime = root / "run" / "aish"
         self.state = root / "state" / "aish"
         self.data = root / "data" / "aish"
@@ -63,7 +64,10 @@ class Home:
         return subprocess.run([sys.executable, "-m", "aish", *words], check=False, **settings)  # type: ignore[call-overload,no-any-return]
 
     def popen(self, *words: str, **options: object) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "aish", *words], env=self.environ, **options)  # type: ignore[call-overload,no-any-return]
+        """Start `aish words…`; what still runs at the end of the test is killed."""
+        made = subprocess.Popen([sys.executable, "-m", "aish", *words], env=self.environ, **options)  # type: ignore[call-overload]
+        self.started.append(made)
+        return made  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -77,6 +81,9 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     try:
         yield made
     finally:
+        for process in made.started:
+            process.kill()
+            process.wait()
         try:
             if made.runtime.exists():
                 made.aish("shutdown")

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import select
+import time
+from typing import TYPE_CHECKING, Final
+
 from aish.cli.arguments import Parser
-from aish.client import connect
+from aish.client import bringup, connect
 from aish.errors import DisconnectedError, UnavailableError
 from aish.wire.message import Shutdown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LEAVE_S: Final = 10.0
 
 
 def main(argv: list[str]) -> int:
@@ -18,10 +28,29 @@ def main(argv: list[str]) -> int:
         if not error.message.endswith("is not running"):
             raise
         return 0
-    with client:
-        client.request(Shutdown(force=not options.if_idle))
-        try:
-            client.receive()  # the end of the connection is the end of the daemon
-        except DisconnectedError:
-            pass
+    programs = bringup.pidfds(client.welcome.pid)
+    try:
+        with client:
+            client.request(Shutdown(force=not options.if_idle))
+            try:
+                client.receive()  # the end of the connection is the end of the daemon
+            except DisconnectedError:
+                pass
+        _await(programs)
+    finally:
+        for fd in programs:
+            os.close(fd)
     return 0
+
+
+def _await(pidfds: Sequence[int]) -> None:
+    """Until the programs have ended. Raises UnavailableError after a deadline."""
+    deadline = time.monotonic() + _LEAVE_S
+    for fd in pidfds:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise UnavailableError(
+                f"everything was told to end, but holder or keeper is still there after {_LEAVE_S:.0f} s",
+                hint=f"their log is {bringup.log_path()}",
+            )

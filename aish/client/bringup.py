@@ -7,7 +7,7 @@ import sys
 
 from aish.config import folders
 from aish.errors import UnavailableError
-from aish.supervisor.holder import link
+from aish.supervisor.holder import link, wire
 
 
 def log_path() -> str:
@@ -24,3 +24,24 @@ def start() -> None:
         raise UnavailableError(
             f"cannot start the supervisor: {error.strerror or error}", hint=f"its log is {log_path()}"
         ) from error
+
+
+def pidfds(daemon_pid: int) -> list[int]:
+    """Descriptors that become readable when daemon, holder and keeper end; those that are gone already are left out."""
+    pids = [daemon_pid]
+    try:
+        holder = link.HolderLink.connect(folders.runtime())
+        try:
+            told = holder.call("hello", version=wire.VERSION, role=wire.CLIENT).body
+        finally:
+            holder.close()
+        pids += [told["pid"], told["keeper_pid"]]
+    except (wire.HolderError, OSError):
+        pass  # no holder: the daemon alone is left
+    found = []
+    for pid in pids:
+        try:
+            found.append(os.pidfd_open(pid))
+        except (ProcessLookupError, TypeError):
+            continue
+    return found
