@@ -20,6 +20,9 @@ _BRAILLE_LEFT: Final = (0x00, 0x40, 0x44, 0x46, 0x47)
 _BRAILLE_RIGHT: Final = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
 
 
+_FREE: Final = Span(" ")
+
+
 class Part(NamedTuple):
     """One owner's share of a bar. The first of `labels` that fits is written into it, else none."""
 
@@ -38,7 +41,7 @@ def bar(parts: Sequence[Part], total: float, width: int, *, ascii_only: bool = F
     if width <= 0:
         return ()
     edges = _edges(parts, total, width)
-    cells = [_cell(parts, edges, at, ascii_only=ascii_only) for at in range(width)]
+    cells = _cells(parts, edges, width, ascii_only=ascii_only)
     _separate(cells, parts, edges, ascii_only=ascii_only, mono=mono)
     _label(cells, parts, edges, mono=mono)
     return joined(cells)
@@ -56,6 +59,21 @@ def _edges(parts: Sequence[Part], total: float, width: int) -> list[int]:
         last = min(eighths, width * 8)
         edges.append(last)
     return edges
+
+
+def _cells(parts: Sequence[Part], edges: Sequence[int], width: int, *, ascii_only: bool) -> list[Span]:
+    """Whole cells by stretches, and one by one only the cells in which a part ends."""
+    cells = [_FREE] * width
+    start = 0
+    for edge, part in zip(edges, parts, strict=True):
+        first, last = -(-start // 8), edge // 8
+        if last > first:
+            full = ("." if part.shade else "#") if ascii_only else ("░" if part.shade else "█")
+            cells[first:last] = [Span(full, part.style)] * (last - first)
+        start = edge
+    for at in {edge // 8 for edge in edges if edge % 8}:
+        cells[at] = _cell(parts, edges, at, ascii_only=ascii_only)
+    return cells
 
 
 def _cell(parts: Sequence[Part], edges: Sequence[int], at: int, *, ascii_only: bool) -> Span:
@@ -112,11 +130,12 @@ def _label(cells: list[Span], parts: Sequence[Part], edges: Sequence[int], *, mo
 def joined(cells: Sequence[Span]) -> Line:
     """Neighbours of one style as one span."""
     made: list[Span] = []
-    for cell in cells:
-        if made and made[-1].style == cell.style:
-            made[-1] = Span(made[-1].text + cell.text, cell.style)
-        else:
-            made.append(cell)
+    start = 0
+    for at in range(1, len(cells) + 1):
+        if at < len(cells) and (cells[at] is cells[start] or cells[at].style == cells[start].style):
+            continue
+        made.append(Span("".join([cell.text for cell in cells[start:at]]), cells[start].style))
+        start = at
     return tuple(made)
 
 

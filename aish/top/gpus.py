@@ -34,16 +34,15 @@ def lines(view: View, ui: Ui, width: int, most: int) -> list[Line]:
     """One line a device, at most `most`; the rest is summed up in the last."""
     if most <= 0 or not view.gpus:
         return []
-    names = owner_names(view)
     shown = view.gpus if len(view.gpus) <= most else view.gpus[: most - 1]
     label = min(max(len(f"GPU{gpu.index} ") + columns(short_name(gpu.name)) for gpu in view.gpus), max(width // 5, 5))
-    made = [_line(gpu, names, ui, width, label) for gpu in shown]
+    made = [_line(gpu, ui, width, label) for gpu in shown]
     if len(shown) < len(view.gpus):
         made.append(_rest(view.gpus[len(shown) :], width))
     return made
 
 
-def _line(gpu: GpuPart, names: Mapping[str, str], ui: Ui, width: int, label: int) -> Line:
+def _line(gpu: GpuPart, ui: Ui, width: int, label: int) -> Line:
     """GPU0 H100 ▕██████▏ 71% ▕███████▎▏ 61/80G 512W 74C"""
     tail = f" {amount.of(gpu.used_bytes, gpu.memory_bytes):>9}"
     watts, degrees = amount.whole(gpu.power_w, "W"), amount.whole(gpu.temperature_c, "C")
@@ -59,7 +58,7 @@ def _line(gpu: GpuPart, names: Mapping[str, str], ui: Ui, width: int, label: int
     spans.append(Span(f"{amount.whole(gpu.utilisation_percent, '%'):>5}"))
     if room >= 6:
         memory = room - usage_width if room >= 12 else room
-        spans += edged(memory_bar(gpu, names, ui, memory, labels=False), ui)
+        spans += edged(memory_bar(gpu, {}, ui, memory, labels=False), ui)
     spans.append(Span(tail))
     if stale:
         spans.append(Span(" " + clip(stale, width // 3), BAD))

@@ -49,9 +49,12 @@ def to_ascii(text: str) -> str:
 
 def columns(text: str) -> int:
     """Width of clean text."""
-    if text.isascii():
-        return len(text)
-    return sum(max(wcwidth(char), 0) for char in text)
+    return len(text) if text.isascii() else _columns(text)
+
+
+@lru_cache(maxsize=8192)
+def _columns(text: str) -> int:
+    return sum([max(wcwidth(char), 0) for char in text])
 
 
 @lru_cache(maxsize=8192)
@@ -85,10 +88,9 @@ def right(text: str, width: int) -> str:
     return " " * (width - columns(text)) + text
 
 
-def clusters(text: str) -> list[tuple[str, int]]:
+@lru_cache(maxsize=8192)
+def clusters(text: str) -> tuple[tuple[str, int], ...]:
     """Clean text as (character with its marks, columns 1 or 2)."""
-    if text.isascii():
-        return [(char, 1) for char in text]
     made: list[tuple[str, int]] = []
     for char in text:
         wide = wcwidth(char)
@@ -96,7 +98,7 @@ def clusters(text: str) -> list[tuple[str, int]]:
             made.append((char, wide))
         elif made:
             made[-1] = (made[-1][0] + char, made[-1][1])
-    return made
+    return tuple(made)
 
 
 def _selects_variation(char: str) -> bool:
