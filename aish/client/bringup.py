@@ -27,7 +27,7 @@ def start() -> None:
 
 
 def pidfds(daemon_pid: int) -> list[int]:
-    """Descriptors that become readable when daemon, holder and keeper end; those that are gone already are left out."""
+    """Descriptors that become readable when daemon, holder and keeper end; without those that are gone already."""
     pids = [daemon_pid]
     try:
         holder = link.HolderLink.connect(folders.runtime())

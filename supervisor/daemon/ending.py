@@ -6,6 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Final
 
+from aish.config import folders
 from aish.errors import ConflictError, UnavailableError
 from aish.model import kind
 from aish.supervisor.daemon import authority
@@ -87,7 +88,7 @@ class Ending:
         daemon.recorder.event("left", text="everything has ended")
         written = daemon.recorder.flush()
         await asyncio.sleep(0)  # acknowledgements go out in the turn after the write
-        daemon.server.stop_accepting()
+        daemon.server.stop_accepting(folders.daemon_socket())
         daemon.recorder.close()
         await daemon.holding.quit(force=written)
         daemon.left.set()

@@ -80,8 +80,13 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._accept)
 
-    def stop_accepting(self) -> None:
+    def stop_accepting(self, path: str) -> None:
+        """Close the listening socket and take its name away: the next client starts a new daemon."""
         self._loop.remove_reader(self.sock)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass  # somebody cleaned the runtime folder
         self.sock.close()
 
     def _accept(self) -> None:
