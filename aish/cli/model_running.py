@@ -1,0 +1,212 @@
+"""`aish model serve` and `stop`: models that run, and what is asked of the daemon for them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from aish.cli.arguments import Parser, json_option
+from aish.cli.output import print_json
+from aish.cli.progress import Shown
+from aish.client import connect, launch
+from aish.errors import AishError, NotFoundError, UnavailableError, UsageError
+from aish.model import kind
+from aish.model.nearest import nearest
+from aish.model.size import parse_bytes, parse_count
+from aish.report import report
+from aish.wire.message import Logs, RoutePart, Serve, Snapshot, Spawn, SpecPart, Started, Stop, View, Wait, Waited
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from aish.client import Client
+    from aish.spi.model_server import StoredModel
+    from aish.wire.message import ProcessPart
+
+_LOG_LINES_MOST = 3
+
+
+def serve(words: list[str]) -> int:
+    parser = Parser(
+        "model serve",
+        "Have a model run, and wait until it answers.",
+        "examples:\n"
+        "  aish model serve smollm2                        a stored model (the default one is fetched first)\n"
+        "  aish model serve big -- vllm serve ORG/NAME --port {port}      any OpenAI-compatible server\n"
+        "  aish model serve big --url http://127.0.0.1:11434/v1 --upstream-name qwen3:32b",
+    )
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--url", metavar="URL", help="a server that runs already, up to and with /v1")
+    parser.add_argument("--key-file", metavar="FILE", help="its key: first line of a file that only you can read")
+    parser.add_argument("--upstream-name", metavar="MODEL", help="what the server itself calls the model")
+    parser.add_argument("--context", metavar="TOKENS", help="how much one request may hold")
+    parser.add_argument("--vram", metavar="SIZE", help="GPU memory that it gets; waits until it fits")
+    parser.add_argument("--no-wait", action="store_true", help="return when it has been started")
+    parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="how long to wait (600)")
+    json_option(parser)
+    at = words.index("--") if "--" in words else len(words)
+    options, command = parser.parse_args(words[:at]), words[at + 1 :]
+    _check(options, command, words)
+    with connect(program="model") as client:
+        started = client.ask(Started, _request(options, command))
+        if started.state == "failed":
+            raise UnavailableError(f"{started.name} ({started.id}): {started.reason or 'it did not start'}")
+        if not options.no_wait:
+            _await_ready(client, started, options.timeout)
+        row = next((row for row in _models(client) if row.id == started.id), None)
+    if options.json:
+        print_json(row if row is not None else started)
+    else:
+        state = row.state if row is not None else started.state
+        why = f": {started.reason}" if started.reason and options.no_wait else ""
+        print(f"{started.id}  {started.name}  {state}{why}")
+    return 0
+
+
+def pull_shown(reference: str, name: str | None = None, pairs: dict[str, str] | None = None) -> StoredModel:
+    from aish import store
+
+    with Shown() as shown:
+        return store.pull(reference, shown, name=name, options=pairs)
+
+
+def running_models() -> list[ProcessPart]:
+    """Model processes; none where no daemon runs, which is no error."""
+    try:
+        with connect(start=False, program="model") as client:
+            return _models(client)
+    except UnavailableError as error:
+        if error.message.endswith("is not running"):
+            return []
+        raise
+
+
+def _models(client: Client) -> list[ProcessPart]:
+    return [row for row in client.ask(View, Snapshot()).processes if row.kind == kind.MODEL]
+
+
+def _check(options: Namespace, command: list[str], words: list[str]) -> None:
+    if "--" in words and not command:
+        raise UsageError("a command must follow --", hint="aish model serve NAME -- my-server --port {port}")
+    if command and options.url and "{port}" not in options.url and not options.url.startswith("unix:"):
+        raise UsageError("both --url and a command", hint="with a command, --url tells where it listens: use {port}")
+    if not command and not options.url:
+        for option, value in (("--key-file", options.key_file), ("--upstream-name", options.upstream_name)):
+            if value:
+                raise UsageError(f"{option} belongs to --url or to a command after --")
+    if options.timeout <= 0:
+        raise UsageError(f"--timeout must be above 0, not {options.timeout}")
+
+
+def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
+    vram_bytes = parse_bytes(options.vram) if options.vram else None
+    here = launch.capture()
+    if not command and not options.url:
+        return Serve(model=_stored(options.name), vram_bytes=vram_bytes, launch=here)
+    url = options.url or "http://127.0.0.1:{port}/v1"
+    if command and not options.url and not any("{port}" in word for word in command):
+        raise UsageError(
+            "the command does not say {port}",
+            hint="put {port} where the server takes its port (aish chooses one), or tell its --url",
+        )
+    route = RoutePart(
+        url=url,
+        upstream_name=options.upstream_name,
+        context_tokens=parse_count(options.context) if options.context else None,
+        key_file=_key_file(options.key_file),
+    )
+    spec = SpecPart(
+        argv=[os.fsencode(word) for word in command],
+        cwd=os.fsencode(os.getcwd()),
+        name=options.name,
+        kind=kind.MODEL,
+        vram_bytes=vram_bytes,
+        route=route,
+        model=options.name,
+        restart="on-failure" if command else "never",
+    )
+    return Spawn(token=secrets.token_hex(16), spec=spec, launch=here)
+
+
+def _stored(name: str) -> str:
+    """The stored model's name. The embedded default is fetched where it is not there yet."""
+    from aish import store
+    from aish.store.name import Name
+
+    try:
+        return store.find(name).name
+    except NotFoundError:
+        if Name.parse(name).model not in store.RECIPES or Name.parse(name).tag:
+            raise
+    return pull_shown(name).name
+
+
+def _key_file(path: str | None) -> str | None:
+    """Absolute, and checked: a key that others can read is none. Raises UsageError, NotFoundError."""
+    if path is None:
+        return None
+    path = os.path.abspath(path)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise NotFoundError(f"{path}: {error.strerror}") from error
+    if mode & 0o077:
+        raise UsageError(f"{path} can be read by others", hint=f"first: chmod 600 {path}")
+    return path
+
+
+def _await_ready(client: Client, started: Started, timeout_s: float) -> None:
+    """Raises UnavailableError where it ends first or is not ready in time; with the end of its log."""
+    try:
+        waited = client.ask(Waited, Wait(target=started.id, until="ready", timeout_s=timeout_s))
+    except KeyboardInterrupt:
+        report(
+            "aish model serve",
+            AishError(f"{started.name} goes on starting", hint=f"end it: aish model stop {started.id}"),
+        )
+        raise
+    if waited.timed_out:
+        raise UnavailableError(
+            f"{started.name} ({started.id}) is not ready after {timeout_s:.0f} s",
+            hint=f"look at it: aish logs {started.id}; wait longer with --timeout",
+        )
+    if waited.exit is not None:
+        last = _last_words(client, started.id)
+        raise UnavailableError(
+            f"{started.name} ({started.id}) ended before it was ready" + (f": {last}" if last else ""),
+            hint=f"its output: aish logs {started.id}",
+        )
+
+
+def _last_words(client: Client, target: str) -> str:
+    """The last lines that it wrote to stderr: most programs tell there why they give up."""
+    _, fds = client.request_with_fds(Logs(target=target))
+    try:
+        size_bytes = os.fstat(fds[1]).st_size if len(fds) > 1 else 0
+        text = os.pread(fds[1], 4096, max(0, size_bytes - 4096)).decode(errors="replace") if size_bytes else ""
+    finally:
+        for fd in fds:
+            os.close(fd)
+    return " · ".join(line.strip() for line in text.splitlines()[-_LOG_LINES_MOST:] if line.strip())
+
+
+def stop(words: list[str]) -> int:
+    parser = Parser("model stop", "End running models: their stop signal, and SIGKILL after a grace.")
+    parser.add_argument("name", nargs="+", metavar="NAME")
+    options = parser.parse_args(words)
+    status = 0
+    with connect(start=False, program="model") as client:
+        models = {key: row for row in _models(client) for key in (row.name, row.id)}
+        for name in options.name:
+            try:
+                row = models.get(name.removeprefix("@"))
+                if row is None:
+                    near = nearest(name, models)
+                    raise NotFoundError(f"no model {name} is running", hint=f"did you mean {near}?" if near else None)
+                client.request(Stop(target=row.id))
+                client.request(Wait(target=row.id))
+            except AishError as error:
+                report("aish model stop", error)
+                status = status or error.exit_status
+    return status
