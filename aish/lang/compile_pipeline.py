@@ -87,6 +87,10 @@ class _Stages:
                 for fd in (before, write):
                     if fd >= 0:
                         os.close(fd)
+                if i in edges:  # an end that stays open here would hide that its stage has died
+                    edges[i].close_writer()
+                if i - 1 in edges:
+                    edges[i - 1].close_reader()
                 before = after
         except OSError as error:
             raise CommandError(f"cannot start the pipeline: {error.strerror}", status=126) from None
@@ -113,7 +117,7 @@ class _Stages:
                 os.close(other)
             if merge:
                 os.dup2(1, 2, True)
-            _join_edges(rt, edges.get(i - 1), edges.get(i))
+            _join_edges(rt, edges, i)
             return run(rt)
 
         process.fork(
@@ -121,8 +125,15 @@ class _Stages:
         )
 
 
-def _join_edges(rt: Runtime, reads: TensorEdge | None, writes: TensorEdge | None) -> None:
-    """In a stage's process: let its programs inherit its own sides of the tensor edges, and say so."""
+def _join_edges(rt: Runtime, edges: dict[int, TensorEdge], i: int) -> None:
+    """In the process of stage `i`: let its programs inherit its own sides of the tensor edges, and say so; the
+    other sides are not its to hold open."""
+    for at, edge in edges.items():
+        if at != i:
+            edge.close_writer()
+        if at != i - 1:
+            edge.close_reader()
+    reads, writes = edges.get(i - 1), edges.get(i)
     if reads is not None:
         for fd in reads.reader_fds:
             os.set_inheritable(fd, True)

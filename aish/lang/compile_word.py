@@ -243,7 +243,7 @@ class Many:
 def fields(src: Source, word: Word) -> Constant | Single | Many:
     """The word as arguments."""
     parts = word.parts
-    if all(map(_is_single, parts)):
+    if all(map(_is_single, parts)) and not _holds_pattern(parts):
         value = text(src, word)
         return Constant(value) if isinstance(value, str) else Single(value)
     if len(parts) == 1:
@@ -266,14 +266,22 @@ def is_plain(part: Node) -> bool:
 def _is_single(part: Node) -> bool:
     """Whether a part adds text to one field, whatever its value."""
     match part:
-        case Literal():
-            return _MAGIC.isdisjoint(part.text)
-        case Quoted() | Tilde():
+        case Literal() | Quoted() | Tilde():
             return True
         case DoubleQuoted():
             return not any(map(multiple, part.parts))
         case _:
             return False
+
+
+def _holds_pattern(parts: list[Node]) -> bool:
+    """Whether unquoted literal text of a word is a pattern; a `[` without a `]` behind it (the command) is not."""
+    for i, part in enumerate(parts):
+        if isinstance(part, Literal) and not _MAGIC.isdisjoint(part.text):
+            text = part.text
+            if "*" in text or "?" in text or i < len(parts) - 1 or "]" in text[text.index("[") :]:
+                return True
+    return False
 
 
 def _split_one(value: Text) -> Fields:

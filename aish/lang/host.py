@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         def reader_fds(self) -> tuple[int, ...]: ...
         def writer_env(self) -> str: ...
         def reader_env(self) -> str: ...
+        def close_writer(self) -> None: ...
+        def close_reader(self) -> None: ...
         def close(self) -> None: ...
 
     class Host(Protocol):
@@ -39,10 +41,13 @@ if TYPE_CHECKING:
             done; signals have their default actions.
             """
 
-        def run_verb(self, argv: list[str]) -> int:
-            """The built-in `aish VERB ...`, in this process; returns its exit status."""
+        def is_verb(self, words: list[str]) -> bool:
+            """Whether `aish WORDS` is a verb; else it is another shell: `aish script`, `aish -c ...`."""
 
-        def verb_needs_process(self, argv: list[str]) -> bool:
+        def run_verb(self, words: list[str], environment: dict[str, str]) -> int:
+            """`aish VERB ...`, in this process; returns its exit status."""
+
+        def verb_needs_process(self, words: list[str]) -> bool:
             """Whether that verb holds the terminal (run, logs -f, top): at a prompt it is then a job."""
 
         def tensor_edge(self) -> TensorEdge:
@@ -58,10 +63,13 @@ class NoHost:
     def run_stage(self, argv: list[str], environment: dict[str, str]) -> int:
         raise CommandError(f"{argv[0]}: no supervisor in this shell", status=127)
 
-    def run_verb(self, argv: list[str]) -> int:
+    def is_verb(self, words: list[str]) -> bool:
+        return False
+
+    def run_verb(self, words: list[str], environment: dict[str, str]) -> int:
         raise CommandError("aish: no supervisor in this shell", status=127)
 
-    def verb_needs_process(self, argv: list[str]) -> bool:
+    def verb_needs_process(self, words: list[str]) -> bool:
         return False
 
     def tensor_edge(self) -> TensorEdge:

@@ -147,15 +147,15 @@ def unescape(pattern: str) -> str:
 
 
 def is_magic(pattern: str) -> bool:
-    """Whether an unescaped * ? or [ is in `pattern`."""
+    """Whether an unescaped * or ? is in `pattern`, or a [ with a ] behind it."""
     if _MAGIC.isdisjoint(pattern):
         return False
-    chars = iter(pattern)
-    for char in chars:
-        if char == "\\":
-            next(chars, None)
-        elif char in _MAGIC:
+    pos, size = 0, len(pattern)
+    while pos < size:
+        char = pattern[pos]
+        if char in _MAGIC and (char != "[" or "]" in pattern[pos + 1 :]):
             return True
+        pos += 2 if char == "\\" else 1
     return False
 
 

@@ -228,19 +228,23 @@ def run_stage(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
     return rt.jobs.wait_foreground(rt, job)
 
 
-def run_verb(rt: Runtime, argv: list[str]) -> int:
-    """The built-in `aish`: in this process, or at a prompt as a job where it holds the terminal."""
+def run_aish(rt: Runtime, argv: list[str]) -> int:
+    """The built-in `aish`: a verb in this process, or at a prompt as a job where it holds the terminal; anything
+    else is another shell."""
+    words = argv[1:]
+    if not rt.host.is_verb(words):
+        return run_program(rt, [*rt.interpreter, *words])
 
     def verb() -> int:
         rt.signals.python_interrupts(True)
         try:
-            return rt.host.run_verb(argv)
+            return rt.host.run_verb(words, rt.vars.environment())
         except KeyboardInterrupt:
             return 128 + signals.SIGINT
         finally:
             rt.signals.python_interrupts(False)
 
-    if not rt.monitor or not rt.host.verb_needs_process(argv):
+    if not rt.monitor or not rt.host.verb_needs_process(words):
         return verb()
     job = Job(" ".join(argv))
     fork(rt, verb, job, foreground=True)

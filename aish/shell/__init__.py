@@ -1,0 +1,38 @@
+"""The shell as people and scripts meet it.
+
+    program     arguments, where the commands come from, start and end
+    host        what the language asks of the world: supervised stages, verbs, tensor edges
+    inputs      a script from a file or from stdin, read as far as it is needed
+    prompt, highlight, complete, ask, history
+                the interactive side, loaded on a terminal only
+
+The language, its built-ins and the job table are in `aish.lang`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def main(
+    argv: list[str],
+    *,
+    verb: Callable[[list[str]], int] | None = None,
+    is_verb: Callable[[list[str]], bool] | None = None,
+    verbs: Iterable[str] = (),
+    names: Callable[[], list[str]] | None = None,
+) -> int:
+    """Run a shell with these arguments (without the program's name); its exit status.
+
+    The command line is a layer above the shell and hands itself down: `verb` runs the words behind `aish`, `is_verb`
+    says whether they are a verb, `verbs` are their names, for completion. `names` gives the names of supervised
+    processes, agents and models, for completion; it is called in a copy of the shell, with a deadline.
+
+    It may not return: a command that is the last one replaces the process.
+    """
+    from aish.shell.host import ShellHost
+    from aish.shell.program import run
+
+    return run(argv, ShellHost(verb, is_verb, verbs, names))

@@ -205,8 +205,8 @@ def getopts(rt: Runtime, argv: list[str]) -> int:
         if inside < len(word):
             argument = word[inside:]
         else:
-            at += 1
-            argument = words[at - 1] if at <= len(words) else None
+            argument = words[at] if at < len(words) else None
+            at += argument is not None
         inside = len(word)
     if inside >= len(word):
         at, inside = at + 1, 0

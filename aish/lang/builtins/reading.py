@@ -115,6 +115,10 @@ def _line(wanted: _Wanted) -> tuple[bytes, int]:
     characters = 0
     reader = _Reader(wanted)
     delimiter = wanted.delimiter
+    if wanted.count < 0:
+        whole = reader.line(delimiter, wanted.raw)
+        if whole is not None:
+            return whole, 0
     while wanted.count < 0 or characters < wanted.count:
         byte = reader.byte()
         if byte is None:
@@ -169,6 +173,19 @@ class _Reader:
             self.size = _BLOCK
         except OSError:
             self.size = 1
+
+    def line(self, delimiter: bytes, raw: bool) -> bytes | None:
+        """The bytes up to the delimiter, where one block of what can be sought holds them and no backslash
+        has a meaning: the common case. None leaves the block to `byte`."""
+        if self.size == 1 or self.deadline is not None:
+            return None
+        self.block = os.read(self.fd, self.size)
+        end = self.block.find(delimiter)
+        if end < 0 or not (raw or self.block.find(b"\\", 0, end) < 0):
+            return None
+        self.at = end + 1
+        self.finish()
+        return self.block[:end]
 
     def byte(self) -> bytes | None:
         """The next byte; b'' at the end, None when the time is up."""

@@ -273,9 +273,9 @@ def _symbolic_mode(text: str, mode: int) -> int:
 
 def aish(rt: Runtime, argv: list[str]) -> int:
     """aish VERB ...: what the host makes of it."""
-    from aish.lang.process import run_verb
+    from aish.lang.process import run_aish
 
-    return run_verb(rt, argv)
+    return run_aish(rt, argv)
 
 
 TABLE: dict[str, Builtin] = {

@@ -1,0 +1,65 @@
+"""The shell's answers to what the language asks: agents, verbs and tensor edges, loaded when they are used."""
+
+from __future__ import annotations
+
+import os
+
+from aish.lang.control import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aish.lang.host import TensorEdge
+
+_HOLD_THE_TERMINAL = frozenset(["run", "top", "logs", "events", "wait", "attach"])
+"""Verbs that may last: at a prompt they are jobs, so that Ctrl-Z works and Ctrl-C ends nothing else."""
+
+
+class ShellHost:
+    """Its arguments come from the command line (see aish.shell.main)."""
+
+    def __init__(
+        self,
+        verb: Callable[[list[str]], int] | None = None,
+        is_verb: Callable[[list[str]], bool] | None = None,
+        verbs: Iterable[str] = (),
+        names: Callable[[], list[str]] | None = None,
+    ) -> None:
+        self._verb = verb
+        self._is_verb = is_verb
+        self.verbs = verbs
+        self.names = names
+
+    def is_supervised(self, name: str) -> bool:
+        return len(name) > 1 and name[0] == "@"
+
+    def run_stage(self, argv: list[str], environment: dict[str, str]) -> int:
+        from aish.agents import stub
+
+        _become(environment)
+        return stub.main(argv)
+
+    def is_verb(self, words: list[str]) -> bool:
+        return self._is_verb is not None and self._is_verb(words)
+
+    def run_verb(self, words: list[str], environment: dict[str, str]) -> int:
+        if self._verb is None:
+            raise CommandError("no verbs in this shell", status=127)
+        _become(environment)
+        return self._verb(words)
+
+    def verb_needs_process(self, words: list[str]) -> bool:
+        return bool(words) and words[0] in _HOLD_THE_TERMINAL
+
+    def tensor_edge(self) -> TensorEdge:
+        from aish.tensor.edge import create
+
+        return create()
+
+
+def _become(environment: dict[str, str]) -> None:
+    """Python code that runs as a command sees the shell's exported variables in os.environ."""
+    if os.environ != environment:
+        os.environ.clear()
+        os.environ.update(environment)

@@ -1,0 +1,209 @@
+"""The shell as a program: its arguments, where its commands come from, its start and its end."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from aish.lang import options, process
+from aish.lang.control import CommandError
+from aish.lang.evaluate import run_source
+from aish.lang.runtime import Runtime
+from aish.lang.source import Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.shell.host import ShellHost
+
+VERSION = "0.1.0"
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
+"""What Python's start may add as LC_CTYPE."""
+
+
+class Arguments:
+    """What the command line says."""
+
+    def __init__(self) -> None:
+        self.switches: list[tuple[str, bool]] = []
+        """Letters of `set`, and whether they are turned on."""
+        self.names: list[tuple[str, bool]] = []
+        """The same, as words of -o and +o."""
+        self.command = self.stdin = self.interactive = self.login = False
+        self.config = True
+        self.operands: list[str] = []
+
+
+def parse_arguments(argv: list[str]) -> Arguments:
+    """Raises CommandError for an option that does not exist."""
+    found = Arguments()
+    at = 0
+    while at < len(argv):
+        word = argv[at]
+        if word in ("--", "-"):
+            at += 1
+            break
+        if word[:2] == "--":
+            _long_option(found, word)
+            at += 1
+            continue
+        if word[:1] not in ("-", "+") or len(word) < 2:
+            break
+        at += 1
+        for letter in word[1:]:
+            if letter == "o":
+                if at >= len(argv):
+                    raise CommandError(f"{word}: an option's name expected", status=2)
+                found.names.append((options.attribute(argv[at]), word[0] == "-"))
+                at += 1
+            else:
+                _letter(found, letter, word[0] == "-")
+    found.operands = argv[at:]
+    if found.command and not found.operands:
+        raise CommandError("-c: a command expected", status=2)
+    return found
+
+
+def _long_option(found: Arguments, word: str) -> None:
+    match word:
+        case "--posix":
+            found.names.append(("posix", True))
+        case "--login":
+            found.login = True
+        case "--norc" | "--no-config":
+            found.config = False
+        case _:
+            raise CommandError(f"{word}: unknown option", status=2, hint="aish --help lists them")
+
+
+def _letter(found: Arguments, letter: str, on: bool) -> None:
+    match letter:
+        case "c":
+            found.command = on
+        case "s":
+            found.stdin = on
+        case "i":
+            found.interactive = on
+        case "l":
+            found.login = on
+        case _:
+            if letter not in options.LETTERS:
+                raise CommandError(f"-{letter}: unknown option", status=2, hint="aish --help lists them")
+            found.switches.append((letter, on))
+
+
+def run(argv: list[str], host: ShellHost) -> int:
+    """The whole life of a shell; its exit status."""
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)  # closures and trees live long, and fields die by themselves
+    rt = Runtime(host, environment(), version=VERSION)
+    rt.signals.start()
+    rt.interpreter = _interpreter()
+    try:
+        found = parse_arguments(argv)
+    except CommandError as error:
+        rt.report(error)
+        return error.status
+    if os.path.basename(sys.argv[0]).lstrip("-") == "sh":
+        rt.posix = True
+    return process.settle(rt, lambda: _start(rt, host, found))
+
+
+def environment() -> dict[str, str]:
+    """The environment that the shell was started with: what Python's start added to it is taken out again."""
+    found = dict(os.environ)
+    if found.get("LC_CTYPE") in _COERCED:
+        try:
+            with open("/proc/self/environ", "rb") as file:
+                if b"\0LC_CTYPE=" not in b"\0" + file.read():
+                    del found["LC_CTYPE"]
+        except OSError:
+            pass  # no /proc: keep it, it does little harm
+    return found
+
+
+def _interpreter() -> list[str]:
+    """The command that starts another one."""
+    program = sys.argv[0]
+    if os.path.basename(program) == "aish" and os.access(program, os.X_OK) and os.path.isfile(program):
+        return [os.path.abspath(program)]
+    return [sys.executable, "-m", "aish.shell"]
+
+
+def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
+    """Set up what the arguments say, and run."""
+    for letter, on in found.switches:
+        options.turn_letters(rt, letter, on)
+    for name, on in found.names:
+        options.turn(rt, name, on)
+    _folder(rt)
+    if found.command:
+        return _command(rt, found)
+    rt.params = found.operands
+    if found.operands and not found.stdin:
+        return _script(rt, found)
+    at_terminal = os.isatty(0) and os.isatty(2)
+    if found.interactive or at_terminal:
+        from aish.shell.session import interact
+
+        rt.from_stdin = True
+        return interact(rt, host, login=found.login, config=found.config)
+    rt.from_stdin = True
+    if found.login:
+        _profile(rt)
+    from aish.shell.inputs import StandardInput
+
+    return run_source(rt, Source("stdin"), StandardInput(rt).more)
+
+
+def _command(rt: Runtime, found: Arguments) -> int:
+    """-c"""
+    rt.from_string = True
+    text, *rest = found.operands
+    if rest:
+        rt.name = rest[0]
+    rt.params = rest[1:]
+    if found.interactive:
+        from aish.shell.session import prepare
+
+        prepare(rt, config=found.config)
+    if found.login:
+        _profile(rt)
+    return run_source(rt, Source("-c", text), last=not found.interactive)
+
+
+def _script(rt: Runtime, found: Arguments) -> int:
+    """A script in a file; a name without a slash that is not here is looked for in PATH."""
+    from aish.lang.lookup import search
+    from aish.shell.inputs import ScriptFile
+
+    path = found.operands[0]
+    rt.name = path
+    rt.params = found.operands[1:]
+    if found.login:
+        _profile(rt)
+    if "/" not in path and not os.path.exists(path):
+        path = search(path, rt.values.get("PATH", "")) or path
+    return run_source(rt, Source(found.operands[0]), ScriptFile(rt, path).more)
+
+
+def _profile(rt: Runtime) -> None:
+    """A login shell reads what every login shell reads."""
+    from aish.shell.session import source_file
+
+    source_file(rt, "/etc/profile")
+    source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
+
+
+def _folder(rt: Runtime) -> None:
+    """PWD is true, or is made true."""
+    pwd = rt.values.get("PWD", "")
+    try:
+        if not (pwd.startswith("/") and os.path.samefile(pwd, ".")):
+            rt.vars.set("PWD", os.getcwd())
+    except OSError:
+        try:
+            rt.vars.set("PWD", os.getcwd())
+        except OSError:
+            rt.vars.unset("PWD")  # the folder is gone
+    rt.vars.export("PWD")

@@ -1,0 +1,166 @@
+"""The prompt on a terminal: prompt_toolkit with our parser behind the Enter key, the colours and the completion."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.completion import Completer, Completion
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import has_focus
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.lexers import Lexer
+from prompt_toolkit.styles import Style
+
+from aish.lang.control import Interrupted
+from aish.lang.parser import parse
+from aish.lang.signals import SIGINT
+from aish.shell.ask import ask
+from aish.shell.complete import candidates, situation, written_as
+from aish.shell.highlight import by_line
+from aish.shell.history import open_history
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prompt_toolkit.completion import CompleteEvent
+    from prompt_toolkit.document import Document
+    from prompt_toolkit.formatted_text import StyleAndTextTuples
+    from prompt_toolkit.input import Input
+    from prompt_toolkit.key_binding import KeyPressEvent
+    from prompt_toolkit.output import Output
+
+    from aish.lang.runtime import Runtime
+
+DEADLINE_S = 0.4
+"""How long completion may take before the line goes on without it."""
+
+_STYLE = Style.from_dict(
+    {
+        "aish.keyword": "bold ansimagenta",
+        "aish.command": "ansigreen",
+        "aish.function": "bold ansigreen",
+        "aish.assignment": "ansicyan",
+        "aish.operator": "bold",
+        "aish.redirect": "ansiyellow",
+        "aish.string": "ansiyellow",
+        "aish.variable": "ansicyan",
+        "aish.comment": "ansibrightblack",
+        "aish.error": "ansired underline",
+        "aish.folder": "bold ansiblue",
+        "aish.good": "ansigreen",
+        "aish.bad": "bold ansired",
+    }
+)
+
+
+class Prompt:
+    """Reads commands. `names` gives the @names for completion; `input` and `output` are for tests."""
+
+    def __init__(
+        self,
+        rt: Runtime,
+        names: Callable[[], list[str]] | None = None,
+        *,
+        verbs: Iterable[str] = (),
+        input: Input | None = None,
+        output: Output | None = None,
+    ) -> None:
+        self.rt = rt
+        history, why = open_history()
+        if why:
+            rt.error_line(f"aish: history is not kept: {why}")
+        self.session: PromptSession[str] = PromptSession(
+            history=history,
+            lexer=ShellLexer(rt),
+            completer=ShellCompleter(rt, names, verbs),
+            auto_suggest=AutoSuggestFromHistory(),
+            key_bindings=_bindings(rt),
+            multiline=True,
+            prompt_continuation=lambda width, number, wrapped: "> ".rjust(width),
+            style=_STYLE,
+            complete_while_typing=False,
+            input=input,
+            output=output,
+        )
+
+    def read(self) -> str | None:
+        """The next complete command; None for Ctrl-D. Raises Interrupted for Ctrl-C."""
+        try:
+            return self.session.prompt(FormattedText(self._message()))
+        except KeyboardInterrupt:
+            raise Interrupted(SIGINT) from None
+        except EOFError:
+            return None
+        finally:
+            self.rt.signals.reinstall()  # the event loop took SIGINT and SIGWINCH for itself
+
+    def _message(self) -> StyleAndTextTuples:
+        """folder, then $ (or #), red after a failure."""
+        style = "class:aish.good" if self.rt.status == 0 else "class:aish.bad"
+        sign = "#" if os.geteuid() == 0 else "$"
+        return [("class:aish.folder", short_folder(self.rt)), ("", " "), (style, sign), ("", " ")]
+
+
+def short_folder(rt: Runtime) -> str:
+    """The current folder, with ~ for the home folder."""
+    folder, home = rt.vars.get("PWD") or "?", rt.vars.get("HOME") or ""
+    if home and (folder == home or folder.startswith(home.rstrip("/") + "/")):
+        return "~" + folder[len(home.rstrip("/")) :]
+    return folder
+
+
+def _bindings(rt: Runtime) -> KeyBindings:
+    bindings = KeyBindings()
+
+    @bindings.add("enter", filter=has_focus(DEFAULT_BUFFER))
+    def _(event: KeyPressEvent) -> None:
+        """Run the command, or go on in a new line where it is not complete."""
+        buffer = event.current_buffer
+        text = buffer.text + "\n"
+        if buffer.text.strip() and parse(text, posix=rt.posix).incomplete:
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    return bindings
+
+
+class ShellLexer(Lexer):
+    """Colours by our parser."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self.rt = rt
+
+    def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
+        lines = by_line(document.text, posix=self.rt.posix)
+
+        def get(number: int) -> StyleAndTextTuples:
+            if number >= len(lines):
+                return []
+            return [(f"class:aish.{kind}" if kind else "", piece) for kind, piece in lines[number]]
+
+        return get
+
+
+class ShellCompleter(Completer):
+    """Candidates from a copy of the shell, by a deadline."""
+
+    def __init__(self, rt: Runtime, names: Callable[[], list[str]] | None, verbs: Iterable[str]) -> None:
+        self.rt = rt
+        self.names = names or (list)
+        self.verbs = tuple(verbs)
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        before = document.text_before_cursor
+        wanted = situation(before, posix=self.rt.posix)
+        found = ask(lambda: candidates(self.rt, wanted, self.verbs, self.names), DEADLINE_S)
+        for word in found:
+            yield Completion(
+                written_as(word, wanted),
+                start_position=wanted.start - len(before),
+                display=word.rstrip("/").rpartition("/")[2] + "/" * word.endswith("/"),
+            )
