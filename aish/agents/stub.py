@@ -10,18 +10,22 @@ import os
 import sys
 from typing import NoReturn
 
-from aish.errors import AishError, NotFoundError, UsageError
+from aish.agents import find as agents
+from aish.agents import invocation
+from aish.agents.agent import DEFAULT_MODEL
+from aish.config import settings
+from aish.errors import AishError, NotFoundError, SourceError, UsageError
 from aish.model import kind
 from aish.model.nearest import nearest
+from aish.report import report
+from aish.tensor import address
+from aish.tensor.errors import TensorError
 from aish.wire.message import SpecPart
-
-_EDGES = ("AISH_TENSOR_IN", "AISH_TENSOR_OUT")
 
 
 def main(argv: list[str]) -> NoReturn:
     """Run `@name words…` as a supervised process on our standard streams and end as it ends. Never returns."""
     from aish.client import launch, stage
-    from aish.report import report
 
     try:
         end = stage.run(resolve(argv[0], argv[1:]), launch.capture(), (0, 1, 2, *edge_fds()))
@@ -34,36 +38,40 @@ def main(argv: list[str]) -> NoReturn:
 
 
 def edge_fds() -> tuple[int, ...]:
-    """The descriptors of tensor edges that this stage was given, by its environment."""
+    """The descriptors of the tensor edges that this stage was given, by its environment. Raises SourceError."""
     fds: list[int] = []
-    for variable in _EDGES:
+    for variable in (address.ENV_IN, address.ENV_OUT):
         value = os.environ.get(variable)
         if value:
-            from aish.tensor import edge
-
-            fds += edge.announced_fds(value)
+            try:
+                fds += address.fds_of(value)
+            except TensorError as error:
+                raise SourceError(str(error), file=variable, hint=error.hint) from error
     return tuple(fds)
 
 
-def resolve(word: str, words: list[str]) -> SpecPart:
-    """What `@name words…` stands for. Raises NotFoundError with the nearest name, SourceError of the agent file."""
+def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
+    """What `@name words…` stands for; `model` replaces the agent's own.
+
+    An agent that leaves the model to the user gets AISH_MODEL where that is set. Raises UsageError, NotFoundError
+    with the nearest name, SourceError of the agent file.
+    """
     name = word.removeprefix("@")
     if not name:
-        raise UsageError("a name must follow the @", hint="`aish ps`, `aish model ls` and `aish agent ls` list them")
-    from aish.agents import find as agents
-    from aish.agents.invocation import command
-    from aish.store import names as stored_names
-
+        raise UsageError("a name must follow the @", hint="`aish agent ls` and `aish model ls` list them")
     cwd = os.getcwd()
     agent = agents.find(name, cwd)
     if agent is not None:
-        ensure_model(agent.model)
-        argv = command(words, file=agent.file, name=agent.name)
-        return _spec(argv, cwd, agent.name, agent.model, agent.limits.tokens)
-    models = set(stored_names()) | _running_models()
-    if name in models or name == "default":
+        if model is None and agent.model == DEFAULT_MODEL:
+            model = os.environ.get("AISH_MODEL") or None
+        wanted = model or agent.model
+        ensure_model(wanted)
+        argv = invocation.command(words, file=agent.file, name=agent.name, model=model)
+        return _spec(argv, cwd, agent.name, wanted, agent.limits.tokens)
+    models = known_models()
+    if name in models or name == DEFAULT_MODEL:
         ensure_model(name)
-        return _spec(command(words, direct_model=name), cwd, f"ask-{name}", name, None)
+        return _spec(invocation.command(words, direct_model=name), cwd, f"ask-{name}", name, None)
     near = nearest(name, [*agents.names(cwd), *models])
     raise NotFoundError(
         f"no agent or model is called {name}",
@@ -71,26 +79,30 @@ def resolve(word: str, words: list[str]) -> SpecPart:
     )
 
 
-def _running_models() -> set[str]:
-    from aish.client.connection import connect
+def known_models() -> set[str]:
+    """Models in the store, and those that run."""
+    from aish.client import connect
+    from aish.store import names
     from aish.wire.message import Snapshot, View
 
     with connect() as client:
-        return {row.name for row in client.ask(View, Snapshot()).processes if row.kind == kind.MODEL}
+        running = {row.name for row in client.ask(View, Snapshot()).processes if row.kind == kind.MODEL}
+    return running | set(names())
 
 
-def ensure_model(name: str | None) -> None:
-    """Have the embedded default model in the store before its first use; others the gateway finds or refuses."""
-    from aish.config import settings
+def ensure_model(name: str) -> None:
+    """Have the embedded model in the store before its first use; others the gateway finds or refuses."""
+    wanted = settings.load().default_model if name == DEFAULT_MODEL else name
+    if wanted != settings.EMBEDDED_MODEL:
+        return
     from aish.store import names, pull
 
-    wanted = settings.load().default_model if name in (None, "default") else name
-    if wanted == settings.EMBEDDED_MODEL and wanted not in names():
-        print(f"aish: fetching the embedded model {wanted}, once", file=sys.stderr)
+    if wanted not in names():
+        print(f"aish: fetching the embedded model {wanted}, once", file=sys.stderr, flush=True)
         pull(wanted)
 
 
-def _spec(argv: tuple[str, ...], cwd: str, name: str, model: str | None, budget_tokens: int | None) -> SpecPart:
+def _spec(argv: tuple[str, ...], cwd: str, name: str, model: str, budget_tokens: int | None) -> SpecPart:
     return SpecPart(
         argv=[os.fsencode(word) for word in argv],
         cwd=os.fsencode(cwd),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Final, NoReturn
 
 VERBS: Final = {
+    "agent": "agent files: ls, show, check",
     "cont": "let a paused process go on",
     "doctor": "check this installation and say what is missing",
     "embed": "text to embeddings, for files and tensor pipes",

@@ -26,7 +26,7 @@ def options(parser: Parser) -> None:
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory per device, such as 8G; waits until it fits")
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="on how many devices (with --vram)")
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
-    parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use (AISH_MODEL)")
+    parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
     parser.add_argument(
         "--secret", action="append", default=[], metavar="NAME", help="a provider key variable that it may see"
     )
@@ -46,7 +46,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     if command[0].startswith("@"):
         from aish.agents.stub import resolve
 
-        part = resolve(command[0], command[1:])
+        part = resolve(command[0], command[1:], wanted.model)
     else:
         part = SpecPart(
             argv=[os.fsencode(word) for word in command],
