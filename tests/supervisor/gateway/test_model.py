@@ -1,0 +1,197 @@
+"""The embedded model behind the gateway: the server's own counts equal ours, a hang-up frees its slot, budgets hold."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import openai
+import pytest
+
+from aish import store
+from aish.errors import UnavailableError
+from aish.plugins.llamacpp import server as llamacpp
+from aish.wire.link import Hold
+from aish.wire.message import UsageQuery
+
+from .conftest import World
+from .test_faults import Client
+from .test_limits import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.model
+DEADLINE_S = 60.0
+
+
+class Real(World):
+    """The world with llama.cpp in place of the scripted server."""
+
+    def __init__(self, root: Path, gguf: store.catalog.StoredModel) -> None:
+        super().__init__(root)
+        self.path = str(root / "llm.sock")
+        plan = llamacpp().plan(gguf, self.path)
+        self.log = open(root / "llm.log", "wb")  # noqa: SIM115  closed in stop
+        self.server = subprocess.Popen(
+            [*plan.argv],
+            env={**os.environ, **plan.environ},
+            stdin=subprocess.DEVNULL,
+            stderr=self.log,
+            stdout=self.log,
+        )
+        self.daemon.model("p1", "small", plan.url, upstream_name=plan.upstream_name)
+
+    def start(self) -> Real:
+        self.daemon.start()
+        self.gateway.start()
+        ready = self.daemon.event(
+            type(self.daemon.ready("p1")), lambda e: e.id == "p1" and e.ready == "yes", DEADLINE_S
+        )
+        assert ready.context_tokens == 4096
+        return self
+
+    def stop(self) -> None:
+        self.gateway.close()
+        self.daemon.stop()
+        self.server.terminate()
+        self.server.wait(DEADLINE_S)
+        self.log.close()
+
+    def counts(self) -> tuple[int, int]:
+        """(prompt tokens, generated tokens) by the server's own metrics."""
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(self.path)
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+        connection.close()
+        values = {name: float(value) for name, _, value in (line.partition(" ") for line in lines if line[0] != "#")}
+        prompt = values["llamacpp:prompt_tokens_total"] + values["llamacpp:prompt_tokens_cached_total"]
+        return int(prompt), int(values["llamacpp:tokens_predicted_total"])
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Real]:
+    root = Path(tempfile.mkdtemp(prefix="aish-g-", dir="/tmp"))
+    try:
+        model = store.pull("smollm2")
+    except UnavailableError as error:
+        shutil.rmtree(root)
+        pytest.skip(f"the embedded model cannot be had here: {error}")
+    made = Real(root, model)
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def chat(text: str, **fields: object) -> dict[str, object]:
+    return {"model": "small", "messages": [{"role": "user", "content": text}], **fields}
+
+
+def test_the_server_s_own_counts_equal_ours(real: Real) -> None:
+    """Chat, streams, completions and embeddings, the gateway's own probe included."""
+    _, key = real.agent()
+    sdk = openai.OpenAI(base_url=f"{real.gateway.url}/v1", api_key=key, max_retries=0, timeout=60)
+    for number in range(3):
+        sdk.chat.completions.create(
+            model="small", messages=[{"role": "user", "content": f"Name {number} rivers."}], max_tokens=12
+        )
+        events = sdk.chat.completions.create(
+            model="small",
+            messages=[{"role": "user", "content": "Say hello." * (number + 1)}],
+            max_tokens=9,
+            stream=True,
+        )
+        assert "".join(event.choices[0].delta.content or "" for event in events)
+    sdk.completions.create(model="small", prompt="The capital of France is", max_tokens=4)
+    assert len(sdk.embeddings.create(model="small", input=["a river", "two rivers and a lake"]).data) == 2
+    table = real.daemon.ask(UsageQuery(by="model"))
+    (row,) = table.rows
+    assert (row.tokens.input, row.tokens.output) == real.counts()
+    assert row.tokens.estimated == 0
+    by_process = real.daemon.ask(UsageQuery(by="process"))
+    assert sum(r.tokens.input + r.tokens.output for r in by_process.rows) == row.tokens.input + row.tokens.output
+
+
+def test_a_budget_is_exact_on_the_real_model(real: Real) -> None:
+    """Prompt tokens are counted by the server before anything is sent, so that not one token is above."""
+    id, key = real.agent(budget=60)
+    before = sum(real.counts())
+    status, body, headers = real.gateway.chat(key, "Tell me a long story about the sea.", max_tokens=500)
+    assert status == 200
+    usage = body["usage"]
+    assert usage["prompt_tokens"] + usage["completion_tokens"] <= 60
+    assert headers["x-aish-max-tokens-lowered"] == str(60 - usage["prompt_tokens"])
+    assert sum(real.counts()) - before == usage["total_tokens"]
+    call = Call(real, key, "And then?", max_tokens=4)
+    real.daemon.event(Hold, lambda e: e.id == id)
+    real.daemon.change(id, budget_tokens=200)
+    assert call.done()[0] == 200
+
+
+def test_a_hang_up_frees_the_slot_and_the_estimate_is_near(real: Real) -> None:
+    id, key = real.agent()
+    before = sum(real.counts())
+    client = Client(real, key, chat("Write about the history of Rome.", stream=True, max_tokens=2000))
+    client.read_until(b'"content":')
+    client.hang_up()
+    tokens = real.daemon.settled(id, 1).tokens
+    assert tokens.estimated == tokens.input + tokens.output
+    _, other = real.agent()
+    assert real.gateway.chat(other, "Hi", max_tokens=1)[0] == 200  # and both slots serve again
+    worked = sum(real.counts()) - before
+    assert tokens.input + tokens.output <= worked + 50
+    assert worked < 400, "the server stopped soon after"
+
+
+def test_too_long_a_prompt_is_the_error_that_clients_know(real: Real) -> None:
+    _, key = real.agent()
+    sdk = openai.OpenAI(base_url=f"{real.gateway.url}/v1", api_key=key, max_retries=0, timeout=60)
+    with pytest.raises(openai.BadRequestError, match="exceeds the available context") as caught:
+        sdk.chat.completions.create(model="small", messages=[{"role": "user", "content": "word " * 5000}])
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_tokens_are_counted_exactly(real: Real) -> None:
+    _, key = real.agent()
+    status, body, _ = real.gateway.call("/v1/aish/tokens", {"model": "default", "text": "hello world " * 10}, key)
+    assert (status, body["exact"], body["context_tokens"]) == (200, True, 4096)
+    assert 20 <= body["tokens"] <= 22
+
+
+def test_more_requests_than_slots_against_a_budget(real: Real) -> None:
+    """The server's own counts never pass the budget with twenty requests at once."""
+    id, key = real.agent(budget=300)
+    before = sum(real.counts())
+    with ThreadPoolExecutor(20) as pool:
+        answers = [pool.submit(real.gateway.chat, key, f"Count to {n}.", max_tokens=8) for n in range(20)]
+        real.daemon.event(Hold, lambda e: e.id == id, DEADLINE_S)
+        assert sum(real.counts()) - before <= 300
+        real.daemon.change(id, budget_tokens=None)
+        assert [answer.result(DEADLINE_S)[0] for answer in answers] == [200] * 20
+    tokens = real.daemon.settled(id, 20).tokens
+    assert tokens.input + tokens.output == sum(real.counts()) - before
+    assert json.dumps(real.gateway.read_log()).count("Traceback") == 0
+
+
+def test_several_answers_at_once_are_counted_all(real: Real) -> None:
+    """llama.cpp tells the usage of one of them only."""
+    id, key = real.agent()
+    before = real.counts()
+    status, body, _ = real.gateway.chat(key, "Say something.", max_tokens=6, n=2)
+    assert (status, len(body["choices"])) == (200, 2)
+    tokens = real.daemon.settled(id, 1).tokens
+    generated = real.counts()[1] - before[1]
+    assert abs(tokens.output - generated) <= 3
+    assert tokens.estimated > 0
