@@ -1,4 +1,4 @@
-"""The embedded model behind the gateway: the server's own counts equal ours, a hang-up frees its slot, budgets hold."""
+"""The embedded model behind the gateway: the server's counts equal ours, a hang-up frees its slot, budgets hold."""
 
 from __future__ import annotations
 
