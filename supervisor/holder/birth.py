@@ -108,11 +108,12 @@ def plan(payload: dict[str, Any], fd_count: int, nofile: tuple[int, int]) -> Pla
     if not argv or not argv[0]:
         raise wire.Refusal("bad-request", "argv: at least one word, the first not empty")
     targets = payload.get("targets")
-    if not isinstance(targets, list) or len(targets) != fd_count or len(set(map(repr, targets))) != fd_count:
-        raise wire.Refusal("bad-request", f"targets: a list of {fd_count} different numbers, one per descriptor")
-    for target in targets:
-        if type(target) is not int or not 0 <= target <= wire.TARGET_MAX:
-            raise wire.Refusal("bad-request", f"targets: integers from 0 to {wire.TARGET_MAX}")
+    if not isinstance(targets, list) or not all(type(target) is int for target in targets):
+        raise wire.Refusal("bad-request", "targets: a list of integers")
+    if len(targets) != fd_count or len(set(targets)) != fd_count:
+        raise wire.Refusal("bad-request", f"targets: {fd_count} different numbers, one per descriptor")
+    if not all(0 <= target <= wire.TARGET_MAX for target in targets):
+        raise wire.Refusal("bad-request", f"targets: from 0 to {wire.TARGET_MAX}")
     pty = wire.flag(payload, "pty")
     if pty and 0 not in targets:
         raise wire.Refusal("bad-request", "pty: descriptor 0 must be among the targets")

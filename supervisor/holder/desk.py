@@ -79,7 +79,7 @@ class Desk:
             op = message.get("op")
             operation = self._operations.get(op) if isinstance(op, str) else None
             if operation is None:
-                raise wire.Refusal("unknown-op", f"no operation {op!r:.40}; known: {', '.join(self._operations)}")
+                raise wire.Refusal("unknown-op", f"op: one of {', '.join(self._operations)}")
             if op != "hello" and peer.role is None:
                 raise wire.Refusal("not-allowed", "say hello first")
             if op not in ("hello", "daemon") and peer is not self.holder.controller:

@@ -17,7 +17,7 @@ import time
 from . import birth, exits, wire
 from .desk import Desk
 from .journal import Child, ack_line, bye_line, failed_line
-from .kernel import start_time
+from .kernel import become_subreaper, start_time
 from .peers import PEERS_MOST, Loop, Peer, accept
 from .revival import Revival
 
@@ -36,8 +36,9 @@ RETRY_S = 0.1  # until the keeper's queue is tried again
 
 def hold(estate: Estate, control: socket.socket) -> None:
     """Be the holder. Returns when the keeper has died: this process is then the keeper. Ends the process on quit."""
-    holder = Holder(estate, control)
     try:
+        become_subreaper()  # a fork does not inherit it
+        holder = Holder(estate, control)
         while not holder.keeper_gone:
             holder.turn()
     except Exception:  # noqa: BLE001 - the edge of the process: recorded, and the keeper starts another

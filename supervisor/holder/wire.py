@@ -93,8 +93,8 @@ class Refusal(HolderError):  # noqa: N818 - it is an answer of the protocol, tol
         self.details = details
 
     def reply(self) -> dict[str, object]:
-        """The error reply's body."""
-        return {"error": {"code": self.code, "message": self.message, **self.details}}
+        """The error reply's body; short whatever the caller's words were that it quotes."""
+        return {"error": {"code": self.code, "message": self.message[:500], **self.details}}
 
 
 class Packet:

@@ -212,6 +212,7 @@ BAD_PAYLOADS: list[tuple[str, dict[str, Any]]] = [
     ("rlimits", {"rlimits": {"nofile": [1]}}),
     ("rlimits", {"rlimits": {"nofile": [1 << 64, 1]}}),
     ("rlimits", {"rlimits": []}),
+    ("rlimits", {"rlimits": {"long" * 100_000: [1, 1]}}),
     ("pty", {"pty": 1}),
     ("pty", {"pty": True, "targets": [1, 2, 3]}),
     ("targets", {"targets": [0, 1]}),

@@ -105,6 +105,7 @@ def test_unknown_and_malformed_requests_are_answered(held: World) -> None:
         (b'{"op":"hello","seq":' + b"9" * 5000 + b"}", "malformed"),
         (b'{"op":"nonsense","seq":1}', "unknown-op"),
         (b'{"op":["hello"],"seq":1}', "unknown-op"),
+        (b'{"seq":1,"op":' + b"[" * 900 + b"]" * 900 + b"}", "unknown-op"),
         (b'{"op":"hello","seq":1}', "version"),
         (b'{"op":"hello","seq":1,"version":1,"role":"king"}', "bad-request"),
         (b"x" * (wire.DATAGRAM_BYTES + 1), "too-large"),

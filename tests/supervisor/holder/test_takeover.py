@@ -155,6 +155,34 @@ def kernel_tells() -> bool:
     return (int(major), int(minor)) >= (6, 15)
 
 
+def test_keeper_then_holder_killed(held: World, waiters: Waiters) -> None:
+    """The holder that became the keeper inherits like the first one: it reaps, so it knows even the usage."""
+    waiters.start("first")
+    held.replace("keeper_pid")
+    waiters.start("second")
+    held.replace("pid")
+    waiters.start("third")
+    for number, id in enumerate(("first", "second", "third")):
+        waiters.end(id, number)
+        assert held.exit(id)["maxrss_bytes"] > 0
+    assert statuses(held) == {"first": 0, "second": 1, "third": 2}
+
+
+def test_orphans_of_children_come_to_the_holder(held: World) -> None:
+    """Who lost its parents stays within the holder's tree, where its origin can still be told."""
+    ours, theirs = os.pipe()
+    held.spawn("p1", ["sh", "-c", "setsid sleep 1000 & echo $!"], [held.null, theirs, held.null])
+    os.close(theirs)
+    with open(ours) as pipe:
+        orphan = int(pipe.readline())
+    held.note(orphan)
+    held.exit("p1")
+    for _ in range(3):
+        with open(f"/proc/{orphan}/stat") as file:
+            assert int(file.read().rpartition(")")[2].split()[1]) in (held.hello["pid"], held.hello["keeper_pid"])
+        held.replace("pid")
+
+
 def test_ghosts_never_start(held: World) -> None:
     """A spawn in flight when the holder dies either runs and is known, or has not run; asked again it runs once."""
     counter = held.folder / "ran"
