@@ -73,8 +73,10 @@ class Conductor:
         self._apply(process, machine.Refused())
 
     def spawned(self, process: Process, birth: Birth) -> None:
-        """The holder has it. Idempotent: the answer may come after a new daemon's list told it."""
+        """The holder has it. Idempotent: the answer may come after the exit, or a new daemon's list, told it."""
         row = process.row
+        if row.before == (birth.pid, birth.start_ticks):
+            return  # the answer about a run that has ended meanwhile, and another is under way
         if row.pid is None and not row.ended:
             row.pid, row.start_ticks, row.boot_id = birth.pid, birth.start_ticks, self.boot_id
             row.started_s = time.time()
@@ -170,6 +172,11 @@ class Conductor:
         self.changed(process)
         return True
 
+    def frozen_again(self, process: Process) -> None:
+        """Whether a held process was stopped before the daemon died is not known: once more does no harm."""
+        if machine.freezes(frozenset(process.row.holds)):
+            self._signal(process, signal.SIGSTOP)
+
     def readiness(self, process: Process, event: machine.ReadyEvent) -> bool:
         after = machine.ready_step(process.row.ready, event)
         if after == process.row.ready:
@@ -256,8 +263,7 @@ class Conductor:
         if row.spec.restart == "never":
             process.launch = None
             self.launcher.files.drop(row.id)
-        if machine.freezes(frozenset(row.holds)):
-            self._signal(process, signal.SIGSTOP)
+        self.frozen_again(process)
 
     def _recess(self, process: Process) -> None:
         """Between two runs."""
@@ -336,6 +342,11 @@ class Conductor:
                 self._loop.call_soon(self._stop_remote, process)
             return
         self._task(self.signal(process, number), self._side)
+
+    async def signals_sent(self) -> None:
+        """Until every signal under way has been sent: who was told 'paused' must find it standing still."""
+        while self._side:
+            await asyncio.wait(self._side)
 
     def _stop_remote(self, process: Process) -> None:
         if not process.row.ended:

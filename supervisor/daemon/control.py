@@ -61,6 +61,7 @@ class Control:
             return Done(changed=False)
         row.paused_by = None if caller.standing == "user" else caller.id
         self.daemon.recorder.event("paused", row, _by(caller))
+        await self.daemon.conductor.signals_sent()
         return Done()
 
     async def cont(self, caller: Caller, request: Cont) -> Done:
@@ -80,7 +81,8 @@ class Control:
             return Done(changed=False)
         if caller.standing != "user" and row.paused_by is None:
             raise RefusedError(f"{row.name} ({row.id}) was paused by the user, who alone lets it go on")
-        self.daemon.conductor.hold(process, state.USER, "lift")
+        if self.daemon.conductor.hold(process, state.USER, "lift"):
+            await self.daemon.conductor.signals_sent()
         row.paused_by = None
         self.daemon.recorder.event("continued", row, _by(caller))
         return Done()

@@ -74,6 +74,8 @@ class Takeover:
             conductor.spawned(process, birth)
         elif row.lifecycle == state.STOPPING:
             conductor.stop(process, None)  # whether the signal went out is not known
+        else:
+            conductor.frozen_again(process)
         self.daemon.table.began(process)
 
     async def _unknown(self, process: Process) -> None:

@@ -1,0 +1,377 @@
+"""Pause, continue, limits, restarts, waiting, looking, events, shutdown: by the real thing."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.client import connect
+from aish.errors import ConflictError, DisconnectedError, InputError, LimitError, NotFoundError, UsageError
+from aish.wire.message import (
+    Attach,
+    Attached,
+    Cont,
+    Doctor,
+    Done,
+    EventList,
+    Events,
+    Findings,
+    Limit,
+    LogFiles,
+    Logs,
+    Pause,
+    RoutePart,
+    Shutdown,
+    Snapshot,
+    Stop,
+    View,
+    Wait,
+    Waited,
+)
+
+if TYPE_CHECKING:
+    from conftest import Supervised
+
+
+def proc_state(pid: int | None) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+# --- pause, continue ------------------------------------------------------------------------------------------------
+
+
+def test_pause_and_continue_the_whole_group(up: Supervised) -> None:
+    started = up.spawn("sh", "-c", "sleep 62 & echo $!; wait", name="job")
+    up.until("the child runs", lambda: up.log("job")[0] != "")
+    child = int(up.log("job")[0])
+    assert up.client.ask(Done, Pause(target="job")).changed
+    assert not up.client.ask(Done, Pause(target="job")).changed
+    assert up.row("job").state == "paused"
+    up.until("both stand still", lambda: proc_state(started.pid) == proc_state(child) == "T")
+    assert up.client.ask(Done, Cont(target="job")).changed
+    up.until("both go on", lambda: proc_state(started.pid) == proc_state(child) == "S")
+    assert not up.client.ask(Done, Cont(target="job")).changed
+    assert up.row("job").state == "running"
+
+
+def test_a_paused_process_can_be_stopped(up: Supervised) -> None:
+    """A stopped process does not act on SIGTERM until it is continued: it would need its whole grace."""
+    up.spawn("sleep", "62", name="job", grace_s=30.0)
+    up.client.request(Pause(target="job"))
+    up.client.request(Stop(target="job"))
+    end = up.wait("job", timeout_s=5).exit
+    assert end is not None
+    assert end.signal == signal.SIGTERM
+
+
+def test_a_pause_outlives_the_daemon(up: Supervised) -> None:
+    started = up.spawn("sleep", "62", name="job")
+    up.client.request(Pause(target="job"))
+    up.kill_daemon()
+    up.next_daemon()
+    assert (up.row("job").state, proc_state(started.pid)) == ("paused", "T")
+    up.client.request(Cont(target="job"))
+    up.until("it goes on", lambda: proc_state(started.pid) == "S")
+
+
+def test_ended_processes_cannot_be_paused(up: Supervised) -> None:
+    started = up.spawn("true")
+    up.wait(started.id)
+    for request in (Pause(target=started.id), Cont(target=started.id)):
+        with pytest.raises(ConflictError, match="has ended"):
+            up.client.request(request)
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_limits_of_tokens(up: Supervised) -> None:
+    up.spawn("sleep", "62", name="job", budget_tokens=1000)
+    for typed, budget in (("200k", 200_000), ("+50k", 250_000), ("none", None), ("5", 5)):
+        assert up.client.ask(Done, Limit(target="job", tokens=typed)).changed
+        assert up.row("job").budget_tokens == budget
+    assert not up.client.ask(Done, Limit(target="job", tokens="5")).changed
+    up.client.request(Limit(target="job", tokens="none"))
+    with pytest.raises(UsageError, match="no limit of tokens to raise"):
+        up.client.request(Limit(target="job", tokens="+5"))
+    with pytest.raises(UsageError, match="not a size"):
+        up.client.request(Limit(target="job", tokens="many"))
+    up.kill_daemon()
+    up.next_daemon()
+    assert up.row("job").budget_tokens is None
+
+
+def test_nice_of_the_group(up: Supervised) -> None:
+    started = up.spawn("sh", "-c", "sleep 62 & echo $!; wait", name="job")
+    up.until("the child runs", lambda: up.log("job")[0] != "")
+    up.client.request(Limit(target="job", nice="5"))
+    for pid in (started.pid, int(up.log("job")[0])):
+        assert os.getpriority(os.PRIO_PROCESS, pid or 0) == 5
+    with pytest.raises(UsageError, match="not a niceness"):
+        up.client.request(Limit(target="job", nice="50"))
+    if os.getuid() != 0:
+        with pytest.raises(LimitError):
+            up.client.request(Limit(target="job", nice="-5"))
+
+
+# --- restarts -------------------------------------------------------------------------------------------------------
+
+
+def test_restart_on_failure(up: Supervised, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    started = up.spawn(
+        "sh", "-c", f"echo x >> {runs}; [ $(wc -l < {runs}) -ge 3 ] || exit 1", restart="on-failure", name="job"
+    )
+    waited = up.wait("job")
+    assert waited.exit is not None
+    assert waited.exit.code == 0
+    assert runs.read_text() == "x\n" * 3
+    row = up.row(started.id)
+    assert (row.restarts, row.state) == (2, "exited")
+    kinds = [event.kind for event in up.events() if event.process == started.id]
+    assert kinds == ["created", "started", "ended", "started", "ended", "started", "exited"]
+
+
+def test_a_killed_service_is_back_within_100_ms(up: Supervised) -> None:
+    started = up.spawn("sleep", "62", restart="always", name="job")
+    begin = time.monotonic()
+    os.kill(started.pid or 0, signal.SIGKILL)
+    up.until("another runs", lambda: up.row("job").pid not in (started.pid, None))
+    assert time.monotonic() - begin < 1.0  # 100 ms on a quiet machine; here others build and test
+    up.client.request(Stop(target="job"))
+    up.wait("job")
+    assert up.row("job").restarts == 1
+
+
+@pytest.mark.slow
+def test_a_crash_loop_fails(up: Supervised) -> None:
+    started = up.spawn("false", restart="always", name="job")
+    up.until("it waits longer and longer", lambda: up.row("job").restarts >= 4)
+    assert up.row("job").state in ("backoff", "queued", "starting", "running")
+    waited = up.wait(started.id, timeout_s=30)
+    assert waited.state == "failed"
+    assert waited.exit is not None
+    assert (waited.exit.code, waited.exit.reason) == (1, "crash-loop")
+    assert up.row(started.id).reason == "restarted 8 times within 60 s: it is not started again"
+
+
+def test_stop_during_backoff(up: Supervised) -> None:
+    up.spawn("false", restart="always", name="job")
+    up.until("it is in backoff", lambda: up.row("job").state == "backoff" and up.row("job").restarts >= 3)
+    up.client.request(Stop(target="job"))
+    assert up.wait("job").state == "exited"
+    restarts = up.row("job").restarts
+    assert up.row("job").restarts == restarts
+
+
+def test_a_restart_policy_outlives_the_daemon(up: Supervised) -> None:
+    """The environment is in a file that only the user can read, so the next daemon can start it again."""
+    environ = {"PATH": os.environ["PATH"], "WORD": "kept"}
+    started = up.spawn("sh", "-c", "echo $WORD; exec sleep 62", restart="always", name="job", environ=environ)
+    path = up.home.runtime / "environ" / started.id
+    assert path.stat().st_mode & 0o777 == 0o600
+    up.kill_daemon()
+    up.next_daemon()
+    os.kill(started.pid or 0, signal.SIGKILL)
+    up.until("another runs", lambda: up.row("job").pid not in (started.pid, None))
+    up.until("with the same environment", lambda: up.log("job")[0] == "kept\nkept\n")
+    up.client.request(Stop(target="job", grace_s=0))
+    up.wait("job")
+    assert not path.exists()
+
+
+def test_a_port_is_leased_and_filled_in(up: Supervised) -> None:
+    route = RoutePart(url="http://127.0.0.1:{port}/v1")
+    first = up.spawn("sh", "-c", "echo $0; sleep 62", "{port}", kind="model", route=route, name="a")
+    second = up.spawn("sh", "-c", "echo $0; sleep 62", "{port}", kind="model", route=route, name="b")
+    up.until("both have said their port", lambda: all(up.log(name)[0] for name in ("a", "b")))
+    ports = {int(up.log(started.id)[0]) for started in (first, second)}
+    assert len(ports) == 2
+    assert up.row("a").state == "loading"
+
+
+# --- waiting, looking -----------------------------------------------------------------------------------------------
+
+
+def test_wait_times_out_and_says_so(up: Supervised) -> None:
+    up.spawn("sleep", "62", name="job")
+    waited = up.client.ask(Waited, Wait(target="job", timeout_s=0.05))
+    assert (waited.timed_out, waited.state, waited.exit) == (True, "running", None)
+    with pytest.raises(InputError):
+        up.client.request(Wait(target="job", until="bored"))
+    with pytest.raises(InputError):
+        up.client.request(Wait(target="job", timeout_s=float("nan")))
+
+
+def test_many_wait_for_one(up: Supervised) -> None:
+    up.spawn("sleep", "62", name="job")
+    clients = [connect() for _ in range(10)]
+    for client in clients:
+        client.send(Wait(target="job"))
+    up.client.request(Stop(target="job", grace_s=0))
+    for client in clients:
+        reply = client.receive()
+        assert isinstance(reply, Waited)
+        assert reply.state == "exited"
+        client.close()
+
+
+def test_a_snapshot_agrees_with_proc(up: Supervised) -> None:
+    code = "import time; held = bytearray(50 << 20)\nwhile True: pass"
+    started = up.python(f"import os, time\nif os.fork(): time.sleep(62)\n{code}", name="job")
+    up.until("it has its memory", lambda: (up.row("job").rss_bytes or 0) > 50 << 20)
+    stream = up.client.stream(Snapshot(every_s=0.3))
+    views = [next(stream) for _ in range(4)]
+    assert all(isinstance(view, View) for view in views)
+    (row,) = views[-1].processes  # type: ignore[union-attr]
+    assert row.pid == started.pid
+    assert row.cpu_percent is not None
+    assert row.cpu_percent > 20, "the busy descendant's CPU counts"
+    assert row.cpu_seconds is not None
+    assert row.rss_bytes is not None
+    assert row.rss_bytes > 50 << 20
+    assert views[-1].memory_total_bytes > row.rss_bytes  # type: ignore[union-attr,operator]
+    assert views[-1].cpu_percent is not None  # type: ignore[union-attr]
+
+
+def test_a_double_forked_descendant_still_counts(up: Supervised) -> None:
+    """It left its session and lost its parents, after it had been seen: its memory is still its process's."""
+    code = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    if os.fork() == 0:\n"
+        "        held = bytearray(64 << 20)\n"
+        "        os.write(1, b'up')\n"
+        "        time.sleep(62)\n"
+        "    time.sleep(0.7); os._exit(0)\n"
+        "time.sleep(62)"
+    )
+    up.python(code, name="job")
+    up.until("it is seen", lambda: (up.row("job").rss_bytes or 0) > 64 << 20)
+    time.sleep(0.8)
+    assert (up.row("job").rss_bytes or 0) > 64 << 20
+
+
+def test_ended_and_hidden_processes_are_shown_when_asked_for(up: Supervised) -> None:
+    up.wait(up.spawn("true", name="done").id)
+    up.spawn("sleep", "62", name="runs", kind="agent")
+    assert [row.name for row in up.view().processes] == ["runs"]
+    assert {row.name for row in up.view(all=True).processes} == {"done", "runs", "gateway"}
+
+
+def test_logs_of_what_has_none(up: Supervised) -> None:
+    read_end, write_end = os.pipe()
+    started = up.spawn("echo", "x", fds={1: write_end})
+    os.close(write_end)
+    up.wait(started.id)
+    reply, fds = up.client.request_with_fds(Logs(target=started.id))
+    assert isinstance(reply, LogFiles)
+    assert reply.ended
+    assert [os.read(fd, 10) for fd in fds] == [b"", b""]
+    for fd in (*fds, read_end):
+        os.close(fd)
+    with pytest.raises(NotFoundError):
+        up.client.request(Logs(target="nobody"))
+
+
+def test_a_pty_is_drained_and_attached(up: Supervised) -> None:
+    """Nobody reads the master: the child must not stall; and who attaches can type."""
+    started = up.spawn(
+        "sh",
+        "-c",
+        "tty >/dev/null && stty size; head -c 200000 /dev/zero | tr '\\0' x; read x; echo got $x",
+        pty=True,
+        name="job",
+    )
+    up.until("all of it is in the log", lambda: up.log("job")[0].count("x") >= 200_000)
+    assert up.log("job")[0].startswith("24 80\r\n")
+    reply, (master,) = up.client.request_with_fds(Attach(target="job"))
+    assert isinstance(reply, Attached)
+    os.write(master, b"hello\n")
+    os.close(master)
+    assert up.code(started.id) == 0
+    up.until("the end is in the log", lambda: "got hello" in up.log("job")[0])
+    with pytest.raises(ConflictError, match="no terminal to attach to"):
+        up.client.request(Attach(target="job"))
+    with pytest.raises(ConflictError, match="has no terminal"):
+        up.client.request(Attach(target=up.spawn("sleep", "62").id))
+
+
+def test_events_follow(up: Supervised) -> None:
+    with connect() as watcher:
+        stream = watcher.stream(Events(follow=True))
+        first = next(stream)
+        assert isinstance(first, EventList)
+        started = up.spawn("true")
+        kinds: list[str] = []
+        while "exited" not in kinds:
+            page = next(stream)
+            assert isinstance(page, EventList)
+            kinds += [event.kind for event in page.events if event.process == started.id]
+        assert kinds == ["created", "started", "exited"]
+
+
+def test_events_outlive_the_daemon_and_are_numbered_without_a_gap(up: Supervised) -> None:
+    for _ in range(3):
+        up.wait(up.spawn("true").id)
+    up.kill_daemon()
+    up.next_daemon()
+    up.wait(up.spawn("true").id)
+    numbers = [event.number for event in up.events()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    target = up.client.ask(EventList, Events(target="p2")).events
+    assert {event.process for event in target} == {"p2"}
+
+
+def test_doctor(up: Supervised) -> None:
+    findings = up.client.ask(Findings, Doctor()).findings
+    text = {finding.topic: finding.text for finding in findings}
+    keeper, holder = up.holder_pids()
+    assert text["programs"] == f"keeper {keeper}, holder {holder}, daemon {up.daemon_pid}"
+    assert {"version", "gateway", "runtime", "state", "log", "gpu", "limits", "logout"} <= set(text)
+    assert all(finding.level in ("ok", "warn", "fail") for finding in findings)
+
+
+# --- the end --------------------------------------------------------------------------------------------------------
+
+
+def test_shutdown_is_refused_while_something_runs(up: Supervised) -> None:
+    up.spawn("sleep", "62", name="job")
+    with pytest.raises(ConflictError, match="still supervised: job"):
+        up.client.request(Shutdown())
+    assert up.row("job").state == "running"
+
+
+def test_shutdown_ends_everything_in_stop_order(up: Supervised) -> None:
+    """Agents before the models they talk to, models before the gateway."""
+    said = up.home.root / "said"
+    trap = f"trap 'echo $0 >> {said}; exit' TERM; echo up; while :; do sleep 0.05; done"
+    route = RoutePart(url="http://127.0.0.1:9/v1")
+    up.spawn("sh", "-c", trap, "model", kind="model", route=route, name="m")
+    up.spawn("sh", "-c", trap, "agent", kind="agent", name="a")
+    up.until("both have their traps", lambda: all(up.log(name)[0] == "up\n" for name in "ma"))
+    keeper, holder = up.holder_pids()
+    pids = [os.pidfd_open(pid) for pid in (keeper, holder, up.daemon_pid)]
+    up.client.request(Shutdown(force=True))
+    assert said.read_text() == "agent\nmodel\n"
+    with pytest.raises(DisconnectedError):
+        up.client.receive()
+    for pidfd in pids:
+        assert select.select([pidfd], [], [], 10)[0], "keeper, holder or daemon is still there"
+        os.close(pidfd)
+
+
+def test_it_leaves_when_nobody_needs_it(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AISH_IDLE_S", "0.3")
+    client = connect()
+    pidfd = os.pidfd_open(client.welcome.pid)
+    assert not select.select([pidfd], [], [], 0.6)[0], "it left although a client was there"
+    client.close()
+    assert select.select([pidfd], [], [], 10)[0], "it stays although nobody is there"
+    os.close(pidfd)
