@@ -26,6 +26,15 @@ def start() -> None:
         ) from error
 
 
+def holder_runs() -> bool:
+    """Whether a holder is there, which starts its daemon again when that dies."""
+    try:
+        link.HolderLink.connect(folders.runtime()).close()
+    except (wire.HolderError, OSError):
+        return False
+    return True
+
+
 def pidfds(daemon_pid: int) -> list[int]:
     """Descriptors that become readable when daemon, holder and keeper end; without those that are gone already."""
     pids = [daemon_pid]

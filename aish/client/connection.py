@@ -169,13 +169,14 @@ def _connected(program: str, *, start: bool) -> tuple[Channel, Welcome]:
     greeted = _attempt(program)
     if greeted is not None:
         return greeted
-    if not start:
-        raise UnavailableError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")
-    folders.private(folders.runtime())
-    folders.private(folders.state())
     from aish.client import bringup
 
-    bringup.start()
+    if start:
+        folders.private(folders.runtime())
+        folders.private(folders.state())
+        bringup.start()
+    elif not bringup.holder_runs():  # one that runs is about to start the next daemon
+        raise UnavailableError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         greeted = _attempt(program)

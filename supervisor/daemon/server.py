@@ -129,13 +129,13 @@ class Server:
         """Hello, who it is, Welcome. Raises the AishError that the client is to see."""
         peer = ancestry.peer(connection.sock)
         try:
-            if peer.uid != os.getuid():
-                raise RefusedError("this daemon serves another user")
-            if len(self.connections) > MOST_CONNECTIONS:
-                raise LimitError(f"more than {MOST_CONNECTIONS} connections", hint="close some and try again")
             async with asyncio.timeout(HELLO_S):
                 body, fds = await connection.next()
             _close(fds)
+            if peer.uid != os.getuid():  # told after its Hello: who is sending does not look for an answer
+                raise RefusedError("this daemon serves another user")
+            if len(self.connections) > MOST_CONNECTIONS:
+                raise LimitError(f"more than {MOST_CONNECTIONS} connections", hint="close some and try again")
             hello = codec.decode_request(body)
             if not isinstance(hello, Hello):
                 raise InputError("the first message must be Hello", hint="see docs/protocol.md")
