@@ -384,5 +384,5 @@ class Desk:
         except OSError:  # it is stopped or dead: the next tick tries again, or we have become the keeper
             return
         self.holder.estate.vanish()
-        quitting.peer.send({"seq": quitting.seq, "ok": True})
+        quitting.peer.last_words({"seq": quitting.seq, "ok": True})
         os._exit(0)

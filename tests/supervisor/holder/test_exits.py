@@ -138,7 +138,7 @@ def test_list_pages_two_thousand_children(held: World) -> None:
     assert [row["id"] for row in listed["children"]] == ids[1::2]
     assert sorted(row["id"] for row in listed["exits"]) == sorted(ids[::2])
     assert held.call("list")["next"] is not None
-    held.call("quit", force=True)
+    held.call("quit", force=True)  # its answer comes after a thousand exits, however slowly we read
 
 
 def test_controller_that_does_not_read_blocks_nobody(held: World) -> None:
