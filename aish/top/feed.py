@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import select
 import socket
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -155,6 +156,8 @@ class Feed:
     def _act(self) -> None:
         while (act := self._acts.get()) is not None:
             try:
+                if self._acting is not None and _ended(self._acting):
+                    self._hang_up()  # the daemon that it led to is gone
                 if self._acting is None:
                     self._acting = self._connect(start=False, program="top")
                 self._acting.request(_request(act))
@@ -182,6 +185,13 @@ def _request(act: Act) -> Message:
             return Cont(target=act.target)
         case _:
             return Stop(target=act.target)
+
+
+def _ended(connection: Connection) -> bool:
+    """Between two requests nothing is to be read: what is readable is the end."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _wake(connection: Connection) -> None:

@@ -107,12 +107,14 @@ def _box(gpu: GpuPart, names: Mapping[str, str], view: View, ui: Ui, width: int)
     heat = amount.whole(gpu.temperature_c, "C")
     title = clip(f" GPU{gpu.index} {short_name(gpu.name)} ── {power} ─ {heat} ", width - 4)
     ring = ui.history.gpu_percent.get(gpu.uuid, ())
-    graph = dots(ring, inner - 10, 2, 100.0, ascii_only=ui.ascii_only)
+    graph: list[Line] = [edged(usage_bar(gpu, ui, inner - 12), ui), (Span(" " * (inner - 10)),)]
+    if len(ring) > 1:
+        graph = [(Span(row, GOOD),) for row in dots(ring, inner - 10, 2, 100.0, ascii_only=ui.ascii_only)]
     tail = amount.of(gpu.used_bytes, gpu.memory_bytes)
     memory = memory_bar(gpu, names, ui, inner - 8 - len(tail), labels=True)
     rows: list[Line] = [
-        (Span(f"SM  {amount.whole(gpu.utilisation_percent, '%'):>4}  "), Span(graph[0], GOOD)),
-        (Span(" " * 10), Span(graph[1], GOOD)),
+        (Span(f"SM  {amount.whole(gpu.utilisation_percent, '%'):>4}  "), *graph[0]),
+        (Span(" " * 10), *graph[1]),
         (Span("MEM "), *edged(memory, ui), Span("  " + tail)),
         (_promise(gpu, view, inner),),
     ]

@@ -141,7 +141,7 @@ def detail(process: ProcessPart, width: int) -> list[Line]:
     if process.restarts:
         facts.append(f"restarts {process.restarts}")
     why, command = doing(process), " ".join(decoded(word) for word in process.argv)
-    second = why if why == command or not command else f"{why}   {command}"
+    second = command if command.endswith(why) else f"{why}   {command}"
     return [
         (Span("─" * width, FAINT),),
         (Span(clip(" " + "  ".join(facts), width)),),

@@ -190,7 +190,13 @@ def doing(process: ProcessPart) -> str:
     """How it ended, why it waits, what it does, or else its command line."""
     if process.lifecycle in state.ENDED:
         return ended(process)
-    return clean(process.reason or process.doing or "") or " ".join(decoded(word) for word in process.argv)
+    return clean(process.reason or process.doing or "") or _command(process)
+
+
+def _command(process: ProcessPart) -> str:
+    """The command line, the program without its folder."""
+    words = [decoded(word) for word in process.argv]
+    return " ".join([words[0].rpartition("/")[2] or words[0], *words[1:]]) if words else ""
 
 
 def ended(process: ProcessPart) -> str:

@@ -353,6 +353,8 @@ def daemon(stage: ModuleType, home: Any) -> Iterator[Any]:
     made.start()
     yield made
     made.stop()
+    if home.runtime.exists() and not any(home.runtime.iterdir()):
+        home.runtime.rmdir()  # nothing real ran here: spare the fixture below its `aish shutdown`
 
 
 @pytest.fixture

@@ -167,6 +167,11 @@ def test_unknown_is_a_dash_and_never_a_zero(views: Views) -> None:
     assert "inf" not in drawn
 
 
+def test_without_a_past_a_box_shows_a_bar_and_not_an_empty_graph(views: Views) -> None:
+    drawn = shown(views["usual"], ui_plain(interactive=False), 140, 40)
+    assert "│ SM   71%  ▕██████" in drawn
+
+
 def test_every_process_is_shown_where_there_is_room(views: Views) -> None:
     drawn = shown(views["crowd"], ui_plain(), 100, 400)
     assert all(f"p{n} " in drawn for n in range(1, 301))
