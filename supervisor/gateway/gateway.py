@@ -121,6 +121,7 @@ class Gateway:
         """End in order: no new requests, a moment for those under way, the rest settled as estimates."""
         await self.web.close(GRACE_S)
         await self.settling.close()
+        self.spending.flush()
         await self.probes.close()
         for task in self._tasks:
             task.cancel()
@@ -217,7 +218,7 @@ class Gateway:
         while True:
             await asyncio.sleep(UPKEEP_S)
             self.proxy.cut_slow()
-            self.spending.save_again()
+            self.spending.flush()
             with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping
                 self.records.prune(time.time())
             if self.records.wants_checkpoint():

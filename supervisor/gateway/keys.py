@@ -28,6 +28,7 @@ NAMED_PREFIX: Final = "sk-aish-"
 APPEAR_S: Final = 3.0
 REVIVE_S: Final = 0.5  # or before the word that it was started again
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_KNOWN_MOST: Final = 4096
 _HINT: Final = "a supervised process finds its key in its environment; for other programs: aish key new NAME"
 
 
@@ -48,6 +49,8 @@ class Keys:
         self._directory = directory
         self._records = records
         self._bell = bell
+        self._known: dict[str, tuple[str, int]] = {}
+        """Keys whose MAC was checked before."""
         self.named: dict[str, KeyRow] = {row.name: row for row in records.named_keys()}
         self._hashes: dict[bytes, KeyRow] = {row.hash: row for row in self.named.values()}
 
@@ -58,10 +61,12 @@ class Keys:
             raise RefusedError("no API key: send Authorization: Bearer KEY", hint=_HINT)
         if key.startswith(NAMED_PREFIX):
             return self._named(key)
-        found = derived.verify(self._secret, key)
+        found = self._known.get(key) or derived.verify(self._secret, key)
         if found is None:
             raise RefusedError("unknown API key", hint=_HINT)
-        process, epoch = found
+        if len(self._known) >= _KNOWN_MOST:
+            self._known.clear()
+        self._known[key] = process, epoch = found
         return await self._process(process, epoch)
 
     def _named(self, key: str) -> Caller:

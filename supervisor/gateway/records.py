@@ -272,9 +272,8 @@ class Records:
         return int(number)
 
     def open_request(self, row: Row) -> None:
-        """The intent, before anything is sent upstream."""
-        with self._guard():
-            self._db.execute(_INSERT, row.values())
+        """The intent, before anything is sent upstream. Inside a transaction."""
+        self._db.execute(_INSERT, row.values())
 
     def close_request(self, row: Row) -> None:
         """The final figures, whether it was opened before or not. Inside a transaction."""

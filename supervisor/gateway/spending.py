@@ -60,6 +60,8 @@ class Spending:
         self._waits: dict[int, _Wait] = {}
         self._held: dict[str, _HeldProcess] = {}
         self._unsaved: list[Row] = []
+        self._warned: list[Account] = []
+        self._flushing = False
         self._next_number = 1
 
     # --- start --------------------------------------------------------------------------------------------------
@@ -85,6 +87,7 @@ class Spending:
         for id, owner in msgspec.json.decode(self.records.meta(_HOLDS) or b"[]", type=list[tuple[str, str]]):
             self._event(f"hold/{id}", Release(number=0, id=id, owner=owner))  # its request died with the gateway
         self.records.set_meta(_HOLDS, b"[]")
+        self.flush()
         if died:
             log("records", f"{len(died)} requests were under way when the gateway died: settled as estimated")
 
@@ -146,7 +149,7 @@ class Spending:
                 output = await self._wait(claim, live)
             reservation = self.ledger.reservations[claim.number]
             row.chain, row.input, row.output, row.estimated = reservation.chain, claim.prompt, output, True
-            self.records.open_request(row)
+            self._write(row)
         except BaseException:
             self._give_back(claim.number)
             raise
@@ -187,47 +190,61 @@ class Spending:
             total.output += row.output
             total.requests += 1
             total.estimated += row.input + row.output if row.estimated else 0
-        try:
-            self._save(row, warned)
-        except StorageError as error:
-            log("records", f"{error}; kept in memory, tried again")
-            if len(self._unsaved) < _MAX_UNSAVED:
-                self._unsaved.append(row)
+        self._unsaved.append(row)
+        self._warned += warned
         self.advance()
-        self._notify()
+        if not self._flushing:
+            # After the answer is on its way, and for all that end in the same turn together.
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self.flush)
 
     def _counts(self, row: Row) -> bool:
         """Whether the row's process is still the one of that id: a new process table gives ids anew."""
         return row.epoch == self.epoch or row.process.startswith(KEY_PREFIX)
 
-    def save_again(self) -> None:
-        """Write what the disk did not take before. Quiet while it still does not."""
-        while self._unsaved:
-            try:
-                self._save(self._unsaved[0], [])
-            except StorageError:
-                return
-            self._unsaved.pop(0)
+    def flush(self) -> None:
+        """Write what was settled. What the disk does not take stays in memory and is tried again."""
+        self._flushing = False
+        if not self._unsaved:
+            return
+        try:
+            self._write(None)
+        except StorageError as error:
+            log("records", f"{error}; {len(self._unsaved)} settled requests are kept in memory")
+            del self._unsaved[:-_MAX_UNSAVED]
 
-    def _save(self, row: Row, warned: list[Account]) -> None:
+    def _write(self, opening: Row | None) -> None:
+        """One transaction: requests that ended, the sums that they changed, events; and one that begins."""
+        rows = self._unsaved
+        ids = dict.fromkeys(id for row in rows for id in (row.process, *row.chain))
+        settled = {row.process: row for row in rows if self._counts(row) and not row.process.startswith(KEY_PREFIX)}
         with self.records.transaction():
-            self.records.close_request(row)
-            for id in dict.fromkeys((row.process, *row.chain)):
-                account = self.ledger.accounts.get(id)
-                if account is None and not (id == row.process and id in self._totals):
-                    continue
-                total = self._totals.setdefault(id, AccountRow(id))
-                if account is not None:
-                    total.spent, total.warned_at = account.spent, account.warned_at
-                self.records.put_account(total)
-            if self._counts(row) and not row.process.startswith(KEY_PREFIX):
-                settled = Settled(number=0, id=row.process, model=row.model, tokens=self.tokens(row.process))
-                self.records.put_event(f"settled/{row.process}", _encode(settled))
-            for account in warned:
-                if account.id.startswith(KEY_PREFIX) or account.budget is None:
-                    continue
-                warn = Warn(number=0, id=account.id, used_tokens=account.spent, budget_tokens=account.budget)
-                self.records.put_event(f"warn/{account.id}", _encode(warn))
+            for row in rows:
+                self.records.close_request(row)
+            for id in ids:
+                self._put_account(id)
+            for id, row in settled.items():
+                event = Settled(number=0, id=id, model=row.model, tokens=self.tokens(id))
+                self.records.put_event(f"settled/{id}", _encode(event))
+            for account in self._warned:
+                if account.budget is not None and not account.id.startswith(KEY_PREFIX):
+                    warn = Warn(number=0, id=account.id, used_tokens=account.spent, budget_tokens=account.budget)
+                    self.records.put_event(f"warn/{account.id}", _encode(warn))
+            if opening is not None:
+                self.records.open_request(opening)
+        self._unsaved, self._warned = [], []
+        if rows:
+            self._notify()
+
+    def _put_account(self, id: str) -> None:
+        account = self.ledger.accounts.get(id)
+        total = self._totals.get(id)
+        if account is not None:
+            total = total or self._totals.setdefault(id, AccountRow(id))
+            total.parent, total.budget = account.parent, account.budget
+            total.spent, total.warned_at = account.spent, account.warned_at
+        if total is not None:
+            self.records.put_account(total)
 
     # --- what changes for those who wait ------------------------------------------------------------------------
 
