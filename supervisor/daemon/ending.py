@@ -86,11 +86,11 @@ class Ending:
         """
         daemon = self.daemon
         daemon.recorder.event("left", text="everything has ended")
-        written = daemon.recorder.flush()
+        daemon.recorder.flush()
         await asyncio.sleep(0)  # acknowledgements go out in the turn after the write
         daemon.server.stop_accepting(folders.daemon_socket())
         daemon.recorder.close()
-        await daemon.holding.quit(force=written)
+        await daemon.holding.quit(force=True)  # also where the disk refuses: a person wants the end
         daemon.left.set()
 
     # --- nobody needs us ----------------------------------------------------------------------------------------
@@ -107,7 +107,8 @@ class Ending:
     def _idle(self) -> bool:
         daemon = self.daemon
         clients = sum(1 for connection in daemon.server.connections if connection is not daemon.gateway_connection)
-        return not self.begun and clients == 0 and not self._supervised()
+        unwritten = daemon.recorder.failure is not None  # the holder still keeps exits for us
+        return not self.begun and not unwritten and clients == 0 and not self._supervised()
 
     def _elapsed(self) -> None:
         self._timer = None

@@ -39,7 +39,10 @@ CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY, time_s REAL NOT NULL, kind TEXT NOT NULL, process TEXT, name TEXT, text TEXT NOT NULL,
     detail TEXT NOT NULL);
 """
-_SAVE_ROW: Final = "INSERT OR REPLACE INTO processes (id, number, token, name, lifecycle, row) VALUES (?,?,?,?,?,?)"
+_SAVE_ROW: Final = """
+INSERT INTO processes (id, number, token, name, lifecycle, row) VALUES (?,?,?,?,?,?)
+ON CONFLICT (id) DO UPDATE SET token=excluded.token, name=excluded.name, lifecycle=excluded.lifecycle, row=excluded.row
+"""
 _SAVE_EVENT: Final = "INSERT OR REPLACE INTO events VALUES (?,?,?,?,?,?,?)"
 _SAVE_META: Final = "INSERT OR REPLACE INTO meta VALUES (?,?)"
 

@@ -21,7 +21,7 @@ from aish.errors import (
     VersionError,
 )
 from aish.supervisor.daemon import ancestry
-from aish.supervisor.daemon.connection import Connection
+from aish.supervisor.daemon.connection import STALL_S, Connection
 from aish.wire import address, codec
 from aish.wire.message import VERSION, Events, Failure, Hello, Snapshot, Wait, Welcome
 
@@ -116,8 +116,12 @@ class Server:
         try:
             await self._greet(connection)
             await self._converse(connection)
-        except (DisconnectedError, TimeoutError):
-            pass  # it went, or it does not read what it asked for
+        except DisconnectedError:
+            pass
+        except TimeoutError:
+            text = f"cut off: what was sent was not read for {STALL_S:.0f} s"
+            hint = "connect again; events go on with `since` the last number that was read"
+            await connection.farewell(failure(LimitError(text, hint=hint)))
         except AishError as error:
             await connection.farewell(failure(error))
         except Exception:  # noqa: BLE001  the edge of the process: one connection's fault must not be everybody's
@@ -129,8 +133,11 @@ class Server:
         """Hello, who it is, Welcome. Raises the AishError that the client is to see."""
         peer = ancestry.peer(connection.sock)
         try:
-            async with asyncio.timeout(HELLO_S):
-                body, fds = await connection.next()
+            try:
+                async with asyncio.timeout(HELLO_S):
+                    body, fds = await connection.next()
+            except TimeoutError as error:
+                raise InputError(f"no Hello came within {HELLO_S:.0f} s", hint="see docs/protocol.md") from error
             _close(fds)
             if peer.uid != os.getuid():  # told after its Hello: who is sending does not look for an answer
                 raise RefusedError("this daemon serves another user")

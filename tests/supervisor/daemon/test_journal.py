@@ -1,0 +1,353 @@
+"""The journal and what is done when the disk says no: intents are refused, facts wait, nothing running notices."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.errors import StorageError
+from aish.supervisor.daemon import journal as module
+from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal
+from aish.supervisor.daemon.recorder import Recorder
+from aish.supervisor.daemon.row import Row
+from aish.wire.message import EventPart, ExitPart, RoutePart, SpecPart, TokensPart
+
+if TYPE_CHECKING:
+    from conftest import Supervised
+
+
+def row(number: int, **fields: object) -> Row:
+    spec = SpecPart(argv=[b"sh", b"\xff"], route=RoutePart(url="unix:/x"))
+    made = Row(id=f"p{number}", number=number, name=f"n{number}", spec=spec, token=f"{number:032x}", created_s=1.5)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def event(number: int, process: str | None = None) -> EventPart:
+    return EventPart(
+        number=number, time_s=2.5, kind="started", process=process, text="é\n", detail={"pid": 7, "x": None}
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "processes.db")
+
+
+def test_what_was_saved_is_there_again(path: str) -> None:
+    journal = open_journal(path)
+    assert journal.fresh
+    journal.begin(42)
+    full = row(
+        3,
+        lifecycle="exited",
+        holds=["user"],
+        exit=ExitPart(code=1),
+        restarts_s=[1.0],
+        gpus=["a"],
+        targets=[0, 5],
+        rlimits={"NOFILE": (1, -1)},
+        tokens=TokensPart(input=5),
+        before=(7, None),
+        logged=(False, True),
+    )
+    journal.save([full, row(1)], [event(1, "p3"), event(2)], {"k": "v"})
+    journal.close()
+    again = open_journal(path)
+    assert (again.epoch, again.fresh, again.next_number(), again.last_event()) == (42, False, 4, 2)
+    assert again.rows() == [row(1), full]
+    assert again.events(0, 10) == [event(1, "p3"), event(2)]
+    assert again.events(0, 10, "p3") == [event(1, "p3")]
+    assert again.events(1, 10) == [event(2)]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_ids_of_forgotten_processes_stay_used(path: str) -> None:
+    journal = open_journal(path)
+    journal.begin(1)
+    journal.save([row(9)])
+    journal.forget(["p9"], 9)
+    assert journal.rows() == []
+    assert journal.next_number() == 10
+
+
+def test_all_or_nothing(path: str) -> None:
+    """A row without its event, or half of the rows, would be a state that never was."""
+    journal = open_journal(path)
+    journal.begin(1)
+    journal.save([row(1)])
+    with pytest.raises(StorageError):
+        journal.save([row(2), row(3, token=row(1).token), row(4, name=None)], [event(1)])
+    assert journal.rows() == [row(1)]
+    journal.save([row(2)])
+    assert len(journal.rows()) == 2
+
+
+@pytest.mark.parametrize("junk", [b"this is not a database" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_damaged_file_is_told_apart_and_moved_aside(path: str, junk: bytes) -> None:
+    Path(path).write_bytes(junk)
+    with pytest.raises(CorruptError, match="is damaged"):
+        open_journal(path).rows()
+    aside = move_aside(path)
+    assert Path(aside).read_bytes() == junk
+    open_journal(path).begin(1)
+
+
+def test_a_damaged_page_is_found_at_opening(path: str) -> None:
+    journal = open_journal(path)
+    journal.begin(1)
+    journal.save([row(n) for n in range(1, 400)])
+    journal.close()
+    data = bytearray(Path(path).read_bytes())
+    data[8192:20480] = b"\xa5" * 12288
+    Path(path).write_bytes(data)
+    with pytest.raises(CorruptError):
+        open_journal(path).rows()
+
+
+def test_a_torn_wal_gives_the_longest_valid_state(path: str, tmp_path: Path) -> None:
+    """Power went while the last commits were written: what was before them counts."""
+    journal = open_journal(path)
+    journal.begin(1)
+    for number in range(1, 20):
+        journal.save([row(number)])
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(Path(path).read_bytes())
+    wal = Path(path + "-wal").read_bytes()
+    Path(f"{copy}-wal").write_bytes(wal[: len(wal) * 2 // 3])
+    rows = open_journal(str(copy)).rows()
+    assert 0 < len(rows) < 19
+    assert [found.number for found in rows] == list(range(1, len(rows) + 1))
+
+
+def test_a_later_schema_is_not_touched(path: str) -> None:
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version={module.SCHEMA + 1}")
+    db.close()
+    with pytest.raises(StorageError, match="later version of aish"):
+        open_journal(path)
+
+
+def test_a_locked_database_is_said_to_be_locked(path: str) -> None:
+    journal = open_journal(path)
+    journal.begin(1)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StorageError, match="locked") as error:
+        journal.save([row(1)])
+    assert error.value.hint is not None
+    assert "another program" in error.value.hint
+    other.execute("ROLLBACK")
+    journal.save([row(1)])
+
+
+def test_a_folder_without_rights(tmp_path: Path) -> None:
+    with pytest.raises(StorageError):
+        open_journal(str(tmp_path / "no" / "such" / "folder.db"))
+    os.mkdir(tmp_path / "is-a-folder")
+    with pytest.raises(StorageError):
+        open_journal(str(tmp_path / "is-a-folder"))
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    os.symlink(tmp_path / "victim", tmp_path / "processes.db")
+    with pytest.raises(StorageError):
+        open_journal(str(tmp_path / "processes.db"))
+    assert not (tmp_path / "victim").exists()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("option", ["size=256k", "ro"])
+def test_a_disk_that_is_full_or_read_only(tmp_path: Path, option: str) -> None:
+    """The real thing, on a small tmpfs."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", disk], check=True)
+    try:
+        journal = open_journal(str(disk / "processes.db"))
+        journal.begin(1)
+        journal.save([row(1)])
+        if option == "ro":
+            journal.close()
+            subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+            with pytest.raises(StorageError, match="ead-only"):
+                open_journal(str(disk / "processes.db"))
+            return
+        filler = disk / "filler"
+        with pytest.raises(OSError, match="No space"):
+            filler.write_bytes(b"x" * (1 << 20))
+        with pytest.raises(StorageError) as error:
+            journal.save([row(number) for number in range(2, 1000)])
+        assert error.value.hint == "free some space: running processes go on, and aish catches up by itself"
+        filler.unlink()
+        journal.save([row(500)])
+        journal.close()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+# --- the recorder ---------------------------------------------------------------------------------------------------
+
+
+class Broken:
+    """A journal whose disk can be switched off."""
+
+    def __init__(self, real: Journal) -> None:
+        self.real = real
+        self.down = False
+
+    def save(self, *args: object) -> None:
+        if self.down:
+            raise StorageError("the disk is full")
+        self.real.save(*args)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.real, name)
+
+
+def test_facts_wait_for_the_disk_and_intents_are_refused(path: str) -> None:
+    """An exit is acknowledged only once it is written; a spawn that cannot be written never was."""
+
+    async def scene() -> None:
+        real = open_journal(path)
+        real.begin(1)
+        disk = Broken(real)
+        recorder = Recorder(disk, asyncio.get_running_loop())  # type: ignore[arg-type]
+        recorder.promise(row(1), "created")
+        acknowledged: list[str] = []
+        disk.down = True
+        recorder.event("exited", row(1))
+        recorder.change(row(1, lifecycle="exited"), after=lambda: acknowledged.append("p1"))
+        assert not recorder.flush()
+        assert recorder.failure is not None
+        with pytest.raises(StorageError):
+            recorder.promise(row(2), "created")
+        assert acknowledged == []
+        assert [found.lifecycle for found in real.rows()] == ["queued"]
+        disk.down = False
+        assert recorder.flush()
+        assert acknowledged == ["p1"]
+        assert recorder.failure is None
+        recorder.flush()
+        assert [found.lifecycle for found in real.rows()] == ["exited"]
+        kinds = [found.kind for found in real.events(0, 100)]
+        assert kinds == ["created", "exited", "storage-back"]
+        recorder.close()
+
+    asyncio.run(scene())
+
+
+def test_followers_get_what_is_not_in_memory_from_the_journal(path: str) -> None:
+    async def scene() -> None:
+        real = open_journal(path)
+        real.begin(1)
+        recorder = Recorder(real, asyncio.get_running_loop())
+        for _ in range(5000):
+            recorder.event("started", row(1))
+        numbers = [0]
+        while page := recorder.after(numbers[-1], 700):
+            numbers += [found.number for found in page]
+        assert numbers == list(range(5001))
+        assert [found.number for found in recorder.after(4998, 10)] == [4999, 5000]
+        recorder.close()
+
+    asyncio.run(scene())
+
+
+# --- with everything around it --------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_under_a_running_daemon(up: Supervised) -> None:
+    """RLIMIT_FSIZE stands in for a full disk: the daemon's files cannot grow. Children and their logs can."""
+    runs = up.spawn("sh", "-c", "sleep 1; echo fine; exit 4", name="job")
+    _, hard = resource.prlimit(up.daemon_pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(up.daemon_pid, resource.RLIMIT_FSIZE, (0, hard))
+    with pytest.raises(StorageError) as error:
+        up.spawn("true")
+    assert error.value.exit_status == 74
+    assert up.code("job") == 4
+    assert up.log("job")[0] == "fine\n"
+    assert any("is not written" in alert for alert in up.view().alerts)
+    assert [row.name for row in up.view(all=True).processes] == ["job"], "the refused one left a trace"
+    resource.prlimit(up.daemon_pid, resource.RLIMIT_FSIZE, (hard, hard))
+    up.until("it is written again", lambda: up.view().alerts == [])
+    up.kill_daemon()
+    up.next_daemon()
+    row_ = up.row(runs.id)
+    assert row_.exit is not None
+    assert row_.exit.code == 4
+    assert up.spawn("true").id == "p2"
+
+
+def test_exits_outlive_a_daemon_that_could_not_write_them(up: Supervised) -> None:
+    """Not written, so not acknowledged, so the holder still has them for the next daemon."""
+    started = up.spawn("sh", "-c", "read x; exit 4", fds={0: (ends := os.pipe())[0]})
+    os.close(ends[0])
+    resource.prlimit(up.daemon_pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    os.close(ends[1])
+    assert up.code(started.id) == 4
+    up.kill_daemon()
+    up.next_daemon()
+    assert up.code(started.id) == 4
+    assert up.row(started.id).state == "exited"
+
+
+def test_a_damaged_table_is_rebuilt_from_what_runs(up: Supervised) -> None:
+    """Nothing running is lost or started twice, ids are not given again, and a person is told."""
+    _, holder = up.holder_pids()
+    started = up.spawn("sh", "-c", "exec sleep 62", name="job")
+    up.wait(up.spawn("true").id)
+    epoch = up.client.welcome.epoch
+    os.kill(holder, signal.SIGSTOP)
+    try:
+        up.kill_daemon()
+        for tail in ("-wal", "-shm"):
+            (up.home.state / f"processes.db{tail}").unlink(missing_ok=True)
+        (up.home.state / "processes.db").write_bytes(b"\xa5" * 40_000)
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    up.next_daemon()
+    row_ = up.row(started.id)
+    assert (row_.pid, row_.state, row_.argv) == (started.pid, "running", [b"sleep", b"62"])
+    assert up.client.welcome.epoch == epoch, "its key at the gateway would be void"
+    assert any("is damaged" in alert and "rebuilt" in alert for alert in up.view().alerts)
+    assert len(list(up.home.state.glob("processes.db.damaged-*"))) >= 1
+    assert up.spawn("true").id == "p3"
+    os.kill(started.pid or 0, signal.SIGTERM)
+    end = up.wait(started.id).exit
+    assert end is not None
+    assert end.signal == signal.SIGTERM
+
+
+def test_no_table_at_all(up: Supervised) -> None:
+    """The state folder cannot hold one: what runs is shown and can be stopped; nothing new is promised."""
+    _, holder = up.holder_pids()
+    started = up.spawn("sleep", "62", name="job")
+    os.kill(holder, signal.SIGSTOP)
+    path = up.home.state / "processes.db"
+    try:
+        up.kill_daemon()
+        for tail in ("", "-wal", "-shm"):
+            Path(f"{path}{tail}").unlink(missing_ok=True)
+        path.mkdir()
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    up.next_daemon()
+    assert up.row(started.id).state == "running"
+    assert any("is not written" in alert for alert in up.view().alerts)
+    with pytest.raises(StorageError):
+        up.spawn("true")
+    from aish.wire.message import Stop
+
+    up.client.request(Stop(target=started.id))
+    assert up.wait(started.id).state == "exited"
