@@ -42,6 +42,8 @@ def main(argv: list[str], connect: Connect | None = None) -> int:
     )
     if options.once:
         return _once(ui, _snapshot(connect, all_processes=options.all), as_json=options.json)
+    if not sys.stdout.isatty():
+        raise UsageError("top needs a terminal", hint="`aish top --once` and `aish top --once --json` need none")
     from aish.top.live import live, plain
 
     if os.environ.get("TERM", "dumb") == "dumb":

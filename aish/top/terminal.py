@@ -31,9 +31,7 @@ class Terminal:
     """
 
     def __init__(self, output_fd: int = 1, *, colour: bool, ascii_only: bool) -> None:
-        """Raises UsageError where there is no terminal."""
-        if not os.isatty(output_fd):
-            raise UsageError("top needs a terminal", hint="`aish top --once` and `aish top --once --json` need none")
+        """`output_fd` is a terminal; keys are read from stdin, or where that is none, from /dev/tty."""
         self._output_fd = output_fd
         self._colour = colour
         self._encoding = "ascii" if ascii_only else "utf-8"
@@ -65,6 +63,8 @@ class Terminal:
         attributes = termios.tcgetattr(self.input_fd)
         if self._saved is None:
             self._saved = attributes
+        else:
+            self._write(LEAVE)  # stopped without a chance to leave: entering twice would lose the screen below
         raw = [*attributes[:6], list(attributes[6])]
         raw[3] &= ~(termios.ICANON | termios.ECHO)
         raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0

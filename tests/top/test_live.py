@@ -275,6 +275,20 @@ def test_a_dumb_terminal_gets_plain_frames(daemon: Any, top: Top) -> None:
     assert b"\x1b" not in screen.raw
 
 
+def test_keys_come_from_the_terminal_when_stdin_is_something_else(daemon: Any, home: Any, stage: ModuleType) -> None:
+    environ = {**home.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+    screen = stage.Screen(["sh", "-c", '"$@" </dev/null', "sh", *stage.python(stage.TOP)], environ)
+    try:
+        screen.until("qwen3-32b")
+        screen.send("\x1b[B")
+        screen.until(" coder-1  p15")
+        screen.send("q")
+        assert screen.end() == 0
+        assert screen.restored()
+    finally:
+        screen.close()
+
+
 def test_two_arrows_in_one_read_and_a_quick_quit(daemon: Any, top: Top) -> None:
     screen = top()
     screen.until("qwen3-32b")
