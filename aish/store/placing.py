@@ -47,13 +47,15 @@ def place(layout: Layout, source: str, progress: Progress, expected: str | None 
                 f"{source} has the sha256 {blob.digest[:12]}…, not {expected[:12]}… as it should",
                 hint="it was changed or damaged on its way: remove it and try again",
             )
-        if layout.has(blob):
+        if is_intact(layout, blob):
             return blob, "there"
         if way == "link":
             _note_link(layout, blob, target)
+            layout.adopt(target, blob)
         else:
             os.chmod(target, BLOB_MODE)
-        layout.adopt(target, blob)
+            layout.adopt(target, blob)
+            layout.drop_note(blob.digest)  # of a share that was there before
         return blob, way
 
 
@@ -66,7 +68,19 @@ def take(layout: Layout, stream: IO[bytes], size_bytes: int, step: str, progress
             blob = _pour(stream, target, size_bytes, step, progress)
             os.chmod(target, BLOB_MODE)
         layout.adopt(target, blob)
+        layout.drop_note(blob.digest)
         return blob
+
+
+def is_intact(layout: Layout, blob: Blob) -> bool:
+    """Whether the blob is there and, where it is shared, unchanged since."""
+    if not layout.has(blob):
+        return False
+    try:
+        check_link(layout, blob)
+    except StorageError:
+        return False
+    return True
 
 
 def check_link(layout: Layout, blob: Blob) -> None:
