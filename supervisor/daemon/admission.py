@@ -46,7 +46,7 @@ class Admission:
 
     def queue(self) -> list[Process]:
         """Who waits for a GPU, oldest first."""
-        waiting = [process for process in self.table if process.row.lifecycle == "queued"]
+        waiting = [process for process in self.table.alive() if process.row.lifecycle == "queued"]
         return sorted(waiting, key=lambda process: (process.row.queued_s or 0.0, process.row.number))
 
     def evaluate(self) -> None:
@@ -90,8 +90,8 @@ class Admission:
                 tuple(process.row.gpus),
                 {uuid: process.device_use.get(uuid) for uuid in process.row.gpus},
             )
-            for process in self.table
-            if process.row.gpus and process.row.spec.vram_bytes is not None and not process.row.ended
+            for process in self.table.alive()
+            if process.row.gpus and process.row.spec.vram_bytes is not None
         ]
 
     def parts(self) -> list[QueuePart]:

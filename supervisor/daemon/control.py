@@ -35,7 +35,7 @@ class Control:
 
     async def signal(self, caller: Caller, request: Signal) -> Done:
         process = self.target(caller, "Signal", request.target)
-        if request.signal not in set(signal.valid_signals()):
+        if not 1 <= request.signal < signal.NSIG:
             raise InputError(f"no signal has the number {request.signal}", field="signal", hint="1 to 64")
         row = process.row
         if row.lifecycle not in (state.RUNNING, state.STOPPING) or not row.spec.argv:

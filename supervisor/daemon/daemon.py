@@ -247,6 +247,7 @@ class Daemon:
             await asyncio.wait(starting, timeout=1.0)
             caller = self._traced(peer)
         self.ending.check()
+        self.link.look_for_models()
         return caller
 
     def _traced(self, peer: Peer) -> Caller:
@@ -329,7 +330,7 @@ def _stored_models() -> list[str]:
     try:
         names: list[str] = store.names()
         return names
-    except (OSError, AishError, AttributeError):
+    except (OSError, AishError):
         return []
 
 

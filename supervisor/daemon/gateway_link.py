@@ -7,15 +7,17 @@ it tells again to the next connection.
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Final
 
+from aish.config import folders
 from aish.errors import AishError, UnavailableError
 from aish.model import kind, state
 from aish.wire import codec, link
 from aish.wire.message import Failure, KeyList, KeyNew, KeyRevoke, Reply, UsageQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
     from aish.config.settings import Settings
     from aish.supervisor.daemon.conductor import Conductor
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 ANSWER_S: Final = 10.0
 ACKNOWLEDGED: Final = "gateway-acknowledged"
-UNSENT_MOST: Final = 10_000
+STORE_INDEX: Final = "models/index.json"
+"""In the data folder: the one file of the store that changes (aish.store.layout)."""
 
 Question = KeyNew | KeyList | KeyRevoke | UsageQuery
 
@@ -42,7 +45,7 @@ class GatewayLink:
         *,
         epoch: int,
         stored_models: Callable[[], list[str]],
-        need: Callable[[str, str | None], Awaitable[None]],
+        need: Callable[[str, str | None], Coroutine[object, object, None]],
     ) -> None:
         self.table, self.recorder, self.settings, self.epoch = table, recorder, settings, epoch
         self.conductor: Conductor
@@ -54,7 +57,8 @@ class GatewayLink:
         self._acknowledged = 0
         self._unacknowledged = 0
         self._arrived = asyncio.Event()
-        self._needs: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._index: tuple[int, int] | None = None
         self._warned: dict[str, int] = {}
 
     @property
@@ -63,6 +67,7 @@ class GatewayLink:
 
     async def converse(self, connection: Connection) -> None:
         """Serve this connection until it ends. Raises InputError on what is no message of the link."""
+        self._index = self._index_state()
         names = await asyncio.to_thread(self._stored_models)
         if self._connection is not None:
             self._connection.close()
@@ -80,6 +85,33 @@ class GatewayLink:
                 self._connection = None
                 self._arrived.clear()
                 self._unanswered()
+
+    def look_for_models(self) -> None:
+        """Models may have been pulled or removed since the last Sync: then the gateway is told. Cheap: one stat."""
+        if self._connection is None:
+            return
+        index = self._index_state()
+        if index != self._index:
+            self._index = index
+            self._task(self._sync_again())
+
+    async def _sync_again(self) -> None:
+        names = await asyncio.to_thread(self._stored_models)
+        if self._connection is not None:
+            self._number += 1
+            self._connection.send(self._sync(names))
+
+    def _index_state(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(os.path.join(folders.data(), STORE_INDEX))
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def _task(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _unanswered(self) -> None:
         questions, self._questions = self._questions, {}
@@ -151,9 +183,7 @@ class GatewayLink:
             case link.Told(number=number, reply=reply):
                 self._answered(number, reply)
             case link.Need(model=model, asked_by=asked_by):
-                task = asyncio.ensure_future(self._need(model, asked_by))
-                self._needs.add(task)
-                task.add_done_callback(self._needs.discard)
+                self._task(self._need(model, asked_by))
             case link.ActivityNote(id=id_):
                 process = self.table.get(id_)
                 if process is not None and not process.row.ended:

@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS events (
 """
 _SAVE_ROW: Final = """
 INSERT INTO processes (id, number, token, name, lifecycle, row) VALUES (?,?,?,?,?,?)
-ON CONFLICT (id) DO UPDATE SET token=excluded.token, name=excluded.name, lifecycle=excluded.lifecycle, row=excluded.row
+ON CONFLICT (id) DO UPDATE SET
+    token=excluded.token, name=excluded.name, lifecycle=excluded.lifecycle, row=excluded.row
 """
 _SAVE_EVENT: Final = "INSERT OR REPLACE INTO events VALUES (?,?,?,?,?,?,?)"
 _SAVE_META: Final = "INSERT OR REPLACE INTO meta VALUES (?,?)"

@@ -79,11 +79,12 @@ class Sampler:
 
     def interval_s(self) -> float | None:
         """Time between samples now; None: nobody needs any."""
-        if any(process.row.gpus for process in self.table if not process.row.ended):
+        alive = self.table.alive()
+        if any(process.row.gpus for process in alive):
             return QUOTA_S
         if self._looking:
             return LOOK_S
-        if any(process.row.lifecycle == "queued" for process in self.table):
+        if any(process.row.lifecycle == "queued" for process in alive):
             return QUEUE_S
         return None
 
@@ -190,9 +191,9 @@ class Sampler:
             members.setdefault(owner, []).append(pid)
         ticks: dict[str, float] = {}
         wall = time.time()
-        for process in self.table:
+        for process in self.table.alive():
             row = process.row
-            if row.ended or row.pid is None:
+            if row.pid is None:
                 continue
             pids = members.get(row.id, [])
             process.members = frozenset(pids)
@@ -219,10 +220,8 @@ class Sampler:
         """A driver has answered: whose VRAM is whose, and who uses more than promised."""
         use = ledger.use_by_process(self.gpus.samples().values(), self.owner_of)
         now = time.monotonic()
-        for process in self.table:
+        for process in self.table.alive():
             row = process.row
-            if row.ended:
-                continue
             process.device_use = use.get(row.id, {})
             if not row.gpus or row.spec.vram_bytes is None:
                 continue

@@ -26,6 +26,7 @@ class Table:
     def __init__(self, next_number: int = 1) -> None:
         self.next_number = next_number
         self._processes: dict[str, Process] = {}
+        self._alive: dict[str, Process] = {}
         self._names: dict[str, str] = {}
         self._tokens: dict[str, str] = {}
         self._pids: dict[int, str] = {}
@@ -42,7 +43,7 @@ class Table:
 
     def alive(self) -> list[Process]:
         """All that have not ended, oldest first; the parts of aish itself too."""
-        return [process for process in self if not process.row.ended]
+        return list(self._alive.values())
 
     def by_token(self, token: str) -> Process | None:
         return self._processes.get(self._tokens.get(token, ""))
@@ -69,6 +70,7 @@ class Table:
             if row.name in self._names:
                 raise ConflictError(f"the name {row.name} is taken by {self._names[row.name]}")
             self._names[row.name] = row.id
+            self._alive[row.id] = process
         self._processes[row.id] = process
         self.next_number = max(self.next_number, row.number + 1)
         if row.token is not None:
@@ -85,6 +87,7 @@ class Table:
 
     def ended(self, process: Process) -> None:
         """Its name may be taken again."""
+        self._alive.pop(process.id, None)
         if self._names.get(process.row.name) == process.id:
             del self._names[process.row.name]
 

@@ -49,7 +49,7 @@ class Takeover:
         Raises DisconnectedError; then it is called again for the next holder.
         """
         daemon = self.daemon
-        before = [process for process in daemon.table if not process.row.ended]
+        before = daemon.table.alive()
         births, deaths = await daemon.holding.listing()
         for death in deaths:
             daemon.conductor.died(death)
