@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish.top.bars import Part, bar, dots, shades, spark
@@ -60,6 +60,7 @@ def test_no_total_draws_nothing() -> None:
 amounts = st.lists(st.floats(min_value=0, max_value=1e15), max_size=6)
 
 
+@settings(deadline=None)
 @given(amounts, st.floats(min_value=0, max_value=1e15), st.integers(min_value=0, max_value=60), st.booleans())
 def test_a_bar_is_always_as_wide_as_asked(amounts: list[float], total: float, width: int, mono: bool) -> None:
     parts = [Part(amount, NOTE, (f"name{n}",)) for n, amount in enumerate(amounts)]
@@ -87,6 +88,7 @@ def test_dots_fill_from_below_with_two_values_a_column() -> None:
     assert dots([100] * 99, 3, 1, 100) == ["⣿⣿⣿"]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.floats()), max_size=50),
     st.integers(min_value=1, max_value=20),

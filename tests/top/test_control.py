@@ -129,7 +129,7 @@ KEYS = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keys=st.lists(KEYS, max_size=30), name=st.sampled_from(["usual", "empty", "unknown", "hostile", "ended"]))
 def test_stop_is_only_ever_the_answer_to_a_question(views: Views, keys: list[str], name: str) -> None:
     ui = Ui()

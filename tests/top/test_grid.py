@@ -34,12 +34,13 @@ def assert_sound(made: grid.Grid, width: int, height: int) -> None:
             assert not wide or follower == ("", style)
 
 
+@settings(deadline=None)
 @given(LINES, WIDTHS, HEIGHTS)
 def test_a_grid_has_its_size_and_no_half_characters(lines: Any, width: int, height: int) -> None:
     assert_sound(grid.grid(lines, width, height), width, height)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(LINES, LINES, WIDTHS, HEIGHTS)
 def test_applying_the_difference_gives_the_new_grid(one: Any, other: Any, width: int, height: int) -> None:
     old, new = grid.grid(one, width, height), grid.grid(other, width, height)

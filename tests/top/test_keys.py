@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish.top.keys import Keys
@@ -43,6 +43,7 @@ def test_a_character_in_two_reads_is_one_key() -> None:
     assert keys.feed("模".encode()[1:] + b"q") == ["模", "q"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=20), max_size=20))
 def test_junk_never_fails_and_never_piles_up(reads: list[bytes]) -> None:
     keys = Keys()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish.top.rows import index_of, related, rows
@@ -48,6 +48,7 @@ def test_a_circle_of_parents_is_shown_and_ends() -> None:
     assert sorted(listed(part(1, 2), part(2, 1), part(3, 3))) == [("p1", ""), ("p2", "└"), ("p3", "")]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), st.integers(0, 9)))))
 def test_every_process_is_listed_once(pairs: list[tuple[int, int | None]]) -> None:
     parts = {number: part(number, parent) for number, parent in pairs}

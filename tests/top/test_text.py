@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish.top.text import MAX_MARKS, clean, clip, clusters, columns, decoded, left, right, to_ascii
@@ -39,6 +39,7 @@ def test_bytes_that_are_no_text_become_escapes() -> None:
     assert decoded(b"ok \xff\xfe\x1b") == "ok \\xff\\xfe\\x1b"
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_clean_text_has_nothing_that_steers_and_is_stable(raw: str) -> None:
     made = clean(raw)
@@ -47,6 +48,7 @@ def test_clean_text_has_nothing_that_steers_and_is_stable(raw: str) -> None:
     assert "".join(text for text, _ in clusters(made)) == made
 
 
+@settings(deadline=None)
 @given(st.text().map(clean), st.integers(min_value=0, max_value=40))
 def test_clip_left_and_right_keep_their_width(text: str, width: int) -> None:
     assert columns(clip(text, width)) <= width
@@ -63,6 +65,7 @@ def test_clip_marks_what_it_cut_and_never_halves_a_character() -> None:
     assert clip("anything", 0) == ""
 
 
+@settings(deadline=None)
 @given(st.text().map(clean))
 def test_ascii_keeps_the_width(text: str) -> None:
     made = to_ascii(text)
