@@ -1,0 +1,233 @@
+"""The gateway as a supervised process, and what daemon and gateway tell each other: the real one, a made-up model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aish.errors import NotFoundError
+from aish.wire.message import (
+    KeyList,
+    KeyMade,
+    KeyNew,
+    KeyRevoke,
+    Keys,
+    Limit,
+    Pause,
+    ProcessPart,
+    RoutePart,
+    Stop,
+    UsageQuery,
+    UsageTable,
+)
+
+if TYPE_CHECKING:
+    from conftest import Supervised
+
+MODEL = """
+import http.server, json, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self, body):
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+    def do_GET(self):
+        self.answer({"object": "list", "data": [{"id": "made-up", "object": "model"}]})
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        said = {"role": "assistant", "content": "hi"}
+        self.answer({"id": "1", "object": "chat.completion", "created": 0, "model": "made-up",
+                     "choices": [{"index": 0, "message": said, "finish_reason": "stop"}],
+                     "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}})
+    def log_message(self, *words):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+ASK = """
+import json, os, sys, urllib.request
+body = json.dumps({"model": "made-up", "messages": [{"role": "user", "content": "x"}]}).encode()
+for _ in range(int(sys.argv[1])):
+    request = urllib.request.Request(os.environ["OPENAI_BASE_URL"] + "/chat/completions", body,
+        {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"})
+    print(json.load(urllib.request.urlopen(request))["choices"][0]["message"]["content"], flush=True)
+"""
+
+
+def serve(up: Supervised, name: str = "made-up") -> str:
+    route = RoutePart(url="http://127.0.0.1:{port}/v1")
+    started = up.python(MODEL, "{port}", kind="model", route=route, name=name)
+    waited = up.wait(started.id, until="ready")
+    assert waited.state in ("ready", "running", "idle"), up.log(started.id)
+    return started.id
+
+
+def gateway(up: Supervised) -> ProcessPart:
+    return up.row("gateway")
+
+
+def get(url: str, key: str = "none") -> tuple[int, Any]:
+    request = urllib.request.Request(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_it_starts_at_the_first_connection(up: Supervised) -> None:
+    """A program with a key of `aish key new` must not find a dead port because nobody had spawned an agent yet."""
+    with pytest.raises(NotFoundError):
+        up.row("gateway")
+    status, _ = get(up.client.welcome.gateway_url)
+    assert status == 401
+    assert gateway(up).state == "running"
+
+
+def test_its_address_is_kept_over_its_death_and_the_daemons(up: Supervised) -> None:
+    url = up.client.welcome.gateway_url
+    key = up.client.ask(KeyMade, KeyNew(name="me")).key
+    first = gateway(up).pid
+    os.kill(first or 0, signal.SIGKILL)
+    assert get(url, key)[0] == 200, "a connection during the restart waits instead of failing"
+    assert gateway(up).pid != first
+    second = gateway(up).pid
+    up.kill_daemon()
+    assert get(url, key)[0] == 200
+    up.next_daemon()
+    assert up.client.welcome.gateway_url == url
+    assert gateway(up).pid == second
+
+
+def test_its_port_is_kept_over_a_shutdown(up: Supervised) -> None:
+    url = up.client.welcome.gateway_url
+    assert up.home.aish("shutdown").returncode == 0
+    up.next_daemon()
+    assert up.client.welcome.gateway_url == url
+
+
+def test_a_port_that_another_program_took_is_told_and_another_is_chosen(up: Supervised) -> None:
+    url = up.client.welcome.gateway_url
+    assert up.home.aish("shutdown").returncode == 0
+    with socket.create_server(("127.0.0.1", int(url.rsplit(":", 1)[1]))):
+        up.next_daemon()
+        assert up.client.welcome.gateway_url != url
+        (alert,) = up.view().alerts
+        assert "is taken" in alert
+        assert get(up.client.welcome.gateway_url)[0] == 401
+
+
+def test_keys(up: Supervised) -> None:
+    made = up.client.ask(KeyMade, KeyNew(name="me", budget_tokens=1000))
+    assert made.base_url == f"{up.client.welcome.gateway_url}/v1"
+    assert get(up.client.welcome.gateway_url, made.key)[0] == 200
+    assert [key.name for key in up.client.ask(Keys, KeyList()).keys] == ["me"]
+    up.client.request(KeyRevoke(name="me"))
+    assert get(up.client.welcome.gateway_url, made.key)[0] == 401
+    with pytest.raises(NotFoundError):
+        up.client.request(KeyRevoke(name="you"))
+
+
+def test_a_model_becomes_ready_and_tokens_are_counted(up: Supervised) -> None:
+    """ps shows what the model server counted: 3 requests of 7 + 5 tokens."""
+    model = serve(up)
+    asker = up.python(ASK, "3", kind="agent", name="asker")
+    assert up.code(asker.id) == 0, up.log(asker.id)
+    assert up.log(asker.id)[0] == "hi\n" * 3
+    up.until(
+        "the totals are there",
+        lambda: (up.row(asker.id).tokens is not None) and up.row(asker.id).tokens.requests == 3,
+    )  # type: ignore[union-attr]
+    tokens = up.row(asker.id).tokens
+    assert tokens is not None
+    assert (tokens.input, tokens.output) == (21, 15)
+    (row,) = [row for row in up.client.ask(UsageTable, UsageQuery()).rows if row.key == asker.id]
+    assert (row.tokens.input, row.tokens.output, row.tokens.requests) == (21, 15, 3)
+    up.kill_daemon()
+    up.next_daemon()
+    again = up.row(asker.id).tokens
+    assert again == tokens
+    assert up.row(model).ready == "yes"
+    up.client.request(Stop(target=model))
+    up.wait(model)
+
+
+def test_a_spent_budget_holds_and_a_raised_one_releases(up: Supervised) -> None:
+    serve(up)
+    asker = up.python(ASK, "6", kind="agent", name="asker", budget_tokens=20)
+    up.until("it is held", lambda: up.row("asker").state == "over-budget")
+    assert up.row("asker").holds == ["budget"]
+    before = up.log("asker")[0]
+    assert before.count("hi") < 6
+    up.kill_daemon()
+    up.next_daemon()
+    assert up.row("asker").state == "over-budget"
+    up.client.request(Limit(target="asker", tokens="+1000"))
+    assert up.code(asker.id) == 0
+    assert up.log("asker")[0] == "hi\n" * 6
+    assert up.row("asker").holds == []
+    kinds = [event.kind for event in up.events() if event.process == asker.id]
+    assert "held" in kinds
+    assert "released" in kinds
+
+
+def test_a_childs_use_counts_for_its_parent(up: Supervised) -> None:
+    """Else an agent gets round its budget by starting another."""
+    serve(up)
+    code = (
+        "import secrets, sys, os\nfrom aish.client import connect, launch\nfrom aish.wire.message import *\n"
+        "client = connect(start=False)\n"
+        "argv = [os.fsencode(word) for word in [sys.executable, '-c', sys.argv[1], '6']]\n"
+        "spec = SpecPart(argv=argv, kind='agent')\n"
+        "child = client.ask(Started, Spawn(token=secrets.token_hex(16), spec=spec, launch=launch.capture()))\n"
+        "client.request(Wait(target=child.id))\n"
+    )
+    up.spawn(sys.executable, "-c", code, ASK, kind="agent", name="parent", budget_tokens=20)
+    up.until(
+        "the child is held", lambda: any(row.state == "over-budget" and row.parent for row in up.view().processes)
+    )
+    up.client.request(Limit(target="parent", tokens="none"))
+    assert up.code("parent") == 0
+
+
+def test_a_paused_process_sends_no_requests(up: Supervised) -> None:
+    serve(up)
+    asker = up.spawn(
+        "sh",
+        "-c",
+        'read x; exec "$@"',
+        "sh",
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        ASK,
+        "1",
+        kind="agent",
+        name="asker",
+        fds={0: (ends := os.pipe())[0]},
+    )
+    os.close(ends[0])
+    up.client.request(Pause(target="asker"))
+    os.close(ends[1])
+    assert up.row("asker").state == "paused"
+    up.client.request(Stop(target="asker"))
+    assert up.wait(asker.id).state == "exited"
+
+
+def test_a_model_whose_server_dies_is_not_ready(up: Supervised) -> None:
+    model = serve(up)
+    up.client.request(Stop(target=model, grace_s=0))
+    assert up.wait(model).state == "exited"
+    assert up.row(model).ready == "unknown"
