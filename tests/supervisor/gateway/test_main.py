@@ -1,0 +1,102 @@
+"""The process: where it listens, what it refuses, how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .test_faults import Client, chat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import World
+
+DEADLINE_S = 20.0
+
+
+def run(tmp_path: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The gateway with arguments that it refuses."""
+    folders = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    return subprocess.run(
+        [sys.executable, "-m", "aish.supervisor.gateway", *words],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **folders, **environ},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "192.0.2.1:0", "[::]:0", "nonsense", "127.0.0.1:x"])
+def test_only_the_loopback(tmp_path: Path, address: str) -> None:
+    done = run(tmp_path, "--listen", address)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "loopback" in done.stderr or "not an address" in done.stderr
+
+
+def test_a_taken_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(tmp_path, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert done.returncode == 69
+    assert "cannot listen" in done.stderr
+
+
+def test_no_socket_was_passed(tmp_path: Path) -> None:
+    assert run(tmp_path).returncode == 2
+    assert run(tmp_path, LISTEN_FDS="1", LISTEN_PID="1").returncode == 2
+
+
+def test_a_damaged_database_or_secret_is_told_with_its_place(tmp_path: Path) -> None:
+    state = tmp_path / "state" / "aish"
+    state.mkdir(parents=True, mode=0o700)
+    (state / "gateway.db").write_bytes(b"this is no database at all" * 100)
+    done = run(tmp_path, "--listen", "127.0.0.1:0")
+    assert done.returncode == 74
+    assert "gateway.db is damaged" in done.stderr
+    (state / "secret").write_bytes(b"short")
+    assert "secret is damaged" in run(tmp_path, "--listen", "127.0.0.1:0").stderr
+
+
+def test_a_second_gateway_of_the_same_user_is_refused(shared: World) -> None:
+    done = run(shared.root, "--listen", "127.0.0.1:0")
+    assert done.returncode == 69
+    assert "another gateway" in done.stderr
+    assert shared.gateway.call("/health")[0] == 200
+
+
+def test_sigterm_finishes_what_is_short_and_settles_what_is_long(world: World) -> None:
+    world.start()
+    short, key = world.agent()
+    _, other = world.agent()
+    client = Client(world, key, chat("say 5 pace 0.05", stream=True))
+    client.read_until(b'"content": "w "')
+    long = Client(world, other, chat("say 4000 pace 0.05", stream=True))
+    long.read_until(b'"content": "w "')
+    assert world.gateway.process is not None
+    world.gateway.process.send_signal(signal.SIGTERM)
+    assert b"data: [DONE]" in client.read_until(b"[DONE]")
+    assert world.gateway.process.wait(DEADLINE_S) == 0
+    rows = {row["process"]: row for row in world.gateway.rows()}
+    assert (rows[short]["status"], rows[short]["output"], rows[short]["estimated"]) == (200, 5, 0)
+    (cut,) = [row for id, row in rows.items() if id != short]
+    assert (cut["status"], cut["estimated"]) == (499, 1)
+    assert cut["output"] > 0
+    assert "Traceback" not in world.gateway.read_log()
+
+
+def test_connections_made_while_no_gateway_runs_are_served_by_the_next(world: World) -> None:
+    """The listening socket is the holder's: it outlives the gateway."""
+    world.start()
+    _, key = world.agent()
+    world.gateway.kill()
+    client = Client(world, key, chat("say 2"))
+    world.gateway.start()
+    assert b"200 OK" in client.read_until(b"\r\n\r\n")

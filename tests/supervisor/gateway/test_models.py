@@ -1,0 +1,222 @@
+"""From a name to a ready server: loading, starting on demand, remote servers with a real key that nobody sees."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, BinaryIO
+
+import openai
+import pytest
+
+from aish.wire.link import ActivityNote, Need, Readiness, ServeFailed
+
+from .test_limits import Call
+from .upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .conftest import World
+
+KEY = "sk-real-0123456789abcdef"
+
+
+@pytest.fixture
+def another(shared: World) -> Iterator[Upstream]:
+    """A second server, over TCP, in which nothing of llama.cpp is known. Not started."""
+    made = Upstream("127.0.0.1:0", context=1000)
+    yield made
+    for id in ("p20", "p21"):
+        if id in shared.daemon.members:
+            shared.daemon.change(id, alive=False)
+    made.stop()
+
+
+def test_a_loading_server_is_no_until_it_answers_with_a_token(shared: World, another: Upstream) -> None:
+    _, key = shared.agent()
+    another.loading = True
+    another.start()
+    shared.daemon.model("p20", "loading", another.route)
+    shared.daemon.event(Readiness, lambda e: e.id == "p20" and e.ready == "no" and "Loading" in e.text)
+    models = {m["id"]: m for m in shared.gateway.call("/v1/models", key=key)[1]["data"]}
+    assert models["loading"]["state"] == "loading"
+    call = Call(shared, key, "say 1", model="loading")
+    shared.daemon.event(ActivityNote, lambda e: e.doing == "waits for loading to get ready")
+    assert call.answer is None
+    another.loading = False
+    assert call.done()[0] == 200
+    ready = shared.daemon.ready("p20")
+    assert ready.context_tokens == 1000, "from the listing, where there is no /props"
+
+
+def test_a_server_that_cannot_chat_is_probed_with_an_embedding(shared: World, another: Upstream) -> None:
+    another.chat = False
+    another.start()
+    shared.daemon.model("p20", "embedder", another.route)
+    shared.daemon.ready("p20")
+    status, body, _ = shared.gateway.call("/v1/embeddings", {"model": "embedder", "input": "a"}, shared.agent()[1])
+    assert (status, body["model"]) == (200, "embedder")
+    status, body, _ = shared.gateway.chat(shared.agent()[1], "x", model="embedder")
+    assert status == 501
+    assert "does not support chat" in body["error"]["message"]
+
+
+def test_a_stored_model_is_started_for_whoever_asks_and_the_wait_is_told(shared: World, another: Upstream) -> None:
+    another.start()
+    shared.daemon.stored = ["cold"]
+    links = shared.daemon.links
+    shared.daemon.stop()
+    shared.daemon.start()
+    shared.daemon.wait_for(lambda daemon: daemon.links > links)
+    id, key = shared.agent()
+    models = {m["id"]: m["state"] for m in shared.gateway.call("/v1/models", key=key)[1]["data"]}
+    assert models["cold"] == "stored"
+    call = Call(shared, key, "say 1", model="cold:latest")
+    need = shared.daemon.event(Need)
+    assert (need.model, need.asked_by) == ("cold", id)
+    note = shared.daemon.event(ActivityNote, lambda e: e.id == id and e.doing == "waits for cold to start")
+    assert note.activity == "queued"
+    # a daemon that is killed in between is asked again by the same wait
+    needs = len(shared.daemon.events(Need))
+    shared.daemon.stop()
+    shared.daemon.start()
+    shared.daemon.wait_for(lambda daemon: sum(isinstance(e, Need) for e in daemon.heard) > needs)
+    shared.daemon.model("p21", "cold", another.route)
+    status, body, _ = call.done()
+    assert (status, body["model"]) == (200, "cold:latest")
+
+
+def test_a_model_that_cannot_be_started_is_a_503_with_the_reason(shared: World) -> None:
+    shared.daemon.stored = ["broken"]
+    links = shared.daemon.links
+    shared.daemon.stop()
+    shared.daemon.start()
+    shared.daemon.wait_for(lambda daemon: daemon.links > links)
+    for _ in range(2):
+        needs = sum(e.model == "broken" for e in shared.daemon.events(Need))
+        call = Call(shared, shared.agent()[1], "say 1", model="broken")
+        shared.daemon.wait_for(
+            lambda daemon, needs=needs: sum(isinstance(e, Need) and e.model == "broken" for e in daemon.heard) > needs
+        )
+        shared.daemon.send(ServeFailed(model="broken", message="it needs 9 GiB", hint="free some memory"))
+        status, body, _ = call.done()
+        assert status == 503
+        assert "it needs 9 GiB (free some memory)" in body["error"]["message"]
+
+
+def test_a_model_that_ends_while_it_is_waited_for(shared: World, another: Upstream) -> None:
+    another.loading = True
+    another.start()
+    shared.daemon.model("p20", "doomed", another.route)
+    call = Call(shared, shared.agent()[1], "say 1", model="doomed")
+    shared.daemon.event(ActivityNote, lambda e: e.doing == "waits for doomed to get ready")
+    shared.daemon.change("p20", alive=False)
+    status, body, _ = call.done()
+    assert status == 503
+    assert "ended before it was ready" in body["error"]["message"]
+
+
+def test_a_real_key_goes_upstream_and_nowhere_else(shared: World, another: Upstream) -> None:
+    file = shared.root / "real.key"
+    file.write_text(f"{KEY}\nsecond line\n")
+    file.chmod(0o600)
+    another.start()
+    shared.daemon.model("p20", "remote", another.route, key_file=str(file))
+    shared.daemon.ready("p20")
+    _, key = shared.agent()
+    sdk = openai.OpenAI(base_url=f"{shared.gateway.url}/v1", api_key=key, max_retries=0)
+    sdk.chat.completions.create(model="remote", messages=[{"role": "user", "content": "say 1"}])
+    assert {headers["Authorization"] for headers in another.headers} == {f"Bearer {KEY}"}
+    with pytest.raises(openai.BadRequestError) as caught:
+        sdk.chat.completions.create(model="remote", messages=[{"role": "user", "content": "echo"}])
+    assert "Bearer ***" in str(caught.value)
+    assert KEY not in str(caught.value)
+    assert KEY not in shared.gateway.read_log()
+    assert KEY.encode() not in (shared.gateway.state / "gateway.db").read_bytes()
+    with open(f"/proc/{shared.gateway.pid}/environ", "rb") as environ:
+        assert KEY.encode() not in environ.read()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_real_key_is_our_fault_not_the_client_s(shared: World, another: Upstream, status: int) -> None:
+    """A client that got a 401 would think that its own key is wrong."""
+    another.start()
+    shared.daemon.model("p20", "remote", another.route)
+    shared.daemon.ready("p20")
+    code, body, _ = shared.gateway.chat(shared.agent()[1], f"status {status}", model="remote")
+    assert code == 502
+    assert f"refuses aish's key ({status})" in body["error"]["message"]
+
+
+def test_a_key_file_that_others_can_read_is_refused(shared: World, another: Upstream) -> None:
+    file = shared.root / "open.key"
+    file.write_text(KEY)
+    file.chmod(0o644)
+    another.start()
+    shared.daemon.model("p20", "remote", another.route, key_file=str(file))
+    event = shared.daemon.event(
+        Readiness, lambda e: e.id == "p20" and e.ready == "no" and "others can read" in e.text
+    )
+    assert KEY not in event.text
+    assert not another.requests
+    os.chmod(file, 0o600)
+    shared.daemon.ready("p20")
+
+
+class OneAnswer(threading.Thread):
+    """A server that closes every connection at its second request, as one whose idle time just ran out."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/v1"
+        self.closed = 0
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        body = b'{"model":"inner","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}'
+        with connection, connection.makefile("rb") as stream:
+            self._read(stream)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+            connection.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            if self._read(stream):
+                self.closed += 1
+
+    def _read(self, stream: BinaryIO) -> bool:
+        length = 0
+        while (line := stream.readline()) not in (b"\r\n", b""):
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        stream.read(length)
+        return bool(line)
+
+
+def test_a_kept_connection_that_the_server_closes_is_replaced(shared: World) -> None:
+    """The closing crosses our next request: it must not fail of that."""
+    server = OneAnswer()
+    shared.daemon.model("p20", "kept", server.url)
+    shared.daemon.ready("p20")
+    _, key = shared.agent()
+    assert [shared.gateway.chat(key, "x", model="kept")[0] for _ in range(6)] == [200] * 6
+    assert server.closed > 0, "the crossing happened"
+    shared.daemon.change("p20", alive=False)
+    server.listener.close()
+
+
+def test_names_are_found_in_all_their_forms(shared: World) -> None:
+    _, key = shared.agent()
+    for name in ("small", "@small", "small:latest", "p1", "inner", "default", "", None):
+        status, body, _ = shared.gateway.chat(key, "say 1", model=name)
+        assert (status, body["model"]) == (200, name or "small")
+    status, body, _ = shared.gateway.chat(key, "say 1", model="gpt-9")
+    assert (status, body["error"]["code"]) == (404, "model_not_found")
+    assert "small" in body["error"]["message"]
