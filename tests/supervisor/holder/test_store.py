@@ -136,6 +136,7 @@ def test_drain_goes_on_after_holder_and_keeper_died(held: World, terminal: Termi
 def test_drain_to_a_new_log(held: World, terminal: Terminal) -> None:
     """A second drain changes the log (rotation) and loses nothing."""
     terminal.drain()
+    assert not os.get_blocking(terminal.master)  # whoever else reads from it, the holder never waits
     os.write(terminal.slave, b"old")
     held.eventually(lambda: terminal.log.read_text() == "old", "the first log has it")
     terminal.log = held.folder / "new.log"
