@@ -7,6 +7,7 @@ from aish.lang.control import CommandError
 from aish.lang.fields import BREAK, QUOTED, SPLIT
 from aish.lang.options import letters
 from aish.lang.pattern import compiled
+from aish.lang.runtime import unset_error
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
 
@@ -99,13 +100,6 @@ def _required(src: Source, node: Parameter) -> Text:
         return value
 
     return value_of
-
-
-def unset_error(name: str, site: Site) -> ExpansionError:
-    """The error of `set -u`."""
-    return ExpansionError(
-        f"{name}: parameter not set", site.source, site.start, site.end, hint=f"${{{name}-}} allows it to be unset"
-    )
 
 
 def _values(src: Source, node: Parameter) -> Values:
@@ -209,7 +203,9 @@ def _otherwise(src: Source, node: Parameter, word: Text) -> Text:
         usual = "parameter null or not set" if node.colon else "parameter not set"
 
         def complain(rt: Runtime) -> str:
-            raise ExpansionError(f"{name}: {word(rt) or usual}", site.source, site.start, site.end)
+            error = ExpansionError(f"{name}: {word(rt) or usual}", site.source, site.start, site.end)
+            error.fatal = True
+            raise error
 
         return complain
 

@@ -216,6 +216,8 @@ class Dollars(Words):
             elif char == '"':
                 part = self.double_quoted()
             elif char == ")" and not level:
+                if not self.char(1):
+                    self.unterminated("arithmetic expansion", begin - 3, "))")
                 if self.char(1) != ")":
                     return None
                 break

@@ -7,19 +7,27 @@ from aish.lang.compile import compile_command
 from aish.lang.control import Interrupted, status_of
 from aish.lang.parser import Parser
 from aish.lang.runtime import MAX_CALLS
-from aish.lang.source import Source
+from aish.lang.source import ExpansionError, Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aish.lang.runtime import Runtime
+    from aish.lang.runtime import Run, Runtime
 
 
-def run_source(rt: Runtime, source: Source, more: Callable[[], str] | None = None, *, last: bool = False) -> int:
-    """Run all of a source; gives the status of its last command. With `last` the process ends behind it, so
-    that its last command may take the process over.
+def run_source(
+    rt: Runtime,
+    source: Source,
+    more: Callable[[], str] | None = None,
+    *,
+    main: bool = False,
+    last: bool = False,
+) -> int:
+    """Run all of a source; gives the status of its last command.
 
+    `main`: it is the program itself, and goes on behind a command that an ExpansionError ended.
+    `last`: the process ends behind it, so that its last command may take the process over.
     Raises ParseError for the first complete command that cannot be parsed: those before it have run.
     """
     parser = Parser(source, more, posix=rt.posix)
@@ -32,9 +40,23 @@ def run_source(rt: Runtime, source: Source, more: Callable[[], str] | None = Non
         if rt.noexec and not rt.interactive:
             continue
         final = last and more is None and not source.text[parser.pos :].strip()
-        status = compile_command(source, command, last=final)(rt)
+        run = compile_command(source, command, last=final)
+        status = _recovering(rt, run) if main else run(rt)
         if rt.pending:
             rt.signals.poll()
+
+
+def _recovering(rt: Runtime, run: Run) -> int:
+    """Run a complete command; one that could not be expanded is told, and fails."""
+    try:
+        return run(rt)
+    except ExpansionError as error:
+        if error.fatal or rt.posix or rt.errexit or rt.in_subshell:
+            raise
+        rt.report(error)
+        rt.loops = rt.tested = 0
+        rt.status = error.exit_status
+        return error.exit_status
 
 
 def run_text(rt: Runtime, text: str, name: str) -> int:

@@ -324,8 +324,12 @@ class Script:
         self.marks: list[tuple[int, int, str]] = []
 
 
+MAX_ERRORS = 100
+"""After so many the text is no shell script, and nobody reads on."""
+
+
 def parse(text: str, name: str = "-", *, posix: bool = False) -> Script:
-    """The whole of `text`, with every error in it. Never raises for any text."""
+    """The whole of `text`, with the errors in it (at most MAX_ERRORS). Never raises for any text."""
     source = Source(name, text)
     parser = Parser(source, posix=posix)
     script = Script(source)
@@ -337,6 +341,8 @@ def parse(text: str, name: str = "-", *, posix: bool = False) -> Script:
             script.errors.append(error)
             if error.incomplete or error.end >= len(text):
                 script.incomplete = True
+            if len(script.errors) >= MAX_ERRORS:
+                break
             parser.recover()
             continue
         if command is None:

@@ -42,7 +42,7 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         rt.flush()
         replace(rt, path, argv, environment)
     if rt.monitor:
-        job = Job(" ".join(argv))
+        job = Job(rt.command_text(argv))
         fork(rt, lambda: replace(rt, path, argv, environment), job, foreground=True)
         return rt.jobs.wait_foreground(rt, job)
     return wait_program(rt, spawn(rt, path, argv, environment), argv)
@@ -223,7 +223,7 @@ def run_stage(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
 
     if last and not rt.signals.traps:
         return stub()
-    job = Job(" ".join(argv))
+    job = Job(rt.command_text(argv))
     fork(rt, stub, job, foreground=True)
     return rt.jobs.wait_foreground(rt, job)
 
@@ -246,6 +246,6 @@ def run_aish(rt: Runtime, argv: list[str]) -> int:
 
     if not rt.monitor or not rt.host.verb_needs_process(words):
         return verb()
-    job = Job(" ".join(argv))
+    job = Job(rt.command_text(argv))
     fork(rt, verb, job, foreground=True)
     return rt.jobs.wait_foreground(rt, job)

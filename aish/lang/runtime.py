@@ -34,6 +34,14 @@ MAX_CALLS = 2000
 _MAGIC = frozenset("*?[")
 
 
+def unset_error(name: str, site: Site) -> ExpansionError:
+    """The error of `set -u`."""
+    hint = f"${{{name}-}} allows it to be unset"
+    error = ExpansionError(f"{name}: parameter not set", site.source, site.start, site.end, hint=hint)
+    error.fatal = True
+    return error
+
+
 class Function:
     """A function: its closure, and its definition as it was written."""
 
@@ -131,13 +139,7 @@ class Runtime:
             site = site or self.at
             if site is None:
                 raise CommandError(f"{name}: parameter not set")
-            raise ExpansionError(
-                f"{name}: parameter not set",
-                site.source,
-                site.start,
-                site.end,
-                hint=f"${{{name}-}} allows it to be unset",
-            )
+            raise unset_error(name, site)
         return ""
 
     def list_values(self, name: str) -> list[str]:
@@ -208,6 +210,11 @@ class Runtime:
     def reading(self) -> signals.Section:
         """`with rt.reading():` around a system call that may last, so that Ctrl-C ends it."""
         return signals.Section(self.signals, signals.READING)
+
+    def command_text(self, argv: list[str]) -> str:
+        """The command that is being run, as it was written, for `jobs`."""
+        site = self.at
+        return " ".join(argv) if site is None else site.source.text[site.start : site.end]
 
     # -------------------------------------------------------------------------------------- control
 

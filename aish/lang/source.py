@@ -79,9 +79,11 @@ class ParseError(ScriptError):
 
 
 class ExpansionError(ScriptError):
-    """A word could not be expanded: unset under `set -u`, ${x:?}, arithmetic, a readonly variable.
+    """A word could not be expanded: arithmetic without a value, a readonly variable, a form that is not known.
 
-    It ends a non-interactive shell; at the prompt it ends the line.
+    It ends the complete command that it happens in, as in bash; with `fatal` (unset under `set -u`, ${x:?}), or
+    in posix mode, it ends a non-interactive shell. At the prompt it ends the line.
     """
 
     exit_status = 1
+    fatal = False

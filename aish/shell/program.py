@@ -153,7 +153,7 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
         _profile(rt)
     from aish.shell.inputs import StandardInput
 
-    return run_source(rt, Source("stdin"), StandardInput(rt).more)
+    return run_source(rt, Source("stdin"), StandardInput(rt).more, main=True)
 
 
 def _command(rt: Runtime, found: Arguments) -> int:
@@ -169,7 +169,7 @@ def _command(rt: Runtime, found: Arguments) -> int:
         prepare(rt, config=found.config)
     if found.login:
         _profile(rt)
-    return run_source(rt, Source("-c", text), last=not found.interactive)
+    return run_source(rt, Source("-c", text), main=True, last=not found.interactive)
 
 
 def _script(rt: Runtime, found: Arguments) -> int:
@@ -184,7 +184,7 @@ def _script(rt: Runtime, found: Arguments) -> int:
         _profile(rt)
     if "/" not in path and not os.path.exists(path):
         path = search(path, rt.values.get("PATH", "")) or path
-    return run_source(rt, Source(found.operands[0]), ScriptFile(rt, path).more)
+    return run_source(rt, Source(found.operands[0]), ScriptFile(rt, path).more, main=True)
 
 
 def _profile(rt: Runtime) -> None:

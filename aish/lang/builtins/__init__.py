@@ -20,7 +20,7 @@ SPECIAL = frozenset(
 )  # fmt: skip
 
 _TOPICS = {
-    "simple": ":  true false echo pwd cd times umask aish",
+    "simple": ": true false echo pwd cd times umask aish embed tensor",
     "printf": "printf",
     "flow": "break continue return exit eval . source exec",
     "parameters": "set shift getopts export readonly unset local",

@@ -278,6 +278,11 @@ def aish(rt: Runtime, argv: list[str]) -> int:
     return run_aish(rt, argv)
 
 
+def verb(rt: Runtime, argv: list[str]) -> int:
+    """embed and tensor: words of this shell, the verbs of those names."""
+    return aish(rt, ["aish", *argv])
+
+
 TABLE: dict[str, Builtin] = {
     ":": true,
     "true": true,
@@ -288,4 +293,6 @@ TABLE: dict[str, Builtin] = {
     "times": times,
     "umask": umask,
     "aish": aish,
+    "embed": verb,
+    "tensor": verb,
 }

@@ -1,0 +1,101 @@
+"""What holds for every text: the parser answers, and a beginning of a program is a program or incomplete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aish.lang.parser import parse
+from aish.shell.highlight import spans
+
+_TEXT = (Path(__file__).parent / "snippets.txt").read_text(encoding="utf-8")
+_VALID = [text for text in (part.split("\n", 1)[1] for part in _TEXT.split("=== ")[1:]) if not parse(text).errors]
+
+_PIECES = [
+    "$", "(", ")", "{", "}", '"', "'", "`", "\\", "\n", " ", "a", "<<E", "E", "if", "fi", "then", "case", "esac", "in",
+    ";", ";;", "&", "|", "|=", "<", ">", "#", "$((", "))", "$(", "${", "[[", "]]", "=", "~", ":", "*", "for", "do",
+    "done", "while", "!", "\0", "\udcff", "é", "x=", "@a", "1", "2>", "f()", "${x:-", "$'",
+]  # fmt: skip
+_soup = st.lists(st.sampled_from(_PIECES), max_size=40).map("".join)
+
+# A grammar of valid programs, small enough that hypothesis reaches every rule.
+_word = st.recursive(
+    st.sampled_from(["a", "'b c'", '"d $e"', "\\f", "$x", "${y}", "${z:-w}", "~/q", "g*", "@n", "$'h\\n'", "1"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map("".join),
+        inner.map(lambda w: f"$(echo {w})"),
+        inner.map(lambda w: f'"$(echo {w})"'),
+        inner.map(lambda w: f"${{v:-{w}}}"),
+        inner.map(lambda w: f"$((1 + 2))x{w}"),
+    ),
+    max_leaves=4,
+)
+_redirect = st.builds(
+    "{}{}".format, st.sampled_from([">", "<", ">>", "2>", "3<>", ">|", "&>"]), st.sampled_from("abc")
+)
+_simple = st.builds("{} {} {}".format, _word.filter(lambda w: w != "1"), _word, st.one_of(st.just(""), _redirect))
+
+
+def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    two = st.tuples(inner, inner)
+    return st.one_of(
+        two.map(lambda p: f"{p[0]} | {p[1]}"),
+        two.map(lambda p: f"{p[0]} |= {p[1]}"),
+        two.map(lambda p: f"{p[0]} &&\n{p[1]}"),
+        two.map(lambda p: f"{p[0]} || {p[1]}"),
+        two.map(lambda p: f"{{ {p[0]}; {p[1]}; }} 2>&1"),
+        two.map(lambda p: f"({p[0]}\n{p[1]})"),
+        two.map(lambda p: f"if {p[0]}; then {p[1]}; else :; fi"),
+        two.map(lambda p: f"while {p[0]}; do {p[1]}; done"),
+        inner.map(lambda c: f"for i in 1 $x; do\n{c}\ndone"),
+        inner.map(lambda c: f"case $x in a|'b') {c};; (*) ;; esac"),
+        inner.map(lambda c: f"f() {{ {c}; }}"),
+        inner.map(lambda c: f"! {c}" if not c.startswith("f()") else c),
+        inner.map(lambda c: f"{{\n{c}\ncat <<E\nbody $y `z`\nE\n}}"),
+    )
+
+
+_command = st.recursive(_simple, _compound, max_leaves=5)
+
+
+@given(_soup)
+@settings(max_examples=400, deadline=None)
+def test_any_soup_of_tokens_gets_an_answer(text: str) -> None:
+    script = parse(text)
+    for error in script.errors:
+        assert 0 <= error.start <= error.end <= len(text)
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_get_an_answer(data: bytes) -> None:
+    text = data.decode("utf-8", "surrogateescape")
+    parse(text)
+    assert "".join(text[start:end] for start, end, _ in spans(text)) == text
+
+
+@given(_command)
+@settings(max_examples=250, deadline=None)
+def test_generated_programs_parse(text: str) -> None:
+    script = parse(text + "\n")
+    assert not script.errors, (text, script.errors[0])
+    assert not script.incomplete
+
+
+@given(_command, st.data())
+@settings(max_examples=250, deadline=None)
+def test_a_beginning_of_a_generated_program_is_incomplete_or_a_program(text: str, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(text)))
+    script = parse(text[:cut])
+    assert script.incomplete or not script.errors, (text[:cut], script.errors[0])
+
+
+@pytest.mark.parametrize("number", range(0, len(_VALID), 40))
+def test_every_beginning_of_a_real_program_is_incomplete_or_a_program(number: int) -> None:
+    for text in _VALID[number : number + 40]:
+        for cut in range(len(text)):
+            script = parse(text[:cut])
+            assert script.incomplete or not script.errors, (text[:cut], script.errors[0])
