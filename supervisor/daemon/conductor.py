@@ -287,6 +287,7 @@ class Conductor:
         row.ready = machine.ready_step(row.ready, "ended")
         self._watch.end(process)
         self.table.ended(process)
+        self.launcher.drop_socket(row)
         self.launcher.files.drop(row.id)
         if row.spec.pty:
             self.holding.drop(pty_name(row.id))

@@ -92,6 +92,16 @@ class Launcher:
             variables |= self._gpu_environ(row)
         return variables
 
+    def drop_socket(self, row: Row) -> None:
+        """Remove the socket that a model of ours has left in the runtime folder."""
+        url = row.spec.route.url if row.spec.route is not None else ""
+        path = url.removeprefix("unix:")
+        if path != url and os.path.dirname(path) == os.path.dirname(self.files.folder):
+            try:
+                os.unlink(path)
+            except OSError:
+                return  # the server removed it itself
+
     async def keep_passed(self, process: Process) -> None:
         """A process that has to wait: its client's descriptors go to the holder, where they outlive the daemon."""
         if process.fds:
