@@ -37,7 +37,7 @@ VERBS: Final = {
 }
 """A closed list: any other first word is a script."""
 
-_ELSEWHERE: Final = {"top": "aish.top.main", "tensor": "aish.tensor.commands", "embed": "aish.tensor.embed"}
+_ELSEWHERE: Final = {"top": "aish.top.main", "tensor": "aish.tensor.commands"}
 
 
 def entry() -> NoReturn:
@@ -61,8 +61,15 @@ def main(argv: list[str]) -> int:
     if not is_verb(argv):
         from aish.shell import main as shell
 
-        return shell(argv)
+        return shell(argv, verb=verb, is_verb=is_verb, verbs=VERBS, names=_names)
     return verb(argv)
+
+
+def _names() -> list[str]:
+    """What may stand behind an @ in this folder: agents, models, supervised processes. For completion."""
+    from aish.cli.names import known
+
+    return known()
 
 
 def verb(argv: list[str]) -> int:

@@ -25,16 +25,20 @@ def main(argv: list[str]) -> int:
     parser = Parser("env", "Print the variables that point a program at the gateway.", 'example: eval "$(aish env)"')
     json_option(parser)
     options = parser.parse_args(argv)
-    with connect(program="env") as client:
-        base_url = client.welcome.gateway_url + "/v1"
-        key = _key(client)
-    variables = {"OPENAI_BASE_URL": base_url, "OPENAI_API_BASE": base_url, "OPENAI_API_KEY": key}
+    made = variables()
     if options.json:
-        print_json(variables)
+        print_json(made)
     else:
-        for name, value in variables.items():
+        for name, value in made.items():
             print(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+def variables() -> dict[str, str]:
+    """The variables themselves. Raises the errors of the daemon, StorageError where the key cannot be kept."""
+    with connect(program="env") as client:
+        base_url = client.welcome.gateway_url + "/v1"
+        return {"OPENAI_BASE_URL": base_url, "OPENAI_API_BASE": base_url, "OPENAI_API_KEY": _key(client)}
 
 
 def _key(client: Client) -> str:
