@@ -1,7 +1,7 @@
 """Write the tree of docs/ARCHITECTURE.md: one line per file, taken from the first line of its docstring.
 
-    python docs/make_tree.py            rewrite it
-    python docs/make_tree.py --check    exit 1 where it is not current
+python docs/make_tree.py            rewrite it
+python docs/make_tree.py --check    exit 1 where it is not current
 """
 
 from __future__ import annotations
