@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -34,6 +34,7 @@ ENDPOINTS: Final = (CHAT, COMPLETIONS, EMBEDDINGS)
 NAME: Final = "openai"
 
 MAX_COPIES: Final = 128
+MOST_TOKENS: Final = 1 << 40  # beyond any model; sums of such numbers still fit into the records
 _PROMPT_FIELDS: Final = {
     CHAT: ("messages", "tools", "functions", "response_format", "json_schema", "chat_template_kwargs"),
     COMPLETIONS: ("prompt", "suffix"),
@@ -162,7 +163,7 @@ class _Fields:
         limits = [value for value in map(self._integer, _LIMITS) if value is not None]
         if not limits or min(limits) < 0:
             return None
-        return max(1, *limits)
+        return min(MOST_TOKENS, max(1, *limits))
 
     def _wrong(self, name: str, expected: str, value: object) -> InputError:
         got = {str: "a string", bool: "a boolean", dict: "an object", list: "an array"}.get(type(value), "a number")
@@ -201,10 +202,13 @@ def render(call: Call, upstream_name: str | None, limit: int | None, limit_field
 # --- replies ----------------------------------------------------------------------------------------------------
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+
+
 class _Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int = 0
-    total_tokens: int | None = None
+    prompt_tokens: _Count
+    completion_tokens: _Count = 0
+    total_tokens: _Count | None = None
 
 
 class _Reply(msgspec.Struct):
@@ -242,7 +246,7 @@ def _used(raw: msgspec.Raw) -> Used | None:
         usage = _usage.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if usage is None or usage.prompt_tokens < 0 or usage.completion_tokens < 0:
+    if usage is None:
         return None
     output = usage.completion_tokens
     if usage.total_tokens is not None:  # some count the reasoning only in the total

@@ -147,6 +147,9 @@ class Daemon:
         with self._changed:
             return [event for event in self.heard if isinstance(event, kind)]
 
+    def events_of(self, id: str) -> list[Settled]:
+        return [event for event in self.events(Settled) if event.id == id]
+
     def settled(self, id: str, requests: int) -> Settled:
         """The totals of a process once it has that many requests settled."""
         return self.event(Settled, lambda e: e.id == id and e.tokens.requests >= requests)

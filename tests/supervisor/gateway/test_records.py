@@ -1,0 +1,256 @@
+"""gateway.db and the book-keeping over it: crashes, full disks, retention, usage tables."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.errors import StorageError
+from aish.supervisor.gateway import usage
+from aish.supervisor.gateway.budget import Claim
+from aish.supervisor.gateway.meter import Live
+from aish.supervisor.gateway.records import MAX_AGE_S, Records, Row, checkpoint
+from aish.supervisor.gateway.spending import Spending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "gateway.db")
+
+
+@pytest.fixture
+def records(path: str) -> Iterator[Records]:
+    made = Records(path)
+    yield made
+    made.close()
+
+
+def row(number: int, process: str = "p1", *, input: int = 1, output: int = 2, **more: object) -> Row:
+    base = Row(number, 1000.0 + number, 1, process, f"n-{process}", "agent", (process,), "small", "openai", "/x")
+    base.input, base.output, base.status, base.seconds = input, output, 200, 0.5
+    for name, value in more.items():
+        setattr(base, name, value)
+    return base
+
+
+def test_the_file_is_private(path: str, records: Records) -> None:
+    import os
+    import stat
+
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_an_event_of_the_same_slot_replaces_the_earlier_one_with_a_higher_number(records: Records) -> None:
+    for body in (b"a", b"b"):
+        with records.transaction():
+            records.put_event("settled/p1", body)
+    with records.transaction():
+        records.put_event("ready/p2", b"c")
+    assert [(event.number, event.body) for event in records.events(0)] == [(2, b"b"), (3, b"c")]
+    records.acknowledge(3)
+    assert records.events(0) == []
+    with records.transaction():
+        records.put_event("settled/p1", b"d")
+    assert [event.number for event in records.events(0)] == [4], "numbers are never given twice"
+
+
+def test_numbers_go_on_above_what_the_listener_has_acknowledged(records: Records) -> None:
+    with records.transaction():
+        records.put_event("a", b"a")
+        records.put_event("b", b"b")
+    records.continue_after(1)
+    assert [event.number for event in records.events(0)] == [1, 2]
+    records.continue_after(500)
+    assert [(event.number, event.body) for event in records.events(0)] == [(501, b"a"), (502, b"b")]
+
+
+def test_old_rows_are_deleted_in_small_steps_and_open_ones_never(records: Records) -> None:
+    with records.transaction():
+        for number in range(1, 101):
+            records.close_request(row(number))
+        records.open_request(row(101, status=None))
+    assert records.prune(1000.0, keep=51, batch=30) == 30
+    assert records.prune(1000.0, keep=51, batch=30) == 20
+    assert records.prune(1000.0, keep=51) == 0
+    assert records.prune(1000.0 + MAX_AGE_S + 200, keep=1000) == 50
+    assert [open_row.number for open_row in records.open_requests()] == [101]
+
+
+def test_a_transaction_that_fails_leaves_nothing(records: Records) -> None:
+    def fail() -> None:
+        with records.transaction():
+            records.put_event("a", b"a")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert records.events(0) == []
+
+
+def test_checkpoints_run_beside_the_writer(path: str, records: Records) -> None:
+    assert not records.wants_checkpoint()
+    with records.transaction():
+        for number in range(1, 2100):
+            records.close_request(row(number))
+    assert records.wants_checkpoint()
+    assert not records.wants_checkpoint()
+    checkpoint(path)
+    assert records.last_number() == 2099
+
+
+def test_a_file_of_another_version_is_refused(path: str) -> None:
+    Records(path).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StorageError, match="another version"):
+        Records(path)
+
+
+def test_usage_tables(path: str, records: Records) -> None:
+    with records.transaction():
+        records.close_request(row(1, "p1", input=10, first_token_s=0.2))
+        records.close_request(row(2, "p1", input=10, first_token_s=0.4, model="big"))
+        records.close_request(row(3, "p2", status=502, estimated=True))
+        records.close_request(row(4, "p2", status=499))
+        records.close_request(row(5, "key:x", kind=None, name="x"))
+        records.open_request(row(6, "p9", status=None))
+    table = usage.query(path, "process", None)
+    assert [r.key for r in table.rows] == ["p1", "p2", "key:x"]
+    first, second, _ = table.rows
+    assert (first.name, first.model, first.tokens.input, first.tokens.requests) == ("n-p1", None, 20, 2)
+    assert first.first_token_s == pytest.approx(0.3)
+    assert (second.model, second.failures, second.tokens.estimated, second.seconds) == ("small", 1, 3, 1.0)
+    assert [r.key for r in usage.query(path, "agent", None).rows] == ["n-p1", "n-p2"]
+    assert {r.key: r.tokens.requests for r in usage.query(path, "model", None).rows} == {"small": 4, "big": 1}
+    assert usage.query(path, "process", 1004.5).rows[0].key == "key:x"
+
+
+# --- book-keeping -----------------------------------------------------------------------------------------------
+
+
+def spending(records: Records) -> Spending:
+    made = Spending(records, lambda: None)
+    made.epoch = 1
+    return made
+
+
+def place(made: Spending, id: str, parent: str | None, budget: int | None) -> None:
+    with made.records.transaction():
+        made.place(id, parent, budget)
+
+
+def fresh(made: Spending, process: str) -> Row:
+    return row(made.number(), process, status=None, chain=(), input=0, output=0)
+
+
+def finish(made: Spending, open_row: Row, input: int, output: int) -> None:
+    open_row.input, open_row.output, open_row.estimated, open_row.status = input, output, False, 200
+    made.settle(open_row)
+
+
+def test_what_was_under_way_counts_in_full_after_a_crash_where_a_budget_counts(path: str, records: Records) -> None:
+    async def before() -> None:
+        made = spending(records)
+        place(made, "p1", None, 1000)
+        place(made, "p2", "p1", None)
+        place(made, "p3", None, None)
+        for process in ("p2", "p3"):
+            open_row = fresh(made, process)
+            open_row.bytes_in = 40
+            await made.reserve(open_row, Claim(open_row.number, process, 100, 50, 50), Live(0, process, ""))
+
+    async def after() -> Spending:
+        made = spending(records)
+        made.restore()
+        return made
+
+    asyncio.run(before())
+    made = asyncio.run(after())
+    assert made.ledger.accounts["p1"].spent == 150
+    assert (made.tokens("p2").estimated, made.tokens("p3").estimated) == (150, 10)
+    assert made.ledger.accounts["p1"].reserved == 0
+    assert [r.status for r in usage_rows(path)] == [0, 0]
+
+
+def usage_rows(path: str) -> list[Row]:
+    db = sqlite3.connect(path)
+    found = db.execute("SELECT status FROM requests").fetchall()
+    db.close()
+    return [row(0, status=status) for (status,) in found]
+
+
+def test_a_full_disk_refuses_new_requests_and_keeps_what_was_settled(path: str, records: Records) -> None:
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, 1000)
+        open_row = fresh(made, "p1")
+        await made.reserve(open_row, Claim(open_row.number, "p1", 10, 10, 10), Live(0, "p1", ""))
+        database = made.records._db
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        open_row.model = "m" * 9000  # needs a page of its own
+        finish(made, open_row, 7, 8)
+        await asyncio.sleep(0)
+        refused = fresh(made, "p1")
+        with pytest.raises(StorageError, match="the disk is full"):
+            await made.reserve(refused, Claim(refused.number, "p1", 10, 10, 10), Live(0, "p1", ""))
+        assert made.ledger.left("p1") == 985, "counted in memory, the refused one given back"
+        database.execute("PRAGMA max_page_count = 1000000")
+        made.flush()
+
+    asyncio.run(play())
+    records.close()
+    records.__init__(path)  # type: ignore[misc]  # a new start on the same file
+    (saved,) = records.accounts()
+    assert (saved.spent, saved.input, saved.output) == (15, 7, 8)
+    assert records.open_requests() == []
+
+
+def test_a_request_that_is_cancelled_while_it_waits_gives_everything_back(records: Records) -> None:
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, 30)
+        first = fresh(made, "p1")
+        await made.reserve(first, Claim(first.number, "p1", 10, 20, 20), Live(0, "p1", ""))
+        waits = [fresh(made, "p1") for _ in range(3)]
+        tasks = [
+            asyncio.ensure_future(made.reserve(w, Claim(w.number, "p1", 5, 5, 5), Live(0, "p1", ""))) for w in waits
+        ]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.gather(tasks[0], return_exceptions=True)
+        finish(made, first, 10, 5)  # 15 left: the second may go at once
+        tasks[1].cancel()  # ... and is cancelled in the very moment it was granted
+        await asyncio.gather(tasks[1], return_exceptions=True)
+        assert await tasks[2] == 5
+        assert made.ledger.left("p1") == 30 - 15 - 10
+        assert made.ledger.claims == {}
+
+    asyncio.run(play())
+
+
+def test_many_settlements_of_one_turn_are_one_transaction(records: Records) -> None:
+    told: list[None] = []
+
+    async def play() -> None:
+        made = Spending(records, lambda: told.append(None))
+        made.epoch = 1
+        place(made, "p1", None, None)
+        for _ in range(50):
+            settled = fresh(made, "p1")
+            settled.chain = ("p1",)
+            finish(made, settled, 1, 1)
+        await asyncio.sleep(0)
+
+    asyncio.run(play())
+    assert len(told) == 1
+    assert len(records.events(0)) == 1
+    assert records.accounts()[0].requests == 50
