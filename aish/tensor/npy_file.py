@@ -78,10 +78,13 @@ def read_npy_header(read: Callable[[int], bytes], key: str, path: str) -> Entry:
 def parse_header(header: bytes, version: tuple[int, int], key: str, path: str) -> Entry:
     """The array that this header describes, with offset None. Pure. Raises DataError."""
     import ast
+    import warnings
 
     try:
         text = header.decode("utf-8" if version == (3, 0) else "latin-1")
-        described = ast.literal_eval(text.strip())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the parser's remarks on odd literals are not for our users
+            described = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise DataError(f"not a Python literal: {error}", file=path, field="header") from error
     if not isinstance(described, dict) or described.keys() != {"descr", "fortran_order", "shape"}:

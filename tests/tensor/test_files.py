@@ -241,7 +241,7 @@ TENSOR_LIKE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "b", "__metadata__"]), TENSOR_LIKE | SAFE_FIELDS), st.integers(0, 40))
 def test_any_header_is_refused_or_safe(header: dict[str, Any], data_bytes: int) -> None:
     """And whatever we take, the reference takes as well."""
@@ -363,7 +363,7 @@ def test_any_npy_header_is_refused_or_safe(header: str | bytes) -> None:
     assert entry.nbytes >= 0
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.booleans())
 def test_a_damaged_archive_is_refused_or_read(tmp_path: Path, data: st.DataObject, compressed: bool) -> None:
     """Bytes changed anywhere: an error of ours, or the tensors."""

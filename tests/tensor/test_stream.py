@@ -642,10 +642,12 @@ def test_no_descriptor_and_no_mapping_is_left_after_many_rounds(
                 reader.close()
         edge.close()
 
-    round_(0)
+    for number in range(8):
+        round_(number)
     gc.collect()
-    files, maps = open_files(), mapped()
+    files, maps, objects = open_files(), mapped(), len(gc.get_objects())
     for number in range(200):
         round_(number)
     gc.collect()
     assert (open_files(), mapped()) == (files, maps)
+    assert len(gc.get_objects()) - objects < 100  # half an object a round
