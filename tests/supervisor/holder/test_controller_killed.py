@@ -53,7 +53,8 @@ while todo or asked:
     while todo and len(asked) < 16:
         id = todo.pop(0)
         script = f"echo {id}; exit {int(id[1:]) % 250}"
-        text = wire.encode_payload([b"sh", b"-c", script.encode()], [b"PATH=/usr/bin:/bin"], b"/", umask=18, nice=0)
+        argv, env = [b"sh", b"-c", script.encode()], [b"PATH=/usr/bin:/bin"]
+        text = wire.encode_payload(argv, env, b"/", umask=18, nice=os.nice(0))
         asked[id] = connection.spawn(id, text, [null, ran_fd, null])
     poll.register(connection, select.POLLIN | (select.POLLOUT if connection.wants_write else 0))
     if not poll.poll(20000):

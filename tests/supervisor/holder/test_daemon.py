@@ -36,7 +36,7 @@ for line in open(folder + "/fifo"):
         sys.exit(3)
     if word == "spawn":
         null = os.open("/dev/null", os.O_RDWR)
-        text = wire.encode_payload([b"sleep", b"1000"], [b"PATH=/bin:/usr/bin"], b"/", umask=18, nice=0)
+        text = wire.encode_payload([b"sleep", b"1000"], [b"PATH=/bin:/usr/bin"], b"/", umask=18, nice=os.nice(0))
         memfd = wire.payload_fd(text)
         connection.call("spawn", [memfd, null, null, null], id="p1")
     if word.startswith("quit"):
@@ -60,7 +60,7 @@ class Kept:
         """The first `count` starts, waited for."""
 
         def found() -> list[str]:
-            lines = self.starts_file.read_text().splitlines()
+            lines = self.starts_file.read_text().split("\n")[:-1]  # whole lines
             return lines if len(lines) >= count else []
 
         starts = [json.loads(line) for line in self.world.eventually(found, f"start {count} of the daemon")]
