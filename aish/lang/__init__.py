@@ -6,7 +6,7 @@
     compile, compile_*  tree -> closures that take the Runtime
     runtime, variables, options, signals, jobs, lookup, host
                         what a running shell has
-    fields, pattern, glob, arithmetic, redirect, process
+    fields, pattern, glob, arithmetic, descriptors, terminal, process
                         what the closures call
     builtins/           by topic, each loaded on first use
     diagnose            errors as people see them

@@ -12,8 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aish.lang.compile_redirect import Apply
     from aish.lang.compile_word import Fields
-    from aish.lang.redirect import Apply
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
     from aish.lang.tree import Sequence, Word
@@ -43,7 +43,8 @@ def compile_node(src: Source, node: Compound, tested: bool) -> Run:
 
 def redirected(src: Source, node: Compound, run: Run, tested: bool) -> Run:
     """A compound command inside its redirections."""
-    from aish.lang.redirect import compile_redirects, restore
+    from aish.lang.compile_redirect import compile_redirects
+    from aish.lang.descriptors import restore
 
     redirects: list[Apply] = compile_redirects(src, node.redirects)
     site = Site(src, node.start, node.end)

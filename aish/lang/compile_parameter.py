@@ -7,8 +7,7 @@ from aish.lang.control import CommandError
 from aish.lang.fields import BREAK, QUOTED, SPLIT
 from aish.lang.options import letters
 from aish.lang.pattern import compiled
-from aish.lang.runtime import unset_error
-from aish.lang.source import ExpansionError, Site
+from aish.lang.source import ExpansionError, Site, unset_error
 from aish.lang.text import is_name
 
 TYPE_CHECKING = False

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aish.lang.builtins import Builtin
+    from aish.lang.compile_redirect import Apply
     from aish.lang.compile_word import Text
-    from aish.lang.redirect import Apply
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
     from aish.lang.tree import Simple, Word
@@ -33,7 +33,7 @@ def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     ]
     redirects: list[Apply] = []
     if node.redirects:
-        from aish.lang.redirect import compile_redirects
+        from aish.lang.compile_redirect import compile_redirects
 
         redirects = compile_redirects(src, node.redirects)
     if not node.words:
@@ -203,7 +203,7 @@ def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], i
 
 def _redirected(rt: Runtime, redirects: list[Apply], command: Run) -> int:
     """A command with its redirections done before and undone after it."""
-    from aish.lang.redirect import restore
+    from aish.lang.descriptors import restore
 
     saved: list[tuple[int, int]] = []
     try:
@@ -220,7 +220,7 @@ def _redirected(rt: Runtime, redirects: list[Apply], command: Run) -> int:
 
 def _exec(rt: Runtime, redirects: list[Apply], command: Run, argv: list[str]) -> int:
     """`exec`: its redirections stay, unless one of them fails."""
-    from aish.lang.redirect import drop, restore
+    from aish.lang.descriptors import drop, restore
 
     saved: list[tuple[int, int]] = []
     try:

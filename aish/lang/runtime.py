@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 
-from aish.lang import redirect, signals
+from aish.lang import descriptors, signals
 from aish.lang.control import CommandError, Exit, Return
 from aish.lang.fields import DEFAULT_IFS
 from aish.lang.jobs import JobTable
 from aish.lang.lookup import Lookup
 from aish.lang.signals import Signals
-from aish.lang.source import ExpansionError, Site, Source
+from aish.lang.source import ExpansionError, Site, Source, unset_error
 from aish.lang.text import encode, is_name
 from aish.lang.variables import Variables
 
@@ -32,14 +32,6 @@ MAX_CALLS = 2000
 """Functions, sourced files and evals within each other."""
 
 _MAGIC = frozenset("*?[")
-
-
-def unset_error(name: str, site: Site) -> ExpansionError:
-    """The error of `set -u`."""
-    hint = f"${{{name}-}} allows it to be unset"
-    error = ExpansionError(f"{name}: parameter not set", site.source, site.start, site.end, hint=hint)
-    error.fatal = True
-    return error
 
 
 class Function:
@@ -297,4 +289,4 @@ class Runtime:
 
     def private(self, fd: int) -> int:
         """Move a descriptor of the shell's own out of the way of scripts."""
-        return redirect.private(fd)
+        return descriptors.private(fd)

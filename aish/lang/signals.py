@@ -177,7 +177,7 @@ class Signals:
             for signo in (SIGINT, SIGQUIT):
                 _signal.signal(signo, _signal.SIG_IGN)
             self.ignored_at_start |= {SIGINT, SIGQUIT}
-        self.handled = {SIGINT, SIGTERM, SIGHUP} & self.handled
+        self.handled = ({SIGINT, SIGTERM, SIGHUP} & self.handled) - self.ignored_at_start
         self.reinstall()
 
     # --------------------------------------------------------------------------------------- arrival

@@ -87,3 +87,11 @@ class ExpansionError(ScriptError):
 
     exit_status = 1
     fatal = False
+
+
+def unset_error(name: str, site: Site) -> ExpansionError:
+    """The error of `set -u`."""
+    hint = f"${{{name}-}} allows it to be unset"
+    error = ExpansionError(f"{name}: parameter not set", site.source, site.start, site.end, hint=hint)
+    error.fatal = True
+    return error

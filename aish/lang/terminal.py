@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import termios
 
-from aish.lang import redirect, signals
+from aish.lang import descriptors, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Terminal:
 def take_control(rt: Runtime) -> Terminal | None:
     """Become the terminal's foreground group; None where there is no terminal, or it is not ours."""
     try:
-        fd = redirect.private(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC))
+        fd = descriptors.private(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC))
     except OSError:
         return None
     try:

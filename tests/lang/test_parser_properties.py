@@ -15,9 +15,9 @@ _TEXT = (Path(__file__).parent / "snippets.txt").read_text(encoding="utf-8")
 _VALID = [text for text in (part.split("\n", 1)[1] for part in _TEXT.split("=== ")[1:]) if not parse(text).errors]
 
 _PIECES = [
-    "$", "(", ")", "{", "}", '"', "'", "`", "\\", "\n", " ", "a", "<<E", "E", "if", "fi", "then", "case", "esac", "in",
-    ";", ";;", "&", "|", "|=", "<", ">", "#", "$((", "))", "$(", "${", "[[", "]]", "=", "~", ":", "*", "for", "do",
-    "done", "while", "!", "\0", "\udcff", "é", "x=", "@a", "1", "2>", "f()", "${x:-", "$'",
+    "$", "(", ")", "{", "}", '"', "'", "`", "\\", "\n", " ", "a", "<<E", "E", "if", "fi", "then", "case", "esac",
+    "in", ";", ";;", "&", "|", "|=", "<", ">", "#", "$((", "))", "$(", "${", "[[", "]]", "=", "~", ":", "*", "for",
+    "do", "done", "while", "!", "\0", "\udcff", "é", "x=", "@a", "1", "2>", "f()", "${x:-", "$'",
 ]  # fmt: skip
 _soup = st.lists(st.sampled_from(_PIECES), max_size=40).map("".join)
 

@@ -1,18 +1,12 @@
-"""Redirections to closures, and the descriptors they move.
-
-A redirection of a built-in, a function or a compound command is done in the shell itself and undone after it:
-what was under the number is kept on a high close-on-exec descriptor. A program inherits 0-2 and what the
-script opened, nothing else.
-"""
+"""Redirections to closures. (What happens to the descriptors is in descriptors.py.)"""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 
 from aish.lang import compile_word
 from aish.lang.control import CommandError
+from aish.lang.descriptors import close, copy, keep, place
 from aish.lang.text import encode
 
 TYPE_CHECKING = False
@@ -20,16 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aish.lang.compile_word import Text
+    from aish.lang.descriptors import Saved
     from aish.lang.runtime import Runtime
     from aish.lang.source import Source
     from aish.lang.tree import Redirect
 
-    Saved = list[tuple[int, int]]
-    """(descriptor, its copy or -1 where it was closed)"""
     Apply = Callable[[Runtime, "Saved | None"], None]
-
-FIRST_PRIVATE = 64
-"""The shell's own descriptors are at or above this number."""
 
 _FLAGS = {
     "<": os.O_RDONLY,
@@ -62,7 +52,7 @@ def _compile(src: Source, node: Redirect) -> Apply:
 
 
 def _file(rt: Runtime, op: str, path: str, fd: int, saved: Saved | None) -> None:
-    _place(_open(rt, op, path), fd, saved)
+    place(_open(rt, op, path), fd, saved)
 
 
 def _open(rt: Runtime, op: str, path: str) -> int:
@@ -102,14 +92,14 @@ def _duplicate(node: Redirect, target: Text, fd: int) -> Apply:
         word = target(rt)
         if word == "-":
             keep(fd, saved)
-            _close(fd)
+            close(fd)
         elif word.isdecimal() and word.isascii():
             keep(fd, saved)
-            _copy(int(word), fd)
+            copy(int(word), fd)
         elif either:
-            _place(_open(rt, ">", word), 1, saved)
+            place(_open(rt, ">", word), 1, saved)
             keep(2, saved)
-            _copy(1, 2)
+            copy(1, 2)
         else:
             raise CommandError(f"{word}: a descriptor's number expected", hint=f"{node.op}- closes, > opens a file")
 
@@ -120,7 +110,7 @@ def _both(target: Text, op: str) -> Apply:
     def run(rt: Runtime, saved: Saved | None) -> None:
         _file(rt, op, target(rt), 1, saved)
         keep(2, saved)
-        _copy(1, 2)
+        copy(1, 2)
 
     return run
 
@@ -132,82 +122,4 @@ def _document(text: str, fd: int, saved: Saved | None) -> None:
     while data:
         data = data[os.write(document, data) :]
     os.lseek(document, 0, os.SEEK_SET)
-    _place(document, fd, saved)
-
-
-def _place(new: int, fd: int, saved: Saved | None) -> None:
-    """Put the open file `new` under the number `fd`."""
-    if new == fd:  # it was closed before
-        if saved is not None:
-            saved.append((fd, -1))
-        os.set_inheritable(fd, True)
-        return
-    keep(fd, saved)
-    os.dup2(new, fd, True)
-    os.close(new)
-
-
-def _copy(source: int, fd: int) -> None:
-    if source >= FIRST_PRIVATE and not os.get_inheritable(source):
-        raise CommandError(f"{source}: Bad file descriptor")
-    try:
-        if source == fd:
-            os.set_inheritable(fd, True)
-        else:
-            os.dup2(source, fd, True)
-    except OSError as error:
-        raise CommandError(f"{source}: {error.strerror}") from None
-
-
-def _close(fd: int) -> None:
-    try:
-        os.close(fd)
-    except OSError:
-        pass  # it was closed: that is what was asked for
-
-
-def keep(fd: int, saved: Saved | None) -> None:
-    """Remember what is under `fd`, to be put back by `restore`."""
-    if saved is None:
-        return
-    try:
-        saved.append((fd, _private_copy(fd)))
-    except OSError as error:
-        if error.errno != errno.EBADF:
-            raise CommandError(f"{fd}: cannot keep a copy: {error.strerror}") from None
-        saved.append((fd, -1))
-
-
-def restore(saved: Saved) -> None:
-    """Undo redirections, the last one first."""
-    while saved:
-        fd, copy = saved.pop()
-        if copy < 0:
-            _close(fd)
-        else:
-            os.dup2(copy, fd, True)
-            os.close(copy)
-
-
-def drop(saved: Saved) -> None:
-    """`exec` without a command: the redirections stay."""
-    while saved:
-        copy = saved.pop()[1]
-        if copy >= 0:
-            os.close(copy)
-
-
-def private(fd: int) -> int:
-    """Move a descriptor of the shell's own out of the way of scripts."""
-    moved = _private_copy(fd)
-    os.close(fd)
-    return moved
-
-
-def _private_copy(fd: int) -> int:
-    try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_PRIVATE)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # the limit on descriptors is lower than our place
-            raise
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+    place(document, fd, saved)

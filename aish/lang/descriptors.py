@@ -1,0 +1,100 @@
+"""File descriptors: moving them, keeping what was under a number, putting it back.
+
+A redirection of a built-in, a function or a compound command is done in the shell itself and undone after it:
+what was under the number is kept on a high close-on-exec descriptor. A program inherits 0-2 and what the
+script opened, nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from aish.lang.control import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Saved = list[tuple[int, int]]
+    """(descriptor, its copy or -1 where it was closed)"""
+
+FIRST_PRIVATE = 64
+"""The shell's own descriptors are at or above this number."""
+
+
+def place(new: int, fd: int, saved: Saved | None) -> None:
+    """Put the open file `new` under the number `fd`."""
+    if new == fd:  # it was closed before
+        if saved is not None:
+            saved.append((fd, -1))
+        os.set_inheritable(fd, True)
+        return
+    keep(fd, saved)
+    os.dup2(new, fd, True)
+    os.close(new)
+
+
+def copy(source: int, fd: int) -> None:
+    if source >= FIRST_PRIVATE and not os.get_inheritable(source):
+        raise CommandError(f"{source}: Bad file descriptor")
+    try:
+        if source == fd:
+            os.set_inheritable(fd, True)
+        else:
+            os.dup2(source, fd, True)
+    except OSError as error:
+        raise CommandError(f"{source}: {error.strerror}") from None
+
+
+def close(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        pass  # it was closed: that is what was asked for
+
+
+def keep(fd: int, saved: Saved | None) -> None:
+    """Remember what is under `fd`, to be put back by `restore`."""
+    if saved is None:
+        return
+    try:
+        saved.append((fd, _private_copy(fd)))
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise CommandError(f"{fd}: cannot keep a copy: {error.strerror}") from None
+        saved.append((fd, -1))
+
+
+def restore(saved: Saved) -> None:
+    """Undo redirections, the last one first."""
+    while saved:
+        fd, copy = saved.pop()
+        if copy < 0:
+            close(fd)
+        else:
+            os.dup2(copy, fd, True)
+            os.close(copy)
+
+
+def drop(saved: Saved) -> None:
+    """`exec` without a command: the redirections stay."""
+    while saved:
+        copy = saved.pop()[1]
+        if copy >= 0:
+            os.close(copy)
+
+
+def private(fd: int) -> int:
+    """Move a descriptor of the shell's own out of the way of scripts."""
+    moved = _private_copy(fd)
+    os.close(fd)
+    return moved
+
+
+def _private_copy(fd: int) -> int:
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_PRIVATE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # the limit on descriptors is lower than our place
+            raise
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)

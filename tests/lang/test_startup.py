@@ -1,0 +1,157 @@
+"""What a shell loads, inherits and hands on before it has done anything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.shell.program import VERSION
+from tests.lang.conftest import ROOT, SHELL
+
+if TYPE_CHECKING:
+    from tests.lang.conftest import Aish
+
+HEAVY = {
+    "re", "typing", "dataclasses", "enum", "subprocess", "pathlib", "asyncio", "msgspec", "prompt_toolkit", "json",
+    "argparse", "signal", "collections", "functools", "contextlib", "importlib", "shutil", "tempfile", "threading",
+    "locale", "traceback", "logging", "inspect", "select", "termios", "pwd", "ctypes", "random", "datetime",
+}  # fmt: skip
+
+
+def loaded(argv: list[str], tmp_path: object) -> set[str]:
+    """The modules of a fresh interpreter that ran a shell with `argv`."""
+    code = (
+        f"import sys, os; sys.path.insert(0, {str(ROOT)!r}); from aish.shell import main; "
+        "main(sys.argv[1:]); sys.stderr.write(' '.join(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, *argv], capture_output=True, text=True, cwd=str(tmp_path), timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split("\n")[-1].split())
+
+
+@pytest.mark.parametrize(
+    "script", ["true", "x=1; f() { echo $x ${x%1} $((x+1)); }; f a; case x in x) ;; esac", "y=$(printf a); echo $y"]
+)
+def test_a_command_loads_nothing_heavy(script: str, tmp_path: object) -> None:
+    names = loaded(["-c", script], tmp_path)
+    assert sorted(names & HEAVY) == []
+    assert sorted(name for name in names if name.startswith("aish.")) != []
+
+
+def test_true_loads_only_what_every_script_needs(tmp_path: object) -> None:
+    """Topics that a script does not touch are not loaded: each costs a quarter of a millisecond."""
+    names = {name for name in loaded(["-c", "true"], tmp_path) if name.startswith("aish.lang.")}
+    lazy = {"compile_pipeline", "compile_compound", "compile_redirect", "arithmetic", "glob", "diagnose", "terminal"}
+    assert {name.rpartition(".")[2] for name in names} & lazy == set()
+    assert {name for name in names if name.startswith("aish.lang.builtins.")} == {"aish.lang.builtins.simple"}
+
+
+def test_language_knows_nothing_above_it() -> None:
+    """Layers: lang imports errors and itself."""
+    for path in (ROOT / "aish" / "lang").rglob("*.py"):
+        for line in path.read_text().split("\n"):
+            words = line.split()
+            if words[:1] in (["from"], ["import"]) and words[1].startswith("aish"):
+                assert words[1].startswith(("aish.lang", "aish.errors")), f"{path}: {line}"
+
+
+def test_version_is_the_project_s() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
+
+
+def test_version_is_a_variable_and_not_exported(aish: Aish) -> None:
+    assert aish('[ -n "$AISH_VERSION" ] && echo $AISH_VERSION; env | grep AISH_VERSION').out == f"{VERSION}\n"
+
+
+# ---------------------------------------------------------------------------------- what is inherited
+
+
+def test_programs_get_no_stray_descriptors(aish: Aish) -> None:
+    """From a script file, a pipeline, a substitution, a redirected group and a here-document."""
+    script = aish.folder / "s"
+    script.write_text(
+        "count() { ls /proc/self/fd | tr '\\n' ' '; }\n"
+        "ls /proc/self/fd | tr '\\n' ' '\n"
+        "echo $(ls /proc/self/fd)\n"
+        "{ ls /proc/self/fd; } > f; cat f | tr '\\n' ' '\n"
+        "{ ls /proc/self/fd <<E\nx\nE\n} | tr '\\n' ' '\n"
+        "exec 7>&1 7>&-; (ls /proc/self/fd) | tr '\\n' ' '\n"
+    )
+    out = aish.run(["s"]).out.replace("\n", " ")
+    assert set(out.split()) == {"0", "1", "2", "3"}  # 3 is the folder that ls reads
+
+
+def test_user_s_descriptors_are_inherited(aish: Aish) -> None:
+    assert aish("exec 5>&1; sh -c 'echo to five >&5'").out == "to five\n"
+
+
+def _ignored(status: str) -> int:
+    line = next(line for line in status.split("\n") if line.startswith("SigIgn"))
+    return int(line.split()[1], 16) & 0x7FFFFFFF
+
+
+@pytest.mark.parametrize(
+    "script", ["cat /proc/self/status", "cat /proc/self/status; :", "cat /proc/self/status | cat"]
+)
+def test_programs_get_default_signals(tail: str, aish: Aish) -> None:
+    """Python ignores SIGPIPE and SIGXFSZ when it starts; a program that inherited that would never end."""
+    assert _ignored(aish(f"cat /proc/self/status{tail}").out) == 0
+
+
+def test_built_in_dies_of_sigpipe(aish: Aish) -> None:
+    running = aish.popen("while :; do echo y; done")
+    assert running.stdout is not None
+    running.stdout.readline()
+    running.stdout.close()
+    assert running.wait(20) == -signal.SIGPIPE
+    assert running.stderr is not None
+    assert running.stderr.read() == b""
+    running.stderr.close()
+
+
+@pytest.mark.parametrize(
+    "script", ["grep SigIgn /proc/self/status; :", "(trap 'echo no' INT; trap); kill -INT $$; echo on"]
+)
+def test_ignored_on_entry_stays_ignored(script: str, aish: Aish) -> None:
+    code = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *SHELL, "-c", script],
+        capture_output=True, text=True, env=aish.environment, timeout=30, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    if "SigIgn" in script:
+        assert _ignored(done.stdout) == 1 << (signal.SIGINT - 1)
+    else:
+        assert done.stdout == "on\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ({}, ""),
+        ({"LANG": "C"}, "LANG=C\n"),
+        ({"LC_CTYPE": "C.UTF-8"}, "LC_CTYPE=C.UTF-8\n"),
+        ({"LC_ALL": "C"}, "LC_ALL=C\n"),
+    ],
+)
+def test_locale_that_python_added_is_taken_out(given: dict[str, str], seen: str, aish: Aish) -> None:
+    environment = {"PATH": os.environ["PATH"], **given}
+    assert aish("env | grep -E '^(LC_|LANG)'", env=environment).out == seen
+
+
+def test_environment_is_handed_on(aish: Aish) -> None:
+    environment = aish.environment | {"A_B": "x y", "EMPTY": ""}
+    out = aish('env | grep -E "^(A_B|EMPTY|PWD)=" | sort', env=environment).out
+    assert out == f"A_B=x y\nEMPTY=\nPWD={aish.folder}\n"
+
+
+def test_false_pwd_is_not_believed(aish: Aish) -> None:
+    assert aish('echo "$PWD"', env=aish.environment | {"PWD": "/"}).out == f"{aish.folder}\n"
