@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
 
+CONFIGURED: Final = "the default settings are used"
 KEEP_ENDED: Final = 2000
 """Ended processes that stay in the table with their logs; beyond, the oldest are forgotten."""
 
@@ -58,6 +59,7 @@ class Daemon:
         self.left = asyncio.Event()
         self.gateway_connection: Connection | None = None
         self._alerts: list[str] = []
+        self._config = _changed_at(settings.path())
         self.settings = self._settings()
         self.logs = Logs(folders.private(os.path.join(self.state_folder, "logs")))
 
@@ -65,7 +67,7 @@ class Daemon:
         try:
             return settings.load()
         except SourceError as error:
-            self._alerts.append(f"{error}: the default settings are used")
+            self._alerts.append(f"{error}: {CONFIGURED}")
             return settings.Settings()
 
     # --- the beginning ------------------------------------------------------------------------------------------
@@ -247,8 +249,19 @@ class Daemon:
             await asyncio.wait(starting, timeout=1.0)
             caller = self._traced(peer)
         self.ending.check()
-        self.link.look_for_models()
+        self._look_for_changes()
         return caller
+
+    def _look_for_changes(self) -> None:
+        """What a person may have changed since the last client came: the configuration, the models. Two stats."""
+        config = _changed_at(settings.path())
+        if config != self._config:
+            self._config = config
+            self._alerts = [alert for alert in self._alerts if CONFIGURED not in alert]
+            self.settings = self.link.settings = self._settings()
+            self.admission.reserve_bytes = self.settings.gpu_reserve_bytes
+            self.link.sync()
+        self.link.look_for_models()
 
     def _traced(self, peer: Peer) -> Caller:
         holders = self.holding.pids | {os.getpid()}
@@ -332,6 +345,13 @@ def _stored_models() -> list[str]:
         return names
     except (OSError, AishError):
         return []
+
+
+def _changed_at(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
 
 
 def _read_number(path: str) -> int | None:

@@ -10,6 +10,7 @@ from aish.config import folders
 from aish.model import state
 from aish.model.size import format_bytes
 from aish.supervisor.daemon import authority
+from aish.supervisor.daemon.build import fingerprint
 from aish.wire.message import VERSION, Doctor, Finding, Findings
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Doctors:
 
         version = metadata.version("aish-shell")
         yield Finding(level="ok", topic="version", text=f"aish {version}, protocol {VERSION}, build {daemon.build}")
+        if fingerprint() != daemon.build:
+            hint = "`aish shutdown` when it suits: the next daemon is the new version"
+            yield Finding(
+                level="warn", topic="version", text="the program was replaced since the daemon began", hint=hint
+            )
         yield Finding(
             level="ok",
             topic="programs",

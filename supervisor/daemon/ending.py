@@ -24,13 +24,21 @@ KILL_WAIT_S: Final = 10.0
 _ORDER: Final = ((kind.COMMAND, kind.AGENT), (kind.MODEL,), (kind.SYSTEM,))
 
 
+def _idle_s(text: str) -> float:
+    """As the environment says (for tests); what is no number of seconds is not taken."""
+    try:
+        return max(0.01, float(text))
+    except ValueError:
+        return IDLE_S
+
+
 class Ending:
     """`left` ends the daemon's main loop."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
         self.begun = False
-        self.idle_s = float(os.environ.get("AISH_IDLE_S") or IDLE_S)
+        self.idle_s = _idle_s(os.environ.get("AISH_IDLE_S", ""))
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 

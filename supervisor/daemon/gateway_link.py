@@ -93,6 +93,11 @@ class GatewayLink:
         index = self._index_state()
         if index != self._index:
             self._index = index
+            self.sync()
+
+    def sync(self) -> None:
+        """The whole truth once more: settings or models are others now."""
+        if self._connection is not None:
             self._task(self._sync_again())
 
     async def _sync_again(self) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -35,8 +38,26 @@ def parse_stat(text: bytes) -> ProcStat | None:
     )
 
 
+def tree() -> Callable[[int], list[int]]:
+    """A function that tells the children of a process, for one sweep.
+
+    The kernel's own lists where it has them (CONFIG_PROC_CHILDREN): that costs what our processes cost. Else one look
+    at all processes of the machine.
+    """
+    if os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        return children
+    found: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            text = read_text(f"/proc/{name}/stat")
+            stat = parse_stat(text.encode("ascii", "replace")) if text is not None else None
+            if stat is not None:
+                found.setdefault(stat.parent, []).append(int(name))
+    return lambda pid: found.get(pid, [])
+
+
 def children(pid: int) -> list[int]:
-    """Its children, of all its threads; empty if it is gone or the kernel does not tell."""
+    """Its children, of all its threads; empty if it is gone."""
     found: list[int] = []
     try:
         tasks = os.listdir(f"/proc/{pid}/task")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RETRY_S: Final = 2.0
 RING: Final = 2048
+TRIM_EVERY: Final = 10_000
 WAITING_EVENTS: Final = 10_000
 """Beyond this, with a journal that does not write, the oldest unwritten events are dropped."""
 
@@ -43,6 +44,7 @@ class Recorder:
         self._loop = loop
         self._number = journal.last_event() if journal is not None else 0
         self._ring_start = self._number
+        self._trimmed = 0
         self._dirty: dict[str, Row] = {}
         self._events: deque[EventPart] = deque(maxlen=WAITING_EVENTS)
         self._meta: dict[str, str] = {}
@@ -167,6 +169,9 @@ class Recorder:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        if self._number - self._trimmed > TRIM_EVERY and self.journal is not None:
+            self._trimmed = self._number
+            self.journal.trim(self._number)
         after, self._after = self._after, []
         for call in after:
             call()

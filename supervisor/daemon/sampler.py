@@ -144,9 +144,10 @@ class Sampler:
         """Find every process below the holder and whose it is."""
         roots = {process.row.pid: process.id for process in self.table.alive() if process.row.pid is not None}
         seen: dict[int, _Held] = {}
+        children = proc.tree()
         todo: list[tuple[int, str | None]] = list(roots.items())
         for parent in self._parents():
-            todo += [(pid, None) for pid in proc.children(parent) if pid not in roots]
+            todo += [(pid, None) for pid in children(parent) if pid not in roots]
         own = os.getpid()
         while todo:
             pid, owner = todo.pop()
@@ -157,7 +158,7 @@ class Sampler:
                 continue
             seen[pid] = held
             held.owner = roots.get(pid) or owner or roots.get(held.stat.session) or held.owner
-            todo += [(child, held.owner) for child in proc.children(pid)]
+            todo += [(child, held.owner) for child in children(pid)]
         for pid in self._held.keys() - seen.keys():
             os.close(self._held.pop(pid).fd)
         self.owner_of = {pid: held.owner for pid, held in seen.items() if held.owner is not None}
