@@ -15,10 +15,10 @@ from aish.errors import InputError, NotFoundError, StorageError, UsageError
 from aish.model.nearest import nearest
 from aish.spi.model_server import StoredModel
 from aish.store import gguf, hub, manifest, wheel
-from aish.store.layout import Entry, Index, Layout, now, storage_error
+from aish.store.layout import Entry, Index, Layout, now, storage_error, unlink
 from aish.store.manifest import About, Blob
 from aish.store.name import LATEST, Name, from_file, is_version
-from aish.store.placing import check_link, digest_of, is_intact, place
+from aish.store.placing import check_link, digest_of, is_intact, place, take_own
 from aish.store.progress import Progress, silent
 from aish.store.recipe import RECIPES
 
@@ -194,14 +194,26 @@ def _pull_hub(wanted: Name, name: str | None, options: dict[str, str], progress:
     key = hashlib.sha256(str(wanted).encode()).hexdigest()[:16]
     target = _new_name(name or str(wanted))
     with store.using(), store.alone(f"pull-{key}", lambda: _wait(str(wanted), progress)):
-        file = hub.download(wanted, progress)
-        header = gguf.read(file.path)
-        weights, _ = place(store, file.path, progress, expected=file.sha256)
+        file = hub.download(wanted, store.partial, progress)
+        weights = _place_download(store, file, progress)
+        header = gguf.read(store.blob_path(weights.digest))
         source = f"pkg:huggingface/{wanted.model}@{file.revision}"
         about = manifest.about_gguf(
             header, target.model, file.filename, source, licence=file.licence, options=options
         )
         return _commit(store, target, about, weights)
+
+
+def _place_download(store: Layout, file: hub.Download, progress: Progress) -> Blob:
+    """Into the store; what was loaded for it goes, also when it turns out to be something else."""
+    if os.path.dirname(file.path) != store.partial:
+        gguf.read(file.path)
+        return place(store, file.path, progress, expected=file.sha256)[0]
+    try:
+        gguf.read(file.path)
+        return take_own(store, file.path, progress, expected=file.sha256)
+    finally:
+        unlink(file.path)
 
 
 def _wait(name: str, progress: Progress) -> None:

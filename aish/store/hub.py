@@ -1,14 +1,17 @@
 """Models of the Hugging Face hub, through huggingface_hub (the extra `hub`), which knows mirrors and logins.
 
-An interrupted download goes on where it stopped: huggingface_hub keeps the unfinished file in its own cache. The
-finished one is cloned or linked from there; aish writes nothing inside that cache.
+A file that is in its cache is cloned or linked from there, and nothing is written inside that cache. What is not is
+loaded into the store itself: one copy on the disk, and a download that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aish.errors import InputError, NotFoundError, RefusedError, StorageError, UnavailableError, UsageError
+from aish.errors import InputError, NotFoundError, RefusedError, UnavailableError, UsageError
+from aish.store.placing import ensure_room
+from aish.store.transfer import load
 
 if TYPE_CHECKING:
     from aish.store.name import Name
@@ -19,7 +22,7 @@ _LIKED: Final = ("Q4_K_M", "Q4_K_S", "Q5_K_M", "Q4_0", "Q4_1", "Q8_0", "F16", "B
 
 
 class Download(NamedTuple):
-    """`path` is the finished file in the hub's cache; `sha256` is None where the hub does not say it."""
+    """`path` is a finished file: the hub's own, or one below `folder`. `sha256` is None where the hub tells none."""
 
     path: str
     filename: str
@@ -28,11 +31,11 @@ class Download(NamedTuple):
     licence: str | None
 
 
-def download(name: Name, progress: Progress) -> Download:
-    """Fetch one GGUF of the repository `name.model`; `name.tag` is a file or a quantization, such as Q4_K_M.
+def download(name: Name, folder: str, progress: Progress) -> Download:
+    """Get one GGUF of the repository `name.model`; `name.tag` is a file or a quantization, such as Q4_K_M.
 
-    Raises UnavailableError (not installed, no network), NotFoundError, RefusedError (a login is needed), UsageError
-    (several files fit), StorageError.
+    Unfinished files are kept in `folder`. Raises UnavailableError (not installed, no network), NotFoundError,
+    RefusedError (a login is needed), UsageError (several files fit), StorageError.
     """
     try:
         import huggingface_hub
@@ -45,10 +48,9 @@ def download(name: Name, progress: Progress) -> Download:
         ) from error
     try:
         info = huggingface_hub.HfApi().model_info(name.model, files_metadata=True)
-        sizes = {file.rfilename: file for file in info.siblings or ()}
-        filename = choose(name, list(sizes))
-        bar: Any = _bar(f"downloading {filename}", progress)
-        path = huggingface_hub.hf_hub_download(name.model, filename, revision=info.sha, tqdm_class=bar)
+        files = {file.rfilename: file for file in info.siblings or ()}
+        filename = choose(name, list(files))
+        path = _file(name.model, str(info.sha), filename, files[filename], folder, progress)
     except errors.GatedRepoError as error:
         raise RefusedError(
             f"{name.model}: its owner wants you to log in and agree to the terms first",
@@ -61,18 +63,13 @@ def download(name: Name, progress: Progress) -> Download:
         ) from error
     except errors.HFValidationError as error:
         raise UsageError(f"not a name of the hub: {name.model}", hint=str(error)) from error
-    except (HTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+    except (HTTPError, errors.OfflineModeIsEnabled) as error:
         raise UnavailableError(
             f"cannot get {name.model}: {_first_line(error)}",
-            hint="check the network; a download that was cut goes on where it stopped",
+            hint="check the network and try again: it goes on where it stopped",
         ) from error
-    except OSError as error:
-        raise StorageError(
-            f"cannot keep {name.model}: {error}", hint="is the disk of the hub's cache full?"
-        ) from error
-    lfs = sizes[filename].lfs
-    card = info.card_data
-    licence = getattr(card, "license", None)
+    lfs = files[filename].lfs
+    licence = getattr(info.card_data, "license", None)
     return Download(
         path=path,
         filename=filename.rpartition("/")[2],
@@ -80,6 +77,26 @@ def download(name: Name, progress: Progress) -> Download:
         sha256=lfs.sha256 if lfs is not None else None,
         licence=licence if isinstance(licence, str) else None,
     )
+
+
+def _file(model: str, revision: str, filename: str, entry: Any, folder: str, progress: Progress) -> str:
+    """Where the file is: in the hub's cache, or in `folder` after loading it (or the rest of it)."""
+    import huggingface_hub
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined,unused-ignore]
+
+    cached = huggingface_hub.try_to_load_from_cache(model, filename, revision=revision)
+    if isinstance(cached, str):
+        return cached
+    size_bytes = entry.size
+    if size_bytes is None:
+        raise UnavailableError(f"{model}: the hub does not tell the size of {filename}")
+    key = entry.lfs.sha256 if entry.lfs is not None else entry.blob_id
+    path = os.path.join(folder, f"{key}.part")
+    ensure_room(folder, size_bytes - (os.path.getsize(path) if os.path.exists(path) else 0))
+    url = huggingface_hub.hf_hub_url(model, filename, revision=revision)
+    client, headers = huggingface_hub.get_session(), build_hf_headers(library_name="aish")
+    load(client, url, headers, path, size_bytes, f"downloading {filename}", progress)
+    return path
 
 
 def choose(name: Name, files: list[str]) -> str:
@@ -139,33 +156,3 @@ def _some(files: list[str]) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _bar(step: str, progress: Progress) -> type:
-    """A tqdm that tells `progress` instead of drawing: what huggingface_hub takes for its bar."""
-    from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]  # comes with huggingface_hub
-
-    class Bar(tqdm):  # type: ignore[misc,type-arg,unused-ignore]
-        def __init__(self, *words: Any, **options: Any) -> None:
-            options["disable"] = False
-            options["file"] = _Nowhere()
-            options.pop("name", None)
-            super().__init__(*words, **options)
-
-        def update(self, n: float | None = 1) -> bool | None:
-            self.n += n or 0
-            progress(step, int(self.n), int(self.total) if self.total else None)
-            return True
-
-        def display(self, *_words: Any, **_options: Any) -> None:
-            return
-
-    return Bar
-
-
-class _Nowhere:
-    def write(self, _text: str) -> int:
-        return 0
-
-    def flush(self) -> None:
-        return

@@ -5,6 +5,7 @@ models/
     index.json                  names -> manifests; the only file that changes
     blobs/sha256/HEX            manifests, configurations, weights: never changed, 0444
     links/HEX                   what a weight that shares its file with a stranger looked like (see `placing`)
+    partial/                    downloads that can go on where they stopped
     tmp/                        work under way; what a killed process left goes when nobody else is at work
     index.lock  use.lock        flock: exclusive for a change of the index; shared while somebody adds or removes
 
@@ -54,6 +55,7 @@ class Layout:
         self.blobs = os.path.join(root, "blobs", "sha256")
         self.links = os.path.join(root, "links")
         self.tmp = os.path.join(root, "tmp")
+        self.partial = os.path.join(root, "partial")
 
     def blob_path(self, digest: str) -> str:
         return os.path.join(self.blobs, digest)
@@ -113,7 +115,7 @@ class Layout:
 
     def _make_folders(self) -> None:
         with storing(self.root):
-            for folder in (self.blobs, self.links, self.tmp):
+            for folder in (self.blobs, self.links, self.tmp, self.partial):
                 os.makedirs(folder, mode=0o755, exist_ok=True)
 
     def _mark(self) -> None:
@@ -190,6 +192,10 @@ class Layout:
                 for name in os.listdir(self.links):
                     if name not in kept:
                         os.unlink(os.path.join(self.links, name))
+                for name in os.listdir(self.partial):
+                    path = os.path.join(self.partial, name)
+                    freed += os.stat(path).st_size
+                    os.unlink(path)
         except BlockingIOError:
             return 0  # the next one does it
         return freed

@@ -42,11 +42,7 @@ def place(layout: Layout, source: str, progress: Progress, expected: str | None 
         target = os.path.join(folder, "weights")
         way: Way = "clone" if _clone(source, target) else "link" if _link(source, target) else "copy"
         blob = _copy(source, target, progress) if way == "copy" else digest_of(target, progress)
-        if expected is not None and blob.digest != expected:
-            raise StorageError(
-                f"{source} has the sha256 {blob.digest[:12]}…, not {expected[:12]}… as it should",
-                hint="it was changed or damaged on its way: remove it and try again",
-            )
+        _check_digest(source, blob, expected)
         if is_intact(layout, blob):
             return blob, "there"
         if way == "link":
@@ -57,6 +53,16 @@ def place(layout: Layout, source: str, progress: Progress, expected: str | None 
             layout.adopt(target, blob)
             layout.drop_note(blob.digest)  # of a share that was there before
         return blob, way
+
+
+def take_own(layout: Layout, path: str, progress: Progress, expected: str | None = None) -> Blob:
+    """Bring in a file that is the store's own already: a download below its folder. It is moved."""
+    blob = digest_of(path, progress)
+    _check_digest(path, blob, expected)
+    os.chmod(path, BLOB_MODE)
+    layout.adopt(path, blob)
+    layout.drop_note(blob.digest)
+    return blob
 
 
 def take(layout: Layout, stream: IO[bytes], size_bytes: int, step: str, progress: Progress) -> Blob:
@@ -122,6 +128,14 @@ def ensure_room(folder: str, size_bytes: int) -> None:
     if free < size_bytes + _RESERVE_BYTES:
         raise storage_error(
             OSError(errno.ENOSPC, f"{size_bytes + _RESERVE_BYTES:,} bytes are needed, {free:,} are free"), folder
+        )
+
+
+def _check_digest(path: str, blob: Blob, expected: str | None) -> None:
+    if expected is not None and blob.digest != expected:
+        raise StorageError(
+            f"{path} has the sha256 {blob.digest[:12]}…, not {expected[:12]}… as it should",
+            hint="it was changed or damaged on its way: try again",
         )
 
 

