@@ -213,7 +213,7 @@ class Daemon:
         """Drop ended processes, their rows and their logs. Raises StorageError."""
         processes = list(processes)
         self.recorder.flush()
-        self.recorder.forget([process.id for process in processes], self.table.next_number - 1)
+        self.recorder.forget([process.row for process in processes], self.table.next_number - 1)
         for process in processes:
             self.table.remove(process)
             self.logs.remove(process.id)

@@ -33,16 +33,15 @@ KEEP_EVENTS: Final = 100_000
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS processes (
-    id TEXT PRIMARY KEY, number INTEGER NOT NULL, token TEXT UNIQUE, name TEXT NOT NULL, lifecycle TEXT NOT NULL,
-    row BLOB NOT NULL) WITHOUT ROWID;
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL, token TEXT UNIQUE, name TEXT NOT NULL, lifecycle TEXT NOT NULL,
+    row BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY, time_s REAL NOT NULL, kind TEXT NOT NULL, process TEXT, name TEXT, text TEXT NOT NULL,
     detail TEXT NOT NULL);
 """
 _SAVE_ROW: Final = """
-INSERT INTO processes (id, number, token, name, lifecycle, row) VALUES (?,?,?,?,?,?)
-ON CONFLICT (id) DO UPDATE SET
-    token=excluded.token, name=excluded.name, lifecycle=excluded.lifecycle, row=excluded.row
+INSERT INTO processes (number, id, token, name, lifecycle, row) VALUES (?,?,?,?,?,?)
+ON CONFLICT (number) DO UPDATE SET lifecycle=excluded.lifecycle, row=excluded.row
 """
 _SAVE_EVENT: Final = "INSERT OR REPLACE INTO events VALUES (?,?,?,?,?,?,?)"
 _SAVE_META: Final = "INSERT OR REPLACE INTO meta VALUES (?,?)"
@@ -109,7 +108,7 @@ class Journal:
                 self._db.execute("BEGIN IMMEDIATE")
                 for row in rows:
                     self._db.execute(
-                        _SAVE_ROW, (row.id, row.number, row.token, row.name, row.lifecycle, _encode(row))
+                        _SAVE_ROW, (row.number, row.id, row.token, row.name, row.lifecycle, _encode(row))
                     )
                 for event in events:
                     self._db.execute(_SAVE_EVENT, _columns(event))
@@ -121,17 +120,26 @@ class Journal:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def forget(self, ids: Iterable[str], last_number: int) -> None:
+    def forget(self, numbers: Iterable[int], last_number: int) -> None:
         """Drop ended processes; their ids stay used."""
         with _storage(self.path), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(_SAVE_META, ("last_number", str(last_number)))
-            self._db.executemany("DELETE FROM processes WHERE id=?", [(id_,) for id_ in ids])
+            self._db.executemany("DELETE FROM processes WHERE number=?", [(number,) for number in numbers])
 
     def trim(self, last_event: int) -> None:
         """Drop events beyond the newest KEEP_EVENTS."""
         with _storage(self.path), self._db:
             self._db.execute("DELETE FROM events WHERE number <= ?", (last_event - KEEP_EVENTS,))
+
+    def checkpoint(self) -> None:
+        """Bring the WAL's content home. Waits for the disk, so it has a connection and a thread of its own."""
+        with _storage(self.path):
+            db = sqlite3.connect(self.path, timeout=0.0)
+            try:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            finally:
+                db.close()
 
     def close(self) -> None:
         self._db.close()
@@ -150,6 +158,7 @@ def open_journal(path: str) -> Journal:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute("PRAGMA temp_store=MEMORY")
+            db.execute("PRAGMA wal_autocheckpoint=0")  # see `checkpoint`
             if db.execute("PRAGMA user_version").fetchone()[0] > SCHEMA:
                 raise StorageError(
                     f"{path} was written by a later version of aish", hint="use that version, or move the file away"

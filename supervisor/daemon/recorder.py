@@ -16,7 +16,7 @@ from aish.errors import StorageError
 from aish.wire.message import EventPart
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, TimerHandle
+    from asyncio import AbstractEventLoop, Future, TimerHandle
     from collections.abc import Callable, Iterable, Sequence
 
     from aish.supervisor.daemon.journal import Journal
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 RETRY_S: Final = 2.0
 RING: Final = 2048
 TRIM_EVERY: Final = 10_000
+CHECKPOINT_EVERY: Final = 500
+"""Transactions of some three pages: the WAL stays at a few MB."""
 WAITING_EVENTS: Final = 10_000
 """Beyond this, with a journal that does not write, the oldest unwritten events are dropped."""
 
@@ -45,6 +47,8 @@ class Recorder:
         self._number = journal.last_event() if journal is not None else 0
         self._ring_start = self._number
         self._trimmed = 0
+        self._saves = 0
+        self._checkpoint: Future[None] | None = None
         self._dirty: dict[str, Row] = {}
         self._events: deque[EventPart] = deque(maxlen=WAITING_EVENTS)
         self._meta: dict[str, str] = {}
@@ -118,14 +122,14 @@ class Recorder:
         self.flush()
         return self.journal.events(number, limit, process)
 
-    def forget(self, ids: Iterable[str], last_number: int) -> None:
+    def forget(self, rows: Iterable[Row], last_number: int) -> None:
         """Drop rows of ended processes. Raises StorageError."""
-        ids = list(ids)
+        rows = list(rows)
         if self.journal is None:
             raise self.failure or StorageError("the process table cannot be opened")
-        self.journal.forget(ids, last_number)
-        for id_ in ids:
-            self._dirty.pop(id_, None)
+        self.journal.forget([row.number for row in rows], last_number)
+        for row in rows:
+            self._dirty.pop(row.id, None)
 
     def close(self) -> None:
         self.flush()
@@ -169,6 +173,11 @@ class Recorder:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        self._saves += 1
+        if self._saves >= CHECKPOINT_EVERY and self._checkpoint is None and self.journal is not None:
+            self._saves = 0
+            self._checkpoint = self._loop.run_in_executor(None, self.journal.checkpoint)
+            self._checkpoint.add_done_callback(self._checkpointed)
         if self._number - self._trimmed > TRIM_EVERY and self.journal is not None:
             self._trimmed = self._number
             self.journal.trim(self._number)
@@ -178,6 +187,12 @@ class Recorder:
         if self.failure is not None:
             self.failure = None
             self.event("storage-back", text="the process table is written again")
+
+    def _checkpointed(self, done: Future[None]) -> None:
+        self._checkpoint = None
+        error = done.exception() if not done.cancelled() else None
+        if isinstance(error, StorageError):
+            self._failed(error)  # the next write will say so, too, or mend it
 
     def _failed(self, error: StorageError) -> None:
         if self.failure is None:

@@ -146,7 +146,7 @@ class Takeover:
     def _found(self, birth: Birth) -> None:
         """A child of the holder that the journal does not know: the table was lost and is being rebuilt."""
         argv, cwd = _command(birth.pid)
-        number = int(birth.id[1:]) if birth.id[:1] == "p" and birth.id[1:].isdecimal() else 0
+        number = int(birth.id[1:]) if birth.id[:1] == "p" and birth.id[1:].isdecimal() else 0  # 0: the gateway
         row = Row(
             id=birth.id,
             number=number,

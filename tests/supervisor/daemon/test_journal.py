@@ -76,7 +76,7 @@ def test_ids_of_forgotten_processes_stay_used(path: str) -> None:
     journal = open_journal(path)
     journal.begin(1)
     journal.save([row(9)])
-    journal.forget(["p9"], 9)
+    journal.forget([9], 9)
     assert journal.rows() == []
     assert journal.next_number() == 10
 
