@@ -37,6 +37,8 @@ from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
 from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, ServeFailed, Sync
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aish.wire.message import Reply
 
 NOTE_S: Final = 0.25
@@ -133,24 +135,40 @@ class Gateway:
 
     def on_sync(self, message: Sync) -> None:
         fresh = message.epoch != self.directory.epoch
-        with self.records.transaction():
+        if fresh:
+            self.spending.new_epoch(message.epoch)
+        ids = {member.id for member in message.members}
+        for member in message.members:
+            self.spending.place(member.id, member.parent, member.budget_tokens)
+        dropped = self.spending.prune(ids)
+        with self._unless_full():
             if fresh:
-                self.spending.new_epoch(message.epoch)
+                self.records.new_epoch()
             self.records.replace_members([(member.id, _encode(member)) for member in message.members])
             self.records.put_meta(_SYNC, _encode(msgspec.structs.replace(message, members=[])))
-            for member in message.members:
-                self.spending.place(member.id, member.parent, member.budget_tokens)
-            self.spending.prune({member.id for member in message.members})
+            self.spending.save(ids)
+            for id in dropped:
+                self.records.drop_account(id)
         self._spread(self.directory.sync(message))
         self.board.clear()
         self.models.ask_again()
 
     def on_delta(self, message: Delta) -> None:
         member = message.member
-        with self.records.transaction():
+        self.spending.place(member.id, member.parent, member.budget_tokens)
+        with self._unless_full():
             self.records.put_member(member.id, _encode(member))
-            self.spending.place(member.id, member.parent, member.budget_tokens)
+            self.spending.save((member.id,))
         self._spread(self.directory.put(member))
+
+    @contextlib.contextmanager
+    def _unless_full(self) -> Iterator[None]:
+        """A transaction that a full disk only keeps from being remembered: the daemon's word counts all the same."""
+        try:
+            with self.records.transaction():
+                yield
+        except StorageError as error:
+            log("records", f"the daemon's word is not kept: {error}")
 
     def _spread(self, changed: Changed) -> None:
         for server in changed.vanished:

@@ -10,7 +10,7 @@ where a budget counts for them, so that a crash never makes tokens appear that a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -100,24 +100,27 @@ class Spending:
     # --- accounts -----------------------------------------------------------------------------------------------
 
     def place(self, id: str, parent: str | None, budget: int | None) -> None:
-        """Make or change an account, inside a transaction of the records. After the last of several: `advance`."""
+        """Make or change an account, in memory: `save` writes it, `advance` lets go what it allows."""
         self.ledger.place(id, parent, budget)
-        total = self._totals.setdefault(id, AccountRow(id))
-        total.parent, total.budget = parent, budget
-        self.records.put_account(total)
+        self._totals.setdefault(id, AccountRow(id))
 
-    def prune(self, keep: set[str]) -> None:
-        """Forget all processes but these and those above them, inside a transaction of the records. What they used
+    def save(self, ids: Iterable[str]) -> None:
+        """Write accounts, inside a transaction of the records."""
+        for id in ids:
+            self._put_account(id)
+
+    def prune(self, keep: set[str]) -> set[str]:
+        """Forget all processes but these and those above them, in memory; returns who is forgotten. What they used
         stays in their ancestors and in the records of their requests."""
         keys = {id for id in self.ledger.accounts if id.startswith(KEY_PREFIX)}
-        for id in self.ledger.prune(keep | keys):
+        dropped = self.ledger.prune(keep | keys)
+        for id in dropped:
             self._totals.pop(id, None)
-            self.records.drop_account(id)
+        return dropped
 
     def new_epoch(self, epoch: int) -> None:
-        """All processes are others now. Inside a transaction of the records."""
+        """All processes are others now: nothing of the old ones counts for them."""
         self.epoch = epoch
-        self.records.new_epoch()
         for id in list(self._totals):
             if not id.startswith(KEY_PREFIX):
                 del self._totals[id]

@@ -17,6 +17,7 @@ from aish.supervisor.gateway import gateway as wiring
 from aish.supervisor.gateway import proxy
 from aish.supervisor.gateway.gateway import Gateway
 from aish.supervisor.gateway.records import Records
+from aish.wire.message import KeyList
 
 from .conftest import GatewayProcess, World
 from .test_faults import Client, chat
@@ -49,6 +50,7 @@ class GatewayThread(GatewayProcess):
             idle_s=0.3,
             idle_check_s=0.1,
         )
+        self.made = made
         made.web._body_s = 0.3
         await made.start(self.listener.dup())
         self._up.set()
@@ -158,3 +160,34 @@ def test_an_idle_server_that_dies_is_noticed(hasty: World) -> None:
     event = hasty.daemon.event(Readiness, lambda e: e.id == "p20" and e.ready == "unknown")
     assert "cannot be reached" in event.text
     hasty.daemon.change("p20", alive=False)
+
+
+def test_a_full_disk_refuses_requests_clearly_and_the_daemon_s_word_still_counts(hasty: World) -> None:
+    assert isinstance(hasty.gateway, GatewayThread)
+    records, loop = hasty.gateway.made.records, hasty.gateway._loop
+    id, key = hasty.agent()
+    assert hasty.gateway.chat(key, "say 1")[0] == 200
+
+    def limit(pages: str) -> None:
+        asyncio.run_coroutine_threadsafe(execute(f"PRAGMA max_page_count = {pages}"), loop).result(DEADLINE_S)
+
+    async def execute(statement: str) -> None:
+        records._db.execute(statement)
+
+    def refused() -> bool:
+        status, body, _ = hasty.gateway.chat(key, "say 1")
+        if status == 503:
+            assert "the disk is full" in body["error"]["message"]
+            assert "free some space" in body["error"]["message"]
+        return status == 503
+
+    limit("1")  # SQLite takes it as: not one page more than there are
+    try:
+        assert any(refused() for _ in range(500)), "the pages at hand were filled"
+        hasty.daemon.change(id, name="renamed" * 2000, held=True)
+        hasty.daemon.change(id, name="renamed", alive=False)
+        hasty.daemon.ask(KeyList())
+        assert hasty.gateway.chat(key, "say 1")[0] == 401
+    finally:
+        limit("1000000000")
+    assert hasty.gateway.chat(hasty.agent()[1], "say 1")[0] == 200

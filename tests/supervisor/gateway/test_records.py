@@ -143,8 +143,9 @@ def spending(records: Records) -> Spending:
 
 
 def place(made: Spending, id: str, parent: str | None, budget: int | None) -> None:
+    made.place(id, parent, budget)
     with made.records.transaction():
-        made.place(id, parent, budget)
+        made.save((id,))
 
 
 def fresh(made: Spending, process: str) -> Row:
