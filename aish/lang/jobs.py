@@ -217,6 +217,8 @@ class JobTable:
         """The built-in `wait` for one process. Raises Interrupted when a trapped signal comes first."""
         rt.signals.mode = signals.PAUSED
         try:
+            if rt.signals.arrived:  # just before the mode was set
+                raise Interrupted(rt.signals.arrived[0])
             while process.state != DONE and _look(process, 0):
                 pass
         finally:

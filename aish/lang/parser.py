@@ -254,8 +254,11 @@ class Parser(Compounds):
 
     def _function(self, start: int, tok: Token) -> Function:
         """name ( ) with `(` under the eye."""
+        at = self.tok
         self.advance()
         if self.tok.text != ")" or self.tok.kind is not OPERATOR:
+            if self.tok.kind is not END:
+                self.fail("unexpected '('", at.start, at.end, hint="quote it; name() { ...; } defines a function")
             self.unexpected("')'")
         self.advance()
         return self._function_body(start, tok)

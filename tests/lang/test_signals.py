@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,12 +17,23 @@ if TYPE_CHECKING:
     from tests.lang.conftest import Aish
 
 
-def signalled(aish: Aish, script: str, signo: int, *, group: bool = False) -> tuple[str, int]:
-    """Run a script in a session of its own, send a signal when it has written 'ready', and see its end."""
+def asleep(pid: int) -> None:
+    """Wait until a process sits in a system call: the kernel has no event for that."""
+    end = time.monotonic() + 20
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        assert time.monotonic() < end, "still running"
+        time.sleep(0.005)
+
+
+def signalled(aish: Aish, script: str, signo: int, *, group: bool = False, in_wait: bool = False) -> tuple[str, int]:
+    """Run a script in a session of its own, send a signal when it has written 'ready' (and, with `in_wait`, when
+    it sleeps in `wait`), and see its end."""
     running = aish.popen(script, start_new_session=True)
     assert running.stdout is not None
     assert running.stderr is not None
     assert running.stdout.readline() == b"ready\n"
+    if in_wait:
+        asleep(running.pid)
     if group:
         os.killpg(running.pid, signo)
     else:
@@ -90,7 +103,7 @@ def test_trap_waits_for_the_foreground_program(aish: Aish) -> None:
 
 def test_trap_cuts_wait_short(aish: Aish) -> None:
     script = "trap 'echo caught' USR1; sleep 60 & echo ready; wait; echo $?; kill $!"
-    assert signalled(aish, script, signal.SIGUSR1) == (f"caught\n{128 + signal.SIGUSR1}\n", 0)
+    assert signalled(aish, script, signal.SIGUSR1, in_wait=True) == (f"caught\n{128 + signal.SIGUSR1}\n", 0)
 
 
 def test_trap_of_interrupt_keeps_the_script_alive(aish: Aish) -> None:
@@ -150,8 +163,8 @@ def test_lost_child_does_not_hang_the_shell(aish: Aish) -> None:
 
 
 def test_signal_sent_to_the_shell_while_it_waits_for_a_job(aish: Aish) -> None:
-    script = "trap 'echo usr1' USR1; (echo ready; sleep 0.2; exit 4) & wait $!; echo $?; wait $!; echo $?"
-    out, status = signalled(aish, script, signal.SIGUSR1)
+    script = "trap 'echo usr1' USR1; (echo ready; sleep 1; exit 4) & wait $!; echo $?; wait $!; echo $?"
+    out, status = signalled(aish, script, signal.SIGUSR1, in_wait=True)
     assert (out, status) == ("usr1\n138\n4\n", 0)
 
 

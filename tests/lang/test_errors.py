@@ -1,0 +1,166 @@
+"""What people read when something is wrong: place, line, caret, hint, exit status; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.lang.diagnose import excerpt
+
+if TYPE_CHECKING:
+    from tests.lang.conftest import Aish
+
+
+def test_syntax_error_is_shown_with_its_line(aish: Aish) -> None:
+    (aish.folder / "build").write_text("echo one\nif true; then\n  echo two\ndone\n")
+    found = aish.run(["build"])
+    assert found.out == "one\n"
+    assert found.status == 2
+    assert found.err == (
+        "build:4:1: unexpected 'done', 'fi' expected\n  done\n  ^~~~\n  hint: inside 'if' of line 2\n"
+    )
+
+
+def test_command_not_found_is_shown_with_its_line(aish: Aish) -> None:
+    (aish.folder / "run").write_text("true\n  nosuch --flag x\n")
+    found = aish.run(["run"])
+    assert found.status == 127
+    assert found.err == "run:2:3: nosuch: command not found\n    nosuch --flag x\n    ^~~~~~~~~~~~~~~\n"
+
+
+def test_unset_parameter_points_at_the_expansion(aish: Aish) -> None:
+    found = aish('set -u\necho "a $nosuch"')
+    assert found.status == 1
+    assert found.err.split("\n")[:3] == [
+        "-c:2:9: nosuch: parameter not set",
+        '  echo "a $nosuch"',
+        "          ^~~~~~~",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "message"),
+    [
+        ("/", 126, "/: is a directory"),
+        ("./plain", 126, "./plain: Permission denied"),
+        ("./nosuch", 127, "./nosuch: No such file or directory"),
+        ("./orphan", 127, "its interpreter is missing"),
+        ("./binary", 126, "cannot execute a binary file"),
+        ("plain", 127, "plain: command not found"),
+        ("''", 127, ": command not found"),
+        ("cd /nosuch", 1, "cd: /nosuch: No such file or directory"),
+        ("cd a b", 1, "cd: too many arguments"),
+        ("set -o nosuch", 2, "set: nosuch: no such option"),
+        ("set -Z", 2, "set: -Z: no such option"),
+        ("readonly x=1; x=2", 1, "x: readonly variable"),
+        ("export 1x=2", 1, "export: 1x=2: not a variable's name"),
+        (". ./nosuch", 1, ".: ./nosuch: No such file or directory"),
+        ("exit a", 2, "exit: a: a number expected"),
+        ("echo ${x?missing it}", 1, "x: missing it"),
+        ("echo ${x^^}", 1, "bad substitution"),
+        ("echo hi > /nosuch/f", 1, "/nosuch/f: No such file or directory"),
+        ("echo hi >&9", 1, "9: Bad file descriptor"),
+        ("[ 1 -eq x ]", 2, "x: a whole number expected"),
+        ("fg", 1, "no job control here"),
+        ("wait abc", 2, "abc: a process id or %job expected"),
+        ("printf %y", 1, "%y: not a conversion"),
+        ("echo hi > /dev/full", 1, "echo: write error: No space left on device"),
+        ("eval 'echo (a'", 2, "eval:1:6: unexpected '('"),
+    ],
+)
+def test_messages(script: str, status: int, message: str, aish: Aish) -> None:
+    (aish.folder / "plain").write_text("echo no\n")
+    for name, text in (("orphan", "#!/nosuch/interpreter\n"), ("binary", "\x7fBIN\0\0\n")):
+        (aish.folder / name).write_text(text)
+        (aish.folder / name).chmod(0o755)
+    found = aish(script)
+    assert message in found.err
+    assert found.status == status
+    assert "Traceback" not in found.err
+
+
+def test_unknown_option_of_the_shell(aish: Aish) -> None:
+    found = aish.run(["-Q"])
+    assert found.status == 2
+    assert found.err == "aish: -Q: unknown option\n  hint: aish --help lists them\n"
+
+
+def test_runaway_recursion_is_an_error(aish: Aish) -> None:
+    found = aish("f() { f; }; f; echo no", timeout=60)
+    assert (found.out, found.status) == ("", 1)
+    assert "more than 2000 calls within each other" in found.err
+
+
+@pytest.mark.parametrize("script", ["f() { if true; then { ( : ); g; } fi; }; g() { case x in x) f;; esac; }; f"])
+def test_recursion_through_compound_commands(script: str, aish: Aish) -> None:
+    assert "more than 2000 calls" in aish(script.replace("( : ); ", ""), timeout=60).err
+
+
+def test_runaway_eval_and_source(aish: Aish) -> None:
+    (aish.folder / "self").write_text(". ./self\n")
+    for script in ('x=\'eval "$x"\'; eval "$x"', ". ./self"):
+        found = aish(script, timeout=60)
+        assert "more than 2000 calls within each other" in found.err
+        assert found.status == 1
+
+
+def test_deep_recursion_that_ends_works(aish: Aish) -> None:
+    assert aish("f() { [ $1 -gt 0 ] && f $(($1 - 1)) || echo bottom; }; f 900", timeout=60).out == "bottom\n"
+
+
+def test_binary_file_is_refused(aish: Aish) -> None:
+    (aish.folder / "b").write_bytes(b"\x7fELF\2\1\1\0\0\0" + random.Random(1).randbytes(2000))
+    found = aish.run(["b"])
+    assert found.status == 126
+    assert "a binary file, not a script" in found.err
+
+
+def test_nul_in_a_word_is_refused(aish: Aish) -> None:
+    (aish.folder / "n").write_bytes(b"echo ok\necho a\0b\n")
+    found = aish.run(["n"])
+    assert (found.out, found.status) == ("ok\n", 2)
+    assert "n:2:6: a NUL byte in a word" in found.err
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_junk_on_stdin_is_told(seed: int, aish: Aish) -> None:
+    junk = random.Random(seed).randbytes(3000).replace(b"\n", b"").replace(b">", b"")
+    found = aish.run([], input=b"(" + junk)
+    assert found.status != 0
+    assert "Traceback" not in found.err
+    assert "internal" not in found.err
+
+
+def test_script_may_carry_an_archive(aish: Aish) -> None:
+    """What stands behind `exit` is not read, whatever it is and however much."""
+    (aish.folder / "s").write_bytes(b"echo before\nexit 0\n" + os.urandom(1 << 20))
+    found = aish.run(["s"])
+    assert (found.out, found.err, found.status) == ("before\n", "", 0)
+
+
+def test_missing_script(aish: Aish) -> None:
+    found = aish.run(["nosuch.aish"])
+    assert found.status == 127
+    assert "nosuch.aish: No such file or directory" in found.err
+
+
+def test_long_lines_are_cut_around_the_place() -> None:
+    shown, caret = excerpt("x" * 500 + "HERE" + "y" * 500, 501, 4)
+    assert len(shown) < 200
+    at = caret.index("^")
+    assert shown[at : at + 4] == "HERE"
+    assert caret[at:] == "^~~~"
+
+
+def test_excerpt_keeps_tabs_and_hides_control_characters() -> None:
+    assert excerpt("\t\x1b[31mfi", 7, 2) == ["  \t?[31mfi", "  \t     ^~"]
+
+
+@pytest.mark.parametrize("text", ["a\xc3\xa9", "\udcff\udcfe", "日本語"])
+def test_any_text_can_be_shown(text: str, aish: Aish) -> None:
+    found = aish(f"fi {text}".encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape"))
+    assert found.status == 2
+    assert "unexpected 'fi'" in found.err
