@@ -23,7 +23,7 @@ from aish.errors import (
 from aish.supervisor.daemon import ancestry
 from aish.supervisor.daemon.connection import STALL_S, Connection
 from aish.wire import address, codec
-from aish.wire.message import VERSION, Events, Failure, Hello, Snapshot, Wait, Welcome
+from aish.wire.message import VERSION, Events, Failure, Hello, Snapshot, Spawn, Wait, Welcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -177,6 +177,8 @@ class Server:
     async def _one(self, connection: Connection, body: bytes, fds: list[int]) -> None:
         try:
             request = codec.decode_request(body)
+            if not isinstance(request, Spawn):
+                _close(fds)  # nobody asked for them
             if isinstance(request, Hello):
                 raise InputError("Hello was said already")
             if isinstance(request, _LONG):
