@@ -7,33 +7,17 @@ by backslash escapes.
 from __future__ import annotations
 
 import json
-import math
-from typing import Any
 
 import msgspec
 
 from aish.errors import InputError
 from aish.wire.message import View
+from aish.wire.plain import plain
 
 
 def dump(view: View, *, indent: int | None = 2) -> str:
     """JSON in ASCII, so that it is the same in every locale."""
     return json.dumps(plain(view), indent=indent, allow_nan=False)
-
-
-def plain(value: Any) -> Any:
-    """`value` out of what JSON knows. Every field of a message is there, those at their default too."""
-    if isinstance(value, msgspec.Struct):
-        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, bytes):
-        return value.decode(errors="backslashreplace")
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
 
 
 def load(text: str, name: str = "view") -> View:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SUN_PATH_BYTES: Final = 107
 
@@ -13,14 +17,8 @@ def connect(path: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
     """A connected, blocking, close-on-exec Unix socket. Raises OSError."""
     sock = socket.socket(socket.AF_UNIX, kind)
     try:
-        if len(os.fsencode(path)) <= _SUN_PATH_BYTES:
-            sock.connect(path)
-        else:
-            folder = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
-            try:
-                sock.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
-            finally:
-                os.close(folder)
+        with _short(path) as name:
+            sock.connect(name)
     except OSError:
         sock.close()
         raise
@@ -32,17 +30,24 @@ def bind(path: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, kind)
     before = os.umask(0o177)
     try:
-        if len(os.fsencode(path)) <= _SUN_PATH_BYTES:
-            sock.bind(path)
-        else:
-            folder = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
-            try:
-                sock.bind(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
-            finally:
-                os.close(folder)
+        with _short(path) as name:
+            sock.bind(name)
     except OSError:
         sock.close()
         raise
     finally:
         os.umask(before)
     return sock
+
+
+@contextmanager
+def _short(path: str) -> Iterator[str]:
+    """A name of the same file that fits into sun_path: a long one goes through a descriptor of its folder."""
+    if len(os.fsencode(path)) <= _SUN_PATH_BYTES:
+        yield path
+        return
+    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{os.path.basename(path)}"
+    finally:
+        os.close(folder)

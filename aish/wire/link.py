@@ -6,7 +6,18 @@ a reconnect until they are acknowledged; totals are cumulative, so a repeated ev
 
 from __future__ import annotations
 
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Message, Part, Reply, RoutePart, TokensPart, UsageQuery
+from aish.wire.message import (
+    KeyList,
+    KeyNew,
+    KeyRevoke,
+    Limit,
+    Message,
+    Part,
+    Reply,
+    RoutePart,
+    TokensPart,
+    UsageQuery,
+)
 
 
 class Member(Part, frozen=True, kw_only=True):
