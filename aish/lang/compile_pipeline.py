@@ -161,9 +161,10 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
             rt.report(error)
             rt.status = status_of(error)
             return rt.status
-        rt.jobs.wait_foreground(rt, job)
-        statuses = [item.status for item in job.processes]
-        rt.pipe_status = statuses
+        try:
+            rt.jobs.wait_foreground(rt, job)
+        finally:  # Ctrl-C at the prompt ends the line here, and leaves PIPESTATUS to look at
+            rt.pipe_status = statuses = [item.status for item in job.processes]
         status = statuses[-1]
         if rt.pipefail:
             status = next((one for one in reversed(statuses) if one), 0)
