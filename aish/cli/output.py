@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wcwidth import wcswidth
 
 from aish.report import clean
+from aish.top import amount
 from aish.wire.plain import plain
 
 if TYPE_CHECKING:
@@ -43,17 +44,10 @@ def _width(text: str) -> int:
 
 
 def age(since_s: float | None, until_s: float | None = None) -> str:
-    """Time between two moments in at most five characters: 42s, 3:07, 2h05, 4d."""
+    """Time from one moment to another (now), in at most five characters: 42s, 3:07, 2h05, 4d."""
     if since_s is None:
-        return "-"
-    seconds = max(0, int((time.time() if until_s is None else until_s) - since_s))
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}:{seconds % 60:02}"
-    if seconds < 86400:
-        return f"{seconds // 3600}h{seconds % 3600 // 60:02}"
-    return f"{seconds // 86400}d"
+        return amount.UNKNOWN
+    return amount.age((time.time() if until_s is None else until_s) - since_s)
 
 
 def clock(time_s: float) -> str:
