@@ -87,7 +87,9 @@ class Web:
             self._server.close()
         if self._handlers is not None:
             self._handlers.pre_shutdown()
-            await self._handlers.shutdown(grace_s)
+            await self._proxy.drained(grace_s)
+            await self._handlers.shutdown(0.1)
+            await self._proxy.drained(1.0)  # those that were cut come to their end
 
     # --- one request --------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ closed at once, and what was streamed until then is settled as an estimate, off 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -93,6 +94,8 @@ class Proxy:
         self._spending = spending
         self._upstreams = upstreams
         self._exchanges: set[Exchange] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def serve(self, request: web.BaseRequest, caller: Caller, endpoint: str, body: bytes) -> web.StreamResponse:
         """Answer one request; every outcome, an error too, is one row in the records."""
@@ -104,6 +107,7 @@ class Proxy:
         live = self._board.begin(number, caller.account, "")
         exchange = Exchange(caller, row, live, asyncio.get_running_loop().time(), request)
         self._exchanges.add(exchange)
+        self._idle.clear()
         try:
             response = await self._serve(exchange, endpoint, body)
         except AishError as error:
@@ -120,6 +124,8 @@ class Proxy:
             raise
         finally:
             self._exchanges.discard(exchange)
+            if not self._exchanges:
+                self._idle.set()
             self._settling.end(exchange)
         return response
 
@@ -310,6 +316,12 @@ class Proxy:
             spent_s = now_s - exchange.sent_s - (exchange.row.first_token_s or 0.0)
             if spent_s > 0:
                 server.tokens_per_s = exchange.used.output / spent_s
+
+    async def drained(self, deadline_s: float) -> None:
+        """Wait until no request is under way, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                await self._idle.wait()
 
     def cut_slow(self) -> None:
         """Cut clients that read nothing for too long; one that a person paused is not slow, it is stopped."""

@@ -17,7 +17,6 @@ import openai
 import pytest
 
 from aish import store
-from aish.errors import UnavailableError
 from aish.plugins.llamacpp import server as llamacpp
 from aish.wire.link import Hold
 from aish.wire.message import UsageQuery
@@ -82,12 +81,9 @@ class Real(World):
 @pytest.fixture(scope="module")
 def real() -> Iterator[Real]:
     root = Path(tempfile.mkdtemp(prefix="aish-g-", dir="/tmp"))
-    try:
-        model = store.pull("smollm2")
-    except UnavailableError as error:
-        shutil.rmtree(root)
-        pytest.skip(f"the embedded model cannot be had here: {error}")
-    made = Real(root, model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(root / "data"))
+        made = Real(root, store.pull("smollm2"))
     try:
         yield made.start()
     finally:
