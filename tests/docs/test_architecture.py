@@ -17,6 +17,12 @@ FILES = re.compile(r"`((?:aish|supervisor|plugins|tests|docs|examples)/[A-Za-z0-
 LINKS = re.compile(r"\[[^\]]*\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
+def prose(page: Path) -> str:
+    """A page without its made tree, whose words are those of docstrings."""
+    head, _, rest = page.read_text().partition("<!-- tree:")
+    return head + rest.partition("<!-- end of tree -->")[2]
+
+
 def named(pattern: re.Pattern[str]) -> list[tuple[str, str]]:
     return sorted(
         {(str(page.relative_to(ROOT)), name) for page in PAGES for name in pattern.findall(page.read_text())}
