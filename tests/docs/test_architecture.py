@@ -24,9 +24,7 @@ def prose(page: Path) -> str:
 
 
 def named(pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    return sorted(
-        {(str(page.relative_to(ROOT)), name) for page in PAGES for name in pattern.findall(page.read_text())}
-    )
+    return sorted({(str(page.relative_to(ROOT)), name) for page in PAGES for name in pattern.findall(prose(page))})
 
 
 def test_the_tree_is_current() -> None:
