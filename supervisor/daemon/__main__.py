@@ -48,7 +48,7 @@ def _launch() -> int:
     """New keeper and holder, with a new daemon: a holder takes nobody as its controller but its own child."""
     try:
         log = os.path.join(folders.state(), "daemon.log")
-        link.launch(folders.runtime(), [sys.executable, "-m", "aish.supervisor.daemon"], log)
+        link.launch(folders.runtime(), [sys.executable, "-P", "-m", "aish.supervisor.daemon"], log)
     except (HolderError, OSError) as error:
         _say(f"keeper and holder cannot be started again: {error}")
         return 1

@@ -96,8 +96,7 @@ class Conductor:
         if row.pid != death.pid or row.lifecycle in ("exited", "failed"):
             self.recorder.change(row, after=lambda: self._ack(death.id))  # told before, and taken
             return
-        if death.cpu_seconds is not None:
-            process.usage.cpu_seconds = death.cpu_seconds
+        row.cpu_seconds, row.max_rss_bytes = death.cpu_seconds, death.max_rss_bytes
         self.ended(process, Exit.from_wait_status(death.status), death.ended_s)
         self.recorder.change(row, after=lambda: self._ack(death.id))
 

@@ -57,6 +57,8 @@ class Daemon:
         self.runtime_folder = folders.private(folders.runtime())
         self.state_folder = folders.private(folders.state())
         self.left = asyncio.Event()
+        self.rebuilt = False
+        """The table was lost: it is made of what the holder knows."""
         self.gateway_connection: Connection | None = None
         self._alerts: list[str] = []
         self._config = _changed_at(settings.path())
@@ -159,8 +161,10 @@ class Daemon:
             except CorruptError as error:
                 aside = move_aside(path)
                 self._alerts.append(f"{error}; it is kept as {aside}, the table was rebuilt from what runs")
+                self.rebuilt = True
                 return open_journal(path), [], None
         except StorageError as error:
+            self.rebuilt = True
             return None, [], error
 
     def _epoch(self, journal: Journal | None) -> int:

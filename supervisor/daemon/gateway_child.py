@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -20,6 +21,7 @@ from aish.model.state import FAILED
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.supervisor.holder import kernel
 from aish.wire.message import LaunchPart, SpecPart
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ LISTEN_FD: Final = 3
 LISTEN_NAME: Final = f"fds.{GATEWAY_ID}"
 BACKLOG: Final = 256
 REST_S: Final = 5.0
+ORPHAN_S: Final = 2.0
 
 
 class GatewayChild:
@@ -38,7 +41,7 @@ class GatewayChild:
 
     def __init__(self, table: Table, recorder: Recorder, state_folder: str, wanted_port: int) -> None:
         self.table, self.recorder = table, recorder
-        self.argv: tuple[str, ...] = (sys.executable, "-m", "aish.supervisor.gateway")
+        self.argv: tuple[str, ...] = (sys.executable, "-P", "-m", "aish.supervisor.gateway")
         self.port = 0
         self.alert: str | None = None
         self.conductor: Conductor
@@ -64,10 +67,29 @@ class GatewayChild:
             for fd in kept:
                 os.close(fd)
         else:
+            await self._end_orphan()
             self._listener = self._bind()
             await self.conductor.holding.store(LISTEN_NAME, [self._listener.fileno()])
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
+
+    async def _end_orphan(self) -> None:
+        """Keeper and holder died and took our copies of the socket with them; a gateway that lives on alone still has
+        the port. It makes room; the next one has the same address."""
+        process = self.process
+        row = process.row if process is not None else None
+        pidfd = kernel.pidfd_of(row.pid, row.start_ticks) if row is not None and row.pid is not None else None
+        if pidfd is None:
+            return
+        try:
+            for number, patience_s in ((signal.SIGTERM, ORPHAN_S), (signal.SIGKILL, ORPHAN_S)):
+                signal.pidfd_send_signal(pidfd, number)
+                if await _readable(pidfd, patience_s):
+                    return
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(pidfd)
 
     def _bind(self) -> socket.socket:
         """At the configured port, else the one used before, else any. A taken port is told, not fatal."""
@@ -180,6 +202,21 @@ class GatewayChild:
         self.unwatch()
         if self._listener is not None:
             self._listener.close()
+
+
+async def _readable(fd: int, patience_s: float) -> bool:
+    """Whether `fd` gets readable in time: a pidfd does when its process ends."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    try:
+        async with asyncio.timeout(patience_s):
+            await ready.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(fd)
+    return True
 
 
 _FOREIGN: Final = frozenset({b"LISTEN_FDS", b"LISTEN_PID", b"LISTEN_FDNAMES", b"NOTIFY_SOCKET"})

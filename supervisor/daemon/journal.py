@@ -99,6 +99,12 @@ class Journal:
         with _storage(self.path):
             return [_event(found) for found in self._db.execute(query, (since, process, limit))]
 
+    def latest(self, process: str, limit: int) -> list[EventPart]:
+        """The newest `limit` events of a process, in order."""
+        query = "SELECT * FROM events WHERE process = ? ORDER BY number DESC LIMIT ?"
+        with _storage(self.path):
+            return [_event(found) for found in self._db.execute(query, (process, limit))][::-1]
+
     def save(
         self, rows: Iterable[Row] = (), events: Sequence[EventPart] = (), meta: dict[str, str] | None = None
     ) -> None:

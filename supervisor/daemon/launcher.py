@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import struct
 import termios
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.errors import AishError, StorageError, UnavailableError
 from aish.model import kind
@@ -16,7 +17,7 @@ from aish.supervisor.holder import wire
 from aish.wire import key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aish.supervisor.daemon.environ import EnvironFiles
     from aish.supervisor.daemon.holding import Birth, Holding
@@ -49,6 +50,7 @@ class Launcher:
         self.holding, self.logs, self.files, self.leases = holding, logs, files, leases
         self._secret, self._epoch = secret, epoch
         self._gateway_url, self._gpu_environ = gateway_url, gpu_environ
+        self._floor = None if os.geteuid() == 0 else Floor.here()
 
     async def start(self, process: Process) -> Birth:
         """Have the holder start it, or learn what an earlier call started.
@@ -59,22 +61,22 @@ class Launcher:
         launch = process.launch or self.files.load(row.id)
         if launch is None:
             raise UnavailableError("its environment is gone: the runtime folder was emptied while it waited")
-        fds: list[int] = []
+        ours: list[int] = []
         try:
-            targets = await self._descriptors(process, fds)
+            passed, targets = await self._descriptors(process, ours)
             payload = wire.encode_payload(
                 ports.fill(row.spec, row.port),
                 environ.build(launch.environ, row.spec.secrets, self.added(row)),
                 row.spec.cwd,
                 umask=launch.umask,
-                nice=launch.nice,
-                rlimits={name.lower(): limit for name, limit in launch.rlimits.items()},
+                nice=max(launch.nice, self._floor.nice) if self._floor is not None else launch.nice,
+                rlimits=reachable(launch.rlimits, self._floor),
                 pty=row.spec.pty,
                 targets=targets,
             )
-            return await self.holding.spawn(row.id, payload, fds)
+            return await self.holding.spawn(row.id, payload, [*passed, *ours])
         finally:
-            for fd in fds:
+            for fd in ours:
                 os.close(fd)
 
     def added(self, row: Row) -> dict[str, str]:
@@ -108,21 +110,20 @@ class Launcher:
             await self.holding.store(passed_name(process.id), process.fds)
             process.close_fds()
 
-    async def _descriptors(self, process: Process, fds: list[int]) -> list[int]:
-        """Fill `fds` with the child's descriptors; returns their numbers in the child. Raises AishError."""
+    async def _descriptors(self, process: Process, fds: list[int]) -> tuple[list[int], list[int]]:
+        """Fill `fds` with descriptors that are ours to close; returns those that stay the process's until it has
+        begun (a spawn that got lost is repeated), and the numbers of all in the child. Raises AishError."""
         row = process.row
-        targets: list[int] = []
-        if row.targets:
-            passed = process.fds or await self.holding.fetch(passed_name(row.id))
-            process.fds = []
-            fds += passed
-            targets += row.targets
-            if len(passed) != len(row.targets):
-                raise UnavailableError("the descriptors that it was given were lost with the daemon that had them")
+        passed = list(process.fds)
+        if row.targets and not passed:
+            fds += await self.holding.fetch(passed_name(row.id))
+        if len(passed) + len(fds) != len(row.targets):
+            raise UnavailableError("the descriptors that it was given were lost with the daemon that had them")
+        targets = list(row.targets)
         if row.spec.pty:
             fds += await self._pty(row)
             targets += [0, 1, 2]
-            return targets
+            return passed, targets
         if 0 not in targets:
             fds.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
             targets.append(0)
@@ -130,7 +131,7 @@ class Launcher:
             if number not in targets:
                 fds.append(self.logs.append(row.id, stream))
                 targets.append(number)
-        return targets
+        return passed, targets
 
     async def _pty(self, row: Row) -> list[int]:
         """A new pty: the master lies in the holder, which drains it into the log; returns the slave, three times."""
@@ -152,6 +153,41 @@ class Launcher:
             raise
         finally:
             os.close(master)
+
+
+class Floor(NamedTuple):
+    """What no child of this holder can get below (niceness) or above (hard limits): the daemon has the same."""
+
+    nice: int
+    hard: dict[str, int]
+
+    @classmethod
+    def here(cls) -> Floor:
+        names = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+        hard = {name[7:]: resource.getrlimit(getattr(resource, name))[1] for name in names}
+        return cls(os.getpriority(os.PRIO_PROCESS, 0), hard)
+
+
+def reachable(limits: Mapping[str, tuple[int, int]], floor: Floor | None) -> dict[str, tuple[int, int]]:
+    """The limits as the holder takes them, none above what it has itself (None: it is root's, and may all). Pure.
+
+    A client from a shell with wider limits than the one that the supervisor came from would else start nothing.
+    """
+    wanted = {name.lower(): limit for name, limit in limits.items()}
+    if floor is None:
+        return wanted
+    hard = {name.lower(): value for name, value in floor.hard.items()}
+    return {
+        name: (_least(soft, hard.get(name, -1)), _least(most, hard.get(name, -1)))
+        for name, (soft, most) in wanted.items()
+    }
+
+
+def _least(limit: int, bound: int) -> int:
+    """The smaller one, where -1 is infinity."""
+    if bound == -1:
+        return limit
+    return bound if limit == -1 else min(limit, bound)
 
 
 def passed_name(id_: str) -> str:

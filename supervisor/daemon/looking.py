@@ -147,7 +147,7 @@ class Looking:
             log_err=err,
             quota_tier="watchdog" if row.spec.vram_bytes is not None else None,
             children=[child.id for child in daemon.table.children(row.id)],
-            events=list(daemon.recorder.after(0, 1_000_000, row.id))[-INSPECTED_EVENTS:],
+            events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),
         )
 
     async def wait(self, caller: Caller, request: Wait) -> Waited:

@@ -122,6 +122,13 @@ class Recorder:
         self.flush()
         return self.journal.events(number, limit, process)
 
+    def latest(self, process: str, limit: int) -> Sequence[EventPart]:
+        """The newest events of a process, in order."""
+        if self._ring_start == 0 or self.journal is None or self.failure is not None:
+            return [event for event in self.ring if event.process == process][-limit:]
+        self.flush()
+        return self.journal.latest(process, limit)
+
     def forget(self, rows: Iterable[Row], last_number: int) -> None:
         """Drop rows of ended processes. Raises StorageError."""
         rows = list(rows)

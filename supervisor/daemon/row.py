@@ -65,6 +65,9 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     environ_names: list[str] = []
     tokens: TokensPart | None = None
     context_tokens: int | None = None
+    cpu_seconds: float | None = None
+    """Of the last run that ended, as the kernel told its parent; None: unknown, or it runs."""
+    max_rss_bytes: int | None = None
 
     @property
     def ended(self) -> bool:

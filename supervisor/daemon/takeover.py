@@ -22,7 +22,7 @@ from aish.wire.message import ExitPart, SpecPart
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.daemon import Daemon
-    from aish.supervisor.daemon.holding import Birth
+    from aish.supervisor.daemon.holding import Birth, Death
 
 RESEND_S: Final = 10.0
 """How long a client has to send its descriptors again; it does so within milliseconds if it lives."""
@@ -52,6 +52,8 @@ class Takeover:
         before = daemon.table.alive()
         births, deaths = await daemon.holding.listing()
         for death in deaths:
+            if daemon.rebuilt and daemon.table.get(death.id) is None:
+                self._found_ended(death)
             daemon.conductor.died(death)
         held = {birth.id: birth for birth in births}
         for birth in births:
@@ -146,24 +148,32 @@ class Takeover:
     def _found(self, birth: Birth) -> None:
         """A child of the holder that the journal does not know: the table was lost and is being rebuilt."""
         argv, cwd = _command(birth.pid)
-        number = int(birth.id[1:]) if birth.id[:1] == "p" and birth.id[1:].isdecimal() else 0  # 0: the gateway
-        row = Row(
-            id=birth.id,
-            number=number,
-            name=birth.id,
-            spec=SpecPart(argv=argv, cwd=cwd, name=birth.id),
+        row = self._row(birth.id, birth.pid, birth.start_ticks, argv, cwd)
+        row.reason = "found running: the process table had been lost"
+        process = Process(row)
+        self.daemon.table.add(process)
+        self.daemon.recorder.event("found", row, row.reason, pid=birth.pid)
+        self.daemon.conductor.changed(process)
+
+    def _found_ended(self, death: Death) -> None:
+        """The same of one that has ended meanwhile: its exit is about to be applied."""
+        row = self._row(death.id, death.pid, death.start_ticks, [b"?"], b"/")
+        row.reason = "found ended: the process table had been lost"
+        self.daemon.table.add(Process(row))
+
+    def _row(self, id_: str, pid: int, start_ticks: int | None, argv: list[bytes], cwd: bytes) -> Row:
+        return Row(
+            id=id_,
+            number=int(id_[1:]) if id_[:1] == "p" and id_[1:].isdecimal() else 0,  # 0: the gateway
+            name=id_,
+            spec=SpecPart(argv=argv, cwd=cwd, name=id_),
             lifecycle="running",
             created_s=time.time(),
             started_s=time.time(),
-            pid=birth.pid,
-            start_ticks=birth.start_ticks,
+            pid=pid,
+            start_ticks=start_ticks,
             boot_id=self.daemon.boot_id,
-            reason="found running: the process table had been lost",
         )
-        process = Process(row)
-        self.daemon.table.add(process)
-        self.daemon.recorder.event("found", row, row.reason or "", pid=birth.pid)
-        self.daemon.conductor.changed(process)
 
 
 def _command(pid: int) -> tuple[list[bytes], bytes]:

@@ -39,7 +39,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         doing=process.doing,
         restarts=row.restarts,
         cpu_percent=None if row.ended else usage.cpu_percent,
-        cpu_seconds=usage.cpu_seconds,
+        cpu_seconds=row.cpu_seconds if row.ended else usage.cpu_seconds,
         rss_bytes=None if row.ended else usage.rss_bytes,
         vram_bytes=sum(known) if known else None,
         vram_quota_bytes=row.spec.vram_bytes,

@@ -21,6 +21,8 @@ from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.row import Row
 from aish.wire.message import EventPart, ExitPart, RoutePart, SpecPart, TokensPart
 
+from .conftest import gone
+
 if TYPE_CHECKING:
     from conftest import Supervised
 
@@ -308,9 +310,11 @@ def test_a_damaged_table_is_rebuilt_from_what_runs(up: Supervised) -> None:
     started = up.spawn("sh", "-c", "exec sleep 62", name="job")
     up.wait(up.spawn("true").id)
     epoch = up.client.welcome.epoch
+    late = up.python("import time; time.sleep(0.5); raise SystemExit(9)")
     os.kill(holder, signal.SIGSTOP)
     try:
         up.kill_daemon()
+        up.until("it has ended meanwhile", lambda: gone(late.pid or 0))
         for tail in ("-wal", "-shm"):
             (up.home.state / f"processes.db{tail}").unlink(missing_ok=True)
         (up.home.state / "processes.db").write_bytes(b"\xa5" * 40_000)
@@ -322,7 +326,8 @@ def test_a_damaged_table_is_rebuilt_from_what_runs(up: Supervised) -> None:
     assert up.client.welcome.epoch == epoch, "its key at the gateway would be void"
     assert any("is damaged" in alert and "rebuilt" in alert for alert in up.view().alerts)
     assert len(list(up.home.state.glob("processes.db.damaged-*"))) >= 1
-    assert up.spawn("true").id == "p3"
+    assert up.code(late.id) == 9, "the holder kept its exit"
+    assert up.spawn("true").id == "p4"
     os.kill(started.pid or 0, signal.SIGTERM)
     end = up.wait(started.id).exit
     assert end is not None

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from aish.errors import ConflictError, InputError, NotFoundError, StorageError
-from aish.supervisor.daemon import build, lock, ports, proc
+from aish.supervisor.daemon import build, launcher, lock, ports, proc
+from aish.supervisor.daemon.launcher import Floor
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.ports import Ports
 from aish.supervisor.daemon.process import Process
@@ -137,6 +138,19 @@ def test_no_log_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("")
     assert logs.last_number() == 41
     assert Logs(str(tmp_path / "nowhere")).last_number() == 0
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_limits_above_those_of_the_holder_are_lowered() -> None:
+    """A client from a shell with wider limits than the supervisor's would else start nothing at all."""
+    floor = Floor(0, {"NOFILE": 1000, "CORE": -1, "NPROC": 50})
+    wanted = {"NOFILE": (500, -1), "CORE": (0, -1), "NPROC": (-1, -1), "STACK": (8, 9)}
+    lowered = {"nofile": (500, 1000), "core": (0, -1), "nproc": (50, 50), "stack": (8, 9)}
+    assert launcher.reachable(wanted, floor) == lowered
+    assert launcher.reachable(wanted, None)["nofile"] == (500, -1)
+    assert Floor.here().hard["NOFILE"] > 0
 
 
 # --- proc -----------------------------------------------------------------------------------------------------------

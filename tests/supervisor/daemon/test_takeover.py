@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.client import connect, launch
-from aish.wire.message import Done, Spawn, SpecPart, Started, Stop, Wait, Waited
+from aish.wire.message import Done, KeyList, Snapshot, Spawn, SpecPart, Started, Stop, View, Wait, Waited
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +84,26 @@ def test_the_holder_dies(up: Supervised) -> None:
     assert up.daemon_pid == daemon
 
 
+def test_a_spawn_under_way_when_the_holder_dies(up: Supervised) -> None:
+    """The request may have died with it: it is repeated, with its client's descriptors, and runs once."""
+    _, holder = up.holder_pids()
+    read_end, write_end = os.pipe()
+    started: list[Started] = []
+    os.kill(holder, signal.SIGSTOP)
+    spawner = threading.Thread(
+        target=lambda: started.append(up.spawn("sh", "-c", "echo once; exit 3", fds={1: write_end}, name="job"))
+    )
+    spawner.start()
+    with connect() as other:
+        up.until("it is promised", lambda: bool(other.ask(View, Snapshot()).processes))
+    os.kill(holder, signal.SIGKILL)
+    spawner.join(20)
+    os.close(write_end)
+    assert up.code(started[0].id) == 3
+    with open(read_end, "rb") as pipe:
+        assert pipe.read() == b"once\n"
+
+
 def test_the_keeper_dies(up: Supervised) -> None:
     keeper, _ = up.holder_pids()
     started = up.python("import time; time.sleep(0.3); raise SystemExit(7)")
@@ -95,6 +115,8 @@ def test_the_keeper_dies(up: Supervised) -> None:
 def test_keeper_and_holder_die_together(up: Supervised) -> None:
     """Children become init's: adopted by pid and start time, never started twice, and stopped by pidfd."""
     keeper, holder = up.holder_pids()
+    url = up.client.welcome.gateway_url
+    up.client.request(KeyList())  # has the gateway started
     lives = up.spawn("sleep", "60", name="lives")
     ends = up.python("import time; time.sleep(2); raise SystemExit(7)", name="ends")
     os.kill(holder, signal.SIGSTOP)  # neither must notice the other's death
@@ -113,6 +135,8 @@ def test_keeper_and_holder_die_together(up: Supervised) -> None:
     up.client.ask(Done, Stop(target="lives"))
     assert up.wait("lives").state in ("exited", "lost")
     assert ends.pid is not None
+    assert up.client.welcome.gateway_url == url, "the gateway that lived on must give its port back"
+    up.client.request(KeyList())
     assert up.code(up.spawn("sh", "-c", "exit 3").id) == 3
 
 
