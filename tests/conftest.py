@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -93,6 +94,58 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
                 os.kill(pid, 9)
             shutil.rmtree(root, ignore_errors=True)
     assert not left, f"processes left behind: {left}"
+
+
+@pytest.fixture(scope="session")
+def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The store with the embedded model in it: pulled once for all tests and workers, removed by the last of them."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # that of the whole run
+    data = base / "embedded"
+    # One at a time pulls or removes (turn); each holds `users` shared as long as it needs the folder.
+    with open(base / "embedded.turn", "w") as turn, open(base / "embedded.users", "w") as users:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        fcntl.flock(users, fcntl.LOCK_SH)
+        data.mkdir(mode=0o700, exist_ok=True)
+        pulled = subprocess.run(
+            [sys.executable, "-m", "aish", "model", "pull", "smollm2"],
+            env={**os.environ, "XDG_DATA_HOME": str(data)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        if pulled.returncode == 69:
+            pytest.skip(f"the embedded model cannot be had here: {pulled.stderr.strip()}")
+        assert pulled.returncode == 0, pulled.stderr
+        yield data / "aish" / "models"
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another worker still has tests to run
+        shutil.rmtree(data)
+
+
+@pytest.fixture
+def embedded_model(home: Home, embedded_store: Path) -> str:
+    """The name of the embedded model, which is in this home's store without being fetched again."""
+    home.data.mkdir(mode=0o700, exist_ok=True)
+    shutil.copytree(embedded_store, home.data / "models", copy_function=_link_blob)
+    return "smollm2"
+
+
+def _link_blob(source: str, target: str) -> None:
+    """Blobs never change and may be shared; the index and the locks must not."""
+    if "/blobs/" in source:
+        try:
+            os.link(source, target)
+            return
+        except OSError:
+            pass  # another file system
+    shutil.copy2(source, target)
 
 
 def _left(root: Path) -> list[int]:
