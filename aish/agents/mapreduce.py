@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-    from aish.agents.agent import Agent
+    from aish.agents.agent import Agent, Reduce
     from aish.agents.split import Count
 
 MARGIN_TOKENS: Final = 64  # the chat template's own marks, and what joining texts adds
@@ -34,11 +34,14 @@ class Room:
         self.output_tokens = output_tokens
 
 
-def room(context_tokens: int, fixed_tokens: int, max_output_tokens: int | None) -> Room:
+def room(context_tokens: int, fixed_tokens: int, max_output_tokens: int | None, reduce: Reduce) -> Room:
     """Share a context out. `fixed_tokens`: instructions and prompts without the text. Raises LimitError."""
     free = context_tokens - fixed_tokens - MARGIN_TOKENS
-    # The answer never gets more than a quarter: what is not read cannot be answered.
-    output = min(max_output_tokens or OUTPUT_TOKENS_DEFAULT, max(1, free // 4))
+    match reduce:
+        case "answer":  # an answer is shorter than its text: a quarter, so that the rounds shrink
+            output = min(max_output_tokens or OUTPUT_TOKENS_DEFAULT, max(1, free // 4))
+        case "join":  # it may be as long as its text, such as a translation, in a language that takes more tokens
+            output = min(max_output_tokens or free, max(1, free * 3 // 5))
     if free - output < ROOM_TOKENS_MIN:
         raise LimitError(
             f"the instructions ({fixed_tokens:,} tokens) leave no room for text in a context of {context_tokens:,}",
@@ -47,10 +50,21 @@ def room(context_tokens: int, fixed_tokens: int, max_output_tokens: int | None) 
     return Room(context_tokens, free - output, output)
 
 
-def fits(input_tokens: int, context_tokens: int, max_output_tokens: int | None) -> bool:
+def fits(input_tokens: int, context_tokens: int, max_output_tokens: int | None, reduce: Reduce) -> bool:
     """Whether a whole request of `input_tokens` leaves room for its answer."""
-    output = max_output_tokens or min(OUTPUT_TOKENS_DEFAULT, context_tokens // 4)
+    match reduce:
+        case "answer":
+            output = min(max_output_tokens or OUTPUT_TOKENS_DEFAULT, context_tokens // 4)
+        case "join":
+            output = min(max_output_tokens or context_tokens, input_tokens * 3 // 2)
     return input_tokens + MARGIN_TOKENS + output <= context_tokens
+
+
+def left(input_tokens: int, context_tokens: int, max_output_tokens: int | None) -> int | None:
+    """The bound to send for an answer to `input_tokens`: the agent's own, less where the context has less left."""
+    if max_output_tokens is None:
+        return None
+    return max(1, min(max_output_tokens, context_tokens - input_tokens - MARGIN_TOKENS))
 
 
 def parts(text: str, shared: Room, count: Count, total_tokens: int) -> list[str]:

@@ -59,8 +59,10 @@ class Runner:
         messages = compose.whole(self.agent, text, words)
         counted = self._counted_if_long(messages)
         context = counted.context_tokens if counted else None
-        most = self.agent.limits.max_output_tokens
-        if counted is None or context is None or mapreduce.fits(counted.tokens, context, most):
+        most, reduce = self.agent.limits.max_output_tokens, self.agent.map_reduce.reduce
+        if counted is None or context is None or mapreduce.fits(counted.tokens, context, most, reduce):
+            if counted is not None and context is not None:
+                most = mapreduce.left(counted.tokens, context, most)
             try:
                 self._last_answer(messages, most)
                 return
@@ -79,8 +81,13 @@ class Runner:
     def _long(self, text: str, words: str, whole: Counted, context_tokens: int) -> None:
         self.words = words
         fixed_tokens = self._tokens(compose.around(self.agent, words))
-        shared = mapreduce.room(context_tokens, fixed_tokens, self.agent.limits.max_output_tokens)
+        shared = mapreduce.room(
+            context_tokens, fixed_tokens, self.agent.limits.max_output_tokens, self.agent.map_reduce.reduce
+        )
         parts = mapreduce.parts(text, shared, self._tokens, whole.tokens)
+        if len(parts) == 1:  # so close to the bound that the estimate was on the other side of it
+            self._last_answer(compose.part(self.agent, parts[0], words), shared.output_tokens)
+            return
         self.note(mapreduce.told(whole.tokens, whole.exact, context_tokens, len(parts), self.agent))
         self.events.emit(
             "plan",
@@ -118,11 +125,11 @@ class Runner:
             self.note("the model had no answer to any part")
             self._end()
             return
+        messages = compose.joined(self.agent, texts[0], self.words)
         most = self.agent.limits.max_output_tokens
         if most is not None:
-            free = shared.input_tokens + shared.output_tokens - self._tokens(texts[0])
-            most = max(1, min(most, free))
-        self._last_answer(compose.joined(self.agent, texts[0], self.words), most)
+            most = mapreduce.left(self._tokens(_text_of(messages)), shared.context_tokens, most)
+        self._last_answer(messages, most)
 
     def _each(self, part: str, output_tokens: int, answer: Callable[[Messages, int], None], depth: int = 0) -> None:
         """Answer a part; in two halves where the count was an estimate and the server finds it too long."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 _SENTENCE_ENDS: Final = ".!?…。！？"  # noqa: RUF001
+_PAUSES: Final = " \n\t,;:-–("  # noqa: RUF001
 _WORD_MAX: Final = 64  # characters before a space that tell whether a sentence ends there
 _CLOSERS: Final = "\"'”’)]»*_`"  # noqa: RUF001
 
@@ -95,10 +96,12 @@ class Sentences:
 
     def end(self, cut: bool, shown_before: bool) -> str:
         """The rest at the end of the answer. `cut`: the limit ended it, so that the rest may be half a sentence; it
-        is shown then only if nothing was shown before."""
+        is shown then only if nothing was shown before, with an ellipsis."""
         rest, self._held = self._held, ""
         whole = rest.rstrip().rstrip(_CLOSERS)[-1:] in tuple(_SENTENCE_ENDS)
-        return rest if not cut or whole or not shown_before else ""
+        if not cut or whole or not rest.strip():
+            return rest
+        return "" if shown_before else rest.rstrip(_PAUSES) + " …"
 
 
 def _last_end(text: str, scanned: int) -> int:

@@ -13,6 +13,7 @@ from typing import NoReturn
 from aish.agents import find as agents
 from aish.agents import invocation
 from aish.agents.agent import DEFAULT_MODEL
+from aish.client import launch
 from aish.config import settings
 from aish.errors import AishError, NotFoundError, SourceError, UsageError
 from aish.model import kind
@@ -25,7 +26,7 @@ from aish.wire.message import SpecPart
 
 def main(argv: list[str]) -> NoReturn:
     """Run `@name words…` as a supervised process on our standard streams and end as it ends. Never returns."""
-    from aish.client import launch, stage
+    from aish.client import stage
 
     try:
         end = stage.run(resolve(argv[0], argv[1:]), launch.capture(), (0, 1, 2, *edge_fds()))
@@ -59,7 +60,7 @@ def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
     name = word.removeprefix("@")
     if not name:
         raise UsageError("a name must follow the @", hint="`aish agent ls` and `aish model ls` list them")
-    cwd = os.getcwd()
+    cwd = launch.folder()
     agent = agents.find(name, cwd)
     if agent is not None:
         if model is None and agent.model == DEFAULT_MODEL:

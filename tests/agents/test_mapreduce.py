@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aish.agents.agent import Agent, MapReduce
-from aish.agents.mapreduce import MARGIN_TOKENS, Room, fits, groups, parts, room, told
+from aish.agents.mapreduce import MARGIN_TOKENS, Room, fits, groups, left, parts, room, told
 from aish.errors import LimitError
 
 
@@ -19,27 +19,55 @@ def by_bytes(text: str) -> int:
     return len(text.encode())
 
 
-@given(st.integers(1, 200_000), st.integers(0, 5000), st.none() | st.integers(1, 100_000))
-def test_a_request_never_exceeds_the_context(context: int, fixed: int, most: int | None) -> None:
+@given(
+    st.integers(1, 200_000),
+    st.integers(0, 5000),
+    st.none() | st.integers(1, 100_000),
+    st.sampled_from(["answer", "join"]),
+)
+def test_a_request_never_exceeds_the_context(context: int, fixed: int, most: int | None, reduce: str) -> None:
     try:
-        shared = room(context, fixed, most)
+        shared = room(context, fixed, most, reduce)
     except LimitError as error:
         assert error.hint is not None  # noqa: PT017  a small context is refused, any other is shared out
         assert context - fixed < 1000
         return
     assert fixed + shared.input_tokens + shared.output_tokens + MARGIN_TOKENS <= context
-    assert shared.output_tokens * 3 <= shared.input_tokens + 3
+    assert shared.output_tokens <= (most or context)
+    if reduce == "answer":
+        assert shared.output_tokens * 3 <= shared.input_tokens + 3
+
+
+def test_a_joined_answer_may_be_as_long_as_its_text() -> None:
+    """A translation that gets a quarter of the context for three quarters of text would always be cut."""
+    shared = room(4096, 100, 4000, "join")
+    assert shared.output_tokens > shared.input_tokens
 
 
 def test_instructions_that_fill_the_context_are_refused() -> None:
     with pytest.raises(LimitError, match=r"the instructions \(4,000 tokens\) leave no room"):
-        room(4096, 4000, None)
+        room(4096, 4000, None, "answer")
 
 
 def test_fits_leaves_room_for_the_answer() -> None:
-    assert fits(4096 - MARGIN_TOKENS - 100, 4096, 100)
-    assert not fits(4096 - MARGIN_TOKENS - 99, 4096, 100)
-    assert not fits(4096, 4096, None)
+    assert fits(4096 - MARGIN_TOKENS - 100, 4096, 100, "answer")
+    assert not fits(4096 - MARGIN_TOKENS - 99, 4096, 100, "answer")
+    assert not fits(4096, 4096, None, "answer")
+    assert not fits(2000, 4096, None, "join"), "its translation would not fit"
+
+
+def test_a_generous_limit_does_not_split_a_short_text() -> None:
+    """max_output_tokens is a bound, not a wish: it may be as long as the context."""
+    assert fits(400, 4096, 4000, "answer")
+    assert fits(400, 4096, 4000, "join")
+
+
+def test_an_answer_never_asks_for_more_than_is_left() -> None:
+    """Some servers refuse a request whose max_tokens do not fit beside the input."""
+    assert left(400, 4096, 4000) == 4096 - 400 - MARGIN_TOKENS
+    assert left(400, 4096, 100) == 100
+    assert left(400, 4096, None) is None
+    assert left(5000, 4096, 100) == 1
 
 
 def test_blank_parts_are_not_asked() -> None:
