@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 from aish.agents import find as agents
 from aish.agents.agent import Agent
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json, print_table
+from aish.client import launch
 from aish.errors import AishError, NotFoundError, UsageError
 from aish.model.nearest import nearest
 from aish.model.size import format_count
@@ -38,9 +37,9 @@ def _list(words: list[str]) -> int:
     options = parser.parse_args(words)
     found: list[Agent] = []
     status = 0
-    for name in agents.names(os.getcwd()):
+    for name in agents.names(launch.folder()):
         try:
-            agent = agents.find(name, os.getcwd())
+            agent = agents.find(name, launch.folder())
         except AishError as error:
             report("aish agent", error)
             status = error.exit_status
@@ -74,9 +73,9 @@ def _show(words: list[str]) -> int:
     parser = Parser("agent show", "Print the file that defines an agent.")
     parser.add_argument("name", metavar="NAME")
     name = parser.parse_args(words).name.removeprefix("@")
-    file = agents.locate(name, os.getcwd())
+    file = agents.locate(name, launch.folder())
     if file is None:
-        near = nearest(name, agents.names(os.getcwd()))
+        near = nearest(name, agents.names(launch.folder()))
         raise NotFoundError(f"no agent is called {name}", hint=f"did you mean {near}?" if near else "`aish agent ls`")
     with open(file, encoding="utf-8", errors="replace") as stream:
         print(f"# {clean(file)}")

@@ -118,7 +118,7 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
     )
     spec = SpecPart(
         argv=[os.fsencode(word) for word in command],
-        cwd=os.fsencode(os.getcwd()),
+        cwd=os.fsencode(launch.folder()),
         name=options.name,
         kind=kind.MODEL,
         vram_bytes=vram_bytes,

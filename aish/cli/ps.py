@@ -88,9 +88,16 @@ def cells(row: ProcessPart, stem: str) -> list[str]:
     ]
 
 
+def never_ran(row: ProcessPart) -> bool:
+    """It failed without an end: it was refused, or could not be started."""
+    return row.lifecycle == state.FAILED and (row.exit is None or (row.exit.code is None and row.exit.signal is None))
+
+
 def doing(row: ProcessPart) -> str:
     """The last column: how it ended, why it waits, or what it does."""
     if row.lifecycle in state.ENDED:
+        if never_ran(row) and row.reason:
+            return row.reason
         why = row.exit.reason if row.exit is not None and row.exit.reason not in (None, "done") else row.reason
         return f"exit {exit_word(row.exit)}" + (f": {why}" if why else "") if row.exit is not None else (why or "")
     if row.reason:

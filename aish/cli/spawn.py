@@ -8,12 +8,8 @@ from aish.cli import wanted
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import connect, launch
-from aish.errors import UnavailableError
-from aish.report import report
+from aish.client.stage import not_started
 from aish.wire.message import Spawn, Started
-
-STATUS_NOT_FOUND = 127
-STATUS_NOT_RUNNABLE = 126
 
 
 def main(argv: list[str]) -> int:
@@ -32,15 +28,8 @@ def main(argv: list[str]) -> int:
     if options.json:
         print_json(started)
     if started.state == "failed":
-        return failed_start("spawn", started)
+        return not_started("aish spawn", started).code or 0
     if not options.json:
         why = f"  {started.state}: {started.reason}" if started.reason else ""
         print(f"{started.id}  {started.name}{why}")
     return 0
-
-
-def failed_start(verb: str, started: Started) -> int:
-    """Tell why a process never ran; the status that a shell gives: 127 not found, 126 not runnable."""
-    reason = started.reason or "it did not start"
-    report(f"aish {verb}", UnavailableError(f"{started.name} ({started.id}): {reason}"))
-    return STATUS_NOT_FOUND if "No such file" in reason else STATUS_NOT_RUNNABLE

@@ -8,8 +8,9 @@ import time
 from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.output import print_json
 from aish.client import Client, connect
-from aish.client.stage import STATUS_LOST
+from aish.client.stage import STATUS_LOST, STATUS_NOT_RUNNABLE
 from aish.errors import DisconnectedError, InternalError
+from aish.model import exit as exits
 from aish.wire.message import ExitPart, Wait, Waited
 
 STATUS_TIMED_OUT = 124
@@ -88,9 +89,9 @@ def _status(results: list[Waited], expected: int, *, ready: bool) -> int:
 
 
 def shell_status(end: ExitPart) -> int:
-    """The status that a shell reports for it; 69 where nobody can tell."""
+    """The status that a shell reports for it; 126 where it never ran, 69 where nobody can tell."""
     if end.code is not None:
         return end.code
     if end.signal is not None:
         return 128 + end.signal
-    return STATUS_LOST
+    return STATUS_NOT_RUNNABLE if end.reason == exits.START else STATUS_LOST

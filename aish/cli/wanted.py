@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from aish.client import launch
 from aish.errors import UsageError
 from aish.model import kind, spec
 from aish.model.nearest import nearest
@@ -50,7 +51,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     else:
         part = SpecPart(
             argv=[os.fsencode(word) for word in command],
-            cwd=os.fsencode(os.getcwd()),
+            cwd=os.fsencode(launch.folder()),
             name=os.path.basename(command[0]) or command[0],
             kind=wanted.kind,
         )

@@ -6,6 +6,7 @@ import os
 import resource
 from typing import Final
 
+from aish.errors import NotFoundError
 from aish.wire.message import LaunchPart
 
 _LIMITS: Final = tuple(name for name in dir(resource) if name.startswith("RLIMIT_"))
@@ -28,6 +29,14 @@ def capture(environ: dict[str, str] | None = None) -> LaunchPart:
         rlimits={name.removeprefix("RLIMIT_"): resource.getrlimit(getattr(resource, name)) for name in _LIMITS},
         nice=os.getpriority(os.PRIO_PROCESS, 0),
     )
+
+
+def folder() -> str:
+    """The current folder. Raises NotFoundError where it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise NotFoundError("the current folder does not exist any more", hint="cd to one that does") from None
 
 
 def _inherited(name: bytes) -> bool:

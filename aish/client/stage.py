@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from aish.client.connection import Client, connect
 from aish.client.signals import Caught
-from aish.errors import AishError, DisconnectedError, InternalError
+from aish.errors import AishError, DisconnectedError, InternalError, UnavailableError
+from aish.model import exit as exits
+from aish.report import report
 from aish.wire.message import Cont, ExitPart, LaunchPart, Pause, Signal, Spawn, SpecPart, Started, Wait, Waited
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 STATUS_LOST: Final = 69
 """What a stage exits with when nobody can tell its process's status."""
+STATUS_NOT_FOUND: Final = 127
+STATUS_NOT_RUNNABLE: Final = 126
+"""What a shell gives for a program that is not there, and for one that cannot be run."""
 
 
 def run(spec: SpecPart, launch: LaunchPart, fds: Iterable[int] = (0, 1, 2)) -> ExitPart:
@@ -39,10 +44,22 @@ def run(spec: SpecPart, launch: LaunchPart, fds: Iterable[int] = (0, 1, 2)) -> E
         passed = sorted({fd for fd in fds if _passable(fd)})
         request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, targets=passed, rename=True)
         started = client.ask(Started, request, passed)
+        if started.state == "failed":
+            return not_started("aish", started)
         if started.reason is not None and started.state == "queued":
             print(f"aish: {started.name} ({started.id}) is queued: {started.reason}", file=sys.stderr, flush=True)
         let_go(fd for fd in passed if fd != 2)
         return _wait(client, started.id, signals)
+
+
+def not_started(program: str, started: Started) -> ExitPart:
+    """Tell why a process never ran; the end that a shell gives it: 127 not there, 126 not runnable, 69 otherwise."""
+    reason = started.reason or "it did not start"
+    error = UnavailableError(f"{started.name} ({started.id}): {reason}")
+    report(program, error)
+    if not reason.startswith("the program cannot be run"):
+        return ExitPart(code=error.exit_status)
+    return ExitPart(code=STATUS_NOT_FOUND if "No such file" in reason else STATUS_NOT_RUNNABLE)
 
 
 def _passable(fd: int) -> bool:
@@ -116,6 +133,9 @@ def leave(end: ExitPart) -> NoReturn:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [end.signal])
         os.kill(os.getpid(), end.signal)
         os._exit(128 + end.signal)  # the signal was not fatal after all
+    if end.code is None and end.reason in (exits.START, exits.QUOTA):
+        print("aish: it never ran: `aish ps --all` says why", file=sys.stderr, flush=True)
+        os._exit(STATUS_NOT_RUNNABLE if end.reason == exits.START else STATUS_LOST)
     if end.code is None:
         print("aish: the process ended, but nobody can tell its exit status", file=sys.stderr, flush=True)
         os._exit(STATUS_LOST)

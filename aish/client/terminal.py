@@ -18,6 +18,7 @@ from typing import Final
 from aish.client import follow
 from aish.client.connection import Client, connect
 from aish.client.signals import Caught
+from aish.client.stage import not_started
 from aish.errors import DisconnectedError, InternalError, UnavailableError
 from aish.wire.message import (
     Attach,
@@ -44,7 +45,7 @@ def run(spec: SpecPart, launch: LaunchPart) -> ExitPart:
     with connect(program="run") as client:
         started = client.ask(Started, Spawn(token=secrets.token_hex(16), spec=spec, launch=launch))
         if started.state == "failed":
-            raise UnavailableError(f"{started.name} did not start: {started.reason}")
+            return not_started("aish run", started)
         master = _one_fd(client, Attach(target=started.id), Attached)
         log = _one_fd(client, Logs(target=started.id), LogFiles)
         try:

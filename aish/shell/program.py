@@ -11,6 +11,7 @@ from aish.lang.control import CommandError
 from aish.lang.evaluate import run_source
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
+from aish.model.nearest import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
         return _command(rt, found)
     rt.params = found.operands
     if found.operands and not found.stdin:
-        return _script(rt, found)
+        return _script(rt, host, found)
     at_terminal = os.isatty(0) and os.isatty(2)
     if found.interactive or at_terminal:
         from aish.shell.session import interact
@@ -172,7 +173,7 @@ def _command(rt: Runtime, found: Arguments) -> int:
     return run_source(rt, Source("-c", text), main=True, last=not found.interactive)
 
 
-def _script(rt: Runtime, found: Arguments) -> int:
+def _script(rt: Runtime, host: ShellHost, found: Arguments) -> int:
     """A script in a file; a name without a slash that is not here is looked for in PATH."""
     from aish.lang.lookup import search
     from aish.shell.inputs import ScriptFile
@@ -184,6 +185,10 @@ def _script(rt: Runtime, found: Arguments) -> int:
         _profile(rt)
     if "/" not in path and not os.path.exists(path):
         path = search(path, rt.values.get("PATH", "")) or path
+        if "/" not in path:
+            near = nearest(path, host.verbs)
+            hint = f"did you mean `aish {near}`?" if near else "`aish --help` lists the verbs"
+            raise CommandError(f"{path}: neither a verb nor a script", status=127, hint=hint)
     return run_source(rt, Source(found.operands[0]), ScriptFile(rt, path).more, main=True)
 
 

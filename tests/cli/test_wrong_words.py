@@ -1,0 +1,59 @@
+"""What a newcomer types wrong: the answer names what is wrong and what to do next; nothing is accepted that means
+nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Home
+
+
+def test_a_verb_mistyped_is_not_just_a_missing_file(home: Home) -> None:
+    done = home.aish("spwan", "--name", "x")
+    assert (done.returncode, "did you mean `aish spawn`?" in done.stderr) == (127, True)
+    done = home.aish("nosuchthing")
+    assert (done.returncode, "`aish --help`" in done.stderr) == (127, True)
+
+
+def test_a_program_that_cannot_be_run_is_told_by_spawn_run_wait_and_ps(home: Home) -> None:
+    """`run` said that nobody can tell its exit status; ps said 'exit unknown: start'."""
+    for verb in ("spawn", "run"):
+        done = home.aish(verb, "--", "/no/such/program")
+        assert (done.returncode, "cannot be run: No such file" in done.stderr) == (127, True), verb
+        done = home.aish(verb, "--", "/etc/passwd")
+        assert (done.returncode, "cannot be run: Permission denied" in done.stderr) == (126, True), verb
+        done = home.aish(verb, "--vram", "1G", "--", "true")
+        assert (done.returncode, "no GPU was found" in done.stderr) == (69, True), verb
+    assert home.aish("wait", "p1").returncode == 126
+    lines = home.aish("ps", "--all").stdout.splitlines()[1:]
+    assert [line.rpartition("  ")[2] for line in lines if " gateway " not in line] == 2 * [
+        "the program cannot be run: No such file or directory",
+        "the program cannot be run: Permission denied",
+        "no GPU was found: `aish gpu` says what the drivers answer",
+    ]
+
+
+def test_a_folder_that_was_removed_is_named_as_the_fault(home: Home, tmp_path: Path) -> None:
+    """'No such file or directory' alone was read as: the program is not there."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    for words in (["spawn", "--", "true"], ["run", "--", "true"], ["agent", "ls"], ["-c", "echo x | @title"]):
+        script = 'rmdir "$PWD"; "$@"; status=$?; mkdir "$OLD"; exit $status'
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", sys.executable, "-P", "-m", "aish", *words],
+            cwd=gone,
+            env=home.environ | {"OLD": str(gone)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, "the current folder does not exist any more" in done.stderr) == (69, True), words
