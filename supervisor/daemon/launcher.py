@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
 
-PASSED_MOST: Final = 60
-"""Descriptors of a client; the holder takes 64 with the payload and the standard three."""
 _WINDOW: Final = struct.pack("HHHH", 24, 80, 0, 0)
 _OWN_ADDRESS: Final = "OPENAI_API_KEY"
 

@@ -11,7 +11,6 @@ from aish.errors import InputError, LimitError, RefusedError
 from aish.model import kind
 from aish.model.size import format_bytes, format_count
 from aish.model.spec import RESTARTS
-from aish.supervisor.daemon.launcher import PASSED_MOST
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
 _RLIMIT: Final = re.compile(r"[A-Z_]{2,16}")
+PASSED_MOST: Final = 60
+"""Descriptors of a client; the holder takes 64 with the payload and the standard three."""
 MOST_GRACE_S: Final = 3600.0
 MOST_GPUS: Final = 64
 MOST_WORDS: Final = 65_536

@@ -177,6 +177,26 @@ def test_children_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
         child.communicate()
 
 
+# --- purity ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["machine", "restart", "admit", "ledger", "watchdog", "authority", "want", "view", "tables"]
+)
+def test_pure_modules_reach_for_nothing(name: str) -> None:
+    """Decisions that read a clock or a file cannot be tested as tables."""
+    import ast
+
+    source = Path(build.__file__).with_name(f"{name}.py").read_text()
+    imported = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module or "")
+    assert not imported & {"os", "socket", "time", "sqlite3", "asyncio", "subprocess", "threading"}
+
+
 # --- lock, build ----------------------------------------------------------------------------------------------------
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.client import launch
+from aish.client import connect, launch
 from aish.errors import ConflictError, InputError, NotFoundError
-from aish.wire.message import Done, Forget, Inspect, LaunchPart, Signal, Spawn, Started, Stop
+from aish.wire.message import Done, Forget, Inspect, LaunchPart, Signal, Snapshot, Spawn, Started, Stop
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -207,6 +207,25 @@ def test_signal_goes_to_the_group(up: Supervised) -> None:
         up.client.request(Signal(target=started.id, signal=15))
     with pytest.raises(InputError, match="no signal has the number 99"):
         up.client.request(Signal(target=started.id, signal=99))
+
+
+def test_nothing_is_left_open(up: Supervised) -> None:
+    """One leaked descriptor per spawn ends the daemon after a day."""
+
+    def several() -> int:
+        for _ in range(10):
+            read_end, write_end = os.pipe()
+            up.wait(up.spawn("true", fds={0: read_end, 1: write_end}).id)
+            os.close(read_end)
+            os.close(write_end)
+            up.wait(up.spawn("true", pty=True).id)
+            up.spawn("no-such-program")
+            with connect() as other:
+                other.request(Snapshot(all=True))
+        return len(os.listdir(f"/proc/{up.daemon_pid}/fd"))
+
+    first = several()
+    up.until("it is as before", lambda: several() <= first)
 
 
 def test_forget(up: Supervised) -> None:
