@@ -76,7 +76,9 @@ def _show(words: list[str]) -> int:
     file = agents.locate(name, launch.folder())
     if file is None:
         near = nearest(name, agents.names(launch.folder()))
-        raise NotFoundError(f"no agent is called {name}", hint=f"did you mean {near}?" if near else "`aish agent ls`")
+        raise NotFoundError(
+            f"no agent is called {name}", hint=f"did you mean {near}?" if near else "`aish agent ls` lists them"
+        )
     with open(file, encoding="utf-8", errors="replace") as stream:
         print(f"# {clean(file)}")
         print(stream.read(), end="")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import clock, json_line
 from aish.client import connect
-from aish.errors import DisconnectedError
+from aish.errors import DisconnectedError, UsageError
 from aish.report import clean
 from aish.wire.message import EventList, Events
 
@@ -19,9 +19,11 @@ def main(argv: list[str]) -> int:
     parser = Parser("events", "Show what happened: one line an event, oldest first.")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what happens")
     parser.add_argument("--since", type=int, default=0, metavar="NUMBER", help="only events after this number")
-    parser.add_argument("target", nargs="?", metavar="PROCESS")
+    parser.add_argument("target", nargs="?", metavar="PROCESS", help="only those of this one: an id or a name")
     json_option(parser)
     options = parser.parse_args(argv)
+    if not 0 <= options.since < 1 << 63:
+        raise UsageError(f"--since {options.since}: expected an event's number, the first column")
     since = options.since
     with connect(start=options.follow, program="events") as client:
         while True:

@@ -95,7 +95,7 @@ def _check(options: Namespace, command: list[str], words: list[str]) -> None:
         for option, value in (("--key-file", options.key_file), ("--upstream-name", options.upstream_name)):
             if value:
                 raise UsageError(f"{option} belongs to --url or to a command after --")
-    if options.timeout <= 0:
+    if not options.timeout > 0:
         raise UsageError(f"--timeout must be above 0, not {options.timeout}")
 
 

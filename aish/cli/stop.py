@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from aish.cli.arguments import Parser, targets
 from aish.cli.each import each
+from aish.cli.wanted import MOST_GRACE_S
 from aish.client import connect
+from aish.errors import UsageError
 from aish.wire.message import Stop, Wait
 
 
@@ -15,6 +17,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--no-wait", action="store_true", help="return when the signal is sent")
     targets(parser)
     options = parser.parse_args(argv)
+    if options.grace is not None and not 0 <= options.grace <= MOST_GRACE_S:
+        raise UsageError(f"--grace {options.grace}: expected 0 to {MOST_GRACE_S} seconds")
     grace_s = 0.0 if options.now else options.grace
     status = each("stop", options.target, lambda target: Stop(target=target, grace_s=grace_s))
     if status == 0 and not options.no_wait:

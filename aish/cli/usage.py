@@ -23,7 +23,9 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if options.by not in _BY:
         near = nearest(options.by, _BY)
-        raise UsageError(f"--by {options.by}?", hint=f"did you mean {near}?" if near else "one of " + ", ".join(_BY))
+        raise UsageError(
+            f"--by {options.by}: no such sum", hint=f"did you mean {near}?" if near else "one of " + ", ".join(_BY)
+        )
     since_s = None if options.since is None else time.time() - _age_s(options.since)
     with connect(program="usage") as client:
         table = client.ask(UsageTable, UsageQuery(by=options.by, since_s=since_s))
@@ -49,7 +51,7 @@ def main(argv: list[str]) -> int:
 
 
 def _age_s(text: str) -> float:
-    try:
-        return float(text[:-1]) * _UNITS_S[text[-1:]]
-    except (ValueError, KeyError):
-        raise UsageError(f"not an age: {text!r}", hint="write 30m, 2h or 1d") from None
+    digits, unit = text[:-1], text[-1:]
+    if unit not in _UNITS_S or not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
+        raise UsageError(f"not an age: {text!r}", hint="write 30m, 2h or 1d")
+    return float(digits) * _UNITS_S[unit]

@@ -9,7 +9,7 @@ from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.output import print_json
 from aish.client import Client, connect
 from aish.client.stage import STATUS_LOST, STATUS_NOT_RUNNABLE
-from aish.errors import DisconnectedError, InternalError
+from aish.errors import DisconnectedError, InternalError, UsageError
 from aish.model import exit as exits
 from aish.wire.message import ExitPart, Wait, Waited
 
@@ -22,12 +22,16 @@ def main(argv: list[str]) -> int:
         "wait",
         "Wait until all processes have ended; the status is that of the last one named, 124 after the time-out.",
     )
-    parser.add_argument("--ready", action="store_true", help="wait until they are ready instead")
+    parser.add_argument(
+        "--ready", action="store_true", help="until they are ready; what has no readiness: until it runs"
+    )
     parser.add_argument("--any", action="store_true", help="return when the first of them has")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after this time")
     json_option(parser)
     targets(parser)
     options = parser.parse_args(argv)
+    if options.timeout is not None and not options.timeout >= 0:
+        raise UsageError(f"--timeout {options.timeout}: expected seconds, 0 or more")
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
     until = "ready" if options.ready else "ended"
     waits = [_Wait(target, until) for target in options.target]

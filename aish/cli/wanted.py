@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aish.cli.arguments import Parser
 
 _KINDS = (kind.COMMAND, kind.AGENT)
+MOST_GRACE_S = 3600
 
 
 def options(parser: Parser) -> None:
@@ -38,16 +39,16 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     """The spec of `command`, or of the agent or model where it is `@name …`. Raises UsageError, NotFoundError."""
     if not command:
         raise UsageError("which command?", hint="put it after the options: aish spawn --name x -- sleep 60")
-    _one_of("kind", wanted.kind, _KINDS)
-    _one_of("restart", wanted.restart, spec.RESTARTS)
-    if wanted.gpus < 1:
-        raise UsageError(f"--gpus must be at least 1, not {wanted.gpus}")
-    if wanted.grace < 0:
-        raise UsageError(f"--grace must not be negative: {wanted.grace}")
+    _check(wanted)
     if command[0].startswith("@"):
         from aish.agents.stub import resolve
 
         part = resolve(command[0], command[1:], wanted.model)
+    elif wanted.model:
+        raise UsageError(
+            f"--model chooses for agent files and models: @NAME, not {command[0]}",
+            hint="a program asks for its model itself, at the address in OPENAI_BASE_URL",
+        )
     else:
         part = SpecPart(
             argv=[os.fsencode(word) for word in command],
@@ -69,6 +70,30 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         grace_s=wanted.grace,
         pty=pty,
     )
+
+
+def _check(wanted: Namespace) -> None:
+    """Raises UsageError."""
+    _one_of("kind", wanted.kind, _KINDS)
+    _one_of("restart", wanted.restart, spec.RESTARTS)
+    if wanted.name == "":
+        raise UsageError("--name is empty", hint="leave it out to get the program's name")
+    if wanted.gpus < 1:
+        raise UsageError(f"--gpus must be at least 1, not {wanted.gpus}")
+    if wanted.gpus > 1 and not wanted.vram:
+        raise UsageError("--gpus says nothing without --vram", hint="say how much on each: --vram 8G")
+    if not 0 <= wanted.grace <= MOST_GRACE_S:
+        raise UsageError(f"--grace {wanted.grace}: expected 0 to {MOST_GRACE_S} seconds")
+    for name in wanted.secret:
+        _check_secret(name)
+
+
+def _check_secret(name: str) -> None:
+    """Raises UsageError unless it names a variable that is set here."""
+    if not name.isidentifier() or not name.isascii():
+        raise UsageError(f"--secret {name}: not the name of a variable", hint="give the name, not the value")
+    if name not in os.environ:
+        raise UsageError(f"--secret {name}: that variable is not set here", hint=f"export {name} first")
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -49,7 +49,9 @@ class Ending:
         if running and not request.force:
             names = ", ".join(process.row.name for process in running[:5])
             more = f" and {len(running) - 5} more" if len(running) > 5 else ""
-            raise ConflictError(f"still supervised: {names}{more}", hint="stop them first, or force it")
+            raise ConflictError(
+                f"still supervised: {names}{more}", hint="stop them first; `aish shutdown` alone ends them"
+            )
         if self.begun:
             raise ConflictError("it is shutting down already")
         self.begun = True

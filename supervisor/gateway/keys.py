@@ -141,7 +141,9 @@ class Keys:
         row = self.named.get(name)
         if row is None:
             near = nearest(name, self.named)
-            raise NotFoundError(f"no key is called {name!r}", hint=f"did you mean {near}?" if near else "aish key ls")
+            raise NotFoundError(
+                f"no key is called {name!r}", hint=f"did you mean {near}?" if near else "`aish key ls` lists them"
+            )
         return row
 
 

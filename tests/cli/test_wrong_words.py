@@ -57,3 +57,31 @@ def test_a_folder_that_was_removed_is_named_as_the_fault(home: Home, tmp_path: P
             check=False,
         )
         assert (done.returncode, "the current folder does not exist any more" in done.stderr) == (69, True), words
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("spawn --name= -- true", "--name is empty"),
+        ("spawn --gpus 2 -- true", "--gpus says nothing without --vram"),
+        ("spawn --grace nan -- true", "expected 0 to 3600"),
+        ("spawn --grace inf -- true", "expected 0 to 3600"),
+        ("spawn --secret KEY=value -- true", "not the name of a variable"),
+        ("spawn --secret NOT_SET_HERE -- true", "not set here"),
+        ("spawn --model big -- true", "--model chooses for agent files and models"),
+        ("stop --grace nan x", "--grace"),
+        ("wait --timeout nan x", "--timeout nan"),
+        ("wait --timeout -1 x", "--timeout -1"),
+        ("model serve x --timeout nan", "--timeout must be above 0"),
+        ("events --since -1", "--since -1"),
+        ("events --since 99999999999999999999", "--since 9"),
+        ("usage --since nans", "not an age"),
+        ("usage --since -1h", "--since"),
+        ("usage --by agnet", "did you mean agent?"),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused_before_anything_starts(home: Home, words: str, told: str) -> None:
+    """Some were taken silently; one ended as a fault of aish."""
+    done = home.aish(*words.split())
+    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert not (home.runtime / "daemon.sock").exists()
