@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from aish.agents.agent import Agent, direct
+from aish.agents.agent import DEFAULT_MODEL, Agent, direct
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 
@@ -87,13 +87,18 @@ def parse_words(argv: Sequence[str]) -> Invocation:
 
 
 def agent_of(invocation: Invocation, environ: Mapping[str, str]) -> Agent:
-    """The agent to run. Its model: `--model`, else AISH_MODEL, else its file's. Raises SourceError, NotFoundError."""
+    """The agent to run. Its model: `--model`, else its file's; AISH_MODEL where the file leaves it to the user.
+
+    Raises SourceError, NotFoundError.
+    """
     if invocation.direct_model is not None:
         agent = direct(invocation.direct_model)
     else:
         from aish.agents.find import read  # YAML is only loaded for a file
 
         agent = read(invocation.file or "")
-        agent.model = invocation.model or environ.get("AISH_MODEL") or agent.model
+        if agent.model == DEFAULT_MODEL:
+            agent.model = environ.get("AISH_MODEL") or agent.model
+        agent.model = invocation.model or agent.model
     agent.name = invocation.name or agent.name
     return agent

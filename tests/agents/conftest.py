@@ -257,14 +257,21 @@ class Bench:
         path.write_text(text)
         return str(path)
 
-    def words(self, *words: str, file: str | None = None, direct: str | None = None) -> tuple[str, ...]:
-        return command(words, file=file, direct_model=direct)
+    def words(
+        self, *words: str, file: str | None = None, direct: str | None = None, model: str | None = None
+    ) -> tuple[str, ...]:
+        return command(words, file=file, direct_model=direct, model=model)
 
     def run(
-        self, *words: str, file: str | None = None, direct: str | None = None, stdin: bytes | str = b""
+        self,
+        *words: str,
+        file: str | None = None,
+        direct: str | None = None,
+        model: str | None = None,
+        stdin: bytes | str = b"",
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            self.words(*words, file=file, direct=direct),
+            self.words(*words, file=file, direct=direct, model=model),
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
             env=self.environ,
