@@ -244,6 +244,7 @@ class GatewayLink:
             return
         if message.context_tokens is not None:
             row.context_tokens = message.context_tokens
+        process.doing = message.text or None if message.ready != "yes" else None  # why it is not ready
         match message.ready:
             case "yes":
                 if self.conductor.readiness(process, "probe-yes"):

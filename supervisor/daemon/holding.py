@@ -78,10 +78,12 @@ class Holding:
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.Task[None] | None = None
         self._leaving = False
+        self._greeted = False
 
     @property
     def connected(self) -> bool:
-        return self._sock is not None
+        """Connected and greeted: before that a holder refuses everything, which must not be taken for an answer."""
+        return self._sock is not None and self._greeted
 
     @property
     def pids(self) -> frozenset[int]:
@@ -108,6 +110,7 @@ class Holding:
                         self.request("hello", version=wire.VERSION, role=wire.CONTROLLER), REACH_S
                     )
                     self.pid, self.keeper_pid = told["pid"], told.get("keeper_pid") or 0
+                    self._greeted = True
                     return
                 except (Refusal, TimeoutError, DisconnectedError) as error:
                     self._close()
@@ -199,14 +202,14 @@ class Holding:
 
     def tell(self, op: str, **fields: object) -> None:
         """A request whose reply nobody needs; nothing happens while disconnected."""
-        if self._sock is not None:
+        if self.connected:
             self._seq += 1
             self._send(wire.encode({"op": op, "seq": self._seq, **fields}), [])
 
     async def _ask(
         self, op: str, fds: Sequence[int], fields: Mapping[str, object]
     ) -> tuple[dict[str, Any], list[int]]:
-        if self._sock is None:
+        if self._sock is None or not (self._greeted or op == "hello"):
             raise DisconnectedError("the holder is not connected", hint="it is being started again")
         self._seq += 1
         seq = self._seq
@@ -292,6 +295,7 @@ class Holding:
                 future.set_exception(Refusal(error.get("code", ""), error.get("message", ""), **details))
 
     def _close(self) -> None:
+        self._greeted = False
         if self._sock is not None:
             self._loop.remove_reader(self._sock)
             self._loop.remove_writer(self._sock)

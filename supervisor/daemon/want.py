@@ -82,7 +82,8 @@ def check_spec(spec: SpecPart) -> None:
 
 def check_route(route: RoutePart) -> None:
     """Raises InputError."""
-    if not route.url.startswith(("http://", "https://", "unix:/")):
+    host = route.url.partition("://")[2].partition("/")[0]
+    if not route.url.startswith("unix:/") and not (host and route.url.startswith(("http://", "https://"))):
         raise InputError(
             f"not an address: {route.url[:80]!r}",
             field="route.url",
