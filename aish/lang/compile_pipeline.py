@@ -71,8 +71,9 @@ class _Stages:
         self.text = src.text[node.start : node.end]
 
     def start(self, rt: Runtime, *, foreground: bool) -> Job:
-        """Fork every stage. Raises CommandError, with nothing left running but what had begun."""
+        """Fork every stage. Raises CommandError, with nothing left running."""
         job = Job(self.text)
+        gate = _Gate(rt) if foreground and rt.jobs.terminal is not None else None
         edges: dict[int, TensorEdge] = {}
         before = -1
         try:
@@ -83,7 +84,7 @@ class _Stages:
                 after, write = -1, -1
                 if i < len(self.edges) and i not in edges:
                     after, write = os.pipe()
-                self._fork(rt, job, i, run, edges, (before, write, after), foreground)
+                self._fork(rt, job, i, run, edges, (before, write, after), foreground, gate)
                 for fd in (before, write):
                     if fd >= 0:
                         os.close(fd)
@@ -93,8 +94,12 @@ class _Stages:
                     edges[i - 1].close_reader()
                 before = after
         except OSError as error:
+            for item in job.processes:
+                os.kill(item.pid, signals.SIGKILL)
             raise CommandError(f"cannot start the pipeline: {error.strerror}", status=126) from None
         finally:
+            if gate is not None:
+                gate.open(job)
             for open_edge in edges.values():
                 open_edge.close()
         return job
@@ -108,6 +113,7 @@ class _Stages:
         edges: dict[int, TensorEdge],
         pipes: tuple[int, int, int],
         foreground: bool,
+        gate: _Gate | None,
     ) -> None:
         read, write, other = pipes
         merge = i < len(self.edges) and self.edges[i] == "|&"
@@ -115,14 +121,43 @@ class _Stages:
         def body() -> int:
             if other >= 0:
                 os.close(other)
+            if gate is not None:
+                gate.wait()
             if merge:
                 os.dup2(1, 2, True)
             _join_edges(rt, edges, i)
             return run(rt)
 
         process.fork(
-            rt, body, job, foreground=foreground, background=not foreground and i == 0, streams=(read, write)
+            rt,
+            body,
+            job,
+            foreground=foreground and gate is None,
+            background=not foreground and i == 0,
+            streams=(read, write),
         )
+
+
+class _Gate:
+    """Stages wait here until all of them exist and have the terminal: Ctrl-Z must stop the whole pipeline, and
+    no stage may read from the terminal before it is theirs."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self.terminal = rt.jobs.terminal
+        self.read, self.write = os.pipe()
+
+    def wait(self) -> None:
+        """In a stage."""
+        os.close(self.write)
+        os.read(self.read, 1)
+        os.close(self.read)
+
+    def open(self, job: Job) -> None:
+        """In the shell."""
+        if self.terminal is not None and job.pgid:
+            self.terminal.give(job.pgid)
+        os.close(self.read)
+        os.close(self.write)
 
 
 def _join_edges(rt: Runtime, edges: dict[int, TensorEdge], i: int) -> None:

@@ -85,14 +85,17 @@ def wait_program(rt: Runtime, pid: int, argv: list[str]) -> int:
 
 def replace(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> NoReturn:
     """Become a program. Raises CommandError where that is impossible."""
+    rt.signals.to_default()  # one that comes now must not be noted by a process that is about to forget
     try:
         os.execve(path, argv, environment)
     except OSError as error:
         if error.errno == errno.ENOEXEC:
             script = _as_script(rt, path, argv)
             os.execve(script[0], script, environment)
+        rt.signals.reinstall()
         raise _cannot_run(path, error) from None
     except ValueError as error:
+        rt.signals.reinstall()
         raise CommandError(f"cannot run it: {error}", status=NOT_EXECUTABLE) from None
 
 
@@ -133,9 +136,13 @@ def fork(
     `streams` become its stdin and stdout. `background`: as POSIX wants a command behind `&` without job
     control: deaf to the keyboard, and stdin at the end of file.
     """
-    pid = os.fork()
-    if pid == 0:
-        _child(rt, body, job, foreground, background, streams)
+    mask = signals.hold()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _child(rt, body, job, mask, foreground, background, streams)
+    finally:
+        signals.release(mask)
     job.add(pid)
     if rt.monitor:
         job.pgid = job.pgid or pid
@@ -152,6 +159,7 @@ def _child(
     rt: Runtime,
     body: Callable[[], int],
     job: Job,
+    mask: set[int],
     foreground: bool,
     background: bool,
     streams: tuple[int, int],
@@ -174,6 +182,7 @@ def _child(
             os.dup2(null, 0, True)
             os.close(null)
         rt.enter_subshell(interruptible=not deaf)
+        signals.release(mask)
         status = settle(rt, body)
     except BaseException as error:  # noqa: BLE001 -- the edge of a process: nothing may return into the parent
         rt.error_line(f"aish: internal error in a subshell: {type(error).__name__}: {error}")

@@ -205,6 +205,14 @@ class Signals:
         self.arrived.append(signo)
         self.rt.pending = True
 
+    def entering(self) -> None:
+        """An interrupt that came just before a system call ends that call as well."""
+        if self.rt.interactive and SIGINT in self.arrived and not self.traps.get(SIGINT):
+            self.arrived = [signo for signo in self.arrived if signo != SIGINT]
+            self.rt.pending = bool(self.arrived)
+            self.mode = RUNNING
+            raise Interrupted(SIGINT)
+
     def waited(self, killed_by: int) -> None:
         """A foreground program ended, killed by signal `killed_by` or 0. Raises Interrupted where the SIGINT
         that the shell got meanwhile was meant for both."""
@@ -251,6 +259,20 @@ def die(signo: int) -> NoReturn:
     os._exit(128 + signo)  # blocked: the parent gets the number at least
 
 
+_HELD = (SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGTERM, SIGHUP)
+
+
+def hold() -> set[int]:
+    """Keep signals back around a fork: one that comes before the child has its own dispositions would find the
+    shell's handlers there, and be lost with them. Gives the mask for `release`."""
+    return set(_signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD))
+
+
+def release(mask: set[int]) -> None:
+    """Let them in."""
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+
+
 class Section:
     """A stretch of code in one mode."""
 
@@ -263,6 +285,8 @@ class Section:
 
     def __enter__(self) -> None:
         self.signals.mode = self.mode
+        if self.signals.arrived and self.mode is READING:
+            self.signals.entering()
 
     def __exit__(self, *exception: object) -> None:
         self.signals.mode = self.before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from aish.lang.control import CommandError
 
@@ -47,7 +48,10 @@ class ShellHost:
         if self._verb is None:
             raise CommandError("no verbs in this shell", status=127)
         _become(environment)
-        return self._verb(words)
+        try:
+            return self._verb(words)
+        finally:
+            _flush()  # what Python buffered belongs into the redirections of this command
 
     def verb_needs_process(self, words: list[str]) -> bool:
         return bool(words) and words[0] in _HOLD_THE_TERMINAL
@@ -56,6 +60,14 @@ class ShellHost:
         from aish.tensor.edge import create
 
         return create()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # closed, or its reader is gone: the verb has told
 
 
 def _become(environment: dict[str, str]) -> None:

@@ -6,13 +6,15 @@ import os
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import has_focus
+from prompt_toolkit.filters import has_focus, is_searching
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.lexers import Lexer
+from prompt_toolkit.search import accept_search
 from prompt_toolkit.styles import Style
 
 from aish.lang.control import Interrupted
@@ -125,6 +127,12 @@ def _bindings(rt: Runtime) -> KeyBindings:
             buffer.insert_text("\n")
         else:
             buffer.validate_and_handle()
+
+    @bindings.add("enter", filter=is_searching)
+    def _(event: KeyPressEvent) -> None:
+        """Ctrl-R: run what was found, as readline does."""
+        accept_search()
+        get_app().current_buffer.validate_and_handle()
 
     return bindings
 

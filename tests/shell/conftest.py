@@ -1,69 +1,62 @@
-"""The shell as a process, as scripts meet it."""
+"""The shell as a process, and a shell with a host of the test's own."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-_BOOT = (
-    f"import sys, os; sys.path.insert(0, {str(ROOT)!r}); from aish.shell import main; os._exit(main(sys.argv[1:]))"
-)
-SHELL = [sys.executable, "-I", "-S", "-c", _BOOT]
-"""A shell without the cost of site-packages: -c makes sys.argv[0] '-c'."""
+from tests.lang.conftest import ROOT, Aish, Result
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-class Result:
-    """What a shell wrote and how it ended; `status` is negative for a signal, as subprocess has it."""
+_HOST = '''
+import os, sys
+sys.path.insert(0, {root!r})
+from aish.shell.host import ShellHost
+from aish.shell.program import run
 
-    def __init__(self, done: subprocess.CompletedProcess[bytes]) -> None:
-        self.out = done.stdout.decode("utf-8", "surrogateescape")
-        self.err = done.stderr.decode("utf-8", "surrogateescape")
-        self.status = done.returncode
+class Host(ShellHost):
+    """Stages that are short Python code; verbs that tell what they see."""
 
+    def run_stage(self, argv, environment):
+        os.environ.clear(); os.environ.update(environment)
+        return stages[argv[0]](argv[1:]) or 0
 
-class Aish:
-    """Runs shells in a folder of the test's own, with a small environment."""
+def verb(words):
+    print("verb", *words)
+    sys.stdout.flush()
+    return verbs[words[0]](words[1:]) or 0
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "LC_ALL": "C.UTF-8",
-            "TMPDIR": str(folder),
-        }
-
-    def __call__(self, script: str, *arguments: str, **options: Any) -> Result:
-        """`aish -c script name arguments` ."""
-        return self.run(["-c", script, "aish", *arguments] if arguments else ["-c", script], **options)
-
-    def run(self, argv: list[str], **options: Any) -> Result:
-        """`aish argv`; stdin is empty unless `input` or `stdin` is given."""
-        if "input" not in options:
-            options.setdefault("stdin", subprocess.DEVNULL)
-        options.setdefault("env", self.environment)
-        options.setdefault("timeout", 30)
-        return Result(subprocess.run([*SHELL, *argv], capture_output=True, cwd=self.folder, **options))
-
-    def popen(self, script: str, **options: Any) -> subprocess.Popen[bytes]:
-        """A running `aish -c script` with pipes."""
-        return subprocess.Popen(
-            [*SHELL, "-c", script],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self.folder,
-            env=self.environment,
-            **options,
-        )
+stages, verbs = {{}}, {{}}
+{code}
+os._exit(run(sys.argv[1:], Host(verb, lambda words: bool(words) and words[0] in verbs, verbs, lambda: ["@a"])))
+'''
 
 
 @pytest.fixture
 def aish(tmp_path: Path) -> Aish:
     return Aish(tmp_path)
+
+
+@pytest.fixture
+def hosted(tmp_path: Path) -> Callable[..., Result]:
+    """hosted(code, script): a shell whose `stages` and `verbs` the Python `code` fills in."""
+    shell = Aish(tmp_path)
+
+    def run(code: str, script: str, **options: Any) -> Result:
+        program = tmp_path / "host.py"
+        program.write_text(_HOST.format(root=str(ROOT), code=code))
+        options.setdefault("stdin", subprocess.DEVNULL)
+        options.setdefault("timeout", 30)
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(program), "-c", script],
+            capture_output=True, cwd=tmp_path, env=shell.environment, **options,
+        )  # fmt: skip
+        return Result(done)
+
+    return run

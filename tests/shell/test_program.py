@@ -1,0 +1,142 @@
+"""The shell's arguments, and where its commands come from."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lang.conftest import SHELL
+
+if TYPE_CHECKING:
+    from tests.lang.conftest import Aish
+
+
+@pytest.mark.parametrize(
+    ("argv", "out"),
+    [
+        (["-c", "echo $0 $# $1", "name", "a", "b"], "name 2 a\n"),
+        (["-c", "echo $0 $#"], "aish 0\n"),
+        (["-ec", "false; echo no"], ""),
+        (["-e", "-c", "false; echo no"], ""),
+        (["-c", "-e", "false; echo no"], ""),
+        (["+e", "-c", "false; echo yes"], "yes\n"),
+        (["-o", "pipefail", "-c", "false | true; echo $?"], "1\n"),
+        (["-eo", "pipefail", "-c", "false | true; echo no"], ""),
+        (["-eu", "-o", "pipefail", "-c", "echo $-"], "euc\n"),
+        (["-c", "--", "echo $1", "n", "-x"], "-x\n"),
+        (["-n", "-c", "echo no"], ""),
+        (["--posix", "-c", "set -o | grep posix | tr -d ' \\t'"], "posixon\n"),
+        (["-c", ""], ""),
+        (["-c", "# nothing"], ""),
+        (["-c", "\n\necho a\n\n"], "a\n"),
+    ],
+)
+def test_arguments(argv: list[str], out: str, aish: Aish) -> None:
+    found = aish.run(argv)
+    assert (found.out, found.err) == (out, "")
+
+
+def test_missing_command_string(aish: Aish) -> None:
+    found = aish.run(["-c"])
+    assert (found.status, found.err) == (2, "aish: -c: a command expected\n")
+
+
+def test_script_gets_its_arguments(aish: Aish) -> None:
+    (aish.folder / "s").write_text('echo "$0" "$#" "$2"; exit 4\n')
+    found = aish.run(["./s", "-e", "b c"])
+    assert (found.out, found.status) == ("./s 2 b c\n", 4)
+
+
+def test_script_is_looked_for_in_path(aish: Aish) -> None:
+    (aish.folder / "bin").mkdir()
+    (aish.folder / "bin" / "tool").write_text("echo tool\n")
+    (aish.folder / "bin" / "tool").chmod(0o755)
+    environment = aish.environment | {"PATH": f"{aish.folder}/bin:{aish.environment['PATH']}"}
+    assert aish.run(["tool"], env=environment).out == "tool\n"
+
+
+def test_shebang(aish: Aish) -> None:
+    """#!/usr/bin/env aish, with arguments, stdin and a status of its own."""
+    assert shutil.which("env") == "/usr/bin/env" or shutil.which("env")
+    (aish.folder / "bin").mkdir()
+    launcher = aish.folder / "bin" / "aish"
+    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in SHELL)
+    launcher.write_text(f'#!/bin/sh\nexec {quoted} "$@"\n')
+    launcher.chmod(0o755)
+    script = aish.folder / "s"
+    script.write_text('#!/usr/bin/env aish\nread x\necho "$AISH_VERSION" | grep -c . ; echo "$1 $x"; exit 5\n')
+    script.chmod(0o755)
+    environment = aish.environment | {"PATH": f"{aish.folder}/bin:{aish.environment['PATH']}"}
+    done = subprocess.run([str(script), "arg"], input=b"line\n", capture_output=True, env=environment, timeout=30)
+    assert (done.stdout, done.stderr, done.returncode) == (b"1\narg line\n", b"", 5)
+
+
+@pytest.mark.parametrize("seekable", [True, False])
+def test_script_on_stdin_is_also_the_input_of_its_commands(seekable: bool, aish: Aish) -> None:
+    text = b'read x\nfirst\necho "got $x"\nhead -n 1\nsecond\nf() {\necho "in f"\n}\nf; cat\nrest 1\nrest 2'
+    if seekable:
+        (aish.folder / "script").write_bytes(text)
+        with (aish.folder / "script").open("rb") as stream:
+            found = aish.run([], stdin=stream)
+    else:
+        found = aish.run([], input=text.replace(b"head -n 1\nsecond\n", b"read y\nsecond\necho $y\n"))
+    assert found.out == "got first\nsecond\nin f\nrest 1\nrest 2"
+
+
+def test_s_takes_positional_parameters(aish: Aish) -> None:
+    assert aish.run(["-s", "a", "b"], input=b"echo $# $2\n").out == "2 b\n"
+
+
+def test_lines_before_an_error_have_run(aish: Aish) -> None:
+    found = aish.run([], input=b"echo one\nfi\necho two\n")
+    assert (found.out, found.status) == ("one\n", 2)
+    assert found.err.startswith("stdin:2:1: unexpected 'fi'")
+
+
+def test_login_reads_the_profile(aish: Aish) -> None:
+    (aish.folder / ".profile").write_text("from_profile=yes\n")
+    assert aish.run(["-lc", "echo $from_profile"]).out.split()[-1:] == ["yes"]
+    assert aish.run(["-c", "echo [$from_profile]"]).out == "[]\n"
+
+
+def test_called_as_sh_it_is_posix(aish: Aish) -> None:
+    """|= is our operator only where nobody can expect another shell."""
+    (aish.folder / "sh").write_text("")
+    code = SHELL[-1].replace("import main", "import main; sys.argv[0] = '/bin/sh'")
+    done = subprocess.run(
+        [*SHELL[:-1], code, "-c", "echo a |= b"], capture_output=True, text=True, env=aish.environment
+    )
+    assert "=: command not found" in done.stderr
+
+
+def test_interactive_by_request_without_a_terminal(aish: Aish) -> None:
+    """-i over pipes: prompts on stderr, the configuration is read, the end of the input ends it."""
+    config = aish.folder / "config" / "aish"
+    config.mkdir(parents=True)
+    (config / "config.aish").write_text("PS1='> '; greeting=hello\n")
+    environment = aish.environment | {"XDG_CONFIG_HOME": str(aish.folder / "config")}
+    found = aish.run(["-i"], input=b"echo $greeting\nfi\nif true\nthen echo two; fi\nexit 3\n", env=environment)
+    assert (found.out, found.status) == ("hello\ntwo\n", 3)
+    assert found.err.startswith("> aish:1:1: unexpected 'fi'") or "unexpected 'fi'" in found.err
+
+
+def test_error_in_the_configuration_does_not_keep_the_shell_away(aish: Aish) -> None:
+    config = aish.folder / "config" / "aish"
+    config.mkdir(parents=True)
+    (config / "config.aish").write_text("x=1\nfi\n")
+    environment = aish.environment | {"XDG_CONFIG_HOME": str(aish.folder / "config")}
+    found = aish.run(["-i"], input=b"echo $x\n", env=environment)
+    assert found.out == "1\n"
+    assert "config.aish:2:1: unexpected 'fi'" in found.err
+
+
+def test_last_command_takes_the_process_over(aish: Aish) -> None:
+    """`aish -c program` costs no second process; but traps and what follows keep the shell."""
+    assert aish("sh -c 'echo $PPID' > a; exec sh -c 'echo $$' >> a; :").status == 0
+    found = aish('sh -c "[ \\$\\$ = $$ ] && echo same || echo other"')
+    assert found.out == "same\n"
+    found = aish('trap "echo end" EXIT; sh -c "[ \\$\\$ = $$ ] && echo same || echo other"')
+    assert found.out == "other\nend\n"

@@ -1,0 +1,402 @@
+"""A real terminal: job control, Ctrl-C, Ctrl-Z, Ctrl-D, prompts. Every step waits for what it expects to see.
+
+With a dumb terminal the plain reader prompts, else prompt_toolkit does; jobs must not know the difference.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+
+from tests.lang.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Terminal:
+    """A shell on a pty. `run` types a line and gives what came before the next one."""
+
+    def __init__(self, folder: Path, kind: str, *words: str) -> None:
+
+        self.folder = folder
+        self.kind = kind
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "TERM": kind,
+            "LC_ALL": "C.UTF-8",
+            "PS1": "PROMPT> ",
+            "PS2": "MORE> ",
+            "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "PROMPT_TOOLKIT_NO_CPR": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        self.child = pexpect.spawn(
+            sys.executable, ["-m", "aish.shell", *words],
+            env=environment, cwd=str(folder), encoding="utf-8", timeout=20, dimensions=(30, 120), echo=kind == "dumb",
+        )  # fmt: skip
+        self.child.delaybeforesend = None
+        self.at_prompt()
+
+    def at_prompt(self) -> str:
+        """Wait for the prompt; what came before it."""
+        if self.kind == "dumb":
+            self.child.expect_exact("PROMPT> ")
+        else:  # bracketed paste is turned on once for each prompt, and off when a line was taken
+            self.child.expect_exact("\x1b[?2004h")
+        return str(self.child.before)
+
+    def type(self, text: str) -> None:
+        self.child.send(text)
+
+    def expect(self, pattern: str) -> None:
+        self.child.expect(pattern)
+
+    def run(self, line: str) -> str:
+        self.type(line + "\r")
+        self._taken()
+        return self.at_prompt()
+
+    def _taken(self) -> None:
+        if self.kind != "dumb":
+            self.child.expect_exact("\x1b[?2004l")
+
+    def start(self, line: str) -> None:
+        """Type a line and wait until its program has the terminal."""
+        self.type(line + "\r")
+        self._taken()
+        end = time.monotonic() + 20
+        while os.tcgetpgrp(self.child.child_fd) == self.child.pid:
+            assert time.monotonic() < end, f"{line!r} never got the terminal"
+            time.sleep(0.005)  # the kernel has no event for a change of the foreground group
+
+    def group(self) -> int:
+        return os.tcgetpgrp(self.child.child_fd)
+
+
+@pytest.fixture(params=["dumb", "xterm-256color"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def open_terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    opened: list[Terminal] = []
+
+    def make(kind: str, *words: str) -> Terminal:
+        opened.append(Terminal(tmp_path, kind, *words))
+        return opened[-1]
+
+    yield make
+    for terminal in opened:
+        terminal.child.close(force=True)
+
+
+@pytest.fixture
+def terminal(kind: str, open_terminal: Callable[..., Terminal]) -> Terminal:
+    return open_terminal(kind)
+
+
+def test_command_and_status(terminal: Terminal) -> None:
+    assert "two words" in terminal.run('echo two" "words')
+    terminal.run("sh -c 'exit 7'")
+    assert "=7=" in terminal.run("echo =$?=")
+
+
+def test_ctrl_c_kills_the_program_and_not_the_shell(terminal: Terminal) -> None:
+    terminal.start("sleep 1000")
+    terminal.type("\x03")
+    terminal.at_prompt()
+    assert "=130=" in terminal.run("echo =$?=")
+
+
+def test_ctrl_c_ends_the_whole_loop(terminal: Terminal) -> None:
+    terminal.start("for i in 1 2 3; do sleep 1000; done; echo not this")
+    terminal.type("\x03")
+    assert "not this\r\n" not in terminal.at_prompt().rpartition("^C")[2]
+    assert terminal.group() == terminal.child.pid
+
+
+def test_ctrl_c_ends_a_loop_of_built_ins(terminal: Terminal) -> None:
+    """No program has the terminal: the shell itself gets the signal and returns to the prompt."""
+    terminal.type("echo be''gin; while :; do :; done\r")
+    terminal.expect("begin\r\n")
+    terminal.type("\x03")
+    terminal.at_prompt()
+    assert "=130=" in terminal.run("echo =$?=")
+
+
+def test_ctrl_c_ends_read_and_wait(terminal: Terminal) -> None:
+    for line in ("echo be''gin; read x; echo no", "sleep 1000 & echo be''gin; wait; echo no"):
+        terminal.type(line + "\r")
+        terminal.expect("begin\r\n")
+        terminal.type("\x03")
+        terminal.at_prompt()
+    terminal.run("kill %1; wait")
+
+
+def test_ctrl_backslash_kills_the_program(terminal: Terminal) -> None:
+    terminal.start("sleep 1000")
+    terminal.type("\x1c")
+    assert "Quit" in terminal.at_prompt()
+    assert "=131=" in terminal.run("echo =$?=")
+
+
+def test_ctrl_z_jobs_bg_fg(terminal: Terminal) -> None:
+    terminal.start("sleep 1000")
+    terminal.type("\x1a")
+    assert re.search(r"\[1\]\+ Stopped\s+sleep 1000", terminal.at_prompt())
+    assert "=148=" in terminal.run("echo =$?=")
+    assert re.search(r"\[1\]\+ +\d+ Stopped +sleep 1000", terminal.run("jobs -l"))
+    assert "sleep 1000 &" in terminal.run("bg")
+    assert re.search(r"\[1\]\+ +Running +sleep 1000 &", terminal.run("jobs"))
+    terminal.start("fg %sleep")
+    terminal.type("\x03")
+    terminal.at_prompt()
+    assert "sleep" not in terminal.run("jobs").replace("jobs", "")
+
+
+def test_ctrl_z_of_a_pipeline_stops_all_of_it(terminal: Terminal) -> None:
+    terminal.start("sleep 1000 | (cat; echo never) | cat")
+    terminal.type("\x1a")
+    assert "Stopped" in terminal.at_prompt()
+    out = terminal.run("kill %1")
+    end = time.monotonic() + 20
+    while "Terminated" not in out:
+        assert time.monotonic() < end
+        out = terminal.run("")
+
+
+def test_stopped_program_goes_on_with_fg(terminal: Terminal) -> None:
+    terminal.type("sh -c 'kill -STOP $$; echo back'\r")
+    terminal.expect(r"Stopped")
+    terminal.at_prompt()
+    assert "back" in terminal.run("fg").replace("echo back", "")
+    assert "=0=" in terminal.run("echo =$?=")
+
+
+def test_terminal_modes_of_a_stopped_program_are_put_back(terminal: Terminal) -> None:
+    """A program that turned echo off and was stopped must not leave a dead terminal behind."""
+    before = terminal.run("stty -a | tr ' ' '\\n' | grep -x -e -echo -e echo")
+    terminal.type("sh -c 'stty -echo; kill -STOP $$; stty echo'\r")
+    terminal.expect("Stopped")
+    terminal.at_prompt()
+    assert terminal.run("stty -a | tr ' ' '\\n' | grep -x -e -echo -e echo") == before or terminal.kind != "dumb"
+    terminal.run("fg")
+
+
+def test_each_job_has_its_own_group_and_gets_the_terminal(terminal: Terminal) -> None:
+    out = terminal.run("sh -c 'ps -o pid=,pgid=,tpgid= -p $$; echo shell '$$")
+    pid, pgid, foreground = re.findall(r"(\d+)\s+(\d+)\s+(\d+)\r", out)[0]
+    assert pid == pgid == foreground
+    assert terminal.group() == terminal.child.pid
+
+
+def test_program_that_reads_the_terminal_at_once_is_never_stopped(open_terminal: Callable[..., Terminal]) -> None:
+    """The race of setpgid and tcsetpgrp: 60 programs in a row read from the terminal as their first act."""
+    terminal = open_terminal("dumb")
+    for number in range(60):
+        terminal.type(f"head -n 1 | sed 's/^/<{number}:/'\r")
+        terminal.type("x\r")
+        terminal.expect(f"<{number}:x")
+        terminal.at_prompt()
+    assert "Stopped" not in terminal.run("jobs")
+
+
+def test_background_job_is_announced_and_reported(terminal: Terminal) -> None:
+    out = terminal.run("mkfifo f; cat f > /dev/null & echo st''arted")
+    assert re.search(r"\[1\] \d+\r\n", out)
+    assert "started" in out
+    terminal.run(": > f; wait %1 2>/dev/null; true")
+    out = terminal.run("true &")
+    end = time.monotonic() + 20
+    while "Done" not in out:
+        assert time.monotonic() < end
+        out = terminal.run("")
+
+
+def test_background_job_does_not_get_the_keyboard(terminal: Terminal) -> None:
+    """cat & stops when it reads from the terminal, as under any shell with job control."""
+    terminal.run("cat &")
+    end = time.monotonic() + 20
+    while "Stopped" not in terminal.run("jobs"):
+        assert time.monotonic() < end
+    terminal.run("kill -KILL %1; wait %1")
+
+
+def test_program_gets_input_and_end_of_file(terminal: Terminal) -> None:
+    terminal.start("cat")
+    terminal.type("a line\r")
+    terminal.expect("a line\r\n(.*\r\n)?a line|a line\r\n")
+    terminal.type("\x04")
+    terminal.at_prompt()
+    assert "=0=" in terminal.run("echo =$?=")
+
+
+def test_ctrl_d_ends_the_shell(terminal: Terminal) -> None:
+    terminal.run("sh -c 'exit 5'")
+    terminal.type("\x04")
+    terminal.child.expect(pexpect.EOF)
+    terminal.child.close()
+    assert terminal.child.exitstatus == 5
+
+
+def test_ctrl_c_at_the_prompt_clears_the_line(terminal: Terminal) -> None:
+    terminal.type("echo must not run")
+    terminal.type("\x03")
+    terminal.at_prompt()
+    assert "=130=" in terminal.run("echo =$?=")
+
+
+def test_stopped_jobs_are_a_warning_once(terminal: Terminal) -> None:
+    terminal.start("sleep 1000")
+    terminal.type("\x1a")
+    terminal.at_prompt()
+    assert "there are stopped jobs" in terminal.run("exit")
+    terminal.type("exit 3\r")
+    terminal.child.expect(pexpect.EOF)
+    terminal.child.close()
+    assert terminal.child.exitstatus == 3
+
+
+def test_command_over_several_lines(terminal: Terminal) -> None:
+    terminal.type("if true\r")
+    terminal.expect("MORE> " if terminal.kind == "dumb" else r"\n.* >\x1b")
+    terminal.type("then echo do''ne\r")
+    terminal.expect("MORE> " if terminal.kind == "dumb" else r"\n.* >\x1b")
+    assert "done\r\n" in terminal.run("fi")
+
+
+def test_here_document_at_the_prompt(terminal: Terminal) -> None:
+    terminal.type("tr a-z A-Z <<E\r")
+    terminal.expect("MORE> " if terminal.kind == "dumb" else r"\n.* >\x1b")
+    terminal.type("shout\r")
+    terminal.expect("MORE> " if terminal.kind == "dumb" else r"\n.* >\x1b")
+    assert "SHOUT" in terminal.run("E")
+
+
+def test_errors_leave_the_shell_at_its_prompt(terminal: Terminal) -> None:
+    assert "unexpected 'fi'" in terminal.run("fi")
+    assert "nosuchcommand: command not found" in terminal.run("nosuchcommand")
+    assert "x: parameter not set" in terminal.run("set -u; echo $x")
+    assert "division by zero" in terminal.run("set +u; echo $((1/0))")
+    assert "readonly" in terminal.run("readonly r=1; r=2")
+    assert "=here=" in terminal.run("echo =he''re=")
+
+
+def test_set_e_ends_the_shell(terminal: Terminal) -> None:
+    terminal.type("set -e; false\r")
+    terminal.child.expect(pexpect.EOF)
+
+
+def test_shell_survives_its_killer_signals(terminal: Terminal) -> None:
+    """TERM, QUIT, TSTP, TTIN and TTOU are not for the shell at a prompt."""
+    terminal.run("kill -TERM $$; kill -QUIT $$; kill -TSTP $$; kill -TTIN $$; kill -TTOU $$")
+    assert "=alive=" in terminal.run("echo =al''ive=")
+
+
+def test_programs_of_a_prompt_have_default_signals(terminal: Terminal) -> None:
+    out = terminal.run("grep SigIgn /proc/self/status")
+    mask = int(re.findall(r"SigIgn:\s+([0-9a-f]+)", out)[0], 16)
+    own = [
+        signal.SIGTERM,
+        signal.SIGQUIT,
+        signal.SIGTSTP,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+        signal.SIGINT,
+        signal.SIGPIPE,
+    ]
+    assert [signo for signo in own if mask >> (signo - 1) & 1] == []
+
+
+def test_exit_trap_at_the_prompt(terminal: Terminal) -> None:
+    terminal.run("trap 'echo bye' EXIT")
+    terminal.type("exit\r")
+    terminal.child.expect("bye")
+    terminal.child.expect(pexpect.EOF)
+
+
+def test_substitution_at_the_prompt_is_interruptible(terminal: Terminal) -> None:
+    terminal.type("echo be''gin; x=$(echo started >&2; exec sleep 1000); echo no\r")
+    terminal.expect("started\r\n")
+    terminal.type("\x03")
+    terminal.at_prompt()
+    assert "=here=" in terminal.run("echo =he''re=")
+
+
+def test_shell_in_the_shell(terminal: Terminal) -> None:
+    """The inner one takes the terminal, and the outer one has it back afterwards."""
+    terminal.type("sh -c 'exec sh -i' 2>&1\r")
+    terminal.expect(r"PROMPT> |[#$] ")
+    terminal.type("exit 9\r")
+    terminal.at_prompt()
+    assert "=9=" in terminal.run("echo =$?=")
+    assert terminal.group() == terminal.child.pid
+
+
+# --------------------------------------------------------------------------------- only with editing
+
+
+@pytest.fixture
+def editor(open_terminal: Callable[..., Terminal]) -> Terminal:
+    return open_terminal("xterm-256color")
+
+
+def test_history_is_kept_and_private(editor: Terminal, open_terminal: Callable[..., Terminal]) -> None:
+    editor.run("echo remem''bered")
+    editor.run(" echo secret")
+    editor.type("exit\r")
+    editor.child.expect(pexpect.EOF)
+    path = editor.folder / "state" / "aish" / "history"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "remem''bered" in path.read_text()
+    assert "secret" not in path.read_text()
+    again = open_terminal("xterm-256color")
+    again.type("\x1b[A\x1b[A")  # exit, then the line before
+    again.expect("remem")
+    again.type("\r")
+    again.expect("remembered\r\n")
+
+
+def test_reverse_search(editor: Terminal) -> None:
+    editor.run("echo nee''dle")
+    editor.run("echo hay")
+    editor.type("\x12nee")
+    editor.expect("nee")
+    editor.type("\r")
+    editor.expect("needle\r\n")
+
+
+def test_completion_of_a_file_with_a_space(editor: Terminal) -> None:
+    (editor.folder / "some file").write_text("inside\n")
+    editor.type("cat som\t")
+    editor.expect(r"e\\ file")
+    editor.type("\r")
+    editor.expect("inside\r\n")
+
+
+def test_paste_of_several_lines_waits_for_enter(editor: Terminal) -> None:
+    editor.type("\x1b[200~echo fi''rst\necho sec''ond\x1b[201~")
+    editor.expect("ond")
+    editor.type("\r")
+    editor.expect("first\r\nsecond\r\n")
+
+
+def test_one_thread_whenever_the_shell_may_fork(editor: Terminal) -> None:
+    """A fork with threads may deadlock: editing, completion and history make none."""
+    editor.type("ls /et\t")
+    editor.expect("c/")
+    editor.type("\r")
+    editor.at_prompt()
+    assert "Threads:\t1" in editor.run("grep Threads /proc/$$/status")
