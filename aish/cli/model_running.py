@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from aish.wire.message import ProcessPart
 
 _LOG_LINES_MOST = 3
+_START_WAIT_S = 600.0
+"""Tens of gigabytes may have to be read."""
+_URL_WAIT_S = 30.0
+"""That server runs already, or it does not."""
 
 
 def serve(words: list[str]) -> int:
@@ -43,10 +47,14 @@ def serve(words: list[str]) -> int:
     parser.add_argument("--context", metavar="TOKENS", help="how much one request may hold")
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory that it gets; waits until it fits")
     parser.add_argument("--no-wait", action="store_true", help="return when it has been started")
-    parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="how long to wait (600)")
+    parser.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="how long to wait (600; 30 for a --url without a command)"
+    )
     json_option(parser)
     at = words.index("--") if "--" in words else len(words)
     options, command = parser.parse_args(words[:at]), words[at + 1 :]
+    if options.timeout is None:
+        options.timeout = _URL_WAIT_S if options.url and not command else _START_WAIT_S
     _check(options, command, words)
     with connect(program="model") as client:
         started = client.ask(Started, _request(options, command))
@@ -167,9 +175,14 @@ def _await_ready(client: Client, started: Started, timeout_s: float) -> None:
         )
         raise
     if waited.timed_out:
+        row = next((row for row in _models(client) if row.id == started.id), None)
+        why = f": {row.doing}" if row is not None and row.doing else ""
+        look = (
+            f"aish logs {started.id}" if row is not None and row.argv else "is its server running, is the URL right?"
+        )
         raise UnavailableError(
-            f"{started.name} ({started.id}) is not ready after {timeout_s:.0f} s",
-            hint=f"look at it: aish logs {started.id}; wait longer with --timeout",
+            f"{started.name} ({started.id}) is not ready after {timeout_s:.0f} s{why}",
+            hint=f"look at it: {look}; it is asked again until `aish model stop {started.id}`",
         )
     if waited.exit is not None:
         last = _last_words(client, started.id)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aish.config import folders
 from aish.errors import InputError, NotFoundError, StorageError, UsageError
+from aish.model.name import RESERVED, is_id
 from aish.model.nearest import nearest
 from aish.spi.model_server import StoredModel
 from aish.store import gguf, hub, manifest, wheel
@@ -290,8 +291,12 @@ def _lookup(index: Index, wanted: Name) -> tuple[str, Entry]:
 
 
 def _new_name(text: str) -> Name:
-    """A name that may be given. Raises UsageError for a version or a digest: the store makes those."""
+    """A name that may be given. Raises UsageError for a version or a digest, which the store makes, and for a name
+    that no process can have: the model could never be served."""
     wanted = Name.parse(text)
+    if is_id(wanted.model) or wanted.model in RESERVED:
+        why = "looks like an id" if is_id(wanted.model) else "is a word of aish's own"
+        raise UsageError(f"{wanted.model} {why}", hint="call it something else with --name")
     if wanted.digest is not None or (wanted.tag is not None and is_version(wanted.tag)):
         raise UsageError(
             f"{text}: versions and digests are made by the store", hint="give a name, or a tag such as model:mine"

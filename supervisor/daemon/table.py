@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import ConflictError, InputError, NotFoundError
+from aish.model.name import RESERVED, is_id
 from aish.model.nearest import nearest
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
 
 GATEWAY_ID: Final = "gateway"
-RESERVED: Final = frozenset({GATEWAY_ID, "user", "daemon", "holder", "keeper", "default"})
-_ID: Final = re.compile(r"p[0-9]{1,12}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}")
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._:/+-]+")
 
@@ -174,7 +173,7 @@ class Table:
             stem = wanted
         else:
             stem = _UNFIT.sub("-", program.rsplit("/", 1)[-1])[:64].strip("-.:/+_") or "process"
-            if stem in RESERVED or _ID.fullmatch(stem):
+            if stem in RESERVED or is_id(stem):
                 stem += "-1"
             if stem not in self._names:
                 return stem
@@ -192,7 +191,7 @@ def check_name(name: str) -> None:
             field="name",
             hint="letters, digits and . _ : / + - are allowed, 128 at most, beginning with a letter or digit",
         )
-    if _ID.fullmatch(name):
+    if is_id(name):
         raise InputError(f"{name} looks like an id", field="name", hint="choose a name that is not p and a number")
     if name in RESERVED:
         raise InputError(f"the name {name} is aish's own", field="name", hint="choose another name")

@@ -269,9 +269,10 @@ def _unreached(server: Server, error: BaseException) -> UpstreamError:
         return UpstreamError(f"the server of {name} does not answer", status=504)
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return UpstreamError(f"the server of {name} closed the connection without an answer")
-    if isinstance(error, aiohttp.ClientConnectorError | ConnectionError | FileNotFoundError):
+    if isinstance(error, aiohttp.ClientOSError | ConnectionError | FileNotFoundError):
         # The text of a connector's error names the address; the reason alone is what a client needs.
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else "its host is not known" if number else type(error).__name__
         return UpstreamError(f"the server of {name} cannot be reached: {reason}")
     if isinstance(error, aiohttp.ClientResponseError):
         return UpstreamError(f"the server of {name} does not answer in HTTP: {error.message}")

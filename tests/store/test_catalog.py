@@ -197,3 +197,11 @@ def test_importing_the_store_is_cheap() -> None:
     code = f"import sys, aish.store; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["p12", "default", "gateway"])
+def test_a_name_that_no_process_can_have_is_refused(gguf_file: Callable[..., Path], name: str) -> None:
+    """It was stored, and could then never be served."""
+    with pytest.raises(UsageError, match=name):
+        store.import_gguf(str(gguf_file()), name)
+    assert store.names() == []

@@ -45,6 +45,8 @@ def spec(**fields: Any) -> SpecPart:
         ({"kind": "model"}, "route"),
         ({"route": ROUTE}, "route"),
         ({"kind": "model", "route": RoutePart(url="ftp://x")}, "route.url"),
+        ({"kind": "model", "route": RoutePart(url="http://")}, "route.url"),
+        ({"kind": "model", "route": RoutePart(url="https:///v1")}, "route.url"),
         ({"kind": "model", "route": ROUTE, "argv": []}, "argv"),  # a leased port that nobody listens on
     ],
 )

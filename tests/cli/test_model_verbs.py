@@ -1,0 +1,19 @@
+"""`aish model` where things go wrong, on a real daemon and gateway."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import Home
+
+
+def test_a_url_that_nobody_answers_is_told_with_its_reason(home: Home) -> None:
+    """It said 'not ready' after ten minutes, and pointed at a log that a URL does not have."""
+    done = home.aish("model", "serve", "away", "--url", "http://127.0.0.1:1/v1", "--timeout", "8")
+    assert done.returncode == 69
+    assert "cannot be reached: Connection refused" in done.stderr
+    assert "aish logs" not in done.stderr
+    assert re.search(r"away +model +loading .* cannot be reached", home.aish("ps").stdout)
+    assert home.aish("model", "stop", "away").returncode == 0
