@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,11 @@ class Home:
         for name in ("run", "state", "data", "config"):
             (root / name).mkdir(mode=0o700)
 
+    def store(self, models: Path) -> None:
+        """Have the models of another store, whose weights are shared."""
+        self.data.mkdir(mode=0o700, exist_ok=True)
+        shutil.copytree(models, self.data / "models", copy_function=_link_blob)
+
     def aish(self, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
         """Run `aish words…` to its end, with a bound of 60 s; output as text."""
         settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 60, "env": self.environ}
@@ -71,29 +77,43 @@ class Home:
         return made  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """A private home; what a test left supervised there is ended afterwards, and must then be gone."""
+@contextmanager
+def _private_home() -> Iterator[Home]:
     root = Path(tempfile.mkdtemp(prefix="aish-t-", dir="/tmp"))  # short: a socket's path has 107 bytes
     made = Home(root)
-    for name, value in made.environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AISH_ID", raising=False)
-    try:
-        yield made
-    finally:
-        for process in made.started:
-            process.kill()
-            process.wait()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in made.environ.items():
+            patch.setenv(name, value)
+        patch.delenv("AISH_ID", raising=False)
         try:
-            if made.runtime.exists():
-                made.aish("shutdown")
+            yield made
         finally:
-            left = _left(root)
-            for pid in left:
-                os.kill(pid, 9)
-            shutil.rmtree(root, ignore_errors=True)
+            for process in made.started:
+                process.kill()
+                process.wait()
+            try:
+                if made.runtime.exists():
+                    made.aish("shutdown")
+            finally:
+                left = _left(root)
+                for pid in left:
+                    os.kill(pid, 9)
+                shutil.rmtree(root, ignore_errors=True)
     assert not left, f"processes left behind: {left}"
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    """A private home; what a test left supervised there is ended afterwards, and must then be gone."""
+    with _private_home() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_home() -> Iterator[Home]:
+    """A private home that the tests of one file share, where starting everything anew would take most of the time."""
+    with _private_home() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -132,8 +152,7 @@ def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def embedded_model(home: Home, embedded_store: Path) -> str:
     """The name of the embedded model, which is in this home's store without being fetched again."""
-    home.data.mkdir(mode=0o700, exist_ok=True)
-    shutil.copytree(embedded_store, home.data / "models", copy_function=_link_blob)
+    home.store(embedded_store)
     return "smollm2"
 
 
