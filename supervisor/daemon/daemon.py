@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
 
+ESTATE: Final = "holder"
 CONFIGURED: Final = "the default settings are used"
 KEEP_ENDED: Final = 2000
 """Ended processes that stay in the table with their logs; beyond, the oldest are forgotten."""
@@ -57,6 +58,7 @@ class Daemon:
         self.runtime_folder = folders.private(folders.runtime())
         self.state_folder = folders.private(folders.state())
         self.left = asyncio.Event()
+        self.server: server.Server | None = None
         self.rebuilt = False
         """The table was lost: it is made of what the holder knows."""
         self.gateway_connection: Connection | None = None
@@ -91,7 +93,9 @@ class Daemon:
         self.takeover.load(rows)
         await self.holding.connect()
         await self.gateway.listen()
-        await self.takeover.reconcile(begun=False)
+        before = journal.meta(ESTATE) if journal is not None else None
+        await self.takeover.reconcile(begun=False, same_estate=before in (None, self.holding.estate))
+        self.recorder.note(ESTATE, self.holding.estate)
         self.gateway.watch()
         self.recorder.flush()
         self._tidy()
@@ -319,7 +323,7 @@ class Daemon:
         """Another holder took over from the one before."""
         self.recorder.event("holder", text="another holder took over", pid=self.holding.pid)
         try:
-            await self.takeover.reconcile(begun=True)
+            await self.takeover.reconcile(begun=True, same_estate=True)
         except DisconnectedError:
             return  # this one is gone, too: the next connection begins again
 
@@ -334,6 +338,8 @@ class Daemon:
 
     def end(self) -> None:
         """Leave everything as it is for the next daemon."""
+        if self.server is not None:
+            self.server.stop_accepting(folders.daemon_socket())
         self.gpus.close()
         self.sampler.close()
         self.holding.close()

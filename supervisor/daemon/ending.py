@@ -98,7 +98,8 @@ class Ending:
         daemon.recorder.event("left", text="everything has ended")
         daemon.recorder.flush()
         await asyncio.sleep(0)  # acknowledgements go out in the turn after the write
-        daemon.server.stop_accepting(folders.daemon_socket())
+        if daemon.server is not None:
+            daemon.server.stop_accepting(folders.daemon_socket())
         daemon.recorder.close()
         await daemon.holding.quit(force=True)  # also where the disk refuses: a person wants the end
         daemon.left.set()
@@ -107,6 +108,8 @@ class Ending:
 
     def check(self) -> None:
         """Arm or disarm the timer. Called when a process ends or begins, a client comes or goes."""
+        if self.daemon.server is None:
+            return  # still taking over
         if not self._idle():
             if self._timer is not None:
                 self._timer.cancel()
@@ -116,7 +119,8 @@ class Ending:
 
     def _idle(self) -> bool:
         daemon = self.daemon
-        clients = sum(1 for connection in daemon.server.connections if connection is not daemon.gateway_connection)
+        connections = daemon.server.connections if daemon.server is not None else ()
+        clients = sum(1 for connection in connections if connection is not daemon.gateway_connection)
         unwritten = daemon.recorder.failure is not None  # the holder still keeps exits for us
         return not self.begun and not unwritten and clients == 0 and not self._supervised()
 

@@ -69,6 +69,8 @@ class Holding:
         self.path = path
         self.pid = 0
         self.keeper_pid = 0
+        self.estate = ""
+        """When keeper and holder were first started: the same over all deaths of either, another after both died."""
         self.drained: Callable[[str], None] | None = None
         self._died, self._regained, self._lost = died, regained, lost
         self._sock: socket.socket | None = None
@@ -79,11 +81,16 @@ class Holding:
         self._again: asyncio.Task[None] | None = None
         self._leaving = False
         self._greeted = False
+        self._there = asyncio.Event()
 
     @property
     def connected(self) -> bool:
         """Connected and greeted: before that a holder refuses everything, which must not be taken for an answer."""
         return self._sock is not None and self._greeted
+
+    async def reachable(self) -> None:
+        """Until there is a holder to ask. When there is none any more the daemon leaves, and this never ends."""
+        await self._there.wait()
 
     @property
     def pids(self) -> frozenset[int]:
@@ -110,7 +117,9 @@ class Holding:
                         self.request("hello", version=wire.VERSION, role=wire.CONTROLLER), REACH_S
                     )
                     self.pid, self.keeper_pid = told["pid"], told.get("keeper_pid") or 0
+                    self.estate = f"{told['boot_id']} {told['started']}"
                     self._greeted = True
+                    self._there.set()
                     return
                 except (Refusal, TimeoutError, DisconnectedError) as error:
                     self._close()
@@ -296,6 +305,7 @@ class Holding:
 
     def _close(self) -> None:
         self._greeted = False
+        self._there.clear()
         if self._sock is not None:
             self._loop.remove_reader(self._sock)
             self._loop.remove_writer(self._sock)

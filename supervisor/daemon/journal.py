@@ -62,7 +62,7 @@ class Journal:
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
         self.path = path
         self._db = connection
-        self.epoch = int(self._meta("epoch") or 0)
+        self.epoch = int(self.meta("epoch") or 0)
         self.fresh = self.epoch == 0
         """True if the file was made now; the caller sets the epoch by `begin`."""
 
@@ -72,7 +72,7 @@ class Journal:
         self.epoch = epoch
         self.fresh = False
 
-    def _meta(self, key: str) -> str | None:
+    def meta(self, key: str) -> str | None:
         found = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
         return None if found is None else str(found[0])
 
@@ -80,7 +80,7 @@ class Journal:
         """One above every id ever given in this table."""
         with _storage(self.path):
             (last,) = self._db.execute("SELECT max(number) FROM processes").fetchone()
-            return max(int(last or 0), int(self._meta("last_number") or 0)) + 1
+            return max(int(last or 0), int(self.meta("last_number") or 0)) + 1
 
     def rows(self) -> list[Row]:
         """Every process, oldest first. Raises CorruptError on a row that cannot be read."""

@@ -147,7 +147,9 @@ def _queued(event: LifecycleEvent) -> Step:
             return Step(FAILED, ("settle",))
         case GraceElapsed() | BackoffElapsed() | Missing():
             return Step(QUEUED, outcome=_LATE)
-        case Exited() | Vanished() | Ended() | Looped():  # the exit before a restart, told again
+        case Vanished():  # it may have been started by a holder that died with all it knew
+            return Step(LOST, ("settle",))
+        case Exited() | Ended() | Looped():  # the exit before a restart, told again
             return Step(QUEUED, outcome=_LATE)
         case Spawned():  # the daemon before had it started, and died before it could write so
             return Step(RUNNING, ("began",))

@@ -82,6 +82,8 @@ class Server:
 
     def stop_accepting(self, path: str) -> None:
         """Close the listening socket and take its name away: the next client starts a new daemon."""
+        if self.sock.fileno() < 0:
+            return
         self._loop.remove_reader(self.sock)
         try:
             os.unlink(path)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aish.model import exit as exits
 from aish.model import state
 from aish.supervisor.daemon import ancestry
+from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.launcher import passed_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
@@ -22,7 +23,7 @@ from aish.wire.message import ExitPart, SpecPart
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.daemon import Daemon
-    from aish.supervisor.daemon.holding import Birth, Death
+    from aish.supervisor.daemon.holding import Death
 
 RESEND_S: Final = 10.0
 """How long a client has to send its descriptors again; it does so within milliseconds if it lives."""
@@ -43,8 +44,11 @@ class Takeover:
             if row.port is not None:
                 self.daemon.launcher.leases.keep(row.port)
 
-    async def reconcile(self, *, begun: bool) -> None:
+    async def reconcile(self, *, begun: bool, same_estate: bool) -> None:
         """Compare with the holder's list. `begun`: this daemon was at work already, the holder is new.
+
+        `same_estate` False: keeper and holder both died, and what they knew with them. Then what they were asked for
+        and have not answered may have run: it is looked for, and not started a second time.
 
         Raises DisconnectedError; then it is called again for the next holder.
         """
@@ -66,7 +70,7 @@ class Takeover:
             if known is not None:
                 self._runs(process, known)
             else:
-                await self._unknown(process)
+                await self._unknown(process, same_estate=same_estate)
         if not begun:
             self._timers(before)
 
@@ -80,9 +84,12 @@ class Takeover:
             conductor.frozen_again(process)
         self.daemon.table.began(process)
 
-    async def _unknown(self, process: Process) -> None:
+    async def _unknown(self, process: Process, *, same_estate: bool) -> None:
         """The holder neither has it nor saw it end."""
         daemon, row = self.daemon, process.row
+        if row.pid is None and not same_estate and _may_have_been_asked(row):
+            self._look_for(process)
+            return
         if not row.spec.argv:
             return  # a model elsewhere
         if row.pid is None:
@@ -107,6 +114,17 @@ class Takeover:
     def _same(self, row: Row) -> bool:
         found = ancestry.stat(row.pid) if row.pid is not None else None
         return found is not None and found.start_ticks == row.start_ticks
+
+    def _look_for(self, process: Process) -> None:
+        """It may have been started by those who died: by its id in its environment, as a leader of its session."""
+        row = process.row
+        found = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _is(pid, row)]
+        if len(found) != 1:
+            self.daemon.conductor.vanished(process, "keeper and holder died while it was started: did it run?")
+            return
+        place = ancestry.stat(found[0])
+        ticks = place.start_ticks if place is not None else None
+        self.daemon.conductor.spawned(process, Birth(row.id, found[0], ticks))
 
     async def _kept(self, process: Process) -> bool:
         """Whether the holder has the descriptors that its client passed."""
@@ -174,6 +192,25 @@ class Takeover:
             start_ticks=start_ticks,
             boot_id=self.daemon.boot_id,
         )
+
+
+def _may_have_been_asked(row: Row) -> bool:
+    """Whether the holder may have got the spawn. A row that waits for a GPU is written again before that."""
+    waits = row.lifecycle == state.QUEUED and row.spec.vram_bytes is not None
+    return bool(row.spec.argv) and not waits
+
+
+def _is(pid: int, row: Row) -> bool:
+    place = ancestry.stat(pid)
+    if place is None or place.session != pid:
+        return False
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            environ = file.read().split(b"\0")
+        started_s = os.stat(f"/proc/{pid}").st_ctime
+    except OSError:
+        return False
+    return f"AISH_ID={row.id}".encode() in environ and started_s >= row.created_s - 1.0
 
 
 def _command(pid: int) -> tuple[list[bytes], bytes]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.client import Client, connect, launch
+from aish.supervisor.holder import link, wire
 from aish.wire.message import (
     EventList,
     EventPart,
@@ -123,6 +124,18 @@ class Supervised:
 
     def next_daemon(self) -> None:
         self.client.reconnect()
+
+    def programs(self) -> dict[str, int]:
+        """The pids of daemon, holder and keeper, as they say themselves. Raises HolderError, OSError, TypeError."""
+        holder = link.HolderLink.connect(str(self.home.runtime))
+        try:
+            told = holder.call("hello", version=wire.VERSION, role=wire.CLIENT).body
+        finally:
+            holder.close()
+        pids = {"daemon": told["daemon_pid"], "holder": told["pid"], "keeper": told["keeper_pid"]}
+        for pid in pids.values():  # never signal anybody else's
+            assert str(self.home.root).encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        return pids
 
     def holder_pids(self) -> tuple[int, int]:
         """(keeper, holder), from /proc: the daemon's parent and its parent."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.client import connect, launch
+from aish.supervisor.holder.wire import HolderError
 from aish.wire.message import Done, KeyList, Snapshot, Spawn, SpecPart, Started, Stop, View, Wait, Waited
 
 if TYPE_CHECKING:
@@ -202,3 +203,64 @@ def test_20_kills_during_200_spawns(up: Supervised, tmp_path: Path) -> None:
 @pytest.mark.timeout(400)
 def test_20_kills_during_1000_spawns(up: Supervised, tmp_path: Path) -> None:
     stream_of_spawns(up, tmp_path, 1000, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("seed", "victims"),
+    [(1, ["daemon", "daemon", "holder", "keeper"]), (2, ["daemon", "holder", "keeper", "both"])],
+)
+def test_chaos(up: Supervised, tmp_path: Path, seed: int, victims: list[str]) -> None:
+    """Any of the three at any moment: each id once, all exit codes. Both parents at once: 'lost' at worst."""
+    count, seen = 200, tmp_path / "seen"
+    started: dict[int, str] = {}
+    failures: list[BaseException] = []
+    surroundings = launch.capture()
+
+    def spawn_some(first: int) -> None:
+        try:
+            with connect() as client:
+                for number in range(first, count, 3):
+                    words = [b"sh", b"-c", b"echo $0 >> $1; exit $2"]
+                    words += [os.fsencode(str(word)) for word in (number, seen, number % 251)]
+                    null = os.open(os.devnull, os.O_RDWR)
+                    passed = [null] if number % 2 else []
+                    spec = SpecPart(argv=words)
+                    request = Spawn(
+                        token=secrets.token_hex(16), spec=spec, launch=surroundings, targets=[1][: len(passed)]
+                    )
+                    started[number] = client.ask(Started, request, passed).id
+                    os.close(null)
+        except BaseException as error:  # noqa: BLE001  shown by the test's own thread
+            failures.append(error)
+
+    spawners = [threading.Thread(target=spawn_some, args=(first,)) for first in range(3)]
+    for spawner in spawners:
+        spawner.start()
+    rng = random.Random(seed)
+    while any(spawner.is_alive() for spawner in spawners):
+        time.sleep(rng.uniform(0.0, 0.4))  # at any moment: that is what is tested
+        victim = rng.choice(victims)
+        try:
+            pids = up.programs()
+            for name in ("holder", "keeper") if victim == "both" else (victim,):
+                os.kill(pids[name], signal.SIGSTOP if victim == "both" else signal.SIGKILL)
+            for name in ("keeper", "holder") if victim == "both" else ():
+                os.kill(pids[name], signal.SIGKILL)
+        except (HolderError, OSError, TypeError):
+            continue  # one of them is just being started
+    assert not failures, failures
+    up.next_daemon()
+    lost = []
+    for number, id_ in started.items():
+        waited = up.wait(id_, timeout_s=60)
+        if waited.state == "lost" and "both" in victims:
+            lost.append(number)
+        else:
+            assert waited.exit is not None
+            assert waited.exit.code == number % 251, f"{id_}: {up.row(id_)}"
+    ran = sorted(map(int, seen.read_text().split()))
+    assert len(ran) == len(set(ran)), "started twice"
+    assert set(range(count)) - set(ran) <= set(lost)
+    assert not [event for event in up.events() if event.kind == "fault"]
