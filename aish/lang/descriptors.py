@@ -8,7 +8,6 @@ script opened, nothing else.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 
 from aish.lang.control import CommandError
@@ -92,6 +91,8 @@ def private(fd: int) -> int:
 
 
 def _private_copy(fd: int) -> int:
+    import fcntl  # a shared library: not for scripts that redirect nothing
+
     try:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_PRIVATE)
     except OSError as error:

@@ -34,7 +34,10 @@ def run_source(
     status = 0
     while True:
         parser.posix = rt.posix
+        begin = parser.pos
         command = parser.next()
+        if rt.verbose:
+            rt.prompt(source.text[begin : parser.pos])
         if command is None:
             return status
         if rt.noexec and not rt.interactive:

@@ -15,7 +15,7 @@ from aish.lang.jobs import JobTable
 from aish.lang.lookup import Lookup
 from aish.lang.signals import Signals
 from aish.lang.source import ExpansionError, Site, Source, unset_error
-from aish.lang.text import encode, is_name
+from aish.lang.text import encode
 from aish.lang.variables import Variables
 
 TYPE_CHECKING = False
@@ -97,7 +97,7 @@ class Runtime:
 
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
-        self.vars.adopt({key: value for key, value in environment.items() if is_name(key)})
+        self.vars.adopt(environment)
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
         self.vars.set("IFS", " \t\n")

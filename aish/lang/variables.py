@@ -8,6 +8,7 @@ shell) is in `guarded`.
 from __future__ import annotations
 
 from aish.lang.control import CommandError
+from aish.lang.text import is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Variables:
         "_guarded",
         "computed",
         "exported",
+        "foreign",
         "guarded",
         "hooks",
         "lists",
@@ -47,15 +49,20 @@ class Variables:
         self.computed: dict[str, Callable[[], str]] = {}
         self.lists: dict[str, Callable[[], list[str]]] = {}
         self.scopes: list[dict[str, Saved]] = []
+        self.foreign: dict[str, str] = {}
+        """What the environment holds under names that no variable can have: handed on as it came."""
         self._guarded: set[str] = set()
         self.guarded: Container[str] = self._guarded
         self._environment: dict[str, str] | None = None
 
     def adopt(self, environment: dict[str, str]) -> None:
         """Take over the environment that the shell was started with."""
-        self.values.update(environment)
-        self.exported.update(environment)
-        self._guarded.update(environment)
+        for name, value in environment.items():
+            if is_name(name):
+                self.values[name] = value
+                self.export(name)
+            else:
+                self.foreign[name] = value
         self._environment = None
 
     def set(self, name: str, value: str) -> None:
@@ -129,7 +136,7 @@ class Variables:
         """What a program gets. The same dictionary until an exported variable changes: do not keep it."""
         if self._environment is None:
             values = self.values
-            self._environment = {name: values[name] for name in self.exported if name in values}
+            self._environment = self.foreign | {name: values[name] for name in self.exported if name in values}
         return self._environment
 
     # ----------------------------------------------------------------------------------------- scopes

@@ -11,6 +11,8 @@ The language, its built-ins and the job table are in `aish.lang`.
 
 from __future__ import annotations
 
+import gc
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,6 +34,7 @@ def main(
 
     It may not return: a command that is the last one replaces the process.
     """
+    gc.disable()  # while code is loaded: it stays, and looking through it again and again costs a millisecond
     from aish.shell.host import ShellHost
     from aish.shell.program import run
 

@@ -37,10 +37,12 @@ def ask(question: Callable[[], list[str]], deadline_s: float) -> list[str]:
             chunks.append(chunk)
             complete = not chunk
     os.close(read)
-    if not complete:
+    if complete:
+        os.waitpid(pid, 0)
+    else:
         os.kill(pid, signal.SIGKILL)
-    _abandoned.add(pid)
-    _reap(block=complete)
+        _abandoned.add(pid)
+        _reap()
     data = b"".join(chunks)
     return [os.fsdecode(item) for item in data.split(b"\0") if item] if complete else []
 
@@ -59,10 +61,7 @@ def _answer(question: Callable[[], list[str]], write: int) -> None:
     os._exit(0)
 
 
-def _reap(*, block: bool = False) -> None:
+def _reap() -> None:
     for pid in list(_abandoned):
-        try:
-            if os.waitpid(pid, 0 if block and len(_abandoned) == 1 else os.WNOHANG)[0]:
-                _abandoned.discard(pid)
-        except ChildProcessError:
+        if os.waitpid(pid, os.WNOHANG)[0]:
             _abandoned.discard(pid)

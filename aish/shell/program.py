@@ -11,7 +11,6 @@ from aish.lang.control import CommandError
 from aish.lang.evaluate import run_source
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
-from aish.model.nearest import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +95,7 @@ def _letter(found: Arguments, letter: str, on: bool) -> None:
 def run(argv: list[str], host: ShellHost) -> int:
     """The whole life of a shell; its exit status."""
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 50, 50)  # closures and trees live long, and fields die by themselves
     rt = Runtime(host, environment(), version=VERSION)
     rt.signals.start()
@@ -186,6 +186,8 @@ def _script(rt: Runtime, host: ShellHost, found: Arguments) -> int:
     if "/" not in path and not os.path.exists(path):
         path = search(path, rt.values.get("PATH", "")) or path
         if "/" not in path:
+            from aish.model.nearest import nearest
+
             near = nearest(path, host.verbs)
             hint = f"did you mean `aish {near}`?" if near else "`aish --help` lists the verbs"
             raise CommandError(f"{path}: neither a verb nor a script", status=127, hint=hint)

@@ -77,6 +77,9 @@ def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool) -> int:
                 continue
             try:
                 if text is None:
+                    if rt.ignoreeof:
+                        rt.error_line('aish: use "exit" to leave')
+                        continue
                     raise Exit(rt.status)
                 run_line(rt, text)
                 warned = False

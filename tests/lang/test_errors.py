@@ -142,9 +142,12 @@ def test_script_may_carry_an_archive(aish: Aish) -> None:
 
 
 def test_missing_script(aish: Aish) -> None:
+    found = aish.run(["./nosuch.aish"])
+    assert found.status == 127
+    assert "./nosuch.aish: No such file or directory" in found.err
     found = aish.run(["nosuch.aish"])
     assert found.status == 127
-    assert "nosuch.aish: No such file or directory" in found.err
+    assert "nosuch.aish: neither a verb nor a script" in found.err
 
 
 def test_long_lines_are_cut_around_the_place() -> None:

@@ -146,9 +146,10 @@ def test_locale_that_python_added_is_taken_out(given: dict[str, str], seen: str,
 
 
 def test_environment_is_handed_on(aish: Aish) -> None:
-    environment = aish.environment | {"A_B": "x y", "EMPTY": ""}
-    out = aish('env | grep -E "^(A_B|EMPTY|PWD)=" | sort', env=environment).out
-    assert out == f"A_B=x y\nEMPTY=\nPWD={aish.folder}\n"
+    """Names that no variable can have included."""
+    environment = aish.environment | {"A_B": "x y", "EMPTY": "", "no.name": "z"}
+    out = aish('env | grep -E "^(A_B|EMPTY|PWD|no.name)=" | LC_ALL=C sort', env=environment).out
+    assert out == f"A_B=x y\nEMPTY=\nPWD={aish.folder}\nno.name=z\n"
 
 
 def test_false_pwd_is_not_believed(aish: Aish) -> None:

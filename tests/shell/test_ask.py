@@ -26,8 +26,9 @@ def test_late_answer_is_given_up_and_its_process_ended() -> None:
     begin = time.monotonic()
     assert ask(lambda: signal.pause() or ["late"], 0.2) == []
     assert time.monotonic() - begin < 5
-    assert ask(lambda: ["next"], 10) == ["next"]
-    assert children() - before == set()
+    while children() - before:  # what was killed is reaped by one of the next questions
+        assert ask(lambda: ["next"], 10) == ["next"]
+        assert time.monotonic() - begin < 20
     assert not module._abandoned
 
 
