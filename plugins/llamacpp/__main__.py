@@ -48,9 +48,16 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         report(PROGRAM, UnavailableError(f"{error.filename or options.gguf}: {error.strerror}"))
         return UnavailableError.exit_status
-    print(f"{PROGRAM}: {options.alias} on {server.listening_address}", file=sys.stderr, flush=True)
+    print(_started(options, server.listening_address), file=sys.stderr, flush=True)
     while True:  # the library's threads work; SIGTERM keeps its default: the kernel ends us, nothing needs saving
         signal.pause()
+
+
+def _started(options: argparse.Namespace, address: str) -> str:
+    return (
+        f"{PROGRAM}: {options.alias} on {address}: {options.slots} slots of {options.ctx} tokens, "
+        f"{options.threads or cores()} threads, embeddings {options.embeddings}"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -142,6 +149,7 @@ def _parameters(xllamacpp: Any, options: argparse.Namespace) -> Any:
     it.endpoint_metrics = True
     it.endpoint_slots = True
     it.ui = False
+    it.verbosity = 1  # errors only: at the default each request writes some 700 bytes to the log
     return it
 
 

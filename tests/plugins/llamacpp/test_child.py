@@ -68,7 +68,7 @@ def test_a_whole_gguf_that_llama_cpp_cannot_run_says_why(
 
 @pytest.mark.model
 def test_too_little_memory_ends_it_with_71(tmp_path: Path, stored: Callable[[str], StoredModel]) -> None:
-    """A context of a million tokens takes 23 GB; 4 are allowed, so that it also fails where memory is overcommitted."""
+    """A context of a million tokens takes 23 GB; 4 are allowed: it fails also where memory is overcommitted."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
