@@ -66,7 +66,7 @@ def serve(words: list[str]) -> int:
     if options.json:
         print_json(row if row is not None else started)
     else:
-        state = row.state if row is not None else started.state
+        state = started.state if options.no_wait else "ready"
         why = f": {started.reason}" if started.reason and options.no_wait else ""
         print(f"{started.id}  {started.name}  {state}{why}")
     return 0
