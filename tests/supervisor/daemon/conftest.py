@@ -174,3 +174,7 @@ def up(home: Any) -> Iterator[Supervised]:
         yield supervised
     finally:
         supervised.close()
+    log = home.state / "daemon.log"
+    text = log.read_text(errors="replace") if log.exists() else ""
+    assert "Traceback" not in text, text
+    assert "was destroyed" not in text, text

@@ -141,6 +141,16 @@ def test_keeper_and_holder_die_together(up: Supervised) -> None:
     assert up.code(up.spawn("sh", "-c", "exit 3").id) == 3
 
 
+def test_a_daemon_that_is_asked_to_end_is_replaced(up: Supervised) -> None:
+    """SIGTERM (a person, a service manager) is no reason to lose anything, nor to stay away."""
+    started = up.spawn("sleep", "60", name="job")
+    first = up.daemon_pid
+    os.kill(first, signal.SIGTERM)
+    up.until("it has ended", lambda: not os.path.exists(f"/proc/{first}"))
+    assert up.row("job").pid == started.pid
+    assert up.daemon_pid != first
+
+
 def test_a_second_daemon_leaves(up: Supervised) -> None:
     """Two writers of one table would lose both."""
     import subprocess
