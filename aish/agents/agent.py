@@ -54,16 +54,22 @@ class Sampling:
 
 class MapReduce:
     """What happens to an input that the model's context cannot hold: every part is answered by `chunk_prompt`; then
-    the answers are one text that `reduce_prompt` answers ("answer"), or simply follow each other ("join")."""
+    the answers are one text that `reduce_prompt` answers ("answer"), or simply follow each other ("join"). A part has
+    at most `part_tokens`; None: what the context holds."""
 
-    __slots__ = ("chunk_prompt", "reduce", "reduce_prompt")
+    __slots__ = ("chunk_prompt", "part_tokens", "reduce", "reduce_prompt")
 
     def __init__(
-        self, chunk_prompt: str | None = None, reduce: Reduce = "answer", reduce_prompt: str | None = None
+        self,
+        chunk_prompt: str | None = None,
+        reduce: Reduce = "answer",
+        reduce_prompt: str | None = None,
+        part_tokens: int | None = None,
     ) -> None:
         self.chunk_prompt = chunk_prompt
         self.reduce: Reduce = reduce
         self.reduce_prompt = reduce_prompt
+        self.part_tokens = part_tokens
 
 
 class Agent:

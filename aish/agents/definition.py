@@ -41,7 +41,7 @@ KEYS: Final = (
     "map_reduce",
 )
 LIMIT_KEYS: Final = ("tokens", "max_output_tokens", "wall_s")
-MAP_REDUCE_KEYS: Final = ("chunk_prompt", "reduce", "reduce_prompt")
+MAP_REDUCE_KEYS: Final = ("chunk_prompt", "part_tokens", "reduce", "reduce_prompt")
 # Known to come; until then an agent that relies on them must not run without them.
 RESERVED_KEYS: Final = (
     "tools",
@@ -115,7 +115,12 @@ def _map_reduce(reader: _Reader) -> MapReduce:
     reduce_prompt = reader.template("reduce_prompt")
     if reduce == "join" and reduce_prompt is not None:
         raise reader.error("reduce_prompt", "is never used: reduce is join", "drop one of the two")
-    return MapReduce(reader.template("chunk_prompt"), "join" if reduce == "join" else "answer", reduce_prompt)
+    return MapReduce(
+        chunk_prompt=reader.template("chunk_prompt"),
+        reduce="join" if reduce == "join" else "answer",
+        reduce_prompt=reduce_prompt,
+        part_tokens=reader.count("part_tokens"),
+    )
 
 
 class _Reader:

@@ -67,13 +67,15 @@ def left(input_tokens: int, context_tokens: int, max_output_tokens: int | None) 
     return max(1, min(max_output_tokens, context_tokens - input_tokens - MARGIN_TOKENS))
 
 
-def parts(text: str, shared: Room, count: Count, total_tokens: int) -> list[str]:
-    """The parts to answer: those of `split` that hold more than white space. Raises LimitError."""
-    made = [part for part in split(text, shared.input_tokens, count, total_tokens) if part.strip()]
+def parts(text: str, shared: Room, count: Count, total_tokens: int, part_tokens: int | None) -> list[str]:
+    """The parts to answer: those of `split` that hold more than white space. `part_tokens` is what the agent wants
+    of a part at most. Raises LimitError."""
+    room_tokens = min(shared.input_tokens, max(ROOM_TOKENS_MIN, part_tokens or shared.input_tokens))
+    made = [part for part in split(text, room_tokens, count, total_tokens) if part.strip()]
     if len(made) > PARTS_MAX:
         raise LimitError(
             f"the input would need {len(made):,} requests, the most is {PARTS_MAX:,}",
-            hint="use a model with a longer context, or split the work",
+            hint="use a model with a longer context or larger parts, or split the work",
         )
     return made
 

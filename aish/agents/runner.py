@@ -6,8 +6,8 @@ import time
 
 from aish.agents import chat, compose, mapreduce
 from aish.agents.failure import ContextError
+from aish.agents.sentences import Sentences
 from aish.agents.split import boundary
-from aish.agents.stdout import Sentences
 from aish.agents.upstream import Counted
 from aish.errors import UsageError
 
@@ -84,7 +84,8 @@ class Runner:
         shared = mapreduce.room(
             context_tokens, fixed_tokens, self.agent.limits.max_output_tokens, self.agent.map_reduce.reduce
         )
-        parts = mapreduce.parts(text, shared, self._tokens, whole.tokens)
+        wanted = self.agent.map_reduce.part_tokens
+        parts = mapreduce.parts(text, shared, self._tokens, whole.tokens, wanted)
         if len(parts) == 1:  # so close to the bound that the estimate was on the other side of it
             self._last_answer(compose.part(self.agent, parts[0], words), shared.output_tokens)
             return
@@ -163,7 +164,7 @@ class Runner:
         sentences = Sentences() if self.agent.whole_sentences else None
         chunks_max = None if output_tokens is None else CHUNKS_PER_TOKEN * output_tokens + 64
         finish: str | None = None
-        chunks, shown = 0, False
+        chunks = 0
         deltas = self.upstream.stream(chat.request(self.agent, messages, output_tokens), self.agent.model)
         for delta in deltas:
             finish = delta.finish or finish
@@ -173,16 +174,14 @@ class Runner:
                 if self.first_token_s is None:
                     self.first_token_s = time.monotonic() - self._started_s
                     self.events.emit("first-token", seconds=round(self.first_token_s, 3))
-                text = sentences.feed(delta.text) if sentences else delta.text
-                shown = shown or bool(text.strip())
-                write(text)
+                write(sentences.feed(delta.text) if sentences else delta.text)
             if chunks_max is not None and chunks > chunks_max:
                 finish = "length"
                 self.note(f"the model server ignores max_tokens: stopped after {chunks} chunks")
                 break
         deltas.close()  # ends the request where the answer was not read to its end
         if sentences:
-            write(sentences.end(finish == "length", shown))
+            write(sentences.end(finish == "length"))
         self._tell_finish(finish, output_tokens)
 
     def _tell_finish(self, finish: str | None, output_tokens: int | None) -> None:

@@ -12,15 +12,6 @@ import select
 
 from aish.errors import StorageError, UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Final
-
-_SENTENCE_ENDS: Final = ".!?…。！？"  # noqa: RUF001
-_PAUSES: Final = " \n\t,;:-–("  # noqa: RUF001
-_WORD_MAX: Final = 64  # characters before a space that tell whether a sentence ends there
-_CLOSERS: Final = "\"'”’)]»*_`"  # noqa: RUF001
-
 
 class DownstreamError(Exception):
     """Nobody reads stdout any more. Not an error of the tree: the process dies by SIGPIPE, silently, as Unix does."""
@@ -76,46 +67,3 @@ def _failed(error: OSError) -> StorageError | UsageError:
         return UsageError("stdout is closed: the answer has nowhere to go", hint="redirect it to /dev/null instead")
     hint = "free some space and try again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
     return StorageError(f"the answer cannot be written: {error.strerror}", hint=hint)
-
-
-class Sentences:
-    """Passes whole sentences on; what the output limit cut off in the middle is not shown."""
-
-    __slots__ = ("_held",)
-
-    def __init__(self) -> None:
-        self._held = ""
-
-    def feed(self, text: str) -> str:
-        """What can be shown now: everything up to the last sentence that is certainly over."""
-        scanned = len(self._held)  # no sentence ends in what is held: only the new text can end one
-        self._held += text
-        end = _last_end(self._held, scanned)
-        shown, self._held = self._held[:end], self._held[end:]
-        return shown
-
-    def end(self, cut: bool, shown_before: bool) -> str:
-        """The rest at the end of the answer. `cut`: the limit ended it, so that the rest may be half a sentence; it
-        is shown then only if nothing was shown before, with an ellipsis."""
-        rest, self._held = self._held, ""
-        whole = rest.rstrip().rstrip(_CLOSERS)[-1:] in tuple(_SENTENCE_ENDS)
-        if not cut or whole or not rest.strip():
-            return rest
-        return "" if shown_before else rest.rstrip(_PAUSES) + " …"
-
-
-def _last_end(text: str, scanned: int) -> int:
-    """Just behind the white space, not before `scanned`, after the last sentence's end; 0 where none has ended."""
-    for at in range(len(text) - 1, max(scanned, 1) - 1, -1):
-        if not text[at].isspace():
-            continue
-        before = text[max(0, at - _WORD_MAX) : at].rstrip(_CLOSERS)
-        if text[at] == "\n" or (before[-1:] in tuple(_SENTENCE_ENDS) and not _abbreviation(before)):
-            return at + 1
-    return 0
-
-
-def _abbreviation(before: str) -> bool:
-    """`e.g.`, `2.`, `J.`: a full stop that ends no sentence."""
-    word = before.rpartition(" ")[2]
-    return word.endswith(".") and (word[:-1].isdecimal() or len(word) == 2 or "." in word[:-1])

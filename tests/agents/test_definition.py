@@ -32,6 +32,7 @@ prompt: |
   What is weak?
 map_reduce:
   chunk_prompt: "Part: {input}"
+  part_tokens: 1k
   reduce: answer
   reduce_prompt: "Parts: {input}"
 ---
@@ -59,6 +60,7 @@ def test_every_key() -> None:
         "answer",
         "Parts: {input}",
     )
+    assert folding.part_tokens == 1000
     assert agent.file == "/somewhere/file.md"
 
 

@@ -72,14 +72,20 @@ def test_an_answer_never_asks_for_more_than_is_left() -> None:
 
 def test_blank_parts_are_not_asked() -> None:
     shared = Room(1000, 10, 3)
-    made = parts("one two\n\n" + "\n" * 100 + "three four", shared, by_bytes, 120)
+    made = parts("one two\n\n" + "\n" * 100 + "three four", shared, by_bytes, 120, None)
     assert "".join("".join(part.split()) for part in made) == "onetwothreefour"
     assert all(part.strip() for part in made)
 
 
+def test_an_agent_can_ask_for_smaller_parts_not_for_larger_ones() -> None:
+    text = "word " * 400
+    assert max(map(words, parts(text, Room(1000, 300, 30), words, 400, 100))) <= 100
+    assert max(map(words, parts(text, Room(1000, 300, 30), words, 400, 5000))) <= 300
+
+
 def test_too_many_parts_are_refused() -> None:
     with pytest.raises(LimitError, match=r"would need [56],\d\d\d requests"):
-        parts("x" * 50_000, Room(100, 10, 3), by_bytes, 50_000)
+        parts("x" * 50_000, Room(100, 10, 3), by_bytes, 50_000, None)
 
 
 @given(st.lists(st.text(st.sampled_from("ab \n"), max_size=80), max_size=40), st.integers(30, 200))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aish.agents.stdout import DownstreamError, Sentences, Stdout
+from aish.agents.stdout import DownstreamError, Stdout
 from aish.errors import StorageError, UsageError
 
 
@@ -113,38 +113,3 @@ def test_a_non_blocking_pipe_loses_nothing() -> None:
     thread.join(30)
     os.close(reading)
     assert got.decode() == text.rstrip() + "\n"
-
-
-def sentences(*pieces: str, cut: bool) -> str:
-    held = Sentences()
-    shown = "".join(held.feed(piece) for piece in pieces)
-    return shown + held.end(cut, bool(shown.strip()))
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("One is here. Two is he", "One is here. "),
-        ("One is here. Two is here.", "One is here. Two is here."),
-        ('He said "stop." Then he', 'He said "stop." '),
-        ("Half a sentence only, ", "Half a sentence only …"),
-        ("It has 2.5 litres, e.g. of wat", "It has 2.5 litres, e.g. of wat …"),
-        ("A line\nand half a", "A line\n"),
-        ("Is it? Yes! It i", "Is it? Yes! "),
-    ],
-)
-def test_half_sentences_are_dropped_where_the_limit_cut(text: str, shown: str) -> None:
-    assert sentences(text, cut=True) == shown
-    assert sentences(*text, cut=True) == shown, "the same, a character at a time"
-    assert sentences(text, cut=False) == text, "a model that stopped by itself has said what it wanted"
-
-
-@given(st.lists(st.text(st.sampled_from("ab .!?\n\"'2"), max_size=8)))
-def test_whole_sentences_lose_nothing_of_a_finished_answer(pieces: list[str]) -> None:
-    assert sentences(*pieces, cut=False) == "".join(pieces)
-
-
-def test_sentences_stream() -> None:
-    held = Sentences()
-    assert held.feed("One. Tw") == "One. "
-    assert held.feed("o. ") == "Two. "
