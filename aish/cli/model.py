@@ -74,7 +74,9 @@ def _pull(words: list[str]) -> int:
     _option_words(parser)
     json_option(parser)
     options = parser.parse_args(words)
-    model = pull_shown(options.model, options.name, _pairs(options.option))
+    pairs = _pairs(options.option)
+    _check_options(pairs)
+    model = pull_shown(options.model, options.name, pairs)
     if options.json:
         print_json(store.show(model.name))
     else:
@@ -101,6 +103,22 @@ def _pairs(words: list[str]) -> dict[str, str]:
             raise UsageError(f"-o {word}: expected KEY=VALUE", hint="for example -o ctx=8192")
         pairs[key] = value
     return pairs
+
+
+def _check_options(pairs: dict[str, str]) -> None:
+    """Ask the installed servers before anything is loaded: a wrong option would only be found when it is served.
+
+    Raises UsageError.
+    """
+    from importlib import metadata
+
+    from aish.spi.model_server import ModelServer, StoredModel
+
+    likely = StoredModel(name="model", digest="", path="", format="gguf", size_bytes=0, options=pairs)
+    for point in metadata.entry_points(group="aish.model_server") if pairs else ():
+        server: ModelServer = point.load()()
+        if server.serves(likely):
+            server.plan(likely, "/model.sock")
 
 
 def _list(words: list[str]) -> int:

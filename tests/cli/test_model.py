@@ -86,6 +86,7 @@ def test_without_words_it_explains_itself(home: Home) -> None:
         (["pull", "smollm"], 69, "did you mean smollm2?"),
         (["pull", "a b"], 2, "a name has letters"),
         (["pull", "x", "-o", "ctx"], 2, "expected KEY=VALUE"),
+        (["pull", "x.gguf", "-o", "ctxx=1"], 2, "did you mean ctx?"),
         (["pull", "--jsn", "x"], 2, "did you mean --json?"),
         (["show", "nothing"], 69, "aish model ls"),
         (["rm", "nothing"], 69, "no model nothing is stored"),
