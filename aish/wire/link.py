@@ -26,6 +26,8 @@ class Member(Part, frozen=True, kw_only=True):
     id: str
     name: str
     kind: str
+    agent: str | None = None
+    """Of an agent: its own name, which several that run at the same time share (`name` then has a number)."""
     parent: str | None = None
     alive: bool = True
     budget_tokens: int | None = None

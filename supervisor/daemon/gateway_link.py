@@ -141,6 +141,7 @@ class GatewayLink:
             id=row.id,
             name=row.name,
             kind=row.spec.kind,
+            agent=(row.spec.name or row.name) if row.spec.kind == kind.AGENT else None,
             parent=row.parent,
             alive=row.lifecycle in (state.STARTING, state.RUNNING, state.STOPPING),
             budget_tokens=row.spec.budget_tokens,

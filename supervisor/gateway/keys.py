@@ -39,6 +39,7 @@ class Caller:
     account: str
     name: str | None = None
     kind: str | None = None
+    agent: str | None = None
 
 
 class Keys:
@@ -82,7 +83,7 @@ class Keys:
         while True:
             member = self._directory.members.get(process) if self._directory.epoch == epoch else None
             if member is not None and member.alive:
-                return Caller(process, member.name, member.kind)
+                return Caller(process, member.name, member.kind, member.agent)
             if not await self._bell.wait_until(began_s + (APPEAR_S if member is None else REVIVE_S)):
                 break
         if member is not None:
@@ -101,7 +102,7 @@ class Keys:
         member = self._directory.members.get(account)
         if member is None or not member.alive:
             raise RefusedError(f"the process {account} has ended: its API key is not valid any more")
-        return Caller(account, member.name, member.kind)
+        return Caller(account, member.name, member.kind, member.agent)
 
     # --- named keys ---------------------------------------------------------------------------------------------
 

@@ -102,7 +102,7 @@ class Proxy:
         number = self._spending.number()
         row = Row(
             number, time.time(), self._directory.epoch, caller.account, caller.name, caller.kind, (), "",
-            openai.NAME, endpoint, bytes_in=len(body),
+            openai.NAME, endpoint, bytes_in=len(body), agent=caller.agent,
         )  # fmt: skip
         live = self._board.begin(number, caller.account, "")
         exchange = Exchange(caller, row, live, asyncio.get_running_loop().time(), request)

@@ -26,7 +26,7 @@ from aish.errors import StorageError
 MAX_REQUESTS: Final = 200_000
 MAX_AGE_S: Final = 90 * 86400.0
 CHECKPOINT_WRITES: Final = 2000
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE members (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -41,17 +41,24 @@ CREATE TABLE requests (
     number INTEGER PRIMARY KEY, time_s REAL NOT NULL, epoch INTEGER, process TEXT NOT NULL, name TEXT, kind TEXT,
     chain TEXT NOT NULL, model TEXT NOT NULL, dialect TEXT NOT NULL, endpoint TEXT NOT NULL, stream INTEGER NOT NULL,
     input INTEGER NOT NULL, output INTEGER NOT NULL, estimated INTEGER NOT NULL, status INTEGER,
-    first_token_s REAL, seconds REAL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL
+    first_token_s REAL, seconds REAL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, agent TEXT
 );
 CREATE INDEX requests_open ON requests (number) WHERE status IS NULL;
 CREATE INDEX requests_time ON requests (time_s);
 CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
 """
+_STEPS: Final = {
+    1: """
+ALTER TABLE requests ADD COLUMN agent TEXT;
+UPDATE requests SET agent = name WHERE kind = 'agent';
+""",
+}
+"""What makes of a file of that version one of the next."""
 _COLUMNS: Final = (
     "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
-    "status, first_token_s, seconds, bytes_in, bytes_out"
+    "status, first_token_s, seconds, bytes_in, bytes_out, agent"
 )
-_INSERT: Final = f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * 19)})"  # noqa: S608  constants
+_INSERT: Final = f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * 20)})"  # noqa: S608  constants
 DIED: Final = 0
 """Status of a request that ended with the gateway."""
 HUNG_UP: Final = 499
@@ -82,12 +89,13 @@ class Row:
     seconds: float | None = None
     bytes_in: int = 0
     bytes_out: int = 0
+    agent: str | None = None
 
     def values(self) -> tuple[object, ...]:
         return (
             self.number, self.time_s, self.epoch, self.process, self.name, self.kind, " ".join(self.chain),
             self.model, self.dialect, self.endpoint, self.stream, self.input, self.output, self.estimated,
-            self.status, self.first_token_s, self.seconds, self.bytes_in, self.bytes_out,
+            self.status, self.first_token_s, self.seconds, self.bytes_in, self.bytes_out, self.agent,
         )  # fmt: skip
 
 
@@ -142,7 +150,11 @@ class Records:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT")
-        elif version != _SCHEMA_VERSION:
+            return
+        while version in _STEPS:
+            steps, version = _STEPS[version], version + 1
+            self._db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {version}; COMMIT")
+        if version != _SCHEMA_VERSION:
             raise StorageError(
                 f"{self.path} was written by another version of aish (schema {version}, expected {_SCHEMA_VERSION})",
                 hint="use that version, or move the file away: its usage records are then not shown",

@@ -6,14 +6,19 @@ import sqlite3
 from typing import Final
 
 from aish.errors import StorageError, UsageError
-from aish.model import kind as kinds
+from aish.supervisor.gateway.spending import KEY_PREFIX
 from aish.wire.message import TokensPart, UsageRow, UsageTable
 
 _GROUPS: Final = {
     # by -> (the key, the name, condition)
     "process": ("process", "max(name)", "1"),
     "model": ("model", "NULL", "model != ''"),
-    "agent": ("name", "name", f"kind = '{kinds.AGENT}' AND name IS NOT NULL"),
+    # NAME-2, which ran at the same time as NAME, is the same agent; who is none is there by its own name.
+    "agent": (
+        f"coalesce(agent, CASE WHEN process LIKE '{KEY_PREFIX}%' THEN process END, name, process)",
+        "coalesce(max(agent), max(name))",
+        "1",
+    ),
 }
 _FAILED: Final = "status >= 400 AND status != 499 OR status = 0"
 

@@ -132,7 +132,7 @@ def sums_agree(views: Views) -> None:
     agents: dict[str, list[Row]] = {}
     for row in rows.values():
         if row["kind"] == "agent" and row["id"] in spent:
-            agents.setdefault(row["name"], []).append(row)
+            agents.setdefault(views.inspected[row["id"]]["spec"]["name"], []).append(row)  # without the -2 of ps
     assert {name: row["tokens"] for name, row in views.usage["agent"].items()} == {
         name: added(found) for name, found in agents.items()
     }

@@ -88,7 +88,8 @@ class Daemon:
 
     def agent(self, id: str, *, parent: str | None = None, budget: int | None = None, **more: Any) -> str:
         """Put an agent into the table; returns its key."""
-        self.put(Member(id=id, name=f"agent-{id}", kind="agent", parent=parent, budget_tokens=budget, **more))
+        name = f"agent-{id}"
+        self.put(Member(id=id, name=name, kind="agent", agent=name, parent=parent, budget_tokens=budget, **more))
         return self.key(id)
 
     def model(self, id: str, name: str, url: str, **route: Any) -> None:

@@ -34,7 +34,7 @@ def records(path: str) -> Iterator[Records]:
 
 def row(number: int, process: str = "p1", *, input: int = 1, output: int = 2, **more: object) -> Row:
     base = Row(number, 1000.0 + number, 1, process, f"n-{process}", "agent", (process,), "small", "openai", "/x")
-    base.input, base.output, base.status, base.seconds = input, output, 200, 0.5
+    base.input, base.output, base.status, base.seconds, base.agent = input, output, 200, 0.5, "review"
     for name, value in more.items():
         setattr(base, name, value)
     return base
@@ -120,7 +120,7 @@ def test_usage_tables(path: str, records: Records) -> None:
         records.close_request(row(2, "p1", input=10, first_token_s=0.4, model="big"))
         records.close_request(row(3, "p2", status=502, estimated=True))
         records.close_request(row(4, "p2", status=499))
-        records.close_request(row(5, "key:x", kind=None, name="x"))
+        records.close_request(row(5, "key:x", kind=None, name="x", agent=None))
         records.open_request(row(6, "p9", status=None))
     table = usage.query(path, "process", None)
     assert [r.key for r in table.rows] == ["p1", "p2", "key:x"]
@@ -128,7 +128,8 @@ def test_usage_tables(path: str, records: Records) -> None:
     assert (first.name, first.model, first.tokens.input, first.tokens.requests) == ("n-p1", None, 20, 2)
     assert first.first_token_s == pytest.approx(0.3)
     assert (second.model, second.failures, second.tokens.estimated, second.seconds) == ("small", 1, 3, 1.0)
-    assert [r.key for r in usage.query(path, "agent", None).rows] == ["n-p1", "n-p2"]
+    (agent,) = usage.query(path, "agent", None).rows
+    assert (agent.key, agent.name, agent.tokens.requests) == ("review", "review", 4), "of all its processes"
     assert {r.key: r.tokens.requests for r in usage.query(path, "model", None).rows} == {"small": 4, "big": 1}
     assert usage.query(path, "process", 1004.5).rows[0].key == "key:x"
 
