@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from aish.model.usage import Usage
 
@@ -12,6 +14,22 @@ if TYPE_CHECKING:
     from aish.model.state import Activity
     from aish.supervisor.daemon.row import Row
     from aish.wire.message import LaunchPart
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+_shared: dict[bytes, Any] = {}
+SHARED_MOST: Final = 256
+
+
+def share(row: Row) -> None:
+    """Processes of one shell have the same limits and names of variables: some 5 KB, needed once by all of them.
+
+    Nobody changes these values in place.
+    """
+    if len(_shared) > SHARED_MOST:
+        _shared.clear()
+    row.environ_names = _shared.setdefault(_encode(row.environ_names), row.environ_names)
+    row.rlimits = _shared.setdefault(_encode(row.rlimits), row.rlimits)
 
 
 class Process:
@@ -35,6 +53,7 @@ class Process:
     )
 
     def __init__(self, row: Row) -> None:
+        share(row)
         self.row = row
         self.launch: LaunchPart | None = None
         """Captured surroundings, until the run has begun and no other can follow."""
