@@ -93,9 +93,11 @@ class _Stages:
                 if i - 1 in edges:
                     edges[i - 1].close_reader()
                 before = after
-        except OSError as error:
+        except (OSError, AishError) as error:
             for item in job.processes:
                 os.kill(item.pid, signals.SIGKILL)
+            if isinstance(error, AishError):
+                raise
             raise CommandError(f"cannot start the pipeline: {error.strerror}", status=126) from None
         finally:
             if gate is not None:

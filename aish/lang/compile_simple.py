@@ -282,9 +282,7 @@ def run_builtin(rt: Runtime, builtin: Builtin, argv: list[str]) -> int:
     try:
         return builtin(rt, argv)
     except CommandError as error:
-        from aish.lang.diagnose import command_error
-
-        rt.error_line(command_error(rt, argv[0], error))
+        rt.complain_of(argv[0], error)
         return error.status
     except OSError as error:
         rt.complain(f"{argv[0]}: {error.strerror}")
@@ -300,9 +298,7 @@ def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
             return process.run_stage(rt, argv, last=last)
         return process.run_program(rt, argv, last=last)
     except CommandError as error:
-        from aish.lang.diagnose import not_run
-
-        rt.error_line(not_run(rt, argv[0], error))
+        rt.complain_not_run(argv[0], error)
         return error.status
 
 

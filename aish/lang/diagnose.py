@@ -74,6 +74,21 @@ def command_error(rt: Runtime, name: str, error: CommandError) -> str:
     return complaint(rt, f"{name}: {error.message}", error.hint)
 
 
+def fault(rt: Runtime, error: BaseException) -> str:
+    """What `Runtime.report_fault` writes: one line that a report can quote, and no traceback."""
+    if isinstance(error, MemoryError):
+        return complaint(rt, "out of memory", None)
+    if isinstance(error, RecursionError):
+        return complaint(rt, "the commands are nested too deeply", None)
+    if isinstance(error, OSError):
+        return complaint(rt, error.strerror or str(error), None)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" in {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return complaint(rt, f"a fault in aish: {type(error).__name__}: {error}{where}", "please report this line")
+
+
 def not_run(rt: Runtime, name: str, error: CommandError) -> str:
     """A command word that could not be run: the line is shown, as for a syntax error."""
     site = rt.at

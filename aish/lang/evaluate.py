@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.errors import AishError
 from aish.lang.compile import compile_command
-from aish.lang.control import Interrupted, status_of
+from aish.lang.control import CommandError, Interrupted, status_of
 from aish.lang.parser import Parser
 from aish.lang.runtime import MAX_CALLS
 from aish.lang.source import ExpansionError, Source
@@ -13,7 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aish.lang.runtime import Run, Runtime
+    from aish.lang.runtime import Runtime
+    from aish.lang.tree import Sequence
 
 
 def run_source(
@@ -43,23 +44,33 @@ def run_source(
         if rt.noexec and not rt.interactive:
             continue
         final = last and more is None and not source.text[parser.pos :].strip()
-        run = compile_command(source, command, last=final)
-        status = _recovering(rt, run) if main else run(rt)
+        run_one = _recovering if main else _run
+        status = run_one(rt, source, command, final)
         if rt.pending:
             rt.signals.poll()
 
 
-def _recovering(rt: Runtime, run: Run) -> int:
+def _run(rt: Runtime, source: Source, command: Sequence, final: bool) -> int:
+    return compile_command(source, command, last=final)(rt)
+
+
+def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool) -> int:
     """Run a complete command; one that could not be expanded is told, and fails."""
     try:
-        return run(rt)
-    except ExpansionError as error:
-        if error.fatal or rt.posix or rt.errexit or rt.in_subshell:
+        return _run(rt, source, command, final)
+    except OSError as error:  # no descriptor left, perhaps not even to load a part of ours with
+        rt.complain(error.strerror or str(error))
+        rt.loops = rt.tested = 0
+        rt.status = 1
+        return 1
+    except (ExpansionError, CommandError) as error:
+        fatal = isinstance(error, ExpansionError) and error.fatal
+        if fatal or rt.posix or rt.errexit or rt.in_subshell:
             raise
         rt.report(error)
         rt.loops = rt.tested = 0
-        rt.status = error.exit_status
-        return error.exit_status
+        rt.status = status_of(error)
+        return rt.status
 
 
 def run_text(rt: Runtime, text: str, name: str) -> int:
@@ -82,9 +93,8 @@ def run_line(rt: Runtime, text: str) -> int:
         status = status_of(error)
     except Interrupted as error:
         status = 128 + error.signo
-    except RecursionError:
-        rt.complain("the commands are nested too deeply")
-        status = 2
+    except Exception as error:  # noqa: BLE001 -- the edge of a line: told, and the prompt comes back
+        status = rt.report_fault(error)
     rt.status = status
     rt.tested = rt.loops = 0
     return status

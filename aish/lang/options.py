@@ -21,7 +21,7 @@ LETTERS = {
     "v": "verbose",
     "x": "xtrace",
 }
-NAMES = (*sorted(LETTERS.values()), "pipefail", "posix", "ignoreeof")
+NAMES = (*sorted(LETTERS.values()), "pipefail", "posix", "ignoreeof", "emacs", "vi")
 
 
 def attribute(name: str) -> str:

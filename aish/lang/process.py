@@ -39,13 +39,21 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         raise CommandError("command not found", status=NOT_FOUND)
     environment = rt.environment_for(path)
     if last and not rt.signals.traps:
-        rt.flush()
         replace(rt, path, argv, environment)
     if rt.monitor:
         job = Job(rt.command_text(argv))
-        fork(rt, lambda: replace(rt, path, argv, environment), job, foreground=True)
+        fork(rt, lambda: _become(rt, path, argv, environment), job, foreground=True)
         return rt.jobs.wait_foreground(rt, job)
     return wait_program(rt, spawn(rt, path, argv, environment), argv)
+
+
+def _become(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> int:
+    """In a child that job control needed: the program, or the message why not."""
+    try:
+        replace(rt, path, argv, environment)
+    except CommandError as error:
+        rt.complain_not_run(argv[0], error)
+        return error.status
 
 
 def spawn(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> int:
@@ -131,7 +139,8 @@ def fork(
     background: bool = False,
     streams: tuple[int, int] = (-1, -1),
 ) -> int:
-    """Run `body` in a copy of the shell that is a member of `job`, and exit with what it gives.
+    """Run `body` in a copy of the shell that is a member of `job`, and exit with what it gives. Raises
+    CommandError where the system has no room for a process.
 
     `streams` become its stdin and stdout. `background`: as POSIX wants a command behind `&` without job
     control: deaf to the keyboard, and stdin at the end of file.
@@ -141,6 +150,8 @@ def fork(
         pid = os.fork()
         if pid == 0:
             _child(rt, body, job, mask, foreground, background, streams)
+    except OSError as error:
+        raise CommandError(f"cannot start a process: {error.strerror}", status=NOT_EXECUTABLE) from None
     finally:
         signals.release(mask)
     job.add(pid)
@@ -185,7 +196,7 @@ def _child(
         signals.release(mask)
         status = settle(rt, body)
     except BaseException as error:  # noqa: BLE001 -- the edge of a process: nothing may return into the parent
-        rt.error_line(f"aish: internal error in a subshell: {type(error).__name__}: {error}")
+        status = rt.report_fault(error)
     finally:
         os._exit(status & 0xFF)
 
@@ -211,12 +222,8 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
     except AishError as error:
         rt.report(error)
         status = status_of(error)
-    except RecursionError:
-        rt.complain("the commands are nested too deeply")
-        status = 2
-    except MemoryError:
-        rt.complain("out of memory")
-        status = 2
+    except Exception as error:  # noqa: BLE001 -- the edge of a process: told, and the status says it
+        status = rt.report_fault(error)
     return rt.run_exit_trap(status)
 
 

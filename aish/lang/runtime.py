@@ -49,7 +49,7 @@ class Runtime:
 
     # The options of `set`, by the names of `set -o`.
     allexport = errexit = hashall = ignoreeof = monitor = noclobber = noexec = noglob = notify = nounset = False
-    pipefail = posix = verbose = xtrace = False
+    pipefail = posix = verbose = xtrace = emacs = vi = False
 
     vars: Variables
 
@@ -186,18 +186,34 @@ class Runtime:
 
     def complain(self, message: str, *, hint: str | None = None) -> None:
         """Report something about the command that is being run, with its place."""
-        from aish.lang.diagnose import complaint
+        self._tell("complaint", message, message, hint)
 
-        self.error_line(complaint(self, message, hint))
+    def complain_of(self, name: str, error: CommandError) -> None:
+        """Report what the built-in `name` cannot do."""
+        self._tell("command_error", f"{name}: {error.message}", name, error)
+
+    def complain_not_run(self, name: str, error: CommandError) -> None:
+        """Report a command word that could not be run."""
+        self._tell("not_run", f"{name}: {error.message}", name, error)
 
     def report(self, error: AishError) -> None:
         """Report an error that has its own place or hint."""
-        from aish.lang.diagnose import report
+        self._tell("report", str(error), error)
 
-        self.error_line(report(self, error))
+    def report_fault(self, error: BaseException) -> int:
+        """Tell of something that no command may do: out of memory, or our own mistake. Gives the status."""
+        self._tell("fault", f"{type(error).__name__}: {error}", error)
+        return 70
 
-    def flush(self) -> None:
-        """Before this process becomes another one: nothing is buffered, so nothing is lost."""
+    def _tell(self, how: str, plain: str, *details: object) -> None:
+        """Write what the function `how` of diagnose makes of the details."""
+        try:
+            from aish.lang import diagnose
+
+            text: str = getattr(diagnose, how)(self, *details)
+        except (ImportError, OSError):
+            text = f"aish: {plain}"  # no descriptor left to load the better words with
+        self.error_line(text)
 
     def reading(self) -> signals.Section:
         """`with rt.reading():` around a system call that may last, so that Ctrl-C ends it."""

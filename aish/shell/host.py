@@ -58,8 +58,12 @@ class ShellHost:
 
     def tensor_edge(self) -> TensorEdge:
         from aish.tensor.edge import create
+        from aish.tensor.errors import TensorError
 
-        return create()
+        try:
+            return create()
+        except TensorError as error:  # a tree of its own: aish.tensor knows nothing of aish
+            raise CommandError(str(error), hint=getattr(error, "hint", None)) from None
 
 
 def _flush() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aish.lang.diagnose import excerpt
+from tests.lang.conftest import SHELL
 
 if TYPE_CHECKING:
     from tests.lang.conftest import Aish
@@ -131,7 +133,7 @@ def test_junk_on_stdin_is_told(seed: int, aish: Aish) -> None:
     found = aish.run([], input=b"(" + junk)
     assert found.status != 0
     assert "Traceback" not in found.err
-    assert "internal" not in found.err
+    assert "a fault in aish" not in found.err
 
 
 def test_script_may_carry_an_archive(aish: Aish) -> None:
@@ -139,6 +141,32 @@ def test_script_may_carry_an_archive(aish: Aish) -> None:
     (aish.folder / "s").write_bytes(b"echo before\nexit 0\n" + os.urandom(1 << 20))
     found = aish.run(["s"])
     assert (found.out, found.err, found.status) == ("before\n", "", 0)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo a | cat | cat",
+        "x=$(cat /dev/null)",
+        "echo no > f",
+        "echo <<< no",
+        "{ echo no; } > f",
+        ": | @x",
+        "true |= true",
+    ],
+)
+def test_no_descriptors_left(script: str, aish: Aish) -> None:
+    """A script that used them up is told so, fails, and goes on."""
+    text = f"echo start\nexec 3<&0\n{script}\necho status $?"
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -n 4; exec "$@"', "sh", *SHELL, "-c", text],
+        capture_output=True, text=True, env=aish.environment, cwd=aish.folder, timeout=30,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert "a fault in aish" not in done.stderr
+    assert "Too many open files" in done.stderr or "no descriptor" in done.stderr or "cannot" in done.stderr
+    assert done.stdout.startswith("start\nstatus ")
+    assert done.stdout != "start\nstatus 0\n"
 
 
 def test_missing_script(aish: Aish) -> None:

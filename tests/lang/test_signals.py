@@ -39,7 +39,7 @@ def signalled(aish: Aish, script: str, signo: int, *, group: bool = False, in_wa
     else:
         os.kill(running.pid, signo)
     out, err = running.communicate(timeout=20)
-    assert b"internal error" not in err
+    assert b"a fault in aish" not in err
     assert b"Traceback" not in err
     return out.decode(), running.returncode
 

@@ -42,5 +42,5 @@ def test_same_as_bash(name: str, aish: Aish) -> None:
     )
     found = aish.run(["snippet.sh"])
     assert (found.out, found.status) == (expected.stdout.decode("utf-8", "surrogateescape"), expected.returncode)
-    assert "internal error" not in found.err
+    assert "a fault in aish" not in found.err
     assert "Traceback" not in found.err

@@ -90,6 +90,7 @@ stages["@many"] = many
 def test_failure_in_a_stage_stays_in_its_process(hosted: Hosted) -> None:
     found = hosted("def bad(words): raise RuntimeError('oops')\nstages['@bad'] = bad", "@bad; echo $?; echo on")
     assert found.out == "70\non\n"
+    assert "a fault in aish: RuntimeError: oops" in found.err
     assert "Traceback" not in found.err
 
 
