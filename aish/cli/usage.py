@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     header = (options.by.upper(), "MODEL", "REQUESTS", "INPUT", "OUTPUT", "SECONDS", "FIRST TOKEN", "FAILED")
     rows = [
         [
-            row.name or row.key,
+            row.key if row.key.startswith("key:") else row.name or row.key,
             row.model or "-",
             str(row.tokens.requests),
             str(row.tokens.input),

@@ -131,8 +131,10 @@ def sums_agree(views: Views) -> None:
         assert row["name"] == rows[id]["name"]
     agents: dict[str, list[Row]] = {}
     for row in rows.values():
-        if row["kind"] == "agent" and row["id"] in spent:
-            agents.setdefault(views.inspected[row["id"]]["spec"]["name"], []).append(row)  # without the -2 of ps
+        if row["id"] in spent:
+            spec = views.inspected[row["id"]]["spec"]
+            name = spec["name"] if row["kind"] == "agent" else row["name"]  # an agent's without the -2 of ps
+            agents.setdefault(name, []).append(row)
     assert {name: row["tokens"] for name, row in views.usage["agent"].items()} == {
         name: added(found) for name, found in agents.items()
     }
@@ -212,7 +214,7 @@ def test_embeddings(serving: System) -> None:
     row = views.named("embeds")
     assert (row["kind"], row["tokens"]["output"]) == ("command", 0)
     assert row["tokens"]["input"] > 100
-    assert views.usage["agent"] == {}
+    assert views.usage["agent"]["embeds"]["tokens"] == row["tokens"], "no agent, but not left out"
 
 
 # ---------------------------------------------------------------------------------------------------------- /proc

@@ -163,6 +163,22 @@ def test_a_model_becomes_ready_and_tokens_are_counted(up: Supervised) -> None:
     up.wait(model)
 
 
+def test_agents_of_one_name_at_once_are_one_in_usage(up: Supervised) -> None:
+    """The process table numbers their names; what an agent costs must not be split by that."""
+    serve(up)
+    gate = os.pipe()
+    waits = ("sh", "-c", 'read x; exec "$@"', "sh", sys.executable, "-I", "-S", "-c", ASK, "1")
+    fields: dict[str, Any] = {"kind": "agent", "name": "asker", "rename": True, "fds": {0: gate[0]}}
+    started = [up.spawn(*waits, **fields) for _ in range(2)]
+    os.close(gate[0])
+    os.close(gate[1])
+    assert [process.name for process in started] == ["asker", "asker-2"]
+    for process in started:
+        assert up.code(process.id) == 0, up.log(process.id)
+    rows = up.client.ask(UsageTable, UsageQuery(by="agent")).rows
+    assert {row.key: row.tokens.requests for row in rows if row.key.startswith("asker")} == {"asker": 2}
+
+
 def test_a_spent_budget_holds_and_a_raised_one_releases(up: Supervised) -> None:
     serve(up)
     asker = up.python(ASK, "6", kind="agent", name="asker", budget_tokens=20)

@@ -218,3 +218,29 @@ def test_usage_is_summed_by_process_model_and_agent(shared: World) -> None:
             assert row.seconds > 0
     assert shared.daemon.ask(UsageQuery(by="colour")).code == "usage"
     assert shared.daemon.ask(UsageQuery(by="process", since_s=4e9)).rows == []
+
+
+def test_usage_by_agent_has_everybody_once(shared: World) -> None:
+    """Stages that run the same agent at once are one agent; a named key or a command is there by its own name."""
+    numbered = []
+    for name in ("twice", "twice-2"):
+        id, key = shared.agent()
+        shared.daemon.change(id, name=name, agent="twice")
+        shared.gateway.chat(key, "say 5")
+        numbered.append(id)
+    command, command_key = shared.agent()
+    shared.daemon.change(command, name="embeds", kind="command", agent=None)
+    shared.gateway.chat(command_key, "say 5")
+    made = shared.daemon.ask(KeyNew(name="env"))
+    assert isinstance(made, KeyMade)
+    shared.gateway.chat(made.key, "say 5")
+    for id in (*numbered, command):
+        shared.daemon.settled(id, 1)
+    tables = {by: shared.daemon.ask(UsageQuery(by=by)).rows for by in ("agent", "process")}
+    rows = {row.key: (row.name, row.tokens.requests) for row in tables["agent"]}
+    assert rows["twice"] == ("twice", 2)
+    assert rows["embeds"] == ("embeds", 1)
+    assert rows["key:env"] == ("env", 1)
+    assert "twice-2" not in rows
+    requests = [sum(row.tokens.requests for row in table) for table in tables.values()]
+    assert requests[0] == requests[1]

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LATER_THAN_1 = ("ALTER TABLE requests DROP COLUMN agent",)
+"""Takes away what version 1 of the file did not have."""
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     return str(tmp_path / "gateway.db")
@@ -114,6 +118,26 @@ def test_a_file_of_another_version_is_refused(path: str) -> None:
         Records(path)
 
 
+def test_a_file_of_the_first_version_is_taken_over(path: str) -> None:
+    """What was used before an update stays known, and is grouped like what comes after it."""
+    made = Records(path)
+    with made.transaction():
+        made.close_request(row(1, "p1", name="review"))
+        made.close_request(row(2, "p2", name="embeds", kind="command"))
+    for later in LATER_THAN_1:
+        made._db.execute(later)
+    made._db.execute("PRAGMA user_version = 1")
+    made.close()
+    made = Records(path)
+    with made.transaction():
+        made.close_request(row(3, "p3", name="review-2"))
+        made.open_request(row(4, "p3", status=None))
+    assert {r.key: r.tokens.requests for r in usage.query(path, "agent", None).rows} == {"review": 2, "embeds": 1}
+    assert [left.number for left in made.open_requests()] == [4]
+    made.close()
+    Records(path).close()
+
+
 def test_usage_tables(path: str, records: Records) -> None:
     with records.transaction():
         records.close_request(row(1, "p1", input=10, first_token_s=0.2))
@@ -128,8 +152,9 @@ def test_usage_tables(path: str, records: Records) -> None:
     assert (first.name, first.model, first.tokens.input, first.tokens.requests) == ("n-p1", None, 20, 2)
     assert first.first_token_s == pytest.approx(0.3)
     assert (second.model, second.failures, second.tokens.estimated, second.seconds) == ("small", 1, 3, 1.0)
-    (agent,) = usage.query(path, "agent", None).rows
+    agent, named = usage.query(path, "agent", None).rows
     assert (agent.key, agent.name, agent.tokens.requests) == ("review", "review", 4), "of all its processes"
+    assert (named.key, named.name, named.tokens.requests) == ("key:x", "x", 1), "who is no agent is not left out"
     assert {r.key: r.tokens.requests for r in usage.query(path, "model", None).rows} == {"small": 4, "big": 1}
     assert usage.query(path, "process", 1004.5).rows[0].key == "key:x"
 
