@@ -2,6 +2,7 @@
 
     ./dev demo              all of it; a second run repeats every model call and needs no network
     ./dev demo --resume     keep what an interrupted run has finished
+    ./dev picture           the same, and top is drawn meanwhile: docs/top.txt, docs/top.svg
 
 Everything that it starts is supervised in a private home under out/demo and has ended when it returns.
 """
@@ -37,7 +38,7 @@ def environment() -> dict[str, str]:
 
 
 def main(argv: list[str]) -> int:
-    if [word for word in argv if word != "--resume"]:
+    if [word for word in argv if word not in ("--resume", "--picture")]:
         print(__doc__, file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
@@ -64,12 +65,17 @@ def story(environ: dict[str, str], argv: list[str], began: float) -> int:
     simulated = [sys.executable, "-m", "aish.plugins.simgpu", "create", "--devices", "1", "--memory", "2G"]
     if not (OUT / "simgpu" / "devices.json").exists():
         subprocess.run(simulated, env=environ, check=True)
-    run(environ, "model", "pull", "smollm2")
-    run(environ, "model", "serve", "smollm2", "--vram", "1G")
+    for model, vram in (("smollm2", "1G"), ("minilm", "256M")):
+        run(environ, "model", "pull", model)
+        run(environ, "model", "serve", model, "--vram", vram)
     run(environ, "gpu")
 
     chapter("The digest: an aish script with agents, models and a tensor edge")
-    run(environ, str(ROOT / "examples" / "digest.aish"), *argv, str(ROOT / "examples" / "notes"), str(OUT / "digest"))
+    drawing = draw(environ) if "--picture" in argv else None
+    resume = ["--resume"] if "--resume" in argv else []
+    run(environ, "examples/digest.aish", *resume, "examples/notes", str((OUT / "digest").relative_to(ROOT)))
+    if drawing is not None:
+        drawing.wait()
 
     chapter("What ran, and what it used")
     run(environ, "ps", "--all")
@@ -82,10 +88,15 @@ def story(environ: dict[str, str], argv: list[str], began: float) -> int:
     return 0
 
 
+def draw(environ: dict[str, str]) -> subprocess.Popen[bytes]:
+    """top after 15 seconds of the digest, as text and as a picture."""
+    words = ["--watch", "15", "--size", "120x24", "--text", "docs/top.txt", "--svg", "docs/top.svg"]
+    return subprocess.Popen([sys.executable, "docs/make_top_picture.py", *words], env=environ, cwd=ROOT)
+
+
 def run(environ: dict[str, str], *words: str) -> None:
     """`aish words…`, shown as a person would type it."""
-    shown = [str(Path(word).relative_to(ROOT)) if word.startswith(str(ROOT)) else word for word in words]
-    print(f"$ aish {' '.join(shown)}", flush=True)
+    print(f"$ aish {' '.join(words)}", flush=True)
     subprocess.run([AISH, *words], env=environ, cwd=ROOT, check=True)
 
 
