@@ -10,6 +10,7 @@ Everything that it starts is supervised in a private home under out/demo and has
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def main(argv: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    shutil.rmtree(OUT / "state", ignore_errors=True)  # a table and records of this run only; the models are kept
     environ = environment()
     began = time.monotonic()
     try:

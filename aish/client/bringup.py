@@ -17,7 +17,7 @@ def log_path() -> str:
 
 def start() -> None:
     """Make sure that a holder runs and has been asked for a daemon. Raises UnavailableError, StorageError."""
-    argv = [sys.executable, "-m", "aish.supervisor.daemon"]
+    argv = [sys.executable, "-P", "-m", "aish.supervisor.daemon"]  # -P: never a module out of the user's folder
     try:
         link.launch(folders.runtime(), argv, log_path())
     except OSError as error:

@@ -41,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
         if not head.tensor_count:
             raise InputError(f"{options.gguf} has no tensors: it is a vocabulary, not a model", field="tensor count")
         _free_socket(options.socket)
+        _occupy_simulated_card(options.gguf)
         server = _start(options)
     except AishError as error:
         report(PROGRAM, error)
@@ -74,6 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gpu-layers", type=int, default=-1)
     parser.add_argument("--cache-bytes", type=int, default=0)
     return parser
+
+
+def _occupy_simulated_card(gguf_path: str) -> None:
+    """On a simulated card (demo, tests) the weights take the room that a real one would give them.
+
+    Raises LimitError where a real card would be out of memory.
+    """
+    if os.environ.get("AISH_SIMGPU_DEVICE"):
+        from aish.plugins.simgpu.allocation import allocate
+
+        allocate(os.path.getsize(gguf_path))  # held until this process ends
 
 
 def _free_socket(path: str) -> None:
