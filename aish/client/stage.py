@@ -17,6 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from aish.client.connection import Client, connect
+from aish.client.holds import Holds
 from aish.client.signals import Caught
 from aish.errors import AishError, DisconnectedError, InternalError, UnavailableError
 from aish.model import exit as exits
@@ -84,26 +85,36 @@ def let_go(fds: Iterable[int]) -> None:
 
 def _wait(client: Client, process: str, signals: Caught) -> ExitPart:
     """Until the process has ended, over as many daemons as it takes."""
+    with Holds(process) as holds:
+        while True:
+            client.send(Wait(target=process))
+            try:
+                return _answer(client, process, signals, holds)
+            except DisconnectedError:
+                holds.close()
+                client.reconnect()
+
+
+def _answer(client: Client, process: str, signals: Caught, holds: Holds) -> ExitPart:
+    """The answer of this daemon; signals and what holds the process are looked after meanwhile."""
     poll = select.poll()
     poll.register(signals, select.POLLIN)
+    poll.register(client, select.POLLIN)
     while True:
-        client.send(Wait(target=process))
-        watched = client.fileno()
-        poll.register(watched, select.POLLIN)
-        try:
-            while True:
-                ready = {fd for fd, _ in poll.poll()} if not client.buffered else {watched}
-                if signals.fileno() in ready:
-                    for number in signals.arrived():
-                        _forward(process, number)
-                if watched in ready:
-                    reply = client.receive()
-                    if not isinstance(reply, Waited):
-                        raise InternalError(f"the daemon answered {type(reply).__name__} to a wait")
-                    return reply.exit or ExitPart()
-        except DisconnectedError:
-            poll.unregister(watched)
-            client.reconnect()
+        ready = {client.fileno()} if client.buffered else {fd for fd, _ in poll.poll(holds.due_ms())}
+        if not ready and holds.begin():
+            poll.register(holds, select.POLLIN)
+        news = holds.fileno()
+        if news in ready and not holds.arrived():
+            poll.unregister(news)
+        if signals.fileno() in ready:
+            for number in signals.arrived():
+                _forward(process, number)
+        if client.fileno() in ready:
+            reply = client.receive()
+            if not isinstance(reply, Waited):
+                raise InternalError(f"the daemon answered {type(reply).__name__} to a wait")
+            return reply.exit or ExitPart()
 
 
 def _forward(process: str, number: int) -> None:

@@ -1,0 +1,109 @@
+"""A process in the foreground that is held says so: over its budget it stands still, and its caller saw nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.client.holds import told
+from aish.wire.message import EventPart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Home
+
+
+class Answers(BaseHTTPRequestHandler):
+    """A model that says "A title": as a stream to the agent, as one object to the gateway's probe."""
+
+    def do_GET(self) -> None:
+        self._send("application/json", b"{}", status=404)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+        if not body.get("stream"):
+            message = {"role": "assistant", "content": "A"}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            self._send("application/json", json.dumps({"choices": [choice], "usage": usage}).encode())
+            return
+        delta = {"index": 0, "delta": {"content": "A title"}, "finish_reason": "stop"}
+        events = [json.dumps({"choices": [delta]}), json.dumps({"choices": [], "usage": usage}), "[DONE]"]
+        self._send("text/event-stream", "".join(f"data: {event}\n\n" for event in events).encode())
+
+    def _send(self, kind: str, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+        thread.join()
+
+
+def line_with(stream: object, word: bytes, deadline_s: float = 30.0) -> bytes:
+    """Read lines until one has `word`."""
+    end = time.monotonic() + deadline_s
+    fd = stream.fileno()  # type: ignore[attr-defined]
+    text = b""
+    while word not in text:
+        assert select.select([fd], [], [], max(0.0, end - time.monotonic()))[0], text
+        data = os.read(fd, 4096)
+        assert data, text
+        text += data
+    return text
+
+
+def test_a_stage_over_its_budget_says_what_lets_it_go_on(home: Home, url: str) -> None:
+    done = home.aish("model", "serve", "stand", "--url", url, "--context", "4k", "--timeout", "20")
+    assert done.returncode == 0, done.stderr
+    with home.popen(
+        "run", "--budget", "5", "--model", "stand", "@title", "hello", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        told_so = line_with(running.stderr, b"lets it go on")
+        assert b"title is held: its budget has too little left for its next request; `aish limit p" in told_so
+        assert home.aish("limit", "title", "tokens=none").returncode == 0
+        assert running.wait(timeout=30) == 0
+        assert b"A title" in running.stdout.read()
+
+
+def test_a_held_stage_outlives_the_daemon(home: Home, url: str) -> None:
+    assert home.aish("model", "serve", "stand", "--url", url, "--timeout", "20").returncode == 0
+    words = ["run", "--budget", "5", "--model", "stand", "@title", "hello"]
+    with home.popen(*words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        line_with(running.stderr, b"lets it go on")
+        pid = int(home.aish("doctor").stdout.partition("daemon ")[2].split()[0])
+        os.kill(pid, signal.SIGKILL)
+        assert home.aish("limit", "title", "tokens=none").returncode == 0
+        assert running.wait(timeout=30) == 0
+        assert b"is held" not in running.stderr.read()  # told once
+
+
+def test_other_events_are_not_for_the_foreground() -> None:
+    released = EventPart(number=1, time_s=0.0, kind="released", process="p1", name="x", text="its budget was raised")
+    assert told(released) == "aish: x goes on: its budget was raised"
+    assert told(EventPart(number=1, time_s=0.0, kind="started", process="p1", name="x")) is None
