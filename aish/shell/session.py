@@ -11,6 +11,7 @@ from aish.lang.control import Exit, Interrupted
 from aish.lang.evaluate import run_line, run_source
 from aish.lang.source import ParseError, Source
 from aish.lang.text import decode
+from aish.shell import short_forms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool) -> int:
         source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
     rt.values.setdefault("PS1", "$ ")
     rt.values.setdefault("PS2", "> ")
+    if not rt.posix:
+        run_source(rt, Source("short forms", short_forms.functions(tuple(host.verbs))))
     prepare(rt, config=config)
     reader = _reader(rt, host)
     warned = False
