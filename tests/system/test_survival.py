@@ -270,6 +270,32 @@ def flowed_on(system: System, beside: Beside, at_least: int) -> None:
 
 
 @pytest.mark.model
+def test_the_gateway_is_killed_and_nothing_is_forgotten(serving: System) -> None:
+    """A new one listens at the same address; what was used before still counts; a cut answer is told in words."""
+    serving.agent("count", 160, "You count.")
+    serving.shell("cat cello-bridge.md | @title")
+    before = serving.usage("agent")["title"]["tokens"]
+    stage = serving.home.popen(
+        "-c", f'echo "{COUNT}" | @count', stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert stage.stdout is not None
+    assert os.read(stage.stdout.fileno(), 1)
+    top = json.loads(serving.run("top", "--once", "--json").stdout)
+    os.kill(serving.row("gateway")["pid"], signal.SIGKILL)
+    _, errors = stage.communicate(timeout=60)
+    assert (stage.returncode, b"Traceback" in errors) == (69, False), errors.decode()
+    assert b"cut" in errors
+    serving.shell("cat cello-bridge.md | @title")
+    after = serving.usage("agent")
+    assert after["title"]["tokens"]["requests"] == before["requests"] + 1
+    assert after["title"]["tokens"]["input"] == 2 * before["input"], "the same text twice"
+    cut = after["count"]["tokens"]
+    assert (cut["requests"], cut["estimated"]) == (1, cut["input"] + cut["output"])
+    until("ps knows it, too", lambda: serving.row("count")["tokens"] == cut)
+    assert json.loads(serving.run("top", "--once", "--json").stdout)["gateway_url"] == top["gateway_url"]
+
+
+@pytest.mark.model
 def test_an_answer_goes_on_while_the_daemon_is_killed(serving: System) -> None:
     before = serving.counted()
     serving.agent("count", 160, "You count.")
