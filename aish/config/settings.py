@@ -50,16 +50,29 @@ def load(file: str | None = None) -> Settings:
             text = stream.read().decode()
     except FileNotFoundError:
         return settings
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot be read: {error}", file=file) from error
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror}", file=file) from error
+    except UnicodeDecodeError as error:
+        raise SourceError("cannot be read: not UTF-8 text", file=file, hint="save it as UTF-8") from error
     import tomllib
 
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SourceError(str(error), file=file) from error
+        raise _syntax(str(error), file, text) from error
     _Reader(file, text).fill(settings, table)
     return settings
+
+
+def _syntax(message: str, file: str, text: str) -> SourceError:
+    """tomllib ends its message with '(at line 2, column 5)' or '(at end of document)'."""
+    what, _, place = message.partition(" (at line ")
+    line = place.partition(",")[0]
+    number = int(line) if line.isdecimal() else None
+    lines = text.splitlines()
+    source_line = lines[number - 1][:200] if number is not None and number <= len(lines) else None
+    hint = 'a line is KEY = VALUE, texts in quotes: default_model = "smollm2"'
+    return SourceError(what, file=file, line=number, source_line=source_line, hint=hint)
 
 
 class _Reader:

@@ -37,6 +37,7 @@ def test_values_are_read(tmp_path: Path) -> None:
         ("default_model = 3", 1, "text in quotes"),
         ("[gpu]\ndrivers = 'nvml'", 2, "list of names"),
         ("gateway = 4", 1, "table"),
+        ("[gpu]\nreserve = lots", 2, "Invalid value"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
