@@ -1,0 +1,75 @@
+"""Seeded programs behave as in bash and dash, as far as the two agree."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lang.generator import Flow, Words
+
+if TYPE_CHECKING:
+    from tests.lang.conftest import Aish
+
+_SHELLS = [shutil.which("bash"), shutil.which("dash")]
+pytestmark = pytest.mark.skipif(None in _SHELLS, reason="needs bash and dash, which are the oracles")
+
+
+def oracle(shell: str | None, aish: Aish) -> tuple[bytes, int]:
+    assert shell is not None
+    done = subprocess.run(
+        [shell, "program"],
+        capture_output=True,
+        cwd=aish.folder,
+        env=aish.environment,
+        stdin=subprocess.DEVNULL,
+        timeout=30,
+    )
+    return done.stdout, done.returncode
+
+
+def test_every_program_parses(aish: Aish) -> None:
+    """The generator makes programs, not noise: both oracles and we accept each of them."""
+    for seed in range(40):
+        for text in (Words(seed).program(), Flow(seed).program()):
+            (aish.folder / "program").write_text(text)
+            for shell in _SHELLS:
+                assert shell is not None
+                subprocess.run([shell, "-n", str(aish.folder / "program")], check=True, timeout=30)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_words(seed: int, aish: Aish) -> None:
+    """Compared statement by statement, up to where bash and dash part."""
+    for name in ("a", "ab", "abc", "b.c"):
+        (aish.folder / name).touch()
+    (aish.folder / "program").write_text(Words(seed).program())
+    first, second = (oracle(shell, aish)[0].split(b"\n==") for shell in _SHELLS)
+    agreed = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))]
+    found = aish.run(["program"])
+    assert len(agreed) >= 2
+    assert found.out.encode("utf-8", "surrogateescape").split(b"\n==")[: len(agreed)] == agreed
+    assert "a fault in aish" not in found.err
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_flow(seed: int, aish: Aish) -> None:
+    """Compared as a whole, status included, where bash and dash agree."""
+    (aish.folder / "program").write_text(Flow(seed).program())
+    first, second = (oracle(shell, aish) for shell in _SHELLS)
+    found = aish.run(["program"])
+    assert "a fault in aish" not in found.err
+    if first == second:
+        assert (found.out.encode(), found.status) == first
+
+
+def test_most_flows_are_compared(aish: Aish) -> None:
+    """A test that compares nothing would pass for ever."""
+    agreed = 0
+    for seed in range(25):
+        (aish.folder / "program").write_text(Flow(seed).program())
+        agreed += oracle(_SHELLS[0], aish) == oracle(_SHELLS[1], aish)
+    assert agreed >= 15
