@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
 
 from aish.config import folders
-from aish.errors import UnavailableError
+from aish.errors import StorageError, UnavailableError
 from aish.supervisor.holder import link, wire
+
+_LEAST_BYTES: Final = 128 << 10
+"""For the table, its write-ahead log and the index of that, all empty."""
 
 
 def log_path() -> str:
@@ -17,6 +21,7 @@ def log_path() -> str:
 
 def start() -> None:
     """Make sure that a holder runs and has been asked for a daemon. Raises UnavailableError, StorageError."""
+    check_space(folders.state())
     argv = [sys.executable, "-P", "-m", "aish.supervisor.daemon"]  # -P: never a module out of the user's folder
     try:
         link.launch(folders.runtime(), argv, log_path())
@@ -24,6 +29,13 @@ def start() -> None:
         raise UnavailableError(
             f"cannot start the supervisor: {error.strerror or error}", hint=f"its log is {log_path()}"
         ) from error
+
+
+def check_space(folder: str) -> None:
+    """Raises StorageError where a daemon could not even open its table: it could only tell its log, on that disk."""
+    space = os.statvfs(folder)
+    if space.f_bavail * space.f_frsize < _LEAST_BYTES:
+        raise StorageError(f"the disk of {folder} is full", hint="free some space, then try again")
 
 
 def holder_runs() -> bool:

@@ -75,7 +75,7 @@ def _hint(error: OSError) -> str:
         case errno.ENOSPC | errno.EDQUOT:
             return "the disk is full: free some space and try again"
         case errno.EROFS:
-            return "the file system is read-only: point XDG_STATE_HOME and XDG_DATA_HOME to one that is not"
+            return "the file system is read-only: point XDG_RUNTIME_DIR and XDG_STATE_HOME to one that is not"
         case errno.EACCES | errno.EPERM:
             return "check who owns the folders above it"
         case _:
