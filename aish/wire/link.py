@@ -122,6 +122,14 @@ class Settled(Message, frozen=True, kw_only=True):
     tokens: TokensPart
 
 
+class Served(Message, frozen=True, kw_only=True):
+    """Totals of what was routed to a model, whoever asked, and of its own probes: a model's row shows these."""
+
+    number: int
+    id: str
+    tokens: TokensPart
+
+
 class Readiness(Message, frozen=True, kw_only=True):
     """A model's probe: `ready` is "yes", "no" or "unknown" (stopped answering)."""
 
@@ -153,4 +161,4 @@ class Told(Message, frozen=True, kw_only=True):
     reply: Reply
 
 
-FromGateway = Hold | Release | Warn | Settled | Readiness | ActivityNote | Need | Told
+FromGateway = Hold | Release | Warn | Settled | Served | Readiness | ActivityNote | Need | Told

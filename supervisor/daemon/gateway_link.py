@@ -194,7 +194,7 @@ class GatewayLink:
                 process = self.table.get(id_)
                 if process is not None and not process.row.ended:
                     self._activity(process, message)
-            case link.Hold() | link.Release() | link.Warn() | link.Settled() | link.Readiness():
+            case link.Hold() | link.Release() | link.Warn() | link.Settled() | link.Served() | link.Readiness():
                 process = self.table.get(message.id)
                 if process is not None:
                     self._durable(process, message)
@@ -214,15 +214,18 @@ class GatewayLink:
         process.changed()
 
     def _durable(
-        self, process: Process, message: link.Hold | link.Release | link.Warn | link.Settled | link.Readiness
+        self,
+        process: Process,
+        message: link.Hold | link.Release | link.Warn | link.Settled | link.Served | link.Readiness,
     ) -> None:
         row = process.row
         match message:
             case link.Hold(owner=owner, used_tokens=used, budget_tokens=budget):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "put"):
                     whose = "its budget" if owner == row.id else f"the budget of {owner}"
+                    how = "is spent" if used >= budget else "has too little left for its next request"
                     self.recorder.event(
-                        "held", row, f"{whose} is spent", owner=owner, used_tokens=used, budget_tokens=budget
+                        "held", row, f"{whose} {how}", owner=owner, used_tokens=used, budget_tokens=budget
                     )
             case link.Release(owner=owner):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
@@ -234,6 +237,10 @@ class GatewayLink:
                         "warned", row, "80 % of its budget is used", used_tokens=used, budget_tokens=budget
                     )
             case link.Settled(tokens=tokens):
+                if row.spec.kind != kind.MODEL:  # of a model: what it was asked, not what it asked
+                    row.tokens = tokens
+                    self.recorder.change(row)
+            case link.Served(tokens=tokens):
                 row.tokens = tokens
                 self.recorder.change(row)
             case link.Readiness():

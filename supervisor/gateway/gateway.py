@@ -216,7 +216,7 @@ class Gateway:
         chain = self.spending.ledger.chain(server.id)
         row = Row(
             self.spending.number(), time.time(), self.directory.epoch, server.id, server.name, kinds.MODEL, chain,
-            server.name, "probe", endpoint, False, used.input, used.output, used.estimated, 200,
+            server.name, "probe", endpoint, False, used.input, used.output, used.estimated, 200, server=server.id,
         )  # fmt: skip
         self.spending.settle(row)
 

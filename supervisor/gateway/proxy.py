@@ -135,12 +135,13 @@ class Proxy:
         row.model, row.stream = call.model or routes.DEFAULT, call.stream
         live.model = row.model
         server = await self._server(exchange, call)
-        row.model = live.model = server.name
+        row.model, row.server = server.name, server.id
+        live.model = server.name
         claim = await self._claim(exchange, call, server)
         granted = await self._spending.reserve(row, claim, live)
         if server.ready != "yes" or self._directory.held(row.process):
             server = await self._server(exchange, call)  # the wait for tokens may have been long
-        exchange.server = server
+        exchange.server, row.server = server, server.id
         limit = _limit(call, claim, granted, self._spending.ledger.budgeted(row.process))
         return await self._send(exchange, call, server, limit)
 

@@ -3,6 +3,7 @@
     meta          epoch, the daemon's last Sync without its members
     members       the process table as the daemon told it last: a gateway that starts alone still knows its limits
     accounts      cumulative tokens of every process and named key (own, and `spent` with everything below)
+    served        cumulative tokens of every model's process: what was routed to it, whoever asked
     keys          named keys, as hashes
     requests      one row per request; while it is under way its tokens are the bound that was reserved for it and
                   `status` is NULL, so a row found like that at start is a request that died with the gateway
@@ -26,8 +27,15 @@ from aish.errors import StorageError
 MAX_REQUESTS: Final = 200_000
 MAX_AGE_S: Final = 90 * 86400.0
 CHECKPOINT_WRITES: Final = 2000
-_SCHEMA_VERSION: Final = 2
-_SCHEMA: Final = """
+_SCHEMA_VERSION: Final = 3
+_SERVED: Final = """
+CREATE TABLE served (
+    id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
+    estimated INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_SCHEMA: Final = f"""
+{_SERVED}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE members (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE accounts (
@@ -41,7 +49,8 @@ CREATE TABLE requests (
     number INTEGER PRIMARY KEY, time_s REAL NOT NULL, epoch INTEGER, process TEXT NOT NULL, name TEXT, kind TEXT,
     chain TEXT NOT NULL, model TEXT NOT NULL, dialect TEXT NOT NULL, endpoint TEXT NOT NULL, stream INTEGER NOT NULL,
     input INTEGER NOT NULL, output INTEGER NOT NULL, estimated INTEGER NOT NULL, status INTEGER,
-    first_token_s REAL, seconds REAL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, agent TEXT
+    first_token_s REAL, seconds REAL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, agent TEXT,
+    server TEXT
 );
 CREATE INDEX requests_open ON requests (number) WHERE status IS NULL;
 CREATE INDEX requests_time ON requests (time_s);
@@ -52,13 +61,14 @@ _STEPS: Final = {
 ALTER TABLE requests ADD COLUMN agent TEXT;
 UPDATE requests SET agent = name WHERE kind = 'agent';
 """,
+    2: f"ALTER TABLE requests ADD COLUMN server TEXT; {_SERVED}",
 }
 """What makes of a file of that version one of the next."""
 _COLUMNS: Final = (
     "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
-    "status, first_token_s, seconds, bytes_in, bytes_out, agent"
+    "status, first_token_s, seconds, bytes_in, bytes_out, agent, server"
 )
-_INSERT: Final = f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * 20)})"  # noqa: S608  constants
+_INSERT: Final = f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * 21)})"  # noqa: S608  constants
 DIED: Final = 0
 """Status of a request that ended with the gateway."""
 HUNG_UP: Final = 499
@@ -67,8 +77,8 @@ HUNG_UP: Final = 499
 
 @dataclass(slots=True)
 class Row:
-    """One request. `chain` is its process and the ancestors that it counts for. `status` is the HTTP status that the
-    client got, HUNG_UP or DIED; None while it is under way."""
+    """One request. `chain` is its process and the ancestors that it counts for, `server` the process of the model
+    that it was routed to. `status` is the HTTP status of the answer, HUNG_UP or DIED; None while it is under way."""
 
     number: int
     time_s: float
@@ -90,12 +100,14 @@ class Row:
     bytes_in: int = 0
     bytes_out: int = 0
     agent: str | None = None
+    server: str | None = None
 
     def values(self) -> tuple[object, ...]:
         return (
             self.number, self.time_s, self.epoch, self.process, self.name, self.kind, " ".join(self.chain),
             self.model, self.dialect, self.endpoint, self.stream, self.input, self.output, self.estimated,
             self.status, self.first_token_s, self.seconds, self.bytes_in, self.bytes_out, self.agent,
+            self.server,
         )  # fmt: skip
 
 
@@ -109,6 +121,18 @@ class AccountRow:
     budget: int | None = None
     spent: int = 0
     warned_at: int | None = None
+    input: int = 0
+    output: int = 0
+    requests: int = 0
+    estimated: int = 0
+
+
+@dataclass(slots=True)
+class ServedRow:
+    """Cumulative tokens of all requests that were routed to a model's process. Kept as long as the process table: a
+    request may be settled long after its model has ended."""
+
+    id: str
     input: int = 0
     output: int = 0
     requests: int = 0
@@ -228,6 +252,7 @@ class Records:
     def new_epoch(self) -> None:
         """The process table starts afresh: ids mean other processes now. Inside a transaction."""
         self._db.execute("DELETE FROM accounts WHERE id NOT LIKE 'key:%'")
+        self._db.execute("DELETE FROM served")
         self._db.execute("DELETE FROM events")
 
     # --- accounts -----------------------------------------------------------------------------------------------
@@ -259,6 +284,18 @@ class Records:
     def drop_account(self, id: str) -> None:
         """Inside a transaction."""
         self._db.execute("DELETE FROM accounts WHERE id = ?", (id,))
+
+    def served(self) -> list[ServedRow]:
+        with self._guard():
+            rows = self._db.execute("SELECT id, input, output, requests, estimated FROM served")
+            return [ServedRow(*row) for row in rows]
+
+    def put_served(self, row: ServedRow) -> None:
+        """Inside a transaction."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO served VALUES (?, ?, ?, ?, ?)",
+            (row.id, row.input, row.output, row.requests, row.estimated),
+        )
 
     # --- keys ---------------------------------------------------------------------------------------------------
 

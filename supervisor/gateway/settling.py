@@ -66,6 +66,8 @@ class Settling:
         row.seconds = ended_s - (exchange.sent_s or exchange.began_s)
         if row.status is None:  # an error that nobody expected: see http.py
             row.status = 500
+        if exchange.sent_s is None:
+            row.server = None  # chosen, but never asked
         if exchange.sent_s is None or exchange.unused:
             self._settle(row, Used(0, 0))
         elif exchange.used is not None and exchange.told:

@@ -20,8 +20,8 @@ from aish.errors import AishError, StorageError
 from aish.supervisor.gateway.budget import Account, Claim, Granted, Ledger
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
-from aish.supervisor.gateway.records import DIED, AccountRow, Records, Row
-from aish.wire.link import Hold, Release, Settled, Warn
+from aish.supervisor.gateway.records import DIED, AccountRow, Records, Row, ServedRow
+from aish.wire.link import Hold, Release, Served, Settled, Warn
 from aish.wire.message import TokensPart
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Spending:
         self.epoch: int | None = None
         self._notify = notify
         self._totals: dict[str, AccountRow] = {}
+        self._served: dict[str, ServedRow] = {}
+        """By the process of a model."""
         self._waits: dict[int, _Wait] = {}
         self._held: dict[str, _HeldProcess] = {}
         self._unsaved: list[Row] = []
@@ -74,6 +76,7 @@ class Spending:
             self.ledger.place(saved.id, saved.parent, saved.budget)
             account = self.ledger.accounts[saved.id]
             account.spent, account.warned_at = saved.spent, saved.warned_at
+        self._served = {saved.id: saved for saved in self.records.served()}
         died = self.records.open_requests()
         for row in died:
             budgeted = any(
@@ -124,17 +127,14 @@ class Spending:
         for id in list(self._totals):
             if not id.startswith(KEY_PREFIX):
                 del self._totals[id]
+        self._served.clear()
         self.ledger.forget({id for id in self.ledger.accounts if not id.startswith(KEY_PREFIX)})
         self._held.clear()
 
     def tokens(self, id: str) -> TokensPart:
         """Cumulative tokens of a process or key."""
         total = self._totals.get(id)
-        if total is None:
-            return TokensPart()
-        return TokensPart(
-            input=total.input, output=total.output, requests=total.requests, estimated=total.estimated
-        )  # fmt: skip
+        return TokensPart() if total is None else _part(total)
 
     # --- a request ----------------------------------------------------------------------------------------------
 
@@ -188,11 +188,9 @@ class Spending:
         else:
             warned = self.ledger.spend(row.chain, row.input + row.output)
         if self._counts(row):
-            total = self._totals.setdefault(row.process, AccountRow(row.process))
-            total.input += row.input
-            total.output += row.output
-            total.requests += 1
-            total.estimated += row.input + row.output if row.estimated else 0
+            _add(self._totals.setdefault(row.process, AccountRow(row.process)), row)
+        if row.server is not None and row.epoch == self.epoch:
+            _add(self._served.setdefault(row.server, ServedRow(row.server)), row)
         self._unsaved.append(row)
         self._warned += warned
         self.advance()
@@ -221,6 +219,7 @@ class Spending:
         rows = self._unsaved
         ids = dict.fromkeys(id for row in rows for id in (row.process, *row.chain))
         settled = {row.process: row for row in rows if self._counts(row) and not row.process.startswith(KEY_PREFIX)}
+        served = {row.server: self._served[row.server] for row in rows if row.server in self._served}
         with self.records.transaction():
             for row in rows:
                 self.records.close_request(row)
@@ -229,6 +228,9 @@ class Spending:
             for id, row in settled.items():
                 event = Settled(number=0, id=id, model=row.model, tokens=self.tokens(id))
                 self.records.put_event(f"settled/{id}", _encode(event))
+            for id, total in served.items():
+                self.records.put_served(total)
+                self.records.put_event(f"served/{id}", _encode(Served(number=0, id=id, tokens=_part(total))))
             for account in self._warned:
                 if account.budget is not None and not account.id.startswith(KEY_PREFIX):
                     warn = Warn(number=0, id=account.id, used_tokens=account.spent, budget_tokens=account.budget)
@@ -320,3 +322,16 @@ class Spending:
         with self.records.transaction():
             self.records.put_event(slot, _encode(message))
         self._notify()
+
+
+def _add(total: AccountRow | ServedRow, row: Row) -> None:
+    total.input += row.input
+    total.output += row.output
+    total.requests += 1
+    total.estimated += row.input + row.output if row.estimated else 0
+
+
+def _part(total: AccountRow | ServedRow) -> TokensPart:
+    return TokensPart(
+        input=total.input, output=total.output, requests=total.requests, estimated=total.estimated
+    )  # fmt: skip

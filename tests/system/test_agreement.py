@@ -69,9 +69,12 @@ def agree(system: System) -> Views:
 def at_rest(system: System) -> bool:
     """Nothing generates, and the daemon has been told of all that the gateway settled."""
     rows = system.ps().values()
-    told = sum(total(row["tokens"]) for row in rows if row["tokens"])
-    known = sum(total(row["tokens"]) for row in system.usage("process").values())
-    return told == known and not any(row["activity"] in ("generating", "queued") for row in rows)
+    told = added(row for row in rows if row["kind"] != "model"), added(row for row in rows if row["kind"] == "model")
+    models = {row["id"] for row in rows if row["kind"] == "model"}
+    used = added(row for id, row in system.usage("process").items() if id not in models)
+    return told == (used, added(system.usage("model").values())) and not any(
+        row["activity"] in ("generating", "queued") for row in rows
+    )
 
 
 def matches_proc(row: Row, views: Views) -> None:
@@ -118,14 +121,22 @@ def total(tokens: Row) -> int:
 def added(rows: Any) -> Row:
     """Tokens of many rows, added up field by field."""
     names = ("input", "output", "requests", "estimated")
-    return {name: sum(row["tokens"][name] for row in rows if row["tokens"]) for name in names}
+    found = [row["tokens"] for row in rows if row["tokens"]]
+    return {name: sum(tokens[name] for tokens in found) for name in names}
 
 
 def sums_agree(views: Views) -> None:
-    """The usage table by process is ps; by agent and by model it is the same records, grouped."""
+    """The usage table by process is ps; by agent and by model it is the same records, grouped. A model's row in ps is
+    what it did for all who asked it; in the table by process it has only what it asked itself, in its probes."""
     by_process, rows = views.usage["process"], views.ps
+    models = {id: row for id, row in rows.items() if row["kind"] == "model"}
     spent = {id: row["tokens"] for id, row in rows.items() if row["tokens"] and row["tokens"]["requests"]}
-    assert {id: row["tokens"] for id, row in by_process.items()} == spent
+    used = {id: row["tokens"] for id, row in by_process.items()}
+    assert {id: tokens for id, tokens in used.items() if id not in models} == {
+        id: tokens for id, tokens in spent.items() if id not in models
+    }
+    for name, row in views.usage["model"].items():
+        assert row["tokens"] == added(model for model in models.values() if model["name"] == name)
     assert added(views.usage["model"].values()) == added(by_process.values())
     for id, row in by_process.items():
         assert row["name"] == rows[id]["name"]
@@ -134,7 +145,7 @@ def sums_agree(views: Views) -> None:
         if row["id"] in spent:
             spec = views.inspected[row["id"]]["spec"]
             name = spec["name"] if row["kind"] == "agent" else row["name"]  # an agent's without the -2 of ps
-            agents.setdefault(name, []).append(row)
+            agents.setdefault(name, []).append(by_process[row["id"]])
     assert {name: row["tokens"] for name, row in views.usage["agent"].items()} == {
         name: added(found) for name, found in agents.items()
     }
@@ -142,7 +153,8 @@ def sums_agree(views: Views) -> None:
 
 def server_agrees(system: System, views: Views) -> None:
     """Exactly: as long as every request of the model came to its end."""
-    tokens = views.usage["model"]["smollm2"]["tokens"]
+    tokens = views.named("smollm2")["tokens"]
+    assert tokens == views.usage["model"]["smollm2"]["tokens"]
     assert (tokens["input"], tokens["output"]) == system.counted()
     assert tokens["estimated"] == 0
 
@@ -170,8 +182,8 @@ def test_one_agent(serving: System) -> None:
 def test_two_agents_in_parallel(serving: System) -> None:
     out = serving.home.root
     serving.shell(
-        f"cat cello-bridge.md | @summarise > {out}/a & cat night-train.md | @summarise > {out}/b & "
-        "cat boiler-pressure.md | @title > /dev/null & wait"
+        f"cat cello-bridge.md | @title > {out}/a & cat headset-creak.md | @title > {out}/b & "
+        "cat cello-bridge.md | @summarise > /dev/null & wait"
     )
     assert (out / "a").read_text().strip()
     assert (out / "a").read_text() != (out / "b").read_text()
@@ -180,7 +192,7 @@ def test_two_agents_in_parallel(serving: System) -> None:
     agents = [row for row in views.ps.values() if row["kind"] == "agent"]
     assert len(agents) == 3
     assert max(row["started_s"] for row in agents) < min(row["ended_s"] for row in agents), "one after the other"
-    assert views.usage["agent"]["summarise"]["tokens"]["requests"] == 2
+    assert views.usage["agent"]["title"]["tokens"]["requests"] == 2
 
 
 @pytest.mark.model

@@ -25,6 +25,7 @@ from aish.wire.message import (
     ProcessPart,
     RoutePart,
     Stop,
+    TokensPart,
     UsageQuery,
     UsageTable,
 )
@@ -154,10 +155,13 @@ def test_a_model_becomes_ready_and_tokens_are_counted(up: Supervised) -> None:
     assert (tokens.input, tokens.output) == (21, 15)
     (row,) = [row for row in up.client.ask(UsageTable, UsageQuery()).rows if row.key == asker.id]
     assert (row.tokens.input, row.tokens.output, row.tokens.requests) == (21, 15, 3)
+    all_of_them = TokensPart(input=4 * 7, output=4 * 5, requests=4)
+    up.until("the model's are those of its server, the probe's too", lambda: up.row(model).tokens == all_of_them)
     up.kill_daemon()
     up.next_daemon()
     again = up.row(asker.id).tokens
     assert again == tokens
+    assert up.row(model).tokens == all_of_them
     assert up.row(model).ready == "yes"
     up.client.request(Stop(target=model))
     up.wait(model)

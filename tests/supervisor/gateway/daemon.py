@@ -20,6 +20,7 @@ from aish.wire.link import (
     Need,
     Readiness,
     Release,
+    Served,
     Settled,
     Sync,
     Told,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEADLINE_S = 20.0
-Event = TypeVar("Event", Hold, Release, Warn, Settled, Readiness, ActivityNote, Need, Told)
-DURABLE = (Hold, Release, Warn, Settled, Readiness)
+Event = TypeVar("Event", Hold, Release, Warn, Settled, Served, Readiness, ActivityNote, Need, Told)
+DURABLE = (Hold, Release, Warn, Settled, Served, Readiness)
 
 
 class Daemon:
@@ -154,6 +155,10 @@ class Daemon:
     def settled(self, id: str, requests: int) -> Settled:
         """The totals of a process once it has that many requests settled."""
         return self.event(Settled, lambda e: e.id == id and e.tokens.requests >= requests)
+
+    def served(self, id: str, requests: int) -> Served:
+        """The totals of a model once it has answered that many requests, probes included."""
+        return self.event(Served, lambda e: e.id == id and e.tokens.requests >= requests)
 
     def ready(self, id: str) -> Readiness:
         return self.event(Readiness, lambda e: e.id == id and e.ready == "yes")

@@ -8,7 +8,7 @@ import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from aish.wire.link import Hold, Readiness, Release, Settled
+from aish.wire.link import Hold, Readiness, Release, Served, Settled
 
 from .test_faults import Client, chat
 from .test_limits import Call
@@ -130,6 +130,61 @@ def test_a_lost_database_does_not_silence_events(world: World) -> None:
     id, key = world.agent()
     world.gateway.chat(key, "say 5")
     assert world.daemon.settled(id, 1).number > 5000
+
+
+def test_a_models_totals_are_what_its_server_counted(world: World) -> None:
+    """Whoever asked, its own probes too; over kill -9 of the gateway and of the daemon, and told twice."""
+    world.daemon.acks = False
+    world.start()
+    keys = [world.agent()[1] for _ in range(2)]
+
+    def told() -> Served:
+        """What the daemon hears once it is all that the server counted."""
+        counted = (world.upstream.input, world.upstream.output)
+        return world.daemon.event(Served, lambda e: (e.id, e.tokens.input, e.tokens.output) == ("p1", *counted))
+
+    for key in keys:
+        assert world.gateway.chat(key, "say 5")[0] == 200
+        assert world.gateway.call("/v1/embeddings", {"model": "small", "input": "one two"}, key)[0] == 200
+    assert world.gateway.chat(keys[0], "status 400")[0] == 400
+    first = world.daemon.served("p1", 6).tokens  # a probe, two of each, one refused
+    assert (first.input, first.output) == (world.upstream.input, world.upstream.output)
+    assert (first.requests, first.estimated) == (6, 0)
+    world.gateway.kill()
+    world.gateway.start()
+    world.daemon.wait_for(lambda daemon: daemon.links == 2)
+    assert world.gateway.chat(keys[0], "say 7")[0] == 200
+    second = told()
+    assert second.tokens.requests == 8, "the second gateway probed, too"
+    world.daemon.stop()
+    assert world.gateway.chat(keys[1], "say 9")[0] == 200
+    world.daemon.heard.clear()
+    world.daemon.start()
+    third = told()
+    assert third.tokens.requests == 9
+    world.daemon.stop()
+    world.daemon.heard.clear()
+    world.daemon.start()
+    assert told() == third
+    (own,) = {event.tokens.requests for event in world.daemon.events_of("p1")}
+    assert own == 2, "what it spent itself: the probes"
+
+
+def test_what_was_under_way_at_a_kill_9_counts_for_its_model(world: World) -> None:
+    world.start()
+    _, key = world.agent(budget=1000)
+    probe = world.daemon.served("p1", 1).tokens
+    client = Client(world, key, chat("gate say 7", max_tokens=7))
+    world.upstream.wait_for(lambda server: server.active == 1)
+    waiting = Client(world, world.agent(budget=1)[1], chat("say 9"))  # held: it never came to the model
+    world.daemon.event(Hold)
+    world.gateway.kill()
+    for each in (client, waiting):
+        each.hang_up()
+    world.gateway.start()
+    tokens = world.daemon.served("p1", 3).tokens
+    assert tokens.estimated == 4 + 7
+    assert (tokens.input, tokens.output) == (2 * probe.input + 4, 2 * probe.output + 7)
 
 
 def test_random_kills_never_exceed_the_budget_and_account_for_everything(world: World) -> None:

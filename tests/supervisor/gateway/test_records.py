@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-LATER_THAN_1 = ("ALTER TABLE requests DROP COLUMN agent",)
+LATER_THAN_1 = (
+    "ALTER TABLE requests DROP COLUMN server",
+    "DROP TABLE served",
+    "ALTER TABLE requests DROP COLUMN agent",
+)
 """Takes away what version 1 of the file did not have."""
 
 
