@@ -17,7 +17,7 @@ def main(argv: list[str]) -> int:
         "Change the limits of a process. A value sets, +value raises, none lifts.",
         "example: aish limit @review tokens=+50k vram=8G nice=5",
     )
-    parser.add_argument("target", metavar="PROCESS")
+    parser.add_argument("target", metavar="PROCESS", help="its id or name; key:NAME for a named key (tokens only)")
     parser.add_argument("change", nargs="+", metavar="KEY=VALUE", help="keys: " + ", ".join(_KEYS))
     options = parser.parse_args(argv)
     changes: dict[str, str] = {}

@@ -9,7 +9,7 @@ from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.authority import NOBODY
 from aish.supervisor.daemon.control import Control
 from aish.supervisor.daemon.doctor import Doctors
-from aish.supervisor.daemon.gateway_link import raised
+from aish.supervisor.daemon.gateway_link import KEY_TARGET, raised
 from aish.supervisor.daemon.looking import Looking
 from aish.supervisor.daemon.spawning import Spawning
 from aish.supervisor.daemon.table import GATEWAY_ID
@@ -53,6 +53,8 @@ class Api:
                 return await self.control.pause(caller, request)
             case m.Cont():
                 return await self.control.cont(caller, request)
+            case m.Limit() if request.target.removeprefix("@").startswith(KEY_TARGET):
+                return await self._relay(connection, request)
             case m.Limit():
                 return await self.control.limit(caller, request)
             case m.Forget():

@@ -14,7 +14,7 @@ from aish.config import folders
 from aish.errors import AishError, UnavailableError
 from aish.model import kind, state
 from aish.wire import codec, link
-from aish.wire.message import Failure, KeyList, KeyNew, KeyRevoke, Reply, UsageQuery
+from aish.wire.message import Failure, KeyList, KeyNew, KeyRevoke, Limit, Reply, UsageQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -31,7 +31,9 @@ ACKNOWLEDGED: Final = "gateway-acknowledged"
 STORE_INDEX: Final = "models/index.json"
 """In the data folder: the one file of the store that changes (aish.store.layout)."""
 
-Question = KeyNew | KeyList | KeyRevoke | UsageQuery
+Question = KeyNew | KeyList | KeyRevoke | UsageQuery | Limit
+"""Limit: of a named key."""
+KEY_TARGET: Final = "key:"
 
 
 class GatewayLink:
@@ -285,4 +287,4 @@ def raised(reply: Reply) -> Reply:
     return reply
 
 
-__all__ = ["ACKNOWLEDGED", "GatewayLink", "Question", "raised"]
+__all__ = ["ACKNOWLEDGED", "KEY_TARGET", "GatewayLink", "Question", "raised"]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.errors import NotFoundError
+from aish.errors import NotFoundError, UsageError
 from aish.wire.message import (
+    Done,
     KeyList,
     KeyMade,
     KeyNew,
@@ -138,6 +139,37 @@ def test_keys(up: Supervised) -> None:
     assert get(up.client.welcome.gateway_url, made.key)[0] == 401
     with pytest.raises(NotFoundError):
         up.client.request(KeyRevoke(name="you"))
+
+
+LIMIT_KEY = """
+from aish.client import connect
+from aish.errors import RefusedError
+from aish.wire.message import Limit
+try:
+    connect(start=False).request(Limit(target="key:me", tokens="+1m"))
+except RefusedError:
+    raise SystemExit(7)
+"""
+
+
+def test_the_limit_of_a_named_key_is_changed_by_the_user_alone(up: Supervised) -> None:
+    up.client.ask(KeyMade, KeyNew(name="me", budget_tokens=1000))
+
+    def budget() -> int | None:
+        (key,) = up.client.ask(Keys, KeyList()).keys
+        return key.budget_tokens
+
+    assert up.client.ask(Done, Limit(target="key:me", tokens="+500")).changed
+    assert not up.client.ask(Done, Limit(target="@key:me", tokens="1500")).changed
+    assert budget() == 1500
+    assert up.code(up.spawn(sys.executable, "-c", LIMIT_KEY).id) == 7, "an agent raises nobody's budget"
+    assert budget() == 1500
+    done = up.home.aish("limit", "key:me", "tokens=none")
+    assert (done.returncode, budget()) == (0, None), done
+    with pytest.raises(NotFoundError, match="no key is called"):
+        up.client.request(Limit(target="key:you", tokens="5"))
+    with pytest.raises(UsageError, match="for tokens only"):
+        up.client.request(Limit(target="key:me", vram="5G"))
 
 
 def test_a_model_becomes_ready_and_tokens_are_counted(up: Supervised) -> None:
