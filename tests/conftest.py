@@ -49,6 +49,7 @@ class Home:
         kept = ("PATH", "LANG", "LC_ALL", "TERM", "PIP_CERT", "PIP_FIND_LINKS", "PIP_INDEX_URL")
         self.environ = {name: os.environ[name] for name in kept if name in os.environ} | {
             "HOME": str(root),
+            "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR") or os.path.expanduser("~/.cache/pip"),
             "XDG_RUNTIME_DIR": str(root / "run"),
             "XDG_STATE_HOME": str(root / "state"),
             "XDG_DATA_HOME": str(root / "data"),
