@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from aish.lang.runtime import Runtime
 
-DEADLINE_S = 0.4
+DEADLINE_S = 1.0
 """How long completion may take before the line goes on without it."""
 
 _STYLE = Style.from_dict(
