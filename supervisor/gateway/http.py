@@ -69,7 +69,7 @@ class Web:
         self._server: asyncio.Server | None = None
 
     async def start(self, sock: socket.socket) -> None:
-        self._handlers = web.Server(
+        self._handlers = _Server(
             self._handle,
             request_factory=_request,
             handler_cancellation=True,  # a client that hangs up ends its request at once
@@ -197,6 +197,35 @@ class Web:
             "left_tokens": self._spending.ledger.left(caller.account),
         }
         return web.Response(body=msgspec.json.encode(data), content_type=_JSON)
+
+
+class _Server(web.Server):
+    """aiohttp's server, but what it cannot read is answered as everything else is: in JSON, in OpenAI's shape."""
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Connection(web.RequestHandler):
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp itself answers: to bytes that are no HTTP (400), to a handler that failed (500)."""
+        plain = super().handle_error(request, status, exc, message)  # raises ConnectionError if an answer has begun
+        if status >= 500:
+            data = openai.error_body("the gateway failed; its log says where", "server_error", "internal")
+        else:
+            words = " ".join((message or "").split())[:200]
+            data = openai.error_body(f"not an HTTP request: {words}", "invalid_request_error", "bad_request")
+        response = web.Response(status=plain.status, body=data, content_type=_JSON)
+        response.force_close()
+        return response
 
 
 class _TokensRequest(msgspec.Struct):

@@ -149,6 +149,36 @@ def test_unknown_paths_and_methods_are_told_in_openai_s_shape(shared: World) -> 
 # --- our own paths and the daemon's questions -----------------------------------------------------------------------
 
 
+HEAD = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        "nonsense\r\n\r\n",
+        "GET /v1/models HTTP/9\r\n\r\n",
+        "GET /v1/models HTTP/1.1\r\nHost 127.0.0.1\r\n\r\n",
+        HEAD + "Content-Length: many\r\n\r\n{{}}",
+        HEAD + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n{{}}\r\n0\r\n\r\n",
+        HEAD + "Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}too long\r\n0\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+    ids=["no request line", "version", "header", "length", "chunk size", "chunk end", "TLS"],
+)
+def test_what_is_no_http_is_answered_in_the_shape_of_every_other_error(shared: World, request_bytes: str) -> None:
+    """A client library shows the message of a JSON error; plain text it reports as a broken server."""
+    key = shared.agent()[1]
+    with socket.create_connection(("127.0.0.1", shared.gateway.port), timeout=20) as raw:
+        raw.sendall(request_bytes.format(key=key).encode("latin-1"))
+        reply = http.client.HTTPResponse(raw)
+        reply.begin()
+        error = json.loads(reply.read())["error"]
+    assert (reply.status, reply.headers["Content-Type"]) == (400, "application/json")
+    assert error["type"] == "invalid_request_error"
+    assert error["message"]
+    assert key not in shared.gateway.read_log()
+
+
 def test_tokens_of_a_text_are_exact_where_the_server_can_count(shared: World) -> None:
     key = shared.agent()[1]
     status, body, _ = shared.gateway.call("/v1/aish/tokens", {"model": "small", "text": "one two three"}, key)
