@@ -61,6 +61,8 @@ def agree(system: System) -> Views:
         else:
             assert proc(row["pid"]) is None or proc(row["pid"]).start_s > row["ended_s"] - START_SLACK_S  # type: ignore[union-attr]
             assert (row["cpu_percent"], row["rss_bytes"]) == (None, None)
+    without_all = json.loads(system.run("top", "--once", "--json").stdout)["processes"]
+    assert [row["id"] for row in without_all] == [row["id"] for row in system.json("ps")]
     the_machine(views)
     sums_agree(views)
     return views
