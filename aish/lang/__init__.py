@@ -4,6 +4,7 @@
     scanner, words, dollar, lexer, conditions, compounds, parser, tree
                         text -> tree; one object in several files
     compile, compile_*  tree -> closures that take the Runtime
+    depth               how deep all of this may recurse
     runtime, variables, options, signals, jobs, lookup, host
                         what a running shell has
     fields, pattern, glob, arithmetic, descriptors, terminal, process
@@ -14,10 +15,3 @@
 This layer knows nothing of daemons, agents or tensors: what it needs from outside is the Protocol in `host`.
 It is on the path of `aish -c true`, hence no typing, re, dataclasses, enum ... at run time.
 """
-
-import sys
-
-# Parser and closures recurse with the nesting of the program, which our own limits bound (scanner.MAX_DEPTH,
-# runtime.MAX_CALLS). Python's limit counts frames, of which one level takes up to 15, and is only the net below.
-if sys.getrecursionlimit() < 60_000:
-    sys.setrecursionlimit(60_000)

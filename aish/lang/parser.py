@@ -7,6 +7,7 @@ prompt (is the text complete?) and the highlighter (`parse`: all commands, all e
 from __future__ import annotations
 
 from aish.lang.compounds import REDIRECTS, TERMINATORS, Compounds
+from aish.lang.depth import deep
 from aish.lang.lexer import END, NEWLINE, NUMBER, OPERATOR, WORD, Token
 from aish.lang.scanner import ARGUMENT, ASSIGNMENT, COMMAND, FUNCTION, REDIRECT
 from aish.lang.scanner import OPERATOR as OPERATOR_MARK
@@ -50,6 +51,10 @@ class Parser(Compounds):
 
         Raises ParseError. Nothing behind the line is read, so that a script can be its own input.
         """
+        with deep():
+            return self._next()
+
+    def _next(self) -> Sequence | None:
         self.command_start = self.tok.end
         self.advance()
         self.skip_newlines()

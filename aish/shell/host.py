@@ -6,6 +6,7 @@ import os
 import sys
 
 from aish.lang.control import CommandError
+from aish.lang.depth import ordinary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class ShellHost:
         from aish.agents import stub
 
         _become(environment)
-        return stub.main(argv)
+        with ordinary():
+            return stub.main(argv)
 
     def is_verb(self, words: list[str]) -> bool:
         return self._is_verb is not None and self._is_verb(words)
@@ -49,7 +51,8 @@ class ShellHost:
             raise CommandError("no verbs in this shell", status=127)
         _become(environment)
         try:
-            return self._verb(words)
+            with ordinary():
+                return self._verb(words)
         finally:
             _flush()  # what Python buffered belongs into the redirections of this command
 

@@ -8,6 +8,7 @@ import sys
 
 from aish.lang import options, process
 from aish.lang.control import CommandError
+from aish.lang.depth import deep
 from aish.lang.evaluate import run_source
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
@@ -94,6 +95,11 @@ def _letter(found: Arguments, letter: str, on: bool) -> None:
 
 def run(argv: list[str], host: ShellHost) -> int:
     """The whole life of a shell; its exit status."""
+    with deep():
+        return _live(argv, host)
+
+
+def _live(argv: list[str], host: ShellHost) -> int:
     gc.freeze()
     gc.enable()
     gc.set_threshold(20_000, 50, 50)  # closures and trees live long, and fields die by themselves
