@@ -224,6 +224,8 @@ class GatewayLink:
         match message:
             case link.Hold(owner=owner, used_tokens=used, budget_tokens=budget):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "put"):
+                    # Until the gateway's next note, which says the same: a state without its reason helps nobody.
+                    process.doing = "over budget" if owner == row.id else f"over the budget of {owner}"
                     whose = "its budget" if owner == row.id else f"the budget of {owner}"
                     how = "is spent" if used >= budget else "has too little left for its next request"
                     self.recorder.event(
@@ -231,6 +233,7 @@ class GatewayLink:
                     )
             case link.Release(owner=owner):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
+                    process.doing = None
                     self.recorder.event("released", row, "its budget was raised", owner=owner)
             case link.Warn(used_tokens=used, budget_tokens=budget):
                 if self._warned.get(row.id) != budget:
