@@ -14,16 +14,9 @@ from aish.report import report
 
 def run(argv: list[str]) -> int:
     name, words = argv[0], argv[1:]
-    if name in ("--help", "help"):
-        print(overview())
-        return 0
-    if name == "--version":
-        print(version())
-        return 0
     program = f"aish {name}"
     try:
-        module = importlib.import_module(_ELSEWHERE.get(name, f"aish.cli.{name}"))
-        status: int = module.main(words)
+        status = _perform(name, words)
         sys.stdout.flush()
         return status
     except AishError as error:
@@ -42,6 +35,17 @@ def run(argv: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  the process's edge: recorded, and told without a traceback
         report(program, InternalError(f"a fault in aish: {error!r}", hint=_record(error)))
         return InternalError.exit_status
+
+
+def _perform(name: str, words: list[str]) -> int:
+    if name in ("--help", "help"):
+        print(overview())
+        return 0
+    if name == "--version":
+        print(version())
+        return 0
+    status: int = importlib.import_module(_ELSEWHERE.get(name, f"aish.cli.{name}")).main(words)
+    return status
 
 
 def silence_stdout() -> None:

@@ -44,7 +44,15 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         job = Job(rt.command_text(argv))
         fork(rt, lambda: _become(rt, path, argv, environment), job, foreground=True)
         return rt.jobs.wait_foreground(rt, job)
-    return wait_program(rt, spawn(rt, path, argv, environment), argv)
+    rt.signals.mode = signals.WAITING  # before the program is there: it may be interrupted before we go on
+    try:
+        pid = spawn(rt, path, argv, environment)
+    except CommandError:
+        rt.signals.mode = signals.RUNNING
+        if rt.pending:
+            rt.signals.poll()
+        raise
+    return wait_program(rt, pid, argv)
 
 
 def _become(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> int:

