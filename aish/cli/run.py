@@ -15,7 +15,7 @@ def main(argv: list[str]) -> int:
         "run",
         "Run a command supervised and wait for it. At a terminal it gets one of its own that outlives this one;"
         " in a pipeline it gets our standard streams. The exit status is the command's.",
-        "example: aish run --budget 50k -- claude",
+        "example: aish run --budget 50k -- my-agent",
     )
     wanted.options(parser)
     options, command = parser.command(argv)
