@@ -225,6 +225,7 @@ def _negated(src: Source, node: Pipeline) -> Run:
     def run(rt: Runtime) -> int:
         status = command(rt)
         if negated:
+            rt.pipe_status = rt.pipe_status or [status]
             status = 1 if status == 0 else 0
         rt.status = status
         return status
@@ -249,6 +250,7 @@ def _subshell(src: Source, node: Subshell, tested: bool) -> Run:
         job = Job(text)
         process.fork(rt, lambda: body(rt), job, foreground=True)
         rt.status = status = rt.jobs.wait_foreground(rt, job)
+        rt.pipe_status = None
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status

@@ -75,11 +75,12 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:
-            rt.status = rt.substituted
+            rt.status, rt.pipe_status = rt.substituted, None
             return rt.status
         if rt.xtrace:
             _trace(rt, [], argv)
         rt.status = status = invoke(rt, argv)
+        rt.pipe_status = None
         rt.last_argument = argv[-1]
         if status and rt.errexit and not tested:
             rt.failed(status)
@@ -103,6 +104,7 @@ def _one_assignment(site: Site, assignment: Assignment, tested: bool) -> Run:
         if rt.xtrace:
             _trace(rt, [(name, value)], [])
         rt.status = status = rt.substituted
+        rt.pipe_status = None
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
@@ -119,7 +121,7 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
         if redirects:
             status = _redirected(rt, redirects, _succeed)
             if status:
-                rt.status = status
+                rt.status, rt.pipe_status = status, None
                 if rt.errexit and not tested:
                     rt.failed(status)
                 return status
@@ -131,6 +133,7 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
         if rt.xtrace and done:
             _trace(rt, done, [])
         rt.status = status = rt.substituted
+        rt.pipe_status = None
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
@@ -166,7 +169,7 @@ def _full(
             status = _redirected(rt, redirects, command)
         else:
             status = command(rt)
-        rt.status = status
+        rt.status, rt.pipe_status = status, None
         rt.last_argument = argv[-1]
         if status and rt.errexit and not tested:
             rt.failed(status)

@@ -34,7 +34,7 @@ def compile_test(src: Source, node: Test, tested: bool) -> Run:
         except CommandError as error:
             rt.complain(f"[[: {error.message}", hint=error.hint)
             status = 2
-        rt.status = status
+        rt.status, rt.pipe_status = status, None
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status

@@ -69,7 +69,8 @@ class Runtime:
         self.status = 0
         self.substituted = 0
         """The status of the last command substitution."""
-        self.pipe_status: list[int] = [0]
+        self.pipe_status: list[int] | None = None
+        """Statuses of the stages, where the last command was a pipeline; else None: its status is all."""
         self.last_argument = name
         self.at: Site | None = None
         """The command that is being run."""
@@ -107,7 +108,7 @@ class Runtime:
         self.values["AISH_VERSION"] = version
         self.values.setdefault("PS4", "+ ")
         self.vars.compute("LINENO", lambda: str(self.at.line if self.at else 0))
-        self.vars.lists["PIPESTATUS"] = lambda: [str(status) for status in self.pipe_status]
+        self.vars.lists["PIPESTATUS"] = lambda: [str(status) for status in self.pipe_status or (self.status,)]
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
