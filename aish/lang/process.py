@@ -52,6 +52,8 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         if rt.pending:
             rt.signals.poll()
         raise
+    if signals.SIGINT in rt.signals.arrived:  # of a Ctrl-C that came just before it the program knows nothing
+        os.kill(pid, signals.SIGINT)
     return wait_program(rt, pid, argv)
 
 

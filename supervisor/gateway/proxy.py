@@ -138,6 +138,7 @@ class Proxy:
         row.model, row.server = server.name, server.id
         live.model = server.name
         claim = await self._claim(exchange, call, server)
+        self._still(exchange.caller)()  # from here until it waits for tokens nobody else's turn comes in between
         granted = await self._spending.reserve(row, claim, live)
         if server.ready != "yes" or self._directory.held(row.process):
             server = await self._server(exchange, call)  # the wait for tokens may have been long
