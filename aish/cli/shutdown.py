@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,9 @@ def main(argv: list[str]) -> int:
             except DisconnectedError:
                 pass
         _await(programs)
+    except KeyboardInterrupt:
+        print("aish shutdown: it goes on ending; `aish ps` shows what is left", file=sys.stderr)
+        raise
     finally:
         for fd in programs:
             os.close(fd)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from aish.cli.arguments import Parser, targets
 from aish.cli.each import each
 from aish.cli.wanted import MOST_GRACE_S
@@ -22,7 +24,11 @@ def main(argv: list[str]) -> int:
     grace_s = 0.0 if options.now else options.grace
     status = each("stop", options.target, lambda target: Stop(target=target, grace_s=grace_s))
     if status == 0 and not options.no_wait:
-        with connect(start=False, program="stop") as client:
-            for target in options.target:
-                client.request(Wait(target=target))
+        try:
+            with connect(start=False, program="stop") as client:
+                for target in options.target:
+                    client.request(Wait(target=target))
+        except KeyboardInterrupt:
+            print("aish stop: they go on ending; `aish ps` shows what is left", file=sys.stderr)
+            raise
     return status

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from aish import errors
 from aish.config import folders
-from aish.errors import AishError, DisconnectedError, InternalError, UnavailableError, VersionError
+from aish.errors import AishError, DisconnectedError, InputError, InternalError, UnavailableError, VersionError
 from aish.wire import address, codec
 from aish.wire.frame import Channel
 from aish.wire.message import (
@@ -210,6 +210,12 @@ def _attempt(program: str) -> tuple[Channel, Welcome] | None:
         raise UnavailableError(
             f"the daemon accepted the connection but said nothing for {START_TIMEOUT_S:.0f} s",
             hint="it may be stopped (SIGSTOP) or swapped out: look at its process",
+        ) from error
+    except InputError as error:
+        channel.close()
+        raise UnavailableError(
+            f"what answers at {folders.daemon_socket()} does not speak like a daemon: {error}",
+            hint="another program, or another version of aish: end it, then try again",
         ) from error
     except BaseException:
         channel.close()
