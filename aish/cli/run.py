@@ -24,9 +24,9 @@ def main(argv: list[str]) -> int:
     if at_terminal:
         from aish.client import terminal
 
-        end = terminal.run(part, launch.capture())
+        end = terminal.run(part, launch.capture(), rename=options.name is None)
     else:
         from aish.agents.stub import edge_fds
 
-        end = stage.run(part, launch.capture(), (0, 1, 2, *edge_fds()))
+        end = stage.run(part, launch.capture(), (0, 1, 2, *edge_fds()), rename=options.name is None)
     stage.leave(end)

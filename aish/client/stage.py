@@ -35,15 +35,15 @@ STATUS_NOT_RUNNABLE: Final = 126
 """What a shell gives for a program that is not there, and for one that cannot be run."""
 
 
-def run(spec: SpecPart, launch: LaunchPart, fds: Iterable[int] = (0, 1, 2)) -> ExitPart:
+def run(spec: SpecPart, launch: LaunchPart, fds: Iterable[int] = (0, 1, 2), *, rename: bool = True) -> ExitPart:
     """Spawn with these descriptors (same numbers in the child), forward signals, wait for the end.
 
-    Raises the errors of `aish.client.connect` and what the daemon answers. Our stdin and stdout are /dev/null
-    afterwards.
+    `rename`: a name that is taken gets a number. Raises the errors of `aish.client.connect` and what the daemon
+    answers. Our stdin and stdout are /dev/null afterwards.
     """
     with Caught((*FORWARDED, signal.SIGTSTP, signal.SIGCONT)) as signals, connect(program="stage") as client:
         passed = sorted({fd for fd in fds if _passable(fd)})
-        request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, targets=passed, rename=True)
+        request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, targets=passed, rename=rename)
         started = client.ask(Started, request, passed)
         if started.state == "failed":
             return not_started("aish", started)

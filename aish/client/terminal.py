@@ -37,13 +37,15 @@ from aish.wire.message import (
 _DRAIN_MS: Final = 1000
 
 
-def run(spec: SpecPart, launch: LaunchPart) -> ExitPart:
+def run(spec: SpecPart, launch: LaunchPart, *, rename: bool = True) -> ExitPart:
     """Spawn on a pty, attached to this terminal (descriptors 0 and 1), until it ends.
 
-    Raises the errors of `aish.client.connect` and what the daemon answers. The terminal's modes are restored.
+    `rename`: a name that is taken gets a number. Raises the errors of `aish.client.connect` and what the daemon
+    answers. The terminal's modes are restored.
     """
     with connect(program="run") as client:
-        started = client.ask(Started, Spawn(token=secrets.token_hex(16), spec=spec, launch=launch))
+        request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, rename=rename)
+        started = client.ask(Started, request)
         if started.state == "failed":
             return not_started("aish run", started)
         master = _one_fd(client, Attach(target=started.id), Attached)
@@ -175,4 +177,7 @@ class _raw_terminal:  # noqa: N801  used as a context manager only
         tty.setraw(0, termios.TCSADRAIN)
 
     def __exit__(self, *_: object) -> None:
-        termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+        try:
+            termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+        except termios.error:
+            pass  # the terminal is gone: nobody sees its modes any more
