@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Message)
 
-START_TIMEOUT_S: Final = 15.0
+START_TIMEOUT_S: Final = 30.0
 _REPEATABLE: Final = (Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait)
 """Requests that may be sent again to a new daemon: they ask, or they carry a token."""
 
