@@ -9,7 +9,7 @@ from aish.cli.output import print_json, print_table
 from aish.client import connect
 from aish.errors import UsageError
 from aish.model.nearest import nearest
-from aish.wire.message import UsageQuery, UsageTable
+from aish.wire.message import UsageQuery, UsageRow, UsageTable
 
 _BY = ("process", "agent", "model")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     header = (options.by.upper(), "MODEL", "REQUESTS", "INPUT", "OUTPUT", "SECONDS", "FIRST TOKEN", "FAILED")
     rows = [
         [
-            row.key if row.key.startswith("key:") else row.name or row.key,
+            _who(row, options.by),
             row.model or "-",
             str(row.tokens.requests),
             str(row.tokens.input),
@@ -48,6 +48,13 @@ def main(argv: list[str]) -> int:
     ]
     print_table(header, rows, header[2:])
     return 0
+
+
+def _who(row: UsageRow, by: str) -> str:
+    """A key by its key, a process by its id and name, the others by their name."""
+    if row.key.startswith("key:") or row.name is None:
+        return row.key
+    return f"{row.key} {row.name}" if by == "process" and row.name != row.key else row.name
 
 
 def _age_s(text: str) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aish.errors import ConflictError, InputError, LimitError, RefusedError, UsageError
-from aish.model import state
+from aish.model import kind, state
 from aish.model.size import format_bytes, parse_bytes, parse_count
 from aish.supervisor.daemon import admit, authority
 from aish.wire.message import Cont, Done, Forget, Limit, Pause, Signal, Stop
@@ -57,6 +57,8 @@ class Control:
         row = process.row
         if row.ended:
             raise ConflictError(f"{row.name} ({row.id}) has ended")
+        if row.spec.kind == kind.SYSTEM:
+            raise ConflictError(f"{row.name} is part of aish: every request to a model would stand still with it")
         if not self.daemon.conductor.hold(process, state.USER, "put"):
             return Done(changed=False)
         row.paused_by = None if caller.standing == "user" else caller.id

@@ -257,8 +257,12 @@ def _foreign(request: web.BaseRequest) -> web.Response | None:
 
 
 def _no_such(request: web.BaseRequest) -> web.Response:
-    known = "/v1" + ", /v1".join((*openai.ENDPOINTS, "/models"))
-    message = f"no such path: {request.method} {request.path} (there are {known})"
+    known = ["/v1" + path for path in (*openai.ENDPOINTS, "/models")]
+    if request.path in known:
+        right = "GET" if request.path == "/v1/models" else "POST"
+        body = openai.error_body(f"{request.path} takes {right}, not {request.method}", "invalid_request_error", None)
+        return web.Response(status=405, body=body, content_type=_JSON, headers={"Allow": right})
+    message = f"no such path: {request.method} {request.path} (there are {', '.join(known)})"
     body = openai.error_body(message, "invalid_request_error", "not_found")
     return web.Response(status=404, body=body, content_type=_JSON)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.errors import NotFoundError, UsageError
+from aish.errors import ConflictError, NotFoundError, UsageError
 from aish.wire.message import (
     Done,
     KeyList,
@@ -77,6 +77,13 @@ def serve(up: Supervised, name: str = "made-up") -> str:
 
 def gateway(up: Supervised) -> ProcessPart:
     return up.row("gateway")
+
+
+def test_the_gateway_cannot_be_paused(up: Supervised) -> None:
+    """Every agent would have stood still, and nothing said why."""
+    up.client.request(KeyNew(name="somebody"))  # starts it
+    with pytest.raises(ConflictError, match="part of aish"):
+        up.client.request(Pause(target="gateway"))
 
 
 def get(url: str, key: str = "none") -> tuple[int, Any]:

@@ -142,6 +142,9 @@ def test_unknown_paths_and_methods_are_told_in_openai_s_shape(shared: World) -> 
     for path, body in (("/v1/nothing", None), ("/v1/responses", {}), ("/", None)):
         status, answer, _ = shared.gateway.call(path, body, key)
         assert (status, answer["error"]["code"]) == (404, "not_found")
+    status, answer, headers = shared.gateway.call("/v1/chat/completions", None, key)
+    assert (status, headers["Allow"]) == (405, "POST")
+    assert "takes POST, not GET" in answer["error"]["message"]
     status, answer, _ = shared.gateway.call("/v1/models/smal", key=key)
     assert (status, answer["error"]["code"]) == (404, "model_not_found")
 
