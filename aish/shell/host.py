@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
 
@@ -40,7 +41,7 @@ class ShellHost:
         from aish.agents import stub
 
         _become(environment)
-        with ordinary():
+        with ordinary(), _AsPythonStarts():
             return stub.main(argv)
 
     def is_verb(self, words: list[str]) -> bool:
@@ -51,7 +52,7 @@ class ShellHost:
             raise CommandError("no verbs in this shell", status=127)
         _become(environment)
         try:
-            with ordinary():
+            with ordinary(), _AsPythonStarts():
                 return self._verb(words)
         finally:
             _flush()  # what Python buffered belongs into the redirections of this command
@@ -67,6 +68,22 @@ class ShellHost:
             return create()
         except TensorError as error:  # a tree of its own: aish.tensor knows nothing of aish
             raise CommandError(str(error), hint=getattr(error, "hint", None)) from None
+
+
+class _AsPythonStarts:
+    """Without the signals that writing may bring: in the shell they have their default action, but Python code, and
+    verbs are that, is written for an error instead. A daemon that dies must not end the shell that talks to it."""
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = [
+            (number, _signal.signal(number, _signal.SIG_IGN)) for number in (_signal.SIGPIPE, _signal.SIGXFSZ)
+        ]
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before:
+            _signal.signal(number, _signal.SIG_DFL if handler is None else handler)
 
 
 def _flush() -> None:

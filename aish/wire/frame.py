@@ -102,12 +102,16 @@ def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def send(sock: socket.socket, body: bytes, fds: list[int] | None = None) -> None:
-    """Send one frame on a blocking socket, descriptors on its first byte. Raises OSError, InputError."""
+    """Send one frame on a blocking socket, descriptors on its first byte. Raises OSError, InputError.
+
+    A dead peer is an error and never SIGPIPE, which in a shell and its stages has its default action.
+    """
     frame = memoryview(pack(body, len(fds or ())))
     sent = 0
     if fds:
-        sent = socket.send_fds(sock, [frame], fds)
-    sock.sendall(frame[sent:])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+        sent = sock.sendmsg([frame], rights, socket.MSG_NOSIGNAL)  # send_fds drops its flags before Python 3.13
+    sock.sendall(frame[sent:], socket.MSG_NOSIGNAL)
 
 
 class Channel:

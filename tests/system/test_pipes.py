@@ -35,3 +35,11 @@ def test_statuses_of_a_line_are_those_of_the_commands(system: System) -> None:
         ' echo "${PIPESTATUS[@]}"'
     )
     assert system.run("-c", line).stdout == "3 143 0\n"
+
+
+def test_a_verb_whose_reader_leaves_ends_quietly(system: System) -> None:
+    """Verbs are Python: they get an error where a program gets SIGPIPE, and leave with its status."""
+    system.run("spawn", "--name", "much", "--", "seq", "200000")
+    system.run("wait", "much")
+    done = system.run("-c", 'aish logs much | head -1; echo "${PIPESTATUS[@]}"')
+    assert (done.stdout, done.stderr) == ("1\n141 0\n", "")

@@ -253,7 +253,7 @@ def flowed_on(system: System, beside: Beside, at_least: int) -> None:
     beside.stop.touch()
     assert beside.pipeline.wait(DEADLINE_S) == 0, beside.out.read_text()
     told = dict(line.split(" ", 1) for line in beside.out.read_text().splitlines())
-    assert told["status"] == "0 0"
+    assert told["status"] == "0 0", beside.out.read_text()
     assert told["written"] == told["read"]
     assert int(told["read"]) > at_least
     for name in ("writer", "pty-writer"):

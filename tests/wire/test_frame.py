@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,3 +97,22 @@ def test_announced_descriptors_that_did_not_come_are_refused() -> None:
 def test_a_body_above_the_bound_is_not_sent() -> None:
     with pytest.raises(InputError, match="above the bound"):
         frame.pack(bytes(frame.MAX_FRAME_BYTES + 1))
+
+
+def test_a_peer_that_died_is_an_error_and_no_signal() -> None:
+    """In a shell's own process and in its stages SIGPIPE has its default action: it ended them with the daemon."""
+    code = """
+import os, signal, socket
+from aish.errors import DisconnectedError
+from aish.wire import frame
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+for fds in ([], [0]):
+    left, right = socket.socketpair()
+    right.close()
+    try:
+        frame.Channel(left).send(b"x", fds)
+    except DisconnectedError:
+        print("told", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "told\ntold\n"), done.stderr
