@@ -17,7 +17,14 @@ _ACTIONS = ("ls", "show", "check")
 
 def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
-        Parser("agent ls|show|check", "Agent files of this project, of the user and built in.").print_help()
+        Parser(
+            "agent ls|show|check",
+            "Agent files of this project, of the user and built in.",
+            "  ls           the agents that @NAME finds from this folder\n"
+            "  show NAME    the file that defines one\n"
+            "  check FILE…  read agent files and say what is wrong with them\n\n"
+            "`aish agent ACTION --help` tells more of each.",
+        ).print_help()
         return 0 if argv else 2
     match argv[0]:
         case "ls":

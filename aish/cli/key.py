@@ -16,7 +16,12 @@ _ACTIONS = ("new", "ls", "revoke")
 def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         Parser(
-            "key new|ls|revoke", "Keys by which programs that aish did not start may use the gateway."
+            "key new|ls|revoke",
+            "Keys by which programs that aish did not start may use the gateway.",
+            "  new NAME     make a key; it is shown this once\n"
+            "  ls           keys, their budgets and use\n"
+            "  revoke NAME  make a key invalid, at once and for good\n\n"
+            "`aish key ACTION --help` tells more of each.",
         ).print_help()
         return 0 if argv else 2
     action, words = argv[0], argv[1:]

@@ -13,8 +13,8 @@ def main(argv: list[str]) -> int:
     """Ends this process as the command ended, so it does not return in the usual case."""
     parser = Parser(
         "run",
-        "Run a command supervised and wait for it. At a terminal it gets one of its own that outlives this one;"
-        " in a pipeline it gets our standard streams. The exit status is the command's.",
+        "Run a command supervised and wait for it. At a terminal it gets one of its own that outlives this one;\n"
+        "in a pipeline it gets our standard streams. The exit status is the command's.",
         "example: aish run --budget 50k -- my-agent",
     )
     wanted.options(parser)

@@ -22,6 +22,8 @@ MOST_GRACE_S = 3600
 
 
 def options(parser: Parser) -> None:
+    """To be followed by the command; `Parser.command` parts the two."""
+    parser.usage = f"{parser.prog} [OPTION …] [--] COMMAND [ARG …]"
     parser.add_argument("--name", metavar="NAME", help="how ps, logs and @NAME call it; default: the program's name")
     parser.add_argument("--kind", default=kind.COMMAND, metavar="KIND", help="command (default) or agent")
     parser.add_argument("--budget", metavar="TOKENS", help="tokens it and its children may use, such as 200k")
