@@ -108,8 +108,12 @@ class Client:
             self.reconnect()
 
     def send(self, message: Message) -> None:
-        """Send without waiting; `receive` gets the reply. For callers that watch fileno() themselves."""
-        self._channel.send(codec.encode(message))
+        """Send without waiting; `receive` gets the reply, or tells that the daemon is gone, also where it was gone
+        already. For callers that watch fileno() themselves."""
+        try:
+            self._channel.send(codec.encode(message))
+        except DisconnectedError:
+            pass  # the end of the connection can be read, too: one place for the caller to look after it
 
     def receive(self) -> Reply:
         reply, fds = self._reply()
