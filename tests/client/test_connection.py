@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import select
 import socket
+import threading
 
 import pytest
 
+from aish.client import connection
 from aish.client.connection import Client
 from aish.errors import DisconnectedError
+from aish.wire import codec
 from aish.wire.frame import Channel
-from aish.wire.message import Wait, Welcome
+from aish.wire.message import Wait, Waited, Welcome
 
 
 def test_a_daemon_that_is_gone_already_is_told_by_receive_alone() -> None:
@@ -23,3 +26,44 @@ def test_a_daemon_that_is_gone_already_is_told_by_receive_alone() -> None:
     with pytest.raises(DisconnectedError):
         client.receive()
     client.close()
+
+
+class Mortal(Client):
+    """Its daemons die one after the other, the first ones after a while; the last one answers."""
+
+    def __init__(self, lives_s: list[float]) -> None:
+        self.lives_s = lives_s
+        super().__init__(self.next_channel(), Welcome(version=1, pid=1, epoch=1), "test")
+
+    def next_channel(self) -> Channel:
+        ours, daemons = socket.socketpair()
+        if self.lives_s:
+            threading.Timer(self.lives_s.pop(0), _end, [daemons]).start()
+        else:
+            Channel(daemons).send(codec.encode(Waited(id="p1", state="exited")))
+            self.last = daemons
+        return Channel(ours)
+
+    def reconnect(self) -> None:
+        self._channel.close()
+        self._channel = self.next_channel()
+
+
+def _end(daemons: socket.socket) -> None:
+    daemons.shutdown(socket.SHUT_RDWR)
+    daemons.close()
+
+
+def test_a_long_wait_outlives_more_than_one_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time to find a new daemon ran from the request's begin: a long wait ended with its daemon."""
+    monkeypatch.setattr(connection, "START_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(connection, "LIVED_S", 0.1)
+    with Mortal([0.3, 0.3]) as client:
+        assert client.ask(Waited, Wait(target="p1")).state == "exited"
+        client.last.close()
+
+
+def test_daemons_that_die_at_once_are_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "START_TIMEOUT_S", 0.05)
+    with Mortal([0.001] * 2000) as client, pytest.raises(DisconnectedError):
+        client.ask(Waited, Wait(target="p1"))
