@@ -10,7 +10,8 @@ from aish.cli.output import print_json
 from aish.client import connect
 from aish.errors import AishError
 from aish.report import clean
-from aish.wire.message import Doctor, Finding, Findings
+from aish.wire.message import Doctor, Findings
+from aish.wire.part import Finding
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 

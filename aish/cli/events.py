@@ -12,7 +12,7 @@ from aish.report import clean
 from aish.wire.message import EventList, Events
 
 if TYPE_CHECKING:
-    from aish.wire.message import EventPart
+    from aish.wire.part import EventPart
 
 
 def main(argv: list[str]) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aish.top.style import Line
-    from aish.wire.message import GpuPart, GpuProcessPart, QueuePart
+    from aish.wire.part import GpuPart, GpuProcessPart, QueuePart
 
 MAX_BAR: Final = 100
 NONE: Final = "no GPU"

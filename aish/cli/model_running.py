@@ -15,14 +15,15 @@ from aish.model import kind
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.report import report
-from aish.wire.message import Logs, RoutePart, Serve, Snapshot, Spawn, SpecPart, Started, Stop, View, Wait, Waited
+from aish.wire.message import Logs, Serve, Snapshot, Spawn, Started, Stop, View, Wait, Waited
+from aish.wire.part import RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from aish.client import Client
     from aish.spi.model_server import StoredModel
-    from aish.wire.message import ProcessPart
+    from aish.wire.part import ProcessPart
 
 _LOG_LINES_MOST = 3
 _START_WAIT_S = 600.0

@@ -15,7 +15,7 @@ from aish.wire.plain import plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aish.wire.message import ExitPart
+    from aish.wire.part import ExitPart
 
 
 def print_json(value: object) -> None:

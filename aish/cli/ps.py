@@ -15,7 +15,7 @@ from aish.wire.message import Snapshot, View
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from aish.wire.message import ProcessPart
+    from aish.wire.part import ProcessPart
 
 HEADER = ("ID", "NAME", "KIND", "STATE", "CPU%", "RSS", "VRAM/QUOTA", "TOKENS", "AGE", "DOING")
 _RIGHT = ("CPU%", "RSS", "VRAM/QUOTA", "TOKENS", "AGE")

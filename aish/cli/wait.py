@@ -11,7 +11,8 @@ from aish.client import Client, connect
 from aish.client.stage import STATUS_LOST, STATUS_NOT_RUNNABLE
 from aish.errors import DisconnectedError, InternalError, UsageError
 from aish.model import exit as exits
-from aish.wire.message import ExitPart, Wait, Waited
+from aish.wire.message import Wait, Waited
+from aish.wire.part import ExitPart
 
 STATUS_TIMED_OUT = 124
 """As timeout(1) has it."""

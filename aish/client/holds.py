@@ -16,7 +16,7 @@ from aish.wire.message import EventList, Events
 if TYPE_CHECKING:
     from typing import Self
 
-    from aish.wire.message import EventPart
+    from aish.wire.part import EventPart
 
 AFTER_MS: Final = 1500
 

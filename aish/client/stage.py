@@ -22,7 +22,8 @@ from aish.client.signals import Caught
 from aish.errors import AishError, DisconnectedError, InternalError, UnavailableError
 from aish.model import exit as exits
 from aish.report import report
-from aish.wire.message import Cont, ExitPart, LaunchPart, Pause, Signal, Spawn, SpecPart, Started, Wait, Waited
+from aish.wire.message import Cont, Pause, Signal, Spawn, Started, Wait, Waited
+from aish.wire.part import ExitPart, LaunchPart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

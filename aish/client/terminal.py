@@ -20,19 +20,8 @@ from aish.client.connection import Client, connect
 from aish.client.signals import Caught
 from aish.client.stage import not_started
 from aish.errors import DisconnectedError, InternalError, UnavailableError
-from aish.wire.message import (
-    Attach,
-    Attached,
-    ExitPart,
-    LaunchPart,
-    LogFiles,
-    Logs,
-    Spawn,
-    SpecPart,
-    Started,
-    Wait,
-    Waited,
-)
+from aish.wire.message import Attach, Attached, LogFiles, Logs, Spawn, Started, Wait, Waited
+from aish.wire.part import ExitPart, LaunchPart, SpecPart
 
 _DRAIN_MS: Final = 1000
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from aish.top.style import Line
     from aish.top.ui import Ui
-    from aish.wire.message import GpuPart, View
+    from aish.wire.message import View
+    from aish.wire.part import GpuPart
 
 BOX_HEIGHT: Final = 6
 MIN_BOX_WIDTH: Final = 44

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aish.top.ui import Ui
-    from aish.wire.message import ProcessPart, View
+    from aish.wire.message import View
+    from aish.wire.part import ProcessPart
 
 
 class Row(NamedTuple):

@@ -6,18 +6,8 @@ a reconnect until they are acknowledged; totals are cumulative, so a repeated ev
 
 from __future__ import annotations
 
-from aish.wire.message import (
-    KeyList,
-    KeyNew,
-    KeyRevoke,
-    Limit,
-    Message,
-    Part,
-    Reply,
-    RoutePart,
-    TokensPart,
-    UsageQuery,
-)
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Message, Reply, UsageQuery
+from aish.wire.part import Part, RoutePart, TokensPart
 
 
 class Member(Part, frozen=True, kw_only=True):

@@ -10,6 +10,20 @@ from typing import Final
 
 import msgspec
 
+from aish.wire.part import (
+    EventPart,
+    ExitPart,
+    Finding,
+    GpuPart,
+    KeyPart,
+    LaunchNote,
+    LaunchPart,
+    ProcessPart,
+    QueuePart,
+    SpecPart,
+    UsageRow,
+)
+
 VERSION: Final = 1
 
 
@@ -17,47 +31,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag=lam
     """Root of requests and replies; the class name is the tag."""
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A value inside a message."""
-
-
 # --- what is wanted ---------------------------------------------------------------------------------------------
-
-
-class SpecPart(Part, frozen=True, kw_only=True):
-    """aish.model.spec.Spec on the wire; the meaning of each field is told there."""
-
-    argv: list[bytes]
-    cwd: bytes = b"/"
-    name: str | None = None
-    kind: str = "command"
-    vram_bytes: int | None = None
-    gpu_count: int = 1
-    budget_tokens: int | None = None
-    route: RoutePart | None = None
-    model: str | None = None
-    restart: str = "never"
-    rights: str = "own"
-    secrets: list[str] = []
-    stop_signal: int = 15
-    grace_s: float = 10.0
-    pty: bool = False
-
-
-class RoutePart(Part, frozen=True, kw_only=True):
-    url: str
-    upstream_name: str | None = None
-    digest: str | None = None
-    context_tokens: int | None = None
-    key_file: str | None = None
-
-
-class LaunchPart(Part, frozen=True, kw_only=True):
-    environ: list[bytes]
-    """b"NAME=value" each."""
-    umask: int = 0o022
-    rlimits: dict[str, tuple[int, int]] = {}
-    nice: int = 0
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
@@ -267,12 +241,6 @@ class Done(Message, frozen=True, kw_only=True):
     changed: bool = True
 
 
-class ExitPart(Part, frozen=True, kw_only=True):
-    code: int | None = None
-    signal: int | None = None
-    reason: str | None = None
-
-
 class Started(Message, frozen=True, kw_only=True):
     """The answer to Spawn and Serve: the intent is journaled and, if admitted, the holder has forked."""
 
@@ -283,82 +251,6 @@ class Started(Message, frozen=True, kw_only=True):
     reason: str | None = None
     """Why it is queued or failed."""
     existed: bool = False
-
-
-class TokensPart(Part, frozen=True, kw_only=True):
-    input: int = 0
-    output: int = 0
-    requests: int = 0
-    estimated: int = 0
-
-
-class ProcessPart(Part, frozen=True, kw_only=True):
-    """One row of ps and top. None: unknown or not applicable. Times are seconds since the epoch."""
-
-    id: str
-    name: str
-    kind: str
-    state: str
-    """The one word."""
-    lifecycle: str
-    ready: str = "unknown"
-    holds: list[str] = []
-    activity: str | None = None
-    parent: str | None = None
-    pid: int | None = None
-    argv: list[bytes] = []
-    created_s: float
-    started_s: float | None = None
-    ended_s: float | None = None
-    exit: ExitPart | None = None
-    reason: str | None = None
-    doing: str | None = None
-    restarts: int = 0
-    cpu_percent: float | None = None
-    cpu_seconds: float | None = None
-    rss_bytes: int | None = None
-    vram_bytes: int | None = None
-    vram_quota_bytes: int | None = None
-    gpus: list[int] = []
-    tokens: TokensPart | None = None
-    tokens_per_s: float | None = None
-    budget_tokens: int | None = None
-    model: str | None = None
-
-
-class GpuProcessPart(Part, frozen=True, kw_only=True):
-    pid: int
-    process: str | None = None
-    """Id of the supervised process it belongs to; None: a stranger."""
-    vram_bytes: int | None = None
-    sm_percent: float | None = None
-
-
-class GpuPart(Part, frozen=True, kw_only=True):
-    index: int
-    uuid: str
-    name: str
-    driver: str
-    memory_bytes: int
-    used_bytes: int | None = None
-    promised_bytes: int = 0
-    utilisation_percent: float | None = None
-    power_w: float | None = None
-    power_limit_w: float | None = None
-    temperature_c: float | None = None
-    age_s: float | None = None
-    """Age of the sample; None: never sampled."""
-    error: str | None = None
-    processes: list[GpuProcessPart] = []
-
-
-class QueuePart(Part, frozen=True, kw_only=True):
-    process: str
-    name: str
-    vram_bytes: int
-    gpu_count: int = 1
-    reason: str
-    since_s: float
 
 
 class View(Message, frozen=True, kw_only=True):
@@ -391,15 +283,6 @@ class Inspected(Message, frozen=True, kw_only=True):
     events: list[EventPart] = []
 
 
-class LaunchNote(Part, frozen=True, kw_only=True):
-    """Names only."""
-
-    environ_names: list[str] = []
-    umask: int = 0
-    nice: int = 0
-    rlimits: dict[str, tuple[int, int]] = {}
-
-
 class Waited(Message, frozen=True, kw_only=True):
     id: str
     state: str
@@ -419,18 +302,6 @@ class Attached(Message, frozen=True, kw_only=True):
     """One descriptor is attached: the pty's master."""
 
     id: str
-
-
-class EventPart(Part, frozen=True, kw_only=True):
-    """One journaled fact: `number` ascends; `kind` is a word such as "spawned", "started", "exited", "quota"."""
-
-    number: int
-    time_s: float
-    kind: str
-    process: str | None = None
-    name: str | None = None
-    text: str = ""
-    detail: dict[str, str | int | float | None] = {}
 
 
 class EventList(Message, frozen=True, kw_only=True):
@@ -453,42 +324,13 @@ class KeyMade(Message, frozen=True, kw_only=True):
     base_url: str
 
 
-class KeyPart(Part, frozen=True, kw_only=True):
-    name: str
-    created_s: float
-    budget_tokens: int | None = None
-    tokens: TokensPart = TokensPart()
-    revoked: bool = False
-
-
 class Keys(Message, frozen=True, kw_only=True):
     keys: list[KeyPart]
-
-
-class UsageRow(Part, frozen=True, kw_only=True):
-    key: str
-    """Process id, agent or model name, by the query."""
-    name: str | None = None
-    model: str | None = None
-    tokens: TokensPart
-    seconds: float = 0.0
-    first_token_s: float | None = None
-    """Mean time to first token."""
-    failures: int = 0
 
 
 class UsageTable(Message, frozen=True, kw_only=True):
     by: str
     rows: list[UsageRow]
-
-
-class Finding(Part, frozen=True, kw_only=True):
-    """One line of doctor: `level` is "ok", "warn" or "fail"."""
-
-    level: str
-    topic: str
-    text: str
-    hint: str | None = None
 
 
 class Findings(Message, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aish.supervisor.daemon import admit, ledger
-from aish.wire.message import QueuePart
+from aish.wire.part import QueuePart
 
 if TYPE_CHECKING:
     from collections.abc import Callable

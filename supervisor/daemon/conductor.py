@@ -20,7 +20,7 @@ from aish.supervisor.daemon.holding import Birth, Refusal
 from aish.supervisor.daemon.launcher import passed_name, pty_name, why
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.supervisor.daemon.watch import Watch
-from aish.wire.message import ExitPart, RoutePart
+from aish.wire.part import ExitPart, RoutePart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -11,7 +11,8 @@ from aish.model import state
 from aish.model.size import format_bytes
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.build import fingerprint
-from aish.wire.message import VERSION, Doctor, Finding, Findings
+from aish.wire.message import VERSION, Doctor, Findings
+from aish.wire.part import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

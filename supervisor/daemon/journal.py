@@ -19,7 +19,7 @@ import msgspec
 
 from aish.errors import StorageError
 from aish.supervisor.daemon.row import Row
-from aish.wire.message import EventPart
+from aish.wire.part import EventPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -17,10 +17,8 @@ from aish.wire.message import (
     Attach,
     Attached,
     EventList,
-    EventPart,
     Events,
     GpuList,
-    GpuPart,
     Gpus,
     Inspect,
     Inspected,
@@ -31,6 +29,7 @@ from aish.wire.message import (
     Wait,
     Waited,
 )
+from aish.wire.part import EventPart, GpuPart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from aish.model.usage import Usage
 if TYPE_CHECKING:
     from aish.model.state import Activity
     from aish.supervisor.daemon.row import Row
-    from aish.wire.message import LaunchPart
+    from aish.wire.part import LaunchPart
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 

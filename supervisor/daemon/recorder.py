@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import StorageError
-from aish.wire.message import EventPart
+from aish.wire.part import EventPart
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, TimerHandle

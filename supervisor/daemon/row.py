@@ -8,7 +8,7 @@ import msgspec
 
 from aish.model.exit import Exit
 from aish.model.state import ENDED, word
-from aish.wire.message import ExitPart, SpecPart, TokensPart
+from aish.wire.part import ExitPart, SpecPart, TokensPart
 
 if TYPE_CHECKING:
     from aish.model.state import Activity

@@ -19,7 +19,7 @@ from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.launcher import passed_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
-from aish.wire.message import ExitPart, SpecPart
+from aish.wire.part import ExitPart, SpecPart
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.daemon import Daemon

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aish.model import kind
-from aish.wire.message import GpuPart, GpuProcessPart, LaunchNote, ProcessPart
+from aish.wire.part import GpuPart, GpuProcessPart, LaunchNote, ProcessPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

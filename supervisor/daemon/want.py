@@ -15,7 +15,8 @@ from aish.model.spec import RESTARTS
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.process import Process
-    from aish.wire.message import LaunchPart, RoutePart, Spawn, SpecPart
+    from aish.wire.message import Spawn
+    from aish.wire.part import LaunchPart, RoutePart, SpecPart
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
 _RLIMIT: Final = re.compile(r"[A-Z_]{2,16}")

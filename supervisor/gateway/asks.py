@@ -10,18 +10,8 @@ from aish.model.size import parse_count
 from aish.supervisor.gateway import keys as named
 from aish.supervisor.gateway import usage
 from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
-from aish.wire.message import (
-    Done,
-    KeyList,
-    KeyMade,
-    KeyNew,
-    KeyPart,
-    KeyRevoke,
-    Keys,
-    Limit,
-    Reply,
-    UsageQuery,
-)
+from aish.wire.message import Done, KeyList, KeyMade, KeyNew, KeyRevoke, Keys, Limit, Reply, UsageQuery
+from aish.wire.part import KeyPart
 
 
 class Asks:

@@ -22,7 +22,7 @@ from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
 from aish.supervisor.gateway.records import DIED, AccountRow, Records, Row, ServedRow
 from aish.wire.link import Hold, Release, Served, Settled, Warn
-from aish.wire.message import TokensPart
+from aish.wire.part import TokensPart
 
 if TYPE_CHECKING:
     from aish.wire.message import Message

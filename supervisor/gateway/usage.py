@@ -7,7 +7,8 @@ from typing import Final
 
 from aish.errors import StorageError, UsageError
 from aish.supervisor.gateway.spending import KEY_PREFIX
-from aish.wire.message import TokensPart, UsageRow, UsageTable
+from aish.wire.message import UsageTable
+from aish.wire.part import TokensPart, UsageRow
 
 _GROUPS: Final = {
     # by -> (the key, the name, condition)

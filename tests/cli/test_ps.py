@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aish.cli import output, ps
-from aish.wire.message import ExitPart, ProcessPart, TokensPart
+from aish.wire.part import ExitPart, ProcessPart, TokensPart
 
 
 def row(name: str, parent: str | None = None, **fields: object) -> ProcessPart:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.client.holds import told
-from aish.wire.message import EventPart
+from aish.wire.part import EventPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,19 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from aish.client import connect, launch
-from aish.wire.message import (
-    EventList,
-    EventPart,
-    Events,
-    LaunchPart,
-    Snapshot,
-    Spawn,
-    SpecPart,
-    Started,
-    View,
-    Wait,
-    Waited,
-)
+from aish.wire.message import EventList, Events, Snapshot, Spawn, Started, View, Wait, Waited
+from aish.wire.part import EventPart, LaunchPart, SpecPart
 
 from .conftest import COUNT, DEADLINE_S, until
 

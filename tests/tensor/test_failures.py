@@ -316,10 +316,10 @@ def test_a_childs_copy_of_the_socket_does_not_hide_the_parents_death(edges: Edge
         stream = Reader.from_env(); next(stream)
         child = os.fork()
         if child == 0:
+            say('forked')  # the child says it: only when it runs has it let its copy go
             os.close(1)
             hear()
             os._exit(0)
-        say('forked')
         hear()
         """,
     )

@@ -10,15 +10,8 @@ from typing import Any
 
 import pytest
 
-from aish.wire.message import (
-    ExitPart,
-    GpuPart,
-    GpuProcessPart,
-    ProcessPart,
-    QueuePart,
-    TokensPart,
-    View,
-)
+from aish.wire.message import View
+from aish.wire.part import ExitPart, GpuPart, GpuProcessPart, ProcessPart, QueuePart, TokensPart
 
 GIB = 1 << 30
 NOW_S = 1_800_000_000.0

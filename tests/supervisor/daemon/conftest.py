@@ -17,21 +17,18 @@ from aish.client import Client, connect, launch
 from aish.supervisor.holder import link, wire
 from aish.wire.message import (
     EventList,
-    EventPart,
     Events,
     Inspect,
     Inspected,
-    LaunchPart,
     Logs,
-    ProcessPart,
     Snapshot,
     Spawn,
-    SpecPart,
     Started,
     View,
     Wait,
     Waited,
 )
+from aish.wire.part import EventPart, LaunchPart, ProcessPart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,8 @@ from aish.supervisor.daemon.authority import NOBODY, RELATIONS, USER, Caller
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import Table
-from aish.wire.message import Request, SpecPart
+from aish.wire.message import Request
+from aish.wire.part import SpecPart
 
 # Rows: requests. Columns: user, self, below, other, nobody.
 EXPECTED = """

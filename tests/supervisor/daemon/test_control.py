@@ -26,7 +26,6 @@ from aish.wire.message import (
     LogFiles,
     Logs,
     Pause,
-    RoutePart,
     Shutdown,
     Snapshot,
     Stop,
@@ -34,6 +33,7 @@ from aish.wire.message import (
     Wait,
     Waited,
 )
+from aish.wire.part import RoutePart
 
 if TYPE_CHECKING:
     from conftest import Supervised

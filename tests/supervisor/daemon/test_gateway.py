@@ -23,13 +23,11 @@ from aish.wire.message import (
     Keys,
     Limit,
     Pause,
-    ProcessPart,
-    RoutePart,
     Stop,
-    TokensPart,
     UsageQuery,
     UsageTable,
 )
+from aish.wire.part import ProcessPart, RoutePart, TokensPart
 
 if TYPE_CHECKING:
     from conftest import Supervised

@@ -26,7 +26,8 @@ from aish.wire.link import (
     Told,
     Warn,
 )
-from aish.wire.message import VERSION, GatewayHello, Hello, RoutePart, Welcome
+from aish.wire.message import VERSION, GatewayHello, Hello, Welcome
+from aish.wire.part import RoutePart
 
 if TYPE_CHECKING:
     from collections.abc import Callable

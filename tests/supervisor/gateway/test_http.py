@@ -10,18 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.wire import key as derived
-from aish.wire.message import (
-    Done,
-    Failure,
-    KeyList,
-    KeyMade,
-    KeyNew,
-    KeyRevoke,
-    Keys,
-    Limit,
-    UsageQuery,
-    UsageTable,
-)
+from aish.wire.message import Done, Failure, KeyList, KeyMade, KeyNew, KeyRevoke, Keys, Limit, UsageQuery, UsageTable
 
 if TYPE_CHECKING:
     from .conftest import World
