@@ -26,6 +26,11 @@ def report(program: str, error: AishError) -> None:
         pass  # nobody reads stderr any more: the exit status still tells
 
 
+def told(error: AishError) -> dict[str, object]:
+    """The error as --json has it: the stable word, one line of what happened, one of what to do."""
+    return {"code": error.code, "message": str(error), "hint": error.hint}
+
+
 def clean(text: str) -> str:
     """`text` with control characters shown as escapes: what others named must not steer a terminal."""
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)

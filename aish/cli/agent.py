@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.agents import find as agents
 from aish.agents.agent import Agent
 from aish.cli.arguments import Parser, json_option
+from aish.cli.each import for_each
 from aish.cli.output import print_json, print_table
 from aish.client import launch
 from aish.errors import AishError, NotFoundError, UsageError
@@ -79,13 +80,19 @@ def _fields(agent: Agent) -> dict[str, object]:
 def _show(words: list[str]) -> int:
     parser = Parser("agent show", "Print the file that defines an agent.")
     parser.add_argument("name", metavar="NAME")
-    name = parser.parse_args(words).name.removeprefix("@")
+    json_option(parser)
+    options = parser.parse_args(words)
+    name = options.name.removeprefix("@")
     file = agents.locate(name, launch.folder())
     if file is None:
         near = nearest(name, agents.names(launch.folder()))
         raise NotFoundError(
             f"no agent is called {name}", hint=f"did you mean {near}?" if near else "`aish agent ls` lists them"
         )
+    if options.json:
+        agent = agents.read(file)
+        print_json({**_fields(agent), "instructions": agent.instructions})
+        return 0
     with open(file, encoding="utf-8", errors="replace") as stream:
         print(f"# {clean(file)}")
         print(stream.read(), end="")
@@ -95,11 +102,6 @@ def _show(words: list[str]) -> int:
 def _check(words: list[str]) -> int:
     parser = Parser("agent check", "Read agent files and say what is wrong with them.")
     parser.add_argument("file", nargs="+", metavar="FILE")
-    status = 0
-    for file in parser.parse_args(words).file:
-        try:
-            agents.read(file)
-        except AishError as error:
-            report("aish agent", error)
-            status = status or error.exit_status
-    return status
+    json_option(parser)
+    options = parser.parse_args(words)
+    return for_each("agent check", options.file, lambda file: _fields(agents.read(file)), as_json=options.json)

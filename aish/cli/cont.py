@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.cli.arguments import Parser, targets
+from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.each import each
 from aish.wire.message import Cont
 
@@ -10,4 +10,6 @@ from aish.wire.message import Cont
 def main(argv: list[str]) -> int:
     parser = Parser("cont", "Let paused processes go on.")
     targets(parser)
-    return each("cont", parser.parse_args(argv).target, lambda target: Cont(target=target))
+    json_option(parser)
+    options = parser.parse_args(argv)
+    return each("cont", options.target, lambda target: Cont(target=target), as_json=options.json)

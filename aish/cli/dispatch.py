@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 import traceback
 
 from aish.cli import _ELSEWHERE, VERBS
 from aish.errors import AishError, InternalError
-from aish.report import report
+from aish.report import report, told
 
 
 def run(argv: list[str]) -> int:
     name, words = argv[0], argv[1:]
     program = f"aish {name}"
+    ours = words[: words.index("--")] if "--" in words else words
+    tell = _tell_json if "--json" in ours else report
     try:
         status = _perform(name, words)
         sys.stdout.flush()
         return status
     except AishError as error:
-        report(program, error)
+        tell(program, error)
         return error.exit_status
     except SystemExit as error:  # argparse, after --help
         return error.code if isinstance(error.code, int) else 0
@@ -30,10 +33,10 @@ def run(argv: list[str]) -> int:
         silence_stdout()
         return 141
     except OSError as error:
-        report(program, AishError(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")))
+        tell(program, AishError(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")))
         return 1
     except Exception as error:  # noqa: BLE001  the process's edge: recorded, and told without a traceback
-        report(program, InternalError(f"a fault in aish: {error!r}", hint=_record(error)))
+        tell(program, InternalError(f"a fault in aish: {error!r}", hint=_record(error)))
         return InternalError.exit_status
 
 
@@ -46,6 +49,14 @@ def _perform(name: str, words: list[str]) -> int:
         return 0
     status: int = importlib.import_module(_ELSEWHERE.get(name, f"aish.cli.{name}")).main(words)
     return status
+
+
+def _tell_json(program: str, error: AishError) -> None:
+    """For who asked with --json: the same facts, as one line of JSON on stderr."""
+    try:
+        print(json.dumps({"error": told(error)}, ensure_ascii=False), file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody reads stderr any more: the exit status still tells
 
 
 def silence_stdout() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.cli.arguments import Parser
+from aish.cli.arguments import Parser, json_option
 from aish.cli.each import each
 from aish.client import connect
 from aish.errors import UsageError
@@ -14,6 +14,7 @@ def main(argv: list[str]) -> int:
     parser = Parser("forget", "Drop ended processes from the table, and their logs from the disk.")
     parser.add_argument("--ended", action="store_true", help="all that have ended")
     parser.add_argument("target", nargs="*", metavar="PROCESS", help="an id (p12) or a name, with or without @")
+    json_option(parser)
     options = parser.parse_args(argv)
     names = options.target
     if options.ended:
@@ -22,4 +23,4 @@ def main(argv: list[str]) -> int:
         names = names + [row.id for row in rows if row.lifecycle in state.ENDED]
     elif not names:
         raise UsageError("which process?", hint="`aish forget --ended` drops all that have ended")
-    return each("forget", names, lambda target: Forget(target=target))
+    return each("forget", names, lambda target: Forget(target=target), as_json=options.json)

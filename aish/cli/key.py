@@ -8,7 +8,7 @@ from aish.client import connect
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.model.size import format_count, parse_count
-from aish.wire.message import KeyList, KeyMade, KeyNew, KeyRevoke, Keys
+from aish.wire.message import Done, KeyList, KeyMade, KeyNew, KeyRevoke, Keys
 
 _ACTIONS = ("new", "ls", "revoke")
 
@@ -79,7 +79,10 @@ def _list(words: list[str]) -> int:
 def _revoke(words: list[str]) -> int:
     parser = Parser("key revoke", "Make a key invalid, at once and for good.")
     parser.add_argument("name", metavar="NAME")
+    json_option(parser)
     options = parser.parse_args(words)
     with connect(program="key") as client:
-        client.request(KeyRevoke(name=options.name))
+        done = client.ask(Done, KeyRevoke(name=options.name))
+    if options.json:
+        print_json({"target": options.name, "changed": done.changed})
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from aish.cli.arguments import Parser, targets
+from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.each import each
 from aish.errors import UsageError
 from aish.model.nearest import nearest
@@ -16,9 +16,10 @@ def main(argv: list[str]) -> int:
     parser = Parser("kill", "Send a signal to processes and their groups; TERM unless told otherwise.")
     parser.add_argument("-s", "--signal", default="TERM", metavar="SIGNAL", help="name or number; also -9, -INT")
     targets(parser)
+    json_option(parser)
     options = parser.parse_args(argv)
     number = signal_number(options.signal)
-    return each("kill", options.target, lambda target: Signal(target=target, signal=number))
+    return each("kill", options.target, lambda target: Signal(target=target, signal=number), as_json=options.json)
 
 
 def _short(word: str) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aish.cli.arguments import Parser
-from aish.client import connect
+from aish.cli.arguments import Parser, json_option
+from aish.cli.each import each
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.wire.message import Limit
@@ -19,6 +19,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("target", metavar="PROCESS", help="its id or name; key:NAME for a named key (tokens only)")
     parser.add_argument("change", nargs="+", metavar="KEY=VALUE", help="keys: " + ", ".join(_KEYS))
+    json_option(parser)
     options = parser.parse_args(argv)
     changes: dict[str, str] = {}
     for change in options.change:
@@ -29,13 +30,14 @@ def main(argv: list[str]) -> int:
         if not equals or not value:
             raise UsageError(f"{key} needs a value", hint=f"{key}=+50k raises it, {key}=none lifts it")
         changes[key] = value
-    with connect(start=False, program="limit") as client:
-        client.request(
-            Limit(
-                target=options.target,
-                tokens=changes.get("tokens"),
-                vram=changes.get("vram"),
-                nice=changes.get("nice"),
-            )
-        )
-    return 0
+    return each(
+        "limit",
+        [options.target],
+        lambda target: Limit(
+            target=target,
+            tokens=changes.get("tokens"),
+            vram=changes.get("vram"),
+            nice=changes.get("nice"),
+        ),
+        as_json=options.json,
+    )

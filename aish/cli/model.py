@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from aish.cli.arguments import Parser, json_option
+from aish.cli.each import for_each
 from aish.cli.model_running import pull_shown, running_models, serve, stop
 from aish.cli.output import print_json, print_table
 from aish.cli.progress import Shown
@@ -238,17 +239,17 @@ def _remove(words: list[str]) -> int:
 
     parser = Parser("model rm", "Remove stored models. Weights go when no version needs them any more.")
     parser.add_argument("name", nargs="+", metavar="NAME")
+    json_option(parser)
     options = parser.parse_args(words)
-    status = 0
     running = {row.name: row for row in running_models()}
-    for name in options.name:
-        try:
-            row = running.get(store.show(name)["name"])
-            if row is not None:
-                raise ConflictError(f"{name} is running as {row.id}", hint=f"first: aish model stop {name}")
-            freed = store.remove(name)
-            print(f"removed {name}" + (f", {format_bytes(freed)} became free" if freed else ""))
-        except AishError as error:
-            report("aish model rm", error)
-            status = status or error.exit_status
-    return status
+
+    def act(name: str) -> object:
+        row = running.get(store.show(name)["name"])
+        if row is not None:
+            raise ConflictError(f"{name} is running as {row.id}", hint=f"first: aish model stop {name}")
+        freed_bytes = store.remove(name)
+        if not options.json:
+            print(f"removed {name}" + (f", {format_bytes(freed_bytes)} became free" if freed_bytes else ""))
+        return {"freed_bytes": freed_bytes}
+
+    return for_each("model rm", options.name, act, as_json=options.json)

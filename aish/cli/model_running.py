@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option
+from aish.cli.each import for_each
 from aish.cli.output import print_json
 from aish.cli.progress import Shown
 from aish.client import connect, launch
@@ -17,6 +18,7 @@ from aish.model.size import parse_bytes, parse_count
 from aish.report import report
 from aish.wire.message import Logs, Serve, Snapshot, Spawn, Started, Stop, View, Wait, Waited
 from aish.wire.part import RoutePart, SpecPart
+from aish.wire.plain import plain
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -208,19 +210,17 @@ def _last_words(client: Client, target: str) -> str:
 def stop(words: list[str]) -> int:
     parser = Parser("model stop", "End running models: their stop signal, and SIGKILL after a grace.")
     parser.add_argument("name", nargs="+", metavar="NAME")
+    json_option(parser)
     options = parser.parse_args(words)
-    status = 0
     with connect(start=False, program="model") as client:
         models = {key: row for row in _models(client) for key in (row.name, row.id)}
-        for name in options.name:
-            try:
-                row = models.get(name.removeprefix("@"))
-                if row is None:
-                    near = nearest(name, models)
-                    raise NotFoundError(f"no model {name} is running", hint=f"did you mean {near}?" if near else None)
-                client.request(Stop(target=row.id))
-                client.request(Wait(target=row.id))
-            except AishError as error:
-                report("aish model stop", error)
-                status = status or error.exit_status
-    return status
+
+        def act(name: str) -> object:
+            row = models.get(name.removeprefix("@"))
+            if row is None:
+                near = nearest(name, models)
+                raise NotFoundError(f"no model {name} is running", hint=f"did you mean {near}?" if near else None)
+            client.request(Stop(target=row.id))
+            return plain(client.ask(Waited, Wait(target=row.id)))
+
+        return for_each("model stop", options.name, act, as_json=options.json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.cli.arguments import Parser, targets
+from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.each import each
 from aish.wire.message import Pause
 
@@ -10,4 +10,6 @@ from aish.wire.message import Pause
 def main(argv: list[str]) -> int:
     parser = Parser("pause", "Stop processes (SIGSTOP) until cont lifts it.")
     targets(parser)
-    return each("pause", parser.parse_args(argv).target, lambda target: Pause(target=target))
+    json_option(parser)
+    options = parser.parse_args(argv)
+    return each("pause", options.target, lambda target: Pause(target=target), as_json=options.json)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from aish.cli import wanted
 from aish.cli.arguments import Parser
+from aish.cli.output import json_line
 from aish.client import launch, stage
 
 
@@ -18,6 +20,7 @@ def main(argv: list[str]) -> int:
         "example: aish run --budget 50k -- my-agent",
     )
     wanted.options(parser)
+    parser.add_argument("--json", action="store_true", help="at its end, one line of JSON on stderr: how it ended")
     options, command = parser.command(argv)
     at_terminal = os.isatty(0) and os.isatty(1)
     part = wanted.spec_of(options, command, pty=at_terminal)
@@ -29,4 +32,6 @@ def main(argv: list[str]) -> int:
         from aish.agents.stub import edge_fds
 
         end = stage.run(part, launch.capture(), (0, 1, 2, *edge_fds()), rename=options.name is None)
+    if options.json:
+        print(json_line({"exit": end}), file=sys.stderr, flush=True)
     stage.leave(end)

@@ -8,7 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from aish.cli.arguments import Parser
+from aish.cli.arguments import Parser, json_option
+from aish.cli.output import print_json
 from aish.client import bringup, connect
 from aish.errors import DisconnectedError, UnavailableError
 from aish.wire.message import Shutdown
@@ -22,13 +23,14 @@ _LEAVE_S: Final = 10.0
 def main(argv: list[str]) -> int:
     parser = Parser("shutdown", "End all supervised processes, then gateway, daemon, holder and keeper.")
     parser.add_argument("--if-idle", action="store_true", help="refuse while something runs")
+    json_option(parser)
     options = parser.parse_args(argv)
     try:
         client = connect(start=False, program="shutdown")
     except UnavailableError as error:
         if not error.message.endswith("is not running"):
             raise
-        return 0
+        return _ended(False, options.json)
     programs = bringup.pidfds(client.welcome.pid)
     try:
         with client:
@@ -44,6 +46,12 @@ def main(argv: list[str]) -> int:
     finally:
         for fd in programs:
             os.close(fd)
+    return _ended(True, options.json)
+
+
+def _ended(ran: bool, as_json: bool) -> int:
+    if as_json:
+        print_json({"ran": ran})
     return 0
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from aish.cli.arguments import Parser, targets
-from aish.cli.each import each
+from aish.cli.arguments import Parser, json_option, targets
+from aish.cli.each import for_each
 from aish.cli.wanted import MOST_GRACE_S
 from aish.client import connect
-from aish.errors import UsageError
-from aish.wire.message import Stop, Wait
+from aish.errors import AishError, UsageError
+from aish.wire.message import Stop, Wait, Waited
+from aish.wire.plain import plain
 
 
 def main(argv: list[str]) -> int:
@@ -18,17 +19,26 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--now", action="store_true", help="SIGKILL at once")
     parser.add_argument("--no-wait", action="store_true", help="return when the signal is sent")
     targets(parser)
+    json_option(parser)
     options = parser.parse_args(argv)
     if options.grace is not None and not 0 <= options.grace <= MOST_GRACE_S:
         raise UsageError(f"--grace {options.grace}: expected 0 to {MOST_GRACE_S} seconds")
     grace_s = 0.0 if options.now else options.grace
-    status = each("stop", options.target, lambda target: Stop(target=target, grace_s=grace_s))
-    if status == 0 and not options.no_wait:
+    with connect(start=False, program="stop") as client:
+        refused: dict[str, AishError] = {}
+        for target in options.target:  # all are asked before the first is waited for
+            try:
+                client.request(Stop(target=target, grace_s=grace_s))
+            except AishError as error:
+                refused[target] = error
+
+        def act(target: str) -> object:
+            if target in refused:
+                raise refused[target]
+            return {} if options.no_wait else plain(client.ask(Waited, Wait(target=target)))
+
         try:
-            with connect(start=False, program="stop") as client:
-                for target in options.target:
-                    client.request(Wait(target=target))
+            return for_each("stop", options.target, act, as_json=options.json)
         except KeyboardInterrupt:
             print("aish stop: they go on ending; `aish ps` shows what is left", file=sys.stderr)
             raise
-    return status

@@ -1,0 +1,83 @@
+"""--json everywhere: what a verb did, and what it could not do, in a form that programs read."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aish.cli import VERBS
+
+if TYPE_CHECKING:
+    from conftest import Home
+
+ACTIONS = {
+    "agent": ("ls", "show", "check"),
+    "key": ("new", "ls", "revoke"),
+    "model": ("pull", "ls", "show", "serve", "stop", "rm"),
+}
+EVERY = [[verb, action] for verb in VERBS for action in ACTIONS.get(verb, ("",))]
+
+
+@pytest.mark.parametrize("words", [words for words in EVERY if words[0] not in ("embed", "tensor")], ids=" ".join)
+def test_every_verb_has_json_and_says_so(home: Home, words: list[str]) -> None:
+    told = home.aish(*filter(None, words), "--help")
+    assert told.returncode == 0
+    assert re.search(r"^ +--json ", told.stdout, re.M), told.stdout
+
+
+def rows(home: Home, *words: str, status: int = 0) -> Any:
+    done = home.aish(*words, "--json")
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_control_verbs_tell_what_changed_for_each_target(home: Home) -> None:
+    for name in ("one", "two"):
+        home.aish("spawn", "--name", name, "--", "sleep", "100")
+    paused = rows(home, "pause", "one", "two")
+    assert paused == [{"target": name, "error": None, "changed": True} for name in ("one", "two")]
+    assert rows(home, "pause", "one") == [{"target": "one", "error": None, "changed": False}]
+    assert rows(home, "cont", "@one")[0]["changed"] is True
+    assert rows(home, "limit", "one", "nice=5")[0]["error"] is None
+    assert rows(home, "kill", "-s", "CONT", "one")[0]["error"] is None
+    stopped = rows(home, "stop", "one", "nobody", "two", status=69)
+    assert [row["error"] and row["error"]["code"] for row in stopped] == [None, "not-found", None]
+    assert stopped[0]["state"] == "exited"
+    assert stopped[0]["exit"] == {"code": None, "signal": 15, "reason": "cancelled"}
+    assert rows(home, "forget", "one")[0]["error"] is None
+    assert rows(home, "shutdown") == {"ran": True}
+    assert rows(home, "shutdown") == {"ran": False}
+
+
+def test_an_error_of_the_whole_verb_is_one_line_of_json_on_stderr(home: Home) -> None:
+    done = home.aish("spawn", "--json", "--restart", "alway", "--", "true")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert json.loads(done.stderr) == {
+        "error": {"code": "usage", "message": "--restart alway: no such restart", "hint": "did you mean always?"}
+    }
+
+
+def test_json_after_the_dashes_is_the_commands_word(home: Home) -> None:
+    done = home.aish("run", "--restart", "alway", "--", "echo", "--json")
+    assert done.stderr.startswith("aish run: --restart alway")
+
+
+def test_run_tells_the_end_on_stderr(home: Home) -> None:
+    done = home.aish("run", "--json", "--", "sh", "-c", "echo out; exit 3")
+    assert (done.returncode, done.stdout) == (3, "out\n")
+    assert json.loads(done.stderr)["exit"]["code"] == 3
+
+
+def test_log_lines_tell_whose_and_which_stream(home: Home) -> None:
+    home.aish("run", "--", "true")
+    home.aish("spawn", "--name", "both", "--", "sh", "-c", r"printf 'o\377ut\nlast'; echo err >&2")
+    home.aish("wait", "both")
+    lines = [json.loads(line) for line in home.aish("logs", "--json", "both").stdout.splitlines()]
+    assert sorted(lines, key=lambda line: (line["stream"], line["text"])) == [
+        {"process": "both", "stream": "stderr", "text": "err"},
+        {"process": "both", "stream": "stdout", "text": "last"},
+        {"process": "both", "stream": "stdout", "text": "o\\xffut"},
+    ]
