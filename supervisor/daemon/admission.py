@@ -45,8 +45,14 @@ class Admission:
         self.evaluate()
 
     def queue(self) -> list[Process]:
-        """Who waits for a GPU, oldest first."""
-        waiting = [process for process in self.table.alive() if process.row.lifecycle == "queued"]
+        """Who waits for a GPU, oldest first. Who waits for its client after a take-over is not among them."""
+        waiting = [
+            process
+            for process in self.table.alive()
+            if process.row.lifecycle == "queued"
+            and process.row.spec.vram_bytes is not None
+            and process.resend_timer is None
+        ]
         return sorted(waiting, key=lambda process: (process.row.queued_s or 0.0, process.row.number))
 
     def evaluate(self) -> None:

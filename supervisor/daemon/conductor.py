@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.machine import Effect, LifecycleEvent
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.recorder import Recorder
+    from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.table import Table
 
 STORAGE_WAIT_S: Final = 2.0
@@ -108,6 +109,9 @@ class Conductor:
         reason = row.stop_reason or (exits.DONE if end.code == 0 else None)
         row.exit = ExitPart(code=end.code, signal=end.signal, reason=reason)
         event: LifecycleEvent = machine.Vanished() if end.lost else machine.Exited()
+        if _never_worked(row, end):
+            restartable = False
+            row.reason = "it ended before it was ever ready: it is not started again"
         if restartable and row.lifecycle != "stopping" and row.stop_reason is None:
             ran_s = row.ended_s - row.started_s if row.started_s is not None else None
             limit = None if row.id == GATEWAY_ID else restart.LIMIT
@@ -181,6 +185,7 @@ class Conductor:
         if after == process.row.ready:
             return False
         process.row.ready = after
+        process.row.was_ready = process.row.was_ready or after == "yes"
         self.changed(process)
         return True
 
@@ -401,6 +406,12 @@ class Conductor:
         """Raises OSError: without a right, niceness only rises."""
         if process.row.pid is not None:
             os.setpriority(os.PRIO_PGRP, process.row.pid, nice)
+
+
+def _never_worked(row: Row, end: Exit) -> bool:
+    """A model server that gave up while it loaded: a wrong option or file is not mended by another try, and who waits
+    is to be told now. What somebody else killed is no such fault."""
+    return row.spec.kind == kind.MODEL and not row.was_ready and bool(end.code)
 
 
 async def _none(work: Coroutine[object, object, object]) -> None:

@@ -45,6 +45,7 @@ class Process:
         "grace_timer",
         "launch",
         "members",
+        "resend_timer",
         "row",
         "tokens_per_s",
         "usage",
@@ -71,6 +72,8 @@ class Process:
         """Grace that whoever stops it wants instead of its spec's."""
         self.grace_timer: asyncio.TimerHandle | None = None
         self.backoff_timer: asyncio.TimerHandle | None = None
+        self.resend_timer: asyncio.TimerHandle | None = None
+        """Set while its client is to send its descriptors again: it may not be started before."""
         self.waiters: set[asyncio.Future[None]] = set()
         self.watch_fd: int | None = None
         """A pidfd, for a process that lives outside the holder."""
@@ -88,10 +91,10 @@ class Process:
             os.close(self.fds.pop())
 
     def cancel_timers(self) -> None:
-        for timer in (self.grace_timer, self.backoff_timer):
+        for timer in (self.grace_timer, self.backoff_timer, self.resend_timer):
             if timer is not None:
                 timer.cancel()
-        self.grace_timer = self.backoff_timer = None
+        self.grace_timer = self.backoff_timer = self.resend_timer = None
 
     def changed(self) -> None:
         """Wake who waits for this process to change."""

@@ -50,6 +50,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     before: tuple[int, int | None] | None = None
     """(pid, start_ticks) of the run before this one: its exit, told again, is not this one's."""
     exit: ExitPart | None = None
+    was_ready: bool = False
+    """Whether any of its runs was ever ready."""
     restarts_s: list[float] = []
     restarts: int = 0
     gpus: list[str] = []

@@ -39,7 +39,7 @@ class Spawning:
         known = table.by_token(request.token)
         if known is not None:
             authority.check(table, caller, "Spawn", known)
-            if known.id in self.daemon.takeover.awaited and fds:
+            if known.resend_timer is not None and fds:
                 known.fds, fds[:] = fds[:], []
                 self.daemon.takeover.resume(known)
             return await self._answer(known, existed=True)

@@ -32,8 +32,6 @@ RESEND_S: Final = 10.0
 class Takeover:
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
-        self.awaited: dict[str, asyncio.TimerHandle] = {}
-        """Processes whose client is to send its descriptors again."""
 
     def load(self, rows: list[Row]) -> None:
         """The journal's table, before the holder is asked."""
@@ -99,7 +97,7 @@ class Takeover:
                 daemon.conductor.not_started(process)
             elif row.targets and not process.fds and not await self._kept(process):
                 loop = asyncio.get_running_loop()
-                self.awaited[row.id] = loop.call_later(RESEND_S, self._gave_up, process)
+                process.resend_timer = loop.call_later(RESEND_S, self._gave_up, process)
             elif row.lifecycle == state.STARTING:
                 daemon.conductor.missing(process)
             return
@@ -135,14 +133,16 @@ class Takeover:
 
     def resume(self, process: Process) -> None:
         """Its client has sent the descriptors again."""
-        self.awaited.pop(process.id).cancel()
+        if process.resend_timer is not None:
+            process.resend_timer.cancel()
+            process.resend_timer = None
         if process.row.lifecycle == state.STARTING:
             self.daemon.conductor.missing(process)
         else:
             self.daemon.admission.enqueue(process)
 
     def _gave_up(self, process: Process) -> None:
-        self.awaited.pop(process.id, None)
+        process.resend_timer = None
         row = process.row
         if row.pid is None and not row.ended:
             row.reason = "the descriptors that it was given were lost with the daemon that had them"
@@ -156,7 +156,7 @@ class Takeover:
             match process.row.lifecycle:
                 case "backoff":
                     conductor.backoff(process, 0.0)
-                case "queued" if process.id not in self.awaited:
+                case "queued" if process.resend_timer is None:
                     self.daemon.admission.enqueue(process)
                 case "starting" if not process.row.spec.argv:
                     conductor.missing(process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -17,3 +18,11 @@ def test_a_url_that_nobody_answers_is_told_with_its_reason(home: Home) -> None:
     assert "aish logs" not in done.stderr
     assert re.search(r"away +model +loading .* cannot be reached", home.aish("ps").stdout)
     assert home.aish("model", "stop", "away").returncode == 0
+
+
+def test_a_server_that_gives_up_while_it_loads_is_told_at_once_and_not_tried_again(home: Home) -> None:
+    """Its error came after eight restarts and 13 s."""
+    done = home.aish("model", "serve", "bad", "--", "sh", "-c", "echo no such option >&2; exit 3 # {port}")
+    assert (done.returncode, "ended before it was ready: no such option" in done.stderr) == (69, True), done.stderr
+    row = next(row for row in json.loads(home.aish("ps", "--all", "--json").stdout) if row["name"] == "bad")
+    assert (row["restarts"], row["exit"]["code"], "before it was ever ready" in row["reason"]) == (0, 3, True)
