@@ -11,19 +11,18 @@ import fcntl
 import os
 import secrets
 import signal
+import sys
 import termios
 import tty
-from typing import Final
 
 from aish.client import follow
 from aish.client.connection import Client, connect
 from aish.client.signals import Caught
 from aish.client.stage import not_started
-from aish.errors import DisconnectedError, InternalError, UnavailableError
+from aish.errors import AishError, ConflictError, DisconnectedError, InternalError, UnavailableError
+from aish.report import report
 from aish.wire.message import Attach, Attached, LogFiles, Logs, Spawn, Started, Wait, Waited
 from aish.wire.part import ExitPart, LaunchPart, SpecPart
-
-_DRAIN_MS: Final = 1000
 
 
 def run(spec: SpecPart, launch: LaunchPart, *, rename: bool = True) -> ExitPart:
@@ -37,14 +36,51 @@ def run(spec: SpecPart, launch: LaunchPart, *, rename: bool = True) -> ExitPart:
         started = client.ask(Started, request)
         if started.state == "failed":
             return not_started("aish run", started)
-        master = _one_fd(client, Attach(target=started.id), Attached)
+        if started.state == "queued":
+            print(f"aish: {started.name} ({started.id}) is queued: {started.reason}", file=sys.stderr, flush=True)
+        try:
+            master = _attached(client, started.id)
+        except KeyboardInterrupt:
+            report("aish run", AishError(f"{started.name} stays queued", hint=f"end it: aish stop {started.id}"))
+            raise
         log = _one_fd(client, Logs(target=started.id), LogFiles)
         try:
+            if master is None:  # it was faster than we
+                return _shown_whole(client, started.id, log)
             with _raw_terminal(), follow.Growth() as growth:
                 return _Session(client, started.id, master, log, growth).run()
         finally:
-            os.close(master)
+            if master is not None:
+                os.close(master)
             os.close(log)
+
+
+def _attached(client: Client, process: str) -> int | None:
+    """The master of its pty, once it runs; None if it has ended meanwhile. Raises ConflictError otherwise."""
+    while True:
+        waited = client.ask(Waited, Wait(target=process, until="ready"))
+        if waited.exit is not None:
+            return None
+        try:
+            return _one_fd(client, Attach(target=process), Attached)
+        except ConflictError:
+            if client.ask(Waited, Wait(target=process, timeout_s=0)).timed_out:
+                raise
+
+
+def _shown_whole(client: Client, process: str, log: int) -> ExitPart:
+    """All that it wrote, and how it ended."""
+    end = client.ask(Waited, Wait(target=process)).exit or ExitPart()
+    tail = follow.Tail(log)
+    while data := tail.read():
+        _write_all(1, data)
+    return end
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _one_fd(client: Client, message: Attach | Logs, expected: type[Attached | LogFiles]) -> int:
@@ -87,7 +123,7 @@ class _Session:
                 self._write_typed()
                 if self.client.fileno() in ready:
                     end = self._ended()
-        self._drain()
+        self._show()  # the daemon answers when the holder has copied the last of it
         return end
 
     def _signalled(self, numbers: bytes) -> None:
@@ -111,9 +147,7 @@ class _Session:
 
     def _show(self) -> None:
         while data := self.tail.read():
-            view = memoryview(data)
-            while view:
-                view = view[os.write(1, view) :]
+            _write_all(1, data)
 
     def _type(self) -> None:
         self.typed += os.read(0, 4096) or b"\x04"  # our terminal is gone: end of file for the process
@@ -128,25 +162,6 @@ class _Session:
             if error.errno != errno.EIO:  # EIO: the process has closed its terminal
                 raise
             self.typed.clear()
-
-    def _drain(self) -> None:
-        """Show what the holder still copies from the pty after the exit was reported."""
-        while True:
-            self.growth.clear()
-            self._show()
-            if not _pending_bytes(self.master):
-                self._show()
-                return
-            follow.wait(self.growth, [], _DRAIN_MS)
-
-
-def _pending_bytes(master: int) -> int:
-    buffer = bytearray(4)
-    try:
-        fcntl.ioctl(master, termios.FIONREAD, buffer)
-    except OSError:
-        return 0
-    return int.from_bytes(buffer, "little")
 
 
 def copy_window_size(master: int) -> None:

@@ -5,10 +5,9 @@ Decisions are made in admit.plan and ledger.accounts; this is what feeds them an
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
-from aish.supervisor.daemon import admit, ledger
+from aish.supervisor.daemon import admit, clock, ledger
 from aish.wire.part import QueuePart
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from aish.supervisor.daemon.gpus import Gpus
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.table import Table
 
 LOOKING: Final = "looking for GPUs"
@@ -39,7 +39,7 @@ class Admission:
         if row.spec.vram_bytes is None:
             self.admitted(process)
             return
-        row.queued_s = row.queued_s or time.time()
+        row.queued_boot_s = row.queued_boot_s or clock.boot_s()
         row.reason = row.reason or LOOKING
         self.gpus.renew()
         self.evaluate()
@@ -53,7 +53,7 @@ class Admission:
             and process.row.spec.vram_bytes is not None
             and process.resend_timer is None
         ]
-        return sorted(waiting, key=lambda process: (process.row.queued_s or 0.0, process.row.number))
+        return sorted(waiting, key=lambda process: (process.row.queued_boot_s or 0.0, process.row.number))
 
     def evaluate(self) -> None:
         """Decide on the whole queue. Called when something is asked for, ends, is limited, or a device changes."""
@@ -109,7 +109,11 @@ class Admission:
                 vram_bytes=process.row.spec.vram_bytes or 0,
                 gpu_count=process.row.spec.gpu_count,
                 reason=process.row.reason or LOOKING,
-                since_s=process.row.queued_s or process.row.created_s,
+                since_s=_since_s(process.row),
             )
             for process in self.queue()
         ]
+
+
+def _since_s(row: Row) -> float:
+    return row.created_s if row.queued_boot_s is None else clock.wall_s(row.queued_boot_s)

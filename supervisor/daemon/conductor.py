@@ -11,11 +11,12 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final
 
-from aish.errors import AishError, DisconnectedError
+from aish.errors import AishError, DisconnectedError, UnavailableError
 from aish.model import exit as exits
 from aish.model import kind
 from aish.model.exit import Exit
-from aish.supervisor.daemon import machine, ports, restart
+from aish.model.state import STARTING, STOPPING
+from aish.supervisor.daemon import ancestry, clock, machine, ports, restart
 from aish.supervisor.daemon.holding import Birth, Refusal
 from aish.supervisor.daemon.launcher import passed_name, pty_name, why
 from aish.supervisor.daemon.table import GATEWAY_ID
@@ -64,7 +65,7 @@ class Conductor:
     # --- events -------------------------------------------------------------------------------------------------
 
     def admitted(self, process: Process) -> None:
-        process.row.queued_s = None
+        process.row.queued_boot_s = None
         process.row.reason = None
         self._apply(process, machine.Admitted())
 
@@ -81,7 +82,7 @@ class Conductor:
         if row.pid is None and not row.ended:
             row.pid, row.start_ticks, row.boot_id = birth.pid, birth.start_ticks, self.boot_id
             row.started_s = time.time()
-            row.ended_s = row.exit = row.queued_s = row.reason = None
+            row.ended_s = row.exit = row.queued_boot_s = row.reason = None
         self._apply(process, machine.Spawned())
 
     def died(self, death: Death) -> None:
@@ -98,14 +99,21 @@ class Conductor:
             self.recorder.change(row, after=lambda: self._ack(death.id))  # told before, and taken
             return
         row.cpu_seconds, row.max_rss_bytes = death.cpu_seconds, death.max_rss_bytes
-        self.ended(process, Exit.from_wait_status(death.status), death.ended_s)
+        self.ended(process, Exit.from_wait_status(death.status), death.ended_s, death.ended_boot_s)
         self.recorder.change(row, after=lambda: self._ack(death.id))
 
-    def ended(self, process: Process, end: Exit, at_s: float | None = None, *, restartable: bool = True) -> None:
-        """It has ended, as far as anybody can tell how."""
+    def ended(
+        self,
+        process: Process,
+        end: Exit,
+        at_s: float | None = None,
+        at_boot_s: float | None = None,
+        *,
+        restartable: bool = True,
+    ) -> None:
+        """It has ended, as far as anybody can tell how: at `at_s` by the wall clock, `at_boot_s` since boot (now)."""
         row = process.row
-        now = time.time()
-        row.ended_s = at_s or now
+        row.ended_s = at_s or time.time()
         reason = row.stop_reason or (exits.DONE if end.code == 0 else None)
         row.exit = ExitPart(code=end.code, signal=end.signal, reason=reason)
         event: LifecycleEvent = machine.Vanished() if end.lost else machine.Exited()
@@ -113,9 +121,12 @@ class Conductor:
             restartable = False
             row.reason = "it ended before it was ever ready: it is not started again"
         if restartable and row.lifecycle != "stopping" and row.stop_reason is None:
-            ran_s = row.ended_s - row.started_s if row.started_s is not None else None
+            now_s = clock.boot_s()
+            ran_s = None
+            if row.start_ticks is not None:
+                ran_s = (at_boot_s or now_s) - row.start_ticks / clock.TICKS_PER_S
             limit = None if row.id == GATEWAY_ID else restart.LIMIT
-            match restart.decide(row.spec.restart, end, ran_s, row.restarts_s, now, limit):
+            match restart.decide(row.spec.restart, end, ran_s, row.restarts_boot_s, now_s, limit):
                 case restart.Again(delay_s):
                     event = machine.Ended(delay_s)
                 case restart.Loop(count, within_s):
@@ -128,10 +139,10 @@ class Conductor:
             row.reason = "nobody saw it end: its exit status is not known"
         self._apply(process, event)
 
-    def vanished(self, process: Process, reason: str) -> None:
-        """It is not there any more, nobody can tell its status, and it is not to be started again."""
+    def vanished(self, process: Process, reason: str, *, restartable: bool = False) -> None:
+        """It is not there any more, and nobody can tell its status."""
         process.row.reason = reason
-        self.ended(process, Exit(None, None), restartable=False)
+        self.ended(process, Exit(None, None), restartable=restartable)
 
     def not_started(self, process: Process) -> None:
         """It never ran and never will; its row says why."""
@@ -152,7 +163,7 @@ class Conductor:
             row.exit = ExitPart(code=code, signal=number, reason=row.stop_reason)
             row.ended_s = row.ended_s if row.lifecycle == "backoff" else time.time()
             row.reason = row.reason if row.lifecycle == "backoff" else "stopped before it was started"
-        process.grace_s = row.spec.grace_s if grace_s is None else grace_s
+        row.grace_s = grace_s
         self._apply(process, machine.StopRequested(at_once=grace_s == 0))
         return True
 
@@ -169,16 +180,26 @@ class Conductor:
             case "freeze":
                 self._signal(process, signal.SIGSTOP)
             case "thaw":
-                self._signal(process, signal.SIGCONT)
+                row.thawing = True  # until it is known to have been sent: the holder may just be dying
+                self._task(self._thaw(process), self._side)
             case None:
                 pass
         self.changed(process)
         return True
 
-    def frozen_again(self, process: Process) -> None:
-        """Whether a held process was stopped before the daemon died is not known: once more does no harm."""
+    def held_again(self, process: Process) -> None:
+        """Whether a held process was stopped, or one let go was told, before the daemon or the holder died is not
+        known: once more does no harm."""
         if machine.freezes(frozenset(process.row.holds)):
             self._signal(process, signal.SIGSTOP)
+        elif process.row.thawing:
+            self._task(self._thaw(process), self._side)
+
+    async def _thaw(self, process: Process) -> None:
+        if process.row.spec.argv and not await self.signal(process, signal.SIGCONT):
+            return
+        process.row.thawing = False
+        self.recorder.change(process.row)
 
     def readiness(self, process: Process, event: machine.ReadyEvent) -> bool:
         after = machine.ready_step(process.row.ready, event)
@@ -235,7 +256,8 @@ class Conductor:
                 self.backoff(process, delay_s)
             case "enqueue":
                 row.restarts += 1
-                row.restarts_s = [*row.restarts_s[-restart.LIMIT :], time.time()]
+                row.restarts_boot_s = [*row.restarts_boot_s[-restart.LIMIT :], clock.boot_s()]
+                row.restart_boot_s = None
                 self._enqueue(process)
             case "watch":
                 self._watch.begin(process, self._left)
@@ -248,13 +270,15 @@ class Conductor:
         """Arm the timer between stop signal and SIGKILL (a new daemon does so for what it finds stopping)."""
         if process.grace_timer is not None:
             process.grace_timer.cancel()
-        grace_s = process.row.spec.grace_s if process.grace_s is None else process.grace_s
+        row = process.row
+        grace_s = row.spec.grace_s if row.grace_s is None else row.grace_s
         process.grace_timer = self._loop.call_later(grace_s, self._apply, process, machine.GraceElapsed())
 
     def backoff(self, process: Process, delay_s: float) -> None:
         """Arm the restart timer (a new daemon does so for what it finds in backoff)."""
         if process.backoff_timer is not None:
             process.backoff_timer.cancel()
+        process.row.restart_boot_s = clock.boot_s() + delay_s
         process.backoff_timer = self._loop.call_later(delay_s, self._apply, process, machine.BackoffElapsed())
 
     def _began(self, process: Process) -> None:
@@ -267,7 +291,7 @@ class Conductor:
         if row.spec.restart == "never":
             process.launch = None
             self.launcher.files.drop(row.id)
-        self.frozen_again(process)
+        self.held_again(process)
 
     def _recess(self, process: Process) -> None:
         """Between two runs."""
@@ -294,7 +318,7 @@ class Conductor:
         self.launcher.drop_socket(row)
         self.launcher.files.drop(row.id)
         if row.spec.pty:
-            self.holding.drop(pty_name(row.id))
+            self._task(self._drop_pty(row.id), self._side)
         if row.targets and row.id != GATEWAY_ID:
             self.holding.drop(passed_name(row.id))
         end = row.exit or ExitPart()
@@ -309,12 +333,21 @@ class Conductor:
         row.gpus = []
         if row.port is not None:
             self.launcher.leases.release(row.port)
-            row.port = None
+            row.port_before, row.port = row.port, None
         self._loop.call_soon(self._freed, process)
 
     # --- the holder ---------------------------------------------------------------------------------------------
 
     async def _launch(self, process: Process) -> None:
+        if process.launching:
+            return
+        process.launching = True
+        try:
+            await self._launch_once(process)
+        finally:
+            process.launching = False
+
+    async def _launch_once(self, process: Process) -> None:
         row = process.row
         if not row.spec.argv:  # a model elsewhere: there is nothing to run
             row.started_s = time.time()
@@ -322,24 +355,58 @@ class Conductor:
             return
         try:
             if ports.wants_port(row.spec) and row.port is None:
-                row.port = self.launcher.leases.lease()
+                row.port = self.launcher.leases.lease(row.port_before)
             if row.restarts or row.gpus or row.port is not None:
                 # The next daemon must know device and port. And while the holder keeps the exit of the run before,
                 # it would take this spawn for that one.
                 self.recorder.change(row)
                 if not self.recorder.flush():
-                    self._loop.call_later(STORAGE_WAIT_S, self._effect, process, "launch", machine.Admitted())
+                    process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._launch_again, process)
                     return
                 self._send_acks()
             birth = await self.launcher.start(process)
         except DisconnectedError:
             return  # started or not: the next holder's list tells
         except (Refusal, AishError, OSError) as error:
-            row.reason = why(error)
-            row.exit = ExitPart(reason=exits.START)
-            self._apply(process, machine.SpawnFailed())
+            self._start_failed(process, error)
         else:
             self.spawned(process, birth)
+
+    def _launch_again(self, process: Process) -> None:
+        """The disk may be back. Nobody has started it so far."""
+        process.launch_timer = None
+        row = process.row
+        if row.lifecycle == STARTING:
+            self._task(self._launch(process), self.starting)
+        elif row.lifecycle == STOPPING:
+            row.reason = "stopped before it was started"
+            row.exit = ExitPart(reason=row.stop_reason or exits.CANCELLED)
+            self.not_started(process)
+
+    def being_born(self, process: Process) -> None:
+        """The holder has forked it for a daemon that died before it was told whether the exec happened: ask."""
+        self._task(self._ask_birth(process), self.starting)
+
+    async def _ask_birth(self, process: Process) -> None:
+        row = process.row
+        try:
+            birth = await self.holding.birth(process.id)
+        except DisconnectedError:
+            return  # the next holder's list tells
+        except Refusal as error:
+            self._start_failed(process, error)
+            return
+        if birth is not None:
+            self.spawned(process, birth)
+        elif row.pid is None and not row.ended:
+            row.reason = "it could not be started; why was told to a daemon that died"
+            row.exit = ExitPart(reason=exits.START)
+            self.not_started(process)
+
+    def _start_failed(self, process: Process, error: Exception) -> None:
+        process.row.reason = why(error)
+        process.row.exit = ExitPart(reason=exits.START)
+        self._apply(process, machine.SpawnFailed())
 
     def _signal(self, process: Process, number: int) -> None:
         if not process.row.spec.argv:  # a model elsewhere: no process
@@ -348,8 +415,15 @@ class Conductor:
             return
         self._task(self.signal(process, number), self._side)
 
-    async def signals_sent(self) -> None:
-        """Until every signal under way has been sent: who was told 'paused' must find it standing still."""
+    async def _drop_pty(self, id_: str) -> None:
+        try:
+            await self.holding.request("drop", name=pty_name(id_))
+        except (Refusal, DisconnectedError):
+            return  # the next holder has it still: the take-over drops what nobody has any more
+
+    async def side_effects(self) -> None:
+        """Until all that is under way at the holder is done: who was told 'paused' must find it standing still, who
+        was told 'ended' the whole log of its terminal."""
         while self._side:
             await asyncio.wait(self._side)
 
@@ -364,8 +438,23 @@ class Conductor:
         try:
             await self.holding.signal(process.id, number)
         except (Refusal, DisconnectedError):
-            return False  # it ended meanwhile, or the holder did: its grace timer asks again
+            return False  # it ended meanwhile, or the holder did: the take-over does again what must be done
         return True
+
+    async def signal_told(self, process: Process, number: int) -> bool:
+        """`signal` for a person. Raises UnavailableError where nobody can tell whether it was sent."""
+        if process.watch_fd is None:
+            try:
+                await self.holding.signal(process.id, number)
+            except DisconnectedError as error:
+                raise UnavailableError(
+                    f"the holder died while {process.row.name} was signalled: it may have taken effect",
+                    hint="look with `aish ps`, then try again",
+                ) from error
+            except Refusal:
+                return False
+            return True
+        return self._watch.signal(process, number)
 
     def _left(self, process: Process, end: Exit) -> None:
         """A watched process outside the holder has ended."""
@@ -403,9 +492,11 @@ class Conductor:
         )
 
     def set_nice(self, process: Process, nice: int) -> None:
-        """Raises OSError: without a right, niceness only rises."""
-        if process.row.pid is not None:
-            os.setpriority(os.PRIO_PGRP, process.row.pid, nice)
+        """Raises OSError: without a right, niceness only rises. Nothing happens to a stranger with an old pid."""
+        pid = process.row.pid
+        place = ancestry.stat(pid) if pid is not None else None
+        if pid is not None and place is not None and place.start_ticks == process.row.start_ticks:
+            os.setpriority(os.PRIO_PGRP, pid, nice)
 
 
 def _never_worked(row: Row, end: Exit) -> bool:

@@ -62,6 +62,7 @@ class Daemon:
         self.rebuilt = False
         """The table was lost: it is made of what the holder knows."""
         self.gateway_connection: Connection | None = None
+        self._estate: str | None = None
         self._alerts: list[str] = []
         self._config = _changed_at(settings.path())
         self.settings = self._settings()
@@ -95,6 +96,7 @@ class Daemon:
         await self.gateway.listen()
         before = journal.meta(ESTATE) if journal is not None else None
         await self.takeover.reconcile(begun=False, same_estate=before in (None, self.holding.estate))
+        self._estate = self.holding.estate
         self.recorder.note(ESTATE, self.holding.estate)
         self.gateway.watch()
         self.recorder.flush()
@@ -149,6 +151,7 @@ class Daemon:
             told=self.link.told,
             freed=self._freed,
         )
+        self.gateway.leaving = lambda: self.ending.begun
         self.gateway.conductor = self.link.conductor = self.conductor
         self.admission.admitted = self.conductor.admitted
         self.admission.refused = self.conductor.refused
@@ -323,7 +326,8 @@ class Daemon:
         """Another holder took over from the one before."""
         self.recorder.event("holder", text="another holder took over", pid=self.holding.pid)
         try:
-            await self.takeover.reconcile(begun=True, same_estate=True)
+            before, self._estate = self._estate, self.holding.estate
+            await self.takeover.reconcile(begun=True, same_estate=before in (None, self.holding.estate))
         except DisconnectedError:
             return  # this one is gone, too: the next connection begins again
 

@@ -25,6 +25,8 @@ from aish.supervisor.holder import kernel
 from aish.wire.part import LaunchPart, SpecPart
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.recorder import Recorder
     from aish.supervisor.daemon.table import Table
@@ -45,6 +47,7 @@ class GatewayChild:
         self.port = 0
         self.alert: str | None = None
         self.conductor: Conductor
+        self.leaving: Callable[[], bool]
         self._file = os.path.join(state_folder, "gateway.json")
         self._wanted_port = wanted_port
         self._listener: socket.socket | None = None
@@ -150,6 +153,9 @@ class GatewayChild:
         return process is not None and not process.row.ended
 
     def _knocked(self) -> None:
+        if self.leaving():
+            self.unwatch()  # a late client must not start it again while everything ends
+            return
         try:
             self.ensure()
         except StorageError:

@@ -51,6 +51,8 @@ class Death(msgspec.Struct, frozen=True):
     start_ticks: int | None
     status: int | None
     ended_s: float | None = None
+    ended_boot_s: float | None = None
+    """The same moment on the clock that nobody sets."""
     cpu_seconds: float | None = None
     max_rss_bytes: int | None = None
 
@@ -79,6 +81,7 @@ class Holding:
         self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.Task[None] | None = None
+        self._reconnecting = False
         self._leaving = False
         self._greeted = False
         self._there = asyncio.Event()
@@ -146,6 +149,17 @@ class Holding:
             os.close(memfd)
         return Birth(id_, told["pid"], told.get("start_time"))
 
+    async def birth(self, id_: str) -> Birth | None:
+        """What became of a child that was between fork and exec; None where the holder does not know it any more:
+        its exec failed, and who asked for it was told. Raises Refusal: the exec fails now, and why."""
+        try:
+            told = await self.request("spawn", id=id_)
+        except Refusal as refusal:
+            if refusal.code == "fds":  # a spawn without its payload: there is no such child
+                return None
+            raise
+        return Birth(id_, told["pid"], told.get("start_time"))
+
     async def signal(self, id_: str, number: int, *, group: bool = True) -> None:
         """Raises Refusal: `reaped`, `unknown-id`, `signal` with its errno."""
         await self.request("signal", id=id_, sig=number, group=group)
@@ -180,6 +194,16 @@ class Holding:
                 return []
             raise
         return fds
+
+    async def names(self) -> list[str]:
+        """All names under which it keeps descriptors."""
+        found: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            page = await self.request("names", after=after)
+            found += [entry["name"] for entry in page["names"]]
+            after = page.get("next")
+        return found
 
     def drop(self, name: str) -> None:
         self.tell("drop", name=name)
@@ -322,7 +346,8 @@ class Holding:
 
     def _down(self) -> None:
         self._close()
-        if not self._leaving and self._again is None:
+        if not self._leaving and not self._reconnecting:
+            self._reconnecting = True
             self._again = self._loop.create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
@@ -330,11 +355,10 @@ class Holding:
             await self.connect()
         except UnavailableError:
             await self._lost()
-        else:
-            self._again = None
-            await self._regained()
+            return
         finally:
-            self._again = None
+            self._reconnecting = False  # from here on the next loss has a task of its own
+        await self._regained()
 
 
 def _birth(entry: Mapping[str, Any]) -> Birth:
@@ -349,6 +373,7 @@ def _death(entry: Mapping[str, Any]) -> Death:
         entry.get("start_time"),
         entry.get("status"),
         entry.get("ended_at"),
+        entry.get("ended_boot_s"),
         user + system if user is not None and system is not None else None,
         entry.get("maxrss_bytes"),
     )

@@ -164,8 +164,10 @@ class Looking:
                     await process.change()
         except TimeoutError:
             timed_out = True
-        self.daemon.recorder.flush()
         row = process.row
+        if row.ended and row.spec.pty:
+            await self.daemon.conductor.side_effects()
+        self.daemon.recorder.flush()
         return Waited(id=row.id, state=process.word, exit=row.exit if row.ended else None, timed_out=timed_out)
 
     async def logs(self, caller: Caller, request: Logs, connection: Connection) -> None:

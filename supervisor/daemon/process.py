@@ -41,9 +41,10 @@ class Process:
         "device_use",
         "doing",
         "fds",
-        "grace_s",
         "grace_timer",
         "launch",
+        "launch_timer",
+        "launching",
         "members",
         "resend_timer",
         "row",
@@ -68,10 +69,12 @@ class Process:
         self.activity: Activity | None = None
         self.doing: str | None = None
         self.tokens_per_s: float | None = None
-        self.grace_s: float | None = None
-        """Grace that whoever stops it wants instead of its spec's."""
         self.grace_timer: asyncio.TimerHandle | None = None
         self.backoff_timer: asyncio.TimerHandle | None = None
+        self.launching = False
+        """The holder is being asked to start it: what its list says about it is older."""
+        self.launch_timer: asyncio.TimerHandle | None = None
+        """The disk refused to note down its start: the next try."""
         self.resend_timer: asyncio.TimerHandle | None = None
         """Set while its client is to send its descriptors again: it may not be started before."""
         self.waiters: set[asyncio.Future[None]] = set()
@@ -91,10 +94,10 @@ class Process:
             os.close(self.fds.pop())
 
     def cancel_timers(self) -> None:
-        for timer in (self.grace_timer, self.backoff_timer, self.resend_timer):
+        for timer in (self.grace_timer, self.backoff_timer, self.launch_timer, self.resend_timer):
             if timer is not None:
                 timer.cancel()
-        self.grace_timer = self.backoff_timer = self.resend_timer = None
+        self.grace_timer = self.backoff_timer = self.launch_timer = self.resend_timer = None
 
     def changed(self) -> None:
         """Wake who waits for this process to change."""

@@ -187,13 +187,20 @@ class Recorder:
             self._checkpoint.add_done_callback(self._checkpointed)
         if self._number - self._trimmed > TRIM_EVERY and self.journal is not None:
             self._trimmed = self._number
-            self.journal.trim(self._number)
+            self._trim(self.journal)
         after, self._after = self._after, []
         for call in after:
             call()
         if self.failure is not None:
             self.failure = None
             self.event("storage-back", text="the process table is written again")
+
+    def _trim(self, journal: Journal) -> None:
+        """Old events go. That they cannot is no failure of what has just been written: it is tried again later."""
+        try:
+            journal.trim(self._number)
+        except StorageError as error:
+            self._publish(self._make("storage-failed", None, f"old events stay: {error}", {}))
 
     def _checkpointed(self, done: Future[None]) -> None:
         self._checkpoint = None

@@ -37,10 +37,15 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Who put the hold 'user': an id, or None for the user in person."""
     reason: str | None = None
     """Why it is queued, failed or was stopped, as a sentence."""
+    thawing: bool = False
+    """It is to go on, and whether its SIGCONT has been sent is not known yet."""
+    grace_s: float | None = None
+    """Grace that whoever stops it wants instead of its spec's."""
     stop_reason: str | None = None
     """Why it was asked to stop: a word of aish.model.exit, given to its exit."""
     created_s: float
-    queued_s: float | None = None
+    queued_boot_s: float | None = None
+    """Since when it waits: seconds since boot, as all that is decided by time."""
     started_s: float | None = None
     ended_s: float | None = None
     pid: int | None = None
@@ -52,11 +57,16 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     exit: ExitPart | None = None
     was_ready: bool = False
     """Whether any of its runs was ever ready."""
-    restarts_s: list[float] = []
+    restarts_boot_s: list[float] = []
+    """When it was started again lately."""
+    restart_boot_s: float | None = None
+    """When it is to be started again: in backoff."""
     restarts: int = 0
     gpus: list[str] = []
     """UUIDs of the devices promised to it."""
     port: int | None = None
+    port_before: int | None = None
+    """Of the run before: the next one gets it again if it is still free."""
     targets: list[int] = []
     """Numbers of the descriptors that its client passed."""
     logged: tuple[bool, bool] = (True, True)

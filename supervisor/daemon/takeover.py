@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from aish.model import exit as exits
 from aish.model import state
-from aish.supervisor.daemon import ancestry
+from aish.supervisor.daemon import ancestry, clock, restart
 from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.launcher import passed_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
+from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.wire.part import ExitPart, SpecPart
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Takeover:
         Raises DisconnectedError; then it is called again for the next holder.
         """
         daemon = self.daemon
-        before = daemon.table.alive()
+        before = [(process, process.row.pid) for process in daemon.table.alive()]
         births, deaths = await daemon.holding.listing()
         for death in deaths:
             if daemon.rebuilt and daemon.table.get(death.id) is None:
@@ -61,26 +62,46 @@ class Takeover:
         for birth in births:
             if daemon.table.get(birth.id) is None:
                 self._found(birth)
-        for process in before:
+        for process, pid in before:
             if process.row.ended or process.row.lifecycle == state.BACKOFF:
                 continue
+            if process.launching or process.row.pid != pid:
+                continue  # the list is older than what is known of it
             known = held.get(process.id)
             if known is not None:
                 self._runs(process, known)
             else:
                 await self._unknown(process, same_estate=same_estate)
+        await self._drop_leftovers()
         if not begun:
-            self._timers(before)
+            self._timers([process for process, _ in before])
+
+    async def _drop_leftovers(self) -> None:
+        """Terminals and descriptors of processes that have ended: that they were to be dropped got lost."""
+        for name in await self.daemon.holding.names():
+            what, _, id_ = name.partition(".")
+            process = self.daemon.table.get(id_)
+            if what in ("pty", "fds") and id_ != GATEWAY_ID and (process is None or process.row.ended):
+                self.daemon.holding.drop(name)
 
     def _runs(self, process: Process, birth: Birth) -> None:
         row, conductor = process.row, self.daemon.conductor
+        if row.pid is None and birth.starting:
+            conductor.being_born(process)
+            return
         if row.pid is None:
             conductor.spawned(process, birth)
-        elif row.lifecycle == state.STOPPING:
-            conductor.stop(process, None)  # whether the signal went out is not known
         else:
-            conductor.frozen_again(process)
+            self._go_on(process)
         self.daemon.table.began(process)
+
+    def _go_on(self, process: Process) -> None:
+        """What was being done to it, and perhaps not finished: to stop it, to hold it, to let it go on."""
+        row, conductor = process.row, self.daemon.conductor
+        if row.lifecycle == state.STOPPING:
+            conductor.stop(process, row.grace_s)
+        else:
+            conductor.held_again(process)
 
     async def _unknown(self, process: Process, *, same_estate: bool) -> None:
         """The holder neither has it nor saw it end."""
@@ -104,10 +125,12 @@ class Takeover:
         same = row.boot_id == daemon.boot_id and self._same(row)
         if same:
             daemon.conductor.missing(process)
+            self._go_on(process)
         elif row.boot_id != daemon.boot_id:
             daemon.conductor.vanished(process, "the machine was started anew")
         else:
-            daemon.conductor.vanished(process, "it ended while nobody watched: its exit status is not known")
+            reason = "it ended while nobody watched: its exit status is not known"
+            daemon.conductor.vanished(process, reason, restartable=True)
 
     def _same(self, row: Row) -> bool:
         found = ancestry.stat(row.pid) if row.pid is not None else None
@@ -155,7 +178,8 @@ class Takeover:
         for process in before:
             match process.row.lifecycle:
                 case "backoff":
-                    conductor.backoff(process, 0.0)
+                    due_s = process.row.restart_boot_s or 0.0
+                    conductor.backoff(process, min(restart.LONGEST_DELAY_S, max(0.0, due_s - clock.boot_s())))
                 case "queued" if process.resend_timer is None:
                     self.daemon.admission.enqueue(process)
                 case "starting" if not process.row.spec.argv:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from aish.supervisor.daemon.process import Process
 
-REAP_WAIT_S: Final = 0.5
-"""init reaps within this; only a reaped process has a status to tell."""
+REAP_WAIT_S: Final = 5.0
+"""From its end on; only a reaped process has a status to tell, and init may be busy."""
 _STEP_S: Final = 0.01
 
 
@@ -37,7 +37,7 @@ class Watch:
             self._loop.call_soon(left, process, Exit(None, None))
             return
         process.watch_fd = fd
-        self._loop.add_reader(fd, self._ended, process, left, self._loop.time() + REAP_WAIT_S)
+        self._loop.add_reader(fd, self._ended, process, fd, left)
 
     def end(self, process: Process) -> None:
         if process.watch_fd is not None:
@@ -55,14 +55,20 @@ class Watch:
             return False
         return True
 
-    def _ended(self, process: Process, left: Callable[[Process, Exit], None], deadline: float) -> None:
-        if process.watch_fd is None:
-            return
-        self._loop.remove_reader(process.watch_fd)
-        status = kernel.pidfd_status(process.watch_fd)
+    def _ended(
+        self, process: Process, fd: int, left: Callable[[Process, Exit], None], deadline: float | None = None
+    ) -> None:
+        if process.watch_fd != fd:
+            return  # meanwhile it is watched no more, or another run of it is
+        self._loop.remove_reader(fd)
+        status = kernel.pidfd_status(fd)
+        if deadline is None:
+            deadline = self._loop.time() + REAP_WAIT_S
         if status is None and self._loop.time() < deadline and _zombie(process.row.pid):
-            self._loop.call_later(_STEP_S, self._ended, process, left, deadline)
+            self._loop.call_later(_STEP_S, self._ended, process, fd, left, deadline)
             return
+        if status is None:
+            status = kernel.pidfd_status(fd)  # it was reaped between the two looks
         self.end(process)
         left(process, Exit.from_wait_status(status))
 

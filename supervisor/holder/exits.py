@@ -70,6 +70,7 @@ def exit_record(child: Child, status: int | None, *, ended_at: float | None = No
         "stime_s": None,
         "maxrss_bytes": None,
         "ended_at": time.time() if status is not None else ended_at,
+        "ended_boot_s": time.clock_gettime(time.CLOCK_BOOTTIME) if status is not None else None,
     }
 
 

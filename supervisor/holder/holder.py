@@ -255,16 +255,18 @@ class Holder:
         self.revival.started(time.monotonic())
         if self.children.pop(DAEMON, None) is not None:
             self.estate.journal.append(ack_line([DAEMON]))
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
-            self.begin(DAEMON, birth.daemon_plan(argv, env, self.estate.nofile), [null, 1, 2], answer)
-        except wire.Refusal as refusal:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                self.begin(DAEMON, birth.daemon_plan(argv, env, self.estate.nofile), [null, 1, 2], answer)
+            finally:
+                os.close(null)
+        except (wire.Refusal, OSError) as error:
+            refusal = error if isinstance(error, wire.Refusal) else birth.Failure("fds", error.errno or 0).refusal()
             self._say(f"the daemon did not start: {refusal.message}")
             self.revival.ended(time.monotonic())
             if answer is not None:
-                raise
-        finally:
-            os.close(null)
+                raise refusal from None
         return True
 
     def daemon_bye(self) -> None:
@@ -383,10 +385,11 @@ class Holder:
             self.mirror(name)
 
     def release(self, name: str) -> None:
-        """Before a stored name is replaced or dropped: stop watching it."""
+        """Before a stored name is replaced or dropped: stop watching it, with nothing left in it."""
         entry = self.estate.store.get(name)
         if entry is not None and entry.log_fd is not None:
             self.loop.forget(entry.fds[0])
+            entry.empty()
 
     # The end
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 READ_BYTES = 65536
 NAMES_MOST = 16384
+EMPTY_READS = 1024
 
 
 class Entry:
@@ -33,6 +34,11 @@ class Entry:
 
         Bytes that the log refuses (disk full) are counted and dropped: the child must not stall.
         """
+        self._copy()
+        return self.drained
+
+    def _copy(self) -> bool:
+        """One read of the master; whether it had something."""
         assert self.log_fd is not None
         try:
             data = os.read(self.fds[0], READ_BYTES)
@@ -42,7 +48,7 @@ class Entry:
             data = b""
         if not data:
             self.drained = True
-            return True
+            return False
         view = memoryview(data)
         while view:
             try:
@@ -50,9 +56,19 @@ class Entry:
             except OSError as error:
                 self.errno = error.errno
                 self.lost_bytes += len(view)
-                return False
+                break
             view = view[count:]
-        return False
+        return True
+
+    def empty(self) -> None:
+        """Copy what the master has, before it is closed: the last words of a process that has just ended.
+
+        A read of a master takes in what was written to the slave before (n_tty(4) flushes first), so its EAGAIN
+        means that there is nothing. Bounded, in case somebody goes on writing.
+        """
+        for _ in range(EMPTY_READS):
+            if self.log_fd is None or self.drained or not self._copy():
+                return
 
     def close(self) -> None:
         """Close everything."""

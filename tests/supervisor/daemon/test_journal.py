@@ -55,7 +55,7 @@ def test_what_was_saved_is_there_again(path: str) -> None:
         lifecycle="exited",
         holds=["user"],
         exit=ExitPart(code=1),
-        restarts_s=[1.0],
+        restarts_boot_s=[1.0],
         gpus=["a"],
         targets=[0, 5],
         rlimits={"NOFILE": (1, -1)},
