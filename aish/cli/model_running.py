@@ -17,8 +17,8 @@ from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.report import report
 from aish.wire.message import Logs, Serve, Snapshot, Spawn, Started, Stop, View, Wait, Waited
-from aish.wire.part import RoutePart, SpecPart
 from aish.wire.plain import plain
+from aish.wire.spec import RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from argparse import Namespace

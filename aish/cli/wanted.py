@@ -10,7 +10,7 @@ from aish.errors import UsageError
 from aish.model import kind, spec
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
-from aish.wire.part import SpecPart
+from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -23,7 +23,8 @@ from aish.errors import AishError, DisconnectedError, InternalError, Unavailable
 from aish.model import exit as exits
 from aish.report import report
 from aish.wire.message import Cont, Pause, Signal, Spawn, Started, Wait, Waited
-from aish.wire.part import ExitPart, LaunchPart, SpecPart
+from aish.wire.part import ExitPart
+from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -22,7 +22,8 @@ from aish.client.stage import not_started
 from aish.errors import AishError, ConflictError, DisconnectedError, InternalError, UnavailableError
 from aish.report import report
 from aish.wire.message import Attach, Attached, LogFiles, Logs, Spawn, Started, Wait, Waited
-from aish.wire.part import ExitPart, LaunchPart, SpecPart
+from aish.wire.part import ExitPart
+from aish.wire.spec import LaunchPart, SpecPart
 
 
 def run(spec: SpecPart, launch: LaunchPart, *, rename: bool = True) -> ExitPart:

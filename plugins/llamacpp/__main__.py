@@ -109,9 +109,8 @@ def _start(options: argparse.Namespace) -> Any:
     try:
         import xllamacpp
     except ImportError as error:
-        raise UnavailableError(
-            f"xllamacpp cannot be loaded: {error}", hint="pip install 'aish-shell[local]'"
-        ) from error
+        hint = _GOMP if "libgomp.so" in str(error) else "pip install 'aish-shell[local]'"
+        raise UnavailableError(f"xllamacpp cannot be loaded: {error}", hint=hint) from error
     parameters = _parameters(xllamacpp, options)
     start = _log_end()
     try:
@@ -122,6 +121,9 @@ def _start(options: argparse.Namespace) -> Any:
         if isinstance(error, MemoryError) or any(word in line for word in _MEMORY_WORDS for line in said):
             raise _NoMemoryError(f"not enough memory for {options.alias}: {why}", hint=_SMALLER) from error
         raise InputError(f"llama.cpp cannot run {options.gguf}: {why}", field="model", hint=_NEWER) from error
+
+
+_GOMP: Final = "install OpenMP's library: apt-get install libgomp1 (Debian, Ubuntu), dnf install libgomp (Fedora)"
 
 
 class _NoMemoryError(UnavailableError):

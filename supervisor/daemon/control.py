@@ -40,7 +40,7 @@ class Control:
         row = process.row
         if row.lifecycle not in (state.RUNNING, state.STOPPING) or not row.spec.argv:
             raise ConflictError(f"{row.name} ({row.id}) is {process.word}: there is nothing to signal")
-        if not await self.daemon.conductor.signal_told(process, request.signal):
+        if not await self.daemon.conductor.sending.signal_told(process, request.signal):
             raise ConflictError(f"{row.name} ({row.id}) has just ended")
         self.daemon.recorder.event("signalled", row, _by(caller), signal=request.signal)
         return Done()
@@ -63,7 +63,7 @@ class Control:
             return Done(changed=False)
         row.paused_by = None if caller.standing == "user" else caller.id
         self.daemon.recorder.event("paused", row, _by(caller))
-        await self.daemon.conductor.side_effects()
+        await self.daemon.conductor.sending.done()
         return Done()
 
     async def cont(self, caller: Caller, request: Cont) -> Done:
@@ -84,7 +84,7 @@ class Control:
         if caller.standing != "user" and row.paused_by is None:
             raise RefusedError(f"{row.name} ({row.id}) was paused by the user, who alone lets it go on")
         if self.daemon.conductor.hold(process, state.USER, "lift"):
-            await self.daemon.conductor.side_effects()
+            await self.daemon.conductor.sending.done()
         row.paused_by = None
         self.daemon.recorder.event("continued", row, _by(caller))
         return Done()

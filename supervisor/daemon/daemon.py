@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.config import folders, settings
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
-from aish.supervisor.daemon import ancestry, server, watchdog
+from aish.supervisor.daemon import ancestry, cgroup, server, watchdog
 from aish.supervisor.daemon.admission import Admission
 from aish.supervisor.daemon.api import Api
 from aish.supervisor.daemon.authority import NOBODY, Caller
@@ -26,6 +26,7 @@ from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, op
 from aish.supervisor.daemon.launcher import Launcher
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.ports import Ports
+from aish.supervisor.daemon.reach import Reach
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
 from aish.supervisor.daemon.table import Table
@@ -113,6 +114,15 @@ class Daemon:
         self.ending.check()
         self.sampler.schedule()
 
+    def _layout(self) -> cgroup.Layout:
+        """Where control groups can be made; keeper and holder are our parents already."""
+        if not self.settings.control_groups:
+            return cgroup.NONE
+        holder = os.getppid()
+        place = ancestry.stat(holder)
+        ours = [pid for pid in (place.parent if place is not None else 0, holder, os.getpid()) if pid > 1]
+        return cgroup.probe(cgroup.group_name(os.getuid(), self.runtime_folder), ours)
+
     def _make_parts(self) -> None:
         """The parts know each other by calls, set here; none of them runs before the next is there."""
         self.takeover = Takeover(self)
@@ -123,15 +133,25 @@ class Daemon:
             self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
         )
         self.gateway = GatewayChild(self.table, self.recorder, self.state_folder, self.settings.gateway_port)
+        secret = key.load_secret(os.path.join(self.state_folder, "secret"))
+        self.reach = Reach(
+            self._layout(),
+            self.table,
+            secret=secret,
+            epoch=self.epoch,
+            reapers=lambda: self.holding.pids,
+            own=os.getpid(),
+        )
         self.launcher = Launcher(
             self.holding,
             self.logs,
             EnvironFiles(os.path.join(self.runtime_folder, "environ")),
             Ports(),
-            secret=key.load_secret(os.path.join(self.state_folder, "secret")),
+            secret=secret,
             epoch=self.epoch,
             gateway_url=lambda: self.gateway.url,
             gpu_environ=lambda row: self.gpus.environ(row.gpus, row.spec.vram_bytes),
+            reach=self.reach,
         )
         self.link = GatewayLink(
             self.table,
@@ -150,6 +170,7 @@ class Daemon:
             enqueue=self.admission.enqueue,
             told=self.link.told,
             freed=self._freed,
+            reach=self.reach,
         )
         self.gateway.leaving = lambda: self.ending.begun
         self.gateway.conductor = self.link.conductor = self.conductor
@@ -254,7 +275,7 @@ class Daemon:
 
     async def _identify(self, peer: Peer) -> Caller:
         caller = self._traced(peer)
-        starting = list(self.conductor.starting)
+        starting = list(self.conductor.births.under_way)
         if caller == NOBODY and starting:
             # It may be a process whose pid the holder has told us in a reply that is still under way.
             await asyncio.wait(starting, timeout=1.0)

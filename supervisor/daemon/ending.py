@@ -76,6 +76,7 @@ class Ending:
                 self.daemon.conductor.stop(process, None)
             for process in group:
                 await self._gone(process)
+        await self.daemon.conductor.remains.done()
 
     async def _gone(self, process: Process) -> None:
         row = process.row
@@ -101,6 +102,7 @@ class Ending:
         if daemon.server is not None:
             daemon.server.stop_accepting(folders.daemon_socket())
         daemon.recorder.close()
+        daemon.reach.groups.close()
         await daemon.holding.quit(force=True)  # also where the disk refuses: a person wants the end
         daemon.left.set()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from aish.errors import StorageError
-from aish.wire.part import LaunchPart
+from aish.wire.spec import LaunchPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -20,7 +20,8 @@ from aish.supervisor.daemon.launcher import passed_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import GATEWAY_ID
-from aish.wire.part import ExitPart, SpecPart
+from aish.wire.part import ExitPart
+from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.daemon import Daemon
@@ -73,6 +74,9 @@ class Takeover:
             else:
                 await self._unknown(process, same_estate=same_estate)
         await self._drop_leftovers()
+        alive = {process.id for process in daemon.table.alive()}
+        for id_ in daemon.reach.leftovers(alive):
+            daemon.recorder.event("left-behind", text=f"what {id_} had left behind was ended")
         if not begun:
             self._timers([process for process, _ in before])
 
@@ -87,7 +91,7 @@ class Takeover:
     def _runs(self, process: Process, birth: Birth) -> None:
         row, conductor = process.row, self.daemon.conductor
         if row.pid is None and birth.starting:
-            conductor.being_born(process)
+            conductor.births.ask(process)
             return
         if row.pid is None:
             conductor.spawned(process, birth)

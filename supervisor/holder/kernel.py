@@ -57,6 +57,24 @@ def start_time(pid: int) -> int | None:
         return None
 
 
+def set_oom_score_adj(score: int) -> None:
+    """Of this process. Raises OSError (EACCES: lower than before needs a right)."""
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, b"%d" % score)
+    finally:
+        os.close(fd)
+
+
+def set_ioprio(ioprio: int) -> None:
+    """ioprio_set(2) of this process. Raises OSError; ENOSYS where the call's number is not known."""
+    call = {"x86_64": 251, "aarch64": 30, "riscv64": 30}.get(os.uname().machine)
+    if call is None:
+        raise OSError(38, "ioprio_set")
+    if _libc.syscall(ctypes.c_long(call), ctypes.c_long(1), ctypes.c_long(0), ctypes.c_long(ioprio)) != 0:
+        raise OSError(ctypes.get_errno(), "ioprio_set")
+
+
 def boot_id() -> str:
     """The kernel's random name of this boot; '' would be a lie, so an unreadable /proc raises OSError."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

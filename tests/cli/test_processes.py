@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def test_run_stands_in_a_pipeline(home: Home) -> None:
 
 
 def test_a_reader_that_leaves_ends_the_process_by_sigpipe(home: Home) -> None:
-    command = f"{sys.executable} -m aish run -- yes | head -1; echo ${{PIPESTATUS[0]}}"
+    command = f"{shlex.quote(sys.executable)} -m aish run -- yes | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], env=home.environ, capture_output=True, text=True, timeout=60, check=False
     )

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish.errors import InputError
-from aish.wire import codec, message, part
+from aish.wire import codec, message, spec
 
 
 def test_arguments_of_any_bytes_survive() -> None:
     spawn = message.Spawn(
         token="0" * 32,
-        spec=part.SpecPart(argv=[b"/bin/echo", bytes(range(1, 256))], cwd=b"/\xff"),
-        launch=part.LaunchPart(environ=[b"A=\xfe"], rlimits={"NOFILE": (1024, -1)}),
+        spec=spec.SpecPart(argv=[b"/bin/echo", bytes(range(1, 256))], cwd=b"/\xff"),
+        launch=spec.LaunchPart(environ=[b"A=\xfe"], rlimits={"NOFILE": (1024, -1)}),
         targets=[0, 1, 2],
     )
     assert codec.decode_request(codec.encode(spawn)) == spawn

@@ -28,7 +28,8 @@ from aish.wire.message import (
     Wait,
     Waited,
 )
-from aish.wire.part import EventPart, LaunchPart, ProcessPart, SpecPart
+from aish.wire.part import EventPart, ProcessPart
+from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

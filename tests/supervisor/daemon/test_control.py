@@ -33,7 +33,7 @@ from aish.wire.message import (
     Wait,
     Waited,
 )
-from aish.wire.part import RoutePart
+from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:
     from conftest import Supervised

@@ -19,7 +19,8 @@ from aish.supervisor.daemon import journal as module
 from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.row import Row
-from aish.wire.part import EventPart, ExitPart, RoutePart, SpecPart, TokensPart
+from aish.wire.part import EventPart, ExitPart, TokensPart
+from aish.wire.spec import RoutePart, SpecPart
 
 from .conftest import gone
 

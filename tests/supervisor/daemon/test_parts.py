@@ -17,7 +17,7 @@ from aish.supervisor.daemon.ports import Ports
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import Table, check_name
-from aish.wire.part import RoutePart, SpecPart
+from aish.wire.spec import RoutePart, SpecPart
 
 
 def process(number: int, name: str, **fields: object) -> Process:
