@@ -13,6 +13,7 @@ from aish.wire import address, codec
 from aish.wire.frame import Channel
 from aish.wire.message import (
     VERSION,
+    Cont,
     Doctor,
     Events,
     Failure,
@@ -20,11 +21,14 @@ from aish.wire.message import (
     Hello,
     Inspect,
     KeyList,
+    KeyRevoke,
     Logs,
     Message,
+    Pause,
     Serve,
     Snapshot,
     Spawn,
+    Stop,
     UsageQuery,
     Wait,
     Welcome,
@@ -42,8 +46,11 @@ R = TypeVar("R", bound=Message)
 START_TIMEOUT_S: Final = 30.0
 LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
-_REPEATABLE: Final = (Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait)
-"""Requests that may be sent again to a new daemon: they ask, or they carry a token."""
+_REPEATABLE: Final = (
+    *(Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
+    *(Cont, KeyRevoke, Pause, Stop),
+)
+"""Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 
 _ERRORS: Final[dict[str, type[AishError]]] = {
     kind.code: kind

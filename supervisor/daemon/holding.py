@@ -358,7 +358,10 @@ class Holding:
             return
         finally:
             self._reconnecting = False  # from here on the next loss has a task of its own
-        await self._regained()
+        if self.connected:
+            await self._regained()
+        else:
+            self._down()  # lost again between its answer and now
 
 
 def _birth(entry: Mapping[str, Any]) -> Birth:
