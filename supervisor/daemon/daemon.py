@@ -90,6 +90,7 @@ class Daemon:
             died=lambda death: self.conductor.died(death),  # noqa: PLW0108  made later
             regained=self._regained,
             lost=self._holder_lost,
+            home=self._home,
         )
         self._make_parts()
         self.takeover.load(rows)
@@ -351,6 +352,22 @@ class Daemon:
             await self.takeover.reconcile(begun=True, same_estate=before in (None, self.holding.estate))
         except DisconnectedError:
             return  # this one is gone, too: the next connection begins again
+
+    def _home(self) -> None:
+        """Something was taken away from the runtime folder: what we had there is made again, as far as we know it."""
+        try:
+            folders.private(self.runtime_folder)
+            moved = self.server is not None and self.server.listen_again(folders.daemon_socket())
+            kept = self.launcher.files.restore(
+                {process.id: process.launch for process in self.table.alive() if process.launch is not None}
+            )
+        except AishError as error:
+            self.recorder.event("fault", text=str(error))
+            return
+        if moved or kept:
+            text = "the runtime folder had been removed: sockets and captured environments are there again"
+            self.recorder.event("runtime-folder", text=text)
+        self.takeover.restart_unreachable()
 
     async def _holder_lost(self) -> None:
         """Keeper and holder are both gone. The next daemon, a child of the next holder, takes over from us."""

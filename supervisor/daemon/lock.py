@@ -1,6 +1,7 @@
-"""One daemon per user and machine: a flock in the state folder, named by host and boot.
+"""One daemon per user and machine: a flock in the state folder, named by host and boot. An earlier boot's is void.
 
-The name makes a shared home folder safe (another machine has another lock) and a lock left by an earlier boot void.
+A second lock is for the folder itself: where homes are shared over the network, two machines must not write one
+table. It says whose it is; flock works over NFS (flock(2)), and where it does not, the folder is taken to be ours.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import platform
 import time
 from typing import Final
 
+from aish.client.bringup import FOLDER_LOCK
 from aish.errors import ConflictError, StorageError
 
 WAIT_S: Final = 2.0
@@ -22,7 +24,29 @@ def take(folder: str, boot_id: str) -> int:
 
     Raises ConflictError when another daemon has it, StorageError when the folder does not allow it.
     """
-    path = os.path.join(folder, f"daemon-{platform.node()}-{boot_id}.lock")
+    fd = _take(os.path.join(folder, f"daemon-{platform.node()}-{boot_id}.lock"), "another daemon of this user runs")
+    try:
+        _take_folder(folder)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _take_folder(folder: str) -> None:
+    """For life. Raises ConflictError when another machine has it."""
+    try:
+        fd = _take(os.path.join(folder, FOLDER_LOCK), f"a daemon of another machine uses {folder}")
+    except (StorageError, OSError):
+        return  # read-only, or a file system without locks: told elsewhere
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, platform.node().encode(), 0)
+    except OSError:
+        return  # a full disk: the lock holds all the same
+
+
+def _take(path: str, taken: str) -> int:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -38,5 +62,5 @@ def take(folder: str, boot_id: str) -> int:
         except BlockingIOError as error:
             if time.monotonic() > deadline:
                 os.close(fd)
-                raise ConflictError("another daemon of this user runs") from error
+                raise ConflictError(taken) from error
             time.sleep(_STEP_S)  # flock has no time-out; before anything else has begun nobody waits for us

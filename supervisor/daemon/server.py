@@ -80,6 +80,17 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._accept)
 
+    def listen_again(self, path: str) -> bool:
+        """Have the socket at `path` again if it was taken away; False if it was not. Raises StorageError."""
+        if self.sock.fileno() < 0 or os.path.exists(path):
+            return False
+        new = listen(path)
+        self._loop.remove_reader(self.sock)
+        self.sock.close()
+        self.sock = new
+        self._loop.add_reader(new, self._accept)
+        return True
+
     def stop_accepting(self, path: str) -> None:
         """Close the listening socket and take its name away: the next client starts a new daemon."""
         if self.sock.fileno() < 0:

@@ -48,6 +48,21 @@ def punch(fd: int, length_bytes: int) -> bool:
     return bool(_libc.fallocate(fd, mode, 0, length_bytes) == 0)
 
 
+_IN_GONE = 0x40 | 0x200 | 0x400 | 0x800 | 0x2000  # moved from, deleted, deleted itself, moved itself, unmounted
+
+
+def watch_folder(dir_fd: int) -> int | None:
+    """An inotify descriptor (O_NONBLOCK) that gets readable when something in an open folder, or the folder itself,
+    is taken away; None where the system has no watch left."""
+    fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0:
+        return None
+    if _libc.inotify_add_watch(fd, b"/proc/self/fd/%d" % dir_fd, ctypes.c_uint32(_IN_GONE)) < 0:
+        os.close(fd)
+        return None
+    return fd
+
+
 def start_time(pid: int) -> int | None:
     """Clock ticks since boot at which `pid` started (proc(5), stat field 22); None if there is no such process."""
     try:
