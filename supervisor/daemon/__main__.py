@@ -23,7 +23,7 @@ def main() -> int:
     try:
         boot_id = kernel.boot_id()
         folders.private(folders.runtime())
-        held = lock.take(folders.private(folders.state()), boot_id)
+        held = lock.take(folders.private(folders.state()))
         relaunch = asyncio.run(_run(boot_id))
         os.close(held)
     except ConflictError:
