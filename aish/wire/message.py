@@ -99,11 +99,14 @@ class Cont(Message, frozen=True, kw_only=True):
 
 
 class Limit(Message, frozen=True, kw_only=True):
-    """Change limits: `tokens` and `vram` as typed: "200k" sets, "+50k" raises, "none" lifts."""
+    """Change limits, each as typed: "200k" sets, "+50k" raises, "none" lifts."""
 
     target: str
     tokens: str | None = None
     vram: str | None = None
+    memory: str | None = None
+    cpus: str | None = None
+    pids: str | None = None
     nice: str | None = None
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from aish.config import folders, settings
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
-from aish.supervisor.daemon import ancestry, cgroup, server, watchdog
+from aish.supervisor.daemon import ancestry, cgroup, server
 from aish.supervisor.daemon.admission import Admission
 from aish.supervisor.daemon.api import Api
 from aish.supervisor.daemon.authority import NOBODY, Caller
 from aish.supervisor.daemon.build import fingerprint
 from aish.supervisor.daemon.conductor import Conductor
 from aish.supervisor.daemon.ending import Ending
+from aish.supervisor.daemon.enforcement import Enforcement
 from aish.supervisor.daemon.environ import EnvironFiles
 from aish.supervisor.daemon.gateway_child import GatewayChild
 from aish.supervisor.daemon.gateway_link import GatewayLink
@@ -178,7 +179,9 @@ class Daemon:
         self.admission.admitted = self.conductor.admitted
         self.admission.refused = self.conductor.refused
         self.admission.changed = self.conductor.changed
-        self.sampler.over = self._over_quota
+        self.enforcement = Enforcement(self.table, self.conductor)
+        self.sampler.over, self.sampler.sampled = self.enforcement.vram, self.enforcement.look
+        self.sampler.watched_memory = self.enforcement.watches
 
     def _open_journal(self) -> tuple[Journal | None, list[Row], StorageError | None]:
         """The journal and its rows; a damaged one is moved aside, none at all is an alert."""
@@ -322,25 +325,6 @@ class Daemon:
         self.admission.evaluate()
         for process in self.admission.queue():
             process.changed()  # who waits for the answer to a spawn learns now that it waits
-
-    def _over_quota(self, process: Process, decision: watchdog.Decision) -> None:
-        row = process.row
-        match decision:
-            case watchdog.Warn(uuid, used, quota):
-                self.recorder.event(
-                    "quota-warned",
-                    row,
-                    "it uses more VRAM than its quota",
-                    gpu=uuid,
-                    used_bytes=used,
-                    quota_bytes=quota,
-                )
-            case watchdog.StopIt(uuid, used, quota) if row.lifecycle == "running":
-                row.reason = str(decision)
-                self.recorder.event("quota", row, str(decision), gpu=uuid, used_bytes=used, quota_bytes=quota)
-                self.conductor.stop(process, None, "quota")
-            case _:
-                pass
 
     # --- the holder ---------------------------------------------------------------------------------------------
 
