@@ -107,6 +107,18 @@ def test_limits_of_tokens(up: Supervised) -> None:
     assert up.row("job").budget_tokens is None
 
 
+def test_a_number_that_nothing_can_keep_is_refused_and_the_journal_goes_on(up: Supervised) -> None:
+    """The daemon took it, and from then on wrote nothing any more: OverflowError at each flush."""
+    up.spawn("sleep", "62", name="job", budget_tokens=1000)
+    for typed in ("99999999999999999999G", "+99999999999999999999G", f"+{(1 << 60) - 1}"):
+        with pytest.raises(UsageError, match="too large"):
+            up.client.request(Limit(target="job", tokens=typed))
+    assert up.client.ask(Done, Limit(target="job", tokens="2k")).changed
+    up.kill_daemon()
+    up.next_daemon()
+    assert up.row("job").budget_tokens == 2000
+
+
 def test_nice_of_the_group(up: Supervised) -> None:
     started = up.spawn("sh", "-c", "sleep 62 & echo $!; wait", name="job")
     up.until("the child runs", lambda: up.log("job")[0] != "")
