@@ -121,7 +121,7 @@ class Journal:
                 for item in (meta or {}).items():
                     self._db.execute(_SAVE_META, item)
                 self._db.execute("COMMIT")
-            finally:  # not only after an error of SQLite: a value that it cannot take would leave the transaction open
+            finally:  # not only after an error of SQLite: a value that it cannot take left the transaction open
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
 

@@ -38,17 +38,14 @@ def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
     assert "8G" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("text", ["99999999999999999999G", "1048576T", str(BELOW)])
+@pytest.mark.parametrize("text", ["99999999999999999999G", "1073741824G", str(BELOW)])
 def test_what_no_64_bits_hold_is_refused(text: str) -> None:
     """One such limit wedged the daemon: the journal could write nothing any more."""
-    for parse in (parse_bytes, parse_count):
-        try:
-            assert parse(text) < BELOW
-        except UsageError as error:
-            assert error.message in (f"too large: {text!r}", f"not a size: {text!r}")  # counts know no T
     with pytest.raises(UsageError, match="too large"):
         parse_bytes(text)
     assert parse_bytes(str(BELOW - 1)) == BELOW - 1
+    with pytest.raises(UsageError, match="too large"):
+        parse_count("9" * 10 + "G")
 
 
 def test_a_limit_is_set_raised_and_lifted() -> None:
