@@ -13,7 +13,7 @@ from aish.cli.each import for_each
 from aish.cli.output import print_json
 from aish.cli.progress import Shown
 from aish.client import connect, launch
-from aish.errors import AishError, NotFoundError, UnavailableError, UsageError
+from aish.errors import AishError, NotFoundError, NotRunningError, UnavailableError, UsageError
 from aish.model import kind
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
@@ -90,10 +90,8 @@ def running_models() -> list[ProcessPart]:
     try:
         with connect(start=False, program="model") as client:
             return _models(client)
-    except UnavailableError as error:
-        if error.message.endswith("is not running"):
-            return []
-        raise
+    except NotRunningError:
+        return []
 
 
 def _models(client: Client) -> list[ProcessPart]:
