@@ -18,7 +18,7 @@ from aish.model import kind
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.report import report
-from aish.wire.message import Logs, Serve, Snapshot, Spawn, Started, Stop, View, Wait, Waited
+from aish.wire.message import Inspect, Inspected, Logs, Serve, Snapshot, Spawn, Started, Stop, View, Wait, Waited
 from aish.wire.part import RoutePart, SpecPart
 from aish.wire.plain import plain
 
@@ -92,6 +92,23 @@ def running_models() -> list[ProcessPart]:
             return _models(client)
     except NotRunningError:
         return []
+
+
+def running_digests() -> dict[str, ProcessPart]:
+    """The processes that run stored models, by the digest of what they run: its name may be another by now."""
+    found: dict[str, ProcessPart] = {}
+    try:
+        with connect(start=False, program="model") as client:
+            for row in _models(client):
+                try:
+                    route = client.ask(Inspected, Inspect(target=row.id)).spec.route
+                except NotFoundError:
+                    continue  # it has just ended, and was forgotten
+                if route is not None and route.digest is not None:
+                    found[route.digest] = row
+    except NotRunningError:
+        pass  # nothing runs
+    return found
 
 
 def _models(client: Client) -> list[ProcessPart]:
