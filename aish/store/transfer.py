@@ -47,7 +47,9 @@ def load(
         if begin > best_bytes:
             best_bytes, fruitless = begin, 0
             continue
-        fruitless += 1  # also without an error: an empty answer, or one from the start again and cut at the same place
+        fruitless += (
+            1  # also without an error: an empty answer, or one from the start again and cut at the same place
+        )
         if fruitless == TRIES:
             if broken is not None:
                 raise broken
