@@ -9,7 +9,10 @@ _READ_MOST: Final = 1 << 16
 
 
 def cores() -> int:
-    """At least 1: affinity and quota; hardware threads count half. llama.cpp's own count looks at the hardware only: in a container it takes far too many."""
+    """At least 1: affinity and quota; hardware threads count half.
+
+    llama.cpp's own count looks at the hardware only: in a container it takes far too many.
+    """
     count = len(os.sched_getaffinity(0))
     if _first_line("/sys/devices/system/cpu/smt/active") == "1":
         count = max(1, count // 2)
