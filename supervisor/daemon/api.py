@@ -105,6 +105,7 @@ class Api:
         if caller is None or caller.id != GATEWAY_ID:
             raise authority.refused("only the gateway itself may say GatewayHello")
         self.daemon.gateway_connection = connection
+        self.daemon.ending.check()  # until now it counted as a client
         try:
             await self.daemon.link.converse(connection)
         finally:

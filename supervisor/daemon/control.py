@@ -9,13 +9,11 @@ import msgspec
 
 from aish.errors import ConflictError, InputError, LimitError, RefusedError, UsageError
 from aish.model import kind, state
-from aish.model.size import format_bytes, parse_bytes, parse_count
+from aish.model.size import changed, format_bytes, parse_bytes, parse_count
 from aish.supervisor.daemon import admit, authority
 from aish.wire.message import Cont, Done, Forget, Limit, Pause, Signal, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
@@ -95,9 +93,11 @@ class Control:
         if row.ended:
             raise ConflictError(f"{row.name} ({row.id}) has ended")
         nice = _nice(request.nice)
-        tokens = _changed(request.tokens, row.spec.budget_tokens, parse_count, "tokens")
-        vram = _changed(request.vram, row.spec.vram_bytes, parse_bytes, "vram")
+        tokens, vram = row.spec.budget_tokens, row.spec.vram_bytes
+        if request.tokens is not None:
+            tokens = changed(tokens, request.tokens, parse_count, "tokens")
         if request.vram is not None:
+            vram = changed(vram, request.vram, parse_bytes, "vram")
             self._check_vram(process, vram)
         if nice is not None:
             try:
@@ -164,16 +164,3 @@ def _nice(text: str | None) -> int | None:
     if not -20 <= nice <= 19:
         raise UsageError(f"not a niceness: {text[:20]!r}", hint="write nice=N, -20 to 19")
     return nice
-
-
-def _changed(text: str | None, before: int | None, parse: Callable[[str], int], what: str) -> int | None:
-    """The limit after "200k" (set), "+50k" (raise), "none" (lift); None as text: as it was. Raises UsageError."""
-    if text is None:
-        return before
-    if text == "none":
-        return None
-    if text.startswith("+"):
-        if before is None:
-            raise UsageError(f"there is no limit of {what} to raise", hint=f"set one: {what}={text[1:]}")
-        return before + parse(text[1:])
-    return parse(text)

@@ -284,6 +284,7 @@ class Daemon:
             # It may be a process whose pid the holder has told us in a reply that is still under way.
             await asyncio.wait(starting, timeout=1.0)
             caller = self._traced(peer)
+        await self.ending.decided()
         self.ending.check()
         self._look_for_changes()
         return caller

@@ -112,7 +112,11 @@ class Server:
                 self._loop.remove_reader(self.sock)
                 self._loop.call_later(_CROWDED_S, self._again)
                 return
-            task = self._loop.create_task(self._serve(Connection(sock, self._left)))
+            connection = Connection(sock, self._left)
+            self.connections.add(
+                connection
+            )  # now, not in the task's first turn: who looks whether to leave must see it
+            task = self._loop.create_task(self._serve(connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -125,7 +129,6 @@ class Server:
         self._emptied()
 
     async def _serve(self, connection: Connection) -> None:
-        self.connections.add(connection)
         try:
             await self._greet(connection)
             await self._converse(connection)

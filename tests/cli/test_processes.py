@@ -126,6 +126,14 @@ def test_logs_follow_to_the_last_byte(home: Home) -> None:
     assert (done.stdout, done.returncode) == ("1\n2\n3\n4\n5\nend", 0)
 
 
+def test_a_wait_may_be_longer_than_poll_can_count(home: Home) -> None:
+    """Above 24.8 days `wait` ended as a fault of aish."""
+    home.aish("spawn", "--name", "short", "--", "sh", "-c", "exit 3")
+    assert home.aish("wait", "--timeout", "3e6", "short").returncode == 3
+    assert home.aish("spawn", "--name", "long", "--", "sleep", "100").returncode == 0
+    assert home.aish("wait", "--timeout", "0.1", "long").returncode == 124
+
+
 def test_stop_escalates_to_a_process_that_ignores_it(home: Home) -> None:
     home.aish("spawn", "--name", "deaf", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
     assert home.aish("stop", "--grace", "0.3", "deaf").returncode == 0

@@ -53,3 +53,10 @@ def test_a_wrong_type_names_its_field() -> None:
 def test_nesting_bombs_are_refused() -> None:
     with pytest.raises(InputError):
         codec.decode_request(b"\x81\xa2op" + b"\x91" * 200_000)
+
+
+@pytest.mark.parametrize("request_", [message.Stop(target="\udcff"), message.Events(since=1 << 64)])
+def test_what_cannot_be_said_is_an_input_error(request_: message.Message) -> None:
+    """`aish stop $'\\xff'` was 'a fault in aish'."""
+    with pytest.raises(InputError, match=r"not UTF-8: \\xff|larger than 64 bits"):
+        codec.encode(request_)

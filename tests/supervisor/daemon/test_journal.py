@@ -96,6 +96,23 @@ def test_all_or_nothing(path: str) -> None:
     assert len(journal.rows()) == 2
 
 
+@pytest.mark.parametrize("bad", [{"pid": 1 << 64}, {"name": "\udcff"}, {"number": 1 << 63}])
+def test_a_value_that_cannot_be_written_is_an_error_of_storage_and_leaves_no_transaction(
+    path: str, bad: dict[str, object]
+) -> None:
+    """Each later write failed, too: 'cannot start a transaction within a transaction'."""
+    journal = open_journal(path)
+    journal.begin(1)
+    odd = row(2)
+    for name, value in bad.items():
+        setattr(odd, name, value)
+    with pytest.raises(StorageError, match="cannot take a value"):
+        journal.save([row(1), odd], [event(1)])
+    assert journal.rows() == []
+    journal.save([row(3)])
+    assert journal.rows() == [row(3)]
+
+
 @pytest.mark.parametrize("junk", [b"this is not a database" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
 def test_a_damaged_file_is_told_apart_and_moved_aside(path: str, junk: bytes) -> None:
     Path(path).write_bytes(junk)
