@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 
 class Conductor:
-    """`enqueue` asks for admission, `told` tells the gateway about a process, `freed` that something ended."""
+    """`enqueue` asks for admission, `told` tells the gateway about a process; `began` and `freed` tell who looks after
+    it from now on that it runs, and that it holds nothing any more."""
 
     def __init__(
         self,
@@ -54,13 +55,14 @@ class Conductor:
         boot_id: str,
         enqueue: Callable[[Process], None],
         told: Callable[[Process], None],
+        began: Callable[[Process], None],
         freed: Callable[[Process], None],
         reach: Reach,
     ) -> None:
         self.table, self.recorder, self.holding, self.launcher = table, recorder, holding, launcher
         self.reach = reach
         self.boot_id = boot_id
-        self._enqueue, self._told, self._freed = enqueue, told, freed
+        self._enqueue, self._told, self._begun, self._freed = enqueue, told, began, freed
         self._loop = asyncio.get_running_loop()
         self._watch = Watch(self._loop)
         self._acks: set[str] = set()
@@ -298,6 +300,7 @@ class Conductor:
             process.launch = None
             self.launcher.files.drop(row.id)
         self.held_again(process)
+        self._begun(process)
 
     def _recess(self, process: Process) -> None:
         """Between two runs."""

@@ -1,17 +1,14 @@
-"""Signal, Stop, Pause, Cont, Limit, Forget: what changes a process. Authority is checked before anything else."""
+"""Signal, Stop, Pause, Cont, Forget: what changes a process. Authority is checked before anything else."""
 
 from __future__ import annotations
 
 import signal
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from aish.errors import ConflictError, InputError, LimitError, RefusedError, UsageError
+from aish.errors import ConflictError, InputError, RefusedError
 from aish.model import kind, state
-from aish.model.size import changed, format_bytes, parse_bytes, parse_count
-from aish.supervisor.daemon import admit, authority
-from aish.wire.message import Cont, Done, Forget, Limit, Pause, Signal, Stop
+from aish.supervisor.daemon import authority
+from aish.wire.message import Cont, Done, Forget, Pause, Signal, Stop
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -40,7 +37,7 @@ class Control:
             raise ConflictError(f"{row.name} ({row.id}) is {process.word}: there is nothing to signal")
         if not await self.daemon.conductor.sending.signal_told(process, request.signal):
             raise ConflictError(f"{row.name} ({row.id}) has just ended")
-        self.daemon.recorder.event("signalled", row, _by(caller), signal=request.signal)
+        self.daemon.recorder.event("signalled", row, by(caller), signal=request.signal)
         return Done()
 
     async def stop(self, caller: Caller, request: Stop) -> Done:
@@ -60,7 +57,7 @@ class Control:
         if not self.daemon.conductor.hold(process, state.USER, "put"):
             return Done(changed=False)
         row.paused_by = None if caller.standing == "user" else caller.id
-        self.daemon.recorder.event("paused", row, _by(caller))
+        self.daemon.recorder.event("paused", row, by(caller))
         await self.daemon.conductor.sending.done()
         return Done()
 
@@ -84,60 +81,8 @@ class Control:
         if self.daemon.conductor.hold(process, state.USER, "lift"):
             await self.daemon.conductor.sending.done()
         row.paused_by = None
-        self.daemon.recorder.event("continued", row, _by(caller))
+        self.daemon.recorder.event("continued", row, by(caller))
         return Done()
-
-    async def limit(self, caller: Caller, request: Limit) -> Done:
-        process = self.target(caller, "Limit", request.target)
-        row = process.row
-        if row.ended:
-            raise ConflictError(f"{row.name} ({row.id}) has ended")
-        nice = _nice(request.nice)
-        tokens, vram = row.spec.budget_tokens, row.spec.vram_bytes
-        if request.tokens is not None:
-            tokens = changed(tokens, request.tokens, parse_count, "tokens")
-        if request.vram is not None:
-            vram = changed(vram, request.vram, parse_bytes, "vram")
-            self._check_vram(process, vram)
-        if nice is not None:
-            try:
-                self.daemon.conductor.set_nice(process, nice)
-            except OSError as error:
-                raise LimitError(
-                    f"nice={nice}: {error.strerror}", hint="without a right, niceness can only be raised"
-                ) from error
-            row.nice = nice
-        before = row.spec
-        row.spec = msgspec.structs.replace(row.spec, budget_tokens=tokens, vram_bytes=vram)
-        if row.spec == before and nice is None:
-            return Done(changed=False)
-        self.daemon.recorder.event("limited", row, _by(caller), tokens=tokens, vram_bytes=vram, nice=nice)
-        self.daemon.conductor.changed(process)
-        self.daemon.admission.evaluate()
-        return Done()
-
-    def _check_vram(self, process: Process, vram_bytes: int | None) -> None:
-        row = process.row
-        if vram_bytes is None:
-            if row.lifecycle == state.QUEUED:
-                raise ConflictError("it waits for a GPU: give it a smaller quota, or stop it")
-            return
-        if row.spec.vram_bytes is None:
-            raise ConflictError(f"{row.name} ({row.id}) was started without VRAM", hint="start it with --vram")
-        rooms = [account.room(self.daemon.admission.reserve_bytes) for account in self.daemon.admission.accounts()]
-        more = vram_bytes - row.spec.vram_bytes
-        if row.lifecycle == state.QUEUED:
-            never = admit.impossible(admit.Request(row.id, vram_bytes, row.spec.gpu_count), rooms)
-            if never is not None:
-                raise LimitError(never)
-            return
-        for room in rooms:
-            if room.uuid in row.gpus and more > 0 and room.free_bytes < more:
-                free = format_bytes(max(0, room.free_bytes))
-                raise LimitError(
-                    f"GPU {room.index} has {free} free, {format_bytes(more)} more are wanted",
-                    hint="stop or limit what else runs there: `aish gpu` shows it",
-                )
 
     async def forget(self, caller: Caller, request: Forget) -> Done:
         process = self.target(caller, "Forget", request.target)
@@ -150,17 +95,5 @@ class Control:
         return Done()
 
 
-def _by(caller: Caller) -> str:
+def by(caller: Caller) -> str:
     return f"by {caller.id}" if caller.id is not None else "by the user"
-
-
-def _nice(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        nice = int(text)
-    except ValueError:
-        nice = 99
-    if not -20 <= nice <= 19:
-        raise UsageError(f"not a niceness: {text[:20]!r}", hint="write nice=N, -20 to 19")
-    return nice

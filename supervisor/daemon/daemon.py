@@ -171,6 +171,7 @@ class Daemon:
             boot_id=self.boot_id,
             enqueue=self.admission.enqueue,
             told=self.link.told,
+            began=self._began,
             freed=self._freed,
             reach=self.reach,
         )
@@ -307,6 +308,10 @@ class Daemon:
         if process is not None and process.row.spec.rights == "owner" and caller.standing == "process":
             return Caller("user", process.id)
         return caller
+
+    def _began(self, process: Process) -> None:
+        if process.row.gpus or self.enforcement.watches(process):
+            self.sampler.schedule()
 
     def _freed(self, process: Process) -> None:
         """It holds nothing any more."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CPU_PERIOD_US: Final = 100_000
 PROCS: Final = "cgroup.procs"
+JOIN_ROUNDS: Final = 16
 
 
 class Groups:
@@ -116,11 +117,28 @@ class Groups:
                 continue
             place = self.layout.v2 if version == "v2" else self.layout.v1[kind]
             folder = f"{place}/{id_}"
-            if wanted is None and not os.path.exists(folder):
-                continue
+            if not os.path.exists(folder):
+                if wanted is None:
+                    continue
+                self._join(folder, id_)
             for name, text in _settings(version, kind, wanted, hold=limits.on_oom == "hold"):
                 self._set(f"{folder}/{name}", text, kind)
         self._limit_io(id_, limits)
+
+    def _join(self, folder: str, id_: str) -> None:
+        """A v1 group that was not needed so far: made now, with everybody in it, newborns too. Raises LimitError."""
+        try:
+            os.mkdir(folder, 0o755)
+            inside: set[int] = set()
+            for _ in range(JOIN_ROUNDS):
+                new = set(self.members(id_) or ()) - inside
+                if not new:
+                    return
+                for pid in new:
+                    _written(f"{folder}/{PROCS}", str(pid))  # it may have ended
+                inside |= new
+        except OSError as error:
+            raise LimitError(f"its control group cannot be made: {folder}: {error.strerror}") from error
 
     def _limit_io(self, id_: str, limits: LimitPart) -> None:
         version = self.layout.holds("io")

@@ -11,6 +11,7 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import DisconnectedError, UnavailableError
+from aish.supervisor.daemon import machine
 from aish.supervisor.daemon.holding import Refusal
 from aish.supervisor.daemon.launcher import pty_name
 
@@ -112,6 +113,8 @@ class Sending:
         await _until(
             lambda: not self.reach.moving(row), STOP_S
         )  # a frozen one would act on it only when it is thawed
+        if not machine.freezes(frozenset(row.holds)):
+            return  # it was let go on meanwhile
         if not self.reach.freeze(row, True):
             self.reach.signal_rest(row, signal.SIGSTOP)
             return
@@ -124,6 +127,8 @@ class Sending:
             self.reach.signal_rest(row, signal.SIGCONT)
             if not await self.signal(process, signal.SIGCONT):
                 return
+        if machine.freezes(frozenset(row.holds)):
+            return  # it was held again meanwhile, and told so after us
         row.thawing = False
         self.recorder.change(row)
 

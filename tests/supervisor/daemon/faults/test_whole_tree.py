@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.wire.message import Cont, Done, Pause, Shutdown, Stop
+from aish.wire.message import Cont, Done, Limit, Pause, Shutdown, Stop
 from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
@@ -226,3 +226,60 @@ def test_out_of_memory_is_the_reason(held: Supervised, tier: str) -> None:
     assert end is not None
     assert (end.signal, end.reason) == (9, "oom")
     assert "64M" in (held.row(started.id).reason or "")
+
+
+def test_out_of_memory_without_control_groups_is_seen_by_a_watchdog(held: Supervised, tier: str) -> None:
+    if tier != "rlimits":
+        pytest.skip("the kernel holds the limit: its own test")
+    code = "import time; x = bytearray(256 << 20); x[::4096] = b'x' * len(x[::4096]); time.sleep(300)"
+    started = held.python(code, limits=LimitPart(memory_bytes=64 << 20))
+    end = held.wait(started.id).exit
+    assert end is not None
+    assert (end.signal, end.reason) == (9, "oom")
+
+
+def test_out_of_memory_may_be_held_for_the_operator_and_goes_on(held: Supervised, tier: str) -> None:
+    """A week-long run is not thrown away for want of a gigabyte."""
+    code = (
+        "import os, time\n"
+        "x = bytearray(128 << 20)\n"
+        "for at in range(0, len(x), 4096):\n"
+        "    x[at] = 1\n"
+        "    if at % (1 << 20) == 0:\n"
+        "        time.sleep(0.01)\n"
+        "print('done')\n"
+    )
+    started = held.python(code, limits=LimitPart(memory_bytes=64 << 20, on_oom="hold"))
+    held.until("it is held", lambda: held.row(started.id).state == "out-of-memory")
+    held.client.ask(Done, Limit(target=started.id, memory="+256M"))
+    assert held.code(started.id) == 0
+    assert held.log(started.id)[0] == "done\n"
+    assert [event.kind for event in held.events() if event.process == started.id].count("oom") >= 1
+
+
+def test_limits_of_a_running_process_are_changed_for_all_of_it(held: Supervised, tier: str, tmp_path: Path) -> None:
+    if tier == "rlimits":
+        pytest.skip("without control groups there is nothing to change but what is watched")
+    code = (
+        "import os, sys, time\n"
+        "print('up', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "forked = 0\n"
+        "for _ in range(50):\n"
+        "    try:\n"
+        "        if os.fork() == 0:\n"
+        "            time.sleep(300)\n"
+        "        forked += 1\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "print(forked, flush=True)\n"
+    )
+    read_end, write_end = os.pipe()
+    started = held.python(code, fds={0: read_end}, grace_s=0.0)
+    os.close(read_end)
+    held.until("it is up", lambda: held.log(started.id)[0] == "up\n")
+    held.client.ask(Done, Limit(target=started.id, pids="10", cpus="0.5"))
+    os.write(write_end, b"go\n")
+    os.close(write_end)
+    held.code(started.id)
+    assert held.log(started.id)[0] == "up\n9\n"
