@@ -303,11 +303,15 @@ class Daemon:
 
     def _traced(self, peer: Peer) -> Caller:
         holders = self.holding.pids | {os.getpid()}
-        caller = ancestry.trace(peer, self.table.leader, self.table.session, holders)
+        caller = ancestry.trace(peer, self._leader, self.table.session, holders)
         process = self.table.get(caller.id) if caller.id is not None else None
         if process is not None and process.row.spec.rights == "owner" and caller.standing == "process":
             return Caller("user", process.id)
         return caller
+
+    def _leader(self, pid: int, start_ticks: int) -> str | None:
+        errands = self.conductor.lives.errands
+        return self.table.leader(pid, start_ticks) or errands.leader(pid, start_ticks)
 
     def _began(self, process: Process) -> None:
         if process.row.gpus or self.enforcement.watches(process):

@@ -90,6 +90,19 @@ class Table:
         if self._names.get(process.row.name) == process.id:
             del self._names[process.row.name]
 
+    def revive(self, process: Process) -> None:
+        """An ended process is alive again. Its name must be free: see `free_for`."""
+        self._names[process.row.name] = process.id
+        self._alive[process.id] = process
+
+    def free_for(self, process: Process) -> None:
+        """Raises ConflictError where another one has its name by now."""
+        owner = self._names.get(process.row.name)
+        if owner is not None and owner != process.id:
+            raise ConflictError(
+                f"the name {process.row.name} is taken by {owner}", hint=f"stop it first: `aish stop {owner}`"
+            )
+
     def remove(self, process: Process) -> None:
         """Forget an ended process."""
         row = process.row
