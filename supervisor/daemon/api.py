@@ -51,6 +51,10 @@ class Api:
                 return await self.control.signal(caller, request)
             case m.Stop():
                 return await self.control.stop(caller, request)
+            case m.Start():
+                return await self.control.start(caller, request)
+            case m.Restart():
+                return await self.control.restart(caller, request)
             case m.Pause():
                 return await self.control.pause(caller, request)
             case m.Cont():

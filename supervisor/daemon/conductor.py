@@ -83,7 +83,7 @@ class Conductor:
         process.row.reason = None
         self.apply(process, machine.Admitted())
 
-    def refused(self, process: Process, reason: str, word: str = exits.QUOTA) -> None:
+    def refused(self, process: Process, reason: str, word: str) -> None:
         process.row.reason = reason
         process.row.exit = ExitPart(reason=word)
         self.apply(process, machine.Refused())

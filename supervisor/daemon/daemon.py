@@ -170,7 +170,7 @@ class Daemon:
             self.launcher,
             boot_id=self.boot_id,
             enqueue=self.admission.enqueue,
-            told=self.link.told,
+            told=self._changed,
             began=self._began,
             freed=self._freed,
             reach=self.reach,
@@ -308,6 +308,10 @@ class Daemon:
         if process is not None and process.row.spec.rights == "owner" and caller.standing == "process":
             return Caller("user", process.id)
         return caller
+
+    def _changed(self, process: Process) -> None:
+        self.link.told(process)
+        self.admission.happened(process)
 
     def _leader(self, pid: int, start_ticks: int) -> str | None:
         errands = self.conductor.lives.errands

@@ -1,7 +1,7 @@
 """Short commands that are run for a process: probes, hooks, the check that decides success.
 
-Each is a child of the holder with the id `ID.what`, in the process's folder, with its environment and its logs; never
-a row of the table. One that a daemon left behind is killed by the next, which does again what it was for.
+Each is a child of the holder with the id `ID.what.RANDOM`, in the process's folder, with its environment and its logs;
+never a row of the table. One that a daemon left behind is killed by the next, which does again what it was for.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ class Errands:
         told: Mapping[str, str] | None = None,
     ) -> Exit:
         """Its end. `told` are variables that it gets beside the process's own. Raises ErrandError."""
-        id_ = f"{process.id}{MARK}{what}"
-        if id_ in self._waiting:
-            raise ErrandError(f"{what}: the one before is still at it")
+        id_ = f"{process.id}{MARK}{what}{MARK}{os.urandom(4).hex()}"
         future: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._waiting[id_] = future
         pid: int | None = None
@@ -78,10 +76,11 @@ class Errands:
         except (Refusal, DisconnectedError):
             return  # it has just ended, or the next holder's list shows it: see `left`
 
-    def give_up(self, id_: str) -> None:
-        """End it, if it runs: who waits for it is told that it was killed."""
-        if id_ in self._waiting:
-            asyncio.ensure_future(self._kill(id_))  # noqa: RUF006  it awaits one reply
+    def give_up(self, process: Process, what: str) -> None:
+        """End those that run: who waits for one is told that it was killed."""
+        for id_ in self._waiting:
+            if id_.startswith(f"{process.id}{MARK}{what}{MARK}"):
+                asyncio.ensure_future(self._kill(id_))  # noqa: RUF006  it awaits one reply
 
     def died(self, death: Death) -> None:
         """An exit of the holder's that is an errand's. It is acknowledged at once: nothing depends on it."""

@@ -13,7 +13,7 @@ from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import RUNNING, YES
 from aish.supervisor.daemon import clock, notify
-from aish.supervisor.daemon.errands import MARK, ErrandError, Errands
+from aish.supervisor.daemon.errands import ErrandError, Errands
 from aish.supervisor.daemon.notify import Notices
 from aish.supervisor.daemon.probe import Probes
 from aish.supervisor.daemon.prober import Prober
@@ -191,7 +191,7 @@ class Lives:
         """Somebody wants it to end: what is run before its start, or decides about its end, is given up."""
         row = process.row
         if process.launching:
-            self.errands.give_up(f"{process.id}{MARK}before")
+            self.errands.give_up(process, "before")
         if row.checking:
             task = self._tasks.get(process.id)
             if task is not None:

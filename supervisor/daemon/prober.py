@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from aish.model import kind
 from aish.model.state import RUNNING, YES
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class Prober:
 
     async def _look_after(self, process: Process) -> None:
         spec = process.row.spec
-        if process.row.ready != YES and not await self._await_ready(process):
+        told = spec.ready is not None or spec.kind == kind.MODEL  # else it is ready when it runs
+        if told and process.row.ready != YES and not await self._await_ready(process):
             return
         if spec.live is not None and not spec.live.notify:
             await self._watch_life(process, spec.live)

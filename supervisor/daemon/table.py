@@ -147,7 +147,7 @@ class Table:
         Raises NotFoundError with the nearest name among the ids in `known` (None: all).
         """
         word = target.removeprefix("@")
-        found = self._processes.get(word) or self.named(word) or self._ended_named(word)
+        found = self.find(word)
         if found is not None:
             return found
         near = nearest(word, self._words(known))
@@ -155,6 +155,10 @@ class Table:
         if not word:
             raise NotFoundError("no process was named", hint=hint)
         raise NotFoundError(f"no process is called {word[:80]}", hint=hint)
+
+    def find(self, word: str) -> Process | None:
+        """As `resolve`, without a complaint."""
+        return self._processes.get(word) or self.named(word) or self._ended_named(word)
 
     def _ended_named(self, name: str) -> Process | None:
         found = None
