@@ -163,7 +163,7 @@ class Probes:
                 return Verdict(False, str(error))
             if status == 200:
                 return await self._accept(server, endpoint, body)
-            last = _refusal(server, status, body)
+            last = _refusal(server, status, self._upstreams.scrub(server).error(body))
             if status not in _NOT_THIS_WAY:
                 break
         return last

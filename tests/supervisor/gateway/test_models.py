@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING, BinaryIO
 
 import openai
@@ -138,6 +141,47 @@ def test_a_real_key_goes_upstream_and_nowhere_else(shared: World, another: Upstr
     assert KEY.encode() not in (shared.gateway.state / "gateway.db").read_bytes()
     with open(f"/proc/{shared.gateway.pid}/environ", "rb") as environ:
         assert KEY.encode() not in environ.read()
+
+
+@pytest.mark.parametrize("engine", ["llama.cpp", "another"])
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_real_key_in_an_answer_reaches_nobody(shared: World, another: Upstream, engine: str, streams: bool) -> None:
+    """Also where it comes in two reads, and in an error that is told inside the stream."""
+    file = shared.root / "real.key"
+    file.write_text(KEY)
+    file.chmod(0o600)
+    another.llamacpp = engine == "llama.cpp"
+    another.start()
+    shared.daemon.model("p20", "remote", another.route, key_file=str(file))
+    shared.daemon.ready("p20")
+    _, key = shared.agent()
+    body = {"model": "remote", "messages": [{"role": "user", "content": "say 2 leak"}], "stream": streams}
+    request = urllib.request.Request(
+        f"{shared.gateway.url}/v1/chat/completions",
+        data=json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            text = reply.read().decode()
+    except urllib.error.HTTPError as error:  # the error at the end of a stream that was put together
+        with error:
+            text = error.read().decode()
+    assert "your Bearer ***" in text
+    assert KEY not in text
+
+
+def test_a_real_key_that_a_probe_is_told_is_not_shown(shared: World, another: Upstream) -> None:
+    """Readiness goes to the log, into events, to `ps` and to whoever serves the model."""
+    file = shared.root / "real.key"
+    file.write_text(KEY)
+    file.chmod(0o600)
+    another.echoes = True
+    another.start()
+    shared.daemon.model("p20", "remote", another.route, key_file=str(file))
+    event = shared.daemon.event(Readiness, lambda e: e.id == "p20" and "what is" in e.text)
+    assert "Bearer ***" in event.text
+    assert KEY not in shared.gateway.read_log()
 
 
 @pytest.mark.parametrize("status", [401, 403])
