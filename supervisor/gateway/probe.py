@@ -20,6 +20,7 @@ import msgspec
 from aish.errors import AishError, InputError, UpstreamError
 from aish.model import state
 from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.duties import Duties
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Used
 from aish.supervisor.gateway.routes import LLAMACPP, Server
@@ -62,12 +63,14 @@ class Probes:
     def __init__(
         self,
         upstreams: Upstreams,
+        duties: Duties,
         changed: Callable[[Server], None],
         used: Callable[[Server, str, Used], None],
         *,
         idle_check_s: float = IDLE_CHECK_S,
     ) -> None:
         self._upstreams = upstreams
+        self._duties = duties
         self._changed = changed
         self._used = used
         self._idle_check_s = idle_check_s
@@ -75,7 +78,7 @@ class Probes:
 
     def start(self, server: Server) -> None:
         doubt = asyncio.Event()
-        task = asyncio.get_running_loop().create_task(self._watch(server, doubt), name=f"probe {server.id}")
+        task = self._duties.begin(self._watch(server, doubt), f"probe {server.id}")
         self._watches[server] = _Watch(task, doubt)
 
     def stop(self, server: Server) -> None:

@@ -210,6 +210,17 @@ def test_a_key_file_that_others_can_read_is_refused(shared: World, another: Upst
     shared.daemon.ready("p20")
 
 
+@pytest.mark.parametrize(
+    "url", ["http://a..b/v1", f"http://{'a' * 70}.b/v1", "http://[::1/v1", "unix:/tmp/a\0b", "x"]
+)
+def test_an_address_that_is_none_is_told_and_harms_nobody(shared: World, url: str) -> None:
+    """It ended the probe: the model was loading for ever."""
+    shared.daemon.model("p20", "odd", url)
+    shared.daemon.event(Readiness, lambda e: e.id == "p20" and e.ready == "no" and "address of odd" in e.text)
+    assert shared.gateway.chat(shared.agent()[1], "say 1")[0] == 200
+    shared.daemon.change("p20", alive=False)
+
+
 class OneAnswer(threading.Thread):
     """A server that closes every connection at its second request, as one whose idle time just ran out."""
 
