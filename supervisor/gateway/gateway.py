@@ -133,22 +133,16 @@ class Gateway:
             self._appear(server)
 
     def _said(self, body: bytes) -> Sync | None:
-        """The last Sync, with the members as they were told since. Another version may have written them: what cannot
-        be read is left out, until the daemon says it anew."""
+        """The last Sync, with the members as they were told since. None where another version wrote them: then
+        requests wait for the daemon's next word, as at the very first start."""
         try:
-            said = _decode_sync(body)
+            members = [_decode_member(member) for member in self.records.members()]
+            return msgspec.structs.replace(_decode_sync(body), members=members)
         except msgspec.DecodeError as error:
             log("records", f"the daemon's last word cannot be read: {error}")
             with contextlib.suppress(msgspec.DecodeError):
                 self.spending.epoch = _decode_epoch(body).epoch
             return None
-        members = []
-        for member in self.records.members():
-            try:
-                members.append(_decode_member(member))
-            except msgspec.DecodeError as error:
-                log("records", f"a process that the daemon told of cannot be read: {error}")
-        return msgspec.structs.replace(said, members=members)
 
     async def close(self) -> None:
         """End in order: no new requests, a moment for those under way, the rest settled as estimates."""

@@ -93,7 +93,7 @@ def test_state_that_another_version_wrote_is_left_out_and_everything_else_stays(
     assert world.gateway.chat(key, "say 50", max_tokens=50)[2]["x-aish-max-tokens-lowered"] == "7"
     assert world.daemon.settled(id, 2).tokens.output == 14
     said_so = world.gateway.read_log()
-    for what in ("a process that the daemon told", "who was held", "is not told"):
+    for what in ("the daemon's last word cannot be read", "who was held", "is not told"):
         assert said_so.count(what) == 1, what
 
 

@@ -110,6 +110,32 @@ def test_a_model_that_cannot_be_started_is_a_503_with_the_reason(shared: World) 
         assert "it needs 9 GiB (free some memory)" in body["error"]["message"]
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_stored_model_that_gives_up_while_it_loads_is_not_asked_for_again(
+    shared: World, another: Upstream, told: bool
+) -> None:
+    """It was started again and again, for the ten minutes that a request waits."""
+    another.loading = True
+    another.start()
+    name = f"hopeless-{told}"
+    shared.daemon.stored = [name]
+    links = shared.daemon.links
+    shared.daemon.stop()
+    shared.daemon.start()
+    shared.daemon.wait_for(lambda daemon: daemon.links > links)
+    call = Call(shared, shared.agent()[1], "say 1", model=name)
+    shared.daemon.event(Need, lambda e: e.model == name)
+    shared.daemon.model("p21", name, another.route)
+    shared.daemon.event(ActivityNote, lambda e: e.doing == f"waits for {name} to get ready")
+    if told:
+        shared.daemon.send(ServeFailed(model=name, message="it is no model (exit status 65)", hint="aish logs"))
+    shared.daemon.change("p21", alive=False)
+    status, body, _ = call.done()
+    assert status == 503
+    assert ("it is no model (exit status 65)" if told else "ended before it was ready") in body["error"]["message"]
+    assert [e.model for e in shared.daemon.events(Need)].count(name) == 1
+
+
 def test_a_model_that_ends_while_it_is_waited_for(shared: World, another: Upstream) -> None:
     another.loading = True
     another.start()
