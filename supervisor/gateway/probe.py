@@ -166,18 +166,21 @@ class Probes:
                 return Verdict(False, str(error))
             if status == 200:
                 return await self._accept(server, endpoint, body)
-            last = _refusal(server, status, self._upstreams.scrub(server).error(body))
+            last = _refusal(server, status, body)
             if status not in _NOT_THIS_WAY:
                 break
         return last
 
     async def _answer(self, server: Server, endpoint: str) -> tuple[int, bytes]:
+        """(status, body); an error without our key, for everybody is told its words."""
+        scrub = self._upstreams.scrub(server)
         body: dict[str, object] = {"model": server.upstream_name or server.name, **_BODIES[endpoint]}
         if endpoint != openai.EMBEDDINGS:
             body[limit_field(server)] = 1
         response: aiohttp.ClientResponse = await self._upstreams.post(server, endpoint, msgspec.json.encode(body))
         try:
-            return response.status, await read_bounded(response, MAX_PROBE_BYTES, server)
+            data = await read_bounded(response, MAX_PROBE_BYTES, server)
+            return response.status, data if response.status == 200 else scrub.error(data)
         finally:
             response.close()
 
