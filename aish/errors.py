@@ -10,6 +10,7 @@
     ├── LimitError           75   a quota, budget or size bound was reached
     ├── StorageError         74   the disk is full, read-only, or a state file is damaged
     ├── UnavailableError     69   daemon, gateway or model server cannot be reached or did not get ready
+    │   ├── NotRunningError  69   no daemon runs, and what was asked for starts none
     │   ├── VersionError     69   the other side speaks another protocol version
     │   └── DisconnectedError 69  the other side went away in mid-conversation
     ├── UpstreamError        69   a model server or provider answered with an error
@@ -35,6 +36,7 @@ __all__ = [
     "InternalError",
     "LimitError",
     "NotFoundError",
+    "NotRunningError",
     "RefusedError",
     "SourceError",
     "StorageError",
@@ -152,6 +154,12 @@ class UnavailableError(AishError):
 
     code = "unavailable"
     exit_status = 69
+
+
+class NotRunningError(UnavailableError):
+    """No daemon runs, so nothing is supervised: an answer for who only looks. Next: `aish spawn` starts one."""
+
+    code = "not-running"
 
 
 class VersionError(UnavailableError):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 INPUT_BYTES_MAX: Final = 16 << 20
 _PIECE_BYTES: Final = 1 << 16
+POLL_MOST_MS: Final = 86_400_000
+"""poll(2) counts milliseconds in an int: longer waits are made of several."""
 _REPLACEMENT: Final = "\ufffd"
 
 
@@ -63,8 +65,8 @@ def wait(poll: select.poll, out_fd: int, deadline_s: float | None) -> None:
     """Until something other than `out_fd` is ready. Raises DownstreamError when its reader left, LimitError at the
     deadline."""
     while True:
-        left_ms = None if deadline_s is None else max(0, int((deadline_s - time.monotonic()) * 1000) + 1)
-        ready = poll.poll(left_ms)
+        left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+        ready = poll.poll(None if left_s is None else int(min(left_s * 1000 + 1, POLL_MOST_MS)))
         if deadline_s is not None and time.monotonic() >= deadline_s:
             raise LimitError("its time is up", hint="limits.wall_s in the agent's file is how long it may take")
         for fd, events in ready:

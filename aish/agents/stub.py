@@ -21,7 +21,7 @@ from aish.model.nearest import nearest
 from aish.report import report
 from aish.tensor import address
 from aish.tensor.errors import TensorError
-from aish.wire.part import SpecPart
+from aish.wire.spec import SpecPart
 
 
 def main(argv: list[str]) -> NoReturn:

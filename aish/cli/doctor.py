@@ -37,6 +37,16 @@ def main(argv: list[str]) -> int:
     return int(any(finding.level == "fail" for finding in findings))
 
 
+def _has_gomp() -> bool:
+    import ctypes
+
+    try:
+        ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        return False
+    return True
+
+
 def _local() -> list[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     findings = [Finding(level="ok", topic="python", text=f"{version} at {sys.executable}")]
@@ -46,7 +56,10 @@ def _local() -> list[Finding]:
         ("ml_dtypes", "bfloat16", "bfloat16 and fp8 tensors are read as plain integers"),
     ):
         extra = {"xllamacpp": "local", "huggingface_hub": "hub", "ml_dtypes": "bf16"}[module]
-        if importlib.util.find_spec(module) is None:
+        if module == "xllamacpp" and importlib.util.find_spec(module) and not _has_gomp():
+            text = "xllamacpp is installed, but the system lacks libgomp.so.1, which it needs"
+            findings.append(Finding(level="fail", topic=topic, text=text, hint="apt-get install libgomp1"))
+        elif importlib.util.find_spec(module) is None:
             hint = f"pip install 'aish-shell[{extra}]'"
             findings.append(Finding(level="warn", topic=topic, text=lacks, hint=hint))
         else:

@@ -3,7 +3,8 @@
     eval "$(aish env)"
 
 The key is this user's own, named `env`: made on first use and kept in a 0600 file, so that every shell gets the same
-one. `aish key revoke env` ends it for all of them.
+one. `aish key revoke env` ends it for all of them; the next use makes another, `env-2`: a name is never given twice,
+and of a key whose file was lost the gateway knows only a hash.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import Client, connect
 from aish.config import folders
-from aish.errors import StorageError
+from aish.errors import ConflictError, StorageError
 from aish.wire.message import KeyList, KeyMade, KeyNew, Keys
 
 KEY_NAME = "env"
+_KEY_BEGIN = "sk-aish-"
+_FILE_MOST = 4096
 
 
 def main(argv: list[str]) -> int:
@@ -43,18 +46,51 @@ def variables() -> dict[str, str]:
 
 def _key(client: Client) -> str:
     path = os.path.join(folders.private(folders.state()), "env.key")
-    valid = any(key.name == KEY_NAME and not key.revoked for key in client.ask(Keys, KeyList()).keys)
-    if valid:
+    keys = client.ask(Keys, KeyList()).keys
+    kept = _kept(path)
+    if kept is not None and any(key.name == kept[0] and not key.revoked for key in keys):
+        return kept[1]
+    made = _make(client, {key.name for key in keys})
+    _keep(path, made)
+    return made.key
+
+
+def _make(client: Client, taken: set[str]) -> KeyMade:
+    """A key with the first free name: env, env-2, env-3 …"""
+    number = 1
+    while True:
+        name = KEY_NAME if number == 1 else f"{KEY_NAME}-{number}"
+        number += 1
+        if name in taken:
+            continue
         try:
-            with open(path, encoding="ascii") as stream:
-                return stream.read().strip()
-        except OSError:
-            pass  # the file went; the gateway keeps only a hash, so a new key replaces the old one
-    made = client.ask(KeyMade, KeyNew(name=KEY_NAME))
+            return client.ask(KeyMade, KeyNew(name=name))
+        except ConflictError:
+            continue  # another shell was faster
+
+
+def _kept(path: str) -> tuple[str, str] | None:
+    """Name and key in the file; None where it is missing, cannot be read, or holds something else."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "w") as stream:
-            stream.write(made.key + "\n")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(fd, encoding="ascii") as stream:
+            words = stream.read(_FILE_MOST).split()
+    except (OSError, UnicodeDecodeError):
+        return None
+    if len(words) == 1:  # as it was written before names had numbers
+        words.insert(0, KEY_NAME)
+    if len(words) != 2 or not words[1].startswith(_KEY_BEGIN) or len(words[1]) == len(_KEY_BEGIN):
+        return None
+    return words[0], words[1]
+
+
+def _keep(path: str, made: KeyMade) -> None:
+    """Whole or not at all: who reads meanwhile finds the file before or after. Raises StorageError."""
+    new = f"{path}.{os.getpid()}"
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "w", encoding="ascii") as stream:
+            stream.write(f"{made.name} {made.key}\n")
+        os.replace(new, path)
     except OSError as error:
         raise StorageError(f"cannot keep the key: {path}: {error.strerror}") from error
-    return made.key

@@ -46,6 +46,7 @@ def _show(found: Inspected) -> None:
         ("restart", f"{spec.restart}, {row.restarts} so far"),
         ("cpu", None if row.cpu_seconds is None else f"{row.cpu_seconds:.1f} s, {row.cpu_percent or 0:.0f} % now"),
         ("memory", None if row.rss_bytes is None else format_bytes(row.rss_bytes)),
+        ("limits", _limits(found)),
         ("vram", _vram(found)),
         ("tokens", None if row.tokens is None else _tokens(found)),
         ("model", None if spec.route is None else f"{spec.route.url} {spec.route.digest or ''}".strip()),
@@ -57,6 +58,20 @@ def _show(found: Inspected) -> None:
             print(f"{key:<12} {clean(str(value))}")
     for event in found.events:
         print(f"  {clock(event.time_s)}  {event.kind:<10} {clean(event.text)}")
+
+
+def _limits(found: Inspected) -> str | None:
+    limits = found.spec.limits
+    if limits is None:
+        return f"none; its tree is held by {found.limit_tier}"
+    told = [
+        "" if limits.memory_bytes is None else f"memory {format_bytes(limits.memory_bytes)} ({limits.on_oom})",
+        "" if limits.cpus is None else f"cpus {limits.cpus:g}",
+        "" if limits.pids is None else f"pids {limits.pids}",
+        "" if limits.read_bytes_per_s is None else f"read {format_bytes(limits.read_bytes_per_s)}/s",
+        "" if limits.write_bytes_per_s is None else f"write {format_bytes(limits.write_bytes_per_s)}/s",
+    ]
+    return ", ".join(filter(None, told)) + f"; held by {found.limit_tier}"
 
 
 def _vram(found: Inspected) -> str | None:

@@ -8,14 +8,14 @@ from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.wire.message import Limit
 
-_KEYS = ("tokens", "vram", "nice")
+_KEYS = ("tokens", "vram", "memory", "cpus", "pids", "nice")
 
 
 def main(argv: list[str]) -> int:
     parser = Parser(
         "limit",
         "Change the limits of a process. A value sets, +value raises, none lifts.",
-        "example: aish limit @review tokens=+50k vram=8G nice=5",
+        "example: aish limit @review tokens=+50k vram=8G memory=16G cpus=2.5 pids=200 nice=5",
     )
     parser.add_argument("target", metavar="PROCESS", help="its id or name; key:NAME for a named key (tokens only)")
     parser.add_argument("change", nargs="+", metavar="KEY=VALUE", help="keys: " + ", ".join(_KEYS))
@@ -33,11 +33,6 @@ def main(argv: list[str]) -> int:
     return each(
         "limit",
         [options.target],
-        lambda target: Limit(
-            target=target,
-            tokens=changes.get("tokens"),
-            vram=changes.get("vram"),
-            nice=changes.get("nice"),
-        ),
+        lambda target: Limit(target=target, **changes),
         as_json=options.json,
     )

@@ -7,13 +7,13 @@ from typing import Any
 
 from aish.cli.arguments import Parser, json_option
 from aish.cli.each import for_each
-from aish.cli.model_running import pull_shown, running_models, serve, stop
+from aish.cli.model_running import pull_shown, running_digests, running_models, serve, stop
 from aish.cli.output import print_json, print_table
 from aish.cli.progress import Shown
 from aish.errors import AishError, ConflictError, NotFoundError, UsageError
 from aish.model.nearest import nearest
 from aish.model.size import format_bytes, format_count
-from aish.report import report
+from aish.report import clean, report
 
 _ACTIONS = {
     "pull": "get a model: one that comes with aish, a GGUF file, or ORG/NAME of the hub",
@@ -230,7 +230,7 @@ def _show(words: list[str]) -> int:
     }
     width = max(map(len, texts))
     for key, value in texts.items():
-        print(f"{key.replace('_', ' '):<{width}}  {'-' if value is None else value}")
+        print(f"{key.replace('_', ' '):<{width}}  {'-' if value is None else clean(str(value))}")
     return 0
 
 
@@ -241,12 +241,12 @@ def _remove(words: list[str]) -> int:
     parser.add_argument("name", nargs="+", metavar="NAME")
     json_option(parser)
     options = parser.parse_args(words)
-    running = {row.name: row for row in running_models()}
+    running = running_digests()
 
     def act(name: str) -> object:
-        row = running.get(store.show(name)["name"])
+        row = next((running[digest] for digest in sorted(store.removed_by(name)) if digest in running), None)
         if row is not None:
-            raise ConflictError(f"{name} is running as {row.id}", hint=f"first: aish model stop {name}")
+            raise ConflictError(f"{name} is running as {row.id}", hint=f"first: aish model stop {row.name}")
         freed_bytes = store.remove(name)
         if not options.json:
             print(f"removed {name}" + (f", {format_bytes(freed_bytes)} became free" if freed_bytes else ""))

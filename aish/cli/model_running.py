@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
+import stat
 from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option
@@ -11,14 +13,14 @@ from aish.cli.each import for_each
 from aish.cli.output import print_json
 from aish.cli.progress import Shown
 from aish.client import connect, launch
-from aish.errors import AishError, NotFoundError, UnavailableError, UsageError
+from aish.errors import AishError, NotFoundError, NotRunningError, UnavailableError, UsageError
 from aish.model import kind
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.report import report
-from aish.wire.message import Logs, Serve, Snapshot, Spawn, Started, Stop, View, Wait, Waited
-from aish.wire.part import RoutePart, SpecPart
+from aish.wire.message import Inspect, Inspected, Logs, Serve, Snapshot, Spawn, Started, Stop, View, Wait, Waited
 from aish.wire.plain import plain
+from aish.wire.spec import RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -59,8 +61,9 @@ def serve(words: list[str]) -> int:
     if options.timeout is None:
         options.timeout = _URL_WAIT_S if options.url and not command else _START_WAIT_S
     _check(options, command, words)
+    request = _request(options, command)  # what is wrong with it is told before anything starts
     with connect(program="model") as client:
-        started = client.ask(Started, _request(options, command))
+        started = client.ask(Started, request)
         if started.state == "failed":
             raise UnavailableError(f"{started.name} ({started.id}): {started.reason or 'it did not start'}")
         if not options.no_wait:
@@ -87,10 +90,25 @@ def running_models() -> list[ProcessPart]:
     try:
         with connect(start=False, program="model") as client:
             return _models(client)
-    except UnavailableError as error:
-        if error.message.endswith("is not running"):
-            return []
-        raise
+    except NotRunningError:
+        return []
+
+
+def running_digests() -> dict[str, ProcessPart]:
+    """The processes that run stored models, by the digest of what they run: its name may be another by now."""
+    found: dict[str, ProcessPart] = {}
+    try:
+        with connect(start=False, program="model") as client:
+            for row in _models(client):
+                try:
+                    route = client.ask(Inspected, Inspect(target=row.id)).spec.route
+                except NotFoundError:
+                    continue  # it has just ended, and was forgotten
+                if route is not None and route.digest is not None:
+                    found[route.digest] = row
+    except NotRunningError:
+        pass  # nothing runs
+    return found
 
 
 def _models(client: Client) -> list[ProcessPart]:
@@ -106,7 +124,7 @@ def _check(options: Namespace, command: list[str], words: list[str]) -> None:
         for option, value in (("--key-file", options.key_file), ("--upstream-name", options.upstream_name)):
             if value:
                 raise UsageError(f"{option} belongs to --url or to a command after --")
-    if not options.timeout > 0:
+    if not (math.isfinite(options.timeout) and options.timeout > 0):
         raise UsageError(f"--timeout must be above 0, not {options.timeout}")
 
 
@@ -162,6 +180,8 @@ def _key_file(path: str | None) -> str | None:
         mode = os.stat(path).st_mode
     except OSError as error:
         raise NotFoundError(f"{path}: {error.strerror}") from error
+    if not stat.S_ISREG(mode):  # opening a FIFO would hang whoever reads the key
+        raise UsageError(f"{path} is not a regular file", hint="write the key to a file that only you can read")
     if mode & 0o077:
         raise UsageError(f"{path} can be read by others", hint=f"first: chmod 600 {path}")
     return path

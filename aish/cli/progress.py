@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from aish.model.size import format_bytes
+from aish.report import clean
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,7 +30,12 @@ class Shown:
             from rich.console import Console
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+            )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
         return self
@@ -41,6 +47,7 @@ class Shown:
             self._bar.stop()
 
     def __call__(self, step: str, done_bytes: int, total_bytes: int | None) -> None:
+        step = clean(step)  # names of files on the hub are in it
         if self._bar is not None:
             self._draw(self._bar, step, done_bytes, total_bytes)
         else:

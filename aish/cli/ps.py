@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import age, exit_word, print_json, print_table
 from aish.client import connect
-from aish.errors import UnavailableError
+from aish.errors import NotRunningError
 from aish.model import state
 from aish.model.size import format_bytes, format_count
 from aish.wire.message import Snapshot, View
@@ -31,9 +31,7 @@ def main(argv: list[str]) -> int:
         with connect(start=False) as client:
             view = client.ask(View, Snapshot(all=options.all))
             rows = view.processes
-    except UnavailableError as error:
-        if not error.message.endswith("is not running"):
-            raise
+    except NotRunningError:
         rows = []  # no daemon: nothing is supervised, which is an answer and no error
     if options.json:
         print_json(rows)

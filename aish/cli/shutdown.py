@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import bringup, connect
-from aish.errors import DisconnectedError, UnavailableError
+from aish.errors import DisconnectedError, NotRunningError, UnavailableError
 from aish.wire.message import Shutdown
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     try:
         client = connect(start=False, program="shutdown")
-    except UnavailableError as error:
-        if not error.message.endswith("is not running"):
-            raise
+    except NotRunningError:
         return _ended(False, options.json)
     programs = bringup.pidfds(client.welcome.pid)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import time
 
@@ -16,6 +17,8 @@ from aish.wire.part import ExitPart
 
 STATUS_TIMED_OUT = 124
 """As timeout(1) has it."""
+_POLL_MOST_MS = 86_400_000
+"""poll(2) counts milliseconds in an int: longer waits are made of several."""
 
 
 def main(argv: list[str]) -> int:
@@ -31,7 +34,7 @@ def main(argv: list[str]) -> int:
     json_option(parser)
     targets(parser)
     options = parser.parse_args(argv)
-    if options.timeout is not None and not options.timeout >= 0:
+    if options.timeout is not None and not (math.isfinite(options.timeout) and options.timeout >= 0):
         raise UsageError(f"--timeout {options.timeout}: expected seconds, 0 or more")
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
     until = "ready" if options.ready else "ended"
@@ -74,8 +77,8 @@ def _collect(waits: list[_Wait], deadline: float | None, *, first_only: bool) ->
         for fd in pending:
             poll.register(fd, select.POLLIN)
         left_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        ready = poll.poll(left_ms)
-        if not ready:
+        ready = poll.poll(None if left_ms is None else min(left_ms, _POLL_MOST_MS))
+        if not ready and left_ms is not None and left_ms <= _POLL_MOST_MS:
             break
         for fd, _ in ready:
             answer = waits[pending[fd]].answer()

@@ -10,7 +10,7 @@ from aish.errors import UsageError
 from aish.model import kind, spec
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
-from aish.wire.part import SpecPart
+from aish.wire.spec import LimitPart, SpecPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -29,6 +29,12 @@ def options(parser: Parser) -> None:
     parser.add_argument("--budget", metavar="TOKENS", help="tokens it and its children may use, such as 200k")
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory per device, such as 8G; waits until it fits")
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="on how many devices (with --vram)")
+    parser.add_argument("--memory", metavar="SIZE", help="memory of its whole tree, such as 16G")
+    parser.add_argument(
+        "--on-oom", default="kill", metavar="WHAT", help="at that limit: kill (default), or hold it there"
+    )
+    parser.add_argument("--cpus", type=float, metavar="N", help="cores' worth of time, such as 1.5")
+    parser.add_argument("--pids", metavar="COUNT", help="processes and threads of its whole tree")
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
     parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
     parser.add_argument(
@@ -59,6 +65,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
             kind=wanted.kind,
         )
     return SpecPart(
+        limits=_limits(wanted),
         argv=part.argv,
         cwd=part.cwd,
         name=wanted.name or part.name,
@@ -74,10 +81,23 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     )
 
 
+def _limits(wanted: Namespace) -> LimitPart | None:
+    limits = LimitPart(
+        memory_bytes=parse_bytes(wanted.memory) if wanted.memory else None,
+        cpus=wanted.cpus,
+        pids=parse_count(wanted.pids) if wanted.pids else None,
+        on_oom=wanted.on_oom,
+    )
+    return None if limits == LimitPart() else limits
+
+
 def _check(wanted: Namespace) -> None:
     """Raises UsageError."""
     _one_of("kind", wanted.kind, _KINDS)
     _one_of("restart", wanted.restart, spec.RESTARTS)
+    _one_of("on-oom", wanted.on_oom, spec.ON_OOM)
+    if wanted.on_oom == "hold" and not wanted.memory:
+        raise UsageError("--on-oom hold says nothing without --memory", hint="say how much: --memory 16G")
     if wanted.name == "":
         raise UsageError("--name is empty", hint="leave it out to get the program's name")
     if wanted.gpus < 1:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import platform
 import sys
 from typing import Final
 
 from aish.config import folders
 from aish.errors import StorageError, UnavailableError
-from aish.supervisor.holder import link, wire
+from aish.supervisor.holder import kernel, link, wire
 
+FOLDER_LOCK: Final = "daemon.lock"
+"""A daemon has it for life, with its host's name in it: see aish.supervisor.daemon.lock."""
 _LEAST_BYTES: Final = 128 << 10
 """For the table, its write-ahead log and the index of that, all empty."""
 
@@ -21,14 +25,48 @@ def log_path() -> str:
 
 def start() -> None:
     """Make sure that a holder runs and has been asked for a daemon. Raises UnavailableError, StorageError."""
-    check_space(folders.state())
-    argv = [sys.executable, "-P", "-m", "aish.supervisor.daemon"]  # -P: never a module out of the user's folder
+    state = folders.state()
+    check_space(state)
+    host = foreign_host(state)
+    if host is not None:
+        raise UnavailableError(
+            f"the supervisor of {host} uses {state}",
+            hint="two machines cannot share it: give this one a folder of its own in XDG_STATE_HOME",
+        )
     try:
-        link.launch(folders.runtime(), argv, log_path())
+        launch()
     except OSError as error:
         raise UnavailableError(
             f"cannot start the supervisor: {error.strerror or error}", hint=f"its log is {log_path()}"
         ) from error
+
+
+def launch() -> None:
+    """Keeper and holder, with the daemon that they are to look after. Raises HolderError, OSError.
+
+    Their lock is in the state folder: the runtime folder may go with a logout while they live on.
+    """
+    argv = [sys.executable, "-P", "-m", "aish.supervisor.daemon"]  # -P: never a module out of the user's folder
+    link.launch(folders.runtime(), argv, log_path(), lock_path=holder_lock())
+
+
+def holder_lock() -> str:
+    """What keeper and holder have locked as long as either lives."""
+    return os.path.join(folders.state(), f"holder-{platform.node()}-{kernel.boot_id()}.lock")
+
+
+def foreign_host(folder: str) -> str | None:
+    """The other machine whose daemon has the state folder now; None if none has. Raises nothing."""
+    try:
+        with open(os.path.join(folder, FOLDER_LOCK), encoding="utf-8", errors="replace") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                host = file.read(256).strip()
+                return host if host not in ("", platform.node()) else None
+    except OSError:
+        return None  # no daemon has ever been there, or such a folder cannot be locked
+    return None
 
 
 def check_space(folder: str) -> None:
@@ -43,8 +81,19 @@ def holder_runs() -> bool:
     try:
         link.HolderLink.connect(folders.runtime()).close()
     except (wire.HolderError, OSError):
-        return False
+        return _locked(holder_lock())  # it may be there, and its runtime folder not yet again
     return True
+
+
+def _locked(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def pidfds(daemon_pid: int) -> list[int]:

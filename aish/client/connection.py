@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from aish import errors
 from aish.config import folders
-from aish.errors import AishError, DisconnectedError, InputError, InternalError, UnavailableError, VersionError
+from aish.errors import (
+    AishError,
+    DisconnectedError,
+    InputError,
+    InternalError,
+    NotRunningError,
+    UnavailableError,
+    VersionError,
+)
 from aish.wire import address, codec
 from aish.wire.frame import Channel
 from aish.wire.message import (
     VERSION,
+    Cont,
     Doctor,
     Events,
     Failure,
@@ -20,11 +29,14 @@ from aish.wire.message import (
     Hello,
     Inspect,
     KeyList,
+    KeyRevoke,
     Logs,
     Message,
+    Pause,
     Serve,
     Snapshot,
     Spawn,
+    Stop,
     UsageQuery,
     Wait,
     Welcome,
@@ -40,10 +52,15 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Message)
 
 START_TIMEOUT_S: Final = 30.0
+AGAIN_S: Final = 0.5
+"""How often the holder is asked again for a daemon while none answers. Asking twice does no harm."""
 LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
-_REPEATABLE: Final = (Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait)
-"""Requests that may be sent again to a new daemon: they ask, or they carry a token."""
+_REPEATABLE: Final = (
+    *(Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
+    *(Cont, KeyRevoke, Pause, Stop),
+)
+"""Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 
 _ERRORS: Final[dict[str, type[AishError]]] = {
     kind.code: kind
@@ -168,8 +185,8 @@ def failure(reply: Failure) -> AishError:
 def connect(*, start: bool = True, program: str = "aish") -> Client:
     """Connect to this user's daemon; with `start`, bring it up first where none runs.
 
-    Raises UnavailableError (none runs, or it does not get up in time), VersionError (it speaks another version),
-    StorageError (the folders cannot be used).
+    Raises NotRunningError (none runs, without `start`), UnavailableError (it does not get up in time), VersionError
+    (it speaks another version), StorageError (the folders cannot be used).
     """
     channel, welcome = _connected(program, start=start)
     return Client(channel, welcome, program)
@@ -184,18 +201,31 @@ def _connected(program: str, *, start: bool) -> tuple[Channel, Welcome]:
     if start:
         folders.private(folders.runtime())
         folders.private(folders.state())
-        bringup.start()
-    elif not bringup.holder_runs():  # one that runs is about to start the next daemon
-        raise UnavailableError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
+    _brought_up(start=start)
+    now_s = time.monotonic()
+    deadline, again_s = now_s + START_TIMEOUT_S, now_s + AGAIN_S
+    while now_s < deadline:
         greeted = _attempt(program)
         if greeted is not None:
             return greeted
+        if now_s > again_s:  # the daemon that the holder spoke of may have been leaving, and the holder with it
+            again_s = now_s + AGAIN_S
+            _brought_up(start=start)
         time.sleep(0.004)  # there is no event for 'a socket file accepts'; the whole start takes some 200 ms
+        now_s = time.monotonic()
     raise UnavailableError(
         f"the daemon did not answer within {START_TIMEOUT_S:.0f} s", hint=f"its log is {bringup.log_path()}"
     )
+
+
+def _brought_up(*, start: bool) -> None:
+    """A daemon is on its way; without `start` only where a holder runs, which starts the next one by itself."""
+    from aish.client import bringup
+
+    if start:
+        bringup.start()
+    elif not bringup.holder_runs():
+        raise NotRunningError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")
 
 
 def _attempt(program: str) -> tuple[Channel, Welcome] | None:

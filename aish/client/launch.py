@@ -7,7 +7,7 @@ import resource
 from typing import Final
 
 from aish.errors import NotFoundError
-from aish.wire.part import LaunchPart
+from aish.wire.spec import LaunchPart
 
 _LIMITS: Final = tuple(name for name in dir(resource) if name.startswith("RLIMIT_"))
 

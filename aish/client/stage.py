@@ -18,17 +18,20 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from aish.client.connection import Client, connect
 from aish.client.holds import Holds
-from aish.client.signals import Caught
+from aish.client.signals import Caught, ImpatientError
 from aish.errors import AishError, DisconnectedError, InternalError, UnavailableError
 from aish.model import exit as exits
 from aish.report import report
 from aish.wire.message import Cont, Pause, Signal, Spawn, Started, Wait, Waited
-from aish.wire.part import ExitPart, LaunchPart, SpecPart
+from aish.wire.part import ExitPart
+from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+AWAY_S: Final = 2.0
+"""For so long, while the next daemon comes, signals wait for it: the process has to get them, not its stub."""
 STATUS_LOST: Final = 69
 """What a stage exits with when nobody can tell its process's status."""
 STATUS_NOT_FOUND: Final = 127
@@ -41,17 +44,32 @@ def run(spec: SpecPart, launch: LaunchPart, fds: Iterable[int] = (0, 1, 2), *, r
 
     `rename`: a name that is taken gets a number. Raises the errors of `aish.client.connect` and what the daemon
     answers. Our stdin and stdout are /dev/null afterwards.
+
+    A daemon that hangs does not make us deaf: the second signal that is to end us does so.
     """
-    with Caught((*FORWARDED, signal.SIGTSTP, signal.SIGCONT)) as signals, connect(program="stage") as client:
+    with connect(program="stage") as client, Caught((*FORWARDED, signal.SIGTSTP, signal.SIGCONT)) as signals:
         passed = sorted({fd for fd in fds if _passable(fd)})
         request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, targets=passed, rename=rename)
-        started = client.ask(Started, request, passed)
+        try:
+            with signals.blocked():
+                started = client.ask(Started, request, passed)
+        except ImpatientError as error:
+            return _given_up(error, "it may still start", "`aish ps` shows whether it has")
         if started.state == "failed":
             return not_started("aish", started)
         if started.reason is not None and started.state == "queued":
             print(f"aish: {started.name} ({started.id}) is queued: {started.reason}", file=sys.stderr, flush=True)
         let_go(fd for fd in passed if fd != 2)
-        return _wait(client, started.id, signals)
+        try:
+            return _wait(client, started.id, signals)
+        except ImpatientError as error:
+            what = f"{started.name} ({started.id}) may go on"
+            return _given_up(error, what, f"`aish ps` shows it, `aish stop {started.id}` ends it")
+
+
+def _given_up(error: ImpatientError, what: str, hint: str) -> ExitPart:
+    report("aish", UnavailableError(f"the daemon does not answer; {what}", hint=hint))
+    return ExitPart(code=128 + error.number)
 
 
 def not_started(program: str, started: Started) -> ExitPart:
@@ -93,7 +111,8 @@ def _wait(client: Client, process: str, signals: Caught) -> ExitPart:
                 return _answer(client, process, signals, holds)
             except DisconnectedError:
                 holds.close()
-                client.reconnect()
+                with signals.blocked(hangs_s=AWAY_S):
+                    client.reconnect()
 
 
 def _answer(client: Client, process: str, signals: Caught, holds: Holds) -> ExitPart:
@@ -103,14 +122,15 @@ def _answer(client: Client, process: str, signals: Caught, holds: Holds) -> Exit
     poll.register(client, select.POLLIN)
     while True:
         ready = {client.fileno()} if client.buffered else {fd for fd, _ in poll.poll(holds.due_ms())}
-        if not ready and holds.begin():
+        if not ready and _begun(holds, signals):
             poll.register(holds, select.POLLIN)
         news = holds.fileno()
         if news in ready and not holds.arrived():
             poll.unregister(news)
         if signals.fileno() in ready:
-            for number in signals.arrived():
-                _forward(process, number)
+            arrived = signals.arrived()
+            for place, number in enumerate(arrived):
+                _forward(process, number, arrived[place:], signals)
         if client.fileno() in ready:
             reply = client.receive()
             if not isinstance(reply, Waited):
@@ -118,20 +138,26 @@ def _answer(client: Client, process: str, signals: Caught, holds: Holds) -> Exit
             return reply.exit or ExitPart()
 
 
-def _forward(process: str, number: int) -> None:
+def _begun(holds: Holds, signals: Caught) -> bool:
+    with signals.blocked():
+        return holds.begin()
+
+
+def _forward(process: str, number: int, arrived: bytes, signals: Caught) -> None:
     """Pass a signal on; a stop is a pause of the process and a stop of this stub, so that the shell sees it."""
-    try:
-        with connect(program="stage") as control:
-            if number == signal.SIGTSTP:
-                control.request(Pause(target=process))
-            elif number == signal.SIGCONT:
-                control.request(Cont(target=process))
-            else:
-                control.request(Signal(target=process, signal=number))
-    except AishError as error:  # it may just have ended: the wait tells
-        if error.code not in ("not-found", "conflict"):
-            print(f"aish: {signal.Signals(number).name} could not be passed on: {error}", file=sys.stderr)
-    if number == signal.SIGTSTP:
+    with signals.blocked(arrived, hangs_s=AWAY_S) as blocked:
+        try:
+            with connect(program="stage") as control:
+                if number == signal.SIGTSTP:
+                    control.request(Pause(target=process))
+                elif number == signal.SIGCONT:
+                    control.request(Cont(target=process))
+                else:
+                    control.request(Signal(target=process, signal=number))
+        except AishError as error:  # it may just have ended: the wait tells
+            if error.code not in ("not-found", "conflict"):
+                print(f"aish: {signal.Signals(number).name} could not be passed on: {error}", file=sys.stderr)
+    if number == signal.SIGTSTP and not blocked.stopped:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 

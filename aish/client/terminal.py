@@ -14,6 +14,7 @@ import signal
 import sys
 import termios
 import tty
+from typing import Any
 
 from aish.client import follow
 from aish.client.connection import Client, connect
@@ -22,7 +23,8 @@ from aish.client.stage import not_started
 from aish.errors import AishError, ConflictError, DisconnectedError, InternalError, UnavailableError
 from aish.report import report
 from aish.wire.message import Attach, Attached, LogFiles, Logs, Spawn, Started, Wait, Waited
-from aish.wire.part import ExitPart, LaunchPart, SpecPart
+from aish.wire.part import ExitPart
+from aish.wire.spec import LaunchPart, SpecPart
 
 
 def run(spec: SpecPart, launch: LaunchPart, *, rename: bool = True) -> ExitPart:
@@ -32,8 +34,7 @@ def run(spec: SpecPart, launch: LaunchPart, *, rename: bool = True) -> ExitPart:
     answers. The terminal's modes are restored.
     """
     with connect(program="run") as client:
-        request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, rename=rename)
-        started = client.ask(Started, request)
+        started = _started(client, Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, rename=rename))
         if started.state == "failed":
             return not_started("aish run", started)
         if started.state == "queued":
@@ -55,6 +56,14 @@ def run(spec: SpecPart, launch: LaunchPart, *, rename: bool = True) -> ExitPart:
             os.close(log)
 
 
+def _started(client: Client, request: Spawn) -> Started:
+    try:
+        return client.ask(Started, request)
+    except KeyboardInterrupt:
+        report("aish run", AishError("it may still start", hint="`aish ps` shows whether it has"))
+        raise
+
+
 def _attached(client: Client, process: str) -> int | None:
     """The master of its pty, once it runs; None if it has ended meanwhile. Raises ConflictError otherwise."""
     while True:
@@ -72,8 +81,9 @@ def _shown_whole(client: Client, process: str, log: int) -> ExitPart:
     """All that it wrote, and how it ended."""
     end = client.ask(Waited, Wait(target=process)).exit or ExitPart()
     tail = follow.Tail(log)
-    while data := tail.read():
-        _write_all(1, data)
+    with _raw_terminal():  # the log is what its own terminal made of it: line ends are there already
+        while data := tail.read():
+            _write_all(1, data)
     return end
 
 
@@ -177,11 +187,16 @@ class _raw_terminal:  # noqa: N801  used as a context manager only
     """Our terminal in raw mode: every key is the process's, Ctrl-C too."""
 
     def __enter__(self) -> None:
-        self._before = termios.tcgetattr(0)
-        tty.setraw(0, termios.TCSADRAIN)
+        self._before: list[Any] | None = None
+        try:
+            self._before = termios.tcgetattr(0)
+            tty.setraw(0, termios.TCSADRAIN)
+        except termios.error:
+            pass  # the terminal is gone: who reads from it or writes to it is told
 
     def __exit__(self, *_: object) -> None:
         try:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+            if self._before is not None:
+                termios.tcsetattr(0, termios.TCSADRAIN, self._before)
         except termios.error:
-            pass  # the terminal is gone: nobody sees its modes any more
+            pass  # nobody sees its modes any more

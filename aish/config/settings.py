@@ -6,6 +6,9 @@ embedding_model = "smollm2"
 [gateway]
 port = 0                        # 0: chosen once, then kept
 
+[limits]
+control_groups = true           # false: process trees are found by tag and session, memory is watched
+
 [gpu]
 drivers = ["nvml", "simgpu"]
 reserve = "512M"                # VRAM per device that is never promised
@@ -27,12 +30,20 @@ EMBEDDED_MODEL: Final = "smollm2"
 
 
 class Settings:
-    __slots__ = ("default_model", "embedding_model", "gateway_port", "gpu_drivers", "gpu_reserve_bytes")
+    __slots__ = (
+        "control_groups",
+        "default_model",
+        "embedding_model",
+        "gateway_port",
+        "gpu_drivers",
+        "gpu_reserve_bytes",
+    )
 
     def __init__(self) -> None:
         self.default_model: str = EMBEDDED_MODEL
         self.embedding_model: str | None = None  # None: the default model
         self.gateway_port: int = 0
+        self.control_groups: bool = True
         self.gpu_drivers: tuple[str, ...] = ("nvml", "simgpu")
         self.gpu_reserve_bytes: int = 0
 
@@ -81,7 +92,7 @@ class _Reader:
         self.lines = text.splitlines()
 
     def fill(self, settings: Settings, table: dict[str, Any]) -> None:
-        self._known(table, ("default_model", "embedding_model", "gateway", "gpu"))
+        self._known(table, ("default_model", "embedding_model", "gateway", "limits", "gpu"))
         settings.default_model = self._text(table, "default_model", settings.default_model)
         settings.embedding_model = self._text(table, "embedding_model", "") or None
         gateway = self._table(table, "gateway")
@@ -90,6 +101,12 @@ class _Reader:
         if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 65536:
             raise self._error("port", "expected a port number, 0 to 65535")
         settings.gateway_port = port
+        limits = self._table(table, "limits")
+        self._known(limits, ("control_groups",))
+        groups = limits.get("control_groups", True)
+        if not isinstance(groups, bool):
+            raise self._error("control_groups", "expected true or false")
+        settings.control_groups = groups
         gpu = self._table(table, "gpu")
         self._known(gpu, ("drivers", "reserve"))
         drivers = gpu.get("drivers", list(settings.gpu_drivers))

@@ -15,7 +15,8 @@ PERMISSION: Final = "permission"
 UPSTREAM: Final = "upstream"
 START: Final = "start"  # never ran: the program, its folder or its limits could not be had
 CRASH_LOOP: Final = "crash-loop"
-REASONS: Final = (DONE, CANCELLED, QUOTA, BUDGET, PERMISSION, UPSTREAM, START, CRASH_LOOP)
+OOM: Final = "oom"  # it reached its limit of memory
+REASONS: Final = (DONE, CANCELLED, QUOTA, BUDGET, PERMISSION, UPSTREAM, START, CRASH_LOOP, OOM)
 
 # Statuses made by the supervisor (sysexits.h).
 STATUS_UPSTREAM: Final = 69

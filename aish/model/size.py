@@ -6,10 +6,13 @@ from aish.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
 _BINARY: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _DECIMAL: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+BELOW: Final = 1 << 60
+"""Every size and count is smaller: sums of a few of them fit the 64 bits of the wire, the journal and the gateway."""
 
 
 def parse_bytes(text: str) -> int:
@@ -39,7 +42,27 @@ def _scaled(text: str, lower: str, units: dict[str, int], expected: str) -> int:
     if factor is None or not plain or len(digits) > 20:
         raise UsageError(f"not a size: {text!r}", hint=f"write {expected}")
     scale: int = 10 ** len(fraction)
-    return int(whole + fraction) * factor // scale
+    return _bounded(int(whole + fraction) * factor // scale, text)
+
+
+def changed(before: int | None, text: str, parse: Callable[[str], int], what: str) -> int | None:
+    """A limit after the change that `text` asks for: "200k" sets it, "+50k" raises it, "none" lifts it.
+
+    `what` names the limit as `aish limit` does. Raises UsageError.
+    """
+    if text == "none":
+        return None
+    if not text.startswith("+"):
+        return parse(text)
+    if before is None:
+        raise UsageError(f"there is no limit of {what} to raise", hint=f"set one: {what}={text[1:]}")
+    return _bounded(before + parse(text[1:]), text)
+
+
+def _bounded(value: int, text: str) -> int:
+    if value >= BELOW:
+        raise UsageError(f"too large: {text!r}", hint=f"it must be below {BELOW:,}")
+    return value
 
 
 def format_bytes(size_bytes: int | None) -> str:

@@ -10,7 +10,7 @@ from.
 
 from __future__ import annotations
 
-from aish.store.catalog import find, import_gguf, names, pull, remove, show, verify
+from aish.store.catalog import find, import_gguf, names, pull, remove, removed_by, show, verify
 from aish.store.recipe import RECIPES
 
-__all__ = ["RECIPES", "find", "import_gguf", "names", "pull", "remove", "show", "verify"]
+__all__ = ["RECIPES", "find", "import_gguf", "names", "pull", "remove", "removed_by", "show", "verify"]

@@ -148,20 +148,29 @@ def remove(name: str) -> int:
     wanted = Name.parse(name)
     _lookup(store.index(), wanted)
     with store.using(), store.editing() as index:
-        reference, entry = _lookup(index, wanted)
-        if wanted.tag is None and wanted.digest is None:
-            gone = [other for other in index if _model(other) == wanted.model]
-        elif wanted.digest is not None or is_version(reference.rpartition(":")[2]):
-            gone = [
-                other
-                for other, it in index.items()
-                if it.manifest == entry.manifest and _model(other) == wanted.model
-            ]
-        else:
-            gone = [reference]
-        for other in gone:
+        for other in _going(index, wanted):
             del index[other]
     return store.sweep()
+
+
+def removed_by(name: str) -> set[str]:
+    """The digests of the versions that would be gone after `remove`: others have names left. Raises NotFoundError."""
+    index = layout().index()
+    going = _going(index, Name.parse(name))
+    kept = {entry.manifest.digest for reference, entry in index.items() if reference not in going}
+    return {f"sha256:{index[reference].manifest.digest}" for reference in going} - {f"sha256:{it}" for it in kept}
+
+
+def _going(index: Index, wanted: Name) -> list[str]:
+    """The references that the removal of a name takes away. Raises NotFoundError."""
+    reference, entry = _lookup(index, wanted)
+    if wanted.tag is None and wanted.digest is None:
+        return [other for other in index if _model(other) == wanted.model]
+    if wanted.digest is not None or is_version(reference.rpartition(":")[2]):
+        return [
+            other for other, it in index.items() if it.manifest == entry.manifest and _model(other) == wanted.model
+        ]
+    return [reference]
 
 
 def verify(name: str, progress: Progress = silent) -> None:

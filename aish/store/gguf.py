@@ -26,6 +26,7 @@ _TENSORS_MOST: Final = 1 << 20
 _ITEMS_MOST: Final = 1 << 23
 """Over all lists of texts: the largest vocabularies have 300,000 tokens and as many merges."""
 _DIMENSIONS_MOST: Final = 4
+_CONTEXT_BELOW: Final = 1 << 31
 _DEPTH_MOST: Final = 3
 _HEAD_BLOCK_BYTES: Final = 1 << 16
 
@@ -85,8 +86,8 @@ class Header(NamedTuple):
 
     @property
     def context_tokens(self) -> int | None:
-        """What the weights were trained for."""
-        return self.number(f"{self.architecture}.context_length")
+        """What the weights were trained for; None where the file does not say, or says what cannot be."""
+        return possible_context(self.number(f"{self.architecture}.context_length"))
 
     @property
     def chat_template(self) -> str | None:
@@ -101,6 +102,11 @@ class Header(NamedTuple):
     def embeds(self) -> bool:
         """Whether it was made for embeddings and cannot generate text."""
         return self.metadata.get(f"{self.architecture}.attention.causal") is False
+
+
+def possible_context(tokens: int | None) -> int | None:
+    """`tokens`, or None where no model has such a context: the number is a stranger's, -5 or 2^64-1 for example."""
+    return tokens if tokens is not None and 0 < tokens < _CONTEXT_BELOW else None
 
 
 def read(path: str) -> Header:

@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aish.errors import StorageError
+from aish.store.gguf import possible_context
 
 if TYPE_CHECKING:
     from typing import Self
@@ -155,7 +156,7 @@ def decode(data: bytes, config_data: bytes) -> Manifest:
             format=told["config"]["format"],
             filename=manifest["layers"][0].get("annotations", {}).get(_FILEPATH, "weights"),
             architecture=told["config"].get("architecture"),
-            context_tokens=int(notes[_CONTEXT]) if _CONTEXT in notes else None,
+            context_tokens=possible_context(int(notes[_CONTEXT])) if _CONTEXT in notes else None,
             parameters=int(told["config"]["paramSize"]) if "paramSize" in told["config"] else None,
             quantization=told["config"].get("quantization"),
             chat_template=template and template.removeprefix("sha256:"),

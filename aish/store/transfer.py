@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aish.store.progress import Progress
 
 TRIES: Final = 5
-"""In a row without a single new byte."""
+"""In a row without a byte more than ever before."""
 _CHUNK_BYTES: Final = 1 << 18
 """What is lost of a connection that breaks."""
 _PARTIAL: Final = 206
@@ -33,14 +33,29 @@ def load(
     """
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined,unused-ignore]
 
-    fruitless = 0
-    while (begin := _size(path)) != size_bytes:
+    begin = _size(path)
+    best_bytes, fruitless = begin if begin <= size_bytes else 0, 0
+    while begin != size_bytes:
+        broken = None
         try:
             _once(client, url, headers, path, begin, size_bytes, step, progress)
         except HTTPError as error:
-            fruitless = fruitless + 1 if _size(path) <= begin else 0
-            if fruitless == TRIES or getattr(error, "response", None) is not None:
+            if getattr(error, "response", None) is not None:
                 raise
+            broken = error
+        begin = _size(path)
+        if begin > best_bytes:
+            best_bytes, fruitless = begin, 0
+            continue
+        fruitless += (
+            1  # also without an error: an empty answer, or one from the start again and cut at the same place
+        )
+        if fruitless == TRIES:
+            if broken is not None:
+                raise broken
+            raise UnavailableError(
+                f"{url} sends no more than {best_bytes:,} of {size_bytes:,} bytes", hint="try again later"
+            )
 
 
 def _once(
@@ -59,7 +74,7 @@ def _once(
     if begin:
         wanted["Range"] = f"bytes={begin}-"
     with client.stream("GET", url, headers=wanted, follow_redirects=True) as response:
-        if response.status_code == _UNSATISFIABLE:
+        if response.status_code == _UNSATISFIABLE and begin:
             os.unlink(path)  # longer than what is there: it is no beginning of it
             return
         hf_raise_for_status(response)

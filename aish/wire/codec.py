@@ -1,4 +1,4 @@
-"""Messages to bytes and back. Decoding bad bytes raises InputError with the field, nothing else."""
+"""Messages to bytes and back. What cannot be encoded, and bad bytes, raise InputError, nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ _from_gateway: Final[msgspec.msgpack.Decoder[FromGateway]] = msgspec.msgpack.Dec
 
 
 def encode(message: Message) -> bytes:
-    return _encoder.encode(message)
+    """Raises InputError: a name on a command line may be no UTF-8, a number there longer than 64 bits."""
+    try:
+        return _encoder.encode(message)
+    except OverflowError as error:
+        raise InputError("a number is larger than 64 bits", hint="give a smaller one") from error
+    except UnicodeEncodeError as error:
+        text = error.object.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise InputError(f"not UTF-8: {text[:80]}", hint="names and words for aish itself are UTF-8") from error
 
 
 def decode_request(body: bytes) -> Request:

@@ -27,6 +27,11 @@ def derive(secret: bytes, process_id: str, epoch: int) -> str:
     return f"aish-{process_id}-{epoch}-{_mac(secret, process_id, epoch)}"
 
 
+def tag(secret: bytes, process_id: str, epoch: int) -> str:
+    """A mark by which the processes of a tree are found again; no key, and none can be made of it. Pure."""
+    return hmac.new(secret, f"tag\0{process_id}\0{epoch}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
 def verify(secret: bytes, key: str) -> tuple[str, int] | None:
     """(process id, epoch) if the key was derived from `secret`, else None. Constant time in the MAC."""
     match = _KEY.fullmatch(key)

@@ -7,7 +7,8 @@ a reconnect until they are acknowledged; totals are cumulative, so a repeated ev
 from __future__ import annotations
 
 from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Message, Reply, UsageQuery
-from aish.wire.part import Part, RoutePart, TokensPart
+from aish.wire.part import Part, TokensPart
+from aish.wire.spec import RoutePart
 
 
 class Member(Part, frozen=True, kw_only=True):

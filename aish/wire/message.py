@@ -10,19 +10,8 @@ from typing import Final
 
 import msgspec
 
-from aish.wire.part import (
-    EventPart,
-    ExitPart,
-    Finding,
-    GpuPart,
-    KeyPart,
-    LaunchNote,
-    LaunchPart,
-    ProcessPart,
-    QueuePart,
-    SpecPart,
-    UsageRow,
-)
+from aish.wire.part import EventPart, ExitPart, Finding, GpuPart, KeyPart, ProcessPart, QueuePart, UsageRow
+from aish.wire.spec import LaunchNote, LaunchPart, SpecPart
 
 VERSION: Final = 1
 
@@ -110,11 +99,14 @@ class Cont(Message, frozen=True, kw_only=True):
 
 
 class Limit(Message, frozen=True, kw_only=True):
-    """Change limits: `tokens` and `vram` as typed: "200k" sets, "+50k" raises, "none" lifts."""
+    """Change limits, each as typed: "200k" sets, "+50k" raises, "none" lifts."""
 
     target: str
     tokens: str | None = None
     vram: str | None = None
+    memory: str | None = None
+    cpus: str | None = None
+    pids: str | None = None
     nice: str | None = None
 
 
@@ -279,6 +271,8 @@ class Inspected(Message, frozen=True, kw_only=True):
     log_err: bytes | None = None
     quota_tier: str | None = None
     """What holds the VRAM quota: "watchdog" or None."""
+    limit_tier: str = "rlimits"
+    """What its tree is held by: control groups "v2", "hybrid" or "v1", else "rlimits"."""
     children: list[str] = []
     events: list[EventPart] = []
 

@@ -13,42 +13,6 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A value inside a message."""
 
 
-class RoutePart(Part, frozen=True, kw_only=True):
-    url: str
-    upstream_name: str | None = None
-    digest: str | None = None
-    context_tokens: int | None = None
-    key_file: str | None = None
-
-
-class SpecPart(Part, frozen=True, kw_only=True):
-    """aish.model.spec.Spec on the wire; the meaning of each field is told there."""
-
-    argv: list[bytes]
-    cwd: bytes = b"/"
-    name: str | None = None
-    kind: str = "command"
-    vram_bytes: int | None = None
-    gpu_count: int = 1
-    budget_tokens: int | None = None
-    route: RoutePart | None = None
-    model: str | None = None
-    restart: str = "never"
-    rights: str = "own"
-    secrets: list[str] = []
-    stop_signal: int = 15
-    grace_s: float = 10.0
-    pty: bool = False
-
-
-class LaunchPart(Part, frozen=True, kw_only=True):
-    environ: list[bytes]
-    """b"NAME=value" each."""
-    umask: int = 0o022
-    rlimits: dict[str, tuple[int, int]] = {}
-    nice: int = 0
-
-
 class ExitPart(Part, frozen=True, kw_only=True):
     code: int | None = None
     signal: int | None = None
@@ -129,15 +93,6 @@ class QueuePart(Part, frozen=True, kw_only=True):
     gpu_count: int = 1
     reason: str
     since_s: float
-
-
-class LaunchNote(Part, frozen=True, kw_only=True):
-    """Names only."""
-
-    environ_names: list[str] = []
-    umask: int = 0
-    nice: int = 0
-    rlimits: dict[str, tuple[int, int]] = {}
 
 
 class EventPart(Part, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from aish.errors import AishError, InputError, UnavailableError
+from aish.errors import AishError, InputError, UnavailableError, UsageError
 from aish.plugins.llamacpp.cores import cores
 from aish.plugins.llamacpp.settings import EMBEDDINGS, POOLINGS
 from aish.report import report
@@ -105,14 +105,16 @@ def _free_socket(path: str) -> None:
 
 
 def _start(options: argparse.Namespace) -> Any:
-    """The running server. Raises InputError, UnavailableError."""
+    """The running server. Raises UsageError, InputError, UnavailableError."""
     try:
         import xllamacpp
     except ImportError as error:
-        raise UnavailableError(
-            f"xllamacpp cannot be loaded: {error}", hint="pip install 'aish-shell[local]'"
-        ) from error
-    parameters = _parameters(xllamacpp, options)
+        hint = _GOMP if "libgomp.so" in str(error) else "pip install 'aish-shell[local]'"
+        raise UnavailableError(f"xllamacpp cannot be loaded: {error}", hint=hint) from error
+    try:
+        parameters = _parameters(xllamacpp, options)
+    except (OverflowError, TypeError) as error:  # a number that its C type cannot hold
+        raise UsageError(f"llama.cpp does not take these options: {error}", hint=_SMALLER) from error
     start = _log_end()
     try:
         return xllamacpp.Server(parameters)
@@ -122,6 +124,9 @@ def _start(options: argparse.Namespace) -> Any:
         if isinstance(error, MemoryError) or any(word in line for word in _MEMORY_WORDS for line in said):
             raise _NoMemoryError(f"not enough memory for {options.alias}: {why}", hint=_SMALLER) from error
         raise InputError(f"llama.cpp cannot run {options.gguf}: {why}", field="model", hint=_NEWER) from error
+
+
+_GOMP: Final = "install OpenMP's library: apt-get install libgomp1 (Debian, Ubuntu), dnf install libgomp (Fedora)"
 
 
 class _NoMemoryError(UnavailableError):

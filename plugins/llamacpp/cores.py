@@ -1,12 +1,18 @@
-"""How many cores there are for computing: affinity and the control group's quota; hardware threads count half."""
+"""How many cores and how much memory there are for us: the machine's, or less where the control group says so."""
 
 from __future__ import annotations
 
 import os
+from typing import Final
+
+_READ_MOST: Final = 1 << 16
 
 
 def cores() -> int:
-    """At least 1. llama.cpp's own count looks at the hardware only: in a container it takes far too many."""
+    """At least 1: affinity and quota; hardware threads count half.
+
+    llama.cpp's own count looks at the hardware only: in a container it takes far too many.
+    """
     count = len(os.sched_getaffinity(0))
     if _first_line("/sys/devices/system/cpu/smt/active") == "1":
         count = max(1, count // 2)
@@ -15,7 +21,33 @@ def cores() -> int:
 
 
 def memory_bytes() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """The machine's, or the lowest limit of our control groups: the kernel kills who takes more than that."""
+    limits = group_limits(_text("/proc/self/cgroup"), "/sys/fs/cgroup")
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *limits])
+
+
+def group_limits(groups: str, mounted: str) -> list[int]:
+    """The memory limits of the control groups that /proc/self/cgroup names, and of those above them.
+
+    Version 2 tells them in memory.max ("max": none), version 1 in memory.limit_in_bytes. Below a mount of another
+    namespace our path is not there: then what is at the mount itself counts.
+    """
+    limits = []
+    for line in groups.splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            root, name = mounted, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = os.path.join(mounted, "memory"), "memory.limit_in_bytes"
+        else:
+            continue
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            text = _first_line(os.path.join(root, *parts[:depth], name))
+            if text.isdecimal() and text != "0":
+                limits.append(int(text))
+    return limits
 
 
 def _quota() -> int | None:
@@ -27,8 +59,12 @@ def _quota() -> int | None:
 
 
 def _first_line(path: str) -> str:
+    return _text(path).partition("\n")[0].strip()
+
+
+def _text(path: str) -> str:
     try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.readline().strip()
+        with open(path, encoding="ascii", errors="surrogateescape") as stream:
+            return stream.read(_READ_MOST)
     except OSError:
         return ""

@@ -29,6 +29,8 @@ BATCH_TOKENS: Final = 512
 CACHE_MOST_BYTES: Final = 1 << 30
 _CACHE_SHARE: Final = 16
 _MANY_CORES: Final = 4
+_INT_BELOW: Final = 1 << 31
+"""llama.cpp keeps its numbers, the tokens of all slots together too, in a C int; the cache's size in MiB."""
 
 OPTIONS: Final = ("ctx", "slots", "batch", "embeddings", "pooling", "threads", "gpu_layers", "cache")
 POOLINGS: Final = ("mean", "cls", "last")
@@ -59,11 +61,17 @@ def decide(options: Mapping[str, str], trained_tokens: int | None, cores: int, m
             )
     embeddings = _word(options, "embeddings", EMBEDDINGS, "on")
     ctx_tokens = _count(options, "ctx", min(CONTEXT_TOKENS, trained_tokens or CONTEXT_TOKENS), least=16)
+    slots = _count(options, "slots", 2 if cores < _MANY_CORES else 4)
+    if ctx_tokens * slots >= _INT_BELOW:
+        raise UsageError(
+            f"ctx={ctx_tokens} for each of {slots} slots is more than the server can count",
+            hint="give fewer of either",
+        )
     encoder = embeddings == "only"
     pooling = _word(options, "pooling", POOLINGS, "") or (None if encoder else "mean")
     return Settings(
         ctx_tokens=ctx_tokens,
-        slots=_count(options, "slots", 2 if cores < _MANY_CORES else 4),
+        slots=slots,
         batch_tokens=_count(options, "batch", ctx_tokens if encoder else min(BATCH_TOKENS, ctx_tokens), least=8),
         embeddings=embeddings,
         pooling=pooling,
@@ -92,14 +100,19 @@ def _count(options: Mapping[str, str], key: str, default: int, least: int = 1) -
     if text is None:
         return default
     count = parse_count(text)
-    if not least <= count < 1 << 31:
-        raise UsageError(f"{key}={text}: must be at least {least}")
+    if not least <= count < _INT_BELOW:
+        raise UsageError(f"{key}={text}: must be at least {least} and below {_INT_BELOW}")
     return count
 
 
 def _bytes(options: Mapping[str, str], key: str, default: int) -> int:
     text = options.get(key)
-    return default if text is None else parse_bytes(text)
+    if text is None:
+        return default
+    size_bytes = parse_bytes(text)
+    if size_bytes >> 20 >= _INT_BELOW:
+        raise UsageError(f"{key}={text}: must be below {_INT_BELOW} MiB")
+    return size_bytes
 
 
 def _word(options: Mapping[str, str], key: str, known: tuple[str, ...], default: str) -> str:

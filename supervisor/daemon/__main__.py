@@ -8,11 +8,12 @@ import resource
 import sys
 import time
 
+from aish.client import bringup
 from aish.config import folders
 from aish.errors import AishError, ConflictError
 from aish.supervisor.daemon import lock
 from aish.supervisor.daemon.daemon import Daemon
-from aish.supervisor.holder import kernel, link
+from aish.supervisor.holder import kernel
 from aish.supervisor.holder.wire import HolderError
 
 
@@ -22,7 +23,7 @@ def main() -> int:
     try:
         boot_id = kernel.boot_id()
         folders.private(folders.runtime())
-        held = lock.take(folders.private(folders.state()), boot_id)
+        held = lock.take(folders.private(folders.state()))
         relaunch = asyncio.run(_run(boot_id))
         os.close(held)
     except ConflictError:
@@ -47,8 +48,7 @@ async def _run(boot_id: str) -> bool:
 def _launch() -> int:
     """New keeper and holder, with a new daemon: a holder takes nobody as its controller but its own child."""
     try:
-        log = os.path.join(folders.state(), "daemon.log")
-        link.launch(folders.runtime(), [sys.executable, "-P", "-m", "aish.supervisor.daemon"], log)
+        bringup.launch()
     except (HolderError, OSError) as error:
         _say(f"keeper and holder cannot be started again: {error}")
         return 1

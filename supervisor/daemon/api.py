@@ -10,6 +10,7 @@ from aish.supervisor.daemon.authority import NOBODY
 from aish.supervisor.daemon.control import Control
 from aish.supervisor.daemon.doctor import Doctors
 from aish.supervisor.daemon.gateway_link import KEY_TARGET, raised
+from aish.supervisor.daemon.limiting import Limiting
 from aish.supervisor.daemon.looking import Looking
 from aish.supervisor.daemon.spawning import Spawning
 from aish.supervisor.daemon.table import GATEWAY_ID
@@ -26,6 +27,7 @@ class Api:
         self.daemon = daemon
         self.spawning = Spawning(daemon)
         self.control = Control(daemon)
+        self.limiting = Limiting(daemon, self.control)
         self.looking = Looking(daemon, self.control)
         self.doctors = Doctors(daemon)
 
@@ -54,9 +56,11 @@ class Api:
             case m.Cont():
                 return await self.control.cont(caller, request)
             case m.Limit() if request.target.removeprefix("@").startswith(KEY_TARGET):
+                if any((request.vram, request.memory, request.cpus, request.pids, request.nice)):
+                    raise InputError("a key has no process: only tokens= limits it", field="target")
                 return await self._relay(connection, request)
             case m.Limit():
-                return await self.control.limit(caller, request)
+                return await self.limiting.limit(caller, request)
             case m.Forget():
                 return await self.control.forget(caller, request)
             case m.KeyNew() | m.KeyList() | m.KeyRevoke() | m.UsageQuery():
@@ -105,6 +109,7 @@ class Api:
         if caller is None or caller.id != GATEWAY_ID:
             raise authority.refused("only the gateway itself may say GatewayHello")
         self.daemon.gateway_connection = connection
+        self.daemon.ending.check()  # until now it counted as a client
         try:
             await self.daemon.link.converse(connection)
         finally:

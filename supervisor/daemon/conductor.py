@@ -9,37 +9,41 @@ import asyncio
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from aish.errors import AishError, DisconnectedError, UnavailableError
 from aish.model import exit as exits
 from aish.model import kind
 from aish.model.exit import Exit
-from aish.model.state import STARTING, STOPPING
+from aish.model.size import format_bytes
+from aish.model.state import STOPPING
 from aish.supervisor.daemon import ancestry, clock, machine, ports, restart
-from aish.supervisor.daemon.holding import Birth, Refusal
-from aish.supervisor.daemon.launcher import passed_name, pty_name, why
+from aish.supervisor.daemon.births import Births
+from aish.supervisor.daemon.holding import Birth
+from aish.supervisor.daemon.launcher import passed_name
+from aish.supervisor.daemon.remains import Remains
+from aish.supervisor.daemon.sending import Sending
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.supervisor.daemon.watch import Watch
-from aish.wire.part import ExitPart, RoutePart
+from aish.wire.part import ExitPart
+from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from aish.model.state import Hold
     from aish.supervisor.daemon.holding import Death, Holding
     from aish.supervisor.daemon.launcher import Launcher
     from aish.supervisor.daemon.machine import Effect, LifecycleEvent
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.reach import Reach
     from aish.supervisor.daemon.recorder import Recorder
     from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.table import Table
 
-STORAGE_WAIT_S: Final = 2.0
-
 
 class Conductor:
-    """`enqueue` asks for admission, `told` tells the gateway about a process, `freed` that something ended."""
+    """`enqueue` asks for admission, `told` tells the gateway about a process. `began` and `freed` tell who looks after
+    it that it runs, and that it holds nothing any more."""
 
     def __init__(
         self,
@@ -51,28 +55,32 @@ class Conductor:
         boot_id: str,
         enqueue: Callable[[Process], None],
         told: Callable[[Process], None],
+        began: Callable[[Process], None],
         freed: Callable[[Process], None],
+        reach: Reach,
     ) -> None:
         self.table, self.recorder, self.holding, self.launcher = table, recorder, holding, launcher
+        self.reach = reach
         self.boot_id = boot_id
-        self.starting: set[asyncio.Task[None]] = set()
-        self._enqueue, self._told, self._freed = enqueue, told, freed
+        self._enqueue, self._told, self._begun, self._freed = enqueue, told, began, freed
         self._loop = asyncio.get_running_loop()
         self._watch = Watch(self._loop)
         self._acks: set[str] = set()
-        self._side: set[asyncio.Task[None]] = set()
+        self.births = Births(self)
+        self.sending = Sending(holding, self._watch, reach, recorder, self._stop_remote)
+        self.remains = Remains(self)
 
     # --- events -------------------------------------------------------------------------------------------------
 
     def admitted(self, process: Process) -> None:
         process.row.queued_boot_s = None
         process.row.reason = None
-        self._apply(process, machine.Admitted())
+        self.apply(process, machine.Admitted())
 
     def refused(self, process: Process, reason: str) -> None:
         process.row.reason = reason
         process.row.exit = ExitPart(reason=exits.QUOTA)
-        self._apply(process, machine.Refused())
+        self.apply(process, machine.Refused())
 
     def spawned(self, process: Process, birth: Birth) -> None:
         """The holder has it. Idempotent: the answer may come after the exit, or a new daemon's list, told it."""
@@ -83,7 +91,7 @@ class Conductor:
             row.pid, row.start_ticks, row.boot_id = birth.pid, birth.start_ticks, self.boot_id
             row.started_s = time.time()
             row.ended_s = row.exit = row.queued_boot_s = row.reason = None
-        self._apply(process, machine.Spawned())
+        self.apply(process, machine.Spawned())
 
     def died(self, death: Death) -> None:
         """An exit that the holder keeps. Told again until it is acknowledged."""
@@ -115,7 +123,13 @@ class Conductor:
         row = process.row
         row.ended_s = at_s or time.time()
         reason = row.stop_reason or (exits.DONE if end.code == 0 else None)
+        if self.reach.out_of_memory(process):
+            reason = exits.OOM
+            row.reason = "out of memory: the kernel ended it at its limit of " + format_bytes(_memory(row))
         row.exit = ExitPart(code=end.code, signal=end.signal, reason=reason)
+        if row.lifecycle == STOPPING and not end.lost and self.reach.rest(row):
+            self.apply(process, machine.LeaderEnded())
+            return
         event: LifecycleEvent = machine.Vanished() if end.lost else machine.Exited()
         if _never_worked(row, end):
             restartable = False
@@ -137,7 +151,7 @@ class Conductor:
                     pass
         if end.lost and row.reason is None:
             row.reason = "nobody saw it end: its exit status is not known"
-        self._apply(process, event)
+        self.apply(process, event)
 
     def vanished(self, process: Process, reason: str, *, restartable: bool = False) -> None:
         """It is not there any more, and nobody can tell its status."""
@@ -146,11 +160,11 @@ class Conductor:
 
     def not_started(self, process: Process) -> None:
         """It never ran and never will; its row says why."""
-        self._apply(process, machine.Refused() if process.row.lifecycle == "queued" else machine.SpawnFailed())
+        self.apply(process, machine.Refused() if process.row.lifecycle == "queued" else machine.SpawnFailed())
 
     def missing(self, process: Process) -> None:
         """A holder that does not know it: start it if it never was, watch it if it lives elsewhere."""
-        self._apply(process, machine.Missing())
+        self.apply(process, machine.Missing())
 
     def stop(self, process: Process, grace_s: float | None, reason: str = exits.CANCELLED) -> bool:
         """Have it end; False if it has. `grace_s` None: as its spec says, 0: kill at once."""
@@ -164,7 +178,7 @@ class Conductor:
             row.ended_s = row.ended_s if row.lifecycle == "backoff" else time.time()
             row.reason = row.reason if row.lifecycle == "backoff" else "stopped before it was started"
         row.grace_s = grace_s
-        self._apply(process, machine.StopRequested(at_once=grace_s == 0))
+        self.apply(process, machine.StopRequested(at_once=grace_s == 0))
         return True
 
     # --- holds --------------------------------------------------------------------------------------------------
@@ -178,10 +192,9 @@ class Conductor:
         row.holds = sorted(after.holds)
         match after.effect:
             case "freeze":
-                self._signal(process, signal.SIGSTOP)
+                self.sending.freeze(process)
             case "thaw":
-                row.thawing = True  # until it is known to have been sent: the holder may just be dying
-                self._task(self._thaw(process), self._side)
+                self.sending.thaw(process)
             case None:
                 pass
         self.changed(process)
@@ -191,15 +204,9 @@ class Conductor:
         """Whether a held process was stopped, or one let go was told, before the daemon or the holder died is not
         known: once more does no harm."""
         if machine.freezes(frozenset(process.row.holds)):
-            self._signal(process, signal.SIGSTOP)
+            self.sending.freeze(process)
         elif process.row.thawing:
-            self._task(self._thaw(process), self._side)
-
-    async def _thaw(self, process: Process) -> None:
-        if process.row.spec.argv and not await self.signal(process, signal.SIGCONT):
-            return
-        process.row.thawing = False
-        self.recorder.change(process.row)
+            self.sending.thaw(process)
 
     def readiness(self, process: Process, event: machine.ReadyEvent) -> bool:
         after = machine.ready_step(process.row.ready, event)
@@ -212,7 +219,7 @@ class Conductor:
 
     # --- the machine --------------------------------------------------------------------------------------------
 
-    def _apply(self, process: Process, event: LifecycleEvent) -> None:
+    def apply(self, process: Process, event: LifecycleEvent) -> None:
         row = process.row
         step = machine.step(row.lifecycle, event)
         match step.outcome:
@@ -239,16 +246,15 @@ class Conductor:
         row = process.row
         match effect:
             case "launch":
-                self._task(self._launch(process), self.starting)
+                self.births.begin(process)
             case "began":
                 self._began(process)
             case "stop-signal":
                 self.recorder.event("stopping", row, row.stop_reason or "", signal=row.spec.stop_signal)
-                self._signal(process, row.spec.stop_signal)
-                self._signal(process, signal.SIGCONT)  # a paused one could not act on it
+                self.sending.stop(process)
             case "kill":
                 self.recorder.event("killed", row, row.stop_reason or "", signal=int(signal.SIGKILL))
-                self._signal(process, signal.SIGKILL)
+                self.sending.kill(process)
             case "grace":
                 self.grace(process)
             case "backoff":
@@ -259,6 +265,8 @@ class Conductor:
                 row.restarts_boot_s = [*row.restarts_boot_s[-restart.LIMIT :], clock.boot_s()]
                 row.restart_boot_s = None
                 self._enqueue(process)
+            case "stop-rest":
+                self.remains.stop(process)
             case "watch":
                 self._watch.begin(process, self._left)
             case "recess":
@@ -272,14 +280,14 @@ class Conductor:
             process.grace_timer.cancel()
         row = process.row
         grace_s = row.spec.grace_s if row.grace_s is None else row.grace_s
-        process.grace_timer = self._loop.call_later(grace_s, self._apply, process, machine.GraceElapsed())
+        process.grace_timer = self._loop.call_later(grace_s, self.apply, process, machine.GraceElapsed())
 
     def backoff(self, process: Process, delay_s: float) -> None:
         """Arm the restart timer (a new daemon does so for what it finds in backoff)."""
         if process.backoff_timer is not None:
             process.backoff_timer.cancel()
         process.row.restart_boot_s = clock.boot_s() + delay_s
-        process.backoff_timer = self._loop.call_later(delay_s, self._apply, process, machine.BackoffElapsed())
+        process.backoff_timer = self._loop.call_later(delay_s, self.apply, process, machine.BackoffElapsed())
 
     def _began(self, process: Process) -> None:
         row = process.row
@@ -292,6 +300,7 @@ class Conductor:
             process.launch = None
             self.launcher.files.drop(row.id)
         self.held_again(process)
+        self._begun(process)
 
     def _recess(self, process: Process) -> None:
         """Between two runs."""
@@ -302,6 +311,7 @@ class Conductor:
             row.before = (row.pid, row.start_ticks)
         row.pid = row.start_ticks = None
         self._watch.end(process)
+        self.remains.kill(process)
         self._release(process)
 
     def _settle(self, process: Process) -> None:
@@ -318,11 +328,12 @@ class Conductor:
         self.launcher.drop_socket(row)
         self.launcher.files.drop(row.id)
         if row.spec.pty:
-            self._task(self._drop_pty(row.id), self._side)
+            self.sending.drop_pty(process)
         if row.targets and row.id != GATEWAY_ID:
             self.holding.drop(passed_name(row.id))
         end = row.exit or ExitPart()
         self.recorder.event(row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason)
+        self.remains.sweep(process)
         self._release(process)
 
     def _release(self, process: Process) -> None:
@@ -338,144 +349,25 @@ class Conductor:
 
     # --- the holder ---------------------------------------------------------------------------------------------
 
-    async def _launch(self, process: Process) -> None:
-        if process.launching:
-            return
-        process.launching = True
-        try:
-            await self._launch_once(process)
-        finally:
-            process.launching = False
-
-    async def _launch_once(self, process: Process) -> None:
-        row = process.row
-        if not row.spec.argv:  # a model elsewhere: there is nothing to run
-            row.started_s = time.time()
-            self._apply(process, machine.Spawned())
-            return
-        try:
-            if ports.wants_port(row.spec) and row.port is None:
-                row.port = self.launcher.leases.lease(row.port_before)
-            if row.restarts or row.gpus or row.port is not None:
-                # The next daemon must know device and port. And while the holder keeps the exit of the run before,
-                # it would take this spawn for that one.
-                self.recorder.change(row)
-                if not self.recorder.flush():
-                    process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._launch_again, process)
-                    return
-                self._send_acks()
-            birth = await self.launcher.start(process)
-        except DisconnectedError:
-            return  # started or not: the next holder's list tells
-        except (Refusal, AishError, OSError) as error:
-            self._start_failed(process, error)
-        else:
-            self.spawned(process, birth)
-
-    def _launch_again(self, process: Process) -> None:
-        """The disk may be back. Nobody has started it so far."""
-        process.launch_timer = None
-        row = process.row
-        if row.lifecycle == STARTING:
-            self._task(self._launch(process), self.starting)
-        elif row.lifecycle == STOPPING:
-            row.reason = "stopped before it was started"
-            row.exit = ExitPart(reason=row.stop_reason or exits.CANCELLED)
-            self.not_started(process)
-
-    def being_born(self, process: Process) -> None:
-        """The holder has forked it for a daemon that died before it was told whether the exec happened: ask."""
-        self._task(self._ask_birth(process), self.starting)
-
-    async def _ask_birth(self, process: Process) -> None:
-        row = process.row
-        try:
-            birth = await self.holding.birth(process.id)
-        except DisconnectedError:
-            return  # the next holder's list tells
-        except Refusal as error:
-            self._start_failed(process, error)
-            return
-        if birth is not None:
-            self.spawned(process, birth)
-        elif row.pid is None and not row.ended:
-            row.reason = "it could not be started; why was told to a daemon that died"
-            row.exit = ExitPart(reason=exits.START)
-            self.not_started(process)
-
-    def _start_failed(self, process: Process, error: Exception) -> None:
-        process.row.reason = why(error)
-        process.row.exit = ExitPart(reason=exits.START)
-        self._apply(process, machine.SpawnFailed())
-
-    def _signal(self, process: Process, number: int) -> None:
-        if not process.row.spec.argv:  # a model elsewhere: no process
-            if number in (process.row.spec.stop_signal, signal.SIGKILL):
-                self._loop.call_soon(self._stop_remote, process)
-            return
-        self._task(self.signal(process, number), self._side)
-
-    async def _drop_pty(self, id_: str) -> None:
-        try:
-            await self.holding.request("drop", name=pty_name(id_))
-        except (Refusal, DisconnectedError):
-            return  # the next holder has it still: the take-over drops what nobody has any more
-
-    async def side_effects(self) -> None:
-        """Until all that is under way at the holder is done: who was told 'paused' must find it standing still, who
-        was told 'ended' the whole log of its terminal."""
-        while self._side:
-            await asyncio.wait(self._side)
-
-    def _stop_remote(self, process: Process) -> None:
-        if not process.row.ended:
-            self.ended(process, Exit(0, None))
-
-    async def signal(self, process: Process, number: int) -> bool:
-        """Send a signal to its group; False if there is nothing to send it to."""
-        if process.watch_fd is not None:
-            return self._watch.signal(process, number)
-        try:
-            await self.holding.signal(process.id, number)
-        except (Refusal, DisconnectedError):
-            return False  # it ended meanwhile, or the holder did: the take-over does again what must be done
-        return True
-
-    async def signal_told(self, process: Process, number: int) -> bool:
-        """`signal` for a person. Raises UnavailableError where nobody can tell whether it was sent."""
-        if process.watch_fd is None:
-            try:
-                await self.holding.signal(process.id, number)
-            except DisconnectedError as error:
-                raise UnavailableError(
-                    f"the holder died while {process.row.name} was signalled: it may have taken effect",
-                    hint="look with `aish ps`, then try again",
-                ) from error
-            except Refusal:
-                return False
-            return True
-        return self._watch.signal(process, number)
-
     def _left(self, process: Process, end: Exit) -> None:
         """A watched process outside the holder has ended."""
         if not process.row.ended:
             self.ended(process, end)
 
+    def _stop_remote(self, process: Process) -> None:
+        if not process.row.ended:
+            self.ended(process, Exit(0, None))
+
     def _ack(self, id_: str) -> None:
         if not self._acks:
-            self._loop.call_soon(self._send_acks)
+            self._loop.call_soon(self.send_acks)
         self._acks.add(id_)
 
-    def _send_acks(self) -> None:
+    def send_acks(self) -> None:
         """Before any later spawn of these ids: both go over one connection, in order."""
         acks, self._acks = self._acks, set()
         if acks and self.holding.connected:
             self.holding.ack(acks)
-
-    def _task(self, work: Coroutine[object, object, object], tasks: set[asyncio.Task[None]]) -> None:
-        task: asyncio.Task[None] = self._loop.create_task(_none(work))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
 
     def url(self, process: Process) -> RoutePart | None:
         """Its route with the leased port filled in."""
@@ -505,5 +397,5 @@ def _never_worked(row: Row, end: Exit) -> bool:
     return row.spec.kind == kind.MODEL and not row.was_ready and bool(end.code)
 
 
-async def _none(work: Coroutine[object, object, object]) -> None:
-    await work
+def _memory(row: Row) -> int | None:
+    return row.spec.limits.memory_bytes if row.spec.limits is not None else None

@@ -1,21 +1,16 @@
-"""Signal, Stop, Pause, Cont, Limit, Forget: what changes a process. Authority is checked before anything else."""
+"""Signal, Stop, Pause, Cont, Forget: what changes a process. Authority is checked before anything else."""
 
 from __future__ import annotations
 
 import signal
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from aish.errors import ConflictError, InputError, LimitError, RefusedError, UsageError
+from aish.errors import ConflictError, InputError, RefusedError
 from aish.model import kind, state
-from aish.model.size import format_bytes, parse_bytes, parse_count
-from aish.supervisor.daemon import admit, authority
-from aish.wire.message import Cont, Done, Forget, Limit, Pause, Signal, Stop
+from aish.supervisor.daemon import authority
+from aish.wire.message import Cont, Done, Forget, Pause, Signal, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
@@ -40,9 +35,9 @@ class Control:
         row = process.row
         if row.lifecycle not in (state.RUNNING, state.STOPPING) or not row.spec.argv:
             raise ConflictError(f"{row.name} ({row.id}) is {process.word}: there is nothing to signal")
-        if not await self.daemon.conductor.signal_told(process, request.signal):
+        if not await self.daemon.conductor.sending.signal_told(process, request.signal):
             raise ConflictError(f"{row.name} ({row.id}) has just ended")
-        self.daemon.recorder.event("signalled", row, _by(caller), signal=request.signal)
+        self.daemon.recorder.event("signalled", row, by(caller), signal=request.signal)
         return Done()
 
     async def stop(self, caller: Caller, request: Stop) -> Done:
@@ -62,8 +57,8 @@ class Control:
         if not self.daemon.conductor.hold(process, state.USER, "put"):
             return Done(changed=False)
         row.paused_by = None if caller.standing == "user" else caller.id
-        self.daemon.recorder.event("paused", row, _by(caller))
-        await self.daemon.conductor.side_effects()
+        self.daemon.recorder.event("paused", row, by(caller))
+        await self.daemon.conductor.sending.done()
         return Done()
 
     async def cont(self, caller: Caller, request: Cont) -> Done:
@@ -84,60 +79,10 @@ class Control:
         if caller.standing != "user" and row.paused_by is None:
             raise RefusedError(f"{row.name} ({row.id}) was paused by the user, who alone lets it go on")
         if self.daemon.conductor.hold(process, state.USER, "lift"):
-            await self.daemon.conductor.side_effects()
+            await self.daemon.conductor.sending.done()
         row.paused_by = None
-        self.daemon.recorder.event("continued", row, _by(caller))
+        self.daemon.recorder.event("continued", row, by(caller))
         return Done()
-
-    async def limit(self, caller: Caller, request: Limit) -> Done:
-        process = self.target(caller, "Limit", request.target)
-        row = process.row
-        if row.ended:
-            raise ConflictError(f"{row.name} ({row.id}) has ended")
-        nice = _nice(request.nice)
-        tokens = _changed(request.tokens, row.spec.budget_tokens, parse_count, "tokens")
-        vram = _changed(request.vram, row.spec.vram_bytes, parse_bytes, "vram")
-        if request.vram is not None:
-            self._check_vram(process, vram)
-        if nice is not None:
-            try:
-                self.daemon.conductor.set_nice(process, nice)
-            except OSError as error:
-                raise LimitError(
-                    f"nice={nice}: {error.strerror}", hint="without a right, niceness can only be raised"
-                ) from error
-            row.nice = nice
-        before = row.spec
-        row.spec = msgspec.structs.replace(row.spec, budget_tokens=tokens, vram_bytes=vram)
-        if row.spec == before and nice is None:
-            return Done(changed=False)
-        self.daemon.recorder.event("limited", row, _by(caller), tokens=tokens, vram_bytes=vram, nice=nice)
-        self.daemon.conductor.changed(process)
-        self.daemon.admission.evaluate()
-        return Done()
-
-    def _check_vram(self, process: Process, vram_bytes: int | None) -> None:
-        row = process.row
-        if vram_bytes is None:
-            if row.lifecycle == state.QUEUED:
-                raise ConflictError("it waits for a GPU: give it a smaller quota, or stop it")
-            return
-        if row.spec.vram_bytes is None:
-            raise ConflictError(f"{row.name} ({row.id}) was started without VRAM", hint="start it with --vram")
-        rooms = [account.room(self.daemon.admission.reserve_bytes) for account in self.daemon.admission.accounts()]
-        more = vram_bytes - row.spec.vram_bytes
-        if row.lifecycle == state.QUEUED:
-            never = admit.impossible(admit.Request(row.id, vram_bytes, row.spec.gpu_count), rooms)
-            if never is not None:
-                raise LimitError(never)
-            return
-        for room in rooms:
-            if room.uuid in row.gpus and more > 0 and room.free_bytes < more:
-                free = format_bytes(max(0, room.free_bytes))
-                raise LimitError(
-                    f"GPU {room.index} has {free} free, {format_bytes(more)} more are wanted",
-                    hint="stop or limit what else runs there: `aish gpu` shows it",
-                )
 
     async def forget(self, caller: Caller, request: Forget) -> Done:
         process = self.target(caller, "Forget", request.target)
@@ -150,30 +95,5 @@ class Control:
         return Done()
 
 
-def _by(caller: Caller) -> str:
+def by(caller: Caller) -> str:
     return f"by {caller.id}" if caller.id is not None else "by the user"
-
-
-def _nice(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        nice = int(text)
-    except ValueError:
-        nice = 99
-    if not -20 <= nice <= 19:
-        raise UsageError(f"not a niceness: {text[:20]!r}", hint="write nice=N, -20 to 19")
-    return nice
-
-
-def _changed(text: str | None, before: int | None, parse: Callable[[str], int], what: str) -> int | None:
-    """The limit after "200k" (set), "+50k" (raise), "none" (lift); None as text: as it was. Raises UsageError."""
-    if text is None:
-        return before
-    if text == "none":
-        return None
-    if text.startswith("+"):
-        if before is None:
-            raise UsageError(f"there is no limit of {what} to raise", hint=f"set one: {what}={text[1:]}")
-        return before + parse(text[1:])
-    return parse(text)

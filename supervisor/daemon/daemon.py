@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from aish.config import folders, settings
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
-from aish.supervisor.daemon import ancestry, server, watchdog
+from aish.supervisor.daemon import ancestry, cgroup, server
 from aish.supervisor.daemon.admission import Admission
 from aish.supervisor.daemon.api import Api
 from aish.supervisor.daemon.authority import NOBODY, Caller
 from aish.supervisor.daemon.build import fingerprint
 from aish.supervisor.daemon.conductor import Conductor
 from aish.supervisor.daemon.ending import Ending
+from aish.supervisor.daemon.enforcement import Enforcement
 from aish.supervisor.daemon.environ import EnvironFiles
 from aish.supervisor.daemon.gateway_child import GatewayChild
 from aish.supervisor.daemon.gateway_link import GatewayLink
@@ -26,6 +27,7 @@ from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, op
 from aish.supervisor.daemon.launcher import Launcher
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.ports import Ports
+from aish.supervisor.daemon.reach import Reach
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
 from aish.supervisor.daemon.table import Table
@@ -89,6 +91,7 @@ class Daemon:
             died=lambda death: self.conductor.died(death),  # noqa: PLW0108  made later
             regained=self._regained,
             lost=self._holder_lost,
+            home=self._home,
         )
         self._make_parts()
         self.takeover.load(rows)
@@ -113,6 +116,15 @@ class Daemon:
         self.ending.check()
         self.sampler.schedule()
 
+    def _layout(self) -> cgroup.Layout:
+        """Where control groups can be made; keeper and holder are our parents already."""
+        if not self.settings.control_groups:
+            return cgroup.NONE
+        holder = os.getppid()
+        place = ancestry.stat(holder)
+        ours = [pid for pid in (place.parent if place is not None else 0, holder, os.getpid()) if pid > 1]
+        return cgroup.probe(cgroup.group_name(os.getuid(), self.runtime_folder), ours)
+
     def _make_parts(self) -> None:
         """The parts know each other by calls, set here; none of them runs before the next is there."""
         self.takeover = Takeover(self)
@@ -123,15 +135,25 @@ class Daemon:
             self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
         )
         self.gateway = GatewayChild(self.table, self.recorder, self.state_folder, self.settings.gateway_port)
+        secret = key.load_secret(os.path.join(self.state_folder, "secret"))
+        self.reach = Reach(
+            self._layout(),
+            self.table,
+            secret=secret,
+            epoch=self.epoch,
+            reapers=lambda: self.holding.pids,
+            own=os.getpid(),
+        )
         self.launcher = Launcher(
             self.holding,
             self.logs,
             EnvironFiles(os.path.join(self.runtime_folder, "environ")),
             Ports(),
-            secret=key.load_secret(os.path.join(self.state_folder, "secret")),
+            secret=secret,
             epoch=self.epoch,
             gateway_url=lambda: self.gateway.url,
             gpu_environ=lambda row: self.gpus.environ(row.gpus, row.spec.vram_bytes),
+            reach=self.reach,
         )
         self.link = GatewayLink(
             self.table,
@@ -149,14 +171,18 @@ class Daemon:
             boot_id=self.boot_id,
             enqueue=self.admission.enqueue,
             told=self.link.told,
+            began=self._began,
             freed=self._freed,
+            reach=self.reach,
         )
         self.gateway.leaving = lambda: self.ending.begun
         self.gateway.conductor = self.link.conductor = self.conductor
         self.admission.admitted = self.conductor.admitted
         self.admission.refused = self.conductor.refused
         self.admission.changed = self.conductor.changed
-        self.sampler.over = self._over_quota
+        self.enforcement = Enforcement(self.table, self.conductor)
+        self.sampler.over, self.sampler.sampled = self.enforcement.vram, self.enforcement.look
+        self.sampler.watched_memory = self.enforcement.watches
 
     def _open_journal(self) -> tuple[Journal | None, list[Row], StorageError | None]:
         """The journal and its rows; a damaged one is moved aside, none at all is an alert."""
@@ -254,11 +280,12 @@ class Daemon:
 
     async def _identify(self, peer: Peer) -> Caller:
         caller = self._traced(peer)
-        starting = list(self.conductor.starting)
+        starting = list(self.conductor.births.under_way)
         if caller == NOBODY and starting:
             # It may be a process whose pid the holder has told us in a reply that is still under way.
             await asyncio.wait(starting, timeout=1.0)
             caller = self._traced(peer)
+        await self.ending.decided()
         self.ending.check()
         self._look_for_changes()
         return caller
@@ -282,6 +309,10 @@ class Daemon:
             return Caller("user", process.id)
         return caller
 
+    def _began(self, process: Process) -> None:
+        if process.row.gpus or self.enforcement.watches(process):
+            self.sampler.schedule()
+
     def _freed(self, process: Process) -> None:
         """It holds nothing any more."""
         if self.admission.queue():
@@ -301,25 +332,6 @@ class Daemon:
         for process in self.admission.queue():
             process.changed()  # who waits for the answer to a spawn learns now that it waits
 
-    def _over_quota(self, process: Process, decision: watchdog.Decision) -> None:
-        row = process.row
-        match decision:
-            case watchdog.Warn(uuid, used, quota):
-                self.recorder.event(
-                    "quota-warned",
-                    row,
-                    "it uses more VRAM than its quota",
-                    gpu=uuid,
-                    used_bytes=used,
-                    quota_bytes=quota,
-                )
-            case watchdog.StopIt(uuid, used, quota) if row.lifecycle == "running":
-                row.reason = str(decision)
-                self.recorder.event("quota", row, str(decision), gpu=uuid, used_bytes=used, quota_bytes=quota)
-                self.conductor.stop(process, None, "quota")
-            case _:
-                pass
-
     # --- the holder ---------------------------------------------------------------------------------------------
 
     async def _regained(self) -> None:
@@ -330,6 +342,22 @@ class Daemon:
             await self.takeover.reconcile(begun=True, same_estate=before in (None, self.holding.estate))
         except DisconnectedError:
             return  # this one is gone, too: the next connection begins again
+
+    def _home(self) -> None:
+        """Something was taken away from the runtime folder: what we had there is made again, as far as we know it."""
+        try:
+            folders.private(self.runtime_folder)
+            moved = self.server is not None and self.server.listen_again(folders.daemon_socket())
+            kept = self.launcher.files.restore(
+                {process.id: process.launch for process in self.table.alive() if process.launch is not None}
+            )
+        except AishError as error:
+            self.recorder.event("fault", text=str(error))
+            return
+        if moved or kept:
+            text = "the runtime folder had been removed: sockets and captured environments are there again"
+            self.recorder.event("runtime-folder", text=text)
+        self.takeover.restart_unreachable()
 
     async def _holder_lost(self) -> None:
         """Keeper and holder are both gone. The next daemon, a child of the next holder, takes over from us."""

@@ -11,6 +11,7 @@ from aish.model import state
 from aish.model.size import format_bytes
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.build import fingerprint
+from aish.supervisor.daemon.cgroup import WANTED
 from aish.wire.message import VERSION, Doctor, Findings
 from aish.wire.part import Finding
 
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aish.supervisor.daemon.authority import Caller
+    from aish.supervisor.daemon.cgroup import Layout
     from aish.supervisor.daemon.daemon import Daemon
 
 LOW_DISK_BYTES: Final = 1 << 30
+DELEGATE: Final = "a user's systemd delegates control groups: loginctl enable-linger, then `aish shutdown`"
 
 
 class Doctors:
@@ -35,6 +38,7 @@ class Doctors:
                 *self._programs(),
                 *self._folders(),
                 *self._gpus(),
+                limits(self.daemon.reach.layout),
                 *_system(),
                 *(Finding(level="warn", topic="alert", text=alert) for alert in self.daemon.alerts()),
             ]
@@ -105,10 +109,22 @@ class Doctors:
         )
 
 
+def limits(layout: Layout) -> Finding:
+    """Which tier holds process trees and their limits. Pure."""
+    why = f" ({layout.why_not})" if layout.why_not else ""
+    if layout.tier == "rlimits":
+        text = "process trees are found by tag and session; limits of memory and pids are watched"
+        return Finding(level="warn", topic="limits", text=f"rlimits: no control groups{why}: {text}", hint=DELEGATE)
+    kills = "v2" if layout.v2 is not None else "v1"
+    held = [f"{kind} by {layout.holds(kind)}" for kind in WANTED if layout.holds(kind)]
+    lacks = [kind for kind in WANTED if not layout.holds(kind)]
+    text = f"{layout.tier}: {kills} kills and freezes whole trees; " + (", ".join(held) or "no limits are held")
+    if lacks:
+        text += f"; not held here: {', '.join(lacks)}{why}"
+    return Finding(level="ok" if not lacks else "warn", topic="limits", text=text, hint=DELEGATE if lacks else None)
+
+
 def _system() -> Iterator[Finding]:
-    yield Finding(
-        level="ok", topic="limits", text="no cgroup is used yet: a process tree is signalled by its process group"
-    )
     watches = _number("/proc/sys/fs/inotify/max_user_watches")
     yield Finding(
         level="ok" if watches is None or watches >= 8192 else "warn",

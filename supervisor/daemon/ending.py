@@ -76,6 +76,7 @@ class Ending:
                 self.daemon.conductor.stop(process, None)
             for process in group:
                 await self._gone(process)
+        await self.daemon.conductor.remains.done()
 
     async def _gone(self, process: Process) -> None:
         row = process.row
@@ -101,6 +102,7 @@ class Ending:
         if daemon.server is not None:
             daemon.server.stop_accepting(folders.daemon_socket())
         daemon.recorder.close()
+        daemon.reach.groups.close()
         await daemon.holding.quit(force=True)  # also where the disk refuses: a person wants the end
         daemon.left.set()
 
@@ -118,11 +120,14 @@ class Ending:
             self._timer = asyncio.get_running_loop().call_later(self.idle_s, self._elapsed)
 
     def _idle(self) -> bool:
+        return not self.begun and self._unneeded()
+
+    def _unneeded(self) -> bool:
         daemon = self.daemon
         connections = daemon.server.connections if daemon.server is not None else ()
         clients = sum(1 for connection in connections if connection is not daemon.gateway_connection)
         unwritten = daemon.recorder.failure is not None  # the holder still keeps exits for us
-        return not self.begun and not unwritten and clients == 0 and not self._supervised()
+        return not unwritten and clients == 0 and not self._supervised()
 
     def _elapsed(self) -> None:
         self._timer = None
@@ -131,10 +136,26 @@ class Ending:
             self._task = asyncio.ensure_future(self._go())
 
     async def _go(self) -> None:
+        """Leave, unless somebody comes while the gateway ends: he waits for that (`decided`) and finds us staying."""
         try:
             await self._stop_all()
         except UnavailableError as error:
             self.daemon.recorder.event("fault", text=str(error))
-            self.begun = False
+            self._stay()
             return
+        if not self._unneeded():
+            self._stay()
+            return
+        if self.daemon.server is not None:  # in the turn of that look: nobody is accepted in between
+            self.daemon.server.stop_accepting(folders.daemon_socket())
         await self._leave()
+
+    def _stay(self) -> None:
+        self.begun = False
+        self.daemon.gateway.watch()
+        self.check()
+
+    async def decided(self) -> None:
+        """Until it is known whether we stay: before a client is greeted, so that none is told that we are leaving."""
+        if self._task is not None and not self._task.done():
+            await asyncio.wait({self._task})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from aish.errors import StorageError
-from aish.wire.part import LaunchPart
+from aish.wire.spec import LaunchPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,6 +98,14 @@ class EnvironFiles:
             raise StorageError(
                 f"cannot keep the environment in {path}: {error.strerror}", hint="the runtime folder may be full"
             ) from error
+
+    def restore(self, launches: Mapping[str, LaunchPart]) -> int:
+        """Write again what was taken away with the runtime folder; how many."""
+        os.makedirs(self.folder, 0o700, exist_ok=True)
+        lost = {id_: launch for id_, launch in launches.items() if not os.path.exists(self.path(id_))}
+        for id_, launch in lost.items():
+            self.save(id_, launch)
+        return len(lost)
 
     def load(self, id_: str) -> LaunchPart | None:
         """None where there is none: never saved, dropped, or lost with the runtime folder."""

@@ -22,7 +22,7 @@ from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.supervisor.holder import kernel
-from aish.wire.part import LaunchPart, SpecPart
+from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable

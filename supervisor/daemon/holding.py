@@ -67,6 +67,7 @@ class Holding:
         died: Callable[[Death], None],
         regained: Callable[[], Awaitable[None]],
         lost: Callable[[], Awaitable[None]],
+        home: Callable[[], None],
     ) -> None:
         self.path = path
         self.pid = 0
@@ -74,7 +75,7 @@ class Holding:
         self.estate = ""
         """When keeper and holder were first started: the same over all deaths of either, another after both died."""
         self.drained: Callable[[str], None] | None = None
-        self._died, self._regained, self._lost = died, regained, lost
+        self._died, self._regained, self._lost, self._home = died, regained, lost, home
         self._sock: socket.socket | None = None
         self._seq = 0
         self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
@@ -313,6 +314,8 @@ class Holding:
         elif event == "drained":
             if self.drained is not None:
                 self.drained(str(message.get("name")))
+        elif event == "home":
+            self._home()
         elif event == "displaced":
             self._down()
         elif event is None:
@@ -358,7 +361,10 @@ class Holding:
             return
         finally:
             self._reconnecting = False  # from here on the next loss has a task of its own
-        await self._regained()
+        if self.connected:
+            await self._regained()
+        else:
+            self._down()  # lost again between its answer and now
 
 
 def _birth(entry: Mapping[str, Any]) -> Birth:

@@ -121,10 +121,9 @@ class Journal:
                 for item in (meta or {}).items():
                     self._db.execute(_SAVE_META, item)
                 self._db.execute("COMMIT")
-            except sqlite3.Error:
+            finally:  # not only after an error of SQLite: a value that it cannot take left the transaction open
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                raise
 
     def forget(self, numbers: Iterable[int], last_number: int) -> None:
         """Drop ended processes; their ids stay used."""
@@ -211,6 +210,8 @@ class _storage:  # noqa: N801  a context manager, used like a function
                 raise CorruptError(f"{self.path} is damaged: {error}") from error
             case OSError():
                 raise StorageError(f"{self.path}: {error.strerror}", hint=_hint(str(error.strerror))) from error
+            case OverflowError() | UnicodeEncodeError():
+                raise StorageError(f"{self.path} cannot take a value: {error}", hint="please report it") from error
             case _:
                 pass
 

@@ -13,6 +13,7 @@ from aish.errors import AishError, StorageError, UnavailableError
 from aish.model import kind
 from aish.supervisor.daemon import environ, ports
 from aish.supervisor.daemon.logs import STREAMS
+from aish.supervisor.daemon.tags import VARIABLE as TAG
 from aish.supervisor.holder import wire
 from aish.wire import key
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.logs import Logs
     from aish.supervisor.daemon.ports import Ports
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.reach import Reach
     from aish.supervisor.daemon.row import Row
 
 _WINDOW: Final = struct.pack("HHHH", 24, 80, 0, 0)
@@ -44,8 +46,10 @@ class Launcher:
         epoch: int,
         gateway_url: Callable[[], str],
         gpu_environ: Callable[[Row], dict[str, str]],
+        reach: Reach,
     ) -> None:
         self.holding, self.logs, self.files, self.leases = holding, logs, files, leases
+        self._reach = reach
         self._secret, self._epoch = secret, epoch
         self._gateway_url, self._gpu_environ = gateway_url, gpu_environ
         self._floor = None if os.geteuid() == 0 else Floor.here()
@@ -60,8 +64,10 @@ class Launcher:
         if launch is None:
             raise UnavailableError("its environment is gone: the runtime folder was emptied while it waited")
         ours: list[int] = []
+        groups: list[int] = []
         try:
             passed, targets = await self._descriptors(process, ours)
+            groups = self._reach.open(process)
             payload = wire.encode_payload(
                 ports.fill(row.spec, row.port),
                 environ.build(launch.environ, row.spec.secrets, self.added(row)),
@@ -71,16 +77,19 @@ class Launcher:
                 rlimits=reachable(launch.rlimits, self._floor),
                 pty=row.spec.pty,
                 targets=targets,
+                groups=len(groups),
+                oom_score_adj=row.spec.oom_score_adj,
+                ioprio=_ioprio(row.spec.ionice),
             )
-            return await self.holding.spawn(row.id, payload, [*passed, *ours])
+            return await self.holding.spawn(row.id, payload, [*groups, *passed, *ours])
         finally:
-            for fd in ours:
+            for fd in (*ours, *groups):
                 os.close(fd)
 
     def added(self, row: Row) -> dict[str, str]:
         """The variables that every supervised process gets. Pure but for what it asks."""
         url = self._gateway_url()
-        variables = {"AISH_ID": row.id, "AISH_NAME": row.name, "AISH_GATEWAY_URL": url}
+        variables = {"AISH_ID": row.id, "AISH_NAME": row.name, "AISH_GATEWAY_URL": url, TAG: self._reach.tag(row)}
         if row.spec.kind in (kind.COMMAND, kind.AGENT) and _OWN_ADDRESS not in row.spec.secrets:
             base = f"{url}/v1"
             variables |= {
@@ -188,6 +197,15 @@ def _least(limit: int, bound: int) -> int:
     return bound if limit == -1 else min(limit, bound)
 
 
+def _ioprio(text: str | None) -> int | None:
+    """ "idle", "best-effort:4" as ioprio_set(2) has it: class << 13 | level. Pure; want.check_spec has checked it."""
+    if text is None:
+        return None
+    name, _, level = text.partition(":")
+    number = {"realtime": 1, "best-effort": 2, "idle": 3}[name]
+    return number << 13 | int(level or 4) if number != 3 else 3 << 13
+
+
 def passed_name(id_: str) -> str:
     return f"fds.{id_}"
 
@@ -206,8 +224,12 @@ def why(error: Exception) -> str:
                 return f"the program cannot be run: {text}"
             case "cwd":
                 return f"its folder cannot be entered: {text}"
-            case "rlimit" | "nice":
+            case "rlimit" | "nice" | "ioprio":
                 return f"its {stage} cannot be set: {text}"
+            case "oom":
+                return f"its oom score cannot be set: {text}"
+            case "group":
+                return f"it cannot be put into its control group: {text}"
             case _:
                 return f"it cannot be started: {error.message}"
     if isinstance(error, StorageError | AishError):

@@ -145,6 +145,7 @@ class Looking:
             log_out=out,
             log_err=err,
             quota_tier="watchdog" if row.spec.vram_bytes is not None else None,
+            limit_tier=daemon.reach.layout.tier,
             children=[child.id for child in daemon.table.children(row.id)],
             events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),
         )
@@ -166,7 +167,7 @@ class Looking:
             timed_out = True
         row = process.row
         if row.ended and row.spec.pty:
-            await self.daemon.conductor.side_effects()
+            await self.daemon.conductor.sending.done()
         self.daemon.recorder.flush()
         return Waited(id=row.id, state=process.word, exit=row.exit if row.ended else None, timed_out=timed_out)
 

@@ -62,6 +62,10 @@ class StopRequested(msgspec.Struct, frozen=True):
     at_once: bool = False
 
 
+class LeaderEnded(msgspec.Struct, frozen=True):
+    """It was to end and has, status known; others of its tree live on."""
+
+
 class GraceElapsed(msgspec.Struct, frozen=True):
     """The time between stop signal and SIGKILL is over."""
 
@@ -84,6 +88,7 @@ LifecycleEvent = (
     | Ended
     | Looped
     | StopRequested
+    | LeaderEnded
     | GraceElapsed
     | BackoffElapsed
     | Missing
@@ -96,6 +101,7 @@ Effect = Literal[
     "began",  # it runs: note pid and times, tell the gateway
     "stop-signal",  # the spec's stop signal to its group, then SIGCONT
     "kill",  # SIGKILL to its group
+    "stop-rest",  # the stop signal to what of its tree has not had it; tell when all of it has ended
     "grace",  # arm the grace timer
     "backoff",  # arm the restart timer with the event's delay
     "enqueue",  # ask for admission (again)
@@ -153,7 +159,7 @@ def _queued(event: LifecycleEvent) -> Step:
             return Step(QUEUED, outcome=_LATE)
         case Spawned():  # the daemon before had it started, and died before it could write so
             return Step(RUNNING, ("began",))
-        case SpawnFailed():
+        case SpawnFailed() | LeaderEnded():
             return Step(QUEUED, outcome=_WRONG)
 
 
@@ -175,7 +181,7 @@ def _starting(event: LifecycleEvent) -> Step:
             return Step(STARTING, ("launch",))
         case Admitted() | GraceElapsed() | BackoffElapsed():
             return Step(STARTING, outcome=_LATE)
-        case Refused():
+        case Refused() | LeaderEnded():
             return Step(STARTING, outcome=_WRONG)
 
 
@@ -197,7 +203,7 @@ def _running(event: LifecycleEvent) -> Step:
             return Step(RUNNING, ("watch",))
         case Spawned() | GraceElapsed() | BackoffElapsed():
             return Step(RUNNING, outcome=_LATE)
-        case Admitted() | Refused() | SpawnFailed():
+        case Admitted() | Refused() | SpawnFailed() | LeaderEnded():
             return Step(RUNNING, outcome=_WRONG)
 
 
@@ -205,6 +211,8 @@ def _stopping(event: LifecycleEvent) -> Step:
     match event:
         case Exited() | Ended() | Looped():  # whatever its policy: a stop is final
             return Step(EXITED, ("settle",))
+        case LeaderEnded():  # the grace is for the whole tree
+            return Step(STOPPING, ("stop-rest",))
         case Vanished():
             return Step(LOST, ("settle",))
         case SpawnFailed():
@@ -233,13 +241,15 @@ def _backoff(event: LifecycleEvent) -> Step:
             return Step(BACKOFF, outcome=_LATE)
         case Spawned() | GraceElapsed() | Missing():
             return Step(BACKOFF, outcome=_LATE)
-        case Admitted() | Refused() | SpawnFailed():
+        case Admitted() | Refused() | SpawnFailed() | LeaderEnded():
             return Step(BACKOFF, outcome=_WRONG)
 
 
 def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
     match event:
-        case Exited() | Vanished() | Ended() | Looped() | Spawned() | SpawnFailed():  # told again, or told late
+        case (
+            Exited() | Vanished() | Ended() | Looped() | LeaderEnded() | Spawned() | SpawnFailed()
+        ):  # told again, late
             return Step(state, outcome=_LATE)
         case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing():
             return Step(state, outcome=_LATE)
@@ -251,7 +261,7 @@ def _lost(event: LifecycleEvent) -> Step:
     match event:
         case Exited() | Ended() | Looped():  # its status came to light after all
             return Step(EXITED, ("settle",))
-        case Vanished() | Spawned() | SpawnFailed():
+        case Vanished() | Spawned() | SpawnFailed() | LeaderEnded():
             return Step(LOST, outcome=_LATE)
         case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing():
             return Step(LOST, outcome=_LATE)

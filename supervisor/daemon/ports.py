@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aish.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from aish.wire.part import SpecPart
+    from aish.wire.spec import SpecPart
 
 PLACE = "{port}"
 _TRIES = 20

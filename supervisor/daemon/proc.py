@@ -38,6 +38,34 @@ def parse_stat(text: bytes) -> ProcStat | None:
     )
 
 
+def session(pid: int) -> int | None:
+    """The session that it is in; it outlives its leader, and keeps its number from being given away."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def group(pid: int) -> int | None:
+    """Its process group."""
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def stopped(pid: int) -> bool:
+    """Stopped by a signal or a tracer, or not there any more."""
+    text = read_text(f"/proc/{pid}/stat")
+    return text is None or text.rpartition(")")[2].split()[0] in "TtZX"
+
+
+def name(pid: int) -> str | None:
+    """The name of its program, at most 15 characters."""
+    text = read_text(f"/proc/{pid}/comm")
+    return text.rstrip("\n") if text is not None else None
+
+
 def tree() -> Callable[[int], list[int]]:
     """A function that tells the children of a process, for one sweep.
 

@@ -13,7 +13,7 @@ from aish.model.usage import Usage
 if TYPE_CHECKING:
     from aish.model.state import Activity
     from aish.supervisor.daemon.row import Row
-    from aish.wire.part import LaunchPart
+    from aish.wire.spec import LaunchPart
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -46,6 +46,7 @@ class Process:
         "launch_timer",
         "launching",
         "members",
+        "oom_kills",
         "resend_timer",
         "row",
         "tokens_per_s",
@@ -64,6 +65,8 @@ class Process:
         self.usage = Usage()
         self.members: frozenset[int] = frozenset()
         """PIDs of the last sweep: itself and its descendants."""
+        self.oom_kills = 0
+        """Of its control group, before this run."""
         self.device_use: dict[str, int | None] = {}
         """VRAM by device UUID in the last sample."""
         self.activity: Activity | None = None

@@ -8,7 +8,8 @@ import msgspec
 
 from aish.model.exit import Exit
 from aish.model.state import ENDED, word
-from aish.wire.part import ExitPart, SpecPart, TokensPart
+from aish.wire.part import ExitPart, TokensPart
+from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
     from aish.model.state import Activity

@@ -55,6 +55,7 @@ class Sampler:
         """pid -> id of the supervised process it belongs to, of the last sweep."""
         self.over: Callable[[Process, watchdog.Decision], None]
         self.sampled: Callable[[], None]
+        self.watched_memory: Callable[[Process], bool]
         self._held: dict[int, _Held] = {}
         self._cpu: tuple[int, int] | None = None
         self._at_s: float | None = None
@@ -80,7 +81,7 @@ class Sampler:
     def interval_s(self) -> float | None:
         """Time between samples now; None: nobody needs any."""
         alive = self.table.alive()
-        if any(process.row.gpus for process in alive):
+        if any(process.row.gpus or self.watched_memory(process) for process in alive):
             return QUOTA_S
         if self._looking:
             return LOOK_S
@@ -125,6 +126,7 @@ class Sampler:
         self._sweep()
         self._usage(now, None if self._at_s is None else now - self._at_s)
         self._at_s = now
+        self.sampled()
         if self.gpus.started:
             self.gpus.refresh()
 

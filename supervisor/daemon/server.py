@@ -80,6 +80,17 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._accept)
 
+    def listen_again(self, path: str) -> bool:
+        """Have the socket at `path` again if it was taken away; False if it was not. Raises StorageError."""
+        if self.sock.fileno() < 0 or os.path.exists(path):
+            return False
+        new = listen(path)
+        self._loop.remove_reader(self.sock)
+        self.sock.close()
+        self.sock = new
+        self._loop.add_reader(new, self._accept)
+        return True
+
     def stop_accepting(self, path: str) -> None:
         """Close the listening socket and take its name away: the next client starts a new daemon."""
         if self.sock.fileno() < 0:
@@ -101,7 +112,11 @@ class Server:
                 self._loop.remove_reader(self.sock)
                 self._loop.call_later(_CROWDED_S, self._again)
                 return
-            task = self._loop.create_task(self._serve(Connection(sock, self._left)))
+            connection = Connection(sock, self._left)
+            self.connections.add(
+                connection
+            )  # now, not in the task's first turn: who looks whether to leave must see it
+            task = self._loop.create_task(self._serve(connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -114,7 +129,6 @@ class Server:
         self._emptied()
 
     async def _serve(self, connection: Connection) -> None:
-        self.connections.add(connection)
         try:
             await self._greet(connection)
             await self._converse(connection)

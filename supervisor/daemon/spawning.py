@@ -13,7 +13,7 @@ from aish.supervisor.daemon import authority, environ, want
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.wire.message import Serve, Spawn, Started
-from aish.wire.part import LaunchPart, RoutePart, SpecPart
+from aish.wire.spec import LaunchPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,6 +19,7 @@ EVENTS: Final[tuple[LifecycleEvent, ...]] = (
     machine.Looped(),
     machine.StopRequested(),
     machine.StopRequested(at_once=True),
+    machine.LeaderEnded(),
     machine.GraceElapsed(),
     machine.BackoffElapsed(),
     machine.Missing(),

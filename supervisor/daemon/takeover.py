@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from aish.model import exit as exits
 from aish.model import state
-from aish.supervisor.daemon import ancestry, clock, restart
+from aish.supervisor.daemon import ancestry, clock, restart, tags
 from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.launcher import passed_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import GATEWAY_ID
-from aish.wire.part import ExitPart, SpecPart
+from aish.wire.part import ExitPart
+from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.daemon import Daemon
@@ -73,6 +74,9 @@ class Takeover:
             else:
                 await self._unknown(process, same_estate=same_estate)
         await self._drop_leftovers()
+        alive = {process.id for process in daemon.table.alive()}
+        for id_ in daemon.reach.leftovers(alive):
+            daemon.recorder.event("left-behind", text=f"what {id_} had left behind was ended")
         if not begun:
             self._timers([process for process, _ in before])
 
@@ -87,7 +91,7 @@ class Takeover:
     def _runs(self, process: Process, birth: Birth) -> None:
         row, conductor = process.row, self.daemon.conductor
         if row.pid is None and birth.starting:
-            conductor.being_born(process)
+            conductor.births.ask(process)
             return
         if row.pid is None:
             conductor.spawned(process, birth)
@@ -136,16 +140,30 @@ class Takeover:
         found = ancestry.stat(row.pid) if row.pid is not None else None
         return found is not None and found.start_ticks == row.start_ticks
 
+    def restart_unreachable(self) -> None:
+        """Model servers whose Unix socket was taken away with the runtime folder: nobody can reach them any more."""
+        for process in self.daemon.table.alive():
+            route = process.row.spec.route
+            path = route.url.removeprefix("unix:") if route is not None and route.url.startswith("unix:") else None
+            if path and process.row.ready == state.YES and not os.path.exists(path):
+                self.daemon.recorder.event("unreachable", process.row, f"{path} was removed: it is started again")
+                self.daemon.conductor.sending.kill(process)
+
     def _look_for(self, process: Process) -> None:
-        """It may have been started by those who died: by its id in its environment, as a leader of its session."""
+        """It may have been started by those who died: a leader of its session, with its tag. Its children may have
+        made sessions of their own, but are younger."""
         row = process.row
-        found = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _is(pid, row)]
-        if len(found) != 1:
+        tag = self.daemon.reach.tag(row)
+        found = [
+            (place.start_ticks, pid)
+            for pid in tags.everybody()
+            if (place := ancestry.stat(pid)) is not None and place.session == pid and tags.tag_of(pid) == tag
+        ]
+        if not found:
             self.daemon.conductor.vanished(process, "keeper and holder died while it was started: did it run?")
             return
-        place = ancestry.stat(found[0])
-        ticks = place.start_ticks if place is not None else None
-        self.daemon.conductor.spawned(process, Birth(row.id, found[0], ticks))
+        ticks, pid = min(found)
+        self.daemon.conductor.spawned(process, Birth(row.id, pid, ticks))
 
     async def _kept(self, process: Process) -> bool:
         """Whether the holder has the descriptors that its client passed."""
@@ -222,19 +240,6 @@ def _may_have_been_asked(row: Row) -> bool:
     """Whether the holder may have got the spawn. A row that waits for a GPU is written again before that."""
     waits = row.lifecycle == state.QUEUED and row.spec.vram_bytes is not None
     return bool(row.spec.argv) and not waits
-
-
-def _is(pid: int, row: Row) -> bool:
-    place = ancestry.stat(pid)
-    if place is None or place.session != pid:
-        return False
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            environ = file.read().split(b"\0")
-        started_s = os.stat(f"/proc/{pid}").st_ctime
-    except OSError:
-        return False
-    return f"AISH_ID={row.id}".encode() in environ and started_s >= row.created_s - 1.0
 
 
 def _command(pid: int) -> tuple[list[bytes], bytes]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aish.model import kind
-from aish.wire.part import GpuPart, GpuProcessPart, LaunchNote, ProcessPart
+from aish.wire.part import GpuPart, GpuProcessPart, ProcessPart
+from aish.wire.spec import LaunchNote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

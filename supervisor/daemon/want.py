@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import InputError, LimitError, RefusedError
 from aish.model import kind
 from aish.model.size import format_bytes, format_count
-from aish.model.spec import RESTARTS
+from aish.model.spec import ON_OOM, RESTARTS, RIGHTS
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.process import Process
     from aish.wire.message import Spawn
-    from aish.wire.part import LaunchPart, RoutePart, SpecPart
+    from aish.wire.spec import LaunchPart, LimitPart, RoutePart, SpecPart
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
+_IONICE: Final = re.compile(r"idle|(best-effort|realtime)(:[0-7])?")
 _RLIMIT: Final = re.compile(r"[A-Z_]{2,16}")
 PASSED_MOST: Final = 60
 """Descriptors of a client; the holder takes 64 with the payload and the standard three."""
 MOST_GRACE_S: Final = 3600.0
 MOST_GPUS: Final = 64
+LEAST_BYTES: Final = 64 << 10
 MOST_WORDS: Final = 65_536
 
 
@@ -52,7 +54,7 @@ def check_spec(spec: SpecPart) -> None:
     """Raises InputError."""
     _one_of(spec.kind, (kind.COMMAND, kind.AGENT, kind.MODEL), "kind")
     _one_of(spec.restart, RESTARTS, "restart")
-    _one_of(spec.rights, ("own", "owner"), "rights")
+    _one_of(spec.rights, RIGHTS, "rights")
     if spec.route is not None:
         if spec.kind != kind.MODEL:
             raise InputError("only a model has a route", field="route")
@@ -77,8 +79,29 @@ def check_spec(spec: SpecPart) -> None:
         raise InputError("expected a count, 0 or more", field="budget_tokens")
     if not 1 <= spec.stop_signal < signal.NSIG:
         raise InputError("not a signal", field="stop_signal")
+    if spec.limits is not None:
+        check_limits(spec.limits)
+    if spec.oom_score_adj is not None and not -1000 <= spec.oom_score_adj <= 1000:
+        raise InputError("expected -1000 to 1000", field="oom_score_adj")
+    if spec.ionice is not None and not _IONICE.fullmatch(spec.ionice):
+        raise InputError("expected idle, best-effort:0 to 7 or realtime:0 to 7", field="ionice")
     if not (math.isfinite(spec.grace_s) and 0 <= spec.grace_s <= MOST_GRACE_S):
         raise InputError(f"expected 0 to {MOST_GRACE_S:.0f} seconds", field="grace_s")
+
+
+def check_limits(limits: LimitPart) -> None:
+    """Raises InputError."""
+    for field in ("memory_bytes", "read_bytes_per_s", "write_bytes_per_s"):
+        value = getattr(limits, field)
+        if value is not None and not LEAST_BYTES <= value < 1 << 60:
+            raise InputError(f"expected {format_bytes(LEAST_BYTES)} or more", field=field)
+    if limits.pids is not None and not 1 <= limits.pids <= 1 << 22:
+        raise InputError("expected 1 or more", field="pids")
+    if limits.cpus is not None and not (math.isfinite(limits.cpus) and 0.01 <= limits.cpus <= 4096):
+        raise InputError("expected a number of cores, 0.01 or more", field="cpus")
+    _one_of(limits.on_oom, ON_OOM, "on_oom")
+    if limits.on_oom == "hold" and limits.memory_bytes is None:
+        raise InputError("there is no limit of memory at which to hold it", field="on_oom")
 
 
 def check_route(route: RoutePart) -> None:

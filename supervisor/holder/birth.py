@@ -1,7 +1,8 @@
 """From a payload to a running program: check, fork, become the child, exec. No policy.
 
 Between fork and exec the child, in this order: fork → its session → its descriptors → controlling tty → cwd, umask,
-nice → "born" into the journal (its last chance to be refused by a take-over) → rlimits → signals → exec.
+control groups, nice, oom score, io priority → "born" into the journal (its last chance to be refused by a take-over)
+→ rlimits → signals → exec.
 Rlimits come after the announcement because RLIMIT_FSIZE would forbid it. Everything that needs memory is made
 before the fork. The parent learns of the exec by the end of a close-on-exec pipe, of a failure by words in it.
 
@@ -38,7 +39,20 @@ _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 class Plan:
     """A checked payload, in the form in which the child needs it."""
 
-    __slots__ = ("argv", "candidates", "cwd", "env", "nice", "pty", "rlimits", "targets", "umask")
+    __slots__ = (
+        "argv",
+        "candidates",
+        "cwd",
+        "env",
+        "groups",
+        "ioprio",
+        "nice",
+        "oom_score_adj",
+        "pty",
+        "rlimits",
+        "targets",
+        "umask",
+    )
 
     def __init__(
         self,
@@ -51,6 +65,9 @@ class Plan:
         rlimits: list[tuple[int, int, int]],
         pty: bool,
         targets: list[int],
+        groups: int = 0,
+        oom_score_adj: int | None = None,
+        ioprio: int | None = None,
     ) -> None:
         self.argv: ctypes.Array[ctypes.c_char_p] = kernel.vector(argv)
         self.env: ctypes.Array[ctypes.c_char_p] = kernel.vector(env)
@@ -61,6 +78,9 @@ class Plan:
         self.rlimits = rlimits
         self.pty = pty
         self.targets = targets
+        self.groups = groups
+        self.oom_score_adj = oom_score_adj
+        self.ioprio = ioprio
 
 
 class Failure:
@@ -110,6 +130,8 @@ def plan(payload: dict[str, Any], fd_count: int, nofile: tuple[int, int]) -> Pla
     targets = payload.get("targets")
     if not isinstance(targets, list) or not all(type(target) is int for target in targets):
         raise wire.Refusal("bad-request", "targets: a list of integers")
+    groups = wire.integer(payload, "groups", 0, wire.FDS_MAX, 0)
+    fd_count -= groups
     if len(targets) != fd_count or len(set(targets)) != fd_count:
         raise wire.Refusal("bad-request", f"targets: {fd_count} different numbers, one per descriptor")
     if not all(0 <= target <= wire.TARGET_MAX for target in targets):
@@ -127,7 +149,14 @@ def plan(payload: dict[str, Any], fd_count: int, nofile: tuple[int, int]) -> Pla
         rlimits=_rlimits(payload.get("rlimits", {}), nofile),
         pty=pty,
         targets=targets,
+        groups=groups,
+        oom_score_adj=_optional(payload, "oom_score_adj", -1000, 1000),
+        ioprio=_optional(payload, "ioprio", 0, 0xFFFF),
     )
+
+
+def _optional(payload: dict[str, Any], key: str, low: int, high: int) -> int | None:
+    return None if payload.get(key) is None else wire.integer(payload, key, low, high)
 
 
 def _words(payload: dict[str, Any], key: str) -> list[bytes]:
@@ -201,7 +230,9 @@ def _become(
         floor = max(plan.targets, default=0) + 1
         floor = max(floor, 3)
         journal_fd, words = _above(journal_fd, floor), _above(words, floor)
-        for source, target in [(_above(fd, floor), target) for fd, target in zip(fds, plan.targets, strict=True)]:
+        groups = [_above(fd, floor) for fd in fds[: plan.groups]]
+        passed = [_above(fd, floor) for fd in fds[plan.groups :]]
+        for source, target in zip(passed, plan.targets, strict=True):
             os.dup2(source, target, inheritable=True)
         if plan.pty:
             stage = "tty"
@@ -209,9 +240,18 @@ def _become(
         stage = "cwd"
         os.chdir(plan.cwd)
         os.umask(plan.umask)
+        stage = "group"
+        for group in groups:
+            os.write(group, b"0")
         stage = "nice"
         if plan.nice is not None:
             os.setpriority(os.PRIO_PROCESS, 0, plan.nice)
+        stage = "oom"
+        if plan.oom_score_adj is not None:
+            kernel.set_oom_score_adj(plan.oom_score_adj)
+        stage = "ioprio"
+        if plan.ioprio is not None:
+            kernel.set_ioprio(plan.ioprio)
         stage = "announce"
         if os.getppid() != parent:  # the holder died, and perhaps the keeper, who alone would seal the journal
             raise OSError(errno.ECHILD, "")

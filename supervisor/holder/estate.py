@@ -59,6 +59,7 @@ class Estate:
         "lock_fd",
         "nofile",
         "options",
+        "socket_id",
         "started",
         "store",
     )
@@ -91,7 +92,38 @@ class Estate:
         listener.bind(f"/proc/self/fd/{self.dir_fd}/{wire.SOCKET_NAME}")
         os.chmod(wire.SOCKET_NAME, 0o600, dir_fd=self.dir_fd)
         listener.listen(BACKLOG)
+        self.know_socket()
         return listener
+
+    def know_socket(self) -> None:
+        """Remember which file holder.sock is."""
+        status = os.stat(wire.SOCKET_NAME, dir_fd=self.dir_fd, follow_symlinks=False)
+        self.socket_id = (status.st_dev, status.st_ino)
+
+    def homeless(self) -> bool:
+        """Whether clients would not find our socket: a logout or a tidy person took the folder away."""
+        try:
+            status = os.stat(os.path.join(self.options.runtime_dir, wire.SOCKET_NAME), follow_symlinks=False)
+        except OSError:
+            return True
+        return (status.st_dev, status.st_ino) != self.socket_id
+
+    def return_home(self) -> None:
+        """Folder and socket anew; what is connected stays. Raises StartError, OSError: not possible yet."""
+        dir_fd = open_private_dir(self.options.runtime_dir)
+        os.close(self.dir_fd)
+        self.dir_fd = dir_fd
+        listener = self._listen()
+        self.listener.close()
+        self.listener = listener
+
+    def take_home(self, fds: list[int]) -> None:
+        """The keeper's side of `return_home`; takes folder and listener."""
+        self.listener.close()
+        os.close(self.dir_fd)
+        self.listener = socket.socket(fileno=fds.pop())
+        self.dir_fd = fds.pop()
+        self.know_socket()
 
     def vanish(self) -> None:
         """Take socket and lock file away, still under the lock. After this a new keeper may start."""

@@ -16,8 +16,9 @@ import time
 
 from . import birth, exits, wire
 from .desk import Desk
+from .estate import StartError
 from .journal import Child, ack_line, bye_line, failed_line
-from .kernel import become_subreaper, start_time
+from .kernel import become_subreaper, start_time, watch_folder
 from .peers import PEERS_MOST, Loop, Peer, accept
 from .revival import Revival
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 DAEMON = ".daemon"  # the daemon's id in the journal: no client can name it
 RETRY_S = 0.1  # until the keeper's queue is tried again
+HOME_SETTLE_S = 0.2
+HOMELESS_S = 2.0  # between tries where the runtime folder cannot be made
 
 
 def hold(estate: Estate, control: socket.socket) -> None:
@@ -92,6 +95,9 @@ class Holder:
         self.loop.watch(estate.listener.fileno(), self._accept)
         self.loop.watch(control.fileno(), self._keeper_says)
         self.loop.watch(self._wake.fileno(), self._child_ended)
+        self._folder_watch: int | None = None
+        self._home_at: float | None = 0.0 if estate.homeless() else None
+        self._watch_home()
         self._resume()
 
     def _resume(self) -> None:
@@ -115,13 +121,16 @@ class Holder:
     def turn(self) -> None:
         """Wait for something and handle it."""
         now = time.monotonic()
-        times = [at for at in (self.revival.due, self.desk.due, self._mirror_at) if at is not None]
+        due = (self.revival.due, self.desk.due, self._mirror_at, self._home_at)
+        times = [at for at in due if at is not None]
         self.loop.turn(max(0.0, min(times) - now) if times else None)
         now = time.monotonic()
         if self._mirror_at is not None and now >= self._mirror_at:
             self._mirror()
         if self.revival.due is not None and now >= self.revival.due:
             self.start_daemon(None)
+        if self._home_at is not None and now >= self._home_at:
+            self._return_home(now)
         self.desk.tick(now)
         if self.estate.journal.grown():
             self._rewrite_journal()
@@ -362,6 +371,44 @@ class Holder:
                 return
             del self._unmirrored[name]
 
+    # The runtime folder
+
+    def _watch_home(self) -> None:
+        self._folder_watch = watch_folder(self.estate.dir_fd)
+        if self._folder_watch is not None:
+            self.loop.watch(self._folder_watch, self._home_changed)
+
+    def _home_changed(self, events: int) -> None:
+        """Something in it was taken away; looked at when whoever does so may be through."""
+        assert self._folder_watch is not None
+        try:
+            os.read(self._folder_watch, 65536)
+        except BlockingIOError:
+            return
+        self._home_at = time.monotonic() + HOME_SETTLE_S
+
+    def _return_home(self, now: float) -> None:
+        """Be found again: clients, and the daemon, which has a socket there, too."""
+        self._home_at = None
+        if self.desk.closing:
+            return
+        if self.estate.homeless():
+            self.loop.forget(self.estate.listener.fileno())
+            try:
+                self.estate.return_home()
+                wire.send(
+                    self.control, wire.encode({"op": "home"}), [self.estate.dir_fd, self.estate.listener.fileno()]
+                )
+            except (StartError, OSError):
+                self._home_at = now + HOMELESS_S  # the folder above is gone, too: until the next login
+            self.loop.watch(self.estate.listener.fileno(), self._accept)
+            if self._folder_watch is not None:
+                self.loop.forget(self._folder_watch)
+                os.close(self._folder_watch)
+            self._watch_home()
+        if self._home_at is None:
+            self.push(("home", ""), {"event": "home"})
+
     # Drains
 
     def watch_drain(self, name: str) -> None:
@@ -403,8 +450,9 @@ class Holder:
             peer.close()
         for born in self.births.values():
             os.close(born.pipe)  # whether they live is in the journal
-        for fd in self._reserve:
-            os.close(fd)
+        for fd in [*self._reserve, self._folder_watch]:
+            if fd is not None:
+                os.close(fd)
         self.control.close()
         self.loop.close()
 

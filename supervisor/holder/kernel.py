@@ -48,6 +48,21 @@ def punch(fd: int, length_bytes: int) -> bool:
     return bool(_libc.fallocate(fd, mode, 0, length_bytes) == 0)
 
 
+_IN_GONE = 0x40 | 0x200 | 0x400 | 0x800 | 0x2000  # moved from, deleted, deleted itself, moved itself, unmounted
+
+
+def watch_folder(dir_fd: int) -> int | None:
+    """An inotify descriptor (O_NONBLOCK) that gets readable when something in an open folder, or the folder itself,
+    is taken away; None where the system has no watch left."""
+    fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0:
+        return None
+    if _libc.inotify_add_watch(fd, b"/proc/self/fd/%d" % dir_fd, ctypes.c_uint32(_IN_GONE)) < 0:
+        os.close(fd)
+        return None
+    return fd
+
+
 def start_time(pid: int) -> int | None:
     """Clock ticks since boot at which `pid` started (proc(5), stat field 22); None if there is no such process."""
     try:
@@ -55,6 +70,24 @@ def start_time(pid: int) -> int | None:
             return int(file.read(4096).rpartition(b")")[2].split()[19])
     except (OSError, IndexError):
         return None
+
+
+def set_oom_score_adj(score: int) -> None:
+    """Of this process. Raises OSError (EACCES: lower than before needs a right)."""
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, b"%d" % score)
+    finally:
+        os.close(fd)
+
+
+def set_ioprio(ioprio: int) -> None:
+    """ioprio_set(2) of this process. Raises OSError; ENOSYS where the call's number is not known."""
+    call = {"x86_64": 251, "aarch64": 30, "riscv64": 30}.get(os.uname().machine)
+    if call is None:
+        raise OSError(38, "ioprio_set")
+    if _libc.syscall(ctypes.c_long(call), ctypes.c_long(1), ctypes.c_long(0), ctypes.c_long(ioprio)) != 0:
+        raise OSError(ctypes.get_errno(), "ioprio_set")
 
 
 def boot_id() -> str:

@@ -33,6 +33,8 @@ twice: they are idempotent by (id, pid). A controller that does not read loses n
 {"event": "drained", "name", "lost_bytes", "errno"}: also told by `names` for who missed it. lost_bytes is what the
 log's file system refused (at least; errno says why).
 
+{"event": "home"}: something was taken away from the runtime folder; the holder's own socket is there again.
+
 Error codes: malformed, too-large, fds, bad-request, unknown-op, version, not-allowed, unknown-id, reaped, signal
 (errno), spawn (stage, errno), full, unknown-name, busy (live, unacknowledged), no-daemon, closing.
 
@@ -42,10 +44,13 @@ one JSON object of at most PAYLOAD_BYTES; byte strings travel as latin-1, so tha
     argv: [bytes, …] (at least one)    env: ["K=V" bytes, …], exactly the child's environment
     cwd: bytes   umask: int   nice: int (absolute)   rlimits: {"nofile": [soft, hard], …}, -1 = infinity
     pty: bool: fd 0 is a pty slave and becomes the controlling terminal
-    targets: [int, …]: the child's descriptor for each fd after the payload; what of 0, 1, 2 is missing is closed
+    targets: [int, …]: the child's number for each fd after payload and groups; what of 0, 1, 2 is missing is closed
+    groups: int: so many fds right after the payload are cgroup.procs files, to which the child writes "0"
+    oom_score_adj: int   ioprio: int (ioprio_set(2)'s class << 13 | level)
 argv[0] without a slash is looked up in the PATH of `env`. The child leads its own session (pgid = pid). Limits that
 are not named stay as the holder has them (nofile: as the holder was started with). Every signal disposition is the
-default and the mask is empty. Stages that can fail: fork, fds, session, tty, cwd, nice, announce, rlimit, exec.
+default and the mask is empty. Stages that can fail: fork, fds, session, tty, cwd, group,
+nice, oom, ioprio, announce, rlimit, exec.
 
 A process that keeps a pty master in the store and gives its slave to a child holds its own slave until spawn
 answers; else the drain could see "all slaves closed" before the child has it. The holder reads masters with
@@ -167,6 +172,9 @@ def encode_payload(
     rlimits: Mapping[str, tuple[int, int]] | None = None,
     pty: bool = False,
     targets: Sequence[int] = (0, 1, 2),
+    groups: int = 0,
+    oom_score_adj: int | None = None,
+    ioprio: int | None = None,
 ) -> bytes:
     """What the payload memfd of `spawn` holds; see the module's text for each field."""
     return json.dumps(
@@ -179,6 +187,9 @@ def encode_payload(
             "rlimits": {name: list(pair) for name, pair in (rlimits or {}).items()},
             "pty": pty,
             "targets": list(targets),
+            "groups": groups,
+            "oom_score_adj": oom_score_adj,
+            "ioprio": ioprio,
         },
         separators=(",", ":"),
     ).encode()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import secrets
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pexpect
 import pytest
 
+from aish.client import connect, launch
 from aish.store import gguf_write
 from aish.store.gguf_write import F32, Tensor
+from aish.wire.message import Spawn, Started
+from aish.wire.spec import RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +134,18 @@ def test_a_file_is_pulled_listed_shown_and_removed(home: Home) -> None:
     assert home.aish("model", "ls").stdout == "no models; get one with: aish model pull smollm2\n"
 
 
+def test_what_a_strangers_file_says_cannot_steer_the_terminal(home: Home) -> None:
+    stream = io.BytesIO()
+    keys: dict[str, gguf_write.Value] = {"general.architecture": "ll\x1b]0;owned\x07", "general.license": "\x9b2J"}
+    gguf_write.write(stream, keys, [Tensor("t", (1,), F32, bytes(4))])
+    (home.root / "odd.gguf").write_bytes(stream.getvalue())
+    assert home.aish("model", "pull", str(home.root / "odd.gguf")).returncode == 0
+    for action in ("show", "ls"):
+        shown = home.aish("model", action, *(["odd"] if action == "show" else [])).stdout
+        assert "ll\\x1b]0;owned\\x07" in shown
+        assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+
+
 def test_a_damaged_file_names_field_and_offset(home: Home) -> None:
     file = home.root / "cut.gguf"
     file.write_bytes(tiny(home.root / "whole.gguf").read_bytes()[:-100])
@@ -165,6 +181,30 @@ def test_progress_is_plain_lines_in_a_file_and_a_bar_on_a_terminal(home: Home) -
     shown.expect(pexpect.EOF)
     shown.close()
     assert shown.exitstatus == 0
+
+
+def test_weights_that_run_are_not_removed_whatever_they_are_called(home: Home) -> None:
+    """`rm NAME:1` took the weights of the model that ran as NAME: only names were compared."""
+    shown = {}
+    for seed in (1, 2):
+        home.aish("model", "pull", str(tiny(home.root / "it.gguf", seed)))
+        shown[seed] = json.loads(home.aish("model", "show", "it", "--json").stdout)
+    with connect(program="test") as client:
+        for name, digest in (("it", shown[1]["digest"]), ("url", None)):
+            spec = SpecPart(argv=[b"sleep", b"100"], cwd=b"/", name=name, kind="model",
+                            route=RoutePart(url="http://127.0.0.1:1/v1", digest=digest))  # fmt: skip
+            client.ask(Started, Spawn(token=secrets.token_hex(16), spec=spec, launch=launch.capture()))
+    for name in ("it:1", "it", f"it@{shown[1]['digest']}"):
+        done = home.aish("model", "rm", name)
+        assert (done.returncode, "is running as p1" in done.stderr) == (69, True), name
+    assert os.path.exists(shown[1]["path"])
+    assert home.aish("model", "rm", "it:2").returncode == 0, "another version"
+    assert not os.path.exists(shown[2]["path"])
+    home.aish("model", "pull", str(tiny(home.root / "url.gguf", 3)))
+    assert home.aish("model", "rm", "url").returncode == 0, "what runs under that name is not in the store"
+    home.aish("model", "stop", "it")
+    assert home.aish("model", "rm", "it:1").returncode == 0
+    assert not os.path.exists(shown[1]["path"])
 
 
 # --- running ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def test_run_stands_in_a_pipeline(home: Home) -> None:
 
 
 def test_a_reader_that_leaves_ends_the_process_by_sigpipe(home: Home) -> None:
-    command = f"{sys.executable} -m aish run -- yes | head -1; echo ${{PIPESTATUS[0]}}"
+    command = f"{shlex.quote(sys.executable)} -m aish run -- yes | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], env=home.environ, capture_output=True, text=True, timeout=60, check=False
     )
@@ -123,6 +124,14 @@ def test_logs_follow_to_the_last_byte(home: Home) -> None:
     )
     done = home.aish("logs", "-f", "slow")
     assert (done.stdout, done.returncode) == ("1\n2\n3\n4\n5\nend", 0)
+
+
+def test_a_wait_may_be_longer_than_poll_can_count(home: Home) -> None:
+    """Above 24.8 days `wait` ended as a fault of aish."""
+    home.aish("spawn", "--name", "short", "--", "sh", "-c", "exit 3")
+    assert home.aish("wait", "--timeout", "3e6", "short").returncode == 3
+    assert home.aish("spawn", "--name", "long", "--", "sleep", "100").returncode == 0
+    assert home.aish("wait", "--timeout", "0.1", "long").returncode == 124
 
 
 def test_stop_escalates_to_a_process_that_ignores_it(home: Home) -> None:

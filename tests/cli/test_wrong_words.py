@@ -3,6 +3,7 @@ nothing."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -66,13 +67,18 @@ def test_a_folder_that_was_removed_is_named_as_the_fault(home: Home, tmp_path: P
         ("spawn --gpus 2 -- true", "--gpus says nothing without --vram"),
         ("spawn --grace nan -- true", "expected 0 to 3600"),
         ("spawn --grace inf -- true", "expected 0 to 3600"),
+        ("spawn --budget 99999999999999999999G -- true", "too large"),
+        ("spawn --vram 99999999T -- true", "too large"),
+        ("model serve x --url http://127.0.0.1:1/v1 --context 99999999999999999999G", "too large"),
         ("spawn --secret KEY=value -- true", "not the name of a variable"),
         ("spawn --secret NOT_SET_HERE -- true", "not set here"),
         ("spawn --model big -- true", "--model chooses for agent files and models"),
         ("stop --grace nan x", "--grace"),
         ("wait --timeout nan x", "--timeout nan"),
+        ("wait --timeout inf x", "--timeout inf"),
         ("wait --timeout -1 x", "--timeout -1"),
         ("model serve x --timeout nan", "--timeout must be above 0"),
+        ("model serve x --timeout inf", "--timeout must be above 0"),
         ("events --since -1", "--since -1"),
         ("events --since 99999999999999999999", "--since 9"),
         ("usage --since nans", "not an age"),
@@ -84,4 +90,15 @@ def test_a_value_that_means_nothing_is_refused_before_anything_starts(home: Home
     """Some were taken silently; one ended as a fault of aish."""
     done = home.aish(*words.split())
     assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert not (home.runtime / "daemon.sock").exists()
+
+
+def test_a_key_file_that_would_hang_its_reader_is_refused(home: Home) -> None:
+    """The gateway opened a FIFO and stood still."""
+    pipe = home.root / "key"
+    os.mkfifo(pipe, 0o600)
+    for path in (pipe, home.root):
+        words = ("model", "serve", "x", "--url", "http://127.0.0.1:1/v1", "--key-file", str(path))
+        done = home.aish(*words)
+        assert (done.returncode, "is not a regular file" in done.stderr) == (2, True), done.stderr
     assert not (home.runtime / "daemon.sock").exists()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pexpect
 import pytest
+
+from aish.client import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,3 +66,68 @@ def test_a_terminal_that_goes_away_leaves_the_process_running(home: Home, at_ter
     assert names(home) == {"stays"}
     assert not (home.state / "faults.log").exists()
     assert home.aish("logs", "stays").stdout == "begun\n"
+
+
+TIMES = 30
+
+
+@pytest.mark.slow
+def test_what_ends_at_once_is_shown_whole_each_time(home: Home, at_terminal: Start) -> None:
+    """It ends before, while or after we attach: its output is the same bytes, once."""
+    for number in range(TIMES):
+        terminal = at_terminal("run", "/bin/echo", f"hello {number}")
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+        assert (terminal.before, terminal.exitstatus) == (b"hello %d\r\n" % number, 0), number
+
+
+@pytest.fixture
+def full_card(home: Home) -> Home:
+    """A simulated card of 8 GiB that a process has to itself."""
+    words = [sys.executable, "-m", "aish.plugins.simgpu", "create", "--memory", "8G"]
+    subprocess.run(words, env=home.environ, check=True, capture_output=True, timeout=30)
+    done = home.aish("spawn", "--name", "owner", "--vram", "7G", "--grace", "1", "--", "sleep", "100")
+    assert done.returncode == 0, done.stderr
+    return home
+
+
+def test_what_waits_for_a_gpu_says_so_and_is_attached_when_it_runs(full_card: Home, at_terminal: Start) -> None:
+    terminal = at_terminal("run", "--name", "waits", "--vram", "4G", "--", "sh", "-c", "read x; echo got $x; exit 3")
+    terminal.expect(rb"aish: waits \(p2\) is queued: needs 4.0G of VRAM")
+    assert full_card.aish("stop", "owner").returncode == 0
+    assert full_card.aish("wait", "--ready", "--timeout", "20", "waits").returncode == 0
+    terminal.sendline(b"this")
+    terminal.expect(b"got this\r\n")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 3
+
+
+def test_ctrl_c_leaves_the_queue_to_itself_and_says_how_to_end_it(full_card: Home, at_terminal: Start) -> None:
+    terminal = at_terminal("run", "--name", "waits", "--vram", "4G", "--", "echo", "there")
+    terminal.expect(b"is queued: ")
+    terminal.sendintr()
+    terminal.expect(b"waits stays queued")
+    terminal.expect(b"end it: aish stop p2")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 130
+    assert names(full_card) == {"owner", "waits"}
+    assert full_card.aish("stop", "owner").returncode == 0
+    assert full_card.aish("wait", "--timeout", "20", "waits").returncode == 0
+    assert full_card.aish("logs", "waits").stdout == "there\n"
+
+
+def test_ctrl_c_while_the_daemon_hangs(home: Home, at_terminal: Start) -> None:
+    with connect(program="test") as client:
+        os.kill(client.welcome.pid, signal.SIGSTOP)
+        try:
+            terminal = at_terminal("run", "--", "true")
+            with pytest.raises(pexpect.TIMEOUT):
+                terminal.expect(pexpect.EOF, timeout=1)
+            terminal.sendintr()
+            terminal.expect(pexpect.EOF, timeout=10)
+            terminal.close()
+            assert terminal.exitstatus == 130
+        finally:
+            os.kill(client.welcome.pid, signal.SIGCONT)

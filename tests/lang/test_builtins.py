@@ -64,6 +64,18 @@ def test_read_gives_up_at_its_time(aish: Aish) -> None:
     assert aish("exec 3<>fifo; read -t 0.1 -u 3 x; echo $?", timeout=20).out == "142\n"
 
 
+@pytest.mark.parametrize("seconds", ["99999999999", "1e300"])
+def test_read_may_wait_longer_than_select_can(aish: Aish, seconds: str) -> None:
+    """It was 'a fault in aish': OverflowError."""
+    assert aish(f"echo x | {{ read -t {seconds} y; echo $y; }}").out == "x\n"
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "soon"])
+def test_read_refuses_a_time_that_is_none(aish: Aish, seconds: str) -> None:
+    found = aish(f"echo x | {{ read -t {seconds} y; echo $? $y; }}")
+    assert (found.out, f"{seconds}: seconds expected" in found.err) == ("1\n", True)
+
+
 def test_read_counts_characters_not_bytes(aish: Aish) -> None:
     assert aish("printf 'äöü' | { read -n 2 x; echo $x; }").out == "äö\n"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aish.errors import UsageError
-from aish.model.size import format_bytes, format_count, parse_bytes, parse_count
+from aish.model.size import BELOW, changed, format_bytes, format_count, parse_bytes, parse_count
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,30 @@ def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_bytes(text)
     assert "8G" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("text", ["99999999999999999999G", "1073741824G", str(BELOW)])
+def test_what_no_64_bits_hold_is_refused(text: str) -> None:
+    """One such limit wedged the daemon: the journal could write nothing any more."""
+    with pytest.raises(UsageError, match="too large"):
+        parse_bytes(text)
+    assert parse_bytes(str(BELOW - 1)) == BELOW - 1
+    with pytest.raises(UsageError, match="too large"):
+        parse_count("9" * 10 + "G")
+
+
+def test_a_limit_is_set_raised_and_lifted() -> None:
+    assert changed(None, "200k", parse_count, "tokens") == 200_000
+    assert changed(200_000, "+50k", parse_count, "tokens") == 250_000
+    assert changed(200_000, "none", parse_count, "tokens") is None
+    with pytest.raises(UsageError, match="no limit of vram to raise") as caught:
+        changed(None, "+1G", parse_bytes, "vram")
+    assert caught.value.hint == "set one: vram=1G"
+
+
+def test_a_raise_does_not_lead_beyond_the_bound() -> None:
+    with pytest.raises(UsageError, match=r"too large: '\+1'"):
+        changed(BELOW - 1, "+1", parse_bytes, "vram")
 
 
 @given(st.text(max_size=30))

@@ -14,6 +14,8 @@ from aish.cli import VERBS
 from aish.shell import short_forms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Home
 
 # POSIX utilities and those of coreutils, procps, util-linux, bash that a verb could be mistaken for.
@@ -39,14 +41,16 @@ def test_scripts_do_not_see_them(home: Home) -> None:
 
 
 @pytest.fixture
-def prompt(home: Home) -> pexpect.spawn[str]:
+def prompt(home: Home) -> Iterator[pexpect.spawn[str]]:
     environ = home.environ | {"TERM": "dumb", "PS1": "PROMPT> "}
     child = pexpect.spawn(sys.executable, ["-m", "aish"], env=environ, encoding="utf-8", timeout=20)
     child.delaybeforesend = None
     child.expect_exact("PROMPT> ")
-    return child
+    yield child
+    child.close(force=True)
 
 
+@pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps: apt-get install procps")
 def test_at_the_prompt_bare_ps_shows_ours_and_ps_with_words_the_systems(prompt: pexpect.spawn[str]) -> None:
     prompt.send("ps\r")
     prompt.expect_exact("nothing is supervised")

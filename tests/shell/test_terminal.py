@@ -196,7 +196,7 @@ def test_terminal_modes_of_a_stopped_program_are_put_back(terminal: Terminal) ->
 
 
 def test_each_job_has_its_own_group_and_gets_the_terminal(terminal: Terminal) -> None:
-    out = terminal.run("sh -c 'ps -o pid=,pgid=,tpgid= -p $$; echo shell '$$")
+    out = terminal.run("sh -c 'cut -d\" \" -f1,5,8 /proc/$$/stat; echo shell '$$")
     pid, pgid, foreground = re.findall(r"(\d+)\s+(\d+)\s+(\d+)\r", out)[0]
     assert pid == pgid == foreground
     assert terminal.group() == terminal.child.pid

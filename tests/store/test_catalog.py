@@ -138,6 +138,19 @@ def test_removing_a_version_takes_its_tags(gguf_file: Callable[..., Path]) -> No
     assert store.show("x")["version"] == 2
 
 
+def test_what_a_removal_takes_is_told_before(gguf_file: Callable[..., Path]) -> None:
+    """A running model is kept by what it is: under another name, or an older version, it lost its weights."""
+    old = store.import_gguf(str(gguf_file(seed=1)), "x:a").digest
+    new = store.import_gguf(str(gguf_file(seed=2)), "x:b").digest
+    assert store.removed_by("x") == {old, new}
+    for name in ("x:1", f"x@{old}"):
+        assert store.removed_by(name) == {old}
+    for tag in ("x:a", "x:b", "x:latest"):
+        assert store.removed_by(tag) == set(), "the version has its number left"
+    with pytest.raises(NotFoundError):
+        store.removed_by("nobody")
+
+
 def test_blobs_are_read_only(
     private_store: Path, gguf_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,17 @@ def test_a_whole_file_tells_what_it_is(gguf_file: Callable[..., Path]) -> None:
     assert not head.embeds
 
 
+@pytest.mark.parametrize(("code", "value"), [(11, -5), (10, (1 << 64) - 1), (10, 1 << 31), (10, 0)])
+def test_a_context_that_no_model_has_is_unknown(tmp_path: Path, code: int, value: int) -> None:
+    """It was taken as a fact: a context of -5, or one for which no memory is large enough."""
+    key = b"llama.context_length"
+    before, _, after = tiny_gguf().partition(key)
+    path = tmp_path / "odd.gguf"
+    number = struct.pack("<I", code) + value.to_bytes(8, "little", signed=value < 0)
+    path.write_bytes(before + key + number + after[8:] + bytes(64))  # it was a U32, type and value 4 bytes each
+    assert gguf.read(str(path)).context_tokens is None
+
+
 def test_every_kind_of_value_survives(tmp_path: Path) -> None:
     stream = io.BytesIO()
     values: dict[str, gguf_write.Value] = {

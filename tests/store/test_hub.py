@@ -37,6 +37,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
     """Send so many bytes of the weights, then nothing more."""
     cut_after: ClassVar[int | None] = None
     """Send so many bytes for each request, then close the connection."""
+    rest: ClassVar[str | None] = None
+    """How a request for the rest is answered: "empty", or "refused"."""
     loads: ClassVar[int] = 0
     stalled: ClassVar[threading.Event] = threading.Event()
     leave: ClassVar[threading.Event] = threading.Event()
@@ -85,7 +87,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
         if asked and body:
             Hub.ranges.append(asked)
             begin = int(asked.removeprefix("bytes=").split("-")[0])
-        data = WEIGHTS[begin:]
+        data = b"" if begin and Hub.rest == "empty" else WEIGHTS[begin:]
+        if begin and Hub.rest == "refused":
+            self._json({}, body, 416)
+            return
         self.send_response(206 if begin else 200)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Accept-Ranges", "bytes")
@@ -116,7 +121,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    Hub.stall_after, Hub.cut_after, Hub.ranges, Hub.loads = None, None, [], 0
+    Hub.stall_after, Hub.cut_after, Hub.rest, Hub.ranges, Hub.loads = None, None, None, [], 0
     Hub.stalled.clear()
     Hub.leave.clear()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
@@ -231,6 +236,15 @@ def test_a_connection_that_breaks_again_and_again_ends_with_the_whole_file(endpo
     status, out, err = pull(endpoint, tmp_path, "org/tiny")
     assert status == 0, out + err
     assert len(Hub.ranges) == 3
+
+
+@pytest.mark.parametrize("rest", ["empty", "refused"])
+def test_a_server_that_never_sends_the_rest_is_given_up(endpoint: str, tmp_path: Path, rest: str) -> None:
+    """It was asked for ever: only attempts that ended in an error were counted."""
+    Hub.rest, Hub.cut_after = rest, 1_500_000
+    status, out, err = pull(endpoint, tmp_path, "org/tiny")
+    assert (status, "UnavailableError" in out) == (69, True), out + err
+    assert 2 < len(Hub.ranges) < 8
 
 
 def test_a_part_of_something_else_is_noticed_by_its_checksum(

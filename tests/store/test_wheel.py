@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import select
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -163,7 +164,9 @@ def test_with_uv_alone_uv_runs_pip(tiny: Recipe, tmp_path: Path, monkeypatch: py
     """A stand-in `uv` that does what `uv tool run pip` does."""
     stand_in = tmp_path / "bin" / "uv"
     stand_in.parent.mkdir()
-    stand_in.write_text(f'#!/bin/sh\n[ "$1 $2" = "tool run" ] || exit 9\nshift 2\nexec {sys.executable} -m "$@"\n')
+    stand_in.write_text(
+        f'#!/bin/sh\n[ "$1 $2" = "tool run" ] || exit 9\nshift 2\nexec {shlex.quote(sys.executable)} -m "$@"\n'
+    )
     stand_in.chmod(0o755)
     _hide_pip(monkeypatch)
     monkeypatch.setattr(wheel, "_bundled_pip", lambda: None)

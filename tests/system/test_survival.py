@@ -7,6 +7,7 @@ import os
 import random
 import secrets
 import select
+import shlex
 import signal
 import subprocess
 import threading
@@ -18,7 +19,8 @@ import pytest
 
 from aish.client import connect, launch
 from aish.wire.message import EventList, Events, Snapshot, Spawn, Started, View, Wait, Waited
-from aish.wire.part import EventPart, LaunchPart, SpecPart
+from aish.wire.part import EventPart
+from aish.wire.spec import LaunchPart, SpecPart
 
 from .conftest import COUNT, DEADLINE_S, until
 
@@ -99,8 +101,8 @@ def beside(system: System) -> Iterator[Beside]:
         (root / name).write_text(code)
     python, step = system.python, str(STEP_S)
     line = (
-        f"aish run --name producer -- {python} {root}/producer.py {stop} {step}"
-        f" |= aish run --name consumer -- {python} {root}/consumer.py"
+        f"aish run --name producer -- {shlex.quote(python)} {root}/producer.py {stop} {step}"
+        f" |= aish run --name consumer -- {shlex.quote(python)} {root}/consumer.py"
         ' ; echo "status ${PIPESTATUS[@]}"'
     )
     with open(out, "wb") as stream:

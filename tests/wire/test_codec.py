@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish.errors import InputError
-from aish.wire import codec, message, part
+from aish.wire import codec, message, spec
 
 
 def test_arguments_of_any_bytes_survive() -> None:
     spawn = message.Spawn(
         token="0" * 32,
-        spec=part.SpecPart(argv=[b"/bin/echo", bytes(range(1, 256))], cwd=b"/\xff"),
-        launch=part.LaunchPart(environ=[b"A=\xfe"], rlimits={"NOFILE": (1024, -1)}),
+        spec=spec.SpecPart(argv=[b"/bin/echo", bytes(range(1, 256))], cwd=b"/\xff"),
+        launch=spec.LaunchPart(environ=[b"A=\xfe"], rlimits={"NOFILE": (1024, -1)}),
         targets=[0, 1, 2],
     )
     assert codec.decode_request(codec.encode(spawn)) == spawn
@@ -53,3 +53,10 @@ def test_a_wrong_type_names_its_field() -> None:
 def test_nesting_bombs_are_refused() -> None:
     with pytest.raises(InputError):
         codec.decode_request(b"\x81\xa2op" + b"\x91" * 200_000)
+
+
+@pytest.mark.parametrize("request_", [message.Stop(target="\udcff"), message.Events(since=1 << 64)])
+def test_what_cannot_be_said_is_an_input_error(request_: message.Message) -> None:
+    """`aish stop $'\\xff'` was 'a fault in aish'."""
+    with pytest.raises(InputError, match=r"not UTF-8: \\xff|larger than 64 bits"):
+        codec.encode(request_)

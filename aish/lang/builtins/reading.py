@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 _BLOCK = 4096
+_INFINITE = float("inf")
+_SELECT_MOST_S = 86_400.0
+"""select(2) refuses times that are very long: they are made of several waits."""
 
 
 class _Wanted:
@@ -97,7 +100,9 @@ def _option(wanted: _Wanted, letter: str, value: str) -> None:
             try:
                 seconds = float(value)
             except ValueError:
-                raise CommandError(f"{value}: seconds expected") from None
+                seconds = _INFINITE
+            if not abs(seconds) < _INFINITE:  # nan, too
+                raise CommandError(f"{value}: seconds expected")
             wanted.deadline = time.monotonic() + max(seconds, 0.0)
         case _:
             if not (value.isdecimal() and value.isascii()):
@@ -190,16 +195,22 @@ class _Reader:
     def byte(self) -> bytes | None:
         """The next byte; b'' at the end, None when the time is up."""
         if self.at >= len(self.block):
-            if self.deadline is not None:
-                left = max(self.deadline - time.monotonic(), 0.0)
-                if not select.select([self.fd], [], [], left)[0]:
-                    return None
+            if self.deadline is not None and not self._readable(self.deadline):
+                return None
             self.block = os.read(self.fd, self.size)
             self.at = 0
             if not self.block:
                 return b""
         self.at += 1
         return self.block[self.at - 1 : self.at]
+
+    def _readable(self, deadline: float) -> bool:
+        while True:
+            left = max(deadline - time.monotonic(), 0.0)
+            if select.select([self.fd], [], [], min(left, _SELECT_MOST_S))[0]:
+                return True
+            if left <= _SELECT_MOST_S:
+                return False
 
     def finish(self) -> None:
         """Give back what was read too far."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import signal
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from aish.store import gguf_write
+from aish.store.gguf_write import F32, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +33,12 @@ def child(gguf: str, path: str, log: Path, *more: str, **options: object) -> int
     words = [sys.executable, "-P", "-m", "aish.plugins.llamacpp", "--gguf", gguf, "--socket", path, *REST, *more]
     with open(log, "wb") as stderr:
         return subprocess.run(words, stderr=stderr, timeout=60, check=False, **options).returncode  # type: ignore[call-overload,no-any-return]
+
+
+def tiny() -> bytes:
+    stream = io.BytesIO()
+    gguf_write.write(stream, {"general.architecture": "llama"}, [Tensor("t", (1,), F32, bytes(4))])
+    return stream.getvalue()
 
 
 def last_error(log: Path) -> str:
@@ -51,6 +61,15 @@ def test_a_missing_file_and_a_wrong_option(tmp_path: Path) -> None:
         [sys.executable, "-m", "aish.plugins.llamacpp", "--nonsense"], capture_output=True, check=False
     )
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize("more", [("--ctx", "2000000000", "--slots", "4"), ("--cache-bytes", str(1 << 62))])
+def test_a_number_that_llama_cpp_cannot_hold_is_a_wrong_option(tmp_path: Path, more: tuple[str, ...]) -> None:
+    """Its traceback reached the user: OverflowError or TypeError of the binding."""
+    (tmp_path / "whole.gguf").write_bytes(tiny())
+    assert child(str(tmp_path / "whole.gguf"), str(tmp_path / "s.sock"), tmp_path / "log", *more) == 2
+    assert "does not take these options" in last_error(tmp_path / "log")
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 @pytest.mark.model

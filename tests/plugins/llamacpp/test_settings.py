@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import pytest
 
 from aish.errors import UnavailableError, UsageError
 from aish.plugins.llamacpp import server, settings
-from aish.plugins.llamacpp.cores import cores
+from aish.plugins.llamacpp.cores import cores, group_limits, memory_bytes
 from aish.plugins.llamacpp.settings import decide
 from aish.spi.model_server import ModelServer, StoredModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GIB = 1 << 30
 
@@ -56,6 +60,10 @@ def test_options_win() -> None:
         ({"embeddings": "maybe"}, "one of on, off, only"),
         ({"cache": "-1"}, "a size such as"),
         ({"ctx": "99G"}, None),
+        ({"ctx": "2000000000", "slots": "4"}, "fewer of either"),
+        ({"ctx": "1G", "slots": "4"}, "fewer of either"),
+        ({"cache": "99999999T"}, "must be below"),
+        ({"cache": "4096T"}, None),
     ],
 )
 def test_a_wrong_option_is_refused(options: dict[str, str], says: str | None) -> None:
@@ -67,6 +75,35 @@ def test_a_wrong_option_is_refused(options: dict[str, str], says: str | None) ->
 
 def test_there_is_at_least_one_core_and_no_more_than_this_process_may_use() -> None:
     assert 1 <= cores() <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "limits"),
+    [
+        ("0::/a/b\n", {"a/memory.max": "1000\n", "a/b/memory.max": "2000\n", "memory.max": "max\n"}, [1000, 2000]),
+        ("0::/not/here\n", {"memory.max": "500\n"}, [500]),
+        ("0::/../x\n", {"memory.max": "max\n"}, []),
+        (
+            "5:cpu,memory:/m\n4:pids:/p\n0::/\n",
+            {"memory/m/memory.limit_in_bytes": "700\n", "memory/memory.limit_in_bytes": "9223372036854771712\n"},
+            [700, 9223372036854771712],
+        ),
+        ("", {"memory.max": "1\n"}, []),
+    ],
+)
+def test_the_memory_is_what_the_control_group_leaves(
+    tmp_path: Path, groups: str, files: dict[str, str], limits: list[int]
+) -> None:
+    """In a container of 1 GB on a machine of 64 the cache of prefixes alone took it all."""
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    assert sorted(group_limits(groups, str(tmp_path))) == limits
+
+
+def test_the_memory_is_not_more_than_the_machine_has() -> None:
+    assert 0 < memory_bytes() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def model(**more: object) -> StoredModel:

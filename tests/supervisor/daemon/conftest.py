@@ -28,7 +28,8 @@ from aish.wire.message import (
     Wait,
     Waited,
 )
-from aish.wire.part import EventPart, LaunchPart, ProcessPart, SpecPart
+from aish.wire.part import EventPart, ProcessPart
+from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,9 +136,18 @@ class Supervised:
         return pids
 
     def holder_pids(self) -> tuple[int, int]:
-        """(keeper, holder), from /proc: the daemon's parent and its parent."""
-        holder = parent(self.daemon_pid)
-        return parent(holder), holder
+        """(keeper, holder), as they say themselves: parents in /proc are others after a take-over, even strangers."""
+        found: dict[str, int] = {}
+
+        def told() -> bool:
+            try:
+                found.update(self.programs())
+            except (wire.HolderError, OSError, TypeError):  # one of them is just being replaced
+                return False
+            return True
+
+        self.until("keeper and holder answer", told)
+        return found["keeper"], found["holder"]
 
     def close(self) -> None:
         self.client.close()

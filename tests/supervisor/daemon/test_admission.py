@@ -9,7 +9,7 @@ from aish.supervisor.daemon.admission import Admission
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import Table
-from aish.wire.part import SpecPart
+from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.gpus import Gpus

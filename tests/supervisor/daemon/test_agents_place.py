@@ -18,6 +18,7 @@ from aish.client import connect, launch
 from aish.errors import AishError
 from aish.wire.message import *
 from aish.wire.part import *
+from aish.wire.spec import *
 client = connect(start=False)
 def spawn(*argv, **fields):
     spec = SpecPart(argv=[os.fsencode(word) for word in argv], cwd=b"/", **fields)

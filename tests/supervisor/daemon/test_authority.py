@@ -13,7 +13,7 @@ from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import Table
 from aish.wire.message import Request
-from aish.wire.part import SpecPart
+from aish.wire.spec import SpecPart
 
 # Rows: requests. Columns: user, self, below, other, nobody.
 EXPECTED = """

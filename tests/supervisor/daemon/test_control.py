@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.client import connect
+from aish.client import connect, launch
 from aish.errors import ConflictError, DisconnectedError, InputError, LimitError, NotFoundError, UsageError
 from aish.wire.message import (
     Attach,
@@ -28,12 +28,14 @@ from aish.wire.message import (
     Pause,
     Shutdown,
     Snapshot,
+    Spawn,
+    Started,
     Stop,
     View,
     Wait,
     Waited,
 )
-from aish.wire.part import RoutePart
+from aish.wire.spec import RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -105,6 +107,18 @@ def test_limits_of_tokens(up: Supervised) -> None:
     up.kill_daemon()
     up.next_daemon()
     assert up.row("job").budget_tokens is None
+
+
+def test_a_number_that_nothing_can_keep_is_refused_and_the_journal_goes_on(up: Supervised) -> None:
+    """The daemon took it, and from then on wrote nothing any more: OverflowError at each flush."""
+    up.spawn("sleep", "62", name="job", budget_tokens=1000)
+    for typed in ("99999999999999999999G", "+99999999999999999999G", f"+{(1 << 60) - 1}"):
+        with pytest.raises(UsageError, match="too large"):
+            up.client.request(Limit(target="job", tokens=typed))
+    assert up.client.ask(Done, Limit(target="job", tokens="2k")).changed
+    up.kill_daemon()
+    up.next_daemon()
+    assert up.row("job").budget_tokens == 2000
 
 
 def test_nice_of_the_group(up: Supervised) -> None:
@@ -374,5 +388,18 @@ def test_it_leaves_when_nobody_needs_it(home: object, monkeypatch: pytest.Monkey
     pidfd = os.pidfd_open(client.welcome.pid)
     assert not select.select([pidfd], [], [], 0.6)[0], "it left although a client was there"
     client.close()
+    assert select.select([pidfd], [], [], 10)[0], "it stays although nobody is there"
+    os.close(pidfd)
+
+
+def test_a_gateway_that_comes_up_after_the_last_client_does_not_keep_it(
+    home: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection was counted as a client's until it had said what it is, and nobody looked again."""
+    monkeypatch.setenv("AISH_IDLE_S", "1.5")
+    with connect() as client:
+        pidfd = os.pidfd_open(client.welcome.pid)
+        spec = SpecPart(argv=[b"true"], cwd=b"/", kind="agent")  # an agent: the gateway is started for it
+        client.ask(Started, Spawn(token="1" * 32, spec=spec, launch=launch.capture()))
     assert select.select([pidfd], [], [], 10)[0], "it stays although nobody is there"
     os.close(pidfd)

@@ -11,7 +11,7 @@ import pytest
 from aish.errors import StorageError
 from aish.supervisor.daemon import environ
 from aish.supervisor.daemon.environ import EnvironFiles
-from aish.wire.part import LaunchPart
+from aish.wire.spec import LaunchPart
 
 CAPTURED = [b"PATH=/bin", b"ANTHROPIC_API_KEY=sk-real", b"OPENAI_API_KEY=sk-real", b"A=1", b"A=2", b"RAW=\xff\n"]
 

@@ -27,7 +27,8 @@ from aish.wire.message import (
     UsageQuery,
     UsageTable,
 )
-from aish.wire.part import ProcessPart, RoutePart, TokensPart
+from aish.wire.part import ProcessPart, TokensPart
+from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -243,7 +244,8 @@ def test_a_childs_use_counts_for_its_parent(up: Supervised) -> None:
     """Else an agent gets round its budget by starting another."""
     serve(up)
     code = (
-        "import secrets, sys, os\nfrom aish.client import connect, launch\nfrom aish.wire.message import *\nfrom aish.wire.part import *\n"
+        "import secrets, sys, os\nfrom aish.client import connect, launch\nfrom aish.wire.message import *\n"
+        "from aish.wire.part import *\nfrom aish.wire.spec import *\n"
         "client = connect(start=False)\n"
         "argv = [os.fsencode(word) for word in [sys.executable, '-c', sys.argv[1], '6']]\n"
         "spec = SpecPart(argv=argv, kind='agent')\n"

@@ -19,7 +19,8 @@ from aish.supervisor.daemon import journal as module
 from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.row import Row
-from aish.wire.part import EventPart, ExitPart, RoutePart, SpecPart, TokensPart
+from aish.wire.part import EventPart, ExitPart, TokensPart
+from aish.wire.spec import RoutePart, SpecPart
 
 from .conftest import gone
 
@@ -93,6 +94,23 @@ def test_all_or_nothing(path: str) -> None:
     assert journal.rows() == [row(1)]
     journal.save([row(2)])
     assert len(journal.rows()) == 2
+
+
+@pytest.mark.parametrize("bad", [{"pid": 1 << 64}, {"name": "\udcff"}, {"number": 1 << 63}])
+def test_a_value_that_cannot_be_written_is_an_error_of_storage_and_leaves_no_transaction(
+    path: str, bad: dict[str, object]
+) -> None:
+    """Each later write failed, too: 'cannot start a transaction within a transaction'."""
+    journal = open_journal(path)
+    journal.begin(1)
+    odd = row(2)
+    for name, value in bad.items():
+        setattr(odd, name, value)
+    with pytest.raises(StorageError, match="cannot take a value"):
+        journal.save([row(1), odd], [event(1)])
+    assert journal.rows() == []
+    journal.save([row(3)])
+    assert journal.rows() == [row(3)]
 
 
 @pytest.mark.parametrize("junk", [b"this is not a database" * 100, b"SQLite format 3\0" + b"\xff" * 5000])

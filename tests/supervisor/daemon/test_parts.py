@@ -17,7 +17,7 @@ from aish.supervisor.daemon.ports import Ports
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import Table, check_name
-from aish.wire.part import RoutePart, SpecPart
+from aish.wire.spec import RoutePart, SpecPart
 
 
 def process(number: int, name: str, **fields: object) -> Process:
@@ -203,18 +203,17 @@ def test_pure_modules_reach_for_nothing(name: str) -> None:
 def test_a_lock_is_had_once_and_freed_by_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "WAIT_S", 0.05)
     code = (
-        "import sys; from aish.supervisor.daemon import lock; lock.take(sys.argv[1], 'b'); "
+        "import sys; from aish.supervisor.daemon import lock; lock.take(sys.argv[1]); "
         "print('held', flush=True); input()"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
     with pytest.raises(ConflictError):
-        lock.take(str(tmp_path), "b")
-    os.close(lock.take(str(tmp_path), "another boot"))
+        lock.take(str(tmp_path))
     holder.kill()
     holder.communicate()
-    os.close(lock.take(str(tmp_path), "b"))
+    os.close(lock.take(str(tmp_path)))
 
 
 def test_the_fingerprint_changes_with_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

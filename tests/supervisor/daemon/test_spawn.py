@@ -13,7 +13,7 @@ import pytest
 from aish.client import connect, launch
 from aish.errors import ConflictError, InputError, NotFoundError
 from aish.wire.message import Done, Forget, Inspect, Signal, Snapshot, Spawn, Started, Stop
-from aish.wire.part import LaunchPart
+from aish.wire.spec import LaunchPart
 
 if TYPE_CHECKING:
     from conftest import Supervised

@@ -16,7 +16,7 @@ import pytest
 from aish.client import connect, launch
 from aish.supervisor.holder.wire import HolderError
 from aish.wire.message import Done, KeyList, Snapshot, Spawn, Started, Stop, View, Wait, Waited
-from aish.wire.part import SpecPart
+from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from aish.supervisor.daemon.authority import USER, Caller
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.wire.message import Spawn
-from aish.wire.part import LaunchPart, RoutePart, SpecPart
+from aish.wire.spec import LaunchPart, RoutePart, SpecPart
 
 ROUTE = RoutePart(url="http://127.0.0.1:{port}/v1")
 TOKEN = "0" * 32

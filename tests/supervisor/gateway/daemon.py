@@ -27,7 +27,7 @@ from aish.wire.link import (
     Warn,
 )
 from aish.wire.message import VERSION, GatewayHello, Hello, Welcome
-from aish.wire.part import RoutePart
+from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:
     from collections.abc import Callable

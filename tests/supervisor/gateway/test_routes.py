@@ -15,7 +15,7 @@ from aish.supervisor.gateway.routes import (
     slots,
 )
 from aish.wire.link import Member, Sync
-from aish.wire.part import RoutePart
+from aish.wire.spec import RoutePart
 
 
 def member(id: str, name: str, url: str = "unix:/x", *, alive: bool = True, **route: str) -> Member:

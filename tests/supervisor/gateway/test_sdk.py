@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ import pytest
 
 if TYPE_CHECKING:
     from .conftest import World
+
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: apt-get install curl")
 
 
 def client(world: World, key: str | None = None, **more: object) -> openai.OpenAI:
@@ -134,6 +138,7 @@ def test_errors_of_our_own_raise_the_right_class(shared: World) -> None:
     assert bad.value.param == "max_tokens"
 
 
+@needs_curl
 def test_curl_streams_with_and_without_v1(shared: World) -> None:
     _, key = shared.agent()
     body = json.dumps({"model": "small", "stream": True, "messages": [{"role": "user", "content": "say 2"}]})
@@ -154,6 +159,7 @@ def test_curl_streams_with_and_without_v1(shared: World) -> None:
         assert "inner" not in events
 
 
+@needs_curl
 def test_curl_sends_a_large_body_after_100_continue(shared: World) -> None:
     _, key = shared.agent()
     body = json.dumps({"model": "small", "messages": [{"role": "user", "content": "say 1 " + "x" * (2 << 20)}]})

@@ -1,0 +1,94 @@
+"""What is wanted of a process. `SpecPart` is journaled and shown; `LaunchPart` is private to the calling environment.
+
+The split keeps secrets out of the journal: an environment may hold keys, so `LaunchPart` goes to a 0600 file of the
+runtime folder and never into SQLite, events or `inspect`. Words of other systems (arguments, folders) are bytes.
+"""
+
+from __future__ import annotations
+
+from aish.wire.part import Part
+
+
+class LimitPart(Part, frozen=True, kw_only=True):
+    """What the whole tree of a process may use; None: no limit."""
+
+    memory_bytes: int | None = None
+    """Resident memory with page cache, where control groups count it; else resident memory, watched."""
+    cpus: float | None = None
+    """Cores' worth of time: 1.5 is one and a half."""
+    pids: int | None = None
+    """Processes and threads."""
+    read_bytes_per_s: int | None = None
+    write_bytes_per_s: int | None = None
+    """Of each disk."""
+    on_oom: str = "kill"
+    """At its limit of memory: "kill" ends it, reason "oom"; "hold" keeps it there until the limit is raised."""
+
+
+class RoutePart(Part, frozen=True, kw_only=True):
+    """How the gateway reaches a model process."""
+
+    url: str
+    """An http base that speaks OpenAI's dialect (`http://127.0.0.1:{port}/v1`; `{port}` is leased by the daemon at
+    start), or `unix:PATH` of a socket that does. A remote one has an empty argv: there is nothing to run."""
+    upstream_name: str | None = None
+    """What the server itself calls the model."""
+    digest: str | None = None
+    """Manifest digest of a stored model."""
+    context_tokens: int | None = None
+    key_file: str | None = None
+    """A 0600 file whose first line is the upstream's key; only the gateway reads it."""
+
+
+class SpecPart(Part, frozen=True, kw_only=True):
+    """The declared part of a process."""
+
+    argv: list[bytes]
+    cwd: bytes = b"/"
+    name: str | None = None
+    """Unique among processes that have not ended; None: the program's."""
+    kind: str = "command"
+    vram_bytes: int | None = None
+    """GPU memory on each of `gpu_count` devices; it waits until that is free."""
+    gpu_count: int = 1
+    budget_tokens: int | None = None
+    """Input and output at the gateway, as the model server counts them, down its whole subtree."""
+    limits: LimitPart | None = None
+    route: RoutePart | None = None
+    """Of a model only."""
+    model: str | None = None
+    """The model that an agent uses (None: the default), or that a model process serves."""
+    restart: str = "never"
+    rights: str = "own"
+    """"owner": it acts as the user, not as itself."""
+    secrets: list[str] = []
+    """Provider key variables of the calling environment that it may see."""
+    stop_signal: int = 15
+    grace_s: float = 10.0
+    """From the stop signal to SIGKILL."""
+    oom_score_adj: int | None = None
+    """-1000 to 1000, proc(5): who goes first when the machine has no memory left."""
+    ionice: str | None = None
+    """"idle", "best-effort:N" or "realtime:N", ionice(1)."""
+    pty: bool = False
+
+
+class LaunchPart(Part, frozen=True, kw_only=True):
+    """The caller's surroundings, captured so that a child starts as if the calling shell had forked it."""
+
+    environ: list[bytes]
+    """b"NAME=value" each."""
+    umask: int = 0o022
+    rlimits: dict[str, tuple[int, int]] = {}
+    """Name ("NOFILE") -> (soft, hard); -1 is infinity."""
+    nice: int = 0
+    """Absolute: -20 to 19."""
+
+
+class LaunchNote(Part, frozen=True, kw_only=True):
+    """Names only."""
+
+    environ_names: list[str] = []
+    umask: int = 0
+    nice: int = 0
+    rlimits: dict[str, tuple[int, int]] = {}

@@ -1,0 +1,110 @@
+"""From 'starting' to 'running': the holder is asked, once per run, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import AishError, DisconnectedError
+from aish.model import exit as exits
+from aish.model.state import STARTING, STOPPING
+from aish.supervisor.daemon import machine, ports
+from aish.supervisor.daemon.holding import Refusal
+from aish.supervisor.daemon.launcher import why
+from aish.wire.part import ExitPart
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from aish.supervisor.daemon.conductor import Conductor
+    from aish.supervisor.daemon.process import Process
+
+STORAGE_WAIT_S: Final = 2.0
+
+
+class Births:
+    def __init__(self, conductor: Conductor) -> None:
+        self.conductor = conductor
+        self.under_way: set[asyncio.Task[None]] = set()
+        """A process whose pid the holder tells in a reply that is still under way may already call us."""
+        self._loop = asyncio.get_running_loop()
+
+    def begin(self, process: Process) -> None:
+        self._task(self._launch(process))
+
+    def ask(self, process: Process) -> None:
+        """The holder has forked it for a daemon that died before it was told whether the exec happened."""
+        self._task(self._ask(process))
+
+    async def _launch(self, process: Process) -> None:
+        if process.launching:
+            return
+        process.launching = True
+        try:
+            await self._launch_once(process)
+        finally:
+            process.launching = False
+
+    async def _launch_once(self, process: Process) -> None:
+        conductor, row = self.conductor, process.row
+        launcher, recorder = conductor.launcher, conductor.recorder
+        if not row.spec.argv:  # a model elsewhere: there is nothing to run
+            row.started_s = time.time()
+            conductor.apply(process, machine.Spawned())
+            return
+        try:
+            if ports.wants_port(row.spec) and row.port is None:
+                row.port = launcher.leases.lease(row.port_before)
+            if row.restarts or row.gpus or row.port is not None:
+                # The next daemon must know device and port. And while the holder keeps the exit of the run before,
+                # it would take this spawn for that one.
+                recorder.change(row)
+                if not recorder.flush():
+                    process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
+                    return
+                conductor.send_acks()
+            birth = await launcher.start(process)
+        except DisconnectedError:
+            return  # started or not: the next holder's list tells
+        except (Refusal, AishError, OSError) as error:
+            self._failed(process, error)
+        else:
+            conductor.spawned(process, birth)
+
+    def _again(self, process: Process) -> None:
+        """The disk may be back. Nobody has started it so far."""
+        process.launch_timer = None
+        row = process.row
+        if row.lifecycle == STARTING:
+            self.begin(process)
+        elif row.lifecycle == STOPPING:
+            row.reason = "stopped before it was started"
+            row.exit = ExitPart(reason=row.stop_reason or exits.CANCELLED)
+            self.conductor.not_started(process)
+
+    async def _ask(self, process: Process) -> None:
+        row = process.row
+        try:
+            birth = await self.conductor.holding.birth(process.id)
+        except DisconnectedError:
+            return  # the next holder's list tells
+        except Refusal as error:
+            self._failed(process, error)
+            return
+        if birth is not None:
+            self.conductor.spawned(process, birth)
+        elif row.pid is None and not row.ended:
+            row.reason = "it could not be started; why was told to a daemon that died"
+            row.exit = ExitPart(reason=exits.START)
+            self.conductor.not_started(process)
+
+    def _failed(self, process: Process, error: Exception) -> None:
+        process.row.reason = why(error)
+        process.row.exit = ExitPart(reason=exits.START)
+        self.conductor.apply(process, machine.SpawnFailed())
+
+    def _task(self, work: Coroutine[object, object, None]) -> None:
+        task: asyncio.Task[None] = self._loop.create_task(work)
+        self.under_way.add(task)
+        task.add_done_callback(self.under_way.discard)

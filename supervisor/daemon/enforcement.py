@@ -1,0 +1,80 @@
+"""What follows when a process is over a quota that the kernel does not hold: VRAM, and memory where it is watched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aish.model import exit as exits
+from aish.model.size import format_bytes
+from aish.model.state import MEMORY, RUNNING
+from aish.supervisor.daemon import memory, watchdog
+
+if TYPE_CHECKING:
+    from aish.supervisor.daemon.conductor import Conductor
+    from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.table import Table
+
+
+class Enforcement:
+    def __init__(self, table: Table, conductor: Conductor) -> None:
+        self.table, self.conductor = table, conductor
+        self.reach, self.recorder = conductor.reach, conductor.recorder
+
+    def vram(self, process: Process, decision: watchdog.Decision) -> None:
+        row = process.row
+        match decision:
+            case watchdog.Warn(uuid, used, quota):
+                text = "it uses more VRAM than its quota"
+                self.recorder.event("quota-warned", row, text, gpu=uuid, used_bytes=used, quota_bytes=quota)
+            case watchdog.StopIt(uuid, used, quota) if row.lifecycle == RUNNING:
+                row.reason = str(decision)
+                self.recorder.event("quota", row, str(decision), gpu=uuid, used_bytes=used, quota_bytes=quota)
+                self.conductor.stop(process, None, exits.QUOTA)
+            case _:
+                pass
+
+    def watches(self, process: Process) -> bool:
+        """Whether its memory has to be looked at again and again."""
+        limits = process.row.spec.limits
+        if limits is None or limits.memory_bytes is None or process.row.lifecycle != RUNNING:
+            return False
+        return limits.on_oom == "hold" or self.reach.layout.holds("memory") is None
+
+    def look(self) -> None:
+        """After each sample."""
+        for process in self.table.alive():
+            if self.watches(process):
+                self._memory(process)
+
+    def _memory(self, process: Process) -> None:
+        row = process.row
+        limits = row.spec.limits
+        assert limits is not None
+        assert limits.memory_bytes is not None
+        enforced = self.reach.layout.holds("memory") is not None
+        decision = memory.decide(
+            limits.memory_bytes,
+            limits.on_oom,
+            enforced=enforced,
+            stalled=enforced and self.reach.groups.stalled(row.id),
+            used_bytes=process.usage.rss_bytes,
+            held=MEMORY in row.holds,
+        )
+        most = format_bytes(limits.memory_bytes)
+        match decision:
+            case memory.HoldIt(used_bytes):
+                row.reason = f"out of memory: it is held at its limit of {most}; `aish limit {row.name} memory=+1G`"
+                self.recorder.event("oom", row, row.reason, used_bytes=used_bytes, limit_bytes=limits.memory_bytes)
+                self.conductor.hold(process, MEMORY, "put")
+            case memory.EndIt(used_bytes):
+                row.reason = f"out of memory: used {format_bytes(used_bytes)}, its limit is {most}"
+                self.recorder.event("oom", row, row.reason, used_bytes=used_bytes, limit_bytes=limits.memory_bytes)
+                self.conductor.stop(process, 0.0, exits.OOM)
+            case memory.Fine():
+                pass
+
+    def memory_raised(self, process: Process) -> None:
+        """Its limit was changed: who was held for it goes on, and is held again if that was not enough."""
+        if MEMORY in process.row.holds:
+            process.row.reason = None
+            self.conductor.hold(process, MEMORY, "lift")

@@ -1,0 +1,132 @@
+"""`Limit`: every limit of a process that lives, changed for all of its tree at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aish.errors import ConflictError, LimitError, UsageError
+from aish.model import state
+from aish.model.size import changed, format_bytes, parse_bytes, parse_count
+from aish.supervisor.daemon import admit, want
+from aish.supervisor.daemon.control import by
+from aish.wire.message import Done, Limit
+from aish.wire.spec import LimitPart
+
+if TYPE_CHECKING:
+    from aish.supervisor.daemon.authority import Caller
+    from aish.supervisor.daemon.control import Control
+    from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.process import Process
+
+
+class Limiting:
+    def __init__(self, daemon: Daemon, control: Control) -> None:
+        self.daemon = daemon
+        self.target = control.target
+
+    async def limit(self, caller: Caller, request: Limit) -> Done:
+        """All of it or nothing. Raises UsageError, InputError, LimitError, ConflictError."""
+        process = self.target(caller, "Limit", request.target)
+        row = process.row
+        if row.ended:
+            raise ConflictError(f"{row.name} ({row.id}) has ended")
+        nice = _nice(request.nice)
+        tokens, vram = row.spec.budget_tokens, row.spec.vram_bytes
+        if request.tokens is not None:
+            tokens = changed(tokens, request.tokens, parse_count, "tokens")
+        if request.vram is not None:
+            vram = changed(vram, request.vram, parse_bytes, "vram")
+            self._check_vram(process, vram)
+        limits = _limits(row.spec.limits, request)
+        if limits is not None:
+            want.check_limits(limits)
+        if nice is not None:
+            self._set_nice(process, nice)
+        if limits != row.spec.limits and row.lifecycle in (state.RUNNING, state.STOPPING):
+            self.daemon.reach.groups.limit(row.id, limits or LimitPart())
+        before, row.spec = (
+            row.spec,
+            msgspec.structs.replace(row.spec, budget_tokens=tokens, vram_bytes=vram, limits=limits),
+        )
+        if row.spec == before and nice is None:
+            return Done(changed=False)
+        asked = {name: getattr(request, name) for name in request.__struct_fields__ if name != "target"}
+        self.daemon.recorder.event("limited", row, by(caller), **{k: v for k, v in asked.items() if v is not None})
+        if request.memory is not None:
+            self.daemon.enforcement.memory_raised(process)
+        self.daemon.conductor.changed(process)
+        self.daemon.admission.evaluate()
+        self.daemon.sampler.schedule()
+        return Done()
+
+    def _set_nice(self, process: Process, nice: int) -> None:
+        try:
+            self.daemon.conductor.set_nice(process, nice)
+        except OSError as error:
+            raise LimitError(
+                f"nice={nice}: {error.strerror}", hint="without a right, niceness can only be raised"
+            ) from error
+        process.row.nice = nice
+
+    def _check_vram(self, process: Process, vram_bytes: int | None) -> None:
+        row = process.row
+        if vram_bytes is None:
+            if row.lifecycle == state.QUEUED:
+                raise ConflictError("it waits for a GPU: give it a smaller quota, or stop it")
+            return
+        if row.spec.vram_bytes is None:
+            raise ConflictError(f"{row.name} ({row.id}) was started without VRAM", hint="start it with --vram")
+        rooms = [account.room(self.daemon.admission.reserve_bytes) for account in self.daemon.admission.accounts()]
+        more = vram_bytes - row.spec.vram_bytes
+        if row.lifecycle == state.QUEUED:
+            never = admit.impossible(admit.Request(row.id, vram_bytes, row.spec.gpu_count), rooms)
+            if never is not None:
+                raise LimitError(never)
+            return
+        for room in rooms:
+            if room.uuid in row.gpus and more > 0 and room.free_bytes < more:
+                free = format_bytes(max(0, room.free_bytes))
+                raise LimitError(
+                    f"GPU {room.index} has {free} free, {format_bytes(more)} more are wanted",
+                    hint="stop or limit what else runs there: `aish gpu` shows it",
+                )
+
+
+def _limits(before: LimitPart | None, request: Limit) -> LimitPart | None:
+    """The limits of its tree after the request. Pure. Raises UsageError."""
+    if request.memory is None and request.cpus is None and request.pids is None:
+        return before
+    limits = before or LimitPart()
+    memory, cpus, pids = limits.memory_bytes, limits.cpus, limits.pids
+    if request.memory is not None:
+        memory = changed(memory, request.memory, parse_bytes, "memory")
+    if request.pids is not None:
+        pids = changed(pids, request.pids, parse_count, "pids")
+    if request.cpus is not None:
+        cpus = _cores(cpus, request.cpus)
+    on_oom = limits.on_oom if memory is not None else "kill"
+    return msgspec.structs.replace(limits, memory_bytes=memory, cpus=cpus, pids=pids, on_oom=on_oom)
+
+
+def _cores(before: float | None, text: str) -> float | None:
+    if text == "none":
+        return None
+    try:
+        cores = float(text)
+    except ValueError:
+        raise UsageError(f"not a number of cores: {text[:20]!r}", hint="write cpus=1.5") from None
+    return (before or 0.0) + cores if text.startswith("+") else cores
+
+
+def _nice(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        nice = int(text)
+    except ValueError:
+        nice = 99
+    if not -20 <= nice <= 19:
+        raise UsageError(f"not a niceness: {text[:20]!r}", hint="write nice=N, -20 to 19")
+    return nice

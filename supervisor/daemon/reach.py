@@ -1,0 +1,116 @@
+"""What reaches the whole tree of a process: its control group where groups can be made, else its tag and its session.
+
+A process is its tree. Stopping it ends all of it, pausing it stops all of it, and when it has ended nothing of it is
+left behind: the rest gets the stop signal, then SIGKILL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aish.supervisor.daemon import ancestry, proc, tags
+from aish.supervisor.daemon.groups import Groups
+from aish.wire import key
+from aish.wire.spec import LimitPart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.supervisor.daemon.cgroup import Layout
+    from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
+    from aish.supervisor.daemon.table import Table
+
+
+class Reach:
+    """`reapers` are the pids of keeper and holder, `own` that of the daemon. Nothing here waits for long."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        table: Table,
+        *,
+        secret: bytes,
+        epoch: int,
+        reapers: Callable[[], frozenset[int]],
+        own: int,
+    ) -> None:
+        self.layout = layout
+        self.groups = Groups(layout)
+        self._table, self._reapers, self._own = table, reapers, own
+        self._secret, self._epoch = secret, epoch
+
+    def tag(self, row: Row) -> str:
+        return key.tag(self._secret, row.id, self._epoch)
+
+    def open(self, process: Process) -> list[int]:
+        """Descriptors of the groups that its child is to join; the caller closes them. Raises LimitError."""
+        row = process.row
+        fds = self.groups.open(row.id, row.spec.limits or LimitPart())
+        process.oom_kills = self.groups.oom_kills(row.id) or 0
+        return fds
+
+    def out_of_memory(self, process: Process) -> bool:
+        """Whether the kernel has ended something of it at its limit of memory, in this run."""
+        limits = process.row.spec.limits
+        if limits is None or limits.memory_bytes is None:
+            return False
+        return (self.groups.oom_kills(process.id) or 0) > process.oom_kills
+
+    def members(self, row: Row) -> list[int]:
+        """Everything of its tree that lives."""
+        found = self.groups.members(row.id)
+        if found is not None:
+            return found
+        session = row.pid if row.pid is not None else row.before[0] if row.before is not None else None
+        return tags.members(self.tag(row), self._leader(row), session, self._reapers(), self._known)
+
+    def rest(self, row: Row) -> list[int]:
+        """What of it lives beside its leader, or after it."""
+        leader = self._leader(row)
+        return [pid for pid in self.members(row) if pid != leader]
+
+    def _leader(self, row: Row) -> int | None:
+        """Its pid while it is that very process."""
+        place = ancestry.stat(row.pid) if row.pid is not None else None
+        return row.pid if place is not None and place.start_ticks == row.start_ticks and row.exit is None else None
+
+    def _known(self, pid: int) -> bool:
+        """Whether it is somebody's leader, or one of our own programs: no orphan."""
+        if pid == self._own or pid in self._reapers():
+            return True
+        process = self._table.get(self._table.session(pid) or "")
+        return process is not None and process.row.pid == pid and not process.row.ended
+
+    def signal_rest(self, row: Row, number: int) -> int:
+        """A signal to all of it but its leader; how many got it."""
+        return tags.kill(lambda: self.rest(row), number)
+
+    def kill(self, row: Row) -> None:
+        """SIGKILL to all of it; without control groups to all but its leader's process group."""
+        if not self.groups.kill(row.id):
+            tags.kill(lambda: self.rest(row))
+
+    def moving(self, row: Row) -> list[int]:
+        """Who of its leader's process group has not stopped yet."""
+        return [pid for pid in self.members(row) if proc.group(pid) == row.pid and not proc.stopped(pid)]
+
+    def freeze(self, row: Row, on: bool) -> bool:
+        """Stop all of it, or let it go on; False where only signals can."""
+        return self.groups.freeze(row.id, on)
+
+    def frozen(self, row: Row) -> bool:
+        """Whether it stands still by now."""
+        return self.groups.frozen(row.id)
+
+    def forget(self, row: Row) -> bool:
+        """Its groups go; False while something lives in one."""
+        return self.groups.remove(row.id)
+
+    def leftovers(self, alive: set[str]) -> list[str]:
+        """Groups of ours that no living process has, left by a daemon that died: emptied and removed. Whose."""
+        left = sorted(self.groups.ids() - alive)
+        for id_ in left:
+            self.groups.kill(id_)
+            self.groups.remove(id_)
+        return left

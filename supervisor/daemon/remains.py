@@ -1,0 +1,98 @@
+"""What is left of a process's tree when its leader has ended.
+
+While it is being stopped the rest has the remainder of the grace: a server under a shell may need it to save its
+work. When it ended by itself its end is told at once, and the rest gets the stop signal, a grace of its own, then
+SIGKILL, behind everybody's back but noted as an event. Before it is started again nothing of it may be left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Final
+
+from aish.model.exit import Exit
+from aish.supervisor.daemon import machine, proc
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from aish.supervisor.daemon.conductor import Conductor
+    from aish.supervisor.daemon.process import Process
+
+FIRST_LOOK_S: Final = 0.005
+SLOWEST_LOOK_S: Final = 0.1
+KILLED_S: Final = 5.0
+"""How long what was killed may take to be gone: after that it hangs in the kernel, and stays."""
+NAMED_MOST: Final = 5
+
+
+class Remains:
+    def __init__(self, conductor: Conductor) -> None:
+        self.conductor = conductor
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def stop(self, process: Process) -> None:
+        """It is stopping, and its leader has ended: the stop signal to who is left, and `Exited` when nobody is."""
+        reach = self.conductor.reach
+        reach.signal_rest(process.row, process.row.spec.stop_signal)
+        reach.freeze(process.row, False)
+        self._begin(self._stopped(process))
+
+    async def _stopped(self, process: Process) -> None:
+        row = process.row
+        await self._gone(process, None)
+        if row.lifecycle == "stopping":
+            end = row.exit
+            self.conductor.apply(
+                process, machine.Vanished() if end is None or Exit(end.code, end.signal).lost else machine.Exited()
+            )
+
+    def kill(self, process: Process) -> None:
+        """Nothing may be left, now: it is about to be started again."""
+        self.conductor.reach.kill(process.row)
+
+    def sweep(self, process: Process) -> None:
+        """It has ended for good: end what it left behind, then give back its control groups."""
+        if process.row.spec.argv:
+            self._begin(self._sweep(process))
+
+    async def _sweep(self, process: Process) -> None:
+        row, reach = process.row, self.conductor.reach
+        left = reach.rest(row)
+        if left:
+            names = ", ".join(f"{proc.name(pid) or '?'} ({pid})" for pid in left[:NAMED_MOST])
+            more = f" and {len(left) - NAMED_MOST} more" if len(left) > NAMED_MOST else ""
+            self.conductor.recorder.event("left-behind", row, f"{names}{more}", count=len(left))
+            reach.signal_rest(row, row.spec.stop_signal)
+            reach.freeze(row, False)
+            reach.signal_rest(row, signal.SIGCONT)
+            if not await self._gone(process, row.spec.grace_s):
+                reach.kill(row)
+                await self._gone(process, KILLED_S)
+        for wait_s in (0.0, 0.01, 0.1, 1.0):  # a group is busy for a moment after its last process has gone
+            await asyncio.sleep(wait_s)
+            if reach.forget(row):
+                return
+
+    async def _gone(self, process: Process, patience_s: float | None) -> bool:
+        """Until nothing of it lives; False after `patience_s`."""
+        loop = asyncio.get_running_loop()
+        until = None if patience_s is None else loop.time() + patience_s
+        look_s = FIRST_LOOK_S
+        while self.conductor.reach.rest(process.row):
+            if until is not None and loop.time() > until:
+                return False
+            await asyncio.sleep(look_s)  # strangers to us by now: no event tells of their ends
+            look_s = min(SLOWEST_LOOK_S, look_s * 1.5)
+        return True
+
+    async def done(self) -> None:
+        """Until nothing is being swept any more: the end of this supervisor must not leave it to nobody."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

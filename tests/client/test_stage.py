@@ -1,0 +1,219 @@
+"""A stage is not deaf to signals while its daemon hangs; where it does not hang, each of them reaches the process."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.client import connect
+from aish.errors import DisconnectedError
+from aish.wire import codec
+from aish.wire.frame import Channel
+from aish.wire.message import VERSION, Done, Hello, Inspect, Inspected, Spawn, Started, Wait, Waited, Welcome
+from aish.wire.message import Signal as SignalRequest
+from aish.wire.part import ExitPart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Home
+
+DEADLINE_S = 20.0
+
+
+def until(what: str, holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)  # another process's state: there is no event
+
+
+def state(pid: int) -> str:
+    """As ps tells it: R, S, T …"""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def pending(pid: int) -> bool:
+    """Whether signals wait for the process to look at them."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return any(int(status.partition(name)[2].split()[0], 16) for name in ("SigPnd:", "ShdPnd:"))
+
+
+def has_socket(pid: int) -> bool:
+    return any(os.readlink(fd).startswith("socket:") for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+
+class Silent:
+    """A daemon that greets, and says nothing to a spawn until it may."""
+
+    def __init__(self, home: Home) -> None:
+        home.runtime.mkdir(mode=0o700)
+        self.path = home.runtime / "daemon.sock"
+        self.asked = threading.Event()
+        self.may = threading.Event()
+        self.signals: list[int] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.path))
+        self._listener.listen()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                channel = Channel(self._listener.accept()[0])
+            except OSError:
+                return
+            self._threads.append(threading.Thread(target=self._serve, args=(channel,), daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self, channel: Channel) -> None:
+        try:
+            while True:
+                body, fds = channel.receive()
+                for fd in fds:
+                    os.close(fd)
+                channel.send(codec.encode(self._answer(codec.decode_request(body))))
+        except DisconnectedError:
+            channel.close()
+
+    def _answer(self, request: object) -> Done | Started | Waited | Welcome:
+        match request:
+            case Hello():
+                return Welcome(version=VERSION, pid=os.getpid(), epoch=1)
+            case Spawn():
+                self.asked.set()
+                self.may.wait(60)
+                return Started(id="p1", name="it", state="running", pid=1)
+            case SignalRequest():
+                self.signals.append(request.signal)
+                return Done()
+            case Wait():
+                until("both signals", lambda: len(self.signals) == 2)
+                return Waited(id="p1", state="exited", exit=ExitPart(code=7))
+        raise AssertionError(request)
+
+    def close(self) -> None:
+        self.may.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.path.unlink()
+
+
+@pytest.fixture
+def silent(home: Home) -> Iterator[Silent]:
+    daemon = Silent(home)
+    yield daemon
+    daemon.close()
+
+
+def start(home: Home, *words: str) -> subprocess.Popen[bytes]:
+    return home.popen("run", "--", *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+def test_the_second_signal_ends_a_stage_whose_daemon_hangs(
+    home: Home, silent: Silent, number: signal.Signals
+) -> None:
+    """Ctrl-C did nothing: signals were kept for a process that never came."""
+    running = start(home, "sleep", "100")
+    assert silent.asked.wait(DEADLINE_S)
+    running.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):  # the first one waits: it is for the process
+        running.wait(1)
+    running.send_signal(number)
+    assert running.wait(5) == 128 + number
+    assert running.stderr is not None
+    told = running.stderr.read().decode()
+    assert "it may still start" in told
+    assert "aish ps" in told
+
+
+def test_two_signals_at_once_are_enough(home: Home, silent: Silent) -> None:
+    """They came before it was known that the daemon hangs."""
+    running = start(home, "sleep", "100")
+    assert silent.asked.wait(DEADLINE_S)
+    running.send_signal(signal.SIGINT)
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(5) in (130, 143)
+
+
+def test_a_stage_whose_daemon_hangs_can_be_stopped_and_continued(home: Home, silent: Silent) -> None:
+    running = start(home, "sleep", "100")
+    assert silent.asked.wait(DEADLINE_S)
+    running.send_signal(signal.SIGTSTP)
+    until("it stands still", lambda: state(running.pid) == "T")
+    running.send_signal(signal.SIGCONT)
+    until("it goes on", lambda: state(running.pid) != "T")
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(1)
+    assert state(running.pid) != "T"
+
+
+def test_signals_before_the_start_are_passed_on_after_it(home: Home, silent: Silent) -> None:
+    """A daemon that was slow only: nothing is lost."""
+    running = start(home, "sleep", "100")
+    assert silent.asked.wait(DEADLINE_S)
+    running.send_signal(signal.SIGUSR1)
+    until("it has come", lambda: not pending(running.pid))
+    running.send_signal(signal.SIGINT)
+    until("it has come", lambda: not pending(running.pid))
+    silent.may.set()
+    assert running.wait(DEADLINE_S) == 7
+    assert silent.signals == [signal.SIGUSR1, signal.SIGINT]
+
+
+def test_ctrl_c_while_a_stopped_daemon_is_asked_who_it_is(home: Home) -> None:
+    with connect(program="test") as client:
+        daemon = client.welcome.pid
+        os.kill(daemon, signal.SIGSTOP)
+        try:
+            running = start(home, "true")
+            until("it waits for the daemon", lambda: has_socket(running.pid))
+            running.send_signal(signal.SIGINT)
+            assert running.wait(5) == 130
+        finally:
+            os.kill(daemon, signal.SIGCONT)
+
+
+def test_a_daemon_that_hangs_while_the_process_runs(home: Home) -> None:
+    """Each Ctrl-C waited 30 s to be passed on."""
+    running = start(home, "sh", "-c", "trap '' INT; echo up; exec sleep 100")
+    assert running.stdout is not None
+    assert running.stderr is not None
+    assert running.stdout.readline() == b"up\n"
+    with connect(program="test") as client:
+        os.kill(client.welcome.pid, signal.SIGSTOP)
+        try:
+            running.send_signal(signal.SIGINT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.wait(0.5)
+            running.send_signal(signal.SIGINT)
+            assert running.wait(10) == 130
+        finally:
+            os.kill(client.welcome.pid, signal.SIGCONT)
+        told = os.read(running.stderr.fileno(), 4096).decode()  # not to the end: the process has it, too
+        assert "sh (p1) may go on" in told
+        assert "aish stop p1" in told
+        assert client.ask(Inspected, Inspect(target="p1")).process.state == "running"
+
+
+def test_a_double_signal_is_passed_on_where_nothing_hangs(home: Home) -> None:
+    script = "trap 'n=$((n+1)); echo got $n' INT; echo up; while [ ${n:-0} -lt 3 ]; do sleep 0.05; done; exit 5"
+    running = start(home, "sh", "-c", script)
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"up\n"
+    for number in range(1, 4):
+        running.send_signal(signal.SIGINT)
+        assert select.select([running.stdout], [], [], DEADLINE_S)[0]
+        assert running.stdout.readline() == b"got %d\n" % number
+    assert running.wait(DEADLINE_S) == 5

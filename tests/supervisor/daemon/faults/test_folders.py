@@ -1,0 +1,71 @@
+"""The runtime folder taken away under a living supervisor (a logout, a tidy person); a state folder that two machines
+share."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from aish.wire.message import Done, Stop
+
+if TYPE_CHECKING:
+    from conftest import Supervised
+
+
+def test_the_runtime_folder_is_removed_and_everything_is_found_again(up: Supervised) -> None:
+    """A second keeper and holder were started beside the first; what ran was out of control for good."""
+    before = up.programs()
+    started = up.spawn("sleep", "300", name="job", restart="always")
+    shutil.rmtree(up.home.runtime)
+    done = up.home.aish("ps", "--json")
+    assert (done.returncode, '"job"' in done.stdout) == (0, True), done.stderr
+    assert up.programs() == before
+    up.next_daemon()
+    assert up.row("job").pid == started.pid
+    os.kill(started.pid or 0, 9)
+    up.until("it is started again, with its environment", lambda: up.row("job").restarts == 1)
+    up.kill_daemon()
+    up.next_daemon()
+    os.kill(up.row("job").pid or 0, 9)
+    up.until("and again, by the next daemon", lambda: up.row("job").restarts == 2)
+    up.client.ask(Done, Stop(target="job"))
+
+
+def test_the_daemons_socket_alone_is_removed(up: Supervised) -> None:
+    up.spawn("sleep", "300", name="job")
+    os.unlink(up.home.runtime / "daemon.sock")
+    done = up.home.aish("ps", "--json")
+    assert (done.returncode, '"job"' in done.stdout) == (0, True), done.stderr
+
+
+def test_the_folder_above_is_gone_until_the_next_login(up: Supervised) -> None:
+    """$XDG_RUNTIME_DIR itself goes with the last logout, and comes back with the next login."""
+    up.spawn("sleep", "300", name="job")
+    shutil.rmtree(up.home.runtime.parent)
+    up.home.runtime.parent.mkdir(mode=0o700)
+    done = up.home.aish("ps", "--json")
+    assert (done.returncode, '"job"' in done.stdout) == (0, True), done.stderr
+
+
+def test_the_holder_dies_after_the_folder_was_removed(up: Supervised) -> None:
+    """The keeper must have the new socket, not the one that nobody can find."""
+    up.spawn("sleep", "300", name="job")
+    shutil.rmtree(up.home.runtime)
+    assert '"job"' in up.home.aish("ps", "--json").stdout
+    os.kill(up.programs()["holder"], 9)
+    up.kill_daemon()
+    assert '"job"' in up.home.aish("ps", "--json").stdout
+
+
+def test_a_state_folder_of_another_machine_is_refused(home: object) -> None:
+    """Both machines wrote one table: jobs of the other were called lost, and ids were given twice."""
+    state = home.state  # type: ignore[attr-defined]
+    state.mkdir(mode=0o700, exist_ok=True)
+    with open(state / "daemon.lock", "w") as file:
+        file.write("elsewhere")
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = home.aish("spawn", "--", "true")  # type: ignore[attr-defined]
+        assert (done.returncode, "the supervisor of elsewhere uses" in done.stderr) == (69, True), done.stderr

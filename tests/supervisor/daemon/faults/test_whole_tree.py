@@ -1,0 +1,285 @@
+"""A process is its tree: who leaves the session, clears the environment or multiplies is ended with it, by control
+groups where they can be made, else by tag and session."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.wire.message import Cont, Done, Limit, Pause, Shutdown, Stop
+from aish.wire.spec import LimitPart
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from conftest import Supervised
+
+TIERS = ("control groups", "rlimits")
+
+
+@pytest.fixture(params=TIERS)
+def tier(request: pytest.FixtureRequest, home: Any) -> str:
+    """Before the daemon starts: which tier it is to have."""
+    if request.param == "rlimits":
+        home.config.mkdir()
+        (home.config / "config.toml").write_text("[limits]\ncontrol_groups = false\n")
+    return str(request.param)
+
+
+@pytest.fixture
+def held(tier: str, up: Supervised) -> Supervised:
+    found = up.inspect(up.spawn("true").id).limit_tier
+    if tier == "rlimits":
+        assert found == "rlimits"
+    elif found == "rlimits":
+        pytest.skip("no control groups can be made here: neither v2 nor v1 is delegated to this user")
+    return up
+
+
+ESCAPE = """
+import os, sys, time
+def escape(depth):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            with open(sys.argv[1], "a") as file:
+                file.write(f"{os.getpid()}\\n")
+            time.sleep(300)
+        os._exit(0)
+for _ in range(3):
+    escape(2)
+    os.wait()
+if sys.argv[2] == "wait":
+    time.sleep(300)
+while len(open(sys.argv[1]).read().split()) < 3:
+    time.sleep(0.005)
+"""
+
+
+def escapees(up: Supervised, path: Path) -> list[int]:
+    up.until("three have escaped", lambda: path.exists() and len(path.read_text().split()) == 3)
+    return [int(word) for word in path.read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_double_fork_and_setsid_escapee_is_stopped_with_its_tree(held: Supervised, tmp_path: Path) -> None:
+    started = held.python(ESCAPE, str(tmp_path / "pids"), "wait")
+    pids = escapees(held, tmp_path / "pids")
+    held.client.ask(Done, Stop(target=started.id))
+    held.wait(started.id)
+    assert [pid for pid in pids if alive(pid)] == [], "`stop` returned, and some of it lived on"
+
+
+def test_what_a_process_leaves_behind_at_its_end_is_ended_and_told(held: Supervised, tmp_path: Path) -> None:
+    started = held.python(ESCAPE, str(tmp_path / "pids"), "leave", grace_s=1.0)
+    assert held.code(started.id) == 0
+    pids = escapees(held, tmp_path / "pids")
+    held.until("they have been ended", lambda: not any(map(alive, pids)))
+    held.until("it is told", lambda: "left-behind" in {event.kind for event in held.events()})
+
+
+def test_shutdown_leaves_nobody(held: Supervised, tmp_path: Path) -> None:
+    held.python(ESCAPE, str(tmp_path / "pids"), "wait")
+    pids = escapees(held, tmp_path / "pids")
+    held.client.ask(Done, Shutdown(force=True))
+    held.until("they are gone", lambda: not any(map(alive, pids)))
+
+
+def test_a_pause_holds_the_whole_tree(held: Supervised, tmp_path: Path) -> None:
+    """A tool in a session of its own went on while its agent was paused."""
+    code = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    while True:
+        with open(sys.argv[1], "a") as file:
+            file.write("x")
+        time.sleep(0.002)
+time.sleep(300)
+"""
+    path = tmp_path / "ticks"
+    started = held.python(code, str(path))
+    held.until("it ticks", lambda: path.exists() and path.stat().st_size > 5)
+    held.client.ask(Done, Pause(target=started.id))
+    before = path.stat().st_size
+    time.sleep(0.2)  # the time in which it must do nothing
+    assert path.stat().st_size == before
+    held.client.ask(Done, Cont(target=started.id))
+    held.until("it goes on", lambda: path.stat().st_size > before)
+
+
+def test_a_stopping_tree_has_the_grace_of_its_leader(held: Supervised, tmp_path: Path) -> None:
+    """The shell dies of TERM at once; the server under it saves its work for half a second."""
+    server = (
+        "import signal, sys, time\n"
+        "def save(*_):\n"
+        "    time.sleep(0.5)\n"
+        "    open(sys.argv[1], 'w').write('saved')\n"
+        "    raise SystemExit\n"
+        "signal.signal(15, save)\n"
+        "open(sys.argv[1], 'w').write('up')\n"
+        "signal.pause()\n"
+    )
+    path = tmp_path / "state"
+    shell = '"$@" & wait'
+    started = held.spawn("sh", "-c", shell, "sh", sys.executable, "-I", "-S", "-c", server, str(path))
+    held.until("it is up", lambda: path.exists() and path.read_text() == "up")
+    held.client.ask(Done, Stop(target=started.id))
+    held.wait(started.id)
+    assert path.read_text() == "saved"
+
+
+def test_a_member_that_ignores_term_is_killed_after_the_grace(held: Supervised, tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys, time\n"
+        "signal.signal(15, signal.SIG_IGN)\n"
+        "open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+        "time.sleep(300)\n"
+    )
+    path = tmp_path / "pid"
+    started = held.spawn(
+        "sh", "-c", '"$@" & wait', "sh", sys.executable, "-I", "-S", "-c", code, str(path), grace_s=0.5
+    )
+    held.until("it is up", lambda: path.exists() and path.read_text() != "")
+    held.client.ask(Done, Stop(target=started.id))
+    held.wait(started.id)
+    assert not alive(int(path.read_text()))
+
+
+def test_child_killed_leaves_nothing_of_the_run_before(held: Supervised, tmp_path: Path) -> None:
+    """A restarted server found its port taken by a worker of the run before."""
+    code = (
+        "import os, sys, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    time.sleep(300)\n"
+        "with open(sys.argv[1], 'a') as file:\n"
+        "    file.write(f'{os.getpgid(0)}\\n')\n"
+        "time.sleep(300)\n"
+    )
+    path = tmp_path / "runs"
+    started = held.python(code, str(path), restart="on-failure")
+    held.until("it runs", lambda: path.exists() and path.read_text().count("\n") == 1)
+    first = held.row(started.id).pid
+    assert first is not None
+    before = {pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if parent(pid) == first}
+    os.kill(first, signal.SIGKILL)
+    held.until("it runs again", lambda: path.read_text().count("\n") == 2)
+    assert before
+    assert not any(map(alive, before))
+
+
+def parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+FORK_BOMB = """
+import os, time
+open(os.environ["STARTED"], "w").write("x")
+while True:
+    try:
+        os.fork()
+    except OSError:
+        time.sleep(0.01)
+"""
+
+
+def test_fork_bomb_is_capped_and_killed_within_a_second(held: Supervised, tier: str, tmp_path: Path) -> None:
+    if tier == "rlimits":
+        pytest.skip("without control groups the cap is per user (RLIMIT_NPROC), and root has none")
+    path = tmp_path / "started"
+    started = held.python(
+        FORK_BOMB, environ=dict(os.environ) | {"STARTED": str(path)}, limits=LimitPart(pids=60), grace_s=0.0
+    )
+    held.until("it forks", path.exists)
+    time.sleep(0.3)  # let it try
+    group = next(Path("/sys/fs/cgroup").glob(f"**/aish-*/{started.id}/cgroup.procs"))
+    assert len(group.read_text().split()) <= 60
+    begun = time.monotonic()
+    held.client.ask(Done, Stop(target=started.id, grace_s=0))
+    held.wait(started.id)
+    assert time.monotonic() - begun < 1.0
+    assert not group.exists() or group.read_text() == ""
+
+
+def test_out_of_memory_is_the_reason(held: Supervised, tier: str) -> None:
+    if tier == "rlimits":
+        pytest.skip("without control groups memory is watched: its own test")
+    code = "x = bytearray(256 << 20); x[::4096] = b'x' * len(x[::4096]); print(len(x))"
+    started = held.python(code, limits=LimitPart(memory_bytes=64 << 20))
+    end = held.wait(started.id).exit
+    assert end is not None
+    assert (end.signal, end.reason) == (9, "oom")
+    assert "64M" in (held.row(started.id).reason or "")
+
+
+def test_out_of_memory_without_control_groups_is_seen_by_a_watchdog(held: Supervised, tier: str) -> None:
+    if tier != "rlimits":
+        pytest.skip("the kernel holds the limit: its own test")
+    code = "import time; x = bytearray(256 << 20); x[::4096] = b'x' * len(x[::4096]); time.sleep(300)"
+    started = held.python(code, limits=LimitPart(memory_bytes=64 << 20))
+    end = held.wait(started.id).exit
+    assert end is not None
+    assert (end.signal, end.reason) == (9, "oom")
+
+
+def test_out_of_memory_may_be_held_for_the_operator_and_goes_on(held: Supervised, tier: str) -> None:
+    """A week-long run is not thrown away for want of a gigabyte."""
+    code = (
+        "import os, time\n"
+        "x = bytearray(128 << 20)\n"
+        "for at in range(0, len(x), 4096):\n"
+        "    x[at] = 1\n"
+        "    if at % (1 << 20) == 0:\n"
+        "        time.sleep(0.01)\n"
+        "print('done')\n"
+    )
+    started = held.python(code, limits=LimitPart(memory_bytes=64 << 20, on_oom="hold"))
+    held.until("it is held", lambda: held.row(started.id).state == "out-of-memory")
+    held.client.ask(Done, Limit(target=started.id, memory="+256M"))
+    assert held.code(started.id) == 0
+    assert held.log(started.id)[0] == "done\n"
+    assert [event.kind for event in held.events() if event.process == started.id].count("oom") >= 1
+
+
+def test_limits_of_a_running_process_are_changed_for_all_of_it(held: Supervised, tier: str, tmp_path: Path) -> None:
+    if tier == "rlimits":
+        pytest.skip("without control groups there is nothing to change but what is watched")
+    code = (
+        "import os, sys, time\n"
+        "print('up', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "forked = 0\n"
+        "for _ in range(50):\n"
+        "    try:\n"
+        "        if os.fork() == 0:\n"
+        "            time.sleep(300)\n"
+        "        forked += 1\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "print(forked, flush=True)\n"
+    )
+    read_end, write_end = os.pipe()
+    started = held.python(code, fds={0: read_end}, grace_s=0.0)
+    os.close(read_end)
+    held.until("it is up", lambda: held.log(started.id)[0] == "up\n")
+    held.client.ask(Done, Limit(target=started.id, pids="10", cpus="0.5"))
+    os.write(write_end, b"go\n")
+    os.close(write_end)
+    held.code(started.id)
+    assert held.log(started.id)[0] == "up\n9\n"
