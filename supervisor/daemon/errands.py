@@ -1,7 +1,7 @@
 """Short commands that are run for a process: probes, hooks, the check that decides success.
 
-Each is a child of the holder with the id `ID.what.RANDOM`, in the process's folder, with its environment and its logs;
-never a row of the table. One that a daemon left behind is killed by the next, which does again what it was for.
+Each is a child of the holder with the id `ID.what.RANDOM`, in the process's folder, with its environment and its
+logs; never a row of the table. One that a daemon left behind is killed by the next, which does again what it was for.
 """
 
 from __future__ import annotations
