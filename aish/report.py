@@ -9,8 +9,22 @@ if TYPE_CHECKING:
     from aish.errors import AishError
 
 
+class _Told:
+    """How errors are told now: a verb's parts, a stage among them, report theirs from within."""
+
+    as_json = False
+
+
+def told_as_json(on: bool) -> bool:
+    """From now on errors are one line of JSON each, or text; how it was before."""
+    before, _Told.as_json = _Told.as_json, on
+    return before
+
+
 def report(program: str, error: AishError) -> None:
     """Write the error to stderr. Control characters in names that others chose are made harmless."""
+    if _Told.as_json:
+        return _report_json(error)
     lines = [f"{program}: {error}"]
     source_line = getattr(error, "source_line", None)
     if source_line:
@@ -22,6 +36,16 @@ def report(program: str, error: AishError) -> None:
         lines.append(f"  {error.hint}")
     try:
         print("\n".join(clean(line) for line in lines), file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody reads stderr any more: the exit status still tells
+
+
+def _report_json(error: AishError) -> None:
+    """For who asked with --json: the same facts, as one line of JSON."""
+    import json
+
+    try:
+        print(json.dumps({"error": told(error)}, ensure_ascii=False), file=sys.stderr, flush=True)
     except OSError:
         pass  # nobody reads stderr any more: the exit status still tells
 

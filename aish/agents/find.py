@@ -8,6 +8,7 @@ built in  aish/agents/library/NAME.md
 from __future__ import annotations
 
 import os
+import stat
 
 from aish.agents.agent import valid_name
 from aish.agents.definition import FILE_BYTES_MAX, parse
@@ -59,7 +60,9 @@ def names(cwd: str) -> list[str]:
 def read(file: str) -> Agent:
     """Read and parse an agent file. Raises NotFoundError, SourceError."""
     try:
-        with open(file, "rb") as stream:
+        with open(file, "rb", opener=_open_now) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise SourceError("not a regular file", file=file, hint="an agent is a Markdown file")
             content = stream.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError as error:
         raise NotFoundError(f"no agent file {file}") from error
@@ -73,6 +76,11 @@ def read(file: str) -> Agent:
         line = content.count(b"\n", 0, error.start) + 1
         raise SourceError("not UTF-8 text", file=file, line=line, hint="save it as UTF-8") from error
     return parse(text, file)
+
+
+def _open_now(path: str, flags: int) -> int:
+    """Without waiting for the other end: opening a FIFO would take until somebody writes into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _folders(cwd: str) -> list[str]:

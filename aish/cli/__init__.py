@@ -44,6 +44,10 @@ _ELSEWHERE: Final = {"top": "aish.top.main", "tensor": "aish.tensor.commands"}
 
 def entry() -> NoReturn:
     """Run and leave by _exit: nothing that a verb started may delay the end, and buffers are flushed here."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        from aish.streams import fill
+
+        fill()
     status = main(sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -2,42 +2,61 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
-import json
 import os
 import sys
 import traceback
+from typing import Final
 
 from aish.cli import _ELSEWHERE, VERBS
-from aish.errors import AishError, InternalError
-from aish.report import report, told
+from aish.errors import AishError, InternalError, StorageError
+from aish.report import report, told_as_json
+
+
+_UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
+"""What writing to stdout may end with, beside a reader that left."""
 
 
 def run(argv: list[str]) -> int:
     name, words = argv[0], argv[1:]
-    program = f"aish {name}"
     ours = words[: words.index("--")] if "--" in words else words
-    tell = _tell_json if "--json" in ours else report
+    before = told_as_json("--json" in ours)
+    try:
+        return _run(name, words)
+    finally:
+        told_as_json(before)  # the shell, whose built-in the verb may be, goes on
+
+
+def _run(name: str, words: list[str]) -> int:
+    program = f"aish {name}"
     try:
         status = _perform(name, words)
         sys.stdout.flush()
         return status
     except AishError as error:
-        tell(program, error)
+        report(program, error)
         return error.exit_status
-    except SystemExit as error:  # argparse, after --help
-        return error.code if isinstance(error.code, int) else 0
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         silence_stdout()
         return 141
     except OSError as error:
-        tell(program, AishError(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")))
+        if error.errno in _UNWRITTEN and not error.filename:
+            return _not_written(program, error)
+        report(program, AishError(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")))
         return 1
     except Exception as error:  # noqa: BLE001  the process's edge: recorded, and told without a traceback
-        tell(program, InternalError(f"a fault in aish: {error!r}", hint=_record(error)))
+        report(program, InternalError(f"a fault in aish: {error!r}", hint=_record(error)))
         return InternalError.exit_status
+
+
+def _not_written(program: str, error: OSError) -> int:
+    """The disk is full, or the descriptor is closed: said once, and not tried again at the end."""
+    _drop_output()
+    report(program, StorageError(f"write error: {error.strerror}", hint="the output is incomplete"))
+    return StorageError.exit_status
 
 
 def _perform(name: str, words: list[str]) -> int:
@@ -47,16 +66,11 @@ def _perform(name: str, words: list[str]) -> int:
     if name == "--version":
         print(version())
         return 0
-    status: int = importlib.import_module(_ELSEWHERE.get(name, f"aish.cli.{name}")).main(words)
-    return status
-
-
-def _tell_json(program: str, error: AishError) -> None:
-    """For who asked with --json: the same facts, as one line of JSON on stderr."""
     try:
-        print(json.dumps({"error": told(error)}, ensure_ascii=False), file=sys.stderr, flush=True)
-    except OSError:
-        pass  # nobody reads stderr any more: the exit status still tells
+        status: int = importlib.import_module(_ELSEWHERE.get(name, f"aish.cli.{name}")).main(words)
+    except SystemExit as error:  # argparse, after --help
+        return error.code if isinstance(error.code, int) else 0
+    return status
 
 
 def silence_stdout() -> None:
@@ -64,6 +78,17 @@ def silence_stdout() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
+
+
+def _drop_output() -> None:
+    """What cannot be written is not tried again at the end; descriptor 1 stays what it is, the shell's perhaps."""
+    inheritable, kept = os.get_inheritable(1), os.dup(1)
+    try:
+        silence_stdout()
+        sys.stdout.flush()
+    finally:
+        os.dup2(kept, 1, inheritable=inheritable)
+        os.close(kept)
 
 
 def _record(error: Exception) -> str:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import clock, json_line
-from aish.client import connect
+from aish.client import connect, follow
 from aish.errors import DisconnectedError, UsageError
 from aish.report import clean
 from aish.wire.message import EventList, Events
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aish.client import Client
+    from aish.wire.message import Reply
     from aish.wire.part import EventPart
 
 
@@ -27,9 +31,9 @@ def main(argv: list[str]) -> int:
     since = options.since
     with connect(start=options.follow, program="events") as client:
         while True:
-            request = Events(since=since, follow=options.follow, target=options.target)
+            client.send(Events(since=since, follow=options.follow, target=options.target))
             try:
-                for reply in client.stream(request):
+                for reply in _replies(client):
                     if isinstance(reply, EventList):
                         for event in reply.events:
                             print(json_line(event) if options.json else _line(event), flush=options.follow)
@@ -38,6 +42,15 @@ def main(argv: list[str]) -> int:
                         return 0
             except DisconnectedError:
                 client.reconnect()
+
+
+def _replies(client: Client) -> Iterator[Reply]:
+    """One after another. Raises DisconnectedError, and BrokenPipeError when nobody reads our output any more: the
+    next event, which would tell it, may be hours away."""
+    while True:
+        if not client.buffered and not follow.answered(client.fileno()):
+            raise BrokenPipeError
+        yield client.receive()
 
 
 def _line(event: EventPart) -> str:

@@ -124,6 +124,11 @@ def _check(options: Namespace, command: list[str], words: list[str]) -> None:
         for option, value in (("--key-file", options.key_file), ("--upstream-name", options.upstream_name)):
             if value:
                 raise UsageError(f"{option} belongs to --url or to a command after --")
+    if options.url and "@" in options.url.partition("://")[2].partition("/")[0]:  # never repeat what may be a password
+        raise UsageError(
+            "--url holds a user or a password, which `aish inspect` and the records would show",
+            hint="put the key into a file that only you can read: --key-file FILE",
+        )
     if not (math.isfinite(options.timeout) and options.timeout > 0):
         raise UsageError(f"--timeout must be above 0, not {options.timeout}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aish.cli import life
 from aish.cli.kill import signal_number
 from aish.client import launch
-from aish.errors import UsageError
+from aish.errors import InputError, UsageError
 from aish.model import kind, spec
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
@@ -21,6 +21,30 @@ if TYPE_CHECKING:
 
 _KINDS = (kind.COMMAND, kind.AGENT)
 MOST_GRACE_S = 3600
+_OPTIONS = {
+    "name": "--name",
+    "vram_bytes": "--vram",
+    "gpu_count": "--gpus",
+    "budget_tokens": "--budget",
+    "memory_bytes": "--memory",
+    "cpus": "--cpus",
+    "pids": "--pids",
+    "oom_score_adj": "--oom-score",
+    "ionice": "--ionice",
+    "grace_s": "--grace",
+    "stop_signal": "--stop-signal",
+    "ready": "--ready",
+    "live": "--live",
+    "every_s": "--every",
+    "timeout_s": "--probe-timeout",
+    "failures": "--failures",
+    "needs": "--needs",
+    "hook_timeout_s": "--hook-timeout",
+    "start_timeout_s": "--start-timeout",
+    "run_timeout_s": "--timeout",
+    "restarts": "--restart-delay or --restart-limit",
+}
+"""How people write the fields of a spec."""
 
 
 def options(parser: Parser) -> None:
@@ -67,10 +91,9 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         part = SpecPart(
             argv=[os.fsencode(word) for word in command],
             cwd=os.fsencode(launch.folder()),
-            name=os.path.basename(command[0]) or command[0],
-            kind=wanted.kind,
+            kind=wanted.kind,  # without a name: the daemon makes one that fits out of the program's
         )
-    return SpecPart(
+    part = SpecPart(
         limits=_limits(wanted),
         argv=part.argv,
         cwd=part.cwd,
@@ -89,6 +112,22 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         pty=pty,
         **life.fields(wanted),
     )
+    _refused_later(part, wanted)
+    return part
+
+
+def _refused_later(part: SpecPart, wanted: Namespace) -> None:
+    """What the daemon would refuse, told now, as what it is to the caller: a wrong word. Raises UsageError."""
+    from aish.supervisor.daemon import table, want
+
+    try:
+        if wanted.name is not None:
+            table.check_name(wanted.name)
+        want.check_spec(part)
+    except InputError as error:
+        field = (error.field or "").partition(".")
+        option = _OPTIONS.get(field[2] or field[0]) or _OPTIONS.get(field[0])
+        raise UsageError(f"{option}: {error}" if option else str(error), hint=error.hint) from None
 
 
 def _limits(wanted: Namespace) -> LimitPart | None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _IN_MODIFY: Final = 0x2
 _IN_CLOEXEC: Final = 0o2000000
 _IN_NONBLOCK: Final = 0o4000
+_GONE: Final = select.POLLERR | select.POLLHUP
 CHUNK_BYTES: Final = 64 << 10
 FALLBACK_MS: Final = 100
 """How often to look where inotify has no watch left (fs.inotify.max_user_watches)."""
@@ -80,6 +81,24 @@ def last_lines(fd: int, count: int) -> int:
                 return start + position + 1
         offset = start
     return 0
+
+
+def reader_left(fd: int = 1) -> bool:
+    """Whether nobody reads any more what is written to `fd`: the other end of a pipe, socket or terminal is gone.
+
+    Who follows something that may be silent for hours asks with `answered`: the next write alone would tell it.
+    """
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & _GONE for _, events in poll.poll(0))
+
+
+def answered(source: int, reader: int = 1) -> bool:
+    """Sleep until `source` is readable, or who reads `reader` has left: False."""
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    poll.register(reader, 0)  # errors and hang-ups are always told
+    return not any(fd == reader and events & _GONE for fd, events in poll.poll())
 
 
 def wait(growth: Growth, others: list[int], timeout_ms: int | None = None) -> list[int]:

@@ -22,6 +22,7 @@ from aish.client.signals import Caught, ImpatientError
 from aish.errors import AishError, DisconnectedError, InternalError, UnavailableError
 from aish.model import exit as exits
 from aish.report import report
+from aish.streams import fill, is_open
 from aish.wire.message import Cont, Pause, Signal, Spawn, Started, Wait, Waited
 from aish.wire.part import ExitPart
 from aish.wire.spec import LaunchPart, SpecPart
@@ -29,7 +30,8 @@ from aish.wire.spec import LaunchPart, SpecPart
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+FORWARDED: Final = (*ENDING, signal.SIGUSR1, signal.SIGUSR2)
 AWAY_S: Final = 2.0
 """For so long, while the next daemon comes, signals wait for it: the process has to get them, not its stub."""
 STATUS_LOST: Final = 69
@@ -47,6 +49,7 @@ def run(spec: SpecPart, launch: LaunchPart, fds: Iterable[int] = (0, 1, 2), *, r
 
     A daemon that hangs does not make us deaf: the second signal that is to end us does so.
     """
+    fill()  # before anything of ours gets the number of a descriptor that is closed
     with connect(program="stage") as client, Caught((*FORWARDED, signal.SIGTSTP, signal.SIGCONT)) as signals:
         passed = sorted({fd for fd in fds if _passable(fd)})
         request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, targets=passed, rename=rename)
@@ -83,7 +86,12 @@ def not_started(program: str, started: Started) -> ExitPart:
 
 
 def _passable(fd: int) -> bool:
-    """Open, and not a terminal as stdin: a supervised process has no controlling terminal to read from."""
+    """Open, and not a terminal as stdin: a supervised process has no controlling terminal to read from.
+
+    For what is closed the daemon chooses: nothing on stdin, the log for what is written.
+    """
+    if fd <= 2 and not is_open(fd):
+        return False
     try:
         os.fstat(fd)
     except OSError:
@@ -104,19 +112,28 @@ def let_go(fds: Iterable[int]) -> None:
 
 def _wait(client: Client, process: str, signals: Caught) -> ExitPart:
     """Until the process has ended, over as many daemons as it takes."""
+    asked = bytearray()
     with Holds(process) as holds:
         while True:
             client.send(Wait(target=process))
             try:
-                return _answer(client, process, signals, holds)
+                return _never_ran(_answer(client, process, signals, holds, asked), asked)
             except DisconnectedError:
                 holds.close()
                 with signals.blocked(hangs_s=AWAY_S):
                     client.reconnect()
 
 
-def _answer(client: Client, process: str, signals: Caught, holds: Holds) -> ExitPart:
-    """The answer of this daemon; signals and what holds the process are looked after meanwhile."""
+def _never_ran(end: ExitPart, asked: bytes) -> ExitPart:
+    """What waited for its start and was given up by a signal: the stage ends by it, as a program would have."""
+    if end.code is None and end.signal is None and end.reason == exits.CANCELLED and asked:
+        return ExitPart(signal=asked[0], reason=end.reason)
+    return end
+
+
+def _answer(client: Client, process: str, signals: Caught, holds: Holds, asked: bytearray) -> ExitPart:
+    """The answer of this daemon; signals and what holds the process are looked after meanwhile. `asked`: by which
+    signals it was to end, until now."""
     poll = select.poll()
     poll.register(signals, select.POLLIN)
     poll.register(client, select.POLLIN)
@@ -129,6 +146,7 @@ def _answer(client: Client, process: str, signals: Caught, holds: Holds) -> Exit
             poll.unregister(news)
         if signals.fileno() in ready:
             arrived = signals.arrived()
+            asked += bytes(number for number in arrived if number in ENDING)
             for place, number in enumerate(arrived):
                 _forward(process, number, arrived[place:], signals)
         if client.fileno() in ready:

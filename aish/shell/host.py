@@ -40,6 +40,7 @@ class ShellHost:
     def run_stage(self, argv: list[str], environment: dict[str, str]) -> int:
         from aish.agents import stub
 
+        _fill()
         _become(environment)
         with ordinary(), _AsPythonStarts():
             return stub.main(argv)
@@ -50,6 +51,7 @@ class ShellHost:
     def run_verb(self, words: list[str], environment: dict[str, str]) -> int:
         if self._verb is None:
             raise CommandError("no verbs in this shell", status=127)
+        _fill()
         _become(environment)
         try:
             with ordinary(), _AsPythonStarts():
@@ -84,6 +86,13 @@ class _AsPythonStarts:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before:
             _signal.signal(number, _signal.SIG_DFL if handler is None else handler)
+
+
+def _fill() -> None:
+    """`aish ps >&-`: a socket of the verb's own must not become what it prints to."""
+    from aish.streams import fill
+
+    fill()
 
 
 def _flush() -> None:

@@ -8,6 +8,7 @@ anything is read or allocated, so that no number in it costs more memory or time
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
@@ -114,8 +115,15 @@ def read(path: str) -> Header:
 
     Raises InputError with field and offset where it is not a whole GGUF file, OSError where it cannot be read.
     """
-    with open(path, "rb", buffering=_HEAD_BLOCK_BYTES) as stream:
+    with open(path, "rb", buffering=_HEAD_BLOCK_BYTES, opener=_open_now) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise InputError(f"{path} is not a regular file", field="file", hint="give the path of a GGUF file")
         return _Reader(stream, path).header()
+
+
+def _open_now(path: str, flags: int) -> int:
+    """Without waiting for the other end: opening a FIFO would take until somebody writes into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class _Reader:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from aish.tensor.errors import TensorError, UsageError
+from aish.tensor.errors import StorageError, TensorError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,8 +47,26 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message, hint=f"`{self.prog} --help` lists what it takes")
 
 
+class _Told:
+    """How errors are told now: the commands report theirs from within."""
+
+    as_json = False
+
+
 def guard(command: str, run: Callable[[list[str]], int], argv: list[str]) -> int:
-    """Run a command at the edge of its process: errors are told on stderr and become the exit status."""
+    """Run a command at the edge of its process: errors are told on stderr and become the exit status.
+
+    For who asked with --json an error is one line of JSON, as with every verb of aish.
+    """
+    before = _Told.as_json
+    _Told.as_json = before or "--json" in argv
+    try:
+        return _guarded(command, run, argv)
+    finally:
+        _Told.as_json = before
+
+
+def _guarded(command: str, run: Callable[[list[str]], int], argv: list[str]) -> int:
     try:
         status = run(argv)
         sys.stdout.flush()
@@ -67,7 +85,7 @@ def guard(command: str, run: Callable[[list[str]], int], argv: list[str]) -> int
         os.close(null)
         return 141
     except OSError as error:
-        report(command, TensorError(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")))
+        report(command, StorageError(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")))
         return 74
     except MemoryError:
         report(command, TensorError("not enough memory", hint="take fewer tensors at once, or fewer queries"))
@@ -75,10 +93,12 @@ def guard(command: str, run: Callable[[list[str]], int], argv: list[str]) -> int
 
 
 def report(command: str, error: TensorError) -> None:
-    """Tell an error: a line of what happened, a line of what to do."""
+    """Tell an error: a line of what happened, a line of what to do; or both as one line of JSON."""
     lines = [f"{command}: {error}"]
     if error.hint:
         lines.append(f"  {error.hint}")
+    if _Told.as_json:
+        lines = [json.dumps({"error": {"code": error.code, "message": str(error), "hint": error.hint}})]
     try:
         print("\n".join(clean(line) for line in lines), file=sys.stderr, flush=True)
     except OSError:

@@ -65,6 +65,19 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
 }
 
 
+_VERBS: Final = {
+    "KeyNew": "key new",
+    "KeyList": "key ls",
+    "KeyRevoke": "key revoke",
+    "UsageQuery": "usage",
+    "Serve": "model serve",
+    "Signal": "kill",
+    "Snapshot": "ps",
+    "Gpus": "gpu",
+}
+"""What people call a request, where it is not its name."""
+
+
 def relation(table: Table, caller: Caller, target: Process | None) -> Relation:
     """What `target` (None: none is named) is to `caller`."""
     match caller.standing:
@@ -88,7 +101,7 @@ def check(table: Table, caller: Caller, op: str, target: Process | None = None) 
     related = relation(table, caller, target)
     if decide(op, related):
         return
-    verb = op.lower()
+    verb = _VERBS.get(op, op.lower())
     if related == "nobody":
         raise RefusedError(
             f"{verb} refused: where this program comes from is not known, so it has no rights",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aish.errors import ConflictError, InputError, RefusedError
 from aish.model import exit as exits
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
     from aish.wire.spec import LaunchPart
+
+
+_NOT_YET: Final = (state.QUEUED, state.STARTING, state.BACKOFF)
+_ENDING: Final = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL))
 
 
 class Control:
@@ -36,6 +40,9 @@ class Control:
         if not 1 <= request.signal < signal.NSIG:
             raise InputError(f"no signal has the number {request.signal}", field="signal", hint="1 to 64")
         row = process.row
+        if row.lifecycle in _NOT_YET and request.signal in _ENDING:  # there is nobody else whom it could end
+            self.daemon.recorder.event("signalled", row, by(caller), signal=request.signal)
+            return Done(changed=self.daemon.conductor.stop(process, None))
         if row.lifecycle not in (state.RUNNING, state.STOPPING) or not row.spec.argv:
             raise ConflictError(f"{row.name} ({row.id}) is {process.word}: there is nothing to signal")
         if not await self.daemon.conductor.sending.signal_told(process, request.signal):

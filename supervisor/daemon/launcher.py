@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
+import stat
 import struct
 import termios
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -15,6 +17,7 @@ from aish.supervisor.daemon import environ, ports
 from aish.supervisor.daemon.logs import STREAMS
 from aish.supervisor.daemon.tags import VARIABLE as TAG
 from aish.supervisor.holder import wire
+from aish.supervisor.holder.birth import candidates
 from aish.wire import key
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.row import Row
 
 _WINDOW: Final = struct.pack("HHHH", 24, 80, 0, 0)
+_FIRST_LINE_BYTES: Final = 256
+"""As much of it as the kernel reads (BINPRM_BUF_SIZE)."""
 _OWN_ADDRESS: Final = "OPENAI_API_KEY"
 
 
@@ -84,6 +89,9 @@ class Launcher:
                 ioprio=_ioprio(row.spec.ionice),
             )
             return await self.holding.spawn(row.id, payload, [*groups, *passed, *ours])
+        except wire.Refusal as error:
+            error.details["interpreter"] = _missing_interpreter(error, row.spec.argv[0], row.spec.cwd, launch.environ)
+            raise
         finally:
             for fd in (*ours, *groups):
                 os.close(fd)
@@ -233,6 +241,22 @@ def _ioprio(text: str | None) -> int | None:
     return number << 13 | int(level or 4) if number != 3 else 3 << 13
 
 
+def _missing_interpreter(error: wire.Refusal, word: bytes, cwd: bytes, env: Sequence[bytes]) -> str | None:
+    """The program behind #! that is not there, where this is why exec found no file: the script itself is there."""
+    if error.details.get("stage") != "exec" or error.details.get("errno") != errno.ENOENT:
+        return None
+    for path in candidates(word, env):
+        try:
+            fd = os.open(os.path.join(cwd, path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            continue  # not there, or not readable: then we cannot tell more than the kernel did
+        with open(fd, "rb") as stream:
+            first = stream.read(_FIRST_LINE_BYTES).partition(b"\n")[0] if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        words = first[2:].split()
+        return os.fsdecode(words[0]) if first[:2] == b"#!" and words else None
+    return None
+
+
 def passed_name(id_: str) -> str:
     return f"fds.{id_}"
 
@@ -248,7 +272,9 @@ def why(error: Exception) -> str:
         text = os.strerror(number) if isinstance(number, int) else error.message
         match stage:
             case "exec":
-                return f"the program cannot be run: {text}"
+                interpreter = error.details.get("interpreter")
+                behind = f": its interpreter {interpreter}, in its first line" if interpreter else ""
+                return f"the program cannot be run: {text}{behind}"
             case "cwd":
                 return f"its folder cannot be entered: {text}"
             case "rlimit" | "nice" | "ioprio":

@@ -175,6 +175,12 @@ def check_route(route: RoutePart) -> None:
             field="route.url",
             hint="expected http://HOST:PORT/v1, https://HOST/v1 or unix:/PATH",
         )
+    if "@" in host and not route.url.startswith("unix:/"):  # inspect, ps, events and the journal show the address
+        raise InputError(
+            "the address holds a user or a password, which everybody who looks at it would see",
+            field="route.url",
+            hint="put the key into a file that only you can read: --key-file FILE",
+        )
 
 
 def check_launch(launch: LaunchPart) -> None:

@@ -34,6 +34,7 @@ IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.
 RLIMITS = {name[7:].lower(): getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 TIOCSCTTY = 0x540E  # from asm-generic/ioctls.h; the same on every architecture that Python 3.11 is packaged for
 _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
+_SHELL = b"/bin/sh"
 
 
 class Plan:
@@ -50,6 +51,7 @@ class Plan:
         "oom_score_adj",
         "pty",
         "rlimits",
+        "script",
         "targets",
         "umask",
     )
@@ -70,6 +72,7 @@ class Plan:
         ioprio: int | None = None,
     ) -> None:
         self.argv: ctypes.Array[ctypes.c_char_p] = kernel.vector(argv)
+        self.script: ctypes.Array[ctypes.c_char_p] = kernel.vector([_SHELL, *argv])
         self.env: ctypes.Array[ctypes.c_char_p] = kernel.vector(env)
         self.candidates = candidates(argv[0], env)
         self.cwd = cwd
@@ -296,6 +299,10 @@ def _exec(plan: Plan) -> int:
     told = errno.ENOENT
     for path in plan.candidates:
         number = kernel.execve(path, plan.argv, plan.env)
+        if number == errno.ENOEXEC:  # a script without #!: the shell's, as POSIX has it
+            plan.script[1] = path
+            kernel.execve(_SHELL, plan.script, plan.env)
+            return number
         if number == errno.EACCES:
             told = number
         elif number not in (errno.ENOENT, errno.ENOTDIR):

@@ -137,3 +137,10 @@ def test_the_built_in_agents_are_agents(name: str, tree: Path) -> None:
     assert agent.description
     assert agent.limits.max_output_tokens is not None, "a small model that loops must come to an end"
     assert agent.model == "default"
+
+
+def test_a_fifo_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    """`aish agent check pipe.md` stood still until somebody wrote into it."""
+    os.mkfifo(tmp_path / "pipe.md")
+    with pytest.raises(SourceError, match="not a regular file"):
+        agents.read(str(tmp_path / "pipe.md"))

@@ -98,3 +98,22 @@ def test_signals_by_name_and_number(text: str, number: int) -> None:
 def test_no_such_signal(text: str) -> None:
     with pytest.raises(UsageError):
         signal_number(text)
+
+
+@pytest.mark.parametrize("words", [("ps",), ("--help",), ("-c", "aish ps")])
+def test_a_full_disk_is_the_storage_s_fault(home: Home, words: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        done = home.aish(*words, stdout=full, stderr=subprocess.PIPE, capture_output=False)
+    assert (done.returncode, "write error: No space left on device" in done.stderr) == (74, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_events_end_with_their_reader(home: Home) -> None:
+    """`aish events -f | head -1` went on until the next event, hours later perhaps."""
+    home.aish("run", "--", "true")
+    read, write = os.pipe()
+    following = home.popen("events", "-f", stdout=write)
+    os.close(write)
+    os.read(read, 1)
+    os.close(read)
+    assert following.wait(20) == 141

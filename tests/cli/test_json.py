@@ -81,3 +81,18 @@ def test_log_lines_tell_whose_and_which_stream(home: Home) -> None:
         {"process": "both", "stream": "stdout", "text": "last"},
         {"process": "both", "stream": "stdout", "text": "o\\xffut"},
     ]
+
+
+@pytest.mark.parametrize("verb", ["spawn", "run"])
+def test_a_failed_start_is_told_as_json_too(home: Home, verb: str) -> None:
+    """It was a line of text among the JSON."""
+    done = home.aish(verb, "--json", "--", "/no/such/program")
+    assert done.returncode == 127
+    error = json.loads(done.stderr.splitlines()[0])["error"]
+    assert (error["code"], "cannot be run" in error["message"]) == ("unavailable", True)
+
+
+def test_tensor_tells_its_errors_as_json_too(home: Home) -> None:
+    done = home.aish("tensor", "ls", "--json", "/no/such/file")
+    assert (done.returncode, json.loads(done.stderr)["error"]["code"]) == (1, "not-found")
+    assert home.aish("tensor", "ls", "/no/such/file").stderr.startswith("tensor ls: ")

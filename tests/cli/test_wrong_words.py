@@ -64,6 +64,15 @@ def test_a_folder_that_was_removed_is_named_as_the_fault(home: Home, tmp_path: P
     ("words", "told"),
     [
         ("spawn --name= -- true", "--name is empty"),
+        ("spawn --name a=b -- true", "--name: not a name"),
+        ("spawn --name p12 -- true", "--name: p12 looks like an id"),
+        ("spawn --vram 0 -- true", "--vram: expected a size above 0"),
+        ("run --cpus 0 -- true", "--cpus: expected"),
+        ("run --memory 1 -- true", "--memory: expected"),
+        ("run --ionice fast -- true", "--ionice: expected"),
+        ("spawn --ready http://x --every 0 -- true", "--every: expected"),
+        ("spawn --restart-delay 0 -- true", "--restart-delay"),
+        ("model serve x --url http://me:s3cret@host/v1", "--url holds a user or a password"),
         ("spawn --gpus 2 -- true", "--gpus says nothing without --vram"),
         ("spawn --grace nan -- true", "expected 0 to 3600"),
         ("spawn --grace inf -- true", "expected 0 to 3600"),
@@ -90,6 +99,7 @@ def test_a_value_that_means_nothing_is_refused_before_anything_starts(home: Home
     """Some were taken silently; one ended as a fault of aish."""
     done = home.aish(*words.split())
     assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert "s3cret" not in done.stderr
     assert not (home.runtime / "daemon.sock").exists()
 
 
@@ -102,3 +112,12 @@ def test_a_key_file_that_would_hang_its_reader_is_refused(home: Home) -> None:
         done = home.aish(*words)
         assert (done.returncode, "is not a regular file" in done.stderr) == (2, True), done.stderr
     assert not (home.runtime / "daemon.sock").exists()
+
+
+def test_a_program_whose_name_is_no_name_gets_one_that_fits(home: Home) -> None:
+    """Nobody chose that name: it was refused as if somebody had."""
+    program = home.root / "my job"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    done = home.aish("spawn", "--", str(program))
+    assert (done.returncode, done.stdout.split()[1]) == (0, "my-job"), done.stderr

@@ -69,3 +69,27 @@ def test_what_grew_before_the_wait_is_not_missed(tmp_path: Path) -> None:
         os.close(end)
     os.close(writer)
     os.close(reader)
+
+
+def test_who_reads_our_output_leaves_while_nothing_comes() -> None:
+    """`aish events -f | head -1` stayed until the next event."""
+    source, silent = os.pipe()
+    reader, writer = os.pipe()
+    assert not follow.reader_left(writer)
+    thread = threading.Timer(0.05, os.close, [reader])
+    thread.start()
+    assert not follow.answered(source, writer)
+    assert follow.reader_left(writer)
+    os.write(silent, b"x")
+    thread.join()
+    for fd in (source, silent, writer):
+        os.close(fd)
+
+
+def test_an_answer_comes_while_the_reader_is_there(tmp_path: Path) -> None:
+    source, writer = os.pipe()
+    os.write(writer, b"x")
+    with open(tmp_path / "file", "w") as out:  # a file has no reader who could leave
+        assert follow.answered(source, out.fileno())
+    os.close(source)
+    os.close(writer)

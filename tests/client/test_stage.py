@@ -217,3 +217,22 @@ def test_a_double_signal_is_passed_on_where_nothing_hangs(home: Home) -> None:
         assert select.select([running.stdout], [], [], DEADLINE_S)[0]
         assert running.stdout.readline() == b"got %d\n" % number
     assert running.wait(DEADLINE_S) == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP])
+def test_a_signal_ends_a_stage_that_is_still_queued(home: Home, number: signal.Signals) -> None:
+    """Ctrl-C did nothing: there was no process yet to send it to."""
+    home.aish("spawn", "--name", "base", "--", "sleep", "100")
+    running = home.popen(
+        *("run", "--name", "waits", "--needs", "base:completed", "--", "true"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stderr is not None
+    assert b"is queued" in running.stderr.readline()
+    running.send_signal(number)
+    assert running.wait(DEADLINE_S) == -number  # 128 and the signal, for a shell
+    with connect(program="test") as client:
+        row = client.ask(Inspected, Inspect(target="waits")).process
+    assert (row.state, row.exit) == ("failed", ExitPart(reason="cancelled"))

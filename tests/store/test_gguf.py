@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import random
 import struct
 import time
@@ -174,3 +175,10 @@ def test_a_thousand_random_files_are_refused(tmp_path: Path) -> None:
         except InputError:
             continue
         raise AssertionError("noise was taken for a model")
+
+
+def test_a_fifo_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    """`aish model pull ./fifo.gguf` stood still until somebody wrote into it."""
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(InputError, match="not a regular file"):
+        gguf.read(str(tmp_path / "pipe.gguf"))

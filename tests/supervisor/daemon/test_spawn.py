@@ -13,7 +13,7 @@ import pytest
 from aish.client import connect, launch
 from aish.errors import ConflictError, InputError, NotFoundError
 from aish.wire.message import Done, Forget, Inspect, Signal, Snapshot, Spawn, Started, Stop
-from aish.wire.spec import LaunchPart
+from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -149,6 +149,37 @@ def test_what_cannot_be_started_fails_with_the_reason(
     end = up.wait(started.id).exit
     assert end is not None
     assert (end.code, end.signal, end.reason) == (None, None, "start")
+
+
+def test_a_script_without_an_interpreter_is_the_shell_s(up: Supervised, tmp_path: Path) -> None:
+    """As execvp(3) has it: it ended as 'Exec format error', which every shell runs."""
+    script = tmp_path / "plain"
+    script.write_text('[ "$0" = "$PWD/plain" ] && exit "$1"\n')
+    script.chmod(0o755)
+    for word, environ in (str(script), os.environ), ("plain", {"PATH": f"/nowhere:{tmp_path}"}):
+        started = up.client.ask(
+            Started,
+            Spawn(
+                token=secrets.token_hex(16),
+                spec=SpecPart(argv=[word.encode(), b"7"], cwd=os.fsencode(tmp_path)),
+                launch=launch.capture(dict(environ)),
+            ),
+        )
+        end = up.wait(started.id).exit
+        assert end is not None
+        assert end.code == 7, started
+
+
+def test_an_interpreter_that_is_not_there_is_named(up: Supervised, tmp_path: Path) -> None:
+    """'No such file or directory' about a file that is there."""
+    script = tmp_path / "odd"
+    script.write_text("#! /no/such/interpreter -x\n")
+    script.chmod(0o755)
+    started = up.spawn(str(script))
+    assert started.state == "failed"
+    assert started.reason is not None
+    assert started.reason.startswith("the program cannot be run: No such file or directory")
+    assert "/no/such/interpreter" in started.reason
 
 
 def test_a_token_is_spawned_once(up: Supervised) -> None:

@@ -48,6 +48,7 @@ def spec(**fields: Any) -> SpecPart:
         ({"kind": "model", "route": RoutePart(url="ftp://x")}, "route.url"),
         ({"kind": "model", "route": RoutePart(url="http://")}, "route.url"),
         ({"kind": "model", "route": RoutePart(url="https:///v1")}, "route.url"),
+        ({"kind": "model", "route": RoutePart(url="http://user:word@host/v1")}, "route.url"),  # inspect would show it
         ({"kind": "model", "route": ROUTE, "argv": []}, "argv"),  # a leased port that nobody listens on
     ],
 )
