@@ -1,7 +1,7 @@
 """Standard descriptors that whoever started us closed (`<&-`, `>&-`): kept away from everything else.
 
-The next file or socket would get their numbers, and what is printed would go into it. They are filled with /dev/null,
-opened the wrong way round, so that reading stdin and writing stdout fail as on a closed descriptor; and close-on-exec,
+The next file or socket would get their numbers, and what is printed would go into it. So /dev/null takes them:
+opened the wrong way round, so that reading stdin and writing stdout fail as on a closed descriptor, and close-on-exec,
 so that programs find them closed. That mark also tells `is_open` which of them they are: no descriptor that was
 inherited has it.
 """
@@ -38,11 +38,11 @@ def fill() -> None:
             os.dup2(null, fd, inheritable=False)
             os.close(null)
     if sys.stdin is None:
-        sys.stdin = open(0, closefd=False)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115  for the life of the process
     if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  for the life of the process
     if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False, buffering=1)
+        sys.stderr = open(2, "w", closefd=False, buffering=1)  # noqa: SIM115  for the life of the process
 
 
 def is_open(fd: int) -> bool:

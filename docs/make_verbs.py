@@ -24,8 +24,8 @@ shells; at aish's own prompt the name alone is enough where no Unix program has 
 PROCESS is an id (`p12`) or a name, with or without `@`. Every verb that prints has `--json`: stdout is then one JSON
 document (one object per line for `events` and `logs`), and an error is one JSON line on stderr:
 `{"error": {"code", "message", "hint"}}`. Verbs that take several names (`stop`, `kill`, `pause`, `model rm` …) tell
-what became of each on stdout, its error included: a list of `{"target", "error", …}`, `error` null where it worked; what
-went wrong as a whole is on stderr. Exit statuses are those of [errors](errors.md).
+what became of each on stdout, its error included: a list of `{"target", "error", …}`, `error` null where it worked;
+what went wrong as a whole is on stderr. Exit statuses are those of [errors](errors.md).
 """
 SHORT_WITH_VALUE = re.compile(r"(?m)^(  -\w) [A-Z]+, (--)")
 

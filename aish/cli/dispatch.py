@@ -13,7 +13,6 @@ from aish.cli import _ELSEWHERE, VERBS
 from aish.errors import AishError, InternalError, StorageError
 from aish.report import report, told_as_json
 
-
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
 """What writing to stdout may end with, beside a reader that left."""
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
+from aish.cli.standing import USER
 from aish.client import connect
 from aish.errors import AishError
 from aish.report import clean
 from aish.wire.message import Doctor, Findings
 from aish.wire.part import Finding
+
+if TYPE_CHECKING:
+    from aish.wire.message import Welcome
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
@@ -24,7 +29,9 @@ def main(argv: list[str]) -> int:
     findings = _local()
     try:
         with connect(program="doctor") as client:
-            findings += client.ask(Findings, Doctor()).findings
+            findings.append(_standing(client.welcome))
+            if client.welcome.standing == USER:
+                findings += client.ask(Findings, Doctor()).findings
     except AishError as error:
         findings.append(Finding(level="fail", topic="daemon", text=str(error), hint=error.hint))
     if options.json:
@@ -35,6 +42,20 @@ def main(argv: list[str]) -> int:
             if finding.hint:
                 print(clean(f"      {finding.hint}"))
     return int(any(finding.level == "fail" for finding in findings))
+
+
+def _standing(welcome: Welcome) -> Finding:
+    """As whom we ask: what is refused, and what is not seen, follows from it."""
+    match welcome.standing:
+        case "user":
+            text, hint = "you act as the user", None
+        case "process":
+            text = f"this program acts as {welcome.caller}: it sees and controls what that started, nothing else"
+            hint = "the rest of the check is the user's: run `aish doctor` from outside"
+        case _:
+            text = "where this program comes from is not known, so it has no rights"
+            hint = "it was started below a supervised process and lost its parents; run it from your own shell"
+    return Finding(level="ok" if welcome.standing != "nobody" else "warn", topic="caller", text=text, hint=hint)
 
 
 def _has_gomp() -> bool:

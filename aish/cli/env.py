@@ -4,7 +4,7 @@
 
 The key is this user's own, named `env`: made on first use and kept in a 0600 file, so that every shell gets the same
 one. `aish key revoke env` ends it for all of them; the next use makes another, `env-2`: a name is never given twice,
-and of a key whose file was lost the gateway knows only a hash.
+and of a key whose file was lost the gateway knows only a hash. In a supervised process they are the process's own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import shlex
 
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
+from aish.cli.standing import USER
 from aish.client import Client, connect
 from aish.config import folders
-from aish.errors import ConflictError, StorageError
+from aish.errors import ConflictError, RefusedError, StorageError
 from aish.wire.message import KeyList, KeyMade, KeyNew, Keys
 
 KEY_NAME = "env"
+_NAMES = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
 _KEY_BEGIN = "sk-aish-"
 _FILE_MOST = 4096
 
@@ -40,8 +42,21 @@ def main(argv: list[str]) -> int:
 def variables() -> dict[str, str]:
     """The variables themselves. Raises the errors of the daemon, StorageError where the key cannot be kept."""
     with connect(program="env") as client:
+        if client.welcome.standing != USER:
+            return _own(client.welcome.caller)
         base_url = client.welcome.gateway_url + "/v1"
-        return {"OPENAI_BASE_URL": base_url, "OPENAI_API_BASE": base_url, "OPENAI_API_KEY": _key(client)}
+        return dict(zip(_NAMES, (base_url, base_url, _key(client)), strict=True))
+
+
+def _own(process: str | None) -> dict[str, str]:
+    """Those that a supervised process was started with: its requests are counted as its own. Raises RefusedError."""
+    found = {name: os.environ[name] for name in _NAMES if name in os.environ}
+    if len(found) < len(_NAMES):
+        raise RefusedError(
+            f"{process or 'this program'} was started with its own way to a model, or has dropped ours",
+            hint="only the user can make another key: ask for `aish key new NAME` from outside",
+        )
+    return found
 
 
 def _key(client: Client) -> str:

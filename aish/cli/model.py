@@ -10,6 +10,7 @@ from aish.cli.each import for_each
 from aish.cli.model_running import pull_shown, running_digests, running_models, serve, stop
 from aish.cli.output import print_json, print_table
 from aish.cli.progress import Shown
+from aish.cli.standing import check_user, is_user
 from aish.errors import AishError, ConflictError, NotFoundError, UsageError
 from aish.model.nearest import nearest
 from aish.model.size import format_bytes, format_count
@@ -77,7 +78,7 @@ def _pull(words: list[str]) -> int:
     options = parser.parse_args(words)
     pairs = _pairs(options.option)
     _check_options(pairs)
-    model = pull_shown(options.model, options.name, pairs)
+    model = pull_shown(options.model, options.name, pairs, replace=is_user())
     if options.json:
         print_json(store.show(model.name))
     else:
@@ -241,6 +242,7 @@ def _remove(words: list[str]) -> int:
     parser.add_argument("name", nargs="+", metavar="NAME")
     json_option(parser)
     options = parser.parse_args(words)
+    check_user("model rm")
     running = running_digests()
 
     def act(name: str) -> object:

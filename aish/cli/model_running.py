@@ -13,7 +13,7 @@ from aish.cli.each import for_each
 from aish.cli.output import print_json
 from aish.cli.progress import Shown
 from aish.client import connect, launch
-from aish.errors import AishError, NotFoundError, NotRunningError, UnavailableError, UsageError
+from aish.errors import AishError, NotFoundError, NotRunningError, RefusedError, UnavailableError, UsageError
 from aish.model import kind
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
@@ -66,23 +66,24 @@ def serve(words: list[str]) -> int:
         started = client.ask(Started, request)
         if started.state == "failed":
             raise UnavailableError(f"{started.name} ({started.id}): {started.reason or 'it did not start'}")
-        if not options.no_wait:
-            _await_ready(client, started, options.timeout)
+        waits = not options.no_wait and _may_wait(client, started, options.timeout)
         row = next((row for row in _models(client) if row.id == started.id), None)
     if options.json:
         print_json(row if row is not None else started)
     else:
-        state = started.state if options.no_wait else "ready"
-        why = f": {started.reason}" if started.reason and options.no_wait else ""
+        state = "ready" if waits else started.state
+        why = f": {started.reason}" if started.reason and not waits else ""
         print(f"{started.id}  {started.name}  {state}{why}")
     return 0
 
 
-def pull_shown(reference: str, name: str | None = None, pairs: dict[str, str] | None = None) -> StoredModel:
+def pull_shown(
+    reference: str, name: str | None = None, pairs: dict[str, str] | None = None, *, replace: bool = False
+) -> StoredModel:
     from aish import store
 
     with Shown() as shown:
-        return store.pull(reference, shown, name=name, options=pairs)
+        return store.pull(reference, shown, name=name, options=pairs, replace=replace)
 
 
 def running_models() -> list[ProcessPart]:
@@ -124,7 +125,9 @@ def _check(options: Namespace, command: list[str], words: list[str]) -> None:
         for option, value in (("--key-file", options.key_file), ("--upstream-name", options.upstream_name)):
             if value:
                 raise UsageError(f"{option} belongs to --url or to a command after --")
-    if options.url and "@" in options.url.partition("://")[2].partition("/")[0]:  # never repeat what may be a password
+    if (
+        options.url and "@" in options.url.partition("://")[2].partition("/")[0]
+    ):  # never repeat what may be a password
         raise UsageError(
             "--url holds a user or a password, which `aish inspect` and the records would show",
             hint="put the key into a file that only you can read: --key-file FILE",
@@ -190,6 +193,16 @@ def _key_file(path: str | None) -> str | None:
     if mode & 0o077:
         raise UsageError(f"{path} can be read by others", hint=f"first: chmod 600 {path}")
     return path
+
+
+def _may_wait(client: Client, started: Started, timeout_s: float) -> bool:
+    """Wait until it is ready; False where a supervised process asked: the model is nobody's child, and not shown to
+    it. Its first request waits as long as it takes."""
+    try:
+        _await_ready(client, started, timeout_s)
+    except RefusedError:
+        return False
+    return True
 
 
 def _await_ready(client: Client, started: Started, timeout_s: float) -> None:

@@ -124,7 +124,7 @@ def _wait(client: Client, process: str, signals: Caught) -> ExitPart:
                     client.reconnect()
 
 
-def _never_ran(end: ExitPart, asked: bytes) -> ExitPart:
+def _never_ran(end: ExitPart, asked: bytearray) -> ExitPart:
     """What waited for its start and was given up by a signal: the stage ends by it, as a program would have."""
     if end.code is None and end.signal is None and end.reason == exits.CANCELLED and asked:
         return ExitPart(signal=asked[0], reason=end.reason)

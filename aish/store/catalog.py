@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from aish.config import folders
-from aish.errors import InputError, NotFoundError, StorageError, UsageError
+from aish.errors import InputError, NotFoundError, RefusedError, StorageError, UsageError
 from aish.model.name import RESERVED, is_id
 from aish.model.nearest import nearest
 from aish.spi.model_server import StoredModel
@@ -91,20 +91,22 @@ def pull(
     *,
     name: str | None = None,
     options: dict[str, str] | None = None,
+    replace: bool = True,
 ) -> StoredModel:
     """Get a model: one that comes with aish, a GGUF file (a path), or `org/name[:file or quantization]` of the hub.
 
-    `name` is what to call it instead; `options` are kept with it for the model server. Raises NotFoundError,
-    InputError (not a whole GGUF), StorageError, UnavailableError (network, missing package).
+    `name` is what to call it instead; `options` are kept with it for the model server. Without `replace` a name that
+    is there keeps what it means. Raises NotFoundError, InputError (not a whole GGUF), StorageError, UnavailableError
+    (network, missing package), RefusedError (it would be replaced).
     """
     if _is_path(reference):
-        return import_gguf(reference, name, progress, options=options)
+        return import_gguf(reference, name, progress, options=options, replace=replace)
     wanted = Name.parse(reference)
     recipe = RECIPES.get(wanted.model)
     if recipe is not None and wanted.tag in (None, LATEST):
-        return _pull_recipe(recipe, name, options or {}, progress)
+        return _pull_recipe(recipe, name, options or {}, progress, replace=replace)
     if "/" in wanted.model:
-        return _pull_hub(wanted, name, options or {}, progress)
+        return _pull_hub(wanted, name, options or {}, progress, replace=replace)
     near = nearest(wanted.model, [*RECIPES, *names()])
     raise NotFoundError(
         f"no model {reference} to pull",
@@ -114,7 +116,12 @@ def pull(
 
 
 def import_gguf(
-    path: str, name: str | None = None, progress: Progress = silent, *, options: dict[str, str] | None = None
+    path: str,
+    name: str | None = None,
+    progress: Progress = silent,
+    *,
+    options: dict[str, str] | None = None,
+    replace: bool = True,
 ) -> StoredModel:
     """Bring a GGUF file in, sharing its blocks or its inode where the file system can. Raises like `pull`."""
     path = os.path.realpath(os.path.expanduser(path))
@@ -135,7 +142,7 @@ def import_gguf(
     store = layout()
     with store.using():
         weights, _ = place(store, path, progress)
-        return _commit(store, wanted, about, weights)
+        return _commit(store, wanted, about, weights, replace=replace)
 
 
 def remove(name: str) -> int:
@@ -184,7 +191,9 @@ def verify(name: str, progress: Progress = silent) -> None:
 # --- sources ------------------------------------------------------------------------------------------------------
 
 
-def _pull_recipe(recipe: Recipe, name: str | None, options: dict[str, str], progress: Progress) -> StoredModel:
+def _pull_recipe(
+    recipe: Recipe, name: str | None, options: dict[str, str], progress: Progress, *, replace: bool
+) -> StoredModel:
     wanted = _new_name(name or recipe.name)
     store = layout()
     weights = Blob(recipe.weights_sha256, recipe.weights_bytes)
@@ -196,10 +205,12 @@ def _pull_recipe(recipe: Recipe, name: str | None, options: dict[str, str], prog
             header, wanted.model, recipe.filename, recipe.source,
             licence=recipe.licence, options=recipe.options | options,
         )  # fmt: skip
-        return _commit(store, wanted, about, weights)
+        return _commit(store, wanted, about, weights, replace=replace)
 
 
-def _pull_hub(wanted: Name, name: str | None, options: dict[str, str], progress: Progress) -> StoredModel:
+def _pull_hub(
+    wanted: Name, name: str | None, options: dict[str, str], progress: Progress, *, replace: bool
+) -> StoredModel:
     store = layout()
     key = hashlib.sha256(str(wanted).encode()).hexdigest()[:16]
     target = _new_name(name or str(wanted))
@@ -211,7 +222,7 @@ def _pull_hub(wanted: Name, name: str | None, options: dict[str, str], progress:
         about = manifest.about_gguf(
             header, target.model, file.filename, source, licence=file.licence, options=options
         )
-        return _commit(store, target, about, weights)
+        return _commit(store, target, about, weights, replace=replace)
 
 
 def _place_download(store: Layout, file: hub.Download, progress: Progress) -> Blob:
@@ -233,7 +244,7 @@ def _wait(name: str, progress: Progress) -> None:
 # --- names and manifests ------------------------------------------------------------------------------------------
 
 
-def _commit(store: Layout, wanted: Name, about: About, weights: Blob) -> StoredModel:
+def _commit(store: Layout, wanted: Name, about: About, weights: Blob, *, replace: bool) -> StoredModel:
     """Name the weights, which are on the disk already: the last and only visible step."""
     config = store.add(manifest.config_of(about, weights))
     entry = Entry(store.add(manifest.manifest_of(about, config, weights)), now())
@@ -242,6 +253,11 @@ def _commit(store: Layout, wanted: Name, about: About, weights: Blob) -> StoredM
             other for other, it in index.items() if it.manifest == entry.manifest and _model(other) == wanted.model
         ]
         version = next((other for other in known if is_version(other.rpartition(":")[2])), None)
+        if not replace and _means_another(index, wanted, entry):
+            raise RefusedError(
+                f"{wanted} is stored already, with other weights or options: only the user can replace it",
+                hint="give it a name of its own: --name NAME",
+            )
         if version is None:
             version = f"{wanted.model}:{_next_version(index, wanted.model)}"
             index[version] = entry
@@ -250,6 +266,12 @@ def _commit(store: Layout, wanted: Name, about: About, weights: Blob) -> StoredM
             if reference not in index or index[reference].manifest != entry.manifest:
                 index[reference] = entry
     return _stored(store, str(wanted), entry.manifest, manifest.Manifest(about, config, weights))
+
+
+def _means_another(index: Index, wanted: Name, entry: Entry) -> bool:
+    """Whether a name that people have used until now would mean something else."""
+    references = (f"{wanted.model}:{tag}" for tag in (LATEST, wanted.tag or LATEST))
+    return any(reference in index and index[reference].manifest != entry.manifest for reference in references)
 
 
 def _stored(store: Layout, name: str, digest: Blob, known: manifest.Manifest) -> StoredModel:

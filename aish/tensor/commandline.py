@@ -85,7 +85,9 @@ def _guarded(command: str, run: Callable[[list[str]], int], argv: list[str]) -> 
         os.close(null)
         return 141
     except OSError as error:
-        report(command, StorageError(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")))
+        report(
+            command, StorageError(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        )
         return 74
     except MemoryError:
         report(command, TensorError("not enough memory", hint="take fewer tensors at once, or fewer queries"))

@@ -230,6 +230,8 @@ class Welcome(Message, frozen=True, kw_only=True):
     epoch: int
     caller: str | None = None
     """The id of the supervised process that the caller is or descends from; None: the user."""
+    standing: str = "user"
+    """As whom it acts: user (also a process with the rights of its owner), process, or nobody."""
     gateway_url: str = ""
     started_s: float = 0.0
     build: str = ""

@@ -273,6 +273,7 @@ class Daemon:
             pid=os.getpid(),
             epoch=self.epoch,
             caller=caller.id,
+            standing=caller.standing,
             gateway_url=self.gateway.url,
             started_s=self.started_s,
             build=self.build,

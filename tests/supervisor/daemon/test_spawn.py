@@ -6,6 +6,7 @@ import os
 import resource
 import secrets
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
