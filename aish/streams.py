@@ -1,9 +1,8 @@
 """Standard descriptors that whoever started us closed (`<&-`, `>&-`): kept away from everything else.
 
-The next file or socket would get their numbers, and what is printed would go into it. So /dev/null takes them:
-opened the wrong way round, so that reading stdin and writing stdout fail as on a closed descriptor, and close-on-exec,
-so that programs find them closed. That mark also tells `is_open` which of them they are: no descriptor that was
-inherited has it.
+The next file or socket would get their numbers, and what is printed would go into it. So /dev/null takes them, opened
+the wrong way round, so that reading stdin and writing stdout fail as on a closed descriptor; and close-on-exec, so
+that programs find them closed. That mark also tells `is_open` which of them they are: nothing inherited has it.
 """
 
 from __future__ import annotations

@@ -96,9 +96,11 @@ def ensure_model(name: str) -> None:
     wanted = settings.load().default_model if name == DEFAULT_MODEL else name
     if wanted != settings.EMBEDDED_MODEL:
         return
+    from aish.client import offers
     from aish.store import names, pull
 
     if wanted not in names():
+        offers.tell()  # nobody chose a model, and this one has to be fetched first: there may be a nearer one
         print(f"aish: fetching the embedded model {wanted}, once", file=sys.stderr, flush=True)
         pull(wanted)
 

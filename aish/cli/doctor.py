@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.cli.standing import USER
-from aish.client import connect
+from aish.client import connect, offers
 from aish.errors import AishError
 from aish.report import clean
 from aish.wire.message import Doctor, Findings
@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
                 findings += client.ask(Findings, Doctor()).findings
     except AishError as error:
         findings.append(Finding(level="fail", topic="daemon", text=str(error), hint=error.hint))
+    findings += [Finding(level="ok", topic="offer", text=text) for text in offers.lines()]
     if options.json:
         print_json(findings)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from aish.cli.arguments import Parser, json_option
@@ -11,6 +12,7 @@ from aish.cli.model_running import pull_shown, running_digests, running_models, 
 from aish.cli.output import print_json, print_table
 from aish.cli.progress import Shown
 from aish.cli.standing import check_user, is_user
+from aish.client import offers
 from aish.errors import AishError, ConflictError, NotFoundError, UsageError
 from aish.model.nearest import nearest
 from aish.model.size import format_bytes, format_count
@@ -133,6 +135,7 @@ def _list(words: list[str]) -> int:
         return 0
     if not rows:
         print("no models; get one with: aish model pull smollm2")
+        offers.tell()
         return 0
     cells = [
         [
@@ -148,6 +151,8 @@ def _list(words: list[str]) -> int:
         for row in rows
     ]
     print_table(("NAME", "STATE", "ID", "SIZE", "CTX", "KIND", "LICENCE", "FROM"), cells, ("SIZE", "CTX"))
+    sys.stdout.flush()
+    offers.tell([row["name"] for row in rows if row["process"]])
     return 0
 
 

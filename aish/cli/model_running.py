@@ -12,7 +12,7 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.each import for_each
 from aish.cli.output import print_json
 from aish.cli.progress import Shown
-from aish.client import connect, launch
+from aish.client import connect, launch, offers
 from aish.errors import AishError, NotFoundError, NotRunningError, RefusedError, UnavailableError, UsageError
 from aish.model import kind
 from aish.model.nearest import nearest
@@ -176,6 +176,7 @@ def _stored(name: str) -> str:
     except NotFoundError:
         if Name.parse(name).model not in store.RECIPES or Name.parse(name).tag:
             raise
+    offers.tell()
     return pull_shown(name).name
 
 

