@@ -1,7 +1,7 @@
 """`@name …` in a pipeline: the stub that stands for a supervised agent or model in the shell's job.
 
 It is called in a forked child of the shell, or by `aish run @name`. `@name` is, in this order: an agent file, a
-model (asked directly, without instructions).
+model (asked directly, without instructions), a process that runs: its model, or another run of its agent.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from aish.report import report
 from aish.tensor import address
 from aish.tensor.errors import TensorError
 from aish.wire.spec import SpecPart
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.wire.part import ProcessPart
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -73,10 +77,39 @@ def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
     if name in models or name == DEFAULT_MODEL:
         ensure_model(name)
         return _spec(invocation.command(words, direct_model=name), cwd, f"ask-{name}", name, None)
+    running = _running(name)
+    if running is not None:
+        return _again(running, words, cwd)
     near = nearest(name, [*agents.names(cwd), *models])
     raise NotFoundError(
         f"no agent or model is called {name}",
         hint=f"did you mean @{near}?" if near else "`aish agent ls` and `aish model ls` list what there is",
+    )
+
+
+def _running(name: str) -> ProcessPart | None:
+    """The supervised process with that id or name, if there is one."""
+    from aish.client import connect
+    from aish.wire.message import Snapshot, View
+
+    with connect() as client:
+        rows = client.ask(View, Snapshot()).processes
+    return next((row for row in rows if name in (row.id, row.name)), None)
+
+
+def _again(running: ProcessPart, words: list[str], cwd: str) -> SpecPart:
+    """A stage named by a process: a model is asked, of an agent there is another run. Raises NotFoundError."""
+    if running.kind == kind.MODEL:
+        return _spec(
+            invocation.command(words, direct_model=running.name), cwd, f"ask-{running.name}", running.name, None
+        )
+    stem, _, number = running.name.rpartition("-")
+    for name in (running.name, stem if number.isdecimal() else ""):  # the second one that runs is called NAME-2
+        if running.kind == kind.AGENT and name and agents.locate(name, cwd):
+            return resolve(name, words)
+    raise NotFoundError(
+        f"{running.name} ({running.id}) runs already, with an input of its own",
+        hint=f"`aish logs -f {running.id}` shows what it writes; a stage is an agent or a model",
     )
 
 

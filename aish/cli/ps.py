@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import age, exit_word, print_json, print_table
 from aish.client import connect
-from aish.errors import NotRunningError
+from aish.errors import NotFoundError, NotRunningError
 from aish.model import state
+from aish.model.nearest import nearest
 from aish.model.size import format_bytes, format_count
 from aish.wire.message import Snapshot, View
 
@@ -25,14 +26,17 @@ def main(argv: list[str]) -> int:
     parser = Parser("ps", "Show supervised processes as one tree, with state, use and cost.")
     parser.add_argument("-a", "--all", action="store_true", help="ended processes and aish's own as well")
     parser.add_argument("-q", "--quiet", action="store_true", help="ids only")
+    parser.add_argument("target", nargs="*", metavar="PROCESS", help="only these: ids or names, with or without @")
     json_option(parser)
     options = parser.parse_args(argv)
     try:
         with connect(start=False) as client:
-            view = client.ask(View, Snapshot(all=options.all))
+            view = client.ask(View, Snapshot(all=options.all or bool(options.target)))
             rows = view.processes
     except NotRunningError:
         rows = []  # no daemon: nothing is supervised, which is an answer and no error
+    if options.target:
+        rows = [_named(rows, target) for target in options.target]
     if options.json:
         print_json(rows)
     elif options.quiet:
@@ -43,6 +47,16 @@ def main(argv: list[str]) -> int:
     else:
         print_table(HEADER, [cells(row, stem) for row, stem in tree(rows)], _RIGHT)
     return 0
+
+
+def _named(rows: list[ProcessPart], target: str) -> ProcessPart:
+    """The one that lives before one that has ended, the latest of those. Raises NotFoundError."""
+    word = target.removeprefix("@")
+    found = [row for row in rows if word in (row.id, row.name)]
+    if not found:
+        near = nearest(word, [word for row in rows for word in (row.name, row.id)])
+        raise NotFoundError(f"no process is called {word}", hint=f"did you mean {near}?" if near else None)
+    return max(found, key=lambda row: (row.lifecycle not in state.ENDED, row.created_s))
 
 
 def tree(rows: Iterable[ProcessPart]) -> Iterator[tuple[ProcessPart, str]]:

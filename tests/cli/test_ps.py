@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aish.cli import output, ps
 from aish.wire.part import ExitPart, ProcessPart, TokensPart
+
+if TYPE_CHECKING:
+    from conftest import Home
 
 
 def row(name: str, parent: str | None = None, **fields: object) -> ProcessPart:
@@ -67,3 +72,13 @@ def test_wide_characters_keep_the_columns(capsys: pytest.CaptureFixture[str]) ->
 )
 def test_ages_are_short(seconds: int, text: str) -> None:
     assert output.age(0.0, float(seconds)) == text
+
+
+def test_named_processes_alone(home: Home) -> None:
+    for name in ("one", "two"):
+        home.aish("spawn", "--name", name, "--", "sleep", "60")
+    assert home.aish("ps", "--quiet", "@two").stdout == "p2\n"
+    home.aish("stop", "two")
+    assert " two " in home.aish("ps", "p2").stdout  # who asks by name wants to know, also when it has ended
+    done = home.aish("ps", "tow")
+    assert (done.returncode, "did you mean two?" in done.stderr) == (69, True)

@@ -199,3 +199,48 @@ verbs['slow'] = slow
 def test_without_a_verb_it_is_another_shell(hosted: Hosted) -> None:
     found = hosted("verbs['ps'] = lambda words: 0", "aish -c 'echo inner $0' x; aish ps; echo $?")
     assert found.out == "inner x\nverb ps\n0\n"
+
+
+VERBS = """
+def told(name, status=0):
+    def run(words):
+        print(name, *words)
+        return status
+    return run
+verbs.update({"kill": told("kill"), "ps": told("ps"), "cont": told("cont")})
+verbs["wait"] = lambda words: 124 if "--timeout" in words else told("wait", 7)(words)
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "out"),
+    [
+        ("kill @a; kill -9 @a @b", "kill -s 15 @a|kill -s 9 @a|kill -s 9 @b"),
+        ("kill -s HUP %x @a 2>/dev/null; echo $?", "kill -s 1 @a|1"),
+        ("wait @a; echo $?", "wait @a|7"),
+        ("sleep 0 & wait $! @a; echo $?", "wait @a|7"),
+        ("kill -0 @a && echo alive", "alive"),
+        ("jobs @a; jobs -p @a", "ps @a|ps --quiet @a"),
+        ("bg @a", "cont @a"),
+        ("(kill @a) | cat", "kill -s 15 @a"),
+    ],
+)
+def test_job_control_takes_supervised_names(script: str, out: str, hosted: Hosted) -> None:
+    """'a process id or %job expected': they are no children of the shell, but their names are meant everywhere."""
+    found = hosted(VERBS, script)
+    told = [line for line in found.out.splitlines() if not line.startswith("verb ")]
+    assert "|".join(told) == out, found.err
+
+
+def test_fg_attaches_where_there_is_such_a_verb(hosted: Hosted) -> None:
+    assert "attach @a" in hosted('verbs["attach"] = lambda words: None', "fg @a").out
+    found = hosted(VERBS, "fg @a; echo $?")
+    assert found.out == "1\n"
+    assert "aish logs -f @a" in found.err
+
+
+def test_job_control_without_a_supervisor(aish: Aish) -> None:
+    """The plain shell: a name is neither a pid nor a job."""
+    found = aish("kill @a; echo $?; wait @a; echo $?; jobs @a; echo $?")
+    assert found.out.splitlines() == ["1", "127", "127"]
+    assert found.err.count("no supervisor in this shell") == 3

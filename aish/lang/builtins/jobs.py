@@ -7,6 +7,7 @@ import os
 from aish.lang import jobs as table
 from aish.lang import signals
 from aish.lang.control import CommandError, Interrupted
+from aish.lang.process import NOT_FOUND, run_aish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +15,20 @@ if TYPE_CHECKING:
     from aish.lang.jobs import Job, Process
     from aish.lang.runtime import Runtime
 
+_TIMED_OUT = 124
+"""Of `aish wait`, as of timeout(1)."""
+
+
+def _aish(rt: Runtime, word: str, *words: str) -> int:
+    """`aish words… @name`: what is supervised is no child of this shell, and signalled, awaited and shown by the
+    daemon. Raises CommandError where this shell has no such verb."""
+    if not rt.host.is_verb([*words, word]):
+        raise CommandError(f"{word}: no supervisor in this shell", status=NOT_FOUND)
+    return run_aish(rt, ["aish", *words, word])
+
 
 def jobs(rt: Runtime, argv: list[str]) -> int:
-    """jobs [-l|-p] [%job ...]: what runs in the background or is stopped."""
+    """jobs [-l|-p] [%job | @name ...]: what runs in the background or is stopped."""
     words = argv[1:]
     flags = ""
     while words and len(words[0]) > 1 and words[0][0] == "-":
@@ -24,6 +36,12 @@ def jobs(rt: Runtime, argv: list[str]) -> int:
     if flags.strip("lprs-"):
         raise CommandError(f"-{flags}: unknown option", status=2, hint="options are: l p r s")
     rt.jobs.reap()
+    status = 0
+    for word in words:
+        if rt.host.is_supervised(word):
+            status = int(_aish(rt, word, "ps", *(["--quiet"] if "p" in flags else [])) != 0) or status
+    if words and not (words := [word for word in words if not rt.host.is_supervised(word)]):
+        return status
     chosen = [rt.jobs.find(word) for word in words] if words else list(rt.jobs.jobs.values())
     for job in chosen:
         if ("r" in flags and job.state != table.RUNNING) or ("s" in flags and job.state != table.STOPPED):
@@ -34,7 +52,7 @@ def jobs(rt: Runtime, argv: list[str]) -> int:
             rt.write(line(rt, job, long="l" in flags) + "\n")
         if job.state == table.DONE:
             rt.jobs.remove(job)
-    return 0
+    return status
 
 
 def line(rt: Runtime, job: Job, *, long: bool = False) -> str:
@@ -54,7 +72,12 @@ def _job(rt: Runtime, argv: list[str]) -> Job:
 
 
 def fg(rt: Runtime, argv: list[str]) -> int:
-    """fg [%job]: bring a job to the terminal."""
+    """fg [%job | @name]: bring a job to the terminal."""
+    if len(argv) == 2 and rt.host.is_supervised(argv[1]):
+        if not rt.host.is_verb(["attach", argv[1]]):
+            hint = f"`aish logs -f {argv[1]}` shows what it writes, `aish cont {argv[1]}` lets a paused one go on"
+            raise CommandError(f"{argv[1]}: not a job of this shell", hint=hint)
+        return _aish(rt, argv[1], "attach")
     if not rt.monitor:
         raise CommandError("no job control here", hint="set -m turns it on")
     job = _job(rt, argv)
@@ -65,7 +88,9 @@ def fg(rt: Runtime, argv: list[str]) -> int:
 
 
 def bg(rt: Runtime, argv: list[str]) -> int:
-    """bg [%job]: let a stopped job go on in the background."""
+    """bg [%job | @name]: let a stopped job go on in the background."""
+    if len(argv) == 2 and rt.host.is_supervised(argv[1]):
+        return _aish(rt, argv[1], "cont")
     if not rt.monitor:
         raise CommandError("no job control here", hint="set -m turns it on")
     job = _job(rt, argv)
@@ -80,7 +105,7 @@ def bg(rt: Runtime, argv: list[str]) -> int:
 
 
 def wait(rt: Runtime, argv: list[str]) -> int:
-    """wait [pid | %job ...]: until they have ended; the status of the last one."""
+    """wait [pid | %job | @name ...]: until they have ended; the status of the last one."""
     words = [word for word in argv[1:] if word != "--"]
     try:
         if not words:
@@ -113,6 +138,8 @@ def _wait_word(rt: Runtime, word: str) -> int:
             return _wait_job(rt, rt.jobs.find(word))
         except CommandError as error:
             raise CommandError(error.message, status=127, hint=error.hint) from None
+    if rt.host.is_supervised(word):
+        return _aish(rt, word, "wait")
     if not (word.isdecimal() and word.isascii()):
         raise CommandError(f"{word}: a process id or %job expected", status=2)
     pid = int(word)
@@ -136,7 +163,7 @@ def _tidy(rt: Runtime, job: Job, process: Process) -> None:
 
 
 def kill(rt: Runtime, argv: list[str]) -> int:
-    """kill [-s name | -number | -name] pid | %job ...; kill -l [status ...]"""
+    """kill [-s name | -number | -name] pid | %job | @name ...; kill -l [status ...]"""
     words = argv[1:]
     signo = signals.SIGTERM
     if words and words[0] in ("-l", "-L"):
@@ -154,14 +181,16 @@ def kill(rt: Runtime, argv: list[str]) -> int:
     status = 0
     for word in words:
         try:
-            _send(rt, word, signo)
+            sent = _send_supervised(rt, word, signo) if rt.host.is_supervised(word) else _send(rt, word, signo)
+            status = status if sent else 1
         except CommandError as error:
             rt.complain(f"kill: {error.message}", hint=error.hint)
             status = 1
     return status
 
 
-def _send(rt: Runtime, word: str, signo: int) -> None:
+def _send(rt: Runtime, word: str, signo: int) -> bool:
+    """True. Raises CommandError."""
     try:
         if word[:1] == "%":
             job = rt.jobs.find(word)
@@ -176,6 +205,14 @@ def _send(rt: Runtime, word: str, signo: int) -> None:
         raise CommandError(f"{word}: No such process") from None
     except OSError as error:
         raise CommandError(f"{word}: {error.strerror}") from None
+    return True
+
+
+def _send_supervised(rt: Runtime, word: str, signo: int) -> bool:
+    """Whether it was sent; the verb has told why not. Raises CommandError where there is no such verb."""
+    if signo == 0:  # whether it is there: it is where waiting for its end takes longer than no time
+        return _aish(rt, word, "wait", "--timeout", "0") == _TIMED_OUT
+    return _aish(rt, word, "kill", "-s", str(signo)) == 0
 
 
 def _list(rt: Runtime, words: list[str]) -> int:

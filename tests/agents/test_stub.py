@@ -1,0 +1,40 @@
+"""What `@name` stands for where it is the name or the id of a process that runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.agents import invocation, stub
+from aish.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from conftest import Home
+
+
+def test_a_model_that_runs_is_asked_by_its_id(home: Home) -> None:
+    """`echo hi | @p1` did not know what ps shows."""
+    done = home.aish("model", "serve", "away", "--url", "http://127.0.0.1:1/v1", "--no-wait")
+    assert done.stdout.startswith("p1 "), done.stderr
+    for word in ("@p1", "@away"):
+        spec = stub.resolve(word, ["say", "it"])
+        assert (spec.name, spec.model) == ("ask-away", "away")
+        assert spec.argv == [w.encode() for w in invocation.command(["say", "it"], direct_model="away")]
+
+
+def test_a_running_agent_s_id_is_another_run_of_it(home: Home) -> None:
+    (home.config / "agents").mkdir(parents=True)
+    (home.config / "agents" / "brief.md").write_text("---\nmodel: away\n---\nBe brief.")
+    for name in ("brief", "brief-2"):
+        home.aish("spawn", "--kind", "agent", "--name", name, "--", "sleep", "60")
+    for word in ("@p1", "@p2"):
+        assert stub.resolve(word, []).name == "brief"
+
+
+def test_what_has_an_input_of_its_own_is_told_as_such(home: Home) -> None:
+    home.aish("spawn", "--name", "job", "--", "sleep", "60")
+    for word in ("@p1", "@job"):
+        with pytest.raises(NotFoundError, match="with an input of its own") as error:
+            stub.resolve(word, [])
+        assert "aish logs -f p1" in (error.value.hint or "")
