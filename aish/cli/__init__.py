@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
     if not is_verb(argv):
         from aish.shell import main as shell
 
-        return shell(argv, verb=verb, is_verb=is_verb, verbs=VERBS, names=_names)
+        return shell(argv, verb=verb, is_verb=is_verb, verbs=VERBS, names=_names, after=_after)
     return verb(argv)
 
 
@@ -76,6 +76,13 @@ def _names() -> list[str]:
     from aish.cli.names import known
 
     return known()
+
+
+def _after(words: list[str], written: str) -> list[tuple[str, str]] | None:
+    """What may follow a verb, with a word about each; None: any file. For completion."""
+    from aish.cli.completing import after
+
+    return after(words, written)
 
 
 def verb(argv: list[str]) -> int:

@@ -25,12 +25,14 @@ def main(
     is_verb: Callable[[list[str]], bool] | None = None,
     verbs: Iterable[str] = (),
     names: Callable[[], list[str]] | None = None,
+    after: Callable[[list[str], str], list[tuple[str, str]] | None] | None = None,
 ) -> int:
     """Run a shell with these arguments (without the program's name); its exit status.
 
     The command line is a layer above the shell and hands itself down: `verb` runs the words behind `aish`, `is_verb`
     says whether they are a verb, `verbs` are their names, for completion. `names` gives the names of supervised
-    processes, agents and models, for completion; it is called in a copy of the shell, with a deadline.
+    processes, agents and models, and `after` what may follow a verb (None: any file), for completion: they are called
+    in a copy of the shell, with a deadline.
 
     It may not return: a command that is the last one replaces the process.
     """
@@ -38,4 +40,4 @@ def main(
     from aish.shell.host import ShellHost
     from aish.shell.program import run
 
-    return run(argv, ShellHost(verb, is_verb, verbs, names))
+    return run(argv, ShellHost(verb, is_verb, verbs, names, after))

@@ -14,7 +14,7 @@ from aish.lang.text import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Container, Iterable
 
     from aish.lang.runtime import Runtime
 
@@ -30,7 +30,8 @@ _TO_ESCAPE = frozenset(" \t\n\\'\"`$&|;<>()*?[]#~!{}")
 class Situation:
     """What is being typed: its `kind`, the text so far without quoting, and where it begins in the line.
 
-    `quote` is the quote character that is open, '' without one.
+    `words` are those before it, from the command on; none in a redirection. `quote` is the quote character that is
+    open, '' without one.
     """
 
     __slots__ = ("kind", "quote", "start", "words", "written")
@@ -50,12 +51,15 @@ def situation(line: str, *, posix: bool = False) -> Situation:
         return dollar
     probe = line + "x"
     script = parse(probe, posix=posix)
-    words = [probe[a:b] for a, b, kind in script.marks if kind in _KINDS and b < len(probe)]
+    words: list[str] = []
+    for a, b, kind in script.marks:
+        if kind in _KINDS and b < len(probe):
+            words = [*([] if kind == scanner.COMMAND else words), probe[a:b]]
     for start, end, kind in reversed(script.marks):
         if end == len(probe) and kind in _KINDS:
             raw = probe[start : end - 1]
             if kind == scanner.REDIRECT:
-                return Situation(FILE, _unquoted(raw), start, "", words)
+                return Situation(FILE, _unquoted(raw), start, "", [])
             kind = COMMAND if kind == scanner.COMMAND else FILE
             if kind == FILE and words[-1:] == ["aish"] and "/" not in raw:
                 kind = VERB
@@ -89,6 +93,29 @@ def _unquoted(raw: str) -> str:
         elif char not in "'\"":
             found.append(char)
     return "".join(found)
+
+
+def verb_words(rt: Runtime, wanted: Situation, verbs: Container[str]) -> list[str]:
+    """A verb and what was written behind it: `aish stop x`, or its short form; [] where it is no verb's word."""
+    words = wanted.words
+    if words[:1] == ["aish"]:
+        words = words[1:]
+    elif not words or words[0] not in rt.functions:
+        return []
+    return words if wanted.kind == FILE and not wanted.quote and words and words[0] in verbs else []
+
+
+def described(
+    rt: Runtime,
+    wanted: Situation,
+    verbs: Collection[str],
+    names: Callable[[], list[str]],
+    after: Callable[[list[str], str], list[tuple[str, str]] | None],
+) -> list[tuple[str, str]]:
+    """The candidates, each with what there is to tell about it: a process's state, an option's meaning."""
+    words = verb_words(rt, wanted, verbs)
+    found = after(words, wanted.written) if words else None
+    return [(word, "") for word in candidates(rt, wanted, verbs, names)] if found is None else found
 
 
 def candidates(rt: Runtime, wanted: Situation, verbs: Iterable[str], names: Callable[[], list[str]]) -> list[str]:

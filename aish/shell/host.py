@@ -28,11 +28,13 @@ class ShellHost:
         is_verb: Callable[[list[str]], bool] | None = None,
         verbs: Iterable[str] = (),
         names: Callable[[], list[str]] | None = None,
+        after: Callable[[list[str], str], list[tuple[str, str]] | None] | None = None,
     ) -> None:
         self._verb = verb
         self._is_verb = is_verb
         self.verbs = verbs
         self.names = names
+        self.after = after
 
     def is_supervised(self, name: str) -> bool:
         return len(name) > 1 and name[0] == "@"

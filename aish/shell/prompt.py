@@ -21,7 +21,7 @@ from aish.lang.control import Interrupted
 from aish.lang.parser import parse
 from aish.lang.signals import SIGINT
 from aish.shell.ask import ask
-from aish.shell.complete import candidates, situation, written_as
+from aish.shell.complete import Situation, described, situation, verb_words, written_as
 from aish.shell.highlight import by_line
 from aish.shell.history import open_history
 
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
     from aish.lang.runtime import Runtime
 
+    After = Callable[[list[str], str], list[tuple[str, str]] | None]
+
+_NOTHING = "\x1f"
+"""Stands for an empty text on the way from the copy."""
 DEADLINE_S = 1.0
 """How long completion may take before the line goes on without it."""
 
@@ -60,7 +64,8 @@ _STYLE = Style.from_dict(
 
 
 class Prompt:
-    """Reads commands. `names` gives the @names for completion; `input` and `output` are for tests."""
+    """Reads commands. `names` gives the @names for completion, `after` what may follow a verb; `input` and
+    `output` are for tests."""
 
     def __init__(
         self,
@@ -68,6 +73,7 @@ class Prompt:
         names: Callable[[], list[str]] | None = None,
         *,
         verbs: Iterable[str] = (),
+        after: After | None = None,
         input: Input | None = None,
         output: Output | None = None,
     ) -> None:
@@ -78,7 +84,7 @@ class Prompt:
         self.session: PromptSession[str] = PromptSession(
             history=history,
             lexer=ShellLexer(rt),
-            completer=ShellCompleter(rt, names, verbs),
+            completer=ShellCompleter(rt, names, verbs, after),
             auto_suggest=AutoSuggestFromHistory(),
             key_bindings=_bindings(rt),
             multiline=True,
@@ -157,18 +163,51 @@ class ShellLexer(Lexer):
 class ShellCompleter(Completer):
     """Candidates from a copy of the shell, by a deadline."""
 
-    def __init__(self, rt: Runtime, names: Callable[[], list[str]] | None, verbs: Iterable[str]) -> None:
+    def __init__(
+        self,
+        rt: Runtime,
+        names: Callable[[], list[str]] | None,
+        verbs: Iterable[str],
+        after: After | None = None,
+    ) -> None:
         self.rt = rt
         self.names = names or (list)
         self.verbs = tuple(verbs)
+        self.after = after or _any_file
+        self._options: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        """What verbs take: it does not change, and reading it takes loading the verb."""
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         before = document.text_before_cursor
         wanted = situation(before, posix=self.rt.posix)
-        found = ask(lambda: candidates(self.rt, wanted, self.verbs, self.names), DEADLINE_S)
-        for word in found:
+        for word, about in self._found(wanted):
             yield Completion(
                 written_as(word, wanted),
                 start_position=wanted.start - len(before),
                 display=word.rstrip("/").rpartition("/")[2] + "/" * word.endswith("/"),
+                display_meta=about,
             )
+
+    def _found(self, wanted: Situation) -> list[tuple[str, str]]:
+        words = verb_words(self.rt, wanted, self.verbs)
+        if not words or not wanted.written.startswith("-") or "--" in words:
+            return self._ask(wanted)
+        known = self._options.get(key := tuple(words[:2]))
+        if known is None:
+            known = self._ask(Situation(wanted.kind, "-", wanted.start, "", words=["aish", *words]))
+            if known:
+                self._options[key] = known
+        return [(word, about) for word, about in known if word.startswith(wanted.written)]
+
+    def _ask(self, wanted: Situation) -> list[tuple[str, str]]:
+        def question() -> list[str]:
+            found = described(self.rt, wanted, self.verbs, self.names, self.after)
+            return [part for word, about in found for part in (word, about or _NOTHING)]
+
+        parts = ask(question, DEADLINE_S)
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        return [(word, "" if about == _NOTHING else about) for word, about in pairs]
+
+
+def _any_file(words: list[str], written: str) -> None:
+    """Without verbs."""

@@ -102,7 +102,7 @@ def _reader(rt: Runtime, host: ShellHost) -> Reader:
     if os.isatty(0) and os.isatty(2) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
         from aish.shell.prompt import Prompt
 
-        return Prompt(rt, host.names, verbs=host.verbs)
+        return Prompt(rt, host.names, verbs=host.verbs, after=host.after)
     from aish.shell.plain import PlainReader
 
     return PlainReader(rt)

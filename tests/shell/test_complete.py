@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
 
+from aish.lang.evaluate import run_source
 from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
-from aish.shell.complete import COMMAND, FILE, VARIABLE, VERB, candidates, situation, written_as
+from aish.lang.source import Source
+from aish.shell.complete import COMMAND, FILE, VARIABLE, VERB, candidates, described, situation, written_as
+from aish.shell.prompt import ShellCompleter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +103,43 @@ def test_names_verbs_variables(folder: Path) -> None:
     assert offered("aish stop @s") == ["@summarise"]
     assert offered("aish s") == ["spawn", "stop"]
     assert offered("echo $MY", MY_ONE="", MY_TWO="") == ["MY_ONE", "MY_TWO"]
+
+
+def after(words: list[str], written: str) -> list[tuple[str, str]] | None:
+    """What the command line above would say."""
+    return [(" ".join(words), written)] if words[0] == "stop" else None
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("aish stop ", [("stop", "")]),
+        ("echo x; aish stop a --", [("stop a", "--")]),
+        ("stop x", [("stop", "x")]),  # the short form
+        ("aish stop x > n", [("nested/", ""), ("no way", ""), ("notes.txt", "")]),
+        ("aish spawn no", [("no way", ""), ("notes.txt", "")]),
+        ("other no", [("no way", ""), ("notes.txt", "")]),
+    ],
+)
+def test_behind_a_verb(folder: Path, line: str, found: list[tuple[str, str]]) -> None:
+    """It offered files, whatever the verb was for."""
+    rt = Runtime(NoHost(), {})
+    run_source(rt, Source("short forms", "stop() { aish stop; }; other() { :; }"))
+    assert described(rt, situation(line), ["spawn", "stop"], list, after) == found
+
+
+def test_a_verb_s_options_are_asked_for_once(folder: Path) -> None:
+    asked = folder / "asked"
+
+    def told(words: list[str], written: str) -> list[tuple[str, str]]:
+        asked.write_text((asked.read_text() if asked.exists() else "") + f"{words} {written}\n")
+        return [("--budget", "tokens"), ("--name", "")]
+
+    completer = ShellCompleter(Runtime(NoHost(), {}), None, ["spawn"], told)
+    for _ in range(2):
+        found = list(completer.get_completions(Document("aish spawn --bu"), CompleteEvent()))
+        assert [(it.text, it.display_meta_text) for it in found] == [("--budget", "tokens")]
+    assert asked.read_text() == "['spawn'] -\n"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,123 @@
+"""What may follow a verb: its actions, its options, the processes and models that it is for. Starts no daemon.
+
+Options and actions are read from what the verb prints for --help: one truth, and whatever parser it has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import re
+from typing import TYPE_CHECKING, Final
+
+from aish.cli import _ELSEWHERE
+from aish.client import connect
+from aish.errors import AishError
+from aish.model import kind, state
+from aish.wire.message import Snapshot, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aish.wire.part import ProcessPart
+
+    Offers = list[tuple[str, str]]
+    """Words, and what is told about each."""
+
+_LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "stop", "wait"))
+_ENDED: Final = frozenset(("forget", "start"))
+_ANY: Final = frozenset(("events", "inspect", "logs", "ps", "restart"))
+_WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "tensor"))
+_LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "tokens=", "usd=", "vram=")
+_OPTION: Final = re.compile(
+    r"(?m)^  (?:-\w(?: [A-Z]+)?, )?(--[a-z][a-z-]*)(?: \S+)*?(?:(?:  +|\n {12,})(\S[^\n]*))?$"
+)
+_ACTION: Final = re.compile(r"(?m)^  (?:tensor )?([a-z]+)(?: [A-Z]+…?)?  +(\S[^\n]*)$")
+
+
+def after(words: list[str], written: str) -> Offers | None:
+    """What may stand where `written` is being typed, behind `aish words…`; None: any file, as with programs."""
+    verb, rest = words[0], words[1:]
+    if "--" in rest:
+        return None  # the words of another program
+    action = rest[0] if verb in _WITH_ACTIONS and rest else None
+    if written.startswith("-"):
+        found: Iterable[tuple[str, str]] = options(verb, action)
+    elif verb in _WITH_ACTIONS and action is None:
+        found = actions(verb)
+    else:
+        operands = [word for word in rest if not word.startswith("-")]
+        offered = _operands(verb, action, operands, written)
+        if offered is None:
+            return None
+        found = offered
+    return sorted((word, about) for word, about in found if word.startswith(written))
+
+
+def options(verb: str, action: str | None = None) -> Offers:
+    return [(option, about or "") for option, about in _OPTION.findall(_help(verb, action)) if option != "--help"]
+
+
+def actions(verb: str) -> Offers:
+    return _ACTION.findall(_help(verb, None))
+
+
+def _help(verb: str, action: str | None) -> str:
+    """What it prints for --help; '' where it prints none. Not for a process that goes on: stdout is turned away."""
+    os.environ["COLUMNS"] = "200"
+    text = io.StringIO()
+    module = importlib.import_module(_ELSEWHERE.get(verb, f"aish.cli.{verb}"))
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit, AishError):
+        module.main([*([action] if action else []), "--help"])
+    return text.getvalue()
+
+
+def _operands(verb: str, action: str | None, operands: list[str], written: str) -> Offers | None:
+    if verb == "limit" and operands:
+        return [(word, "") for word in _LIMITS]
+    if verb in _LIVING or verb in _ENDED or verb in _ANY:
+        return _at(_processes(verb), written)
+    match verb, action:
+        case "model", "serve" | "show" | "rm":
+            return _stored()
+        case "model", "stop":
+            return _at([(row.name, f"{row.state} {row.id}") for row in _rows() if row.kind == kind.MODEL], written)
+        case "agent", "show":
+            from aish.agents import find
+
+            return [(name, "") for name in find.names(os.getcwd())]
+        case _:
+            return None
+
+
+def _at(offers: Offers, written: str) -> Offers:
+    """With an @ where one is being typed: the verbs take both."""
+    return [(f"@{word}", about) for word, about in offers] if written.startswith("@") else offers
+
+
+def _processes(verb: str) -> Offers:
+    """Names; ids where a name means another process by now."""
+    found: dict[str, str] = {}
+    for row in _rows():
+        ended = row.lifecycle in state.ENDED
+        if verb in _ANY or ended == (verb in _ENDED):
+            found[row.id if row.name in found else row.name] = f"{row.state} {row.id}"
+    return list(found.items())
+
+
+def _rows() -> list[ProcessPart]:
+    """Those that live first."""
+    try:
+        with connect(start=False, program="complete") as client:
+            rows = client.ask(View, Snapshot(all=True)).processes
+    except AishError:
+        return []  # no daemon, or an unusable one: nothing to complete
+    return sorted((row for row in rows if row.kind != kind.SYSTEM), key=lambda row: row.lifecycle in state.ENDED)
+
+
+def _stored() -> Offers:
+    from aish import store
+
+    return [(name, "stored") for name in store.names()]

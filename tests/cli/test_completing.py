@@ -1,0 +1,54 @@
+"""What Tab offers behind a verb."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.cli import VERBS
+from aish.cli.completing import actions, after, options
+
+if TYPE_CHECKING:
+    from conftest import Home
+
+
+@pytest.fixture(autouse=True)
+def columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the help sets them: it is done in a copy of the shell."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def words(found: list[tuple[str, str]] | None) -> list[str]:
+    assert found is not None
+    return [word for word, _ in found]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_s_options_are_found(verb: str) -> None:
+    assert all(option.startswith("--") and about != "" for option, about in options(verb) if option != "--json")
+    if verb not in ("agent", "key", "model", "tensor"):
+        assert options(verb), verb
+
+
+def test_options_and_actions_with_what_they_mean() -> None:
+    assert words(after(["spawn"], "--bu")) == ["--budget"]
+    assert "--upstream-name" in words(after(["model", "serve"], "--u"))
+    assert words(after(["model"], "s")) == ["serve", "show", "stop"]
+    assert dict(actions("key"))["revoke"].startswith("make a key invalid")
+    assert {"ls", "stat", "knn"} <= set(words(after(["tensor"], "")))
+    assert after(["spawn", "--"], "--bu") is None  # another program's words
+    assert after(["spawn"], "x") is None
+
+
+def test_processes_with_their_state_and_no_daemon_is_started(home: Home) -> None:
+    assert after(["kill"], "") == []
+    assert not (home.runtime / "daemon.sock").exists()
+    home.aish("spawn", "--name", "long", "--", "sleep", "60")
+    home.aish("run", "--name", "short", "--", "true")
+    assert after(["kill"], "") == [("long", "running p1")]
+    assert after(["kill", "-s", "INT"], "@l") == [("@long", "running p1")]
+    assert words(after(["forget"], "")) == ["short"]
+    assert words(after(["logs"], "")) == ["long", "short"]
+    assert words(after(["limit", "long"], "v")) == ["vram="]
+    assert after(["model", "serve"], "") == []
