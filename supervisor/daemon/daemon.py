@@ -23,7 +23,7 @@ from aish.supervisor.daemon.gateway_child import GatewayChild
 from aish.supervisor.daemon.gateway_link import GatewayLink
 from aish.supervisor.daemon.gpus import Gpus
 from aish.supervisor.daemon.holding import Holding
-from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal
+from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal, salvage
 from aish.supervisor.daemon.launcher import Launcher
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.ports import Ports
@@ -83,7 +83,9 @@ class Daemon:
         """Take over what there is, then open the door. Raises StorageError, UnavailableError."""
         loop = asyncio.get_running_loop()
         journal, rows, why_none = self._open_journal()
-        self.recorder = Recorder(journal, loop, why_none)
+        self.recorder = Recorder(
+            journal, loop, why_none, reopen=self._reopened, rows=lambda: [process.row for process in self.table]
+        )
         self.table = Table(max(journal.next_number() if journal else 1, self.logs.last_number() + 1))
         self.epoch = self._epoch(journal)
         self.holding = Holding(
@@ -197,8 +199,21 @@ class Daemon:
                 self.rebuilt = True
                 return open_journal(path), [], None
         except StorageError as error:
-            self.rebuilt = True
-            return None, [], error
+            rows = salvage(path, folders.private(self.runtime_folder))
+            self.rebuilt = not rows
+            return None, rows, error
+
+    def _reopened(self) -> Journal:
+        """The journal, once its disk lets us: the one that was there, or a new one. Raises StorageError."""
+        path = os.path.join(self.state_folder, "processes.db")
+        try:
+            journal = open_journal(path)
+        except CorruptError:
+            move_aside(path)
+            journal = open_journal(path)
+        if journal.fresh:
+            journal.begin(self.epoch)
+        return journal
 
     def _epoch(self, journal: Journal | None) -> int:
         """The table's epoch. It outlives a lost table by a file: what runs keeps its key, and no id comes twice."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 import time
 import traceback
 from typing import TYPE_CHECKING, Final
@@ -22,6 +21,7 @@ from aish.errors import (
 )
 from aish.supervisor.daemon import ancestry
 from aish.supervisor.daemon.connection import STALL_S, Connection
+from aish.supervisor.holder import kernel
 from aish.wire import address, codec
 from aish.wire.message import VERSION, Events, Failure, Hello, Snapshot, Spawn, Wait, Welcome
 
@@ -234,9 +234,7 @@ def failure(error: AishError) -> Failure:
 
 def _recorded(what: str) -> InternalError:
     """The current exception, in the daemon's log; what the client is told."""
-    print(time.strftime("%Y-%m-%dT%H:%M:%S"), "fault in", what, file=sys.stderr)
-    traceback.print_exc()
-    sys.stderr.flush()
+    kernel.say(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} fault in {what}\n{traceback.format_exc()}")
     return InternalError("a fault of the daemon; details are in its log", hint="`aish doctor` says where its log is")
 
 

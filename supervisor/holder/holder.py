@@ -11,14 +11,13 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 
 from . import birth, exits, wire
 from .desk import Desk
 from .estate import StartError
 from .journal import Child, ack_line, bye_line, failed_line
-from .kernel import become_subreaper, start_time, watch_folder
+from .kernel import become_subreaper, say, start_time, watch_folder
 from .peers import PEERS_MOST, Loop, Peer, accept
 from .revival import Revival
 
@@ -47,7 +46,7 @@ def hold(estate: Estate, control: socket.socket) -> None:
     except Exception:  # noqa: BLE001 - the edge of the process: recorded, and the keeper starts another
         import traceback  # a few ms and 300 KiB that a sound holder never needs
 
-        print(f"holder {os.getpid()}: fault\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+        say(f"holder {os.getpid()}: fault\n{traceback.format_exc()}")
         os._exit(70)
     holder.close()
 
@@ -457,4 +456,4 @@ class Holder:
         self.loop.close()
 
     def _say(self, text: str) -> None:
-        print(f"holder {os.getpid()}: {text}", file=sys.stderr, flush=True)
+        say(f"holder {os.getpid()}: {text}")

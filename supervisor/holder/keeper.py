@@ -18,7 +18,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 
 from . import kernel, wire
@@ -258,4 +257,4 @@ def _empty(wake: socket.socket) -> None:
 
 
 def _log(text: str) -> None:
-    print(f"keeper {os.getpid()}: {text}", file=sys.stderr, flush=True)
+    kernel.say(f"keeper {os.getpid()}: {text}")

@@ -3,15 +3,24 @@ share."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
+import signal
+import subprocess
 from typing import TYPE_CHECKING
 
-from aish.wire.message import Done, Stop
+import pytest
+
+from aish.client import connect, launch
+from aish.wire.message import Done, Spawn, Started, Stop, Wait, Waited
+from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
-    from conftest import Supervised
+    from pathlib import Path
+
+    from conftest import Home, Supervised
 
 
 def test_the_runtime_folder_is_removed_and_everything_is_found_again(up: Supervised) -> None:
@@ -59,13 +68,44 @@ def test_the_holder_dies_after_the_folder_was_removed(up: Supervised) -> None:
     assert '"job"' in up.home.aish("ps", "--json").stdout
 
 
-def test_a_state_folder_of_another_machine_is_refused(home: object) -> None:
+def test_a_state_folder_of_another_machine_is_refused(home: Home) -> None:
     """Both machines wrote one table: jobs of the other were called lost, and ids were given twice."""
-    state = home.state  # type: ignore[attr-defined]
+    state = home.state
     state.mkdir(mode=0o700, exist_ok=True)
     with open(state / "daemon.lock", "w") as file:
         file.write("elsewhere")
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
-        done = home.aish("spawn", "--", "true")  # type: ignore[attr-defined]
+        done = home.aish("spawn", "--", "true")
         assert (done.returncode, "the supervisor of elsewhere uses" in done.stderr) == (69, True), done.stderr
+
+
+@pytest.mark.root
+def test_a_full_disk_and_the_daemons_death_cost_nothing(home: Home, tmp_path: Path) -> None:
+    """Holder and keeper ended because they could not write to their log; what ran was nobody's."""
+    home.state.parent.rmdir()
+    home.state.parent.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "none", home.state.parent], check=True)
+    try:
+        read_end, write_end = os.pipe()
+        with connect() as client:
+            spec = SpecPart(argv=[b"sh", b"-c", b"read x; exit 4"], name="job")
+            request = Spawn(token="0" * 32, spec=spec, launch=launch.capture(), targets=[0])
+            client.ask(Started, request, [read_end])
+            os.close(read_end)
+            filler = os.open(home.state / "filler", os.O_WRONLY | os.O_CREAT)
+            with contextlib.suppress(OSError):
+                while os.write(filler, bytes(4096)):
+                    pass
+            os.close(filler)
+            for _ in range(3):
+                os.kill(client.welcome.pid, signal.SIGKILL)
+                client.reconnect()
+            os.close(write_end)
+            os.unlink(home.state / "filler")
+            waited = client.ask(Waited, Wait(target="job", timeout_s=20))
+            assert waited.exit is not None
+            assert waited.exit.code == 4
+    finally:
+        home.aish("shutdown")
+        subprocess.run(["umount", home.state.parent], check=True)
