@@ -86,15 +86,28 @@ def holder_runs() -> bool:
     return True
 
 
+def elsewhere() -> str | None:
+    """Where the supervisor of our state folder has its sockets, if not where our environment says: it was started
+    with another XDG_RUNTIME_DIR, or that went with a logout. None: here, or there is none."""
+    path = _lock_text(holder_lock())
+    return path if path and path != folders.runtime() and os.path.isabs(path) else None
+
+
 def _locked(path: str) -> bool:
+    return _lock_text(path) is not None
+
+
+def _lock_text(path: str) -> str | None:
+    """What its owner wrote into a lock that somebody has; None: nobody has it."""
     try:
         with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return os.fsdecode(file.read(4096))
     except OSError:
-        return False
-    return False
+        return None
+    return None
 
 
 def pidfds(daemon_pid: int) -> list[int]:

@@ -198,6 +198,10 @@ def _connected(program: str, *, start: bool) -> tuple[Channel, Welcome]:
         return greeted
     from aish.client import bringup
 
+    if _moved():
+        greeted = _attempt(program)
+        if greeted is not None:
+            return greeted
     if start:
         folders.private(folders.runtime())
         folders.private(folders.state())
@@ -210,12 +214,23 @@ def _connected(program: str, *, start: bool) -> tuple[Channel, Welcome]:
             return greeted
         if now_s > again_s:  # the daemon that the holder spoke of may have been leaving, and the holder with it
             again_s = now_s + AGAIN_S
-            _brought_up(start=start)
+            if not _moved():
+                _brought_up(start=start)
         time.sleep(0.004)  # there is no event for 'a socket file accepts'; the whole start takes some 200 ms
         now_s = time.monotonic()
     raise UnavailableError(
         f"the daemon did not answer within {START_TIMEOUT_S:.0f} s", hint=f"its log is {bringup.log_path()}"
     )
+
+
+def _moved() -> bool:
+    """Whether the supervisor of our state folder has its sockets elsewhere; then we look there from now on."""
+    from aish.client import bringup
+
+    there = bringup.elsewhere()
+    if there is not None:
+        os.environ[folders.RUNTIME_VARIABLE] = there
+    return there is not None
 
 
 def _brought_up(*, start: bool) -> None:

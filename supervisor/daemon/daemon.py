@@ -366,8 +366,11 @@ class Daemon:
         except DisconnectedError:
             return  # this one is gone, too: the next connection begins again
 
-    def _home(self) -> None:
-        """Something was taken away from the runtime folder: what we had there is made again, as far as we know it."""
+    def _home(self, path: str) -> None:
+        """Something was taken away from the runtime folder: what we had there is made again, as far as we know it.
+        `path` is where the holder is to be found now."""
+        if path and path != self.runtime_folder:
+            self._move_to(path)
         try:
             folders.private(self.runtime_folder)
             moved = self.server is not None and self.server.listen_again(folders.daemon_socket())
@@ -381,6 +384,13 @@ class Daemon:
             text = "the runtime folder had been removed: sockets and captured environments are there again"
             self.recorder.event("runtime-folder", text=text)
         self.takeover.restart_unreachable()
+
+    def _move_to(self, path: str) -> None:
+        """Every part that has a path in the runtime folder is told the new one."""
+        os.environ[folders.RUNTIME_VARIABLE] = self.runtime_folder = path
+        self.holding.path = os.path.join(path, holder_wire.SOCKET_NAME)
+        self.launcher.files.folder = os.path.join(path, "environ")
+        self.conductor.lives.notices.folder = os.path.join(path, "notify")
 
     async def _holder_lost(self) -> None:
         """Keeper and holder are both gone. The next daemon, a child of the next holder, takes over from us."""

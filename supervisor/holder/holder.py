@@ -395,9 +395,9 @@ class Holder:
             self.loop.forget(self.estate.listener.fileno())
             try:
                 self.estate.return_home()
-                wire.send(
-                    self.control, wire.encode({"op": "home"}), [self.estate.dir_fd, self.estate.listener.fileno()]
-                )
+                told = wire.encode({"op": "home", "path": self.estate.options.runtime_dir})
+                estate = self.estate
+                wire.send(self.control, told, [estate.dir_fd, estate.listener.fileno(), estate.home_lock_fd])
             except (StartError, OSError):
                 self._home_at = now + HOMELESS_S  # the folder above is gone, too: until the next login
             self.loop.watch(self.estate.listener.fileno(), self._accept)
@@ -406,7 +406,7 @@ class Holder:
                 os.close(self._folder_watch)
             self._watch_home()
         if self._home_at is None:
-            self.push(("home", ""), {"event": "home"})
+            self.push(("home", ""), {"event": "home", "path": self.estate.options.runtime_dir})
 
     # Drains
 

@@ -109,3 +109,32 @@ def test_a_full_disk_and_the_daemons_death_cost_nothing(home: Home, tmp_path: Pa
     finally:
         home.aish("shutdown")
         subprocess.run(["umount", home.state.parent], check=True)
+
+
+def test_who_has_no_runtime_folder_finds_the_supervisor_by_its_lock(up: Supervised) -> None:
+    """cron and sudo have no XDG_RUNTIME_DIR: every verb took 30 s, and another keeper and holder were started."""
+    before = up.programs()
+    up.spawn("sleep", "300", name="job")
+    environ = {name: value for name, value in up.home.environ.items() if name != "XDG_RUNTIME_DIR"}
+    done = up.home.aish("ps", "--json", env=environ)
+    assert (done.returncode, '"job"' in done.stdout) == (0, True), done.stderr
+    assert up.home.aish("spawn", "--", "true", env=environ).returncode == 0
+    assert up.programs() == before
+
+
+def test_the_folder_above_is_gone_for_good_and_another_is_found(
+    up: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the last logout there is no /run/user/UID; what was started before it goes on and can be reached."""
+    up.spawn("sleep", "300", name="job")
+    parent = up.home.runtime.parent
+    shutil.rmtree(parent)
+    parent.touch()  # so that it cannot be made again, even by root
+    try:
+        up.until("it is found again", lambda: '"job"' in up.home.aish("ps", "--json").stdout)
+        up.kill_daemon()
+        assert '"job"' in up.home.aish("ps", "--json").stdout
+    finally:
+        assert up.home.aish("shutdown").returncode == 0
+        parent.unlink()
+        parent.mkdir(mode=0o700)
