@@ -86,6 +86,25 @@ def holder_runs() -> bool:
     return True
 
 
+def why_not() -> str | None:
+    """The last words in the log, where a holder runs that has no daemon: it ends at its start. None: it has one."""
+    try:
+        holder = link.HolderLink.connect(folders.runtime())
+        try:
+            told = holder.call("hello", version=wire.VERSION, role=wire.CLIENT).body
+        finally:
+            holder.close()
+        if told["daemon_pid"] is not None:
+            return None
+        with open(log_path(), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except (wire.HolderError, OSError):
+        return None
+    said = [line for line in lines if not line.startswith(("holder ", "keeper "))]
+    return said[-1][-300:] if said else None
+
+
 def elsewhere() -> str | None:
     """Where the supervisor of our state folder has its sockets, if not where our environment says: it was started
     with another XDG_RUNTIME_DIR, or that went with a logout. None: here, or there is none."""

@@ -127,6 +127,17 @@ class Daemon:
         ours = [pid for pid in (place.parent if place is not None else 0, holder, os.getpid()) if pid > 1]
         return cgroup.probe(cgroup.group_name(os.getuid(), self.runtime_folder), ours)
 
+    def _secret(self) -> bytes:
+        """A damaged one is moved aside: better void keys than no daemon. Raises StorageError."""
+        path = os.path.join(self.state_folder, "secret")
+        try:
+            return key.load_secret(path)
+        except key.DamagedSecretError as error:
+            aside = f"{path}.damaged-{os.getpid()}"
+            os.replace(path, aside)
+            self._alerts.append(f"{error}; it is kept as {aside}. Keys of running processes are void: restart them")
+            return key.load_secret(path)
+
     def _make_parts(self) -> None:
         """The parts know each other by calls, set here; none of them runs before the next is there."""
         self.takeover = Takeover(self)
@@ -137,7 +148,7 @@ class Daemon:
             self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
         )
         self.gateway = GatewayChild(self.table, self.recorder, self.state_folder, self.settings.gateway_port)
-        secret = key.load_secret(os.path.join(self.state_folder, "secret"))
+        secret = self._secret()
         self.reach = Reach(
             self._layout(),
             self.table,

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -138,3 +139,23 @@ def test_the_folder_above_is_gone_for_good_and_another_is_found(
         assert up.home.aish("shutdown").returncode == 0
         parent.unlink()
         parent.mkdir(mode=0o700)
+
+
+def test_a_damaged_secret_is_replaced_and_told(home: Home) -> None:
+    """The daemon ended at every start; every verb took 30 s, and nothing could end it but kill."""
+    home.state.mkdir(mode=0o700)
+    (home.state / "secret").write_bytes(b"short")
+    assert home.aish("spawn", "--", "true").returncode == 0
+    assert "keys of running processes are void" in home.aish("doctor").stdout.lower()
+    assert len((home.state / "secret").read_bytes()) == 32
+
+
+def test_a_daemon_that_cannot_start_says_why_soon(home: Home) -> None:
+    home.state.mkdir(mode=0o700)
+    (home.state / "secret").mkdir()
+    begun = time.monotonic()
+    done = home.aish("spawn", "--", "true")
+    assert (done.returncode, "the daemon does not start" in done.stderr) == (69, True), done.stderr
+    assert "secret" in done.stderr
+    assert time.monotonic() - begun < 10
+    (home.state / "secret").rmdir()
