@@ -32,6 +32,7 @@ from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
 from aish.supervisor.daemon.table import Table
 from aish.supervisor.daemon.takeover import Takeover
+from aish.supervisor.daemon.upgrade import Upgrade
 from aish.supervisor.holder import wire as holder_wire
 from aish.wire import key
 from aish.wire.message import VERSION, Welcome
@@ -57,6 +58,7 @@ class Daemon:
         self.boot_id = boot_id
         self.started_s = time.time()
         self.build = fingerprint()
+        self.upgrade = Upgrade(self.build, self._upgraded)
         self.runtime_folder = folders.private(folders.runtime())
         self.state_folder = folders.private(folders.state())
         self.left = asyncio.Event()
@@ -326,6 +328,13 @@ class Daemon:
             self.admission.reserve_bytes = self.settings.gpu_reserve_bytes
             self.link.sync()
         self.link.look_for_models()
+        self.upgrade.look()
+
+    def _upgraded(self, build: str) -> None:
+        text = "the program's files were replaced: the next daemon is made of them"
+        self.recorder.event("upgraded", text=text, build=build)
+        self.recorder.flush()
+        self.left.set()
 
     def _traced(self, peer: Peer) -> Caller:
         holders = self.holding.pids | {os.getpid()}
