@@ -23,7 +23,7 @@ from aish.errors import (
 from aish.supervisor.daemon import ancestry
 from aish.supervisor.daemon.connection import STALL_S, Connection
 from aish.wire import address, codec
-from aish.wire.message import VERSION, Events, Failure, Hello, Snapshot, Spawn, Wait, Welcome
+from aish.wire.message import VERSION, Attach, Events, Failure, Hello, Snapshot, Spawn, Wait, Welcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ MOST_CONNECTIONS: Final = 1024
 HELLO_S: Final = 10.0
 RATE_PER_S: Final = 5000
 """Requests of one connection; beyond that it waits for the next second."""
-_LONG: Final = (Wait, Snapshot, Events)
+_LONG: Final = (Wait, Snapshot, Events, Attach)
 """Requests that only their client waits for: cancelled when it goes."""
 _CROWDED_S: Final = 0.1
 _ACCEPT_BATCH: Final = 16
