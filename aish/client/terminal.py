@@ -23,7 +23,7 @@ from aish.config import settings
 from aish.errors import AishError, ConflictError, InternalError
 from aish.model import keys
 from aish.report import clean, report
-from aish.wire.message import Inspect, Inspected, LogFiles, Logs, Spawn, Started
+from aish.wire.message import Inspect, Inspected, LogFiles, Logs, Spawn, Started, Wait
 
 if TYPE_CHECKING:
     from aish.wire.part import ExitPart
@@ -45,14 +45,14 @@ def run(spec: SpecPart, launch: LaunchPart, *, rename: bool = True) -> ExitPart 
             return not_started("aish run", started)
         if started.state == "queued":
             _say(f"{started.name} ({started.id}) is queued: {started.reason}")
-        log = _log(client, started.id)
+        try:
+            log = _log(client, started.id)
+        except KeyboardInterrupt:
+            report("aish run", AishError(f"{started.name} stays queued", hint=f"end it: aish stop {started.id}"))
+            raise
         seat = Seat(client, started.id, write=True)
         try:
-            try:
-                _take(seat)
-            except KeyboardInterrupt:
-                report("aish run", AishError(f"{started.name} stays queued", hint=f"end it: aish stop {started.id}"))
-                raise
+            _take(seat)
             end = Session(started.name, seat, follow.Tail(log), Screen(), hotkeys).run()
         finally:
             seat.close()
@@ -128,14 +128,15 @@ def _started(client: Client, request: Spawn) -> Started:
 
 
 def _take(seat: Seat) -> None:
-    """Wait until it runs and we are at its terminal, or until it has ended."""
+    """Wait until we are at its terminal, or until it has ended."""
     seat.ask()
     while not seat.arrived():
         pass
 
 
 def _log(client: Client, process: str) -> int:
-    """The log of its terminal."""
+    """The log of its terminal, which is there when it runs: waits until then."""
+    client.request(Wait(target=process, until="ready"))
     reply, fds = client.request_with_fds(Logs(target=process))
     if not isinstance(reply, LogFiles) or not fds:
         raise InternalError(f"the daemon answered {type(reply).__name__} without a descriptor")
