@@ -40,22 +40,24 @@ class Session:
     def called(self) -> str:
         return f"{self.name} ({self.seat.process})"
 
-    def run(self, *, redraw: bool = False) -> ExitPart | None:
+    def run(self, first: bytes = b"", *, redraw: bool = False) -> ExitPart | None:
         """Until it has ended, or we have been detached (None). The terminal is left as it was found.
 
-        `redraw`: the program is to draw its screen again. Raises UnavailableError when our terminal goes away.
+        `first` is shown first. `redraw`: the program is to draw its screen again. Raises UnavailableError when our
+        terminal goes away.
         """
         caught = (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
         with self._raw, follow.Growth() as growth, Caught(caught) as signals:
             growth.watch(self.tail.fd)
-            self._fit(redraw=redraw)
             try:
+                self._write(first)
+                self._fit(redraw=redraw)
                 self._attend(growth, signals)
             finally:
                 if self.seat.end is None:
                     self._clear()
-            while self._show():  # the daemon tells the end when the holder has copied the last of it
-                pass
+            while self.seat.end is not None and self._show():
+                pass  # the daemon tells the end when the holder has copied the last of it
         return self.seat.end
 
     def _attend(self, growth: follow.Growth, signals: Caught) -> None:

@@ -80,11 +80,8 @@ def attach(target: str, *, write: bool = True, take: bool = False, lines: int | 
                 raise ConflictError(f"{name} ({id_}) has ended", hint=f"`aish logs {id_}` shows what it wrote")
             _greet(f"{name} ({id_})", seat, detach, wanted=write)
             back = scrollback(log, rows() if lines is None else lines)
-            view = memoryview(back.shown)
-            while view:
-                view = view[os.write(1, view) :]
             session = Session(name, seat, follow.Tail(log, back.offset), back.screen, hotkeys)
-            end = session.run(redraw=True)
+            end = session.run(back.shown, redraw=True)
         finally:
             seat.close()
             os.close(log)
