@@ -83,9 +83,11 @@ class Session:
                 self._told()
 
     def _typing(self) -> list[int]:
-        """Our terminal, while what was typed before has room."""
+        """Our terminal, while there is room for what is typed, and we know where it goes."""
         master = self.seat.master
-        return [0] if master is None or len(master.typed) < follow.CHUNK_BYTES else []
+        if master is None:
+            return [] if self.seat.write else [0]  # the lease has been asked for: the answer is on its way
+        return [0] if len(master.typed) < follow.CHUNK_BYTES else []
 
     def _due(self, more: bool) -> int | None:
         if more:

@@ -217,8 +217,7 @@ def test_the_window_is_as_large_as_the_writer_s(home: Home, at_terminal: Start) 
 # --- what a full-screen program left on a terminal ------------------------------------------------------------------
 
 EDITOR = SIZES.replace("print('size'", "print('\\x1b[2Jdrawn'") + (
-    "print('\\x1b[?1049h\\x1b[?25l\\x1b[?2004hfirst', flush=True)\n"
-    "while 1: signal.pause()"
+    "print('\\x1b[?1049h\\x1b[?25l\\x1b[?2004hfirst', flush=True)\nwhile 1: signal.pause()"
 )
 
 
@@ -261,7 +260,9 @@ def test_a_hung_up_terminal_costs_neither_the_process_nor_a_byte(home: Home, at_
 
 def test_a_terminal_that_nobody_reads_does_not_stall_the_process(home: Home, at_terminal: Start) -> None:
     """The holder drains the pty, whatever becomes of those who look."""
-    terminal = at_terminal("run", "--name", "job", "--", "sh", "-c", f"echo ready; read x; head -c {FLOOD_BYTES} /dev/zero")
+    terminal = at_terminal(
+        "run", "--name", "job", "--", "sh", "-c", f"echo ready; read x; head -c {FLOOD_BYTES} /dev/zero"
+    )
     terminal.expect(b"ready")
     viewer = at_terminal("attach", "--read-only", "job")
     viewer.expect(b"read-only")

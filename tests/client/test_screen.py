@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,7 +44,7 @@ def test_kitty_s_keys_are_popped_as_often_as_they_were_pushed() -> None:
 @given(st.lists(st.integers(0, len(VIM)), max_size=6))
 def test_it_does_not_matter_where_the_output_is_cut(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(VIM)]
-    screen = after(*(VIM[a:b] for a, b in zip(edges, edges[1:], strict=False)))
+    screen = after(*(VIM[a:b] for a, b in pairwise(edges)))
     assert (screen.changed, screen.leave()) == (after(VIM).changed, after(VIM).leave())
 
 
