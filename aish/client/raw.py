@@ -32,7 +32,7 @@ class RawTerminal:
                 self._before = termios.tcgetattr(0)
             tty.setraw(0, termios.TCSADRAIN)
         except termios.error:
-            pass  # the terminal is gone: who reads from it or writes to it is told
+            pass  # it is gone, as who reads it is told; or SIGCONT came between, for which we are called once more
 
     def leave(self) -> None:
         try:

@@ -72,7 +72,7 @@ class Session:
             if 0 in ready:
                 deed = self._type() or deed
             elif self.keys.begun and time.monotonic() >= self._expires_s:
-                self._pass_on(self.keys.give_up())
+                deed = self._pass_on(self.keys.give_up()) or deed
             if self.seat.master is not None:
                 self.seat.master.write()
             if deed == "detach":

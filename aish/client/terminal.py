@@ -21,7 +21,7 @@ from aish.client.session import Session, lost
 from aish.client.stage import not_started
 from aish.config import settings
 from aish.errors import AishError, ConflictError, InternalError
-from aish.model import keys
+from aish.model import keys, state
 from aish.report import clean, report
 from aish.wire.message import Inspect, Inspected, LogFiles, Logs, Spawn, Started, Wait
 
@@ -79,6 +79,8 @@ def attach(target: str, *, write: bool = True, take: bool = False, lines: int | 
             if seat.end is not None:
                 raise ConflictError(f"{name} ({id_}) has ended", hint=f"`aish logs {id_}` shows what it wrote")
             _greet(f"{name} ({id_})", seat, detach, wanted=write)
+            if state.USER in found.process.holds:
+                _say(f"it is paused: `aish cont {name}` lets it go on")
             back = scrollback(log, rows() if lines is None else lines)
             session = Session(name, seat, follow.Tail(log, back.offset), back.screen, hotkeys)
             end = session.run(back.shown, redraw=True)

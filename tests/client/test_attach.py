@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pexpect
@@ -296,6 +297,34 @@ def test_the_daemon_s_death_is_not_noticed(home: Home, at_terminal: Start) -> No
         late.send(b"\x03")
         assert ended(late) == 0
     detach(writer)
+
+
+def test_the_holder_s_death_is_not_noticed(home: Home, at_terminal: Start) -> None:
+    """The keeper has the masters, too: the terminal stays, and the next holder drains it."""
+    spawn(home, "job", "cat")
+    writer = at_terminal("attach", "job")
+    writer.expect(b"detaches")
+    with connect(program="test") as client:
+        status = Path(f"/proc/{client.welcome.pid}/status").read_text()
+    holder = int(re.findall(r"^PPid:\t(\d+)$", status, re.M)[0])
+    os.kill(holder, signal.SIGKILL)
+    writer.sendline(b"one")
+    writer.expect(b"one\r\none\r\n")
+    detach(writer)
+    again = at_terminal("attach", "job")
+    again.expect(b"one\r\none\r\n")
+    again.sendline(b"two")
+    again.expect(b"two\r\ntwo\r\n")
+
+
+def test_what_is_paused_says_so(home: Home, at_terminal: Start) -> None:
+    spawn(home, "job", "cat")
+    assert home.aish("pause", "job").returncode == 0
+    terminal = at_terminal("attach", "job")
+    terminal.expect(b"it is paused: `aish cont job` lets it go on")
+    terminal.sendline(b"typed")
+    assert home.aish("cont", "job").returncode == 0
+    terminal.expect(b"typed\r\ntyped\r\n")
 
 
 def test_the_end_while_no_daemon_lives_is_told(home: Home, at_terminal: Start) -> None:
