@@ -31,8 +31,7 @@ class Shell:
     def __init__(self, home: Home, command: list[str], prompt: bytes, **environ: str) -> None:
         self.home = home
         self.prompt_text = prompt
-        python = f"{sys.executable} -m aish"
-        self.aish = python
+        self.aish = f"{sys.executable} -m aish"
         self.child = pexpect.spawn(
             command[0],
             command[1:],
@@ -73,7 +72,9 @@ def bash(home: Home) -> Shell:
 
 def own(home: Home) -> Shell:
     command = [sys.executable, "-m", "aish"]
-    return Shell(home, command, b"\x1b[?2004h", PROMPT_TOOLKIT_NO_CPR="1")  # bracketed paste: a line is read
+    made = Shell(home, command, b"\x1b[?2004h", PROMPT_TOOLKIT_NO_CPR="1")  # bracketed paste: a line is read
+    made.aish = "aish"  # a verb of the shell itself
+    return made
 
 
 @pytest.fixture(params=[bash, own], ids=["bash", "aish"])
