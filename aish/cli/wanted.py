@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from aish.cli import life
+from aish.cli.kill import signal_number
 from aish.client import launch
 from aish.errors import UsageError
 from aish.model import kind, spec
@@ -40,7 +42,11 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--secret", action="append", default=[], metavar="NAME", help="a provider key variable that it may see"
     )
+    parser.add_argument("--stop-signal", default="TERM", metavar="SIGNAL", help="how it is asked to end (TERM)")
+    parser.add_argument("--oom-score", type=int, metavar="N", help="-1000 to 1000: who goes first without memory")
+    parser.add_argument("--ionice", metavar="CLASS", help="idle, best-effort:0 to 7, realtime:0 to 7")
     parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL")
+    life.options(parser)
 
 
 def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> SpecPart:
@@ -76,8 +82,12 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         model=wanted.model or part.model,
         restart=wanted.restart,
         secrets=wanted.secret,
+        stop_signal=signal_number(wanted.stop_signal),
         grace_s=wanted.grace,
+        oom_score_adj=wanted.oom_score,
+        ionice=wanted.ionice,
         pty=pty,
+        **life.fields(wanted),
     )
 
 

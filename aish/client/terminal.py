@@ -23,10 +23,10 @@ from aish.config import settings
 from aish.errors import AishError, ConflictError, InternalError
 from aish.model import keys, state
 from aish.report import clean, report
-from aish.wire.message import Inspect, Inspected, LogFiles, Logs, Spawn, Started, Wait
+from aish.wire.message import Inspect, Inspected, LogFiles, Logs, Spawn, Started
 
 if TYPE_CHECKING:
-    from aish.wire.part import ExitPart
+    from aish.wire.part import ExitPart, ProcessPart
     from aish.wire.spec import LaunchPart, SpecPart
 
 FALLBACK_ROWS = 24
@@ -45,18 +45,20 @@ def run(spec: SpecPart, launch: LaunchPart, *, rename: bool = True) -> ExitPart 
             return not_started("aish run", started)
         if started.state == "queued":
             _say(f"{started.name} ({started.id}) is queued: {started.reason}")
-        try:
-            log = _log(client, started.id)
-        except KeyboardInterrupt:
-            report("aish run", AishError(f"{started.name} stays queued", hint=f"end it: aish stop {started.id}"))
-            raise
         seat = Seat(client, started.id, write=True)
         try:
-            _take(seat)
-            end = Session(started.name, seat, follow.Tail(log), Screen(), hotkeys).run()
+            try:
+                log = _take(seat)
+            except KeyboardInterrupt:
+                hint = f"end it: aish stop {started.id}"
+                report("aish run", AishError(f"{started.name} stays queued", hint=hint))
+                raise
+            try:
+                end = Session(started.name, seat, follow.Tail(log), Screen(), hotkeys).run()
+            finally:
+                os.close(log)
         finally:
             seat.close()
-            os.close(log)
     if end is None:
         _say_detached(started.name, started.id)
     return end
@@ -72,21 +74,18 @@ def attach(target: str, *, write: bool = True, take: bool = False, lines: int | 
         name, id_ = found.process.name, found.process.id
         if found.process.state == "queued":
             _say(f"{name} ({id_}) is queued: {found.process.reason}")
-        log = _log(client, id_)
         seat = Seat(client, id_, write=write, take=take)
         try:
-            _take(seat)
-            if seat.end is not None:
-                raise ConflictError(f"{name} ({id_}) has ended", hint=f"`aish logs {id_}` shows what it wrote")
-            _greet(f"{name} ({id_})", seat, detach, wanted=write)
-            if state.USER in found.process.holds:
-                _say(f"it is paused: `aish cont {name}` lets it go on")
-            back = scrollback(log, rows() if lines is None else lines)
-            session = Session(name, seat, follow.Tail(log, back.offset), back.screen, hotkeys)
-            end = session.run(back.shown, redraw=True)
+            log = _take(seat)
+            try:
+                _greet(found.process, seat, detach, wanted=write)
+                back = scrollback(log, rows() if lines is None else lines)
+                session = Session(name, seat, follow.Tail(log, back.offset), back.screen, hotkeys)
+                end = session.run(back.shown, redraw=True)
+            finally:
+                os.close(log)
         finally:
             seat.close()
-            os.close(log)
     if end is None:
         _say_detached(name, id_)
     return end
@@ -100,14 +99,20 @@ def rows() -> int:
         return FALLBACK_ROWS
 
 
-def _greet(called: str, seat: Seat, detach: str, *, wanted: bool) -> None:
+def _greet(process: ProcessPart, seat: Seat, detach: str, *, wanted: bool) -> None:
+    """Raises ConflictError where there is nothing to see."""
+    called = f"{process.name} ({process.id})"
     leave = "" if detach == "none" else f"; {detach} detaches"
+    if seat.end is not None:
+        raise ConflictError(f"{called} has ended", hint=f"`aish logs {process.id}` shows what it wrote")
     if seat.master is not None:
         _say(called + leave)
     elif wanted:
         _say(f"{called}: {lost(seat.lease)} (--take takes it over){leave or '; ctrl-c leaves'}")
     else:
         _say(f"{called}, read-only; ctrl-c detaches")
+    if state.USER in process.holds:
+        _say(f"it is paused: `aish cont {process.name}` lets it go on")
 
 
 def _say(text: str) -> None:
@@ -126,17 +131,13 @@ def _started(client: Client, request: Spawn) -> Started:
         raise
 
 
-def _take(seat: Seat) -> None:
-    """Wait until we are at its terminal, or until it has ended."""
+def _take(seat: Seat) -> int:
+    """Wait until we are at its terminal, or until it has ended; its log, which is there then."""
     seat.ask()
     while not seat.arrived():
         pass
-
-
-def _log(client: Client, process: str) -> int:
-    """The log of its terminal, which is there when it runs: waits until then."""
-    client.request(Wait(target=process, until="ready"))
-    reply, fds = client.request_with_fds(Logs(target=process))
+    with connect(program="attach") as control:
+        reply, fds = control.request_with_fds(Logs(target=seat.process))
     if not isinstance(reply, LogFiles) or not fds:
         raise InternalError(f"the daemon answered {type(reply).__name__} without a descriptor")
     for fd in fds[1:]:

@@ -25,6 +25,8 @@ NAMES: Final = (
     "model",
     "pause",
     "spawn",
+    "restart",
+    "start",
     "stop",
     "usage",
 )

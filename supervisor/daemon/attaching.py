@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from aish.errors import ConflictError
+from aish.errors import ConflictError, DisconnectedError
 from aish.supervisor.daemon.launcher import pty_name
 from aish.wire.message import Attach, Attached, Wait
 
@@ -63,7 +63,11 @@ class Attaching:
             if row.pid is None or news == told:
                 await process.change()
                 continue
-            fds = await self._master(process) if seat.writer else []
+            try:
+                fds = await self._master(process) if seat.writer else []
+            except DisconnectedError:
+                await self.daemon.holding.reachable()
+                continue  # the next holder has it from the keeper
             if news != (row.pid, row.start_ticks, seat.writer):
                 _close(fds)
                 continue

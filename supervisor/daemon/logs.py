@@ -44,6 +44,12 @@ class Logs:
         except OSError as error:
             raise StorageError(f"cannot read the log {path}: {error.strerror}") from error
 
+    def size(self, id_: str, stream: Stream) -> int:
+        try:
+            return os.stat(self.path(id_, stream)).st_size
+        except OSError:
+            return 0  # not there yet
+
     def remove(self, id_: str) -> None:
         for stream in STREAMS:
             try:
