@@ -146,6 +146,10 @@ class Client:
             os.close(fd)
         return reply
 
+    def receive_with_fds(self) -> tuple[Reply, list[int]]:
+        """`receive`, with the descriptors of the reply, which the caller then owns."""
+        return self._reply()
+
     @property
     def buffered(self) -> bool:
         """True if `receive` would return at once although fileno() is not readable."""
