@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from aish.client import launch
 from aish.errors import UsageError
 from aish.model import kind, spec
+from aish.model.moment import parse_duration_s
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.wire.spec import LimitPart, SpecPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from aish.cli.arguments import Parser
 
 _KINDS = (kind.COMMAND, kind.AGENT)
 MOST_GRACE_S = 3600
+N = TypeVar("N", int, float)
 
 
 def options(parser: Parser) -> None:
@@ -40,6 +43,8 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--secret", action="append", default=[], metavar="NAME", help="a provider key variable that it may see"
     )
+    parser.add_argument("--log-size", metavar="SIZE", help="how much of its log stays, such as 64M; none: all")
+    parser.add_argument("--log-age", metavar="AGE", help="how long its log stays, such as 7d; none: for ever")
     parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL")
 
 
@@ -78,6 +83,8 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         secrets=wanted.secret,
         grace_s=wanted.grace,
         pty=pty,
+        log_bytes=_unless_none(wanted.log_size, parse_bytes),
+        log_age_s=_unless_none(wanted.log_age, parse_duration_s),
     )
 
 
@@ -89,6 +96,11 @@ def _limits(wanted: Namespace) -> LimitPart | None:
         on_oom=wanted.on_oom,
     )
     return None if limits == LimitPart() else limits
+
+
+def _unless_none(text: str | None, parse: Callable[[str], N]) -> N | Literal[0] | None:
+    """None: as configured. 0: "none", no such bound."""
+    return None if text is None else 0 if text == "none" else parse(text)
 
 
 def _check(wanted: Namespace) -> None:

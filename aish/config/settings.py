@@ -9,6 +9,10 @@ port = 0                        # 0: chosen once, then kept
 [limits]
 control_groups = true           # false: process trees are found by tag and session, memory is watched
 
+[logs]
+size = "1G"                     # how much of each log stays; without it: all
+age = "30d"                     # how long; without it: for ever
+
 [gpu]
 drivers = ["nvml", "simgpu"]
 reserve = "512M"                # VRAM per device that is never promised
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 EMBEDDED_MODEL: Final = "smollm2"
+LEAST_LOG_BYTES: Final = 64 << 10
 
 
 class Settings:
@@ -37,6 +42,8 @@ class Settings:
         "gateway_port",
         "gpu_drivers",
         "gpu_reserve_bytes",
+        "log_age_s",
+        "log_bytes",
     )
 
     def __init__(self) -> None:
@@ -46,6 +53,8 @@ class Settings:
         self.control_groups: bool = True
         self.gpu_drivers: tuple[str, ...] = ("nvml", "simgpu")
         self.gpu_reserve_bytes: int = 0
+        self.log_bytes: int | None = None  # of stdout and stderr together; None: all of it stays
+        self.log_age_s: float | None = None
 
 
 def path() -> str:
@@ -92,7 +101,7 @@ class _Reader:
         self.lines = text.splitlines()
 
     def fill(self, settings: Settings, table: dict[str, Any]) -> None:
-        self._known(table, ("default_model", "embedding_model", "gateway", "limits", "gpu"))
+        self._known(table, ("default_model", "embedding_model", "gateway", "limits", "logs", "gpu"))
         settings.default_model = self._text(table, "default_model", settings.default_model)
         settings.embedding_model = self._text(table, "embedding_model", "") or None
         gateway = self._table(table, "gateway")
@@ -107,6 +116,7 @@ class _Reader:
         if not isinstance(groups, bool):
             raise self._error("control_groups", "expected true or false")
         settings.control_groups = groups
+        self._logs(settings, self._table(table, "logs"))
         gpu = self._table(table, "gpu")
         self._known(gpu, ("drivers", "reserve"))
         drivers = gpu.get("drivers", list(settings.gpu_drivers))
@@ -117,6 +127,26 @@ class _Reader:
             settings.gpu_reserve_bytes = parse_bytes(self._text(gpu, "reserve", "0"))
         except UsageError as error:
             raise self._error("reserve", str(error)) from error
+
+    def _logs(self, settings: Settings, logs: dict[str, Any]) -> None:
+        self._known(logs, ("size", "age"))
+        try:
+            size = self._text(logs, "size", "")
+            settings.log_bytes = parse_bytes(size) if size else None
+            if settings.log_bytes is not None and settings.log_bytes < LEAST_LOG_BYTES:
+                raise self._error("size", "expected 64K or more")
+        except UsageError as error:
+            raise self._error("size", str(error)) from error
+        age = self._text(logs, "age", "")
+        if age:
+            from aish.model.moment import parse_duration_s
+
+            try:
+                settings.log_age_s = parse_duration_s(age)
+            except UsageError as error:
+                raise self._error("age", str(error)) from error
+            if settings.log_age_s < 1:
+                raise self._error("age", "expected 1s or more")
 
     def _text(self, table: dict[str, Any], key: str, default: str) -> str:
         value = table.get(key, default)
