@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from aish.cli import life
+from aish.cli.kill import signal_number
 from aish.client import launch
 from aish.errors import UsageError
 from aish.model import kind, spec
@@ -45,7 +47,11 @@ def options(parser: Parser) -> None:
     )
     parser.add_argument("--log-size", metavar="SIZE", help="how much of its log stays, such as 64M; none: all")
     parser.add_argument("--log-age", metavar="AGE", help="how long its log stays, such as 7d; none: for ever")
+    parser.add_argument("--stop-signal", default="TERM", metavar="SIGNAL", help="how it is asked to end (TERM)")
+    parser.add_argument("--oom-score", type=int, metavar="N", help="-1000 to 1000: who goes first without memory")
+    parser.add_argument("--ionice", metavar="CLASS", help="idle, best-effort:0 to 7, realtime:0 to 7")
     parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL")
+    life.options(parser)
 
 
 def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> SpecPart:
@@ -81,10 +87,14 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         model=wanted.model or part.model,
         restart=wanted.restart,
         secrets=wanted.secret,
+        stop_signal=signal_number(wanted.stop_signal),
         grace_s=wanted.grace,
+        oom_score_adj=wanted.oom_score,
+        ionice=wanted.ionice,
         pty=pty,
         log_bytes=_unless_none(wanted.log_size, parse_bytes),
         log_age_s=_unless_none(wanted.log_age, parse_duration_s),
+        **life.fields(wanted),
     )
 
 

@@ -16,7 +16,29 @@ UPSTREAM: Final = "upstream"
 START: Final = "start"  # never ran: the program, its folder or its limits could not be had
 CRASH_LOOP: Final = "crash-loop"
 OOM: Final = "oom"  # it reached its limit of memory
-REASONS: Final = (DONE, CANCELLED, QUOTA, BUDGET, PERMISSION, UPSTREAM, START, CRASH_LOOP, OOM)
+CHECK: Final = "check"  # it ended with 0, but the command that decides said no
+HOOK: Final = "hook"  # the command before its start failed
+UNHEALTHY: Final = "unhealthy"  # it did not get ready in time, or did not do its job any more
+RESTARTED: Final = "restarted"  # stopped to be started again
+TIMEOUT: Final = "timeout"  # it ran longer than it may
+NEEDS: Final = "needs"  # what it waits for has failed, or did not come in time
+REASONS: Final = (
+    DONE,
+    CANCELLED,
+    QUOTA,
+    BUDGET,
+    PERMISSION,
+    UPSTREAM,
+    START,
+    CRASH_LOOP,
+    OOM,
+    CHECK,
+    HOOK,
+    UNHEALTHY,
+    TIMEOUT,
+    NEEDS,
+    RESTARTED,
+)
 
 # Statuses made by the supervisor (sysexits.h).
 STATUS_UPSTREAM: Final = 69

@@ -8,5 +8,6 @@ if TYPE_CHECKING:
 
 RESTARTS: Final = ("never", "on-failure", "always")
 RIGHTS: Final = ("own", "owner")
+UNTIL: Final = ("started", "ready", "completed")
 ON_OOM: Final = ("kill", "hold")
 IO_CLASSES: Final = ("idle", "best-effort", "realtime")

@@ -24,6 +24,8 @@ NAMES: Final = (
     "model",
     "pause",
     "spawn",
+    "restart",
+    "start",
     "stop",
     "usage",
 )

@@ -66,7 +66,8 @@ class Ask(Message, frozen=True, kw_only=True):
 
 
 class ServeFailed(Message, frozen=True, kw_only=True):
-    """Answer to Need when it cannot be had."""
+    """Who waits for the model waits in vain: it cannot be had (an answer to Need), or it ended without having been
+    ready once."""
 
     model: str
     message: str

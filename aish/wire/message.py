@@ -90,6 +90,21 @@ class Stop(Message, frozen=True, kw_only=True):
     grace_s: float | None = None
 
 
+class Start(Message, frozen=True, kw_only=True):
+    """Have an ended process run again: same id, name and logs, with the caller's surroundings."""
+
+    target: str
+    launch: LaunchPart
+
+
+class Restart(Message, frozen=True, kw_only=True):
+    """Stop it, then start it; an ended one is only started. Without `launch` with the surroundings that it had."""
+
+    target: str
+    launch: LaunchPart | None = None
+    grace_s: float | None = None
+
+
 class Pause(Message, frozen=True, kw_only=True):
     target: str
 
@@ -187,6 +202,8 @@ Request = (
     | Wait
     | Signal
     | Stop
+    | Start
+    | Restart
     | Pause
     | Cont
     | Limit

@@ -25,6 +25,49 @@ class LimitPart(Part, frozen=True, kw_only=True):
     """At its limit of memory: "kill" ends it, reason "oom"; "hold" keeps it there until the limit is raised."""
 
 
+class RestartPart(Part, frozen=True, kw_only=True):
+    """How a restart policy goes about it: the first restart comes at once, each further one within `stable_s` waits
+    twice as long, by a fifth more or less. More than `most` restarts within `window_s` are a crash loop."""
+
+    delay_s: float = 0.1
+    longest_s: float = 30.0
+    most: int | None = 8
+    """None: never a crash loop."""
+    window_s: float = 60.0
+    stable_s: float = 60.0
+    """A run of this length starts the count afresh."""
+
+
+class ProbePart(Part, frozen=True, kw_only=True):
+    """How it is found out whether a process does its job. One of `command`, `url`, `address`, `pattern`, `notify`."""
+
+    command: list[bytes] = []
+    """Run in its folder, with its environment: 0 is yes."""
+    url: str | None = None
+    """An HTTP GET that is answered with 200 to 399; `{port}` is the leased port."""
+    address: str | None = None
+    """HOST:PORT or unix:/PATH that accepts a connection."""
+    pattern: str | None = None
+    """A regular expression that a line of its output matches; for readiness only, and once is for good."""
+    notify: bool = False
+    """It tells by itself: sd_notify(3), READY=1 for readiness, WATCHDOG=1 for life."""
+    every_s: float = 1.0
+    timeout_s: float = 5.0
+    """Of one probe; for `notify` the time within which WATCHDOG=1 must come."""
+    failures: int = 3
+    """So many in a row mean that it does not do its job any more."""
+
+
+class NeedPart(Part, frozen=True, kw_only=True):
+    """Another process that this one waits for."""
+
+    name: str
+    until: str = "ready"
+    """"started", "ready", or "completed": ended successfully."""
+    timeout_s: float | None = None
+    """Then it fails, and says so; None: it waits."""
+
+
 class RoutePart(Part, frozen=True, kw_only=True):
     """How the gateway reaches a model process."""
 
@@ -59,6 +102,24 @@ class SpecPart(Part, frozen=True, kw_only=True):
     model: str | None = None
     """The model that an agent uses (None: the default), or that a model process serves."""
     restart: str = "never"
+    restarts: RestartPart | None = None
+    ready: ProbePart | None = None
+    """None: it is ready when it runs (a model: when it answers)."""
+    live: ProbePart | None = None
+    """When this fails it is ended and counts as failed, whatever its status: its restart policy decides."""
+    needs: list[NeedPart] = []
+    before: list[bytes] = []
+    """A command before each start, in its folder and with its environment; if it fails, so does the start."""
+    after: list[bytes] = []
+    """A command after each end."""
+    check: list[bytes] = []
+    """Decides success when it has ended with 0: a task is done when this says so, not when the process does."""
+    hook_timeout_s: float = 300.0
+    """Of `before`, `after` and `check`, each."""
+    start_timeout_s: float | None = None
+    """Until it is ready; then it counts as failed."""
+    run_timeout_s: float | None = None
+    """Of one run; then it is stopped for good, reason "timeout"."""
     rights: str = "own"
     """"owner": it acts as the user, not as itself."""
     secrets: list[str] = []

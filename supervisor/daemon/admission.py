@@ -1,13 +1,15 @@
-"""The queue in front of the holder: who may start now, who waits for a GPU and why.
+"""The queue in front of the holder: who may start now, who waits for another process or for a GPU, and why.
 
-Decisions are made in admit.plan and ledger.accounts; this is what feeds them and carries them out.
+Decisions are made in needs.decide, admit.plan and ledger.accounts; this is what feeds them and carries them out.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
-from aish.supervisor.daemon import admit, clock, ledger
+from aish.model import exit as exits
+from aish.supervisor.daemon import admit, clock, ledger, needs
 from aish.wire.part import QueuePart
 
 if TYPE_CHECKING:
@@ -30,11 +32,25 @@ class Admission:
     def __init__(self, table: Table, gpus: Gpus, reserve_bytes: int, owners: Callable[[], dict[int, str]]) -> None:
         self.table, self.gpus, self.reserve_bytes, self._owners = table, gpus, reserve_bytes, owners
         self.admitted: Callable[[Process], None]
-        self.refused: Callable[[Process, str], None]
+        self.refused: Callable[[Process, str, str], None]
         self.changed: Callable[[Process], None]
+        self._needing: dict[str, Process] = {}
+        """Who waits for another process, by id."""
+        self._looking_again = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def enqueue(self, process: Process) -> None:
         """Admit it now or keep it in the queue with its reason (`row.lifecycle` is then still queued)."""
+        row = process.row
+        if row.spec.needs:
+            row.queued_boot_s = row.queued_boot_s or clock.boot_s()
+            self._needing[process.id] = process
+            self._look_again()
+            return
+        self._provided(process)
+
+    def _provided(self, process: Process) -> None:
+        """What it needs of others is there."""
         row = process.row
         if row.spec.vram_bytes is None:
             self.admitted(process)
@@ -44,6 +60,49 @@ class Admission:
         self.gpus.renew()
         self.evaluate()
 
+    # --- other processes ----------------------------------------------------------------------------------------
+
+    def happened(self, process: Process) -> None:
+        """Something about a process is another: who waits for it looks again, once in this turn of the loop."""
+        if self._needing and not self._looking_again:
+            self._looking_again = True
+            asyncio.get_running_loop().call_soon(self._look_again)
+
+    def _look_again(self) -> None:
+        self._looking_again = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        next_s: float | None = None
+        for process in list(self._needing.values()):
+            row = process.row
+            if row.lifecycle != "queued":
+                del self._needing[process.id]
+                continue
+            waited_s = clock.boot_s() - (row.queued_boot_s or clock.boot_s())
+            match needs.decide(row.spec.needs, self._find, waited_s):
+                case needs.Met():
+                    del self._needing[process.id]
+                    row.reason = None
+                    self._provided(process)
+                case needs.Never(text):
+                    del self._needing[process.id]
+                    self.refused(process, text, exits.NEEDS)
+                case needs.Waits(text, due_s):
+                    if due_s is not None:
+                        next_s = due_s - waited_s if next_s is None else min(next_s, due_s - waited_s)
+                    if row.reason != text:
+                        row.reason = text
+                        self.changed(process)
+        if next_s is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, next_s), self._look_again)
+
+    def _find(self, name: str) -> Row | None:
+        process = self.table.find(name)
+        return process.row if process is not None else None
+
+    # --- GPUs ---------------------------------------------------------------------------------------------------
+
     def queue(self) -> list[Process]:
         """Who waits for a GPU, oldest first. Who waits for its client after a take-over is not among them."""
         waiting = [
@@ -52,6 +111,7 @@ class Admission:
             if process.row.lifecycle == "queued"
             and process.row.spec.vram_bytes is not None
             and process.resend_timer is None
+            and process.id not in self._needing
         ]
         return sorted(waiting, key=lambda process: (process.row.queued_boot_s or 0.0, process.row.number))
 
@@ -77,7 +137,7 @@ class Admission:
                     process.row.gpus = list(uuids)
                     self.admitted(process)
                 case admit.Never(_, reason):
-                    self.refused(process, reason)
+                    self.refused(process, reason, exits.QUOTA)
                 case admit.Waits(_, reason):
                     if process.row.reason != reason:
                         process.row.reason = reason

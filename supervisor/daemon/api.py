@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.errors import InputError
+from aish.errors import InputError, UsageError
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.authority import NOBODY
 from aish.supervisor.daemon.control import Control
@@ -51,13 +51,17 @@ class Api:
                 return await self.control.signal(caller, request)
             case m.Stop():
                 return await self.control.stop(caller, request)
+            case m.Start():
+                return await self.control.start(caller, request)
+            case m.Restart():
+                return await self.control.restart(caller, request)
             case m.Pause():
                 return await self.control.pause(caller, request)
             case m.Cont():
                 return await self.control.cont(caller, request)
             case m.Limit() if request.target.removeprefix("@").startswith(KEY_TARGET):
-                if any((request.vram, request.memory, request.cpus, request.pids, request.nice)):
-                    raise InputError("a key has no process: only tokens= limits it", field="target")
+                if any((request.memory, request.cpus, request.pids)):
+                    raise UsageError(f"{request.target}: a key is for tokens only; it has no process")
                 return await self._relay(connection, request)
             case m.Limit():
                 return await self.limiting.limit(caller, request)

@@ -45,6 +45,8 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Wait": _TREE,
     "Signal": _TREE,
     "Stop": _TREE,
+    "Start": _BELOW,
+    "Restart": _TREE,
     "Pause": _TREE,
     "Cont": _BELOW,  # nobody lifts the hold that was put on it
     "Limit": _USER,  # a limit is the user's word

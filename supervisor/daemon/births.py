@@ -10,6 +10,7 @@ from aish.errors import AishError, DisconnectedError
 from aish.model import exit as exits
 from aish.model.state import STARTING, STOPPING
 from aish.supervisor.daemon import machine, ports
+from aish.supervisor.daemon.errands import ErrandError
 from aish.supervisor.daemon.holding import Refusal
 from aish.supervisor.daemon.launcher import why
 from aish.wire.part import ExitPart
@@ -64,6 +65,10 @@ class Births:
                     process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
                     return
                 conductor.send_acks()
+            await conductor.lives.prepare(process)
+            if row.lifecycle != STARTING:
+                self._given_up(process)
+                return
             birth = await launcher.start(process)
         except DisconnectedError:
             return  # started or not: the next holder's list tells
@@ -78,7 +83,13 @@ class Births:
         row = process.row
         if row.lifecycle == STARTING:
             self.begin(process)
-        elif row.lifecycle == STOPPING:
+        else:
+            self._given_up(process)
+
+    def _given_up(self, process: Process) -> None:
+        """It was stopped before anything ran of it."""
+        row = process.row
+        if row.lifecycle == STOPPING:
             row.reason = "stopped before it was started"
             row.exit = ExitPart(reason=row.stop_reason or exits.CANCELLED)
             self.conductor.not_started(process)
@@ -100,8 +111,11 @@ class Births:
             self.conductor.not_started(process)
 
     def _failed(self, process: Process, error: Exception) -> None:
-        process.row.reason = why(error)
-        process.row.exit = ExitPart(reason=exits.START)
+        if process.row.lifecycle == STOPPING:
+            self._given_up(process)
+            return
+        process.row.reason = str(error) if isinstance(error, ErrandError) else why(error)
+        process.row.exit = ExitPart(reason=exits.HOOK if isinstance(error, ErrandError) else exits.START)
         self.conductor.apply(process, machine.SpawnFailed())
 
     def _task(self, work: Coroutine[object, object, None]) -> None:

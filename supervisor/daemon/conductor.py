@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -15,14 +16,17 @@ from aish.model import exit as exits
 from aish.model import kind
 from aish.model.exit import Exit
 from aish.model.size import format_bytes
-from aish.model.state import STOPPING
+from aish.model.state import RUNNING, STOPPING
 from aish.supervisor.daemon import ancestry, clock, machine, ports, restart
 from aish.supervisor.daemon.births import Births
+from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.launcher import passed_name
+from aish.supervisor.daemon.lives import Lives, keeps_environ, variables
 from aish.supervisor.daemon.remains import Remains
 from aish.supervisor.daemon.sending import Sending
 from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.supervisor.daemon.verdict import judge
 from aish.supervisor.daemon.watch import Watch
 from aish.wire.part import ExitPart
 from aish.wire.spec import RoutePart
@@ -42,8 +46,8 @@ if TYPE_CHECKING:
 
 
 class Conductor:
-    """`enqueue` asks for admission, `told` tells the gateway about a process. `began` and `freed` tell who looks after it
-    that it runs, and that it holds nothing any more."""
+    """`enqueue` asks for admission, `told` tells the gateway about a process. `began` and `freed` tell who looks
+    after it that it runs, and that it holds nothing any more."""
 
     def __init__(
         self,
@@ -69,6 +73,8 @@ class Conductor:
         self.births = Births(self)
         self.sending = Sending(holding, self._watch, reach, recorder, self._stop_remote)
         self.remains = Remains(self)
+        self.lives = Lives(self, os.path.dirname(launcher.files.folder))
+        launcher.own_variables = lambda process: variables(process, self.lives.notices.path(process.id))
 
     # --- events -------------------------------------------------------------------------------------------------
 
@@ -77,9 +83,9 @@ class Conductor:
         process.row.reason = None
         self.apply(process, machine.Admitted())
 
-    def refused(self, process: Process, reason: str) -> None:
+    def refused(self, process: Process, reason: str, word: str) -> None:
         process.row.reason = reason
-        process.row.exit = ExitPart(reason=exits.QUOTA)
+        process.row.exit = ExitPart(reason=word)
         self.apply(process, machine.Refused())
 
     def spawned(self, process: Process, birth: Birth) -> None:
@@ -95,6 +101,9 @@ class Conductor:
 
     def died(self, death: Death) -> None:
         """An exit that the holder keeps. Told again until it is acknowledged."""
+        if MARK in death.id:
+            self.lives.errands.died(death)
+            return
         process = self.table.get(death.id)
         if process is None:  # forgotten, or of a table that is gone: nobody waits for it
             self._ack(death.id)
@@ -103,7 +112,7 @@ class Conductor:
         if row.pid is None and row.before != (death.pid, death.start_ticks) and not row.ended:
             # The answer to spawn is still under way, or died with the daemon that asked.
             self.spawned(process, Birth(death.id, death.pid, death.start_ticks))
-        if row.pid != death.pid or row.lifecycle in ("exited", "failed"):
+        if row.pid != death.pid or row.lifecycle in ("exited", "failed") or row.checking:
             self.recorder.change(row, after=lambda: self._ack(death.id))  # told before, and taken
             return
         row.cpu_seconds, row.max_rss_bytes = death.cpu_seconds, death.max_rss_bytes
@@ -118,40 +127,37 @@ class Conductor:
         at_boot_s: float | None = None,
         *,
         restartable: bool = True,
+        cause: str | None = None,
+        checked: bool = False,
     ) -> None:
-        """It has ended, as far as anybody can tell how: at `at_s` by the wall clock, `at_boot_s` since boot (now)."""
+        """It has ended, as far as anybody can tell how: at `at_s` by the wall clock, `at_boot_s` since boot (now).
+
+        `cause`: why it counts as failed, whatever its status. `checked`: the command that decides has been asked.
+        """
         row = process.row
         row.ended_s = at_s or time.time()
-        reason = row.stop_reason or (exits.DONE if end.code == 0 else None)
+        cause = cause or row.cause
         if self.reach.out_of_memory(process):
-            reason = exits.OOM
+            cause = exits.OOM
             row.reason = "out of memory: the kernel ended it at its limit of " + format_bytes(_memory(row))
-        row.exit = ExitPart(code=end.code, signal=end.signal, reason=reason)
+        row.exit = ExitPart(code=end.code, signal=end.signal, reason=row.stop_reason or cause)
         if row.lifecycle == STOPPING and not end.lost and self.reach.rest(row):
             self.apply(process, machine.LeaderEnded())
             return
-        event: LifecycleEvent = machine.Vanished() if end.lost else machine.Exited()
-        if _never_worked(row, end):
-            restartable = False
-            row.reason = "it ended before it was ever ready: it is not started again"
-        if restartable and row.lifecycle != "stopping" and row.stop_reason is None:
-            now_s = clock.boot_s()
-            ran_s = None
-            if row.start_ticks is not None:
-                ran_s = (at_boot_s or now_s) - row.start_ticks / clock.TICKS_PER_S
-            limit = None if row.id == GATEWAY_ID else restart.LIMIT
-            match restart.decide(row.spec.restart, end, ran_s, row.restarts_boot_s, now_s, limit):
-                case restart.Again(delay_s):
-                    event = machine.Ended(delay_s)
-                case restart.Loop(count, within_s):
-                    event = machine.Looped()
-                    row.reason = f"restarted {count} times within {within_s:.0f} s: it is not started again"
-                    row.exit = ExitPart(code=end.code, signal=end.signal, reason=exits.CRASH_LOOP)
-                case restart.Stay():
-                    pass
-        if end.lost and row.reason is None:
-            row.reason = "nobody saw it end: its exit status is not known"
-        self.apply(process, event)
+        undecided = row.spec.check and not checked and cause is None and row.stop_reason is None
+        if row.lifecycle == RUNNING and end.code == 0 and undecided:
+            row.checking = True
+            self.apply(process, machine.Finished())
+            return
+        now_s, ran_s = clock.boot_s(), None
+        if row.start_ticks is not None:
+            ran_s = (at_boot_s or now_s) - row.start_ticks / clock.TICKS_PER_S
+        verdict = judge(
+            row, end, cause=cause, ran_s=ran_s, now_s=now_s, chance=random.random(), restartable=restartable
+        )
+        row.exit, row.reason = verdict.exit, verdict.reason or row.reason
+        row.checking, row.cause = False, None
+        self.apply(process, verdict.event)
 
     def vanished(self, process: Process, reason: str, *, restartable: bool = False) -> None:
         """It is not there any more, and nobody can tell its status."""
@@ -179,7 +185,12 @@ class Conductor:
             row.reason = row.reason if row.lifecycle == "backoff" else "stopped before it was started"
         row.grace_s = grace_s
         self.apply(process, machine.StopRequested(at_once=grace_s == 0))
+        self.lives.stopped(process)
         return True
+
+    def start(self, process: Process) -> None:
+        """What has ended runs again: same id, same name, same logs. The caller has seen to its environment."""
+        self.apply(process, machine.StartRequested())
 
     # --- holds --------------------------------------------------------------------------------------------------
 
@@ -262,9 +273,13 @@ class Conductor:
                 self.backoff(process, delay_s)
             case "enqueue":
                 row.restarts += 1
-                row.restarts_boot_s = [*row.restarts_boot_s[-restart.LIMIT :], clock.boot_s()]
+                row.restarts_boot_s = [*row.restarts_boot_s[-restart.KEPT :], clock.boot_s()]
                 row.restart_boot_s = None
                 self._enqueue(process)
+            case "revive":
+                self._revive(process)
+            case "check":
+                self.lives.check(process)
             case "stop-rest":
                 self.remains.stop(process)
             case "watch":
@@ -282,6 +297,12 @@ class Conductor:
         grace_s = row.spec.grace_s if row.grace_s is None else row.grace_s
         process.grace_timer = self._loop.call_later(grace_s, self.apply, process, machine.GraceElapsed())
 
+    def grace_until(self, process: Process, due_s: float) -> None:
+        """A longer grace, on the loop's clock: it says that it is still at it."""
+        if process.grace_timer is not None and process.grace_timer.when() < due_s:
+            process.grace_timer.cancel()
+            process.grace_timer = self._loop.call_at(due_s, self.apply, process, machine.GraceElapsed())
+
     def backoff(self, process: Process, delay_s: float) -> None:
         """Arm the restart timer (a new daemon does so for what it finds in backoff)."""
         if process.backoff_timer is not None:
@@ -292,15 +313,28 @@ class Conductor:
     def _began(self, process: Process) -> None:
         row = process.row
         self.table.began(process)
-        self.readiness(process, "began-model" if row.spec.kind == kind.MODEL else "began")
+        probed = row.spec.kind == kind.MODEL or row.spec.ready is not None
+        self.readiness(process, "began-model" if probed else "began")
         again = f"restart {row.restarts}" if row.restarts else ""
         self.recorder.event("started", row, again, pid=row.pid)
         process.close_fds()
-        if row.spec.restart == "never":
+        if not keeps_environ(row.spec):
             process.launch = None
             self.launcher.files.drop(row.id)
         self.held_again(process)
         self._begun(process)
+        self.lives.began(process)
+
+    def _revive(self, process: Process) -> None:
+        """What had ended is wanted again."""
+        row = process.row
+        self.table.revive(process)
+        if row.pid is not None:
+            row.before = (row.pid, row.start_ticks)
+        row.pid = row.start_ticks = row.stop_reason = row.grace_s = row.cause = row.reason = None
+        row.restarts_boot_s, row.restarts, row.was_ready, row.again = [], row.restarts + 1, False, False
+        row.exit = row.ended_s = None
+        self._loop.call_soon(self._enqueue, process)
 
     def _recess(self, process: Process) -> None:
         """Between two runs."""
@@ -311,7 +345,9 @@ class Conductor:
             row.before = (row.pid, row.start_ticks)
         row.pid = row.start_ticks = None
         self._watch.end(process)
+        self.lives.ended(process)
         self.remains.kill(process)
+        self.lives.after_run(process)
         self._release(process)
 
     def _settle(self, process: Process) -> None:
@@ -319,14 +355,13 @@ class Conductor:
         row = process.row
         process.cancel_timers()
         process.close_fds()
-        process.launch = None
         row.ended_s = row.ended_s or time.time()
         row.holds, row.paused_by = [], None
         row.ready = machine.ready_step(row.ready, "ended")
         self._watch.end(process)
         self.table.ended(process)
+        self.lives.ended(process)
         self.launcher.drop_socket(row)
-        self.launcher.files.drop(row.id)
         if row.spec.pty:
             self.sending.drop_pty(process)
         if row.targets and row.id != GATEWAY_ID:
@@ -335,6 +370,8 @@ class Conductor:
         self.recorder.event(row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason)
         self.remains.sweep(process)
         self._release(process)
+        if row.again:
+            self._loop.call_soon(self.start, process)
 
     def _release(self, process: Process) -> None:
         row = process.row
@@ -389,12 +426,6 @@ class Conductor:
         place = ancestry.stat(pid) if pid is not None else None
         if pid is not None and place is not None and place.start_ticks == process.row.start_ticks:
             os.setpriority(os.PRIO_PGRP, pid, nice)
-
-
-def _never_worked(row: Row, end: Exit) -> bool:
-    """A model server that gave up while it loaded: a wrong option or file is not mended by another try, and who waits
-    is to be told now. What somebody else killed is no such fault."""
-    return row.spec.kind == kind.MODEL and not row.was_ready and bool(end.code)
 
 
 def _memory(row: Row) -> int | None:

@@ -6,14 +6,17 @@ import signal
 from typing import TYPE_CHECKING
 
 from aish.errors import ConflictError, InputError, RefusedError
+from aish.model import exit as exits
 from aish.model import kind, state
-from aish.supervisor.daemon import authority
-from aish.wire.message import Cont, Done, Forget, Pause, Signal, Stop
+from aish.supervisor.daemon import authority, environ, want
+from aish.supervisor.daemon.process import share
+from aish.wire.message import Cont, Done, Forget, Pause, Restart, Signal, Start, Stop
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
+    from aish.wire.spec import LaunchPart
 
 
 class Control:
@@ -46,6 +49,73 @@ class Control:
         if grace_s is not None and not 0 <= grace_s <= 3600:
             raise InputError("expected 0 to 3600 seconds", field="grace_s")
         return Done(changed=self.daemon.conductor.stop(process, grace_s))
+
+    async def start(self, caller: Caller, request: Start) -> Done:
+        """Raises ConflictError where its name has been taken meanwhile, StorageError, InputError."""
+        process = self.target(caller, "Start", request.target)
+        row = process.row
+        if not row.ended:
+            return Done(changed=False)
+        self._check_startable(process)
+        self.daemon.table.free_for(process)
+        self._surroundings(process, request.launch)
+        self.daemon.recorder.event("wanted", row, f"started again {by(caller)}")
+        self.daemon.conductor.start(process)
+        await self._begun(process)
+        return Done()
+
+    async def restart(self, caller: Caller, request: Restart) -> Done:
+        """Two at once are one. Raises what `start` raises."""
+        process = self.target(caller, "Restart", request.target)
+        row = process.row
+        self._check_startable(process)
+        if row.again:
+            return Done(changed=False)
+        if request.launch is not None and caller.standing == "user":
+            self._surroundings(process, request.launch)
+        elif process.launch is None and self.daemon.launcher.files.load(row.id) is None:
+            raise ConflictError(
+                f"the environment of {row.name} ({row.id}) is not kept any more", hint="only the user can restart it"
+            )
+        self.daemon.recorder.event("wanted", row, f"restarted {by(caller)}")
+        if row.ended:
+            self.daemon.table.free_for(process)
+            self.daemon.conductor.start(process)
+        else:
+            row.again = True
+            self.daemon.conductor.stop(process, request.grace_s, exits.RESTARTED)
+            while row.again and not row.ended:
+                await process.change()
+        await self._begun(process)
+        return Done()
+
+    def _check_startable(self, process: Process) -> None:
+        row = process.row
+        if row.spec.kind == kind.SYSTEM:
+            raise ConflictError(f"{row.name} is part of aish: it starts when it is needed")
+        if row.targets:
+            raise ConflictError(
+                f"{row.name} ({row.id}) was given descriptors by the program that started it, which are gone",
+                hint="start it anew with `aish spawn`",
+            )
+        if self.daemon.ending.begun:
+            raise ConflictError("the supervisor is shutting down", hint="try again in a moment")
+
+    def _surroundings(self, process: Process, launch: LaunchPart) -> None:
+        """Raises InputError, StorageError; then nothing has changed."""
+        want.check_launch(launch)
+        row = process.row
+        self.daemon.launcher.files.save(row.id, launch)
+        process.launch = launch
+        row.umask, row.nice, row.rlimits = launch.umask, launch.nice, launch.rlimits
+        row.environ_names = environ.names(launch.environ)
+        share(row)
+
+    async def _begun(self, process: Process) -> None:
+        """Until it runs, waits with a reason, or has failed."""
+        row = process.row
+        while row.again or row.lifecycle == state.STARTING or (row.lifecycle == state.QUEUED and row.reason is None):
+            await process.change()
 
     async def pause(self, caller: Caller, request: Pause) -> Done:
         process = self.target(caller, "Pause", request.target)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
+    from aish.supervisor.daemon.turns import Turns
 
 ESTATE: Final = "holder"
 CONFIGURED: Final = "the default settings are used"
@@ -54,8 +55,9 @@ KEEP_ENDED: Final = 2000
 class Daemon:
     """Everything that the parts share. `left` is set when the program is to end."""
 
-    def __init__(self, boot_id: str) -> None:
+    def __init__(self, boot_id: str, turns: Turns) -> None:
         self.boot_id = boot_id
+        self.turns = turns
         self.started_s = time.time()
         self.build = fingerprint()
         self.runtime_folder = folders.private(folders.runtime())
@@ -172,7 +174,7 @@ class Daemon:
             self.launcher,
             boot_id=self.boot_id,
             enqueue=self.admission.enqueue,
-            told=self.link.told,
+            told=self._changed,
             began=self._began,
             freed=self._freed,
             reach=self.reach,
@@ -307,11 +309,19 @@ class Daemon:
 
     def _traced(self, peer: Peer) -> Caller:
         holders = self.holding.pids | {os.getpid()}
-        caller = ancestry.trace(peer, self.table.leader, self.table.session, holders)
+        caller = ancestry.trace(peer, self._leader, self.table.session, holders)
         process = self.table.get(caller.id) if caller.id is not None else None
         if process is not None and process.row.spec.rights == "owner" and caller.standing == "process":
             return Caller("user", process.id)
         return caller
+
+    def _changed(self, process: Process) -> None:
+        self.link.told(process)
+        self.admission.happened(process)
+
+    def _leader(self, pid: int, start_ticks: int) -> str | None:
+        errands = self.conductor.lives.errands
+        return self.table.leader(pid, start_ticks) or errands.leader(pid, start_ticks)
 
     def _began(self, process: Process) -> None:
         if process.row.gpus or self.enforcement.watches(process):

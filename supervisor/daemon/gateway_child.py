@@ -22,7 +22,7 @@ from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.supervisor.holder import kernel
-from aish.wire.spec import LaunchPart, SpecPart
+from aish.wire.spec import LaunchPart, RestartPart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,6 +185,7 @@ class GatewayChild:
             name=GATEWAY_ID,
             kind=kind.SYSTEM,
             restart="always",
+            restarts=RestartPart(most=None),
             grace_s=10.0,
         )
         row = Row(

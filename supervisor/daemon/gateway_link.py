@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.recorder import Recorder
+    from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.table import Table
 
 ANSWER_S: Final = 10.0
@@ -62,6 +63,7 @@ class GatewayLink:
         self._tasks: set[asyncio.Task[None]] = set()
         self._index: tuple[int, int] | None = None
         self._warned: dict[str, int] = {}
+        self._told_given_up: set[str] = set()
 
     @property
     def connected(self) -> bool:
@@ -154,8 +156,18 @@ class GatewayLink:
     def told(self, process: Process) -> None:
         """Something about it changed: a Delta, where the gateway has to know."""
         if self._connection is not None and process.row.spec.kind != kind.SYSTEM:
+            self._gave_up(process.row)  # first: who waits for it would ask for it once more
             self._number += 1
             self._connection.send(link.Delta(number=self._number, member=self.member(process)))
+
+    def _gave_up(self, row: Row) -> None:
+        """A model that has ended for good without having been ready once: told once."""
+        if row.spec.kind != kind.MODEL or not row.ended or row.was_ready or row.id in self._told_given_up:
+            return
+        self._told_given_up.add(row.id)
+        reason = row.reason or "it ended before it was ever ready"
+        status = "" if row.exit is None or row.exit.code is None else f" (exit status {row.exit.code})"
+        self.failed_to_serve(row.name, UnavailableError(reason + status, hint=f"aish logs {row.name}"))
 
     async def ask(self, question: Question) -> Reply:
         """The gateway's answer. Raises UnavailableError when there is none in time, and what it answers."""

@@ -18,7 +18,7 @@ from aish.supervisor.holder import wire
 from aish.wire import key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from aish.supervisor.daemon.environ import EnvironFiles
     from aish.supervisor.daemon.holding import Birth, Holding
@@ -50,6 +50,8 @@ class Launcher:
     ) -> None:
         self.holding, self.logs, self.files, self.leases = holding, logs, files, leases
         self._reach = reach
+        self.own_variables: Callable[[Process], dict[str, str]]
+        """What one process alone has to know."""
         self._secret, self._epoch = secret, epoch
         self._gateway_url, self._gpu_environ = gateway_url, gpu_environ
         self._floor = None if os.geteuid() == 0 else Floor.here()
@@ -69,8 +71,8 @@ class Launcher:
             passed, targets = await self._descriptors(process, ours)
             groups = self._reach.open(process)
             payload = wire.encode_payload(
-                ports.fill(row.spec, row.port),
-                environ.build(launch.environ, row.spec.secrets, self.added(row)),
+                ports.fill(row.spec.argv, row.port),
+                environ.build(launch.environ, row.spec.secrets, {**self.added(row), **self.own_variables(process)}),
                 row.spec.cwd,
                 umask=launch.umask,
                 nice=max(launch.nice, self._floor.nice) if self._floor is not None else launch.nice,
@@ -84,6 +86,31 @@ class Launcher:
             return await self.holding.spawn(row.id, payload, [*groups, *passed, *ours])
         finally:
             for fd in (*ours, *groups):
+                os.close(fd)
+
+    async def start_errand(self, process: Process, id_: str, argv: Sequence[bytes], told: Mapping[str, str]) -> Birth:
+        """A short command for a process: its folder, environment and logs; no terminal, no limits of its own.
+
+        Raises Refusal, AishError, DisconnectedError."""
+        row = process.row
+        launch = process.launch or self.files.load(row.id)
+        if launch is None:
+            raise UnavailableError("its environment is gone: the runtime folder was emptied")
+        fds = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
+        try:
+            fds += [self.logs.append(row.id, stream) for stream in STREAMS]
+            payload = wire.encode_payload(
+                ports.fill(argv, row.port),
+                environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told}),
+                row.spec.cwd,
+                umask=launch.umask,
+                nice=max(launch.nice, self._floor.nice) if self._floor is not None else launch.nice,
+                rlimits=reachable(launch.rlimits, self._floor),
+                targets=(0, 1, 2),
+            )
+            return await self.holding.spawn(id_, payload, fds)
+        finally:
+            for fd in fds:
                 os.close(fd)
 
     def added(self, row: Row) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from aish.supervisor.daemon.inotify import Inotify
 from aish.supervisor.daemon.logs import STREAMS
-from aish.wire.log_index import INTERVAL_NS, INTERVAL_S, RECORD_BYTES, pack, unpack
+from aish.wire.log_index import INTERVAL_S, RECORD_BYTES, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,10 +42,17 @@ class _Kept:
 
 
 class LogIndex:
-    """`grew` is called after a record was written."""
+    """`grew` is called after a record was written; `since_ns` tells after which moment that happened which the kernel
+    tells now."""
 
-    def __init__(self, logs: Logs, grew: Callable[[str], None], inotify: Inotify | None = None) -> None:
-        self._logs, self._grew = logs, grew
+    def __init__(
+        self,
+        logs: Logs,
+        grew: Callable[[str], None],
+        since_ns: Callable[[], int],
+        inotify: Inotify | None = None,
+    ) -> None:
+        self._logs, self._grew, self._since_ns = logs, grew, since_ns
         self._inotify = inotify or Inotify()
         self._loop = asyncio.get_running_loop()
         self._kept: dict[str, _Kept] = {}
@@ -192,7 +199,7 @@ class LogIndex:
             return False
         data = b""
         if quiet_ns is not None and kept.sizes is not None and not self._stalled:
-            quiet_ns = max(quiet_ns, now_ns - INTERVAL_NS)
+            quiet_ns = max(quiet_ns, self._since_ns())
             if kept.time_ns < quiet_ns < now_ns:
                 data = pack(quiet_ns, *kept.sizes)
         if not _append(self._logs.index_path(kept.id), data + pack(now_ns, *sizes)):

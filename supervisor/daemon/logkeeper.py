@@ -17,8 +17,9 @@ class LogKeeper:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self.retention = Retention(daemon.logs, self._keep, self._cannot)
-        self.index = LogIndex(daemon.logs, self.retention.look)
+        self.index = LogIndex(daemon.logs, self.retention.look, daemon.turns.since_ns)
         daemon.logs.opened, daemon.logs.removed = self.index.begin, self._removed
+        daemon.logs.closed = self._closed
         signal.signal(signal.SIGCONT, lambda *_: self.index.stalled())
 
     def go_on(self) -> None:
@@ -50,6 +51,12 @@ class LogKeeper:
     def _cannot(self) -> None:
         text = f"the file system of {self._daemon.logs.folder} gives no beginning of a file back: logs are kept whole"
         self._daemon.recorder.event("log-retention", text=text)
+
+    def _closed(self, id_: str) -> None:
+        """A hook or a probe has ended, which may have been the last that wrote."""
+        process = self._daemon.table.get(id_)
+        if process is not None:
+            self.ended(process)
 
     def _removed(self, id_: str) -> None:
         self.index.forget(id_)

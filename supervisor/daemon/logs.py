@@ -19,12 +19,14 @@ STREAMS: Final[tuple[Stream, Stream]] = ("out", "err")
 class Logs:
     """Paths and descriptors; no log byte passes through the daemon.
 
-    `opened` is told whose log is about to be written to, `removed` whose is about to be removed.
+    `opened` is told whose log is about to be written to, `closed` for whom a short command that wrote to it has ended,
+    `removed` whose log is about to be removed.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.opened: Callable[[str], None] = _nobody
+        self.closed: Callable[[str], None] = _nobody
         self.removed: Callable[[str], None] = _nobody
 
     def path(self, id_: str, stream: Stream) -> str:
@@ -62,6 +64,12 @@ class Logs:
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise StorageError(f"cannot read the log {path}: {error.strerror}") from error
+
+    def size(self, id_: str, stream: Stream) -> int:
+        try:
+            return os.stat(self.path(id_, stream)).st_size
+        except OSError:
+            return 0  # not there yet
 
     def remove(self, id_: str) -> None:
         self.removed(id_)

@@ -241,6 +241,6 @@ def _reached(process: Process, until: str) -> bool:
         return True
     if until == "ended":
         return False
-    if row.spec.kind == kind.MODEL:
+    if row.spec.kind == kind.MODEL or row.spec.ready is not None:
         return row.ready == state.YES
     return row.lifecycle == state.RUNNING

@@ -46,6 +46,10 @@ class Vanished(msgspec.Struct, frozen=True):
     """Ended for good, nobody can tell its status."""
 
 
+class Finished(msgspec.Struct, frozen=True):
+    """Ended with status 0; whether that is success another command decides."""
+
+
 class Ended(msgspec.Struct, frozen=True):
     """Ended, and its restart policy wants it again after `delay_s`."""
 
@@ -74,6 +78,10 @@ class BackoffElapsed(msgspec.Struct, frozen=True):
     """The wait before a restart is over."""
 
 
+class StartRequested(msgspec.Struct, frozen=True):
+    """Somebody wants what has ended to run again."""
+
+
 class Missing(msgspec.Struct, frozen=True):
     """A new daemon, or a new holder: the holder does not know it."""
 
@@ -84,6 +92,7 @@ LifecycleEvent = (
     | Spawned
     | SpawnFailed
     | Exited
+    | Finished
     | Vanished
     | Ended
     | Looped
@@ -91,6 +100,7 @@ LifecycleEvent = (
     | LeaderEnded
     | GraceElapsed
     | BackoffElapsed
+    | StartRequested
     | Missing
 )
 
@@ -105,6 +115,8 @@ Effect = Literal[
     "grace",  # arm the grace timer
     "backoff",  # arm the restart timer with the event's delay
     "enqueue",  # ask for admission (again)
+    "revive",  # a person starts it again: its name is taken again, its counts begin afresh, and it asks for admission
+    "check",  # have the command run that decides success
     "watch",  # it lives outside the holder: watch it through a pidfd
     "recess",  # between two runs: give back devices and port
     "settle",  # ended for good: give back everything, tell who waits
@@ -155,7 +167,7 @@ def _queued(event: LifecycleEvent) -> Step:
             return Step(QUEUED, outcome=_LATE)
         case Vanished():  # it may have been started by a holder that died with all it knew
             return Step(LOST, ("settle",))
-        case Exited() | Ended() | Looped():  # the exit before a restart, told again
+        case Exited() | Finished() | Ended() | Looped() | StartRequested():  # the exit before a restart, told again
             return Step(QUEUED, outcome=_LATE)
         case Spawned():  # the daemon before had it started, and died before it could write so
             return Step(RUNNING, ("began",))
@@ -179,9 +191,9 @@ def _starting(event: LifecycleEvent) -> Step:
             return Step(STOPPING, ("grace",))
         case Missing():
             return Step(STARTING, ("launch",))
-        case Admitted() | GraceElapsed() | BackoffElapsed():
+        case Admitted() | GraceElapsed() | BackoffElapsed() | StartRequested():
             return Step(STARTING, outcome=_LATE)
-        case Refused() | LeaderEnded():
+        case Refused() | LeaderEnded() | Finished():
             return Step(STARTING, outcome=_WRONG)
 
 
@@ -189,6 +201,8 @@ def _running(event: LifecycleEvent) -> Step:
     match event:
         case Exited():
             return Step(EXITED, ("settle",))
+        case Finished():
+            return Step(RUNNING, ("check",))
         case Vanished():
             return Step(LOST, ("settle",))
         case Ended():
@@ -201,7 +215,7 @@ def _running(event: LifecycleEvent) -> Step:
             return Step(STOPPING, ("stop-signal", "grace"))
         case Missing():
             return Step(RUNNING, ("watch",))
-        case Spawned() | GraceElapsed() | BackoffElapsed():
+        case Spawned() | GraceElapsed() | BackoffElapsed() | StartRequested():
             return Step(RUNNING, outcome=_LATE)
         case Admitted() | Refused() | SpawnFailed() | LeaderEnded():
             return Step(RUNNING, outcome=_WRONG)
@@ -209,7 +223,7 @@ def _running(event: LifecycleEvent) -> Step:
 
 def _stopping(event: LifecycleEvent) -> Step:
     match event:
-        case Exited() | Ended() | Looped():  # whatever its policy: a stop is final
+        case Exited() | Finished() | Ended() | Looped():  # whatever its policy: a stop is final
             return Step(EXITED, ("settle",))
         case LeaderEnded():  # the grace is for the whole tree
             return Step(STOPPING, ("stop-rest",))
@@ -225,7 +239,7 @@ def _stopping(event: LifecycleEvent) -> Step:
             return Step(STOPPING, ("stop-signal", "grace"))
         case Missing():
             return Step(STOPPING, ("watch",))
-        case BackoffElapsed():
+        case BackoffElapsed() | StartRequested():
             return Step(STOPPING, outcome=_LATE)
         case Admitted() | Refused():
             return Step(STOPPING, outcome=_WRONG)
@@ -237,9 +251,9 @@ def _backoff(event: LifecycleEvent) -> Step:
             return Step(QUEUED, ("enqueue",))
         case StopRequested():  # no resurrection
             return Step(EXITED, ("settle",))
-        case Exited() | Vanished() | Ended() | Looped():  # the same exit, told again
+        case Exited() | Finished() | Vanished() | Ended() | Looped():  # the same exit, told again
             return Step(BACKOFF, outcome=_LATE)
-        case Spawned() | GraceElapsed() | Missing():
+        case Spawned() | GraceElapsed() | Missing() | StartRequested():
             return Step(BACKOFF, outcome=_LATE)
         case Admitted() | Refused() | SpawnFailed() | LeaderEnded():
             return Step(BACKOFF, outcome=_WRONG)
@@ -247,9 +261,11 @@ def _backoff(event: LifecycleEvent) -> Step:
 
 def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
     match event:
-        case (
-            Exited() | Vanished() | Ended() | Looped() | LeaderEnded() | Spawned() | SpawnFailed()
-        ):  # told again, late
+        case StartRequested():
+            return Step(QUEUED, ("revive",))
+        case Exited() | Finished() | Vanished() | Ended() | Looped() | LeaderEnded():  # told again, or told late
+            return Step(state, outcome=_LATE)
+        case Spawned() | SpawnFailed():
             return Step(state, outcome=_LATE)
         case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing():
             return Step(state, outcome=_LATE)
@@ -259,8 +275,10 @@ def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
 
 def _lost(event: LifecycleEvent) -> Step:
     match event:
-        case Exited() | Ended() | Looped():  # its status came to light after all
+        case Exited() | Finished() | Ended() | Looped():  # its status came to light after all
             return Step(EXITED, ("settle",))
+        case StartRequested():
+            return Step(QUEUED, ("revive",))
         case Vanished() | Spawned() | SpawnFailed() | LeaderEnded():
             return Step(LOST, outcome=_LATE)
         case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing():

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from aish.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aish.wire.spec import SpecPart
 
 PLACE = "{port}"
@@ -52,8 +54,8 @@ def wants_port(spec: SpecPart) -> bool:
     return any(PLACE.encode() in word for word in spec.argv) or (spec.route is not None and PLACE in spec.route.url)
 
 
-def fill(spec: SpecPart, port: int | None) -> list[bytes]:
+def fill(argv: Sequence[bytes], port: int | None) -> list[bytes]:
     """argv with the leased port in place."""
     if port is None:
-        return list(spec.argv)
-    return [word.replace(PLACE.encode(), str(port).encode()) for word in spec.argv]
+        return list(argv)
+    return [word.replace(PLACE.encode(), str(port).encode()) for word in argv]

@@ -42,17 +42,22 @@ class Process:
         "doing",
         "fds",
         "grace_timer",
+        "health_timer",
         "launch",
         "launch_timer",
         "launching",
+        "log_from",
         "members",
         "oom_kills",
         "resend_timer",
         "row",
+        "run_timer",
+        "start_due_s",
         "tokens_per_s",
         "usage",
         "waiters",
         "watch_fd",
+        "watchdog_s",
     )
 
     def __init__(self, row: Row) -> None:
@@ -74,6 +79,16 @@ class Process:
         self.tokens_per_s: float | None = None
         self.grace_timer: asyncio.TimerHandle | None = None
         self.backoff_timer: asyncio.TimerHandle | None = None
+        self.run_timer: asyncio.TimerHandle | None = None
+        """How long a run may take."""
+        self.health_timer: asyncio.TimerHandle | None = None
+        """From the stop signal to SIGKILL for one that does not do its job any more."""
+        self.start_due_s: float | None = None
+        """When it must be ready, on the loop's clock."""
+        self.watchdog_s: float | None = None
+        """When it last said WATCHDOG=1, on the loop's clock."""
+        self.log_from: dict[str, int] = {}
+        """Where in its logs the text of this run begins that was not looked at yet."""
         self.launching = False
         """The holder is being asked to start it: what its list says about it is older."""
         self.launch_timer: asyncio.TimerHandle | None = None

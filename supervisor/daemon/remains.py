@@ -56,6 +56,14 @@ class Remains:
         """It has ended for good: end what it left behind, then give back its control groups."""
         if process.row.spec.argv:
             self._begin(self._sweep(process))
+        else:
+            self._let_go(process)
+
+    def _let_go(self, process: Process) -> None:
+        """Its captured environment: unless it has been started again meanwhile, nobody needs it any more."""
+        if process.row.ended and not process.row.again:
+            process.launch = None
+            self.conductor.launcher.files.drop(process.id)
 
     async def _sweep(self, process: Process) -> None:
         row, reach = process.row, self.conductor.reach
@@ -70,9 +78,11 @@ class Remains:
             if not await self._gone(process, row.spec.grace_s):
                 reach.kill(row)
                 await self._gone(process, KILLED_S)
+        await self.conductor.lives.after(process)
+        self._let_go(process)
         for wait_s in (0.0, 0.01, 0.1, 1.0):  # a group is busy for a moment after its last process has gone
             await asyncio.sleep(wait_s)
-            if reach.forget(row):
+            if not row.ended or reach.forget(row):
                 return
 
     async def _gone(self, process: Process, patience_s: float | None) -> bool:

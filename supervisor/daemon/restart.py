@@ -1,7 +1,7 @@
 """Restart policy: whether a process that ended is started again, and after what wait. Pure.
 
-The first restart comes at once; each further one within STABLE_S waits twice as long. More than LIMIT restarts
-within WINDOW_S are a crash loop. A run of STABLE_S or more starts the count afresh.
+The first restart comes at once; each further one within the stable time waits twice as long, by a fifth more or less,
+so that what failed together does not start together. Too many within the window are a crash loop.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from aish.wire.spec import RestartPart
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aish.model.exit import Exit
 
-FIRST_DELAY_S: Final = 0.1
-LONGEST_DELAY_S: Final = 30.0
-STABLE_S: Final = 60.0
-WINDOW_S: Final = 60.0
-LIMIT: Final = 8
+DEFAULT: Final = RestartPart()
+KEPT: Final = 1000
+"""At most so many times of restarts are kept."""
+JITTER: Final = 0.2
 
 
 class Stay(msgspec.Struct, frozen=True):
@@ -41,12 +42,18 @@ Verdict = Stay | Again | Loop
 
 
 def decide(
-    policy: str, end: Exit, ran_s: float | None, restarts_s: Sequence[float], now_s: float, limit: int | None = LIMIT
+    policy: str,
+    end: Exit,
+    ran_s: float | None,
+    restarts_s: Sequence[float],
+    now_s: float,
+    how: RestartPart = DEFAULT,
+    chance: float = 0.5,
 ) -> Verdict:
     """What follows an exit.
 
     `ran_s`: how long it ran (None: unknown, taken as short). `restarts_s`: times of its earlier restarts, same clock
-    as `now_s`. An unknown status counts as a failure. `limit` None: never a crash loop, only ever longer waits.
+    as `now_s`. An unknown status counts as a failure. `chance` is a random number from 0 to 1.
     """
     match policy:
         case "always":
@@ -57,11 +64,12 @@ def decide(
             wanted = False
     if not wanted:
         return Stay()
-    if ran_s is not None and ran_s >= STABLE_S:
+    if ran_s is not None and ran_s >= how.stable_s:
         return Again(0.0)
-    recent = [at for at in restarts_s if now_s - at < WINDOW_S]
-    if limit is not None and len(recent) >= limit:
-        return Loop(len(recent), WINDOW_S)
+    recent = [at for at in restarts_s if 0 <= now_s - at < how.window_s]
+    if how.most is not None and len(recent) >= how.most:
+        return Loop(len(recent), how.window_s)
     if not recent:
         return Again(0.0)
-    return Again(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** (len(recent) - 1)))
+    delay_s = min(how.longest_s, how.delay_s * 2.0 ** min(len(recent) - 1, 60))
+    return Again(delay_s * (1.0 + JITTER * (2.0 * chance - 1.0)))

@@ -56,6 +56,12 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     before: tuple[int, int | None] | None = None
     """(pid, start_ticks) of the run before this one: its exit, told again, is not this one's."""
     exit: ExitPart | None = None
+    checking: bool = False
+    """It has ended with 0, and the command that decides success is asked."""
+    cause: str | None = None
+    """Why it is being ended as failed: a word of aish.model.exit."""
+    again: bool = False
+    """It is to be started again when it has been stopped."""
     was_ready: bool = False
     """Whether any of its runs was ever ready."""
     restarts_boot_s: list[float] = []

@@ -90,6 +90,19 @@ class Table:
         if self._names.get(process.row.name) == process.id:
             del self._names[process.row.name]
 
+    def revive(self, process: Process) -> None:
+        """An ended process is alive again. Its name must be free: see `free_for`."""
+        self._names[process.row.name] = process.id
+        self._alive[process.id] = process
+
+    def free_for(self, process: Process) -> None:
+        """Raises ConflictError where another one has its name by now."""
+        owner = self._names.get(process.row.name)
+        if owner is not None and owner != process.id:
+            raise ConflictError(
+                f"the name {process.row.name} is taken by {owner}", hint=f"stop it first: `aish stop {owner}`"
+            )
+
     def remove(self, process: Process) -> None:
         """Forget an ended process."""
         row = process.row
@@ -134,7 +147,7 @@ class Table:
         Raises NotFoundError with the nearest name among the ids in `known` (None: all).
         """
         word = target.removeprefix("@")
-        found = self._processes.get(word) or self.named(word) or self._ended_named(word)
+        found = self.find(word)
         if found is not None:
             return found
         near = nearest(word, self._words(known))
@@ -142,6 +155,10 @@ class Table:
         if not word:
             raise NotFoundError("no process was named", hint=hint)
         raise NotFoundError(f"no process is called {word[:80]}", hint=hint)
+
+    def find(self, word: str) -> Process | None:
+        """As `resolve`, without a complaint."""
+        return self._processes.get(word) or self.named(word) or self._ended_named(word)
 
     def _ended_named(self, name: str) -> Process | None:
         found = None

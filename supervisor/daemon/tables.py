@@ -21,6 +21,8 @@ EVENTS: Final[tuple[LifecycleEvent, ...]] = (
     machine.StopRequested(at_once=True),
     machine.LeaderEnded(),
     machine.GraceElapsed(),
+    machine.Finished(),
+    machine.StartRequested(),
     machine.BackoffElapsed(),
     machine.Missing(),
 )

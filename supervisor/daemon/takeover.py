@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aish.model import exit as exits
 from aish.model import state
 from aish.supervisor.daemon import ancestry, clock, restart, tags
+from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.launcher import passed_name
 from aish.supervisor.daemon.process import Process
@@ -56,23 +57,33 @@ class Takeover:
         before = [(process, process.row.pid) for process in daemon.table.alive()]
         births, deaths = await daemon.holding.listing()
         for death in deaths:
-            if daemon.rebuilt and daemon.table.get(death.id) is None:
+            if daemon.rebuilt and MARK not in death.id and daemon.table.get(death.id) is None:
                 self._found_ended(death)
             daemon.conductor.died(death)
         held = {birth.id: birth for birth in births}
         for birth in births:
-            if daemon.table.get(birth.id) is None:
+            if MARK in birth.id:
+                daemon.conductor.lives.errands.left(birth.id)
+            elif daemon.table.get(birth.id) is None:
                 self._found(birth)
         for process, pid in before:
             if process.row.ended or process.row.lifecycle == state.BACKOFF:
                 continue
             if process.launching or process.row.pid != pid:
                 continue  # the list is older than what is known of it
+            if process.row.checking:
+                daemon.conductor.lives.check(process)
+                continue
             known = held.get(process.id)
             if known is not None:
                 self._runs(process, known)
             else:
                 await self._unknown(process, same_estate=same_estate)
+        if not begun:
+            for process in daemon.table.alive():
+                if process.row.lifecycle == state.RUNNING and not process.row.checking:
+                    await daemon.conductor.lives.taken_over(process)
+                    daemon.conductor.lives.began(process)
         await self._drop_leftovers()
         alive = {process.id for process in daemon.table.alive()}
         for id_ in daemon.reach.leftovers(alive):
@@ -85,7 +96,7 @@ class Takeover:
         for name in await self.daemon.holding.names():
             what, _, id_ = name.partition(".")
             process = self.daemon.table.get(id_)
-            if what in ("pty", "fds") and id_ != GATEWAY_ID and (process is None or process.row.ended):
+            if what in ("pty", "fds", "notify") and id_ != GATEWAY_ID and (process is None or process.row.ended):
                 self.daemon.holding.drop(name)
 
     def _runs(self, process: Process, birth: Birth) -> None:
@@ -197,9 +208,11 @@ class Takeover:
             match process.row.lifecycle:
                 case "backoff":
                     due_s = process.row.restart_boot_s or 0.0
-                    conductor.backoff(process, min(restart.LONGEST_DELAY_S, max(0.0, due_s - clock.boot_s())))
+                    conductor.backoff(process, min(restart.DEFAULT.longest_s, max(0.0, due_s - clock.boot_s())))
                 case "queued" if process.resend_timer is None:
                     self.daemon.admission.enqueue(process)
+                case _ if process.row.again and process.row.ended:
+                    conductor.start(process)
                 case "starting" if not process.row.spec.argv:
                     conductor.missing(process)
                 case _:

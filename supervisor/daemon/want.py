@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import InputError, LimitError, RefusedError
 from aish.model import kind
 from aish.model.size import format_bytes, format_count
-from aish.model.spec import ON_OOM, RESTARTS, RIGHTS
+from aish.model.spec import ON_OOM, RESTARTS, RIGHTS, UNTIL
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.process import Process
     from aish.wire.message import Spawn
-    from aish.wire.spec import LaunchPart, LimitPart, RoutePart, SpecPart
+    from aish.wire.spec import LaunchPart, LimitPart, ProbePart, RoutePart, SpecPart
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
 _IONICE: Final = re.compile(r"idle|(best-effort|realtime)(:[0-7])?")
@@ -27,7 +27,9 @@ MOST_GRACE_S: Final = 3600.0
 MOST_GPUS: Final = 64
 LEAST_BYTES: Final = 64 << 10
 LEAST_AGE_S: Final = 1.0
-MOST_AGE_S: Final = 1e10
+MOST_NEEDS: Final = 64
+MOST_TIME_S: Final = 10 * 366 * 86400.0
+_ADDRESS: Final = re.compile(r"unix:/.+|[^\s/]+:(\d{1,5}|\{port\})")
 MOST_WORDS: Final = 65_536
 
 
@@ -84,6 +86,7 @@ def check_spec(spec: SpecPart) -> None:
     if spec.limits is not None:
         check_limits(spec.limits)
     _check_logs(spec)
+    _check_life(spec)
     if spec.oom_score_adj is not None and not -1000 <= spec.oom_score_adj <= 1000:
         raise InputError("expected -1000 to 1000", field="oom_score_adj")
     if spec.ionice is not None and not _IONICE.fullmatch(spec.ionice):
@@ -95,8 +98,66 @@ def check_spec(spec: SpecPart) -> None:
 def _check_logs(spec: SpecPart) -> None:
     if spec.log_bytes and not LEAST_BYTES <= spec.log_bytes < 1 << 60:
         raise InputError(f"expected {format_bytes(LEAST_BYTES)} or more, or 0", field="log_bytes")
-    if spec.log_age_s and not LEAST_AGE_S <= spec.log_age_s <= MOST_AGE_S:  # what is no number is neither
-        raise InputError(f"expected {LEAST_AGE_S:.0f} to {MOST_AGE_S:.0f} seconds, or 0", field="log_age_s")
+    if spec.log_age_s and not LEAST_AGE_S <= spec.log_age_s <= MOST_TIME_S:  # what is no number is neither
+        raise InputError(f"expected {LEAST_AGE_S:.0f} to {MOST_TIME_S:.0f} seconds, or 0", field="log_age_s")
+
+
+def _check_life(spec: SpecPart) -> None:
+    """Probes, hooks, needs and time-outs. Raises InputError."""
+    for field in ("ready", "live"):
+        probe = getattr(spec, field)
+        if probe is not None:
+            _check_probe(probe, field)
+    if (spec.ready or spec.live or spec.check or spec.before or spec.after) and not spec.argv:
+        raise InputError("there is no process to run it for", field="argv")
+    for field in ("check", "before", "after"):
+        if any(b"\0" in word for word in getattr(spec, field)):
+            raise InputError("a NUL byte", field=field)
+    for field in ("hook_timeout_s", "start_timeout_s", "run_timeout_s"):
+        _check_time(getattr(spec, field), field)
+    if len(spec.needs) > MOST_NEEDS:
+        raise InputError(f"at most {MOST_NEEDS}", field="needs")
+    for need in spec.needs:
+        _one_of(need.until, UNTIL, "needs")
+        _check_time(need.timeout_s, "needs")
+        if need.name == spec.name:
+            raise InputError("it cannot wait for itself", field="needs")
+    if spec.restarts is not None:
+        for field in ("delay_s", "longest_s", "window_s", "stable_s"):
+            _check_time(getattr(spec.restarts, field), f"restarts.{field}")
+        if spec.restarts.most is not None and not 0 <= spec.restarts.most <= 1000:
+            raise InputError("expected 0 to 1000", field="restarts.most")
+
+
+def _check_probe(probe: ProbePart, field: str) -> None:
+    ways = [
+        bool(probe.command),
+        probe.url is not None,
+        probe.address is not None,
+        probe.pattern is not None,
+        probe.notify,
+    ]
+    if sum(ways) != 1:
+        raise InputError("expected one of a command, a URL, an address, a line or notify", field=field)
+    if field == "live" and probe.pattern is not None:
+        raise InputError("a line in a log tells no more than once: it cannot tell of life", field=field)
+    if probe.url is not None and not probe.url.startswith(("http://", "https://")):
+        raise InputError(f"not a URL: {probe.url[:80]!r}", field=field, hint="http://127.0.0.1:{port}/health")
+    if probe.address is not None and not _ADDRESS.fullmatch(probe.address):
+        raise InputError(f"not an address: {probe.address[:80]!r}", field=field, hint="HOST:PORT or unix:/PATH")
+    if probe.pattern == "":
+        raise InputError("the line to wait for is empty", field=field)
+    for part, least in (("every_s", 0.01), ("timeout_s", 0.01)):
+        value = getattr(probe, part)
+        if not (math.isfinite(value) and least <= value <= MOST_TIME_S):
+            raise InputError(f"expected {least} seconds or more", field=f"{field}.{part}")
+    if not 1 <= probe.failures <= 1000:
+        raise InputError("expected 1 to 1000", field=f"{field}.failures")
+
+
+def _check_time(value: float | None, field: str) -> None:
+    if value is not None and not (math.isfinite(value) and 0 < value <= MOST_TIME_S):
+        raise InputError("expected a number of seconds above 0", field=field)
 
 
 def check_limits(limits: LimitPart) -> None:

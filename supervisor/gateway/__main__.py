@@ -4,7 +4,8 @@ It listens on descriptor 3 (LISTEN_FDS=1, as systemd and aish's holder pass it),
 `--listen 127.0.0.1:PORT`. Folders come from the XDG variables: gateway.db, gateway.lock and secret in the state
 folder, daemon.sock in the runtime folder.
 
-Exit status: 0 after SIGTERM or SIGINT, 2 bad arguments, 69 another gateway runs or the port is taken, 74 storage.
+Exit status: 0 after SIGTERM or SIGINT, 2 bad arguments, 69 another gateway runs or the port is taken, 70 a fault of
+our own (it is in the log; the daemon starts another gateway), 74 storage.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ import signal
 import socket
 import sys
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aish.config import folders
-from aish.errors import AishError, ConflictError, StorageError, UsageError
+from aish.errors import AishError, ConflictError, InternalError, StorageError, UsageError
 from aish.supervisor.gateway.gateway import Gateway
 from aish.supervisor.gateway.log import log, take_over_logging
 from aish.supervisor.gateway.records import Records
 from aish.wire import key
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 LISTEN_FD: Final = 3
 LOCK_S: Final = 5.0
@@ -49,37 +53,45 @@ def main(arguments: list[str] | None = None) -> int:
         log("start", f"{error}" + (f" ({error.hint})" if error.hint else ""))
         return error.exit_status
     try:
-        _run(_serve(sock, secret, records))
+        return _run(_serve(sock, secret, records))
     except AishError as error:
         log("start", f"{error}" + (f" ({error.hint})" if error.hint else ""))
         return error.exit_status
     finally:
         os.close(lock)
-    return 0
 
 
-async def _serve(sock: socket.socket, secret: bytes, records: Records) -> None:
+async def _serve(sock: socket.socket, secret: bytes, records: Records) -> int:
     stop = asyncio.Event()
+    faults = 0
+
+    def failed() -> None:
+        nonlocal faults
+        faults += 1
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     host, port = sock.getsockname()[:2]
     base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
-    gateway = Gateway(secret=secret, records=records, daemon_socket=folders.daemon_socket(), base_url=base_url)
+    gateway = Gateway(
+        secret=secret, records=records, daemon_socket=folders.daemon_socket(), base_url=base_url, failed=failed
+    )  # fmt: skip
     await gateway.start(sock)
     log("start", f"{base_url} pid {os.getpid()}")
     await stop.wait()
     log("stop", "finishing what is under way")
     await gateway.close()
+    return InternalError.exit_status if faults else 0
 
 
-def _run(work: object) -> None:
+def _run(work: Coroutine[object, object, int]) -> int:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(work)  # type: ignore[arg-type]
-    else:
-        uvloop.run(work)  # type: ignore[arg-type]
+        return asyncio.run(work)
+    return uvloop.run(work)
 
 
 def _listening(address: str | None) -> socket.socket:

@@ -28,7 +28,6 @@ class Asks:
         match question:
             case KeyNew():
                 key = self._keys.make(question.name, question.budget_tokens)
-                self._place(question.name, question.budget_tokens)
                 return KeyMade(name=question.name, key=key, base_url=self._base_url)
             case KeyList():
                 return self._list()
@@ -42,12 +41,6 @@ class Asks:
                 return await asyncio.to_thread(
                     usage.query, self._spending.records.path, question.by, question.since_s
                 )  # fmt: skip
-
-    def _place(self, name: str, budget: int | None) -> None:
-        account = KEY_PREFIX + name
-        self._spending.place(account, None, budget)
-        with self._spending.records.transaction():
-            self._spending.save((account,))
 
     def _list(self) -> Keys:
         parts = [
@@ -71,7 +64,6 @@ class Asks:
         budget = changed_budget(row.budget_tokens, question.tokens)
         changed = budget != row.budget_tokens
         self._keys.limit(name, budget)
-        self._place(name, budget)
         self._spending.advance()
         return Done(changed=changed)
 

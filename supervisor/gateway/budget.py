@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 WARN_PERCENT: Final = 80
+MOST_BUDGET_TOKENS: Final = 1 << 60
+"""With what is spent beside it, it still fits the records."""
 
 State = Literal["new", "waiting", "held"]
 
@@ -163,11 +165,6 @@ class Ledger:
     def withdraw(self, number: int) -> None:
         """The request is not wanted any more and has not been granted."""
         self.claims.pop(number, None)
-
-    def restore(self, reservation: Reservation) -> None:
-        """A reservation found in the records after a crash."""
-        self.reservations[reservation.number] = reservation
-        self._reserve(reservation, reservation.total)
 
     def settle(self, number: int, tokens: int) -> list[Account]:
         """Release what the request reserved and count what it used. Returns accounts that just passed 80 %."""

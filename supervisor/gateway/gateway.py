@@ -21,6 +21,7 @@ from aish.supervisor.gateway import records as store
 from aish.supervisor.gateway import routes
 from aish.supervisor.gateway.asks import Asks
 from aish.supervisor.gateway.bell import Bell
+from aish.supervisor.gateway.duties import Duties
 from aish.supervisor.gateway.http import Web
 from aish.supervisor.gateway.keys import Keys
 from aish.supervisor.gateway.link import Link
@@ -37,7 +38,7 @@ from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
 from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, ServeFailed, Sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aish.wire.message import Reply
 
@@ -50,8 +51,18 @@ _decode_member: Final = msgspec.msgpack.Decoder(Member).decode
 _decode_sync: Final = msgspec.msgpack.Decoder(Sync).decode
 
 
+class _Epoch(msgspec.Struct):
+    """What must be known of a Sync, whatever else has changed in it: without, all accounts start from nothing."""
+
+    epoch: int
+
+
+_decode_epoch: Final = msgspec.msgpack.Decoder(_Epoch).decode
+
+
 class Gateway:
-    """One running gateway. `secret` is the master secret, `records` the open gateway.db."""
+    """One running gateway. `secret` is the master secret, `records` the open gateway.db; `failed` is called when a
+    part of it ended by a fault: it is to be closed then."""
 
     def __init__(
         self,
@@ -60,20 +71,24 @@ class Gateway:
         records: Records,
         daemon_socket: str,
         base_url: str,
+        failed: Callable[[], None],
         ready_s: float = READY_S,
         idle_s: float = IDLE_S,
         idle_check_s: float = IDLE_CHECK_S,
     ) -> None:
         self.records = records
+        self.duties = Duties(failed)
         self.directory = Directory()
         self.bell = Bell()
         self.board = Board()
         self.link = Link(daemon_socket, records, self)
         self.spending = Spending(records, self.link.wake)
         self.upstreams = Upstreams(idle_s=idle_s)
-        self.keys = Keys(secret, self.directory, records, self.bell)
+        self.keys = Keys(secret, self.directory, self.spending, self.bell)
         self.models = Models(self.directory, self.bell, self._need, ready_s=ready_s)
-        self.probes = Probes(self.upstreams, self._readiness, self._probed, idle_check_s=idle_check_s)
+        self.probes = Probes(
+            self.upstreams, self.duties, self._readiness, self._probed, idle_check_s=idle_check_s
+        )  # fmt: skip
         self.settling = Settling(self.board, self.spending, self.upstreams)
         self.proxy = Proxy(
             settling=self.settling,
@@ -101,23 +116,33 @@ class Gateway:
     async def start(self, sock: socket.socket) -> None:
         """Take over what the records know, then listen and look for the daemon. Raises StorageError."""
         self._restore()
-        loop = asyncio.get_running_loop()
         await self.web.start(sock)
-        for work in (self.link.run(), self._notes(), self._upkeep()):
-            self._tasks.append(loop.create_task(work))
+        for work, name in ((self.link.run(), "link"), (self._notes(), "notes"), (self._upkeep(), "upkeep")):
+            self._tasks.append(self.duties.begin(work, name))
 
     def _restore(self) -> None:
         """What the daemon said last, until it says it anew."""
         body = self.records.meta(_SYNC)
+        said = None if body is None else self._said(body)
         appeared: tuple[Server, ...] = ()
-        if body is not None:
-            said = _decode_sync(body)
-            members = [_decode_member(member) for member in self.records.members()]
-            appeared = self.directory.sync(msgspec.structs.replace(said, members=members)).appeared
+        if said is not None:
+            appeared = self.directory.sync(said).appeared
             self.spending.epoch = said.epoch
         self.spending.restore()
         for server in appeared:
             self._appear(server)
+
+    def _said(self, body: bytes) -> Sync | None:
+        """The last Sync, with the members as they were told since. None where another version wrote them: then
+        requests wait for the daemon's next word, as at the very first start."""
+        try:
+            members = [_decode_member(member) for member in self.records.members()]
+            return msgspec.structs.replace(_decode_sync(body), members=members)
+        except msgspec.DecodeError as error:
+            log("records", f"the daemon's last word cannot be read: {error}")
+            with contextlib.suppress(msgspec.DecodeError):
+                self.spending.epoch = _decode_epoch(body).epoch
+            return None
 
     async def close(self) -> None:
         """End in order: no new requests, a moment for those under way, the rest settled as estimates."""
@@ -134,7 +159,7 @@ class Gateway:
     # --- the daemon's word --------------------------------------------------------------------------------------
 
     def on_sync(self, message: Sync) -> None:
-        fresh = message.epoch != self.directory.epoch
+        fresh = message.epoch != self.spending.epoch
         if fresh:
             self.spending.new_epoch(message.epoch)
         ids = {member.id for member in message.members}

@@ -20,6 +20,7 @@ from aiohttp import HttpVersion11, web
 
 from aish.errors import AishError, InputError, LimitError, RefusedError
 from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.call import checked_name
 from aish.supervisor.gateway.keys import Caller, Keys
 from aish.supervisor.gateway.log import log, place
 from aish.supervisor.gateway.meter import Board
@@ -165,8 +166,9 @@ class Web:
         """How many tokens a text has for a model."""
         try:
             asked = msgspec.json.decode(body, type=_TokensRequest)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise InputError(f"expected {{model, text}}: {error}") from None
+        checked_name(asked.model)
         number = self._spending.number()
         live = self._board.begin(number, caller.account, asked.model)
         try:

@@ -12,15 +12,16 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aish.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from aish.model.nearest import nearest
 from aish.supervisor.gateway.bell import Bell
-from aish.supervisor.gateway.records import KeyRow, Records
+from aish.supervisor.gateway.budget import MOST_BUDGET_TOKENS
+from aish.supervisor.gateway.records import KeyRow
 from aish.supervisor.gateway.routes import Directory
-from aish.supervisor.gateway.spending import KEY_PREFIX
+from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
 from aish.wire import key as derived
 
 NAMED_PREFIX: Final = "sk-aish-"
@@ -45,14 +46,14 @@ class Caller:
 class Keys:
     """All keys. `bell` rings when the process table changes."""
 
-    def __init__(self, secret: bytes, directory: Directory, records: Records, bell: Bell) -> None:
+    def __init__(self, secret: bytes, directory: Directory, spending: Spending, bell: Bell) -> None:
         self._secret = secret
         self._directory = directory
-        self._records = records
+        self._spending = spending
         self._bell = bell
         self._known: dict[str, tuple[str, int]] = {}
         """Keys whose MAC was checked before."""
-        self.named: dict[str, KeyRow] = {row.name: row for row in records.named_keys()}
+        self.named: dict[str, KeyRow] = {row.name: row for row in spending.records.named_keys()}
         self._hashes: dict[bytes, KeyRow] = {row.hash: row for row in self.named.values()}
 
     async def caller(self, headers: Mapping[str, str]) -> Caller:
@@ -107,35 +108,36 @@ class Keys:
     # --- named keys ---------------------------------------------------------------------------------------------
 
     def make(self, name: str, budget_tokens: int | None) -> str:
-        """Make a named key and return it: the only time that it is seen. Raises UsageError, ConflictError."""
+        """Make a named key and return it: the only time that it is seen. Raises UsageError, ConflictError,
+        StorageError."""
         if not _NAME.fullmatch(name):
             raise UsageError(f"not a key name: {name!r}", hint="letters, digits, '.', '_' and '-', 64 at most")
         known = self.named.get(name)
         if known is not None:
             state = "exists" if known.revoked_s is None else "was revoked; its usage is kept under that name"
             raise ConflictError(f"the key {name} {state}", hint=f"choose another name, such as {name}-2")
-        if budget_tokens is not None and budget_tokens < 0:
-            raise UsageError("a budget cannot be negative", hint="such as --tokens 200k")
+        check_budget(budget_tokens)
         key = NAMED_PREFIX + secrets.token_urlsafe(32)
-        row = KeyRow(name, _hash(key), time.time(), budget_tokens)
-        self._records.put_key(row)
-        self.named[name] = self._hashes[row.hash] = row
+        self._put(KeyRow(name, _hash(key), time.time(), budget_tokens))
         return key
 
     def revoke(self, name: str) -> bool:
-        """Revoke a named key; False if it was so already. Raises NotFoundError."""
+        """Revoke a named key; False if it was so already. Raises NotFoundError, StorageError."""
         row = self.find(name)
         if row.revoked_s is not None:
             return False
-        row.revoked_s = time.time()
-        self._records.put_key(row)
+        self._put(replace(row, revoked_s=time.time()))
         return True
 
     def limit(self, name: str, budget_tokens: int | None) -> None:
-        """Change what a named key may spend in all. Raises NotFoundError."""
-        row = self.find(name)
-        row.budget_tokens = budget_tokens
-        self._records.put_key(row)
+        """Change what a named key may spend in all. Raises NotFoundError, UsageError, StorageError."""
+        check_budget(budget_tokens)
+        self._put(replace(self.find(name), budget_tokens=budget_tokens))
+
+    def _put(self, row: KeyRow) -> None:
+        """On the disk first: what a full one does not take has not happened, and can be tried again."""
+        self._spending.put_key(row)
+        self.named[row.name] = self._hashes[row.hash] = row
 
     def find(self, name: str) -> KeyRow:
         """The named key. Raises NotFoundError, with the nearest name."""
@@ -146,6 +148,14 @@ class Keys:
                 f"no key is called {name!r}", hint=f"did you mean {near}?" if near else "`aish key ls` lists them"
             )
         return row
+
+
+def check_budget(budget_tokens: int | None) -> None:
+    """Raises UsageError for one that cannot be kept."""
+    if budget_tokens is None or 0 <= budget_tokens < MOST_BUDGET_TOKENS:
+        return
+    wrong = "cannot be negative" if budget_tokens < 0 else f"is below {MOST_BUDGET_TOKENS}"
+    raise UsageError(f"a budget {wrong}", hint="such as --tokens 200k")
 
 
 def _presented(headers: Mapping[str, str]) -> str:

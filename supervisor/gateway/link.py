@@ -13,11 +13,32 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from aish.errors import AishError, InputError, StorageError, UnavailableError, VersionError
-from aish.supervisor.gateway.log import log
-from aish.supervisor.gateway.records import Records
+from aish.errors import (
+    AishError,
+    InputError,
+    InternalError,
+    LimitError,
+    StorageError,
+    UnavailableError,
+    VersionError,
+)
+from aish.supervisor.gateway.log import log, place
+from aish.supervisor.gateway.records import EventRow, Records
 from aish.wire import codec, frame
-from aish.wire.link import Ack, Ask, Delta, FromGateway, ServeFailed, Sync, Told
+from aish.wire.link import (
+    Ack,
+    Ask,
+    Delta,
+    Hold,
+    Readiness,
+    Release,
+    Served,
+    ServeFailed,
+    Settled,
+    Sync,
+    Told,
+    Warn,
+)
 from aish.wire.message import VERSION, Failure, GatewayHello, Hello, Reply, Welcome
 
 if TYPE_CHECKING:
@@ -26,6 +47,7 @@ if TYPE_CHECKING:
 RETRY_S: Final = (0.05, 1.0)
 SETTLE_S: Final = 0.02  # events of the same slot replace each other when they come faster than this
 _READ_BYTES: Final = 256 << 10
+_decode_event: Final = msgspec.msgpack.Decoder(Hold | Release | Warn | Settled | Served | Readiness).decode
 
 
 class Listener(Protocol):
@@ -66,7 +88,7 @@ class Link:
             self._writer.write(frame.pack(codec.encode(message)))
 
     async def run(self) -> None:
-        """Connect, serve, and again; ends only by being cancelled."""
+        """Connect, serve, and again; ends only by being cancelled, or by a fault of ours."""
         pause_s = RETRY_S[0]
         while True:
             try:
@@ -87,7 +109,7 @@ class Link:
 
     async def _connect_and_serve(self) -> None:
         reader, writer = await asyncio.open_unix_connection(self._path)
-        sender: asyncio.Task[None] | None = None
+        tasks: list[asyncio.Task[None]] = []
         try:
             self._writer = writer
             frames = _Frames(reader)
@@ -96,16 +118,23 @@ class Link:
             if not isinstance(sync, Sync):
                 raise InputError(f"the daemon began with {type(sync).__name__}, not with Sync")
             self._on_sync(sync)
-            sender = asyncio.get_running_loop().create_task(self._send_events(writer), name="link sender")
-            while True:
-                self._on_message(codec.decode_from_daemon(await frames.next()))
+            loop = asyncio.get_running_loop()
+            tasks.append(loop.create_task(self._receive(frames), name="link receiver"))
+            tasks.append(loop.create_task(self._send_events(writer), name="link sender"))
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:  # neither ends but by an error
+                task.result()
         finally:
             self._writer = None
-            tasks = [task for task in (sender, *self._answers) if task is not None]
+            tasks += self._answers
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             writer.close()
+
+    async def _receive(self, frames: _Frames) -> None:
+        while True:
+            self._on_message(codec.decode_from_daemon(await frames.next()))
 
     async def _greet(self, frames: _Frames, writer: asyncio.StreamWriter) -> None:
         writer.write(frame.pack(codec.encode(Hello(version=VERSION, program="gateway"))))
@@ -141,16 +170,25 @@ class Link:
                 self._listener.on_serve_failed(message)
 
     async def _answer(self, ask: Ask) -> None:
+        reply = await self._reply(ask)
         try:
-            reply = await self._listener.on_ask(ask)
+            self.send(Told(number=ask.number, reply=reply))
+        except InputError:
+            reply = Failure(code=LimitError.code, message="the answer is too large for one message")
+            self.send(Told(number=ask.number, reply=reply))
+
+    async def _reply(self, ask: Ask) -> Reply:
+        try:
+            return await self._listener.on_ask(ask)
         except AishError as error:
             field = error.field if isinstance(error, InputError) else None
-            reply = Failure(code=error.code, message=error.message, hint=error.hint, field=field)
-        self.send(Told(number=ask.number, reply=reply))
+            return Failure(code=error.code, message=error.message, hint=error.hint, field=field)
+        except Exception as error:  # noqa: BLE001  the edge of the process: recorded, and who asked gets to know
+            log("fault", place(error))
+            return Failure(code=InternalError.code, message="the gateway failed; its log says where")
 
     async def _send_events(self, writer: asyncio.StreamWriter) -> None:
         sent = 0
-        decode = msgspec.msgpack.Decoder(FromGateway).decode
         while True:
             self._pending.clear()
             try:
@@ -159,14 +197,25 @@ class Link:
                 log("link", str(error))
                 rows = []
             for row in rows:
-                event = msgspec.structs.replace(decode(row.body), number=row.number)
-                writer.write(frame.pack(codec.encode(event)))
                 sent = row.number
+                packed = self._packed(row)
+                if packed is not None:
+                    writer.write(packed)
             if rows:
                 await writer.drain()
                 await asyncio.sleep(SETTLE_S)
             else:
                 await self._pending.wait()
+
+    def _packed(self, row: EventRow) -> bytes | None:
+        """The frame of an event; None, and it is dropped, where another version wrote it or no frame holds it."""
+        try:
+            event = msgspec.structs.replace(_decode_event(row.body), number=row.number)
+            return frame.pack(codec.encode(event))
+        except (msgspec.DecodeError, InputError) as error:
+            log("link", f"event {row.number} is not told: {error}")
+            self._records.drop_event(row.number)
+            return None
 
 
 class _Frames:

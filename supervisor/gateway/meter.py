@@ -27,10 +27,6 @@ class Used:
     output: int
     estimated: bool = False
 
-    @property
-    def total(self) -> int:
-        return self.input + self.output
-
 
 def prompt_bound(prompt_bytes: int, parts: int = 0) -> int:
     """More tokens than the prompt can have: a token covers at least one byte, save what a template adds."""

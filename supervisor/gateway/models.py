@@ -91,7 +91,7 @@ class Models:
         embedding: bool,
     ) -> Server:
         name, since = found.name, self._serial
-        reason = ""
+        reason, loading = "", False
         while True:
             now = self._directory.find(asked, embedding=embedding)
             match now:
@@ -100,18 +100,18 @@ class Models:
                     if server is not None:
                         return server
                     self._asked.pop(name, None)
-                    reason = servers[0].text
+                    reason, loading = servers[0].text, all(server.ready == state.NO for server in servers)
                     live.why = f"waits for {name} to get ready"
-                case Stored():
+                case Stored() if not loading:
                     self._ask(name, account)
                     live.why = f"waits for {name} to start"
-                case Unknown():
-                    raise UnavailableError(f"the model {name} ended before it was ready", hint=f"aish logs @{name}")
+                case Stored() | Unknown():  # another try would end as this one did
+                    raise UnavailableError(f"the model {name} ended before it was ready", hint=f"aish logs {name}")
             if not await self._bell.wait_until(deadline_s):
                 raise UnavailableError(
                     f"the model {name} did not get ready within {self._ready_s:g} s"
                     + (f": {reason}" if reason else ""),
-                    hint=f"aish logs @{name}",
+                    hint=f"aish logs {name}",
                 )
             alive()
             failed = self._failed.get(name)

@@ -20,6 +20,7 @@ import msgspec
 from aish.errors import AishError, InputError, UpstreamError
 from aish.model import state
 from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.duties import Duties
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Used
 from aish.supervisor.gateway.routes import LLAMACPP, Server
@@ -62,12 +63,14 @@ class Probes:
     def __init__(
         self,
         upstreams: Upstreams,
+        duties: Duties,
         changed: Callable[[Server], None],
         used: Callable[[Server, str, Used], None],
         *,
         idle_check_s: float = IDLE_CHECK_S,
     ) -> None:
         self._upstreams = upstreams
+        self._duties = duties
         self._changed = changed
         self._used = used
         self._idle_check_s = idle_check_s
@@ -75,7 +78,7 @@ class Probes:
 
     def start(self, server: Server) -> None:
         doubt = asyncio.Event()
-        task = asyncio.get_running_loop().create_task(self._watch(server, doubt), name=f"probe {server.id}")
+        task = self._duties.begin(self._watch(server, doubt), f"probe {server.id}")
         self._watches[server] = _Watch(task, doubt)
 
     def stop(self, server: Server) -> None:
@@ -169,12 +172,15 @@ class Probes:
         return last
 
     async def _answer(self, server: Server, endpoint: str) -> tuple[int, bytes]:
+        """(status, body); an error without our key, for everybody is told its words."""
+        scrub = self._upstreams.scrub(server)
         body: dict[str, object] = {"model": server.upstream_name or server.name, **_BODIES[endpoint]}
         if endpoint != openai.EMBEDDINGS:
             body[limit_field(server)] = 1
         response: aiohttp.ClientResponse = await self._upstreams.post(server, endpoint, msgspec.json.encode(body))
         try:
-            return response.status, await read_bounded(response, MAX_PROBE_BYTES, server)
+            data = await read_bounded(response, MAX_PROBE_BYTES, server)
+            return response.status, data if response.status == 200 else scrub.error(data)
         finally:
             response.close()
 

@@ -12,16 +12,18 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import aiohttp
 from aiohttp import web
 
 from aish.errors import AishError, RefusedError, UpstreamError
 from aish.supervisor.gateway import routes
 from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.budget import Claim
-from aish.supervisor.gateway.dialects import openai, sse
+from aish.supervisor.gateway.delivery import Delivery, HungUpError
+from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.call import Call, parse, render
+from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
 from aish.supervisor.gateway.keys import Caller, Keys
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import (
@@ -35,17 +37,7 @@ from aish.supervisor.gateway.records import HUNG_UP, Row
 from aish.supervisor.gateway.routes import LLAMACPP, Directory, Server
 from aish.supervisor.gateway.settling import Exchange, Settling
 from aish.supervisor.gateway.spending import Spending
-from aish.supervisor.gateway.upstream import (
-    MAX_ERROR_BYTES,
-    MAX_REPLY_BYTES,
-    Upstreams,
-    limit_field,
-    read_bounded,
-    read_some,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from aish.supervisor.gateway.upstream import Upstreams, limit_field
 
 SLOW_CLIENT_S: Final = 60.0
 LOWERED: Final = "x-aish-max-tokens-lowered"
@@ -59,13 +51,7 @@ _PASSED_ON: Final = (
     "openai-project",
     "openai-beta",
 )
-_PASSED_BACK: Final = ("retry-after", "x-request-id")
-_PREFIXES_BACK: Final = ("x-ratelimit-", "openai-")
 _JSON: Final = "application/json"
-
-
-class _HungUpError(Exception):
-    """The client went away while we wrote to it."""
 
 
 class Proxy:
@@ -116,7 +102,7 @@ class Proxy:
             if row.status >= 500:
                 log("request", f"{caller.account} {endpoint} {row.model}: {row.status} {error}")
             response = web.Response(status=row.status, body=data, content_type=_JSON)
-        except _HungUpError:
+        except HungUpError:
             row.status = HUNG_UP
             response = web.Response(status=HUNG_UP)  # reaches nobody
         except asyncio.CancelledError:
@@ -130,7 +116,7 @@ class Proxy:
         return response
 
     async def _serve(self, exchange: Exchange, endpoint: str, body: bytes) -> web.StreamResponse:
-        call = exchange.call = openai.parse(endpoint, body)
+        call = exchange.call = parse(endpoint, body)
         row, live = exchange.row, exchange.live
         row.model, row.stream = call.model or routes.DEFAULT, call.stream
         live.model = row.model
@@ -146,7 +132,7 @@ class Proxy:
         limit = _limit(call, claim, granted, self._spending.ledger.budgeted(row.process))
         return await self._send(exchange, call, server, limit)
 
-    async def _server(self, exchange: Exchange, call: openai.Call) -> Server:
+    async def _server(self, exchange: Exchange, call: Call) -> Server:
         """A ready server, as soon as no person holds the process."""
         account = exchange.row.process
         alive = self._still(exchange.caller)
@@ -162,30 +148,35 @@ class Proxy:
 
     # --- what to reserve ----------------------------------------------------------------------------------------
 
-    async def _claim(self, exchange: Exchange, call: openai.Call, server: Server) -> Claim:
+    async def _claim(self, exchange: Exchange, call: Call, server: Server) -> Claim:
         """Upper bounds of input and output. Tokens are counted exactly where a budget is near and it costs little."""
         account = exchange.row.process
         bound = prompt_bound(call.prompt_bytes, call.parts)
         context = server.context
-        if context is not None and server.engine == LLAMACPP:
-            bound = min(bound, context * call.copies)  # it refuses what does not fit into its context
+        most = MOST_TOKENS
+        if context is not None and server.engine == LLAMACPP:  # it refuses what does not fit into its context
+            most = context * (call.prompts if call.endpoint == openai.EMBEDDINGS else call.copies)
+        bound = min(bound, most)
         each = call.max_output or context or UNSTATED_OUTPUT_TOKENS
         left = self._spending.ledger.left(account)
         if left is not None and (call.tools or left < FAR_AWAY * (bound + each * call.copies)):
             exchange.exact_prompt = await self._upstreams.count(server, call)
             if exchange.exact_prompt is not None:
-                bound = exchange.exact_prompt
+                bound = min(exchange.exact_prompt, most)
                 if context is not None:
                     each = max(1, min(each, context - bound // call.copies))
-        wish = 0 if call.endpoint == openai.EMBEDDINGS else each * call.copies
+        wish = 0 if call.endpoint == openai.EMBEDDINGS else min(each * call.copies, MOST_TOKENS)
         least = wish if call.max_output is not None else min(wish, LEAST_OUTPUT_TOKENS * call.copies)
         return Claim(exchange.row.number, account, bound, wish, least, call.copies)
 
     # --- sending and passing on ---------------------------------------------------------------------------------
 
-    async def _send(self, exchange: Exchange, call: openai.Call, server: Server, limit: _Limit) -> web.StreamResponse:
+    async def _send(self, exchange: Exchange, call: Call, server: Server, limit: _Limit) -> web.StreamResponse:
         exchange.unused = True  # until the server took it
-        body = openai.render(call, server.upstream_name, limit.each, limit_field(server))
+        # llama.cpp gives up a stream when its client goes, and nothing else: see assemble.py.
+        streams = server.engine == LLAMACPP and call.endpoint != openai.EMBEDDINGS and not call.stream
+        body = render(call, server.upstream_name, limit.each, limit_field(server), as_stream=streams)
+        scrub = self._upstreams.scrub(server)  # of the key that the next lines send, whatever the file has later
         headers = {name: value for name in _PASSED_ON if (value := exchange.request.headers.get(name))}
         exchange.sent_s = asyncio.get_running_loop().time()
         exchange.live.sent, exchange.live.model_id = True, server.id
@@ -199,7 +190,8 @@ class Proxy:
                 exchange.unused = error.status != 504
                 raise
             try:
-                return await self._pass_on(exchange, call, server, response, limit)
+                delivery = Delivery(self._probes, exchange, call, server, response, scrub, _told(limit))
+                return await delivery.pass_on()
             finally:
                 response.close()  # whatever is left of the reply is not wanted: the server's slot is free at once
         except UpstreamError:
@@ -207,117 +199,6 @@ class Proxy:
             raise
         finally:
             server.in_flight -= 1
-
-    async def _pass_on(
-        self,
-        exchange: Exchange,
-        call: openai.Call,
-        server: Server,
-        response: aiohttp.ClientResponse,
-        limit: _Limit,
-    ) -> web.StreamResponse:
-        headers = _headers_back(response.headers)
-        if limit.lowered:
-            headers[LOWERED] = str(limit.each)
-        if response.status != 200:
-            return await self._refused(exchange, server, response, headers)
-        asked = call.model or server.name
-        if response.content_type == "text/event-stream":
-            return await self._stream(exchange, call, server, response, headers, asked)
-        body = await read_bounded(response, MAX_REPLY_BYTES, server)
-        try:
-            found = openai.read(body)
-        except AishError as error:
-            raise UpstreamError(f"the server of {server.name} sent a {error}") from None
-        exchange.used, exchange.choices = found.used, found.choices or ()
-        if found.model and found.model != asked:
-            body = openai.rename(found.model, asked, body)
-        self._answered(exchange, server)
-        exchange.row.status, exchange.row.bytes_out = 200, len(body)
-        return web.Response(body=body, content_type=_JSON, headers=headers)
-
-    async def _refused(
-        self, exchange: Exchange, server: Server, response: aiohttp.ClientResponse, headers: dict[str, str]
-    ) -> web.StreamResponse:
-        """The server answered with an error: it used nothing."""
-        exchange.unused = True
-        status = response.status
-        if status in (401, 403):
-            log("upstream", f"{server.name} answered {status}")
-            raise UpstreamError(
-                f"the server of {server.name} refuses aish's key ({status})", hint="check the key file of that model"
-            )
-        if not 400 <= status < 600:
-            raise UpstreamError(f"the server of {server.name} answered {status}, which no model server should")
-        body = await read_bounded(response, MAX_ERROR_BYTES, server)
-        if status >= 500:
-            log("upstream", f"{server.name} answered {status}")
-            self._probes.doubt(server)
-        data = openai.upstream_failure(status, self._upstreams.scrub(server, body), server.name)
-        exchange.row.status, exchange.row.bytes_out = status, len(data)
-        return web.Response(status=status, body=data, content_type=_JSON, headers=headers)
-
-    async def _stream(
-        self,
-        exchange: Exchange,
-        call: openai.Call,
-        server: Server,
-        response: aiohttp.ClientResponse,
-        headers: dict[str, str],
-        asked: str,
-    ) -> web.StreamResponse:
-        """Pass events on as they come. Headers go out with the first of them: an early failure still has a status."""
-        relay = exchange.relay = sse.Relay(asked, keep_usage=call.wants_usage)
-        reply = web.StreamResponse(headers=headers)
-        reply.content_type = "text/event-stream"
-        begun = False
-        try:
-            while not relay.done:
-                data = await read_some(response, server)
-                out = relay.feed(data) if data else relay.finish()
-                exchange.used, exchange.live.tokens = relay.used, relay.count.events
-                if out:
-                    if not begun:
-                        self._first(exchange)
-                        begun = True
-                        await _prepare(reply, exchange.request)
-                    await self._write(exchange, reply, out)
-                if not data:
-                    break
-        except UpstreamError as error:
-            if not begun:
-                raise
-            log("upstream", str(error))
-            self._probes.doubt(server)
-            exchange.row.status = error.status or 502
-            await self._write(exchange, reply, sse.error_event(error))
-        else:
-            exchange.row.status = 502 if relay.error else 200
-            if not relay.error:
-                self._answered(exchange, server)
-        return reply
-
-    async def _write(self, exchange: Exchange, reply: web.StreamResponse, data: bytes) -> None:
-        exchange.row.bytes_out += len(data)
-        exchange.blocked_s = asyncio.get_running_loop().time()
-        try:
-            await reply.write(data)
-        except ConnectionError as error:
-            raise _HungUpError from error
-        exchange.blocked_s = None
-
-    def _first(self, exchange: Exchange) -> None:
-        exchange.live.answering = True
-        if exchange.sent_s is not None:
-            exchange.row.first_token_s = asyncio.get_running_loop().time() - exchange.sent_s
-
-    def _answered(self, exchange: Exchange, server: Server) -> None:
-        now_s = asyncio.get_running_loop().time()
-        server.answered_s = now_s
-        if exchange.used is not None and exchange.used.output > 1 and exchange.sent_s is not None:
-            spent_s = now_s - exchange.sent_s - (exchange.row.first_token_s or 0.0)
-            if spent_s > 0:
-                server.tokens_per_s = exchange.used.output / spent_s
 
     async def drained(self, deadline_s: float) -> None:
         """Wait until no request is under way, at most so long."""
@@ -356,7 +237,7 @@ class _Limit:
     lowered: bool
 
 
-def _limit(call: openai.Call, claim: Claim, granted: int, budgeted: bool) -> _Limit:
+def _limit(call: Call, claim: Claim, granted: int, budgeted: bool) -> _Limit:
     if not budgeted or claim.wish == 0:
         return _Limit(None, lowered=False)
     lowered = granted < claim.wish
@@ -365,19 +246,8 @@ def _limit(call: openai.Call, claim: Claim, granted: int, budgeted: bool) -> _Li
     return _Limit(granted // call.copies, lowered=lowered)
 
 
-async def _prepare(reply: web.StreamResponse, request: web.BaseRequest) -> None:
-    try:
-        await reply.prepare(request)
-    except ConnectionError as error:
-        raise _HungUpError from error
-
-
-def _headers_back(headers: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in headers.items()
-        if name.lower() in _PASSED_BACK or name.lower().startswith(_PREFIXES_BACK)
-    }
+def _told(limit: _Limit) -> dict[str, str]:
+    return {LOWERED: str(limit.each)} if limit.lowered else {}
 
 
 def refusal(error: RefusedError, status: int) -> web.Response:

@@ -23,47 +23,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from aish.errors import StorageError
+from aish.supervisor.gateway import schema
 
 MAX_REQUESTS: Final = 200_000
 MAX_AGE_S: Final = 90 * 86400.0
 CHECKPOINT_WRITES: Final = 2000
-_SCHEMA_VERSION: Final = 3
-_SERVED: Final = """
-CREATE TABLE served (
-    id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
-    estimated INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
-_SCHEMA: Final = f"""
-{_SERVED}
-CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE members (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE accounts (
-    id TEXT PRIMARY KEY, parent TEXT, budget INTEGER, spent INTEGER NOT NULL, warned_at INTEGER,
-    input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL, estimated INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE keys (
-    name TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, created_s REAL NOT NULL, budget_tokens INTEGER, revoked_s REAL
-) WITHOUT ROWID;
-CREATE TABLE requests (
-    number INTEGER PRIMARY KEY, time_s REAL NOT NULL, epoch INTEGER, process TEXT NOT NULL, name TEXT, kind TEXT,
-    chain TEXT NOT NULL, model TEXT NOT NULL, dialect TEXT NOT NULL, endpoint TEXT NOT NULL, stream INTEGER NOT NULL,
-    input INTEGER NOT NULL, output INTEGER NOT NULL, estimated INTEGER NOT NULL, status INTEGER,
-    first_token_s REAL, seconds REAL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, agent TEXT,
-    server TEXT
-);
-CREATE INDEX requests_open ON requests (number) WHERE status IS NULL;
-CREATE INDEX requests_time ON requests (time_s);
-CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
-"""
-_STEPS: Final = {
-    1: """
-ALTER TABLE requests ADD COLUMN agent TEXT;
-UPDATE requests SET agent = name WHERE kind = 'agent';
-""",
-    2: f"ALTER TABLE requests ADD COLUMN server TEXT; {_SERVED}",
-}
-"""What makes of a file of that version one of the next."""
 _COLUMNS: Final = (
     "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
     "status, first_token_s, seconds, bytes_in, bytes_out, agent, server"
@@ -165,24 +129,7 @@ class Records:
         with self._guard():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
-            self._prepare()
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints fsync: not on the event loop
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT")
-            return
-        while version in _STEPS:
-            steps, version = _STEPS[version], version + 1
-            self._db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {version}; COMMIT")
-        if version != _SCHEMA_VERSION:
-            raise StorageError(
-                f"{self.path} was written by another version of aish (schema {version}, expected {_SCHEMA_VERSION})",
-                hint="use that version, or move the file away: its usage records are then not shown",
-            )
+            schema.prepare(self._db, path)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # the last checkpoint is a convenience; the WAL holds everything
@@ -197,6 +144,8 @@ class Records:
             raise self._failure(error) from error
         except OSError as error:
             raise StorageError(f"cannot open {self.path}: {error.strerror}") from error
+        except (OverflowError, UnicodeEncodeError) as error:  # beyond 64 bits; half a character
+            raise StorageError(f"a value does not fit into {self.path}: {error}") from error
 
     def _failure(self, error: sqlite3.Error) -> StorageError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -215,11 +164,11 @@ class Records:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # SQLite itself rolls back on some errors
                     self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     # --- the daemon's word --------------------------------------------------------------------------------------
 
@@ -307,11 +256,11 @@ class Records:
             return [KeyRow(*row) for row in rows]
 
     def put_key(self, row: KeyRow) -> None:
-        with self._guard():
-            self._db.execute(
-                "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?)",
-                (row.name, row.hash, row.created_s, row.budget_tokens, row.revoked_s),
-            )
+        """Inside a transaction."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?)",
+            (row.name, row.hash, row.created_s, row.budget_tokens, row.revoked_s),
+        )
 
     # --- requests -----------------------------------------------------------------------------------------------
 
@@ -357,6 +306,10 @@ class Records:
             )
             return [EventRow(*row) for row in rows]
 
+    def drop_event(self, number: int) -> None:
+        with self._guard():
+            self._db.execute("DELETE FROM events WHERE number = ?", (number,))
+
     def acknowledge(self, number: int) -> None:
         with self._guard():
             self._db.execute("DELETE FROM events WHERE number <= ?", (number,))
@@ -388,13 +341,11 @@ class Records:
 
 def checkpoint(path: str) -> None:
     """Move the write-ahead log into the database; for a thread, since it waits for the disk. Raises StorageError."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
     try:
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=1.0)) as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
     except sqlite3.Error as error:
         raise StorageError(f"cannot write {path}: {error}") from error
-    finally:
-        db.close()
 
 
 def _row(values: Sequence[object]) -> Row:

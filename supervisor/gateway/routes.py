@@ -175,10 +175,6 @@ class Directory:
         """Every model that can be asked for, running ones first, each once."""
         return tuple(dict.fromkeys([server.name for server in self.servers.values()] + list(self.stored)))
 
-    def alive(self, id: str) -> bool:
-        member = self.members.get(id)
-        return member is not None and member.alive
-
     def held(self, id: str) -> bool:
         """Whether a person holds the process."""
         member = self.members.get(id)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from aish.supervisor.gateway.dialects import openai, sse
+from aish.supervisor.gateway.dialects.assemble import Assembly
+from aish.supervisor.gateway.dialects.call import Call
 from aish.supervisor.gateway.keys import Caller
 from aish.supervisor.gateway.meter import Board, Live, Used, estimate_prompt
 from aish.supervisor.gateway.records import Row
@@ -28,11 +30,12 @@ class Exchange:
     live: Live
     began_s: float
     request: web.BaseRequest
-    call: openai.Call | None = None
+    call: Call | None = None
     server: Server | None = None
     sent_s: float | None = None
     exact_prompt: int | None = None
     relay: sse.Relay | None = None
+    assembly: Assembly | None = None
     used: Used | None = None
     """The server's own figures."""
     unused: bool = False
@@ -91,20 +94,23 @@ class Settling:
         finally:
             self._settle(row, Used(min(used.input, row.input), min(used.output, row.output), estimated=True))
 
-    async def _estimate(self, exchange: Exchange, call: openai.Call, server: Server) -> Used:
+    async def _estimate(self, exchange: Exchange, call: Call, server: Server) -> Used:
+        worked = exchange.assembly.used() if exchange.assembly is not None else None
+        if worked is not None:  # the server's own figures: of every answer, up to the moment that we saw last
+            return Used(worked.input, worked.output, estimated=True)
         exact = exchange.exact_prompt
         if exact is None:
             exact = await self._upstreams.count(server, call)
         prompt = exact if exact is not None else estimate_prompt(call.prompt_bytes)
         output = 0
-        if exchange.relay is not None:
-            output = exchange.relay.count.estimate()
-        elif exchange.choices:
+        if exchange.choices:
             for choice in exchange.choices:
                 output += await self._count_choice(server, choice)
+        elif exchange.relay is not None:
+            output = exchange.relay.count.estimate()
         elif call.endpoint == openai.EMBEDDINGS:
             pass
-        elif exchange.row.seconds is not None and server.tokens_per_s is not None:
+        elif not call.stream and server.engine != LLAMACPP and exchange.row.seconds and server.tokens_per_s:
             output = int(exchange.row.seconds * server.tokens_per_s)  # it was at work all the time, unseen
         if exchange.used is not None:
             prompt, output = max(prompt, exchange.used.input), max(output, exchange.used.output)

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from aish.errors import AishError, StorageError
-from aish.supervisor.gateway.budget import Account, Claim, Granted, Ledger
+from aish.supervisor.gateway.budget import MOST_BUDGET_TOKENS, Account, Claim, Granted, Ledger
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
-from aish.supervisor.gateway.records import DIED, AccountRow, Records, Row, ServedRow
+from aish.supervisor.gateway.records import DIED, AccountRow, KeyRow, Records, Row, ServedRow
 from aish.wire.link import Hold, Release, Served, Settled, Warn
 from aish.wire.part import TokensPart
 
@@ -87,12 +87,20 @@ class Spending:
                 row.input, row.output = estimate_prompt(row.bytes_in), 0
             row.estimated, row.status = True, DIED
             self.settle(row)
-        for id, owner in msgspec.json.decode(self.records.meta(_HOLDS) or b"[]", type=list[tuple[str, str]]):
+        for id, owner in self._holds():
             self._event(f"hold/{id}", Release(number=0, id=id, owner=owner))  # its request died with the gateway
         self.records.set_meta(_HOLDS, b"[]")
         self.flush()
         if died:
             log("records", f"{len(died)} requests were under way when the gateway died: settled as estimated")
+
+    def _holds(self) -> list[tuple[str, str]]:
+        """Who was held, and by whose budget."""
+        try:
+            return msgspec.json.decode(self.records.meta(_HOLDS) or b"[]", type=list[tuple[str, str]])
+        except msgspec.DecodeError as error:
+            log("records", f"who was held by a budget cannot be read: {error}")
+            return []
 
     def number(self) -> int:
         """A number for a new request."""
@@ -104,13 +112,22 @@ class Spending:
 
     def place(self, id: str, parent: str | None, budget: int | None) -> None:
         """Make or change an account, in memory: `save` writes it, `advance` lets go what it allows."""
-        self.ledger.place(id, parent, budget)
+        self.ledger.place(id, parent, None if budget is None else min(budget, MOST_BUDGET_TOKENS))
         self._totals.setdefault(id, AccountRow(id))
 
     def save(self, ids: Iterable[str]) -> None:
         """Write accounts, inside a transaction of the records."""
         for id in ids:
             self._put_account(id)
+
+    def put_key(self, row: KeyRow) -> None:
+        """Make or change a named key and its account, on the disk and then in memory. Raises StorageError."""
+        id = KEY_PREFIX + row.name
+        total = self._totals.get(id) or AccountRow(id)
+        with self.records.transaction():
+            self.records.put_key(row)
+            self.records.put_account(replace(total, budget=row.budget_tokens))
+        self.place(id, None, row.budget_tokens)
 
     def prune(self, keep: set[str]) -> set[str]:
         """Forget all processes but these and those above them, in memory; returns who is forgotten. What they used

@@ -3,23 +3,22 @@
     unix:PATH                  base http://localhost/v1 on that socket
     http(s)://HOST[:PORT]/v1   base as it is
 
-Real keys are read here and nowhere else, from 0600 files, and go into one request header; `scrub` takes them out of
-whatever a server sends back.
+The key goes into one request header.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import stat
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 import msgspec
 
-from aish.errors import StorageError, UpstreamError
+from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.call import Call, render
+from aish.supervisor.gateway.provider_key import ProviderKeys, Scrub
 from aish.supervisor.gateway.routes import LLAMACPP, Server
 
 CONNECT_S: Final = 5.0
@@ -30,13 +29,8 @@ KEEP_S: Final = 3.0
 MAX_REPLY_BYTES: Final = 256 << 20
 MAX_ERROR_BYTES: Final = 64 << 10
 _AGAIN_S: Final = 1.0
-_MAX_COUNTED_PROMPTS: Final = 8
-
-
-@dataclass(slots=True)
-class _Key:
-    stamp: tuple[int, int, int]
-    value: str
+# The client's own failures, and what an address that is none makes of asyncio and aiohttp: a..b, a NUL in a path.
+_FAILURES: Final = (aiohttp.ClientError, OSError, ValueError)
 
 
 class Upstreams:
@@ -47,7 +41,7 @@ class Upstreams:
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
         self._unix: dict[str, aiohttp.ClientSession] = {}
-        self._keys: dict[str, _Key] = {}
+        self._keys = ProviderKeys()
 
     async def close(self) -> None:
         for session in (self._kept, self._fresh, *self._unix.values()):
@@ -77,11 +71,11 @@ class Upstreams:
         except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as error:
             if session is not self._kept or loop.time() - started_s > _AGAIN_S:
                 raise _unreached(server, error) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except _FAILURES as error:
             raise _unreached(server, error) from error
         try:
             return await self._fresh_session().post(url, data=body, headers=sent, allow_redirects=False)
-        except (aiohttp.ClientError, OSError) as error:
+        except _FAILURES as error:
             raise _unreached(server, error) from error
 
     async def ask(self, server: Server, path: str, body: object = None, *, root: bool = False) -> object:
@@ -89,6 +83,9 @@ class Upstreams:
 
         Raises UpstreamError also on a status that is not 200 and on a reply that is not JSON.
         """
+        return _decoded(await self._asked(server, path, body, root=root), object, path)
+
+    async def _asked(self, server: Server, path: str, body: object, *, root: bool) -> bytes:
         url = (base(server).removesuffix("/v1") if root else base(server)) + path
         session = self._session(server)
         try:
@@ -103,95 +100,71 @@ class Upstreams:
                     data = await read_bounded(response, MAX_REPLY_BYTES, server)
                     if response.status != 200:
                         raise UpstreamError(f"{path} answered {response.status}", status=response.status)
+                    return data
         except TimeoutError as error:
             raise UpstreamError(f"the server of {server.name} does not answer {path}", status=504) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except _FAILURES as error:
             raise _unreached(server, error) from error
-        try:
-            answer: object = msgspec.json.decode(data)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise UpstreamError(f"{path} answered with malformed JSON") from error
-        return answer
 
     # --- tokens -------------------------------------------------------------------------------------------------
 
-    async def count_text(self, server: Server, text: str, *, whole: bool = False) -> int | None:
-        """Exact tokens of a text; `whole`: as a prompt of its own. None where the server cannot tell."""
-        if server.engine != LLAMACPP:
-            return None
+    async def count_text(self, server: Server, text: str) -> int | None:
+        """Exact tokens of a text. None where the server cannot tell."""
+        return await self._tokens(server, text, whole=False) if server.engine == LLAMACPP else None
+
+    async def _tokens(self, server: Server, content: object, *, whole: bool) -> int | None:
+        """Of a text, or of several one after the other; `whole`: as a prompt of its own."""
         try:
-            answer = await self.ask(server, "/tokenize", {"content": text, "add_special": whole}, root=True)
+            body = {"content": content, "add_special": whole}
+            told = _decoded(await self._asked(server, "/tokenize", body, root=True), _Tokens, "/tokenize")
         except UpstreamError:
             return None
-        tokens = answer.get("tokens") if isinstance(answer, dict) else None
-        return len(tokens) if isinstance(tokens, list) else None
+        return _numbers(bytes(told.tokens))
 
-    async def count(self, server: Server, call: openai.Call) -> int | None:
+    async def count(self, server: Server, call: Call) -> int | None:
         """Exact input tokens of a request, in all its answers. None where the server cannot tell."""
         if server.engine != LLAMACPP or call.parts:
             return None
         if call.endpoint == openai.CHAT:
             try:
-                body = msgspec.Raw(openai.render(call, server.upstream_name, None))
+                body = msgspec.Raw(render(call, server.upstream_name, None))
                 answer = await self.ask(server, openai.CHAT + "/input_tokens", body)
             except UpstreamError:
                 return None
             tokens = answer.get("input_tokens") if isinstance(answer, dict) else None
-            return tokens * call.copies if isinstance(tokens, int) else None
-        return await self._count_prompts(server, call)
+            if not isinstance(tokens, int) or not 0 <= tokens <= openai.MOST_TOKENS:
+                return None
+            return tokens * call.copies
+        tokens = await self._count_prompts(server, call.asked)
+        return None if tokens is None else tokens * max(1, call.copies // call.prompts)
 
-    async def _count_prompts(self, server: Server, call: openai.Call) -> int | None:
-        raw = call.fields["input" if call.endpoint == openai.EMBEDDINGS else "prompt"]
-        try:
-            prompts = msgspec.json.decode(raw, type=str | list[str] | list[int] | list[list[int]])
-        except msgspec.DecodeError:
+    async def _count_prompts(self, server: Server, prompts: msgspec.Raw) -> int | None:
+        """A text, texts, tokens, or lists of tokens; where they are mixed it cannot be told which belong together."""
+        raw = bytes(prompts)
+        texts = 1
+        if raw.startswith(b"["):
+            if not any(mark in raw for mark in (b'"', b"{")):
+                return _numbers(raw)
+            try:
+                texts = len(msgspec.json.decode(raw, type=list[str]))
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                return None
+        elif not raw.startswith(b'"'):
             return None
-        if isinstance(prompts, str):
-            prompts = [prompts]
-        if not prompts or (len(prompts) > _MAX_COUNTED_PROMPTS and isinstance(prompts[0], str)):
-            return None
-        total = 0
-        for prompt in prompts:
-            if isinstance(prompt, str):
-                tokens = await self.count_text(server, prompt, whole=True)
-                if tokens is None:
-                    return None
-                total += tokens
-            else:
-                total += 1 if isinstance(prompt, int) else len(prompt)
-        each = max(1, call.copies // len(prompts)) if isinstance(prompts[0], str | list) else call.copies
-        return total * each
+        tokens = await self._tokens(server, prompts, whole=True)
+        if tokens is None or texts == 1:
+            return tokens
+        own = await self._tokens(server, "", whole=True)  # what each prompt has around it; counted once so far
+        return None if own is None else tokens + own * (texts - 1)
 
     # --- keys ---------------------------------------------------------------------------------------------------
 
-    def key(self, server: Server) -> str | None:
-        """The server's real key. Raises StorageError when its file cannot be read or others can read it."""
-        if server.key_file is None:
-            return None
-        path = os.path.expanduser(server.key_file)
-        try:
-            status = os.stat(path)
-            if stat.S_IMODE(status.st_mode) & 0o077:
-                raise StorageError(f"others can read the key file of {server.name}", hint=f"chmod 600 {path}")
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            known = self._keys.get(path)
-            if known is None or known.stamp != stamp:
-                with open(path, encoding="utf-8") as stream:
-                    known = self._keys[path] = _Key(stamp, stream.readline(8192).strip())
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not text"
-            raise StorageError(f"cannot read the key file of {server.name}: {reason}", hint=path) from error
-        if not known.value or not known.value.isascii() or not known.value.isprintable():
-            raise StorageError(f"the key file of {server.name} has no key in its first line", hint=path)
-        return known.value
-
-    def scrub(self, server: Server, data: bytes) -> bytes:
-        """`data` without the server's real key."""
-        key = self.key(server)
-        return data.replace(key.encode(), b"***") if key else data
+    def scrub(self, server: Server) -> Scrub:
+        """Takes the server's real key out of what it sends. Raises StorageError."""
+        return self._keys.scrub(server)
 
     def _authorization(self, server: Server) -> dict[str, str]:
-        key = self.key(server)
+        key = self._keys.key(server)
         return {} if key is None else {"Authorization": f"Bearer {key}"}
 
     # --- sessions -----------------------------------------------------------------------------------------------
@@ -224,6 +197,25 @@ class Upstreams:
             headers={"User-Agent": "aish-gateway", "Accept-Encoding": "identity"},
             read_bufsize=256 << 10,
         )
+
+
+class _Tokens(msgspec.Struct):
+    tokens: msgspec.Raw
+
+
+_Shape = TypeVar("_Shape")
+
+
+def _decoded(data: bytes, shape: type[_Shape], path: str) -> _Shape:
+    try:
+        return msgspec.json.decode(data, type=shape)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise UpstreamError(f"{path} answered with malformed JSON") from error
+
+
+def _numbers(raw: bytes) -> int:
+    """How many numbers are in an array, or in an array of arrays none of which is empty: millions, maybe."""
+    return raw.count(b",") + 1 if any(byte in raw for byte in b"0123456789") else 0
 
 
 def base(server: Server) -> str:
@@ -259,7 +251,7 @@ async def read_some(response: aiohttp.ClientResponse, server: Server) -> bytes:
         ) from error
     except TimeoutError as error:
         raise UpstreamError(f"the server of {server.name} stopped in the middle of its reply", status=504) from error
-    except (aiohttp.ClientError, OSError) as error:
+    except _FAILURES as error:
         raise _unreached(server, error) from error
 
 
@@ -274,6 +266,8 @@ def _unreached(server: Server, error: BaseException) -> UpstreamError:
         number = error.errno or 0
         reason = os.strerror(number) if number > 0 else "its host is not known" if number else type(error).__name__
         return UpstreamError(f"the server of {name} cannot be reached: {reason}")
-    if isinstance(error, aiohttp.ClientResponseError):
-        return UpstreamError(f"the server of {name} does not answer in HTTP: {error.message}")
+    if isinstance(error, aiohttp.ClientResponseError):  # its message quotes the reply, which may quote our key
+        return UpstreamError(f"the server of {name} does not answer in HTTP")
+    if isinstance(error, ValueError):
+        return UpstreamError(f"the address of {name} is none that can be connected to")
     return UpstreamError(f"the server of {name} failed: {type(error).__name__}")

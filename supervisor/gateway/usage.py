@@ -6,14 +6,18 @@ import sqlite3
 from typing import Final
 
 from aish.errors import StorageError, UsageError
+from aish.supervisor.gateway.dialects.call import MAX_NAME_CHARS
 from aish.supervisor.gateway.spending import KEY_PREFIX
 from aish.wire.message import UsageTable
 from aish.wire.part import TokensPart, UsageRow
 
+MOST_ROWS: Final = 2000
+"""Of the longest names they fit into one message of the link."""
+_MODEL: Final = f"substr(model, 1, {MAX_NAME_CHARS})"  # earlier versions recorded whatever was asked for
 _GROUPS: Final = {
     # by -> (the key, the name, condition)
     "process": ("process", "max(name)", "1"),
-    "model": ("model", "NULL", "model != ''"),
+    "model": (_MODEL, "NULL", "model != ''"),
     # NAME-2, which ran at the same time as NAME, is the same agent; who is none is there by its own name.
     "agent": (
         f"coalesce(agent, CASE WHEN process LIKE '{KEY_PREFIX}%' THEN process END, name, process)",
@@ -25,16 +29,16 @@ _FAILED: Final = "status >= 400 AND status != 499 OR status = 0"
 
 
 def query(path: str, by: str, since_s: float | None) -> UsageTable:
-    """Sums by process, model or agent since a time, largest first. Raises UsageError, StorageError."""
+    """Sums by process, model or agent since a time: the MOST_ROWS largest. Raises UsageError, StorageError."""
     if by not in _GROUPS:
         raise UsageError(f"cannot group by {by!r}", hint="one of " + ", ".join(_GROUPS))
     key, name, condition = _GROUPS[by]
     statement = (
-        f"SELECT {key}, {name}, CASE WHEN count(DISTINCT model) = 1 THEN max(model) END,"  # noqa: S608  constants above
+        f"SELECT {key}, {name}, CASE WHEN count(DISTINCT model) = 1 THEN max({_MODEL}) END,"  # noqa: S608  constants above
         " sum(input), sum(output), count(*), sum(CASE WHEN estimated THEN input + output ELSE 0 END),"
         f" sum(coalesce(seconds, 0)), avg(first_token_s), sum({_FAILED})"
         f" FROM requests WHERE status IS NOT NULL AND {condition} AND time_s >= ?"
-        " GROUP BY 1 ORDER BY sum(input) + sum(output) DESC, 1"
+        f" GROUP BY 1 ORDER BY sum(input) + sum(output) DESC, 1 LIMIT {MOST_ROWS}"
     )
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5.0)

@@ -1,13 +1,10 @@
-"""OpenAI's dialect: chat/completions, completions, embeddings, models, and the shape of its errors.
+"""OpenAI's dialect: its endpoints, what a reply says, the shape of its errors, the list of models. Pure.
 
-A request is split into its top-level fields and each field's bytes are passed on as they came: unknown fields,
-number formats and the order of everything stay. Only what the gateway is about is rewritten: the model's name, the
-limits of the output, and whether a stream tells its usage.
+How a request reads is in call.py, a stream in sse.py.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -33,170 +30,9 @@ EMBEDDINGS: Final = "/embeddings"
 ENDPOINTS: Final = (CHAT, COMPLETIONS, EMBEDDINGS)
 NAME: Final = "openai"
 
-MAX_COPIES: Final = 128
 MOST_TOKENS: Final = 1 << 40  # beyond any model; sums of such numbers still fit into the records
-_PROMPT_FIELDS: Final = {
-    CHAT: ("messages", "tools", "functions", "response_format", "json_schema", "chat_template_kwargs"),
-    COMPLETIONS: ("prompt", "suffix"),
-    EMBEDDINGS: ("input",),
-}
-_REQUIRED: Final = {CHAT: "messages", COMPLETIONS: "prompt", EMBEDDINGS: "input"}
-# llama.cpp also takes n_predict (which wins over the others) and n_cmpl; a limit must hold whichever is used.
-_LIMITS: Final[tuple[str, ...]] = ("max_completion_tokens", "max_tokens", "n_predict")
-_COPIES: Final = ("n", "n_cmpl", "best_of")
-_PART: Final = re.compile(rb'"(?:image_url|input_audio|file)"\s*:')
 
-_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode: Final = msgspec.json.Encoder().encode
-
-
-@dataclass(slots=True)
-class Call:
-    """A request to a model, read as far as the gateway needs."""
-
-    endpoint: str
-    fields: dict[str, msgspec.Raw]
-    model: str
-    stream: bool
-    wants_usage: bool
-    """The client itself asked for the usage chunk of a stream."""
-    max_output: int | None
-    """Output tokens of one answer; None: not limited by the request."""
-    copies: int
-    """Answers in all: `n` for every prompt."""
-    prompt_bytes: int
-    parts: int
-    """Images and sounds in the prompt."""
-    tools: bool
-
-
-def parse(endpoint: str, body: bytes) -> Call:
-    """Read a request's body. Raises InputError with the field at fault."""
-    try:
-        body.decode()  # fields that only pass through are not looked into below
-        fields = _fields.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"the body is not a JSON object: {error}", hint="send Content-Type: application/json"
-        ) from None
-    required = _REQUIRED[endpoint]
-    if required not in fields:
-        raise InputError(f"Missing required parameter: '{required}'.", field=required)
-    prompt = [bytes(fields[name]) for name in _PROMPT_FIELDS[endpoint] if name in fields]
-    options = _Fields(fields)
-    stream_options = options.table("stream_options")
-    copies = max(options.copies(name) for name in _COPIES)
-    return Call(
-        endpoint=endpoint,
-        fields=fields,
-        model=options.text("model"),
-        stream=options.flag("stream"),
-        wants_usage=stream_options.get("include_usage") is True,
-        max_output=options.limit(),
-        copies=copies * (_prompts(bytes(fields[required])) if endpoint == COMPLETIONS else 1),
-        prompt_bytes=sum(map(len, prompt)) * (copies if endpoint == COMPLETIONS else 1),
-        parts=sum(len(_PART.findall(part)) for part in prompt),
-        tools="tools" in fields or "functions" in fields,
-    )
-
-
-class _Fields:
-    """Typed reading of single fields; null counts as absent, as it does at OpenAI."""
-
-    def __init__(self, fields: dict[str, msgspec.Raw]) -> None:
-        self._fields = fields
-
-    def _get(self, name: str) -> object:
-        raw = self._fields.get(name)
-        if raw is None:
-            return None
-        try:
-            return msgspec.json.decode(raw)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise InputError(f"Invalid value for '{name}': {error}", field=name) from None
-
-    def text(self, name: str) -> str:
-        value = self._get(name)
-        if value is None:
-            return ""
-        if not isinstance(value, str):
-            raise self._wrong(name, "a string", value)
-        return value
-
-    def flag(self, name: str) -> bool:
-        value = self._get(name)
-        if value is None or isinstance(value, bool):
-            return value is True
-        raise self._wrong(name, "a boolean", value)
-
-    def table(self, name: str) -> dict[str, object]:
-        value = self._get(name)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self._wrong(name, "an object", value)
-        return value
-
-    def _integer(self, name: str) -> int | None:
-        value = self._get(name)
-        if value is None:
-            return None
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self._wrong(name, "an integer", value)
-        return value
-
-    def copies(self, name: str) -> int:
-        value = self._integer(name)
-        if value is None:
-            return 1
-        if not 1 <= value <= MAX_COPIES:
-            raise InputError(f"Invalid '{name}': expected 1 to {MAX_COPIES}, got {value}.", field=name)
-        return value
-
-    def limit(self) -> int | None:
-        """The output that the request asks for: the greatest of its limits; None if it sets none.
-
-        llama.cpp takes a negative limit as none, and makes one token at a limit of 0.
-        """
-        limits = [value for value in map(self._integer, _LIMITS) if value is not None]
-        if not limits or min(limits) < 0:
-            return None
-        return min(MOST_TOKENS, max(1, *limits))
-
-    def _wrong(self, name: str, expected: str, value: object) -> InputError:
-        got = {str: "a string", bool: "a boolean", dict: "an object", list: "an array"}.get(type(value), "a number")
-        return InputError(f"Invalid type for '{name}': expected {expected}, but got {got} instead.", field=name)
-
-
-def _prompts(raw: bytes) -> int:
-    """How many prompts a completion asks for: an array of strings or of token arrays holds several."""
-    if not raw.startswith(b"["):
-        return 1
-    items = msgspec.json.decode(raw, type=list[msgspec.Raw])
-    if not items or bytes(items[0])[:1] not in (b'"', b"["):
-        return 1
-    return len(items)
-
-
-def render(call: Call, upstream_name: str | None, limit: int | None, limit_field: str = "max_tokens") -> bytes:
-    """The body to send upstream: the server's own name of the model, the output limit that was granted per answer.
-
-    `limit` None leaves the request's own limits alone. A stream is always asked for its usage.
-    """
-    fields = dict(call.fields)
-    if upstream_name is not None:
-        fields["model"] = msgspec.Raw(_encode(upstream_name))
-    if limit is not None:
-        present = [name for name in _LIMITS if name in fields] or [limit_field]
-        fields.update((name, msgspec.Raw(_encode(limit))) for name in present)
-    if call.stream and not call.wants_usage and call.endpoint != EMBEDDINGS:
-        raw = fields.get("stream_options")
-        options = msgspec.json.decode(raw, type=dict[str, msgspec.Raw] | None) if raw is not None else None
-        options = {**(options or {}), "include_usage": msgspec.Raw(b"true")}
-        fields["stream_options"] = msgspec.Raw(_encode(options))
-    return _encode(fields)
 
 
 # --- replies ----------------------------------------------------------------------------------------------------
@@ -331,6 +167,15 @@ def failure(error: AishError, status: int | None = None) -> tuple[int, bytes]:
 
 def error_body(message: str, kind: str, code: str | None, param: str | None = None) -> bytes:
     return _encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def error_status(body: bytes) -> int:
+    """The HTTP status of an error that was told inside a stream: its code, if it is one."""
+    try:
+        code = msgspec.json.decode(body)["error"]["code"]
+    except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError, RecursionError):
+        return 502
+    return code if isinstance(code, int) and 400 <= code < 600 else 502
 
 
 def upstream_failure(status: int, body: bytes, model: str) -> bytes:

@@ -23,7 +23,18 @@ _TEXT: Final = re.compile(rb'"(?:content|text|arguments|reasoning_content|reason
 class Relay:
     """One stream. `asked` is the name that the client knows the model by; `keep_usage`: it asked for the chunk."""
 
-    __slots__ = ("_asked", "_keep_usage", "_parts", "_pending_bytes", "_told", "count", "done", "error", "used")
+    __slots__ = (
+        "_asked",
+        "_keep_usage",
+        "_parts",
+        "_pending_bytes",
+        "_told",
+        "begun",
+        "count",
+        "done",
+        "error",
+        "used",
+    )
 
     def __init__(self, asked: str, *, keep_usage: bool) -> None:
         self._asked = asked
@@ -31,6 +42,8 @@ class Relay:
         self._parts: list[bytes] = []
         self._pending_bytes = 0
         self._told: str | None = None
+        self.begun = False
+        """An event came."""
         self.count = Stream()
         self.used: Used | None = None
         self.done = False
@@ -80,30 +93,33 @@ class Relay:
         event = event.lstrip(b"\n")
         if not event:
             return b""
-        payload = _payload(event)
-        if payload is None:
+        data = payload(event)
+        if data is None:
             return event + b"\n\n"  # a comment that keeps the connection awake, an event without data
-        if payload == DONE:
+        if data == DONE:
             self.done = True
             return event + b"\n\n"
-        if not (payload.startswith(b"{") and payload.endswith(b"}")):
+        if data == b"null":
+            return b""  # llama.cpp's first word on several prompts; clients would stumble over it
+        if not (data.startswith(b"{") and data.endswith(b"}")):
             raise self._malformed("an event is not a JSON object")
-        if payload.startswith((b'{"error"', b'{ "error"')):
+        self.begun = True
+        if data.startswith((b'{"error"', b'{ "error"')):
             self.error = True
-        worth_reading = not self._told or b'"usage"' in payload
-        if worth_reading and not self._read(payload):
+        worth_reading = not self._told or b'"usage"' in data
+        if worth_reading and not self._read(data):
             return b""
-        text_bytes = sum(map(len, _TEXT.findall(payload)))
+        text_bytes = sum(map(len, _TEXT.findall(data)))
         if text_bytes:
             self.count.count(text_bytes)
         if self._told and self._told != self._asked:
             event = openai.rename(self._told, self._asked, event)
         return event + b"\n\n"
 
-    def _read(self, payload: bytes) -> bool:
+    def _read(self, data: bytes) -> bool:
         """Read an event in full; False if it is to be left out."""
         try:
-            found = openai.read(payload)
+            found = openai.read(data)
         except InputError as error:
             raise self._malformed(str(error)) from None
         self._told = self._told or found.model or ""
@@ -116,7 +132,7 @@ class Relay:
         return UpstreamError(f"the server of {self._asked} sent a malformed stream: {why}")
 
 
-def _payload(event: bytes) -> bytes | None:
+def payload(event: bytes) -> bytes | None:
     """The data of an event; None if it has none."""
     if event.startswith(b"data:") and b"\n" not in event:
         return event[5:].strip()

@@ -48,7 +48,7 @@ def test_who_waits_for_its_client_is_neither_refused_nor_started() -> None:
             process.resend_timer = loop.call_later(60, print)
         admission = Admission(table, cast("Gpus", NoGpus()), 0, dict)
         admission.admitted = lambda process: said.append(f"admitted {process.id}")
-        admission.refused = lambda process, reason: said.append(f"refused {process.id}")
+        admission.refused = lambda process, reason, word: said.append(f"refused {process.id}")
         admission.changed = lambda process: said.append(f"changed {process.id}")
         admission.evaluate()
         assert [part.process for part in admission.parts()] == ["p3"]

@@ -36,8 +36,12 @@ def test_every_pair_has_a_row(lifecycle: state.Lifecycle, event: LifecycleEvent)
 @pytest.mark.parametrize("lifecycle", sorted(state.ENDED))
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_nothing_rises_from_the_dead(lifecycle: state.Lifecycle, event: LifecycleEvent) -> None:
-    """An ended process that a late message brings back would run with nobody's consent."""
-    assert machine.step(lifecycle, event).state in state.ENDED
+    """An ended process that a late message brings back would run with nobody's consent: only a person's word does."""
+    after = machine.step(lifecycle, event)
+    if isinstance(event, machine.StartRequested):
+        assert (after.state, after.effects) == ("queued", ("revive",))
+    else:
+        assert after.state in state.ENDED
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
@@ -122,7 +126,9 @@ class Life(RuleBasedStateMachine):
         step = machine.step(before, event)
         self.state = step.state
         self.settled += step.effects.count("settle")
-        if before == "lost" and step.outcome == "moved":
+        if "revive" in step.effects:
+            self.settled, self.stopped = 0, False  # another life
+        elif before == "lost" and step.outcome == "moved":
             self.settled -= 1  # a status that came to light settles a second time, on purpose
         if self.stopped and "launch" in step.effects:
             self.starts_after_stop += 1

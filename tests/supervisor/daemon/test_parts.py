@@ -122,7 +122,7 @@ def test_ports_are_leased_once() -> None:
 def test_ports_are_filled_in_everywhere() -> None:
     spec = SpecPart(argv=[b"serve", b"--port={port}"], route=RoutePart(url="http://127.0.0.1:{port}/v1"))
     assert ports.wants_port(spec)
-    assert ports.fill(spec, 81) == [b"serve", b"--port=81"]
+    assert ports.fill(spec.argv, 81) == [b"serve", b"--port=81"]
     assert not ports.wants_port(SpecPart(argv=[b"serve"]))
 
 

@@ -7,6 +7,7 @@ import pytest
 from aish.model.exit import Exit
 from aish.supervisor.daemon import restart
 from aish.supervisor.daemon.restart import Again, Loop, Stay
+from aish.wire.spec import RestartPart
 
 OK, BAD, KILLED, LOST = Exit(0, None), Exit(1, None), Exit(None, 9), Exit(None, None)
 
@@ -42,15 +43,26 @@ def test_waits_double_and_then_it_is_a_crash_loop() -> None:
         now += verdict.delay_s
         restarts.append(now)
     assert waits == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4]
-    assert verdict == Loop(8, restart.WINDOW_S)
+    assert verdict == Loop(8, 60.0)
 
 
 def test_a_stable_run_starts_the_count_afresh() -> None:
     restarts = [1000.0 + n for n in range(8)]
     assert isinstance(restart.decide("always", BAD, 1.0, restarts, 1010.0), Loop)
-    assert restart.decide("always", BAD, restart.STABLE_S, restarts, 1010.0) == Again(0.0)
+    assert restart.decide("always", BAD, 60.0, restarts, 1010.0) == Again(0.0)
 
 
 def test_without_a_limit_the_wait_is_bounded() -> None:
     restarts = [1000.0] * 50
-    assert restart.decide("always", BAD, None, restarts, 1001.0, limit=None) == Again(restart.LONGEST_DELAY_S)
+    assert restart.decide("always", BAD, None, restarts, 1001.0, RestartPart(most=None)) == Again(30.0)
+
+
+def test_the_wait_varies_by_a_fifth_so_that_what_failed_together_does_not_start_together() -> None:
+    restarts = [1000.0, 1000.1]
+    waits = [restart.decide("always", BAD, 0.1, restarts, 1000.2, chance=chance) for chance in (0.0, 0.5, 1.0)]
+    assert waits == [Again(pytest.approx(0.16)), Again(0.2), Again(pytest.approx(0.24))]
+
+
+def test_a_clock_that_was_set_back_is_no_crash_loop() -> None:
+    """Restarts of another boot, or of a wall clock, would lie in the future."""
+    assert restart.decide("always", BAD, 0.1, [5000.0] * 9, 10.0) == Again(0.0)

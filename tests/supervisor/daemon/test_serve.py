@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,6 +161,24 @@ def test_the_gateway_has_it_started_on_demand(ready: Any) -> None:
         told = json.load(reply)["choices"][0]["message"]["content"]
     assert told == store.find("tiny").digest
     assert "needed" in [event.kind for event in ready.events() if event.name == "tiny"]
+
+
+def test_a_stored_model_that_cannot_be_loaded_is_tried_once_and_the_request_told_why(stored: str, up: Any) -> None:
+    """The real llama.cpp, on a file with one tensor: it was started again and again until the request gave up."""
+    key = up.client.ask(KeyMade, KeyNew(name="me"))
+    request = urllib.request.Request(
+        f"{key.base_url}/chat/completions",
+        json.dumps({"model": stored, "messages": [{"role": "user", "content": "x"}]}).encode(),
+        {"Authorization": f"Bearer {key.key}", "Content-Type": "application/json"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=60)
+    with caught.value as reply:
+        message = json.load(reply)["error"]["message"]
+    assert caught.value.code == 503
+    assert "it ended before it was ever ready" in message
+    assert "(exit status 65)" in message
+    assert len([event for event in up.events() if event.name == stored and event.kind == "created"]) == 1
 
 
 def test_a_model_that_was_pulled_later_is_known_to_the_gateway(plugin: Path, up: Any, request: Any) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from aish.wire.link import Hold, Readiness, Release, Served, Settled
+import msgspec
+import pytest
+
+from aish.wire.link import Ack, Hold, Readiness, Release, Served, Settled
+from aish.wire.message import KeyNew, Limit, UsageQuery
 
 from .test_faults import Client, chat
 from .test_limits import Call
@@ -70,6 +75,78 @@ def test_a_gateway_that_starts_alone_knows_keys_models_and_budgets(world: World)
     assert world.daemon.settled(id, 2).tokens.output == 14, "events of the time alone are told now"
     world.daemon.change(id, budget_tokens=30)
     assert call.done()[0] == 200
+
+
+def test_state_that_another_version_wrote_is_left_out_and_everything_else_stays(world: World) -> None:
+    """The gateway did not start any more; what was spent must not be forgotten for it either."""
+    world.start()
+    id, key = world.agent(budget=20)
+    assert world.gateway.chat(key, "say 7", max_tokens=7)[0] == 200
+    world.daemon.settled(id, 1)
+    world.gateway.kill()
+    db = sqlite3.connect(world.gateway.state / "gateway.db", isolation_level=None)
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('holds', ?)", (b'{"p9":"p1"}',))
+    db.execute("UPDATE members SET body = ? WHERE id = 'p1'", (b"\xff\xff",))
+    db.execute("INSERT INTO events (slot, body) VALUES ('later/p1', ?)", (b"\x81\xa2op\xa5Later",))
+    db.close()
+    world.gateway.start()
+    assert world.gateway.chat(key, "say 50", max_tokens=50)[2]["x-aish-max-tokens-lowered"] == "7"
+    assert world.daemon.settled(id, 2).tokens.output == 14
+    said_so = world.gateway.read_log()
+    for what in ("the daemon's last word cannot be read", "who was held", "is not told"):
+        assert said_so.count(what) == 1, what
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_last_word_of_another_version(world: World, readable: bool) -> None:
+    """As long as it says of which process table it is, accounts go on from what was spent."""
+    world.start()
+    _, key = world.agent(budget=20)
+    assert world.gateway.chat(key, "say 7", max_tokens=7)[0] == 200
+    world.gateway.kill()
+    said = {"op": "Sync", "epoch": 1, "number": "one", "members": {}}
+    db = sqlite3.connect(world.gateway.state / "gateway.db", isolation_level=None)
+    db.execute(
+        "UPDATE meta SET value = ? WHERE key = 'sync'", (msgspec.msgpack.encode(said) if readable else b"\xc1",)
+    )
+    db.close()
+    world.gateway.start()
+    status, _, headers = world.gateway.chat(key, "say 50", max_tokens=50)
+    assert (status, headers["x-aish-max-tokens-lowered"]) == (200, "7" if readable else "17")
+    assert world.gateway.read_log().count("the daemon's last word cannot be read") == 1
+
+
+def test_numbers_beyond_the_records_do_not_break_the_link(world: World) -> None:
+    """The link's task ended, and the gateway never heard of another process."""
+    world.start()
+    id, key = world.agent(budget=(1 << 64) - 1)
+    assert world.gateway.chat(key, "say 5", max_tokens=5)[0] == 200
+    links = world.daemon.links
+    world.daemon.send(Ack(number=(1 << 64) - 1))
+    world.daemon.wait_for(lambda daemon: daemon.links > links)
+    assert world.gateway.chat(world.agent()[1], "say 1")[0] == 200
+    assert world.daemon.settled(id, 1).tokens.output == 5
+    for question in (
+        KeyNew(name="rich", budget_tokens=1 << 62),
+        Limit(target="key:rich", tokens=f"+{(1 << 60) - 1}"),
+    ):
+        world.daemon.ask(KeyNew(name="rich", budget_tokens=5))
+        assert world.daemon.ask(question).code in ("usage", "conflict")
+    assert "fault" not in world.gateway.read_log()
+
+
+def test_an_answer_that_no_message_holds_is_told_as_such(world: World) -> None:
+    """Who asked waited for ever: the handler had died of it."""
+    world.start()
+    world.daemon.acks = False  # they would get into the middle of the long messages
+    for letter in "ab":
+        id, key = world.agent()
+        world.daemon.change(id, name=letter * (5 << 20))
+        assert world.gateway.chat(key, "say 1")[0] == 200
+        world.daemon.settled(id, 1)
+    reply = world.daemon.ask(UsageQuery(by="process"))
+    assert (reply.code, reply.message) == ("limit", "the answer is too large for one message")
+    assert world.daemon.ask(UsageQuery(by="model")).rows
 
 
 def test_held_requests_survive_a_restart_of_the_daemon(world: World) -> None:

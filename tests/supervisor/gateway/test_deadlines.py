@@ -46,6 +46,7 @@ class GatewayThread(GatewayProcess):
             records=Records(str(self.state / "gateway.db")),
             daemon_socket=str(self.root / "run" / "aish" / "daemon.sock"),
             base_url=self.url,
+            failed=self._stopping.set,
             ready_s=0.3,
             idle_s=0.3,
             idle_check_s=0.1,

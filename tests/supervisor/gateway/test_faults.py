@@ -164,6 +164,39 @@ def test_a_server_that_dies_is_unknown_and_its_requests_wait_until_it_is_back(wo
     assert world.daemon.settled(id, 2).tokens.output == 1
 
 
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_mistake_that_llama_cpp_calls_its_own_failure_is_the_client_s(shared: World, streams: bool) -> None:
+    """And no reason to doubt the server: a doubt costs a probe for every such request."""
+    id, key = shared.agent()
+    probes = sum(r["messages"][-1]["content"] == "hi" for r in shared.upstream.requests if "messages" in r)
+    said = "fails Failed to parse tools: no function"
+    status, body, _ = shared.gateway.chat(key, said, stream=streams)
+    error = body["error"]
+    assert (status, error["type"], error["param"]) == (400, "invalid_request_error", "tools")
+    assert error["message"] == said.removeprefix("fails ")
+    tokens = shared.daemon.settled(id, 1).tokens
+    assert tokens.input + tokens.output == 0
+    assert shared.gateway.chat(key, "say 1")[0] == 200
+    assert probes == sum(r["messages"][-1]["content"] == "hi" for r in shared.upstream.requests if "messages" in r)
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_an_error_inside_a_stream_has_its_own_status_where_nothing_was_sent_yet(shared: World, streams: bool) -> None:
+    id, key = shared.agent()
+    sdk = openai.OpenAI(base_url=f"{shared.gateway.url}/v1", api_key=key, max_retries=0, timeout=30)
+    with pytest.raises(openai.APIError, match="scripted") as caught:
+        for _ in sdk.chat.completions.create(
+            model="small",
+            messages=[{"role": "user", "content": "say 5 mid"}],
+            stream=streams,
+        ):
+            pass
+    if not streams:
+        assert isinstance(caught.value, openai.InternalServerError)
+        assert caught.value.status_code == 500
+    shared.daemon.settled(id, 1)
+
+
 # --- clients --------------------------------------------------------------------------------------------------------
 
 

@@ -181,6 +181,38 @@ def test_tokens_of_a_text_are_exact_where_the_server_can_count(shared: World) ->
     assert status == 400
 
 
+def test_a_body_that_is_too_deep_is_the_client_s_fault(shared: World) -> None:
+    key = shared.agent()[1]
+    deep = b'{"text":"","x":' + b"[" * 200_000
+    for path in ("/v1/aish/tokens", "/v1/chat/completions", "/v1/embeddings"):
+        status, body, _ = shared.gateway.call(path, deep, key)
+        assert (status, body["error"]["type"]) == (400, "invalid_request_error"), path
+
+
+def test_the_most_that_can_be_asked_for_fits_the_records(shared: World) -> None:
+    """More prompts than any client sends were more tokens than a row can hold: a 500."""
+    id, key = shared.agent()
+    most = {"model": "small", "n": 128, "max_tokens": 1 << 40}
+    status, body, _ = shared.gateway.call("/v1/completions", {**most, "prompt": [""] * (1 << 20)}, key)
+    assert (status, body["error"]["param"]) == (400, "prompt")
+    assert shared.gateway.call("/v1/completions", {**most, "prompt": ["a"] * 2048}, key)[0] == 200
+    shared.daemon.settled(id, 2)
+
+
+def test_a_name_of_a_model_that_is_too_long_is_not_recorded(shared: World) -> None:
+    id, key = shared.agent()
+    name = "m" * (1 << 20)
+    for path, body in (
+        ("/v1/chat/completions", {"model": name, "messages": []}),
+        ("/v1/aish/tokens", {"model": name, "text": ""}),
+    ):
+        status, reply, _ = shared.gateway.call(path, body, key)
+        assert (status, reply["error"]["param"]) == (400, "model")
+        assert len(reply["error"]["message"]) < 200
+    shared.daemon.settled(id, 1)
+    assert [row["model"] for row in shared.gateway.rows(f"process = '{id}'")] == [""]
+
+
 def test_a_key_sees_its_own_usage(shared: World) -> None:
     id, key = shared.agent(budget=1000)
     shared.gateway.chat(key, "say 5")

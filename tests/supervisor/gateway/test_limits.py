@@ -12,6 +12,8 @@ from aish.wire.message import KeyNew, KeyRevoke
 from .test_faults import Client, chat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .conftest import World
 
 DEADLINE_S = 20.0
@@ -20,9 +22,16 @@ DEADLINE_S = 20.0
 class Call(threading.Thread):
     """A request in a thread of its own."""
 
-    def __init__(self, world: World, key: str, text: str, **fields: object) -> None:
+    def __init__(
+        self,
+        world: World,
+        key: str,
+        text: str,
+        call: Callable[[], tuple[int, dict[str, object], dict[str, str]]] | None = None,
+        **fields: object,
+    ) -> None:
         super().__init__(daemon=True)
-        self._call = lambda: world.gateway.chat(key, text, **fields)
+        self._call = call or (lambda: world.gateway.chat(key, text, **fields))
         self.answer: tuple[int, dict[str, object], dict[str, str]] | None = None
         self.start()
 
@@ -192,3 +201,41 @@ def test_two_hundred_requests_of_a_tree_some_of_which_hang_up(shared: World) -> 
         shared.daemon.change(top, budget_tokens=None)
         statuses = {future.result(60) for future in futures}
     assert statuses == {200, 499}
+
+
+def test_a_budget_holds_for_many_texts_to_embed(shared: World) -> None:
+    """Each text may fill the context: the bound of one is not the bound of thirty."""
+    texts = ["w " * 401] * 30
+    id, key = shared.agent(budget=4200)
+    before = shared.upstream.input
+    call = Embedding(shared, key, texts)
+    hold = shared.daemon.event(Hold, lambda e: e.id == id)
+    assert (hold.used_tokens, hold.budget_tokens) == (0, 4200)
+    assert shared.upstream.input == before
+    shared.daemon.change(id, budget_tokens=12_030)
+    assert call.done()[0] == 200
+    tokens = shared.daemon.settled(id, 1).tokens
+    assert (tokens.input, tokens.output, tokens.estimated) == (12_030, 0, 0), "counted to the token: it just fits"
+
+
+def test_many_texts_that_fit_a_budget_are_embedded(shared: World) -> None:
+    id, key = shared.agent(budget=300)
+    assert Embedding(shared, key, ["one two three"] * 100).done()[0] == 200
+    assert shared.daemon.settled(id, 1).tokens.input == 300
+
+
+def test_texts_of_an_embedding_that_was_given_up_are_settled_once(shared: World) -> None:
+    shared.upstream.close_gate()
+    id, key = shared.agent(budget=1000)
+    client = Client(shared, key, {"model": "small", "input": ["gate", "a b c", "d"]}, "/v1/embeddings")
+    shared.upstream.wait_for(lambda server: any(r.get("input") == ["gate", "a b c", "d"] for r in server.requests))
+    client.hang_up()
+    tokens = shared.daemon.settled(id, 1).tokens
+    assert (tokens.input, tokens.output, tokens.estimated) == (5, 0, 5)
+    shared.upstream.open_gate()
+
+
+class Embedding(Call):
+    def __init__(self, world: World, key: str, texts: list[str]) -> None:
+        body = {"model": "small", "input": texts}
+        super().__init__(world, key, "", call=lambda: world.gateway.call("/v1/embeddings", body, key))

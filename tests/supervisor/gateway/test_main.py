@@ -92,6 +92,34 @@ def test_sigterm_finishes_what_is_short_and_settles_what_is_long(world: World) -
     assert "Traceback" not in world.gateway.read_log()
 
 
+FAULT = """
+import sys
+from aish.supervisor.gateway.gateway import Gateway
+async def fails(self):
+    raise ZeroDivisionError
+setattr(Gateway, sys.argv[1], fails)
+from aish.supervisor.gateway.__main__ import main
+sys.exit(main(["--listen", "127.0.0.1:0"]))
+"""
+
+
+@pytest.mark.parametrize("part", ["_notes", "_upkeep"])
+def test_a_part_that_fails_ends_the_gateway_so_that_another_is_started(tmp_path: Path, part: str) -> None:
+    """It went on without: no checkpoints, no notes, no link, and nobody knew."""
+    folders = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    done = subprocess.run(
+        [sys.executable, "-c", FAULT, part],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **folders},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 70, done.stderr
+    assert f"fault: {part.removeprefix('_')} ended: ZeroDivisionError in fails" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_connections_made_while_no_gateway_runs_are_served_by_the_next(world: World) -> None:
     """The listening socket is the holder's: it outlives the gateway."""
     world.start()

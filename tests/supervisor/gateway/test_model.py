@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ import pytest
 
 from aish import store
 from aish.plugins.llamacpp import server as llamacpp
-from aish.wire.link import Hold
+from aish.wire.link import ActivityNote, Hold
 from aish.wire.message import UsageQuery
 
 from .conftest import World
@@ -65,14 +66,26 @@ class Real(World):
         self.server.wait(DEADLINE_S)
         self.log.close()
 
-    def counts(self) -> tuple[int, int]:
-        """(prompt tokens, generated tokens) by the server's own metrics."""
+    def ask(self, method: str, path: str, body: object = None) -> str:
+        """The server itself."""
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(self.path)
-        connection.request("GET", "/metrics")
-        lines = connection.getresponse().read().decode().splitlines()
-        connection.close()
+        connection.request(method, path, None if body is None else json.dumps(body))
+        try:
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def wait_idle(self) -> None:
+        """Until it works for nobody: it counts a request when it leaves its slot."""
+        deadline_s = time.monotonic() + DEADLINE_S
+        while any(slot["is_processing"] for slot in json.loads(self.ask("GET", "/slots"))):
+            assert time.monotonic() < deadline_s
+
+    def counts(self) -> tuple[int, int]:
+        """(prompt tokens, generated tokens) by the server's own metrics."""
+        lines = self.ask("GET", "/metrics").splitlines()
         values = {name: float(value) for name, _, value in (line.partition(" ") for line in lines if line[0] != "#")}
         prompt = values["llamacpp:prompt_tokens_total"] + values["llamacpp:prompt_tokens_cached_total"]
         return int(prompt), int(values["llamacpp:tokens_predicted_total"])
@@ -157,6 +170,136 @@ def test_too_long_a_prompt_is_the_error_that_clients_know(real: Real) -> None:
     with pytest.raises(openai.BadRequestError, match="exceeds the available context") as caught:
         sdk.chat.completions.create(model="small", messages=[{"role": "user", "content": "word " * 5000}])
     assert caught.value.code == "context_length_exceeded"
+
+
+MISTAKES = {
+    "batch": ("/v1/embeddings", {"input": "word " * 600}, "context_length_exceeded"),
+    "tools": ("/v1/chat/completions", chat("x", tools=[{"type": "function"}]), None),
+    "messages": ("/v1/chat/completions", {"model": "small", "messages": [{"content": "x"}]}, None),
+    "image": (
+        "/v1/chat/completions",
+        chat([{"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}]),
+        None,
+    ),
+    "audio": (
+        "/v1/chat/completions",
+        chat([{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_what_llama_cpp_calls_its_own_failure_is_told_as_the_client_s(real: Real, name: str) -> None:
+    path, body, code = MISTAKES[name]
+    counted = real.counts()
+    status, reply, _ = real.gateway.call(path, {"model": "small", **body}, real.agent()[1])
+    assert (status, reply["error"]["type"], reply["error"]["code"]) == (400, "invalid_request_error", code), reply
+    assert real.gateway.chat(real.agent()[1], "Hi", max_tokens=1)[0] == 200
+    assert real.counts()[1] - counted[1] == 1, "no probe: nobody doubts the server"
+
+
+TEXTS = ["a river", "two rivers and a lake", "", "\u20ac \U0001f30a", "three rivers " * 20]
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "prompts"),
+    [
+        ("/v1/embeddings", "input", "a river"),
+        ("/v1/embeddings", "input", [text for text in TEXTS if text]),
+        ("/v1/embeddings", "input", [[1, 2, 3], [4, 5]]),
+        ("/v1/embeddings", "input", [1, 2, 3]),
+        ("/v1/completions", "prompt", "The capital of France is"),
+        ("/v1/completions", "prompt", [text for text in TEXTS if text]),
+        ("/v1/completions", "prompt", [5, 6, 7]),
+        ("/v1/completions", "prompt", [[5, 6], [7]]),
+    ],
+)
+def test_prompts_of_every_form_are_counted_before_they_are_sent(
+    real: Real, path: str, field: str, prompts: object
+) -> None:
+    """The budget is what the server works: an estimate from the bytes would hold the request."""
+    body = {"model": "small", field: prompts, "max_tokens": 1}
+    before = real.counts()
+    assert real.gateway.call(path, body, real.agent()[1])[0] == 200
+    worked = [after - begun for after, begun in zip(real.counts(), before, strict=True)]
+    id, key = real.agent(budget=sum(worked))
+    assert real.gateway.call(path, body, key)[0] == 200
+    tokens = real.daemon.settled(id, 1).tokens
+    assert [tokens.input, tokens.output] == worked
+
+
+def test_prompts_of_both_kinds_are_bounded_by_their_bytes(real: Real) -> None:
+    id, key = real.agent(budget=2000)
+    body = {"model": "small", "prompt": ["a river", [7, 8]], "max_tokens": 2}
+    assert real.gateway.call("/v1/completions", body, key)[0] == 200
+    tokens = real.daemon.settled(id, 1).tokens
+    assert (tokens.input, tokens.output) == (4, 4)
+
+
+def shape(value: object) -> object:
+    """The names and kinds of what is in it."""
+    if isinstance(value, dict):
+        return {name: shape(part) for name, part in value.items()}
+    return [shape(part) for part in value] if isinstance(value, list) else type(value)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", chat("Name a river.", max_tokens=5)),
+        ("/v1/chat/completions", chat("Name a river.", max_tokens=5, n=2)),
+        ("/v1/chat/completions", chat("Name a river.", max_tokens=3, logprobs=True, top_logprobs=2)),
+        ("/v1/chat/completions", chat("Name a river.", logit_bias=[[2, 100]])),  # ends at once
+        ("/v1/completions", {"prompt": "A river", "max_tokens": 5}),
+        ("/v1/completions", {"prompt": ["A river", "The"], "max_tokens": 3, "logprobs": 1}),
+    ],
+)
+def test_an_answer_that_came_as_a_stream_is_what_the_server_itself_would_answer(
+    real: Real, path: str, body: dict[str, object]
+) -> None:
+    """Greedy, so that even the words are the same; the ids, times and what was cached are not."""
+    body = {**body, "model": "small", "temperature": 0}
+    status, reply, _ = real.gateway.call(path, body, real.agent()[1])
+    assert status == 200
+    direct = json.loads(real.ask("POST", path, body))
+    assert shape(reply) == shape(direct)
+    assert reply["choices"] == direct["choices"]
+    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        assert reply["usage"][name] == direct["usage"][name]
+
+
+def test_a_hang_up_without_a_stream_frees_its_slot_beside_a_live_one(real: Real) -> None:
+    """llama.cpp goes on with an answer that nobody waits for, unless it is a stream."""
+    _, key = real.agent()
+    other = Client(real, key, chat("Write about the history of Rome.", stream=True, max_tokens=3000))
+    other.read_until(b'"content":')
+    id, key = real.agent()
+    client = Client(real, key, chat("Write about the history of Greece.", max_tokens=3000))
+    real.daemon.event(ActivityNote, lambda e: e.id == id and e.activity == "generating" and bool(e.tokens_per_s))
+    began_s = time.monotonic()
+    client.hang_up()
+    assert real.gateway.chat(real.agent()[1], "Hi", max_tokens=1)[0] == 200  # there are two slots
+    assert time.monotonic() - began_s < 5, "3000 tokens take longer"
+    tokens = real.daemon.settled(id, 1).tokens
+    assert 30 <= tokens.input <= 50
+    assert 1 <= tokens.output < 1000
+    other.read_until(b'"content":')
+    other.hang_up()
+
+
+def test_what_a_hang_up_is_billed_is_what_the_server_worked(real: Real) -> None:
+    real.wait_idle()
+    id, key = real.agent()
+    before = real.counts()
+    client = Client(real, key, chat("Write about the history of Greece.", max_tokens=3000))
+    real.daemon.event(ActivityNote, lambda e: e.id == id and bool(e.tokens_per_s))
+    client.hang_up()
+    tokens = real.daemon.settled(id, 1).tokens
+    real.wait_idle()
+    worked = real.counts()[1] - before[1]
+    assert tokens.output <= worked <= tokens.output + 4, "it went on for the time that the news took"
+    assert tokens.estimated == tokens.input + tokens.output
 
 
 def test_tokens_are_counted_exactly(real: Real) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING, BinaryIO
 
 import openai
@@ -107,6 +110,32 @@ def test_a_model_that_cannot_be_started_is_a_503_with_the_reason(shared: World) 
         assert "it needs 9 GiB (free some memory)" in body["error"]["message"]
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_stored_model_that_gives_up_while_it_loads_is_not_asked_for_again(
+    shared: World, another: Upstream, told: bool
+) -> None:
+    """It was started again and again, for the ten minutes that a request waits."""
+    another.loading = True
+    another.start()
+    name = f"hopeless-{told}"
+    shared.daemon.stored = [name]
+    links = shared.daemon.links
+    shared.daemon.stop()
+    shared.daemon.start()
+    shared.daemon.wait_for(lambda daemon: daemon.links > links)
+    call = Call(shared, shared.agent()[1], "say 1", model=name)
+    shared.daemon.event(Need, lambda e: e.model == name)
+    shared.daemon.model("p21", name, another.route)
+    shared.daemon.event(ActivityNote, lambda e: e.doing == f"waits for {name} to get ready")
+    if told:
+        shared.daemon.send(ServeFailed(model=name, message="it is no model (exit status 65)", hint="aish logs"))
+    shared.daemon.change("p21", alive=False)
+    status, body, _ = call.done()
+    assert status == 503
+    assert ("it is no model (exit status 65)" if told else "ended before it was ready") in body["error"]["message"]
+    assert [e.model for e in shared.daemon.events(Need)].count(name) == 1
+
+
 def test_a_model_that_ends_while_it_is_waited_for(shared: World, another: Upstream) -> None:
     another.loading = True
     another.start()
@@ -140,6 +169,47 @@ def test_a_real_key_goes_upstream_and_nowhere_else(shared: World, another: Upstr
         assert KEY.encode() not in environ.read()
 
 
+@pytest.mark.parametrize("engine", ["llama.cpp", "another"])
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_real_key_in_an_answer_reaches_nobody(shared: World, another: Upstream, engine: str, streams: bool) -> None:
+    """Also where it comes in two reads, and in an error that is told inside the stream."""
+    file = shared.root / "real.key"
+    file.write_text(KEY)
+    file.chmod(0o600)
+    another.llamacpp = engine == "llama.cpp"
+    another.start()
+    shared.daemon.model("p20", "remote", another.route, key_file=str(file))
+    shared.daemon.ready("p20")
+    _, key = shared.agent()
+    body = {"model": "remote", "messages": [{"role": "user", "content": "say 2 leak"}], "stream": streams}
+    request = urllib.request.Request(
+        f"{shared.gateway.url}/v1/chat/completions",
+        data=json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            text = reply.read().decode()
+    except urllib.error.HTTPError as error:  # the error at the end of a stream that was put together
+        with error:
+            text = error.read().decode()
+    assert "your Bearer ***" in text
+    assert KEY not in text
+
+
+def test_a_real_key_that_a_probe_is_told_is_not_shown(shared: World, another: Upstream) -> None:
+    """Readiness goes to the log, into events, to `ps` and to whoever serves the model."""
+    file = shared.root / "real.key"
+    file.write_text(KEY)
+    file.chmod(0o600)
+    another.echoes = True
+    another.start()
+    shared.daemon.model("p20", "remote", another.route, key_file=str(file))
+    event = shared.daemon.event(Readiness, lambda e: e.id == "p20" and "what is" in e.text)
+    assert "Bearer ***" in event.text
+    assert KEY not in shared.gateway.read_log()
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_real_key_is_our_fault_not_the_client_s(shared: World, another: Upstream, status: int) -> None:
     """A client that got a 401 would think that its own key is wrong."""
@@ -164,6 +234,17 @@ def test_a_key_file_that_others_can_read_is_refused(shared: World, another: Upst
     assert not another.requests
     os.chmod(file, 0o600)
     shared.daemon.ready("p20")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a..b/v1", f"http://{'a' * 70}.b/v1", "http://[::1/v1", "unix:/tmp/a\0b", "x"]
+)
+def test_an_address_that_is_none_is_told_and_harms_nobody(shared: World, url: str) -> None:
+    """It ended the probe: the model was loading for ever."""
+    shared.daemon.model("p20", "odd", url)
+    shared.daemon.event(Readiness, lambda e: e.id == "p20" and e.ready == "no" and "address of odd" in e.text)
+    assert shared.gateway.chat(shared.agent()[1], "say 1")[0] == 200
+    shared.daemon.change("p20", alive=False)
 
 
 class OneAnswer(threading.Thread):

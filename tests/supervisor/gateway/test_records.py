@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from aish.errors import StorageError
@@ -14,6 +15,7 @@ from aish.supervisor.gateway.budget import Claim
 from aish.supervisor.gateway.meter import Live
 from aish.supervisor.gateway.records import MAX_AGE_S, Records, Row, checkpoint
 from aish.supervisor.gateway.spending import Spending
+from aish.wire.frame import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +115,44 @@ def test_checkpoints_run_beside_the_writer(path: str, records: Records) -> None:
     assert records.last_number() == 2099
 
 
+def test_a_checkpoint_that_cannot_even_begin_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot write"):
+        checkpoint(str(tmp_path / "no folder" / "gateway.db"))
+
+
+def test_a_value_that_does_not_fit_is_an_error_of_ours_and_leaves_no_transaction(records: Records) -> None:
+    """SQLite has 64 bits and whole characters: anything else ended whoever wrote it, the link among them."""
+    for impossible in (lambda: records.acknowledge(1 << 63), lambda: records.prune(0.0, keep=1 << 63)):
+        with pytest.raises(StorageError, match="does not fit"):
+            impossible()
+
+    def half_a_character() -> None:
+        with records.transaction():
+            records.put_event("a", b"a")
+            records.put_event("\ud800", b"b")
+
+    with pytest.raises(StorageError, match="does not fit"):
+        half_a_character()
+    assert records.events(0) == []
+    with records.transaction():
+        records.put_event("a", b"a")
+
+
+def test_a_transaction_that_cannot_be_committed_leaves_nothing_open(records: Records) -> None:
+    """The next one would fail for it, and every one after that."""
+    records._db.execute("CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)")
+    records._db.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+    records._db.execute("PRAGMA foreign_keys = ON")
+
+    def fail() -> None:
+        with records.transaction():
+            records._db.execute("INSERT INTO child VALUES (5)")  # found out at the commit
+
+    for _ in range(2):
+        with pytest.raises(StorageError, match="FOREIGN KEY"):
+            fail()
+
+
 def test_a_file_of_another_version_is_refused(path: str) -> None:
     Records(path).close()
     db = sqlite3.connect(path)
@@ -161,6 +201,19 @@ def test_usage_tables(path: str, records: Records) -> None:
     assert (named.key, named.name, named.tokens.requests) == ("key:x", "x", 1), "who is no agent is not left out"
     assert {r.key: r.tokens.requests for r in usage.query(path, "model", None).rows} == {"small": 4, "big": 1}
     assert usage.query(path, "process", 1004.5).rows[0].key == "key:x"
+
+
+def test_usage_fits_into_one_message(path: str, records: Records) -> None:
+    """Whatever was recorded: a name of 30 MB was in every table, and no frame of the link could hold one."""
+    with records.transaction():
+        records.close_request(row(1, model="m" * (30 << 20), input=10**6))
+        for number in range(2, usage.MOST_ROWS + 102):
+            records.close_request(row(number, model=f"{number:x<200}", input=number))
+    rows = usage.query(path, "model", None).rows
+    assert len(rows) == usage.MOST_ROWS
+    assert (rows[0].key, rows[0].model) == ("m" * 200, "m" * 200)
+    assert [r.tokens.input for r in rows[1:3]] == [usage.MOST_ROWS + 101, usage.MOST_ROWS + 100], "the largest"
+    assert len(msgspec.msgpack.encode(rows)) < MAX_FRAME_BYTES // 4
 
 
 # --- book-keeping -----------------------------------------------------------------------------------------------

@@ -15,6 +15,10 @@ The last message (or prompt) is a script: words separated by spaces.
     huge N         one event with N bytes of text
     mid            an error told inside the stream
     echo           an error that repeats the Authorization header
+    leak           repeats that header in its answer, in two writes; in a stream also in an error at its end
+    fails TEXT     answer with 500 and all the text behind it, as llama.cpp does with some mistakes of clients
+
+With `echoes` every request is answered with an error that repeats that header.
     crlf           events that end in CR LF
 """
 
@@ -58,6 +62,7 @@ class Upstream:
         self.route = ""
         self.loading = False
         self.chat = True
+        self.echoes = False
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
@@ -142,16 +147,22 @@ class Upstream:
 
     async def _tokenize(self, request: web.Request) -> web.Response:
         body = await request.json()
-        return web.json_response({"tokens": list(range(len(body["content"].split())))})
+        texts = body["content"] if isinstance(body["content"], list) else [body["content"]]
+        return web.json_response({"tokens": list(range(sum(len(text.split()) for text in texts)))})
 
     async def _input_tokens(self, request: web.Request) -> web.Response:
         return web.json_response({"input_tokens": prompt_tokens(await request.json())})
 
     async def _embeddings(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if self.echoes:
+            return error(400, f"what is {request.headers.get('Authorization')}?")
         inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
         tokens = sum(len(text.split()) for text in inputs)
         self._saw(request, body)
+        if "gate" in inputs:
+            assert self._gate is not None
+            await self._gate.wait()
         self._count(tokens, 0)
         data = [{"object": "embedding", "index": i, "embedding": [0.5, float(i)]} for i in range(len(inputs))]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -183,6 +194,8 @@ class Upstream:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
+        if self.echoes:
+            return error(400, f"what is {request.headers.get('Authorization')}?")
         if self.loading:
             return error(503, "Loading model")
         if not self.chat:
@@ -210,6 +223,8 @@ class Upstream:
             if script.has("text"):
                 return web.Response(status=status, text="plain words", headers={"retry-after": "0"})
             return error(status, "scripted", {"retry-after": "0"})
+        if script.has("fails"):
+            return error(500, str(text).partition("fails ")[2])
         if script.has("echo"):
             return error(400, f"what is {request.headers.get('Authorization')}?")
         if script.has("notjson"):
@@ -230,7 +245,7 @@ class Upstream:
             "object": "chat.completion",
             "created": 1,
             "model": "inner",
-            "choices": [{"index": 0, "finish_reason": why, **whole(body, "w " * tokens)}],
+            "choices": [{"index": 0, "finish_reason": why, **whole(body, "w " * tokens + leak(request, script))}],
             **({"usage": usage} if usage else {}),
         }
         data = json.dumps(answer).encode()
@@ -264,6 +279,11 @@ class Upstream:
 
         if chat:
             await send(chunk([{"index": 0, "finish_reason": None, "delta": {"role": "assistant", "content": None}}]))
+        if script.has("leak"):
+            data = b"data: " + json.dumps(chunk(delta(leak(request, script)))).encode() + end
+            await reply.write(data[: data.index(b"Bearer") + 20])
+            await asyncio.sleep(0.05)  # two reads at the gateway
+            await reply.write(data[data.index(b"Bearer") + 20 :])
         if script.has("huge"):
             await send(chunk(delta("h" * int(script.number("huge")))))
         for number in range(tokens):
@@ -281,6 +301,8 @@ class Upstream:
             await send(chunk(delta("w ")))
         last = {"delta": {}} if chat else {"text": ""}
         await send(chunk([{"index": 0, "finish_reason": why, **last}]))
+        if script.has("leak"):
+            await send({"error": {"message": leak(request, script), "type": "server_error", "code": 500}})
         usage = self._used(prompt_tokens(body), tokens, script)
         if usage and (body.get("stream_options") or {}).get("include_usage"):
             await send(chunk([], usage=usage))
@@ -316,6 +338,10 @@ def planned(body: dict[str, Any], script: Script, context: int) -> tuple[int, st
 
 def whole(body: dict[str, Any], text: str) -> dict[str, Any]:
     return {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
+
+
+def leak(request: web.Request, script: Script) -> str:
+    return f"your {request.headers.get('Authorization')}" if script.has("leak") else ""
 
 
 def error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:

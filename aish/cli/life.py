@@ -1,0 +1,130 @@
+"""The options about a process's life: probes, hooks, dependencies, time-outs, restarts. Shared by spawn and run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aish.errors import UsageError
+from aish.model.nearest import nearest
+from aish.model.spec import UNTIL
+from aish.wire.spec import NeedPart, ProbePart, RestartPart
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from aish.cli.arguments import Parser
+
+_WAYS = ("exec:", "http://", "https://", "tcp:", "unix:", "line:", "notify")
+
+
+def options(parser: Parser) -> None:
+    ways = "exec:COMMAND, http://…, tcp:HOST:PORT, unix:/PATH"
+    group = parser.add_argument_group("its life")
+    group.add_argument("--ready", metavar="PROBE", help=f"when it is ready: {ways}, line:TEXT in its log, or notify")
+    group.add_argument("--live", metavar="PROBE", help=f"that it does its job: {ways}, or notify (WATCHDOG=1)")
+    group.add_argument("--every", type=float, default=1.0, metavar="SECONDS", help="between two probes (1)")
+    group.add_argument("--probe-timeout", type=float, default=5.0, metavar="SECONDS", help="of one probe (5)")
+    group.add_argument("--failures", type=int, default=3, metavar="N", help="so many in a row end it as failed (3)")
+    group.add_argument("--check", metavar="COMMAND", help="decides success when it has ended with 0")
+    group.add_argument("--before", metavar="COMMAND", help="run before each start; if that fails, so does the start")
+    group.add_argument("--after", metavar="COMMAND", help="run after each end; AISH_EXIT_CODE tells how it ended")
+    group.add_argument("--hook-timeout", type=float, default=300.0, metavar="SECONDS", help="of these three (300)")
+    group.add_argument(
+        "--needs",
+        action="append",
+        default=[],
+        metavar="NAME[:WHAT[:SECONDS]]",
+        help="wait for another process: started, ready (default) or completed; for so long at most",
+    )
+    group.add_argument("--start-timeout", type=float, metavar="SECONDS", help="until it is ready, else it failed")
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help="of one run; then it is stopped for good")
+    group.add_argument("--restart-delay", metavar="FIRST[:LONGEST]", help="seconds before restarts (0.1:30)")
+    group.add_argument(
+        "--restart-limit", metavar="N[:SECONDS]", help="so many within that time are a loop (8:60); none"
+    )
+
+
+def fields(wanted: Namespace) -> dict[str, Any]:
+    """Fields of SpecPart, those that were asked for. Raises UsageError."""
+    found: dict[str, Any] = {
+        "ready": _probe("--ready", wanted.ready, wanted),
+        "live": _probe("--live", wanted.live, wanted),
+        "needs": [_need(word) for word in wanted.needs],
+        "hook_timeout_s": wanted.hook_timeout,
+        "start_timeout_s": wanted.start_timeout,
+        "run_timeout_s": wanted.timeout,
+        "restarts": _restarts(wanted.restart_delay, wanted.restart_limit),
+    }
+    for name in ("check", "before", "after"):
+        found[name] = _command(f"--{name}", getattr(wanted, name))
+    return found
+
+
+def _command(option: str, text: str | None) -> list[bytes]:
+    """A line for `sh -c`, as people write hooks."""
+    if text is None:
+        return []
+    if not text.strip():
+        raise UsageError(f"{option}: an empty command")
+    return [b"sh", b"-c", text.encode(errors="surrogateescape")]
+
+
+def _probe(option: str, text: str | None, wanted: Namespace) -> ProbePart | None:
+    if text is None:
+        return None
+    times = {"every_s": wanted.every, "timeout_s": wanted.probe_timeout, "failures": wanted.failures}
+    word, _, rest = text.partition(":")
+    match word:
+        case "exec" if rest:
+            return ProbePart(command=_command(option, rest), **times)
+        case "http" | "https":
+            return ProbePart(url=text, **times)
+        case "tcp" if rest:
+            return ProbePart(address=rest, **times)
+        case "unix" if rest:
+            return ProbePart(address=text, **times)
+        case "line" if rest and option == "--ready":
+            return ProbePart(pattern=rest, **times)
+        case "notify" if not rest:
+            return ProbePart(notify=True, **times)
+        case _:
+            near = nearest(word, [way.rstrip(":/") for way in _WAYS])
+            hint = f"did you mean {near}?" if near and near != word else "one of " + ", ".join(_WAYS)
+            raise UsageError(f"{option} {text}: not a probe", hint=hint)
+
+
+def _need(word: str) -> NeedPart:
+    name, _, rest = word.partition(":")
+    until, _, seconds = rest.partition(":")
+    until = until or "ready"
+    if until not in UNTIL:
+        near = nearest(until, UNTIL)
+        hint = f"did you mean {near}?" if near else "one of " + ", ".join(UNTIL)
+        raise UsageError(f"--needs {word}: {until} is not what one can wait for", hint=hint)
+    return NeedPart(
+        name=name.removeprefix("@"), until=until, timeout_s=_number("--needs", seconds) if seconds else None
+    )
+
+
+def _restarts(delay: str | None, limit: str | None) -> RestartPart | None:
+    if delay is None and limit is None:
+        return None
+    told: dict[str, Any] = {}
+    if delay is not None:
+        first, _, longest = delay.partition(":")
+        told["delay_s"] = _number("--restart-delay", first)
+        if longest:
+            told["longest_s"] = _number("--restart-delay", longest)
+    if limit is not None:
+        count, _, window = limit.partition(":")
+        told["most"] = None if count == "none" else int(_number("--restart-limit", count))
+        if window:
+            told["window_s"] = told["stable_s"] = _number("--restart-limit", window)
+    return RestartPart(**told)
+
+
+def _number(option: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{option}: not a number: {text!r}", hint="such as 0.5") from None

@@ -1,0 +1,236 @@
+"""What goes on around a process's runs: hooks, the check at its end, probes, notices, time-outs. Effects only; what
+they mean for its life the conductor's machine decides."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import DisconnectedError
+from aish.model import exit as exits
+from aish.model.exit import Exit
+from aish.model.state import RUNNING, YES
+from aish.supervisor.daemon import clock, notify
+from aish.supervisor.daemon.errands import ErrandError, Errands
+from aish.supervisor.daemon.notify import Notices
+from aish.supervisor.daemon.probe import Probes
+from aish.supervisor.daemon.prober import Prober
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from aish.supervisor.daemon.conductor import Conductor
+    from aish.supervisor.daemon.process import Process
+    from aish.wire.spec import SpecPart
+
+MOST_STATUS_CHARS: Final = 200
+MOST_EXTENSION_S: Final = 24 * 3600.0
+
+
+class Lives:
+    def __init__(self, conductor: Conductor, runtime_folder: str) -> None:
+        self.conductor = conductor
+        launcher = conductor.launcher
+        self.errands = Errands(conductor.holding, launcher)
+        self.prober = Prober(conductor, Probes(self.errands, launcher.logs))
+        self.notices = Notices(os.path.join(runtime_folder, "notify"), self._noticed, self._ours)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    # --- before and while it runs -------------------------------------------------------------------------------
+
+    async def prepare(self, process: Process) -> None:
+        """Everything before a start: the hook, the socket for its notices, where its log begins.
+
+        Raises ErrandError (the hook failed), StorageError, DisconnectedError.
+        """
+        spec = process.row.spec
+        before = self._tasks.get(process.id)
+        if before is not None:
+            await asyncio.wait([before])  # the hook after the run before
+        if spec.before:
+            end = await self.errands.run(process, "before", spec.before, spec.hook_timeout_s)
+            if end.code != 0:
+                raise ErrandError(f"its hook before the start ended with {end.shell_status}")
+        if _notifies(spec):
+            sock = self.notices.bind(process)
+            await self.conductor.holding.store(notify.store_name(process.id), [sock.fileno()])
+        process.log_from = {
+            stream: self.conductor.launcher.logs.size(process.id, stream) for stream in ("out", "err")
+        }
+
+    def began(self, process: Process) -> None:
+        """It runs: by our doing, or found so by a new daemon."""
+        spec = process.row.spec
+        self.prober.began(process)
+        if spec.run_timeout_s is not None:
+            self._limit_run(process, spec.run_timeout_s)
+
+    async def taken_over(self, process: Process) -> None:
+        """What a daemon before listened to. Raises DisconnectedError."""
+        if _notifies(process.row.spec):
+            kept = await self.conductor.holding.fetch(notify.store_name(process.id))
+            for fd in kept[1:]:
+                os.close(fd)
+            if kept:
+                self.notices.listen(process, socket.socket(fileno=kept[0]))
+
+    def _ours(self, process: Process, pid: int) -> bool:
+        return pid == process.row.pid or pid in self.conductor.reach.members(process.row)
+
+    def _noticed(self, process: Process, said: dict[str, str]) -> None:
+        """sd_notify(3)'s words. What is unknown is for others."""
+        row = process.row
+        if said.get("READY") == "1" and row.ready != YES:
+            self.conductor.readiness(process, "probe-yes")
+            self.conductor.recorder.event("ready", row)
+        if "STATUS" in said:
+            process.doing = said["STATUS"][:MOST_STATUS_CHARS]
+        if said.get("WATCHDOG") == "1":
+            process.watchdog_s = self._loop.time()
+        elif said.get("WATCHDOG") == "trigger":
+            self.unhealthy(process, "it says so itself (WATCHDOG=trigger)")
+        if said.get("EXTEND_TIMEOUT_USEC", "").isdecimal():
+            more_s = min(MOST_EXTENSION_S, int(said["EXTEND_TIMEOUT_USEC"]) / 1e6)
+            self._extend(process, more_s)
+
+    # --- health and time ----------------------------------------------------------------------------------------
+
+    def unhealthy(self, process: Process, reason: str) -> None:
+        """It does not do its job: it is ended and counts as failed, and its restart policy decides."""
+        row, conductor = process.row, self.conductor
+        if row.lifecycle != RUNNING or row.checking or row.cause is not None:
+            return
+        row.cause, row.reason = exits.UNHEALTHY, reason
+        conductor.recorder.event("unhealthy", row, reason)
+        conductor.readiness(process, "probe-no")
+        conductor.sending.stop(process)
+        process.health_timer = self._loop.call_later(row.spec.grace_s, conductor.sending.kill, process)
+        conductor.changed(process)
+
+    def _limit_run(self, process: Process, most_s: float) -> None:
+        """Have it stopped for good when this run has taken `most_s`."""
+        row = process.row
+        ran_s = clock.boot_s() - row.start_ticks / clock.TICKS_PER_S if row.start_ticks is not None else 0.0
+        process.run_timer = self._loop.call_later(max(0.0, most_s - ran_s), self._timed_out, process, most_s)
+
+    def _timed_out(self, process: Process, most_s: float) -> None:
+        process.row.reason = f"it ran longer than {most_s:g} s"
+        self.conductor.stop(process, None, exits.TIMEOUT)
+
+    def _extend(self, process: Process, more_s: float) -> None:
+        """It asks for `more_s` from now: to get ready, to run, or to end (EXTEND_TIMEOUT_USEC of sd_notify(3))."""
+        due_s = self._loop.time() + more_s
+        if process.start_due_s is not None:
+            process.start_due_s = max(process.start_due_s, due_s)
+        if process.run_timer is not None and process.run_timer.when() < due_s:
+            process.run_timer.cancel()
+            most_s = process.row.spec.run_timeout_s or 0.0
+            process.run_timer = self._loop.call_at(due_s, self._timed_out, process, most_s)
+        if process.grace_timer is not None:
+            self.conductor.grace_until(process, due_s)
+
+    # --- its end ------------------------------------------------------------------------------------------------
+
+    def check(self, process: Process) -> None:
+        """It has ended with 0: the command that decides is asked, and `checked` told."""
+        self._begin(process, self._check(process))
+
+    async def _check(self, process: Process) -> None:
+        row, spec = process.row, process.row.spec
+        process.doing = "checking: " + " ".join(os.fsdecode(word) for word in spec.check)[:60]
+        why, code = None, 1
+        try:
+            end = await self.errands.run(process, "check", spec.check, spec.hook_timeout_s, _told(process))
+            code = end.shell_status or 0
+            why = f"it ended with 0, but its check with {code}" if code else None
+        except ErrandError as error:
+            if isinstance(error.__cause__, DisconnectedError):
+                return  # the take-over by the next holder asks again
+            why = f"it ended with 0, but its check failed: {error}"
+        if why is None:
+            self.conductor.ended(process, Exit(0, None), row.ended_s, checked=True)
+        else:
+            row.reason = why
+            end = Exit(min(code, 255), None)
+            self.conductor.ended(process, end, row.ended_s, cause=exits.CHECK, checked=True)
+
+    def ended(self, process: Process) -> None:
+        """A run is over: nobody looks after it any more."""
+        self.prober.ended(process)
+        self.notices.close(process.id, remove=True)
+        if _notifies(process.row.spec):
+            self.conductor.holding.drop(notify.store_name(process.id))
+        process.watchdog_s = process.start_due_s = None
+        for timer in (process.run_timer, process.health_timer):
+            if timer is not None:
+                timer.cancel()
+        process.run_timer = process.health_timer = None
+
+    async def after(self, process: Process) -> None:
+        """The hook after a run. That it fails is noted, no more."""
+        row, spec = process.row, process.row.spec
+        if not spec.after:
+            return
+        try:
+            end = await self.errands.run(process, "after", spec.after, spec.hook_timeout_s, _told(process))
+        except ErrandError as error:
+            self.conductor.recorder.event("hook-failed", row, f"after its end: {error}")
+            return
+        if end.code != 0:
+            self.conductor.recorder.event("hook-failed", row, f"after its end: it ended with {end.shell_status}")
+
+    def after_run(self, process: Process) -> None:
+        """Between two runs: the next one waits for it."""
+        if process.row.spec.after:
+            self._begin(process, self.after(process))
+
+    def stopped(self, process: Process) -> None:
+        """Somebody wants it to end: what is run before its start, or decides about its end, is given up."""
+        row = process.row
+        if process.launching:
+            self.errands.give_up(process, "before")
+        if row.checking:
+            task = self._tasks.get(process.id)
+            if task is not None:
+                task.cancel()
+            row.checking = False
+            self.conductor.ended(process, Exit(0, None), row.ended_s, checked=True)
+
+    def _begin(self, process: Process, work: Coroutine[object, object, None]) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._tasks[process.id] = task
+        task.add_done_callback(lambda done: self._done(process.id, done))
+
+    def _done(self, id_: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(id_) is task:
+            del self._tasks[id_]
+
+
+def keeps_environ(spec: SpecPart) -> bool:
+    """Whether its captured environment is needed once it runs: for another run, or for what is run for it."""
+    probes = [probe for probe in (spec.ready, spec.live) if probe is not None and probe.command]
+    return bool(spec.restart != "never" or spec.check or spec.after or probes)
+
+
+def variables(process: Process, notices_path: str) -> dict[str, str]:
+    """What a process that tells by itself has to know."""
+    spec = process.row.spec
+    found = {notify.VARIABLE: notices_path} if _notifies(spec) else {}
+    if spec.live is not None and spec.live.notify:
+        found["WATCHDOG_USEC"] = str(int(spec.live.timeout_s * 1e6))
+    return found
+
+
+def _notifies(spec: SpecPart) -> bool:
+    return any(probe is not None and probe.notify for probe in (spec.ready, spec.live))
+
+
+def _told(process: Process) -> dict[str, str]:
+    end = process.row.exit
+    if end is None:
+        return {}
+    pairs = {"AISH_EXIT_CODE": end.code, "AISH_EXIT_SIGNAL": end.signal, "AISH_EXIT_REASON": end.reason}
+    return {name: "" if value is None else str(value) for name, value in pairs.items()}

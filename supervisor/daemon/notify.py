@@ -1,0 +1,107 @@
+"""What processes tell by themselves: sd_notify(3), one datagram socket for each that is to.
+
+The socket lies in the runtime folder and, so that no word gets lost while no daemon runs, in the holder's store. A
+datagram counts where its sender (SCM_CREDENTIALS, told by the kernel) is of the process's tree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.supervisor.daemon.process import Process
+
+VARIABLE: Final = "NOTIFY_SOCKET"
+DATAGRAM_BYTES: Final = 4096
+PATH_BYTES: Final = 107
+"""What sun_path holds; clients of sd_notify know no way round it."""
+BATCH: Final = 64
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+def parse(data: bytes) -> dict[str, str]:
+    """NAME=value lines. What is none is left out. Pure."""
+    found = {}
+    for line in data.decode("utf-8", "replace").split("\n"):
+        name, equals, value = line.partition("=")
+        if equals and name.isascii() and name.replace("_", "").isalnum():
+            found[name] = value
+    return found
+
+
+def store_name(id_: str) -> str:
+    return f"notify.{id_}"
+
+
+class Notices:
+    """`told` gets what a process of ours said; `ours` tells whether a pid is of its tree."""
+
+    def __init__(
+        self, folder: str, told: Callable[[Process, dict[str, str]], None], ours: Callable[[Process, int], bool]
+    ) -> None:
+        self.folder = folder
+        self._told, self._ours = told, ours
+        self._sockets: dict[str, socket.socket] = {}
+
+    def path(self, id_: str) -> str:
+        return os.path.join(self.folder, id_)
+
+    def bind(self, process: Process) -> socket.socket:
+        """A new socket for it, listened to. Raises StorageError."""
+        path = self.path(process.id)
+        if len(os.fsencode(path)) > PATH_BYTES:
+            raise StorageError(f"{path} is too long for a socket", hint="use a shorter XDG_RUNTIME_DIR")
+        try:
+            os.makedirs(self.folder, 0o700, exist_ok=True)
+            if os.path.lexists(path):
+                os.unlink(path)
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            sock.bind(path)
+            os.chmod(path, 0o600)
+        except OSError as error:
+            raise StorageError(f"cannot listen at {path}: {error.strerror}") from error
+        self.listen(process, sock)
+        return sock
+
+    def listen(self, process: Process, sock: socket.socket) -> None:
+        self.close(process.id)
+        sock.setblocking(False)
+        self._sockets[process.id] = sock
+        asyncio.get_running_loop().add_reader(sock, self._readable, process, sock)
+
+    def close(self, id_: str, *, remove: bool = False) -> None:
+        sock = self._sockets.pop(id_, None)
+        if sock is not None:
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+        if remove:
+            try:
+                os.unlink(self.path(id_))
+            except OSError:
+                return  # never made, or gone with the runtime folder
+
+    def _readable(self, process: Process, sock: socket.socket) -> None:
+        for _ in range(BATCH):
+            try:
+                data, ancillary, _, _ = sock.recvmsg(DATAGRAM_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
+            except OSError:
+                return
+            pid = next(
+                (
+                    _CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0]
+                    for level, kind, content in ancillary
+                    if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)
+                ),
+                0,
+            )
+            if self._ours(process, pid):
+                self._told(process, parse(data))

@@ -1,0 +1,53 @@
+"""What an end means: the status with its reason, and whether it is started again. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aish.model import exit as exits
+from aish.model import kind
+from aish.model.state import STOPPING
+from aish.supervisor.daemon import machine, restart
+from aish.wire.part import ExitPart
+
+if TYPE_CHECKING:
+    from aish.model.exit import Exit
+    from aish.supervisor.daemon.machine import LifecycleEvent
+    from aish.supervisor.daemon.row import Row
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    exit: ExitPart
+    event: LifecycleEvent
+    reason: str | None
+    """What the row says; None: as before."""
+
+
+def judge(
+    row: Row, end: Exit, *, cause: str | None, ran_s: float | None, now_s: float, chance: float, restartable: bool
+) -> Verdict:
+    """`cause` is a word of aish.model.exit where the supervisor knows better than the status why it ended ("oom",
+    "unhealthy", "check"): then it failed, whatever the status. Times are seconds since boot."""
+    reason = row.stop_reason or cause or (exits.DONE if end.code == 0 else None)
+    told = ExitPart(code=end.code, signal=end.signal, reason=reason)
+    event: LifecycleEvent = machine.Vanished() if end.lost else machine.Exited()
+    text = "nobody saw it end: its exit status is not known" if end.lost and row.reason is None else None
+    if row.spec.kind == kind.MODEL and not row.was_ready and end.code:
+        # A server that gave up while it loaded: a wrong option or file is not mended by another try, and who waits is
+        # to be told now. What somebody else killed is no such fault.
+        return Verdict(told, event, "it ended before it was ever ready: it is not started again")
+    if not restartable or row.lifecycle == STOPPING or row.stop_reason is not None:
+        return Verdict(told, event, text)
+    how = row.spec.restarts or restart.DEFAULT
+    failed = end if cause is None or end.code != 0 else type(end)(1, None)
+    match restart.decide(row.spec.restart, failed, ran_s, row.restarts_boot_s, now_s, how, chance):
+        case restart.Again(delay_s):
+            return Verdict(told, machine.Ended(delay_s), text)
+        case restart.Loop(count, within_s):
+            told = ExitPart(code=end.code, signal=end.signal, reason=exits.CRASH_LOOP)
+            text = f"restarted {count} times within {within_s:.0f} s: it is not started again"
+            return Verdict(told, machine.Looped(), text)
+        case restart.Stay():
+            return Verdict(told, event, text)

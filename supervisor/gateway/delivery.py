@@ -1,0 +1,207 @@
+"""A server's reply on its way to the client: passed on as it comes, put together, or told as an error.
+
+Nothing of it goes on without the server's real key being taken out: some servers quote what they were sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from aiohttp import web
+
+from aish.errors import AishError, UpstreamError
+from aish.supervisor.gateway.dialects import llamacpp, openai, sse
+from aish.supervisor.gateway.dialects.assemble import Assembly
+from aish.supervisor.gateway.dialects.call import Call
+from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.probe import Probes
+from aish.supervisor.gateway.provider_key import Scrub
+from aish.supervisor.gateway.routes import LLAMACPP, Server
+from aish.supervisor.gateway.settling import Exchange
+from aish.supervisor.gateway.upstream import MAX_ERROR_BYTES, MAX_REPLY_BYTES, read_bounded, read_some
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PASSED_BACK: Final = ("retry-after", "x-request-id")
+_PREFIXES_BACK: Final = ("x-ratelimit-", "openai-")
+_JSON: Final = "application/json"
+
+
+class HungUpError(Exception):
+    """The client went away while we wrote to it."""
+
+
+class Delivery:
+    """One reply. `headers` are ours, besides those of the server that clients know."""
+
+    def __init__(
+        self,
+        probes: Probes,
+        exchange: Exchange,
+        call: Call,
+        server: Server,
+        response: aiohttp.ClientResponse,
+        scrub: Scrub,
+        headers: Mapping[str, str],
+    ) -> None:
+        self._probes = probes
+        self._exchange = exchange
+        self._call = call
+        self._server = server
+        self._response = response
+        self._scrub = scrub
+        self._asked = call.model or server.name
+        self._headers = {**_headers_back(response.headers, scrub), **headers}
+
+    async def pass_on(self) -> web.StreamResponse:
+        """Raises UpstreamError before anything was sent, HungUpError."""
+        if self._response.status != 200:
+            return await self._refused()
+        if self._response.content_type != "text/event-stream":
+            return await self._whole()
+        return await (self._stream() if self._call.stream else self._assembled())
+
+    # --- errors -------------------------------------------------------------------------------------------------
+
+    async def _refused(self) -> web.StreamResponse:
+        """The server answered with an error: it used nothing."""
+        self._exchange.unused = True
+        status, name = self._response.status, self._server.name
+        if status in (401, 403):
+            log("upstream", f"{name} answered {status}")
+            raise UpstreamError(
+                f"the server of {name} refuses aish's key ({status})", hint="check the key file of that model"
+            )
+        if not 400 <= status < 600:
+            raise UpstreamError(f"the server of {name} answered {status}, which no model server should")
+        return self._error(status, await read_bounded(self._response, MAX_ERROR_BYTES, self._server))
+
+    def _error(self, status: int, body: bytes) -> web.StreamResponse:
+        name = self._server.name
+        body = self._scrub.error(body)
+        mistake = llamacpp.mistake(body) if self._server.engine == LLAMACPP else None
+        if mistake is not None:
+            status = 400
+            data = openai.error_body(mistake.message, "invalid_request_error", mistake.code, mistake.field)
+        else:
+            if status >= 500:
+                log("upstream", f"{name} answered {status}")
+                self._probes.doubt(self._server)
+            data = openai.upstream_failure(status, body, name)
+        self._exchange.row.status, self._exchange.row.bytes_out = status, len(data)
+        return web.Response(status=status, body=data, content_type=_JSON, headers=self._headers)
+
+    # --- whole replies ------------------------------------------------------------------------------------------
+
+    async def _whole(self) -> web.StreamResponse:
+        body = await read_bounded(self._response, MAX_REPLY_BYTES, self._server)
+        try:
+            found = openai.read(body)
+        except AishError as error:
+            raise UpstreamError(f"the server of {self._server.name} sent a {error}") from None
+        self._exchange.used, self._exchange.choices = found.used, found.choices or ()
+        if found.model and found.model != self._asked:
+            body = openai.rename(found.model, self._asked, body)
+        return self._answer(body)
+
+    async def _assembled(self) -> web.StreamResponse:
+        """The client wants no stream and the server was asked for one: see assemble.py."""
+        exchange, relay = self._exchange, sse.Relay(self._asked, keep_usage=True)
+        assembly = exchange.assembly = Assembly(
+            self._server.name,
+            chat=self._call.endpoint == openai.CHAT,
+            most_choices=self._call.copies,
+            most_bytes=MAX_REPLY_BYTES,
+        )
+        exchange.relay = relay
+        while not relay.done:
+            data = await read_some(self._response, self._server)
+            assembly.feed(relay.feed(data) if data else relay.finish())
+            self._progress(relay)
+            if assembly.error is not None:
+                return self._error(openai.error_status(assembly.error), assembly.error)
+            if not data:
+                break
+        exchange.choices = assembly.choices()
+        return self._answer(assembly.answer())
+
+    def _answer(self, body: bytes) -> web.StreamResponse:
+        body = self._scrub.answer(body)
+        self._answered()
+        self._exchange.row.status, self._exchange.row.bytes_out = 200, len(body)
+        return web.Response(body=body, content_type=_JSON, headers=self._headers)
+
+    # --- streams ------------------------------------------------------------------------------------------------
+
+    async def _stream(self) -> web.StreamResponse:
+        """Pass events on as they come. Headers go out with the first of them: an early failure still has a status."""
+        exchange = self._exchange
+        relay = exchange.relay = sse.Relay(self._asked, keep_usage=self._call.wants_usage)
+        reply = web.StreamResponse(headers=self._headers)
+        reply.content_type = "text/event-stream"
+        try:
+            while not relay.done:
+                data = await read_some(self._response, self._server)
+                out = self._scrub.answer(relay.feed(data) if data else relay.finish())
+                self._progress(relay)
+                if out:
+                    if not reply.prepared:
+                        await self._prepare(reply)
+                    await self._write(reply, out)
+                if not data:
+                    break
+        except UpstreamError as error:
+            if not reply.prepared:
+                raise
+            log("upstream", str(error))
+            self._probes.doubt(self._server)
+            exchange.row.status = error.status or 502
+            await self._write(reply, sse.error_event(error))
+        else:
+            exchange.row.status = 502 if relay.error else 200
+            if not relay.error:
+                self._answered()
+        return reply
+
+    def _progress(self, relay: sse.Relay) -> None:
+        exchange = self._exchange
+        exchange.used, exchange.live.tokens = relay.used, relay.count.events
+        if relay.begun and not exchange.live.answering:
+            exchange.live.answering = True
+            if exchange.sent_s is not None:
+                exchange.row.first_token_s = asyncio.get_running_loop().time() - exchange.sent_s
+
+    async def _prepare(self, reply: web.StreamResponse) -> None:
+        try:
+            await reply.prepare(self._exchange.request)
+        except ConnectionError as error:
+            raise HungUpError from error
+
+    async def _write(self, reply: web.StreamResponse, data: bytes) -> None:
+        exchange = self._exchange
+        exchange.row.bytes_out += len(data)
+        exchange.blocked_s = asyncio.get_running_loop().time()
+        try:
+            await reply.write(data)
+        except ConnectionError as error:
+            raise HungUpError from error
+        exchange.blocked_s = None
+
+    def _answered(self) -> None:
+        exchange, now_s = self._exchange, asyncio.get_running_loop().time()
+        self._server.answered_s = now_s
+        if exchange.used is not None and exchange.used.output > 1 and exchange.sent_s is not None:
+            spent_s = now_s - exchange.sent_s - (exchange.row.first_token_s or 0.0)
+            if spent_s > 0:
+                self._server.tokens_per_s = exchange.used.output / spent_s
+
+
+def _headers_back(headers: Mapping[str, str], scrub: Scrub) -> dict[str, str]:
+    return {
+        name: scrub.header(value)
+        for name, value in headers.items()
+        if name.lower() in _PASSED_BACK or name.lower().startswith(_PREFIXES_BACK)
+    }

@@ -1,0 +1,257 @@
+"""A request in OpenAI's dialect: read as far as the gateway needs, and written anew for a server. Pure.
+
+A request is split into its top-level fields and each field's bytes are passed on as they came: unknown fields,
+number formats and the order of everything stay. Only what the gateway is about is rewritten: the model's name, the
+limits of the output, whether the answer is a stream, and whether a stream tells its usage.
+
+Reading takes a bounded multiple of the body's size, whatever is in it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from aish.errors import InputError
+from aish.supervisor.gateway.dialects.entries import entries
+from aish.supervisor.gateway.dialects.openai import CHAT, COMPLETIONS, EMBEDDINGS, MOST_TOKENS
+
+MAX_NAME_CHARS: Final = 200
+MAX_COPIES: Final = 128
+MAX_PROMPTS: Final = 2048
+"""Prompts of a completion, texts to embed: OpenAI's own bound."""
+MAX_PARTS: Final = 4096
+MAX_FIELDS: Final = 256
+MAX_VALUE_BYTES: Final = 4096
+"""Of a field that is looked into."""
+_MANY_COLONS: Final = 50_000  # up to here a body has so few fields that it may be split before they are counted
+_STEP_BYTES: Final = 1 << 20
+_PROMPT_FIELDS: Final = {
+    CHAT: ("messages", "tools", "functions", "response_format", "json_schema", "chat_template_kwargs"),
+    COMPLETIONS: ("prompt", "suffix"),
+    EMBEDDINGS: ("input",),
+}
+_REQUIRED: Final = {CHAT: "messages", COMPLETIONS: "prompt", EMBEDDINGS: "input"}
+# llama.cpp also takes n_predict (which wins over the others) and n_cmpl; a limit must hold whichever is used.
+_LIMITS: Final[tuple[str, ...]] = ("max_completion_tokens", "max_tokens", "n_predict")
+_COPIES: Final = ("n", "n_cmpl", "best_of")
+_PART: Final = re.compile(rb'"(?:image_url|input_audio|file)"\s*:')
+_STRING, _BOOLEAN, _NUMBER, _OBJECT, _ARRAY = "a string", "a boolean", "a number", "an object", "an array"
+_KINDS: Final = {ord('"'): _STRING, ord("t"): _BOOLEAN, ord("f"): _BOOLEAN, ord("{"): _OBJECT, ord("["): _ARRAY}
+_SPACE: Final = b" \t\r\n"
+_TRUE: Final = msgspec.Raw(b"true")
+
+_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode: Final = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Call:
+    """A request to a model, read as far as the gateway needs."""
+
+    endpoint: str
+    fields: dict[str, msgspec.Raw]
+    model: str
+    stream: bool
+    wants_usage: bool
+    """The client itself asked for the usage chunk of a stream."""
+    max_output: int | None
+    """Output tokens of one answer; None: not limited by the request."""
+    prompts: int
+    """Prompts of a completion, texts to embed; else 1."""
+    copies: int
+    """Answers in all: `n` for every prompt."""
+    prompt_bytes: int
+    parts: int
+    """Images and sounds in the prompt."""
+    tools: bool
+
+    @property
+    def asked(self) -> msgspec.Raw:
+        """The field that says what is wanted: messages, prompt or input."""
+        return self.fields[_REQUIRED[self.endpoint]]
+
+
+def parse(endpoint: str, body: bytes) -> Call:
+    """Read a request's body. Raises InputError with the field at fault."""
+    fields = _split(body)
+    required = _REQUIRED[endpoint]
+    if required not in fields:
+        raise InputError(f"Missing required parameter: '{required}'.", field=required)
+    prompt = [memoryview(fields[name]) for name in _PROMPT_FIELDS[endpoint] if name in fields]
+    options = _Fields(fields)
+    copies = max(options.copies(name) for name in _COPIES)
+    prompts = 1 if endpoint == CHAT else _prompts(required, memoryview(fields[required]))
+    return Call(
+        endpoint=endpoint,
+        fields=fields,
+        model=checked_name(options.text("model")),
+        stream=options.flag("stream"),
+        wants_usage=options.table("stream_options").get("include_usage") is True,
+        max_output=options.limit(),
+        prompts=prompts,
+        copies=1 if endpoint == EMBEDDINGS else copies * prompts,
+        prompt_bytes=sum(map(len, prompt)) * (copies if endpoint == COMPLETIONS else 1),
+        parts=_parts(prompt),
+        tools="tools" in fields or "functions" in fields,
+    )
+
+
+def checked_name(model: str) -> str:
+    """The name of a model, which is told and recorded. Raises InputError."""
+    if len(model) > MAX_NAME_CHARS:
+        raise InputError(f"Invalid 'model': a name has at most {MAX_NAME_CHARS} characters.", field="model")
+    return model
+
+
+def _split(body: bytes) -> dict[str, msgspec.Raw]:
+    """The top-level fields, as they came. Raises InputError."""
+    if body.count(b":") > _MANY_COLONS and entries(body, MAX_FIELDS) is None:
+        raise _too_many_fields()
+    try:
+        _check_text(body)  # fields that only pass through are not looked into
+        fields = _fields.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the body is not a JSON object: {error}", hint="send Content-Type: application/json"
+        ) from None
+    if len(fields) > MAX_FIELDS:
+        raise _too_many_fields()
+    return fields
+
+
+def _too_many_fields() -> InputError:
+    return InputError(f"the body has more than {MAX_FIELDS} fields, or more inside than can be looked at")
+
+
+def _check_text(body: bytes) -> None:
+    """Raises UnicodeDecodeError. In steps: as one text the body would be four times as large."""
+    if body.isascii():
+        return
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(body), _STEP_BYTES):
+        decoder.decode(body[start : start + _STEP_BYTES])
+    decoder.decode(b"", final=True)
+
+
+class _Fields:
+    """Typed reading of single fields; null counts as absent, as it does at OpenAI.
+
+    The wrong type is refused by its first byte, and what is too long before it is decoded.
+    """
+
+    def __init__(self, fields: dict[str, msgspec.Raw]) -> None:
+        self._fields = fields
+
+    def _get(self, name: str, kind: str, expected: str | None = None) -> object:
+        raw = self._fields.get(name)
+        if raw is None:
+            return None
+        data = memoryview(raw)
+        if bytes(data[:5]) == b"null":
+            return None
+        got = _KINDS.get(data[0], _NUMBER)
+        if got != kind:
+            raise _wrong(name, expected or kind, got)
+        if len(data) > MAX_VALUE_BYTES:
+            raise InputError(f"Invalid value for '{name}': more than {MAX_VALUE_BYTES} bytes.", field=name)
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise InputError(f"Invalid value for '{name}': {error}", field=name) from None
+
+    def text(self, name: str) -> str:
+        value = self._get(name, _STRING)
+        return value if isinstance(value, str) else ""
+
+    def flag(self, name: str) -> bool:
+        return self._get(name, _BOOLEAN) is True
+
+    def table(self, name: str) -> dict[str, object]:
+        value = self._get(name, _OBJECT)
+        return value if isinstance(value, dict) else {}
+
+    def _integer(self, name: str) -> int | None:
+        value = self._get(name, _NUMBER, "an integer")
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if value is not None and not isinstance(value, int):
+            raise _wrong(name, "an integer", _NUMBER)
+        return value
+
+    def copies(self, name: str) -> int:
+        value = self._integer(name)
+        if value is None:
+            return 1
+        if not 1 <= value <= MAX_COPIES:
+            raise InputError(f"Invalid '{name}': expected 1 to {MAX_COPIES}, got {value}.", field=name)
+        return value
+
+    def limit(self) -> int | None:
+        """The output that the request asks for: the greatest of its limits; None if it sets none.
+
+        llama.cpp takes a negative limit as none, and makes one token at a limit of 0.
+        """
+        limits = [value for value in map(self._integer, _LIMITS) if value is not None]
+        if not limits or min(limits) < 0:
+            return None
+        return min(MOST_TOKENS, max(1, *limits))
+
+
+def _wrong(name: str, expected: str, got: str) -> InputError:
+    return InputError(f"Invalid type for '{name}': expected {expected}, but got {got} instead.", field=name)
+
+
+def _prompts(name: str, raw: memoryview) -> int:
+    """How many prompts or texts: an array of strings, of token arrays or of objects holds several. Raises
+    InputError."""
+    if raw[0] != ord("["):
+        return 1
+    count = entries(raw, MAX_PROMPTS)
+    if count is None:
+        raise InputError(f"Invalid '{name}': at most {MAX_PROMPTS} entries.", field=name)
+    first = next((byte for byte in raw[1:] if byte not in _SPACE), None)
+    return max(1, count) if first in _KINDS and _KINDS[first] != _BOOLEAN else 1  # of numbers: one prompt, in tokens
+
+
+def _parts(prompt: list[memoryview]) -> int:
+    """Images and sounds. Raises InputError."""
+    count = 0
+    for field in prompt:
+        for _ in _PART.finditer(field):
+            count += 1
+            if count > MAX_PARTS:
+                raise InputError(f"the request has more than {MAX_PARTS} images, sounds and files")
+    return count
+
+
+def render(
+    call: Call,
+    upstream_name: str | None,
+    limit: int | None,
+    limit_field: str = "max_tokens",
+    *,
+    as_stream: bool = False,
+) -> bytes:
+    """The body to send upstream: the server's own name of the model, the output limit that was granted per answer.
+
+    `limit` None leaves the request's own limits alone. A stream is always asked for its usage. `as_stream`:
+    the client wants none, and one is asked for, with figures in every event (see assemble.py).
+    """
+    fields = dict(call.fields)
+    if upstream_name is not None:
+        fields["model"] = msgspec.Raw(_encode(upstream_name))
+    if limit is not None:
+        present = [name for name in _LIMITS if name in fields] or [limit_field]
+        fields.update((name, msgspec.Raw(_encode(limit))) for name in present)
+    if as_stream:
+        fields["stream"] = fields["timings_per_token"] = _TRUE
+    if (call.stream or as_stream) and not call.wants_usage and call.endpoint != EMBEDDINGS:
+        raw = fields.get("stream_options")
+        options = msgspec.json.decode(raw, type=dict[str, msgspec.Raw] | None) if raw is not None else None
+        fields["stream_options"] = msgspec.Raw(_encode({**(options or {}), "include_usage": _TRUE}))
+    return _encode(fields)

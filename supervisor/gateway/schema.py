@@ -1,0 +1,65 @@
+"""The tables of gateway.db, and what makes a file of an earlier version one of this."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from aish.errors import StorageError
+
+VERSION: Final = 3
+_SERVED: Final = """
+CREATE TABLE served (
+    id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
+    estimated INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_SCHEMA: Final = f"""
+{_SERVED}
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE members (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE accounts (
+    id TEXT PRIMARY KEY, parent TEXT, budget INTEGER, spent INTEGER NOT NULL, warned_at INTEGER,
+    input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL, estimated INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE keys (
+    name TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, created_s REAL NOT NULL, budget_tokens INTEGER, revoked_s REAL
+) WITHOUT ROWID;
+CREATE TABLE requests (
+    number INTEGER PRIMARY KEY, time_s REAL NOT NULL, epoch INTEGER, process TEXT NOT NULL, name TEXT, kind TEXT,
+    chain TEXT NOT NULL, model TEXT NOT NULL, dialect TEXT NOT NULL, endpoint TEXT NOT NULL, stream INTEGER NOT NULL,
+    input INTEGER NOT NULL, output INTEGER NOT NULL, estimated INTEGER NOT NULL, status INTEGER,
+    first_token_s REAL, seconds REAL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, agent TEXT,
+    server TEXT
+);
+CREATE INDEX requests_open ON requests (number) WHERE status IS NULL;
+CREATE INDEX requests_time ON requests (time_s);
+CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
+"""
+_STEPS: Final = {
+    1: """
+ALTER TABLE requests ADD COLUMN agent TEXT;
+UPDATE requests SET agent = name WHERE kind = 'agent';
+""",
+    2: f"ALTER TABLE requests ADD COLUMN server TEXT; {_SERVED}",
+}
+"""What makes of a file of that version one of the next."""
+
+
+def prepare(db: sqlite3.Connection, path: str) -> None:
+    """Have the tables of this version. Raises StorageError for a file of a later one, sqlite3.Error."""
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints fsync: not on the event loop
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
+        return
+    while version in _STEPS:
+        steps, version = _STEPS[version], version + 1
+        db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {version}; COMMIT")
+    if version != VERSION:
+        raise StorageError(
+            f"{path} was written by another version of aish (schema {version}, expected {VERSION})",
+            hint="use that version, or move the file away: its usage records are then not shown",
+        )
