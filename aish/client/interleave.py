@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from aish.wire.log_index import Records
 
@@ -64,14 +64,16 @@ def last_lines(
     ends: tuple[int, int],
     count: int,
     newlines: Callable[[int, int, int], int],
-    partial: int = 0,
+    partial: Sequence[int] = (),
 ) -> tuple[int, int]:
     """Where the last `count` lines of segments `first` to `last` begin: a segment, and how many lines to leave out.
 
-    `newlines` counts those of a stream between two offsets; `partial` is how many lines follow without a newline.
+    `newlines` counts those of a stream between two offsets; `partial` are the segments that hold the ends of lines
+    without a newline, which are shown behind all others.
     """
-    seen, number = partial, last + 1
-    while number > first and count and (seen < count or number > last):
+    partial = [each for each in partial if each >= first]
+    seen, number = len(partial), last + 1
+    while number > first and count and (seen < count or number > min(partial, default=last)):
         number -= 1
         for chunk in segment(records, number, ends, None):
             seen += newlines(chunk.stream, chunk.start, chunk.end)

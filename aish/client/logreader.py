@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from aish.client import follow, interleave
@@ -105,14 +106,16 @@ class LogReader:
     def _newlines(self, stream: int, start: int, end: int) -> int:
         return follow.newlines(self.tails[stream].fd, start, end) if stream in self._streams else 0
 
-    def _partial(self, ends: tuple[int, int]) -> int:
-        """How many streams end without a newline."""
+    def _partial(self, ends: tuple[int, int]) -> list[int]:
+        """The segments of the last bytes of streams that end without a newline."""
         sizes = self.sizes()
-        return sum(
-            ends[stream - 1] == sizes[stream - 1] > 0
-            and os.pread(self.tails[stream].fd, 1, sizes[stream - 1] - 1) not in (b"\n", b"\0")
+        columns = (self.records.outs, self.records.errs)
+        return [
+            bisect_left(columns[stream - 1], size)
             for stream in self._streams
-        )
+            if ends[stream - 1] == (size := sizes[stream - 1]) > 0
+            and os.pread(self.tails[stream].fd, 1, size - 1) not in (b"\n", b"\0")
+        ]
 
     # --- what there is ------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ STREAMS: Final[tuple[Stream, Stream]] = ("out", "err")
 class Logs:
     """Paths and descriptors; no log byte passes through the daemon.
 
-    `opened` is told whose log is about to be written to, `closed` for whom a short command that wrote to it has ended,
+    `opened` is told whose log is about to be written to, `closed` for whom a short command has ended that wrote to it,
     `removed` whose log is about to be removed.
     """
 
