@@ -120,6 +120,7 @@ def _is_object(line: bytes) -> bool:
     if not (bare.startswith(b"{") and bare.endswith(b"}")) or len(bare) > JSON_BYTES:
         return False
     try:
+        bare.decode()
         _JSON.decode(bare)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return False

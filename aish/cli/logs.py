@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     Dress = log_lines.Plain | log_lines.Json
 
+SHOWN_NS: Final = 1_000_000
+"""How exactly a time is shown: who types it again means that line, too."""
+AGAIN_MS: Final = 100
 MANY: Final = 64
 """Logs; each needs four descriptors."""
 
@@ -95,8 +98,8 @@ def _checked(options: Namespace) -> tuple[int | None, int | None, re.Pattern[str
         raise UsageError(f"--kind {clean(options.kind)}: no such kind", hint=hint)
     now_s = time.time()
     since_ns, until_ns = (
-        max(0, int(moment.parse_moment_s(text, now_s) * 1e9)) if text is not None else None
-        for text in (options.since, options.until)
+        max(0, int(moment.parse_moment_s(text, now_s) * 1e9) + slack_ns) if text is not None else None
+        for text, slack_ns in ((options.since, -SHOWN_NS), (options.until, SHOWN_NS))
     )
     if since_ns is not None and until_ns is not None and until_ns < since_ns:
         raise UsageError(f"--until {options.until} is before --since {options.since}", hint="the other way round?")
@@ -138,6 +141,8 @@ class _Log:
         self._pattern = pattern
         self._last: int | None = None
         self._waiting: Client | None = None
+        self._offsets: tuple[int, ...] = ()
+        self._moved_s = 0.0
 
     def window(self, since_ns: int | None, until_ns: int | None, count: int | None) -> None:
         if self._pattern is not None:  # which are the last ones is known when all were looked at
@@ -158,9 +163,21 @@ class _Log:
         return self._named(chain(self.reader.blocks(all_=True), self.reader.rest()))
 
     def news(self, *, whole: bool) -> Iterator[tuple[_Log, Block]]:
-        """What has come since; without `whole` also what is no whole line yet: a prompt, a bar of progress."""
+        """What has come since; without `whole` also what does not become a whole line: a prompt, a progress bar."""
         whole = whole or self._pattern is not None
-        return self._named(chain(self.reader.blocks(all_=self.ended), () if whole else self.reader.rest()))
+        return self._named(chain(self.reader.blocks(all_=self.ended), () if whole else self._stuck()))
+
+    def _stuck(self) -> Iterator[Block]:
+        """A line that was begun and not ended, when nothing has come for a while."""
+        now_s = time.monotonic()
+        if self.reader.offsets != self._offsets:
+            self._offsets, self._moved_s = self.reader.offsets, now_s
+        elif now_s - self._moved_s >= INDEX_WAIT_S:
+            yield from self.reader.rest()
+
+    def unfinished(self, *, whole: bool) -> bool:
+        """Whether it is to be looked at again even if nothing comes."""
+        return self.reader.unindexed() or (not whole and self._pattern is None and self.reader.partial)
 
     def _named(self, blocks: Iterable[Block]) -> Iterator[tuple[_Log, Block]]:
         if self._pattern is not None:
@@ -204,8 +221,8 @@ def _follow(logs: list[_Log], dress: Dress) -> None:
                 return
             _write_all(dress, merge(*(log.news(whole=dress.whole) for log in logs), key=_time))
             pending = {log.fileno(): log for log in logs if not log.ended}
-            late = any(log.reader.unindexed() for log in logs)
-            for fd in follow.wait(growth, list(pending), round(INDEX_WAIT_S * 1000) if late else None):
+            again = any(log.unfinished(whole=dress.whole) for log in logs)
+            for fd in follow.wait(growth, list(pending), AGAIN_MS if again else None):
                 pending[fd].answered()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from aish.cli import life
 from aish.cli.kill import signal_number
 from aish.client import launch
+from aish.config.settings import LEAST_LOG_BYTES
 from aish.errors import UsageError
 from aish.model import kind, spec
 from aish.model.moment import parse_duration_s
@@ -92,8 +93,8 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         oom_score_adj=wanted.oom_score,
         ionice=wanted.ionice,
         pty=pty,
-        log_bytes=_unless_none(wanted.log_size, parse_bytes),
-        log_age_s=_unless_none(wanted.log_age, parse_duration_s),
+        log_bytes=_bound("--log-size", wanted.log_size, parse_bytes, LEAST_LOG_BYTES, "64K"),
+        log_age_s=_bound("--log-age", wanted.log_age, parse_duration_s, 1, "1s"),
         **life.fields(wanted),
     )
 
@@ -108,9 +109,16 @@ def _limits(wanted: Namespace) -> LimitPart | None:
     return None if limits == LimitPart() else limits
 
 
-def _unless_none(text: str | None, parse: Callable[[str], N]) -> N | Literal[0] | None:
-    """None: as configured. 0: "none", no such bound."""
-    return None if text is None else 0 if text == "none" else parse(text)
+def _bound(
+    option: str, text: str | None, parse: Callable[[str], N], least: int, least_text: str
+) -> N | Literal[0] | None:
+    """None: as configured. 0: "none", no such bound. Raises UsageError."""
+    if text is None or text == "none":
+        return None if text is None else 0
+    value = parse(text)
+    if value < least:
+        raise UsageError(f"{option} {text}: expected {least_text} or more, or none")
+    return value
 
 
 def _check(wanted: Namespace) -> None:

@@ -87,6 +87,10 @@ class Assembler:
         self._partial: dict[int, bytes] = {}
         self._interval: dict[int, tuple[int | None, int | None]] = {}
 
+    @property
+    def waiting(self) -> bool:
+        return bool(self._partial)
+
     def feed(self, chunk: Chunk, data: bytes) -> Iterator[Block]:
         """`data` is of `chunk`."""
         stream = chunk.stream

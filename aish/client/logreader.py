@@ -39,6 +39,16 @@ class LogReader:
         self.refresh()
 
     @property
+    def offsets(self) -> tuple[int, ...]:
+        """How far both streams have been read."""
+        return tuple(tail.offset for tail in self.tails.values())
+
+    @property
+    def partial(self) -> bool:
+        """Whether a line has come whose end has not."""
+        return self._lines.waiting
+
+    @property
     def fds(self) -> list[int]:
         """To be watched for growth."""
         return [tail.fd for tail in self.tails.values()] + ([] if self._index is None else [self._index])
