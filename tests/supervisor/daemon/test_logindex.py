@@ -16,7 +16,8 @@ from aish.supervisor.daemon.logindex import LogIndex
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.turns import Turns
 from aish.wire.log_index import INTERVAL_NS, RECORD_BYTES, Records
-from aish.wire.message import LogFiles, Logs
+from aish.wire.message import LogFiles
+from aish.wire.message import Logs as LogsRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -312,7 +313,7 @@ def test_who_does_not_ask_for_the_index_gets_two_descriptors(up: Supervised) -> 
     started = up.spawn("true")
     up.wait(started.id)
     for index in (False, True):
-        reply, fds = up.client.request_with_fds(Logs(target=started.id, index=index))
+        reply, fds = up.client.request_with_fds(LogsRequest(target=started.id, index=index))
         assert isinstance(reply, LogFiles)
         assert (reply.index, len(fds)) == (index, 2 + index)
         for fd in fds:
@@ -325,11 +326,11 @@ def test_hooks_write_to_the_index_too_and_leave_no_watch_behind(up: Supervised) 
     up.until("the hook is recorded", lambda: records_of(up, started.id).outs[-1] == len("run\nafter\n"))
     records = records_of(up, started.id)
     assert records.times[-1] - records.times[-2] < 5 * INTERVAL_NS, "it was watched all the time"
-    up.until("nothing is watched", lambda: _watches(up.daemon_pid) == _watches_of_gateway(up))
+    up.until("nothing is watched", lambda: _watches(up.daemon_pid) == 0)
 
 
 def _watches(pid: int) -> int:
-    """inotify watches of a process on files of logs, and of whatever else it watches."""
+    """Of inotify, that a process has."""
     count = 0
     for fd in os.listdir(f"/proc/{pid}/fdinfo"):
         try:
@@ -337,8 +338,3 @@ def _watches(pid: int) -> int:
         except OSError:
             continue  # closed meanwhile
     return count
-
-
-def _watches_of_gateway(up: Supervised) -> int:
-    row = up.row("gateway") if any(part.name == "gateway" for part in up.view(all=True).processes) else None
-    return 2 if row is not None and row.pid is not None else 0
