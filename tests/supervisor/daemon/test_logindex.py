@@ -280,7 +280,7 @@ def test_a_full_disk_costs_an_interval_and_nothing_else(tmp_path: Path, monkeypa
     run(work)
 
 
-# --- in a real daemon -------------------------------------------------------------------------------------------------
+# --- in a real daemon ----------------------------------------------------------------------------------------------
 
 
 def records_of(up: Supervised, id_: str) -> Records:
