@@ -19,8 +19,8 @@ STREAMS: Final[tuple[Stream, Stream]] = ("out", "err")
 class Logs:
     """Paths and descriptors; no log byte passes through the daemon.
 
-    `opened` is told whose log is about to be written to, `closed` for whom a short command has ended that wrote to it,
-    `removed` whose log is about to be removed.
+    `opened` is told whose log is about to be written to, `closed` for whom a hook or probe has ended, which wrote to
+    it, `removed` whose log is about to be removed.
     """
 
     def __init__(self, folder: str) -> None:
