@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 class _Kept:
     """What is known of one log."""
 
-    __slots__ = ("ending", "id", "quiet_ns", "sizes", "time_ns", "timer", "watches")
+    __slots__ = ("ending", "id", "quiet_ns", "sizes", "time_ns", "timer", "watches", "written")
 
-    def __init__(self, id_: str) -> None:
+    def __init__(self, id_: str, time_ns: int, sizes: tuple[int, int], *, written: bool) -> None:
         self.id = id_
-        self.time_ns = 0
-        self.sizes: tuple[int, int] | None = None
-        """Of the last record; None: there is none."""
+        self.time_ns, self.sizes = time_ns, sizes
+        """Of the last record."""
+        self.written = written
+        """Whether that record is in the file: the first one is written with the second, or never."""
         self.watches: set[int] = set()
         self.quiet_ns: int | None = None
         """Since when a write would have been told: nothing was written from then on. None: it is not watched."""
@@ -69,21 +70,14 @@ class LogIndex:
 
     def begin(self, id_: str) -> None:
         """Its log files are there, or one more of them, and somebody may write to them."""
-        kept = self._kept.get(id_)
-        if kept is None:
-            kept = self._kept[id_] = _Kept(id_)
-            self._load(kept)
-            self._look(kept)
+        kept = self._kept.get(id_) or self._load(id_)
         kept.ending = False
         if kept.timer is None:
-            self._rest(kept)
+            kept.timer = self._loop.call_later(0, self._begun, kept)  # both files are opened in this turn
 
     def end(self, id_: str) -> None:
         """Its process has ended. What it left behind in a terminal's buffer, or a child of it, may still come."""
-        kept = self._kept.get(id_)
-        if kept is None:
-            kept = self._kept[id_] = _Kept(id_)
-            self._load(kept)
+        kept = self._kept.get(id_) or self._load(id_)
         kept.ending = True
         self._look(kept)
         self._later(kept)
@@ -128,6 +122,10 @@ class LogIndex:
     def _later(self, kept: _Kept) -> None:
         if kept.timer is None:
             kept.timer = self._loop.call_later(INTERVAL_S, self._again, kept)
+
+    def _begun(self, kept: _Kept) -> None:
+        kept.timer = None
+        self._rest(kept)
 
     def _again(self, kept: _Kept) -> None:
         kept.timer = None
@@ -190,30 +188,37 @@ class LogIndex:
         interval does not reach back to the last time that it wrote.
         """
         quiet_ns, kept.quiet_ns = kept.quiet_ns, None
-        found = _size(self._logs.path(kept.id, "out")), _size(self._logs.path(kept.id, "err"))
+        sizes = self._sizes(kept.id)
         now_ns = time.time_ns()
-        if found == (None, None):
-            return False  # it has no log files, or they were removed
-        sizes = found[0] or 0, found[1] or 0
-        if sizes == kept.sizes:
+        if sizes is None or sizes == kept.sizes:
             return False
-        data = b""
-        if quiet_ns is not None and kept.sizes is not None and not self._stalled:
+        data = b"" if kept.written else pack(kept.time_ns, *kept.sizes)
+        if quiet_ns is not None and not self._stalled:
             quiet_ns = max(quiet_ns, self._since_ns())
             if kept.time_ns < quiet_ns < now_ns:
-                data = pack(quiet_ns, *kept.sizes)
+                data += pack(quiet_ns, *kept.sizes)
         if not _append(self._logs.index_path(kept.id), data + pack(now_ns, *sizes)):
             return False  # the disk is full: one wider interval, when it is not any more
-        kept.time_ns, kept.sizes = now_ns, sizes
+        kept.time_ns, kept.sizes, kept.written = now_ns, sizes, True
         self._grew(kept.id)
         return True
 
-    def _load(self, kept: _Kept) -> None:
-        """The last record of the daemon before us."""
-        record = _last_record(self._logs.index_path(kept.id))
+    def _load(self, id_: str) -> _Kept:
+        """A log that was not kept: its last record is that of the daemon before us, else how it is now."""
+        record = _last_record(self._logs.index_path(id_))
         if record is not None:
-            kept.time_ns, *sizes = record
-            kept.sizes = sizes[0], sizes[1]
+            time_ns, out, err = record
+            kept = _Kept(id_, time_ns, (out, err), written=True)
+        else:
+            time_ns = time.time_ns()
+            kept = _Kept(id_, time_ns, self._sizes(id_) or (0, 0), written=False)
+        self._kept[id_] = kept
+        return kept
+
+    def _sizes(self, id_: str) -> tuple[int, int] | None:
+        """None: it has no log files, or they were removed."""
+        out, err = _size(self._logs.path(id_, "out")), _size(self._logs.path(id_, "err"))
+        return None if out is None and err is None else (out or 0, err or 0)
 
 
 def _size(path: str) -> int | None:

@@ -54,12 +54,13 @@ class Logs:
         return self._read(self.path(id_, stream))
 
     def read_index(self, id_: str) -> int:
-        """The same for its index."""
-        return self._read(self.index_path(id_))
+        """The same for its index, which may have to be made: who follows a silent process waits for it to grow."""
+        logged = any(os.path.exists(self.path(id_, stream)) for stream in STREAMS)
+        return self._read(self.index_path(id_), os.O_CREAT if logged else 0)
 
-    def _read(self, path: str) -> int:
+    def _read(self, path: str, make: int = 0) -> int:
         try:
-            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | make, 0o600)
         except FileNotFoundError:
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:

@@ -212,6 +212,29 @@ def test_a_prompt_is_shown_while_it_waits(home: Home) -> None:
         following.terminate()
 
 
+def test_a_follower_who_came_before_the_first_line_knows_its_time(home: Home) -> None:
+    """The index of a silent process was no file yet."""
+    home.aish(
+        "spawn",
+        "--name",
+        "late",
+        "--",
+        "sh",
+        "-c",
+        "until [ -e $0 ]; do sleep 0.02; done; echo now; sleep 100",
+        str(home.root / "go"),
+    )
+    with home.popen("logs", "-f", "--json", "late", stdout=subprocess.PIPE) as following:
+        assert following.stdout is not None
+        deadline = time.monotonic() + 20
+        while not list((home.state / "logs").glob("p1.idx")):
+            assert time.monotonic() < deadline
+        (home.root / "go").touch()
+        row = json.loads(following.stdout.readline())
+        following.terminate()
+    assert (row["text"], row["within_s"] < 1) == ("now", True)
+
+
 def test_one_stream_alone(home: Home) -> None:
     home.aish("spawn", "--name", "plain", "--", "sh", "-c", "echo out; echo err >&2")
     home.aish("wait", "plain")
