@@ -132,9 +132,10 @@ class Forget(Message, frozen=True, kw_only=True):
 
 
 class Logs(Message, frozen=True, kw_only=True):
-    """The log files of a process, as two read-only descriptors: stdout, stderr."""
+    """The log files of a process, as two read-only descriptors: stdout, stderr; with `index` a third one."""
 
     target: str
+    index: bool = False
 
 
 class Attach(Message, frozen=True, kw_only=True):
@@ -317,6 +318,8 @@ class LogFiles(Message, frozen=True, kw_only=True):
     id: str
     ended: bool
     pty: bool = False
+    index: bool = False
+    """A third one is attached: when the two files had which size (aish.wire.log_index)."""
 
 
 class Attached(Message, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from aish.supervisor.daemon.gpus import Gpus
 from aish.supervisor.daemon.holding import Holding
 from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal, salvage
 from aish.supervisor.daemon.launcher import Launcher
+from aish.supervisor.daemon.logkeeper import LogKeeper
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.ports import Ports
 from aish.supervisor.daemon.reach import Reach
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
+    from aish.supervisor.daemon.turns import Turns
 
 ESTATE: Final = "holder"
 CONFIGURED: Final = "the default settings are used"
@@ -54,8 +56,9 @@ KEEP_ENDED: Final = 2000
 class Daemon:
     """Everything that the parts share. `left` is set when the program is to end."""
 
-    def __init__(self, boot_id: str) -> None:
+    def __init__(self, boot_id: str, turns: Turns) -> None:
         self.boot_id = boot_id
+        self.turns = turns
         self.started_s = time.time()
         self.build = fingerprint()
         self.upgrade = Upgrade(self.build, self._upgraded)
@@ -105,6 +108,7 @@ class Daemon:
         await self.takeover.reconcile(begun=False, same_estate=before in (None, self.holding.estate))
         self._estate = self.holding.estate
         self.recorder.note(ESTATE, self.holding.estate)
+        self.log_keeper.go_on()
         self.gateway.watch()
         self.recorder.flush()
         self._tidy()
@@ -198,6 +202,8 @@ class Daemon:
         self.enforcement = Enforcement(self.table, self.conductor)
         self.sampler.over, self.sampler.sampled = self.enforcement.vram, self.enforcement.look
         self.sampler.watched_memory = self.enforcement.watches
+
+        self.log_keeper = LogKeeper(self)
 
     def _open_journal(self) -> tuple[Journal | None, list[Row], StorageError | None]:
         """The journal and its rows; a damaged one is moved aside, none at all is an alert."""
@@ -358,6 +364,7 @@ class Daemon:
 
     def _freed(self, process: Process) -> None:
         """It holds nothing any more."""
+        self.log_keeper.ended(process)
         if self.admission.queue():
             if self.gpus.started:
                 self.gpus.refresh()
@@ -427,6 +434,7 @@ class Daemon:
             self.server.stop_accepting(folders.daemon_socket())
         self.gpus.close()
         self.sampler.close()
+        self.log_keeper.close()
         self.holding.close()
         self.gateway.close()
         self.recorder.close()

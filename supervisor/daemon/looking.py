@@ -174,13 +174,16 @@ class Looking:
     async def logs(self, caller: Caller, request: Logs, connection: Connection) -> None:
         process = self.target(caller, "Logs", request.target)
         logs, row = self.daemon.logs, process.row
-        fds = [logs.read(row.id, "out")]
+        fds: list[int] = []
         try:
-            fds.append(logs.read(row.id, "err"))
+            fds += [logs.read(row.id, "out")]
+            fds += [logs.read(row.id, "err")]
+            fds += [logs.read_index(row.id)] if request.index else []
         except BaseException:
-            os.close(fds[0])
+            for fd in fds:
+                os.close(fd)
             raise
-        connection.send(LogFiles(id=row.id, ended=row.ended, pty=row.spec.pty), fds)
+        connection.send(LogFiles(id=row.id, ended=row.ended, pty=row.spec.pty, index=request.index), fds)
 
     # --- events -------------------------------------------------------------------------------------------------
 
