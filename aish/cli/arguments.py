@@ -48,13 +48,13 @@ class Parser(argparse.ArgumentParser):
         return any(word in action.option_strings and action.nargs != 0 for action in self._actions if "=" not in word)
 
 
-def targets(parser: Parser, *, many: bool = True) -> None:
-    """The operand of verbs that act on processes."""
+def targets(parser: Parser, *, many: bool = True, none: str = "") -> None:
+    """The operand of verbs that act on processes. `none` says what it means where there is none of it."""
     parser.add_argument(
         "target",
-        nargs="+" if many else None,
+        nargs="*" if none else "+" if many else None,
         metavar="PROCESS",
-        help="an id (p12) or a name, with or without @",
+        help="an id (p12) or a name, with or without @" + (f"; {none}" if none else ""),
     )
 
 

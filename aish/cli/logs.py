@@ -1,133 +1,238 @@
-"""`aish logs`: what a process wrote; its stdout on ours, its stderr on ours."""
+"""`aish logs`: what processes wrote, in order; their stdout on ours, their stderr on ours."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import resource
+import sys
+import time
+from heapq import merge
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
+from aish.cli import log_lines
 from aish.cli.arguments import Parser, targets
-from aish.cli.output import json_line
-from aish.client import Client, connect, follow
-from aish.errors import DisconnectedError, InternalError, UsageError
-from aish.wire.message import LogFiles, Logs, Wait
+from aish.client import connect, follow
+from aish.client.interleave import STREAMS
+from aish.client.logreader import INDEX_WAIT_S, LogReader
+from aish.errors import DisconnectedError, InternalError, NotFoundError, UsageError
+from aish.model import kind, moment
+from aish.model.nearest import nearest
+from aish.report import clean
+from aish.wire.log_index import INTERVAL_NS
+from aish.wire.message import Inspect, Inspected, LogFiles, Logs, Snapshot, View, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import re
+    from argparse import Namespace
+    from collections.abc import Collection, Iterable, Iterator
 
-    Dress = Callable[[str, int, bytes], tuple[int, bytes]]
+    from aish.client import Client
+    from aish.client.interleave import Block
+
+    Dress = log_lines.Plain | log_lines.Json
+
+SHOWN_NS: Final = 1_000_000
+"""How exactly a time is shown: who types it again means that line, too."""
+AGAIN_MS: Final = 100
+MANY: Final = 64
+"""Logs; each needs four descriptors."""
 
 
 def main(argv: list[str]) -> int:
-    parser = Parser("logs", "Show the output of processes: their stdout on stdout, their stderr on stderr.")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until they end")
-    parser.add_argument("-n", "--lines", type=int, metavar="N", help="only the last N lines of each")
-    parser.add_argument("--out", action="store_true", help="stdout only")
-    parser.add_argument("--err", action="store_true", help="stderr only")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line: process, stream, text")
-    targets(parser)
-    options = parser.parse_args(argv)
-    if options.lines is not None and options.lines < 0:
-        raise UsageError(f"--lines must not be negative: {options.lines}")
-    streams = (1,) if options.out and not options.err else (2,) if options.err and not options.out else (1, 2)
-    logs = [_Log(target, streams, options.lines, _dress(options.json, options.target)) for target in options.target]
+    options = _parser().parse_args(argv)
+    since_ns, until_ns, pattern = _checked(options)
+    streams = (1,) if options.out and not options.err else (2,) if options.err and not options.out else STREAMS
+    with connect(start=False, program="logs") as client:
+        chosen = _chosen(client, options.target, options.kind)
+        if len(chosen) > MANY:
+            _raise_limit()
+        logs = [_Log(client, target, name, streams, pattern) for target, name in chosen]
+    if options.stats:
+        from aish.cli import log_stats
+
+        log_stats.show([(log.name, log.id, log.reader) for log in logs], as_json=options.json)
+        return 0
+    dress = log_lines.Json() if options.json else log_lines.Plain([log.name for log in logs])
+    for log in logs:
+        log.window(since_ns, until_ns, options.lines)
+        if not options.json:
+            log.tell_unsure(since_ns, until_ns)
     if options.follow:
-        _follow(logs)
+        _follow(logs, dress)
     else:
-        for log in logs:
-            log.show()
-            log.finish()
+        _write_all(dress, merge(*(log.everything() for log in logs), key=_time))
     return 0
 
 
-def _dress(as_json: bool, targets: list[str]) -> Dress | None:
-    """What becomes of a line: the descriptor it goes to, and its bytes there. None: as it is, in any pieces."""
-    if as_json:
-        return _as_json
-    return _prefixed if len(targets) > 1 else None
+def _parser() -> Parser:
+    parser = Parser("logs", "Show the output of processes: their stdout on stdout, their stderr on stderr, in order.")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until they end")
+    parser.add_argument("-n", "--lines", type=int, metavar="N", help="only the last N lines of each")
+    parser.add_argument("--since", metavar="TIME", help="from then on: 5m (ago), 14:30, 2026-07-01T09:00")
+    parser.add_argument("--until", metavar="TIME", help="only until then")
+    parser.add_argument("--grep", metavar="REGEX", help="only lines in whose first 4096 bytes this is found")
+    parser.add_argument("--kind", metavar="KIND", help="only those of that kind: command, agent, model, system")
+    parser.add_argument("--out", action="store_true", help="stdout only")
+    parser.add_argument("--err", action="store_true", help="stderr only")
+    parser.add_argument("--stats", action="store_true", help="how much was written, and when, instead of what")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object per line: process, id, stream, time, within_s, text or json",
+    )
+    targets(parser, none="without any: all of --kind, or all that have not ended")
+    return parser
 
 
-def _as_json(name: str, stream: int, line: bytes) -> tuple[int, bytes]:
-    row = {"process": name, "stream": "stdout" if stream == 1 else "stderr", "text": line}
-    return 1, json_line(row).encode() + b"\n"
+def _checked(options: Namespace) -> tuple[int | None, int | None, re.Pattern[str] | None]:
+    """The window's two moments and the pattern. Raises UsageError."""
+    if options.lines is not None and options.lines < 0:
+        raise UsageError(f"--lines must not be negative: {options.lines}")
+    if options.follow and (options.until or options.stats):
+        other = "--until" if options.until else "--stats"
+        raise UsageError(f"--follow goes on and {other} does not", hint="leave one of them out")
+    if options.kind is not None and options.kind not in kind.KINDS:
+        near = nearest(options.kind, kind.KINDS)
+        hint = f"did you mean {near}?" if near else "one of " + ", ".join(kind.KINDS)
+        raise UsageError(f"--kind {clean(options.kind)}: no such kind", hint=hint)
+    now_s = time.time()
+    since_ns, until_ns = (
+        max(0, int(moment.parse_moment_s(text, now_s) * 1e9) + slack_ns) if text is not None else None
+        for text, slack_ns in ((options.since, -SHOWN_NS), (options.until, SHOWN_NS))
+    )
+    if since_ns is not None and until_ns is not None and until_ns < since_ns:
+        raise UsageError(f"--until {options.until} is before --since {options.since}", hint="the other way round?")
+    return since_ns, until_ns, None if options.grep is None else log_lines.compiled(options.grep)
 
 
-def _prefixed(name: str, stream: int, line: bytes) -> tuple[int, bytes]:
-    return stream, name.encode(errors="surrogateescape") + b": " + line + b"\n"
+def _chosen(client: Client, named: list[str], kind_: str | None) -> list[tuple[str, str]]:
+    """What to ask for and what to call it, for each. Raises NotFoundError."""
+    if named and kind_ is None:
+        return [(target, target.removeprefix("@")) for target in named]
+    if named:
+        parts = [client.ask(Inspected, Inspect(target=target)).process for target in named]
+    else:
+        parts = client.ask(View, Snapshot(all=kind_ is not None)).processes
+    found = [(part.id, part.name) for part in parts if kind_ is None or part.kind == kind_]
+    if not found and kind_ is not None:
+        raise NotFoundError(f"no process of kind {kind_}", hint="`aish ps --all` lists what there is")
+    if not found:
+        raise NotFoundError("no process runs", hint="name one that has ended: `aish ps --all` lists them")
+    return found
+
+
+def _raise_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Log:
-    """The two files of one process, and the connection that tells when it has ended."""
+    """The log of one process; while it is followed, with the connection that tells when it has ended."""
 
-    def __init__(self, target: str, streams: tuple[int, ...], lines: int | None, dress: Dress | None) -> None:
-        self.client: Client = connect(start=False, program="logs")
-        reply, fds = self.client.request_with_fds(Logs(target=target))
-        if not isinstance(reply, LogFiles) or len(fds) < 1 + (not reply.pty):
+    def __init__(
+        self, client: Client, target: str, name: str, streams: Collection[int], pattern: re.Pattern[str] | None
+    ) -> None:
+        reply, fds = client.request_with_fds(Logs(target=target, index=True))
+        if not isinstance(reply, LogFiles) or len(fds) < 2 + reply.index:
             raise InternalError(f"the daemon answered {type(reply).__name__} without the log's descriptors")
-        self.id = reply.id
-        self.ended = reply.ended
-        self.name = target.removeprefix("@")
-        self.dress = dress
-        self.tails = {
-            number: follow.Tail(fd, 0 if lines is None else follow.last_lines(fd, lines))
-            for number, fd in zip((1, 2), fds, strict=False)
-            if number in streams or reply.pty
-        }
-        self.partial: dict[int, bytes] = {}
+        self.id, self.ended, self.name = reply.id, reply.ended, name
+        self.reader = LogReader(fds[0], fds[1], fds[2] if reply.index else None, STREAMS if reply.pty else streams)
+        self._pattern = pattern
+        self._last: int | None = None
+        self._waiting: Client | None = None
+        self._offsets: tuple[int, ...] = ()
+        self._moved_s = 0.0
 
-    def show(self) -> None:
-        """Write what is there; where lines are dressed, whole ones only."""
-        for number, tail in self.tails.items():
-            while data := tail.read():
-                if self.dress is None:
-                    _write(number, data)
-                    continue
-                whole, newline, rest = (self.partial.pop(number, b"") + data).rpartition(b"\n")
-                if rest:
-                    self.partial[number] = rest
-                for line in whole.split(b"\n") if newline else ():
-                    _write(*self.dress(self.name, number, line))
+    def window(self, since_ns: int | None, until_ns: int | None, count: int | None) -> None:
+        if self._pattern is not None:  # which are the last ones is known when all were looked at
+            self._last, count = count, None
+        self.reader.window(since_ns, until_ns, count)
 
-    def finish(self) -> None:
-        """What came without a newline at the end."""
-        for number, rest in self.partial.items():
-            if self.dress is not None:
-                _write(*self.dress(self.name, number, rest))
-        self.partial.clear()
+    def tell_unsure(self, since_ns: int | None, until_ns: int | None) -> None:
+        """Where the index has a gap at the window's edge, what is shown may lie outside of it."""
+        for after_ns, before_ns in self.reader.unsure(since_ns, until_ns):
+            if after_ns is not None and before_ns - after_ns <= 2 * INTERVAL_NS:
+                continue
+            since = f"between {moment.iso(after_ns)} and" if after_ns is not None else "before"
+            text = f"what was written {since} {moment.iso(before_ns)} is known only as a whole"
+            print(f"aish logs: {clean(self.name)}: {text}", file=sys.stderr, flush=True)
+
+    def everything(self) -> Iterator[tuple[_Log, Block]]:
+        """All of the window that is there."""
+        return self._named(chain(self.reader.blocks(all_=True), self.reader.rest()))
+
+    def news(self, *, whole: bool) -> Iterator[tuple[_Log, Block]]:
+        """What has come since; without `whole` also what does not become a whole line: a prompt, a progress bar."""
+        whole = whole or self._pattern is not None
+        return self._named(chain(self.reader.blocks(all_=self.ended), () if whole else self._stuck()))
+
+    def _stuck(self) -> Iterator[Block]:
+        """A line that was begun and not ended, when nothing has come for a while."""
+        now_s = time.monotonic()
+        if self.reader.offsets != self._offsets:
+            self._offsets, self._moved_s = self.reader.offsets, now_s
+        elif now_s - self._moved_s >= INDEX_WAIT_S:
+            yield from self.reader.rest()
+
+    def unfinished(self, *, whole: bool) -> bool:
+        """Whether it is to be looked at again even if nothing comes."""
+        return self.reader.unindexed() or (not whole and self._pattern is None and self.reader.partial)
+
+    def _named(self, blocks: Iterable[Block]) -> Iterator[tuple[_Log, Block]]:
+        if self._pattern is not None:
+            blocks = log_lines.matching(blocks, self._pattern)
+        if self._last is not None:
+            blocks, self._last = log_lines.last(blocks, self._last), None
+        return ((self, block) for block in blocks)
 
     def ask(self) -> None:
-        self.client.send(Wait(target=self.id))
+        if self._waiting is None:
+            self._waiting = connect(start=False, program="logs")
+        self._waiting.send(Wait(target=self.id))
+
+    def fileno(self) -> int:
+        assert self._waiting is not None
+        return self._waiting.fileno()
 
     def answered(self) -> None:
+        assert self._waiting is not None
         try:
-            self.client.receive()
+            self._waiting.receive()
             self.ended = True
+            self._waiting.close()
         except DisconnectedError:
-            self.client.reconnect()
+            self._waiting.reconnect()
             self.ask()
 
 
-def _follow(logs: list[_Log]) -> None:
+def _follow(logs: list[_Log], dress: Dress) -> None:
     with follow.Growth() as growth:
         for log in logs:
-            for tail in log.tails.values():
-                growth.watch(tail.fd)
+            for fd in log.reader.fds:
+                growth.watch(fd)
             if not log.ended:
                 log.ask()
         while True:
             growth.clear()
             done = all(log.ended for log in logs)  # read once more after the end was told
-            for log in logs:
-                log.show()
             if done:
-                break
-            pending = {log.client.fileno(): log for log in logs if not log.ended}
-            for fd in follow.wait(growth, list(pending)):
+                _write_all(dress, merge(*(log.everything() for log in logs), key=_time))
+                return
+            _write_all(dress, merge(*(log.news(whole=dress.whole) for log in logs), key=_time))
+            pending = {log.fileno(): log for log in logs if not log.ended}
+            again = any(log.unfinished(whole=dress.whole) for log in logs)
+            for fd in follow.wait(growth, list(pending), AGAIN_MS if again else None):
                 pending[fd].answered()
-        for log in logs:
-            log.finish()
 
 
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+def _time(item: tuple[_Log, Block]) -> int:
+    return item[1].until_ns or 0
+
+
+def _write_all(dress: Dress, blocks: Iterable[tuple[_Log, Block]]) -> None:
+    for log, block in blocks:
+        fd, data = dress.dress(log.name, log.id, block)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]

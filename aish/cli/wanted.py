@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from aish.cli import life
 from aish.cli.kill import signal_number
 from aish.client import launch
+from aish.config.settings import LEAST_LOG_BYTES
 from aish.errors import InputError, UsageError
 from aish.model import kind, spec
+from aish.model.moment import parse_duration_s
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.wire.spec import LimitPart, SpecPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from aish.cli.arguments import Parser
 
@@ -45,6 +48,7 @@ _OPTIONS = {
     "restarts": "--restart-delay or --restart-limit",
 }
 """How people write the fields of a spec."""
+N = TypeVar("N", int, float)
 
 
 def options(parser: Parser) -> None:
@@ -66,6 +70,8 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--secret", action="append", default=[], metavar="NAME", help="a provider key variable that it may see"
     )
+    parser.add_argument("--log-size", metavar="SIZE", help="how much of its log stays, such as 64M; none: all")
+    parser.add_argument("--log-age", metavar="AGE", help="how long its log stays, such as 7d; none: for ever")
     parser.add_argument("--stop-signal", default="TERM", metavar="SIGNAL", help="how it is asked to end (TERM)")
     parser.add_argument("--oom-score", type=int, metavar="N", help="-1000 to 1000: who goes first without memory")
     parser.add_argument("--ionice", metavar="CLASS", help="idle, best-effort:0 to 7, realtime:0 to 7")
@@ -110,6 +116,8 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         oom_score_adj=wanted.oom_score,
         ionice=wanted.ionice,
         pty=pty,
+        log_bytes=_bound("--log-size", wanted.log_size, parse_bytes, LEAST_LOG_BYTES, "64K"),
+        log_age_s=_bound("--log-age", wanted.log_age, parse_duration_s, 1, "1s"),
         **life.fields(wanted),
     )
     _refused_later(part, wanted)
@@ -138,6 +146,18 @@ def _limits(wanted: Namespace) -> LimitPart | None:
         on_oom=wanted.on_oom,
     )
     return None if limits == LimitPart() else limits
+
+
+def _bound(
+    option: str, text: str | None, parse: Callable[[str], N], least: int, least_text: str
+) -> N | Literal[0] | None:
+    """None: as configured. 0: "none", no such bound. Raises UsageError."""
+    if text is None or text == "none":
+        return None if text is None else 0
+    value = parse(text)
+    if value < least:
+        raise UsageError(f"{option} {text}: expected {least_text} or more, or none")
+    return value
 
 
 def _check(wanted: Namespace) -> None:

@@ -54,6 +54,8 @@ R = TypeVar("R", bound=Message)
 START_TIMEOUT_S: Final = 30.0
 AGAIN_S: Final = 0.5
 """How often the holder is asked again for a daemon while none answers. Asking twice does no harm."""
+PATIENCE_S: Final = 2.0
+"""A daemon that keeps ending at its start is told of after so long."""
 LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
 _REPEATABLE: Final = (
@@ -144,6 +146,10 @@ class Client:
             os.close(fd)
         return reply
 
+    def receive_with_fds(self) -> tuple[Reply, list[int]]:
+        """`receive`, with the descriptors of the reply, which the caller then owns."""
+        return self._reply()
+
     @property
     def buffered(self) -> bool:
         """True if `receive` would return at once although fileno() is not readable."""
@@ -182,40 +188,62 @@ def failure(reply: Failure) -> AishError:
     return _ERRORS.get(reply.code, AishError)(reply.message, hint=reply.hint)
 
 
-def connect(*, start: bool = True, program: str = "aish") -> Client:
+def connect(*, start: bool = True, program: str = "aish", patience_s: float = START_TIMEOUT_S) -> Client:
     """Connect to this user's daemon; with `start`, bring it up first where none runs.
+
+    `patience_s`: for how long, where it does not answer.
 
     Raises NotRunningError (none runs, without `start`), UnavailableError (it does not get up in time), VersionError
     (it speaks another version), StorageError (the folders cannot be used).
     """
-    channel, welcome = _connected(program, start=start)
+    channel, welcome = _connected(program, start=start, patience_s=patience_s)
     return Client(channel, welcome, program)
 
 
-def _connected(program: str, *, start: bool) -> tuple[Channel, Welcome]:
-    greeted = _attempt(program)
+def _connected(program: str, *, start: bool, patience_s: float = START_TIMEOUT_S) -> tuple[Channel, Welcome]:
+    greeted = _attempt(program, patience_s)
     if greeted is not None:
         return greeted
     from aish.client import bringup
 
+    if _moved():
+        greeted = _attempt(program, patience_s)
+        if greeted is not None:
+            return greeted
     if start:
         folders.private(folders.runtime())
         folders.private(folders.state())
     _brought_up(start=start)
+    ill = False
     now_s = time.monotonic()
-    deadline, again_s = now_s + START_TIMEOUT_S, now_s + AGAIN_S
+    deadline, again_s = now_s + patience_s, now_s + AGAIN_S
     while now_s < deadline:
-        greeted = _attempt(program)
+        greeted = _attempt(program, patience_s)
         if greeted is not None:
             return greeted
         if now_s > again_s:  # the daemon that the holder spoke of may have been leaving, and the holder with it
             again_s = now_s + AGAIN_S
-            _brought_up(start=start)
+            why = bringup.why_not() if now_s > deadline - patience_s + PATIENCE_S else None
+            if why is not None and ill:  # twice in a row: it is no restart that we happened to see
+                raise UnavailableError(f"the daemon does not start: {why}", hint=f"its log is {bringup.log_path()}")
+            ill = why is not None
+            if not _moved():
+                _brought_up(start=start)
         time.sleep(0.004)  # there is no event for 'a socket file accepts'; the whole start takes some 200 ms
         now_s = time.monotonic()
     raise UnavailableError(
-        f"the daemon did not answer within {START_TIMEOUT_S:.0f} s", hint=f"its log is {bringup.log_path()}"
+        f"the daemon did not answer within {patience_s:.0f} s", hint=f"its log is {bringup.log_path()}"
     )
+
+
+def _moved() -> bool:
+    """Whether the supervisor of our state folder has its sockets elsewhere; then we look there from now on."""
+    from aish.client import bringup
+
+    there = bringup.elsewhere()
+    if there is not None:
+        os.environ[folders.RUNTIME_VARIABLE] = there
+    return there is not None
 
 
 def _brought_up(*, start: bool) -> None:
@@ -228,7 +256,7 @@ def _brought_up(*, start: bool) -> None:
         raise NotRunningError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")
 
 
-def _attempt(program: str) -> tuple[Channel, Welcome] | None:
+def _attempt(program: str, patience_s: float) -> tuple[Channel, Welcome] | None:
     """A greeted connection, or None where nothing listens (or what listens is just going down)."""
     try:
         sock = address.connect(folders.daemon_socket())
@@ -238,7 +266,7 @@ def _attempt(program: str) -> tuple[Channel, Welcome] | None:
         raise UnavailableError(f"cannot reach the daemon: {folders.daemon_socket()}: {error.strerror}") from error
     channel = Channel(sock)
     try:
-        sock.settimeout(START_TIMEOUT_S)
+        sock.settimeout(patience_s)
         channel.send(codec.encode(Hello(version=VERSION, program=program)))
         reply = codec.decode_reply(channel.receive()[0])
         sock.settimeout(None)
@@ -248,7 +276,7 @@ def _attempt(program: str) -> tuple[Channel, Welcome] | None:
     except TimeoutError as error:
         channel.close()
         raise UnavailableError(
-            f"the daemon accepted the connection but said nothing for {START_TIMEOUT_S:.0f} s",
+            f"the daemon accepted the connection but said nothing for {patience_s:.0f} s",
             hint="it may be stopped (SIGSTOP) or swapped out: look at its process",
         ) from error
     except InputError as error:
@@ -264,10 +292,10 @@ def _attempt(program: str) -> tuple[Channel, Welcome] | None:
         channel.close()
         raise failure(reply)
     welcome = _expect(Welcome, reply)
-    if welcome.version != VERSION:
+    if welcome.version != VERSION and program != "shutdown":
         channel.close()
         raise VersionError(
             f"the daemon speaks version {welcome.version} of the protocol, this program version {VERSION}",
-            hint="`aish shutdown` with the program that started it, or end what it supervises, then try again",
+            hint="`aish shutdown` ends it with all that it supervises, then try again",
         )
     return channel, welcome

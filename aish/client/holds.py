@@ -6,29 +6,36 @@ Asked for only when the wait has become long: a process that ends soon costs no 
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 from aish.client.connection import Client, connect
 from aish.errors import AishError
 from aish.report import clean
-from aish.wire.message import EventList, Events
+from aish.wire.message import Done, EventList, Events
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Container
     from typing import Self
 
     from aish.wire.part import EventPart
 
 AFTER_MS: Final = 1500
+_PATIENCE_S: Final = 0.5
+"""A daemon that hangs must not keep keys and signals from the process."""
 
 
 class Holds:
     """The events of one process, those before now included. A courtesy: where the daemon does not answer, silent."""
 
-    def __init__(self, process: str) -> None:
+    def __init__(self, process: str, say: Callable[[str], None] | None = None) -> None:
         self._process = process
+        self._say = say or _print
         self._since = 0
         self._client: Client | None = None
         self._tried = False
+        self._due_s = time.monotonic() + AFTER_MS / 1000
+        self._own: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -44,7 +51,7 @@ class Holds:
         """Start to listen; True where there is a descriptor to watch."""
         self._tried = True
         try:
-            self._client = connect(start=False, program="stage")
+            self._client = connect(start=False, program="stage", patience_s=_PATIENCE_S)
             self._client.send(Events(since=self._since, follow=True, target=self._process))
         except AishError:
             self._drop()  # the wait itself finds the next daemon, and tells the end
@@ -65,9 +72,36 @@ class Holds:
             for event in reply.events:
                 self._since = event.number
                 text = told(event)
-                if text:
-                    print(clean(text), file=sys.stderr, flush=True)
+                if event.kind in self._own:
+                    self._own.remove(event.kind)
+                elif text:
+                    self._say(text)
         return True
+
+    # --- for who watches several things and does not wait for this ----------------------------------------------
+
+    def watched(self) -> list[int]:
+        """The descriptors to look at."""
+        return [] if self._client is None else [self._client.fileno()]
+
+    def sooner(self, due_ms: int | None) -> int | None:
+        """`due_ms`, or when `look` is to be called first."""
+        if self._tried:
+            return due_ms
+        left_ms = max(0, int((self._due_s - time.monotonic()) * 1000) + 1)
+        return left_ms if due_ms is None else min(due_ms, left_ms)
+
+    def look(self, ready: Container[int]) -> None:
+        """Begin where it is time; tell what came."""
+        if not self._tried and time.monotonic() >= self._due_s:
+            self.begin()
+        elif self._client is not None and self._client.fileno() in ready:
+            self.arrived()
+
+    def ours(self, kind: str, done: object) -> None:
+        """We paused it, or let it go on: no news to who did it. `done` is the daemon's answer."""
+        if isinstance(done, Done) and done.changed:
+            self._own.append(kind)
 
     def close(self) -> None:
         """`begin` may follow: it goes on after what was told."""
@@ -80,13 +114,21 @@ class Holds:
             self._client = None
 
 
+def _print(text: str) -> None:
+    print(f"aish: {clean(text)}", file=sys.stderr, flush=True)
+
+
 def told(event: EventPart) -> str | None:
     """The line for a person; None for events that say nothing about waiting."""
     match event.kind:
         case "held":
             owner = event.detail.get("owner") or event.process
-            return f"aish: {event.name} is held: {event.text}; `aish limit {owner} tokens=+50k` lets it go on"
+            return f"{event.name} is held: {event.text}; `aish limit {owner} tokens=+50k` lets it go on"
         case "released":
-            return f"aish: {event.name} goes on: {event.text}"
+            return f"{event.name} goes on: {event.text}"
+        case "paused":
+            return f"{event.name} is paused {event.text}; `aish cont {event.process}` lets it go on"
+        case "continued":
+            return f"{event.name} goes on, {event.text}"
         case _:
             return None

@@ -142,13 +142,13 @@ def _answer(client: Client, process: str, signals: Caught, holds: Holds, asked: 
         if not ready and _begun(holds, signals):
             poll.register(holds, select.POLLIN)
         news = holds.fileno()
-        if news in ready and not holds.arrived():
+        if news in ready and signals.fileno() not in ready and not holds.arrived():
             poll.unregister(news)
-        if signals.fileno() in ready:
+        if signals.fileno() in ready:  # first: what follows from them is no news
             arrived = signals.arrived()
             asked += bytes(number for number in arrived if number in ENDING)
             for place, number in enumerate(arrived):
-                _forward(process, number, arrived[place:], signals)
+                _forward(process, number, arrived[place:], signals, holds)
         if client.fileno() in ready:
             reply = client.receive()
             if not isinstance(reply, Waited):
@@ -161,15 +161,15 @@ def _begun(holds: Holds, signals: Caught) -> bool:
         return holds.begin()
 
 
-def _forward(process: str, number: int, arrived: bytes, signals: Caught) -> None:
+def _forward(process: str, number: int, arrived: bytes, signals: Caught, holds: Holds) -> None:
     """Pass a signal on; a stop is a pause of the process and a stop of this stub, so that the shell sees it."""
     with signals.blocked(arrived, hangs_s=AWAY_S) as blocked:
         try:
             with connect(program="stage") as control:
                 if number == signal.SIGTSTP:
-                    control.request(Pause(target=process))
+                    holds.ours("paused", control.request(Pause(target=process)))
                 elif number == signal.SIGCONT:
-                    control.request(Cont(target=process))
+                    holds.ours("continued", control.request(Cont(target=process)))
                 else:
                     control.request(Signal(target=process, signal=number))
         except AishError as error:  # it may just have ended: the wait tells

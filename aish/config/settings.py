@@ -6,8 +6,15 @@ embedding_model = "smollm2"
 [gateway]
 port = 0                        # 0: chosen once, then kept
 
+[attach]
+detach = "ctrl-] d"             # the keys that leave an attached process to itself; "none"
+
 [limits]
 control_groups = true           # false: process trees are found by tag and session, memory is watched
+
+[logs]
+size = "1G"                     # how much of each log stays; without it: all
+age = "30d"                     # how long; without it: for ever
 
 [gpu]
 drivers = ["nvml", "simgpu"]
@@ -27,25 +34,34 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 EMBEDDED_MODEL: Final = "smollm2"
+DETACH: Final = "ctrl-] d"
+"""Why these keys: aish.client.hotkeys."""
+LEAST_LOG_BYTES: Final = 64 << 10
 
 
 class Settings:
     __slots__ = (
         "control_groups",
         "default_model",
+        "detach",
         "embedding_model",
         "gateway_port",
         "gpu_drivers",
         "gpu_reserve_bytes",
+        "log_age_s",
+        "log_bytes",
     )
 
     def __init__(self) -> None:
         self.default_model: str = EMBEDDED_MODEL
         self.embedding_model: str | None = None  # None: the default model
         self.gateway_port: int = 0
+        self.detach: str = DETACH
         self.control_groups: bool = True
         self.gpu_drivers: tuple[str, ...] = ("nvml", "simgpu")
         self.gpu_reserve_bytes: int = 0
+        self.log_bytes: int | None = None  # of stdout and stderr together; None: all of it stays
+        self.log_age_s: float | None = None
 
 
 def path() -> str:
@@ -92,7 +108,7 @@ class _Reader:
         self.lines = text.splitlines()
 
     def fill(self, settings: Settings, table: dict[str, Any]) -> None:
-        self._known(table, ("default_model", "embedding_model", "gateway", "limits", "gpu"))
+        self._known(table, ("default_model", "embedding_model", "gateway", "attach", "limits", "logs", "gpu"))
         settings.default_model = self._text(table, "default_model", settings.default_model)
         settings.embedding_model = self._text(table, "embedding_model", "") or None
         gateway = self._table(table, "gateway")
@@ -101,12 +117,14 @@ class _Reader:
         if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 65536:
             raise self._error("port", "expected a port number, 0 to 65535")
         settings.gateway_port = port
+        self._attach(settings, self._table(table, "attach"))
         limits = self._table(table, "limits")
         self._known(limits, ("control_groups",))
         groups = limits.get("control_groups", True)
         if not isinstance(groups, bool):
             raise self._error("control_groups", "expected true or false")
         settings.control_groups = groups
+        self._logs(settings, self._table(table, "logs"))
         gpu = self._table(table, "gpu")
         self._known(gpu, ("drivers", "reserve"))
         drivers = gpu.get("drivers", list(settings.gpu_drivers))
@@ -117,6 +135,36 @@ class _Reader:
             settings.gpu_reserve_bytes = parse_bytes(self._text(gpu, "reserve", "0"))
         except UsageError as error:
             raise self._error("reserve", str(error)) from error
+
+    def _attach(self, settings: Settings, attach: dict[str, Any]) -> None:
+        from aish.model import keys
+
+        self._known(attach, ("detach",))
+        settings.detach = self._text(attach, "detach", DETACH)
+        try:
+            keys.parse(settings.detach)
+        except UsageError as error:
+            raise self._error("detach", str(error), error.hint) from error
+
+    def _logs(self, settings: Settings, logs: dict[str, Any]) -> None:
+        self._known(logs, ("size", "age"))
+        try:
+            size = self._text(logs, "size", "")
+            settings.log_bytes = parse_bytes(size) if size else None
+            if settings.log_bytes is not None and settings.log_bytes < LEAST_LOG_BYTES:
+                raise self._error("size", "expected 64K or more")
+        except UsageError as error:
+            raise self._error("size", str(error)) from error
+        age = self._text(logs, "age", "")
+        if age:
+            from aish.model.moment import parse_duration_s
+
+            try:
+                settings.log_age_s = parse_duration_s(age)
+            except UsageError as error:
+                raise self._error("age", str(error)) from error
+            if settings.log_age_s < 1:
+                raise self._error("age", "expected 1s or more")
 
     def _text(self, table: dict[str, Any], key: str, default: str) -> str:
         value = table.get(key, default)

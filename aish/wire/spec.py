@@ -132,6 +132,10 @@ class SpecPart(Part, frozen=True, kw_only=True):
     ionice: str | None = None
     """"idle", "best-effort:N" or "realtime:N", ionice(1)."""
     pty: bool = False
+    log_bytes: int | None = None
+    """How much of its log stays, stdout and stderr together; None: as configured, 0: all."""
+    log_age_s: float | None = None
+    """How long it stays; None: as configured, 0: for ever."""
 
 
 class LaunchPart(Part, frozen=True, kw_only=True):

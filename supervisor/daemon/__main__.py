@@ -13,6 +13,7 @@ from aish.config import folders
 from aish.errors import AishError, ConflictError
 from aish.supervisor.daemon import lock
 from aish.supervisor.daemon.daemon import Daemon
+from aish.supervisor.daemon.turns import Turns
 from aish.supervisor.holder import kernel
 from aish.supervisor.holder.wire import HolderError
 
@@ -24,7 +25,9 @@ def main() -> int:
         boot_id = kernel.boot_id()
         folders.private(folders.runtime())
         held = lock.take(folders.private(folders.state()))
-        relaunch = asyncio.run(_run(boot_id))
+        turns = Turns()
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(turns)) as runner:
+            relaunch = runner.run(_run(boot_id, turns))
         os.close(held)
     except ConflictError:
         return 0  # another daemon serves this user
@@ -36,9 +39,9 @@ def main() -> int:
     return 0
 
 
-async def _run(boot_id: str) -> bool:
+async def _run(boot_id: str, turns: Turns) -> bool:
     """Until the daemon is to leave; True if keeper and holder have to be started again."""
-    daemon = Daemon(boot_id)
+    daemon = Daemon(boot_id, turns)
     await daemon.begin()
     await daemon.left.wait()
     daemon.end()
@@ -62,7 +65,7 @@ def _raise_limits() -> None:
 
 
 def _say(text: str) -> None:
-    print(time.strftime("%Y-%m-%dT%H:%M:%S"), text, file=sys.stderr, flush=True)
+    kernel.say(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class Doctors:
             findings=[
                 *self._programs(),
                 *self._folders(),
+                *self._logs(),
                 *self._gpus(),
                 limits(self.daemon.reach.layout),
                 *_system(),
@@ -90,6 +91,16 @@ class Doctors:
                 hint="free some space" if low else None,
             )
         yield Finding(level="ok", topic="log", text=os.path.join(folders.state(), "daemon.log"))
+
+    def _logs(self) -> Iterator[Finding]:
+        keeper = self.daemon.log_keeper
+        if keeper.index.unwatched:
+            text = f"{keeper.index.unwatched} logs have no watch: they are looked at ten times a second"
+            hint = "raise fs.inotify.max_user_watches: sysctl -w fs.inotify.max_user_watches=524288"
+            yield Finding(level="warn", topic="logs", text=text, hint=hint)
+        if not keeper.retention.able:
+            text = "the file system gives no beginning of a file back: logs are kept whole, whatever was asked for"
+            yield Finding(level="warn", topic="logs", text=text, hint="point XDG_STATE_HOME at ext4, xfs or btrfs")
 
     def _gpus(self) -> Iterator[Finding]:
         for name, driver in self.daemon.gpus.drivers.items():

@@ -67,6 +67,7 @@ class Errands:
             raise
         finally:
             del self._waiting[id_]
+            self.launcher.logs.closed(process.id)
             if pid is not None:
                 self._pids.pop(pid, None)
 

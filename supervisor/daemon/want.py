@@ -26,6 +26,7 @@ PASSED_MOST: Final = 60
 MOST_GRACE_S: Final = 3600.0
 MOST_GPUS: Final = 64
 LEAST_BYTES: Final = 64 << 10
+LEAST_AGE_S: Final = 1.0
 MOST_NEEDS: Final = 64
 MOST_TIME_S: Final = 10 * 366 * 86400.0
 _ADDRESS: Final = re.compile(r"unix:/.+|[^\s/]+:(\d{1,5}|\{port\})")
@@ -84,6 +85,7 @@ def check_spec(spec: SpecPart) -> None:
         raise InputError("not a signal", field="stop_signal")
     if spec.limits is not None:
         check_limits(spec.limits)
+    _check_logs(spec)
     _check_life(spec)
     if spec.oom_score_adj is not None and not -1000 <= spec.oom_score_adj <= 1000:
         raise InputError("expected -1000 to 1000", field="oom_score_adj")
@@ -91,6 +93,13 @@ def check_spec(spec: SpecPart) -> None:
         raise InputError("expected idle, best-effort:0 to 7 or realtime:0 to 7", field="ionice")
     if not (math.isfinite(spec.grace_s) and 0 <= spec.grace_s <= MOST_GRACE_S):
         raise InputError(f"expected 0 to {MOST_GRACE_S:.0f} seconds", field="grace_s")
+
+
+def _check_logs(spec: SpecPart) -> None:
+    if spec.log_bytes and not LEAST_BYTES <= spec.log_bytes < 1 << 60:
+        raise InputError(f"expected {format_bytes(LEAST_BYTES)} or more, or 0", field="log_bytes")
+    if spec.log_age_s and not LEAST_AGE_S <= spec.log_age_s <= MOST_TIME_S:  # what is no number is neither
+        raise InputError(f"expected {LEAST_AGE_S:.0f} to {MOST_TIME_S:.0f} seconds, or 0", field="log_age_s")
 
 
 def _check_life(spec: SpecPart) -> None:

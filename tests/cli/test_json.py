@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,10 +77,13 @@ def test_log_lines_tell_whose_and_which_stream(home: Home) -> None:
     home.aish("spawn", "--name", "both", "--", "sh", "-c", r"printf 'o\377ut\nlast'; echo err >&2")
     home.aish("wait", "both")
     lines = [json.loads(line) for line in home.aish("logs", "--json", "both").stdout.splitlines()]
+    for line in lines:
+        assert datetime.fromisoformat(line.pop("time")).tzinfo is not None
+        assert line.pop("within_s") < 60
     assert sorted(lines, key=lambda line: (line["stream"], line["text"])) == [
-        {"process": "both", "stream": "stderr", "text": "err"},
-        {"process": "both", "stream": "stdout", "text": "last"},
-        {"process": "both", "stream": "stdout", "text": "o\\xffut"},
+        {"process": "both", "id": "p2", "stream": "stderr", "text": "err"},
+        {"process": "both", "id": "p2", "stream": "stdout", "text": "last"},
+        {"process": "both", "id": "p2", "stream": "stdout", "text": "o\\xffut"},
     ]
 
 

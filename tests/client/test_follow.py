@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.client import follow
+from aish.supervisor.holder import kernel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -93,3 +95,83 @@ def test_an_answer_comes_while_the_reader_is_there(tmp_path: Path) -> None:
         assert follow.answered(source, out.fileno())
     os.close(source)
     os.close(writer)
+
+
+# --- holes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def punched(tmp_path: Path) -> Iterator[int]:
+    """20,000 lines of ten bytes whose first eight blocks were given back."""
+    (tmp_path / "log").write_bytes(b"".join(b"%09d\n" % number for number in range(20_000)))
+    fd = os.open(tmp_path / "log", os.O_RDWR)
+    if not kernel.punch(fd, 8 * 4096):
+        pytest.skip("the file system of the temporary folder cannot punch holes")
+    yield fd
+    os.close(fd)
+
+
+def everything(fd: int, offset: int = 0) -> bytes:
+    tail, found = follow.Tail(fd, offset), b""
+    while data := tail.read():
+        found += data
+    return found
+
+
+@pytest.mark.parametrize("offset", [0, 100, 8 * 4096 - 1, 8 * 4096])
+def test_a_hole_is_skipped_wherever_reading_begins(punched: int, offset: int) -> None:
+    assert everything(punched, offset) == b"".join(b"%09d\n" % number for number in range(20_000))[8 * 4096 :]
+
+
+def test_a_file_that_is_one_hole_has_nothing(punched: int) -> None:
+    kernel.punch(punched, 200_000)
+    assert everything(punched).strip(b"\0") == b""
+    kernel.punch(punched, 1 << 20)
+    assert everything(punched) == b""
+    assert follow.last_lines(punched, 3) == 200_000
+
+
+def test_nothing_is_sought_in_a_hole(punched: int) -> None:
+    assert follow.last_lines(punched, 50_000) == 8 * 4096
+    assert follow.line_start(punched, 8 * 4096 + 1, 1 << 20) == 8 * 4096
+    assert follow.newlines(punched, 0, 200_000) == (200_000 - 8 * 4096 + 8) // 10
+
+
+def test_zeros_that_were_written_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"a\0b\n" + bytes(100_000) + b"c\n")
+    fd = os.open(tmp_path / "log", os.O_RDONLY)
+    assert everything(fd) == b"a\0b\n" + bytes(100_000) + b"c\n"
+    os.close(fd)
+
+
+def test_what_is_punched_while_it_is_read_is_not_shown(punched: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon punches between the kernel's copying of two pages."""
+    real = os.pread
+
+    def slow(fd: int, length: int, offset: int) -> bytes:
+        data = real(fd, length, offset)
+        kernel.punch(punched, 12 * 4096)
+        return data[: 9 * 4096 - offset] + real(fd, length, offset)[9 * 4096 - offset :]
+
+    tail = follow.Tail(punched, 8 * 4096)
+    monkeypatch.setattr(os, "pread", slow)
+    found = tail.read(16 * 4096)
+    assert b"\0" not in found
+    assert found == b"".join(b"%09d\n" % number for number in range(20_000))[12 * 4096 : 16 * 4096]
+
+
+def test_the_beginning_of_a_line(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"one\ntwo" + b"x" * 200_000 + b"\nthree")
+    fd = os.open(tmp_path / "log", os.O_RDONLY)
+    assert follow.line_start(fd, 2, 1 << 20) == 0
+    assert follow.line_start(fd, 4, 1 << 20) == 4
+    assert follow.line_start(fd, 150_000, 1 << 20) == 4
+    assert follow.line_start(fd, 150_000, 1000) == 149_000, "sought no further than allowed"
+    os.close(fd)
+
+
+def test_who_cannot_watch_looks_from_time_to_time(tmp_path: Path) -> None:
+    with follow.Growth() as growth:
+        assert not growth.watch(-1)
+        assert growth.blind
+        assert follow.wait(growth, []) == []

@@ -7,11 +7,13 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+import pexpect
 import pytest
 
 from aish.client.holds import told
@@ -105,5 +107,40 @@ def test_a_held_stage_outlives_the_daemon(home: Home, url: str) -> None:
 
 def test_other_events_are_not_for_the_foreground() -> None:
     released = EventPart(number=1, time_s=0.0, kind="released", process="p1", name="x", text="its budget was raised")
-    assert told(released) == "aish: x goes on: its budget was raised"
+    assert told(released) == "x goes on: its budget was raised"
     assert told(EventPart(number=1, time_s=0.0, kind="started", process="p1", name="x")) is None
+
+
+def test_a_stage_that_somebody_pauses_says_so(home: Home) -> None:
+    """It stood still without a word."""
+    words = ["run", "--name", "sleep", "--", "sh", "-c", "echo up; exec sleep 60"]
+    with home.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline() == b"up\n"
+        assert home.aish("pause", "sleep").returncode == 0
+        line_with(running.stderr, b"aish: sleep is paused by the user; `aish cont p1` lets it go on")
+        home.aish("cont", "sleep")
+        line_with(running.stderr, b"aish: sleep goes on")
+        home.aish("kill", "sleep")
+        assert running.wait(timeout=30) == -signal.SIGTERM
+
+
+def test_at_a_terminal_too(home: Home) -> None:
+    """There it told nothing at all: neither a budget, nor a pause."""
+    child = pexpect.spawn(
+        sys.executable, ["-m", "aish", "run", "--", "cat"], env=home.environ, encoding="utf-8", timeout=30
+    )
+    try:
+        child.sendline("hello")
+        child.expect("hello\r\nhello\r\n")
+        assert home.aish("pause", "cat").returncode == 0
+        child.expect("\r\naish: cat is paused by the user; `aish cont p1` lets it go on\r\n")
+        home.aish("cont", "cat")
+        child.expect("aish: cat goes on")
+        child.sendline("still here")
+        child.expect("still here\r\nstill here\r\n")
+        child.send("\x04")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close(force=True)

@@ -37,6 +37,8 @@ def test_values_are_read(tmp_path: Path) -> None:
         ("default_model = 3", 1, "text in quotes"),
         ("[gpu]\ndrivers = 'nvml'", 2, "list of names"),
         ("gateway = 4", 1, "table"),
+        ('[attach]\ndetach = "d"', 2, "must be one with ctrl"),
+        ('[attach]\nkeys = "ctrl-a"', 2, "unknown key 'keys'"),
         ("[gpu]\nreserve = lots", 2, "Invalid value"),
     ],
 )

@@ -1,0 +1,127 @@
+"""What becomes of a log's lines: left out by a pattern, put behind their process's name, or made JSON."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from aish.cli.output import json_line
+from aish.errors import UsageError
+from aish.model import moment
+from aish.report import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from aish.client.interleave import Block
+
+SEARCHED_BYTES: Final = 4096
+"""How much of a line a pattern is looked for in: what a pattern costs may grow with the square of a line's length."""
+JSON_BYTES: Final = 1 << 20
+_COLOURS: Final = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
+_JSON: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Raises UsageError."""
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UsageError(
+            f"--grep {pattern}: not a pattern: {error}", hint=f"for the text itself: --grep {re.escape(pattern)!r}"
+        ) from error
+
+
+def matching(blocks: Iterable[Block], pattern: re.Pattern[str]) -> Iterator[Block]:
+    """Only the lines in which the pattern is found."""
+    for block in blocks:
+        found = [line for line in block.lines() if pattern.search(_text(line))]
+        if found:
+            partial = found[-1] == block.lines()[-1] and not block.data.endswith(b"\n")
+            yield block._replace(data=b"\n".join(found) + (b"" if partial else b"\n"))
+
+
+def _text(line: bytes) -> str:
+    return line[:SEARCHED_BYTES].rstrip(b"\r").decode(errors="surrogateescape")
+
+
+def last(blocks: Iterable[Block], count: int) -> Iterator[Block]:
+    """The last `count` lines, where they can be told only by looking at all."""
+    kept: deque[Block] = deque(maxlen=count)
+    for block in blocks:
+        *whole, partial = block.data.split(b"\n")
+        kept.extend(block._replace(data=line + b"\n") for line in whole)
+        if partial:
+            kept.append(block._replace(data=partial))
+    yield from kept
+
+
+class Plain:
+    """As it is; on a terminal, where several processes are shown, each line behind the name of its own."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        width = max((len(clean(name)) for name in names), default=0)
+        coloured = not os.environ.get("NO_COLOR")
+        self._prefixes: dict[str, bytes] = {}
+        for number, name in enumerate(dict.fromkeys(names)):
+            text = f"{clean(name):<{width}} | "
+            colour = _COLOURS[number % len(_COLOURS)]
+            self._prefixes[name] = (f"\x1b[{colour}m{text}\x1b[0m" if coloured else text).encode(errors="replace")
+        self._terminals = {fd for fd in (1, 2) if os.isatty(fd)} if len(names) > 1 else set[int]()
+
+    @property
+    def whole(self) -> bool:
+        """Whether it needs whole lines."""
+        return bool(self._terminals)
+
+    def dress(self, name: str, id_: str, block: Block) -> tuple[int, bytes]:
+        """The descriptor it goes to, and its bytes there."""
+        if block.stream not in self._terminals:
+            return block.stream, block.data
+        prefix = self._prefixes[name]
+        return block.stream, b"".join(prefix + line + b"\n" for line in block.lines())
+
+
+class Json:
+    """One object a line; a line that is an object itself stands in it as it was written."""
+
+    whole = True
+
+    def dress(self, name: str, id_: str, block: Block) -> tuple[int, bytes]:
+        head: dict[str, object] = {
+            "process": name,
+            "id": id_,
+            "stream": "stdout" if block.stream == 1 else "stderr",
+            "time": None if block.until_ns is None else moment.iso(block.until_ns),
+            "within_s": within_s(block),
+        }
+        return 1, b"".join(_with_line(head, line) + b"\n" for line in block.lines())
+
+
+def within_s(block: Block) -> float | None:
+    """How much earlier than its time it may have been written; None: nobody knows."""
+    if block.after_ns is None or block.until_ns is None:
+        return None
+    return round((block.until_ns - block.after_ns) / 1e9, 3)
+
+
+def _with_line(head: dict[str, object], line: bytes) -> bytes:
+    if _is_object(line):
+        return json_line(head)[:-1].encode() + b',"json":' + line.strip() + b"}"
+    return json_line({**head, "text": line}).encode()
+
+
+def _is_object(line: bytes) -> bool:
+    bare = line.strip()
+    if not (bare.startswith(b"{") and bare.endswith(b"}")) or len(bare) > JSON_BYTES:
+        return False
+    try:
+        bare.decode()
+        _JSON.decode(bare)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
+    return True
