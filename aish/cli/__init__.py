@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 VERBS: Final = {
     "agent": "agent files: ls, show, check",
+    "attach": "this terminal at a process that has one of its own",
     "cont": "let a paused process go on",
     "doctor": "check this installation and say what is missing",
     "embed": "text to embeddings, for files and tensor pipes",

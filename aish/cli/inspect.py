@@ -50,6 +50,7 @@ def _show(found: Inspected) -> None:
         ("vram", _vram(found)),
         ("tokens", None if row.tokens is None else _tokens(found)),
         ("model", None if spec.route is None else f"{spec.route.url} {spec.route.digest or ''}".strip()),
+        ("attached", _attached(found)),
         ("environment", ", ".join(found.launch.environ_names)),
         ("log", None if found.log_out is None else found.log_out.decode(errors="backslashreplace")),
     ]
@@ -58,6 +59,12 @@ def _show(found: Inspected) -> None:
             print(f"{key:<12} {clean(str(value))}")
     for event in found.events:
         print(f"  {clock(event.time_s)}  {event.kind:<10} {clean(event.text)}")
+
+
+def _attached(found: Inspected) -> str | None:
+    if not found.spec.pty:
+        return None
+    return f"{found.attached} terminal{'' if found.attached == 1 else 's'}"
 
 
 def _limits(found: Inspected) -> str | None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from aish.cli import wanted
 from aish.cli.arguments import Parser
 from aish.cli.output import json_line
 from aish.client import launch, stage
 
+if TYPE_CHECKING:
+    from aish.wire.part import ExitPart
+
 
 def main(argv: list[str]) -> int:
-    """Ends this process as the command ended, so it does not return in the usual case."""
+    """Ends this process as the command ended, so it does not return; but for 0 where the terminal was detached."""
     parser = Parser(
         "run",
         "Run a command supervised and wait for it. At a terminal it gets one of its own that outlives this one;\n"
-        "in a pipeline it gets our standard streams. The exit status is the command's.",
+        "in a pipeline it gets our standard streams. The exit status is the command's.\n"
+        "At a terminal Ctrl-] d detaches, the command goes on, and `aish attach` comes back to it.",
         "example: aish run --budget 50k -- my-agent",
     )
     wanted.options(parser)
@@ -24,6 +29,7 @@ def main(argv: list[str]) -> int:
     options, command = parser.command(argv)
     at_terminal = os.isatty(0) and os.isatty(1)
     part = wanted.spec_of(options, command, pty=at_terminal)
+    end: ExitPart | None
     if at_terminal:
         from aish.client import terminal
 
@@ -34,4 +40,6 @@ def main(argv: list[str]) -> int:
         end = stage.run(part, launch.capture(), (0, 1, 2, *edge_fds()), rename=options.name is None)
     if options.json:
         print(json_line({"exit": end}), file=sys.stderr, flush=True)
-    stage.leave(end)
+    if end is not None:
+        stage.leave(end)
+    return 0  # detached: it goes on without us

@@ -15,13 +15,15 @@ from aish.wire.message import Spawn, Started
 def main(argv: list[str]) -> int:
     parser = Parser(
         "spawn",
-        "Start a supervised process in the background: stdin is empty, output goes to its log (aish logs).",
+        "Start a supervised process in the background: stdin is empty, output goes to its log (aish logs).\n"
+        "With --pty it has a terminal of its own instead, to which `aish attach` attaches yours.",
         "example: aish spawn --name train --vram 8G -- python train.py",
     )
     wanted.options(parser)
+    parser.add_argument("--pty", action="store_true", help="with a terminal of its own, for aish attach")
     json_option(parser)
     options, command = parser.command(argv)
-    part = wanted.spec_of(options, command)
+    part = wanted.spec_of(options, command, pty=options.pty)
     request = Spawn(token=secrets.token_hex(16), spec=part, launch=launch.capture(), rename=options.name is None)
     with connect(program="spawn") as client:
         started = client.ask(Started, request)

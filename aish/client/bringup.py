@@ -26,7 +26,8 @@ def log_path() -> str:
 def start() -> None:
     """Make sure that a holder runs and has been asked for a daemon. Raises UnavailableError, StorageError."""
     state = folders.state()
-    check_space(state)
+    if not holder_runs():  # one that runs knows how to live with a full disk
+        check_space(state)
     host = foreign_host(state)
     if host is not None:
         raise UnavailableError(
@@ -85,15 +86,47 @@ def holder_runs() -> bool:
     return True
 
 
+def why_not() -> str | None:
+    """The last words in the log, where a holder runs that has no daemon: it ends at its start. None: it has one."""
+    try:
+        holder = link.HolderLink.connect(folders.runtime())
+        try:
+            told = holder.call("hello", version=wire.VERSION, role=wire.CLIENT).body
+        finally:
+            holder.close()
+        if told["daemon_pid"] is not None:
+            return None
+        with open(log_path(), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except (wire.HolderError, OSError):
+        return None
+    said = [line for line in lines if not line.startswith(("holder ", "keeper "))]
+    return said[-1][-300:] if said else None
+
+
+def elsewhere() -> str | None:
+    """Where the supervisor of our state folder has its sockets, if not where our environment says: it was started
+    with another XDG_RUNTIME_DIR, or that went with a logout. None: here, or there is none."""
+    path = _lock_text(holder_lock())
+    return path if path and path != folders.runtime() and os.path.isabs(path) else None
+
+
 def _locked(path: str) -> bool:
+    return _lock_text(path) is not None
+
+
+def _lock_text(path: str) -> str | None:
+    """What its owner wrote into a lock that somebody has; None: nobody has it."""
     try:
         with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return os.fsdecode(file.read(4096))
     except OSError:
-        return False
-    return False
+        return None
+    return None
 
 
 def pidfds(daemon_pid: int) -> list[int]:

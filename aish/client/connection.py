@@ -54,6 +54,8 @@ R = TypeVar("R", bound=Message)
 START_TIMEOUT_S: Final = 30.0
 AGAIN_S: Final = 0.5
 """How often the holder is asked again for a daemon while none answers. Asking twice does no harm."""
+PATIENCE_S: Final = 2.0
+"""A daemon that keeps ending at its start is told of after so long."""
 LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
 _REPEATABLE: Final = (
@@ -144,6 +146,10 @@ class Client:
             os.close(fd)
         return reply
 
+    def receive_with_fds(self) -> tuple[Reply, list[int]]:
+        """`receive`, with the descriptors of the reply, which the caller then owns."""
+        return self._reply()
+
     @property
     def buffered(self) -> bool:
         """True if `receive` would return at once although fileno() is not readable."""
@@ -198,10 +204,15 @@ def _connected(program: str, *, start: bool) -> tuple[Channel, Welcome]:
         return greeted
     from aish.client import bringup
 
+    if _moved():
+        greeted = _attempt(program)
+        if greeted is not None:
+            return greeted
     if start:
         folders.private(folders.runtime())
         folders.private(folders.state())
     _brought_up(start=start)
+    ill = False
     now_s = time.monotonic()
     deadline, again_s = now_s + START_TIMEOUT_S, now_s + AGAIN_S
     while now_s < deadline:
@@ -210,12 +221,27 @@ def _connected(program: str, *, start: bool) -> tuple[Channel, Welcome]:
             return greeted
         if now_s > again_s:  # the daemon that the holder spoke of may have been leaving, and the holder with it
             again_s = now_s + AGAIN_S
-            _brought_up(start=start)
+            why = bringup.why_not() if now_s > deadline - START_TIMEOUT_S + PATIENCE_S else None
+            if why is not None and ill:  # twice in a row: it is no restart that we happened to see
+                raise UnavailableError(f"the daemon does not start: {why}", hint=f"its log is {bringup.log_path()}")
+            ill = why is not None
+            if not _moved():
+                _brought_up(start=start)
         time.sleep(0.004)  # there is no event for 'a socket file accepts'; the whole start takes some 200 ms
         now_s = time.monotonic()
     raise UnavailableError(
         f"the daemon did not answer within {START_TIMEOUT_S:.0f} s", hint=f"its log is {bringup.log_path()}"
     )
+
+
+def _moved() -> bool:
+    """Whether the supervisor of our state folder has its sockets elsewhere; then we look there from now on."""
+    from aish.client import bringup
+
+    there = bringup.elsewhere()
+    if there is not None:
+        os.environ[folders.RUNTIME_VARIABLE] = there
+    return there is not None
 
 
 def _brought_up(*, start: bool) -> None:
@@ -264,10 +290,10 @@ def _attempt(program: str) -> tuple[Channel, Welcome] | None:
         channel.close()
         raise failure(reply)
     welcome = _expect(Welcome, reply)
-    if welcome.version != VERSION:
+    if welcome.version != VERSION and program != "shutdown":
         channel.close()
         raise VersionError(
             f"the daemon speaks version {welcome.version} of the protocol, this program version {VERSION}",
-            hint="`aish shutdown` with the program that started it, or end what it supervises, then try again",
+            hint="`aish shutdown` ends it with all that it supervises, then try again",
         )
     return channel, welcome

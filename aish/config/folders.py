@@ -1,6 +1,7 @@
 """The folders of one user, by the XDG base directory specification.
 
-runtime  $XDG_RUNTIME_DIR/aish, else /tmp/aish-UID     sockets, captured environments; gone after a reboot
+runtime  $AISH_RUNTIME_DIR, else $XDG_RUNTIME_DIR/aish, else /tmp/aish-UID
+                                                       sockets, captured environments; gone after a reboot
 state    $XDG_STATE_HOME/aish  (~/.local/state/aish)   process table, usage, logs, secret, lock
 data     $XDG_DATA_HOME/aish   (~/.local/share/aish)   models
 config   $XDG_CONFIG_HOME/aish (~/.config/aish)        config.toml, config.aish, agents/
@@ -13,8 +14,14 @@ import stat
 
 from aish.errors import StorageError
 
+RUNTIME_VARIABLE = "AISH_RUNTIME_DIR"
+"""Set by the holder for its daemon, and by a client for itself when it finds the supervisor elsewhere."""
+
 
 def runtime() -> str:
+    told = os.environ.get(RUNTIME_VARIABLE, "")
+    if os.path.isabs(told):
+        return told
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     if os.path.isabs(base):
         return os.path.join(base, "aish")

@@ -6,6 +6,9 @@ embedding_model = "smollm2"
 [gateway]
 port = 0                        # 0: chosen once, then kept
 
+[attach]
+detach = "ctrl-] d"             # the keys that leave an attached process to itself; "none"
+
 [limits]
 control_groups = true           # false: process trees are found by tag and session, memory is watched
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 EMBEDDED_MODEL: Final = "smollm2"
+DETACH: Final = "ctrl-] d"
+"""Why these keys: aish.client.hotkeys."""
 LEAST_LOG_BYTES: Final = 64 << 10
 
 
@@ -38,6 +43,7 @@ class Settings:
     __slots__ = (
         "control_groups",
         "default_model",
+        "detach",
         "embedding_model",
         "gateway_port",
         "gpu_drivers",
@@ -50,6 +56,7 @@ class Settings:
         self.default_model: str = EMBEDDED_MODEL
         self.embedding_model: str | None = None  # None: the default model
         self.gateway_port: int = 0
+        self.detach: str = DETACH
         self.control_groups: bool = True
         self.gpu_drivers: tuple[str, ...] = ("nvml", "simgpu")
         self.gpu_reserve_bytes: int = 0
@@ -101,7 +108,7 @@ class _Reader:
         self.lines = text.splitlines()
 
     def fill(self, settings: Settings, table: dict[str, Any]) -> None:
-        self._known(table, ("default_model", "embedding_model", "gateway", "limits", "logs", "gpu"))
+        self._known(table, ("default_model", "embedding_model", "gateway", "attach", "limits", "logs", "gpu"))
         settings.default_model = self._text(table, "default_model", settings.default_model)
         settings.embedding_model = self._text(table, "embedding_model", "") or None
         gateway = self._table(table, "gateway")
@@ -110,6 +117,7 @@ class _Reader:
         if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 65536:
             raise self._error("port", "expected a port number, 0 to 65535")
         settings.gateway_port = port
+        self._attach(settings, self._table(table, "attach"))
         limits = self._table(table, "limits")
         self._known(limits, ("control_groups",))
         groups = limits.get("control_groups", True)
@@ -127,6 +135,16 @@ class _Reader:
             settings.gpu_reserve_bytes = parse_bytes(self._text(gpu, "reserve", "0"))
         except UsageError as error:
             raise self._error("reserve", str(error)) from error
+
+    def _attach(self, settings: Settings, attach: dict[str, Any]) -> None:
+        from aish.model import keys
+
+        self._known(attach, ("detach",))
+        settings.detach = self._text(attach, "detach", DETACH)
+        try:
+            keys.parse(settings.detach)
+        except UsageError as error:
+            raise self._error("detach", str(error), error.hint) from error
 
     def _logs(self, settings: Settings, logs: dict[str, Any]) -> None:
         self._known(logs, ("size", "age"))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Not in POSIX, coreutils, procps, util-linux or bash.
 NAMES: Final = (
+    "attach",
     "cont",
     "doctor",
     "events",

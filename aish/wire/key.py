@@ -22,6 +22,10 @@ SECRET_BYTES: Final = 32
 _KEY: Final = re.compile(r"aish-([a-z][a-z0-9]{0,31})-([0-9]{1,12})-([A-Za-z0-9_-]{43})")
 
 
+class DamagedSecretError(StorageError):
+    """The secret's file is not what was written there. Next: the daemon makes another."""
+
+
 def derive(secret: bytes, process_id: str, epoch: int) -> str:
     """The key of a process. Pure."""
     return f"aish-{process_id}-{epoch}-{_mac(secret, process_id, epoch)}"
@@ -62,7 +66,7 @@ def load_secret(path: str) -> bytes:
             os.write(fd, secret)
             os.fsync(fd)
         if len(secret) != SECRET_BYTES:
-            raise StorageError(
+            raise DamagedSecretError(
                 f"the gateway's secret is damaged: {path} has {len(secret)} bytes, not {SECRET_BYTES}",
                 hint=f"remove {path}; running processes then need a restart to get new keys",
             )

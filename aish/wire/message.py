@@ -139,9 +139,17 @@ class Logs(Message, frozen=True, kw_only=True):
 
 
 class Attach(Message, frozen=True, kw_only=True):
-    """The master of the process's pty, as one descriptor."""
+    """Be at the terminal of a process: an Attached now, one whenever a new run or the loss of the lease changes it,
+    and Waited when the process has ended. Takes the connection for itself, and leaves the terminal with it.
+
+    `write` asks for the lease to type and to set the window's size, which one connection at a time has; `take` takes
+    it from who has it. `terminal` says for people where the client is.
+    """
 
     target: str
+    write: bool = False
+    take: bool = False
+    terminal: str = ""
 
 
 class Events(Message, frozen=True, kw_only=True):
@@ -292,6 +300,8 @@ class Inspected(Message, frozen=True, kw_only=True):
     limit_tier: str = "rlimits"
     """What its tree is held by: control groups "v2", "hybrid" or "v1", else "rlimits"."""
     children: list[str] = []
+    attached: int = 0
+    """Connections that are at its terminal."""
     events: list[EventPart] = []
 
 
@@ -313,9 +323,13 @@ class LogFiles(Message, frozen=True, kw_only=True):
 
 
 class Attached(Message, frozen=True, kw_only=True):
-    """One descriptor is attached: the pty's master."""
+    """With the lease (`writer`) one descriptor comes: the pty's master. A viewer gets none, and reads the log."""
 
     id: str
+    name: str = ""
+    writer: bool = False
+    lease: str | None = None
+    """Who has it, for people: "pid 4711 at /dev/pts/3"; None: nobody."""
 
 
 class EventList(Message, frozen=True, kw_only=True):

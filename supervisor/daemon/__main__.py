@@ -65,7 +65,7 @@ def _raise_limits() -> None:
 
 
 def _say(text: str) -> None:
-    print(time.strftime("%Y-%m-%dT%H:%M:%S"), text, file=sys.stderr, flush=True)
+    kernel.say(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from aish.errors import InputError, UsageError
 from aish.supervisor.daemon import authority
+from aish.supervisor.daemon.attaching import Attaching
 from aish.supervisor.daemon.authority import NOBODY
 from aish.supervisor.daemon.control import Control
 from aish.supervisor.daemon.doctor import Doctors
 from aish.supervisor.daemon.gateway_link import KEY_TARGET, raised
 from aish.supervisor.daemon.limiting import Limiting
 from aish.supervisor.daemon.looking import Looking
+from aish.supervisor.daemon.seats import Seats
 from aish.supervisor.daemon.spawning import Spawning
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.wire import message as m
@@ -28,7 +30,9 @@ class Api:
         self.spawning = Spawning(daemon)
         self.control = Control(daemon)
         self.limiting = Limiting(daemon, self.control)
-        self.looking = Looking(daemon, self.control)
+        seats = Seats()
+        self.looking = Looking(daemon, self.control, seats)
+        self.attaching = Attaching(daemon, self.looking, seats)
         self.doctors = Doctors(daemon)
 
     async def handle(self, connection: Connection, request: m.Request, fds: list[int]) -> None:
@@ -86,7 +90,7 @@ class Api:
             case m.Logs():
                 await self.looking.logs(caller, request, connection)
             case m.Attach():
-                await self.looking.attach(caller, request, connection)
+                await self.attaching.attach(caller, request, connection)
             case m.Events():
                 await self.looking.events(caller, request, connection)
             case m.Gpus():

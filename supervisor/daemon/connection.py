@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import DisconnectedError, InputError
 from aish.wire import codec, frame
+from aish.wire.message import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,8 @@ class Connection:
         self.sock = sock
         self.caller: Caller | None = None
         self.pid = 0
+        self.version = VERSION
+        """Of the client's protocol; another one may only end everything."""
         self.on_gone: Callable[[], object] | None = None
         """Called once when the client has gone: cancels what only it waits for."""
         self._ended = ended

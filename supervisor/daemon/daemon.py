@@ -23,7 +23,7 @@ from aish.supervisor.daemon.gateway_child import GatewayChild
 from aish.supervisor.daemon.gateway_link import GatewayLink
 from aish.supervisor.daemon.gpus import Gpus
 from aish.supervisor.daemon.holding import Holding
-from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal
+from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal, salvage
 from aish.supervisor.daemon.launcher import Launcher
 from aish.supervisor.daemon.logkeeper import LogKeeper
 from aish.supervisor.daemon.logs import Logs
@@ -33,6 +33,7 @@ from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
 from aish.supervisor.daemon.table import Table
 from aish.supervisor.daemon.takeover import Takeover
+from aish.supervisor.daemon.upgrade import Upgrade
 from aish.supervisor.holder import wire as holder_wire
 from aish.wire import key
 from aish.wire.message import VERSION, Welcome
@@ -60,6 +61,7 @@ class Daemon:
         self.turns = turns
         self.started_s = time.time()
         self.build = fingerprint()
+        self.upgrade = Upgrade(self.build, self._upgraded)
         self.runtime_folder = folders.private(folders.runtime())
         self.state_folder = folders.private(folders.state())
         self.left = asyncio.Event()
@@ -86,7 +88,9 @@ class Daemon:
         """Take over what there is, then open the door. Raises StorageError, UnavailableError."""
         loop = asyncio.get_running_loop()
         journal, rows, why_none = self._open_journal()
-        self.recorder = Recorder(journal, loop, why_none)
+        self.recorder = Recorder(
+            journal, loop, why_none, reopen=self._reopened, rows=lambda: [process.row for process in self.table]
+        )
         self.table = Table(max(journal.next_number() if journal else 1, self.logs.last_number() + 1))
         self.epoch = self._epoch(journal)
         self.holding = Holding(
@@ -129,6 +133,17 @@ class Daemon:
         ours = [pid for pid in (place.parent if place is not None else 0, holder, os.getpid()) if pid > 1]
         return cgroup.probe(cgroup.group_name(os.getuid(), self.runtime_folder), ours)
 
+    def _secret(self) -> bytes:
+        """A damaged one is moved aside: better void keys than no daemon. Raises StorageError."""
+        path = os.path.join(self.state_folder, "secret")
+        try:
+            return key.load_secret(path)
+        except key.DamagedSecretError as error:
+            aside = f"{path}.damaged-{os.getpid()}"
+            os.replace(path, aside)
+            self._alerts.append(f"{error}; it is kept as {aside}. Keys of running processes are void: restart them")
+            return key.load_secret(path)
+
     def _make_parts(self) -> None:
         """The parts know each other by calls, set here; none of them runs before the next is there."""
         self.takeover = Takeover(self)
@@ -139,7 +154,7 @@ class Daemon:
             self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
         )
         self.gateway = GatewayChild(self.table, self.recorder, self.state_folder, self.settings.gateway_port)
-        secret = key.load_secret(os.path.join(self.state_folder, "secret"))
+        secret = self._secret()
         self.reach = Reach(
             self._layout(),
             self.table,
@@ -203,8 +218,21 @@ class Daemon:
                 self.rebuilt = True
                 return open_journal(path), [], None
         except StorageError as error:
-            self.rebuilt = True
-            return None, [], error
+            rows = salvage(path, folders.private(self.runtime_folder))
+            self.rebuilt = not rows
+            return None, rows, error
+
+    def _reopened(self) -> Journal:
+        """The journal, once its disk lets us: the one that was there, or a new one. Raises StorageError."""
+        path = os.path.join(self.state_folder, "processes.db")
+        try:
+            journal = open_journal(path)
+        except CorruptError:
+            move_aside(path)
+            journal = open_journal(path)
+        if journal.fresh:
+            journal.begin(self.epoch)
+        return journal
 
     def _epoch(self, journal: Journal | None) -> int:
         """The table's epoch. It outlives a lost table by a file: what runs keeps its key, and no id comes twice."""
@@ -306,6 +334,13 @@ class Daemon:
             self.admission.reserve_bytes = self.settings.gpu_reserve_bytes
             self.link.sync()
         self.link.look_for_models()
+        self.upgrade.look()
+
+    def _upgraded(self, build: str) -> None:
+        text = "the program's files were replaced: the next daemon is made of them"
+        self.recorder.event("upgraded", text=text, build=build)
+        self.recorder.flush()
+        self.left.set()
 
     def _traced(self, peer: Peer) -> Caller:
         holders = self.holding.pids | {os.getpid()}
@@ -358,8 +393,11 @@ class Daemon:
         except DisconnectedError:
             return  # this one is gone, too: the next connection begins again
 
-    def _home(self) -> None:
-        """Something was taken away from the runtime folder: what we had there is made again, as far as we know it."""
+    def _home(self, path: str) -> None:
+        """Something was taken away from the runtime folder: what we had there is made again, as far as we know it.
+        `path` is where the holder is to be found now."""
+        if path and path != self.runtime_folder:
+            self._move_to(path)
         try:
             folders.private(self.runtime_folder)
             moved = self.server is not None and self.server.listen_again(folders.daemon_socket())
@@ -373,6 +411,13 @@ class Daemon:
             text = "the runtime folder had been removed: sockets and captured environments are there again"
             self.recorder.event("runtime-folder", text=text)
         self.takeover.restart_unreachable()
+
+    def _move_to(self, path: str) -> None:
+        """Every part that has a path in the runtime folder is told the new one."""
+        os.environ[folders.RUNTIME_VARIABLE] = self.runtime_folder = path
+        self.holding.path = os.path.join(path, holder_wire.SOCKET_NAME)
+        self.launcher.files.folder = os.path.join(path, "environ")
+        self.conductor.lives.notices.folder = os.path.join(path, "notify")
 
     async def _holder_lost(self) -> None:
         """Keeper and holder are both gone. The next daemon, a child of the next holder, takes over from us."""

@@ -67,7 +67,7 @@ class Holding:
         died: Callable[[Death], None],
         regained: Callable[[], Awaitable[None]],
         lost: Callable[[], Awaitable[None]],
-        home: Callable[[], None],
+        home: Callable[[str], None],
     ) -> None:
         self.path = path
         self.pid = 0
@@ -315,7 +315,7 @@ class Holding:
             if self.drained is not None:
                 self.drained(str(message.get("name")))
         elif event == "home":
-            self._home()
+            self._home(str(message.get("path") or ""))
         elif event == "displaced":
             self._down()
         elif event is None:

@@ -11,6 +11,7 @@ that they spoke of. Every method raises StorageError, and after that the journal
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Final
@@ -178,6 +179,30 @@ def open_journal(path: str) -> Journal:
         except BaseException:
             db.close()
             raise
+
+
+def salvage(path: str, folder: str) -> list[Row]:
+    """The rows of a journal that cannot be opened where it is (its disk is full or read-only), read from a copy in
+    `folder`, which is another disk's. Empty where that fails, too."""
+    copy = os.path.join(folder, f"salvage-{os.getpid()}")
+    try:
+        for tail in ("", "-wal"):
+            if os.path.exists(path + tail):
+                shutil.copyfile(path + tail, copy + tail)
+                os.chmod(copy + tail, 0o600)
+        journal = open_journal(copy)
+        try:
+            return journal.rows()
+        finally:
+            journal.close()
+    except (StorageError, OSError):
+        return []
+    finally:
+        for tail in ("", "-wal", "-shm"):
+            try:
+                os.unlink(copy + tail)
+            except OSError:
+                continue  # it never came to be
 
 
 def move_aside(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Snapshot, Inspect, Wait, Logs, Attach, Events, Gpus: what only looks. A caller sees its own subtree."""
+"""Snapshot, Inspect, Wait, Logs, Events, Gpus: what only looks. A caller sees its own subtree."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ import platform
 import time
 from typing import TYPE_CHECKING, Final
 
-from aish.errors import ConflictError, InputError
+from aish.errors import InputError
 from aish.model import kind, state
 from aish.supervisor.daemon import authority, view
-from aish.supervisor.daemon.launcher import pty_name
 from aish.wire.message import (
-    Attach,
-    Attached,
     EventList,
     Events,
     GpuList,
@@ -39,6 +36,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.control import Control
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.seats import Seats
 
 FIRST_GPU_S: Final = 0.25
 """How long the first look waits for GPU drivers to be loaded."""
@@ -49,8 +47,9 @@ INSPECTED_EVENTS: Final = 50
 
 
 class Looking:
-    def __init__(self, daemon: Daemon, control: Control) -> None:
+    def __init__(self, daemon: Daemon, control: Control, seats: Seats) -> None:
         self.daemon = daemon
+        self.seats = seats
         self.target = control.target
 
     # --- ps, top ------------------------------------------------------------------------------------------------
@@ -147,6 +146,7 @@ class Looking:
             quota_tier="watchdog" if row.spec.vram_bytes is not None else None,
             limit_tier=daemon.reach.layout.tier,
             children=[child.id for child in daemon.table.children(row.id)],
+            attached=self.seats.count(row.id),
             events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),
         )
 
@@ -184,18 +184,6 @@ class Looking:
                 os.close(fd)
             raise
         connection.send(LogFiles(id=row.id, ended=row.ended, pty=row.spec.pty, index=request.index), fds)
-
-    async def attach(self, caller: Caller, request: Attach, connection: Connection) -> None:
-        process = self.target(caller, "Attach", request.target)
-        row = process.row
-        if not row.spec.pty:
-            raise ConflictError(f"{row.name} ({row.id}) has no terminal", hint="start it with `aish run --pty`")
-        if row.ended or row.pid is None:
-            raise ConflictError(f"{row.name} ({row.id}) is {process.word}: there is no terminal to attach to")
-        fds = await self.daemon.holding.fetch(pty_name(row.id))
-        if not fds:
-            raise ConflictError(f"the terminal of {row.name} ({row.id}) is gone")
-        connection.send(Attached(id=row.id), fds)
 
     # --- events -------------------------------------------------------------------------------------------------
 

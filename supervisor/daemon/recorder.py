@@ -12,7 +12,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from aish.errors import StorageError
+from aish.supervisor.daemon.journal import CorruptError
 from aish.wire.part import EventPart
 
 if TYPE_CHECKING:
@@ -34,10 +37,19 @@ Detail = str | int | float | None
 
 
 class Recorder:
-    """The only way into the journal. `journal` is None where none could be opened: then nothing can be promised."""
+    """The only way into the journal. `journal` is None while none can be opened: then nothing can be promised.
+
+    `reopen` is tried again and again then, and once it gives a journal, all of `rows` goes there.
+    """
 
     def __init__(
-        self, journal: Journal | None, loop: AbstractEventLoop, why_none: StorageError | None = None
+        self,
+        journal: Journal | None,
+        loop: AbstractEventLoop,
+        why_none: StorageError | None = None,
+        *,
+        reopen: Callable[[], Journal],
+        rows: Callable[[], Iterable[Row]],
     ) -> None:
         self.journal = journal
         self.ring: deque[EventPart] = deque(maxlen=RING)
@@ -55,6 +67,9 @@ class Recorder:
         self._after: list[Callable[[], None]] = []
         self._scheduled = False
         self._retry: TimerHandle | None = None
+        self._reopen, self._rows = reopen, rows
+        if journal is None:
+            self._retry = loop.call_later(RETRY_S, self._again)
 
     @property
     def last_number(self) -> int:
@@ -102,8 +117,7 @@ class Recorder:
         if not (self._dirty or self._events or self._meta or self._after):
             return True
         if self.journal is None:
-            self._after.clear()  # nothing will ever be written: the holder keeps its exits
-            return False
+            return False  # the holder keeps its exits until there is one
         try:
             self.journal.save(self._dirty.values(), list(self._events), self._meta)
         except StorageError as error:
@@ -139,6 +153,9 @@ class Recorder:
             self._dirty.pop(row.id, None)
 
     def close(self) -> None:
+        if self.journal is None and self._retry is not None:
+            self._retry.cancel()
+            self._again()  # a last try
         self.flush()
         if self._retry is not None:
             self._retry.cancel()
@@ -209,12 +226,32 @@ class Recorder:
             self._failed(error)  # the next write will say so, too, or mend it
 
     def _failed(self, error: StorageError) -> None:
+        if isinstance(error, CorruptError) and self.journal is not None:
+            self.journal.close()  # damaged under our hands: the next try moves it aside and writes all anew
+            self.journal = None
         if self.failure is None:
             self.failure = error
             self._publish(self._make("storage-failed", None, str(error), {}))
         if self._retry is None:
             self._retry = self._loop.call_later(RETRY_S, self._again)
 
+    def _renumber(self, there: int) -> None:
+        """Events noted without a journal come after those that are in it."""
+        for kept in (self._events, self.ring):
+            renumbered = [structs.replace(event, number=event.number + there) for event in kept]
+            kept.clear()
+            kept.extend(renumbered)
+        self._number += there
+        self._ring_start += there
+
     def _again(self) -> None:
         self._retry = None
+        if self.journal is None:
+            try:
+                self.journal = self._reopen()
+            except StorageError as error:
+                self._failed(error)
+                return
+            self._renumber(self.journal.last_event())
+            self._dirty |= {row.id: row for row in self._rows()}
         self.flush()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 import time
 import traceback
 from typing import TYPE_CHECKING, Final
@@ -18,12 +17,14 @@ from aish.errors import (
     LimitError,
     RefusedError,
     StorageError,
+    UnavailableError,
     VersionError,
 )
 from aish.supervisor.daemon import ancestry
 from aish.supervisor.daemon.connection import STALL_S, Connection
+from aish.supervisor.holder import kernel
 from aish.wire import address, codec
-from aish.wire.message import VERSION, Events, Failure, Hello, Snapshot, Spawn, Wait, Welcome
+from aish.wire.message import VERSION, Attach, Events, Failure, Hello, Shutdown, Snapshot, Spawn, Wait, Welcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,8 +37,10 @@ MOST_CONNECTIONS: Final = 1024
 HELLO_S: Final = 10.0
 RATE_PER_S: Final = 5000
 """Requests of one connection; beyond that it waits for the next second."""
-_LONG: Final = (Wait, Snapshot, Events)
+_LONG: Final = (Wait, Snapshot, Events, Attach)
 """Requests that only their client waits for: cancelled when it goes."""
+SHUTDOWN: Final = "shutdown"
+"""The program whose Hello is taken whatever its version; it may only end everything."""
 _CROWDED_S: Final = 0.1
 _ACCEPT_BATCH: Final = 16
 
@@ -163,10 +166,9 @@ class Server:
             if not isinstance(hello, Hello):
                 raise InputError("the first message must be Hello", hint="see docs/protocol.md")
             if hello.version != VERSION:
-                raise VersionError(
-                    f"the daemon speaks version {VERSION} of the protocol, the client {hello.version}",
-                    hint="`aish shutdown` with the program that started it, then try again",
-                )
+                if hello.program != SHUTDOWN:
+                    raise _other_version(hello.version)
+                connection.version = hello.version  # an upgraded program must be able to end what it replaces
             connection.pid = peer.pid
             connection.caller = await self._identify(peer)
         finally:
@@ -195,14 +197,21 @@ class Server:
             request = codec.decode_request(body)
             if not isinstance(request, Spawn):
                 _close(fds)  # nobody asked for them
+            if connection.version != VERSION and not isinstance(request, Shutdown):
+                raise _other_version(connection.version)
             if isinstance(request, Hello):
                 raise InputError("Hello was said already")
             if isinstance(request, _LONG):
                 await self._long(connection, request, fds)
             else:
                 await self._handle(connection, request, fds)
-        except (DisconnectedError, TimeoutError):
+        except TimeoutError:
             raise
+        except DisconnectedError as error:
+            if connection.gone:
+                raise
+            # It was the holder that went away, not this client.
+            connection.send(failure(UnavailableError(str(error), hint="it is being replaced: try again in a moment")))
         except AishError as error:
             connection.send(failure(error))
         except Exception:  # noqa: BLE001  the edge of the process: recorded, and told to who asked
@@ -223,6 +232,13 @@ class Server:
             connection.on_gone = None
 
 
+def _other_version(version: int) -> VersionError:
+    return VersionError(
+        f"the daemon speaks version {VERSION} of the protocol, the client {version}",
+        hint="`aish shutdown` ends what the other version supervises; then try again",
+    )
+
+
 def failure(error: AishError) -> Failure:
     return Failure(
         code=error.code,
@@ -234,9 +250,7 @@ def failure(error: AishError) -> Failure:
 
 def _recorded(what: str) -> InternalError:
     """The current exception, in the daemon's log; what the client is told."""
-    print(time.strftime("%Y-%m-%dT%H:%M:%S"), "fault in", what, file=sys.stderr)
-    traceback.print_exc()
-    sys.stderr.flush()
+    kernel.say(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} fault in {what}\n{traceback.format_exc()}")
     return InternalError("a fault of the daemon; details are in its log", hint="`aish doctor` says where its log is")
 
 

@@ -2,7 +2,7 @@
 
     --daemon-argv JSON   list of strings: the daemon to start and to start again (absolute path first)
     --log FILE           standard error of both and of the daemon, appended (default: /dev/null)
-    --lock FILE          the singleton lock (default: RUNTIME_DIR/holder.lock)
+    --lock FILE          one more lock beside RUNTIME_DIR/holder.lock, for life, wherever that folder goes
 
 The process that is started forks the keeper, then says on standard output "ready" (holder.sock accepts), "busy"
 (another keeper or holder has the lock) or why it cannot, and ends: status 0, 0, 1. `link.launch` does all this.

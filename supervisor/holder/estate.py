@@ -54,6 +54,7 @@ class Estate:
         "children",
         "dir_fd",
         "environment",
+        "home_lock_fd",
         "journal",
         "listener",
         "lock_fd",
@@ -72,15 +73,30 @@ class Estate:
         self.environment = _initial_environment()
         self.nofile = _raise_nofile()
         self.dir_fd = open_private_dir(options.runtime_dir)
-        self.lock_fd = _lock(self._open_lock)
+        self.lock_fd = -1
+        if options.lock_path is not None:
+            path = options.lock_path
+            self.lock_fd = _lock(lambda flags: os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        self.home_lock_fd = self._lock_home(self.dir_fd)
+        self._tell_where()
         self.listener = self._listen()
         self.store = Store()
         self.journal = Journal()
         self.children: dict[str, Child] = {}
 
-    def _open_lock(self, flags: int) -> int:
-        path = self.options.lock_path or wire.LOCK_NAME
-        return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self.dir_fd)
+    def _lock_home(self, dir_fd: int) -> int:
+        """The lock of the runtime folder: what is under our names there is ours. Raises StartError."""
+        try:
+            return _lock(
+                lambda flags: os.open(wire.LOCK_NAME, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=dir_fd)
+            )
+        except StartError:
+            if self.lock_fd < 0:
+                raise
+            folder = self.options.runtime_dir
+            raise StartError(
+                f"{folder}: another supervisor has its sockets there (set another XDG_RUNTIME_DIR)"
+            ) from None
 
     def _listen(self) -> socket.socket:
         """Bind holder.sock through the open folder: no link can redirect it and no path is too long for it."""
@@ -109,25 +125,54 @@ class Estate:
         return (status.st_dev, status.st_ino) != self.socket_id
 
     def return_home(self) -> None:
-        """Folder and socket anew; what is connected stays. Raises StartError, OSError: not possible yet."""
-        dir_fd = open_private_dir(self.options.runtime_dir)
+        """Folder and socket anew; what is connected stays. Where the folder cannot be made (its parent went with a
+        logout) another one will do: the lock says which. Raises StartError, OSError: nowhere."""
+        try:
+            dir_fd = open_private_dir(self.options.runtime_dir)
+        except StartError:
+            if self.lock_fd < 0:
+                raise
+            self.options.runtime_dir = self._other_home()
+            dir_fd = open_private_dir(self.options.runtime_dir)
+            self._tell_where()
+        home_lock_fd = self._lock_home(dir_fd)
         os.close(self.dir_fd)
-        self.dir_fd = dir_fd
+        os.close(self.home_lock_fd)
+        self.dir_fd, self.home_lock_fd = dir_fd, home_lock_fd
         listener = self._listen()
         self.listener.close()
         self.listener = listener
+
+    def _other_home(self) -> str:
+        """A folder that no other supervisor of this user takes, named after our lock."""
+        status = os.fstat(self.lock_fd)
+        return f"/tmp/aish-{os.getuid()}-{status.st_dev:x}-{status.st_ino:x}"  # noqa: S108  it must be ours, and 0700
+
+    def _tell_where(self) -> None:
+        """Who is started without XDG_RUNTIME_DIR (cron, sudo) finds us by the lock."""
+        if self.lock_fd < 0:
+            return
+        try:
+            os.ftruncate(self.lock_fd, 0)
+            os.pwrite(self.lock_fd, os.fsencode(self.options.runtime_dir), 0)
+        except OSError:
+            return  # a full disk: they have to be told by their environment
 
     def take_home(self, fds: list[int]) -> None:
         """The keeper's side of `return_home`; takes folder and listener."""
         self.listener.close()
         os.close(self.dir_fd)
+        os.close(self.home_lock_fd)
+        self.home_lock_fd = fds.pop()
         self.listener = socket.socket(fileno=fds.pop())
         self.dir_fd = fds.pop()
         self.know_socket()
 
     def vanish(self) -> None:
         """Take socket and lock file away, still under the lock. After this a new keeper may start."""
-        for name in (wire.SOCKET_NAME, self.options.lock_path or wire.LOCK_NAME):
+        for name in (wire.SOCKET_NAME, wire.LOCK_NAME, self.options.lock_path):
+            if name is None:
+                continue
             try:
                 os.unlink(name, dir_fd=self.dir_fd)
             except FileNotFoundError:

@@ -11,14 +11,13 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 
 from . import birth, exits, wire
 from .desk import Desk
 from .estate import StartError
 from .journal import Child, ack_line, bye_line, failed_line
-from .kernel import become_subreaper, start_time, watch_folder
+from .kernel import become_subreaper, say, start_time, watch_folder
 from .peers import PEERS_MOST, Loop, Peer, accept
 from .revival import Revival
 
@@ -47,7 +46,7 @@ def hold(estate: Estate, control: socket.socket) -> None:
     except Exception:  # noqa: BLE001 - the edge of the process: recorded, and the keeper starts another
         import traceback  # a few ms and 300 KiB that a sound holder never needs
 
-        print(f"holder {os.getpid()}: fault\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+        say(f"holder {os.getpid()}: fault\n{traceback.format_exc()}")
         os._exit(70)
     holder.close()
 
@@ -396,9 +395,9 @@ class Holder:
             self.loop.forget(self.estate.listener.fileno())
             try:
                 self.estate.return_home()
-                wire.send(
-                    self.control, wire.encode({"op": "home"}), [self.estate.dir_fd, self.estate.listener.fileno()]
-                )
+                told = wire.encode({"op": "home", "path": self.estate.options.runtime_dir})
+                estate = self.estate
+                wire.send(self.control, told, [estate.dir_fd, estate.listener.fileno(), estate.home_lock_fd])
             except (StartError, OSError):
                 self._home_at = now + HOMELESS_S  # the folder above is gone, too: until the next login
             self.loop.watch(self.estate.listener.fileno(), self._accept)
@@ -407,7 +406,7 @@ class Holder:
                 os.close(self._folder_watch)
             self._watch_home()
         if self._home_at is None:
-            self.push(("home", ""), {"event": "home"})
+            self.push(("home", ""), {"event": "home", "path": self.estate.options.runtime_dir})
 
     # Drains
 
@@ -457,4 +456,4 @@ class Holder:
         self.loop.close()
 
     def _say(self, text: str) -> None:
-        print(f"holder {os.getpid()}: {text}", file=sys.stderr, flush=True)
+        say(f"holder {os.getpid()}: {text}")

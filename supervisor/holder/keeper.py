@@ -6,7 +6,7 @@ pidfds, children that are nobody's here any more (see the package's text: a keep
 
 Messages over a socketpair, never waited for by either side:
 holder → keeper  {"op": "store", …}+fds, {"op": "drop", "name"}, {"op": "signal", "token", "id", "sig", "group"},
-                 {"op": "home"}+fds: runtime folder and listening socket, made again
+                 {"op": "home", "path"}+fds: runtime folder and listening socket, made again
                  {"op": "quit"}: when I end, end as well
 keeper → holder  {"look": true}: there are new exits in the journal; {"token", "errno"}: what a signal did
 """
@@ -18,7 +18,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 
 from . import kernel, wire
@@ -219,6 +218,7 @@ class Inheritance:
             case "signal":
                 self._say({"token": message["token"], "errno": self._signal(message)})
             case "home" if packet.cut is None:
+                self.estate.options.runtime_dir = message["path"]
                 self.estate.take_home(packet.fds)
             case "home":
                 _log("no descriptors left for the new listening socket: it would not survive the holder")
@@ -258,4 +258,4 @@ def _empty(wake: socket.socket) -> None:
 
 
 def _log(text: str) -> None:
-    print(f"keeper {os.getpid()}: {text}", file=sys.stderr, flush=True)
+    kernel.say(f"keeper {os.getpid()}: {text}")

@@ -33,7 +33,8 @@ twice: they are idempotent by (id, pid). A controller that does not read loses n
 {"event": "drained", "name", "lost_bytes", "errno"}: also told by `names` for who missed it. lost_bytes is what the
 log's file system refused (at least; errno says why).
 
-{"event": "home"}: something was taken away from the runtime folder; the holder's own socket is there again.
+{"event": "home", "path"}: something was taken away from the runtime folder. The holder's own socket is there again,
+or at another path, where the folder above is gone.
 
 Error codes: malformed, too-large, fds, bad-request, unknown-op, version, not-allowed, unknown-id, reaped, signal
 (errno), spawn (stage, errno), full, unknown-name, busy (live, unacknowledged), no-daemon, closing.

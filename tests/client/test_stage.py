@@ -60,6 +60,7 @@ class Silent:
         self.path = home.runtime / "daemon.sock"
         self.asked = threading.Event()
         self.may = threading.Event()
+        self.over = threading.Event()
         self.signals: list[int] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.path))
@@ -98,11 +99,14 @@ class Silent:
                 self.signals.append(request.signal)
                 return Done()
             case Wait():
-                until("both signals", lambda: len(self.signals) == 2)
+                while len(self.signals) < 2:
+                    if self.over.wait(0.005):
+                        raise DisconnectedError("the test is over")
                 return Waited(id="p1", state="exited", exit=ExitPart(code=7))
         raise AssertionError(request)
 
     def close(self) -> None:
+        self.over.set()
         self.may.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

@@ -47,6 +47,8 @@ def test_how_much_of_a_log_stays(tmp_path: Path) -> None:
         ("default_model = 3", 1, "text in quotes"),
         ("[gpu]\ndrivers = 'nvml'", 2, "list of names"),
         ("gateway = 4", 1, "table"),
+        ('[attach]\ndetach = "d"', 2, "must be one with ctrl"),
+        ('[attach]\nkeys = "ctrl-a"', 2, "unknown key 'keys'"),
         ("[gpu]\nreserve = lots", 2, "Invalid value"),
     ],
 )

@@ -18,7 +18,7 @@ from aish.config import folders
 from aish.errors import DisconnectedError
 from aish.wire import address, codec, frame
 from aish.wire.frame import Channel
-from aish.wire.message import VERSION, Events, Failure, Hello, Snapshot, Wait, Welcome
+from aish.wire.message import VERSION, Done, Events, Failure, Hello, Shutdown, Snapshot, Wait, Welcome
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -50,6 +50,17 @@ def refusal(channel: Channel) -> Failure:
     reply = codec.decode_reply(channel.receive()[0])
     assert isinstance(reply, Failure)
     return reply
+
+
+def test_another_version_may_end_everything_and_nothing_else(up: Supervised) -> None:
+    """After an upgrade in place the old program is gone: the new one must be able to shut down what it replaces."""
+    channel = Channel(raw())
+    channel.send(codec.encode(Hello(version=VERSION + 1, program="shutdown")))
+    assert isinstance(codec.decode_reply(channel.receive()[0]), Welcome)
+    channel.send(codec.encode(Snapshot()))
+    assert refusal(channel).code == "version"
+    channel.send(codec.encode(Shutdown(force=True)))
+    assert isinstance(codec.decode_reply(channel.receive()[0]), Done)
 
 
 def test_another_version(up: Supervised) -> None:

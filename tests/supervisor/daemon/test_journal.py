@@ -235,6 +235,10 @@ class Broken:
         return getattr(self.real, name)
 
 
+def never() -> Journal:
+    raise AssertionError("the journal is there")
+
+
 def test_facts_wait_for_the_disk_and_intents_are_refused(path: str) -> None:
     """An exit is acknowledged only once it is written; a spawn that cannot be written never was."""
 
@@ -242,7 +246,7 @@ def test_facts_wait_for_the_disk_and_intents_are_refused(path: str) -> None:
         real = open_journal(path)
         real.begin(1)
         disk = Broken(real)
-        recorder = Recorder(disk, asyncio.get_running_loop())  # type: ignore[arg-type]
+        recorder = Recorder(disk, asyncio.get_running_loop(), reopen=never, rows=list)  # type: ignore[arg-type]
         recorder.promise(row(1), "created")
         acknowledged: list[str] = []
         disk.down = True
@@ -271,7 +275,7 @@ def test_followers_get_what_is_not_in_memory_from_the_journal(path: str) -> None
     async def scene() -> None:
         real = open_journal(path)
         real.begin(1)
-        recorder = Recorder(real, asyncio.get_running_loop())
+        recorder = Recorder(real, asyncio.get_running_loop(), reopen=never, rows=list)
         for _ in range(5000):
             recorder.event("started", row(1))
         numbers = [0]
@@ -374,3 +378,37 @@ def test_no_table_at_all(up: Supervised) -> None:
 
     up.client.request(Stop(target=started.id))
     assert up.wait(started.id).state == "exited"
+
+
+def test_a_journal_that_comes_back_gets_everything(tmp_path: Path) -> None:
+    """Without one nothing was ever written again, until the next daemon."""
+    path = str(tmp_path / "processes.db")
+    old = open_journal(path)
+    old.begin(7)
+    old.save([row(1)], [EventPart(number=1, time_s=1.0, kind="created")])
+    old.close()
+    rows = [row(1, lifecycle="exited"), row(2)]
+
+    async def scene() -> None:
+        recorder = Recorder(
+            None,
+            asyncio.get_running_loop(),
+            StorageError("full"),
+            reopen=lambda: open_journal(path),
+            rows=lambda: rows,
+        )
+        recorder.event("exited", rows[0])
+        told: list[str] = []
+        recorder.change(rows[1], after=lambda: told.append("may be acknowledged"))
+        assert not recorder.flush()
+        assert told == []
+        recorder._again()
+        assert told == ["may be acknowledged"]
+        assert recorder.failure is None
+        recorder.close()
+
+    asyncio.run(scene())
+    again = open_journal(path)
+    assert [(found.id, found.lifecycle) for found in again.rows()] == [("p1", "exited"), ("p2", "queued")]
+    assert [event.kind for event in again.events(0, 10)][:2] == ["created", "exited"]
+    again.close()

@@ -363,14 +363,17 @@ def test_restart_is_one_step_even_when_asked_for_twice(up: Supervised) -> None:
     row = up.row("job")
     assert (row.lifecycle, row.id) == ("running", started.id)
     assert row.pid != started.pid
-    alive = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if is_sleep(pid, started.id)]
+    alive = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if is_sleep(pid, up, started.id)]
     assert alive == [row.pid], "two restarts at once: one live instance"
 
 
-def is_sleep(pid: int, id_: str) -> bool:
+def is_sleep(pid: int, up: Supervised, id_: str) -> bool:
+    wanted = {f"AISH_ID={id_}".encode(), f"XDG_RUNTIME_DIR={up.home.root}/run".encode()}
     try:
-        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        return f"AISH_ID={id_}".encode() in environ and Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+        return (
+            wanted <= set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+            and Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+        )
     except OSError:
         return False
 

@@ -3,15 +3,25 @@ share."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
+import signal
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
-from aish.wire.message import Done, Stop
+import pytest
+
+from aish.client import connect, launch
+from aish.wire.message import Done, Spawn, Started, Stop, Wait, Waited
+from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
-    from conftest import Supervised
+    from pathlib import Path
+
+    from conftest import Home, Supervised
 
 
 def test_the_runtime_folder_is_removed_and_everything_is_found_again(up: Supervised) -> None:
@@ -59,13 +69,93 @@ def test_the_holder_dies_after_the_folder_was_removed(up: Supervised) -> None:
     assert '"job"' in up.home.aish("ps", "--json").stdout
 
 
-def test_a_state_folder_of_another_machine_is_refused(home: object) -> None:
+def test_a_state_folder_of_another_machine_is_refused(home: Home) -> None:
     """Both machines wrote one table: jobs of the other were called lost, and ids were given twice."""
-    state = home.state  # type: ignore[attr-defined]
+    state = home.state
     state.mkdir(mode=0o700, exist_ok=True)
     with open(state / "daemon.lock", "w") as file:
         file.write("elsewhere")
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
-        done = home.aish("spawn", "--", "true")  # type: ignore[attr-defined]
+        done = home.aish("spawn", "--", "true")
         assert (done.returncode, "the supervisor of elsewhere uses" in done.stderr) == (69, True), done.stderr
+
+
+@pytest.mark.root
+def test_a_full_disk_and_the_daemons_death_cost_nothing(home: Home, tmp_path: Path) -> None:
+    """Holder and keeper ended because they could not write to their log; what ran was nobody's."""
+    home.state.parent.rmdir()
+    home.state.parent.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "none", home.state.parent], check=True)
+    try:
+        read_end, write_end = os.pipe()
+        with connect() as client:
+            spec = SpecPart(argv=[b"sh", b"-c", b"read x; exit 4"], name="job")
+            request = Spawn(token="0" * 32, spec=spec, launch=launch.capture(), targets=[0])
+            client.ask(Started, request, [read_end])
+            os.close(read_end)
+            filler = os.open(home.state / "filler", os.O_WRONLY | os.O_CREAT)
+            with contextlib.suppress(OSError):
+                while os.write(filler, bytes(4096)):
+                    pass
+            os.close(filler)
+            for _ in range(3):
+                os.kill(client.welcome.pid, signal.SIGKILL)
+                client.reconnect()
+            os.close(write_end)
+            os.unlink(home.state / "filler")
+            waited = client.ask(Waited, Wait(target="job", timeout_s=20))
+            assert waited.exit is not None
+            assert waited.exit.code == 4
+    finally:
+        home.aish("shutdown")
+        subprocess.run(["umount", home.state.parent], check=True)
+
+
+def test_who_has_no_runtime_folder_finds_the_supervisor_by_its_lock(up: Supervised) -> None:
+    """cron and sudo have no XDG_RUNTIME_DIR: every verb took 30 s, and another keeper and holder were started."""
+    before = up.programs()
+    up.spawn("sleep", "300", name="job")
+    environ = {name: value for name, value in up.home.environ.items() if name != "XDG_RUNTIME_DIR"}
+    done = up.home.aish("ps", "--json", env=environ)
+    assert (done.returncode, '"job"' in done.stdout) == (0, True), done.stderr
+    assert up.home.aish("spawn", "--", "true", env=environ).returncode == 0
+    assert up.programs() == before
+
+
+def test_the_folder_above_is_gone_for_good_and_another_is_found(
+    up: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the last logout there is no /run/user/UID; what was started before it goes on and can be reached."""
+    up.spawn("sleep", "300", name="job")
+    parent = up.home.runtime.parent
+    shutil.rmtree(parent)
+    parent.touch()  # so that it cannot be made again, even by root
+    try:
+        up.until("it is found again", lambda: '"job"' in up.home.aish("ps", "--json").stdout)
+        up.kill_daemon()
+        assert '"job"' in up.home.aish("ps", "--json").stdout
+    finally:
+        assert up.home.aish("shutdown").returncode == 0
+        parent.unlink()
+        parent.mkdir(mode=0o700)
+
+
+def test_a_damaged_secret_is_replaced_and_told(home: Home) -> None:
+    """The daemon ended at every start; every verb took 30 s, and nothing could end it but kill."""
+    home.state.mkdir(mode=0o700)
+    (home.state / "secret").write_bytes(b"short")
+    assert home.aish("spawn", "--", "true").returncode == 0
+    assert "keys of running processes are void" in home.aish("doctor").stdout.lower()
+    assert len((home.state / "secret").read_bytes()) == 32
+
+
+def test_a_daemon_that_cannot_start_says_why_soon(home: Home) -> None:
+    home.state.mkdir(mode=0o700)
+    (home.state / "secret").mkdir()
+    begun = time.monotonic()
+    done = home.aish("spawn", "--", "true")
+    assert (done.returncode, "the daemon does not start" in done.stderr) == (69, True), done.stderr
+    assert "secret" in done.stderr
+    assert time.monotonic() - begun < 10
+    (home.state / "secret").rmdir()

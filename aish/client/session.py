@@ -1,0 +1,223 @@
+"""A terminal that is attached to a process: its log as it grows, our keys to its pty, its window as large as ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from aish.client import follow, raw
+from aish.client.connection import connect
+from aish.client.hotkeys import PATIENCE_S, SUSPEND_KEY
+from aish.client.signals import Caught
+from aish.errors import AishError, UnavailableError
+from aish.report import clean
+from aish.wire.message import Cont, Pause
+
+if TYPE_CHECKING:
+    from aish.client.hotkeys import Deed, Hotkeys
+    from aish.client.screen import Screen
+    from aish.client.seat import Seat
+    from aish.wire.part import ExitPart
+
+_FULL_MS = 20
+"""The pty's input queue is full: when to look again."""
+_INTERRUPT_KEY = b"\x03"
+
+
+class Session:
+    """`seat` is taken already. `screen` is what our terminal has been made like."""
+
+    def __init__(self, name: str, seat: Seat, tail: follow.Tail, screen: Screen, keys: Hotkeys) -> None:
+        self.name, self.seat, self.tail, self.screen, self.keys = name, seat, tail, screen, keys
+        self._raw = raw.RawTerminal()
+        self._writes = seat.master is not None
+        self._expires_s = 0.0
+
+    @property
+    def called(self) -> str:
+        return f"{self.name} ({self.seat.process})"
+
+    def run(self, first: bytes = b"", *, redraw: bool = False) -> ExitPart | None:
+        """Until it has ended, or we have been detached (None). The terminal is left as it was found.
+
+        `first` is shown first. `redraw`: the program is to draw its screen again. Raises UnavailableError when our
+        terminal goes away.
+        """
+        caught = (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
+        with self._raw, follow.Growth() as growth, Caught(caught) as signals:
+            growth.watch(self.tail.fd)
+            try:
+                self._write(first)
+                self._fit(redraw=redraw)
+                self._attend(growth, signals)
+            finally:
+                if self.seat.end is None:
+                    self._clear()
+            while self.seat.end is not None and self._show():
+                pass  # the daemon tells the end when the holder has copied the last of it
+        return self.seat.end
+
+    def _attend(self, growth: follow.Growth, signals: Caught) -> None:
+        while self.seat.end is None:
+            growth.clear()
+            more = self._show()
+            others = [self.seat.client.fileno(), signals.fileno(), *self._typing()]
+            ready = follow.wait(growth, others, self._due(more))
+            deed: Deed | None = None
+            if signals.fileno() in ready:
+                deed = self._signalled(signals.arrived())
+            if 0 in ready:
+                deed = self._type() or deed
+            elif self.keys.begun and time.monotonic() >= self._expires_s:
+                deed = self._pass_on(self.keys.give_up()) or deed
+            if self.seat.master is not None:
+                self.seat.master.write()
+            if deed == "detach":
+                return
+            if deed == "suspend":
+                self._suspend()
+            elif self.seat.client.fileno() in ready or self.seat.client.buffered:
+                self._told()
+
+    def _typing(self) -> list[int]:
+        """Our terminal, while there is room for what is typed, and we know where it goes."""
+        master = self.seat.master
+        if master is None:
+            return [] if self.seat.write else [0]  # the lease has been asked for: the answer is on its way
+        return [0] if len(master.typed) < follow.CHUNK_BYTES else []
+
+    def _due(self, more: bool) -> int | None:
+        if more:
+            return 0
+        if self.seat.master is not None and self.seat.master.typed:
+            return _FULL_MS
+        if self.keys.begun:
+            return max(0, int((self._expires_s - time.monotonic()) * 1000) + 1)
+        return None
+
+    # --- from the process ---------------------------------------------------------------------------------------
+
+    def _show(self) -> bool:
+        """A piece of the log; whether there was one. Not all of it at once: who floods can still be interrupted."""
+        data = self.tail.read()
+        self.screen.feed(data)
+        self._write(data)
+        return bool(data)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(1, view) :]
+        except OSError as error:
+            raise self._gone() from error
+
+    def _told(self) -> None:
+        if not self.seat.arrived() or self.seat.end is not None:
+            return
+        if self.seat.master is not None:
+            self._writes = True
+            self._fit(redraw=self.screen.full)
+        elif self._writes:
+            self._writes = False
+            self._notice(f"{self.called}: {lost(self.seat.lease)}; `aish attach --take {self.name}` takes it back")
+
+    def _notice(self, text: str) -> None:
+        self._write(f"\r\naish: {clean(text)}\r\n".encode(errors="replace"))
+
+    # --- from our side ------------------------------------------------------------------------------------------
+
+    def _type(self) -> Deed | None:
+        try:
+            data = os.read(0, 4096)
+        except OSError as error:
+            raise self._gone() from error
+        if not data:  # a raw terminal has no end of file: it was hung up
+            raise self._gone()
+        passed, deed = self.keys.feed(data)
+        self._expires_s = time.monotonic() + PATIENCE_S
+        return self._pass_on(passed) or deed
+
+    def _pass_on(self, keys: bytes) -> Deed | None:
+        """Keys for the process; what those among them mean that its terminal cannot obey."""
+        master = self.seat.master
+        if master is None:
+            return "detach" if _INTERRUPT_KEY in keys else "suspend" if SUSPEND_KEY in keys else None
+        stop = master.suspend_key()
+        if stop and stop in keys and raw.shell_waits():
+            master.typed += keys[: keys.index(stop)]
+            return "suspend"
+        master.typed += keys
+        return None
+
+    def _signalled(self, numbers: bytes) -> Deed | None:
+        if signal.SIGTERM in numbers or signal.SIGHUP in numbers:
+            raise self._gone()
+        if signal.SIGCONT in numbers:
+            self._raw.enter()
+            self._write(self.screen.enter())
+        if signal.SIGWINCH in numbers or signal.SIGCONT in numbers:
+            self._fit(redraw=signal.SIGCONT in numbers)
+        return "suspend" if signal.SIGTSTP in numbers else None
+
+    def _fit(self, *, redraw: bool) -> None:
+        if self.seat.master is not None:
+            self.seat.master.fit(redraw=redraw)
+
+    def _gone(self) -> UnavailableError:
+        return UnavailableError(
+            f"this terminal is going; {self.called} goes on", hint=f"`aish attach {self.name}` comes back to it"
+        )
+
+    def _clear(self) -> None:
+        """Give our terminal back as a fresh one."""
+        try:
+            self._write(self.screen.leave())
+        except UnavailableError:
+            pass  # nobody sees it any more
+
+    # --- Ctrl-Z -------------------------------------------------------------------------------------------------
+
+    def _suspend(self) -> None:
+        """Pause the process and stop with it; at `fg` both go on. A viewer stops alone."""
+        if not raw.shell_waits():
+            self._write(b"\a")  # nobody would ever let us go on
+            return
+        writer = self.seat.master is not None
+        self._clear()
+        self._raw.leave()
+        if writer and not self._ask(Pause(target=self.seat.process)):
+            self._resume()
+            return
+        what = f"{self.called} is paused: fg or aish cont {self.name}" if writer else f"{self.called} goes on; fg"
+        print(f"\n{clean(what)}", file=sys.stderr, flush=True)
+        self.seat.leave()
+        raw.stop_group()
+        if writer:
+            self._ask(Cont(target=self.seat.process))
+        self._resume()
+        self.seat.again()
+
+    def _resume(self) -> None:
+        self._raw.enter()  # in the background (`bg`) this stops us until we are in front
+        self._write(self.screen.enter())
+
+    def _ask(self, request: Pause | Cont) -> bool:
+        """On a connection of its own. Ctrl-C ends the attachment meanwhile: our terminal is not raw."""
+        try:
+            with connect(program="attach") as control:
+                control.request(request)
+        except AishError as error:
+            if error.code in ("not-found", "conflict"):
+                return True  # it has just ended, or goes on already
+            print(f"aish: {clean(str(error))}", file=sys.stderr, flush=True)
+            return False
+        return True
+
+
+def lost(lease: str | None) -> str:
+    """Why we are a viewer."""
+    return f"{lease or 'another terminal'} has the lease to type, this one only shows"

@@ -1,0 +1,268 @@
+"""Ctrl-Z of an attached program, under real shells with job control: bash, and aish's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pexpect
+import pytest
+
+from aish.client import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Home
+
+DEADLINE_S = 30.0
+CTRL_Z = b"\x1a"
+PAUSED = rb"\r\nsleeper \(p1\) is paused: fg or aish cont sleeper\r\n"
+
+
+class Shell:
+    """A shell on a pty of its own. `prompt` is what it prints when it waits for a line."""
+
+    def __init__(self, home: Home, command: list[str], prompt: bytes, **environ: str) -> None:
+        self.home = home
+        self.prompt_text = prompt
+        self.aish = f"{sys.executable} -m aish"
+        self.child = pexpect.spawn(
+            command[0],
+            command[1:],
+            env=home.environ | {"TERM": "xterm", **environ},
+            cwd=str(home.root),
+            timeout=DEADLINE_S,
+            dimensions=(24, 200),
+        )
+        self.prompt()
+
+    def prompt(self) -> bytes:
+        """Wait for the prompt; what was shown before it."""
+        self.child.expect_exact(self.prompt_text)
+        return bytes(self.child.before)
+
+    def start(self, line: str) -> None:
+        self.child.send(line + "\r")
+
+    def run(self, line: str) -> bytes:
+        self.start(line)
+        return self.prompt()
+
+    def state(self, name: str = "sleeper") -> str | None:
+        rows: list[dict[str, Any]] = json.loads(self.home.aish("ps", "--json").stdout)
+        return next((row["state"] for row in rows if row["name"] == name), None)
+
+
+def until(what: str, holds: Callable[[], object]) -> None:
+    end_s = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < end_s, f"not within {DEADLINE_S:g} s: {what}"
+        time.sleep(0.02)
+
+
+def bash(home: Home) -> Shell:
+    return Shell(home, ["bash", "--norc", "--noprofile", "-i"], b"ready> ", PS1="ready> ")
+
+
+def own(home: Home) -> Shell:
+    command = [sys.executable, "-m", "aish"]
+    made = Shell(home, command, b"\x1b[?2004h", PROMPT_TOOLKIT_NO_CPR="1")  # bracketed paste: a line is read
+    made.aish = "aish"  # a verb of the shell itself
+    return made
+
+
+@pytest.fixture(params=[bash, own], ids=["bash", "aish"])
+def shell(request: pytest.FixtureRequest, home: Home) -> Iterator[Shell]:
+    if request.param is bash and shutil.which("bash") is None:
+        pytest.skip("bash is not installed")
+    made = request.param(home)
+    try:
+        yield made
+    finally:
+        made.child.close(force=True)
+
+
+@pytest.fixture
+def in_bash(home: Home) -> Iterator[Shell]:
+    if shutil.which("bash") is None:
+        pytest.skip("bash is not installed")
+    made = bash(home)
+    try:
+        yield made
+    finally:
+        made.child.close(force=True)
+
+
+def test_a_plain_command_is_suspended_and_goes_on(shell: Shell) -> None:
+    """The kernel discards a terminal's stop for what leads its own session: Ctrl-Z did nothing."""
+    shell.start(f"{shell.aish} run --name sleeper sh -c 'echo begun; sleep 100'")
+    shell.child.expect(b"begun\r\n")
+    shell.child.send(CTRL_Z)
+    shell.child.expect(PAUSED)
+    assert b"Stopped" in shell.prompt()
+    assert shell.state() == "paused"
+    assert b"Stopped" in shell.run("jobs")
+    shell.start("fg")
+    until("it goes on", lambda: shell.state() == "running")
+    shell.child.send(CTRL_Z)
+    shell.child.expect(PAUSED)
+    shell.prompt()
+    shell.start("fg")
+    until("it goes on again", lambda: shell.state() == "running")
+    shell.child.send(b"\x03")
+    shell.prompt()
+    assert b"<130>" in shell.run('echo "<$?>"') or b"<130>" in shell.child.before
+    until("it has ended", lambda: shell.state() is None)
+
+
+def test_it_is_typed_to_again_after_fg(in_bash: Shell) -> None:
+    in_bash.start(f"{in_bash.aish} run --name sleeper cat")
+    in_bash.child.send(b"one\r")
+    in_bash.child.expect(b"one\r\none\r\n")
+    in_bash.child.send(CTRL_Z)
+    in_bash.child.expect(PAUSED)
+    in_bash.prompt()
+    in_bash.start("fg")
+    until("it goes on", lambda: in_bash.state() == "running")
+    in_bash.child.send(b"two\r")
+    in_bash.child.expect(b"two\r\ntwo\r\n")
+    in_bash.child.send(b"\x04")
+    in_bash.prompt()
+
+
+def test_bg_lets_it_go_on_and_fg_attaches(in_bash: Shell) -> None:
+    """A job in the background may run, but has no terminal: ours waits for `fg`."""
+    in_bash.start(f"{in_bash.aish} run --name sleeper sh -c 'echo begun; read x; echo got $x; exit 5'")
+    in_bash.child.expect(b"begun\r\n")
+    in_bash.child.send(CTRL_Z)
+    in_bash.child.expect(PAUSED)
+    in_bash.prompt()
+    in_bash.run("bg")
+    until("it goes on", lambda: in_bash.state() == "running")
+    until("our job waits for the terminal", lambda: b"Stopped" in in_bash.run("jobs"))
+    in_bash.start("fg")
+    in_bash.child.send(b"this\r")
+    in_bash.child.expect(b"got this\r\n")
+    in_bash.prompt()
+    assert b"<5>" in in_bash.run('echo "<$?>"')
+
+
+def test_while_it_is_suspended_another_terminal_may_have_it(in_bash: Shell, home: Home) -> None:
+    in_bash.start(f"{in_bash.aish} run --name sleeper cat")
+    in_bash.child.send(b"one\r")
+    in_bash.child.expect(b"one\r\none\r\n")
+    in_bash.child.send(CTRL_Z)
+    in_bash.child.expect(PAUSED)
+    in_bash.prompt()
+    assert home.aish("cont", "sleeper").returncode == 0
+    other = pexpect.spawn(sys.executable, ["-m", "aish", "attach", "sleeper"], env=home.environ, timeout=DEADLINE_S)
+    try:
+        other.expect(b"ctrl-. d detaches")
+        other.send(b"two\r")
+        other.expect(b"two\r\ntwo\r\n")
+        in_bash.start("fg")
+        in_bash.child.expect(rb"sleeper \(p1\): pid \d+ at \S+ has the lease to type")
+    finally:
+        other.close(force=True)
+
+
+def test_the_end_while_it_is_suspended_is_told_at_fg(in_bash: Shell, home: Home) -> None:
+    in_bash.start(f"{in_bash.aish} run --name sleeper sh -c 'echo begun; exec sleep 100'")
+    in_bash.child.expect(b"begun\r\n")
+    in_bash.child.send(CTRL_Z)
+    in_bash.child.expect(PAUSED)
+    in_bash.prompt()
+    assert home.aish("stop", "--grace", "0", "sleeper").returncode == 0
+    in_bash.run("fg")
+    assert b"<137>" in in_bash.run('echo "<$?>"')
+
+
+def test_the_daemon_s_death_while_it_is_suspended(in_bash: Shell) -> None:
+    in_bash.start(f"{in_bash.aish} run --name sleeper cat")
+    in_bash.child.send(b"one\r")
+    in_bash.child.expect(b"one\r\none\r\n")
+    in_bash.child.send(CTRL_Z)
+    in_bash.child.expect(PAUSED)
+    in_bash.prompt()
+    with connect(program="test") as client:
+        os.kill(client.welcome.pid, signal.SIGKILL)
+    in_bash.start("fg")
+    in_bash.child.send(b"two\r")
+    in_bash.child.expect(b"two\r\ntwo\r\n")
+
+
+def test_a_shell_under_the_pty_suspends_its_own_job(in_bash: Shell) -> None:
+    """As in any terminal emulator; nothing of ours is paused, and at its prompt Ctrl-Z is the shell's own."""
+    in_bash.start(f"{in_bash.aish} run --name sleeper env PS1='in''ner> ' bash --norc --noprofile -i")
+    in_bash.child.expect_exact(b"inner> ")
+    in_bash.child.send(CTRL_Z)
+    in_bash.child.send(b"cat\r")
+    in_bash.child.expect(b"cat\r\n")
+    in_bash.child.send(b"hello\r")
+    in_bash.child.expect(b"hello\r\nhello\r\n")
+    in_bash.child.send(CTRL_Z)
+    in_bash.child.expect(rb"Stopped +cat")
+    in_bash.child.expect_exact(b"inner> ")
+    assert in_bash.state() == "running"
+    in_bash.child.send(b"fg\r")
+    in_bash.child.expect(b"cat\r\n")
+    in_bash.child.send(b"\x04")
+    in_bash.child.expect_exact(b"inner> ")
+    in_bash.child.send(b"exit 4\r")
+    in_bash.prompt()
+    assert b"<4>" in in_bash.run('echo "<$?>"')
+
+
+def test_a_program_that_wants_the_key_gets_it(in_bash: Shell) -> None:
+    """An editor reads Ctrl-Z itself; the keys to detach, with Ctrl-Z at their end, suspend it nevertheless."""
+    code = "stty raw -echo; printf re%s ady; head -c1 | od -An -tx1; sleep 100"
+    in_bash.start(f"{in_bash.aish} run --name sleeper sh -c '{code}'")
+    in_bash.child.expect(b"ready")
+    in_bash.child.send(CTRL_Z)
+    in_bash.child.expect(b"1a")
+    assert in_bash.state() == "running"
+    in_bash.child.send(b"\x1d" + CTRL_Z)
+    in_bash.child.expect(PAUSED)
+    in_bash.prompt()
+    assert in_bash.state() == "paused"
+
+
+def test_without_a_shell_behind_us_the_key_is_the_process_s(home: Home) -> None:
+    """`ssh -t host aish run …`: nobody could ever say fg."""
+    code = "import signal,sys; signal.signal(signal.SIGTSTP, lambda *_: print('asked', flush=True))\n"
+    words = [
+        "run",
+        "--name",
+        "sleeper",
+        "--",
+        sys.executable,
+        "-c",
+        code + "print('ready', flush=True)\nwhile 1: signal.pause()",
+    ]
+    terminal = pexpect.spawn(sys.executable, ["-m", "aish", *words], env=home.environ, timeout=DEADLINE_S)
+    try:
+        terminal.expect(b"ready")
+        terminal.send(CTRL_Z)
+        terminal.expect(b"asked")
+    finally:
+        terminal.close(force=True)
+
+
+def test_a_viewer_stops_alone(in_bash: Shell, home: Home) -> None:
+    done = home.aish("spawn", "--pty", "--name", "sleeper", "--grace", "1", "--", "sh", "-c", "echo begun; sleep 100")
+    assert done.returncode == 0, done.stderr
+    in_bash.start(f"{in_bash.aish} attach --read-only sleeper")
+    in_bash.child.expect(b"begun\r\n")
+    in_bash.child.send(CTRL_Z)
+    in_bash.child.expect(rb"sleeper \(p1\) goes on; fg")
+    assert b"Stopped" in in_bash.prompt()
+    assert in_bash.state() == "running"
+    in_bash.start("fg")
+    in_bash.child.send(b"\x03")
+    in_bash.child.expect(b"detached from sleeper")
