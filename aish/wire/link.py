@@ -91,9 +91,13 @@ class Hold(Message, frozen=True, kw_only=True):
 
 
 class Release(Message, frozen=True, kw_only=True):
+    """Nothing of the process waits for a budget any more. `raised`: a request went on, since there are tokens again;
+    else those that waited were given up."""
+
     number: int
     id: str
     owner: str
+    raised: bool = True
 
 
 class Warn(Message, frozen=True, kw_only=True):

@@ -243,10 +243,11 @@ class GatewayLink:
                     self.recorder.event(
                         "held", row, f"{whose} {how}", owner=owner, used_tokens=used, budget_tokens=budget
                     )
-            case link.Release(owner=owner):
+            case link.Release(owner=owner, raised=raised):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
                     process.doing = None
-                    self.recorder.event("released", row, "its budget was raised", owner=owner)
+                    why = "its budget was raised" if raised else "the request that waited was given up"
+                    self.recorder.event("released", row, why, owner=owner)
             case link.Warn(used_tokens=used, budget_tokens=budget):
                 if self._warned.get(row.id) != budget:
                     self._warned[row.id] = budget

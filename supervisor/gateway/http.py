@@ -157,6 +157,8 @@ class Web:
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise _too_large() from None
+        except web.RequestPayloadError as error:
+            raise InputError(f"the body cannot be read: {error}", hint="is it encoded as its headers say?") from None
         except TimeoutError:
             raise InputError(f"the body did not come within {self._body_s:g} s") from None
 

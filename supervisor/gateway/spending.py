@@ -88,7 +88,7 @@ class Spending:
             row.estimated, row.status = True, DIED
             self.settle(row)
         for id, owner in self._holds():
-            self._event(f"hold/{id}", Release(number=0, id=id, owner=owner))  # its request died with the gateway
+            self._event(f"hold/{id}", Release(number=0, id=id, owner=owner, raised=False))  # it died with the gateway
         self.records.set_meta(_HOLDS, b"[]")
         self.flush()
         if died:
@@ -183,7 +183,8 @@ class Spending:
             return await wait.future
         finally:
             del self._waits[claim.number]
-            self._unhold(claim.process, claim.number)
+            granted = wait.future.done() and not wait.future.cancelled() and wait.future.exception() is None
+            self._unhold(claim.process, claim.number, raised=granted)
 
     def _give_back(self, number: int) -> None:
         if number in self.ledger.reservations:
@@ -290,7 +291,7 @@ class Spending:
                 self._hold(claim.process, claim.number, owner)
             case "waiting":
                 live.why = "waits for tokens that other requests have reserved"
-                self._unhold(claim.process, claim.number)
+                self._unhold(claim.process, claim.number, raised=True)
             case "new":
                 pass
 
@@ -309,14 +310,14 @@ class Spending:
         hold = Hold(number=0, id=process, owner=owner, used_tokens=account.spent, budget_tokens=account.budget)
         self._hold_event(process, hold)
 
-    def _unhold(self, process: str, number: int) -> None:
+    def _unhold(self, process: str, number: int, *, raised: bool) -> None:
         held = self._held.get(process)
         if held is None:
             return
         held.numbers.discard(number)
         if not held.numbers:
             del self._held[process]
-            self._hold_event(process, Release(number=0, id=process, owner=held.owner))
+            self._hold_event(process, Release(number=0, id=process, owner=held.owner, raised=raised))
 
     def _hold_event(self, process: str, event: Hold | Release) -> None:
         if process.startswith(KEY_PREFIX):

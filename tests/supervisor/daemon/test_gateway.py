@@ -240,6 +240,38 @@ def test_a_spent_budget_holds_and_a_raised_one_releases(up: Supervised) -> None:
     assert "released" in kinds
 
 
+GIVES_UP = """
+import socket, os, sys
+host, port = os.environ["OPENAI_BASE_URL"].split("/")[2].split(":")
+body = b'{"model": "made-up", "messages": [{"role": "user", "content": "x"}]}'
+head = "POST /v1/chat/completions HTTP/1.1\\r\\nHost: localhost\\r\\nAuthorization: Bearer %s\\r\\nContent-Length: %d\\r\\n\\r\\n"
+with socket.create_connection((host, int(port))) as gateway:
+    gateway.sendall((head % (os.environ["OPENAI_API_KEY"], len(body))).encode() + body)
+    sys.stdin.read()
+import time; time.sleep(60)
+"""  # noqa: E501
+
+
+def test_a_held_request_that_is_given_up_is_not_told_as_a_raised_budget(up: Supervised) -> None:
+    serve(up)
+    gate = os.pipe()
+    asker = up.python(GIVES_UP, kind="agent", name="asker", budget_tokens=1, fds={0: gate[0]})
+    os.close(gate[0])
+    up.until("it is held", lambda: up.row("asker").holds == ["budget"])
+    os.close(gate[1])
+    up.until("it is released", lambda: up.row("asker").holds == [])
+    (told,) = [event.text for event in up.events() if event.process == asker.id and event.kind == "released"]
+    assert told == "the request that waited was given up"
+
+
+def test_a_model_has_no_budget_of_its_own(up: Supervised) -> None:
+    """It was taken and did nothing."""
+    model = serve(up)
+    with pytest.raises(UsageError, match="is a model") as caught:
+        up.client.request(Limit(target=model, tokens="10"))
+    assert "aish limit @AGENT" in (caught.value.hint or "")
+
+
 def test_a_childs_use_counts_for_its_parent(up: Supervised) -> None:
     """Else an agent gets round its budget by starting another."""
     serve(up)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from aish.wire.link import Ack, Hold, Readiness, Release, Served, Settled
+from aish.wire.link import Ack, Hold, Member, Readiness, Release, Served, Settled
 from aish.wire.message import KeyNew, Limit, UsageQuery
 
 from .test_faults import Client, chat
@@ -139,10 +139,10 @@ def test_an_answer_that_no_message_holds_is_told_as_such(world: World) -> None:
     """Who asked waited for ever: the handler had died of it."""
     world.start()
     world.daemon.acks = False  # they would get into the middle of the long messages
-    for letter in "ab":
-        id, key = world.agent()
-        world.daemon.change(id, name=letter * (5 << 20))
-        assert world.gateway.chat(key, "say 1")[0] == 200
+    for id, letter in (("p901", "a"), ("p902", "b")):
+        # Long from the start: a name that is changed may reach the gateway only after the request.
+        world.daemon.put(Member(id=id, name=letter * (5 << 20), kind="agent"))
+        assert world.gateway.chat(world.daemon.key(id), "say 1")[0] == 200
         world.daemon.settled(id, 1)
     reply = world.daemon.ask(UsageQuery(by="process"))
     assert (reply.code, reply.message) == ("limit", "the answer is too large for one message")

@@ -58,6 +58,7 @@ def test_a_spent_budget_holds_and_a_raised_one_releases(shared: World) -> None:
     shared.daemon.change(id, budget_tokens=40)
     release = shared.daemon.event(Release, lambda e: e.id == id)
     assert release.number > hold.number
+    assert release.raised
     assert call.done()[0] == 200
     assert shared.daemon.settled(id, 2).tokens.output == 22
 
@@ -126,7 +127,7 @@ def test_hanging_up_while_held_releases(shared: World) -> None:
     client = Client(shared, key, chat("say 1"))
     shared.daemon.event(Hold, lambda e: e.id == id)
     client.hang_up()
-    shared.daemon.event(Release, lambda e: e.id == id)
+    assert not shared.daemon.event(Release, lambda e: e.id == id).raised, "nobody raised anything"
     assert shared.daemon.settled(id, 1).tokens.input == 0, "nothing was sent, nothing is billed"
 
 
