@@ -247,7 +247,7 @@ class GatewayLink:
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
                     process.doing = None
                     why = "its budget was raised" if raised else "the request that waited was given up"
-                    self.recorder.event("released", row, why, owner=owner)
+                    self.recorder.event("released", row, why, owner=owner, raised=raised)
             case link.Warn(used_tokens=used, budget_tokens=budget):
                 if self._warned.get(row.id) != budget:
                     self._warned[row.id] = budget

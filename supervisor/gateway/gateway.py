@@ -85,10 +85,10 @@ class Gateway:
         self.spending = Spending(records, self.link.wake)
         self.upstreams = Upstreams(idle_s=idle_s)
         self.keys = Keys(secret, self.directory, self.spending, self.bell)
-        self.models = Models(self.directory, self.bell, self._need, ready_s=ready_s)
         self.probes = Probes(
-            self.upstreams, self.duties, self._readiness, self._probed, idle_check_s=idle_check_s
-        )  # fmt: skip
+            self.upstreams, self.duties, self._readiness, self._probed, self.bell.ring, idle_check_s=idle_check_s
+        )
+        self.models = Models(self.directory, self.bell, self._need, self.probes.doubt, ready_s=ready_s)
         self.settling = Settling(self.board, self.spending, self.upstreams)
         self.proxy = Proxy(
             settling=self.settling,

@@ -4,6 +4,7 @@
     GET  /v1/models            /v1/models/{id}
     POST /v1/aish/tokens       {model, text} -> {tokens, exact, context_tokens}
     GET  /v1/aish/usage        what the calling key has used
+    GET  /v1/aish/waits        {waits}: why its requests wait, for the person who does
     GET  /health               no key needed
 
 Web pages must not reach it: a Host that is not the loopback's (DNS rebinding) and any Origin are refused.
@@ -140,6 +141,9 @@ class Web:
             return web.Response(body=openai.model_body(model), content_type=_JSON)
         if path == "/aish/usage":
             return self._usage(caller)
+        if path == "/aish/waits":
+            data = {"waits": self._proxy.waits(caller.account)}
+            return web.Response(body=msgspec.json.encode(data), content_type=_JSON)
         return _no_such(request)
 
     async def _body(self, request: web.BaseRequest) -> bytes:
