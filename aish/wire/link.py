@@ -42,6 +42,10 @@ class Sync(Message, frozen=True, kw_only=True):
     stored_models: list[str] = []
     """Names that could be started on demand."""
     acknowledged: int = 0
+    used: dict[str, TokensPart] = {}
+    """By process: the totals that Settled told, of a model those that Served told."""
+    spent: dict[str, int] = {}
+    """By process: tokens of it and of all below it. Both are for a gateway that has lost its own records."""
 
 
 class Delta(Message, frozen=True, kw_only=True):

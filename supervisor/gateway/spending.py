@@ -10,13 +10,14 @@ where a budget counts for them, so that a crash never makes tokens appear that a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from aish.errors import AishError, StorageError
+from aish.model import kind as kinds
 from aish.supervisor.gateway.budget import MOST_BUDGET_TOKENS, Account, Claim, Granted, Ledger
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
@@ -25,6 +26,7 @@ from aish.wire.link import Hold, Release, Served, Settled, Warn
 from aish.wire.part import TokensPart
 
 if TYPE_CHECKING:
+    from aish.wire.link import Member
     from aish.wire.message import Message
 
 KEY_PREFIX: Final = "key:"
@@ -115,10 +117,24 @@ class Spending:
         self.ledger.place(id, parent, None if budget is None else min(budget, MOST_BUDGET_TOKENS))
         self._totals.setdefault(id, AccountRow(id))
 
+    def adopt(self, members: Iterable[Member], used: Mapping[str, TokensPart], spent: Mapping[str, int]) -> None:
+        """Go on from the daemon's totals of processes that have been placed: ours are lost. In memory; see `save`."""
+        for member in members:
+            part = used.get(member.id, TokensPart())
+            if member.kind == kinds.MODEL:
+                total: AccountRow | ServedRow = self._served.setdefault(member.id, ServedRow(member.id))
+            else:
+                total = self._totals.setdefault(member.id, AccountRow(member.id))
+            total.input, total.output, total.requests = part.input, part.output, part.requests
+            total.estimated = part.estimated
+            self.ledger.accounts[member.id].spent = spent.get(member.id, 0)
+
     def save(self, ids: Iterable[str]) -> None:
-        """Write accounts, inside a transaction of the records."""
+        """Write accounts and what models served, inside a transaction of the records."""
         for id in ids:
             self._put_account(id)
+            if id in self._served:
+                self.records.put_served(self._served[id])
 
     def put_key(self, row: KeyRow) -> None:
         """Make or change a named key and its account, on the disk and then in memory. Raises StorageError."""
