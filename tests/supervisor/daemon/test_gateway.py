@@ -271,7 +271,9 @@ def test_a_damaged_gateway_db_is_told_and_what_was_spent_still_counts(up: Superv
     serve(up)
     asker = up.python(ASK, "60", kind="agent", name="asker", budget_tokens=700)
     up.until("it is held", lambda: up.row("asker").holds == ["budget"])
-    up.until("all is told", lambda: (up.row("asker").tokens or TokensPart()).requests == up.log("asker")[0].count("hi"))
+    up.until(
+        "all is told", lambda: (up.row("asker").tokens or TokensPart()).requests == up.log("asker")[0].count("hi")
+    )
     before = up.row("asker").tokens
     assert before is not None
     state = up.home.root / "state" / "aish"
