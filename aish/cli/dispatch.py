@@ -10,7 +10,10 @@ import traceback
 
 from aish.cli import _ELSEWHERE, VERBS
 from aish.errors import AishError, InternalError
-from aish.report import report, told
+from aish.report import clean, report, told
+
+_ALONE = ("agent", "tensor")
+"""Verbs that ask nothing of the daemon."""
 
 
 def run(argv: list[str]) -> int:
@@ -19,6 +22,8 @@ def run(argv: list[str]) -> int:
     ours = words[: words.index("--")] if "--" in words else words
     tell = _tell_json if "--json" in ours else report
     try:
+        if name in VERBS and name not in _ALONE:
+            _check_settings(as_json=tell is _tell_json)
         status = _perform(name, words)
         sys.stdout.flush()
         return status
@@ -38,6 +43,24 @@ def run(argv: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  the process's edge: recorded, and told without a traceback
         tell(program, InternalError(f"a fault in aish: {error!r}", hint=_record(error)))
         return InternalError.exit_status
+
+
+def _check_settings(*, as_json: bool) -> None:
+    """One line of warning on stderr where config.toml is wrong: the daemon goes on with the defaults, and that must
+    not be found out from what it does. Costs a stat where there is none."""
+    from aish.config import settings
+
+    if not os.path.exists(settings.path()):
+        return
+    try:
+        settings.load()
+    except AishError as error:
+        text = f"{error}; the default settings are used"
+        try:
+            line = json.dumps({"warning": text}, ensure_ascii=False) if as_json else clean(f"aish: {text}")
+            print(line, file=sys.stderr, flush=True)
+        except OSError:
+            pass  # nobody reads stderr
 
 
 def _perform(name: str, words: list[str]) -> int:

@@ -86,7 +86,7 @@ def told(event: EventPart) -> str | None:
         case "held":
             owner = event.detail.get("owner") or event.process
             return f"aish: {event.name} is held: {event.text}; `aish limit {owner} tokens=+50k` lets it go on"
-        case "released":
+        case "released" if event.detail.get("raised") != 0:
             return f"aish: {event.name} goes on: {event.text}"
         case _:
             return None
