@@ -63,14 +63,15 @@ def _run(invocation: Invocation, program: str, events: Events) -> None:
             hint=f"run it as {program} in aish, or with: aish run -- {program}",
         )
     out = Stdout(1)
-    upstream = Upstream(base_url, os.environ.get("OPENAI_API_KEY"), out_fd=out.fd, deadline_s=deadline_s)
-    events.emit("started", agent=agent.name, model=agent.model)
-    given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
 
     def note(text: str) -> None:
         events.emit("note", text=text)
         _tell(f"{program}: {text}")
 
+    key = os.environ.get("OPENAI_API_KEY")
+    upstream = Upstream(base_url, key, out_fd=out.fd, deadline_s=deadline_s, note=note)
+    events.emit("started", agent=agent.name, model=agent.model)
+    given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
     if given.replaced:
         note(f"stdin is not all UTF-8: {given.replaced:,} places were replaced by U+FFFD")
     Runner(agent, upstream, out, events, note).run(invocation.prompt, given.text)

@@ -58,6 +58,8 @@ def from_response(status: int, body: bytes, model: str) -> AishError:
             return InputError(f"the model server refused the request: {words}", field=_word(error, "param"))
         case 503:
             return UnavailableError(words, hint=hint("`aish ps` shows the model's state, `aish logs` its own words"))
+        case 502 | 504 if _word(error, "type") == "upstream_error":
+            return UpstreamError(words, status=status, hint=hint("`aish logs` of the model has its own words"))
         case _:
             words = f"the model server failed ({status}): {words}"
             return UpstreamError(words, status=status, hint=hint("`aish logs` of the model has its own words"))

@@ -9,7 +9,7 @@ from aish.agents.failure import ContextError
 from aish.agents.sentences import Sentences
 from aish.agents.split import boundary
 from aish.agents.upstream import Counted
-from aish.errors import UsageError
+from aish.errors import LimitError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -186,6 +186,15 @@ class Runner:
 
     def _tell_finish(self, finish: str | None, output_tokens: int | None) -> None:
         self.events.emit("answered", finish=finish)
+        budget = self.upstream.budget
+        if finish == "length" and budget is not None:  # half an answer must not look like a whole one
+            whose = "its budget" if budget.owner is None else f"the budget of {budget.owner}"
+            raise LimitError(
+                f"the answer was cut off: {whose} of {budget.tokens} tokens is spent",
+                hint="start it again with a larger one: --budget TOKENS"
+                if budget.owner is None
+                else f"raise it, and start again: aish limit {budget.owner} tokens=+50k",
+            )
         if finish == "length" and not self.agent.whole_sentences:
             limit = "the context is full" if output_tokens is None else f"max_output_tokens is {output_tokens:,}"
             self.note(f"the answer was cut off: {limit}")

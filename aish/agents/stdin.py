@@ -61,11 +61,12 @@ def read(fd: int, *, out_fd: int, deadline_s: float | None, bytes_max: int = INP
             )
 
 
-def wait(poll: select.poll, out_fd: int, deadline_s: float | None) -> None:
-    """Until something other than `out_fd` is ready. Raises DownstreamError when its reader left, LimitError at the
-    deadline."""
+def wait(poll: select.poll, out_fd: int, deadline_s: float | None, until_s: float | None = None) -> bool:
+    """Until something other than `out_fd` is ready; False at `until_s`. Raises DownstreamError when its reader left,
+    LimitError at the deadline."""
     while True:
-        left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+        ends = [end_s for end_s in (deadline_s, until_s) if end_s is not None]
+        left_s = max(0.0, min(ends) - time.monotonic()) if ends else None
         ready = poll.poll(None if left_s is None else int(min(left_s * 1000 + 1, POLL_MOST_MS)))
         if deadline_s is not None and time.monotonic() >= deadline_s:
             raise LimitError("its time is up", hint="limits.wall_s in the agent's file is how long it may take")
@@ -73,7 +74,9 @@ def wait(poll: select.poll, out_fd: int, deadline_s: float | None) -> None:
             if fd == out_fd and events & (select.POLLERR | select.POLLHUP):
                 raise DownstreamError
         if any(fd != out_fd for fd, _ in ready):
-            return
+            return True
+        if until_s is not None and time.monotonic() >= until_s:
+            return False
         if any(events & select.POLLNVAL for _, events in ready):
             poll.unregister(out_fd)  # closed: the first write tells
 

@@ -11,6 +11,7 @@ import http.client
 import json
 import select
 import socket
+import time
 
 from aish.agents import chat, failure, sse
 from aish.agents.stdin import wait
@@ -18,7 +19,7 @@ from aish.errors import NotFoundError, UnavailableError, UpstreamError, UsageErr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from typing import Any, Final
 
     from aish.agents.chat import Delta
@@ -27,6 +28,12 @@ CONNECT_TIMEOUT_S: Final = 10.0
 ERROR_BYTES_MAX: Final = 64 << 10
 WHOLE_BYTES_MAX: Final = 16 << 20
 _PIECE_BYTES: Final = 1 << 16
+_LOOKS_S: Final = (0.5, 1.5, 4.0)
+LOOK_EVERY_S: Final = 5.0
+LOOK_TIMEOUT_S: Final = 1.0
+AT_ONCE: Final = "is paused"
+PATIENCE_S: Final = 1.5
+"""Before that only what a person did is worth a line: everything else may be over in a moment."""
 
 
 class CutError(Exception):
@@ -49,24 +56,58 @@ class Watched(socket.socket):
 
     out_fd: int
     deadline_s: float | None
+    silent: Callable[[float], None] | None
+    """Called now and then while nothing comes, with the seconds since it does not."""
 
     def recv_into(self, *arguments: Any) -> int:
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
         poll.register(self.out_fd, 0)
-        wait(poll, self.out_fd, self.deadline_s)
+        began_s, looks = time.monotonic(), 0
+        while not wait(poll, self.out_fd, self.deadline_s, began_s + _look_s(looks) if self.silent else None):
+            looks += 1
+            if self.silent is not None:
+                self.silent(time.monotonic() - began_s)
         return super().recv_into(*arguments)
+
+
+def _look_s(looks: int) -> float:
+    """When to find out why nothing comes: soon, and then ever more rarely."""
+    return _LOOKS_S[looks] if looks < len(_LOOKS_S) else _LOOKS_S[-1] + LOOK_EVERY_S * (looks - len(_LOOKS_S) + 1)
+
+
+class Budget:
+    """What an answer was limited by: `tokens` in all, of the process `owner` (None: the agent itself)."""
+
+    __slots__ = ("owner", "tokens")
+
+    def __init__(self, tokens: str, owner: str | None) -> None:
+        self.tokens = tokens
+        self.owner = owner
 
 
 class Upstream:
     """The address that the environment names. `deadline_s` is on time.monotonic's clock."""
 
-    def __init__(self, base_url: str, key: str | None, *, out_fd: int, deadline_s: float | None) -> None:
-        """Raises UsageError when `base_url` is not http://HOST[:PORT][/PATH]."""
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None,
+        *,
+        out_fd: int,
+        deadline_s: float | None,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
+        """`note` is told why the gateway lets a request wait. Raises UsageError when `base_url` is not
+        http://HOST[:PORT][/PATH]."""
         self.host, self.port, self.path = _address(base_url)
         self.key = key
         self.out_fd = out_fd
         self.deadline_s = deadline_s
+        self.budget: Budget | None = None
+        """That of the latest answer, where it was made shorter by one."""
+        self._note = note
+        self._noted = ""
 
     def count(self, model: str, text: str) -> Counted:
         """Ask how many tokens `text` has; where nobody can tell, a third of its bytes. Raises AishError."""
@@ -83,7 +124,7 @@ class Upstream:
 
     def stream(self, body: bytes, model: str) -> Generator[Delta, None, None]:
         """The chunks of a chat answer, until the model has finished. Asks once more if the connection is cut before
-        the first chunk. Raises UpstreamError where the answer is cut later, and the errors of `failure`."""
+        its first word. Raises UnavailableError where the answer is cut later, and the errors of `failure`."""
         try:
             yield from self._stream(body, model)
         except CutError:
@@ -102,6 +143,7 @@ class Upstream:
             response = self._ask(connection, "/chat/completions", body)
             if not 200 <= response.status < 300:
                 raise failure.from_response(response.status, _read(response, ERROR_BYTES_MAX), model)
+            self.budget = _budget(response)
             if "json" in response.headers.get_content_type():
                 yield chat.read_chunk(_read(response, WHOLE_BYTES_MAX).decode("utf-8", "replace"))
                 return
@@ -111,7 +153,7 @@ class Upstream:
                     if data.strip() == chat.DONE:
                         return
                     delta = chat.read_chunk(data)
-                    began = True
+                    began = began or bool(delta.text)  # before that nothing is shown: it can be asked for again
                     finished = finished or delta.finish is not None
                     yield delta
             raise EOFError("the stream ended")
@@ -120,8 +162,9 @@ class Upstream:
                 return  # all text is there; only the usage or the end mark is missing
             if not began:
                 raise CutError(_words(error)) from error
-            raise UpstreamError(
-                f"the answer was cut off: {_words(error)}", hint="the model server ended early; see its `aish logs`"
+            raise UnavailableError(
+                f"the answer was cut off: the gateway went away ({_words(error)})",
+                hint="ask again; `aish doctor` tells its state, `aish logs gateway` its last words",
             ) from error
         finally:
             if response is not None:
@@ -164,19 +207,47 @@ class Upstream:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         watched = Watched(fileno=plain.detach())
         watched.out_fd, watched.deadline_s = self.out_fd, self.deadline_s
+        watched.silent = self._silent if self._note is not None else None
         connection = http.client.HTTPConnection(self.host, self.port)
         connection.sock = watched
         return connection
 
+    def _silent(self, waited_s: float) -> None:
+        """Nothing comes: tell why, each reason once. A courtesy: no error of it is one."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=LOOK_TIMEOUT_S)
+        try:
+            connection.request("GET", self.path + "/aish/waits", headers=self._authorization())
+            response = connection.getresponse()
+            value = json.loads(response.read(ERROR_BYTES_MAX)) if response.status == 200 else None
+        except (http.client.HTTPException, OSError, ValueError, RecursionError):
+            return
+        finally:
+            connection.close()
+        why = value.get("waits") if isinstance(value, dict) else None
+        if not isinstance(why, str) or not why or why == self._noted or self._note is None:
+            return
+        if waited_s >= PATIENCE_S or AT_ONCE in why:
+            self._noted = why
+            self._note(why)
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
     def _ask(self, connection: http.client.HTTPConnection, path: str, body: bytes) -> http.client.HTTPResponse:
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
+        headers |= self._authorization()
         try:
             connection.request("POST", self.path + path, body, headers)
         except (BrokenPipeError, ConnectionResetError):
             pass  # a server may refuse before it has read everything: its answer is still there to be read
         return connection.getresponse()
+
+
+def _budget(response: http.client.HTTPResponse) -> Budget | None:
+    tokens = response.headers.get("x-aish-budget", "")
+    if response.headers.get("x-aish-limited-by") != "budget" or not tokens.isdecimal():
+        return None
+    return Budget(f"{int(tokens):,}", response.headers.get("x-aish-budget-of"))
 
 
 def estimate(text: str) -> int:

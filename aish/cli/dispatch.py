@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import json
 import os
 import sys
 import traceback
@@ -11,25 +12,30 @@ from typing import Final
 
 from aish.cli import _ELSEWHERE, VERBS
 from aish.errors import AishError, InternalError, StorageError
-from aish.report import report, told_as_json
+from aish.report import clean, report, told_as_json
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
 """What writing to stdout may end with, beside a reader that left."""
+_ALONE = ("agent", "tensor")
+"""Verbs that ask nothing of the daemon."""
 
 
 def run(argv: list[str]) -> int:
     name, words = argv[0], argv[1:]
     ours = words[: words.index("--")] if "--" in words else words
-    before = told_as_json("--json" in ours)
+    as_json = "--json" in ours
+    before = told_as_json(as_json)
     try:
-        return _run(name, words)
+        return _run(name, words, as_json=as_json)
     finally:
         told_as_json(before)  # the shell, whose built-in the verb may be, goes on
 
 
-def _run(name: str, words: list[str]) -> int:
+def _run(name: str, words: list[str], *, as_json: bool) -> int:
     program = f"aish {name}"
     try:
+        if name in VERBS and name not in _ALONE:
+            _check_settings(as_json=as_json)
         status = _perform(name, words)
         sys.stdout.flush()
         return status
@@ -56,6 +62,24 @@ def _not_written(program: str, error: OSError) -> int:
     _drop_output()
     report(program, StorageError(f"write error: {error.strerror}", hint="the output is incomplete"))
     return StorageError.exit_status
+
+
+def _check_settings(*, as_json: bool) -> None:
+    """One line of warning on stderr where config.toml is wrong: the daemon goes on with the defaults, and that must
+    not be found out from what it does. Costs a stat where there is none."""
+    from aish.config import settings
+
+    if not os.path.exists(settings.path()):
+        return
+    try:
+        settings.load()
+    except AishError as error:
+        text = f"{error}; the default settings are used"
+        try:
+            line = json.dumps({"warning": text}, ensure_ascii=False) if as_json else clean(f"aish: {text}")
+            print(line, file=sys.stderr, flush=True)
+        except OSError:
+            pass  # nobody reads stderr
 
 
 def _perform(name: str, words: list[str]) -> int:

@@ -103,10 +103,10 @@ class Json:
 
 
 def within_s(block: Block) -> float | None:
-    """How much earlier than its time it may have been written; None: nobody knows."""
+    """How much earlier than its time (as it is shown) it may have been written; None: nobody knows."""
     if block.after_ns is None or block.until_ns is None:
         return None
-    return round((block.until_ns - block.after_ns) / 1e9, 3)
+    return (moment.shown_ms(block.until_ns) - block.after_ns // 1_000_000) / 1000
 
 
 def _with_line(head: dict[str, object], line: bytes) -> bytes:

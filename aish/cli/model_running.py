@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option
@@ -17,7 +18,7 @@ from aish.errors import AishError, NotFoundError, NotRunningError, RefusedError,
 from aish.model import kind
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
-from aish.report import report
+from aish.report import clean, report
 from aish.wire.message import Inspect, Inspected, Logs, Serve, Snapshot, Spawn, Started, Stop, View, Wait, Waited
 from aish.wire.plain import plain
 from aish.wire.spec import RoutePart, SpecPart
@@ -34,6 +35,8 @@ _START_WAIT_S = 600.0
 """Tens of gigabytes may have to be read."""
 _URL_WAIT_S = 30.0
 """That server runs already, or it does not."""
+_SILENT_S = 1.5
+"""How long nobody wonders why it takes so long."""
 
 
 def serve(words: list[str]) -> int:
@@ -209,7 +212,11 @@ def _may_wait(client: Client, started: Started, timeout_s: float) -> bool:
 def _await_ready(client: Client, started: Started, timeout_s: float) -> None:
     """Raises UnavailableError where it ends first or is not ready in time; with the end of its log."""
     try:
-        waited = client.ask(Waited, Wait(target=started.id, until="ready", timeout_s=timeout_s))
+        waited = client.ask(Waited, Wait(target=started.id, until="ready", timeout_s=min(timeout_s, _SILENT_S)))
+        if waited.timed_out and timeout_s > _SILENT_S:
+            _tell_why(client, started)
+            rest_s = timeout_s - _SILENT_S
+            waited = client.ask(Waited, Wait(target=started.id, until="ready", timeout_s=rest_s))
     except KeyboardInterrupt:
         report(
             "aish model serve",
@@ -232,6 +239,13 @@ def _await_ready(client: Client, started: Started, timeout_s: float) -> None:
             f"{started.name} ({started.id}) ended before it was ready" + (f": {last}" if last else ""),
             hint=f"its output: aish logs {started.id}",
         )
+
+
+def _tell_why(client: Client, started: Started) -> None:
+    """A server that runs already answers at once: why does this one not? One that is started may take its time."""
+    row = next((row for row in _models(client) if row.id == started.id), None)
+    if row is not None and not row.argv and row.doing:
+        print(clean(f"aish model serve: waiting for {row.name}: {row.doing}"), file=sys.stderr, flush=True)
 
 
 def _last_words(client: Client, target: str) -> str:

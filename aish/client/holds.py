@@ -124,7 +124,7 @@ def told(event: EventPart) -> str | None:
         case "held":
             owner = event.detail.get("owner") or event.process
             return f"{event.name} is held: {event.text}; `aish limit {owner} tokens=+50k` lets it go on"
-        case "released":
+        case "released" if event.detail.get("raised") != 0:
             return f"{event.name} goes on: {event.text}"
         case "paused":
             return f"{event.name} is paused {event.text}; `aish cont {event.process}` lets it go on"

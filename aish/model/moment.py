@@ -40,8 +40,13 @@ def parse_moment_s(text: str, now_s: float) -> float:
 
 
 def iso(time_ns: int) -> str:
-    """A moment as ISO 8601 has it, local, to the millisecond. Always rounded up: nothing is said to be earlier."""
-    return datetime.fromtimestamp(-(-time_ns // 1_000_000) / 1000).astimezone().isoformat(timespec="milliseconds")
+    """A moment as ISO 8601 has it, local, to the millisecond."""
+    return datetime.fromtimestamp(shown_ms(time_ns) / 1000).astimezone().isoformat(timespec="milliseconds")
+
+
+def shown_ms(time_ns: int) -> int:
+    """Always rounded up: nothing is said to be earlier than it was."""
+    return -(-time_ns // 1_000_000)
 
 
 def _duration_s(word: str) -> float | None:

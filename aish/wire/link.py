@@ -42,6 +42,10 @@ class Sync(Message, frozen=True, kw_only=True):
     stored_models: list[str] = []
     """Names that could be started on demand."""
     acknowledged: int = 0
+    used: dict[str, TokensPart] = {}
+    """By process: the totals that Settled told, of a model those that Served told."""
+    spent: dict[str, int] = {}
+    """By process: tokens of it and of all below it. Both are for a gateway that has lost its own records."""
 
 
 class Delta(Message, frozen=True, kw_only=True):
@@ -91,9 +95,13 @@ class Hold(Message, frozen=True, kw_only=True):
 
 
 class Release(Message, frozen=True, kw_only=True):
+    """Nothing of the process waits for a budget any more. `raised`: a request went on, since there are tokens again;
+    else those that waited were given up."""
+
     number: int
     id: str
     owner: str
+    raised: bool = True
 
 
 class Warn(Message, frozen=True, kw_only=True):

@@ -199,6 +199,8 @@ class GatewayHello(Message, frozen=True, kw_only=True):
     """The gateway's own connection: aish.wire.link is spoken after the Welcome."""
 
     pid: int
+    alert: str | None = None
+    """What a person should know of it, as long as it lives."""
 
 
 Request = (

@@ -127,7 +127,8 @@ class Admission:
             admit.Request(process.id, process.row.spec.vram_bytes or 0, process.row.spec.gpu_count)
             for process in queue
         ]
-        rooms = [account.room(self.reserve_bytes) for account in self.accounts()]
+        lost = self.gpus.lost()
+        rooms = [account.room(self.reserve_bytes, lost.get(account.device.uuid)) for account in self.accounts()]
         for verdict in admit.plan(requests, rooms, self.gpus.trouble()):
             process = self.table.get(verdict.process)
             if process is None or process.row.lifecycle != "queued":

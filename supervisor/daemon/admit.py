@@ -7,6 +7,7 @@ refused at once, with the numbers.
 The queue is first come, first served, and nobody starves: a request that does not fit now sets aside the devices
 that it is most likely to get (those with the most free memory that are large enough), and a later one is admitted
 only on other devices. Memory on a device set aside can therefore only become more until the first in line has it.
+A device that its driver has lost gets nothing new; who needs it waits, and sets nothing aside.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Room(msgspec.Struct, frozen=True):
     capacity_bytes: int
     """What could be promised on it if it were empty: memory less the reserve."""
     free_bytes: int
+    lost: str | None = None
+    """Why nothing new may go there for now."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -69,7 +72,12 @@ def plan(queue: Sequence[Request], rooms: Sequence[Room], unknown: str | None = 
         if never is not None:
             verdicts.append(Waits(request.process, unknown) if unknown else Never(request.process, never))
             continue
-        fitting = [room for room in rooms if room.uuid not in aside and free[room.uuid] >= request.vram_bytes]
+        sound = [room for room in rooms if room.lost is None]
+        lost = _lost_reason(request, rooms)
+        if lost is not None:
+            verdicts.append(Waits(request.process, lost))  # nothing is set aside: nobody knows how long it takes
+            continue
+        fitting = [room for room in sound if room.uuid not in aside and free[room.uuid] >= request.vram_bytes]
         if len(fitting) >= request.gpu_count:
             fitting.sort(key=lambda room: (free[room.uuid], room.index))
             chosen = fitting[: request.gpu_count]
@@ -77,8 +85,8 @@ def plan(queue: Sequence[Request], rooms: Sequence[Room], unknown: str | None = 
                 free[room.uuid] -= request.vram_bytes
             verdicts.append(Grant(request.process, tuple(room.uuid for room in chosen)))
             continue
-        verdicts.append(Waits(request.process, _wait_reason(request, rooms, free, aside)))
-        able = [room for room in rooms if room.capacity_bytes >= request.vram_bytes and room.uuid not in aside]
+        verdicts.append(Waits(request.process, _wait_reason(request, sound, free, aside)))
+        able = [room for room in sound if room.capacity_bytes >= request.vram_bytes and room.uuid not in aside]
         able.sort(key=lambda room: (-free[room.uuid], room.index))
         aside.update(room.uuid for room in able[: request.gpu_count])
     return verdicts
@@ -96,6 +104,15 @@ def impossible(request: Request, rooms: Sequence[Room]) -> str | None:
     if able < request.gpu_count:
         return f"needs {request.gpu_count} devices with {need} of VRAM each, there are {able}"
     return None
+
+
+def _lost_reason(request: Request, rooms: Sequence[Room]) -> str | None:
+    """Why the devices that are sound cannot do it, though all together could; None if they can."""
+    able = [room for room in rooms if room.capacity_bytes >= request.vram_bytes]
+    lost = [room for room in able if room.lost is not None]
+    if len(able) - len(lost) >= request.gpu_count:
+        return None
+    return f"needs {format_bytes(request.vram_bytes)} of VRAM, GPU {lost[0].index} gets nothing new: {lost[0].lost}"
 
 
 def _wait_reason(request: Request, rooms: Sequence[Room], free: dict[str, int], aside: set[str]) -> str:

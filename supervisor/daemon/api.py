@@ -100,7 +100,7 @@ class Api:
             case m.Shutdown():
                 await self.daemon.ending.shutdown(caller, request, connection)
             case m.GatewayHello():
-                await self._gateway(connection)
+                await self._gateway(connection, request)
             case _:
                 raise InputError(f"{type(request).__name__} is not answered here")
         return None
@@ -111,12 +111,13 @@ class Api:
         self.daemon.gateway.ensure()
         return raised(await self.daemon.link.ask(question))
 
-    async def _gateway(self, connection: Connection) -> None:
+    async def _gateway(self, connection: Connection, hello: m.GatewayHello) -> None:
         """The gateway's own connection, from here to its end."""
         caller = connection.caller
         if caller is None or caller.id != GATEWAY_ID:
             raise authority.refused("only the gateway itself may say GatewayHello")
         self.daemon.gateway_connection = connection
+        self.daemon.gateway.told = hello.alert or self.daemon.gateway.told  # the next one does not know of it
         self.daemon.ending.check()  # until now it counted as a client
         try:
             await self.daemon.link.converse(connection)

@@ -294,8 +294,7 @@ class Daemon:
         found = list(self._alerts)
         if self.recorder.failure is not None:
             found.append(f"the process table is not written: {self.recorder.failure}")
-        if self.gateway.alert is not None:
-            found.append(self.gateway.alert)
+        found += filter(None, (self.gateway.alert, self.gateway.told))
         trouble = self.gpus.trouble()
         if trouble is not None:
             found.append(trouble)

@@ -46,6 +46,8 @@ class GatewayChild:
         self.argv: tuple[str, ...] = (sys.executable, "-P", "-m", "aish.supervisor.gateway")
         self.port = 0
         self.alert: str | None = None
+        self.told: str | None = None
+        """The gateway's own alert."""
         self.conductor: Conductor
         self.leaving: Callable[[], bool]
         self._file = os.path.join(state_folder, "gateway.json")

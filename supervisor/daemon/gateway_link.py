@@ -17,7 +17,7 @@ from aish.wire import codec, link
 from aish.wire.message import Failure, KeyList, KeyNew, KeyRevoke, Limit, Reply, UsageQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from aish.config.settings import Settings
     from aish.supervisor.daemon.conductor import Conductor
@@ -137,6 +137,8 @@ class GatewayLink:
             embedding_model=self.settings.embedding_model or self.settings.default_model,
             stored_models=names,
             acknowledged=self._acknowledged,
+            used={p.id: p.row.tokens for p in self.table if not p.row.ended and p.row.tokens is not None},
+            spent=spent(self.table),
         )
 
     def member(self, process: Process) -> link.Member:
@@ -243,10 +245,11 @@ class GatewayLink:
                     self.recorder.event(
                         "held", row, f"{whose} {how}", owner=owner, used_tokens=used, budget_tokens=budget
                     )
-            case link.Release(owner=owner):
+            case link.Release(owner=owner, raised=raised):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
                     process.doing = None
-                    self.recorder.event("released", row, "its budget was raised", owner=owner)
+                    why = "its budget was raised" if raised else "the request that waited was given up"
+                    self.recorder.event("released", row, why, owner=owner, raised=int(raised))
             case link.Warn(used_tokens=used, budget_tokens=budget):
                 if self._warned.get(row.id) != budget:
                     self._warned[row.id] = budget
@@ -289,6 +292,22 @@ class GatewayLink:
             self._connection.send(link.Ack(number=self._acknowledged))
 
 
+def spent(processes: Iterable[Process]) -> dict[str, int]:
+    """Tokens of each process that lives and of all below it, ended ones included. Pure."""
+    rows = {process.id: process.row for process in processes}
+    sums: dict[str, int] = {}
+    for row in rows.values():
+        if row.tokens is None or row.spec.kind == kind.MODEL:  # of a model: what others spent there
+            continue
+        seen: set[str] = set()
+        above: Row | None = row
+        while above is not None and above.id not in seen:
+            seen.add(above.id)
+            sums[above.id] = sums.get(above.id, 0) + row.tokens.input + row.tokens.output
+            above = rows.get(above.parent) if above.parent is not None else None
+    return {id_: tokens for id_, tokens in sums.items() if not rows[id_].ended}
+
+
 def raised(reply: Reply) -> Reply:
     """A Failure of the gateway as the error it stands for."""
     if isinstance(reply, Failure):
@@ -302,4 +321,4 @@ def raised(reply: Reply) -> Reply:
     return reply
 
 
-__all__ = ["ACKNOWLEDGED", "KEY_TARGET", "GatewayLink", "Question", "raised"]
+__all__ = ["ACKNOWLEDGED", "KEY_TARGET", "GatewayLink", "Question", "raised", "spent"]

@@ -27,6 +27,7 @@ RELIST_S: Final = 60.0
 RELIST_EMPTY_S: Final = 5.0
 FRESH_S: Final = 1.0
 """A list of devices younger than this is good enough to refuse a request for ever."""
+LOST: Final = "the device is lost"
 GROUP: Final = "aish.gpu"
 
 
@@ -40,6 +41,8 @@ class DriverThread:
         self.samples: dict[str, GpuSample] = {}
         self.sampled_s: float | None = None
         """Monotonic time of the last good sample."""
+        self.seen_s: dict[str, float] = {}
+        """When each device was last in a sample."""
         self.listed_s: float | None = None
         """When it was last asked for its devices."""
         self.renewing = True
@@ -54,6 +57,25 @@ class DriverThread:
     @property
     def stuck(self) -> bool:
         return self._busy_s is not None and time.monotonic() - self._busy_s > DEADLINE_S
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing new should go to its devices; None if all is well."""
+        if self.stuck:
+            return "does not answer"  # without the seconds: this is a reason that is shown, not a clock
+        return None if self.state in ("ok", "no devices", "loading") else self.state
+
+    def lost(self, uuid: str) -> str | None:
+        """Why nothing new should go to this device, or what is wrong with its driver; None if all is well."""
+        if self.trouble is not None:
+            return f"{self.name}: {self.trouble}"
+        return None if uuid in self.samples or self.sampled_s is None else f"{self.name}: {LOST}"
+
+    def look(self) -> None:
+        """Have figures of now, and new devices where there were none; `renewing` until they are there."""
+        if self._busy_s is None:
+            self.renewing = True
+            self.ask("sample" if self.devices else "devices")
 
     def ask(self, what: str) -> None:
         """Have "devices" or "sample" called, unless a call is still under way."""
@@ -111,6 +133,7 @@ class DriverThread:
                 self.devices = tuple(listed)
             self.samples = {sample.uuid: sample for sample in samples}
             self.sampled_s = now
+            self.seen_s |= dict.fromkeys(self.samples, now)
             self.state = "ok" if self.devices else "no devices"
         self._changed()
 
@@ -159,6 +182,12 @@ class Gpus:
         for driver in self.drivers.values():
             driver.renew()
 
+    def look(self) -> None:
+        """Somebody looks at the devices themselves: have every driver asked at once. See `wait_known`."""
+        self.start()
+        for driver in self.drivers.values():
+            driver.look()
+
     async def wait_known(self, timeout_s: float) -> bool:
         """Until every driver has answered once; False if that takes longer than `timeout_s`."""
         self.start()
@@ -200,6 +229,11 @@ class Gpus:
             if driver.state not in ("ok", "no devices") and (driver.devices or driver.stuck):
                 return f"{driver.name}: {driver.state}"
         return None
+
+    def lost(self) -> dict[str, str]:
+        """Devices that nothing new may go to, each with the reason."""
+        found = {device.uuid: driver.lost(device.uuid) for driver, device in self.devices()}
+        return {uuid: why for uuid, why in found.items() if why is not None}
 
     def environ(self, uuids: Sequence[str], vram_bytes: int | None) -> dict[str, str]:
         """Variables that confine a process to these devices."""

@@ -35,12 +35,13 @@ class Account(msgspec.Struct, frozen=True):
     strangers_bytes: int | None
     free_bytes: int
 
-    def room(self, reserve_bytes: int) -> Room:
+    def room(self, reserve_bytes: int, lost: str | None = None) -> Room:
         return Room(
             self.device.uuid,
             self.device.index,
             max(0, self.device.memory_bytes - reserve_bytes),
             self.free_bytes,
+            lost,
         )
 
 

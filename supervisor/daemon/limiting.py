@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aish.errors import ConflictError, LimitError, UsageError
-from aish.model import state
+from aish.model import kind, state
 from aish.model.size import changed, format_bytes, parse_bytes, parse_count
 from aish.supervisor.daemon import admit, want
 from aish.supervisor.daemon.control import by
@@ -35,6 +35,11 @@ class Limiting:
         nice = _nice(request.nice)
         tokens, vram = row.spec.budget_tokens, row.spec.vram_bytes
         if request.tokens is not None:
+            if row.spec.kind == kind.MODEL:
+                raise UsageError(
+                    f"{row.name} is a model: what it is asked counts for who asks",
+                    hint="limit an agent or a key: aish limit @AGENT tokens=+50k, aish limit key:NAME tokens=+50k",
+                )
             tokens = changed(tokens, request.tokens, parse_count, "tokens")
         if request.vram is not None:
             vram = changed(vram, request.vram, parse_bytes, "vram")

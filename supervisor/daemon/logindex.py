@@ -77,7 +77,11 @@ class LogIndex:
 
     def end(self, id_: str) -> None:
         """Its process has ended. What it left behind in a terminal's buffer, or a child of it, may still come."""
-        kept = self._kept.get(id_) or self._load(id_)
+        kept = self._kept.get(id_)
+        if kept is None:
+            if self._sizes(id_) is None:
+                return
+            kept = self._load(id_)
         kept.ending = True
         self._look(kept)
         self._later(kept)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import InputError
 from aish.model import kind, state
 from aish.supervisor.daemon import authority, view
+from aish.supervisor.daemon.gpus import LOST
 from aish.wire.message import (
     EventList,
     Events,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 FIRST_GPU_S: Final = 0.25
 """How long the first look waits for GPU drivers to be loaded."""
 GPUS_S: Final = 3.0
+LOOK_S: Final = 1.0
+"""How long figures of now are waited for; then those that there are, with their age."""
 SOONEST_S: Final = 0.1
 PAGE: Final = 500
 INSPECTED_EVENTS: Final = 50
@@ -109,8 +112,8 @@ class Looking:
                 driver.name,
                 accounts.get(device.uuid),
                 driver.samples.get(device.uuid),
-                age_s=now - driver.sampled_s if driver.sampled_s is not None else None,
-                error=None if driver.state == "ok" else driver.state,
+                age_s=now - driver.seen_s[device.uuid] if device.uuid in driver.seen_s else None,
+                error=driver.state if driver.state != "ok" else LOST if driver.lost(device.uuid) else None,
                 owner_of=owner_of,
                 visible=visible,
             )
@@ -120,8 +123,9 @@ class Looking:
     async def gpus(self, caller: Caller, request: Gpus) -> GpuList:
         authority.check(self.daemon.table, caller, "Gpus")
         gpus = self.daemon.gpus
-        await gpus.wait_known(GPUS_S)
-        gpus.refresh()
+        if await gpus.wait_known(GPUS_S):
+            gpus.look()
+            await gpus.wait_known(LOOK_S)
         visible = authority.visible(self.daemon.table, caller)
         return GpuList(
             gpus=self._gpus(visible),

@@ -24,13 +24,15 @@ from typing import TYPE_CHECKING, Final
 
 from aish.config import folders
 from aish.errors import AishError, ConflictError, InternalError, StorageError, UsageError
+from aish.supervisor.gateway.damage import open_records
 from aish.supervisor.gateway.gateway import Gateway
 from aish.supervisor.gateway.log import log, take_over_logging
-from aish.supervisor.gateway.records import Records
 from aish.wire import key
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from aish.supervisor.gateway.records import Records
 
 LISTEN_FD: Final = 3
 LOCK_S: Final = 5.0
@@ -48,12 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
         state = folders.private(folders.state())
         lock = _lock(os.path.join(state, "gateway.lock"))
         secret = key.load_secret(os.path.join(state, "secret"))
-        records = Records(os.path.join(state, "gateway.db"))
+        records, alert = open_records(os.path.join(state, "gateway.db"))
     except AishError as error:
         log("start", f"{error}" + (f" ({error.hint})" if error.hint else ""))
         return error.exit_status
     try:
-        return _run(_serve(sock, secret, records))
+        if alert is not None:
+            log("start", alert)
+        return _run(_serve(sock, secret, records, alert))
     except AishError as error:
         log("start", f"{error}" + (f" ({error.hint})" if error.hint else ""))
         return error.exit_status
@@ -61,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.close(lock)
 
 
-async def _serve(sock: socket.socket, secret: bytes, records: Records) -> int:
+async def _serve(sock: socket.socket, secret: bytes, records: Records, alert: str | None) -> int:
     stop = asyncio.Event()
     faults = 0
 
@@ -76,8 +80,13 @@ async def _serve(sock: socket.socket, secret: bytes, records: Records) -> int:
     host, port = sock.getsockname()[:2]
     base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
     gateway = Gateway(
-        secret=secret, records=records, daemon_socket=folders.daemon_socket(), base_url=base_url, failed=failed
-    )  # fmt: skip
+        secret=secret,
+        records=records,
+        daemon_socket=folders.daemon_socket(),
+        base_url=base_url,
+        failed=failed,
+        alert=alert,
+    )
     await gateway.start(sock)
     log("start", f"{base_url} pid {os.getpid()}")
     await stop.wait()

@@ -150,14 +150,15 @@ class Ledger:
             next_id = account.parent if account else None
         return tuple(chain)
 
-    def budgeted(self, process: str) -> bool:
-        """Whether any budget counts for this process."""
-        return any(self._limited(self.chain(process)))
-
     def left(self, process: str) -> int | None:
         """Tokens that the tightest budget above the process still has unpromised; None without a budget."""
         lefts = [budget - account.spent - account.reserved for account, budget in self._limited(self.chain(process))]
         return max(0, min(lefts)) if lefts else None
+
+    def tightest(self, process: str) -> Account | None:
+        """The account above the process with the least left; None without a budget."""
+        limited = self._limited(self.chain(process))
+        return min(limited, key=lambda pair: pair[1] - pair[0].spent - pair[0].reserved, default=(None, 0))[0]
 
     def ask(self, claim: Claim) -> None:
         self.claims[claim.number] = claim

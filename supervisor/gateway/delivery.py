@@ -16,7 +16,7 @@ from aish.supervisor.gateway.dialects import llamacpp, openai, sse
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.call import Call
 from aish.supervisor.gateway.log import log
-from aish.supervisor.gateway.probe import Probes
+from aish.supervisor.gateway.probe import Probes, refused
 from aish.supervisor.gateway.provider_key import Scrub
 from aish.supervisor.gateway.routes import LLAMACPP, Server
 from aish.supervisor.gateway.settling import Exchange
@@ -72,9 +72,7 @@ class Delivery:
         status, name = self._response.status, self._server.name
         if status in (401, 403):
             log("upstream", f"{name} answered {status}")
-            raise UpstreamError(
-                f"the server of {name} refuses aish's key ({status})", hint="check the key file of that model"
-            )
+            raise refused(self._server, status)
         if not 400 <= status < 600:
             raise UpstreamError(f"the server of {name} answered {status}, which no model server should")
         return self._error(status, await read_bounded(self._response, MAX_ERROR_BYTES, self._server))

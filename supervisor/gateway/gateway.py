@@ -62,7 +62,7 @@ _decode_epoch: Final = msgspec.msgpack.Decoder(_Epoch).decode
 
 class Gateway:
     """One running gateway. `secret` is the master secret, `records` the open gateway.db; `failed` is called when a
-    part of it ended by a fault: it is to be closed then."""
+    part of it ended by a fault: it is to be closed then. `alert` is what the daemon shows to a person."""
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class Gateway:
         daemon_socket: str,
         base_url: str,
         failed: Callable[[], None],
+        alert: str | None = None,
         ready_s: float = READY_S,
         idle_s: float = IDLE_S,
         idle_check_s: float = IDLE_CHECK_S,
@@ -81,14 +82,14 @@ class Gateway:
         self.directory = Directory()
         self.bell = Bell()
         self.board = Board()
-        self.link = Link(daemon_socket, records, self)
+        self.link = Link(daemon_socket, records, self, alert)
         self.spending = Spending(records, self.link.wake)
         self.upstreams = Upstreams(idle_s=idle_s)
         self.keys = Keys(secret, self.directory, self.spending, self.bell)
-        self.models = Models(self.directory, self.bell, self._need, ready_s=ready_s)
         self.probes = Probes(
-            self.upstreams, self.duties, self._readiness, self._probed, idle_check_s=idle_check_s
-        )  # fmt: skip
+            self.upstreams, self.duties, self._readiness, self._probed, self.bell.ring, idle_check_s=idle_check_s
+        )
+        self.models = Models(self.directory, self.bell, self._need, self.probes.doubt, ready_s=ready_s)
         self.settling = Settling(self.board, self.spending, self.upstreams)
         self.proxy = Proxy(
             settling=self.settling,
@@ -111,6 +112,7 @@ class Gateway:
         )
         self._asks = Asks(self.keys, self.spending, base_url, self._revoked)
         self._tasks: list[asyncio.Task[None]] = []
+        self._begun_anew = False
         self._forgetting: set[asyncio.Task[None]] = set()
 
     async def start(self, sock: socket.socket) -> None:
@@ -123,6 +125,7 @@ class Gateway:
     def _restore(self) -> None:
         """What the daemon said last, until it says it anew."""
         body = self.records.meta(_SYNC)
+        self._begun_anew = body is None
         said = None if body is None else self._said(body)
         appeared: tuple[Server, ...] = ()
         if said is not None:
@@ -165,6 +168,9 @@ class Gateway:
         ids = {member.id for member in message.members}
         for member in message.members:
             self.spending.place(member.id, member.parent, member.budget_tokens)
+        if self._begun_anew:  # our file was lost: what the daemon heard until then counts
+            self.spending.adopt(message.members, message.used, message.spent)
+            self._begun_anew = False
         dropped = self.spending.prune(ids)
         with self._unless_full():
             if fresh:

@@ -4,6 +4,7 @@
     GET  /v1/models            /v1/models/{id}
     POST /v1/aish/tokens       {model, text} -> {tokens, exact, context_tokens}
     GET  /v1/aish/usage        what the calling key has used
+    GET  /v1/aish/waits        {waits}: why its requests wait, for the person who does
     GET  /health               no key needed
 
 Web pages must not reach it: a Host that is not the loopback's (DNS rebinding) and any Origin are refused.
@@ -140,6 +141,9 @@ class Web:
             return web.Response(body=openai.model_body(model), content_type=_JSON)
         if path == "/aish/usage":
             return self._usage(caller)
+        if path == "/aish/waits":
+            data = {"waits": self._proxy.waits(caller.account)}
+            return web.Response(body=msgspec.json.encode(data), content_type=_JSON)
         return _no_such(request)
 
     async def _body(self, request: web.BaseRequest) -> bytes:
@@ -157,6 +161,8 @@ class Web:
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise _too_large() from None
+        except web.RequestPayloadError as error:
+            raise InputError(f"the body cannot be read: {error}", hint="is it encoded as its headers say?") from None
         except TimeoutError:
             raise InputError(f"the body did not come within {self._body_s:g} s") from None
 

@@ -63,8 +63,9 @@ class Listener(Protocol):
 
 
 class Link:
-    def __init__(self, path: str, records: Records, listener: Listener) -> None:
+    def __init__(self, path: str, records: Records, listener: Listener, alert: str | None = None) -> None:
         self._path = path
+        self._alert = alert
         self._records = records
         self._listener = listener
         self._writer: asyncio.StreamWriter | None = None
@@ -145,7 +146,7 @@ class Link:
             raise InputError(f"the daemon answered Hello with {type(welcome).__name__}")
         if welcome.version != VERSION:
             raise VersionError(f"the daemon speaks version {welcome.version}, this gateway {VERSION}")
-        writer.write(frame.pack(codec.encode(GatewayHello(pid=os.getpid()))))
+        writer.write(frame.pack(codec.encode(GatewayHello(pid=os.getpid(), alert=self._alert))))
 
     def _on_sync(self, sync: Sync) -> None:
         self._records.continue_after(sync.acknowledged)

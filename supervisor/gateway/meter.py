@@ -67,6 +67,8 @@ class Live:
     """The model's process, once it is known which one serves."""
     why: str = ""
     """What it waits for; empty once it was sent."""
+    note: str = ""
+    """What the person who waits should know of that."""
     sent: bool = False
     answering: bool = False
     """The server began to answer."""

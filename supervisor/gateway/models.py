@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,13 +22,20 @@ from aish.supervisor.gateway.routes import (
     Stored,
     Unknown,
     choose,
+    paused,
     same_name,
 )
 from aish.wire.link import ServeFailed
 
 READY_S: Final = 600.0
+STARTING_S: Final = 15.0
+"""How long it surprises nobody that a server does not answer yet."""
 FIRST_WORD_S: Final = 5.0
 """How long a request waits for the daemon's very first word about what models there are."""
+
+
+_Seen = dict[str, int]
+"""Probes of a server, by its id, that were over when the request came."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -38,14 +46,21 @@ class _Failed:
 
 
 class Models:
-    """`need` asks the daemon for a stored model: (model, asked by)."""
+    """`need` asks the daemon for a stored model: (model, asked by); `doubt` has a server probed at once."""
 
     def __init__(
-        self, directory: Directory, bell: Bell, need: Callable[[str, str | None], None], *, ready_s: float = READY_S
+        self,
+        directory: Directory,
+        bell: Bell,
+        need: Callable[[str, str | None], None],
+        doubt: Callable[[Server], None],
+        *,
+        ready_s: float = READY_S,
     ) -> None:
         self._directory = directory
         self._bell = bell
         self._need = need
+        self._doubt = doubt
         self._ready_s = ready_s
         self._waiting: Counter[str] = Counter()
         self._asked: dict[str, str] = {}
@@ -58,10 +73,10 @@ class Models:
         """A ready server for the model that `asked` means; waits for it up to a deadline.
 
         `alive` is called after every change and may raise to end the wait. Raises NotFoundError for a name that
-        nobody knows, UnavailableError when the model cannot be had.
+        nobody knows, UnavailableError when the model cannot be had, UpstreamError when its server is none.
         """
         found = self._directory.find(asked, embedding=embedding)
-        if isinstance(found, Running) and (server := choose(found.servers)):
+        if isinstance(found, Running) and (server := self._choose(found.servers)):
             return server
         began_s = asyncio.get_running_loop().time()
         deadline_s = began_s + self._ready_s
@@ -74,6 +89,7 @@ class Models:
         try:
             return await self._wait(found, asked, account, live, alive, deadline_s, embedding=embedding)
         finally:
+            live.note = ""
             self._waiting[found.name] -= 1
             if not self._waiting[found.name]:
                 del self._waiting[found.name]
@@ -90,18 +106,23 @@ class Models:
         *,
         embedding: bool,
     ) -> Server:
-        name, since = found.name, self._serial
+        name, since, seen = found.name, self._serial, _Seen()
         reason, loading = "", False
         while True:
             now = self._directory.find(asked, embedding=embedding)
             match now:
                 case Running(_, servers):
-                    server = choose(servers)
+                    server = self._choose(servers)
                     if server is not None:
                         return server
                     self._asked.pop(name, None)
+                    if self._paused(servers):
+                        await self._until_continued(servers, live, alive)
+                        deadline_s = asyncio.get_running_loop().time() + self._ready_s
+                        continue
+                    self._give_up_if_hopeless(servers, seen)
                     reason, loading = servers[0].text, all(server.ready == state.NO for server in servers)
-                    live.why = f"waits for {name} to get ready"
+                    live.why, live.note = f"waits for {name} to get ready", _note(servers[0])
                 case Stored() if not loading:
                     self._ask(name, account)
                     live.why = f"waits for {name} to start"
@@ -117,6 +138,31 @@ class Models:
             failed = self._failed.get(name)
             if failed is not None and failed.serial > since:
                 raise UnavailableError(f"the model {name} cannot be started: {failed.message}", hint=failed.hint)
+
+    def _choose(self, servers: Sequence[Server]) -> Server | None:
+        return choose([server for server in servers if not self._directory.held(server.id)])
+
+    def _paused(self, servers: Sequence[Server]) -> bool:
+        return all(self._directory.held(server.id) for server in servers)
+
+    async def _until_continued(self, servers: Sequence[Server], live: Live, alive: Callable[[], object]) -> None:
+        """A person may leave a model paused for as long as he likes: no deadline."""
+        live.why, live.note = f"{servers[0].name} is paused", paused(servers[0].name)
+        while self._paused(servers):
+            await self._bell.wait_until(None)
+            alive()
+        live.note = ""
+
+    def _give_up_if_hopeless(self, servers: Sequence[Server], seen: _Seen) -> None:
+        """Raises what is wrong with them, once each has been probed since the request came: who just mended a key
+        file must not be told of the old one."""
+        for server in servers:
+            if seen.setdefault(server.id, server.looked) == server.looked and server.hopeless is not None:
+                self._doubt(server)
+        fresh = [server.hopeless for server in servers if seen[server.id] != server.looked]
+        hopeless = [error for error in fresh if error is not None]
+        if len(hopeless) == len(servers):
+            raise hopeless[0]
 
     def _ask(self, name: str, account: str) -> None:
         if name not in self._asked:
@@ -163,6 +209,14 @@ class Models:
                 return Listed(name, 0, "stored")
             case Unknown():
                 return Listed(name, 0, "unknown")
+
+
+def _note(server: Server) -> str:
+    """Why it takes long, for the person who waits; nothing while a server just starts."""
+    if not server.text or (server.starting and time.time() - server.created_s < STARTING_S):
+        return ""
+    about = "its server " if server.text.startswith(("answers", "does not")) else ""
+    return f"waiting for {server.name}: {about}{server.text}"
 
 
 def _state(server: Server) -> str:

@@ -17,14 +17,14 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from aish.errors import AishError, InputError, UpstreamError
+from aish.errors import AishError, InputError, StorageError, UpstreamError
 from aish.model import state
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.duties import Duties
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Used
 from aish.supervisor.gateway.routes import LLAMACPP, Server
-from aish.supervisor.gateway.upstream import Upstreams, limit_field, read_bounded
+from aish.supervisor.gateway.upstream import NoServerError, Upstreams, limit_field, read_bounded
 
 FAST_S: Final = 0.06
 FAST_FOR_S: Final = 60.0
@@ -41,14 +41,18 @@ _BODIES: Final[dict[str, dict[str, object]]] = {
     openai.EMBEDDINGS: {"input": "hi"},
 }
 _NOT_THIS_WAY: Final = (400, 404, 405, 422, 500, 501)
+_NO_SUCH_PATH: Final = (404, 405)
 
 
 @dataclass(slots=True, frozen=True)
 class Verdict:
-    """`ready` None: it answers, but not now (too many requests): what was known stays."""
+    """`ready` None: it answers, but not now (too many requests): what was known stays. `starting` and `hopeless`: see
+    Server."""
 
     ready: bool | None
     text: str = ""
+    starting: bool = False
+    hopeless: AishError | None = None
 
 
 @dataclass(slots=True)
@@ -58,7 +62,8 @@ class _Watch:
 
 
 class Probes:
-    """Watches servers. `changed` is told after a server's readiness changed; `used` of the tokens of a probe."""
+    """Watches servers. `changed` is told after a server's readiness changed; `used` of the tokens of a probe;
+    `looked` is called after every probe."""
 
     def __init__(
         self,
@@ -66,6 +71,7 @@ class Probes:
         duties: Duties,
         changed: Callable[[Server], None],
         used: Callable[[Server, str, Used], None],
+        looked: Callable[[], None],
         *,
         idle_check_s: float = IDLE_CHECK_S,
     ) -> None:
@@ -73,6 +79,7 @@ class Probes:
         self._duties = duties
         self._changed = changed
         self._used = used
+        self._looked = looked
         self._idle_check_s = idle_check_s
         self._watches: dict[Server, _Watch] = {}
 
@@ -93,7 +100,7 @@ class Probes:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def doubt(self, server: Server) -> None:
-        """A request to the server failed: find out at once whether it still answers."""
+        """A request to the server failed, or somebody waits for it: find out at once whether it answers."""
         watch = self._watches.get(server)
         if watch is not None:
             watch.doubt.set()
@@ -110,21 +117,17 @@ class Probes:
                 await self._rest(server, doubt)
                 began_s, pause_s = loop.time(), REMOTE_S[0]
             elif server.local:
-                await asyncio.sleep(FAST_S if loop.time() - began_s < FAST_FOR_S else SLOW_S)
+                await _pause(doubt, FAST_S if loop.time() - began_s < FAST_FOR_S else SLOW_S)
             else:
-                await asyncio.sleep(pause_s)
+                await _pause(doubt, pause_s)
                 pause_s = min(2 * pause_s, REMOTE_S[1])
 
     async def _rest(self, server: Server, doubt: asyncio.Event) -> None:
         """Until there is reason to doubt."""
         loop = asyncio.get_running_loop()
         while True:
-            try:
-                async with asyncio.timeout(self._idle_check_s):
-                    await doubt.wait()
+            if await _pause(doubt, self._idle_check_s):
                 return
-            except TimeoutError:
-                pass
             recent = server.answered_s is not None and loop.time() - server.answered_s < self._idle_check_s
             if recent or not server.local or server.in_flight:
                 continue
@@ -137,6 +140,8 @@ class Probes:
 
     def _conclude(self, server: Server, verdict: Verdict) -> None:
         before = (server.ready, server.text)
+        server.starting, server.hopeless = verdict.starting, verdict.hopeless
+        server.looked += 1
         match verdict.ready:
             case True:
                 server.ready, server.text = state.YES, verdict.text
@@ -151,11 +156,12 @@ class Probes:
                 f"{server.name} ({server.id}): ready {server.ready}" + (f", {server.text}" * bool(server.text)),
             )
             self._changed(server)
+        self._looked()
 
     # --- one probe ----------------------------------------------------------------------------------------------
 
     async def _probe(self, server: Server) -> Verdict:
-        last = Verdict(False, "")
+        first: Verdict | None = None
         for endpoint in openai.ENDPOINTS:
             try:
                 async with asyncio.timeout(ANSWER_S if server.ready != state.NO else FIRST_ANSWER_S):
@@ -163,13 +169,16 @@ class Probes:
             except TimeoutError:
                 return Verdict(False, "does not answer")
             except AishError as error:  # not reached, or its key file is not as it must be
-                return Verdict(False, str(error))
+                return _unanswered(server, error)
             if status == 200:
                 return await self._accept(server, endpoint, body)
-            last = _refusal(server, status, body)
+            verdict = _refusal(server, status, body)
+            if first is None or (first.hopeless and not verdict.hopeless):
+                first = verdict  # where one path is missing, the others tell more
             if status not in _NOT_THIS_WAY:
                 break
-        return last
+        assert first is not None
+        return first
 
     async def _answer(self, server: Server, endpoint: str) -> tuple[int, bytes]:
         """(status, body); an error without our key, for everybody is told its words."""
@@ -188,7 +197,7 @@ class Probes:
         try:
             found = openai.read(body)
         except InputError as error:
-            return Verdict(False, f"answers with a {error}")
+            return _no_model_server(server, "answers with HTML" if _html(body) else f"answers with a {error}")
         self._used(server, endpoint, found.used or Used(1, 1, estimated=True))
         await self._learn(server)
         return Verdict(True)
@@ -207,15 +216,59 @@ class Probes:
             pass
 
 
+async def _pause(doubt: asyncio.Event, pause_s: float) -> bool:
+    """Wait so long, or until there is doubt: whether there is."""
+    try:
+        async with asyncio.timeout(pause_s):
+            await doubt.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _unanswered(server: Server, error: AishError) -> Verdict:
+    text = str(error).removeprefix(f"the server of {server.name} ")
+    if isinstance(error, StorageError):
+        return Verdict(False, text, hopeless=error)
+    if isinstance(error, NoServerError):
+        return Verdict(False, text, hopeless=UpstreamError(str(error), hint=_hint(server)))
+    return Verdict(False, text.replace("cannot be reached", "no answer", 1), starting=True)
+
+
+def _no_model_server(server: Server, what: str) -> Verdict:
+    text = f"is no model server: it {what}"
+    return Verdict(
+        False, text, hopeless=UpstreamError(f"the server of {server.name} {text}", hint=_hint(server))
+    )  # fmt: skip
+
+
+def _hint(server: Server) -> str:
+    return f"is its URL right? It ends where OpenAI's paths begin, mostly in /v1: aish inspect {server.name}"
+
+
+def _html(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"<"
+
+
+def refused(server: Server, status: int) -> UpstreamError:
+    """It does not take the key that aish has for it."""
+    return UpstreamError(
+        f"the server of {server.name} refuses aish's key ({status})", hint="check the key file of that model"
+    )
+
+
 def _refusal(server: Server, status: int, body: bytes) -> Verdict:
     if status in (401, 403):
-        return Verdict(False, f"refuses the key ({status})")
+        return Verdict(False, f"refuses the key ({status})", hopeless=refused(server, status))
     if status == 429:
         return Verdict(True if server.ready == state.NO else None, "too many requests")
     if not server.local and status in (400, 422):
         return Verdict(True)  # somebody with authority over that address reads requests; the probe does not suit it
     message = _message(body)
-    return Verdict(False, f"answers {status}" + (f": {message}" if message else ""))
+    what = f"answers {status}" + (f": {message}" if message else "")
+    if status < 400 or status in _NO_SUCH_PATH or (status < 500 and _html(body)):
+        return _no_model_server(server, what)
+    return Verdict(False, what, starting=status == 503)
 
 
 def _message(body: bytes) -> str:

@@ -19,7 +19,7 @@ from aiohttp import web
 from aish.errors import AishError, RefusedError, UpstreamError
 from aish.supervisor.gateway import routes
 from aish.supervisor.gateway.bell import Bell
-from aish.supervisor.gateway.budget import Claim
+from aish.supervisor.gateway.budget import Account, Claim
 from aish.supervisor.gateway.delivery import Delivery, HungUpError
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import Call, parse, render
@@ -41,6 +41,10 @@ from aish.supervisor.gateway.upstream import Upstreams, limit_field
 
 SLOW_CLIENT_S: Final = 60.0
 LOWERED: Final = "x-aish-max-tokens-lowered"
+LIMITED_BY: Final = "x-aish-limited-by"
+BUDGET: Final = "x-aish-budget"
+BUDGET_OF: Final = "x-aish-budget-of"
+"""Whose it is, where it is not the caller's own."""
 FAR_AWAY: Final = 64  # a budget this many times larger than a request's rough bound needs no exact count
 LEAST_OUTPUT_TOKENS: Final = 1024  # with fewer than this left, a request that names no limit waits for more
 _PASSED_ON: Final = (
@@ -126,10 +130,11 @@ class Proxy:
         claim = await self._claim(exchange, call, server)
         self._still(exchange.caller)()  # from here until it waits for tokens nobody else's turn comes in between
         granted = await self._spending.reserve(row, claim, live)
-        if server.ready != "yes" or self._directory.held(row.process):
+        held = self._directory.held
+        if server.ready != "yes" or held(row.process) or held(server.id):
             server = await self._server(exchange, call)  # the wait for tokens may have been long
         exchange.server, row.server = server, server.id
-        limit = _limit(call, claim, granted, self._spending.ledger.budgeted(row.process))
+        limit = _limit(call, claim, granted, self._spending.ledger.tightest(row.process))
         return await self._send(exchange, call, server, limit)
 
     async def _server(self, exchange: Exchange, call: Call) -> Server:
@@ -190,7 +195,8 @@ class Proxy:
                 exchange.unused = error.status != 504
                 raise
             try:
-                delivery = Delivery(self._probes, exchange, call, server, response, scrub, _told(limit))
+                told = _told(limit, exchange.row.process)
+                delivery = Delivery(self._probes, exchange, call, server, response, scrub, told)
                 return await delivery.pass_on()
             finally:
                 response.close()  # whatever is left of the reply is not wanted: the server's slot is free at once
@@ -199,6 +205,17 @@ class Proxy:
             raise
         finally:
             server.in_flight -= 1
+
+    def waits(self, account: str) -> str:
+        """What a person should know who waits for an answer to this caller; '' where all goes its way."""
+        for live in self._board.live.values():
+            if live.process != account:
+                continue
+            if live.note:
+                return live.note
+            if live.model_id is not None and self._directory.held(live.model_id):
+                return routes.paused(live.model)
+        return ""
 
     async def drained(self, deadline_s: float) -> None:
         """Wait until no request is under way, at most so long."""
@@ -234,20 +251,25 @@ class _Limit:
     """Output tokens per answer to ask the server for; None: as the request says."""
 
     each: int | None
-    lowered: bool
+    lowered_by: Account | None = None
+    """The budget that allows no more: an answer that ends at the limit is not whole."""
 
 
-def _limit(call: Call, claim: Claim, granted: int, budgeted: bool) -> _Limit:
-    if not budgeted or claim.wish == 0:
-        return _Limit(None, lowered=False)
+def _limit(call: Call, claim: Claim, granted: int, budget: Account | None) -> _Limit:
+    if budget is None or claim.wish == 0:
+        return _Limit(None)
     lowered = granted < claim.wish
     if call.max_output is not None and not lowered:
-        return _Limit(None, lowered=False)
-    return _Limit(granted // call.copies, lowered=lowered)
+        return _Limit(None)
+    return _Limit(granted // call.copies, budget if lowered else None)
 
 
-def _told(limit: _Limit) -> dict[str, str]:
-    return {LOWERED: str(limit.each)} if limit.lowered else {}
+def _told(limit: _Limit, process: str) -> dict[str, str]:
+    budget = limit.lowered_by
+    if budget is None:
+        return {}
+    headers = {LOWERED: str(limit.each), LIMITED_BY: "budget", BUDGET: str(budget.budget)}
+    return headers if budget.id == process else {**headers, BUDGET_OF: budget.id}
 
 
 def refusal(error: RefusedError, status: int) -> web.Response:

@@ -27,6 +27,8 @@ from aish.supervisor.gateway import schema
 
 MAX_REQUESTS: Final = 200_000
 MAX_AGE_S: Final = 90 * 86400.0
+CHECK_BELOW_BYTES: Final = 16 << 20
+"""A larger file is not read through at every start."""
 CHECKPOINT_WRITES: Final = 2000
 _COLUMNS: Final = (
     "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
@@ -120,16 +122,29 @@ class EventRow:
     body: bytes
 
 
+class DamagedError(StorageError):
+    """The file is no database, or not a whole one."""
+
+
 class Records:
     """The open database. Every method raises StorageError when the disk does not take it."""
 
     def __init__(self, path: str) -> None:
+        """Raises DamagedError, StorageError."""
         self.path = path
         self._checked = 0
         with self._guard():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
-            schema.prepare(self._db, path)
+            try:
+                schema.prepare(self._db, path)
+                if os.stat(path).st_size < CHECK_BELOW_BYTES:
+                    (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+                    if verdict != "ok":
+                        raise DamagedError(f"{path} is damaged: {verdict}")
+            except BaseException:
+                self._db.close()
+                raise
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # the last checkpoint is a convenience; the WAL holds everything
@@ -152,8 +167,8 @@ class Records:
         if code == sqlite3.SQLITE_FULL:
             return StorageError(f"the disk is full: {self.path} cannot grow", hint="free some space and try again")
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return StorageError(
-                f"{self.path} is damaged: {error}", hint="move it away; budgets then start from nothing used"
+            return DamagedError(
+                f"{self.path} is damaged: {error}", hint="the gateway's next start keeps it aside, and begins anew"
             )
         return StorageError(f"cannot use {self.path}: {error}")
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from aish.errors import AishError
 from aish.model import kind as kinds
 from aish.model import state
 from aish.model.nearest import nearest
@@ -37,6 +38,12 @@ class Server:
     ready: state.Ready = state.NO
     text: str = ""
     """Why it is not ready."""
+    starting: bool = False
+    """That is what servers say while they start."""
+    hopeless: AishError | None = None
+    """What waiting does not mend: its key is refused, or it is no model server."""
+    looked: int = 0
+    """How often a probe has come to an end."""
     engine: str | None = None
     """LLAMACPP, or None for a server of which nothing special is known."""
     context_tokens: int | None = None
@@ -189,6 +196,11 @@ def choose(candidates: Sequence[Server]) -> Server | None:
 
 def _load(server: Server) -> tuple[bool, int]:
     return server.slots is not None and server.in_flight >= server.slots, server.in_flight
+
+
+def paused(name: str) -> str:
+    """What is told to who waits for a model that a person paused."""
+    return f"{name} is paused: aish cont {name}"
 
 
 def same_name(a: str, b: str) -> bool:

@@ -10,13 +10,14 @@ where a budget counts for them, so that a crash never makes tokens appear that a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from aish.errors import AishError, StorageError
+from aish.model import kind as kinds
 from aish.supervisor.gateway.budget import MOST_BUDGET_TOKENS, Account, Claim, Granted, Ledger
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
@@ -25,6 +26,7 @@ from aish.wire.link import Hold, Release, Served, Settled, Warn
 from aish.wire.part import TokensPart
 
 if TYPE_CHECKING:
+    from aish.wire.link import Member
     from aish.wire.message import Message
 
 KEY_PREFIX: Final = "key:"
@@ -88,7 +90,7 @@ class Spending:
             row.estimated, row.status = True, DIED
             self.settle(row)
         for id, owner in self._holds():
-            self._event(f"hold/{id}", Release(number=0, id=id, owner=owner))  # its request died with the gateway
+            self._event(f"hold/{id}", Release(number=0, id=id, owner=owner, raised=False))  # it died with the gateway
         self.records.set_meta(_HOLDS, b"[]")
         self.flush()
         if died:
@@ -115,10 +117,24 @@ class Spending:
         self.ledger.place(id, parent, None if budget is None else min(budget, MOST_BUDGET_TOKENS))
         self._totals.setdefault(id, AccountRow(id))
 
+    def adopt(self, members: Iterable[Member], used: Mapping[str, TokensPart], spent: Mapping[str, int]) -> None:
+        """Go on from the daemon's totals of processes that have been placed: ours are lost. In memory; see `save`."""
+        for member in members:
+            part = used.get(member.id, TokensPart())
+            if member.kind == kinds.MODEL:
+                total: AccountRow | ServedRow = self._served.setdefault(member.id, ServedRow(member.id))
+            else:
+                total = self._totals.setdefault(member.id, AccountRow(member.id))
+            total.input, total.output, total.requests = part.input, part.output, part.requests
+            total.estimated = part.estimated
+            self.ledger.accounts[member.id].spent = spent.get(member.id, 0)
+
     def save(self, ids: Iterable[str]) -> None:
-        """Write accounts, inside a transaction of the records."""
+        """Write accounts and what models served, inside a transaction of the records."""
         for id in ids:
             self._put_account(id)
+            if id in self._served:
+                self.records.put_served(self._served[id])
 
     def put_key(self, row: KeyRow) -> None:
         """Make or change a named key and its account, on the disk and then in memory. Raises StorageError."""
@@ -183,7 +199,8 @@ class Spending:
             return await wait.future
         finally:
             del self._waits[claim.number]
-            self._unhold(claim.process, claim.number)
+            granted = wait.future.done() and not wait.future.cancelled() and wait.future.exception() is None
+            self._unhold(claim.process, claim.number, raised=granted)
 
     def _give_back(self, number: int) -> None:
         if number in self.ledger.reservations:
@@ -290,7 +307,7 @@ class Spending:
                 self._hold(claim.process, claim.number, owner)
             case "waiting":
                 live.why = "waits for tokens that other requests have reserved"
-                self._unhold(claim.process, claim.number)
+                self._unhold(claim.process, claim.number, raised=True)
             case "new":
                 pass
 
@@ -309,14 +326,14 @@ class Spending:
         hold = Hold(number=0, id=process, owner=owner, used_tokens=account.spent, budget_tokens=account.budget)
         self._hold_event(process, hold)
 
-    def _unhold(self, process: str, number: int) -> None:
+    def _unhold(self, process: str, number: int, *, raised: bool) -> None:
         held = self._held.get(process)
         if held is None:
             return
         held.numbers.discard(number)
         if not held.numbers:
             del self._held[process]
-            self._hold_event(process, Release(number=0, id=process, owner=held.owner))
+            self._hold_event(process, Release(number=0, id=process, owner=held.owner, raised=raised))
 
     def _hold_event(self, process: str, event: Hold | Release) -> None:
         if process.startswith(KEY_PREFIX):

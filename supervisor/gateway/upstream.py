@@ -33,6 +33,10 @@ _AGAIN_S: Final = 1.0
 _FAILURES: Final = (aiohttp.ClientError, OSError, ValueError)
 
 
+class NoServerError(UpstreamError):
+    """There is something else at that address: asking again does not help."""
+
+
 class Upstreams:
     """Connections to all servers. Every method raises UpstreamError when the server cannot be talked to."""
 
@@ -267,7 +271,7 @@ def _unreached(server: Server, error: BaseException) -> UpstreamError:
         reason = os.strerror(number) if number > 0 else "its host is not known" if number else type(error).__name__
         return UpstreamError(f"the server of {name} cannot be reached: {reason}")
     if isinstance(error, aiohttp.ClientResponseError):  # its message quotes the reply, which may quote our key
-        return UpstreamError(f"the server of {name} does not answer in HTTP")
+        return NoServerError(f"the server of {name} does not answer in HTTP")
     if isinstance(error, ValueError):
-        return UpstreamError(f"the address of {name} is none that can be connected to")
+        return NoServerError(f"the address of {name} is none that can be connected to")
     return UpstreamError(f"the server of {name} failed: {type(error).__name__}")

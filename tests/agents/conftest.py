@@ -32,8 +32,9 @@ class Exchange:
     def send(self, data: bytes) -> None:
         self.connection.sendall(data)
 
-    def begin(self) -> None:
-        self.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+    def begin(self, headers: bytes = b"") -> None:
+        self.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n")
+        self.send(headers + b"\r\n")
 
     def raw(self, data: bytes) -> None:
         """One HTTP chunk."""
@@ -81,6 +82,8 @@ class Server:
         self.script: list[Step] = [says("ok")]
         self.tokens: Callable[[str], int] | None = None
         self.context_tokens: int | None = 4096
+        self.waits = ""
+        """What the gateway says to who asks why his request waits."""
         self.requests: list[dict[str, Any]] = []
         self.heads: list[str] = []
         self.counted: list[str] = []
@@ -147,6 +150,9 @@ class Server:
         if head is None:
             return
         path = head.split(" ")[1]
+        if path.endswith("/aish/waits"):
+            Exchange(self, connection, {}, head).json(200, {"waits": self.waits})
+            return
         value = json.loads(body)
         if path.endswith("/aish/tokens"):
             exchange = Exchange(self, connection, value, head)
@@ -175,7 +181,8 @@ def _read_request(connection: socket.socket) -> tuple[str | None, bytes]:
         data += piece
     head, _, body = data.partition(b"\r\n\r\n")
     text = head.decode()
-    length = int(next(line for line in text.split("\r\n") if line.lower().startswith("content-length")).split(":")[1])
+    lengths = (line.split(":")[1] for line in text.split("\r\n") if line.lower().startswith("content-length"))
+    length = int(next(lengths, "0"))
     while len(body) < length:
         piece = connection.recv(65536)
         if not piece:
@@ -187,9 +194,9 @@ def _read_request(connection: socket.socket) -> tuple[str | None, bytes]:
 # --- steps ----------------------------------------------------------------------------------------------------------
 
 
-def says(*pieces: str, finish: str = "stop", usage: tuple[int, int] | None = (7, 3)) -> Step:
+def says(*pieces: str, finish: str = "stop", usage: tuple[int, int] | None = (7, 3), headers: bytes = b"") -> Step:
     def step(exchange: Exchange) -> None:
-        exchange.begin()
+        exchange.begin(headers)
         for piece in pieces:
             exchange.text(piece)
         exchange.finish(finish, usage)
@@ -203,6 +210,12 @@ def refuses(status: int, **error: object) -> Step:
 
 def hangs_up(exchange: Exchange) -> None:
     """Reads the request and closes without a byte."""
+
+
+def begins(exchange: Exchange) -> None:
+    """A stream's first chunk, which has no word in it, and then the end of the connection."""
+    exchange.begin()
+    exchange.event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": None}}]})
 
 
 def cuts_after(*pieces: str) -> Step:

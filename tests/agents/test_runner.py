@@ -19,6 +19,7 @@ from .conftest import (
     Bench,
     Exchange,
     Server,
+    begins,
     cuts_after,
     hangs_up,
     never_ends,
@@ -136,6 +137,33 @@ def test_an_answer_that_the_limit_cut_is_told(bench: Bench, server: Server) -> N
     assert server.requests[0]["max_tokens"] == 5
 
 
+@pytest.mark.parametrize("whole_sentences", [False, True])
+def test_an_answer_that_a_budget_cut_is_no_success(bench: Bench, server: Server, whole_sentences: bool) -> None:
+    """It was status 0 and 'the context is full'."""
+    limited = b"x-aish-limited-by: budget\r\nx-aish-budget: 60\r\n"
+    server.script = [says("Once. Half", finish="length", headers=limited)]
+    file = bench.agent(f"---\nwhole_sentences: {str(whole_sentences).lower()}\n---\nBe brief.")
+    done = bench.run("x", file=file)
+    assert (done.returncode, done.stdout) == (75, "Once." if whole_sentences else "Once. Half")
+    assert done.stderr.splitlines()[0] == "@tester: the answer was cut off: its budget of 60 tokens is spent"
+    server.script = [says("Half", finish="length", headers=limited + b"x-aish-budget-of: p3\r\n")]
+    done = bench.run("x", direct="m")
+    assert done.returncode == 75
+    assert done.stderr.splitlines() == [
+        "@m: the answer was cut off: the budget of p3 of 60 tokens is spent",
+        "  raise it, and start again: aish limit p3 tokens=+50k",
+    ]
+    server.script = [says("All of it.", headers=limited)]
+    assert bench.run("x", direct="m").returncode == 0, "it ended by itself"
+
+
+def test_a_part_that_a_budget_cut_is_no_success(bench: Bench, server: Server) -> None:
+    server.script = [says("Half", finish="length", headers=b"x-aish-limited-by: budget\r\nx-aish-budget: 60\r\n")]
+    server.tokens, server.context_tokens = lambda text: len(text.split()), 300
+    done = bench.run(file=bench.agent(SUMMARISE), stdin="word " * 2000)
+    assert (done.returncode, len(server.requests)) == (75, 1)
+
+
 def test_whole_sentences(bench: Bench, server: Server) -> None:
     server.script = [says("One. ", "Two. Half", " a", finish="length")]
     done = bench.run("x", file=bench.agent("---\nwhole_sentences: true\n---\nBe brief."))
@@ -232,7 +260,36 @@ def test_an_answer_that_is_cut_is_no_success(bench: Bench, server: Server) -> No
     server.script = [cuts_after("Half", " an")]
     done = bench.run("x", direct="m")
     assert (done.returncode, done.stdout, len(server.requests)) == (69, "Half an", 1)
-    assert done.stderr.startswith("@m: the answer was cut off: ")
+    assert done.stderr.startswith("@m: the answer was cut off: the gateway went away (")
+
+
+def test_a_stream_that_is_cut_before_its_first_word_is_asked_again_once(bench: Bench, server: Server) -> None:
+    """Its first chunk says who speaks; nothing was written of it."""
+    server.script = [begins, says("ok")]
+    done = bench.run("x", direct="m")
+    assert (done.returncode, done.stdout, len(server.requests)) == (0, "ok\n", 2)
+
+
+@pytest.mark.parametrize("words", ["waiting for m: its server answers 500: boom", "m is paused: aish cont m"])
+def test_why_a_request_waits_is_told_once(bench: Bench, server: Server, words: str) -> None:
+    """It waited ten minutes without a word."""
+    server.waits = words
+    server.script = [stalls_after()]
+    process = bench.start("x", direct="m", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert process.stderr.readline().decode() == f"@m: {words}\n"
+    server.waits = words.replace("boom", "another").replace("aish", "Aish")
+    assert process.stderr.readline().decode() == f"@m: {server.waits}\n", "and another reason, too"
+    process.terminate()
+    process.wait(DEADLINE_S)
+    process.stderr.close()
+
+
+def test_a_failure_that_the_gateway_explains_is_told_in_its_words(bench: Bench, server: Server) -> None:
+    words = "the server of m refuses aish's key (401) (check the key file of that model)"
+    server.script = [refuses(502, message=words, type="upstream_error")]
+    done = bench.run("x", direct="m")
+    assert (done.returncode, done.stderr) == (69, f"@m: {words}\n")
 
 
 def test_a_content_length_that_is_too_long_is_a_cut_too(bench: Bench, server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -50,6 +51,22 @@ def test_a_wrong_state_folder_is_told_without_a_traceback(home: Home) -> None:
     done = home.aish("spawn", "--", "true")
     assert done.returncode == 74
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["ps"], ["ps", "--json"]])
+def test_a_broken_configuration_is_told_by_every_verb_that_needs_the_daemon(home: Home, words: list[str]) -> None:
+    """It was ignored, and only `top` and `doctor` said so."""
+    assert home.aish(*words).stderr == ""
+    home.config.mkdir(exist_ok=True)
+    file = home.config / "config.toml"
+    file.write_text('default_model = "smollm2"\n[gateway]\nport = "x"\n')
+    done = home.aish(*words)
+    told = f"{file}:3: port: expected a port number, 0 to 65535; the default settings are used"
+    assert done.returncode == 0
+    assert done.stderr == (json.dumps({"warning": told}) if "--json" in words else f"aish: {told}") + "\n"
+    assert home.aish("agent", "ls").stderr == "", "it needs no daemon"
+    file.write_text('default_model = "smollm2"\n')
+    assert home.aish(*words).stderr == ""
 
 
 def test_a_fault_of_ours_is_recorded_and_told_in_one_line(

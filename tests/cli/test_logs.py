@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aish.model import moment
+from aish.wire.log_index import pack
+
 if TYPE_CHECKING:
     from conftest import Home
 
@@ -233,6 +236,19 @@ def test_a_follower_who_came_before_the_first_line_knows_its_time(home: Home) ->
         row = json.loads(following.stdout.readline())
         following.terminate()
     assert (row["text"], row["within_s"] < 1) == ("now", True)
+
+
+def test_where_the_index_has_a_gap_it_is_said(in_turn: Home) -> None:
+    index = in_turn.state / "logs" / "p1.idx"
+    now_ns = time.time_ns() - 3600 * 10**9
+    index.write_bytes(pack(now_ns, 0, 0) + pack(now_ns + 20 * 10**9, 18, 18))
+    done = in_turn.aish("logs", "--since", moment.iso(now_ns + 10 * 10**9), "turns")
+    assert len(done.stdout.splitlines()) == 3
+    assert re.search(
+        r"^aish logs: turns: what was written between \S+ and \S+ is known only as a whole$", done.stderr, re.M
+    )
+    assert in_turn.aish("logs", "--json", "--since", moment.iso(now_ns + 10 * 10**9), "turns").stderr == ""
+    assert {row["within_s"] for row in rows(in_turn, "turns")} <= {20.0, 20.001}
 
 
 def test_one_stream_alone(home: Home) -> None:

@@ -14,9 +14,11 @@ def test_a_url_that_nobody_answers_is_told_with_its_reason(home: Home) -> None:
     """It said 'not ready' after ten minutes, and pointed at a log that a URL does not have."""
     done = home.aish("model", "serve", "away", "--url", "http://127.0.0.1:1/v1", "--timeout", "8")
     assert done.returncode == 69
-    assert "cannot be reached: Connection refused" in done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0] == "aish model serve: waiting for away: no answer: Connection refused", "not after 8 s only"
+    assert lines[1].endswith("is not ready after 8 s: no answer: Connection refused")
     assert "aish logs" not in done.stderr
-    assert re.search(r"away +model +loading .* cannot be reached", home.aish("ps").stdout)
+    assert re.search(r"away +model +loading .* no answer: Connection refused", home.aish("ps").stdout)
     assert home.aish("model", "stop", "away").returncode == 0
 
 

@@ -108,6 +108,8 @@ def test_a_held_stage_outlives_the_daemon(home: Home, url: str) -> None:
 def test_other_events_are_not_for_the_foreground() -> None:
     released = EventPart(number=1, time_s=0.0, kind="released", process="p1", name="x", text="its budget was raised")
     assert told(released) == "x goes on: its budget was raised"
+    given_up = EventPart(number=1, time_s=0.0, kind="released", process="p1", name="x", text="", detail={"raised": 0})
+    assert told(given_up) is None, "nothing goes on"
     assert told(EventPart(number=1, time_s=0.0, kind="started", process="p1", name="x")) is None
 
 

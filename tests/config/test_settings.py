@@ -28,9 +28,19 @@ def test_values_are_read(tmp_path: Path) -> None:
     assert (loaded.gpu_drivers, loaded.gpu_reserve_bytes) == ((), 512 << 20)
 
 
+def test_how_much_of_a_log_stays(tmp_path: Path) -> None:
+    assert (load(tmp_path, "").log_bytes, load(tmp_path, "").log_age_s) == (None, None)
+    loaded = load(tmp_path, '[logs]\nsize = "64M"\nage = "7d"\n')
+    assert (loaded.log_bytes, loaded.log_age_s) == (64 << 20, 7 * 86400)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
+        ('[logs]\nsize = "1K"', 2, "64K or more"),
+        ('[logs]\nage = "long"', 2, "not a duration"),
+        ('[logs]\nage = "0.1s"', 2, "1s or more"),
+        ('[logs]\nsice = "1G"', 2, "unknown key"),
         ('defualt_model = "x"', 1, "unknown key 'defualt_model'"),
         ("\n\n[gateway]\nport = 70000", 4, "port number"),
         ("[gpu]\nreserve = 'lots'", 2, "not a size"),

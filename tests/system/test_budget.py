@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,32 @@ def test_a_program_is_held_at_its_budget_and_goes_on_when_it_is_raised(serving: 
     kinds = [event["kind"] for event in serving.events("loop")]
     assert kinds.index("held") < kinds.index("released") < kinds.index("exited")
     assert (row["state"], row["holds"], row["reason"]) == ("exited", [], None)
+
+
+@pytest.mark.model
+def test_an_answer_that_the_budget_cut_is_not_taken_for_a_whole_one(serving: System) -> None:
+    """It was status 0, and 'the context is full'."""
+    done = serving.home.aish("run", "--budget", "60", "@smollm2", input="Tell me a long story")
+    assert done.returncode == 75
+    assert done.stdout.strip()
+    assert "the answer was cut off: its budget of 60 tokens is spent" in done.stderr
+
+
+@pytest.mark.model
+def test_a_paused_model_is_told_to_who_asks_it(serving: System) -> None:
+    """The answer came never, and nothing said why."""
+    serving.run("pause", "smollm2")
+    asker = serving.home.popen(
+        "run", "@smollm2", "hi", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert asker.stderr is not None
+    assert asker.stdout is not None
+    with asker.stderr, asker.stdout:
+        assert asker.stderr.readline() == b"@smollm2: smollm2 is paused: aish cont smollm2\n"
+        serving.run("cont", "smollm2")
+        assert asker.stdout.read(1), "it is answered"  # to its end it may take long: a small model rambles
+        asker.terminate()
+        asker.wait(30)
 
 
 def stands_still(system: System, before: int) -> None:

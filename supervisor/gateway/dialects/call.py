@@ -86,7 +86,7 @@ def parse(endpoint: str, body: bytes) -> Call:
     options = _Fields(fields)
     copies = max(options.copies(name) for name in _COPIES)
     prompts = 1 if endpoint == CHAT else _prompts(required, memoryview(fields[required]))
-    return Call(
+    call = Call(
         endpoint=endpoint,
         fields=fields,
         model=checked_name(options.text("model")),
@@ -99,6 +99,9 @@ def parse(endpoint: str, body: bytes) -> Call:
         parts=_parts(prompt),
         tools="tools" in fields or "functions" in fields,
     )
+    if bytes(memoryview(call.asked)[:MAX_VALUE_BYTES]).translate(None, _SPACE).startswith(b"[]"):
+        raise InputError(f"Invalid '{required}': at least one.", field=required)  # llama.cpp would make up an answer
+    return call
 
 
 def checked_name(model: str) -> str:
@@ -191,15 +194,21 @@ class _Fields:
             raise InputError(f"Invalid '{name}': expected 1 to {MAX_COPIES}, got {value}.", field=name)
         return value
 
+    def _limit(self, name: str) -> int | None:
+        value = self._integer(name)
+        if value is not None and value > MOST_TOKENS:
+            raise InputError(f"Invalid '{name}': at most {MOST_TOKENS} tokens.", field=name)
+        return value
+
     def limit(self) -> int | None:
         """The output that the request asks for: the greatest of its limits; None if it sets none.
 
         llama.cpp takes a negative limit as none, and makes one token at a limit of 0.
         """
-        limits = [value for value in map(self._integer, _LIMITS) if value is not None]
+        limits = [value for value in map(self._limit, _LIMITS) if value is not None]
         if not limits or min(limits) < 0:
             return None
-        return min(MOST_TOKENS, max(1, *limits))
+        return max(1, *limits)
 
 
 def _wrong(name: str, expected: str, got: str) -> InputError:

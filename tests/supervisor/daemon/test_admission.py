@@ -29,6 +29,9 @@ class NoGpus:
     def samples(self) -> dict[str, Any]:
         return {}
 
+    def lost(self) -> dict[str, str]:
+        return {}
+
 
 def queued(number: int, vram_bytes: int | None) -> Process:
     spec = SpecPart(argv=[b"x"], vram_bytes=vram_bytes)

@@ -33,6 +33,18 @@ def test_devices_that_are_away_for_a_moment_refuse_nobody() -> None:
     assert admit.plan([Request("p1", G)], [], "nvml: lost") == [Waits("p1", "nvml: lost")]
 
 
+def test_a_lost_device_gets_nothing_and_keeps_nobody() -> None:
+    lost = Room("GPU-0", 0, 80 * G, 80 * G, "nvml: the device is lost")
+    rooms = [lost, room(1, 40, 40)]
+    queue = [Request("p1", 50 * G), Request("p2", 8 * G, 2), Request("p3", 8 * G), Request("p4", 90 * G)]
+    assert admit.plan(queue, rooms) == [
+        Waits("p1", "needs 50G of VRAM, GPU 0 gets nothing new: nvml: the device is lost"),
+        Waits("p2", "needs 8.0G of VRAM, GPU 0 gets nothing new: nvml: the device is lost"),
+        Grant("p3", ("GPU-1",)),
+        Never("p4", "needs 90G of VRAM, the largest device has 80G"),
+    ]
+
+
 def test_two_of_one_plan_do_not_get_the_same_memory() -> None:
     verdicts = admit.plan([Request("p1", 50 * G), Request("p2", 50 * G)], [room(0, 80)])
     assert verdicts[0] == Grant("p1", ("GPU-0",))

@@ -9,11 +9,13 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aish.errors import ConflictError, NotFoundError, UsageError
+from aish.supervisor.daemon.gateway_link import spent
 from aish.wire.message import (
     Done,
     KeyList,
@@ -238,6 +240,83 @@ def test_a_spent_budget_holds_and_a_raised_one_releases(up: Supervised) -> None:
     kinds = [event.kind for event in up.events() if event.process == asker.id]
     assert "held" in kinds
     assert "released" in kinds
+
+
+GIVES_UP = """
+import socket, os, sys
+host, port = os.environ["OPENAI_BASE_URL"].split("/")[2].split(":")
+body = b'{"model": "made-up", "messages": [{"role": "user", "content": "x"}]}'
+head = "POST /v1/chat/completions HTTP/1.1\\r\\nHost: localhost\\r\\nAuthorization: Bearer %s\\r\\nContent-Length: %d\\r\\n\\r\\n"
+with socket.create_connection((host, int(port))) as gateway:
+    gateway.sendall((head % (os.environ["OPENAI_API_KEY"], len(body))).encode() + body)
+    sys.stdin.read()
+import time; time.sleep(60)
+"""  # noqa: E501
+
+
+def test_a_held_request_that_is_given_up_is_not_told_as_a_raised_budget(up: Supervised) -> None:
+    serve(up)
+    gate = os.pipe()
+    asker = up.python(GIVES_UP, kind="agent", name="asker", budget_tokens=1, fds={0: gate[0]})
+    os.close(gate[0])
+    up.until("it is held", lambda: up.row("asker").holds == ["budget"])
+    os.close(gate[1])
+    up.until("it is released", lambda: up.row("asker").holds == [])
+    (told,) = [event.text for event in up.events() if event.process == asker.id and event.kind == "released"]
+    assert told == "the request that waited was given up"
+
+
+def test_a_damaged_gateway_db_is_told_and_what_was_spent_still_counts(up: Supervised) -> None:
+    """No agent could ask a model any more, and only the gateway's log said why."""
+    serve(up)
+    asker = up.python(ASK, "60", kind="agent", name="asker", budget_tokens=700)
+    up.until("it is held", lambda: up.row("asker").holds == ["budget"])
+    up.until(
+        "all is told", lambda: (up.row("asker").tokens or TokensPart()).requests == up.log("asker")[0].count("hi")
+    )
+    before = up.row("asker").tokens
+    assert before is not None
+    state = up.home.root / "state" / "aish"
+    pid = gateway(up).pid
+    pidfd = os.pidfd_open(pid or 0)
+    signal.pidfd_send_signal(pidfd, signal.SIGSTOP)  # so that it writes nothing into the garbage
+    for name in ("gateway.db", "gateway.db-wal"):
+        (state / name).write_bytes(b"garbage" * 1000)
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
+    up.until("it is told", lambda: any("gateway.db is damaged" in alert for alert in up.view().alerts))
+    assert "gateway.db is damaged" in up.home.aish("doctor").stdout
+    asked = up.python(ASK, "1", kind="agent", name="free")
+    assert up.code(asked.id) == 0, up.log(asked.id)
+    left = up.client.ask(UsageTable, UsageQuery()).rows
+    assert [row.key for row in left if row.key in (asker.id, asked.id)] == [asked.id], "earlier usage is not shown"
+    up.until("its totals go on", lambda: up.row("asker").tokens == before)
+
+
+def test_what_was_spent_below_a_process_is_its_own() -> None:
+    def process(id_: str, parent: str | None, tokens: int | None, **more: Any) -> Any:
+        part = None if tokens is None else TokensPart(input=tokens, output=1)
+        spec = SimpleNamespace(kind=more.pop("kind", "agent"))
+        row = SimpleNamespace(id=id_, parent=parent, tokens=part, spec=spec, ended=more.pop("ended", False))
+        return SimpleNamespace(id=id_, row=row)
+
+    assert spent(
+        [
+            process("p1", None, None),
+            process("p2", "p1", 10, ended=True),
+            process("p3", "p2", 20),
+            process("p4", None, 500, kind="model"),
+            process("p5", "gone", 30),
+        ]
+    ) == {"p1": 32, "p3": 21, "p5": 31}
+
+
+def test_a_model_has_no_budget_of_its_own(up: Supervised) -> None:
+    """It was taken and did nothing."""
+    model = serve(up)
+    with pytest.raises(UsageError, match="is a model") as caught:
+        up.client.request(Limit(target=model, tokens="10"))
+    assert "aish limit @AGENT" in (caught.value.hint or "")
 
 
 def test_a_childs_use_counts_for_its_parent(up: Supervised) -> None:

@@ -165,6 +165,48 @@ def test_a_driver_that_fails_for_a_moment_refuses_nobody(up: Supervised) -> None
     up.wait("after", until="ready")
 
 
+@pytest.mark.parametrize("fault", [{"lost": True}, {"sample_error": "the bus is on fire"}])
+def test_a_card_that_is_lost_gets_nothing_new(up: Supervised, fault: dict[str, Any]) -> None:
+    """It was started there, and failed in the middle of its work."""
+    cards(up, 24)
+    sleeper(up, 1, name="before")
+    cards(up, 24, **fault)
+    why = fault.get("sample_error", "the device is lost")
+    up.until("the fault is shown", lambda: why in (up.client.ask(GpuList, Gpus()).gpus[0].error or ""))
+    waiting = sleeper(up, 4, name="after")
+    assert (waiting.state, waiting.pid) == ("queued", None)
+    up.until("its reason is told", lambda: why in (up.row("after").reason or ""))
+    assert (up.row("after").reason or "").startswith("needs 4.0G of VRAM, GPU 0 gets nothing new: simgpu: ")
+    cards(up, 24)
+    up.wait("after", until="ready")
+    assert up.row("before").state == "running"
+
+
+def test_a_sound_card_is_taken_where_another_is_lost(up: Supervised) -> None:
+    cards(up, 8, 24, lost=[0])
+    started = sleeper(up, 4)
+    assert up.row(started.id).gpus == [1]
+    assert sleeper(up, 4, gpu_count=2, name="both").state == "queued"
+    assert sleeper(up, 16, name="later").state == "running", "nobody waits behind a card that is lost"
+    parts = up.client.ask(GpuList, Gpus()).gpus
+    assert [part.error for part in parts] == ["the device is lost", None]
+    assert parts[0].age_s is None, "it was never seen"
+
+
+def test_cards_made_a_moment_ago_are_listed(up: Supervised) -> None:
+    """They came with the next look, five seconds later."""
+    assert up.client.ask(GpuList, Gpus()).gpus == []
+    cards(up, 24, 48)
+    assert len(up.client.ask(GpuList, Gpus()).gpus) == 2
+
+
+def test_figures_of_a_lost_card_get_older(up: Supervised) -> None:
+    cards(up, 24)
+    assert (up.client.ask(GpuList, Gpus()).gpus[0].age_s or 0) < 1.0
+    cards(up, 24, lost=True)
+    up.until("they age", lambda: (up.client.ask(GpuList, Gpus()).gpus[0].age_s or 0) > 1.0)
+
+
 def test_queued_processes_outlive_the_daemon_with_their_descriptors(up: Supervised) -> None:
     """What a client passed is in the holder's store: the pipe must still be there when the GPU is free."""
     cards(up, 24)

@@ -7,10 +7,12 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.supervisor.daemon.doctor import Doctors
 from aish.supervisor.daemon.inotify import Inotify
 from aish.supervisor.daemon.logindex import LogIndex
 from aish.supervisor.daemon.logs import Logs
@@ -299,6 +301,15 @@ def test_a_full_disk_costs_an_interval_and_nothing_else(tmp_path: Path, monkeypa
         os.close(out)
 
     run(work)
+
+
+def test_doctor_says_what_does_not_hold() -> None:
+    keeper = SimpleNamespace(index=SimpleNamespace(unwatched=3), retention=SimpleNamespace(able=False))
+    found = list(Doctors(SimpleNamespace(log_keeper=keeper))._logs())  # type: ignore[arg-type]
+    assert [finding.level for finding in found] == ["warn", "warn"]
+    assert "3 logs have no watch" in found[0].text
+    assert "max_user_watches" in (found[0].hint or "")
+    assert "kept whole" in found[1].text
 
 
 # --- in a real daemon ----------------------------------------------------------------------------------------------

@@ -210,7 +210,7 @@ def test_a_process_asks_for_a_model_in_its_own_name_only(ready: Any) -> None:
     inspected = ready.inspect("tiny")
     assert inspected.process.parent is None
     assert "EVIL" not in inspected.launch.environ_names
-    ready.client.request(_Limit(target="tiny", tokens="5"))
+    ready.client.request(_Limit(target="tiny", nice="19"))
 
 
 def test_what_cannot_be_served_says_why(ready: Any) -> None:

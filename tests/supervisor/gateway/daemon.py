@@ -27,6 +27,7 @@ from aish.wire.link import (
     Warn,
 )
 from aish.wire.message import VERSION, GatewayHello, Hello, Welcome
+from aish.wire.part import TokensPart
 from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Daemon:
         self.acknowledged = 0
         self.heard: list[Any] = []
         self.links = 0
+        self.alert: str | None = None
+        self.used: dict[str, TokensPart] = {}
+        self.spent: dict[str, int] = {}
         self._number = 0
         self._changed = threading.Condition()
         self._channel: frame.Channel | None = None
@@ -187,11 +191,13 @@ class Daemon:
         assert isinstance(hello, Hello)
         assert hello.version == VERSION
         self._send(channel, Welcome(version=VERSION, pid=os.getpid(), epoch=self.epoch))
-        assert isinstance(codec.decode_request(channel.receive()[0]), GatewayHello)
+        mine = codec.decode_request(channel.receive()[0])
+        assert isinstance(mine, GatewayHello)
         with self._changed:
             self._send(channel, self._sync())
             self._channel = channel
             self.links += 1
+            self.alert = mine.alert
             self._changed.notify_all()
         while True:
             message = codec.decode_from_gateway(channel.receive()[0])
@@ -212,6 +218,8 @@ class Daemon:
             embedding_model=self.embedding_model,
             stored_models=self.stored,
             acknowledged=self.acknowledged,
+            used=self.used,
+            spent=self.spent,
         )
 
     def _send(self, channel: frame.Channel, message: Any) -> None:

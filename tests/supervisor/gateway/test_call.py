@@ -50,7 +50,7 @@ def parsed(endpoint: str = openai.CHAT, **fields: object) -> Call:
         ({"max_tokens": 5, "n_predict": -1}, None),
         ({"max_tokens": 0}, 1),
         ({"max_tokens": 8.0}, 8),
-        ({"max_tokens": 10**30}, openai.MOST_TOKENS),
+        ({"max_tokens": openai.MOST_TOKENS}, openai.MOST_TOKENS),
     ],
 )
 def test_the_limit_is_the_most_that_any_field_allows(fields: dict[str, object], limit: int | None) -> None:
@@ -66,7 +66,6 @@ def test_the_limit_is_the_most_that_any_field_allows(fields: dict[str, object], 
         (openai.COMPLETIONS, {"prompt": ["a", "b", "c"], "best_of": 5, "n": 2}, 15),
         (openai.COMPLETIONS, {"prompt": [1, 2, 3]}, 1),
         (openai.COMPLETIONS, {"prompt": [[1, 2], [3]]}, 2),
-        (openai.COMPLETIONS, {"prompt": []}, 1),
     ],
 )
 def test_answers_are_counted(endpoint: str, fields: dict[str, object], copies: int) -> None:
@@ -82,6 +81,8 @@ def test_answers_are_counted(endpoint: str, fields: dict[str, object], copies: i
         ({"n": 10**30}, "n"),
         ({"max_tokens": "5"}, "max_tokens"),
         ({"max_tokens": 1.5}, "max_tokens"),
+        ({"max_tokens": 10**20}, "max_tokens"),
+        ({"n_predict": openai.MOST_TOKENS + 1}, "n_predict"),
         ({"stream_options": []}, "stream_options"),
     ],
 )
@@ -89,6 +90,17 @@ def test_a_wrong_type_names_the_field(fields: dict[str, object], field: str) -> 
     with pytest.raises(InputError) as caught:
         parsed(**fields)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "field"), [(openai.CHAT, "messages"), (openai.COMPLETIONS, "prompt"), (openai.EMBEDDINGS, "input")]
+)
+def test_nothing_to_answer_is_refused(endpoint: str, field: str) -> None:
+    """llama.cpp generated for 20 seconds."""
+    for nothing in (b"[]", b"[ \n ]"):
+        with pytest.raises(InputError, match=f"'{field}': at least one") as caught:
+            parse(endpoint, b'{"model": "m", "%s": %s}' % (field.encode(), nothing))
+        assert caught.value.field == field
 
 
 def test_the_prompt_s_bytes_bound_its_tokens() -> None:

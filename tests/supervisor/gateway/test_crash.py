@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from aish.wire.link import Ack, Hold, Readiness, Release, Served, Settled
+from aish.wire.link import Ack, Hold, Member, Readiness, Release, Served, Settled
 from aish.wire.message import KeyNew, Limit, UsageQuery
 
 from .test_faults import Client, chat
@@ -139,10 +139,10 @@ def test_an_answer_that_no_message_holds_is_told_as_such(world: World) -> None:
     """Who asked waited for ever: the handler had died of it."""
     world.start()
     world.daemon.acks = False  # they would get into the middle of the long messages
-    for letter in "ab":
-        id, key = world.agent()
-        world.daemon.change(id, name=letter * (5 << 20))
-        assert world.gateway.chat(key, "say 1")[0] == 200
+    for id, letter in (("p901", "a"), ("p902", "b")):
+        # Long from the start: a name that is changed may reach the gateway only after the request.
+        world.daemon.put(Member(id=id, name=letter * (5 << 20), kind="agent"))
+        assert world.gateway.chat(world.daemon.key(id), "say 1")[0] == 200
         world.daemon.settled(id, 1)
     reply = world.daemon.ask(UsageQuery(by="process"))
     assert (reply.code, reply.message) == ("limit", "the answer is too large for one message")
@@ -207,6 +207,52 @@ def test_a_lost_database_does_not_silence_events(world: World) -> None:
     id, key = world.agent()
     world.gateway.chat(key, "say 5")
     assert world.daemon.settled(id, 1).number > 5000
+
+
+def test_a_damaged_database_is_kept_aside_and_budgets_go_on_from_what_the_daemon_knew(world: World) -> None:
+    """The gateway did not start any more, and no agent could ask a model."""
+    world.start()
+    id, key = world.agent(budget=20)
+    named = world.daemon.ask(KeyNew(name="mine")).key
+    assert world.gateway.chat(key, "say 7", max_tokens=7)[0] == 200
+    before = world.daemon.settled(id, 1).tokens
+    served = world.daemon.served("p1", 2).tokens
+    world.gateway.kill()
+    path = world.gateway.state / "gateway.db"
+    for tail in ("", "-wal"):  # a whole write-ahead log would mend it
+        path.with_name(path.name + tail).write_bytes(b"this is no database at all" * 100)
+    world.daemon.used, world.daemon.spent = {id: before, "p1": served}, {id: before.input + before.output}
+    world.daemon.alert = None
+    world.gateway.start()
+    world.daemon.wait_for(lambda daemon: daemon.alert is not None)
+    (aside,) = [file for file in path.parent.glob("gateway.db.damaged-*") if not file.name.endswith(("-wal", "-shm"))]
+    assert aside.read_bytes().startswith(b"this is no database")
+    for words in ("is damaged", str(aside), "keys of `aish key new` are gone"):
+        assert words in (world.daemon.alert or "")
+    assert world.gateway.call("/v1/models", key=named)[0] == 401
+    assert world.gateway.chat(key, "say 50", max_tokens=50)[2]["x-aish-max-tokens-lowered"] == "7"
+    tokens = world.daemon.settled(id, 2).tokens
+    assert (tokens.input, tokens.output, tokens.requests) == (6, 14, 2)
+    told = world.daemon.event(Served, lambda e: e.id == "p1" and e.tokens.output >= served.output + 7).tokens
+    assert told.requests >= served.requests + 1
+    world.gateway.kill()
+    world.gateway.start()
+    assert world.gateway.call("/v1/aish/usage", key=key)[1]["left_tokens"] == 0, "it is written, too"
+
+
+def test_a_database_that_is_damaged_inside_is_found_at_the_start(world: World) -> None:
+    world.start()
+    _, key = world.agent()
+    for _ in range(3):
+        assert world.gateway.chat(key, "say 7")[0] == 200
+    assert world.gateway.stop() == 0
+    path = world.gateway.state / "gateway.db"
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\x5a" * (len(data) - 4096)
+    path.write_bytes(data)
+    world.gateway.start()
+    world.daemon.wait_for(lambda daemon: daemon.alert is not None)
+    assert world.gateway.chat(key, "say 7")[0] == 200
 
 
 def test_a_models_totals_are_what_its_server_counted(world: World) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,6 +98,8 @@ def test_azure_s_and_anthropic_s_headers_carry_keys_too(shared: World) -> None:
         (b'{"messages": [], "stream": "yes"}', "stream"),
         (b'{"messages": [], "n": 0}', "n"),
         (b'{"messages": [], "stream": true, "stream_options": 5}', "stream_options"),
+        (b'{"messages": []}', "messages"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "max_tokens": 100000000000000000000}', "max_tokens"),
         (b"[" * 100_000, None),
         (b'{"messages": "\xff"}', None),
     ],
@@ -117,6 +122,37 @@ def test_a_body_above_the_bound_is_refused_before_it_is_read(shared: World) -> N
     assert reply.status == 413
     assert json.loads(reply.read())["error"]["code"] == "too_large"
     connection.close()
+
+
+def test_a_body_that_is_not_encoded_as_its_header_says_is_the_client_s_fault(shared: World) -> None:
+    """It was a 500: 'the gateway failed'."""
+    key = shared.agent()[1]
+    plain = json.dumps({"model": "small", "messages": [{"role": "user", "content": "say 1"}]}).encode()
+    for encoding in ("gzip", "deflate"):
+        status, body, _ = shared.gateway.call("/v1/chat/completions", plain, key, {"Content-Encoding": encoding})
+        assert (status, body["error"]["type"]) == (400, "invalid_request_error"), body
+        assert "cannot be read" in body["error"]["message"]
+    encoded = {"Content-Encoding": "gzip"}
+    assert shared.gateway.call("/v1/chat/completions", gzip.compress(plain), key, encoded)[0] == 200
+    cut = gzip.compress(plain * 100)[:-20]
+    assert shared.gateway.call("/v1/chat/completions", cut, key, encoded)[0] == 400
+    assert "fault" not in shared.gateway.read_log()
+
+
+def test_a_zip_bomb_is_refused_within_the_bound(shared: World) -> None:
+    """2 GiB in two megabytes: no more of it is taken apart than the bound of a body."""
+    key = shared.agent()[1]
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join([*(packer.compress(bytes(32 << 20)) for _ in range(64)), packer.flush()])
+    before = peak_bytes(shared.gateway.pid)
+    assert shared.gateway.call("/v1/chat/completions", bomb, key, {"Content-Encoding": "gzip"})[0] == 413
+    assert peak_bytes(shared.gateway.pid) - before < 300 << 20
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that the process ever had."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
 def test_headers_without_end_are_refused(shared: World) -> None:

@@ -58,6 +58,7 @@ def test_a_spent_budget_holds_and_a_raised_one_releases(shared: World) -> None:
     shared.daemon.change(id, budget_tokens=40)
     release = shared.daemon.event(Release, lambda e: e.id == id)
     assert release.number > hold.number
+    assert release.raised
     assert call.done()[0] == 200
     assert shared.daemon.settled(id, 2).tokens.output == 22
 
@@ -67,9 +68,23 @@ def test_max_tokens_is_lowered_to_what_is_left_and_the_header_says_so(shared: Wo
     status, body, headers = shared.gateway.chat(key, "say 50", max_tokens=50)
     assert status == 200
     assert headers["x-aish-max-tokens-lowered"] == "10"
+    assert (headers["x-aish-limited-by"], headers["x-aish-budget"]) == ("budget", "13")
+    assert "x-aish-budget-of" not in headers
     assert body["choices"][0]["finish_reason"] == "length"
     tokens = shared.daemon.settled(id, 1).tokens
     assert tokens.input + tokens.output == 13, "all of it, and not one more"
+
+
+def test_a_stream_says_which_budget_above_it_made_it_shorter(shared: World) -> None:
+    top, _ = shared.agent(budget=13)
+    _, key = shared.agent(parent=top, budget=5000)
+    client = Client(shared, key, chat("say 50", stream=True))
+    head = client.read_until(b"\r\n\r\n").lower()
+    for line in (b"x-aish-limited-by: budget", b"x-aish-budget: 13", b"x-aish-budget-of: " + top.encode()):
+        assert line in head
+    client.hang_up()
+    headers = shared.gateway.chat(shared.agent(budget=100)[1], "say 3", max_tokens=3)[2]
+    assert "x-aish-limited-by" not in headers, "it had what it asked for"
 
 
 def test_a_request_without_a_limit_gets_one_from_the_budget(shared: World) -> None:
@@ -126,7 +141,7 @@ def test_hanging_up_while_held_releases(shared: World) -> None:
     client = Client(shared, key, chat("say 1"))
     shared.daemon.event(Hold, lambda e: e.id == id)
     client.hang_up()
-    shared.daemon.event(Release, lambda e: e.id == id)
+    assert not shared.daemon.event(Release, lambda e: e.id == id).raised, "nobody raised anything"
     assert shared.daemon.settled(id, 1).tokens.input == 0, "nothing was sent, nothing is billed"
 
 

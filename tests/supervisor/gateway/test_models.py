@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, BinaryIO
@@ -32,7 +33,7 @@ def another(shared: World) -> Iterator[Upstream]:
     """A second server, over TCP, in which nothing of llama.cpp is known. Not started."""
     made = Upstream("127.0.0.1:0", context=1000)
     yield made
-    for id in ("p20", "p21"):
+    for id in ("p20", "p21", "p22", "p23"):
         if id in shared.daemon.members:
             shared.daemon.change(id, alive=False)
     made.stop()
@@ -53,6 +54,91 @@ def test_a_loading_server_is_no_until_it_answers_with_a_token(shared: World, ano
     assert call.done()[0] == 200
     ready = shared.daemon.ready("p20")
     assert ready.context_tokens == 1000, "from the listing, where there is no /props"
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ((401, "who are you"), "refuses aish's key (401)"),
+        ((403, "not you"), "refuses aish's key (403)"),
+        ((404, "nothing here"), "is no model server: it answers 404: nothing here"),
+        ((404, "<html>"), "is no model server: it answers 404"),
+        ((200, "<html>"), "is no model server: it answers with HTML"),
+        ((400, "<html>"), "is no model server: it answers 400"),
+        ((302, "<html>"), "is no model server: it answers 302"),
+    ],
+)
+def test_what_waiting_does_not_mend_is_told_at_once(
+    shared: World, another: Upstream, broken: tuple[int, str], told: str
+) -> None:
+    """A request waited for ten minutes, and nobody knew for what."""
+    another.broken = broken
+    another.start()
+    shared.daemon.model("p20", "wrong", another.route)
+    for _ in range(2):
+        status, body, _ = Call(shared, shared.agent()[1], "say 1", model="wrong").done()
+        assert (status, body["error"]["type"]) == (502, "upstream_error")
+        assert told in body["error"]["message"]
+    text = told.partition(" aish's key")[0]  # as ps shows it
+    assert shared.daemon.event(Readiness, lambda e: e.id == "p20" and text in e.text).ready == "no"
+    another.broken = None
+    assert shared.gateway.chat(shared.agent()[1], "say 1", model="wrong")[0] == 200, "mended: asked before refused"
+
+
+def waits(world: World, key: str) -> str:
+    told: str = world.gateway.call("/v1/aish/waits", key=key)[1]["waits"]
+    return told
+
+
+def until_told(world: World, key: str, words: str) -> None:
+    deadline_s = time.monotonic() + 20
+    while (told := waits(world, key)) != words:
+        assert time.monotonic() < deadline_s, told
+        time.sleep(0.02)
+
+
+def test_a_server_that_fails_is_waited_for_and_why_is_told(shared: World, another: Upstream) -> None:
+    another.broken = (500, "out of memory")
+    another.start()
+    shared.daemon.model("p20", "sick", another.route)
+    _, key = shared.agent()
+    call = Call(shared, key, "say 1", model="sick")
+    until_told(shared, key, "waiting for sick: its server answers 500: out of memory")
+    assert waits(shared, shared.agent()[1]) == "", "of others nothing"
+    assert call.answer is None
+    another.broken = None
+    assert call.done()[0] == 200
+    assert waits(shared, key) == ""
+
+
+def test_a_paused_model_is_told_and_asked_once_it_goes_on(shared: World, another: Upstream) -> None:
+    another.start()
+    shared.daemon.model("p22", "calm", another.route)
+    shared.daemon.ready("p22")
+    shared.daemon.change("p22", held=True)
+    _, key = shared.agent()
+    call = Call(shared, key, "say 1", model="calm")
+    until_told(shared, key, "calm is paused: aish cont calm")
+    asked = len(another.requests)
+    assert call.answer is None
+    shared.daemon.change("p22", held=False)
+    assert call.done()[0] == 200
+    assert len(another.requests) == asked + 1
+
+
+def test_a_model_that_is_paused_while_it_answers_is_told(shared: World, another: Upstream) -> None:
+    another.start()
+    shared.daemon.model("p23", "calm", another.route)
+    shared.daemon.ready("p23")
+    _, key = shared.agent()
+    call = Call(shared, key, "gate say 1", model="calm")
+    another.wait_for(lambda server: server.active == 1)
+    assert waits(shared, key) == ""
+    shared.daemon.change("p23", held=True)
+    until_told(shared, key, "calm is paused: aish cont calm")
+    shared.daemon.change("p23", held=False)
+    another.open_gate()
+    assert call.done()[0] == 200
 
 
 def test_a_server_that_cannot_chat_is_probed_with_an_embedding(shared: World, another: Upstream) -> None:

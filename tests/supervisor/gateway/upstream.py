@@ -62,6 +62,8 @@ class Upstream:
         self.route = ""
         self.loading = False
         self.chat = True
+        self.broken: tuple[int, str] | None = None
+        """Every request for an answer gets this status and text: an error's message, or a page of HTML."""
         self.echoes = False
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -157,6 +159,8 @@ class Upstream:
         body = await request.json()
         if self.echoes:
             return error(400, f"what is {request.headers.get('Authorization')}?")
+        if self.broken is not None:
+            return self._breaks(request)
         inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
         tokens = sum(len(text.split()) for text in inputs)
         self._saw(request, body)
@@ -167,6 +171,16 @@ class Upstream:
         data = [{"object": "embedding", "index": i, "embedding": [0.5, float(i)]} for i in range(len(inputs))]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return web.json_response({"object": "list", "model": "inner", "data": data, "usage": usage})
+
+    def _breaks(self, request: web.Request) -> web.Response:
+        assert self.broken is not None
+        with self.changed:
+            self.paths.append(request.path)
+            self.changed.notify_all()
+        status, text = self.broken
+        return (
+            web.Response(status=status, text=text, content_type="text/html") if "<" in text else error(status, text)
+        )
 
     def _saw(self, request: web.Request, body: dict[str, Any]) -> None:
         with self.changed:
@@ -198,6 +212,8 @@ class Upstream:
             return error(400, f"what is {request.headers.get('Authorization')}?")
         if self.loading:
             return error(503, "Loading model")
+        if self.broken is not None:
+            return self._breaks(request)
         if not self.chat:
             return error(501, "This server does not support chat")
         self._saw(request, body)
