@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 
 class Conductor:
-    """`enqueue` asks for admission, `told` tells the gateway about a process. `began` and `freed` tell who looks after
-    it that it runs, and that it holds nothing any more."""
+    """`enqueue` asks for admission, `told` tells the gateway about a process. `began` and `freed` tell who looks
+    after it that it runs, and that it holds nothing any more."""
 
     def __init__(
         self,
