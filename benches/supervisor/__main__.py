@@ -54,13 +54,15 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench-supervisor", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, fewer of everything: under a minute")
-    parser.add_argument("--full", action="store_true", help="the slow peers with as many children as the others: minutes more")
+    parser.add_argument(
+        "--full", action="store_true", help="the slow peers with as many children as the others: minutes more"
+    )
     parser.add_argument("--rounds", type=int, help="how often everything is measured (3)")
     parser.add_argument("--peer", action="append", choices=[name for name in DRIVERS if name != "aish"])
     parser.add_argument("--json", action="store_true", help="all figures of all rounds, for programs")
     parser.add_argument(
         "--folder",
-        default="/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir(),  # noqa: S108
+        default="/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir(),
         help="where everybody's files are made (memory, so that no disk is measured)",
     )
     return parser.parse_args()

@@ -89,7 +89,9 @@ def logs(driver: Driver, size: Size) -> Figures:
     writer = f"{driver.folder}/writer.py"
     with open(writer, "w", encoding="utf-8") as file:
         file.write(_WRITER)
-    counts = {name: (size.log_bytes if chunk > 100 else size.log_bytes // 4) // chunk for name, chunk in chunks.items()}
+    counts = {
+        name: (size.log_bytes if chunk > 100 else size.log_bytes // 4) // chunk for name, chunk in chunks.items()
+    }
     services = [
         Service(
             f"log{chunk}",
@@ -129,7 +131,7 @@ def _logged(driver: Driver, name: str, times: str, total: int) -> tuple[float, f
 
 
 def crowd(driver: Driver, size: Size) -> Figures:
-    """Many children that sleep: how long until all run, what the supervisor needs meanwhile, how long until all ended."""
+    """Many children that sleep: how long until all run, what the supervisor needs then, how long until all ended."""
     count = size.of(size.crowd, driver.crowd)
     runs = Runs(driver, count)
     driver.up(runs.services)

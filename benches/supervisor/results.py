@@ -105,7 +105,9 @@ def table(told: Mapping[str, Figures], absent: Mapping[str, str]) -> str:
         if any(cell != "-" for cell in cells):
             rows.append([label, *cells])
     widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     lines.append("")
     for goal, value, bound, held in goals(told):

@@ -53,9 +53,7 @@ class Supervisord(Driver):
         for service in services:
             log = f"{self.folder}/{service.name}.log" if service.logged else "NONE"
             parts.append(
-                _PROGRAM.format(
-                    name=service.name, path=self.script(service), kept=str(service.kept).lower(), log=log
-                )
+                _PROGRAM.format(name=service.name, path=self.script(service), kept=str(service.kept).lower(), log=log)
             )
         with open(f"{self.folder}/conf", "w", encoding="utf-8") as file:
             file.write("".join(parts))
@@ -85,7 +83,7 @@ class Supervisord(Driver):
     def log_bytes(self, name: str) -> int:
         return os.path.getsize(f"{self.folder}/{name}.log")
 
-    def _call(self, method: str, *words: object) -> object:
+    def _call(self, method: str, *words: bool) -> object:
         connection = _Local(f"{self.folder}/socket")
         body = xmlrpc.client.dumps(words, f"supervisor.{method}")
         try:
