@@ -72,7 +72,7 @@ def _soak(seed: int, minutes: float, folder: str) -> list[str]:
         names["+".join(victims)] = names.get("+".join(victims), 0) + 1
     print(f"soak: {len(chaos.children)} processes; asked {chaos.counts}; killed {names}", flush=True)
     chaos.stop_all()
-    faults = chaos.faults + invariants.broken(chaos, killer.orphaned, folder)
+    faults = chaos.faults + invariants.broken(chaos, killer, folder)
     with connect(start=False, program="soak") as client:
         programs = bringup.pidfds(client.welcome.pid)
         try:

@@ -30,6 +30,8 @@ from benches.soak.children import Child, make
 R = TypeVar("R", bound=Message)
 
 MOST_ALIVE = 40
+PAUSE_S = 0.05
+"""At most, between two requests: the kills are to meet processes of all ages."""
 SEEN_S = 20.0
 """How long what was asked for may take to be seen: the daemon may be dying again and again."""
 
@@ -55,6 +57,7 @@ class Chaos:
             else:
                 child = self.rng.choice(alive)
             self.counts[verb] = self.counts.get(verb, 0) + 1
+            time.sleep(self.rng.uniform(0.0, PAUSE_S))
             try:
                 self._do("stop" if verb == "spawn" and child is not None else verb, child)
             except AishError as error:
@@ -170,4 +173,17 @@ def _stands_still(pid: int | None) -> bool | None:
             word = file.read().rpartition(")")[2].split()[0]
     except OSError:
         return None
-    return None if word in "ZX" else word == "T"
+    return None if word in "ZX" else word == "T" or _frozen(pid)
+
+
+def _frozen(pid: int | None) -> bool:
+    """By its control group: frozen before it could act on SIGSTOP it stands still in another state than T."""
+    for place in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        try:
+            with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
+                own = next((line[3:].strip() for line in file if line.startswith("0::")), "/")
+            with open(f"{place}{own}/cgroup.events", encoding="ascii") as file:
+                return "frozen 1" in file.read()
+        except OSError:
+            continue
+    return False

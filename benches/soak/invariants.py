@@ -11,11 +11,12 @@ from aish.wire.message import EventList, Events, Inspect, Inspected, LogFiles, L
 from aish.wire.part import EventPart
 from benches.soak.chaos import Chaos
 from benches.soak.children import FAILURES, LINES, Child, right_end, starts
+from benches.soak.killer import Killer
 
 ENDS = ("exited", "failed", "lost")
 
 
-def broken(chaos: Chaos, orphaned: list[float], folder: str) -> list[str]:
+def broken(chaos: Chaos, killer: Killer, folder: str) -> list[str]:
     """Every broken promise in a line. Everything has ended by now, and the daemon still runs."""
     ran = starts(folder)
     events = _events(chaos)
@@ -23,7 +24,7 @@ def broken(chaos: Chaos, orphaned: list[float], folder: str) -> list[str]:
     begun = Counter(event.process for event in events if event.kind == "started")
     found = [f"a fault was noted: {event.process} {event.text}" for event in events if event.kind == "fault"]
     for child in chaos.children:
-        found += [f"{child.name} ({child.id}): {text}" for text in _of(chaos, child, ran.get(child.id, []), orphaned)]
+        found += [f"{child.name} ({child.id}): {text}" for text in _of(chaos, child, ran.get(child.id, []), killer)]
         if ends[child.id] != 1:
             found.append(f"{child.name} ({child.id}): {ends[child.id]} ends in the journal")
         if begun[child.id] > len(ran.get(child.id, [])) + _never_there(chaos, child):
@@ -35,12 +36,12 @@ def broken(chaos: Chaos, orphaned: list[float], folder: str) -> list[str]:
     return found + in_log(folder)
 
 
-def _of(chaos: Chaos, child: Child, pids: list[int], orphaned: list[float]) -> Iterable[str]:
+def _of(chaos: Chaos, child: Child, pids: list[int], killer: Killer) -> Iterable[str]:
     row = chaos.ask(Inspected, Inspect(target=child.id)).process
-    lost_may_be = any(child.began_s - 1 < at < (child.ended_s or at) for at in orphaned)
+    lost_may_be = killer.orphaned(child.began_s - 1, child.ended_s or child.began_s)
     if row.lifecycle == "lost":
         if not lost_may_be:
-            yield "lost, although its parents did not die together"
+            yield "lost, although one of its parents lived"
     elif row.exit is None:
         yield f"{row.lifecycle} without an end"
     elif row.exit.code is None and row.exit.signal is None:

@@ -23,12 +23,11 @@ LEAST_S, MOST_S = 0.2, 4.0
 
 
 class Killer(threading.Thread):
-    """`orphaned` tells when keeper and holder died together: then nobody may know how a process ended."""
+    """`kills` is what it did, by the monotonic clock; FOLDER/kills has it by the wall clock."""
 
     def __init__(self, rng: random.Random, folder: str) -> None:
         super().__init__(daemon=True)
         self.kills: list[tuple[float, tuple[str, ...]]] = []
-        self.orphaned: list[float] = []
         self._rng, self._folder = rng, folder
         self._over = threading.Event()
 
@@ -39,15 +38,24 @@ class Killer(threading.Thread):
             pids = self._pids()
             if pids is None or not all(name in pids for name in victims):
                 continue  # one of them is just being started
-            if "holder" in victims and "keeper" in victims:
-                self.orphaned.append(time.monotonic())
             for number in (signal.SIGSTOP, signal.SIGKILL) if stop_first else (signal.SIGKILL,):
                 for name in victims:
                     _send(pids[name], number)
             self.kills.append((time.monotonic(), victims))
+            with open(f"{self._folder}/kills", "a", encoding="ascii") as file:
+                file.write(f"{time.time():.3f} {' '.join(victims)}\n")
             for name in victims:
                 os.close(pids.pop(name))
             _close(pids)
+
+    def orphaned(self, begin_s: float, end_s: float) -> bool:
+        """Whether both who could be the parent of a process that lived then were killed: the second one always bears
+        the name of keeper, since a holder whose keeper dies becomes the keeper, and the next holder is a stranger."""
+        parents = 2
+        for at, victims in self.kills:
+            if begin_s <= at <= end_s and ("keeper" in victims or (parents == 2 and "holder" in victims)):
+                parents -= len({"keeper", "holder"} & {*victims}) if parents == 2 else 1
+        return parents <= 0
 
     def finish(self) -> None:
         self._over.set()
