@@ -73,6 +73,10 @@ def _soak(seed: int, minutes: float, folder: str) -> list[str]:
     print(f"soak: {len(chaos.children)} processes; asked {chaos.counts}; killed {names}", flush=True)
     chaos.stop_all()
     faults = chaos.faults + invariants.broken(chaos, killer, folder)
+    ends: dict[str, int] = {}
+    for child in chaos.children:
+        ends[child.lifecycle] = ends.get(child.lifecycle, 0) + 1
+    print(f"soak: ended as {ends}", flush=True)
     with connect(start=False, program="soak") as client:
         programs = bringup.pidfds(client.welcome.pid)
         try:

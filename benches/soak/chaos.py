@@ -136,7 +136,7 @@ class Chaos:
             if row is None:
                 self.faults.append(f"{child.name} ({child.id}) is not in the table")
             elif row.lifecycle in ("exited", "failed", "lost") and child.ended_s is None:
-                child.ended_s = time.monotonic()
+                child.ended_s, child.lifecycle = time.monotonic(), row.lifecycle
 
     def stop_all(self) -> None:
         """To the end of everything that does not end by itself."""

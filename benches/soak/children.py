@@ -28,6 +28,7 @@ class Child:
     name: str = ""
     began_s: float = 0.0
     ended_s: float | None = None
+    lifecycle: str = ""
     touched: set[str] = field(default_factory=set)
     """Verbs that were used on it."""
 

@@ -24,6 +24,7 @@ from benches.supervisor.supervisord import Supervisord
 DRIVERS: dict[str, type[Driver]] = {kind.name: kind for kind in (Ours, S6, Runit, Supervisord, Pm2)}
 NORMAL = Size(jobs=500, crowd=1000, log_bytes=40_000_000, idle_s=5.0)
 QUICK = Size(jobs=150, crowd=200, log_bytes=10_000_000, idle_s=2.0)
+QUICK_PEERS = ("s6", "runit")
 
 
 def main() -> int:
@@ -32,7 +33,8 @@ def main() -> int:
     rounds = options.rounds or (1 if options.quick else 3)
     absent: dict[str, str] = {}
     runs: dict[str, list[Figures]] = {}
-    for name in ["aish", *(options.peer or [peer for peer in DRIVERS if peer != "aish"])]:
+    every = QUICK_PEERS if options.quick else [peer for peer in DRIVERS if peer != "aish"]
+    for name in ["aish", *(options.peer or every)]:
         try:
             with _driver(name, options.folder):
                 runs[name] = []
@@ -53,7 +55,9 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench-supervisor", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round, fewer of everything: under a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round, less of everything, s6 and runit alone: under a minute"
+    )
     parser.add_argument(
         "--full", action="store_true", help="the slow peers with as many children as the others: minutes more"
     )
@@ -87,10 +91,11 @@ def _measured(measure: Callable[[Driver, Size], Figures], name: str, folder: str
         with _driver(name, folder) as driver:
             figures = measure(driver, size)
         if measure is measures.crowd:
-            with _driver(name, folder) as driver:
-                empty_bytes = measures.few(driver, size, 0)
-            figures["pss_mb_0"] = empty_bytes / 1e6
-            figures["kb_per_child"] = ((figures["pss_mb"] or 0) * 1e6 - empty_bytes) / 1024 / (figures["crowd"] or 1)
+            for count in (0, 100):
+                with _driver(name, folder) as driver:
+                    figures[f"pss_mb_{count}"] = measures.few(driver, size, count) / 1e6
+            more_mb = (figures["pss_mb"] or 0) - (figures["pss_mb_0"] or 0)
+            figures["kb_per_child"] = more_mb * 1e6 / 1024 / (figures["crowd"] or 1)
     except (OSError, RuntimeError, AishError) as error:  # TimeoutError is an OSError
         _say(f"       {name}: {measure.__name__} failed: {error}")
         return {}

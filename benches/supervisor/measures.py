@@ -17,6 +17,7 @@ Figures = dict[str, float | None]
 
 CRASHED = 6
 RESTARTED = 4
+BARE_AT_ONCE = 16
 LIVED_S = 1.2
 """Before it is killed: s6 and others start again at once only what lived a second."""
 SETTLE_S = 3.0
@@ -60,9 +61,25 @@ def jobs(driver: Driver, size: Size) -> Figures:
         driver.one_by_one()
         figures["jobs_per_s_one_by_one"] = count / (time.monotonic() - begin)
         machine.until(lambda: _size(done) >= 4 * count, DEADLINE_S, f"{count} more jobs are done")
+        begin = time.monotonic()
+        _bare([f"{driver.folder}/{service.name}.sh" for service in services])
+        figures["jobs_per_s_bare"] = count / (time.monotonic() - begin)
     if _size(done) != 2 * count * len(figures):
         raise RuntimeError(f"{driver.name}: {_size(done) // 2} runs of {count * len(figures)} jobs")
     return figures
+
+
+def _bare(paths: list[str]) -> None:
+    """The same jobs with nobody who keeps anything of them: what the machine can do at most."""
+    running = 0
+    for path in paths:
+        os.posix_spawn(path, [path], dict(os.environ))
+        running += 1
+        if running == BARE_AT_ONCE:
+            os.wait()
+            running -= 1
+    for _ in range(running):
+        os.wait()
 
 
 def restart(driver: Driver, size: Size) -> Figures:
