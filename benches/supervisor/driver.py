@@ -32,7 +32,7 @@ class Driver(ABC):
     """One supervisor in one private folder. `up` and `begin` start, `stop` ends the services, `down` everything."""
 
     name = ""
-    jobs = 300
+    jobs = 500
     """How many short jobs one measurement takes: fewer where each takes long."""
     crowd = 1000
     """How many children it is measured with unless --full is given: fewer where they would take minutes."""
