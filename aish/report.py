@@ -57,4 +57,6 @@ def told(error: AishError) -> dict[str, object]:
 
 def clean(text: str) -> str:
     """`text` with control characters shown as escapes: what others named must not steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)

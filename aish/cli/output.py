@@ -6,8 +6,6 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from wcwidth import wcswidth
-
 from aish.report import clean
 from aish.top import amount
 from aish.wire.plain import plain
@@ -30,16 +28,24 @@ def json_line(value: object) -> str:
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
     """Columns as wide as their widest cell; those named in `right` are aligned to the right."""
     cells = [list(header), *([clean(cell) for cell in row] for row in rows)]
-    widths = [max(_width(row[column]) for row in cells) for column in range(len(header))]
-    for row in cells:
-        padded = []
-        for column, cell in enumerate(row):
-            space = " " * (widths[column] - _width(cell))
-            padded.append(space + cell if header[column] in right else cell + space)
-        print("  ".join(padded).rstrip())
+    widths = [[_width(cell) for cell in row] for row in cells]
+    columns = [(max(column), name in right) for column, name in zip(zip(*widths, strict=True), header, strict=True)]
+    lines = []
+    for row, own in zip(cells, widths, strict=True):
+        padded = [
+            " " * (widest - width) + cell if is_right else cell + " " * (widest - width)
+            for cell, width, (widest, is_right) in zip(row, own, columns, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    print("\n".join(lines))
 
 
 def _width(text: str) -> int:
+    """In columns of the terminal."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth  # a tenth of the start-up time of `aish ps`
+
     return max(wcswidth(text), 0)
 
 

@@ -70,6 +70,7 @@ class Daemon:
         """The table was lost: it is made of what the holder knows."""
         self.gateway_connection: Connection | None = None
         self._estate: str | None = None
+        self._freeing = False
         self._alerts: list[str] = []
         self._config = _changed_at(settings.path())
         self.settings = self._settings()
@@ -365,12 +366,19 @@ class Daemon:
     def _freed(self, process: Process) -> None:
         """It holds nothing any more."""
         self.log_keeper.ended(process)
+        if process.row.ended and process is self.gateway.process:
+            self.gateway.watch()
+        if not self._freeing:
+            self._freeing = True
+            asyncio.get_running_loop().call_soon(self._all_freed)
+
+    def _all_freed(self) -> None:
+        """Once for all that ended together: each of these looks at every process."""
+        self._freeing = False
         if self.admission.queue():
             if self.gpus.started:
                 self.gpus.refresh()
             self.admission.evaluate()
-        if process.row.ended and process is self.gateway.process:
-            self.gateway.watch()
         self.ending.check()
         self.sampler.schedule()
         if len(self.table) > KEEP_ENDED:

@@ -220,6 +220,8 @@ class Gpus:
 
     def indexes(self, uuids: Sequence[str]) -> list[int]:
         """Their numbers; of devices that are gone none."""
+        if not uuids:
+            return []
         numbers = {device.uuid: device.index for _, device in self.devices()}
         return [numbers[uuid] for uuid in uuids if uuid in numbers]
 

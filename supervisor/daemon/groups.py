@@ -204,12 +204,17 @@ class Groups:
 
     def members(self, id_: str) -> list[int] | None:
         """Pids in the group and below, zombies left out; None where there is no group."""
-        place = self.layout.v2 or self.layout.v1.get("freezer")
-        if place is None or not os.path.isdir(f"{place}/{id_}"):
+        if not self.holds_tree(id_):
             return None
+        place = self.layout.v2 or self.layout.v1.get("freezer")
         return [
             pid for folder in _below(f"{place}/{id_}") for pid in map(int, _lines(f"{folder}/{PROCS}")) if pid > 0
         ]
+
+    def holds_tree(self, id_: str) -> bool:
+        """Whether there is a group that all of it is in."""
+        place = self.layout.v2 or self.layout.v1.get("freezer")
+        return place is not None and os.path.isdir(f"{place}/{id_}")
 
     def kill(self, id_: str) -> bool:
         """SIGKILL to everything in it, frozen or not; False where there is no group that can."""

@@ -38,6 +38,19 @@ def parse_stat(text: bytes) -> ProcStat | None:
     )
 
 
+def stat(pid: int) -> ProcStat | None:
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return parse_stat(os.read(fd, 4096))
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
 def session(pid: int) -> int | None:
     """The session that it is in; it outlives its leader, and keeps its number from being given away."""
     try:

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from aish.model.usage import Usage
+from aish.wire.spec import LaunchPart
 
 if TYPE_CHECKING:
     from aish.model.state import Activity
     from aish.supervisor.daemon.row import Row
-    from aish.wire.spec import LaunchPart
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 _shared: dict[bytes, Any] = {}
+_entries: dict[bytes, bytes] = {}
 SHARED_MOST: Final = 256
+ENTRIES_MOST: Final = 4096
 
 
 def share(row: Row) -> None:
@@ -30,6 +32,18 @@ def share(row: Row) -> None:
         _shared.clear()
     row.environ_names = _shared.setdefault(_encode(row.environ_names), row.environ_names)
     row.rlimits = _shared.setdefault(_encode(row.rlimits), row.rlimits)
+
+
+def shared(launch: LaunchPart) -> LaunchPart:
+    """The same surroundings, made of what others have already: programs of one shell differ in a variable or two."""
+    if len(_entries) > ENTRIES_MOST:
+        _entries.clear()
+    return LaunchPart(
+        environ=[_entries.setdefault(entry, entry) for entry in launch.environ],
+        umask=launch.umask,
+        rlimits=_shared.setdefault(_encode(launch.rlimits), launch.rlimits),
+        nice=launch.nice,
+    )
 
 
 class Process:

@@ -107,6 +107,10 @@ class Reach:
         """Its groups go; False while something lives in one."""
         return self.groups.remove(row.id)
 
+    def swept(self, row: Row) -> bool:
+        """Whether nothing of it is left, by the word of the kernel: it gave back the group that everything was in."""
+        return self.groups.holds_tree(row.id) and self.groups.remove(row.id)
+
     def leftovers(self, alive: set[str]) -> list[str]:
         """Groups of ours that no living process has, left by a daemon that died: emptied and removed. Whose."""
         left = sorted(self.groups.ids() - alive)

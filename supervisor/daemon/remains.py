@@ -67,6 +67,8 @@ class Remains:
 
     async def _sweep(self, process: Process) -> None:
         row, reach = process.row, self.conductor.reach
+        if reach.swept(row):
+            return
         left = reach.rest(row)
         if left:
             names = ", ".join(f"{proc.name(pid) or '?'} ({pid})" for pid in left[:NAMED_MOST])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import AishError, ConflictError, StorageError, UnavailableError
 from aish.model import kind
 from aish.supervisor.daemon import authority, environ, want
-from aish.supervisor.daemon.process import Process
+from aish.supervisor.daemon.process import Process, shared
 from aish.supervisor.daemon.row import Row
 from aish.wire.message import Serve, Spawn, Started
 from aish.wire.spec import LaunchPart, RoutePart, SpecPart
@@ -81,7 +81,7 @@ class Spawning:
             environ_names=environ.names(launch.environ),
         )
         process = Process(row)
-        process.launch = launch
+        process.launch = shared(launch)
         return process
 
     def _begin(self, process: Process) -> None:

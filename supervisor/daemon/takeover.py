@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.model import exit as exits
 from aish.model import state
-from aish.supervisor.daemon import ancestry, clock, restart, tags
+from aish.supervisor.daemon import ancestry, clock, machine, restart, tags
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.launcher import passed_name
@@ -136,6 +136,11 @@ class Takeover:
                 process.resend_timer = loop.call_later(RESEND_S, self._gave_up, process)
             elif row.lifecycle == state.STARTING:
                 daemon.conductor.missing(process)
+            return
+        if row.lifecycle == state.STOPPING and row.exit is not None and row.boot_id == daemon.boot_id:
+            # Its leader's end is in the journal, so the holder was told to forget it; the rest is being stopped.
+            self._go_on(process)
+            daemon.conductor.apply(process, machine.LeaderEnded())
             return
         same = row.boot_id == daemon.boot_id and self._same(row)
         if same:

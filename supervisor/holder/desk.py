@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .holder import Holder
+    from .holder import Answer, Holder
     from .journal import Child
     from .peers import Peer
 
@@ -28,6 +28,18 @@ CHILDREN_MOST = 100_000  # living and unacknowledged: a controller that never ac
 TERM_GRACE_S = 3.0  # quit: how long the daemon may take after SIGTERM
 QUIT_GRACE_S = 10.0  # quit: when to give up on what SIGKILL does not end
 TICK_S = 0.02
+FORKS_MOST = 8  # how many wait for each other: each has its descriptors open meanwhile
+
+
+class Wanted:
+    """A checked spawn that is about to be forked. It owns its descriptors."""
+
+    __slots__ = ("answers", "fds", "plan")
+
+    def __init__(self, plan: birth.Plan, fds: list[int], answer: Answer) -> None:
+        self.plan = plan
+        self.fds = fds
+        self.answers = [answer]
 
 
 class Quitting:
@@ -50,6 +62,7 @@ class Desk:
         self.quitting: Quitting | None = None
         self._asked: dict[int, tuple[Peer, int]] = {}  # signals that the keeper was asked to send, by token
         self._token = 0
+        self._wanted: dict[str, Wanted] = {}
         self._operations = {
             "hello": self._hello,
             "daemon": self._daemon,
@@ -82,6 +95,8 @@ class Desk:
                 raise wire.Refusal("unknown-op", f"op: one of {', '.join(self._operations)}")
             if op != "hello" and peer.role is None:
                 raise wire.Refusal("not-allowed", "say hello first")
+            if op != "spawn":
+                self.fork()
             if op not in ("hello", "daemon") and peer is not self.holder.controller:
                 raise wire.Refusal("not-allowed", f"only the controller may {op}")
             reply = operation(peer, seq, message, packet.fds)
@@ -166,18 +181,37 @@ class Desk:
         if id in holder.children:
             answer(holder.children[id], again=True)
             return None
-        if id in holder.births:
-            holder.births[id].answers.append(lambda result: answer(result, again=True))
+        under_way = holder.births.get(id) or self._wanted.get(id)
+        if under_way is not None:
+            under_way.answers.append(lambda result: answer(result, again=True))
             return None
         if self.quitting is not None:
             raise wire.Refusal("closing", "the holder is about to end")
-        if len(holder.children) >= CHILDREN_MOST:
+        if len(holder.children) + len(self._wanted) >= CHILDREN_MOST:
             raise wire.Refusal("full", f"{CHILDREN_MOST} children live or wait to be acknowledged")
         if not fds:
             raise wire.Refusal("fds", "spawn needs the payload's descriptor")
         plan = birth.plan(birth.load(fds[0]), len(fds) - 1, holder.estate.nofile)
-        holder.begin(id, plan, fds[1:], answer)
+        self._wanted[id] = Wanted(plan, fds[1:], answer)
+        del fds[1:]
+        if len(self._wanted) >= FORKS_MOST:
+            self.fork()
         return None
+
+    def fork(self) -> None:
+        """Fork what was asked for in this turn, one right after the other: each fork makes the next write to every
+        page a fault, and doing other things in between costs as much as the fork itself."""
+        wanted, self._wanted = self._wanted, {}
+        for id, one in wanted.items():
+            try:
+                self.holder.begin(id, one.plan, one.fds, one.answers)
+            except wire.Refusal as refusal:
+                failure = birth.Failure(str(refusal.details["stage"]), int(str(refusal.details["errno"])))
+                for answer in one.answers:
+                    answer(failure)
+            finally:
+                for fd in one.fds:
+                    os.close(fd)
 
     def _signal(self, peer: Peer, seq: int, message: Reply, fds: list[int]) -> Reply | None:
         child = self.holder.children.get(wire.name_of(message, "id"))

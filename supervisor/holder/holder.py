@@ -16,7 +16,7 @@ import time
 from . import birth, exits, wire
 from .desk import Desk
 from .estate import StartError
-from .journal import Child, ack_line, bye_line, failed_line
+from .journal import CHUNK_BYTES, Child, ack_line, bye_line, failed_line
 from .kernel import become_subreaper, say, start_time, watch_folder
 from .peers import PEERS_MOST, Loop, Peer, accept
 from .revival import Revival
@@ -123,6 +123,7 @@ class Holder:
         due = (self.revival.due, self.desk.due, self._mirror_at, self._home_at)
         times = [at for at in due if at is not None]
         self.loop.turn(max(0.0, min(times) - now) if times else None)
+        self.desk.fork()
         now = time.monotonic()
         if self._mirror_at is not None and now >= self._mirror_at:
             self._mirror()
@@ -136,14 +137,13 @@ class Holder:
 
     # Births
 
-    def begin(self, id: str, plan: birth.Plan, fds: Sequence[int], answer: Answer | None) -> None:
-        """Fork a child; `answer` hears what became of it. Raises Refusal(spawn)."""
+    def begin(self, id: str, plan: birth.Plan, fds: Sequence[int], answers: Sequence[Answer]) -> None:
+        """Fork a child; `answers` hear what became of it. Raises Refusal(spawn)."""
         journal_from = self.estate.journal.size()
         born = Birth(id, *birth.fork(plan, id, fds, self.estate.journal.fd))
         born.serial = self.next_serial()
         born.journal_from = journal_from
-        if answer is not None:
-            born.answers.append(answer)
+        born.answers += answers
         self.births[id] = born
         self.newborn[born.pid] = born
         self.loop.watch(born.pipe, lambda _: self._settle(born))
@@ -266,7 +266,8 @@ class Holder:
         try:
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             try:
-                self.begin(DAEMON, birth.daemon_plan(argv, env, self.estate.nofile), [null, 1, 2], answer)
+                plan = birth.daemon_plan(argv, env, self.estate.nofile)
+                self.begin(DAEMON, plan, [null, 1, 2], [] if answer is None else [answer])
             finally:
                 os.close(null)
         except (wire.Refusal, OSError) as error:
@@ -330,19 +331,24 @@ class Holder:
 
     def _look(self) -> None:
         """Read the exits that the keeper wrote."""
-        lines, self._read_to = self.estate.journal.read(self._read_to)
-        for line in lines:
-            if line["is"] != "exit":
-                continue
-            record = line["exit"]
-            if not line["reaped"]:
-                self._half_told.add(record["id"])
-                continue
-            self._half_told.discard(record["id"])
-            child = self.children.get(record["id"])
-            if child is not None and child.id in self.adopted and child.pid == record["pid"]:
-                self.adopted.discard(child.id)
-                self._ended(child, record)
+        before = -1
+        while before != self._read_to:  # in parts: every page that is touched once makes every later fork dearer
+            before = self._read_to
+            lines, self._read_to = self.estate.journal.read(before, CHUNK_BYTES)
+            for line in lines:
+                if line["is"] == "exit":
+                    self._told(line["exit"], reaped=line["reaped"])
+
+    def _told(self, record: dict[str, Any], *, reaped: bool) -> None:
+        """An exit in the journal: of our own children we know it already."""
+        if not reaped:
+            self._half_told.add(record["id"])
+            return
+        self._half_told.discard(record["id"])
+        child = self.children.get(record["id"])
+        if child is not None and child.id in self.adopted and child.pid == record["pid"]:
+            self.adopted.discard(child.id)
+            self._ended(child, record)
 
     def _rewrite_journal(self) -> None:
         """Give back the journal's old text, but nothing that a newborn or the keeper is about to rely on."""

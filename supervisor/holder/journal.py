@@ -18,7 +18,7 @@ import fcntl
 import json
 import os
 
-from . import kernel
+from . import kernel, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 COMPACT_BYTES = 512 * 1024  # at least this much old text before the table is said again
+CHUNK_BYTES = 2 * wire.DATAGRAM_BYTES  # longer than any line: the longest is what a datagram acknowledged
 
 
 class Child:
@@ -63,13 +64,15 @@ class Journal:
         """From here on nobody can append."""
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
 
-    def read(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The lines from `offset` on, and the offset behind the last whole one."""
+    def read(self, offset: int = 0, most: int | None = None) -> tuple[list[dict[str, Any]], int]:
+        """The lines from `offset` on, and the offset behind the last whole one; of `most` bytes at a time."""
         size = os.fstat(self.fd).st_size
         try:
             offset = os.lseek(self.fd, offset, os.SEEK_DATA)  # skip the hole
         except OSError:  # ENXIO: nothing but hole
             return [], size
+        if most is not None:
+            size = min(size, offset + most)
         data = b""
         while offset + len(data) < size:
             data += os.pread(self.fd, size - offset - len(data), offset + len(data))

@@ -75,6 +75,27 @@ def test_a_stop_is_carried_through_by_the_next_daemon(up: Supervised) -> None:
     assert (end.signal, end.reason) == (9, "cancelled")
 
 
+@pytest.mark.parametrize("victim", ["daemon", "holder"])
+def test_an_end_that_is_known_is_not_forgotten_while_the_rest_ends(up: Supervised, victim: str) -> None:
+    """Its leader has ended and that is acknowledged, what it started still uses the grace: that was told as lost."""
+    stubborn = "import signal, os, time; signal.signal(15, signal.SIG_IGN); os.write(1, b'up'); time.sleep(60)"
+    started = up.spawn("sh", "-c", '"$0" -I -S -c "$1" & exec sleep 60', sys.executable, stubborn, grace_s=2.0)
+    up.until("the handler is set", lambda: up.log(started.id)[0] == "up")
+    up.client.ask(Done, Stop(target=started.id))
+    up.until("the leader's end is written down", lambda: up.row(started.id).state == "stopping" and gone(started.pid))
+    if victim == "daemon":
+        up.kill_daemon()
+    else:
+        os.kill(up.holder_pids()[1], signal.SIGKILL)
+    ended = up.wait(started.id)
+    assert ended.exit is not None
+    assert (ended.state, ended.exit.signal, ended.exit.reason) == ("exited", 15, "cancelled")
+
+
+def gone(pid: int | None) -> bool:
+    return not os.path.exists(f"/proc/{pid}")
+
+
 def test_the_holder_dies(up: Supervised) -> None:
     """The keeper forks another: children run, exits are learned, spawning goes on, by the same daemon."""
     _, holder = up.holder_pids()
