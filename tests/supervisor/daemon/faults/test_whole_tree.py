@@ -45,6 +45,7 @@ def held(tier: str, up: Supervised) -> Supervised:
 
 ESCAPE = """
 import os, sys, time
+open(sys.argv[1], "a").close()  # it is read below, perhaps before the first has escaped
 def escape(depth):
     if os.fork() == 0:
         os.setsid()
