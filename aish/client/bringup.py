@@ -78,9 +78,14 @@ def check_space(folder: str) -> None:
 
 
 def holder_runs() -> bool:
-    """Whether a holder is there, which starts its daemon again when that dies."""
+    """Whether a holder is there, which starts its daemon again when that dies; at once, since somebody waits."""
     try:
-        link.HolderLink.connect(folders.runtime()).close()
+        holder = link.HolderLink.connect(folders.runtime())
+        try:
+            holder.call("hello", timeout_s=1.0, version=wire.VERSION, role=wire.CLIENT)
+            holder.send("daemon")
+        finally:
+            holder.close()
     except (wire.HolderError, OSError):
         return _locked(holder_lock())  # it may be there, and its runtime folder not yet again
     return True

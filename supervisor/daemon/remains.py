@@ -67,9 +67,8 @@ class Remains:
 
     async def _sweep(self, process: Process) -> None:
         row, reach = process.row, self.conductor.reach
-        if reach.swept(row):
-            return
-        left = reach.rest(row)
+        swept = reach.swept(row)
+        left = [] if swept else reach.rest(row)
         if left:
             names = ", ".join(f"{proc.name(pid) or '?'} ({pid})" for pid in left[:NAMED_MOST])
             more = f" and {len(left) - NAMED_MOST} more" if len(left) > NAMED_MOST else ""
@@ -82,6 +81,8 @@ class Remains:
                 await self._gone(process, KILLED_S)
         await self.conductor.lives.after(process)
         self._let_go(process)
+        if swept:
+            return
         for wait_s in (0.0, 0.01, 0.1, 1.0):  # a group is busy for a moment after its last process has gone
             await asyncio.sleep(wait_s)
             if not row.ended or reach.forget(row):
