@@ -20,7 +20,8 @@ STORY = "Write a very long story about a river."
 
 
 def test_chat_streams_and_ends_with_usage(smollm2: Running) -> None:
-    reply = smollm2.chat("Say hello.", stream=True, stream_options={"include_usage": True}, max_tokens=8)
+    options = {"stream_options": {"include_usage": True}, "max_tokens": 8, "temperature": 0}
+    reply = smollm2.chat(STORY, stream=True, **options)
     events = [line.removeprefix(b"data: ") for line in reply.data.splitlines() if line.startswith(b"data: ")]
     assert events[-1] == b"[DONE]"
     chunks = [json.loads(event) for event in events[:-1]]
