@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.supervisor.daemon.authority import NOBODY, USER, Caller
+from aish.supervisor.daemon.proc import ProcStat, stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,14 +24,6 @@ class Peer(NamedTuple):
     pidfd: int | None
 
 
-class Stat(NamedTuple):
-    """The fields of /proc/PID/stat that place a process."""
-
-    parent: int
-    session: int
-    start_ticks: int
-
-
 def peer(sock: socket.socket) -> Peer:
     """Who connected, as it was then. The caller closes the pidfd (None before Linux 6.5)."""
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
@@ -40,28 +32,6 @@ def peer(sock: socket.socket) -> Peer:
     except OSError:  # an older kernel, or the peer is gone already
         return Peer(pid, uid, None)
     return Peer(pid, uid, struct.unpack("i", packed)[0])
-
-
-def stat(pid: int) -> Stat | None:
-    """None if there is no such process."""
-    try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return parse_stat(os.read(fd, 4096))
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
-
-
-def parse_stat(text: bytes) -> Stat | None:
-    """From the text of /proc/PID/stat; the command name in parentheses may hold anything. None if it is cut."""
-    fields = text.rpartition(b")")[2].split()
-    if len(fields) < 20:
-        return None
-    return Stat(int(fields[1]), int(fields[3]), int(fields[19]))
 
 
 def alive(pidfd: int) -> bool:
@@ -75,7 +45,7 @@ def trace(
     leader: Callable[[int, int], str | None],
     session: Callable[[int], str | None],
     holders: frozenset[int],
-    read: Callable[[int], Stat | None] = stat,
+    read: Callable[[int], ProcStat | None] = stat,
 ) -> Caller:
     """Who `caller` acts as.
 
@@ -116,7 +86,7 @@ def _by_session(
     sessions: list[int],
     leader: Callable[[int, int], str | None],
     session: Callable[[int], str | None],
-    read: Callable[[int], Stat | None],
+    read: Callable[[int], ProcStat | None],
 ) -> str | None:
     """A session outlives its leader, and keeps its number from being given to a new process while it does."""
     for number in dict.fromkeys(sessions):

@@ -17,7 +17,7 @@ from aish.model import kind
 from aish.model.exit import Exit
 from aish.model.size import format_bytes
 from aish.model.state import RUNNING, STOPPING
-from aish.supervisor.daemon import ancestry, clock, machine, ports, restart
+from aish.supervisor.daemon import clock, machine, ports, proc, restart
 from aish.supervisor.daemon.births import Births
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Birth
@@ -423,7 +423,7 @@ class Conductor:
     def set_nice(self, process: Process, nice: int) -> None:
         """Raises OSError: without a right, niceness only rises. Nothing happens to a stranger with an old pid."""
         pid = process.row.pid
-        place = ancestry.stat(pid) if pid is not None else None
+        place = proc.stat(pid) if pid is not None else None
         if pid is not None and place is not None and place.start_ticks == process.row.start_ticks:
             os.setpriority(os.PRIO_PGRP, pid, nice)
 

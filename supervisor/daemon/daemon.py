@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.config import folders, settings
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
-from aish.supervisor.daemon import ancestry, cgroup, server
+from aish.supervisor.daemon import ancestry, cgroup, proc, server
 from aish.supervisor.daemon.admission import Admission
 from aish.supervisor.daemon.api import Api
 from aish.supervisor.daemon.authority import NOBODY, Caller
@@ -130,7 +130,7 @@ class Daemon:
         if not self.settings.control_groups:
             return cgroup.NONE
         holder = os.getppid()
-        place = ancestry.stat(holder)
+        place = proc.stat(holder)
         ours = [pid for pid in (place.parent if place is not None else 0, holder, os.getpid()) if pid > 1]
         return cgroup.probe(cgroup.group_name(os.getuid(), self.runtime_folder), ours)
 

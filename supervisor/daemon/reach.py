@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.supervisor.daemon import ancestry, proc, tags
+from aish.supervisor.daemon import proc, tags
 from aish.supervisor.daemon.groups import Groups
 from aish.wire import key
 from aish.wire.spec import LimitPart
@@ -72,7 +72,7 @@ class Reach:
 
     def _leader(self, row: Row) -> int | None:
         """Its pid while it is that very process."""
-        place = ancestry.stat(row.pid) if row.pid is not None else None
+        place = proc.stat(row.pid) if row.pid is not None else None
         return row.pid if place is not None and place.start_ticks == row.start_ticks and row.exit is None else None
 
     def _known(self, pid: int) -> bool:

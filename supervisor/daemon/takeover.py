@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.model import exit as exits
 from aish.model import state
-from aish.supervisor.daemon import ancestry, clock, machine, restart, tags
+from aish.supervisor.daemon import clock, machine, proc, restart, tags
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.launcher import passed_name
@@ -153,7 +153,7 @@ class Takeover:
             daemon.conductor.vanished(process, reason, restartable=True)
 
     def _same(self, row: Row) -> bool:
-        found = ancestry.stat(row.pid) if row.pid is not None else None
+        found = proc.stat(row.pid) if row.pid is not None else None
         return found is not None and found.start_ticks == row.start_ticks
 
     def restart_unreachable(self) -> None:
@@ -173,7 +173,7 @@ class Takeover:
         found = [
             (place.start_ticks, pid)
             for pid in tags.everybody()
-            if (place := ancestry.stat(pid)) is not None and place.session == pid and tags.tag_of(pid) == tag
+            if (place := proc.stat(pid)) is not None and place.session == pid and tags.tag_of(pid) == tag
         ]
         if not found:
             self.daemon.conductor.vanished(process, "keeper and holder died while it was started: did it run?")

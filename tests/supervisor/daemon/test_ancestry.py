@@ -8,9 +8,10 @@ import subprocess
 
 import pytest
 
-from aish.supervisor.daemon import ancestry
-from aish.supervisor.daemon.ancestry import Peer, Stat
+from aish.supervisor.daemon import ancestry, proc
+from aish.supervisor.daemon.ancestry import Peer
 from aish.supervisor.daemon.authority import NOBODY, USER, Caller
+from aish.supervisor.daemon.proc import ProcStat
 
 KEEPER, HOLDER, DAEMON = 10, 11, 12
 HOLDERS = frozenset({KEEPER, HOLDER, DAEMON})
@@ -25,9 +26,9 @@ class World:
         self.supervised = supervised
         self.ended: dict[int, str] = {}
 
-    def read(self, pid: int) -> Stat | None:
+    def read(self, pid: int) -> ProcStat | None:
         place = self.places.get(pid)
-        return None if place is None else Stat(place[0], place[1], pid * 10)
+        return None if place is None else ProcStat(place[0], place[1], 0, pid * 10, 0)
 
     def leader(self, pid: int, start_ticks: int) -> str | None:
         return self.supervised.get(pid) if start_ticks == pid * 10 else None
@@ -103,10 +104,10 @@ def test_a_parent_that_dies_between_two_looks_is_looked_up_again() -> None:
     class Racing(World):
         looks = 0
 
-        def read(self, pid: int) -> Stat | None:
+        def read(self, pid: int) -> ProcStat | None:
             if pid == 51:
                 self.looks += 1
-                return Stat(70 if self.looks == 1 else HOLDER, AGENT, 510)
+                return ProcStat(70 if self.looks == 1 else HOLDER, AGENT, 0, 510, 0)
             return super().read(pid)
 
     assert Racing(PLACES, {AGENT: "p5"}).trace(51) == Caller("process", "p5")
@@ -132,16 +133,10 @@ def test_the_real_proc_says_that_a_test_is_the_user() -> None:
         try:
             assert (peer.pid, peer.uid) == (os.getpid(), os.getuid())
             assert ancestry.trace(peer, lambda *_: None, lambda _: None, frozenset({-1})) == USER
-            mine = ancestry.stat(os.getpid())
+            mine = proc.stat(os.getpid())
             assert mine is not None
             assert mine.parent == os.getppid()
             assert mine.session == os.getsid(0)
         finally:
             if peer.pidfd is not None:
                 os.close(peer.pidfd)
-
-
-def test_a_command_name_with_parentheses_is_parsed() -> None:
-    text = b"7 (a ) b (c) S 3 7 8 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 1 2 3"
-    assert ancestry.parse_stat(text) == Stat(3, 8, 4242)
-    assert ancestry.parse_stat(b"7 (cut") is None

@@ -42,8 +42,13 @@ def test_both_killed_the_code_of_a_long_run_is_known(up: Supervised) -> None:
     read_end, write_end = os.pipe()
     up.spawn("sh", "-c", "read x; exit 7", name="job", fds={0: read_end})
     os.close(read_end)
+    before = up.daemon_pid
     kill_both(up)
-    up.until("it is watched", lambda: up.row("job").state == "running")
+    another(
+        up, "daemon", before
+    )  # from its start on it watches; before that nobody can (docs/reference/supervision.md)
+    up.next_daemon()
+    assert up.row("job").state == "running"
     waiter: list[Waited] = []
     wait = threading.Thread(target=lambda: waiter.append(up.client.ask(Waited, Wait(target="job", timeout_s=20))))
     wait.start()
