@@ -103,9 +103,9 @@ def own_folder(mount: Mount, own: Mapping[str, str]) -> str | None:
     return os.path.normpath(f"{mount.point}/{path[len(root) :]}")
 
 
-def group_name(uid: int, runtime_folder: str) -> str:
+def group_name(uid: int, state_folder: str) -> str:
     """The group of one supervisor: another one of the same user (a test, a container) has another. Pure."""
-    return f"aish-{uid}-{hashlib.sha256(os.fsencode(runtime_folder)).hexdigest()[:8]}"
+    return f"aish-{uid}-{hashlib.sha256(os.fsencode(state_folder)).hexdigest()[:8]}"
 
 
 def probe(name: str, ours: Iterable[int]) -> Layout:

@@ -23,7 +23,6 @@ from aish.supervisor.daemon.gateway_child import GatewayChild
 from aish.supervisor.daemon.gateway_link import GatewayLink
 from aish.supervisor.daemon.gpus import Gpus
 from aish.supervisor.daemon.holding import Holding
-from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal, salvage
 from aish.supervisor.daemon.launcher import Launcher
 from aish.supervisor.daemon.logkeeper import LogKeeper
 from aish.supervisor.daemon.logs import Logs
@@ -31,11 +30,11 @@ from aish.supervisor.daemon.ports import Ports
 from aish.supervisor.daemon.reach import Reach
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
+from aish.supervisor.daemon.state_folder import StateFolder
 from aish.supervisor.daemon.table import Table
 from aish.supervisor.daemon.takeover import Takeover
 from aish.supervisor.daemon.upgrade import Upgrade
 from aish.supervisor.holder import wire as holder_wire
-from aish.wire import key
 from aish.wire.message import VERSION, Welcome
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.ancestry import Peer
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.process import Process
-    from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.turns import Turns
 
 ESTATE: Final = "holder"
@@ -64,10 +62,9 @@ class Daemon:
         self.upgrade = Upgrade(self.build, self._upgraded)
         self.runtime_folder = folders.private(folders.runtime())
         self.state_folder = folders.private(folders.state())
+        self.found = StateFolder(self.state_folder)
         self.left = asyncio.Event()
         self.server: server.Server | None = None
-        self.rebuilt = False
-        """The table was lost: it is made of what the holder knows."""
         self.gateway_connection: Connection | None = None
         self._estate: str | None = None
         self._freeing = False
@@ -88,12 +85,16 @@ class Daemon:
     async def begin(self) -> None:
         """Take over what there is, then open the door. Raises StorageError, UnavailableError."""
         loop = asyncio.get_running_loop()
-        journal, rows, why_none = self._open_journal()
+        journal, rows, why_none = self.found.journal(folders.private(self.runtime_folder))
         self.recorder = Recorder(
-            journal, loop, why_none, reopen=self._reopened, rows=lambda: [process.row for process in self.table]
+            journal,
+            loop,
+            why_none,
+            reopen=lambda: self.found.reopened(self.epoch),
+            rows=lambda: [process.row for process in self.table],
         )
         self.table = Table(max(journal.next_number() if journal else 1, self.logs.last_number() + 1))
-        self.epoch = self._epoch(journal)
+        self.epoch = self.found.epoch(journal, holder_lives=os.path.exists(self._holder_socket()))
         self.holding = Holding(
             os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME),
             died=lambda death: self.conductor.died(death),  # noqa: PLW0108  made later
@@ -132,18 +133,7 @@ class Daemon:
         holder = os.getppid()
         place = proc.stat(holder)
         ours = [pid for pid in (place.parent if place is not None else 0, holder, os.getpid()) if pid > 1]
-        return cgroup.probe(cgroup.group_name(os.getuid(), self.runtime_folder), ours)
-
-    def _secret(self) -> bytes:
-        """A damaged one is moved aside: better void keys than no daemon. Raises StorageError."""
-        path = os.path.join(self.state_folder, "secret")
-        try:
-            return key.load_secret(path)
-        except key.DamagedSecretError as error:
-            aside = f"{path}.damaged-{os.getpid()}"
-            os.replace(path, aside)
-            self._alerts.append(f"{error}; it is kept as {aside}. Keys of running processes are void: restart them")
-            return key.load_secret(path)
+        return cgroup.probe(cgroup.group_name(os.getuid(), self.state_folder), ours)
 
     def _make_parts(self) -> None:
         """The parts know each other by calls, set here; none of them runs before the next is there."""
@@ -155,7 +145,7 @@ class Daemon:
             self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
         )
         self.gateway = GatewayChild(self.table, self.recorder, self.state_folder, self.settings.gateway_port)
-        secret = self._secret()
+        secret = self.found.secret()
         self.reach = Reach(
             self._layout(),
             self.table,
@@ -206,52 +196,6 @@ class Daemon:
 
         self.log_keeper = LogKeeper(self)
 
-    def _open_journal(self) -> tuple[Journal | None, list[Row], StorageError | None]:
-        """The journal and its rows; a damaged one is moved aside, none at all is an alert."""
-        path = os.path.join(self.state_folder, "processes.db")
-        try:
-            try:
-                journal = open_journal(path)
-                return journal, journal.rows(), None
-            except CorruptError as error:
-                aside = move_aside(path)
-                self._alerts.append(f"{error}; it is kept as {aside}, the table was rebuilt from what runs")
-                self.rebuilt = True
-                return open_journal(path), [], None
-        except StorageError as error:
-            rows = salvage(path, folders.private(self.runtime_folder))
-            self.rebuilt = not rows
-            return None, rows, error
-
-    def _reopened(self) -> Journal:
-        """The journal, once its disk lets us: the one that was there, or a new one. Raises StorageError."""
-        path = os.path.join(self.state_folder, "processes.db")
-        try:
-            journal = open_journal(path)
-        except CorruptError:
-            move_aside(path)
-            journal = open_journal(path)
-        if journal.fresh:
-            journal.begin(self.epoch)
-        return journal
-
-    def _epoch(self, journal: Journal | None) -> int:
-        """The table's epoch. It outlives a lost table by a file: what runs keeps its key, and no id comes twice."""
-        if journal is not None and not journal.fresh:
-            return journal.epoch
-        path = os.path.join(self.state_folder, "epoch")
-        epoch = _read_number(path)
-        if epoch is None or not os.path.exists(self._holder_socket()):
-            epoch = max(int(time.time()), (epoch or 0) + 1)
-        if journal is not None:
-            journal.begin(epoch)
-            try:
-                with open(path, "w", encoding="ascii") as file:
-                    file.write(f"{epoch}\n")
-            except OSError as error:
-                self._alerts.append(f"{path}: {error.strerror}")
-        return epoch
-
     def _holder_socket(self) -> str:
         return os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME)
 
@@ -292,7 +236,7 @@ class Daemon:
 
     def alerts(self) -> list[str]:
         """What a person should know now."""
-        found = list(self._alerts)
+        found = [*self._alerts, *self.found.alerts]
         if self.recorder.failure is not None:
             found.append(f"the process table is not written: {self.recorder.failure}")
         found += filter(None, (self.gateway.alert, self.gateway.told))
@@ -462,12 +406,4 @@ def _changed_at(path: str) -> int | None:
     try:
         return os.stat(path).st_mtime_ns
     except OSError:
-        return None
-
-
-def _read_number(path: str) -> int | None:
-    try:
-        with open(path, encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
         return None

@@ -57,7 +57,7 @@ class Takeover:
         before = [(process, process.row.pid) for process in daemon.table.alive()]
         births, deaths = await daemon.holding.listing()
         for death in deaths:
-            if daemon.rebuilt and MARK not in death.id and daemon.table.get(death.id) is None:
+            if daemon.found.rebuilt and MARK not in death.id and daemon.table.get(death.id) is None:
                 self._found_ended(death)
             daemon.conductor.died(death)
         held = {birth.id: birth for birth in births}

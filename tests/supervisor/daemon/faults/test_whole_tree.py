@@ -210,7 +210,7 @@ def test_fork_bomb_is_capped_and_killed_within_a_second(held: Supervised, tier: 
     )
     held.until("it forks", path.exists)
     time.sleep(0.3)  # let it try
-    ours = group_name(os.getuid(), str(held.home.runtime))  # other supervisors of this machine have a p2, too
+    ours = group_name(os.getuid(), str(held.home.state))  # other supervisors of this machine have a p2, too
     group = next(Path("/sys/fs/cgroup").glob(f"**/{ours}/{started.id}/cgroup.procs"))
     assert len(group.read_text().split()) <= 60
     begun = time.monotonic()
