@@ -182,6 +182,9 @@ def _forward(process: str, number: int, arrived: bytes, signals: Caught, holds: 
 def leave(end: ExitPart) -> NoReturn:
     """End this process as the supervised one ended: same code, or by the same signal."""
     sys.stderr.flush()
+    never_ran = end.code is None and end.signal is None
+    if end.reason not in (None, exits.DONE, exits.CANCELLED) and not never_ran:
+        print(f"aish: ended by the supervisor: {end.reason}", file=sys.stderr, flush=True)
     if end.signal is not None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         if end.signal not in (signal.SIGKILL, signal.SIGSTOP):
@@ -189,12 +192,10 @@ def leave(end: ExitPart) -> NoReturn:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [end.signal])
         os.kill(os.getpid(), end.signal)
         os._exit(128 + end.signal)  # the signal was not fatal after all
-    if end.code is None and end.reason in (exits.START, exits.QUOTA):
+    if end.code is None and end.reason in (exits.START, exits.QUOTA, exits.NEEDS, exits.HOOK):
         print("aish: it never ran: `aish ps --all` says why", file=sys.stderr, flush=True)
         os._exit(STATUS_NOT_RUNNABLE if end.reason == exits.START else STATUS_LOST)
     if end.code is None:
         print("aish: the process ended, but nobody can tell its exit status", file=sys.stderr, flush=True)
         os._exit(STATUS_LOST)
-    if end.reason not in (None, "done"):
-        print(f"aish: ended by the supervisor: {end.reason}", file=sys.stderr, flush=True)
     os._exit(end.code)

@@ -319,8 +319,7 @@ class Conductor:
         self.recorder.event("started", row, again, pid=row.pid)
         process.close_fds()
         if not keeps_environ(row.spec):
-            process.launch = None
-            self.launcher.files.drop(row.id)
+            process.launch = None  # its file stays while it runs: it may be restarted as it was
         self.held_again(process)
         self._begun(process)
         self.lives.began(process)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Final
 
-from aish.errors import ConflictError, InputError, RefusedError
+from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
 from aish.model import exit as exits
 from aish.model import kind, state
 from aish.supervisor.daemon import authority, environ, want
@@ -82,7 +82,8 @@ class Control:
             self._surroundings(process, request.launch)
         elif process.launch is None and self.daemon.launcher.files.load(row.id) is None:
             raise ConflictError(
-                f"the environment of {row.name} ({row.id}) is not kept any more", hint="only the user can restart it"
+                f"the environment of {row.name} ({row.id}) is not kept any more: it has ended",
+                hint=f"with the environment of here: `aish restart {row.name}`",
             )
         self.daemon.recorder.event("wanted", row, f"restarted {by(caller)}")
         if row.ended:
@@ -119,10 +120,12 @@ class Control:
         share(row)
 
     async def _begun(self, process: Process) -> None:
-        """Until it runs, waits with a reason, or has failed."""
+        """Until it runs or waits with a reason. Raises UnavailableError where it has failed."""
         row = process.row
         while row.again or row.lifecycle == state.STARTING or (row.lifecycle == state.QUEUED and row.reason is None):
             await process.change()
+        if row.lifecycle == state.FAILED:
+            raise UnavailableError(f"{row.name} ({row.id}): {row.reason or 'it did not start'}")
 
     async def pause(self, caller: Caller, request: Pause) -> Done:
         process = self.target(caller, "Pause", request.target)

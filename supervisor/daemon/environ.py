@@ -1,7 +1,7 @@
 """The environment of a supervised process, and where it is kept until it is needed no more.
 
-An environment may hold keys, so it is never journaled: it lies in a 0600 file of the runtime folder while its process
-waits in the queue or may be started again.
+An environment may hold keys, so it is never journaled: it lies in a 0600 file of the runtime folder until its process
+has ended, since it may be restarted as it was.
 """
 
 from __future__ import annotations

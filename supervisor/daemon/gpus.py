@@ -90,7 +90,8 @@ class DriverThread:
 
     def renew(self) -> None:
         """Have the devices listed again, unless that was done a moment ago."""
-        if self._busy_s is None and (self.listed_s is None or time.monotonic() - self.listed_s > FRESH_S):
+        fresh = self.listed_s is not None and time.monotonic() - self.listed_s <= FRESH_S
+        if self._busy_s is None and (not fresh or not self.devices):  # cards may just have been made
             self.renewing = True
             self.ask("devices")
 

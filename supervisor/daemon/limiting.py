@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aish.errors import ConflictError, LimitError, UsageError
+from aish.errors import ConflictError, InputError, LimitError, UsageError
 from aish.model import kind, state
 from aish.model.size import changed, format_bytes, parse_bytes, parse_count
 from aish.supervisor.daemon import admit, want
@@ -46,7 +46,11 @@ class Limiting:
             self._check_vram(process, vram)
         limits = _limits(row.spec.limits, request)
         if limits is not None:
-            want.check_limits(limits)
+            try:
+                want.check_limits(limits)
+            except InputError as error:
+                key = {"memory_bytes": "memory"}.get(error.field or "", error.field)
+                raise UsageError(f"{key}: {error}") from error
         if nice is not None:
             self._set_nice(process, nice)
         if limits != row.spec.limits and row.lifecycle in (state.RUNNING, state.STOPPING):

@@ -63,6 +63,7 @@ class Prober:
             if spec.ready is not None and not spec.ready.notify:
                 why = await self.probes.ask(process, spec.ready, "ready")
                 if why is None:
+                    process.doing = None  # what it was not ready for
                     self.conductor.readiness(process, "probe-yes")
                     self.conductor.recorder.event("ready", process.row)
                     return True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.client import connect, launch
-from aish.errors import ConflictError, InputError, RefusedError
+from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
 from aish.wire.message import Done, Pause, Restart, Start, Stop
 from aish.wire.spec import NeedPart, ProbePart, RestartPart
 
@@ -451,3 +451,21 @@ with connect(start=False) as client:
     assert up.code(started.id) == 0
     assert up.log("agent")[0] == "refused\n"
     assert RefusedError.code == "refused"
+
+
+def test_a_restart_may_keep_the_environment_and_tells_a_start_that_fails(up: Supervised) -> None:
+    environ = dict(os.environ) | {"FOO": "1"}
+    up.spawn("sh", "-c", "echo foo=$FOO; sleep 100", environ=environ, name="job")
+    up.until("it says so", lambda: up.log("job")[0] == "foo=1\n")
+    up.client.ask(Done, Restart(target="job"))
+    up.until("it says so again", lambda: up.log("job")[0] == "foo=1\nfoo=1\n")
+    up.spawn("true", before=sh("exit 3"), name="bad")
+    with pytest.raises(UnavailableError, match="hook before the start ended with 3"):
+        up.client.ask(Done, Start(target="bad", launch=launch.capture()))
+
+
+def test_what_it_was_not_ready_for_is_forgotten_when_it_is(up: Supervised) -> None:
+    up.spawn("sh", "-c", "sleep 0.4; echo up; sleep 100", ready=ProbePart(pattern="up"), name="job")
+    up.until("why is shown", lambda: "not ready" in (up.row("job").doing or ""))
+    assert ready(up, "job") == "yes"
+    assert "not ready" not in (up.row("job").doing or "")

@@ -127,7 +127,12 @@ def test_no_key_or_value_is_kept_or_shown(up: Supervised) -> None:
     for path in up.home.state.rglob("*"):
         if path.is_file():
             assert b"s3cret-value" not in path.read_bytes(), path
-    assert not (up.home.runtime / "environ" / started.id).exists()  # not needed any more once it runs
+    # Kept where /proc/PID/environ shows it to the same user anyway, for a restart; gone when the process has ended.
+    file = up.home.runtime / "environ" / started.id
+    assert file.stat().st_mode & 0o777 == 0o600
+    up.client.ask(Done, Stop(target=started.id, grace_s=0))
+    up.wait(started.id)
+    up.until("it is gone", lambda: not file.exists())
 
 
 @pytest.mark.parametrize(
