@@ -49,7 +49,13 @@ def pending(pid: int) -> bool:
 
 
 def has_socket(pid: int) -> bool:
-    return any(os.readlink(fd).startswith("socket:") for fd in Path(f"/proc/{pid}/fd").iterdir())
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.readlink(fd).startswith("socket:"):
+                return True
+        except FileNotFoundError:
+            continue  # closed since it was listed
+    return False
 
 
 class Silent:
