@@ -140,7 +140,7 @@ def _probe_v2(own: str, name: str, ours: Iterable[int]) -> tuple[str, frozenset[
     if os.path.basename(scope).startswith(SCOPE_PREFIX) and scope.endswith(".scope"):
         leaf = _made(f"{scope}/{LEAF}")
         for pid in ours:
-            _write(f"{leaf}/cgroup.procs", str(pid))
+            write(f"{leaf}/cgroup.procs", str(pid))
         folder = _made(f"{scope}/{name}")
         _enable(scope)
     else:
@@ -158,7 +158,7 @@ def _enable(folder: str) -> None:
     for controller in _read(f"{folder}/cgroup.controllers").split():
         if controller in WANTED:
             try:
-                _write(f"{folder}/cgroup.subtree_control", f"+{controller}")
+                write(f"{folder}/cgroup.subtree_control", f"+{controller}")
             except OSError:
                 continue  # there are processes in it: this one is not to be had
 
@@ -190,7 +190,7 @@ def _read(path: str) -> str:
         return ""
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
     """One write(2), which the kernel takes or refuses as a whole. Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import LimitError
 from aish.model.size import format_bytes
+from aish.supervisor.daemon.cgroup import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +157,7 @@ class Groups:
 
     def _set(self, path: str, text: str, kind: str) -> None:
         try:
-            _write(path, text)
+            write(path, text)
         except FileNotFoundError:
             if kind != "memory" or not path.endswith(("memory.oom.group", "memory.oom_control")):
                 raise LimitError(f"there is no {path}: a limit of {kind} needs a new start") from None
@@ -300,18 +301,10 @@ def _number(path: str) -> int | None:
 
 def _written(path: str, text: str) -> bool:
     try:
-        _write(path, text)
+        write(path, text)
     except OSError:
         return False
     return True
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
 
 
 def _close(fds: list[int]) -> None:
