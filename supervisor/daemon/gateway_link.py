@@ -311,13 +311,9 @@ def spent(processes: Iterable[Process]) -> dict[str, int]:
 def raised(reply: Reply) -> Reply:
     """A Failure of the gateway as the error it stands for."""
     if isinstance(reply, Failure):
-        from aish import errors
+        from aish.client.connection import failure
 
-        for name in errors.__all__:
-            found = getattr(errors, name)
-            if found.code == reply.code and found is not errors.SourceError:
-                raise found(reply.message, hint=reply.hint)
-        raise AishError(reply.message, hint=reply.hint)
+        raise failure(reply)
     return reply
 
 
