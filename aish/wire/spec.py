@@ -68,6 +68,56 @@ class NeedPart(Part, frozen=True, kw_only=True):
     """Then it fails, and says so; None: it waits."""
 
 
+class GroupPart(Part, frozen=True, kw_only=True):
+    """Processes that fail together, as Erlang/OTP's supervisors have it (`strategy`), in the order of `place`.
+
+    Only what the restart policy of a member wants again counts as its failure, or that it gave up; not a stop."""
+
+    name: str
+    strategy: str = "one_for_one"
+    """What is restarted with the one that failed: "one_for_one" nothing, "rest_for_one" those behind it,
+    "one_for_all" all."""
+    place: int = 0
+    """Started in this order, stopped in the opposite one; equal ones together."""
+
+
+class SchedulePart(Part, frozen=True, kw_only=True):
+    """When a process runs: not at once, but at these times. One that is still at it then is not started twice."""
+
+    cron: str
+    """Five fields as crontab(5) has them."""
+    timezone: str | None = None
+    """A name of the tz database; None: the machine's."""
+    missed: str = "skip"
+    """Times that went by while nobody could start it, or while it still ran: "skip" them, or run "once" for all."""
+
+
+class SecretPart(Part, frozen=True, kw_only=True):
+    """Where a secret is fetched from at each start. One of `file`, `command`, `keyring`; what it yields is never
+    kept, shown or logged."""
+
+    file: bytes | None = None
+    """An absolute path; its text without the last line end."""
+    command: list[bytes] = []
+    """Its stdout without the last line end; run in the process's folder."""
+    keyring: str | None = None
+    """SERVICE/USER of the desktop's keyring."""
+
+
+class SocketPart(Part, frozen=True, kw_only=True):
+    """A socket that the supervisor opens, keeps open between runs and passes as sd_listen_fds(3) has it."""
+
+    address: str
+    """HOST:PORT or unix:/PATH; `{port}` is the leased port."""
+    kind: str = "stream"
+    """"stream" or "datagram"."""
+    name: str | None = None
+    """In LISTEN_FDNAMES; None: "unknown", as systemd.socket(5) has it."""
+    backlog: int = 4096
+    mode: int = 0o600
+    """Of a Unix socket's file."""
+
+
 class RoutePart(Part, frozen=True, kw_only=True):
     """How the gateway reaches a model process."""
 
@@ -97,6 +147,17 @@ class SpecPart(Part, frozen=True, kw_only=True):
     budget_tokens: int | None = None
     """Input and output at the gateway, as the model server counts them, down its whole subtree."""
     limits: LimitPart | None = None
+    labels: dict[str, str] = {}
+    """What people want to find it by."""
+    project: str | None = None
+    """The aish.toml that declares it, an absolute path."""
+    digest: str | None = None
+    """Of what that file said about it, environment included: whether it has changed since."""
+    group: GroupPart | None = None
+    schedule: SchedulePart | None = None
+    sockets: list[SocketPart] = []
+    kept_fds_most: int = 0
+    """How many descriptors it may have kept between its runs (FDSTORE=1 of sd_notify(3))."""
     route: RoutePart | None = None
     """Of a model only."""
     model: str | None = None
@@ -124,6 +185,8 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """"owner": it acts as the user, not as itself."""
     secrets: list[str] = []
     """Provider key variables of the calling environment that it may see."""
+    secret_sources: dict[str, SecretPart] = {}
+    """Environment variable -> where its value is fetched at each start."""
     stop_signal: int = 15
     grace_s: float = 10.0
     """From the stop signal to SIGKILL."""
@@ -132,6 +195,9 @@ class SpecPart(Part, frozen=True, kw_only=True):
     ionice: str | None = None
     """"idle", "best-effort:N" or "realtime:N", ionice(1)."""
     pty: bool = False
+    log: str = "split"
+    """"split": stdout and stderr have a file each. "ordered": both are in one file, in their exact order; which line
+    is of which is not told then."""
     log_bytes: int | None = None
     """How much of its log stays, stdout and stderr together; None: as configured, 0: all."""
     log_age_s: float | None = None
