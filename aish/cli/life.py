@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from aish.errors import UsageError
 from aish.model.nearest import nearest
-from aish.model.spec import UNTIL
-from aish.wire.spec import NeedPart, ProbePart, RestartPart
+from aish.model.spec import STRATEGIES, UNTIL
+from aish.wire.spec import GroupPart, NeedPart, ProbePart, RestartPart, SchedulePart
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -42,6 +42,14 @@ def options(parser: Parser) -> None:
     group.add_argument(
         "--restart-limit", metavar="N[:SECONDS]", help="so many within that time are a loop (8:60); none"
     )
+    group.add_argument(
+        "--group",
+        metavar="NAME[:PLACE[:STRATEGY]]",
+        help=f"fails together with others, started and stopped by place; {', '.join(STRATEGIES)}",
+    )
+    group.add_argument("--schedule", metavar="CRON", help="run at these times, such as '0 3 * * *' or @hourly")
+    group.add_argument("--timezone", metavar="ZONE", help="of the schedule, such as Europe/Berlin; default: here")
+    group.add_argument("--missed", metavar="WHAT", help="times that nobody could start: skip (default), or once")
 
 
 def fields(wanted: Namespace) -> dict[str, Any]:
@@ -54,6 +62,8 @@ def fields(wanted: Namespace) -> dict[str, Any]:
         "start_timeout_s": wanted.start_timeout,
         "run_timeout_s": wanted.timeout,
         "restarts": _restarts(wanted.restart_delay, wanted.restart_limit),
+        "group": _group(wanted.group),
+        "schedule": _schedule(wanted),
     }
     for name in ("check", "before", "after"):
         found[name] = _command(f"--{name}", getattr(wanted, name))
@@ -121,6 +131,30 @@ def _restarts(delay: str | None, limit: str | None) -> RestartPart | None:
         if window:
             told["window_s"] = told["stable_s"] = _number("--restart-limit", window)
     return RestartPart(**told)
+
+
+def _group(text: str | None) -> GroupPart | None:
+    if text is None:
+        return None
+    name, _, rest = text.partition(":")
+    place, _, strategy = rest.partition(":")
+    if not name or (place and not place.isdecimal()):
+        raise UsageError(f"--group {text}: not a group", hint="NAME, NAME:2 or NAME:2:one_for_all")
+    strategy = strategy.replace("-", "_") or STRATEGIES[0]
+    if strategy not in STRATEGIES:
+        near = nearest(strategy, STRATEGIES)
+        hint = f"did you mean {near}?" if near else "one of " + ", ".join(STRATEGIES)
+        raise UsageError(f"--group {text}: {strategy} is not a strategy", hint=hint)
+    return GroupPart(name=name, place=int(place or 0), strategy=strategy)
+
+
+def _schedule(wanted: Namespace) -> SchedulePart | None:
+    if wanted.schedule is None:
+        for option in ("timezone", "missed"):
+            if getattr(wanted, option) is not None:
+                raise UsageError(f"--{option} without --schedule")
+        return None
+    return SchedulePart(cron=wanted.schedule, timezone=wanted.timezone, missed=wanted.missed or "skip")
 
 
 def _number(option: str, text: str) -> float:

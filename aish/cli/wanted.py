@@ -46,6 +46,13 @@ _OPTIONS = {
     "start_timeout_s": "--start-timeout",
     "run_timeout_s": "--timeout",
     "restarts": "--restart-delay or --restart-limit",
+    "group.name": "--group",
+    "group.place": "--group",
+    "group.strategy": "--group",
+    "schedule": "--schedule",
+    "schedule.cron": "--schedule",
+    "schedule.timezone": "--timezone",
+    "schedule.missed": "--missed",
 }
 """How people write the fields of a spec."""
 N = TypeVar("N", int, float)
@@ -134,7 +141,7 @@ def _refused_later(part: SpecPart, wanted: Namespace) -> None:
         want.check_spec(part)
     except InputError as error:
         field = (error.field or "").partition(".")
-        option = _OPTIONS.get(field[2] or field[0]) or _OPTIONS.get(field[0])
+        option = _OPTIONS.get(error.field or "") or _OPTIONS.get(field[2] or field[0]) or _OPTIONS.get(field[0])
         raise UsageError(f"{option}: {error}" if option else str(error), hint=error.hint) from None
 
 

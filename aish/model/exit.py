@@ -22,6 +22,7 @@ UNHEALTHY: Final = "unhealthy"  # it did not get ready in time, or did not do it
 RESTARTED: Final = "restarted"  # stopped to be started again
 TIMEOUT: Final = "timeout"  # it ran longer than it may
 NEEDS: Final = "needs"  # what it waits for has failed, or did not come in time
+GROUP: Final = "group"  # stopped since another of its group failed
 REASONS: Final = (
     DONE,
     CANCELLED,
@@ -38,6 +39,7 @@ REASONS: Final = (
     TIMEOUT,
     NEEDS,
     RESTARTED,
+    GROUP,
 )
 
 # Statuses made by the supervisor (sysexits.h).

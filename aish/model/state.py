@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from typing import Final, Literal
 
-    Lifecycle = Literal["queued", "starting", "running", "stopping", "backoff", "exited", "failed", "lost"]
+    Lifecycle = Literal[
+        "scheduled", "queued", "starting", "running", "stopping", "backoff", "exited", "failed", "lost"
+    ]
     Ready = Literal["yes", "no", "unknown"]
     Hold = Literal["user", "budget", "memory", "operator"]
     Activity = Literal["generating", "tool", "queued", "needs-input", "idle", "loaded", "asleep"]
 
+SCHEDULED: Final = "scheduled"  # waits for the time that its schedule names
 QUEUED: Final = "queued"  # admitted by nobody yet: the reason says what it waits for
 STARTING: Final = "starting"  # intent is journaled, the holder may or may not have forked
 RUNNING: Final = "running"
@@ -29,7 +32,7 @@ EXITED: Final = "exited"  # ended, exit status known
 FAILED: Final = "failed"  # never started, or was restarted too often
 LOST: Final = "lost"  # ended or alive, nobody can tell which status it left
 
-LIFECYCLES: Final = (QUEUED, STARTING, RUNNING, STOPPING, BACKOFF, EXITED, FAILED, LOST)
+LIFECYCLES: Final = (SCHEDULED, QUEUED, STARTING, RUNNING, STOPPING, BACKOFF, EXITED, FAILED, LOST)
 ENDED: Final = frozenset({EXITED, FAILED, LOST})
 
 YES: Final = "yes"
@@ -53,6 +56,7 @@ ASLEEP: Final = "asleep"
 ACTIVITIES: Final = (GENERATING, TOOL, WAITING, NEEDS_INPUT, IDLE, LOADED, ASLEEP)
 
 WORDS: Final = (
+    "scheduled",
     "queued",  # waits for admission
     "starting",
     "loading",  # runs, but is not ready yet
@@ -79,7 +83,7 @@ WORDS: Final = (
 def word(lifecycle: Lifecycle, ready: Ready, holds: AbstractSet[Hold], activity: Activity | None) -> str:
     """The one word for a state, in ps, top and --json alike; always one of `WORDS`."""
     match lifecycle:
-        case "queued" | "starting" | "stopping" | "backoff" | "exited" | "failed" | "lost":
+        case "scheduled" | "queued" | "starting" | "stopping" | "backoff" | "exited" | "failed" | "lost":
             return lifecycle
         case "running":
             if holds:

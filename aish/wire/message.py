@@ -55,6 +55,8 @@ class Serve(Message, frozen=True, kw_only=True):
     model: str
     vram_bytes: int | None = None
     launch: LaunchPart | None = None
+    spec: SpecPart | None = None
+    """What else is wanted of its process; command, folder, name, kind, model and route are the server's."""
 
 
 class Snapshot(Message, frozen=True, kw_only=True):
@@ -98,10 +100,27 @@ class Start(Message, frozen=True, kw_only=True):
 
 
 class Restart(Message, frozen=True, kw_only=True):
-    """Stop it, then start it; an ended one is only started. Without `launch` with the surroundings that it had."""
+    """Stop it, then start it; an ended one is only started. Without `launch` with the surroundings that it had;
+    with `spec` as that says from then on. Kind and name stay."""
 
     target: str
     launch: LaunchPart | None = None
+    grace_s: float | None = None
+    spec: SpecPart | None = None
+
+
+class Amend(Message, frozen=True, kw_only=True):
+    """Have a process be as `spec` says without a restart. Refused where more than AMENDABLE fields differ."""
+
+    target: str
+    spec: SpecPart
+
+
+class Down(Message, frozen=True, kw_only=True):
+    """Stop what belongs to a project, or those of it in `targets`, in stop order; answers when all have ended."""
+
+    project: str
+    targets: list[str] = []
     grace_s: float | None = None
 
 
@@ -214,6 +233,8 @@ Request = (
     | Stop
     | Start
     | Restart
+    | Amend
+    | Down
     | Pause
     | Cont
     | Limit

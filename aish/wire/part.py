@@ -58,6 +58,13 @@ class ProcessPart(Part, frozen=True, kw_only=True):
     tokens_per_s: float | None = None
     budget_tokens: int | None = None
     model: str | None = None
+    labels: dict[str, str] = {}
+    project: str | None = None
+    """The aish.toml that declares it."""
+    digest: str | None = None
+    """Of what that file said about it."""
+    due_s: float | None = None
+    """When its schedule starts it next."""
 
 
 class GpuProcessPart(Part, frozen=True, kw_only=True):

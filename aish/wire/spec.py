@@ -6,6 +6,8 @@ runtime folder and never into SQLite, events or `inspect`. Words of other system
 
 from __future__ import annotations
 
+from typing import Final
+
 from aish.wire.part import Part
 
 
@@ -85,7 +87,7 @@ class SchedulePart(Part, frozen=True, kw_only=True):
     """When a process runs: not at once, but at these times. One that is still at it then is not started twice."""
 
     cron: str
-    """Five fields as crontab(5) has them."""
+    """Five fields as crontab(5) has them, or six, the first for seconds; or @hourly, @daily, @weekly …"""
     timezone: str | None = None
     """A name of the tz database; None: the machine's."""
     missed: str = "skip"
@@ -202,6 +204,32 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """How much of its log stays, stdout and stderr together; None: as configured, 0: all."""
     log_age_s: float | None = None
     """How long it stays; None: as configured, 0: for ever."""
+
+
+AMENDABLE: Final = frozenset(
+    {
+        "after",
+        "before",
+        "budget_tokens",
+        "check",
+        "digest",
+        "grace_s",
+        "group",
+        "hook_timeout_s",
+        "labels",
+        "limits",
+        "log_age_s",
+        "log_bytes",
+        "needs",
+        "project",
+        "restart",
+        "restarts",
+        "schedule",
+        "secret_sources",
+        "stop_signal",
+    }
+)
+"""Fields of SpecPart that may change without a restart: they act at once, or at the next start or end."""
 
 
 class LaunchPart(Part, frozen=True, kw_only=True):

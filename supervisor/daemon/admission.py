@@ -34,6 +34,8 @@ class Admission:
         self.admitted: Callable[[Process], None]
         self.refused: Callable[[Process, str, str], None]
         self.changed: Callable[[Process], None]
+        self.group_waits: Callable[[Row], str | None]
+        """Why the order of its group keeps it from starting now."""
         self._needing: dict[str, Process] = {}
         """Who waits for another process, by id."""
         self._looking_again = False
@@ -42,7 +44,9 @@ class Admission:
     def enqueue(self, process: Process) -> None:
         """Admit it now or keep it in the queue with its reason (`row.lifecycle` is then still queued)."""
         row = process.row
-        if row.spec.needs:
+        if row.lifecycle != "queued":
+            return  # stopped in the turn in which it was to be asked for
+        if row.spec.needs or row.spec.group is not None:
             row.queued_boot_s = row.queued_boot_s or clock.boot_s()
             self._needing[process.id] = process
             self._look_again()
@@ -80,7 +84,7 @@ class Admission:
                 del self._needing[process.id]
                 continue
             waited_s = clock.boot_s() - (row.queued_boot_s or clock.boot_s())
-            match needs.decide(row.spec.needs, self._find, waited_s):
+            match self._decide(row, waited_s):
                 case needs.Met():
                     del self._needing[process.id]
                     row.reason = None
@@ -96,6 +100,11 @@ class Admission:
                         self.changed(process)
         if next_s is not None:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, next_s), self._look_again)
+
+    def _decide(self, row: Row, waited_s: float) -> needs.Verdict:
+        verdict = needs.decide(row.spec.needs, self._find, waited_s)
+        behind = self.group_waits(row) if isinstance(verdict, needs.Met) else None
+        return verdict if behind is None else needs.Waits(f"it waits for {behind}")
 
     def _find(self, name: str) -> Row | None:
         process = self.table.find(name)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aish.errors import InputError, UsageError
 from aish.supervisor.daemon import authority
+from aish.supervisor.daemon.amending import Amending
 from aish.supervisor.daemon.attaching import Attaching
 from aish.supervisor.daemon.authority import NOBODY
 from aish.supervisor.daemon.control import Control
@@ -30,6 +31,7 @@ class Api:
         self.spawning = Spawning(daemon)
         self.control = Control(daemon)
         self.limiting = Limiting(daemon, self.control)
+        self.amending = Amending(daemon, self.control)
         seats = Seats()
         self.looking = Looking(daemon, self.control, seats)
         self.attaching = Attaching(daemon, self.looking, seats)
@@ -59,6 +61,10 @@ class Api:
                 return await self.control.start(caller, request)
             case m.Restart():
                 return await self.control.restart(caller, request)
+            case m.Amend():
+                return await self.amending.amend(caller, request)
+            case m.Down():
+                return await self.amending.down(caller, request)
             case m.Pause():
                 return await self.control.pause(caller, request)
             case m.Cont():

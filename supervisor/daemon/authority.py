@@ -47,6 +47,8 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Stop": _TREE,
     "Start": _BELOW,
     "Restart": _TREE,
+    "Amend": _USER,
+    "Down": _USER,
     "Pause": _TREE,
     "Cont": _BELOW,  # nobody lifts the hold that was put on it
     "Limit": _USER,  # a limit is the user's word

@@ -57,7 +57,7 @@ class Births:
         try:
             if ports.wants_port(row.spec) and row.port is None:
                 row.port = launcher.leases.lease(row.port_before)
-            if row.restarts or row.gpus or row.port is not None:
+            if row.before or row.restarts or row.gpus or row.port is not None or row.spec.schedule is not None:
                 # The next daemon must know device and port. And while the holder keeps the exit of the run before,
                 # it would take this spawn for that one.
                 recorder.change(row)
@@ -116,7 +116,7 @@ class Births:
             return
         process.row.reason = str(error) if isinstance(error, ErrandError) else why(error)
         process.row.exit = ExitPart(reason=exits.HOOK if isinstance(error, ErrandError) else exits.START)
-        self.conductor.apply(process, machine.SpawnFailed())
+        self.conductor.not_started(process)
 
     def _task(self, work: Coroutine[object, object, None]) -> None:
         task: asyncio.Task[None] = self._loop.create_task(work)

@@ -17,16 +17,17 @@ from aish.model import kind
 from aish.model.exit import Exit
 from aish.model.size import format_bytes
 from aish.model.state import RUNNING, STOPPING
-from aish.supervisor.daemon import clock, machine, ports, proc, restart
+from aish.supervisor.daemon import clock, machine, ports, proc
+from aish.supervisor.daemon.afterlife import Afterlife
 from aish.supervisor.daemon.births import Births
 from aish.supervisor.daemon.errands import MARK
+from aish.supervisor.daemon.fellowship import Fellowship
 from aish.supervisor.daemon.holding import Birth
-from aish.supervisor.daemon.launcher import passed_name
 from aish.supervisor.daemon.lives import Lives, keeps_environ, variables
 from aish.supervisor.daemon.remains import Remains
 from aish.supervisor.daemon.sending import Sending
-from aish.supervisor.daemon.table import GATEWAY_ID
-from aish.supervisor.daemon.verdict import judge
+from aish.supervisor.daemon.timetable import Timetable
+from aish.supervisor.daemon.verdict import judge, recurs
 from aish.supervisor.daemon.watch import Watch
 from aish.wire.part import ExitPart
 from aish.wire.spec import RoutePart
@@ -66,13 +67,16 @@ class Conductor:
         self.table, self.recorder, self.holding, self.launcher = table, recorder, holding, launcher
         self.reach = reach
         self.boot_id = boot_id
-        self._enqueue, self._told, self._begun, self._freed = enqueue, told, began, freed
+        self._enqueue, self._told, self._begun, self.freed = enqueue, told, began, freed
         self._loop = asyncio.get_running_loop()
-        self._watch = Watch(self._loop)
+        self.watch = Watch(self._loop)
         self._acks: set[str] = set()
         self.births = Births(self)
-        self.sending = Sending(holding, self._watch, reach, recorder, self._stop_remote)
+        self.sending = Sending(holding, self.watch, reach, recorder, self._stop_remote)
         self.remains = Remains(self)
+        self.afterlife = Afterlife(self)
+        self.timetable = Timetable(self)
+        self.fellowship = Fellowship(self)
         self.lives = Lives(self, os.path.dirname(launcher.files.folder))
         launcher.own_variables = lambda process: variables(process, self.lives.notices.path(process.id))
 
@@ -86,7 +90,7 @@ class Conductor:
     def refused(self, process: Process, reason: str, word: str) -> None:
         process.row.reason = reason
         process.row.exit = ExitPart(reason=word)
-        self.apply(process, machine.Refused())
+        self.not_started(process)
 
     def spawned(self, process: Process, birth: Birth) -> None:
         """The holder has it. Idempotent: the answer may come after the exit, or a new daemon's list, told it."""
@@ -165,8 +169,11 @@ class Conductor:
         self.ended(process, Exit(None, None), restartable=restartable)
 
     def not_started(self, process: Process) -> None:
-        """It never ran and never will; its row says why."""
-        self.apply(process, machine.Refused() if process.row.lifecycle == "queued" else machine.SpawnFailed())
+        """It did not come to run; its row says why."""
+        if recurs(process.row):
+            self.apply(process, machine.Recurs())
+        else:
+            self.apply(process, machine.Refused() if process.row.lifecycle == "queued" else machine.SpawnFailed())
 
     def missing(self, process: Process) -> None:
         """A holder that does not know it: start it if it never was, watch it if it lives elsewhere."""
@@ -177,12 +184,19 @@ class Conductor:
         row = process.row
         if row.ended:
             return False
+        if reason == exits.CANCELLED:  # no resurrection, whatever it was stopped for before
+            row.again, row.group_restart, row.group_wish = False, False, None
+            if row.spec.schedule is not None or row.stop_reason in (exits.RESTARTED, exits.GROUP):
+                row.stop_reason = reason
         row.stop_reason = row.stop_reason or reason
-        if row.lifecycle in ("queued", "backoff"):
+        if row.lifecycle in ("scheduled", "queued", "backoff"):
             code, number = (row.exit.code, row.exit.signal) if row.exit is not None else (None, None)
             row.exit = ExitPart(code=code, signal=number, reason=row.stop_reason)
-            row.ended_s = row.ended_s if row.lifecycle == "backoff" else time.time()
-            row.reason = row.reason if row.lifecycle == "backoff" else "stopped before it was started"
+            between = row.lifecycle == "backoff" or (row.lifecycle == "scheduled" and row.ended_s is not None)
+            row.ended_s = row.ended_s if between else time.time()
+            row.reason = (
+                row.reason if row.lifecycle == "backoff" else None if between else "stopped before it was started"
+            )
         row.grace_s = grace_s
         self.apply(process, machine.StopRequested(at_once=grace_s == 0))
         self.lives.stopped(process)
@@ -190,7 +204,8 @@ class Conductor:
 
     def start(self, process: Process) -> None:
         """What has ended runs again: same id, same name, same logs. The caller has seen to its environment."""
-        self.apply(process, machine.StartRequested())
+        wanted = process.row.next_spec or process.row.spec
+        self.apply(process, machine.StartRequested(later=process.row.ended and wanted.schedule is not None))
 
     # --- holds --------------------------------------------------------------------------------------------------
 
@@ -272,22 +287,25 @@ class Conductor:
                 delay_s = event.delay_s if isinstance(event, machine.Ended) else 0.0
                 self.backoff(process, delay_s)
             case "enqueue":
-                row.restarts += 1
-                row.restarts_boot_s = [*row.restarts_boot_s[-restart.KEPT :], clock.boot_s()]
-                row.restart_boot_s = None
-                self._enqueue(process)
+                self._loop.call_soon(self._enqueue, process)
+            case "again":
+                self.afterlife.again(process)
             case "revive":
-                self._revive(process)
+                self.afterlife.revive(process)
+            case "renew":
+                self.afterlife.renew(process)
+            case "schedule":
+                self.timetable.later(process)
             case "check":
                 self.lives.check(process)
             case "stop-rest":
                 self.remains.stop(process)
             case "watch":
-                self._watch.begin(process, self._left)
+                self.watch.begin(process, self._left)
             case "recess":
-                self._recess(process)
+                self.afterlife.recess(process, event)
             case "settle":
-                self._settle(process)
+                self.afterlife.settle(process)
 
     def grace(self, process: Process) -> None:
         """Arm the timer between stop signal and SIGKILL (a new daemon does so for what it finds stopping)."""
@@ -323,65 +341,6 @@ class Conductor:
         self.held_again(process)
         self._begun(process)
         self.lives.began(process)
-
-    def _revive(self, process: Process) -> None:
-        """What had ended is wanted again."""
-        row = process.row
-        self.table.revive(process)
-        if row.pid is not None:
-            row.before = (row.pid, row.start_ticks)
-        row.pid = row.start_ticks = row.stop_reason = row.grace_s = row.cause = row.reason = None
-        row.restarts_boot_s, row.restarts, row.was_ready, row.again = [], row.restarts + 1, False, False
-        row.exit = row.ended_s = None
-        self._loop.call_soon(self._enqueue, process)
-
-    def _recess(self, process: Process) -> None:
-        """Between two runs."""
-        row = process.row
-        end = row.exit or ExitPart()
-        self.recorder.event("ended", row, "it will be started again", code=end.code, signal=end.signal)
-        if row.pid is not None:
-            row.before = (row.pid, row.start_ticks)
-        row.pid = row.start_ticks = None
-        self._watch.end(process)
-        self.lives.ended(process)
-        self.remains.kill(process)
-        self.lives.after_run(process)
-        self._release(process)
-
-    def _settle(self, process: Process) -> None:
-        """Ended for good."""
-        row = process.row
-        process.cancel_timers()
-        process.close_fds()
-        row.ended_s = row.ended_s or time.time()
-        row.holds, row.paused_by = [], None
-        row.ready = machine.ready_step(row.ready, "ended")
-        self._watch.end(process)
-        self.table.ended(process)
-        self.lives.ended(process)
-        self.launcher.drop_socket(row)
-        if row.spec.pty:
-            self.sending.drop_pty(process)
-        if row.targets and row.id != GATEWAY_ID:
-            self.holding.drop(passed_name(row.id))
-        end = row.exit or ExitPart()
-        self.recorder.event(row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason)
-        self.remains.sweep(process)
-        self._release(process)
-        if row.again:
-            self._loop.call_soon(self.start, process)
-
-    def _release(self, process: Process) -> None:
-        row = process.row
-        process.activity = process.doing = process.tokens_per_s = None
-        process.device_use = {}
-        process.members = frozenset()
-        row.gpus = []
-        if row.port is not None:
-            self.launcher.leases.release(row.port)
-            row.port_before, row.port = row.port, None
-        self._loop.call_soon(self._freed, process)
 
     # --- the holder ---------------------------------------------------------------------------------------------
 

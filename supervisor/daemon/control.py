@@ -10,16 +10,17 @@ from aish.model import exit as exits
 from aish.model import kind, state
 from aish.supervisor.daemon import authority, environ, want
 from aish.supervisor.daemon.process import share
+from aish.supervisor.daemon.succession import successor
 from aish.wire.message import Cont, Done, Forget, Pause, Restart, Signal, Start, Stop
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
-    from aish.wire.spec import LaunchPart
+    from aish.wire.spec import LaunchPart, SpecPart
 
 
-_NOT_YET: Final = (state.QUEUED, state.STARTING, state.BACKOFF)
+_NOT_YET: Final = (state.SCHEDULED, state.QUEUED, state.STARTING, state.BACKOFF)
 _ENDING: Final = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL))
 
 
@@ -58,9 +59,16 @@ class Control:
         return Done(changed=self.daemon.conductor.stop(process, grace_s))
 
     async def start(self, caller: Caller, request: Start) -> Done:
-        """Raises ConflictError where its name has been taken meanwhile, StorageError, InputError."""
+        """What has ended runs again, what is scheduled runs now.
+
+        Raises ConflictError where its name has been taken meanwhile, StorageError, InputError."""
         process = self.target(caller, "Start", request.target)
         row = process.row
+        if row.lifecycle == state.SCHEDULED:  # with the surroundings that it has: it is only its time that is another
+            self.daemon.recorder.event("wanted", row, f"started before its time {by(caller)}")
+            self.daemon.conductor.start(process)
+            await self._begun(process)
+            return Done()
         if not row.ended:
             return Done(changed=False)
         self._check_startable(process)
@@ -76,7 +84,8 @@ class Control:
         process = self.target(caller, "Restart", request.target)
         row = process.row
         self._check_startable(process)
-        if row.again:
+        spec = self._successor(caller, process, request.spec)
+        if row.again and spec is None:
             return Done(changed=False)
         if request.launch is not None and caller.standing == "user":
             self._surroundings(process, request.launch)
@@ -85,9 +94,11 @@ class Control:
                 f"the environment of {row.name} ({row.id}) is not kept any more: it has ended",
                 hint=f"with the environment of here: `aish restart {row.name}`",
             )
-        self.daemon.recorder.event("wanted", row, f"restarted {by(caller)}")
         if row.ended:
             self.daemon.table.free_for(process)
+        self.daemon.recorder.event("wanted", row, f"restarted {by(caller)}")
+        row.next_spec = spec or row.next_spec
+        if row.ended:
             self.daemon.conductor.start(process)
         else:
             row.again = True
@@ -96,6 +107,14 @@ class Control:
                 await process.change()
         await self._begun(process)
         return Done()
+
+    def _successor(self, caller: Caller, process: Process, spec: SpecPart | None) -> SpecPart | None:
+        """What it is to be from its next start on. Raises InputError, RefusedError."""
+        if spec is None:
+            return None
+        if caller.standing != "user":
+            raise RefusedError("only the user can give a process another spec")
+        return successor(process.row, spec)
 
     def _check_startable(self, process: Process) -> None:
         row = process.row

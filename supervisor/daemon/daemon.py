@@ -190,6 +190,7 @@ class Daemon:
         self.admission.admitted = self.conductor.admitted
         self.admission.refused = self.conductor.refused
         self.admission.changed = self.conductor.changed
+        self.admission.group_waits = self.conductor.fellowship.waits_for
         self.enforcement = Enforcement(self.table, self.conductor)
         self.sampler.over, self.sampler.sampled = self.enforcement.vram, self.enforcement.look
         self.sampler.watched_memory = self.enforcement.watches

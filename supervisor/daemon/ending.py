@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from aish.config import folders
 from aish.errors import ConflictError, UnavailableError
 from aish.model import kind
-from aish.supervisor.daemon import authority
+from aish.supervisor.daemon import authority, stopping
 from aish.wire.message import Done, Shutdown
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
 
 IDLE_S: Final = 300.0
-KILL_WAIT_S: Final = 10.0
-"""How long after SIGKILL a process may take to be gone."""
-_ORDER: Final = ((kind.COMMAND, kind.AGENT), (kind.MODEL,), (kind.SYSTEM,))
 
 
 def _idle_s(text: str) -> float:
@@ -70,25 +67,10 @@ class Ending:
         return [process for process in self.daemon.table.alive() if process.row.spec.kind != kind.SYSTEM]
 
     async def _stop_all(self) -> None:
-        for kinds in _ORDER:
-            group = [process for process in self.daemon.table.alive() if process.row.spec.kind in kinds]
-            for process in group:
-                self.daemon.conductor.stop(process, None)
-            for process in group:
-                await self._gone(process)
-        await self.daemon.conductor.remains.done()
-
-    async def _gone(self, process: Process) -> None:
-        row = process.row
-        try:
-            async with asyncio.timeout(row.spec.grace_s + KILL_WAIT_S):
-                while not row.ended:
-                    await process.change()
-        except TimeoutError as error:
-            raise UnavailableError(
-                f"{row.name} ({row.id}, pid {row.pid}) does not end, not even by SIGKILL",
-                hint="it may hang in the kernel; the supervisor stays",
-            ) from error
+        conductor = self.daemon.conductor
+        await stopping.stop_all(conductor, self._supervised())
+        await stopping.stop_all(conductor, self.daemon.table.alive())  # parts of aish: the gateway
+        await conductor.remains.done()
 
     async def _leave(self) -> None:
         """Everything has ended: the journal is closed, keeper and holder go, then this program.

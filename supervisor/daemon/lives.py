@@ -212,7 +212,7 @@ class Lives:
 def keeps_environ(spec: SpecPart) -> bool:
     """Whether its captured environment is needed once it runs: for another run, or for what is run for it."""
     probes = [probe for probe in (spec.ready, spec.live) if probe is not None and probe.command]
-    return bool(spec.restart != "never" or spec.check or spec.after or probes)
+    return bool(spec.restart != "never" or spec.schedule or spec.group or spec.check or spec.after or probes)
 
 
 def variables(process: Process, notices_path: str) -> dict[str, str]:

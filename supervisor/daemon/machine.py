@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from aish.model.state import BACKOFF, EXITED, FAILED, LOST, QUEUED, RUNNING, STARTING, STOPPING
+from aish.model.state import BACKOFF, EXITED, FAILED, LOST, QUEUED, RUNNING, SCHEDULED, STARTING, STOPPING
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -56,6 +56,14 @@ class Ended(msgspec.Struct, frozen=True):
     delay_s: float = 0.0
 
 
+class Recurs(msgspec.Struct, frozen=True):
+    """This run is over, or did not come about; its schedule wants it again at its next time."""
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A time of its schedule has come."""
+
+
 class Looped(msgspec.Struct, frozen=True):
     """Ended, and was restarted too often to be started again."""
 
@@ -79,7 +87,9 @@ class BackoffElapsed(msgspec.Struct, frozen=True):
 
 
 class StartRequested(msgspec.Struct, frozen=True):
-    """Somebody wants what has ended to run again."""
+    """Somebody wants what has ended to run again, and what is scheduled to run now. `later`: it has a schedule."""
+
+    later: bool = False
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -95,6 +105,8 @@ LifecycleEvent = (
     | Finished
     | Vanished
     | Ended
+    | Recurs
+    | Due
     | Looped
     | StopRequested
     | LeaderEnded
@@ -114,8 +126,11 @@ Effect = Literal[
     "stop-rest",  # the stop signal to what of its tree has not had it; tell when all of it has ended
     "grace",  # arm the grace timer
     "backoff",  # arm the restart timer with the event's delay
-    "enqueue",  # ask for admission (again)
-    "revive",  # a person starts it again: its name is taken again, its counts begin afresh, and it asks for admission
+    "again",  # its restart policy starts it again: counted
+    "revive",  # a person starts it again: its name is taken again
+    "renew",  # a new run whose counts begin afresh
+    "schedule",  # find the next time of its schedule, and wait for it
+    "enqueue",  # ask for admission
     "check",  # have the command run that decides success
     "watch",  # it lives outside the holder: watch it through a pidfd
     "recess",  # between two runs: give back devices and port
@@ -139,6 +154,8 @@ _WRONG: Final = "fault"
 def step(state: Lifecycle, event: LifecycleEvent) -> Step:
     """The lifecycle after `event`. Total: every pair has a row."""
     match state:
+        case "scheduled":
+            return _scheduled(event)
         case "queued":
             return _queued(event)
         case "starting":
@@ -157,6 +174,22 @@ def step(state: Lifecycle, event: LifecycleEvent) -> Step:
             return _lost(event)
 
 
+def _scheduled(event: LifecycleEvent) -> Step:
+    match event:
+        case Due() | StartRequested():
+            return Step(QUEUED, ("renew", "enqueue"))
+        case StopRequested():
+            return Step(EXITED, ("settle",))
+        case Vanished():
+            return Step(LOST, ("settle",))
+        case Exited() | Finished() | Ended() | Recurs() | Looped() | LeaderEnded():  # the last run's end, told again
+            return Step(SCHEDULED, outcome=_LATE)
+        case Spawned() | GraceElapsed() | BackoffElapsed() | Missing():
+            return Step(SCHEDULED, outcome=_LATE)
+        case Admitted() | Refused() | SpawnFailed():
+            return Step(SCHEDULED, outcome=_WRONG)
+
+
 def _queued(event: LifecycleEvent) -> Step:
     match event:
         case Admitted():
@@ -167,11 +200,13 @@ def _queued(event: LifecycleEvent) -> Step:
             return Step(QUEUED, outcome=_LATE)
         case Vanished():  # it may have been started by a holder that died with all it knew
             return Step(LOST, ("settle",))
+        case Recurs():
+            return Step(SCHEDULED, ("recess", "schedule"))
         case Exited() | Finished() | Ended() | Looped() | StartRequested():  # the exit before a restart, told again
             return Step(QUEUED, outcome=_LATE)
         case Spawned():  # the daemon before had it started, and died before it could write so
             return Step(RUNNING, ("began",))
-        case SpawnFailed() | LeaderEnded():
+        case SpawnFailed() | LeaderEnded() | Due():
             return Step(QUEUED, outcome=_WRONG)
 
 
@@ -187,13 +222,15 @@ def _starting(event: LifecycleEvent) -> Step:
             return Step(LOST, ("settle",))
         case Ended():
             return Step(BACKOFF, ("recess", "backoff"))
+        case Recurs():
+            return Step(SCHEDULED, ("recess", "schedule"))
         case StopRequested():  # the signal follows when it is there to get it
             return Step(STOPPING, ("grace",))
         case Missing():
             return Step(STARTING, ("launch",))
         case Admitted() | GraceElapsed() | BackoffElapsed() | StartRequested():
             return Step(STARTING, outcome=_LATE)
-        case Refused() | LeaderEnded() | Finished():
+        case Refused() | LeaderEnded() | Finished() | Due():
             return Step(STARTING, outcome=_WRONG)
 
 
@@ -207,6 +244,8 @@ def _running(event: LifecycleEvent) -> Step:
             return Step(LOST, ("settle",))
         case Ended():
             return Step(BACKOFF, ("recess", "backoff"))
+        case Recurs():
+            return Step(SCHEDULED, ("recess", "schedule"))
         case Looped():
             return Step(FAILED, ("settle",))
         case StopRequested(at_once=True):
@@ -217,7 +256,7 @@ def _running(event: LifecycleEvent) -> Step:
             return Step(RUNNING, ("watch",))
         case Spawned() | GraceElapsed() | BackoffElapsed() | StartRequested():
             return Step(RUNNING, outcome=_LATE)
-        case Admitted() | Refused() | SpawnFailed() | LeaderEnded():
+        case Admitted() | Refused() | SpawnFailed() | LeaderEnded() | Due():
             return Step(RUNNING, outcome=_WRONG)
 
 
@@ -225,6 +264,8 @@ def _stopping(event: LifecycleEvent) -> Step:
     match event:
         case Exited() | Finished() | Ended() | Looped():  # whatever its policy: a stop is final
             return Step(EXITED, ("settle",))
+        case Recurs():  # it ran too long; it is only this run that was stopped
+            return Step(SCHEDULED, ("recess", "schedule"))
         case LeaderEnded():  # the grace is for the whole tree
             return Step(STOPPING, ("stop-rest",))
         case Vanished():
@@ -241,33 +282,35 @@ def _stopping(event: LifecycleEvent) -> Step:
             return Step(STOPPING, ("watch",))
         case BackoffElapsed() | StartRequested():
             return Step(STOPPING, outcome=_LATE)
-        case Admitted() | Refused():
+        case Admitted() | Refused() | Due():
             return Step(STOPPING, outcome=_WRONG)
 
 
 def _backoff(event: LifecycleEvent) -> Step:
     match event:
         case BackoffElapsed():
-            return Step(QUEUED, ("enqueue",))
+            return Step(QUEUED, ("again", "enqueue"))
         case StopRequested():  # no resurrection
             return Step(EXITED, ("settle",))
-        case Exited() | Finished() | Vanished() | Ended() | Looped():  # the same exit, told again
+        case Exited() | Finished() | Vanished() | Ended() | Recurs() | Looped():  # the same exit, told again
             return Step(BACKOFF, outcome=_LATE)
         case Spawned() | GraceElapsed() | Missing() | StartRequested():
             return Step(BACKOFF, outcome=_LATE)
-        case Admitted() | Refused() | SpawnFailed() | LeaderEnded():
+        case Admitted() | Refused() | SpawnFailed() | LeaderEnded() | Due():
             return Step(BACKOFF, outcome=_WRONG)
 
 
 def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
     match event:
+        case StartRequested(later=True):
+            return Step(SCHEDULED, ("revive", "renew", "schedule"))
         case StartRequested():
-            return Step(QUEUED, ("revive",))
-        case Exited() | Finished() | Vanished() | Ended() | Looped() | LeaderEnded():  # told again, or told late
+            return Step(QUEUED, ("revive", "renew", "enqueue"))
+        case Exited() | Finished() | Vanished() | Ended() | Recurs() | Looped() | LeaderEnded():  # told again or late
             return Step(state, outcome=_LATE)
         case Spawned() | SpawnFailed():
             return Step(state, outcome=_LATE)
-        case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing():
+        case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing() | Due():
             return Step(state, outcome=_LATE)
         case Admitted() | Refused():
             return Step(state, outcome=_WRONG)
@@ -275,13 +318,15 @@ def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
 
 def _lost(event: LifecycleEvent) -> Step:
     match event:
-        case Exited() | Finished() | Ended() | Looped():  # its status came to light after all
+        case Exited() | Finished() | Ended() | Recurs() | Looped():  # its status came to light after all
             return Step(EXITED, ("settle",))
+        case StartRequested(later=True):
+            return Step(SCHEDULED, ("revive", "renew", "schedule"))
         case StartRequested():
-            return Step(QUEUED, ("revive",))
+            return Step(QUEUED, ("revive", "renew", "enqueue"))
         case Vanished() | Spawned() | SpawnFailed() | LeaderEnded():
             return Step(LOST, outcome=_LATE)
-        case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing():
+        case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing() | Due():
             return Step(LOST, outcome=_LATE)
         case Admitted() | Refused():
             return Step(LOST, outcome=_WRONG)

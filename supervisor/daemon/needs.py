@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aish.model import kind
-from aish.model.state import EXITED, QUEUED, RUNNING, YES
+from aish.model.state import EXITED, QUEUED, RUNNING, SCHEDULED, YES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,9 +62,9 @@ def _lacks(need: NeedPart, row: Row | None) -> str | None:
     if row is None:
         return "is not there yet"
     if need.until == "completed":
-        if not row.ended:
+        if not row.ended and (row.lifecycle != SCHEDULED or row.exit is None):
             return "has not ended yet"
-        done = row.lifecycle == EXITED and row.exit is not None and row.exit.code == 0
+        done = row.lifecycle in (EXITED, SCHEDULED) and row.exit is not None and row.exit.code == 0
         return None if done else "did not end successfully"
     if row.ended:
         return "has ended"

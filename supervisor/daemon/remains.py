@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.model.exit import Exit
 from aish.supervisor.daemon import machine, proc
+from aish.supervisor.daemon.verdict import recurs
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -42,11 +43,15 @@ class Remains:
     async def _stopped(self, process: Process) -> None:
         row = process.row
         await self._gone(process, None)
-        if row.lifecycle == "stopping":
-            end = row.exit
-            self.conductor.apply(
-                process, machine.Vanished() if end is None or Exit(end.code, end.signal).lost else machine.Exited()
-            )
+        if row.lifecycle != "stopping":
+            return
+        end = row.exit
+        if recurs(row):
+            self.conductor.apply(process, machine.Recurs())
+        elif end is None or Exit(end.code, end.signal).lost:
+            self.conductor.apply(process, machine.Vanished())
+        else:
+            self.conductor.apply(process, machine.Exited())
 
     def kill(self, process: Process) -> None:
         """Nothing may be left, now: it is about to be started again."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aish.model.state import Activity
 
 # The words of aish.model.state, which has no types at run time; msgspec checks what it reads by these.
-Lifecycle = Literal["queued", "starting", "running", "stopping", "backoff", "exited", "failed", "lost"]
+Lifecycle = Literal["scheduled", "queued", "starting", "running", "stopping", "backoff", "exited", "failed", "lost"]
 Ready = Literal["yes", "no", "unknown"]
 Hold = Literal["user", "budget", "memory", "operator"]
 
@@ -29,6 +29,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     name: str
     spec: SpecPart
     """As asked for, with current limits (`Limit` changes them here)."""
+    next_spec: SpecPart | None = None
+    """What it is to be from its next start on."""
     token: str | None = None
     parent: str | None = None
     lifecycle: Lifecycle = "queued"
@@ -62,6 +64,14 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Why it is being ended as failed: a word of aish.model.exit."""
     again: bool = False
     """It is to be started again when it has been stopped."""
+    group_wish: Literal["restart", "stop"] | None = None
+    """What a failure in its group means for it, not begun yet."""
+    group_restart: bool = False
+    """It is being restarted with its group."""
+    due_s: float | None = None
+    """When its schedule starts it next."""
+    last_due_s: float | None = None
+    """The latest time of its schedule that is done with: no time is run twice."""
     was_ready: bool = False
     """Whether any of its runs was ever ready."""
     restarts_boot_s: list[float] = []

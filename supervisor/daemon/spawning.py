@@ -7,8 +7,10 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from aish.errors import AishError, ConflictError, StorageError, UnavailableError
-from aish.model import kind
+from aish.model import kind, state
 from aish.supervisor.daemon import authority, environ, want
 from aish.supervisor.daemon.process import Process, shared
 from aish.supervisor.daemon.row import Row
@@ -74,6 +76,7 @@ class Spawning:
             number=number,
             name=name,
             spec=spec,
+            lifecycle="queued" if spec.schedule is None else "scheduled",
             created_s=time.time(),
             umask=launch.umask,
             nice=launch.nice,
@@ -97,7 +100,11 @@ class Spawning:
         daemon.table.add(process)
         if row.spec.kind in (kind.AGENT, kind.MODEL):
             daemon.want_gateway()
-        daemon.admission.enqueue(process)
+        if row.lifecycle == state.SCHEDULED:
+            daemon.conductor.timetable.later(process)
+            daemon.conductor.changed(process)
+        else:
+            daemon.admission.enqueue(process)
 
     async def _answer(self, process: Process, *, existed: bool) -> Started:
         """Once it has begun, failed, or is known to wait."""
@@ -168,13 +175,14 @@ class Spawning:
         entries = [entry for entry in launch.environ if entry.partition(b"=")[0] not in added]
         entries += [name + b"=" + value for name, value in added.items()]
         launch = LaunchPart(environ=entries, umask=launch.umask, rlimits=launch.rlimits, nice=launch.nice)
-        vram_bytes = request.vram_bytes if request.vram_bytes is not None else plan.vram_bytes
-        spec = SpecPart(
+        wanted = request.spec or SpecPart(argv=[], restart="on-failure", vram_bytes=request.vram_bytes)
+        spec = msgspec.structs.replace(
+            wanted,
             argv=[os.fsencode(word) for word in plan.argv],
             cwd=b"/",
             name=stored.name,
             kind=kind.MODEL,
-            vram_bytes=vram_bytes,
+            vram_bytes=wanted.vram_bytes if wanted.vram_bytes is not None else plan.vram_bytes,
             route=RoutePart(
                 url=plan.url,
                 upstream_name=plan.upstream_name,
@@ -182,7 +190,6 @@ class Spawning:
                 context_tokens=plan.context_tokens,
             ),
             model=stored.name,
-            restart="on-failure",
         )
         want.check_spec(spec)
         process = self._make(self.daemon.table.new_name(stored.name, "", number=False), spec, launch)

@@ -16,6 +16,7 @@ EVENTS: Final[tuple[LifecycleEvent, ...]] = (
     machine.Exited(),
     machine.Vanished(),
     machine.Ended(),
+    machine.Recurs(),
     machine.Looped(),
     machine.StopRequested(),
     machine.StopRequested(at_once=True),
@@ -23,6 +24,8 @@ EVENTS: Final[tuple[LifecycleEvent, ...]] = (
     machine.GraceElapsed(),
     machine.Finished(),
     machine.StartRequested(),
+    machine.StartRequested(later=True),
+    machine.Due(),
     machine.BackoffElapsed(),
     machine.Missing(),
 )
@@ -45,10 +48,11 @@ again). `!`: it cannot happen; it is recorded as a fault of aish and changes not
 
 """
 _EFFECTS: Final = """
-Effects: launch (journal the intent, have the holder spawn it), began (note pid and times), stop-signal (its stop
-signal to its group, then SIGCONT), kill (SIGKILL to its group), grace and backoff (arm the timer), enqueue (ask for
-admission again), watch (a pidfd: it lives outside the holder), recess (between two runs: give back devices and port),
-settle (ended for good: give back everything).
+Effects: launch (journal the intent, have the holder spawn it), began (note pid and times), stop-signal (its
+stop signal to its group, then SIGCONT), kill (SIGKILL to its group), grace and backoff (arm the timer), again
+(its restart policy starts it: counted), revive (its name is taken again), renew (a run whose counts begin
+afresh), schedule (wait for its next time), enqueue (ask for admission), watch (a pidfd: it lives outside the
+holder), recess (between two runs: give back devices and port), settle (ended for good: give back everything).
 """
 _AUTHORITY: Final = """
 ## Authority

@@ -67,7 +67,7 @@ class Takeover:
             elif daemon.table.get(birth.id) is None:
                 self._found(birth)
         for process, pid in before:
-            if process.row.ended or process.row.lifecycle == state.BACKOFF:
+            if process.row.ended or process.row.lifecycle in (state.BACKOFF, state.SCHEDULED):
                 continue
             if process.launching or process.row.pid != pid:
                 continue  # the list is older than what is known of it
@@ -114,7 +114,7 @@ class Takeover:
         """What was being done to it, and perhaps not finished: to stop it, to hold it, to let it go on."""
         row, conductor = process.row, self.daemon.conductor
         if row.lifecycle == state.STOPPING:
-            conductor.stop(process, row.grace_s)
+            conductor.stop(process, row.grace_s, row.stop_reason or exits.CANCELLED)
         else:
             conductor.held_again(process)
 
@@ -214,6 +214,8 @@ class Takeover:
                 case "backoff":
                     due_s = process.row.restart_boot_s or 0.0
                     conductor.backoff(process, min(restart.DEFAULT.longest_s, max(0.0, due_s - clock.boot_s())))
+                case "scheduled":
+                    self._scheduled(process)
                 case "queued" if process.resend_timer is None:
                     self.daemon.admission.enqueue(process)
                 case _ if process.row.again and process.row.ended:
@@ -221,7 +223,14 @@ class Takeover:
                 case "starting" if not process.row.spec.argv:
                     conductor.missing(process)
                 case _:
-                    pass
+                    conductor.fellowship.go_on(process)
+
+    def _scheduled(self, process: Process) -> None:
+        """Its times go on, if what it needs to start is still there: after a reboot it is not."""
+        if self.daemon.launcher.files.load(process.id) is None:
+            self.daemon.conductor.vanished(process, "the machine was started anew, or its runtime folder was emptied")
+        else:
+            self.daemon.conductor.timetable.go_on(process)
 
     def _found(self, birth: Birth) -> None:
         """A child of the holder that the journal does not know: the table was lost and is being rebuilt."""

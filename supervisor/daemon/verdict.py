@@ -38,6 +38,8 @@ def judge(
         # A server that gave up while it loaded: a wrong option or file is not mended by another try, and who waits is
         # to be told now. What somebody else killed is no such fault.
         return Verdict(told, event, "it ended before it was ever ready: it is not started again")
+    if restartable and recurs(row):
+        event = machine.Recurs()
     if not restartable or row.lifecycle == STOPPING or row.stop_reason is not None:
         return Verdict(told, event, text)
     how = row.spec.restarts or restart.DEFAULT
@@ -48,6 +50,13 @@ def judge(
         case restart.Loop(count, within_s):
             told = ExitPart(code=end.code, signal=end.signal, reason=exits.CRASH_LOOP)
             text = f"restarted {count} times within {within_s:.0f} s: it is not started again"
+            if isinstance(event, machine.Recurs):
+                return Verdict(told, event, None)
             return Verdict(told, machine.Looped(), text)
         case restart.Stay():
             return Verdict(told, event, text)
+
+
+def recurs(row: Row) -> bool:
+    """Whether its schedule has it run again, however this run ended: unless it is the schedule that was stopped."""
+    return row.spec.schedule is not None and row.stop_reason not in (exits.CANCELLED, exits.RESTARTED, exits.GROUP)

@@ -35,7 +35,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         created_s=row.created_s,
         started_s=row.started_s,
         ended_s=row.ended_s if row.ended else None,
-        exit=row.exit if row.ended else None,
+        exit=row.exit if row.ended or row.lifecycle == "scheduled" else None,
         reason=row.reason,
         doing=process.doing,
         restarts=row.restarts,
@@ -49,6 +49,10 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         tokens_per_s=process.tokens_per_s,
         budget_tokens=row.spec.budget_tokens,
         model=row.spec.model,
+        labels=row.spec.labels,
+        project=row.spec.project,
+        digest=row.spec.digest,
+        due_s=row.due_s,
     )
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import InputError, LimitError, RefusedError
 from aish.model import kind
 from aish.model.size import format_bytes, format_count
-from aish.model.spec import ON_OOM, RESTARTS, RIGHTS, UNTIL
+from aish.model.spec import MISSED, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
+from aish.supervisor.daemon import schedule
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from aish.wire.spec import LaunchPart, LimitPart, ProbePart, RoutePart, SpecPart
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
+_GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{1,128}")
 _IONICE: Final = re.compile(r"idle|(best-effort|realtime)(:[0-7])?")
 _RLIMIT: Final = re.compile(r"[A-Z_]{2,16}")
 PASSED_MOST: Final = 60
@@ -46,7 +49,7 @@ def check_spawn(request: Spawn, fd_count: int) -> None:
         raise InputError(f"at most {PASSED_MOST} descriptors can be passed", field="targets")
     if len(set(targets)) != len(targets) or not all(0 <= target <= 4096 for target in targets):
         raise InputError("expected different numbers from 0 to 4096", field="targets")
-    if targets and request.spec.restart != "never":
+    if targets and (request.spec.restart != "never" or request.spec.schedule or request.spec.group):
         raise InputError(
             "a process that is started again cannot be given descriptors", field="restart", hint="use files"
         )
@@ -86,6 +89,7 @@ def check_spec(spec: SpecPart) -> None:
     if spec.limits is not None:
         check_limits(spec.limits)
     _check_logs(spec)
+    _check_order(spec)
     _check_life(spec)
     if spec.oom_score_adj is not None and not -1000 <= spec.oom_score_adj <= 1000:
         raise InputError("expected -1000 to 1000", field="oom_score_adj")
@@ -100,6 +104,29 @@ def _check_logs(spec: SpecPart) -> None:
         raise InputError(f"expected {format_bytes(LEAST_BYTES)} or more, or 0", field="log_bytes")
     if spec.log_age_s and not LEAST_AGE_S <= spec.log_age_s <= MOST_TIME_S:  # what is no number is neither
         raise InputError(f"expected {LEAST_AGE_S:.0f} to {MOST_TIME_S:.0f} seconds, or 0", field="log_age_s")
+
+
+def _check_order(spec: SpecPart) -> None:
+    """Group and schedule. Raises InputError."""
+    if spec.schedule is not None:
+        schedule.check(spec.schedule)
+        _one_of(spec.schedule.missed, MISSED, "schedule.missed")
+        if not spec.argv:
+            raise InputError("there is nothing to run at these times", field="schedule")
+    if spec.group is not None:
+        _one_of(spec.group.strategy, STRATEGIES, "group.strategy")
+        if not _GROUP.fullmatch(spec.group.name):
+            raise InputError(
+                f"not a name of a group: {spec.group.name[:60]!r}",
+                field="group.name",
+                hint="letters, digits and . _ - are allowed, 64 at most",
+            )
+        if not 0 <= spec.group.place <= 10_000:
+            raise InputError("expected 0 to 10000", field="group.place")
+    if spec.project is not None and not (spec.project.startswith("/") and len(spec.project) <= 4096):
+        raise InputError("expected an absolute path", field="project")
+    if spec.digest is not None and not _DIGEST.fullmatch(spec.digest):
+        raise InputError("expected up to 128 hexadecimal digits", field="digest")
 
 
 def _check_life(spec: SpecPart) -> None:

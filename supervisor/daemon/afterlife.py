@@ -1,0 +1,113 @@
+"""What follows a run: what it had is given back, who waits is told, and it may be started again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from aish.supervisor.daemon import clock, machine, restart
+from aish.supervisor.daemon.launcher import passed_name
+from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.wire.part import ExitPart
+
+if TYPE_CHECKING:
+    from aish.supervisor.daemon.conductor import Conductor
+    from aish.supervisor.daemon.process import Process
+
+
+class Afterlife:
+    def __init__(self, conductor: Conductor) -> None:
+        self.conductor = conductor
+        self._loop = asyncio.get_running_loop()
+
+    # --- another run --------------------------------------------------------------------------------------------
+
+    def revive(self, process: Process) -> None:
+        """What had ended is wanted again."""
+        row = process.row
+        self.conductor.table.revive(process)
+        row.again, row.ended_s = False, None
+        row.restarts += 1
+        if row.pid is not None:
+            row.before = (row.pid, row.start_ticks)
+        row.pid = row.start_ticks = None
+
+    def renew(self, process: Process) -> None:
+        """A run that is no consequence of the one before it. What failed together keeps count of its restarts."""
+        row = process.row
+        if not row.group_restart:
+            row.restarts_boot_s = []
+        row.group_restart = False
+        row.stop_reason = row.grace_s = row.cause = row.reason = row.exit = row.ended_s = None
+        row.was_ready = False
+        if row.next_spec is not None:
+            row.spec, row.next_spec = row.next_spec, None
+
+    def again(self, process: Process) -> None:
+        """Its restart policy starts it."""
+        row = process.row
+        row.restarts += 1
+        row.restarts_boot_s = [*row.restarts_boot_s[-restart.KEPT :], clock.boot_s()]
+        row.restart_boot_s = None
+
+    # --- the end of one -----------------------------------------------------------------------------------------
+
+    def recess(self, process: Process, event: machine.LifecycleEvent) -> None:
+        """Between two runs."""
+        conductor, row = self.conductor, process.row
+        recurs = isinstance(event, machine.Recurs)
+        end = row.exit or ExitPart()
+        text = "its schedule starts it again" if recurs else "it will be started again"
+        conductor.recorder.event("ended", row, text, code=end.code, signal=end.signal, reason=end.reason)
+        process.cancel_timers()
+        if row.pid is not None:
+            row.before = (row.pid, row.start_ticks)
+        row.pid = row.start_ticks = None
+        conductor.watch.end(process)
+        conductor.lives.ended(process)
+        conductor.remains.kill(process)
+        conductor.lives.after_run(process)
+        if recurs:
+            row.holds, row.paused_by, row.stop_reason = [], None, None
+            row.ready = machine.ready_step(row.ready, "ended")
+        else:
+            conductor.fellowship.failed(process)
+        self._release(process)
+
+    def settle(self, process: Process) -> None:
+        """Ended for good."""
+        conductor, row = self.conductor, process.row
+        process.cancel_timers()
+        process.close_fds()
+        row.ended_s = row.ended_s or time.time()
+        row.holds, row.paused_by, row.group_wish, row.due_s = [], None, None, None
+        row.ready = machine.ready_step(row.ready, "ended")
+        conductor.watch.end(process)
+        conductor.table.ended(process)
+        conductor.lives.ended(process)
+        conductor.launcher.drop_socket(row)
+        if row.spec.pty:
+            conductor.sending.drop_pty(process)
+        if row.targets and row.id != GATEWAY_ID:
+            conductor.holding.drop(passed_name(row.id))
+        end = row.exit or ExitPart()
+        conductor.recorder.event(
+            row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason
+        )
+        conductor.remains.sweep(process)
+        conductor.fellowship.settled(process)
+        self._release(process)
+        if row.again:
+            self._loop.call_soon(conductor.start, process)
+
+    def _release(self, process: Process) -> None:
+        row = process.row
+        process.activity = process.doing = process.tokens_per_s = None
+        process.device_use = {}
+        process.members = frozenset()
+        row.gpus = []
+        if row.port is not None:
+            self.conductor.launcher.leases.release(row.port)
+            row.port_before, row.port = row.port, None
+        self._loop.call_soon(self.conductor.freed, process)

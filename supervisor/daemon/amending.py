@@ -1,0 +1,70 @@
+"""Amend and Down: what a project's file wants of processes that are there already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aish.errors import ConflictError, InputError
+from aish.model import state
+from aish.supervisor.daemon import authority, stopping, want
+from aish.supervisor.daemon.control import by
+from aish.supervisor.daemon.succession import differences, successor
+from aish.wire.message import Amend, Done, Down
+from aish.wire.spec import AMENDABLE, LimitPart
+
+if TYPE_CHECKING:
+    from aish.supervisor.daemon.authority import Caller
+    from aish.supervisor.daemon.control import Control
+    from aish.supervisor.daemon.daemon import Daemon
+
+
+class Amending:
+    def __init__(self, daemon: Daemon, control: Control) -> None:
+        self.daemon = daemon
+        self.target = control.target
+
+    async def amend(self, caller: Caller, request: Amend) -> Done:
+        """All of it or nothing. Raises InputError, LimitError, ConflictError where it takes a restart."""
+        process = self.target(caller, "Amend", request.target)
+        row = process.row
+        spec = successor(row, request.spec)
+        fields = differences(row.spec, spec)
+        if not fields:
+            return Done(changed=False)
+        beyond = [field for field in fields if field not in AMENDABLE]
+        if beyond:
+            raise ConflictError(
+                f"{row.name} ({row.id}) has to be started again to have another {', '.join(beyond)}",
+                hint=f"`aish restart {row.name}`",
+            )
+        if row.lifecycle == state.SCHEDULED and spec.schedule is None:
+            raise ConflictError(f"{row.name} ({row.id}) waits for its schedule: without one it has to be started")
+        if spec.limits != row.spec.limits and row.lifecycle in (state.RUNNING, state.STOPPING):
+            self.daemon.reach.groups.limit(row.id, spec.limits or LimitPart())
+        row.spec = spec
+        row.next_spec = None
+        self.daemon.recorder.event("amended", row, f"{by(caller)}: {', '.join(fields)}")
+        if row.lifecycle == state.SCHEDULED and "schedule" in fields:
+            self.daemon.conductor.timetable.later(process)
+        if "limits" in fields:
+            self.daemon.enforcement.memory_raised(process)
+            self.daemon.sampler.schedule()
+        self.daemon.conductor.changed(process)
+        return Done()
+
+    async def down(self, caller: Caller, request: Down) -> Done:
+        """Raises InputError, UnavailableError where one does not end."""
+        authority.check(self.daemon.table, caller, "Down")
+        grace_s = request.grace_s
+        if grace_s is not None and not 0 <= grace_s <= want.MOST_GRACE_S:
+            raise InputError(f"expected 0 to {want.MOST_GRACE_S:.0f} seconds", field="grace_s")
+        processes = [
+            process
+            for process in self.daemon.table.alive()
+            if process.row.spec.project == request.project
+            and (not request.targets or process.row.name in request.targets or process.id in request.targets)
+        ]
+        for process in processes:
+            self.daemon.recorder.event("wanted", process.row, f"down {by(caller)}")
+        await stopping.stop_all(self.daemon.conductor, processes, grace_s)
+        return Done(changed=bool(processes))
