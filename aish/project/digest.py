@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aish.wire.spec import SpecPart
+
+
+_HALF: Final = 64
+"""Digits of a SHA-256."""
 
 
 def digest(spec: SpecPart, environ: Mapping[str, str], others: Mapping[str, object]) -> str:
@@ -25,7 +29,8 @@ def digest(spec: SpecPart, environ: Mapping[str, str], others: Mapping[str, obje
     fixed = {name: value for name, value in fields.items() if name not in AMENDABLE}
     amendable = {name: value for name, value in fields.items() if name in AMENDABLE}
     values = {name: value.encode(errors="surrogateescape") for name, value in environ.items()}
-    return f"{_hash([fixed, values, dict(others)])}.{_hash(amendable)}"
+    run = [fixed, values, dict(others), spec.schedule is not None]  # with a schedule or without: that is not amended
+    return _hash(run) + _hash(amendable)
 
 
 def same(one: str | None, other: str | None) -> bool:
@@ -34,7 +39,7 @@ def same(one: str | None, other: str | None) -> bool:
 
 def same_run(one: str | None, other: str | None) -> bool:
     """Whether a process made for one may go on for the other: only what takes effect at once differs."""
-    return one is not None and other is not None and one.partition(".")[0] == other.partition(".")[0]
+    return one is not None and other is not None and one[:_HALF] == other[:_HALF]
 
 
 def _hash(value: object) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One process: `section` is models, agents, services or schedules; `values` is as aish.project.schema reads it."""
+    """One process: `section` is that of aish.project.schema.SECTIONS, `values` what its table reads."""
 
     name: str
     section: str

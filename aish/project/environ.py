@@ -1,4 +1,4 @@
-"""The environment that an entry declares, the same whoever brings it up, and what it has of the caller beside. Pure."""
+"""The environment that an entry declares, and what it has of the caller beside. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 def of_caller(caller: Mapping[str, str], inherit: Iterable[str], keys: Iterable[str]) -> dict[str, str]:
-    """The caller's variables that an entry gets: the usual ones, those of `inherit`; provider keys by `keys` alone."""
+    """The caller's variables that an entry gets: usual ones, those of `inherit`; provider keys by `keys` alone."""
     wanted, named = set(inherit), set(keys)
     return {
         name: value
@@ -33,9 +33,9 @@ def of_caller(caller: Mapping[str, str], inherit: Iterable[str], keys: Iterable[
 
 
 def dotenv(text: str, shown: str) -> dict[str, str]:
-    """A file of NAME=value lines, as docker and most libraries read it: `export` may stand before, # begins a comment,
-    'single' quotes keep everything, "double" ones know \\n and may go over lines. Nothing is expanded. Raises
-    SourceError, without the value."""
+    """A file of NAME=value lines, as docker and most libraries read it: `export` may stand before, # begins a
+    comment, 'single' quotes keep everything, "double" ones know \\n and may go over lines. Nothing is expanded.
+    Raises SourceError, without the value."""
     found: dict[str, str] = {}
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     at = 0

@@ -1,7 +1,7 @@
 """`${NAME}` in the texts of a file: ${NAME:-default}, ${NAME:?message}, `$$` for a `$`. Pure.
 
-A `$` without a brace stays what it is: it belongs to shells. Keys of providers are refused: what a declaration says can
-be seen by everybody who looks at the process.
+A `$` without a brace stays what it is: it belongs to shells. Keys of providers are refused: what a declaration says
+can be seen by everybody who looks at the process.
 """
 
 from __future__ import annotations

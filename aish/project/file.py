@@ -30,8 +30,8 @@ _ABOVE_MOST: Final = 128
 
 
 def find(cwd: str, told: str | None = None) -> str:
-    """The project's file, absolute and without links: `told`, else the nearest aish.toml from `cwd` upwards, up to the
-    home folder. Raises NotFoundError, SourceError (it is somebody else's: whoever wrote it says what you run)."""
+    """The project's file, absolute and without links: `told`, else the nearest aish.toml from `cwd` upwards, up to
+    the home folder. Raises NotFoundError, SourceError (it is somebody else's: whoever wrote it says what you run)."""
     if told is not None:
         path = os.path.join(cwd, told)
         if os.path.isdir(path):

@@ -114,7 +114,7 @@ SECRET: Final = Table(
 )
 MEMBER: Final = Table(
     Key("name", _NAME, "Of the group."),
-    Key("place", Number(0, 100_000), "Its place in the group's order.", "as in the file"),
+    Key("place", Number(0, 10_000), "Its place in the group's order.", "as in the file"),
     needed=["name"],
 )
 

@@ -33,43 +33,12 @@ _DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\
 _VARIABLE: Final = re.compile(r"\$\$|\$\{[^}]*\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 _CONTAINER: Final = "it belongs to containers, which are not run here"
 _OF_CONTAINERS: Final = frozenset(
-    [
-        "image",
-        "build",
-        "container_name",
-        "volumes",
-        "networks",
-        "network_mode",
-        "ports",
-        "expose",
-        "links",
-        "cap_add",
-        "cap_drop",
-        "devices",
-        "dns",
-        "extra_hosts",
-        "hostname",
-        "ipc",
-        "pid",
-        "platform",
-        "privileged",
-        "pull_policy",
-        "read_only",
-        "security_opt",
-        "shm_size",
-        "sysctls",
-        "tmpfs",
-        "user",
-        "volumes_from",
-        "logging",
-        "init",
-        "configs",
-        "domainname",
-        "isolation",
-        "runtime",
-        "userns_mode",
-        "group_add",
-    ]
+    (
+        *("image", "build", "container_name", "volumes", "networks", "network_mode", "ports", "expose", "links"),
+        *("cap_add", "cap_drop", "devices", "dns", "extra_hosts", "hostname", "ipc", "pid", "platform", "privileged"),
+        *("pull_policy", "read_only", "security_opt", "shm_size", "sysctls", "tmpfs", "user", "volumes_from"),
+        *("logging", "init", "configs", "domainname", "isolation", "runtime", "userns_mode", "group_add"),
+    )
 )
 
 
