@@ -123,11 +123,11 @@ def _check(entry: Entry, project: Project, problems: Problems) -> None:
         problems.add(entry.document, (*entry.at, key), message, hint)
 
     values = entry.values
-    for place, need in enumerate(entry.needs):
+    for place, need in entry.needs_by_place.items():
         if need == entry.name:
             problems.add(entry.document, (*entry.at, "needs", place), "it cannot wait for itself")
         elif need not in project.entries:
-            near = nearest(need, project.entries)
+            near = nearest(need, [name for name in project.entries if name != entry.name])
             hint = f"did you mean {near}?" if near else "declare it, in this file or one that it includes"
             problems.add(entry.document, (*entry.at, "needs", place), f"nothing is called {need}", hint)
     group = values.get("group")

@@ -27,7 +27,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs(self) -> list[str]:
-        return [need if isinstance(need, str) else need["name"] for need in self.values.get("needs", ())]
+        return list(self.needs_by_place.values())
+
+    @property
+    def needs_by_place(self) -> dict[int, str]:
+        """Without those that are wrong."""
+        names = (need.get("name") if isinstance(need, dict) else need for need in self.values.get("needs") or ())
+        return {place: name for place, name in enumerate(names) if name is not None}
 
     @property
     def profiles(self) -> list[str]:
