@@ -61,7 +61,7 @@ def examine(path: str) -> tuple[Declared | None, list[SourceError]]:
     try:
         shared = file.env_files(project.env_files)
     except SourceError as error:
-        problems.take(error)
+        file.unread(error, documents[0], ("env_file",), problems)
     reads = {name: file.beside(entry, project, variables, problems) for name, entry in project.entries.items()}
     if problems.found:  # values that are wrong are not there
         return None, problems.in_order()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aish.project.entry import Entry, Project
+    from aish.project.places import Path
     from aish.project.problem import Problems
 
 NAME: Final = "aish.toml"
@@ -168,7 +169,7 @@ def beside(entry: Entry, project: Project, variables: Mapping[str, str], problem
     try:
         found = env_files(paths(entry.values.get("env_file"), entry.document.folder, variables))
     except SourceError as error:
-        problems.take(error)
+        unread(error, entry.document, (*entry.at, "env_file"), problems)
     word = entry.values.get("agent")
     if word is None:
         return Read(env_files=found)
@@ -178,12 +179,20 @@ def beside(entry: Entry, project: Project, variables: Mapping[str, str], problem
         agent = agents.read(file)
         content = content_of(file, file)
     except SourceError as error:
-        problems.take(error)
+        unread(error, entry.document, at, problems)
     except AishError as error:
         problems.add(entry.document, at, str(error), error.hint)
     else:
         return Read(env_files=found, agent=agent, agent_digest=hashlib.sha256(content).hexdigest())
     return Read(env_files=found)
+
+
+def unread(error: SourceError, document: Document, at: Path, problems: Problems) -> None:
+    """What is wrong within a file has its own place; a file that cannot be read has that of the key that names it."""
+    if error.line is not None:
+        problems.take(error)
+    else:
+        problems.add(document, at, f"{error.file}: {error.message}", error.hint)
 
 
 def _agent_file(word: str, folder: str, variables: Mapping[str, str]) -> str:

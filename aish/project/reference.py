@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aish.project import schema
-from aish.project.value import Either, ListOf, MapOf, Table
+from aish.project.compound import Either, ListOf, MapOf, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aish.project.value import Key, Value
+    from aish.project.compound import Key
+    from aish.project.value import Value
 
 _OWN: Final = {
     "[services.NAME]": (schema.SERVICE, ("command", "shell")),

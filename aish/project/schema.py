@@ -5,19 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from aish.model import spec
+from aish.project.compound import Either, Key, ListOf, MapOf, Table
 from aish.project.value import (
     Choice,
     Command,
-    Either,
     Flag,
-    Key,
-    ListOf,
-    MapOf,
     Mode,
     Number,
     Pattern,
     Signal,
-    Table,
     Text,
     cores,
     count,

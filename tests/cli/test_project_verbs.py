@@ -133,7 +133,8 @@ def test_reload_ends_what_is_not_declared_any_more_and_up_only_tells(folder: Fol
 
 def test_needs_are_there_first_and_down_goes_the_other_way(folder: Folder) -> None:
     """Each notes when it began and when it was told to end."""
-    note = "echo $AISH_NAME+ >> order; trap 'echo $AISH_NAME- >> order; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    note = "echo $AISH_NAME+ >> order; trap 'echo $AISH_NAME- >> order; exit 0' TERM; echo up; "
+    note += "while :; do sleep 0.05; done"
     table = '[services.{0}]\nshell = """{1}"""\nready = {{ log = "up", every = "0.05s" }}\nneeds = {2}\n'
     folder.put(
         "".join(table.format(*each) for each in (("c", note, '["b"]'), ("b", note, '["a"]'), ("a", note, "[]")))
@@ -293,9 +294,44 @@ def test_the_example(folder: Folder) -> None:
     assert folder.aish("logs", "worker").stdout == "worker: hello\n"
 
 
-def test_a_supervised_process_may_not_take_a_project_down(folder: Folder) -> None:
+def test_a_supervised_process_sees_nothing_of_the_project_and_changes_nothing(folder: Folder) -> None:
     folder.put(TWO)
     folder.aish("up")
-    done = folder.aish("run", "--", sys.executable, "-m", "aish", "down", status=77)
-    assert "down refused" in done.stderr
+    for verb in ("down", "up"):
+        folder.home.aish("run", "--", sys.executable, "-m", "aish", verb, cwd=folder.path)
     assert folder.rows()["web"]["lifecycle"] == "running"
+    assert {row["parent"] for row in folder.rows().values()} == {None}
+
+
+@pytest.mark.model
+def test_a_model_of_the_store_and_an_agent_that_asks_it(folder: Folder, embedded_model: str) -> None:
+    text = f"""
+[models.{embedded_model}]
+labels = {{ size = "small" }}
+[agents.title]
+agent = "title"
+model = "{embedded_model}"
+input = "in.txt"
+needs = ["{embedded_model}"]
+"""
+    folder.put(text)
+    folder.put("The ferry leaves at nine. Tickets are sold on board.", "in.txt")
+    rows = folder.told("up")
+    assert (rows[embedded_model]["error"], rows["title"]["error"]) == (None, None)
+    folder.aish("wait", "title")
+    assert folder.aish("logs", "title").stdout.strip()
+    pid = folder.pids()[embedded_model]
+    assert folder.steps("up") == {embedded_model: "keep", "title": "keep"}
+    folder.put(text.replace("small", "tiny"))
+    assert folder.steps("reload") == {embedded_model: "amend", "title": "keep"}
+    assert folder.pids()[embedded_model] == pid
+    folder.put(text.replace("labels", 'env = { A = "1" }\nlabels'))
+    assert folder.steps("reload") == {embedded_model: "restart", "title": "keep"}
+    assert folder.pids()[embedded_model] != pid
+    assert set(folder.told("down")) == {embedded_model}
+    assert folder.steps("up", embedded_model) == {embedded_model: "start"}
+
+
+def test_a_model_that_the_store_does_not_have_is_told(folder: Folder) -> None:
+    folder.put('[models."no/such-model"]\n')
+    assert "no/such-model" in folder.aish("up", status=69).stderr

@@ -1,5 +1,7 @@
 """What a file says, and what is wrong with it: each problem with its line, key, expectation and suggestion."""
 
+# ruff: noqa: E501  a case a line
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -149,7 +149,8 @@ def test_a_schedule(told: Callable[..., Any]) -> None:
 
 def test_models(told: Callable[..., Any]) -> None:
     found = told(
-        '[models.stored]\nvram = "8G"\n[models.own]\ncommand = "serve --port {port}"\ncontext = "32k"\nupstream = "u"\n'
+        '[models.stored]\nvram = "8G"\n[models.own]\ncommand = "serve --port {port}"\ncontext = "32k"\n'
+        'upstream = "u"\n'
         '[models.far]\nurl = "https://host/v1"\nkey_file = "key"'
     )
     stored, own, far = (found.wanted(name).spec for name in ("stored", "own", "far"))

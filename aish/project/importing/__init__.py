@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aish.errors import SourceError
 from aish.project.importing import compose, procfile, systemd_unit
@@ -54,4 +54,22 @@ def imported(sources: Sequence[tuple[str, str, bytes]]) -> Imported:
                 units.append((name, text))
     if units:  # together: a timer is about a service, a socket too
         systemd_unit.read(units, draft)
+    _forget_strangers(draft)
     return Imported(toml(draft), draft.left)
+
+
+def _forget_strangers(draft: Draft) -> None:
+    """Nothing can need what was not taken over."""
+    names = {name for _, name in draft.entries}
+    for (_, name), table in draft.entries.items():
+        needs = table.get("needs", [])
+        table["needs"] = [need for need in needs if _name(need) in names]
+        for need in needs:
+            if _name(need) not in names:
+                draft.leave(
+                    draft.files[name], f"{name}: its need of {_name(need)}", "that is not among what is imported"
+                )
+
+
+def _name(need: Any) -> str:
+    return str(need["name"] if isinstance(need, dict) else need)

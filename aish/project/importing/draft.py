@@ -28,6 +28,8 @@ class Draft:
         self.entries: dict[tuple[str, str], dict[str, Any]] = {}
         """(section, name) -> its table; texts are final: escaped where aish.toml would expand them."""
         self.left: list[Left] = []
+        self.files: dict[str, str] = {}
+        """Name of an entry -> where it is from."""
 
     def entry(self, section: str, name: str, file: str) -> dict[str, Any]:
         """A new table; under another name where that is no name, or is taken."""
@@ -38,6 +40,7 @@ class Draft:
             number += 1
         if unique != name:
             self.leave(file, name, f"it is called {unique} now")
+        self.files[unique] = file
         return self.entries.setdefault((section, unique), {})
 
     def leave(self, file: str, what: str, why: str) -> None:

@@ -60,7 +60,7 @@ def parse(text: str, file: str) -> Unit:
             continue
         parts = [line]
         while parts[-1].endswith("\\"):
-            parts[-1] = parts[-1][:-1]
+            parts[-1] = parts[-1][:-1].rstrip()
             more = next(lines, None)
             if more is None:
                 break
