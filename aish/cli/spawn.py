@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import sys
 
 from aish.cli import wanted
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import connect, launch
 from aish.client.stage import not_started
+from aish.config import folders
 from aish.wire.message import Spawn, Started
 
 
@@ -25,8 +28,11 @@ def main(argv: list[str]) -> int:
     options, command = parser.command(argv)
     part = wanted.spec_of(options, command, pty=options.pty)
     request = Spawn(token=secrets.token_hex(16), spec=part, launch=launch.capture(), rename=options.name is None)
+    first = not os.path.exists(folders.daemon_socket())
     with connect(program="spawn") as client:
         started = client.ask(Started, request)
+    if first:
+        _tell_of_logout()
     if options.json:
         print_json(started)
     if started.state == "failed":
@@ -35,3 +41,12 @@ def main(argv: list[str]) -> int:
         why = f"  {started.state}: {started.reason}" if started.reason else ""
         print(f"{started.id}  {started.name}{why}")
     return 0
+
+
+def _tell_of_logout() -> None:
+    """That the last logout ends what is supervised is to be known before it happens."""
+    from aish.client import scope
+
+    place = scope.find()
+    if place.survives is False:
+        print(f"aish: {place.text}\n  {place.hint}", file=sys.stderr)

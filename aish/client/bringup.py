@@ -8,6 +8,7 @@ import platform
 import sys
 from typing import Final
 
+from aish.client import scope
 from aish.config import folders
 from aish.errors import StorageError, UnavailableError
 from aish.supervisor.holder import kernel, link, wire
@@ -48,7 +49,14 @@ def launch() -> None:
     Their lock is in the state folder: the runtime folder may go with a logout while they live on.
     """
     argv = [sys.executable, "-P", "-m", "aish.supervisor.daemon"]  # -P: never a module out of the user's folder
-    link.launch(folders.runtime(), argv, log_path(), lock_path=holder_lock())
+    prefix = scope.find().prefix
+    try:
+        link.launch(folders.runtime(), argv, log_path(), lock_path=holder_lock(), prefix=prefix)
+    except link.StartError:
+        if not prefix:
+            raise
+        # The user's systemd does not do it, or not now: without a scope, as where there is no systemd.
+        link.launch(folders.runtime(), argv, log_path(), lock_path=holder_lock())
 
 
 def holder_lock() -> str:

@@ -6,6 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
+from aish.client import scope
 from aish.config import folders
 from aish.model import state
 from aish.model.size import format_bytes
@@ -36,6 +37,7 @@ class Doctors:
         return Findings(
             findings=[
                 *self._programs(),
+                _logout(),
                 *self._folders(),
                 *self._logs(),
                 *self._gpus(),
@@ -118,6 +120,20 @@ class Doctors:
             topic="quota",
             text="VRAM quotas are held by a watchdog (4 samples a second), not by the driver",
         )
+
+
+def _logout() -> Finding:
+    """What the last logout does to all this."""
+    place = scope.find()
+    if scope.own() is None and place.prefix:
+        return Finding(
+            level="warn",
+            topic="logout",
+            text="it was started outside of a scope, before lingering was on: the last logout may end it",
+            hint="`aish shutdown` when it suits: the next one has a scope of its own",
+        )
+    level = "warn" if place.survives is False else "ok"
+    return Finding(level=level, topic="logout", text=place.text, hint=place.hint)
 
 
 def limits(layout: Layout) -> Finding:

@@ -206,12 +206,15 @@ def launch(
     *,
     env: Mapping[str, str] | None = None,
     lock_path: str | None = None,
+    prefix: Sequence[str] = (),
 ) -> None:
     """Start keeper and holder if none runs, and return when holder.sock accepts. Safe to race.
 
     `daemon_argv` (absolute path first) is the daemon that the holder starts, with `env` (default: this process's)
     and AISH_RUNTIME_DIR; a holder that runs already is asked for the daemon that it was started with. `log_path`
-    receives the standard error of all three. Raises StartError.
+    receives the standard error of all three; `prefix` are words that run it (an absolute path first).
+
+    Raises StartError.
     """
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
@@ -227,7 +230,9 @@ def launch(
                     raise StartError(f"the holder cannot start the daemon: {refusal.message}") from None
                 time.sleep(0.005)
                 continue
-        word = _start(runtime_dir, daemon_argv, log_path, env, lock_path)
+        word = _start(
+            [*prefix, sys.executable, "-I", "-S", _MAIN, runtime_dir], daemon_argv, log_path, env, lock_path
+        )
         if word == "ready":
             return
         if word != "busy":
@@ -248,14 +253,13 @@ def _ask_for_daemon(link: HolderLink, wanted: bool) -> None:
 
 
 def _start(
-    runtime_dir: str,
+    words: list[str],
     daemon_argv: Sequence[str] | None,
     log_path: str | None,
     env: Mapping[str, str] | None,
     lock_path: str | None,
 ) -> str:
     """Run the program once; its word (see __main__)."""
-    words = [sys.executable, "-I", "-S", _MAIN, runtime_dir]
     for name, value in (("--log", log_path), ("--lock", lock_path)):
         if value is not None:
             words += [name, value]
@@ -265,7 +269,7 @@ def _start(
     with open(ours, "rb") as pipe:
         try:
             pid = os.posix_spawn(
-                sys.executable,
+                words[0],
                 words,
                 os.environ if env is None else env,
                 file_actions=[
@@ -277,7 +281,7 @@ def _start(
                 setsigdef=[signal.SIGCHLD, signal.SIGPIPE],
             )
         except OSError as error:
-            raise StartError(f"{sys.executable}: {error.strerror}") from None
+            raise StartError(f"{words[0]}: {error.strerror}") from None
         finally:
             os.close(theirs)
         word = pipe.read().decode(errors="replace").strip()
