@@ -100,14 +100,18 @@ def act(found: Declared, options: Namespace) -> tuple[list[Outcome], Plan]:
         outcomes = _stopped(client, found, plan) if options.stops else []
         for level in plan.levels:
             outcomes += _sent(level, options.verb, client)
+        _stated(outcomes, client)
     return outcomes, plan
 
 
 @contextmanager
 def _turn(path: str) -> Iterator[None]:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("aish: waiting for another `aish up` of this project", file=sys.stderr, flush=True)
             fcntl.flock(fd, fcntl.LOCK_EX)
         except OSError:
             pass  # a file system without locks: names are unique all the same
@@ -140,8 +144,7 @@ def _stopped(client: Client, found: Declared, plan: Plan) -> list[Outcome]:
     if not plan.stops:
         return []
     client.request(Down(project=found.project.path, targets=[step.id or step.name for step in plan.stops]))
-    rows = {row.id: row for row in client.ask(View, Snapshot(all=True)).processes}
-    return [Outcome(step, id=step.id, state=rows[step.id].state if step.id in rows else None) for step in plan.stops]
+    return [Outcome(step, id=step.id) for step in plan.stops]
 
 
 def _sent(level: list[Step], verb: str, client: Client) -> list[Outcome]:
@@ -185,6 +188,15 @@ def _request(step: Step, client: Client) -> Message | None:
     return Restart(target=step.id, launch=declared.surroundings(wanted), spec=spec)
 
 
+def _stated(outcomes: list[Outcome], client: Client) -> dict[str, ProcessPart]:
+    """Note the state that each is in; all rows, by id."""
+    rows = {row.id: row for row in client.ask(View, Snapshot(all=True)).processes}
+    for outcome in outcomes:
+        row = rows.get(outcome.id or "")
+        outcome.state = row.state if row is not None else outcome.state
+    return rows
+
+
 # --- waiting ----------------------------------------------------------------------------------------------------
 
 
@@ -211,10 +223,7 @@ def wait(outcomes: list[Outcome], found: Declared, options: Namespace) -> None:
         elif isinstance(reply, Waited):
             _ended(outcome, reply, options.verb)
     with connect(program=options.verb) as client:
-        rows = {row.id: row for row in client.ask(View, Snapshot(all=True)).processes}
-    for outcome in outcomes:
-        row = rows.get(outcome.id or "")
-        outcome.state = row.state if row is not None else outcome.state
+        rows = _stated(outcomes, client)
     for name, outcome in waiting.items():
         row = rows.get(outcome.id or "")
         why = f": {_why(row)}" if row is not None and _why(row) else ""

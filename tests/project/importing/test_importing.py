@@ -95,15 +95,24 @@ def test_a_compose_file(told: Callable[..., Any]) -> None:
     assert "api: its need of db: that is not among what is imported" in left
 
 
+PROCESSES = """
+processes:
+  a:
+    command: echo $X && sleep 1
+    working_dir: sub
+    availability: { restart: on_failure, backoff_seconds: 2, max_restarts: 5 }
+    readiness_probe: { http_get: { port: 8080, path: /h }, period_seconds: 3 }
+    shutdown: { signal: 2, timeout_seconds: 7 }
+    odd: 1
+  b: { command: sleep 5, depends_on: { a: { condition: process_healthy } } }
+"""
+
+
 def test_a_file_of_process_compose() -> None:
     tables, left = taken(
         (
             "pc.yaml",
-            "processes:\n  a:\n    command: 'echo $X && sleep 1'\n    working_dir: sub\n"
-            "    availability: {restart: on_failure, backoff_seconds: 2, max_restarts: 5}\n"
-            "    readiness_probe: {http_get: {port: 8080, path: /h}, period_seconds: 3}\n"
-            "    shutdown: {signal: 2, timeout_seconds: 7}\n    odd: 1\n"
-            "  b: {command: sleep 5, depends_on: {a: {condition: process_healthy}}}\n",
+            PROCESSES,
         )
     )
     assert tables["services"]["a"] == {
