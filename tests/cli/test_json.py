@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ACTIONS = {
     "agent": ("ls", "show", "check"),
     "key": ("new", "ls", "revoke"),
+    "project": ("check", "show", "schema", "import"),
     "model": ("pull", "ls", "show", "serve", "stop", "rm"),
 }
 EVERY = [[verb, action] for verb in VERBS for action in ACTIONS.get(verb, ("",))]
