@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "stop", "wait"))
 _ENDED: Final = frozenset(("forget", "start"))
 _ANY: Final = frozenset(("events", "inspect", "logs", "ps", "restart"))
-_WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "tensor"))
+_WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor"))
+_OF_A_PROJECT: Final = frozenset(("down", "up"))
 _LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "tokens=", "usd=", "vram=")
 _OPTION: Final = re.compile(
     r"(?m)^  (?:-\w(?: [A-Z]+)?, )?(--[a-z][a-z-]*)(?: \S+)*?(?:(?:  +|\n {12,})(\S[^\n]*))?$"
@@ -77,6 +78,8 @@ def _help(verb: str, action: str | None) -> str:
 def _operands(verb: str, action: str | None, operands: list[str], written: str) -> Offers | None:
     if verb == "limit" and operands:
         return [(word, "") for word in _LIMITS]
+    if verb in _OF_A_PROJECT:
+        return _at(_declared(), written)
     if verb in _LIVING or verb in _ENDED or verb in _ANY:
         return _at(_processes(verb), written)
     match verb, action:
@@ -105,6 +108,17 @@ def _processes(verb: str) -> Offers:
         if verb in _ANY or ended == (verb in _ENDED):
             found[row.id if row.name in found else row.name] = f"{row.state} {row.id}"
     return list(found.items())
+
+
+def _declared() -> Offers:
+    """The entries of the project here; of one that has mistakes none."""
+    from aish.cli import declared
+
+    try:
+        found, _ = declared.examine(declared.path_of(None))
+    except AishError:
+        return []
+    return [] if found is None else [(name, each.entry.section) for name, each in found.wanted.items()]
 
 
 def _rows() -> list[ProcessPart]:

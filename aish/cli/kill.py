@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-
 from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.each import each
-from aish.errors import UsageError
-from aish.model.nearest import nearest
+from aish.model.signal_number import signal_number
 from aish.wire.message import Signal
 
 
@@ -25,17 +22,3 @@ def main(argv: list[str]) -> int:
 def _short(word: str) -> bool:
     """-9, -KILL and -SIGKILL, as kill(1) takes them."""
     return len(word) > 1 and word[0] == "-" and (word[1:].isdecimal() or (word[1:].isupper() and len(word) > 2))
-
-
-def signal_number(text: str) -> int:
-    """The number of a signal given by name (with or without SIG) or number. Raises UsageError."""
-    if text.isdecimal() and text.isascii() and 0 < int(text) <= signal.NSIG - 1:
-        return int(text)
-    name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
-    known = {member.name: member.value for member in signal.Signals}
-    if name not in known:
-        near = nearest(name, known)
-        raise UsageError(
-            f"no such signal: {text}", hint=f"did you mean {near[3:]}?" if near else "`kill -l` lists them"
-        )
-    return known[name]

@@ -143,7 +143,7 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
     vram_bytes = parse_bytes(options.vram) if options.vram else None
     here = launch.capture()
     if not command and not options.url:
-        return Serve(model=_stored(options.name), vram_bytes=vram_bytes, launch=here)
+        return Serve(model=stored_name(options.name), vram_bytes=vram_bytes, launch=here)
     url = options.url or "http://127.0.0.1:{port}/v1"
     if command and not options.url and not any("{port}" in word for word in command):
         raise UsageError(
@@ -154,7 +154,7 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
         url=url,
         upstream_name=options.upstream_name,
         context_tokens=parse_count(options.context) if options.context else None,
-        key_file=_key_file(options.key_file),
+        key_file=key_file(options.key_file),
     )
     spec = SpecPart(
         argv=[os.fsencode(word) for word in command],
@@ -169,7 +169,7 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
     return Spawn(token=secrets.token_hex(16), spec=spec, launch=here)
 
 
-def _stored(name: str) -> str:
+def stored_name(name: str) -> str:
     """The stored model's name. The embedded default is fetched where it is not there yet."""
     from aish import store
     from aish.store.name import Name
@@ -183,7 +183,7 @@ def _stored(name: str) -> str:
     return pull_shown(name).name
 
 
-def _key_file(path: str | None) -> str | None:
+def key_file(path: str | None) -> str | None:
     """Absolute, and checked: a key that others can read is none. Raises UsageError, NotFoundError."""
     if path is None:
         return None
@@ -234,7 +234,7 @@ def _await_ready(client: Client, started: Started, timeout_s: float) -> None:
             hint=f"look at it: {look}; it is asked again until `aish model stop {started.id}`",
         )
     if waited.exit is not None:
-        last = _last_words(client, started.id)
+        last = last_words(client, started.id)
         raise UnavailableError(
             f"{started.name} ({started.id}) ended before it was ready" + (f": {last}" if last else ""),
             hint=f"its output: aish logs {started.id}",
@@ -248,7 +248,7 @@ def _tell_why(client: Client, started: Started) -> None:
         print(clean(f"aish model serve: waiting for {row.name}: {row.doing}"), file=sys.stderr, flush=True)
 
 
-def _last_words(client: Client, target: str) -> str:
+def last_words(client: Client, target: str) -> str:
     """The last lines that it wrote to stderr: most programs tell there why they give up."""
     _, fds = client.request_with_fds(Logs(target=target))
     try:

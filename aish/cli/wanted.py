@@ -6,13 +6,13 @@ import os
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from aish.cli import life
-from aish.cli.kill import signal_number
 from aish.client import launch
 from aish.config.settings import LEAST_LOG_BYTES
 from aish.errors import InputError, UsageError
 from aish.model import kind, spec
 from aish.model.moment import parse_duration_s
 from aish.model.nearest import nearest
+from aish.model.signal_number import signal_number
 from aish.model.size import parse_bytes, parse_count
 from aish.wire.spec import LimitPart, SpecPart
 

@@ -12,41 +12,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from aish.errors import StorageError
+from aish.model.provider_keys import PROVIDER_KEYS
 from aish.wire.spec import LaunchPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-PROVIDER_KEYS: Final = frozenset(
-    {
-        b"OPENAI_API_KEY",
-        b"OPENAI_ADMIN_KEY",
-        b"ANTHROPIC_API_KEY",
-        b"ANTHROPIC_AUTH_TOKEN",
-        b"AZURE_OPENAI_API_KEY",
-        b"CEREBRAS_API_KEY",
-        b"CLAUDE_CODE_OAUTH_TOKEN",
-        b"CO_API_KEY",
-        b"COHERE_API_KEY",
-        b"DASHSCOPE_API_KEY",
-        b"DEEPSEEK_API_KEY",
-        b"FIREWORKS_API_KEY",
-        b"GEMINI_API_KEY",
-        b"GOOGLE_API_KEY",
-        b"GOOGLE_GENAI_API_KEY",
-        b"GROK_API_KEY",
-        b"GROQ_API_KEY",
-        b"MISTRAL_API_KEY",
-        b"MOONSHOT_API_KEY",
-        b"NVIDIA_API_KEY",
-        b"OPENROUTER_API_KEY",
-        b"PERPLEXITY_API_KEY",
-        b"TOGETHER_API_KEY",
-        b"XAI_API_KEY",
-        b"ZAI_API_KEY",
-    }
-)
-"""Keys that a supervised process gets only where its spec names them: it has its own key at the gateway instead."""
+_PROVIDER_KEYS: Final = frozenset(map(os.fsencode, PROVIDER_KEYS))
 
 _decode: Final = msgspec.msgpack.Decoder(LaunchPart).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -60,7 +32,7 @@ def build(captured: Iterable[bytes], secrets: Iterable[str], added: Mapping[str,
     entries = []
     for entry in captured:
         name = entry.partition(b"=")[0]
-        if name not in new and (name not in PROVIDER_KEYS or name in keep):
+        if name not in new and (name not in _PROVIDER_KEYS or name in keep):
             entries.append(entry)
     return entries + [name + b"=" + value for name, value in new.items()]
 

@@ -13,8 +13,8 @@ import pytest
 
 from aish import cli
 from aish.cli import arguments, dispatch
-from aish.cli.kill import signal_number
 from aish.errors import UsageError
+from aish.model.signal_number import signal_number
 
 if TYPE_CHECKING:
     from conftest import Home

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ACTIONS = {
     "agent": ("ls", "show", "check"),
     "key": ("new", "ls", "revoke"),
+    "project": ("check", "show", "schema", "import"),
+    "systemd": ("install", "uninstall", "ls"),
     "model": ("pull", "ls", "show", "serve", "stop", "rm"),
 }
 EVERY = [[verb, action] for verb in VERBS for action in ACTIONS.get(verb, ("",))]

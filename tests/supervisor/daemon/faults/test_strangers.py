@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -74,6 +75,31 @@ def test_new_boot_id_the_pid_of_before_is_a_strangers(
     assert (row.state, row.reason) == ("lost", "the machine was started anew")
     assert not up.client.ask(Done, Stop(target=started.id)).changed
     assert stranger.poll() is None
+
+
+def test_after_a_reboot_a_projects_processes_come_back_by_up_and_nothing_else_does(up: Supervised) -> None:
+    """With their declared environment: that of before is gone with the runtime folder."""
+    folder = up.home.root / "project"
+    folder.mkdir()
+    (folder / "aish.toml").write_text(
+        '[services.declared]\nshell = "echo $A ${STRAY-none}; exec sleep 300"\nenv = { A = "1" }\n'.replace(
+            "${", "$${"
+        )
+    )
+    assert up.home.aish("up", cwd=folder, env=up.home.environ | {"STRAY": "x"}).returncode == 0
+    loose = up.spawn("sleep", "300", name="loose", restart="always")
+    declared = up.row("declared")
+    end_all_three(up)
+    for id_, pid in ((loose.id, loose.pid), (declared.id, declared.pid)):
+        os.kill(pid or 0, signal.SIGKILL)
+        rewrite(up, id_, boot_id="00000000-0000-0000-0000-000000000000")
+    shutil.rmtree(up.home.runtime)
+    up.next_daemon()
+    assert (up.row("loose").state, up.row("declared").state) == ("lost", "lost")
+    assert up.home.aish("up", cwd=folder).returncode == 0
+    again = up.row("declared")
+    assert (again.id, again.state, up.row("loose").state) == (declared.id, "running", "lost")
+    up.until("both have written", lambda: up.log("declared")[0] == "1 none\n" * 2)
 
 
 def test_pid_reused_the_number_is_a_strangers(up: Supervised, stranger: subprocess.Popen[bytes]) -> None:

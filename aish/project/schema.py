@@ -1,0 +1,229 @@
+"""Every key of aish.toml, once: checking, the JSON schema and the reference page come from here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aish.model import spec
+from aish.project.compound import Either, Key, ListOf, MapOf, Table
+from aish.project.value import (
+    Choice,
+    Command,
+    Flag,
+    Mode,
+    Number,
+    Pattern,
+    Signal,
+    Text,
+    cores,
+    count,
+    size,
+    time,
+)
+
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}"
+VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_NAME: Final = Text('a name like "api"', NAME)
+_VARIABLE: Final = Text('the name of a variable like "SSH_AUTH_SOCK"', VARIABLE)
+_PATH: Final = Text('a path like "data/input.txt"')
+_ENV: Final = MapOf(Text("a text in quotes", empty=True, private=True), "the name of a variable", VARIABLE)
+_ADDRESS: Final = r"unix:/.+|[^\s/]+:(\d{1,5}|\{port\})"
+
+_PROBE_TIMES: Final = (
+    Key("every", time(), "Between two probes.", "1s"),
+    Key("timeout", time(), "Of one probe; with notify within which WATCHDOG=1 must come.", "5s"),
+    Key("failures", Number(1, 1000), "So many in a row mean that it does not do its job any more.", "3"),
+)
+_PROBES: Final = (
+    Key(
+        "http", Text('a URL like "http://127.0.0.1:{port}/health"', r"https?://.+"), "A GET answered with 200 to 399."
+    ),
+    Key("tcp", Text('HOST:PORT like "127.0.0.1:{port}"', _ADDRESS), "An address that accepts a connection."),
+    Key("unix", Text('a path like "/run/app.sock"', r"/.+"), "A Unix socket that accepts a connection."),
+    Key("exec", Command(hook=True), "A command that ends with 0."),
+    Key("notify", Flag(), "It tells by itself: sd_notify(3)."),
+)
+_LOG_LINE: Final = Key("log", Pattern(), "A regular expression that a line of its output matches.")
+READY: Final = Table(*_PROBES, _LOG_LINE, *_PROBE_TIMES, one_of=[("http", "tcp", "unix", "exec", "notify", "log")])
+LIVE: Final = Table(*_PROBES, *_PROBE_TIMES, one_of=[("http", "tcp", "unix", "exec", "notify")])
+
+NEED: Final = Table(
+    Key("name", _NAME, "What it waits for."),
+    Key("until", Choice(*spec.UNTIL), "started, ready, or completed: ended successfully.", "ready"),
+    Key("timeout", time(), "Then it fails, and says so.", "it waits"),
+    needed=["name"],
+)
+RESTART: Final = Table(
+    Key("policy", Choice(*spec.RESTARTS), "When it is started again.", "as without a table"),
+    Key(
+        "delay",
+        time(),
+        "Before the second restart; the first comes at once, each further one waits twice as long.",
+        "0.1s",
+    ),
+    Key("longest", time(), "The longest delay.", "30s"),
+    Key("most", Number(0, 1000), "So many within `window` are a crash loop; it has failed then.", "8"),
+    Key("endless", Flag(), "true: never a crash loop.", "false"),
+    Key("window", time(), "See `most`.", "60s"),
+    Key("stable", time(), "A run of this length starts the count afresh.", "60s"),
+)
+TIMEOUTS: Final = Table(
+    Key("start", time(), "Until it is ready; then it has failed."),
+    Key("run", time(), "Of one run; then it is stopped for good."),
+    Key("hook", time(), "Of before, after and check, each.", "5m"),
+)
+STOP: Final = Table(
+    Key("signal", Signal(), "How it is asked to end.", "TERM"),
+    Key("grace", time(), "From that signal to SIGKILL.", "10s"),
+)
+LIMITS: Final = Table(
+    Key("memory", size(), "Of its whole tree."),
+    Key("cpus", cores(), "Cores' worth of time."),
+    Key("pids", count(), "Processes and threads of its whole tree."),
+    Key("read", size(), "Bytes a second from each disk."),
+    Key("write", size(), "Bytes a second to each disk."),
+    Key("on_oom", Choice(*spec.ON_OOM), "At its limit of memory: kill it, or hold it there.", "kill"),
+)
+LOG: Final = Table(
+    Key(
+        "order",
+        Choice(*spec.LOGS),
+        "split: stdout and stderr have a file each. ordered: one file, exact order.",
+        "split",
+    ),
+    Key("size", size("none"), "How much of it stays.", "as configured"),
+    Key("age", time("none"), "How long it stays.", "as configured"),
+)
+SOCKET: Final = Table(
+    Key("address", Text('HOST:PORT or "unix:/PATH"', _ADDRESS), "Where it listens; {port} is the leased port."),
+    Key("kind", Choice(*spec.SOCKET_KINDS), "What kind of socket.", "stream"),
+    Key("name", Text(), "In LISTEN_FDNAMES."),
+    Key("backlog", Number(1, 65535), "Connections that may wait.", "4096"),
+    Key("mode", Mode(), "Of a Unix socket's file.", "0600"),
+    needed=["address"],
+)
+SECRET: Final = Table(
+    Key("file", _PATH, "Its text without the last line end."),
+    Key("command", Command(), "Its stdout without the last line end."),
+    Key("keyring", Text('"SERVICE/USER"', r"[^/]+/.+"), "Of the desktop's keyring."),
+    one_of=[("file", "command", "keyring")],
+)
+MEMBER: Final = Table(
+    Key("name", _NAME, "Of the group."),
+    Key("place", Number(0, 10_000), "Its place in the group's order.", "as in the file"),
+    needed=["name"],
+)
+
+_RUNS: Final = (
+    Key("command", Command(), "What is run, without a shell."),
+    Key("shell", Text('a line for the shell like "a | b"'), "What `sh -c` runs."),
+)
+_ENTRY: Final = (
+    Key("cwd", _PATH, "Its folder, relative to that of the file.", "that of the file"),
+    Key("env", _ENV, "Variables, over those of [env] and env_file."),
+    Key("env_file", Either(_PATH, ListOf(_PATH, 16)), "Files of NAME=value lines; later ones win."),
+    Key("inherit", ListOf(_VARIABLE), "Variables of the caller that it gets beside the usual ones."),
+    Key("keys", ListOf(_VARIABLE), "Provider keys of the caller that it may see."),
+    Key(
+        "secrets",
+        MapOf(SECRET, "the name of a variable", VARIABLE, 64),
+        "Variables whose values are fetched at each start.",
+    ),
+    Key("needs", ListOf(Either(_NAME, NEED), 64), "What it waits for: names, or tables."),
+    Key("ready", READY, "When it is ready.", "when it runs"),
+    Key("live", LIVE, "That it does its job; else it is ended and counts as failed."),
+    Key("check", Command(hook=True), "Decides success when it has ended with 0."),
+    Key("before", Command(hook=True), "Run before each start; if it fails, so does the start."),
+    Key("after", Command(hook=True), "Run after each end."),
+    Key("restart", Either(Choice(*spec.RESTARTS), RESTART), "When it is started again.", ""),
+    Key("timeouts", TIMEOUTS, "How long things may take."),
+    Key("stop", STOP, "How it is ended."),
+    Key("limits", LIMITS, "Of its whole tree."),
+    Key("vram", size(), "GPU memory on each of its devices; it waits until that is free."),
+    Key("gpus", Number(1, 64), "On how many devices.", "1"),
+    Key("tokens", count(), "Input and output at the gateway, with all that it starts."),
+    Key("group", Either(_NAME, MEMBER), "Of [groups]: whom its failure restarts."),
+    Key(
+        "labels",
+        MapOf(Text(empty=True), "a label", r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}", 64),
+        "What people want to find it by.",
+    ),
+    Key(
+        "sockets",
+        ListOf(Either(Text('HOST:PORT or "unix:/PATH"', _ADDRESS), SOCKET), 32),
+        "Listening sockets passed to it: LISTEN_FDS.",
+    ),
+    Key("kept_fds", Number(0, 1024), "Descriptors that it may have kept between runs: FDSTORE=1.", "0"),
+    Key("nice", Number(-20, 19), "Its niceness.", "the caller's"),
+    Key(
+        "ionice",
+        Text('"idle", "best-effort:4" or "realtime:4"', r"idle|(best-effort|realtime)(:[0-7])?"),
+        "ionice(1).",
+    ),
+    Key("oom_score", Number(-1000, 1000), "Who goes first when the machine has no memory left."),
+    Key("umask", Mode(), "Its umask.", "the caller's"),
+    Key("pty", Flag(), "With a terminal of its own, for `aish attach`.", "false"),
+    Key("log", Either(Choice(*spec.LOGS), LOG), "Its output.", "split"),
+    Key("rights", Choice(*spec.RIGHTS), "owner: it acts as the user, not as itself.", "own"),
+    Key("profiles", ListOf(_NAME, 32), "Only there with one of these `--profile`s.", "always there"),
+)
+SERVICE: Final = Table(*_RUNS, *_ENTRY, one_of=[("command", "shell")])
+MODEL: Final = Table(
+    *_RUNS,
+    Key(
+        "url",
+        Text('a URL like "http://127.0.0.1:{port}/v1", or "unix:/PATH"', r"https?://.+|unix:/.+"),
+        "Where its server listens.",
+        "http://127.0.0.1:{port}/v1",
+    ),
+    Key("upstream", Text(), "What the server itself calls the model."),
+    Key("context", count(), "Tokens that one request may hold."),
+    Key("key_file", _PATH, "The server's key: first line of a file that only you can read."),
+    *_ENTRY,
+    at_most_one=[("command", "shell")],
+)
+AGENT: Final = Table(
+    Key(
+        "agent",
+        Text('an agent like "summarise", or the path of its file'),
+        "A name that `aish agent ls` shows, or a file.",
+    ),
+    Key("words", Command(), "What follows its name: its prompt."),
+    Key("model", Text('a model like "smollm2"'), "Instead of the one in its file."),
+    Key("input", _PATH, "A file that is its stdin.", "empty"),
+    *_RUNS,
+    *_ENTRY,
+    one_of=[("agent", "command", "shell")],
+)
+SCHEDULE: Final = Table(
+    Key("cron", Text('five fields as in crontab(5), like "0 3 * * *"'), "When it runs."),
+    Key("timezone", Text('a name like "Europe/Berlin"'), "Of these times.", "the machine's"),
+    Key("missed", Choice(*spec.MISSED), "Times that went by: skip them, or run once for all.", "skip"),
+    *_RUNS,
+    *_ENTRY,
+    one_of=[("command", "shell")],
+    needed=["cron"],
+)
+GROUP: Final = Table(
+    Key(
+        "strategy",
+        Choice(*spec.STRATEGIES),
+        "What is restarted with one that failed: nothing, those behind it, all.",
+        "one_for_one",
+    ),
+)
+SECTIONS: Final = {"models": MODEL, "agents": AGENT, "services": SERVICE, "schedules": SCHEDULE}
+"""Tables of entries: a process each."""
+FILE: Final = Table(
+    Key("name", _NAME, "Of the project.", "the folder's"),
+    Key(
+        "include",
+        ListOf(_PATH, 64),
+        "More files like this one, relative to it; * and ? stand for what they do in a shell.",
+    ),
+    Key("env", _ENV, "Variables of every entry."),
+    Key("env_file", Either(_PATH, ListOf(_PATH, 16)), "Files of NAME=value lines for every entry."),
+    Key("inherit", ListOf(_VARIABLE), "Variables of the caller that every entry gets."),
+    *(Key(name, MapOf(table, "a name", NAME), f"[{name}.NAME]: see below.") for name, table in SECTIONS.items()),
+    Key("groups", MapOf(GROUP, "a name", NAME), "[groups.NAME]: entries that fail together."),
+)

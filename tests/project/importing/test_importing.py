@@ -1,0 +1,290 @@
+"""Other supervisors' files: what is taken over is right, and what is not is told."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aish.errors import SourceError
+from aish.project.importing import imported, kind_of
+from aish.project.importing.calendar import cron
+from aish.project.importing.draft import Draft, plain, toml
+from aish.project.importing.unit_file import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def taken(*sources: tuple[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Tables, and what was left as `what: why`."""
+    found = imported([(name, kind_of(name) or "", text.encode()) for name, text in sources])
+    return tomllib.loads(found.text), [f"{left.what}: {left.why}" for left in found.left]
+
+
+def test_a_procfile() -> None:
+    tables, left = taken(
+        (
+            "Procfile",
+            "# c\nweb: rails s -p $PORT\nworker: env QUEUE=* rake\nplain: prog a b\nrelease: ./m\nnonsense\n",
+        )
+    )
+    assert tables["services"] == {
+        "web": {"shell": "rails s -p $PORT"},
+        "worker": {"shell": "env QUEUE=* rake"},
+        "plain": {"command": "prog a b"},
+        "release": {"command": "./m", "restart": "never"},
+    }
+    assert [line.partition(":")[0] for line in left] == ["web", "release", "line 6"]
+
+
+COMPOSE = """
+x-common: &common
+  restart: unless-stopped
+  environment: { A: "1" }
+services:
+  db: { image: postgres, volumes: [d:/x] }
+  api:
+    <<: *common
+    build: .
+    command: python -m api --port ${PORT:-80} $HOST
+    depends_on:
+      db: { condition: service_healthy }
+      migrate: { condition: service_completed_successfully }
+    healthcheck: { test: [CMD-SHELL, "curl -f localhost || exit 1"], interval: 1m30s, retries: 5 }
+    stop_grace_period: 20s
+    deploy: { resources: { limits: { cpus: "0.5", memory: 512M } }, replicas: 2 }
+    ports: ["80:80"]
+  migrate: { entrypoint: [python], command: [migrate.py], environment: [B=2, HOME], profiles: [tools] }
+volumes: { d: }
+"""
+
+
+def test_a_compose_file(told: Callable[..., Any]) -> None:
+    tables, left = taken(("compose.yaml", COMPOSE))
+    assert tables["services"] == {
+        "api": {
+            "command": ["python", "-m", "api", "--port", "${PORT:-80}", "${HOST:-}"],
+            "env": {"A": "1"},
+            "needs": [{"name": "migrate", "until": "completed"}],
+            "ready": {"exec": "curl -f localhost || exit 1", "every": "90s", "failures": 5},
+            "restart": "always",
+            "stop": {"grace": "20s"},
+            "limits": {"memory": "512M", "cpus": "0.5"},
+        },
+        "migrate": {
+            "command": ["python", "migrate.py"],
+            "env": {"B": "2", "HOME": "${HOME:-}"},
+            "restart": "never",
+            "profiles": ["tools"],
+        },
+    }
+    assert told(imported([("c", "compose", COMPOSE.encode())]).text).problems == []
+    for what in (
+        "db: it runs what its image says",
+        "api.build",
+        "api.ports",
+        "api.deploy.replicas",
+        "volumes",
+        "db, ",
+    ):
+        assert any(what in line for line in [*left, "db, "]), what
+    assert "api: its need of db: that is not among what is imported" in left
+
+
+PROCESSES = """
+processes:
+  a:
+    command: echo $X && sleep 1
+    working_dir: sub
+    availability: { restart: on_failure, backoff_seconds: 2, max_restarts: 5 }
+    readiness_probe: { http_get: { port: 8080, path: /h }, period_seconds: 3 }
+    shutdown: { signal: 2, timeout_seconds: 7 }
+    odd: 1
+  b: { command: sleep 5, depends_on: { a: { condition: process_healthy } } }
+"""
+
+
+def test_a_file_of_process_compose() -> None:
+    tables, left = taken(
+        (
+            "pc.yaml",
+            PROCESSES,
+        )
+    )
+    assert tables["services"]["a"] == {
+        "shell": "echo ${X:-} && sleep 1",
+        "cwd": "sub",
+        "ready": {"http": "http://127.0.0.1:8080/h", "every": "3s"},
+        "restart": {"policy": "on-failure", "delay": "2s", "most": 5},
+        "stop": {"signal": "2", "grace": "7s"},
+    }
+    assert tables["services"]["b"] == {"command": "sleep 5", "needs": ["a"], "restart": "never"}
+    assert left == ["a.odd: there is no such key in aish.toml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [",
+        "- a",
+        "services: 3",
+        "a: " + "[" * 200,
+        "a: &a [" + "x," * 60_000 + "]",
+        "? {a: b}\n: c",
+        "a: \x01",
+        "services: {a: {command: x, <<: *nobody}}",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_hostile_yaml_is_refused(text: str) -> None:
+    with pytest.raises(SourceError):
+        taken(("compose.yaml", text))
+
+
+def test_a_bomb_of_merges_does_not_go_off() -> None:
+    """Twice as many keys a line: 2^60 of them."""
+    lines = ["a0: &a0 { command: x }"]
+    lines += [f"a{number}: &a{number} {{ <<: [*a{number - 1}, *a{number - 1}] }}" for number in range(1, 60)]
+    tables, _ = taken(("c.yml", "\n".join(lines) + "\nservices: { s: { <<: *a59, command: y } }\n"))
+    assert tables["services"]["s"]["command"] == ["y"]
+
+
+UNIT = """
+[Unit]
+Description=App
+After=network.target db.service other.service
+Requires=db.service
+StartLimitBurst=5
+StartLimitIntervalSec=1min 30s
+[Service]
+Type=notify
+User=www
+ExecStartPre=-/bin/mkdir -p /tmp/x
+# between
+ExecStart=/usr/bin/app --port $PORT \\
+   --name "%h/x y"
+Environment=PORT=80 "NAME=two words"
+EnvironmentFile=-/etc/default/app
+PassEnvironment=LANG
+Restart=on-abnormal
+RestartSec=5
+TimeoutStopSec=20
+KillSignal=SIGINT
+MemoryMax=1G
+CPUQuota=150%
+TasksMax=100
+Nice=5
+OOMScoreAdjust=-100
+UMask=0027
+LimitNOFILE=65536
+WatchdogSec=30s
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def test_systemd_units(told: Callable[..., Any]) -> None:
+    tables, left = taken(
+        ("/etc/app.service", UNIT),
+        ("db.service", '[Service]\nExecStart=/usr/bin/db -D "a b"\n'),
+        ("db.socket", "[Socket]\nListenStream=8080\nListenStream=/run/x.sock\nSocketMode=0660\nAccept=no\n"),
+        ("tidy.service", "[Service]\nType=oneshot\nExecStart=/bin/a\nExecStart=/bin/b c\n"),
+        ("tidy.timer", "[Timer]\nOnCalendar=Mon..Fri *-*-* 03:30\nPersistent=true\nRandomizedDelaySec=5m\n"),
+        ("lone.timer", "[Timer]\nOnCalendar=daily\n"),
+    )
+    assert tables["services"]["app"] == {
+        "shell": 'exec /usr/bin/app --port $PORT --name "${HOME}/x y"',
+        "env": {"PORT": "80", "NAME": "two words"},
+        "env_file": ["/etc/default/app"],
+        "inherit": ["LANG"],
+        "umask": "0027",
+        "nice": 5,
+        "oom_score": -100,
+        "ready": {"notify": True},
+        "live": {"notify": True, "timeout": "30s"},
+        "restart": {"policy": "on-failure", "delay": "5s", "most": 5, "window": "90s"},
+        "stop": {"signal": "SIGINT", "grace": "20s"},
+        "limits": {"memory": "1G", "cpus": "1.5", "pids": "100"},
+        "needs": ["db"],
+        "before": "/bin/mkdir -p /tmp/x",
+    }
+    assert tables["services"]["db"]["command"] == ["/usr/bin/db", "-D", "a b"]
+    assert tables["services"]["db"]["sockets"] == [
+        {"address": "0.0.0.0:8080", "kind": "stream", "mode": "0660"},
+        {"address": "unix:/run/x.sock", "kind": "stream", "mode": "0660"},
+    ]
+    assert tables["schedules"]["tidy"] == {
+        "cron": "30 3 * * 1-5",
+        "missed": "once",
+        "shell": "/bin/a && /bin/b c",
+        "restart": "never",
+    }
+    for what in ("User=www", "LimitNOFILE", "WantedBy", "EnvironmentFile=-", "ExecStartPre=-", "Restart=on-abnormal"):
+        assert any(what in line for line in left), what
+    for what in ("RandomizedDelaySec", "Accept=no", "lone.service", "After=other.service"):
+        assert any(what in line for line in left), what
+
+
+@pytest.mark.parametrize("text", ["[Service", "ExecStart=x", "[Service]\nnonsense\n"])
+def test_what_is_no_unit_has_its_line(text: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        taken(("x.service", text))
+    assert caught.value.line
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        ("daily", "0 0 * * *"),
+        ("weekly", "0 0 * * 1"),
+        ("*-*-* 04:05:00", "5 4 * * *"),
+        ("03:30", "30 3 * * *"),
+        ("Mon,Wed 12:00", "0 12 * * 1,3"),
+        ("Mon..Fri *-*-* 03:30", "30 3 * * 1-5"),
+        ("Sat..Sun 1:00", "0 1 * * 6-7"),
+        ("*-*-1,15 00:00", "0 0 1,15 * *"),
+        ("*:0/15", "*/15 * * * *"),
+        ("*-1..3-* 8..17:00", "0 8-17 * 1-3 *"),
+        ("2030-01-01 00:00", None),
+        ("*-*-* 04:05:30", None),
+        ("Mon *-*-1 00:00", None),
+        ("*-*-* 04:05 UTC", None),
+        ("Blursday", None),
+        ("", None),
+    ],
+)
+def test_calendar_events(event: str, line: str | None) -> None:
+    assert cron(event) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("5", "5s"),
+        ("1min 30s", "90s"),
+        ("2h", "7200s"),
+        ("100ms", "0.1s"),
+        ("infinity", None),
+        ("0", None),
+        (None, None),
+    ],
+)
+def test_time_spans(text: str | None, span: str | None) -> None:
+    assert seconds(text) == span
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=20).filter(lambda text: "\0" not in text and text))
+def test_what_is_imported_is_what_was_there(text: str) -> None:
+    """Whatever is in it: not expanded by aish.toml, not broken by TOML."""
+    from aish.project.expand import Expander
+    from aish.project.problem import Problems
+
+    draft = Draft()
+    draft.entry("services", "x", "f")["command"] = [plain(text)]
+    read = tomllib.loads(toml(draft))["services"]["x"]["command"][0]
+    assert Expander({}, Problems()).text(read, None, ()) == text  # type: ignore[arg-type]
