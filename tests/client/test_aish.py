@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.client import Exit, GroupPart, LimitPart, NeedPart, ProbePart, SpecPart
+from aish.client import Aish, AsyncAish, Exit, GroupPart, LimitPart, NeedPart, ProbePart, SpecPart
 from aish.errors import (
     AishError,
     ConflictError,
@@ -174,8 +175,9 @@ def test_what_ends_before_it_is_ready_is_no_ready_process(aish: Any) -> None:
 
 
 def test_a_process_is_paused_limited_signalled_and_started_again(aish: Any) -> None:
-    process = aish.spawn(["sh", "-c", "trap 'echo hup; exit 5' HUP; echo $X; while :; do sleep 0.02; done"],
-                         env={"PATH": os.environ["PATH"], "X": "one"}, ready=r"line:^(one|two)$")  # fmt: skip
+    code = "trap 'echo hup; exit 5' HUP; echo up $X; while :; do sleep 0.02; done"
+    path = os.environ["PATH"]
+    process = aish.spawn(["sh", "-c", code], env={"PATH": path, "X": "1"}, ready="line:up")
     process.wait_ready(timeout_s=20)
     assert process.pause()
     assert process.state() == "paused"
@@ -187,7 +189,7 @@ def test_a_process_is_paused_limited_signalled_and_started_again(aish: Any) -> N
         process.limit()
     process.signal(signal.SIGHUP)
     assert process.wait(timeout_s=20).code == 5
-    assert process.start(env={"PATH": os.environ["PATH"], "X": "two"})
+    assert process.start(env={"PATH": path, "X": "2"})
     assert not process.start(), "it runs"
     process.wait_ready(timeout_s=20)
     assert process.restart(keep_env=True)
@@ -195,7 +197,7 @@ def test_a_process_is_paused_limited_signalled_and_started_again(aish: Any) -> N
     with pytest.raises(UsageError):
         process.restart(env={}, keep_env=True)
     process.stop(grace_s=0)
-    assert [line.text for line in process.logs()] == ["one", "hup", "two", "two"]
+    assert [line.text for line in process.logs(streams=["stdout"])] == ["up 1", "hup", "up 2", "up 2"]
 
 
 def test_a_process_becomes_another_with_and_without_a_restart(aish: Any) -> None:
@@ -294,15 +296,24 @@ def test_bytes_that_are_no_text_are_kept(aish: Any) -> None:
 # --- the supervisor -------------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_only_looks_starts_nothing(home: Home, aish: Any) -> None:
-    kind = type(aish.inner) if hasattr(aish, "inner") else type(aish)
-    aish.shutdown()
-    assert not (home.runtime / "daemon.sock").exists()
-    looker: Any = kind(start=False)
-    looker = type(aish)(looker, aish.loop) if hasattr(aish, "inner") else looker
+def test_a_client_that_only_looks_starts_nothing(home: Home) -> None:
+    async def look() -> None:
+        async with AsyncAish(start=False):
+            pass
+
+    with pytest.raises(NotRunningError), Aish(start=False):
+        pass
     with pytest.raises(NotRunningError):
-        looker.processes()
+        asyncio.run(look())
     assert not (home.runtime / "daemon.sock").exists()
+
+
+def test_it_comes_back_by_itself_after_a_shutdown(aish: Any) -> None:
+    process = sleeper(aish)
+    aish.shutdown()
+    assert process.wait().signal == signal.SIGTERM
+    assert process.start()
+    process.stop()
 
 
 def test_who_follows_learns_that_the_supervisor_was_ended(aish: Any) -> None:
