@@ -8,9 +8,10 @@ Run by file, so that nothing of aish (or of site-packages) is loaded:
 
 **Read in this order** (each file fits on a few screens):
 `wire` (protocol, both sides) · `__main__` (start, the two roles in turn) · `estate` (what both roles own) ·
-`journal` (who was born, who ended) · `birth` (fork and exec) · `keeper` · `holder` (operations) · `exits` ·
-`peers` (connections) · `store` (kept descriptors, pty drains) · `revival` (the daemon's restarts) ·
-`kernel` (the few calls that Python lacks). `link` is the client's side; neither program loads it.
+`journal` (who was born, who ended) · `birth` (fork and exec) · `keeper` · `holder` (births, deaths, the line to the
+keeper) · `exits` · `desk` (operations) · `shelf` (those about kept descriptors) · `store` (pty drains) ·
+`farewell` (the last operation) · `peers` (connections) · `ward` (the daemon) · `revival` (its restarts) · `home`
+(the runtime folder) · `kernel` (the few calls that Python lacks). `link` is the client's side; neither program loads it.
 
 **What is guaranteed**, on any kernel that aish runs on unless a line says otherwise:
 
