@@ -74,6 +74,9 @@ class Holding:
         self.keeper_pid = 0
         self.estate = ""
         """When keeper and holder were first started: the same over all deaths of either, another after both died."""
+        self.build: str | None = None
+        self.keeper_build: str | None = None
+        """Which code they are; None: of a release that did not tell."""
         self.drained: Callable[[str], None] | None = None
         self._died, self._regained, self._lost, self._home = died, regained, lost, home
         self._sock: socket.socket | None = None
@@ -122,6 +125,7 @@ class Holding:
                     )
                     self.pid, self.keeper_pid = told["pid"], told.get("keeper_pid") or 0
                     self.estate = f"{told['boot_id']} {told['started']}"
+                    self.build, self.keeper_build = told.get("build"), told.get("keeper_build")
                     self._greeted = True
                     self._there.set()
                     return

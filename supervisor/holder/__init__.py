@@ -11,7 +11,8 @@ Run by file, so that nothing of aish (or of site-packages) is loaded:
 `journal` (who was born, who ended) · `birth` (fork and exec) · `keeper` · `holder` (births, deaths, the line to the
 keeper) · `exits` · `desk` (operations) · `shelf` (those about kept descriptors) · `store` (pty drains) ·
 `farewell` (the last operation) · `peers` (connections) · `ward` (the daemon) · `revival` (its restarts) · `home`
-(the runtime folder) · `kernel` (the few calls that Python lacks). `link` is the client's side; neither program loads it.
+(the runtime folder) · `succession` (another program in the same process) · `build` (which code this is) · `kernel`
+(the few calls that Python lacks). `link` is the client's side; neither program loads it.
 
 **What is guaranteed**, on any kernel that aish runs on unless a line says otherwise:
 
@@ -31,5 +32,7 @@ keeper) · `exits` · `desk` (operations) · `shelf` (those about kept descripto
   time) or a pidfd can still watch them (`kernel.pidfd_status`).
 - Bytes of a drained pty: at most one read (under 4 KiB) is lost when the holder is killed between reading
   and writing it; none otherwise. Bytes that the log's file system refuses are counted, never waited for.
+- Upgraded: each becomes the program on disk by execve, with its pid and its children; the holder first, so that the
+  keeper takes over as ever if the new one dies; then the keeper, whose children of earlier holders would be init's.
 - CPU time and peak memory of an exit are null if the holder was killed between reaping and writing them.
 """

@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 
-from . import birth, wire
+from . import birth, build, wire
 from .journal import ack_line
 from .shelf import Shelf
 
@@ -57,6 +57,7 @@ class Desk:
             "names": shelf.names,
             "drain": shelf.drain,
             "bye": self._bye,
+            "upgrade": holder.succession.upgrade,
             "quit": holder.farewell.quit,
         }
 
@@ -109,6 +110,8 @@ class Desk:
             "boot_id": holder.estate.boot_id,
             "started": holder.estate.started,
             "daemon_pid": holder.ward.pid,
+            "build": build.OWN,
+            "keeper_build": holder.succession.keeper_build,
         }
 
     def _become_controller(self, peer: Peer) -> None:

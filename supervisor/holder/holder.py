@@ -13,13 +13,14 @@ import signal
 import socket
 import time
 
-from . import birth, exits, wire
+from . import birth, build, exits, wire
 from .desk import Desk
 from .farewell import Farewell
 from .home import Home
 from .journal import CHUNK_BYTES, Child, failed_line
 from .kernel import become_subreaper, say, start_time
 from .peers import PEERS_MOST, Loop, Peer, accept
+from .succession import CHECK, Succession
 from .ward import DAEMON, Ward
 
 TYPE_CHECKING = False
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
 RETRY_S = 0.1  # until the keeper's queue is tried again
 
 
-def hold(estate: Estate, control: socket.socket) -> None:
-    """Be the holder. Returns when the keeper has died: this process is then the keeper. Ends the process on quit."""
+def hold(estate: Estate, control: socket.socket, before: dict[str, Any] | None = None) -> None:
+    """Be the holder; `before` is what the program before this one in the same process said. Returns when the keeper
+    has died: this process is then the keeper. Ends the process on quit."""
     try:
         become_subreaper()  # a fork does not inherit it
-        holder = Holder(estate, control)
+        holder = Holder(estate, control, before or {"keeper_build": build.OWN, "unmirrored": []})
         while not holder.keeper_gone:
             holder.turn()
     except Exception:  # noqa: BLE001 - the edge of the process: recorded, and the keeper starts another
@@ -66,14 +68,17 @@ class Birth:
 class Holder:
     """All state of the holder. `children`: every id that lives or is unacknowledged, the daemon included."""
 
-    def __init__(self, estate: Estate, control: socket.socket) -> None:
+    def __init__(self, estate: Estate, control: socket.socket, before: dict[str, Any]) -> None:
         self.estate = estate
         self.control = control
         self.keeper_pid = os.getppid()
         self.keeper_gone = False
         self.children = estate.children
-        self.ours: dict[int, Child] = {}  # alive, by pid: we forked them
-        self.adopted = {child.id for child in self.children.values() if child.exit is None}  # the keeper's
+        living = [child for child in self.children.values() if child.exit is None]
+        self.ours = {
+            child.pid: child for child in living if exits.is_ours(child.pid)
+        }  # by pid: this process forked them
+        self.adopted = {child.id for child in living if child.pid not in self.ours}  # the keeper's
         self.births: dict[str, Birth] = {}
         self.newborn: dict[int, Birth] = {}  # the same by pid
         self.peers: dict[Peer, None] = {}
@@ -81,13 +86,14 @@ class Holder:
         self.unpushed: dict[tuple[str, str], dict[str, Any]] = {}
         self.ward = Ward(self)
         self.farewell = Farewell(self)
+        self.succession = Succession(self, before["keeper_build"])
         self.desk = Desk(self)
         self._serial = 0
         self._reserve = [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)]
         self._read_to = 0  # offset in the journal up to which the keeper's lines are known
         self._half_told: set[str] = set()  # ids whose zombie the keeper is just reaping
-        self._unmirrored: dict[str, None] = {}
-        self._mirror_at: float | None = None
+        self._unmirrored: dict[str, None] = dict.fromkeys(before["unmirrored"])
+        self._mirror_at: float | None = 0.0 if self._unmirrored else None
         self._wake = exits.wakeups()
         self.loop = Loop()
         self.loop.watch(estate.listener.fileno(), self.accept)
@@ -100,10 +106,24 @@ class Holder:
         """Take up what an earlier holder left: numbers for the pages, drains, the daemon."""
         for child in self.children.values():
             child.serial = self.next_serial()
+            if child.pid in self.ours and child.start is None:
+                child.start = start_time(child.pid)
         for entry in self.estate.store.values():
             if entry.log_fd is not None:
                 self.watch_drain(entry.name)
         self.ward.resume()
+        tried = self.children.get(CHECK)
+        if tried is not None and tried.exit is not None:
+            self.succession.checked(tried, None)  # whoever asked for it was the holder before
+        self._child_ended(0)  # no signal tells of who ended before `wakeups`
+
+    def state(self) -> dict[str, Any]:
+        """What another program in this process has to know beside the estate."""
+        return {
+            "control": self.control.fileno(),
+            "keeper_build": self.succession.keeper_build,
+            "unmirrored": list(self._unmirrored),
+        }
 
     def next_serial(self) -> int:
         """The next number in the order of births."""
@@ -113,9 +133,10 @@ class Holder:
     def turn(self) -> None:
         """Wait for something and handle it."""
         now = time.monotonic()
-        due = (self.ward.revival.due, self.farewell.due, self._mirror_at, self.home.due)
+        due = (self.ward.revival.due, self.farewell.due, self._mirror_at, self.home.due, self.succession.due)
         times = [at for at in due if at is not None]
         self.loop.turn(max(0.0, min(times) - now) if times else None)
+        self.succession.tick(time.monotonic())
         self.desk.fork()
         now = time.monotonic()
         if self._mirror_at is not None and now >= self._mirror_at:
@@ -185,6 +206,8 @@ class Holder:
         child.exit = record
         if child.id == DAEMON:
             self.ward.ended(child, record["status"])
+        elif child.id == CHECK:
+            self.succession.checked(child, record["status"])
         else:
             self.push(("exit", child.id), record)
 
@@ -266,7 +289,8 @@ class Holder:
                 self.keeper_gone = True
                 return
             message = wire.decode(packet.data)
-            if "look" in message:
+            if "look" in message or "refused" in message:
+                self.succession.keeper_said(message.get("build"), message.get("refused"))
                 self._look()
             else:
                 self.desk.keeper_answered(message["token"], message["errno"])
