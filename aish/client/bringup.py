@@ -42,13 +42,14 @@ def start() -> None:
         ) from error
 
 
-def launch() -> None:
-    """Keeper and holder, with the daemon that they are to look after. Raises HolderError, OSError.
+def launch(kept: dict[str, int] | None = None) -> None:
+    """Keeper and holder, with the daemon that they are to look after; `kept` are descriptors for it, by name. Raises
+    HolderError, OSError.
 
     Their lock is in the state folder: the runtime folder may go with a logout while they live on.
     """
     argv = [sys.executable, "-P", "-m", "aish.supervisor.daemon"]  # -P: never a module out of the user's folder
-    link.launch(folders.runtime(), argv, log_path(), lock_path=holder_lock())
+    link.launch(folders.runtime(), argv, log_path(), lock_path=holder_lock(), kept=kept)
 
 
 def holder_lock() -> str:

@@ -68,10 +68,10 @@ class Conductor:
         self.boot_id = boot_id
         self._enqueue, self._told, self._begun, self._freed = enqueue, told, began, freed
         self._loop = asyncio.get_running_loop()
-        self._watch = Watch(self._loop)
+        self.watch = Watch(self._loop)
         self._acks: set[str] = set()
         self.births = Births(self)
-        self.sending = Sending(holding, self._watch, reach, recorder, self._stop_remote)
+        self.sending = Sending(holding, self.watch, reach, recorder, self._stop_remote)
         self.remains = Remains(self)
         self.lives = Lives(self, os.path.dirname(launcher.files.folder))
         launcher.own_variables = lambda process: variables(process, self.lives.notices.path(process.id))
@@ -97,6 +97,7 @@ class Conductor:
             row.pid, row.start_ticks, row.boot_id = birth.pid, birth.start_ticks, self.boot_id
             row.started_s = time.time()
             row.ended_s = row.exit = row.queued_boot_s = row.reason = None
+            self.watch.keep(process)
         self.apply(process, machine.Spawned())
 
     def died(self, death: Death) -> None:
@@ -283,7 +284,7 @@ class Conductor:
             case "stop-rest":
                 self.remains.stop(process)
             case "watch":
-                self._watch.begin(process, self._left)
+                self.watch.begin(process, self._left)
             case "recess":
                 self._recess(process)
             case "settle":
@@ -343,7 +344,7 @@ class Conductor:
         if row.pid is not None:
             row.before = (row.pid, row.start_ticks)
         row.pid = row.start_ticks = None
-        self._watch.end(process)
+        self.watch.end(process)
         self.lives.ended(process)
         self.remains.kill(process)
         self.lives.after_run(process)
@@ -357,7 +358,7 @@ class Conductor:
         row.ended_s = row.ended_s or time.time()
         row.holds, row.paused_by = [], None
         row.ready = machine.ready_step(row.ready, "ended")
-        self._watch.end(process)
+        self.watch.end(process)
         self.table.ended(process)
         self.lives.ended(process)
         self.launcher.drop_socket(row)

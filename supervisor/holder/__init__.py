@@ -26,10 +26,10 @@ keeper) · `exits` · `desk` (operations) · `shelf` (those about kept descripto
 - Keeper killed: the holder *becomes* the keeper. It is the parent of all it started, so nothing about them
   changes, and it forks a new holder from itself. Only children that had been inherited from an *earlier*
   holder's death were the dead keeper's own; they go to init, and their exit is then learned through a pidfd
-  (code from Linux 6.15 on, else recorded as unknown: status null, never 0).
+  (the code while they are zombies, from Linux 6.15 on also later; else recorded as unknown: null, never 0).
 - Both killed within the same few microseconds to milliseconds (before either took over): children run on
   under init, pty children lose their master; nobody here remembers them. A client that kept (pid, start
-  time) or a pidfd can still watch them (`kernel.pidfd_status`).
+  time) or a pidfd can still watch them (`kernel.stranger_status`), and hand pidfds to the next (`link.launch`).
 - Bytes of a drained pty: at most one read (under 4 KiB) is lost when the holder is killed between reading
   and writing it; none otherwise. Bytes that the log's file system refuses are counted, never waited for.
 - Upgraded: each becomes the program on disk by execve, with its pid and its children; the holder first, so that the

@@ -3,6 +3,7 @@
     --daemon-argv JSON   list of strings: the daemon to start and to start again (absolute path first)
     --log FILE           standard error of both and of the daemon, appended (default: /dev/null)
     --lock FILE          one more lock beside RUNTIME_DIR/holder.lock, for life, wherever that folder goes
+    --kept FD            a memfd with a JSON object: descriptors by name, to be in the store from the beginning
     --resume FD          go on in this very process: what it was is in this memfd (see succession)
 
 The process that is started forks the keeper, then says on standard output "ready" (holder.sock accepts), "busy"
@@ -51,11 +52,22 @@ def parse(words: list[str]) -> estate.Options:
                 options.log_path = os.path.abspath(value)
             case "--lock":
                 options.lock_path = os.path.abspath(value)
+            case "--kept" if value.isdecimal():
+                options.kept = _kept(int(value))
             case "--resume" if value.isdecimal():
                 options.resume_fd = int(value)
             case _:
                 raise estate.StartError(f"{name} {value}: not understood\n{USAGE}")
     return options
+
+
+def _kept(memfd: int) -> dict[str, int]:
+    with open(memfd, "rb") as file:
+        file.seek(0)
+        names = json.load(file)
+    for fd in names.values():
+        os.set_inheritable(fd, False)
+    return {str(name): int(fd) for name, fd in names.items()}
 
 
 def _argv(text: str) -> list[bytes]:
@@ -68,12 +80,12 @@ def _argv(text: str) -> list[bytes]:
     return [os.fsencode(word) for word in words]
 
 
-def detach(options: estate.Options, keep_fd: int) -> None:
+def detach(options: estate.Options, keep: set[int]) -> None:
     """A session of our own, no descriptors of the caller's, no directory pinned, signals as they should be."""
     os.setsid()
     os.chdir("/")
     os.umask(0o077)
-    kernel.close_others({keep_fd})
+    kernel.close_others(keep)
     null = os.open("/dev/null", os.O_RDWR)
     log = null
     if options.log_path is not None:
@@ -146,7 +158,7 @@ def main(words: list[str]) -> int:
 def _claim(options: estate.Options, word_fd: int) -> estate.Estate:
     """Become the keeper of the folder, or say why not and end."""
     try:
-        detach(options, word_fd)
+        detach(options, {word_fd, *options.kept.values()})
         kernel.become_subreaper()
         return estate.Estate(options)
     except (estate.StartError, OSError) as error:

@@ -17,7 +17,7 @@ import time
 
 from . import kernel, wire
 from .journal import Child, Journal
-from .store import Store
+from .store import Entry, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class StartError(Exception):
 class Options:
     """The command line. `daemon_argv` None: no daemon to look after."""
 
-    __slots__ = ("daemon_argv", "lock_path", "log_path", "resume_fd", "runtime_dir")
+    __slots__ = ("daemon_argv", "kept", "lock_path", "log_path", "resume_fd", "runtime_dir")
 
     def __init__(self, runtime_dir: str) -> None:
         self.runtime_dir = runtime_dir
@@ -47,6 +47,7 @@ class Options:
         self.log_path: str | None = None
         self.lock_path: str | None = None
         self.resume_fd: int | None = None
+        self.kept: dict[str, int] = {}  # descriptors by name that whoever starts us wants to be stored
 
     def words(self) -> list[str]:
         """The command line that says the same."""
@@ -93,7 +94,7 @@ class Estate:
         self.home_lock_fd = self._lock_home(self.dir_fd)
         self._tell_where()
         self.listener = self._listen()
-        self.store = Store()
+        self.store = Store({name: Entry(name, [fd]) for name, fd in options.kept.items()})
         self.journal = Journal()
         self.children: dict[str, Child] = {}
 

@@ -216,10 +216,11 @@ class Inheritance:
         for pidfd, _ in poll.poll(0):
             now = time.monotonic()
             give_up = self._doubtful.setdefault(pidfd, now + STATUS_GRACE_S)
-            status = kernel.pidfd_status(pidfd)
+            child = self.strangers[pidfd]
+            status = kernel.stranger_status(pidfd, child.pid, child.start)
             if status is None and now < give_up:
                 continue
-            child = self.strangers.pop(pidfd)
+            del self.strangers[pidfd]
             del self._doubtful[pidfd]
             os.close(pidfd)
             child.exit = exit_record(child, status, ended_at=time.time())

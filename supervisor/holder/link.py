@@ -206,12 +206,14 @@ def launch(
     *,
     env: Mapping[str, str] | None = None,
     lock_path: str | None = None,
+    kept: Mapping[str, int] | None = None,
 ) -> None:
     """Start keeper and holder if none runs, and return when holder.sock accepts. Safe to race.
 
     `daemon_argv` (absolute path first) is the daemon that the holder starts, with `env` (default: this process's)
     and AISH_RUNTIME_DIR; a holder that runs already is asked for the daemon that it was started with. `log_path`
-    receives the standard error of all three. Raises StartError.
+    receives the standard error of all three. `kept` are descriptors by name for a holder that is started here: they
+    lie in its store before its daemon runs. Raises StartError.
     """
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
@@ -227,7 +229,7 @@ def launch(
                     raise StartError(f"the holder cannot start the daemon: {refusal.message}") from None
                 time.sleep(0.005)
                 continue
-        word = _start(runtime_dir, daemon_argv, log_path, env, lock_path)
+        word = _start(runtime_dir, daemon_argv, log_path, env, lock_path, kept or {})
         if word == "ready":
             return
         if word != "busy":
@@ -253,6 +255,7 @@ def _start(
     log_path: str | None,
     env: Mapping[str, str] | None,
     lock_path: str | None,
+    kept: Mapping[str, int],
 ) -> str:
     """Run the program once; its word (see __main__)."""
     words = [sys.executable, "-I", "-S", _MAIN, runtime_dir]
@@ -261,9 +264,15 @@ def _start(
             words += [name, value]
     if daemon_argv is not None:
         words += ["--daemon-argv", json.dumps(list(daemon_argv))]
+    passed = list(kept.values())
+    if kept:
+        passed.append(wire.payload_fd(json.dumps(kept).encode()))
+        words += ["--kept", str(passed[-1])]
     ours, theirs = os.pipe()
     with open(ours, "rb") as pipe:
         try:
+            for fd in passed:
+                os.set_inheritable(fd, True)
             pid = os.posix_spawn(
                 sys.executable,
                 words,
@@ -280,6 +289,10 @@ def _start(
             raise StartError(f"{sys.executable}: {error.strerror}") from None
         finally:
             os.close(theirs)
+            for fd in passed:
+                os.set_inheritable(fd, False)
+            if kept:
+                os.close(passed[-1])
         word = pipe.read().decode(errors="replace").strip()
     try:
         os.waitpid(pid, 0)
