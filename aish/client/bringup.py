@@ -135,8 +135,8 @@ def _lock_text(path: str) -> str | None:
     return None
 
 
-def pidfds(daemon_pid: int) -> list[int]:
-    """Descriptors that become readable when daemon, holder and keeper end; without those that are gone already."""
+def pidfds(daemon_pid: int) -> dict[int, int]:
+    """By pid, descriptors that become readable when daemon, holder and keeper end; without those that are gone."""
     pids = [daemon_pid]
     try:
         holder = link.HolderLink.connect(folders.runtime())
@@ -147,10 +147,10 @@ def pidfds(daemon_pid: int) -> list[int]:
         pids += [told["pid"], told["keeper_pid"]]
     except (wire.HolderError, OSError):
         pass  # no holder: the daemon alone is left
-    found = []
+    found: dict[int, int] = {}
     for pid in pids:
         try:
-            found.append(os.pidfd_open(pid))
+            found[pid] = os.pidfd_open(pid)
         except (ProcessLookupError, TypeError):
             continue
     return found

@@ -22,6 +22,7 @@ UNHEALTHY: Final = "unhealthy"  # it did not get ready in time, or did not do it
 RESTARTED: Final = "restarted"  # stopped to be started again
 TIMEOUT: Final = "timeout"  # it ran longer than it may
 NEEDS: Final = "needs"  # what it waits for has failed, or did not come in time
+HANDED_BACK: Final = "handed-back"  # `aish off`: it lives on, and nobody here will see how it ends
 REASONS: Final = (
     DONE,
     CANCELLED,
@@ -38,6 +39,7 @@ REASONS: Final = (
     TIMEOUT,
     NEEDS,
     RESTARTED,
+    HANDED_BACK,
 )
 
 # Statuses made by the supervisor (sysexits.h).

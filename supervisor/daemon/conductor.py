@@ -113,7 +113,7 @@ class Conductor:
         if row.pid is None and row.before != (death.pid, death.start_ticks) and not row.ended:
             # The answer to spawn is still under way, or died with the daemon that asked.
             self.spawned(process, Birth(death.id, death.pid, death.start_ticks))
-        if row.pid != death.pid or row.lifecycle in ("exited", "failed") or row.checking:
+        if row.pid != death.pid or row.lifecycle in ("exited", "failed") or row.checking or row.handed_back:
             self.recorder.change(row, after=lambda: self._ack(death.id))  # told before, and taken
             return
         row.cpu_seconds, row.max_rss_bytes = death.cpu_seconds, death.max_rss_bytes
@@ -192,6 +192,12 @@ class Conductor:
     def start(self, process: Process) -> None:
         """What has ended runs again: same id, same name, same logs. The caller has seen to its environment."""
         self.apply(process, machine.StartRequested())
+
+    def hand_back(self, process: Process) -> None:
+        """It lives on, and is nobody's here any more (`aish off`)."""
+        process.row.reason = "handed back: it lives on without a supervisor"
+        process.row.exit = ExitPart(reason=exits.HANDED_BACK)
+        self.apply(process, machine.Vanished())
 
     # --- holds --------------------------------------------------------------------------------------------------
 
@@ -361,14 +367,18 @@ class Conductor:
         self.watch.end(process)
         self.table.ended(process)
         self.lives.ended(process)
-        self.launcher.drop_socket(row)
-        if row.spec.pty:
+        if not row.handed_back:
+            self.launcher.drop_socket(row)
+        if row.spec.pty and not row.handed_back:
             self.sending.drop_pty(process)
         if row.targets and row.id != GATEWAY_ID:
             self.holding.drop(passed_name(row.id))
         end = row.exit or ExitPart()
         self.recorder.event(row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason)
-        self.remains.sweep(process)
+        if row.handed_back:
+            self.launcher.files.drop(row.id)
+        else:
+            self.remains.sweep(process)
         self._release(process)
         if row.again:
             self._loop.call_soon(self.start, process)

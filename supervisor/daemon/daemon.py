@@ -22,6 +22,8 @@ from aish.supervisor.daemon.environ import EnvironFiles
 from aish.supervisor.daemon.gateway_child import GatewayChild
 from aish.supervisor.daemon.gateway_link import GatewayLink
 from aish.supervisor.daemon.gpus import Gpus
+from aish.supervisor.daemon.handback import NOTED as HANDED_BACK
+from aish.supervisor.daemon.handback import Handback
 from aish.supervisor.daemon.holding import Holding
 from aish.supervisor.daemon.launcher import Launcher
 from aish.supervisor.daemon.logkeeper import LogKeeper
@@ -105,6 +107,7 @@ class Daemon:
         )
         self._make_parts()
         self.parents = Parents(self, journal.meta(NOTED) if journal is not None else None)
+        self.handback = Handback(self, journal.meta(HANDED_BACK) if journal is not None else None)
         self.takeover.load(rows)
         await self.holding.connect()
         await self.gateway.listen()
@@ -127,6 +130,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGTERM, self.left.set)
         self.ending.check()
         self.sampler.schedule()
+        self.handback.go_on()
         self.parents.look()
 
     def _layout(self) -> cgroup.Layout:

@@ -229,6 +229,12 @@ class Holding:
         except DisconnectedError:
             return  # it went before it could answer
 
+    async def leave(self) -> int:
+        """Keeper and holder go and end nothing; how many terminals they still drain. Raises Refusal."""
+        self._leaving = True
+        behind = (await self.request("leave")).get("behind")
+        return behind if isinstance(behind, int) else 0
+
     # --- the wire -----------------------------------------------------------------------------------------------
 
     async def request(self, op: str, fds: Sequence[int] = (), **fields: object) -> dict[str, Any]:

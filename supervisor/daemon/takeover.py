@@ -62,6 +62,7 @@ class Takeover:
                 self._found_ended(death)
             daemon.conductor.died(death)
         held = {birth.id: birth for birth in births}
+        daemon.handback.held(held)
         for birth in births:
             if MARK in birth.id:
                 daemon.conductor.lives.errands.left(birth.id)
@@ -88,7 +89,7 @@ class Takeover:
         daemon.conductor.watch.keep_soon([process for process, _ in before])
         await self._drop_leftovers()
         alive = {process.id for process in daemon.table.alive()}
-        for id_ in daemon.reach.leftovers(alive):
+        for id_ in daemon.reach.leftovers(alive | daemon.handback.groups()):
             daemon.recorder.event("left-behind", text=f"what {id_} had left behind was ended")
         if not begun:
             self._timers([process for process, _ in before])

@@ -58,6 +58,7 @@ class Desk:
             "drain": shelf.drain,
             "bye": self._bye,
             "upgrade": holder.succession.upgrade,
+            "leave": holder.farewell.leave,
             "quit": holder.farewell.quit,
         }
 

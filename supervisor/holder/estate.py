@@ -70,6 +70,7 @@ class Estate:
         "environment",
         "home_lock_fd",
         "journal",
+        "leaving",
         "listener",
         "lock_fd",
         "nofile",
@@ -96,6 +97,7 @@ class Estate:
         self.listener = self._listen()
         self.store = Store({name: Entry(name, [fd]) for name, fd in options.kept.items()})
         self.journal = Journal()
+        self.leaving = False  # told to leave everything alive: only terminals are still drained
         self.children: dict[str, Child] = {}
 
     @classmethod
@@ -114,6 +116,7 @@ class Estate:
         self.journal = Journal(state["journal"])
         self.journal.punched, self.journal.kept = state["punched"], state["kept"]
         self.store = Store.inherited(state["store"])
+        self.leaving = False  # nobody is upgraded who leaves
         self.children = {}
         for fd in self.fds():
             os.set_inheritable(fd, False)

@@ -8,6 +8,7 @@ Messages over a socketpair, never waited for by either side:
 holder → keeper  {"op": "store", …}+fds, {"op": "drop", "name"}, {"op": "signal", "token", "id", "sig", "group"},
                  {"op": "home", "path"}+fds: runtime folder and listening socket, made again
                  {"op": "upgrade"}: become the code on disk
+                 {"op": "leave"}: who follows me has nothing to do but to drain terminals
                  {"op": "quit"}: when I end, end as well
 keeper → holder  {"look": true, "build"}: there are new exits in the journal, or this is another program than before;
                  {"refused": errno}: it could not be run; {"token", "errno"}: what a signal did
@@ -271,6 +272,8 @@ class Inheritance:
                 _log("no descriptors left for the new listening socket: it would not survive the holder")
             case "upgrade":
                 self._upgrading = True
+            case "leave":
+                self.estate.leaving = True
             case "quit":
                 self._quitting = True
             case other:

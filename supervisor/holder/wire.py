@@ -20,6 +20,7 @@ is answered with seq null. Events have "event" and no seq. Whatever a caller sen
 | drain | name; fds: the log file, opened O_APPEND | copies the pty master `name` to it until its last slave closes |
 | bye | | the daemon leaves on purpose: do not start it again before somebody asks with `daemon` |
 | upgrade | build | upgraded (false: both were it) |
+| leave | | behind: how many terminals are still drained. Nothing is ended; with the last of them both programs end |
 | quit | force (default false) | refused with "busy" while anything lives or is unacknowledged, unless forced |
 
 hello comes first. role "client" may only hello and daemon; the other is "controller". There is one controller, the
