@@ -15,7 +15,7 @@ from aish.errors import DisconnectedError, NotRunningError, UnavailableError
 from aish.wire.message import Shutdown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
 _LEAVE_S: Final = 10.0
 
@@ -37,12 +37,12 @@ def main(argv: list[str]) -> int:
                 client.receive()  # the end of the connection is the end of the daemon
             except DisconnectedError:
                 pass
-        _await(programs)
+        await_end(programs.values())
     except KeyboardInterrupt:
         print("aish shutdown: it goes on ending; `aish ps` shows what is left", file=sys.stderr)
         raise
     finally:
-        for fd in programs:
+        for fd in programs.values():
             os.close(fd)
     return _ended(True, options.json)
 
@@ -53,7 +53,7 @@ def _ended(ran: bool, as_json: bool) -> int:
     return 0
 
 
-def _await(pidfds: Sequence[int]) -> None:
+def await_end(pidfds: Iterable[int]) -> None:
     """Until the programs have ended. Raises UnavailableError after a deadline."""
     deadline = time.monotonic() + _LEAVE_S
     for fd in pidfds:
