@@ -26,6 +26,7 @@ VERBS: Final = {
     "limit": "change limits: tokens=+50k vram=8G nice=5",
     "logs": "show or follow output",
     "model": "models: pull, ls, show, serve, stop, rm",
+    "off": "the supervisor leaves, what runs lives on",
     "pause": "stop a process until cont",
     "project": "aish.toml: check, show, schema, import",
     "ps": "the process tree with state, use and cost",

@@ -29,12 +29,12 @@ def main(argv: list[str]) -> int:
                 client.receive()  # the end of the connection is the end of the daemon
             except DisconnectedError:
                 pass
-        bringup.await_left(programs)
+        bringup.await_left(programs.values())
     except KeyboardInterrupt:
         print("aish shutdown: it goes on ending; `aish ps` shows what is left", file=sys.stderr)
         raise
     finally:
-        for fd in programs:
+        for fd in programs.values():
             os.close(fd)
     return _ended(True, options.json)
 

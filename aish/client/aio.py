@@ -112,7 +112,11 @@ class AsyncAish:
 
     async def shutdown(self, *, force: bool = True) -> None:
         """End everything in stop order, then the supervisor; without `force` refused while something runs."""
-        await self._lines.shutdown(force=force)
+        await self._lines.leave(m.Done, m.Shutdown(force=force))
+
+    async def off(self) -> m.HandedBack:
+        """Hand everything back: the supervisor goes, what runs lives on without one. What became of each."""
+        return await self._lines.leave(m.HandedBack, m.Off())
 
     # --- processes change -----------------------------------------------------------------------------------------
 

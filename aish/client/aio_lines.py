@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aish.client.log_answers import LogLine, LogWanted
 
 T = TypeVar("T")
+R = TypeVar("R", bound=m.Message)
 
 
 class AioLines:
@@ -135,26 +136,25 @@ class AioLines:
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    async def shutdown(self, *, force: bool) -> None:
-        """Ask for it, and wait until all programs are gone. Raises UnavailableError where one stays."""
+    async def leave(self, expected: type[R], request: m.Message) -> R:
+        """Have the supervisor end, and wait until all programs are gone that go. Raises UnavailableError where one
+        stays."""
         await self.close()
         line = await AioLine(starts=False, program="shutdown").open()
         async with line:
             assert line.welcome is not None
             programs = bringup.pidfds(line.welcome.pid)
             try:
-                expect(m.Done, await line.request(m.Shutdown(force=force)))
-                try:
-                    await line.receive()  # the end of the connection is the end of the daemon
-                except DisconnectedError:
-                    pass
+                told = expect(expected, await line.request(request))
+                behind = told.behind if isinstance(told, m.HandedBack) else ()
                 loop = asyncio.get_running_loop()
                 deadline_s = loop.time() + bringup.LEAVE_S
-                for fd in programs:
+                for fd in [fd for pid, fd in programs.items() if pid not in behind]:
                     if not await readable([fd], max(0.0, deadline_s - loop.time())):
                         raise bringup.lingering()
+                return told
             finally:
-                for fd in programs:
+                for fd in programs.values():
                     os.close(fd)
 
     # --- the connections --------------------------------------------------------------------------------------------

@@ -109,7 +109,11 @@ class Aish:
 
     def shutdown(self, *, force: bool = True) -> None:
         """End everything in stop order, then the supervisor; without `force` refused while something runs."""
-        self._lines.shutdown(force=force)
+        self._lines.leave(m.Done, m.Shutdown(force=force))
+
+    def off(self) -> m.HandedBack:
+        """Hand everything back: the supervisor goes, what runs lives on without one. What became of each."""
+        return self._lines.leave(m.HandedBack, m.Off())
 
     # --- processes change -----------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from aish.errors import StorageError, UnavailableError
 from aish.supervisor.holder import kernel, link, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
 FOLDER_LOCK: Final = "daemon.lock"
 """A daemon has it for life, with its host's name in it: see aish.supervisor.daemon.lock."""
@@ -50,15 +50,16 @@ def start() -> None:
         ) from error
 
 
-def launch() -> None:
-    """Keeper and holder, with the daemon that they are to look after. Raises HolderError, OSError.
+def launch(kept: dict[str, int] | None = None) -> None:
+    """Keeper and holder, with the daemon that they are to look after; `kept` are descriptors for it, by name. Raises
+    HolderError, OSError.
 
     Their lock is in the state folder: the runtime folder may go with a logout while they live on.
     """
     argv = [sys.executable, "-P", "-m", "aish.supervisor.daemon"]  # -P: never a module out of the user's folder
-    prefix = scope.find().prefix
+    prefix = scope.find().prefix if kept is None else ()  # what a daemon starts is in its own scope already
     try:
-        link.launch(folders.runtime(), argv, log_path(), lock_path=holder_lock(), prefix=prefix)
+        link.launch(folders.runtime(), argv, log_path(), lock_path=holder_lock(), kept=kept, prefix=prefix)
     except link.StartError:
         if not prefix:
             raise
@@ -149,8 +150,8 @@ def _lock_text(path: str) -> str | None:
     return None
 
 
-def pidfds(daemon_pid: int) -> list[int]:
-    """Descriptors that become readable when daemon, holder and keeper end; without those that are gone already."""
+def pidfds(daemon_pid: int) -> dict[int, int]:
+    """By pid, descriptors that become readable when daemon, holder and keeper end; without those that are gone."""
     pids = [daemon_pid]
     try:
         holder = link.HolderLink.connect(folders.runtime())
@@ -161,16 +162,16 @@ def pidfds(daemon_pid: int) -> list[int]:
         pids += [told["pid"], told["keeper_pid"]]
     except (wire.HolderError, OSError):
         pass  # no holder: the daemon alone is left
-    found = []
+    found: dict[int, int] = {}
     for pid in pids:
         try:
-            found.append(os.pidfd_open(pid))
+            found[pid] = os.pidfd_open(pid)
         except (ProcessLookupError, TypeError):
             continue
     return found
 
 
-def await_left(pidfds: Sequence[int]) -> None:
+def await_left(pidfds: Iterable[int]) -> None:
     """Until the programs have ended that were told to. Raises UnavailableError after LEAVE_S."""
     deadline_s = time.monotonic() + LEAVE_S
     for fd in pidfds:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aish.client.log_answers import LogLine, LogWanted
 
 T = TypeVar("T")
+R = TypeVar("R", bound=m.Message)
 KEPT_MOST: Final = 8
 
 
@@ -119,20 +120,19 @@ class Lines:
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    def shutdown(self, *, force: bool) -> None:
-        """Ask for it, and wait until all programs are gone. Raises UnavailableError where one stays."""
+    def leave(self, expected: type[R], request: m.Message) -> R:
+        """Have the supervisor end, and wait until all programs are gone that go. Raises UnavailableError where one
+        stays."""
         self.close()
         with connect(start=False, program="shutdown") as line:
             programs = bringup.pidfds(line.welcome.pid)
             try:
-                expect(m.Done, line.request(m.Shutdown(force=force)))
-                try:
-                    line.receive()  # the end of the connection is the end of the daemon
-                except DisconnectedError:
-                    pass
-                bringup.await_left(programs)
+                told = expect(expected, line.request(request))
+                behind = told.behind if isinstance(told, m.HandedBack) else ()
+                bringup.await_left(fd for pid, fd in programs.items() if pid not in behind)
+                return told
             finally:
-                for fd in programs:
+                for fd in programs.values():
                     os.close(fd)
 
     # --- the connections --------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ RESTARTED: Final = "restarted"  # stopped to be started again
 TIMEOUT: Final = "timeout"  # it ran longer than it may
 NEEDS: Final = "needs"  # what it waits for has failed, or did not come in time
 GROUP: Final = "group"  # stopped since another of its group failed
+HANDED_BACK: Final = "handed-back"  # `aish off`: it lives on, and nobody here will see how it ends
 REASONS: Final = (
     DONE,
     CANCELLED,
@@ -40,6 +41,7 @@ REASONS: Final = (
     NEEDS,
     RESTARTED,
     GROUP,
+    HANDED_BACK,
 )
 
 # Statuses made by the supervisor (sysexits.h).

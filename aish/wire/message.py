@@ -10,7 +10,17 @@ from typing import Final
 
 import msgspec
 
-from aish.wire.part import EventPart, ExitPart, Finding, GpuPart, KeyPart, ProcessPart, QueuePart, UsageRow
+from aish.wire.part import (
+    EventPart,
+    ExitPart,
+    Finding,
+    GpuPart,
+    HandedPart,
+    KeyPart,
+    ProcessPart,
+    QueuePart,
+    UsageRow,
+)
 from aish.wire.spec import LaunchNote, LaunchPart, SpecPart
 
 VERSION: Final = 1
@@ -214,6 +224,10 @@ class Shutdown(Message, frozen=True, kw_only=True):
     force: bool = False
 
 
+class Off(Message, frozen=True, kw_only=True):
+    """Hand everything back: the supervisor goes, what runs lives on."""
+
+
 class GatewayHello(Message, frozen=True, kw_only=True):
     """The gateway's own connection: aish.wire.link is spoken after the Welcome."""
 
@@ -249,6 +263,7 @@ Request = (
     | UsageQuery
     | Doctor
     | Shutdown
+    | Off
     | GatewayHello
 )
 
@@ -337,6 +352,16 @@ class Waited(Message, frozen=True, kw_only=True):
     timed_out: bool = False
 
 
+class HandedBack(Message, frozen=True, kw_only=True):
+    """What became of everything; the connection ends with the daemon."""
+
+    living: list[HandedPart] = []
+    ended: list[HandedPart] = []
+    """What had not started, and what is aish's own."""
+    behind: list[int] = []
+    """Pids that stay until the last process with a terminal has ended: they read its output."""
+
+
 class LogFiles(Message, frozen=True, kw_only=True):
     """Two descriptors are attached: stdout's log, stderr's log. `pty`: everything is in the first."""
 
@@ -406,4 +431,5 @@ Reply = (
     | Keys
     | UsageTable
     | Findings
+    | HandedBack
 )

@@ -114,6 +114,22 @@ class EventPart(Part, frozen=True, kw_only=True):
     detail: dict[str, str | int | float | None] = {}
 
 
+class HandedPart(Part, frozen=True, kw_only=True):
+    """A process that `aish off` let go, or one that ended by it."""
+
+    id: str
+    name: str
+    kind: str
+    pid: int | None = None
+    paused: bool = False
+    """It stands still (SIGSTOP): SIGCONT to its process group lets it go on."""
+    terminal: bool = False
+    grouped: bool = False
+    """It stays in its control group, with the limits of that."""
+    gateway: bool = False
+    """It has used the gateway, or cannot do without: its requests fail now."""
+
+
 class KeyPart(Part, frozen=True, kw_only=True):
     name: str
     created_s: float

@@ -27,31 +27,29 @@ def main() -> int:
         held = lock.take(folders.private(folders.state()))
         turns = Turns()
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(turns)) as runner:
-            relaunch = runner.run(_run(boot_id, turns))
+            legacy = runner.run(_run(boot_id, turns))
         os.close(held)
     except ConflictError:
         return 0  # another daemon serves this user
     except AishError as error:
         _say(f"{error}" + (f" ({error.hint})" if error.hint else ""))
         return error.exit_status
-    if relaunch:
-        return _launch()
-    return 0
+    return 0 if legacy is None else _launch(legacy)
 
 
-async def _run(boot_id: str, turns: Turns) -> bool:
-    """Until the daemon is to leave; True if keeper and holder have to be started again."""
+async def _run(boot_id: str, turns: Turns) -> dict[str, int] | None:
+    """Until the daemon is to leave; descriptors by name for the next one if keeper and holder have to be started."""
     daemon = Daemon(boot_id, turns)
     await daemon.begin()
     await daemon.left.wait()
     daemon.end()
-    return daemon.relaunch
+    return daemon.conductor.watch.legacy() if daemon.relaunch else None
 
 
-def _launch() -> int:
+def _launch(legacy: dict[str, int]) -> int:
     """New keeper and holder, with a new daemon: a holder takes nobody as its controller but its own child."""
     try:
-        bringup.launch()
+        bringup.launch(legacy)
     except (HolderError, OSError) as error:
         _say(f"keeper and holder cannot be started again: {error}")
         return 1

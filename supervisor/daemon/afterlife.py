@@ -86,8 +86,9 @@ class Afterlife:
         conductor.watch.end(process)
         conductor.table.ended(process)
         conductor.lives.ended(process)
-        conductor.launcher.drop_socket(row)
-        if row.spec.pty:
+        if not row.handed_back:
+            conductor.launcher.drop_socket(row)
+        if row.spec.pty and not row.handed_back:
             conductor.sending.drop_pty(process)
         if row.targets and row.id != GATEWAY_ID:
             conductor.holding.drop(passed_name(row.id))
@@ -95,7 +96,10 @@ class Afterlife:
         conductor.recorder.event(
             row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason
         )
-        conductor.remains.sweep(process)
+        if row.handed_back:
+            conductor.launcher.files.drop(row.id)
+        else:
+            conductor.remains.sweep(process)
         conductor.fellowship.settled(process)
         self._release(process)
         if row.again:

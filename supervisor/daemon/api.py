@@ -105,6 +105,8 @@ class Api:
                 return await self.doctors.doctor(caller, request)
             case m.Shutdown():
                 await self.daemon.ending.shutdown(caller, request, connection)
+            case m.Off():
+                await self.daemon.handback.off(caller, request, connection)
             case m.GatewayHello():
                 await self._gateway(connection, request)
             case _:

@@ -63,6 +63,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "UsageQuery": _USER,
     "Doctor": _USER,
     "Shutdown": _USER,
+    "Off": _USER,
     "GatewayHello": frozenset(),  # the gateway itself, known by its id: see `check_gateway`
 }
 

@@ -101,6 +101,7 @@ class Conductor:
             row.pid, row.start_ticks, row.boot_id = birth.pid, birth.start_ticks, self.boot_id
             row.started_s = time.time()
             row.ended_s = row.exit = row.queued_boot_s = row.reason = None
+            self.watch.keep(process)
         self.apply(process, machine.Spawned())
 
     def died(self, death: Death) -> None:
@@ -116,7 +117,7 @@ class Conductor:
         if row.pid is None and row.before != (death.pid, death.start_ticks) and not row.ended:
             # The answer to spawn is still under way, or died with the daemon that asked.
             self.spawned(process, Birth(death.id, death.pid, death.start_ticks))
-        if row.pid != death.pid or row.lifecycle in ("exited", "failed") or row.checking:
+        if row.pid != death.pid or row.lifecycle in ("exited", "failed") or row.checking or row.handed_back:
             self.recorder.change(row, after=lambda: self._ack(death.id))  # told before, and taken
             return
         row.cpu_seconds, row.max_rss_bytes = death.cpu_seconds, death.max_rss_bytes
@@ -206,6 +207,12 @@ class Conductor:
         """What has ended runs again: same id, same name, same logs. The caller has seen to its environment."""
         wanted = process.row.next_spec or process.row.spec
         self.apply(process, machine.StartRequested(later=process.row.ended and wanted.schedule is not None))
+
+    def hand_back(self, process: Process) -> None:
+        """It lives on, and is nobody's here any more (`aish off`)."""
+        process.row.reason = "handed back: it lives on without a supervisor"
+        process.row.exit = ExitPart(reason=exits.HANDED_BACK)
+        self.apply(process, machine.Vanished())
 
     # --- holds --------------------------------------------------------------------------------------------------
 

@@ -120,6 +120,11 @@ class Control:
         row = process.row
         if row.spec.kind == kind.SYSTEM:
             raise ConflictError(f"{row.name} is part of aish: it starts when it is needed")
+        if self.daemon.handback.lives(process):
+            raise ConflictError(
+                f"{row.name} ({row.id}) was handed back by `aish off` and still runs (pid {row.pid})",
+                hint=f"end it first: `kill {row.pid}`; or start another with `aish spawn`",
+            )
         if row.targets:
             raise ConflictError(
                 f"{row.name} ({row.id}) was given descriptors by the program that started it, which are gone",

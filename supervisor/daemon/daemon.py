@@ -22,10 +22,13 @@ from aish.supervisor.daemon.environ import EnvironFiles
 from aish.supervisor.daemon.gateway_child import GatewayChild
 from aish.supervisor.daemon.gateway_link import GatewayLink
 from aish.supervisor.daemon.gpus import Gpus
+from aish.supervisor.daemon.handback import NOTED as HANDED_BACK
+from aish.supervisor.daemon.handback import Handback
 from aish.supervisor.daemon.holding import Holding
 from aish.supervisor.daemon.launcher import Launcher
 from aish.supervisor.daemon.logkeeper import LogKeeper
 from aish.supervisor.daemon.logs import Logs
+from aish.supervisor.daemon.parents import NOTED, Parents
 from aish.supervisor.daemon.ports import Ports
 from aish.supervisor.daemon.reach import Reach
 from aish.supervisor.daemon.recorder import Recorder
@@ -103,6 +106,8 @@ class Daemon:
             home=self._home,
         )
         self._make_parts()
+        self.parents = Parents(self, journal.meta(NOTED) if journal is not None else None)
+        self.handback = Handback(self, journal.meta(HANDED_BACK) if journal is not None else None)
         self.takeover.load(rows)
         await self.holding.connect()
         await self.gateway.listen()
@@ -125,6 +130,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGTERM, self.left.set)
         self.ending.check()
         self.sampler.schedule()
+        self.handback.go_on()
+        self.parents.look()
 
     def _layout(self) -> cgroup.Layout:
         """Where control groups can be made; keeper and holder are our parents already."""
@@ -338,13 +345,14 @@ class Daemon:
     # --- the holder ---------------------------------------------------------------------------------------------
 
     async def _regained(self) -> None:
-        """Another holder took over from the one before."""
-        self.recorder.event("holder", text="another holder took over", pid=self.holding.pid)
+        """Another holder took over from the one before, or the same process is another program."""
+        self.recorder.event("holder", text="connected to the holder again", pid=self.holding.pid)
         try:
             before, self._estate = self._estate, self.holding.estate
             await self.takeover.reconcile(begun=True, same_estate=before in (None, self.holding.estate))
         except DisconnectedError:
             return  # this one is gone, too: the next connection begins again
+        self.parents.look()
 
     def _home(self, path: str) -> None:
         """Something was taken away from the runtime folder: what we had there is made again, as far as we know it.
@@ -385,6 +393,7 @@ class Daemon:
         """Leave everything as it is for the next daemon."""
         if self.server is not None:
             self.server.stop_accepting(folders.daemon_socket())
+        self.parents.close()
         self.gpus.close()
         self.sampler.close()
         self.log_keeper.close()

@@ -63,6 +63,7 @@ class Doctors:
             topic="programs",
             text=f"keeper {daemon.holding.keeper_pid}, holder {daemon.holding.pid}, daemon {os.getpid()}",
         )
+        yield daemon.parents.finding()
         gateway = daemon.gateway.process
         if gateway is not None and gateway.row.lifecycle == state.RUNNING:
             text = f"gateway {gateway.row.pid} at {daemon.gateway.url}"

@@ -42,7 +42,7 @@ class Ending:
     async def shutdown(self, caller: Caller, request: Shutdown, connection: Connection) -> None:
         """Raises ConflictError while something runs and it is not forced; UnavailableError if something stays."""
         authority.check(self.daemon.table, caller, "Shutdown")
-        running = self._supervised()
+        running = self.supervised()
         if running and not request.force:
             names = ", ".join(process.row.name for process in running[:5])
             more = f" and {len(running) - 5} more" if len(running) > 5 else ""
@@ -63,12 +63,13 @@ class Ending:
         finally:
             await self._leave()
 
-    def _supervised(self) -> list[Process]:
+    def supervised(self) -> list[Process]:
+        """What lives of what people have started."""
         return [process for process in self.daemon.table.alive() if process.row.spec.kind != kind.SYSTEM]
 
     async def _stop_all(self) -> None:
         conductor = self.daemon.conductor
-        await stopping.stop_all(conductor, self._supervised())
+        await stopping.stop_all(conductor, self.supervised())
         await stopping.stop_all(conductor, self.daemon.table.alive())  # parts of aish: the gateway
         await conductor.remains.done()
 
@@ -109,7 +110,7 @@ class Ending:
         connections = daemon.server.connections if daemon.server is not None else ()
         clients = sum(1 for connection in connections if connection is not daemon.gateway_connection)
         unwritten = daemon.recorder.failure is not None  # the holder still keeps exits for us
-        return not unwritten and clients == 0 and not self._supervised()
+        return not unwritten and clients == 0 and not self.supervised()
 
     def _elapsed(self) -> None:
         self._timer = None
@@ -123,16 +124,17 @@ class Ending:
             await self._stop_all()
         except UnavailableError as error:
             self.daemon.recorder.event("fault", text=str(error))
-            self._stay()
+            self.stay()
             return
         if not self._unneeded():
-            self._stay()
+            self.stay()
             return
         if self.daemon.server is not None:  # in the turn of that look: nobody is accepted in between
             self.daemon.server.stop_accepting(folders.daemon_socket())
         await self._leave()
 
-    def _stay(self) -> None:
+    def stay(self) -> None:
+        """The end was begun, and is not to be."""
         self.begun = False
         self.daemon.gateway.watch()
         self.check()

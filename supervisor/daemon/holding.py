@@ -74,6 +74,9 @@ class Holding:
         self.keeper_pid = 0
         self.estate = ""
         """When keeper and holder were first started: the same over all deaths of either, another after both died."""
+        self.build: str | None = None
+        self.keeper_build: str | None = None
+        """Which code they are; None: of a release that did not tell."""
         self.drained: Callable[[str], None] | None = None
         self._died, self._regained, self._lost, self._home = died, regained, lost, home
         self._sock: socket.socket | None = None
@@ -122,6 +125,7 @@ class Holding:
                     )
                     self.pid, self.keeper_pid = told["pid"], told.get("keeper_pid") or 0
                     self.estate = f"{told['boot_id']} {told['started']}"
+                    self.build, self.keeper_build = told.get("build"), told.get("keeper_build")
                     self._greeted = True
                     self._there.set()
                     return
@@ -224,6 +228,12 @@ class Holding:
             await self.request("quit", force=force)
         except DisconnectedError:
             return  # it went before it could answer
+
+    async def leave(self) -> int:
+        """Keeper and holder go and end nothing; how many terminals they still drain. Raises Refusal."""
+        self._leaving = True
+        behind = (await self.request("leave")).get("behind")
+        return behind if isinstance(behind, int) else 0
 
     # --- the wire -----------------------------------------------------------------------------------------------
 

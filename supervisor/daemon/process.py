@@ -63,6 +63,7 @@ class Process:
         "log_from",
         "members",
         "oom_kills",
+        "pidfd",
         "resend_timer",
         "row",
         "run_timer",
@@ -110,8 +111,10 @@ class Process:
         self.resend_timer: asyncio.TimerHandle | None = None
         """Set while its client is to send its descriptors again: it may not be started before."""
         self.waiters: set[asyncio.Future[None]] = set()
+        self.pidfd: int | None = None
+        """From its birth to its end; None where descriptors are few, or it had ended by then."""
         self.watch_fd: int | None = None
-        """A pidfd, for a process that lives outside the holder."""
+        """The same for a process that lives outside the holder: it is watched."""
 
     @property
     def id(self) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import ENDED, word
 from aish.wire.part import ExitPart, TokensPart
@@ -101,6 +102,11 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     @property
     def ended(self) -> bool:
         return self.lifecycle in ENDED
+
+    @property
+    def handed_back(self) -> bool:
+        """It may live on, and is not ours any more: `aish off`."""
+        return self.exit is not None and self.exit.reason == exits.HANDED_BACK
 
     def word(self, activity: Activity | None) -> str:
         return word(self.lifecycle, self.ready, frozenset(self.holds), activity)

@@ -25,10 +25,11 @@ async def stop_all(conductor: Conductor, processes: Iterable[Process], grace_s: 
         for row in level:
             conductor.stop(by_id[row.id], grace_s)
         for row in level:
-            await _gone(by_id[row.id], grace_s)
+            await gone(by_id[row.id], grace_s)
 
 
-async def _gone(process: Process, grace_s: float | None) -> None:
+async def gone(process: Process, grace_s: float | None = None) -> None:
+    """Until it has ended. Raises UnavailableError where not even SIGKILL ends it."""
     row = process.row
     try:
         async with asyncio.timeout((row.spec.grace_s if grace_s is None else grace_s) + KILL_WAIT_S):

@@ -21,6 +21,7 @@ from aish.supervisor.daemon.launcher import passed_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.supervisor.daemon.watch import store_name
 from aish.wire.part import ExitPart
 from aish.wire.spec import SpecPart
 
@@ -61,6 +62,7 @@ class Takeover:
                 self._found_ended(death)
             daemon.conductor.died(death)
         held = {birth.id: birth for birth in births}
+        daemon.handback.held(held)
         for birth in births:
             if MARK in birth.id:
                 daemon.conductor.lives.errands.left(birth.id)
@@ -84,9 +86,10 @@ class Takeover:
                 if process.row.lifecycle == state.RUNNING and not process.row.checking:
                     await daemon.conductor.lives.taken_over(process)
                     daemon.conductor.lives.began(process)
+        daemon.conductor.watch.keep_soon([process for process, _ in before])
         await self._drop_leftovers()
         alive = {process.id for process in daemon.table.alive()}
-        for id_ in daemon.reach.leftovers(alive):
+        for id_ in daemon.reach.leftovers(alive | daemon.handback.groups()):
             daemon.recorder.event("left-behind", text=f"what {id_} had left behind was ended")
         if not begun:
             self._timers([process for process, _ in before])
@@ -96,7 +99,8 @@ class Takeover:
         for name in await self.daemon.holding.names():
             what, _, id_ = name.partition(".")
             process = self.daemon.table.get(id_)
-            if what in ("pty", "fds", "notify") and id_ != GATEWAY_ID and (process is None or process.row.ended):
+            gone = id_ != GATEWAY_ID and (process is None or process.row.ended)
+            if what == "pidfd" or (what in ("pty", "fds", "notify") and gone):
                 self.daemon.holding.drop(name)
 
     def _runs(self, process: Process, birth: Birth) -> None:
@@ -142,7 +146,7 @@ class Takeover:
             self._go_on(process)
             daemon.conductor.apply(process, machine.LeaderEnded())
             return
-        same = row.boot_id == daemon.boot_id and self._same(row)
+        same = row.boot_id == daemon.boot_id and (await self._bequeathed(process) or self._same(row))
         if same:
             daemon.conductor.missing(process)
             self._go_on(process)
@@ -151,6 +155,15 @@ class Takeover:
         else:
             reason = "it ended while nobody watched: its exit status is not known"
             daemon.conductor.vanished(process, reason, restartable=True)
+
+    async def _bequeathed(self, process: Process) -> bool:
+        """Whether the daemon before has left its pidfd: then its end is known, even if it is over."""
+        kept = await self.daemon.holding.fetch(store_name(process.id, process.row.pid))
+        if kept:
+            self.daemon.conductor.watch.have(process, kept.pop())
+        for fd in kept:
+            os.close(fd)
+        return process.pidfd is not None
 
     def _same(self, row: Row) -> bool:
         found = proc.stat(row.pid) if row.pid is not None else None

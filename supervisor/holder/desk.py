@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import resource
 import signal
-import stat
-import time
 
-from . import birth, wire
+from . import birth, build, wire
 from .journal import ack_line
-from .store import NAMES_MOST, Entry
+from .shelf import Shelf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +21,6 @@ if TYPE_CHECKING:
     Reply = dict[str, Any]
 
 CHILDREN_MOST = 100_000  # living and unacknowledged: a controller that never acknowledges is stopped here
-TERM_GRACE_S = 3.0  # quit: how long the daemon may take after SIGTERM
-QUIT_GRACE_S = 10.0  # quit: when to give up on what SIGKILL does not end
-TICK_S = 0.02
 FORKS_MOST = 8  # how many wait for each other: each has its descriptors open meanwhile
 
 
@@ -42,24 +35,12 @@ class Wanted:
         self.answers = [answer]
 
 
-class Quitting:
-    """A quit that waits for the last processes to end."""
-
-    __slots__ = ("began", "forced", "peer", "seq")
-
-    def __init__(self, peer: Peer, seq: int, forced: bool, began: float) -> None:
-        self.peer = peer
-        self.seq = seq
-        self.forced = forced
-        self.began = began
-
-
 class Desk:
-    """Answers requests. `due` is the monotonic time at which `tick` wants to be called, or None."""
+    """Answers requests; those about kept descriptors are the shelf's, the last one the farewell's."""
 
     def __init__(self, holder: Holder) -> None:
         self.holder = holder
-        self.quitting: Quitting | None = None
+        shelf = Shelf(holder)
         self._asked: dict[int, tuple[Peer, int]] = {}  # signals that the keeper was asked to send, by token
         self._token = 0
         self._wanted: dict[str, Wanted] = {}
@@ -70,13 +51,15 @@ class Desk:
             "signal": self._signal,
             "list": self._list,
             "ack": self._ack,
-            "store": self._store,
-            "fetch": self._fetch,
-            "drop": self._drop,
-            "names": self._names,
-            "drain": self._drain,
+            "store": shelf.store,
+            "fetch": shelf.fetch,
+            "drop": shelf.drop,
+            "names": shelf.names,
+            "drain": shelf.drain,
             "bye": self._bye,
-            "quit": self._quit,
+            "upgrade": holder.succession.upgrade,
+            "leave": holder.farewell.leave,
+            "quit": holder.farewell.quit,
         }
 
     def handle(self, peer: Peer, packet: wire.Packet) -> None:
@@ -127,15 +110,17 @@ class Desk:
             "keeper_pid": holder.keeper_pid,
             "boot_id": holder.estate.boot_id,
             "started": holder.estate.started,
-            "daemon_pid": holder.daemon_pid,
+            "daemon_pid": holder.ward.pid,
+            "build": build.OWN,
+            "keeper_build": holder.succession.keeper_build,
         }
 
     def _become_controller(self, peer: Peer) -> None:
         holder = self.holder
         if holder.estate.options.daemon_argv is not None:
-            if peer.pid != holder.daemon_pid:
+            if peer.pid != holder.ward.pid:
                 raise wire.Refusal("not-allowed", "this holder's own daemon alone is its controller")
-            holder.revival.greeted()
+            holder.ward.revival.greeted()
         before = holder.controller
         holder.controller = peer
         peer.role = wire.CONTROLLER
@@ -149,7 +134,7 @@ class Desk:
         holder = self.holder
         if holder.estate.options.daemon_argv is None:
             raise wire.Refusal("no-daemon", "this holder was started without a daemon to look after")
-        if self.quitting is not None:
+        if self.holder.farewell.closing:
             raise wire.Refusal("closing", "the holder is about to end")
 
         def answer(result: Child | birth.Failure) -> None:
@@ -158,12 +143,12 @@ class Desk:
             else:
                 peer.send({"seq": seq, "ok": True, "pid": result.pid, "started": True})
 
-        if holder.start_daemon(answer):
+        if holder.ward.start(answer):
             return None
-        return {"pid": holder.daemon_pid, "started": False}
+        return {"pid": holder.ward.pid, "started": False}
 
     def _bye(self, peer: Peer, seq: int, message: Reply, fds: list[int]) -> Reply:
-        self.holder.daemon_bye()
+        self.holder.ward.bye()
         return {}
 
     # Children
@@ -185,7 +170,7 @@ class Desk:
         if under_way is not None:
             under_way.answers.append(lambda result: answer(result, again=True))
             return None
-        if self.quitting is not None:
+        if self.holder.farewell.closing:
             raise wire.Refusal("closing", "the holder is about to end")
         if len(holder.children) + len(self._wanted) >= CHILDREN_MOST:
             raise wire.Refusal("full", f"{CHILDREN_MOST} children live or wait to be acknowledged")
@@ -285,138 +270,3 @@ class Desk:
             del children[id]
             self.holder.unpushed.pop(("exit", id), None)
         return {"acked": len(known)}
-
-    # Kept descriptors
-
-    def _store(self, peer: Peer, seq: int, message: Reply, fds: list[int]) -> Reply:
-        name = wire.name_of(message, "name")
-        store = self.holder.estate.store
-        if not fds:
-            raise wire.Refusal("fds", "store needs at least one descriptor")
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if len(store) >= NAMES_MOST or max(fds) > most * 3 // 4:
-            raise wire.Refusal(
-                "full", f"{len(store)} names are kept, of at most {most} descriptors {max(fds)} in use"
-            )
-        self.holder.release(name)
-        store.put(Entry(name, list(fds)))
-        fds.clear()
-        self.holder.mirror(name)
-        return {}
-
-    def _entry(self, message: Reply) -> Entry:
-        name = wire.name_of(message, "name")
-        entry = self.holder.estate.store.get(name)
-        if entry is None:
-            raise wire.Refusal("unknown-name", f"nothing is kept under {name}")
-        return entry
-
-    def _fetch(self, peer: Peer, seq: int, message: Reply, fds: list[int]) -> None:
-        entry = self._entry(message)
-        peer.send({"seq": seq, "ok": True, "count": len(entry.fds)}, entry.fds)
-
-    def _drop(self, peer: Peer, seq: int, message: Reply, fds: list[int]) -> Reply:
-        name = wire.name_of(message, "name")
-        self.holder.release(name)
-        dropped = self.holder.estate.store.drop(name)
-        self.holder.mirror(name)
-        return {"dropped": dropped}
-
-    def _names(self, peer: Peer, seq: int, message: Reply, fds: list[int]) -> Reply:
-        after = message.get("after", "")
-        if not isinstance(after, str):
-            raise wire.Refusal("bad-request", "after: a name")
-        store = self.holder.estate.store
-        names: list[Reply] = []
-        room = wire.PAGE_BYTES
-        for name in sorted(name for name in store if name > after):
-            row = store[name].told()
-            room -= len(wire.encode(row)) + 1
-            if room < 0:
-                return {"names": names, "next": names[-1]["name"]}
-            names.append(row)
-        return {"names": names, "next": None}
-
-    def _drain(self, peer: Peer, seq: int, message: Reply, fds: list[int]) -> Reply:
-        """A second drain of a name only changes the log."""
-        entry = self._entry(message)
-        if len(fds) != 1:
-            raise wire.Refusal("fds", "drain needs one descriptor, the log's")
-        flags = fcntl.fcntl(fds[0], fcntl.F_GETFL)
-        if not stat.S_ISREG(os.fstat(fds[0]).st_mode) or not flags & os.O_APPEND or not flags & os.O_ACCMODE:
-            raise wire.Refusal("bad-request", "the log must be a regular file, opened for writing with O_APPEND")
-        if entry.drained:
-            raise wire.Refusal("bad-request", f"{entry.name} is drained already: its last slave was closed")
-        if entry.log_fd is None:
-            if not os.isatty(entry.fds[0]):
-                raise wire.Refusal("bad-request", f"{entry.name} is not a terminal")
-            self.holder.watch_drain(entry.name)
-        entry.stop()
-        entry.log_fd = fds.pop()
-        self.holder.mirror(entry.name)
-        return {}
-
-    # The end
-
-    @property
-    def due(self) -> float | None:
-        """When `tick` wants to be called."""
-        return None if self.quitting is None else time.monotonic() + TICK_S
-
-    @property
-    def closing(self) -> bool:
-        """Whether nothing new may start."""
-        return self.quitting is not None
-
-    def _quit(self, peer: Peer, seq: int, message: Reply, fds: list[int]) -> None:
-        forced = wire.flag(message, "force")
-        live, unacknowledged = self._load()
-        if self.quitting is not None:
-            raise wire.Refusal("closing", "the holder is about to end")
-        if (live or unacknowledged) and not forced:
-            message_text = f"{live} live children, {unacknowledged} unacknowledged exits"
-            raise wire.Refusal("busy", message_text, live=live, unacknowledged=unacknowledged)
-        self.quitting = Quitting(peer, seq, forced, time.monotonic())
-        self._end_daemon(signal.SIGTERM)
-
-    def _load(self) -> tuple[int, int]:
-        """(live children, unacknowledged exits), without the daemon."""
-        children = [child for child in self.holder.children.values() if child.id[0] != "."]
-        ended = sum(child.exit is not None for child in children)
-        newborn = sum(id[0] != "." for id in self.holder.births)
-        return len(children) - ended + newborn, ended
-
-    def _end_daemon(self, sig: int) -> bool:
-        """Signal the daemon unless it is who asked for the end; false if nothing of it is left to wait for."""
-        pid = self.holder.daemon_pid
-        if pid is None or (self.quitting is not None and pid == self.quitting.peer.pid):
-            return False
-        os.kill(pid, sig)
-        return True
-
-    def tick(self, now: float) -> None:
-        """Go on with a quit."""
-        quitting = self.quitting
-        if quitting is None:
-            return
-        if quitting.forced:
-            self.holder.kill_everything()
-        waited_s = now - quitting.began
-        daemon_left = self._end_daemon(signal.SIGKILL if waited_s > TERM_GRACE_S else 0)
-        live, unacknowledged = self._load()
-        if not live and not daemon_left:
-            self._leave(quitting)
-        elif waited_s > QUIT_GRACE_S:
-            self.quitting = None
-            refusal = wire.Refusal("busy", "something does not end", live=live, unacknowledged=unacknowledged)
-            quitting.peer.send({"seq": quitting.seq, **refusal.reply()})
-
-    def _leave(self, quitting: Quitting) -> None:
-        """The keeper first: once it knows, nobody starts another holder. Then the names, the answer, the end."""
-        try:
-            self.holder.say_quit()
-        except OSError:  # it is stopped or dead: the next tick tries again, or we have become the keeper
-            return
-        self.holder.estate.vanish()
-        quitting.peer.last_words({"seq": quitting.seq, "ok": True})
-        os._exit(0)

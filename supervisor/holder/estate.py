@@ -1,4 +1,4 @@
-"""What keeper and holder both own, handed from one to the other simply by fork: no state is ever serialised.
+"""What keeper and holder both own, handed from one to the other simply by fork; to another program by `state`.
 
 The runtime folder (opened once, so that later renames and links do not matter), the singleton lock, the listening
 socket, the descriptor store, the journal, and how all this was started.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import resource
 import socket
@@ -16,11 +17,12 @@ import time
 
 from . import kernel, wire
 from .journal import Child, Journal
-from .store import Store
+from .store import Entry, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 BACKLOG = 128
 NOFILE_MOST = 65536
@@ -37,13 +39,25 @@ class StartError(Exception):
 class Options:
     """The command line. `daemon_argv` None: no daemon to look after."""
 
-    __slots__ = ("daemon_argv", "lock_path", "log_path", "runtime_dir")
+    __slots__ = ("daemon_argv", "kept", "lock_path", "log_path", "resume_fd", "runtime_dir")
 
     def __init__(self, runtime_dir: str) -> None:
         self.runtime_dir = runtime_dir
         self.daemon_argv: list[bytes] | None = None
         self.log_path: str | None = None
         self.lock_path: str | None = None
+        self.resume_fd: int | None = None
+        self.kept: dict[str, int] = {}  # descriptors by name that whoever starts us wants to be stored
+
+    def words(self) -> list[str]:
+        """The command line that says the same."""
+        words = [self.runtime_dir]
+        if self.daemon_argv is not None:
+            words += ["--daemon-argv", json.dumps([os.fsdecode(word) for word in self.daemon_argv])]
+        for name, path in (("--log", self.log_path), ("--lock", self.lock_path)):
+            if path is not None:
+                words += [name, path]
+        return words
 
 
 class Estate:
@@ -56,6 +70,7 @@ class Estate:
         "environment",
         "home_lock_fd",
         "journal",
+        "leaving",
         "listener",
         "lock_fd",
         "nofile",
@@ -80,9 +95,53 @@ class Estate:
         self.home_lock_fd = self._lock_home(self.dir_fd)
         self._tell_where()
         self.listener = self._listen()
-        self.store = Store()
+        self.store = Store({name: Entry(name, [fd]) for name, fd in options.kept.items()})
         self.journal = Journal()
+        self.leaving = False  # told to leave everything alive: only terminals are still drained
         self.children: dict[str, Child] = {}
+
+    @classmethod
+    def inherited(cls, options: Options, state: dict[str, Any]) -> Estate:
+        """What the program before this one, in the same process, had: see `state`."""
+        self = cls.__new__(cls)
+        self.options = options
+        self.started = state["started"]
+        self.boot_id = kernel.boot_id()
+        self.environment = _initial_environment()
+        self.nofile = (state["nofile"][0], state["nofile"][1])
+        self.dir_fd, self.lock_fd, self.home_lock_fd = state["dir_fd"], state["lock_fd"], state["home_lock_fd"]
+        self.socket_id = (state["socket_id"][0], state["socket_id"][1])
+        self.listener = socket.socket(fileno=state["listener"])
+        self.listener.setblocking(False)
+        self.journal = Journal(state["journal"])
+        self.journal.punched, self.journal.kept = state["punched"], state["kept"]
+        self.store = Store.inherited(state["store"])
+        self.leaving = False  # nobody is upgraded who leaves
+        self.children = {}
+        for fd in self.fds():
+            os.set_inheritable(fd, False)
+        return self
+
+    def state(self) -> dict[str, Any]:
+        """All that another program in this process has to be told, as JSON: descriptors are numbers."""
+        return {
+            "started": self.started,
+            "nofile": self.nofile,
+            "dir_fd": self.dir_fd,
+            "lock_fd": self.lock_fd,
+            "home_lock_fd": self.home_lock_fd,
+            "socket_id": self.socket_id,
+            "listener": self.listener.fileno(),
+            "journal": self.journal.fd,
+            "punched": self.journal.punched,
+            "kept": self.journal.kept,
+            "store": self.store.state(),
+        }
+
+    def fds(self) -> list[int]:
+        """Every descriptor that `state` names."""
+        own = [self.dir_fd, self.lock_fd, self.home_lock_fd, self.listener.fileno(), self.journal.fd]
+        return [fd for fd in own if fd >= 0] + [fd for entry in self.store.values() for fd in entry.all_fds()]
 
     def _lock_home(self, dir_fd: int) -> int:
         """The lock of the runtime folder: what is under our names there is ours. Raises StartError."""

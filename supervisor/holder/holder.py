@@ -1,4 +1,4 @@
-"""The holder: parent of every supervised process. Births, deaths, pushes, the daemon, and the line to the keeper.
+"""The holder: parent of every supervised process. Births, deaths, pushes, and the line to the keeper.
 
 One thread, one epoll, nothing in it ever waits for a client, a child or the keeper. What clients ask for is in
 `desk`. A fault in this code ends the process; the keeper then starts a new one from the journal.
@@ -13,13 +13,15 @@ import signal
 import socket
 import time
 
-from . import birth, exits, wire
+from . import birth, build, exits, wire
 from .desk import Desk
-from .estate import StartError
-from .journal import CHUNK_BYTES, Child, ack_line, bye_line, failed_line
-from .kernel import become_subreaper, say, start_time, watch_folder
+from .farewell import Farewell
+from .home import Home
+from .journal import CHUNK_BYTES, Child, failed_line
+from .kernel import become_subreaper, say, start_time
 from .peers import PEERS_MOST, Loop, Peer, accept
-from .revival import Revival
+from .succession import CHECK, Succession
+from .ward import DAEMON, Ward
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,17 +32,15 @@ if TYPE_CHECKING:
 
     Answer = Callable[["Child | birth.Failure"], None]
 
-DAEMON = ".daemon"  # the daemon's id in the journal: no client can name it
 RETRY_S = 0.1  # until the keeper's queue is tried again
-HOME_SETTLE_S = 0.2
-HOMELESS_S = 2.0  # between tries where the runtime folder cannot be made
 
 
-def hold(estate: Estate, control: socket.socket) -> None:
-    """Be the holder. Returns when the keeper has died: this process is then the keeper. Ends the process on quit."""
+def hold(estate: Estate, control: socket.socket, before: dict[str, Any] | None = None) -> None:
+    """Be the holder; `before` is what the program before this one in the same process said. Returns when the keeper
+    has died: this process is then the keeper. Ends the process on quit."""
     try:
         become_subreaper()  # a fork does not inherit it
-        holder = Holder(estate, control)
+        holder = Holder(estate, control, before or {"keeper_build": build.OWN, "unmirrored": []})
         while not holder.keeper_gone:
             holder.turn()
     except Exception:  # noqa: BLE001 - the edge of the process: recorded, and the keeper starts another
@@ -68,49 +68,62 @@ class Birth:
 class Holder:
     """All state of the holder. `children`: every id that lives or is unacknowledged, the daemon included."""
 
-    def __init__(self, estate: Estate, control: socket.socket) -> None:
+    def __init__(self, estate: Estate, control: socket.socket, before: dict[str, Any]) -> None:
         self.estate = estate
         self.control = control
         self.keeper_pid = os.getppid()
         self.keeper_gone = False
         self.children = estate.children
-        self.ours: dict[int, Child] = {}  # alive, by pid: we forked them
-        self.adopted = {child.id for child in self.children.values() if child.exit is None}  # the keeper's
+        living = [child for child in self.children.values() if child.exit is None]
+        self.ours = {
+            child.pid: child for child in living if exits.is_ours(child.pid)
+        }  # by pid: this process forked them
+        self.adopted = {child.id for child in living if child.pid not in self.ours}  # the keeper's
         self.births: dict[str, Birth] = {}
         self.newborn: dict[int, Birth] = {}  # the same by pid
         self.peers: dict[Peer, None] = {}
         self.controller: Peer | None = None
         self.unpushed: dict[tuple[str, str], dict[str, Any]] = {}
-        self.revival = Revival()
+        self.ward = Ward(self)
+        self.farewell = Farewell(self)
+        self.succession = Succession(self, before["keeper_build"])
         self.desk = Desk(self)
         self._serial = 0
         self._reserve = [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)]
         self._read_to = 0  # offset in the journal up to which the keeper's lines are known
         self._half_told: set[str] = set()  # ids whose zombie the keeper is just reaping
-        self._unmirrored: dict[str, None] = {}
-        self._mirror_at: float | None = None
+        self._unmirrored: dict[str, None] = dict.fromkeys(before["unmirrored"])
+        self._mirror_at: float | None = 0.0 if self._unmirrored else None
         self._wake = exits.wakeups()
         self.loop = Loop()
-        self.loop.watch(estate.listener.fileno(), self._accept)
+        self.loop.watch(estate.listener.fileno(), self.accept)
         self.loop.watch(control.fileno(), self._keeper_says)
         self.loop.watch(self._wake.fileno(), self._child_ended)
-        self._folder_watch: int | None = None
-        self._home_at: float | None = 0.0 if estate.homeless() else None
-        self._watch_home()
+        self.home = Home(self)
         self._resume()
 
     def _resume(self) -> None:
         """Take up what an earlier holder left: numbers for the pages, drains, the daemon."""
         for child in self.children.values():
             child.serial = self.next_serial()
+            if child.pid in self.ours and child.start is None:
+                child.start = start_time(child.pid)
         for entry in self.estate.store.values():
             if entry.log_fd is not None:
                 self.watch_drain(entry.name)
-        daemon = self.children.get(DAEMON)
-        if self.estate.options.daemon_argv is not None and (
-            daemon is None or (daemon.exit is not None and not daemon.said_bye)
-        ):
-            self.revival.wanted(time.monotonic())
+        self.ward.resume()
+        tried = self.children.get(CHECK)
+        if tried is not None and tried.exit is not None:
+            self.succession.checked(tried, None)  # whoever asked for it was the holder before
+        self._child_ended(0)  # no signal tells of who ended before `wakeups`
+
+    def state(self) -> dict[str, Any]:
+        """What another program in this process has to know beside the estate."""
+        return {
+            "control": self.control.fileno(),
+            "keeper_build": self.succession.keeper_build,
+            "unmirrored": list(self._unmirrored),
+        }
 
     def next_serial(self) -> int:
         """The next number in the order of births."""
@@ -120,18 +133,17 @@ class Holder:
     def turn(self) -> None:
         """Wait for something and handle it."""
         now = time.monotonic()
-        due = (self.revival.due, self.desk.due, self._mirror_at, self._home_at)
+        due = (self.ward.revival.due, self.farewell.due, self._mirror_at, self.home.due, self.succession.due)
         times = [at for at in due if at is not None]
         self.loop.turn(max(0.0, min(times) - now) if times else None)
+        self.succession.tick(time.monotonic())
         self.desk.fork()
         now = time.monotonic()
         if self._mirror_at is not None and now >= self._mirror_at:
             self._mirror()
-        if self.revival.due is not None and now >= self.revival.due:
-            self.start_daemon(None)
-        if self._home_at is not None and now >= self._home_at:
-            self._return_home(now)
-        self.desk.tick(now)
+        self.ward.tick(now)
+        self.home.tick(now)
+        self.farewell.tick(now)
         if self.estate.journal.grown():
             self._rewrite_journal()
 
@@ -168,8 +180,7 @@ class Holder:
             result = failure
             self.estate.journal.append(failed_line(born.id, born.pid))
             if born.id == DAEMON:
-                self._say(f"the daemon did not start: {failure.refusal().message}")
-                self.revival.ended(time.monotonic())
+                self.ward.failed(failure)
         for answer in born.answers:
             answer(result)
 
@@ -194,8 +205,9 @@ class Holder:
     def _ended(self, child: Child, record: dict[str, Any]) -> None:
         child.exit = record
         if child.id == DAEMON:
-            self._say(f"the daemon {child.pid} ended with wait status {record['status']}")
-            self.revival.ended(time.monotonic(), said_bye=child.said_bye)
+            self.ward.ended(child, record["status"])
+        elif child.id == CHECK:
+            self.succession.checked(child, record["status"])
         else:
             self.push(("exit", child.id), record)
 
@@ -214,7 +226,8 @@ class Holder:
 
     # Connections
 
-    def _accept(self, events: int) -> None:
+    def accept(self, events: int) -> None:
+        """Somebody connects."""
         for _ in range(16):
             try:
                 sock = accept(self.estate.listener, self._reserve)
@@ -236,54 +249,6 @@ class Holder:
         if peer is self.controller:
             self.controller = None
             self.unpushed.clear()
-
-    # The daemon
-
-    @property
-    def daemon_pid(self) -> int | None:
-        """The daemon's pid while it lives or is being born."""
-        if DAEMON in self.births:
-            return self.births[DAEMON].pid
-        daemon = self.children.get(DAEMON)
-        return daemon.pid if daemon is not None and daemon.exit is None else None
-
-    def start_daemon(self, answer: Answer | None) -> bool:
-        """Start it if it does not run; `answer` hears how that went. False: it runs. Raises Refusal(spawn)."""
-        argv = self.estate.options.daemon_argv
-        assert argv is not None
-        if answer is not None and DAEMON in self.births:
-            self.births[DAEMON].answers.append(answer)
-            return True
-        if self.daemon_pid is not None or self.desk.closing:
-            self.revival.due = None
-            return False
-        folder = f"{wire.RUNTIME_DIR_VARIABLE}=".encode()
-        env = [pair for pair in self.estate.environment if not pair.startswith(folder)]
-        env.append(folder + os.fsencode(self.estate.options.runtime_dir))
-        self.revival.started(time.monotonic())
-        if self.children.pop(DAEMON, None) is not None:
-            self.estate.journal.append(ack_line([DAEMON]))
-        try:
-            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-            try:
-                plan = birth.daemon_plan(argv, env, self.estate.nofile)
-                self.begin(DAEMON, plan, [null, 1, 2], [] if answer is None else [answer])
-            finally:
-                os.close(null)
-        except (wire.Refusal, OSError) as error:
-            refusal = error if isinstance(error, wire.Refusal) else birth.Failure("fds", error.errno or 0).refusal()
-            self._say(f"the daemon did not start: {refusal.message}")
-            self.revival.ended(time.monotonic())
-            if answer is not None:
-                raise refusal from None
-        return True
-
-    def daemon_bye(self) -> None:
-        """The controller leaves on purpose."""
-        daemon = self.children.get(DAEMON)
-        if daemon is not None and daemon.exit is None:
-            daemon.said_bye = True
-            self.estate.journal.append(bye_line(DAEMON))
 
     # Signals
 
@@ -324,7 +289,8 @@ class Holder:
                 self.keeper_gone = True
                 return
             message = wire.decode(packet.data)
-            if "look" in message:
+            if "look" in message or "refused" in message:
+                self.succession.keeper_said(message.get("build"), message.get("refused"))
                 self._look()
             else:
                 self.desk.keeper_answered(message["token"], message["errno"])
@@ -376,44 +342,6 @@ class Holder:
                 return
             del self._unmirrored[name]
 
-    # The runtime folder
-
-    def _watch_home(self) -> None:
-        self._folder_watch = watch_folder(self.estate.dir_fd)
-        if self._folder_watch is not None:
-            self.loop.watch(self._folder_watch, self._home_changed)
-
-    def _home_changed(self, events: int) -> None:
-        """Something in it was taken away; looked at when whoever does so may be through."""
-        assert self._folder_watch is not None
-        try:
-            os.read(self._folder_watch, 65536)
-        except BlockingIOError:
-            return
-        self._home_at = time.monotonic() + HOME_SETTLE_S
-
-    def _return_home(self, now: float) -> None:
-        """Be found again: clients, and the daemon, which has a socket there, too."""
-        self._home_at = None
-        if self.desk.closing:
-            return
-        if self.estate.homeless():
-            self.loop.forget(self.estate.listener.fileno())
-            try:
-                self.estate.return_home()
-                told = wire.encode({"op": "home", "path": self.estate.options.runtime_dir})
-                estate = self.estate
-                wire.send(self.control, told, [estate.dir_fd, estate.listener.fileno(), estate.home_lock_fd])
-            except (StartError, OSError):
-                self._home_at = now + HOMELESS_S  # the folder above is gone, too: until the next login
-            self.loop.watch(self.estate.listener.fileno(), self._accept)
-            if self._folder_watch is not None:
-                self.loop.forget(self._folder_watch)
-                os.close(self._folder_watch)
-            self._watch_home()
-        if self._home_at is None:
-            self.push(("home", ""), {"event": "home", "path": self.estate.options.runtime_dir})
-
     # Drains
 
     def watch_drain(self, name: str) -> None:
@@ -455,11 +383,12 @@ class Holder:
             peer.close()
         for born in self.births.values():
             os.close(born.pipe)  # whether they live is in the journal
-        for fd in [*self._reserve, self._folder_watch]:
-            if fd is not None:
-                os.close(fd)
+        for fd in self._reserve:
+            os.close(fd)
+        self.home.close()
         self.control.close()
         self.loop.close()
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """A line for the log."""
         say(f"holder {os.getpid()}: {text}")

@@ -48,9 +48,12 @@ class Journal:
 
     __slots__ = ("fd", "kept", "punched")
 
-    def __init__(self) -> None:
-        self.fd = os.memfd_create("aish-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        fcntl.fcntl(self.fd, fcntl.F_SETFL, os.O_APPEND)
+    def __init__(self, fd: int | None = None) -> None:
+        """A new one, or the one that `fd` is."""
+        if fd is None:
+            fd = os.memfd_create("aish-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+        self.fd = fd
         self.punched = 0  # bytes given back
         self.kept = 0  # bytes that the last rewrite took
 

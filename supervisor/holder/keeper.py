@@ -7,8 +7,11 @@ pidfds, children that are nobody's here any more (see the package's text: a keep
 Messages over a socketpair, never waited for by either side:
 holder → keeper  {"op": "store", …}+fds, {"op": "drop", "name"}, {"op": "signal", "token", "id", "sig", "group"},
                  {"op": "home", "path"}+fds: runtime folder and listening socket, made again
+                 {"op": "upgrade"}: become the code on disk
+                 {"op": "leave"}: who follows me has nothing to do but to drain terminals
                  {"op": "quit"}: when I end, end as well
-keeper → holder  {"look": true}: there are new exits in the journal; {"token", "errno"}: what a signal did
+keeper → holder  {"look": true, "build"}: there are new exits in the journal, or this is another program than before;
+                 {"refused": errno}: it could not be run; {"token", "errno"}: what a signal did
 """
 
 from __future__ import annotations
@@ -21,8 +24,10 @@ import socket
 import time
 
 from . import kernel, wire
+from .build import OWN
 from .exits import bury, exit_record, has_ended, is_ours, next_dead, record_and_reap, wakeups
 from .journal import Child, Journal, exit_line, replay
+from .succession import become
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,23 +41,30 @@ STATUS_GRACE_S = 5.0  # how long a stranger's exit code may take to appear after
 STATUS_POLL_S = 0.05
 
 
-def keep(estate: Estate) -> socket.socket:
-    """Be the keeper. Returns only in a new holder, just forked: its end of the line. Ends the process on quit."""
+def keep(estate: Estate, before: dict[str, Any] | None = None) -> socket.socket:
+    """Be the keeper; `before` is what the program before this one in the same process said. Returns only in a new
+    holder, just forked: its end of the line. Ends the process on quit."""
     pause_s = 0.0
     while True:
         inherited = Inheritance(estate)
-        if pause_s:
-            inherited.watch_for(pause_s)
         born = time.monotonic()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        holder_pid = os.fork()
-        if holder_pid == 0:
-            ours.close()
-            inherited.close()
-            return theirs
-        theirs.close()
+        if before is not None:
+            ours, holder_pid = inherited.resume(before)
+            before = None
+        else:
+            inherited.take_over()
+            if pause_s:
+                inherited.watch_for(pause_s)
+            born = time.monotonic()
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            holder_pid = os.fork()
+            if holder_pid == 0:
+                ours.close()
+                inherited.close()
+                return theirs
+            theirs.close()
         inherited.watch(ours, holder_pid)
         ours.close()
         inherited.close()
@@ -67,7 +79,6 @@ class Inheritance:
     """What one take-over found, and the watch over it until the next."""
 
     def __init__(self, estate: Estate) -> None:
-        """Seal the old journal, learn from it who lives, and begin a new one that says so."""
         self.estate = estate
         self.wake = wakeups()
         self.mine: dict[int, Child] = {}  # by pid: we are their parent
@@ -76,7 +87,12 @@ class Inheritance:
         self.holder_status: int | None = None
         self._unlooked = False
         self._quitting = False
+        self._upgrading = False
         self._control: socket.socket | None = None
+
+    def take_over(self) -> None:
+        """Seal the old journal, learn from it who lives, and begin a new one that says so."""
+        estate = self.estate
         old = estate.journal
         old.seal()
         estate.children = replay(old.read()[0])
@@ -98,6 +114,28 @@ class Inheritance:
             child.exit = exit_record(child, None)
         else:
             self.strangers[pidfd] = child
+
+    def state(self, holder_pid: int) -> dict[str, Any]:
+        """What another program in this process has to know beside the estate."""
+        assert self._control is not None
+        return {
+            "control": self._control.fileno(),
+            "holder_pid": holder_pid,
+            "mine": [[child.id, child.pid, child.start] for child in self.mine.values()],
+            "strangers": [[child.id, child.pid, child.start, fd] for fd, child in self.strangers.items()],
+        }
+
+    def resume(self, before: dict[str, Any]) -> tuple[socket.socket, int]:
+        """That program's side of `state`: the line to the holder, and its pid."""
+        for id, pid, start in before["mine"]:
+            self.mine[pid] = Child(id, pid, start)
+        for id, pid, start, pidfd in before["strangers"]:
+            os.set_inheritable(pidfd, False)
+            self.strangers[pidfd] = Child(id, pid, start)
+        control = socket.socket(fileno=before["control"])
+        control.set_inheritable(False)
+        control.setblocking(False)
+        return control, before["holder_pid"]
 
     def watch(self, control: socket.socket, holder_pid: int) -> None:
         """Until the holder has died, everything that it had sent has been taken in, and it is reaped.
@@ -137,7 +175,16 @@ class Inheritance:
         holder_died = self._reap(holder_pid)
         self._ask_strangers()
         self._ask_to_look()
+        if self._upgrading and not holder_died and not self._quitting:
+            self._upgrade(holder_pid)
         return holder_died
+
+    def _upgrade(self, holder_pid: int) -> None:
+        """Become the program that is on disk now: the holder has tried it. Returns if that cannot be."""
+        self._upgrading = False
+        assert self._control is not None
+        number = become(self.estate, "keeper", self.state(holder_pid), [self._control.fileno(), *self.strangers])
+        self._say({"refused": number})
 
     def _reap(self, holder_pid: int) -> bool:
         """Reap our own children and their orphans; true when the holder has died.
@@ -170,10 +217,11 @@ class Inheritance:
         for pidfd, _ in poll.poll(0):
             now = time.monotonic()
             give_up = self._doubtful.setdefault(pidfd, now + STATUS_GRACE_S)
-            status = kernel.pidfd_status(pidfd)
+            child = self.strangers[pidfd]
+            status = kernel.stranger_status(pidfd, child.pid, child.start)
             if status is None and now < give_up:
                 continue
-            child = self.strangers.pop(pidfd)
+            del self.strangers[pidfd]
             del self._doubtful[pidfd]
             os.close(pidfd)
             child.exit = exit_record(child, status, ended_at=time.time())
@@ -182,7 +230,7 @@ class Inheritance:
 
     def _ask_to_look(self) -> None:
         """Tell the holder of new exits; if it cannot take it now, when it can."""
-        if self._unlooked and self._control is not None and self._say({"look": True}):
+        if self._unlooked and self._control is not None and self._say({"look": True, "build": OWN}):
             self._unlooked = False
 
     def _say(self, message: dict[str, Any]) -> bool:
@@ -222,6 +270,10 @@ class Inheritance:
                 self.estate.take_home(packet.fds)
             case "home":
                 _log("no descriptors left for the new listening socket: it would not survive the holder")
+            case "upgrade":
+                self._upgrading = True
+            case "leave":
+                self.estate.leaving = True
             case "quit":
                 self._quitting = True
             case other:

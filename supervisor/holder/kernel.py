@@ -165,6 +165,32 @@ def pidfd_status(pidfd: int) -> int | None:
     return int(status)
 
 
+def stranger_status(pidfd: int, pid: int, started: int | None) -> int | None:
+    """The raw wait status of somebody else's child whose pidfd says that it has ended; None: not to be told (yet)."""
+    status = pidfd_status(pidfd)
+    if status is None:
+        status = _zombie_status(pid, started)
+    return pidfd_status(pidfd) if status is None else status  # it may have been reaped between the two looks
+
+
+def _zombie_status(pid: int, started: int | None) -> int | None:
+    """The same before it is reaped, on any kernel: an init may take seconds over that (proc(5), stat field 52).
+
+    Who may not know gets 0 there, so a 0 counts only where /proc/PID/ns/user, which asks for the same right, is told.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            fields = file.read(4096).rpartition(b")")[2].split()
+        if fields[0] != b"Z" or int(fields[19]) != started:
+            return None
+        status = int(fields[49])
+        if status == 0:
+            os.readlink(f"/proc/{pid}/ns/user")
+    except (OSError, IndexError):
+        return None
+    return status
+
+
 def signal_stranger(pidfd: int, pid: int, sig: int, group: bool) -> None:
     """Signal a process that is not our child, or its group. Raises OSError.
 

@@ -207,12 +207,14 @@ def launch(
     env: Mapping[str, str] | None = None,
     lock_path: str | None = None,
     prefix: Sequence[str] = (),
+    kept: Mapping[str, int] | None = None,
 ) -> None:
     """Start keeper and holder if none runs, and return when holder.sock accepts. Safe to race.
 
     `daemon_argv` (absolute path first) is the daemon that the holder starts, with `env` (default: this process's)
     and AISH_RUNTIME_DIR; a holder that runs already is asked for the daemon that it was started with. `log_path`
-    receives the standard error of all three; `prefix` are words that run it (an absolute path first).
+    receives the standard error of all three; `prefix` are words that run it (an absolute path first). `kept` are
+    descriptors by name for a holder that is started here: they lie in its store before its daemon runs.
 
     Raises StartError.
     """
@@ -230,9 +232,8 @@ def launch(
                     raise StartError(f"the holder cannot start the daemon: {refusal.message}") from None
                 time.sleep(0.005)
                 continue
-        word = _start(
-            [*prefix, sys.executable, "-I", "-S", _MAIN, runtime_dir], daemon_argv, log_path, env, lock_path
-        )
+        words = [*prefix, sys.executable, "-I", "-S", _MAIN, runtime_dir]
+        word = _start(words, daemon_argv, log_path, env, lock_path, kept or {})
         if word == "ready":
             return
         if word != "busy":
@@ -258,6 +259,7 @@ def _start(
     log_path: str | None,
     env: Mapping[str, str] | None,
     lock_path: str | None,
+    kept: Mapping[str, int],
 ) -> str:
     """Run the program once; its word (see __main__)."""
     for name, value in (("--log", log_path), ("--lock", lock_path)):
@@ -265,9 +267,15 @@ def _start(
             words += [name, value]
     if daemon_argv is not None:
         words += ["--daemon-argv", json.dumps(list(daemon_argv))]
+    passed = list(kept.values())
+    if kept:
+        passed.append(wire.payload_fd(json.dumps(kept).encode()))
+        words += ["--kept", str(passed[-1])]
     ours, theirs = os.pipe()
     with open(ours, "rb") as pipe:
         try:
+            for fd in passed:
+                os.set_inheritable(fd, True)
             pid = os.posix_spawn(
                 words[0],
                 words,
@@ -284,6 +292,10 @@ def _start(
             raise StartError(f"{words[0]}: {error.strerror}") from None
         finally:
             os.close(theirs)
+            for fd in passed:
+                os.set_inheritable(fd, False)
+            if kept:
+                os.close(passed[-1])
         word = pipe.read().decode(errors="replace").strip()
     try:
         os.waitpid(pid, 0)

@@ -95,7 +95,11 @@ class Entry:
 
     def mirror(self) -> tuple[dict[str, Any], list[int]]:
         """The message and descriptors that make the keeper's copy the same."""
-        return {"op": "store", **self.told()}, self.fds + ([] if self.log_fd is None else [self.log_fd])
+        return {"op": "store", **self.told()}, self.all_fds()
+
+    def all_fds(self) -> list[int]:
+        """What is kept, and the log."""
+        return self.fds + ([] if self.log_fd is None else [self.log_fd])
 
 
 class Store(dict[str, Entry]):
@@ -115,10 +119,23 @@ class Store(dict[str, Entry]):
 
     def reflect(self, message: dict[str, Any], fds: list[int]) -> None:
         """The keeper's side of `Entry.mirror`; takes the descriptors."""
-        log_fd = fds.pop() if message["draining"] and fds else None
-        entry = Entry(message["name"], list(fds), log_fd)
+        self.put(_entry(message, fds))
         fds.clear()
-        entry.drained = message["drained"]
-        entry.lost_bytes = message["lost_bytes"]
-        entry.errno = message["errno"]
-        self.put(entry)
+
+    def state(self) -> list[dict[str, Any]]:
+        """All of it for another program in this process."""
+        return [{**entry.told(), "fds": entry.all_fds()} for entry in self.values()]
+
+    @classmethod
+    def inherited(cls, state: list[dict[str, Any]]) -> Store:
+        """That program's side of `state`."""
+        return cls({told["name"]: _entry(told, told["fds"]) for told in state})
+
+
+def _entry(told: dict[str, Any], fds: list[int]) -> Entry:
+    """An entry of which `told` and the descriptors are known, the log's last."""
+    fds = list(fds)
+    log_fd = fds.pop() if told["draining"] and fds else None
+    entry = Entry(told["name"], fds, log_fd)
+    entry.drained, entry.lost_bytes, entry.errno = told["drained"], told["lost_bytes"], told["errno"]
+    return entry

@@ -7,7 +7,7 @@ is answered with seq null. Events have "event" and no seq. Whatever a caller sen
 
 | op | request | reply |
 |---|---|---|
-| hello | version, role "controller" or "client" | version, pid, keeper_pid, boot_id, started (epoch s), daemon_pid |
+| hello | version, role | version, pid, keeper_pid, boot_id, started (epoch s), daemon_pid, build, keeper_build |
 | daemon | | pid, started (false: it ran already); starts the daemon now |
 | spawn | id; fds: payload memfd, then the child's | pid, start_time (clock ticks, field 22), again |
 | signal | id, sig, group (default false) | |
@@ -19,11 +19,18 @@ is answered with seq null. Events have "event" and no seq. Whatever a caller sen
 | names | after (default "") | names [{name, count, draining, drained, lost_bytes, errno}], next |
 | drain | name; fds: the log file, opened O_APPEND | copies the pty master `name` to it until its last slave closes |
 | bye | | the daemon leaves on purpose: do not start it again before somebody asks with `daemon` |
+| upgrade | build | upgraded (false: both were it) |
+| leave | | behind: how many terminals are still drained. Nothing is ended; with the last of them both programs end |
 | quit | force (default false) | refused with "busy" while anything lives or is unacknowledged, unless forced |
 
-hello comes first. role "client" may only hello and daemon. There is one controller, the latest to say hello; the
-one before gets {"event": "displaced"} and becomes a client. A holder that has a daemon (--daemon-argv) takes
-nobody else as controller: a supervised process cannot make itself the controller.
+hello comes first. role "client" may only hello and daemon; the other is "controller". There is one controller, the
+latest to say hello; the one before gets {"event": "displaced"} and becomes a client. A holder that has a daemon
+(--daemon-argv) takes nobody else as controller: a supervised process cannot make itself the controller.
+
+upgrade. If the holder is another build it tries the program on disk, becomes it, and every connection ends; its
+children, their exits and what it keeps stay. Connect and ask again: then the keeper follows, and the answer comes.
+Refused ("upgrade") where the program on disk does not start or is not that build, then nothing has changed; "busy"
+while another upgrade is under way.
 
 Events, to the controller:
 {"event": "exit", "id", "pid", "start_time", "status" (raw wait status; null: unknown, never 0), "utime_s",
@@ -37,7 +44,7 @@ log's file system refused (at least; errno says why).
 or at another path, where the folder above is gone.
 
 Error codes: malformed, too-large, fds, bad-request, unknown-op, version, not-allowed, unknown-id, reaped, signal
-(errno), spawn (stage, errno), full, unknown-name, busy (live, unacknowledged), no-daemon, closing.
+(errno), spawn (stage, errno), full, unknown-name, busy (live, unacknowledged), no-daemon, closing, upgrade.
 
 spawn. The same id again answers the same (again: true) while the child lives or its exit is unacknowledged; the
 new payload is then ignored. A failed spawn leaves nothing behind and may be tried again. The payload memfd holds

@@ -144,9 +144,36 @@ def test_holder_then_keeper_killed(held: World, waiters: Waiters) -> None:
     assert os.waitstatus_to_exitcode(held.exit("own")["status"]) == 4
     for id, right in (("inherited", 3 << 8), ("to-kill", signal.SIGKILL)):
         status = held.exit(id)["status"]
-        assert status == (right if kernel_tells() else None)
+        assert status in ((right,) if kernel_tells() else (right, None))
     held.replace("pid")
     assert living(held) == {"ends-unseen": waiters.pids["ends-unseen"]}
+
+
+def test_orphans_whom_init_does_not_reap(world: World) -> None:
+    """Their ends were told seconds late: only a reaped one tells its status to a pidfd, and some inits take their
+    time. This process stands for one that never does; a zombie's status can be read."""
+    kernel.become_subreaper()
+    waiters = Waiters(world)
+    try:
+        world.launch()
+        world.connect()
+        for id in ("seven", "zero", "killed"):
+            waiters.start(id)
+        roles = [world.hello["pid"], world.hello["keeper_pid"]]
+        world.replace("pid")
+        world.replace("keeper_pid")
+        waiters.end("seven", 7)
+        waiters.end("zero", 0)
+        world.call("signal", id="killed", sig=signal.SIGKILL)
+        ends = {id: world.exit(id)["status"] for id in waiters.pids}
+        assert ends == {"seven": 7 << 8, "zero": 0, "killed": signal.SIGKILL}
+        assert all(os.path.exists(f"/proc/{pid}") for pid in waiters.pids.values()), "somebody reaped them"
+    finally:
+        kernel._libc.prctl(36, 0, 0, 0, 0)
+        for pipe in waiters.pipes.values():
+            os.close(pipe)
+        for pid in (*waiters.pids.values(), roles[1]):
+            os.waitpid(pid, 0)
 
 
 def kernel_tells() -> bool:
@@ -279,12 +306,17 @@ def test_nothing_leaks_over_many_takeovers(held: World, waiters: Waiters) -> Non
     """Descriptors and memory of either role do not grow with the number of deaths."""
     waiters.start("p1")
     held.call("store", [held.null], name="n")
-    counts = []
+
+    def count() -> list[int]:
+        return sorted(descriptors(held.hello[who]) for who in ("pid", "keeper_pid"))
+
+    counts: list[list[int]] = []
     for number in range(10):
         held.replace(("pid", "keeper_pid")[number % 2])
-        counts.append(sorted(descriptors(held.hello[who]) for who in ("pid", "keeper_pid")))
-    assert counts[2] == counts[4] == counts[6] == counts[8]
-    assert counts[3] == counts[5] == counts[7] == counts[9]
+        if number < 4:
+            counts.append(count())
+        else:  # one that has just forked the other may not have closed that one's end yet
+            held.eventually(lambda most=counts[2 + number % 2]: count() <= most, "no more descriptors than before")
 
 
 def test_fault_in_the_holder_is_recorded_and_survived(held: World, waiters: Waiters) -> None:

@@ -1,0 +1,99 @@
+"""`aish off`: the supervisor leaves and ends nothing; what runs lives on as ordinary processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from aish.cli.arguments import Parser, json_option
+from aish.cli.output import print_json
+from aish.client import bringup, connect
+from aish.errors import NotRunningError
+from aish.report import clean
+from aish.wire.message import HandedBack, Off, Snapshot, View
+from aish.wire.plain import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.client import Client
+    from aish.wire.part import HandedPart
+
+ALSO: Final[tuple[Callable[[], list[str]], ...]] = ()
+"""What else is taken back, whether or not a supervisor runs: each returns a line for every thing that it undid."""
+
+
+def main(argv: list[str]) -> int:
+    parser = Parser(
+        "off",
+        "Hand everything back: gateway, daemon, holder and keeper go, what runs lives on without a supervisor.",
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    json_option(parser)
+    options = parser.parse_args(argv)
+    told: HandedBack | None = None
+    try:
+        client = connect(start=False, program="off")
+    except NotRunningError:
+        pass
+    else:
+        with client:
+            if not options.yes and sys.stdin.isatty() and not _agreed(client.ask(View, Snapshot())):
+                return 1
+            told = _off(client)
+    undone = [line for undo in ALSO for line in undo()]
+    if options.json:
+        print_json({"ran": told is not None, "undone": undone, **(plain(told or HandedBack()))})
+        return 0
+    for line in [*(_lines(told) if told is not None else ["no supervisor runs"]), *undone]:
+        print(clean(line))
+    return 0
+
+
+def _agreed(view: View) -> bool:
+    running = [process for process in view.processes if process.pid is not None and process.kind != "system"]
+    waiting = len([process for process in view.processes if process.kind != "system"]) - len(running)
+    also = f"; what waits ({waiting}) will not start" if waiting else ""
+    print(f"What runs ({len(running)}) lives on, without restarts, probes, budgets and the retention of logs{also}.")
+    print("Hand everything back? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _off(client: Client) -> HandedBack:
+    """Ask, and wait until all that goes has gone."""
+    programs = bringup.pidfds(client.welcome.pid)
+    try:
+        told = client.ask(HandedBack, Off())
+        bringup.await_left(fd for pid, fd in programs.items() if pid not in told.behind)
+    finally:
+        for fd in programs.values():
+            os.close(fd)
+    return told
+
+
+def _lines(told: HandedBack) -> list[str]:
+    lines = [_living(part) for part in told.living]
+    for part in told.ended:
+        lines.append(
+            f"{part.name}  ended" if part.kind == "system" else f"{part.id}  {part.name}  ended: it does not run"
+        )
+    if told.behind:
+        pids = " and ".join(map(str, told.behind))
+        lines.append(
+            f"keeper and holder ({pids}) stay until the last process with a terminal has ended: they read it"
+        )
+    return lines or ["nothing was supervised"]
+
+
+def _living(part: HandedPart) -> str:
+    notes = []
+    if part.paused:
+        notes.append(f"it stands still: `kill -CONT -{part.pid}` lets it go on")
+    if part.gateway:
+        notes.append("its requests to the gateway fail from now on")
+    if part.terminal:
+        notes.append("its terminal can be attached to no more")
+    if part.grouped:
+        notes.append("its control group and the limits of that stay")
+    return f"{part.id}  {part.name}  lives on as pid {part.pid}" + "".join(f"; {note}" for note in notes)
