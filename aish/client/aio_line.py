@@ -1,5 +1,5 @@
 """One connection to the daemon for asyncio: as `aish.client.connection.Client`, without a thread and without a wait
-that holds the loop, but for bringing the supervisor up where none runs (some 50 ms)."""
+that holds the loop."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING
 
-from aish.client import finding
+from aish.client import aio_bringup, finding
+from aish.client.aio_wait import readable, writable
 from aish.client.connection import START_TIMEOUT_S, Trial, failure, hello, listening, silent, welcomed
 from aish.errors import DisconnectedError, InternalError
 from aish.wire import codec, frame
 from aish.wire.message import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from typing import Self
 
     from aish.wire.message import Message, Reply, Welcome
@@ -66,6 +67,9 @@ class AioLine:
         self.close()
         patience_s = self._patience_s if self.welcome is None else START_TIMEOUT_S
         for pause_s in finding.attempts(start=start and self._starts, patience_s=patience_s):
+            if pause_s is None:
+                await aio_bringup.start()
+                continue
             await asyncio.sleep(pause_s)
             if await self._attempt(patience_s):
                 return
@@ -148,7 +152,7 @@ class AioLine:
             try:
                 sent = sock.sendmsg([view], rights, socket.MSG_NOSIGNAL)
             except BlockingIOError:
-                await _writable(sock.fileno())
+                await writable(sock.fileno())
                 continue
             except (BrokenPipeError, ConnectionResetError) as error:
                 raise DisconnectedError("the other side closed the connection") from error
@@ -173,43 +177,3 @@ class AioLine:
         if self._sock is None:
             raise DisconnectedError("the connection is closed")
         return self._sock
-
-
-async def readable(fds: Collection[int], timeout_s: float | None = None) -> list[int]:
-    """Sleep until one of the descriptors is readable; those that are. Empty: the time is over."""
-    loop = asyncio.get_running_loop()
-    found: list[int] = []
-    woken: asyncio.Future[None] = loop.create_future()
-
-    def told(fd: int) -> None:
-        found.append(fd)
-        loop.remove_reader(fd)
-        if not woken.done():
-            woken.set_result(None)
-
-    for fd in fds:
-        loop.add_reader(fd, told, fd)
-    try:
-        async with asyncio.timeout(timeout_s):
-            await woken
-    except TimeoutError:
-        pass
-    finally:
-        for fd in fds:
-            loop.remove_reader(fd)
-    return found
-
-
-async def _writable(fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    woken: asyncio.Future[None] = loop.create_future()
-
-    def told() -> None:
-        if not woken.done():
-            woken.set_result(None)
-
-    loop.add_writer(fd, told)
-    try:
-        await woken
-    finally:
-        loop.remove_writer(fd)

@@ -11,7 +11,8 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 from aish.client import bringup, follow
-from aish.client.aio_line import AioLine, readable
+from aish.client.aio_line import AioLine
+from aish.client.aio_wait import readable
 from aish.client.connection import expect
 from aish.client.lines import KEPT_MOST
 from aish.client.log_answers import LogAnswers

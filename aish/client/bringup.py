@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import platform
 import select
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from aish.client import scope
 from aish.config import folders
-from aish.errors import StorageError, UnavailableError
+from aish.errors import AishError, StorageError, UnavailableError
+from aish.report import told
 from aish.supervisor.holder import kernel, link, wire
 
 if TYPE_CHECKING:
@@ -187,3 +189,17 @@ def lingering() -> UnavailableError:
         f"everything was told to end, but holder or keeper is still there after {LEAVE_S:.0f} s",
         hint=f"their log is {log_path()}",
     )
+
+
+def main() -> int:
+    """`python -m aish.client.bringup`: start, and the error, if any, as JSON on stdout."""
+    try:
+        start()
+    except AishError as error:
+        sys.stdout.write(json.dumps({"op": "Failure", **told(error)}))
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

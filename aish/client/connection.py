@@ -241,6 +241,11 @@ def connect(*, start: bool = True, program: str = "aish", patience_s: float = ST
 
 def _connected(program: str, *, start: bool, patience_s: float = START_TIMEOUT_S) -> tuple[Channel, Welcome]:
     for pause_s in finding.attempts(start=start, patience_s=patience_s):
+        if pause_s is None:
+            from aish.client import bringup
+
+            bringup.start()
+            continue
         if pause_s:
             time.sleep(pause_s)
         greeted = _attempt(program, patience_s)

@@ -21,9 +21,9 @@ PAUSE_S: Final = 0.004
 """There is no event for 'a socket file accepts'; the whole start takes some 200 ms."""
 
 
-def attempts(*, start: bool, patience_s: float) -> Iterator[float]:
-    """So many seconds to sleep before each attempt; who reached it goes no further. With `start` a daemon is brought
-    up where none runs.
+def attempts(*, start: bool, patience_s: float) -> Iterator[float | None]:
+    """So many seconds to sleep before each attempt; who reached it goes no further. None, only with `start`: no
+    attempt, but `aish.client.bringup.start` is to be called.
 
     Raises NotRunningError (none runs, without `start`), UnavailableError (none gets up in time), StorageError.
     """
@@ -35,7 +35,7 @@ def attempts(*, start: bool, patience_s: float) -> Iterator[float]:
     if start:
         folders.private(folders.runtime())
         folders.private(folders.state())
-    _brought_up(start=start)
+    yield from _bring_up(start=start)
     ill = False
     now_s = time.monotonic()
     deadline, again_s = now_s + patience_s, now_s + AGAIN_S
@@ -50,7 +50,7 @@ def attempts(*, start: bool, patience_s: float) -> Iterator[float]:
                 raise UnavailableError(f"the daemon does not start: {why}", hint=f"its log is {bringup.log_path()}")
             ill = why is not None
             if not _moved():
-                _brought_up(start=start)
+                yield from _bring_up(start=start)
         now_s = time.monotonic()
     raise UnavailableError(
         f"the daemon did not answer within {patience_s:.0f} s", hint=f"its log is {bringup.log_path()}"
@@ -67,11 +67,11 @@ def _moved() -> bool:
     return there is not None
 
 
-def _brought_up(*, start: bool) -> None:
+def _bring_up(*, start: bool) -> Iterator[None]:
     """A daemon is on its way; without `start` only where a holder runs, which starts the next one by itself."""
     from aish.client import bringup
 
     if start:
-        bringup.start()
+        yield None
     elif not bringup.holder_runs():
         raise NotRunningError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
 import threading
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.client import AsyncAish
-from aish.client.aio_line import AioLine, readable
+from aish.client.aio_line import AioLine
+from aish.client.aio_wait import readable
+from aish.errors import UnavailableError
 from aish.wire import frame
 
 if TYPE_CHECKING:
@@ -111,3 +114,21 @@ def test_a_large_request_waits_for_a_daemon_that_reads_slowly() -> None:
         daemons.close()
 
     run(main())
+
+
+def test_why_it_cannot_be_started_is_told(home: Home) -> None:
+    """Another program does it, so that the loop is not held up: its error is ours."""
+
+    async def look() -> None:
+        async with AsyncAish():
+            pass
+
+    home.state.mkdir(mode=0o700)
+    with open(home.state / "daemon.lock", "w") as lock:
+        lock.write("elsewhere")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UnavailableError, match="the supervisor of elsewhere uses") as told:
+            run(look())
+    assert told.value.hint
+    assert not (home.runtime / "daemon.sock").exists()

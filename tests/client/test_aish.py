@@ -332,3 +332,11 @@ def test_a_shutdown_that_is_refused_says_so(aish: Any) -> None:
     with pytest.raises(ConflictError):
         aish.shutdown(force=False)
     assert aish.process("nap").state() == "running"
+
+
+def test_the_supervisor_hands_everything_back(aish: Any) -> None:
+    process = sleeper(aish)
+    told = aish.off()
+    (living,) = told.living
+    assert (living.id, living.name) == (process.id, "nap")
+    os.kill(living.pid, signal.SIGKILL)
