@@ -36,6 +36,7 @@ VERBS: Final = {
     "spawn": "start a supervised process in the background",
     "start": "start ended processes again",
     "stop": "end processes: signal, grace, kill",
+    "systemd": "have a project come back after a reboot: install, uninstall, ls",
     "tensor": "look into tensors: ls, stat, knn",
     "top": "live view of processes and GPUs",
     "up": "have the processes of aish.toml run",

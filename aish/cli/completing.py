@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "stop", "wait"))
 _ENDED: Final = frozenset(("forget", "start"))
 _ANY: Final = frozenset(("events", "inspect", "logs", "ps", "restart"))
-_WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "tensor"))
+_WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor"))
 _OF_A_PROJECT: Final = frozenset(("down", "up"))
 _LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "tokens=", "usd=", "vram=")
 _OPTION: Final = re.compile(

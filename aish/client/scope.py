@@ -42,7 +42,7 @@ def find() -> Place:
     return decide(
         booted=os.path.isdir(BOOTED),
         manager=os.path.exists(os.path.join(runtime, "systemd", "private")) if runtime else False,
-        lingers=os.path.exists(os.path.join(LINGER_FOLDER, _user())),
+        lingers=os.path.exists(os.path.join(LINGER_FOLDER, user())),
         kills=kills_user_processes(_texts()),
         systemd_run=shutil.which("systemd-run"),
     )
@@ -105,7 +105,7 @@ def _texts() -> list[str]:
     return found
 
 
-def _user() -> str:
+def user() -> str:
     import pwd
 
     try:

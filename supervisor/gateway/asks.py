@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from aish.errors import UsageError
-from aish.model.size import parse_count
+from aish.model import size
 from aish.supervisor.gateway import keys as named
 from aish.supervisor.gateway import usage
 from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
@@ -61,19 +61,8 @@ class Asks:
         row = self._keys.find(name)
         if question.vram is not None or question.nice is not None or question.tokens is None:
             raise UsageError("a key has a limit for tokens only", hint=f"aish limit {KEY_PREFIX}{name} tokens=+50k")
-        budget = changed_budget(row.budget_tokens, question.tokens)
+        budget = size.changed(row.budget_tokens, question.tokens, size.parse_count, "tokens")
         changed = budget != row.budget_tokens
         self._keys.limit(name, budget)
         self._spending.advance()
         return Done(changed=changed)
-
-
-def changed_budget(budget: int | None, text: str) -> int | None:
-    """A budget after a change as typed: "200k" sets, "+50k" raises, "none" lifts. Raises UsageError."""
-    if text == "none":
-        return None
-    if text.startswith("+"):
-        if budget is None:
-            raise UsageError("there is no budget that could be raised", hint=f"tokens={text[1:]} sets one")
-        return budget + parse_count(text[1:])
-    return parse_count(text)

@@ -18,6 +18,7 @@ ACTIONS = {
     "agent": ("ls", "show", "check"),
     "key": ("new", "ls", "revoke"),
     "project": ("check", "show", "schema", "import"),
+    "systemd": ("install", "uninstall", "ls"),
     "model": ("pull", "ls", "show", "serve", "stop", "rm"),
 }
 EVERY = [[verb, action] for verb in VERBS for action in ACTIONS.get(verb, ("",))]

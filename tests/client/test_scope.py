@@ -101,7 +101,7 @@ def test_the_supervisor_is_started_in_a_scope_or_without_one(
     monkeypatch.setenv("AISH_TEST_REFUSE", "1" if refuse else "")
     linger = tmp_path / "linger"
     linger.mkdir()
-    (linger / scope._user()).touch()
+    (linger / scope.user()).touch()
     manager = home.runtime.parent / "systemd"
     manager.mkdir(parents=True, exist_ok=True)
     (manager / "private").touch()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.errors import StorageError, UsageError
-from aish.supervisor.gateway.asks import changed_budget
+from aish.model.size import changed, parse_count
 from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.keys import Keys, check_budget
 from aish.supervisor.gateway.records import Records
@@ -107,7 +107,6 @@ def test_a_budget_that_cannot_be_kept_is_refused(records: Records, budget: int) 
 
 
 def test_a_budget_that_was_raised_too_often_is_refused() -> None:
-    raised = changed_budget((1 << 60) - 1, "+1")
-    with pytest.raises(UsageError, match="is below"):
-        check_budget(raised)
-    check_budget(changed_budget(5, "none"))
+    with pytest.raises(UsageError, match="too large"):
+        check_budget(changed((1 << 60) - 1, "+1", parse_count, "tokens"))
+    check_budget(changed(5, "none", parse_count, "tokens"))
