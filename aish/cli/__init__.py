@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Final, NoReturn
 
 VERBS: Final = {
+    "adopt": "supervise a process that runs already",
     "agent": "agent files: ls, show, check",
     "attach": "this terminal at a process that has one of its own",
     "cont": "let a paused process go on",

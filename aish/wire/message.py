@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from aish.wire.part import EventPart, ExitPart, Finding, GpuPart, KeyPart, ProcessPart, QueuePart, UsageRow
-from aish.wire.spec import LaunchNote, LaunchPart, SpecPart
+from aish.wire.spec import LaunchNote, LaunchPart, LimitPart, SpecPart
 
 VERSION: Final = 1
 
@@ -55,6 +55,22 @@ class Serve(Message, frozen=True, kw_only=True):
     model: str
     vram_bytes: int | None = None
     launch: LaunchPart | None = None
+
+
+class Adopt(Message, frozen=True, kw_only=True):
+    """Take in a process that runs already: one of the same user, started by somebody else. `token` as in Spawn.
+
+    `start_ticks` (proc(5), field 22) says which process was meant when `pid` was read; another one is refused.
+    """
+
+    token: str
+    pid: int
+    start_ticks: int | None = None
+    name: str | None = None
+    labels: dict[str, str] = {}
+    limits: LimitPart | None = None
+    stop_signal: int = 15
+    grace_s: float = 10.0
 
 
 class Snapshot(Message, frozen=True, kw_only=True):
@@ -207,6 +223,7 @@ Request = (
     Hello
     | Spawn
     | Serve
+    | Adopt
     | Snapshot
     | Inspect
     | Wait
@@ -264,14 +281,14 @@ class Done(Message, frozen=True, kw_only=True):
 
 
 class Started(Message, frozen=True, kw_only=True):
-    """The answer to Spawn and Serve: the intent is journaled and, if admitted, the holder has forked."""
+    """The answer to Spawn, Serve and Adopt: the intent is journaled and, if admitted, the holder has forked."""
 
     id: str
     name: str
     state: str
     pid: int | None = None
     reason: str | None = None
-    """Why it is queued or failed."""
+    """Why it is queued or failed; of an adopted one what could not be had, such as a limit that nothing holds."""
     existed: bool = False
 
 
@@ -302,7 +319,11 @@ class Inspected(Message, frozen=True, kw_only=True):
     quota_tier: str | None = None
     """What holds the VRAM quota: "watchdog" or None."""
     limit_tier: str = "rlimits"
-    """What its tree is held by: control groups "v2", "hybrid" or "v1", else "rlimits"."""
+    """What its tree is held by: control groups "v2", "hybrid" or "v1", else "rlimits"; "watched": an adopted one that
+    could not be put into a group."""
+    stdout: bytes | None = None
+    stderr: bytes | None = None
+    """Of an adopted one: the file or terminal that it writes to; None: a pipe, nothing, or not ours to know."""
     children: list[str] = []
     attached: int = 0
     """Connections that are at its terminal."""

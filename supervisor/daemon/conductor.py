@@ -16,12 +16,12 @@ from aish.model import exit as exits
 from aish.model import kind
 from aish.model.exit import Exit
 from aish.model.size import format_bytes
-from aish.model.state import RUNNING, STOPPING
+from aish.model.state import QUEUED, RUNNING, STOPPING
 from aish.supervisor.daemon import clock, machine, ports, proc, restart
 from aish.supervisor.daemon.births import Births
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Birth
-from aish.supervisor.daemon.launcher import passed_name
+from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.lives import Lives, keeps_environ, variables
 from aish.supervisor.daemon.remains import Remains
 from aish.supervisor.daemon.sending import Sending
@@ -98,6 +98,21 @@ class Conductor:
             row.started_s = time.time()
             row.ended_s = row.exit = row.queued_boot_s = row.reason = None
         self.apply(process, machine.Spawned())
+
+    def adopted(self, process: Process, fd: int) -> None:
+        """It runs already, and is nobody's child of ours. `fd`: a pidfd of it, ours from now on."""
+        self._watch.begin(process, self._left, fd)
+        unheld = self.reach.take(process)
+        if unheld:
+            process.row.reason = f"nothing holds {' and '.join(unheld)}: it cannot be put into a control group here"
+        self.apply(process, machine.Adopted())
+
+    def watch_again(self, process: Process, fd: int) -> None:
+        """By a pidfd that outlived the daemon before; what it names may have ended meanwhile."""
+        if process.row.lifecycle == QUEUED:  # promised, no more
+            self.adopted(process, fd)
+        else:
+            self._watch.begin(process, self._left, fd)
 
     def died(self, death: Death) -> None:
         """An exit that the holder keeps. Told again until it is acknowledged."""
@@ -365,6 +380,8 @@ class Conductor:
             self.sending.drop_pty(process)
         if row.targets and row.id != GATEWAY_ID:
             self.holding.drop(passed_name(row.id))
+        if row.adopted:
+            self.holding.drop(pidfd_name(row.id))
         end = row.exit or ExitPart()
         self.recorder.event(row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason)
         self.remains.sweep(process)
@@ -387,8 +404,12 @@ class Conductor:
 
     def _left(self, process: Process, end: Exit) -> None:
         """A watched process outside the holder has ended."""
-        if not process.row.ended:
-            self.ended(process, end)
+        row = process.row
+        if row.ended:
+            return
+        if row.adopted and end.lost:
+            row.reason = "it has ended; how, only its parent knows"
+        self.ended(process, end)
 
     def _stop_remote(self, process: Process) -> None:
         if not process.row.ended:
@@ -423,6 +444,11 @@ class Conductor:
         """Raises OSError: without a right, niceness only rises. Nothing happens to a stranger with an old pid."""
         pid = process.row.pid
         place = proc.stat(pid) if pid is not None else None
+        if process.row.adopted:
+            for each in self.reach.members(process.row):
+                for thread in proc.threads(each):
+                    os.setpriority(os.PRIO_PROCESS, thread, nice)
+            return
         if pid is not None and place is not None and place.start_ticks == process.row.start_ticks:
             os.setpriority(os.PRIO_PGRP, pid, nice)
 

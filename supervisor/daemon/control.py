@@ -101,6 +101,11 @@ class Control:
         row = process.row
         if row.spec.kind == kind.SYSTEM:
             raise ConflictError(f"{row.name} is part of aish: it starts when it is needed")
+        if row.adopted:
+            raise ConflictError(
+                f"{row.name} ({row.id}) was adopted: nobody captured what it was started with",
+                hint="start it where you started it before, or anew with `aish spawn`",
+            )
         if row.targets:
             raise ConflictError(
                 f"{row.name} ({row.id}) was given descriptors by the program that started it, which are gone",

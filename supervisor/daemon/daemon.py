@@ -193,6 +193,7 @@ class Daemon:
         self.enforcement = Enforcement(self.table, self.conductor)
         self.sampler.over, self.sampler.sampled = self.enforcement.vram, self.enforcement.look
         self.sampler.watched_memory = self.enforcement.watches
+        self.sampler.elsewhere = self.reach.adopted
 
         self.log_keeper = LogKeeper(self)
 
@@ -258,12 +259,12 @@ class Daemon:
         )
 
     async def _identify(self, peer: Peer) -> Caller:
-        caller = self._traced(peer)
+        caller = self.traced(peer)
         starting = list(self.conductor.births.under_way)
         if caller == NOBODY and starting:
             # It may be a process whose pid the holder has told us in a reply that is still under way.
             await asyncio.wait(starting, timeout=1.0)
-            caller = self._traced(peer)
+            caller = self.traced(peer)
         await self.ending.decided()
         self.ending.check()
         self._look_for_changes()
@@ -287,7 +288,7 @@ class Daemon:
         self.recorder.flush()
         self.left.set()
 
-    def _traced(self, peer: Peer) -> Caller:
+    def traced(self, peer: Peer) -> Caller:
         holders = self.holding.pids | {os.getpid()}
         caller = ancestry.trace(peer, self._leader, self.table.session, holders)
         process = self.table.get(caller.id) if caller.id is not None else None

@@ -261,6 +261,10 @@ def passed_name(id_: str) -> str:
     return f"fds.{id_}"
 
 
+def pidfd_name(id_: str) -> str:
+    return f"pidfd.{id_}"
+
+
 def pty_name(id_: str) -> str:
     return f"pty.{id_}"
 

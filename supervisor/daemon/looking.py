@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import InputError
 from aish.model import kind, state
-from aish.supervisor.daemon import authority, view
+from aish.supervisor.daemon import adopting, authority, view
 from aish.supervisor.daemon.gpus import LOST
 from aish.wire.message import (
     EventList,
@@ -148,7 +148,9 @@ class Looking:
             log_out=out,
             log_err=err,
             quota_tier="watchdog" if row.spec.vram_bytes is not None else None,
-            limit_tier=daemon.reach.layout.tier,
+            limit_tier=daemon.reach.tier(row),
+            stdout=adopting.output(row, 1),
+            stderr=adopting.output(row, 2),
             children=[child.id for child in daemon.table.children(row.id)],
             attached=self.seats.count(row.id),
             events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),
@@ -178,6 +180,7 @@ class Looking:
     async def logs(self, caller: Caller, request: Logs, connection: Connection) -> None:
         process = self.target(caller, "Logs", request.target)
         logs, row = self.daemon.logs, process.row
+        adopting.check_logged(row)
         fds: list[int] = []
         try:
             fds += [logs.read(row.id, "out")]

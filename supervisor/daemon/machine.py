@@ -34,6 +34,10 @@ class Spawned(msgspec.Struct, frozen=True):
     """The holder has forked it, now or before."""
 
 
+class Adopted(msgspec.Struct, frozen=True):
+    """It runs already: somebody else started it."""
+
+
 class SpawnFailed(msgspec.Struct, frozen=True):
     """The holder could not: program, folder, limits."""
 
@@ -90,6 +94,7 @@ LifecycleEvent = (
     Admitted
     | Refused
     | Spawned
+    | Adopted
     | SpawnFailed
     | Exited
     | Finished
@@ -171,6 +176,8 @@ def _queued(event: LifecycleEvent) -> Step:
             return Step(QUEUED, outcome=_LATE)
         case Spawned():  # the daemon before had it started, and died before it could write so
             return Step(RUNNING, ("began",))
+        case Adopted():
+            return Step(RUNNING, ("began", "watch"))
         case SpawnFailed() | LeaderEnded():
             return Step(QUEUED, outcome=_WRONG)
 
@@ -193,7 +200,7 @@ def _starting(event: LifecycleEvent) -> Step:
             return Step(STARTING, ("launch",))
         case Admitted() | GraceElapsed() | BackoffElapsed() | StartRequested():
             return Step(STARTING, outcome=_LATE)
-        case Refused() | LeaderEnded() | Finished():
+        case Refused() | LeaderEnded() | Finished() | Adopted():
             return Step(STARTING, outcome=_WRONG)
 
 
@@ -217,7 +224,7 @@ def _running(event: LifecycleEvent) -> Step:
             return Step(RUNNING, ("watch",))
         case Spawned() | GraceElapsed() | BackoffElapsed() | StartRequested():
             return Step(RUNNING, outcome=_LATE)
-        case Admitted() | Refused() | SpawnFailed() | LeaderEnded():
+        case Admitted() | Refused() | SpawnFailed() | LeaderEnded() | Adopted():
             return Step(RUNNING, outcome=_WRONG)
 
 
@@ -241,7 +248,7 @@ def _stopping(event: LifecycleEvent) -> Step:
             return Step(STOPPING, ("watch",))
         case BackoffElapsed() | StartRequested():
             return Step(STOPPING, outcome=_LATE)
-        case Admitted() | Refused():
+        case Admitted() | Refused() | Adopted():
             return Step(STOPPING, outcome=_WRONG)
 
 
@@ -255,7 +262,7 @@ def _backoff(event: LifecycleEvent) -> Step:
             return Step(BACKOFF, outcome=_LATE)
         case Spawned() | GraceElapsed() | Missing() | StartRequested():
             return Step(BACKOFF, outcome=_LATE)
-        case Admitted() | Refused() | SpawnFailed() | LeaderEnded():
+        case Admitted() | Refused() | SpawnFailed() | LeaderEnded() | Adopted():
             return Step(BACKOFF, outcome=_WRONG)
 
 
@@ -269,7 +276,7 @@ def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
             return Step(state, outcome=_LATE)
         case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing():
             return Step(state, outcome=_LATE)
-        case Admitted() | Refused():
+        case Admitted() | Refused() | Adopted():
             return Step(state, outcome=_WRONG)
 
 
@@ -283,7 +290,7 @@ def _lost(event: LifecycleEvent) -> Step:
             return Step(LOST, outcome=_LATE)
         case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing():
             return Step(LOST, outcome=_LATE)
-        case Admitted() | Refused():
+        case Admitted() | Refused() | Adopted():
             return Step(LOST, outcome=_WRONG)
 
 

@@ -12,6 +12,7 @@ EVENTS: Final[tuple[LifecycleEvent, ...]] = (
     machine.Admitted(),
     machine.Refused(),
     machine.Spawned(),
+    machine.Adopted(),
     machine.SpawnFailed(),
     machine.Exited(),
     machine.Vanished(),

@@ -15,7 +15,7 @@ from aish.model.spec import ON_OOM, RESTARTS, RIGHTS, UNTIL
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.process import Process
-    from aish.wire.message import Spawn
+    from aish.wire.message import Adopt, Spawn
     from aish.wire.spec import LaunchPart, LimitPart, ProbePart, RoutePart, SpecPart
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
@@ -25,6 +25,8 @@ PASSED_MOST: Final = 60
 """Descriptors of a client; the holder takes 64 with the payload and the standard three."""
 MOST_GRACE_S: Final = 3600.0
 MOST_GPUS: Final = 64
+MOST_PID: Final = 1 << 22
+"""pid_max, proc(5)."""
 LEAST_BYTES: Final = 64 << 10
 LEAST_AGE_S: Final = 1.0
 MOST_NEEDS: Final = 64
@@ -52,6 +54,17 @@ def check_spawn(request: Spawn, fd_count: int) -> None:
         )
     if request.spec.pty and any(target <= 2 for target in targets):
         raise InputError("a pty takes descriptors 0 to 2", field="targets")
+
+
+def check_adopt(request: Adopt, spec: SpecPart) -> None:
+    """Raises InputError."""
+    if not _TOKEN.fullmatch(request.token):
+        raise InputError("expected 32 hexadecimal digits", field="token")
+    if not 1 <= request.pid <= MOST_PID:
+        raise InputError(f"expected 1 to {MOST_PID}", field="pid")
+    check_spec(spec)
+    if spec.limits is not None and (spec.limits.read_bytes_per_s or spec.limits.write_bytes_per_s):
+        raise InputError("not of a process that runs already", field="limits")
 
 
 def check_spec(spec: SpecPart) -> None:

@@ -1,7 +1,7 @@
-"""Processes that lost the holder as their parent: watched, and signalled, through a pidfd.
+"""Processes that are not the holder's children: watched, and signalled, through a pidfd.
 
-Keeper and holder both died; their children belong to init now. A pidfd says when one ends, on Linux 6.15 and later
-also how; before that its status is unknown, never 0.
+Keeper and holder both died and their children belong to init now, or it was adopted. A pidfd says when one ends, on
+Linux 6.15 and later also how; before that its status is unknown, never 0.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ class Watch:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
-    def begin(self, process: Process, left: Callable[[Process, Exit], None]) -> None:
-        """Call `left` when it ends; at once (in the next turn) if it is not there any more."""
+    def begin(self, process: Process, left: Callable[[Process, Exit], None], fd: int | None = None) -> None:
+        """Call `left` when it ends; at once (in the next turn) if it is not there any more.
+
+        `fd`: a pidfd of it, ours from now on; it may have ended. Without one it must still be there."""
         row = process.row
         if process.watch_fd is not None:
             return
-        fd = kernel.pidfd_of(row.pid, row.start_ticks) if row.pid is not None else None
+        if fd is None:
+            fd = kernel.pidfd_of(row.pid, row.start_ticks) if row.pid is not None else None
         if fd is None:
             self._loop.call_soon(left, process, Exit(None, None))
             return
@@ -45,12 +48,12 @@ class Watch:
             os.close(process.watch_fd)
             process.watch_fd = None
 
-    def signal(self, process: Process, number: int) -> bool:
-        """To its group. False if it is gone."""
+    def signal(self, process: Process, number: int, *, group: bool = True) -> bool:
+        """To its group, or to itself alone. False if it is gone."""
         if process.watch_fd is None or process.row.pid is None:
             return False
         try:
-            kernel.signal_stranger(process.watch_fd, process.row.pid, number, True)
+            kernel.signal_stranger(process.watch_fd, process.row.pid, number, group)
         except OSError:
             return False
         return True
