@@ -30,6 +30,7 @@ VERBS: Final = {
     "ps": "the process tree with state, use and cost",
     "restart": "stop processes and start them again",
     "run": "run a command supervised, attached to this terminal",
+    "shim": "have names that you type run supervised, in any shell or editor",
     "shutdown": "end everything that is supervised",
     "spawn": "start a supervised process in the background",
     "start": "start ended processes again",

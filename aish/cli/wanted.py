@@ -56,7 +56,9 @@ def options(parser: Parser) -> None:
     parser.usage = f"{parser.prog} [OPTION …] [--] COMMAND [ARG …]"
     parser.add_argument("--name", metavar="NAME", help="how ps, logs and @NAME call it; default: the program's name")
     parser.add_argument("--kind", default=kind.COMMAND, metavar="KIND", help="command (default) or agent")
-    parser.add_argument("--budget", metavar="TOKENS", help="tokens it and its children may use, such as 200k")
+    parser.add_argument(
+        "--budget", "--tokens", metavar="TOKENS", help="tokens it and its children may use, such as 200k"
+    )
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory per device, such as 8G; waits until it fits")
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="on how many devices (with --vram)")
     limit_options(parser)

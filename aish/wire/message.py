@@ -47,6 +47,8 @@ class Spawn(Message, frozen=True, kw_only=True):
     targets: list[int] = []
     rename: bool = False
     """Where the name is taken, add -2, -3 … instead of refusing: several stages may run the same agent."""
+    window: tuple[int, int] | None = None
+    """Rows and columns that its terminal has from the start; None: 24 and 80."""
 
 
 class Serve(Message, frozen=True, kw_only=True):

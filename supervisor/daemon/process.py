@@ -72,6 +72,7 @@ class Process:
         "waiters",
         "watch_fd",
         "watchdog_s",
+        "window",
     )
 
     def __init__(self, row: Row) -> None:
@@ -112,6 +113,9 @@ class Process:
         self.waiters: set[asyncio.Future[None]] = set()
         self.watch_fd: int | None = None
         """A pidfd, for a process that lives outside the holder."""
+
+        self.window: tuple[int, int] | None = None
+        """Of its client's terminal, for its first run."""
 
     @property
     def id(self) -> str:

@@ -52,6 +52,8 @@ def check_spawn(request: Spawn, fd_count: int) -> None:
         raise InputError(
             "a process that is started again cannot be given descriptors", field="restart", hint="use files"
         )
+    if request.window is not None and not all(1 <= size <= 0xFFFF for size in request.window):
+        raise InputError("expected rows and columns, 1 to 65535", field="window")
     if request.spec.pty and any(target <= 2 for target in targets):
         raise InputError("a pty takes descriptors 0 to 2", field="targets")
 
@@ -86,6 +88,8 @@ def check_spec(spec: SpecPart) -> None:
         raise InputError(f"more than {MOST_WORDS} words", field="argv")
     if any(b"\0" in word for word in (*spec.argv, spec.cwd)):
         raise InputError("a NUL byte", field="argv")
+    if spec.program is not None and (b"\0" in spec.program or not spec.program.startswith(b"/")):
+        raise InputError("expected an absolute path", field="program")
     if not spec.cwd.startswith(b"/"):
         raise InputError("expected an absolute path", field="cwd")
     if spec.vram_bytes is not None and not 0 < spec.vram_bytes < 1 << 60:
