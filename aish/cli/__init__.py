@@ -13,6 +13,7 @@ VERBS: Final = {
     "adopt": "supervise a process that runs already",
     "agent": "agent files: ls, show, check",
     "attach": "this terminal at a process that has one of its own",
+    "completion": "the script that has bash, zsh or fish complete aish's words",
     "cont": "let a paused process go on",
     "doctor": "check this installation and say what is missing",
     "embed": "text to embeddings, for files and tensor pipes",
