@@ -28,6 +28,7 @@ VERBS: Final = {
     "logs": "show or follow output",
     "model": "models: pull, ls, show, serve, stop, rm",
     "pause": "stop a process until cont",
+    "prompt": "a segment of the shell's prompt: what runs, waits, is held, failed",
     "ps": "the process tree with state, use and cost",
     "restart": "stop processes and start them again",
     "run": "run a command supervised, attached to this terminal",

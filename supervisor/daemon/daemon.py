@@ -27,6 +27,7 @@ from aish.supervisor.daemon.launcher import Launcher
 from aish.supervisor.daemon.logkeeper import LogKeeper
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.ports import Ports
+from aish.supervisor.daemon.prompt import PromptFile
 from aish.supervisor.daemon.reach import Reach
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
@@ -111,6 +112,7 @@ class Daemon:
         self._estate = self.holding.estate
         self.recorder.note(ESTATE, self.holding.estate)
         self.log_keeper.go_on()
+        self.prompt.changed()
         self.gateway.watch()
         self.recorder.flush()
         self._tidy()
@@ -196,6 +198,8 @@ class Daemon:
         self.sampler.elsewhere = self.reach.adopted
 
         self.log_keeper = LogKeeper(self)
+        loop = asyncio.get_running_loop()
+        self.prompt = PromptFile(loop, lambda: self.runtime_folder, lambda: [process.row for process in self.table])
 
     def _holder_socket(self) -> str:
         return os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME)
@@ -234,6 +238,7 @@ class Daemon:
         for process in processes:
             self.table.remove(process)
             self.logs.remove(process.id)
+        self.prompt.changed()
 
     def alerts(self) -> list[str]:
         """What a person should know now."""
@@ -298,6 +303,7 @@ class Daemon:
 
     def _changed(self, process: Process) -> None:
         self.link.told(process)
+        self.prompt.changed()
         self.admission.happened(process)
 
     def _leader(self, pid: int, start_ticks: int) -> str | None:
@@ -364,6 +370,7 @@ class Daemon:
             text = "the runtime folder had been removed: sockets and captured environments are there again"
             self.recorder.event("runtime-folder", text=text)
         self.takeover.restart_unreachable()
+        self.prompt.removed()
 
     def _move_to(self, path: str) -> None:
         """Every part that has a path in the runtime folder is told the new one."""
@@ -388,6 +395,7 @@ class Daemon:
         self.gpus.close()
         self.sampler.close()
         self.log_keeper.close()
+        self.prompt.close()
         self.holding.close()
         self.gateway.close()
         self.recorder.close()
