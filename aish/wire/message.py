@@ -87,11 +87,13 @@ class Inspect(Message, frozen=True, kw_only=True):
 
 
 class Wait(Message, frozen=True, kw_only=True):
-    """Answer when the target has ended ("ended") or is ready ("ready": answers also when it ended before)."""
+    """Answer when the target has ended ("ended") or is ready ("ready": answers also when it ended before; with
+    `give_up` also when waiting does not mend why it is not)."""
 
     target: str
     until: str = "ended"
     timeout_s: float | None = None
+    give_up: bool = False
 
 
 class Signal(Message, frozen=True, kw_only=True):
@@ -337,6 +339,8 @@ class Waited(Message, frozen=True, kw_only=True):
     state: str
     exit: ExitPart | None = None
     timed_out: bool = False
+    hopeless: str | None = None
+    """Why waiting for its readiness is in vain."""
 
 
 class LogFiles(Message, frozen=True, kw_only=True):

@@ -167,7 +167,7 @@ class Looking:
         timed_out = False
         try:
             async with asyncio.timeout(timeout_s):
-                while not _reached(process, request.until):
+                while not (_reached(process, request.until) or _hopeless(process, request)):
                     await process.change()
         except TimeoutError:
             timed_out = True
@@ -175,7 +175,9 @@ class Looking:
         if row.ended and row.spec.pty:
             await self.daemon.conductor.sending.done()
         self.daemon.recorder.flush()
-        return Waited(id=row.id, state=process.word, exit=row.exit if row.ended else None, timed_out=timed_out)
+        end = row.exit if row.ended else None
+        hopeless = process.hopeless if _hopeless(process, request) else None
+        return Waited(id=row.id, state=process.word, exit=end, timed_out=timed_out, hopeless=hopeless)
 
     async def logs(self, caller: Caller, request: Logs, connection: Connection) -> None:
         process = self.target(caller, "Logs", request.target)
@@ -228,6 +230,10 @@ class Looking:
     def _visible(self, caller: Caller, page: Sequence[EventPart]) -> list[EventPart]:
         visible = authority.visible(self.daemon.table, caller)
         return [event for event in page if visible is None or event.process in visible]
+
+
+def _hopeless(process: Process, request: Wait) -> bool:
+    return request.give_up and request.until == "ready" and process.hopeless is not None
 
 
 def _reached(process: Process, until: str) -> bool:

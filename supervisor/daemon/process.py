@@ -57,6 +57,7 @@ class Process:
         "fds",
         "grace_timer",
         "health_timer",
+        "hopeless",
         "launch",
         "launch_timer",
         "launching",
@@ -114,6 +115,8 @@ class Process:
         self.watch_fd: int | None = None
         """A pidfd, for a process that lives outside the holder."""
 
+        self.hopeless: str | None = None
+        """Why it will not get ready by waiting, as the gateway found out."""
         self.window: tuple[int, int] | None = None
         """Of its client's terminal, for its first run."""
 

@@ -50,7 +50,9 @@ def check_spawn(request: Spawn, fd_count: int) -> None:
         raise InputError("expected different numbers from 0 to 4096", field="targets")
     if targets and request.spec.restart != "never":
         raise InputError(
-            "a process that is started again cannot be given descriptors", field="restart", hint="use files"
+            "a process that is started again cannot be given descriptors",
+            field="restart",
+            hint="`aish spawn` starts it with a log of its own",
         )
     if request.window is not None and not all(1 <= size <= 0xFFFF for size in request.window):
         raise InputError("expected rows and columns, 1 to 65535", field="window")
