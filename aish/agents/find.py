@@ -60,10 +60,13 @@ def names(cwd: str) -> list[str]:
 def read(file: str) -> Agent:
     """Read and parse an agent file. Raises NotFoundError, SourceError."""
     try:
-        with open(file, "rb", opener=_open_now) as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would wait for a writer
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise SourceError("not a regular file", file=file, hint="an agent is a Markdown file")
-            content = stream.read(FILE_BYTES_MAX + 1)
+            content = _read(fd, FILE_BYTES_MAX + 1)
+        finally:
+            os.close(fd)
     except FileNotFoundError as error:
         raise NotFoundError(f"no agent file {file}") from error
     except OSError as error:
@@ -78,9 +81,11 @@ def read(file: str) -> Agent:
     return parse(text, file)
 
 
-def _open_now(path: str, flags: int) -> int:
-    """Without waiting for the other end: opening a FIFO would take until somebody writes into it."""
-    return os.open(path, flags | os.O_NONBLOCK)
+def _read(fd: int, most_bytes: int) -> bytes:
+    found = b""
+    while len(found) < most_bytes and (more := os.read(fd, most_bytes - len(found))):
+        found += more
+    return found
 
 
 def _folders(cwd: str) -> list[str]:

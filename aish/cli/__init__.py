@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from typing import Final, NoReturn
 
 VERBS: Final = {
+    "adopt": "supervise a process that runs already",
     "agent": "agent files: ls, show, check",
     "attach": "this terminal at a process that has one of its own",
+    "completion": "the script that has bash, zsh or fish complete aish's words",
     "cont": "let a paused process go on",
     "doctor": "check this installation and say what is missing",
     "down": "end the processes of aish.toml, in stop order",
@@ -29,10 +31,12 @@ VERBS: Final = {
     "off": "the supervisor leaves, what runs lives on",
     "pause": "stop a process until cont",
     "project": "aish.toml: check, show, schema, import",
+    "prompt": "a segment of the shell's prompt: what runs, waits, is held, failed",
     "ps": "the process tree with state, use and cost",
     "reload": "make what runs what aish.toml declares now",
     "restart": "stop processes and start them again",
     "run": "run a command supervised, attached to this terminal",
+    "shim": "have names that you type run supervised, in any shell or editor",
     "shutdown": "end everything that is supervised",
     "spawn": "start a supervised process in the background",
     "start": "start ended processes again",

@@ -44,6 +44,15 @@ class Parser(argparse.ArgumentParser):
             return self.parse_args(argv[:at]), argv[at:]
         return self.parse_args(argv), []
 
+    def operands(self, argv: list[str]) -> tuple[list[str], list[str]]:
+        """Plain words, and options with their values, however they are mixed."""
+        plain: list[str] = []
+        options: list[str] = []
+        for at, word in enumerate(argv):
+            is_value = at > 0 and argv[at - 1].startswith("-") and self._takes_value(argv[at - 1])
+            (options if word.startswith("-") or is_value else plain).append(word)
+        return plain, options
+
     def _takes_value(self, word: str) -> bool:
         return any(word in action.option_strings and action.nargs != 0 for action in self._actions if "=" not in word)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aish.cli import _ELSEWHERE
 from aish.client import connect
 from aish.errors import AishError
-from aish.model import kind, state
+from aish.model import kind, spec, state
 from aish.wire.message import Snapshot, View
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _ENDED: Final = frozenset(("forget", "start"))
 _ANY: Final = frozenset(("events", "inspect", "logs", "ps", "restart"))
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor"))
 _OF_A_PROJECT: Final = frozenset(("down", "up"))
+_RUNNING: Final = frozenset(("run", "spawn"))
 _LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "tokens=", "usd=", "vram=")
 _OPTION: Final = re.compile(
     r"(?m)^  (?:-\w(?: [A-Z]+)?, )?(--[a-z][a-z-]*)(?: \S+)*?(?:(?:  +|\n {12,})(\S[^\n]*))?$"
@@ -44,8 +45,11 @@ def after(words: list[str], written: str) -> Offers | None:
     if "--" in rest:
         return None  # the words of another program
     action = rest[0] if verb in _WITH_ACTIONS and rest else None
-    if written.startswith("-"):
-        found: Iterable[tuple[str, str]] = options(verb, action)
+    values = _values(verb, rest[-1]) if rest and rest[-1].startswith("-") else None
+    if values is not None:
+        found: Iterable[tuple[str, str]] = values
+    elif written.startswith("-"):
+        found = options(verb, action)
     elif verb in _WITH_ACTIONS and action is None:
         found = actions(verb)
     else:
@@ -55,6 +59,59 @@ def after(words: list[str], written: str) -> Offers | None:
             return None
         found = offered
     return sorted((word, about) for word, about in found if word.startswith(written))
+
+
+def at_command(words: list[str]) -> bool:
+    """Whether the command that a verb is to run comes next."""
+    return words[0] in _RUNNING and words[-1] == "--"
+
+
+def _values(verb: str, option: str) -> Offers | None:
+    """What an option takes, where that can be listed; None: it takes nothing, or nobody knows what."""
+    match verb, option:
+        case "adopt", "--pid":
+            return _own_processes()
+        case "shim", "--install":
+            return [(shell, "") for shell in ("bash", "fish", "zsh")]
+        case "kill", "-s" | "--signal":
+            return _signals()
+        case "logs", "--kind":
+            return [(word, "") for word in kind.KINDS]
+        case _ if verb not in (*_RUNNING, "adopt", "shim"):
+            return None
+        case _, "--stop-signal":
+            return _signals()
+        case _, "--restart":
+            return [(word, "") for word in spec.RESTARTS]
+        case _, "--on-oom":
+            return [(word, "") for word in spec.ON_OOM]
+        case _, "--kind":
+            return [(kind.COMMAND, ""), (kind.AGENT, "")]
+        case _, "--model":
+            return _stored()
+        case _, "--needs":
+            return _processes("wait")
+        case _:
+            return None
+
+
+def _signals() -> Offers:
+    import signal
+
+    return [(member.name.removeprefix("SIG"), "") for member in signal.Signals]
+
+
+def _own_processes() -> Offers:
+    """All of this user's."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdecimal() and os.stat(f"/proc/{name}").st_uid == os.getuid() and int(name) != os.getpid():
+                with open(f"/proc/{name}/comm", encoding="utf-8", errors="replace") as file:
+                    found.append((name, file.read().strip()))
+        except OSError:
+            continue  # it has ended
+    return found
 
 
 def options(verb: str, action: str | None = None) -> Offers:
@@ -83,6 +140,12 @@ def _operands(verb: str, action: str | None, operands: list[str], written: str) 
     if verb in _LIVING or verb in _ENDED or verb in _ANY:
         return _at(_processes(verb), written)
     match verb, action:
+        case "completion" | "prompt", _:
+            return [(shell, "") for shell in ("bash", "fish", "zsh")] if not operands else []
+        case "shim", _:
+            from aish.cli import shims
+
+            return [(shim.name, " ".join(shim.options)) for shim in shims.listed()] or None
         case "model", "serve" | "show" | "rm":
             return _stored()
         case "model", "stop":

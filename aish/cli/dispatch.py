@@ -16,7 +16,7 @@ from aish.report import clean, report, told_as_json
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
 """What writing to stdout may end with, beside a reader that left."""
-_ALONE = ("agent", "tensor")
+_ALONE = ("agent", "completion", "prompt", "shim", "tensor")
 """Verbs that ask nothing of the daemon."""
 
 

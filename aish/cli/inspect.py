@@ -36,6 +36,7 @@ def _show(found: Inspected) -> None:
         ("command", command_line(spec.argv) if spec.argv else None),
         ("folder", spec.cwd.decode(errors="backslashreplace")),
         ("pid", row.pid),
+        ("adopted", _adopted(found)),
         ("parent", row.parent),
         ("children", ", ".join(found.children) or None),
         ("age", age(row.started_s or row.created_s, row.ended_s)),
@@ -43,7 +44,7 @@ def _show(found: Inspected) -> None:
             "exit",
             None if row.exit is None else exit_word(row.exit) + (f" ({row.exit.reason})" if row.exit.reason else ""),
         ),
-        ("restart", f"{spec.restart}, {row.restarts} so far"),
+        ("restart", None if row.adopted else f"{spec.restart}, {row.restarts} so far"),
         ("cpu", None if row.cpu_seconds is None else f"{row.cpu_seconds:.1f} s, {row.cpu_percent or 0:.0f} % now"),
         ("memory", None if row.rss_bytes is None else format_bytes(row.rss_bytes)),
         ("limits", _limits(found)),
@@ -59,6 +60,14 @@ def _show(found: Inspected) -> None:
             print(f"{key:<12} {clean(str(value))}")
     for event in found.events:
         print(f"  {clock(event.time_s)}  {event.kind:<10} {clean(event.text)}")
+
+
+def _adopted(found: Inspected) -> str | None:
+    if not found.process.adopted:
+        return None
+    named = [(name, path) for name, path in (("stdout", found.stdout), ("stderr", found.stderr)) if path is not None]
+    told = ", ".join(f"{name} {path.decode(errors='backslashreplace')}" for name, path in named)
+    return "it has no log here; it writes to " + (told or "what is no file")
 
 
 def _attached(found: Inspected) -> str | None:

@@ -114,7 +114,9 @@ def _chosen(client: Client, named: list[str], kind_: str | None) -> list[tuple[s
         parts = [client.ask(Inspected, Inspect(target=target)).process for target in named]
     else:
         parts = client.ask(View, Snapshot(all=kind_ is not None)).processes
-    found = [(part.id, part.name) for part in parts if kind_ is None or part.kind == kind_]
+    found = [
+        (part.id, part.name) for part in parts if part.kind == (kind_ or part.kind) and (named or not part.adopted)
+    ]
     if not found and kind_ is not None:
         raise NotFoundError(f"no process of kind {kind_}", hint="`aish ps --all` lists what there is")
     if not found:

@@ -69,7 +69,9 @@ def serve(words: list[str]) -> int:
         started = client.ask(Started, request)
         if started.state == "failed":
             raise UnavailableError(f"{started.name} ({started.id}): {started.reason or 'it did not start'}")
-        waits = not options.no_wait and _may_wait(client, started, options.timeout)
+        waits = not options.no_wait and _may_wait(
+            client, started, options.timeout, give_up=bool(options.url and not command)
+        )
         row = next((row for row in _models(client) if row.id == started.id), None)
     if options.json:
         print_json(row if row is not None else started)
@@ -199,30 +201,37 @@ def key_file(path: str | None) -> str | None:
     return path
 
 
-def _may_wait(client: Client, started: Started, timeout_s: float) -> bool:
+def _may_wait(client: Client, started: Started, timeout_s: float, *, give_up: bool) -> bool:
     """Wait until it is ready; False where a supervised process asked: the model is nobody's child, and not shown to
     it. Its first request waits as long as it takes."""
     try:
-        _await_ready(client, started, timeout_s)
+        _await_ready(client, started, timeout_s, give_up=give_up)
     except RefusedError:
         return False
     return True
 
 
-def _await_ready(client: Client, started: Started, timeout_s: float) -> None:
-    """Raises UnavailableError where it ends first or is not ready in time; with the end of its log."""
+def _await_ready(client: Client, started: Started, timeout_s: float, *, give_up: bool) -> None:
+    """`give_up`: its server runs already, so what it says now it says for good.
+
+    Raises UnavailableError where it ends first or is not ready in time; with the end of its log."""
     try:
-        waited = client.ask(Waited, Wait(target=started.id, until="ready", timeout_s=min(timeout_s, _SILENT_S)))
+        waited = _ready(client, started, min(timeout_s, _SILENT_S), give_up=give_up)
         if waited.timed_out and timeout_s > _SILENT_S:
             _tell_why(client, started)
             rest_s = timeout_s - _SILENT_S
-            waited = client.ask(Waited, Wait(target=started.id, until="ready", timeout_s=rest_s))
+            waited = _ready(client, started, rest_s, give_up=give_up)
     except KeyboardInterrupt:
         report(
             "aish model serve",
             AishError(f"{started.name} goes on starting", hint=f"end it: aish model stop {started.id}"),
         )
         raise
+    if waited.hopeless is not None:
+        raise UnavailableError(
+            f"{started.name} ({started.id}) will not get ready by waiting: its server {waited.hopeless}",
+            hint=f"mend that, or take it away: aish model stop {started.id}; it is asked again until then",
+        )
     if waited.timed_out:
         row = next((row for row in _models(client) if row.id == started.id), None)
         why = f": {row.doing}" if row is not None and row.doing else ""
@@ -239,6 +248,10 @@ def _await_ready(client: Client, started: Started, timeout_s: float) -> None:
             f"{started.name} ({started.id}) ended before it was ready" + (f": {last}" if last else ""),
             hint=f"its output: aish logs {started.id}",
         )
+
+
+def _ready(client: Client, started: Started, timeout_s: float, *, give_up: bool) -> Waited:
+    return client.ask(Waited, Wait(target=started.id, until="ready", timeout_s=timeout_s, give_up=give_up))
 
 
 def _tell_why(client: Client, started: Started) -> None:

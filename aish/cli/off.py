@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from aish.cli import shims
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import bringup, connect
@@ -15,13 +16,8 @@ from aish.wire.message import HandedBack, Off, Snapshot, View
 from aish.wire.plain import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aish.client import Client
     from aish.wire.part import HandedPart
-
-ALSO: Final[tuple[Callable[[], list[str]], ...]] = ()
-"""What else is taken back, whether or not a supervisor runs: each returns a line for every thing that it undid."""
 
 
 def main(argv: list[str]) -> int:
@@ -42,7 +38,7 @@ def main(argv: list[str]) -> int:
             if not options.yes and sys.stdin.isatty() and not _agreed(client.ask(View, Snapshot())):
                 return 1
             told = _off(client)
-    undone = [line for undo in ALSO for line in undo()]
+    undone = [f"{name}  is no shim any more: `aish shim {name}` makes it one again" for name in shims.remove_all()]
     if options.json:
         print_json({"ran": told is not None, "undone": undone, **(plain(told or HandedBack()))})
         return 0

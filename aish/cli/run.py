@@ -12,11 +12,20 @@ from aish.cli.output import json_line
 from aish.client import launch, stage
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from aish.wire.part import ExitPart
+
+SHIM_OPTION: Final = "--as-shim"
+"""For shims alone (aish.cli.shims): the name that was typed follows."""
 
 
 def main(argv: list[str]) -> int:
     """Ends this process as the command ended, so it does not return; but for 0 where the terminal was detached."""
+    if argv[:1] == [SHIM_OPTION]:
+        from aish.cli import shimmed
+
+        return shimmed.main(argv[1:])
     parser = Parser(
         "run",
         "Run a command supervised and wait for it. At a terminal it gets one of its own that outlives this one;\n"

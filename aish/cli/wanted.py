@@ -63,15 +63,12 @@ def options(parser: Parser) -> None:
     parser.usage = f"{parser.prog} [OPTION …] [--] COMMAND [ARG …]"
     parser.add_argument("--name", metavar="NAME", help="how ps, logs and @NAME call it; default: the program's name")
     parser.add_argument("--kind", default=kind.COMMAND, metavar="KIND", help="command (default) or agent")
-    parser.add_argument("--budget", metavar="TOKENS", help="tokens it and its children may use, such as 200k")
+    parser.add_argument(
+        "--budget", "--tokens", metavar="TOKENS", help="tokens it and its children may use, such as 200k"
+    )
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory per device, such as 8G; waits until it fits")
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="on how many devices (with --vram)")
-    parser.add_argument("--memory", metavar="SIZE", help="memory of its whole tree, such as 16G")
-    parser.add_argument(
-        "--on-oom", default="kill", metavar="WHAT", help="at that limit: kill (default), or hold it there"
-    )
-    parser.add_argument("--cpus", type=float, metavar="N", help="cores' worth of time, such as 1.5")
-    parser.add_argument("--pids", metavar="COUNT", help="processes and threads of its whole tree")
+    limit_options(parser)
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
     parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
     parser.add_argument(
@@ -84,6 +81,16 @@ def options(parser: Parser) -> None:
     parser.add_argument("--ionice", metavar="CLASS", help="idle, best-effort:0 to 7, realtime:0 to 7")
     parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL")
     life.options(parser)
+
+
+def limit_options(parser: Parser) -> None:
+    """What the whole tree of a process may use."""
+    parser.add_argument("--memory", metavar="SIZE", help="memory of its whole tree, such as 16G")
+    parser.add_argument(
+        "--on-oom", default="kill", metavar="WHAT", help="at that limit: kill (default), or hold it there"
+    )
+    parser.add_argument("--cpus", type=float, metavar="N", help="cores' worth of time, such as 1.5")
+    parser.add_argument("--pids", metavar="COUNT", help="processes and threads of its whole tree")
 
 
 def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> SpecPart:
@@ -107,7 +114,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
             kind=wanted.kind,  # without a name: the daemon makes one that fits out of the program's
         )
     part = SpecPart(
-        limits=_limits(wanted),
+        limits=limits_of(wanted),
         argv=part.argv,
         cwd=part.cwd,
         name=wanted.name or part.name,
@@ -145,7 +152,11 @@ def _refused_later(part: SpecPart, wanted: Namespace) -> None:
         raise UsageError(f"{option}: {error}" if option else str(error), hint=error.hint) from None
 
 
-def _limits(wanted: Namespace) -> LimitPart | None:
+def limits_of(wanted: Namespace) -> LimitPart | None:
+    """Of `limit_options`. Raises UsageError."""
+    _one_of("on-oom", wanted.on_oom, spec.ON_OOM)
+    if wanted.on_oom == "hold" and not wanted.memory:
+        raise UsageError("--on-oom hold says nothing without --memory", hint="say how much: --memory 16G")
     limits = LimitPart(
         memory_bytes=parse_bytes(wanted.memory) if wanted.memory else None,
         cpus=wanted.cpus,
@@ -171,9 +182,6 @@ def _check(wanted: Namespace) -> None:
     """Raises UsageError."""
     _one_of("kind", wanted.kind, _KINDS)
     _one_of("restart", wanted.restart, spec.RESTARTS)
-    _one_of("on-oom", wanted.on_oom, spec.ON_OOM)
-    if wanted.on_oom == "hold" and not wanted.memory:
-        raise UsageError("--on-oom hold says nothing without --memory", hint="say how much: --memory 16G")
     if wanted.name == "":
         raise UsageError("--name is empty", hint="leave it out to get the program's name")
     if wanted.gpus < 1:

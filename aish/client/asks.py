@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from aish.client import launch, wish
 from aish.client.connection import expect
+from aish.client.stranger import start_ticks
 from aish.errors import TimedOutError, UnavailableError, UsageError
 from aish.model.exit import Exit
 from aish.wire import message as m
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from aish.client.wish import Word
     from aish.wire.message import Reply
     from aish.wire.part import ExitPart, Finding, KeyPart, ProcessPart, UsageRow
-    from aish.wire.spec import LaunchPart
+    from aish.wire.spec import LaunchPart, LimitPart
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Message)
@@ -71,6 +72,7 @@ def spawn(
     env: Mapping[str, str] | None,
     fds: Mapping[int, Passed] | None,
     rename: bool | None,
+    window: tuple[int, int] | None,
     fields: Mapping[str, Any],
 ) -> Asks[m.Started]:
     """Raises UsageError, and UnavailableError where it could not be started."""
@@ -87,6 +89,7 @@ def spawn(
         launch=surroundings(env),
         targets=list(passed),
         rename=part.name is None if rename is None else rename,
+        window=window,
     )
     return _begun((yield from ask(m.Started, request, list(passed.values()))))
 
@@ -98,6 +101,28 @@ def serve(model: str, env: Mapping[str, str] | None, fields: Mapping[str, Any]) 
         model=model, vram_bytes=part.vram_bytes, launch=surroundings(env), spec=part if fields else None
     )
     return _begun((yield from ask(m.Started, request)))
+
+
+def adopt(
+    pid: int,
+    name: str | None,
+    labels: Mapping[str, str] | None,
+    limits: LimitPart | None,
+    stop_signal: int,
+    grace_s: float,
+) -> Asks[m.Started]:
+    """Raises NotFoundError."""
+    request = m.Adopt(
+        token=secrets.token_hex(16),
+        pid=pid,
+        start_ticks=start_ticks(pid),
+        name=name,
+        labels=dict(labels or {}),
+        limits=limits,
+        stop_signal=int(stop_signal),
+        grace_s=grace_s,
+    )
+    return (yield from ask(m.Started, request))
 
 
 def _begun(started: m.Started) -> m.Started:
@@ -123,9 +148,12 @@ def wait(target: Target, timeout_s: float | None) -> Asks[Exit]:
     return exit_of(waited.exit)
 
 
-def wait_ready(target: Target, timeout_s: float | None) -> Asks[None]:
-    """Raises TimedOutError, UnavailableError where it ended before."""
-    waited = yield from ask(m.Waited, m.Wait(target=name_of(target), until="ready", timeout_s=timeout_s))
+def wait_ready(target: Target, timeout_s: float | None, give_up: bool) -> Asks[None]:
+    """Raises TimedOutError, UnavailableError where it ended before, or is waited for in vain."""
+    request = m.Wait(target=name_of(target), until="ready", timeout_s=timeout_s, give_up=give_up)
+    waited = yield from ask(m.Waited, request)
+    if waited.hopeless is not None:
+        raise UnavailableError(f"{waited.id} will not get ready: {waited.hopeless}", hint=f"aish logs {waited.id}")
     if waited.timed_out:
         raise _late([waited.id], f"is {waited.state}, not ready", timeout_s)
     if waited.exit is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aish.client.wish import SpecFields, Word
     from aish.model.exit import Exit
     from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, UsageRow
-    from aish.wire.spec import SpecPart
+    from aish.wire.spec import LimitPart, SpecPart
 
 
 class Aish:
@@ -63,6 +63,7 @@ class Aish:
         env: Mapping[str, str] | None = None,
         fds: Mapping[int, Passed] | None = None,
         rename: bool | None = None,
+        window: tuple[int, int] | None = None,
         **fields: Unpack[SpecFields],
     ) -> Process:
         """Start a supervised process: the words of its command, and what else it is to be (`name=`, `cwd=`,
@@ -71,13 +72,29 @@ class Aish:
         It may have to wait in the queue; then it is "queued", which is no error. `env` is all of its environment;
         None: that of here. `fds` maps numbers in the child to open files or descriptors of here; without, stdin is
         empty and output goes to its log. `rename`: a name that is taken gets a number; None: where no name was asked
-        for. Raises UnavailableError where it cannot be started, ConflictError where the name is taken.
+        for. `window`: rows and columns of its terminal (with `pty=True`).
+
+        Raises UnavailableError where it cannot be started, ConflictError where the name is taken.
         """
-        return self._handle(self._lines.run(asks.spawn(command, env, fds, rename, fields)))
+        return self._handle(self._lines.run(asks.spawn(command, env, fds, rename, window, fields)))
 
     def serve(self, stored: str, /, *, env: Mapping[str, str] | None = None, **fields: Unpack[SpecFields]) -> Process:
         """Have a stored model run: the process that serves it, started now or before. `wait_ready` waits for it."""
         return self._handle(self._lines.run(asks.serve(stored, env, fields)))
+
+    def adopt(
+        self,
+        pid: int,
+        *,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        limits: LimitPart | None = None,
+        stop_signal: int = 15,
+        grace_s: float = 10.0,
+    ) -> Process:
+        """Supervise a process of the user that runs already; it does not notice. It has no log here, and how it ended
+        may stay unknown: `aish.client.Exit.lost`."""
+        return self._handle(self._lines.run(asks.adopt(pid, name, labels, limits, stop_signal, grace_s)))
 
     def process(self, target: Target) -> Process:
         """The handle of a process that there is. Raises NotFoundError."""
@@ -89,10 +106,10 @@ class Aish:
         """Until it has ended; how. Raises TimedOutError, which is a TimeoutError."""
         return self._lines.run(asks.wait(target, timeout_s))
 
-    def wait_ready(self, target: Target, *, timeout_s: float | None = None) -> None:
+    def wait_ready(self, target: Target, *, timeout_s: float | None = None, give_up: bool = False) -> None:
         """Until it is ready; what has no readiness: until it runs. Raises TimedOutError, and UnavailableError where
-        it ended before."""
-        self._lines.run(asks.wait_ready(target, timeout_s))
+        it ended before, or (`give_up`) where waiting does not mend why a model is not: its server refuses the key."""
+        self._lines.run(asks.wait_ready(target, timeout_s, give_up))
 
     def stop(self, *targets: Target, grace_s: float | None = None) -> list[Exit]:
         """The stop signal, and SIGKILL after the grace (0: at once); returns when all have ended."""
@@ -272,9 +289,9 @@ class Process:
         """Until it has ended: `Aish.wait`."""
         return self._aish.wait(self.id, timeout_s=timeout_s)
 
-    def wait_ready(self, *, timeout_s: float | None = None) -> None:
+    def wait_ready(self, *, timeout_s: float | None = None, give_up: bool = False) -> None:
         """Until it is ready: `Aish.wait_ready`."""
-        self._aish.wait_ready(self.id, timeout_s=timeout_s)
+        self._aish.wait_ready(self.id, timeout_s=timeout_s, give_up=give_up)
 
     def stop(self, *, grace_s: float | None = None) -> Exit:
         """The stop signal, SIGKILL after the grace, and wait until it has ended: `Aish.stop`."""

@@ -23,6 +23,7 @@ from aish.wire import address, codec
 from aish.wire.frame import Channel
 from aish.wire.message import (
     VERSION,
+    Adopt,
     Cont,
     Doctor,
     Events,
@@ -58,7 +59,7 @@ START_TIMEOUT_S: Final = 30.0
 LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
 _REPEATABLE: Final = (
-    *(Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
+    *(Adopt, Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
     *(Cont, KeyRevoke, Pause, Stop),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""

@@ -19,7 +19,18 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from aish.client.connection import Client, connect
 from aish.client.holds import Holds
 from aish.client.signals import Caught, ImpatientError
-from aish.errors import AishError, DisconnectedError, InternalError, UnavailableError
+from aish.errors import (
+    AishError,
+    ConflictError,
+    DisconnectedError,
+    InputError,
+    InternalError,
+    LimitError,
+    NotFoundError,
+    RefusedError,
+    StorageError,
+    UnavailableError,
+)
 from aish.model import exit as exits
 from aish.report import report
 from aish.streams import fill, is_open
@@ -28,7 +39,7 @@ from aish.wire.part import ExitPart
 from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 FORWARDED: Final = (*ENDING, signal.SIGUSR1, signal.SIGUSR2)
@@ -41,11 +52,27 @@ STATUS_NOT_RUNNABLE: Final = 126
 """What a shell gives for a program that is not there, and for one that cannot be run."""
 
 
-def run(spec: SpecPart, launch: LaunchPart, fds: Iterable[int] = (0, 1, 2), *, rename: bool = True) -> ExitPart:
+class NeverBeganError(Exception):
+    """What was to run has not begun, and never will; `error` says why. Not for people: who asks for it goes on."""
+
+    def __init__(self, error: AishError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def run(
+    spec: SpecPart,
+    launch: LaunchPart,
+    fds: Iterable[int] = (0, 1, 2),
+    *,
+    rename: bool = True,
+    must_begin: bool = False,
+) -> ExitPart:
     """Spawn with these descriptors (same numbers in the child), forward signals, wait for the end.
 
     `rename`: a name that is taken gets a number. Raises the errors of `aish.client.connect` and what the daemon
-    answers. Our stdin and stdout are /dev/null afterwards.
+    answers; with `must_begin` NeverBeganError where that means that nothing was started, and is for the caller to
+    tell. Our stdin and stdout are /dev/null afterwards.
 
     A daemon that hangs does not make us deaf: the second signal that is to end us does so.
     """
@@ -55,7 +82,7 @@ def run(spec: SpecPart, launch: LaunchPart, fds: Iterable[int] = (0, 1, 2), *, r
         request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, targets=passed, rename=rename)
         try:
             with signals.blocked():
-                started = client.ask(Started, request, passed)
+                started = begun(client, request, passed) if must_begin else client.ask(Started, request, passed)
         except ImpatientError as error:
             return _given_up(error, "it may still start", "`aish ps` shows whether it has")
         if started.state == "failed":
@@ -68,6 +95,17 @@ def run(spec: SpecPart, launch: LaunchPart, fds: Iterable[int] = (0, 1, 2), *, r
         except ImpatientError as error:
             what = f"{started.name} ({started.id}) may go on"
             return _given_up(error, what, f"`aish ps` shows it, `aish stop {started.id}` ends it")
+
+
+def begun(client: Client, request: Spawn, fds: Sequence[int]) -> Started:
+    """Spawn. Raises NeverBeganError; other errors where nobody can tell whether it has begun."""
+    try:
+        started = client.ask(Started, request, fds)
+    except (ConflictError, InputError, LimitError, NotFoundError, RefusedError, StorageError) as error:
+        raise NeverBeganError(error) from error
+    if started.state == "failed":
+        raise NeverBeganError(UnavailableError(started.reason or "it did not start"))
+    return started
 
 
 def _given_up(error: ImpatientError, what: str, hint: str) -> ExitPart:

@@ -18,7 +18,7 @@ from aish.client.screen import Screen
 from aish.client.scrollback import scrollback
 from aish.client.seat import Seat
 from aish.client.session import Session, lost
-from aish.client.stage import not_started
+from aish.client.stage import begun, let_go, not_started
 from aish.config import settings
 from aish.errors import AishError, ConflictError, InternalError
 from aish.model import keys, state
@@ -26,21 +26,34 @@ from aish.report import clean, report
 from aish.wire.message import Inspect, Inspected, LogFiles, Logs, Spawn, Started
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aish.wire.part import ExitPart, ProcessPart
     from aish.wire.spec import LaunchPart, SpecPart
 
 FALLBACK_ROWS = 24
 
 
-def run(spec: SpecPart, launch: LaunchPart, *, rename: bool = True) -> ExitPart | None:
+def run(
+    spec: SpecPart,
+    launch: LaunchPart,
+    *,
+    rename: bool = True,
+    fds: Sequence[int] = (),
+    must_begin: bool = False,
+) -> ExitPart | None:
     """Spawn on a pty, attached to this terminal (descriptors 0 and 1), until it ends; None: detached from.
 
-    `rename`: a name that is taken gets a number. Raises the errors of `aish.client.connect` and what the daemon
-    answers. The terminal's modes are restored.
+    `rename`: a name that is taken gets a number. `fds`: it gets these, too, above 2; they are closed here. Raises the
+    errors of `aish.client.connect` and what the daemon answers; `must_begin` as in `aish.client.stage.run`. The
+    terminal's modes are restored.
     """
     hotkeys = Hotkeys(keys.parse(settings.load().detach))
     with connect(program="run") as client:
-        started = _started(client, Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, rename=rename))
+        token = secrets.token_hex(16)
+        request = Spawn(token=token, spec=spec, launch=launch, rename=rename, targets=list(fds), window=_window())
+        started = _started(client, request, fds, must_begin=must_begin)
+        let_go(fds)
         if started.state == "failed":
             return not_started("aish run", started)
         if started.state == "queued":
@@ -99,6 +112,15 @@ def rows() -> int:
         return FALLBACK_ROWS
 
 
+def _window() -> tuple[int, int] | None:
+    """Rows and columns of our terminal; None where nobody knows them."""
+    try:
+        size = os.get_terminal_size(1)
+    except OSError:
+        return None
+    return (size.lines, size.columns) if size.lines and size.columns else None
+
+
 def _greet(process: ProcessPart, seat: Seat, detach: str, *, wanted: bool) -> None:
     """Raises ConflictError where there is nothing to see."""
     called = f"{process.name} ({process.id})"
@@ -123,9 +145,9 @@ def _say_detached(name: str, process: str) -> None:
     print(f"detached from {clean(name)} ({process}); aish attach {clean(name)}", file=sys.stderr, flush=True)
 
 
-def _started(client: Client, request: Spawn) -> Started:
+def _started(client: Client, request: Spawn, fds: Sequence[int], *, must_begin: bool) -> Started:
     try:
-        return client.ask(Started, request)
+        return begun(client, request, fds) if must_begin else client.ask(Started, request, fds)
     except KeyboardInterrupt:
         report("aish run", AishError("it may still start", hint="`aish ps` shows whether it has"))
         raise

@@ -22,9 +22,9 @@ MOST: Final = 32
 class _Question:
     """One under way, asked again of the next daemon where this one went: only for what may be repeated."""
 
-    def __init__(self, request: Message, program: str) -> None:
+    def __init__(self, request: Message, client: Client) -> None:
         self.request = request
-        self.client: Client = connect(program=program)
+        self.client = client
         self.client.send(request)
 
     def answer(self) -> Reply | AishError | None:
@@ -50,11 +50,12 @@ def together(
     `silent` is called with the keys that wait whenever nothing came for `silent_s`."""
     waiting = list(requests)
     asked: dict[str, _Question] = {}
+    free: list[Client] = []
     try:
         while waiting or asked:
             while waiting and len(asked) < MOST:
                 key = waiting.pop(0)
-                asked[key] = _Question(requests[key], program)
+                asked[key] = _Question(requests[key], free.pop() if free else connect(program=program))
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return
@@ -64,11 +65,11 @@ def together(
             for key in ready:
                 answer = asked[key].answer()
                 if answer is not None:
-                    asked.pop(key).client.close()
+                    free.append(asked.pop(key).client)
                     yield key, answer
     finally:
-        for question in asked.values():
-            question.client.close()
+        for client in (*free, *(question.client for question in asked.values())):
+            client.close()
 
 
 def _ready(asked: Mapping[str, _Question], timeout_s: float) -> list[str]:

@@ -32,6 +32,7 @@ class SpecFields(TypedDict, total=False):
     """What may be said of a process beside its words; what is left out has the default of aish.wire.spec.SpecPart,
     which also tells what each field means."""
 
+    program: Word | None
     name: str | None
     cwd: Word
     """None given: the current folder."""
@@ -171,6 +172,7 @@ def _schedule(value: SchedulePart | str | None) -> SchedulePart | None:
 
 _FIELDS: Final = frozenset(SpecFields.__annotations__)
 _MAKERS: Final[dict[str, Callable[[Any], object]]] = {
+    "program": lambda value: None if value is None else os.fsencode(value),
     "cwd": lambda value: os.path.abspath(os.fsencode(value)),
     "vram_bytes": _amount(parse_bytes),
     "budget_tokens": _amount(parse_count),

@@ -138,6 +138,8 @@ class Readiness(Message, frozen=True, kw_only=True):
     ready: str
     context_tokens: int | None = None
     text: str = ""
+    hopeless: bool = False
+    """Waiting does not mend it: its key is refused, or it is no model server."""
 
 
 class ActivityNote(Message, frozen=True, kw_only=True):

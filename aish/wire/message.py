@@ -21,7 +21,7 @@ from aish.wire.part import (
     QueuePart,
     UsageRow,
 )
-from aish.wire.spec import LaunchNote, LaunchPart, SpecPart
+from aish.wire.spec import LaunchNote, LaunchPart, LimitPart, SpecPart
 
 VERSION: Final = 1
 
@@ -57,6 +57,8 @@ class Spawn(Message, frozen=True, kw_only=True):
     targets: list[int] = []
     rename: bool = False
     """Where the name is taken, add -2, -3 … instead of refusing: several stages may run the same agent."""
+    window: tuple[int, int] | None = None
+    """Rows and columns that its terminal has from the start; None: 24 and 80."""
 
 
 class Serve(Message, frozen=True, kw_only=True):
@@ -67,6 +69,22 @@ class Serve(Message, frozen=True, kw_only=True):
     launch: LaunchPart | None = None
     spec: SpecPart | None = None
     """What else is wanted of its process; command, folder, name, kind, model and route are the server's."""
+
+
+class Adopt(Message, frozen=True, kw_only=True):
+    """Take in a process that runs already: one of the same user, started by somebody else. `token` as in Spawn.
+
+    `start_ticks` (proc(5), field 22) says which process was meant when `pid` was read; another one is refused.
+    """
+
+    token: str
+    pid: int
+    start_ticks: int | None = None
+    name: str | None = None
+    labels: dict[str, str] = {}
+    limits: LimitPart | None = None
+    stop_signal: int = 15
+    grace_s: float = 10.0
 
 
 class Snapshot(Message, frozen=True, kw_only=True):
@@ -81,11 +99,13 @@ class Inspect(Message, frozen=True, kw_only=True):
 
 
 class Wait(Message, frozen=True, kw_only=True):
-    """Answer when the target has ended ("ended") or is ready ("ready": answers also when it ended before)."""
+    """Answer when the target has ended ("ended") or is ready ("ready": answers also when it ended before; with
+    `give_up` also when waiting does not mend why it is not)."""
 
     target: str
     until: str = "ended"
     timeout_s: float | None = None
+    give_up: bool = False
 
 
 class Signal(Message, frozen=True, kw_only=True):
@@ -240,6 +260,7 @@ Request = (
     Hello
     | Spawn
     | Serve
+    | Adopt
     | Snapshot
     | Inspect
     | Wait
@@ -300,14 +321,14 @@ class Done(Message, frozen=True, kw_only=True):
 
 
 class Started(Message, frozen=True, kw_only=True):
-    """The answer to Spawn and Serve: the intent is journaled and, if admitted, the holder has forked."""
+    """The answer to Spawn, Serve and Adopt: the intent is journaled and, if admitted, the holder has forked."""
 
     id: str
     name: str
     state: str
     pid: int | None = None
     reason: str | None = None
-    """Why it is queued or failed."""
+    """Why it is queued or failed; of an adopted one what could not be had, such as a limit that nothing holds."""
     existed: bool = False
 
 
@@ -338,7 +359,11 @@ class Inspected(Message, frozen=True, kw_only=True):
     quota_tier: str | None = None
     """What holds the VRAM quota: "watchdog" or None."""
     limit_tier: str = "rlimits"
-    """What its tree is held by: control groups "v2", "hybrid" or "v1", else "rlimits"."""
+    """What its tree is held by: control groups "v2", "hybrid" or "v1", else "rlimits"; "watched": an adopted one that
+    could not be put into a group."""
+    stdout: bytes | None = None
+    stderr: bytes | None = None
+    """Of an adopted one: the file or terminal that it writes to; None: a pipe, nothing, or not ours to know."""
     children: list[str] = []
     attached: int = 0
     """Connections that are at its terminal."""
@@ -350,6 +375,8 @@ class Waited(Message, frozen=True, kw_only=True):
     state: str
     exit: ExitPart | None = None
     timed_out: bool = False
+    hopeless: str | None = None
+    """Why waiting for its readiness is in vain."""
 
 
 class HandedBack(Message, frozen=True, kw_only=True):

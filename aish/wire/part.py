@@ -40,6 +40,8 @@ class ProcessPart(Part, frozen=True, kw_only=True):
     activity: str | None = None
     parent: str | None = None
     pid: int | None = None
+    adopted: bool = False
+    """It was started by somebody else: it has no log here, and cannot be started again."""
     argv: list[bytes] = []
     created_s: float
     started_s: float | None = None

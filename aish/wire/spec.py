@@ -139,6 +139,8 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """The declared part of a process."""
 
     argv: list[bytes]
+    program: bytes | None = None
+    """What is executed, an absolute path; None: argv[0], looked up in PATH where it has no slash."""
     cwd: bytes = b"/"
     name: str | None = None
     """Unique among processes that have not ended; None: the program's."""

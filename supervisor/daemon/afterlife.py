@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aish.supervisor.daemon import clock, machine, restart
-from aish.supervisor.daemon.launcher import passed_name
+from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.wire.part import ExitPart
 
@@ -92,6 +92,8 @@ class Afterlife:
             conductor.sending.drop_pty(process)
         if row.targets and row.id != GATEWAY_ID:
             conductor.holding.drop(passed_name(row.id))
+        if row.adopted:
+            conductor.holding.drop(pidfd_name(row.id))
         end = row.exit or ExitPart()
         conductor.recorder.event(
             row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason

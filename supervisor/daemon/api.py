@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aish.errors import InputError, UsageError
 from aish.supervisor.daemon import authority
+from aish.supervisor.daemon.adopting import Adopting
 from aish.supervisor.daemon.amending import Amending
 from aish.supervisor.daemon.attaching import Attaching
 from aish.supervisor.daemon.authority import NOBODY
@@ -29,6 +30,7 @@ class Api:
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
         self.spawning = Spawning(daemon)
+        self.adopting = Adopting(daemon)
         self.control = Control(daemon)
         self.limiting = Limiting(daemon, self.control)
         self.amending = Amending(daemon, self.control)
@@ -53,6 +55,8 @@ class Api:
                 return await self.spawning.spawn(caller, request, fds)
             case m.Serve():
                 return await self.spawning.serve(caller, request)
+            case m.Adopt():
+                return await self.adopting.adopt(caller, request, connection.pid)
             case m.Signal():
                 return await self.control.signal(caller, request)
             case m.Stop():

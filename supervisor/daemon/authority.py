@@ -39,6 +39,7 @@ _BELOW: Final[frozenset[Relation]] = frozenset({"user", "below"})
 ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Hello": frozenset(RELATIONS),  # the Welcome tells a caller who it is taken for
     "Spawn": _TREE,  # below itself, within its own budget
+    "Adopt": _USER,  # what a process started is its own already, and what others started is not its business
     "Serve": _TREE,  # a stored model, as the gateway would on its request
     "Snapshot": _TREE,  # shows the caller's subtree
     "Inspect": _TREE,

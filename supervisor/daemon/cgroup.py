@@ -103,6 +103,12 @@ def own_folder(mount: Mount, own: Mapping[str, str]) -> str | None:
     return os.path.normpath(f"{mount.point}/{path[len(root) :]}")
 
 
+def by_systemd(pid: int) -> bool:
+    """Whether a process is in the group of a systemd service, which would lose sight of it if it were moved."""
+    own = parse_own(_read(f"/proc/{pid}/cgroup"))
+    return any(own.get(name, "").endswith(".service") for name in ("", "name=systemd"))
+
+
 def group_name(uid: int, state_folder: str) -> str:
     """The group of one supervisor: another one of the same user (a test, a container) has another. Pure."""
     return f"aish-{uid}-{hashlib.sha256(os.fsencode(state_folder)).hexdigest()[:8]}"

@@ -16,7 +16,7 @@ from aish.model import exit as exits
 from aish.model import kind
 from aish.model.exit import Exit
 from aish.model.size import format_bytes
-from aish.model.state import RUNNING, STOPPING
+from aish.model.state import QUEUED, RUNNING, STOPPING
 from aish.supervisor.daemon import clock, machine, ports, proc
 from aish.supervisor.daemon.afterlife import Afterlife
 from aish.supervisor.daemon.births import Births
@@ -103,6 +103,23 @@ class Conductor:
             row.ended_s = row.exit = row.queued_boot_s = row.reason = None
             self.watch.keep(process)
         self.apply(process, machine.Spawned())
+
+    def adopted(self, process: Process, fd: int) -> None:
+        """It runs already, and is nobody's child of ours. `fd`: a pidfd of it, ours from now on."""
+        self.watch.have(process, fd)
+        self.watch.begin(process, self._left)
+        unheld = self.reach.take(process)
+        if unheld:
+            process.row.reason = f"nothing holds {' and '.join(unheld)}: it cannot be put into a control group here"
+        self.apply(process, machine.Adopted())
+
+    def watch_again(self, process: Process, fd: int) -> None:
+        """By a pidfd that outlived the daemon before; what it names may have ended meanwhile."""
+        if process.row.lifecycle == QUEUED:  # promised, no more
+            self.adopted(process, fd)
+        else:
+            self.watch.have(process, fd)
+            self.watch.begin(process, self._left)
 
     def died(self, death: Death) -> None:
         """An exit that the holder keeps. Told again until it is acknowledged."""
@@ -353,8 +370,12 @@ class Conductor:
 
     def _left(self, process: Process, end: Exit) -> None:
         """A watched process outside the holder has ended."""
-        if not process.row.ended:
-            self.ended(process, end)
+        row = process.row
+        if row.ended:
+            return
+        if row.adopted and end.lost:
+            row.reason = "it has ended; how, only its parent knows"
+        self.ended(process, end)
 
     def _stop_remote(self, process: Process) -> None:
         if not process.row.ended:
@@ -389,6 +410,11 @@ class Conductor:
         """Raises OSError: without a right, niceness only rises. Nothing happens to a stranger with an old pid."""
         pid = process.row.pid
         place = proc.stat(pid) if pid is not None else None
+        if process.row.adopted:
+            for each in self.reach.members(process.row):
+                for thread in proc.threads(each):
+                    os.setpriority(os.PRIO_PROCESS, thread, nice)
+            return
         if pid is not None and place is not None and place.start_ticks == process.row.start_ticks:
             os.setpriority(os.PRIO_PGRP, pid, nice)
 

@@ -125,6 +125,11 @@ class Control:
                 f"{row.name} ({row.id}) was handed back by `aish off` and still runs (pid {row.pid})",
                 hint=f"end it first: `kill {row.pid}`; or start another with `aish spawn`",
             )
+        if row.adopted:
+            raise ConflictError(
+                f"{row.name} ({row.id}) was adopted: nobody captured what it was started with",
+                hint="start it where you started it before, or anew with `aish spawn`",
+            )
         if row.targets:
             raise ConflictError(
                 f"{row.name} ({row.id}) was given descriptors by the program that started it, which are gone",

@@ -30,6 +30,7 @@ from aish.supervisor.daemon.logkeeper import LogKeeper
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.parents import NOTED, Parents
 from aish.supervisor.daemon.ports import Ports
+from aish.supervisor.daemon.prompt import PromptFile
 from aish.supervisor.daemon.reach import Reach
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
@@ -116,6 +117,7 @@ class Daemon:
         self._estate = self.holding.estate
         self.recorder.note(ESTATE, self.holding.estate)
         self.log_keeper.go_on()
+        self.prompt.changed()
         self.gateway.watch()
         self.recorder.flush()
         self._tidy()
@@ -201,8 +203,11 @@ class Daemon:
         self.enforcement = Enforcement(self.table, self.conductor)
         self.sampler.over, self.sampler.sampled = self.enforcement.vram, self.enforcement.look
         self.sampler.watched_memory = self.enforcement.watches
+        self.sampler.elsewhere = self.reach.adopted
 
         self.log_keeper = LogKeeper(self)
+        loop = asyncio.get_running_loop()
+        self.prompt = PromptFile(loop, lambda: self.runtime_folder, lambda: [process.row for process in self.table])
 
     def _holder_socket(self) -> str:
         return os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME)
@@ -241,6 +246,7 @@ class Daemon:
         for process in processes:
             self.table.remove(process)
             self.logs.remove(process.id)
+        self.prompt.changed()
 
     def alerts(self) -> list[str]:
         """What a person should know now."""
@@ -266,12 +272,12 @@ class Daemon:
         )
 
     async def _identify(self, peer: Peer) -> Caller:
-        caller = self._traced(peer)
+        caller = self.traced(peer)
         starting = list(self.conductor.births.under_way)
         if caller == NOBODY and starting:
             # It may be a process whose pid the holder has told us in a reply that is still under way.
             await asyncio.wait(starting, timeout=1.0)
-            caller = self._traced(peer)
+            caller = self.traced(peer)
         await self.ending.decided()
         self.ending.check()
         self._look_for_changes()
@@ -295,7 +301,7 @@ class Daemon:
         self.recorder.flush()
         self.left.set()
 
-    def _traced(self, peer: Peer) -> Caller:
+    def traced(self, peer: Peer) -> Caller:
         holders = self.holding.pids | {os.getpid()}
         caller = ancestry.trace(peer, self._leader, self.table.session, holders)
         process = self.table.get(caller.id) if caller.id is not None else None
@@ -305,6 +311,7 @@ class Daemon:
 
     def _changed(self, process: Process) -> None:
         self.link.told(process)
+        self.prompt.changed()
         self.admission.happened(process)
 
     def _leader(self, pid: int, start_ticks: int) -> str | None:
@@ -372,6 +379,7 @@ class Daemon:
             text = "the runtime folder had been removed: sockets and captured environments are there again"
             self.recorder.event("runtime-folder", text=text)
         self.takeover.restart_unreachable()
+        self.prompt.removed()
 
     def _move_to(self, path: str) -> None:
         """Every part that has a path in the runtime folder is told the new one."""
@@ -397,6 +405,7 @@ class Daemon:
         self.gpus.close()
         self.sampler.close()
         self.log_keeper.close()
+        self.prompt.close()
         self.holding.close()
         self.gateway.close()
         self.recorder.close()

@@ -38,7 +38,7 @@ class Enforcement:
         limits = process.row.spec.limits
         if limits is None or limits.memory_bytes is None or process.row.lifecycle != RUNNING:
             return False
-        return limits.on_oom == "hold" or self.reach.layout.holds("memory") is None
+        return limits.on_oom == "hold" or not self.reach.holds(process.row, "memory")
 
     def look(self) -> None:
         """After each sample."""
@@ -51,7 +51,7 @@ class Enforcement:
         limits = row.spec.limits
         assert limits is not None
         assert limits.memory_bytes is not None
-        enforced = self.reach.layout.holds("memory") is not None
+        enforced = self.reach.holds(row, "memory")
         decision = memory.decide(
             limits.memory_bytes,
             limits.on_oom,

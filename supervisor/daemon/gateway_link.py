@@ -273,6 +273,9 @@ class GatewayLink:
         if message.context_tokens is not None:
             row.context_tokens = message.context_tokens
         process.doing = message.text or None if message.ready != "yes" else None  # why it is not ready
+        process.hopeless = message.text if message.hopeless and message.ready != "yes" else None
+        if process.hopeless is not None:
+            process.changed()
         match message.ready:
             case "yes":
                 if self.conductor.readiness(process, "probe-yes"):

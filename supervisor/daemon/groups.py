@@ -17,7 +17,7 @@ from aish.model.size import format_bytes
 from aish.supervisor.daemon.cgroup import write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aish.supervisor.daemon.cgroup import Layout
     from aish.wire.spec import LimitPart
@@ -58,6 +58,27 @@ class Groups:
             raise
         return fds
 
+    def prepare(self, id_: str, limits: LimitPart) -> None:
+        """Make the groups with their limits for a tree that runs already. Raises LimitError; where none can be made
+        there are none."""
+        try:
+            for folder in self._wanted(id_, limits):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(folder, 0o755)
+            self.limit(id_, limits)
+        except OSError:
+            self.remove(id_)
+        except LimitError:
+            self.remove(id_)
+            raise
+
+    def gather(self, id_: str, tree: Callable[[], list[int]]) -> None:
+        """Put all of a tree into each of its groups; where its first process may not be moved, that group goes."""
+        for folder in self.folders(id_):
+            if os.path.isdir(folder) and not _gathered(folder, tree):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+
     def remove(self, id_: str) -> bool:
         """Give back the groups; False while something lives in one."""
         done = True
@@ -82,6 +103,11 @@ class Groups:
             "freezer": True,
         }
         return folders + [f"{folder}/{id_}" for kind, folder in self.layout.v1.items() if asked[kind]]
+
+    def folder(self, id_: str, what: str) -> str:
+        """Where its limit of this kind is held, by a layout that does."""
+        place = self.layout.v2 if self.layout.holds(what) == "v2" else self.layout.v1[what]
+        return f"{place}/{id_}"
 
     def folders(self, id_: str) -> list[str]:
         """Every folder that may be a group of this process."""
@@ -244,6 +270,21 @@ class Groups:
             return "frozen 1" in _lines(f"{self.layout.v2}/{id_}/cgroup.events")
         place = self.layout.v1.get("freezer")
         return place is not None and "FROZEN" in _lines(f"{place}/{id_}/freezer.state")
+
+
+def _gathered(folder: str, tree: Callable[[], list[int]]) -> bool:
+    """Put all of a tree into a group, newborns too; False where its first process may not be moved there."""
+    inside: set[int] = set()
+    for _ in range(JOIN_ROUNDS):
+        new = [pid for pid in tree() if pid not in inside]
+        if not new:
+            break
+        if not inside and not _written(f"{folder}/{PROCS}", str(new[0])):
+            return False
+        for pid in new:
+            _written(f"{folder}/{PROCS}", str(pid))  # it may have ended, or belong to another user
+        inside.update(new)
+    return bool(inside)
 
 
 def _settings(version: str, kind: str, wanted: float | None, *, hold: bool) -> Iterator[tuple[str, str]]:

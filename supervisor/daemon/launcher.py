@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.reach import Reach
     from aish.supervisor.daemon.row import Row
 
-_WINDOW: Final = struct.pack("HHHH", 24, 80, 0, 0)
+_WINDOW: Final = (24, 80)
 _FIRST_LINE_BYTES: Final = 256
 """As much of it as the kernel reads (BINPRM_BUF_SIZE)."""
 _OWN_ADDRESS: Final = "OPENAI_API_KEY"
@@ -87,6 +87,7 @@ class Launcher:
                 groups=len(groups),
                 oom_score_adj=row.spec.oom_score_adj,
                 ioprio=_ioprio(row.spec.ionice),
+                program=row.spec.program,
             )
             return await self.holding.spawn(row.id, payload, [*groups, *passed, *ours])
         except wire.Refusal as error:
@@ -163,7 +164,7 @@ class Launcher:
             raise UnavailableError("the descriptors that it was given were lost with the daemon that had them")
         targets = list(row.targets)
         if row.spec.pty:
-            fds += await self._pty(row)
+            fds += await self._pty(row, process.window)
             targets += [0, 1, 2]
             return passed, targets
         if 0 not in targets:
@@ -175,14 +176,14 @@ class Launcher:
                 targets.append(number)
         return passed, targets
 
-    async def _pty(self, row: Row) -> list[int]:
+    async def _pty(self, row: Row, window: tuple[int, int] | None) -> list[int]:
         """A new pty: the master lies in the holder, which drains it into the log; returns the slave, three times."""
         try:
             master, slave = os.openpty()
         except OSError as error:
             raise UnavailableError(f"no pseudo-terminal: {error.strerror}") from error
         try:
-            fcntl.ioctl(slave, termios.TIOCSWINSZ, _WINDOW)
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *(window or _WINDOW), 0, 0))
             log = self.logs.append(row.id, "out")
             try:
                 await self.holding.store(pty_name(row.id), [master])
@@ -259,6 +260,10 @@ def _missing_interpreter(error: wire.Refusal, word: bytes, cwd: bytes, env: Sequ
 
 def passed_name(id_: str) -> str:
     return f"fds.{id_}"
+
+
+def pidfd_name(id_: str) -> str:
+    return f"adopted.{id_}"
 
 
 def pty_name(id_: str) -> str:

@@ -54,7 +54,7 @@ class Limiting:
         if nice is not None:
             self._set_nice(process, nice)
         if limits != row.spec.limits and row.lifecycle in (state.RUNNING, state.STOPPING):
-            self.daemon.reach.groups.limit(row.id, limits or LimitPart())
+            self.daemon.reach.limit(row, limits or LimitPart())
         before, row.spec = (
             row.spec,
             msgspec.structs.replace(row.spec, budget_tokens=tokens, vram_bytes=vram, limits=limits),

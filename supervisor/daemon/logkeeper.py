@@ -25,7 +25,7 @@ class LogKeeper:
     def go_on(self) -> None:
         """With those of who runs, which the daemon before us watched; and with all that may have got too old."""
         for process in self._daemon.table:
-            if process.row.pid is not None and not process.row.ended:
+            if process.row.pid is not None and not process.row.ended and not process.row.adopted:
                 self.index.begin(process.id)
             self.retention.look(process.id)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import InputError
 from aish.model import kind, state
-from aish.supervisor.daemon import authority, view
+from aish.supervisor.daemon import adopting, authority, view
 from aish.supervisor.daemon.gpus import LOST
 from aish.wire.message import (
     EventList,
@@ -148,7 +148,9 @@ class Looking:
             log_out=out,
             log_err=err,
             quota_tier="watchdog" if row.spec.vram_bytes is not None else None,
-            limit_tier=daemon.reach.layout.tier,
+            limit_tier=daemon.reach.tier(row),
+            stdout=adopting.output(row, 1),
+            stderr=adopting.output(row, 2),
             children=[child.id for child in daemon.table.children(row.id)],
             attached=self.seats.count(row.id),
             events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),
@@ -165,7 +167,7 @@ class Looking:
         timed_out = False
         try:
             async with asyncio.timeout(timeout_s):
-                while not _reached(process, request.until):
+                while not (_reached(process, request.until) or _hopeless(process, request)):
                     await process.change()
         except TimeoutError:
             timed_out = True
@@ -173,11 +175,14 @@ class Looking:
         if row.ended and row.spec.pty:
             await self.daemon.conductor.sending.done()
         self.daemon.recorder.flush()
-        return Waited(id=row.id, state=process.word, exit=row.exit if row.ended else None, timed_out=timed_out)
+        end = row.exit if row.ended else None
+        hopeless = process.hopeless if _hopeless(process, request) else None
+        return Waited(id=row.id, state=process.word, exit=end, timed_out=timed_out, hopeless=hopeless)
 
     async def logs(self, caller: Caller, request: Logs, connection: Connection) -> None:
         process = self.target(caller, "Logs", request.target)
         logs, row = self.daemon.logs, process.row
+        adopting.check_logged(row)
         fds: list[int] = []
         try:
             fds += [logs.read(row.id, "out")]
@@ -225,6 +230,10 @@ class Looking:
     def _visible(self, caller: Caller, page: Sequence[EventPart]) -> list[EventPart]:
         visible = authority.visible(self.daemon.table, caller)
         return [event for event in page if visible is None or event.process in visible]
+
+
+def _hopeless(process: Process, request: Wait) -> bool:
+    return request.give_up and request.until == "ready" and process.hopeless is not None
 
 
 def _reached(process: Process, until: str) -> bool:

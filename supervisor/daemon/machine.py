@@ -34,6 +34,10 @@ class Spawned(msgspec.Struct, frozen=True):
     """The holder has forked it, now or before."""
 
 
+class Adopted(msgspec.Struct, frozen=True):
+    """It runs already: somebody else started it."""
+
+
 class SpawnFailed(msgspec.Struct, frozen=True):
     """The holder could not: program, folder, limits."""
 
@@ -100,6 +104,7 @@ LifecycleEvent = (
     Admitted
     | Refused
     | Spawned
+    | Adopted
     | SpawnFailed
     | Exited
     | Finished
@@ -186,7 +191,7 @@ def _scheduled(event: LifecycleEvent) -> Step:
             return Step(SCHEDULED, outcome=_LATE)
         case Spawned() | GraceElapsed() | BackoffElapsed() | Missing():
             return Step(SCHEDULED, outcome=_LATE)
-        case Admitted() | Refused() | SpawnFailed():
+        case Admitted() | Refused() | SpawnFailed() | Adopted():
             return Step(SCHEDULED, outcome=_WRONG)
 
 
@@ -206,6 +211,8 @@ def _queued(event: LifecycleEvent) -> Step:
             return Step(QUEUED, outcome=_LATE)
         case Spawned():  # the daemon before had it started, and died before it could write so
             return Step(RUNNING, ("began",))
+        case Adopted():
+            return Step(RUNNING, ("began", "watch"))
         case SpawnFailed() | LeaderEnded() | Due():
             return Step(QUEUED, outcome=_WRONG)
 
@@ -230,7 +237,7 @@ def _starting(event: LifecycleEvent) -> Step:
             return Step(STARTING, ("launch",))
         case Admitted() | GraceElapsed() | BackoffElapsed() | StartRequested():
             return Step(STARTING, outcome=_LATE)
-        case Refused() | LeaderEnded() | Finished() | Due():
+        case Refused() | LeaderEnded() | Finished() | Due() | Adopted():
             return Step(STARTING, outcome=_WRONG)
 
 
@@ -256,7 +263,7 @@ def _running(event: LifecycleEvent) -> Step:
             return Step(RUNNING, ("watch",))
         case Spawned() | GraceElapsed() | BackoffElapsed() | StartRequested():
             return Step(RUNNING, outcome=_LATE)
-        case Admitted() | Refused() | SpawnFailed() | LeaderEnded() | Due():
+        case Admitted() | Refused() | SpawnFailed() | LeaderEnded() | Due() | Adopted():
             return Step(RUNNING, outcome=_WRONG)
 
 
@@ -282,7 +289,7 @@ def _stopping(event: LifecycleEvent) -> Step:
             return Step(STOPPING, ("watch",))
         case BackoffElapsed() | StartRequested():
             return Step(STOPPING, outcome=_LATE)
-        case Admitted() | Refused() | Due():
+        case Admitted() | Refused() | Due() | Adopted():
             return Step(STOPPING, outcome=_WRONG)
 
 
@@ -296,7 +303,7 @@ def _backoff(event: LifecycleEvent) -> Step:
             return Step(BACKOFF, outcome=_LATE)
         case Spawned() | GraceElapsed() | Missing() | StartRequested():
             return Step(BACKOFF, outcome=_LATE)
-        case Admitted() | Refused() | SpawnFailed() | LeaderEnded() | Due():
+        case Admitted() | Refused() | SpawnFailed() | LeaderEnded() | Due() | Adopted():
             return Step(BACKOFF, outcome=_WRONG)
 
 
@@ -312,7 +319,7 @@ def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
             return Step(state, outcome=_LATE)
         case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing() | Due():
             return Step(state, outcome=_LATE)
-        case Admitted() | Refused():
+        case Admitted() | Refused() | Adopted():
             return Step(state, outcome=_WRONG)
 
 
@@ -328,7 +335,7 @@ def _lost(event: LifecycleEvent) -> Step:
             return Step(LOST, outcome=_LATE)
         case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing() | Due():
             return Step(LOST, outcome=_LATE)
-        case Admitted() | Refused():
+        case Admitted() | Refused() | Adopted():
             return Step(LOST, outcome=_WRONG)
 
 

@@ -73,6 +73,12 @@ def stopped(pid: int) -> bool:
     return text is None or text.rpartition(")")[2].split()[0] in "TtZX"
 
 
+def ended(pid: int) -> bool:
+    """Ended, whether its parent knows or not; or not there any more."""
+    text = read_text(f"/proc/{pid}/stat")
+    return text is None or text.rpartition(")")[2].split()[0] in "ZX"
+
+
 def name(pid: int) -> str | None:
     """The name of its program, at most 15 characters."""
     text = read_text(f"/proc/{pid}/comm")
@@ -95,6 +101,14 @@ def tree() -> Callable[[int], list[int]]:
             if stat is not None:
                 found.setdefault(stat.parent, []).append(int(name))
     return lambda pid: found.get(pid, [])
+
+
+def threads(pid: int) -> list[int]:
+    """Its threads; empty if it is gone."""
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
 
 
 def children(pid: int) -> list[int]:

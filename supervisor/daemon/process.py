@@ -57,6 +57,7 @@ class Process:
         "fds",
         "grace_timer",
         "health_timer",
+        "hopeless",
         "launch",
         "launch_timer",
         "launching",
@@ -73,6 +74,7 @@ class Process:
         "waiters",
         "watch_fd",
         "watchdog_s",
+        "window",
     )
 
     def __init__(self, row: Row) -> None:
@@ -115,6 +117,11 @@ class Process:
         """From its birth to its end; None where descriptors are few, or it had ended by then."""
         self.watch_fd: int | None = None
         """The same for a process that lives outside the holder: it is watched."""
+
+        self.hopeless: str | None = None
+        """Why it will not get ready by waiting, as the gateway found out."""
+        self.window: tuple[int, int] | None = None
+        """Of its client's terminal, for its first run."""
 
     @property
     def id(self) -> str:

@@ -6,10 +6,13 @@ left behind: the rest gets the stop signal, then SIGKILL.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from aish.supervisor.daemon import proc, tags
+from aish.supervisor.daemon.cgroup import by_systemd
 from aish.supervisor.daemon.groups import Groups
+from aish.supervisor.daemon.kin import Kin
 from aish.wire import key
 from aish.wire.spec import LimitPart
 
@@ -39,6 +42,7 @@ class Reach:
         self.groups = Groups(layout)
         self._table, self._reapers, self._own = table, reapers, own
         self._secret, self._epoch = secret, epoch
+        self._kin = Kin()
 
     def tag(self, row: Row) -> str:
         return key.tag(self._secret, row.id, self._epoch)
@@ -49,6 +53,59 @@ class Reach:
         fds = self.groups.open(row.id, row.spec.limits or LimitPart())
         process.oom_kills = self.groups.oom_kills(row.id) or 0
         return fds
+
+    # --- adopted ones -------------------------------------------------------------------------------------------
+
+    def prepare(self, row: Row) -> None:
+        """Groups with its limits for one that is to be adopted, where that may be done. Raises LimitError."""
+        if not by_systemd(row.pid or 0):
+            self.groups.prepare(row.id, row.spec.limits or LimitPart())
+
+    def take(self, process: Process) -> list[str]:
+        """Put all of its tree into them, as far as it may be moved. Which of its limits nothing holds."""
+        row = process.row
+        limits, leader = row.spec.limits or LimitPart(), self._leader(row)
+        self.groups.gather(row.id, lambda: self._kin.members(row.id, leader, self._known))
+        process.oom_kills = self.groups.oom_kills(row.id) or 0
+        asked = {"cpus": ("cpu", limits.cpus), "pids": ("pids", limits.pids)}  # memory is watched at least
+        return [name for name, (what, most) in asked.items() if most is not None and not self.holds(row, what)]
+
+    def limit(self, row: Row, limits: LimitPart) -> None:
+        """Change what the kernel holds. Raises LimitError."""
+        if not row.adopted or self.groups.holds_tree(row.id):
+            self.groups.limit(row.id, limits)
+
+    def holds(self, row: Row, what: str) -> bool:
+        """Whether the kernel holds this kind of limit for it: "memory", "pids", "cpu", "io"."""
+        version = self.layout.holds(what)
+        return version is not None and (not row.adopted or os.path.isdir(self.groups.folder(row.id, what)))
+
+    def tier(self, row: Row) -> str:
+        """The word that inspect shows."""
+        return "watched" if row.adopted and not self.groups.holds_tree(row.id) else self.layout.tier
+
+    def look(self, row: Row) -> None:
+        """Before its leader is ended: what has no tag and no group is found by its parents only while they live."""
+        if row.adopted:
+            self.members(row)
+
+    def adopted(self) -> list[tuple[int, str]]:
+        """All that belongs to adopted ones, and whose it is."""
+        rows = [process.row for process in self._table.alive() if process.row.adopted]
+        return [(pid, row.id) for row in rows for pid in self.members(row)]
+
+    def has_group(self, row: Row) -> bool:
+        """Whether its process group is all its own: an adopted one may share one with strangers."""
+        if not row.adopted:
+            return True
+        if row.pid is None or proc.group(row.pid) != row.pid:
+            return False
+        own = set(self.members(row))
+        others = [pid for pid in tags.everybody() if pid not in own and proc.group(pid) == row.pid]
+        own = set(self.members(row)) if others else own  # newborns of its own are no strangers
+        return all(pid in own or proc.ended(pid) for pid in others)
+
+    # --- memory -------------------------------------------------------------------------------------------------
 
     def out_of_memory(self, process: Process) -> bool:
         """Whether the kernel has ended something of it at its limit of memory, in this run."""
@@ -62,6 +119,8 @@ class Reach:
         found = self.groups.members(row.id)
         if found is not None:
             return found
+        if row.adopted:
+            return self._kin.members(row.id, self._leader(row), self._known)
         session = row.pid if row.pid is not None else row.before[0] if row.before is not None else None
         return tags.members(self.tag(row), self._leader(row), session, self._reapers(), self._known)
 
@@ -105,6 +164,7 @@ class Reach:
 
     def forget(self, row: Row) -> bool:
         """Its groups go; False while something lives in one."""
+        self._kin.forget(row.id)
         return self.groups.remove(row.id)
 
     def swept(self, row: Row) -> bool:

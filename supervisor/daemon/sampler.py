@@ -60,6 +60,8 @@ class Sampler:
         self.over: Callable[[Process, watchdog.Decision], None]
         self.sampled: Callable[[], None]
         self.watched_memory: Callable[[Process], bool]
+        self.elsewhere: Callable[[], list[tuple[int, str]]]
+        """Pids, with whose they are, of trees that are not below the holder."""
         self._held: dict[int, _Held] = {}
         self._cpu: tuple[int, int] | None = None
         self._at_s: float | None = None
@@ -154,6 +156,7 @@ class Sampler:
         todo: list[tuple[int, str | None]] = list(roots.items())
         for parent in self._parents():
             todo += [(pid, None) for pid in children(parent) if pid not in roots]
+        todo += [(pid, id_) for pid, id_ in self.elsewhere() if pid not in roots]
         own = os.getpid()
         while todo:
             pid, owner = todo.pop()

@@ -77,7 +77,7 @@ class Sending:
 
     async def _sent(self, process: Process, number: int) -> bool:
         if process.watch_fd is not None:
-            return self.watch.signal(process, number)
+            return self.watch.signal(process, number, group=self.reach.has_group(process.row))
         try:
             await self.holding.signal(process.id, number)
         except Refusal:
@@ -88,12 +88,14 @@ class Sending:
 
     def stop(self, process: Process) -> None:
         """Its stop signal, and let it go on: a frozen one could not act on it."""
+        self.reach.look(process.row)
         self.send(process, process.row.spec.stop_signal)
         self.reach.freeze(process.row, False)
         self.send(process, signal.SIGCONT)
 
     def kill(self, process: Process) -> None:
         """SIGKILL to all of it, frozen or not."""
+        self.reach.look(process.row)
         self.reach.kill(process.row)
         self.send(process, signal.SIGKILL)
 

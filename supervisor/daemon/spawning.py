@@ -59,6 +59,7 @@ class Spawning:
         row.token = request.token
         row.parent = None if parent is None or request.spec.kind == kind.MODEL else parent.id
         row.targets = list(request.targets)
+        process.window = request.window
         process.fds, fds[:] = fds[:], []
         self._begin(process)
         if row.lifecycle == "queued":

@@ -12,6 +12,7 @@ EVENTS: Final[tuple[LifecycleEvent, ...]] = (
     machine.Admitted(),
     machine.Refused(),
     machine.Spawned(),
+    machine.Adopted(),
     machine.SpawnFailed(),
     machine.Exited(),
     machine.Vanished(),
@@ -65,7 +66,13 @@ then sees or changes its own subtree only.
 
 def event_name(event: LifecycleEvent) -> str:
     name = type(event).__name__
-    return f"{name}, at once" if isinstance(event, machine.StopRequested) and event.at_once else name
+    match event:
+        case machine.StopRequested(at_once=True):
+            return f"{name}, at once"
+        case machine.StartRequested(later=True):
+            return f"{name}, with a schedule"
+        case _:
+            return name
 
 
 def lifecycle_table() -> str:

@@ -17,11 +17,12 @@ from aish.model import state
 from aish.supervisor.daemon import clock, machine, proc, restart, tags
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Birth
-from aish.supervisor.daemon.launcher import passed_name
+from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.supervisor.daemon.watch import store_name
+from aish.supervisor.holder import kernel
 from aish.wire.part import ExitPart
 from aish.wire.spec import SpecPart
 
@@ -100,7 +101,7 @@ class Takeover:
             what, _, id_ = name.partition(".")
             process = self.daemon.table.get(id_)
             gone = id_ != GATEWAY_ID and (process is None or process.row.ended)
-            if what == "pidfd" or (what in ("pty", "fds", "notify") and gone):
+            if what == "pidfd" or (what in ("pty", "fds", "notify", "adopted") and gone):
                 self.daemon.holding.drop(name)
 
     def _runs(self, process: Process, birth: Birth) -> None:
@@ -146,6 +147,8 @@ class Takeover:
             self._go_on(process)
             daemon.conductor.apply(process, machine.LeaderEnded())
             return
+        if row.adopted and row.boot_id == daemon.boot_id and await self._watched_again(process):
+            return
         same = row.boot_id == daemon.boot_id and (await self._bequeathed(process) or self._same(row))
         if same:
             daemon.conductor.missing(process)
@@ -164,6 +167,21 @@ class Takeover:
         for fd in kept:
             os.close(fd)
         return process.pidfd is not None
+
+    async def _watched_again(self, process: Process) -> bool:
+        """An adopted one, by the pidfd that the holder has kept: alive, or ended while no daemon looked."""
+        daemon, row = self.daemon, process.row
+        if process.watch_fd is None:
+            kept = await daemon.holding.fetch(pidfd_name(row.id))
+            if not kept:  # keeper and holder died with it
+                fd = kernel.pidfd_of(row.pid or 0, row.start_ticks)
+                if fd is None:
+                    return False
+                kept = [fd]
+                await daemon.holding.store(pidfd_name(row.id), kept)
+            daemon.conductor.watch_again(process, kept[0])
+        self._go_on(process)
+        return True
 
     def _same(self, row: Row) -> bool:
         found = proc.stat(row.pid) if row.pid is not None else None

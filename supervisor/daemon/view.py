@@ -31,6 +31,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         activity=process.activity,
         parent=row.parent,
         pid=row.pid,
+        adopted=row.adopted,
         argv=row.spec.argv,
         created_s=row.created_s,
         started_s=row.started_s,

@@ -16,7 +16,7 @@ from aish.supervisor.daemon import schedule
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.process import Process
-    from aish.wire.message import Spawn
+    from aish.wire.message import Adopt, Spawn
     from aish.wire.spec import LaunchPart, LimitPart, ProbePart, RoutePart, SpecPart
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
@@ -28,6 +28,8 @@ PASSED_MOST: Final = 60
 """Descriptors of a client; the holder takes 64 with the payload and the standard three."""
 MOST_GRACE_S: Final = 3600.0
 MOST_GPUS: Final = 64
+MOST_PID: Final = 1 << 22
+"""pid_max, proc(5)."""
 LEAST_BYTES: Final = 64 << 10
 LEAST_AGE_S: Final = 1.0
 MOST_NEEDS: Final = 64
@@ -51,10 +53,25 @@ def check_spawn(request: Spawn, fd_count: int) -> None:
         raise InputError("expected different numbers from 0 to 4096", field="targets")
     if targets and (request.spec.restart != "never" or request.spec.schedule or request.spec.group):
         raise InputError(
-            "a process that is started again cannot be given descriptors", field="restart", hint="use files"
+            "a process that is started again cannot be given descriptors",
+            field="restart",
+            hint="`aish spawn` starts it with a log of its own",
         )
+    if request.window is not None and not all(1 <= size <= 0xFFFF for size in request.window):
+        raise InputError("expected rows and columns, 1 to 65535", field="window")
     if request.spec.pty and any(target <= 2 for target in targets):
         raise InputError("a pty takes descriptors 0 to 2", field="targets")
+
+
+def check_adopt(request: Adopt, spec: SpecPart) -> None:
+    """Raises InputError."""
+    if not _TOKEN.fullmatch(request.token):
+        raise InputError("expected 32 hexadecimal digits", field="token")
+    if not 1 <= request.pid <= MOST_PID:
+        raise InputError(f"expected 1 to {MOST_PID}", field="pid")
+    check_spec(spec)
+    if spec.limits is not None and (spec.limits.read_bytes_per_s or spec.limits.write_bytes_per_s):
+        raise InputError("not of a process that runs already", field="limits")
 
 
 def check_spec(spec: SpecPart) -> None:
@@ -76,6 +93,8 @@ def check_spec(spec: SpecPart) -> None:
         raise InputError(f"more than {MOST_WORDS} words", field="argv")
     if any(b"\0" in word for word in (*spec.argv, spec.cwd)):
         raise InputError("a NUL byte", field="argv")
+    if spec.program is not None and (b"\0" in spec.program or not spec.program.startswith(b"/")):
+        raise InputError("expected an absolute path", field="program")
     if not spec.cwd.startswith(b"/"):
         raise InputError("expected an absolute path", field="cwd")
     if spec.vram_bytes is not None and not 0 < spec.vram_bytes < 1 << 60:

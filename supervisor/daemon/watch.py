@@ -1,8 +1,8 @@
-"""Processes through pidfds: one is kept of each from its birth, and used when it lost the holder as its parent.
+"""Processes through pidfds: one is kept of each from its birth, and used when it is no child of the holder.
 
-Keeper and holder both died; their children belong to init now. A pidfd says when one ends; how, the kernel tells
-while it is a zombie, and on Linux 6.15 and later for ever; else its status is unknown, never 0. The next daemon gets
-the pidfds through the store of the next holder, so what ends in between is known, too.
+Keeper and holder both died and their children belong to init now, or it was adopted. A pidfd says when one ends; how,
+the kernel tells while it is a zombie, and on Linux 6.15 and later for ever; else its status is unknown, never 0. The
+next daemon gets the pidfds through the store of the next holder, so what ends in between is known, too.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Watch:
 
     def have(self, process: Process, pidfd: int | None) -> None:
         """One that was opened before: by a daemon that is gone."""
+        if process.pidfd is not None:
+            os.close(process.pidfd)
         process.pidfd = pidfd
         if pidfd is not None:
             self._kept[process.id] = process
@@ -93,12 +95,12 @@ class Watch:
             process.pidfd = None
             self._kept.pop(process.id, None)
 
-    def signal(self, process: Process, number: int) -> bool:
-        """To its group. False if it is gone."""
+    def signal(self, process: Process, number: int, *, group: bool = True) -> bool:
+        """To its group, or to itself alone. False if it is gone."""
         if process.watch_fd is None or process.row.pid is None:
             return False
         try:
-            kernel.signal_stranger(process.watch_fd, process.row.pid, number, True)
+            kernel.signal_stranger(process.watch_fd, process.row.pid, number, group)
         except OSError:
             return False
         return True

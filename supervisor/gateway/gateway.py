@@ -237,7 +237,8 @@ class Gateway:
 
     def _readiness(self, server: Server) -> None:
         event = Readiness(
-            number=0, id=server.id, ready=server.ready, context_tokens=server.context, text=server.text
+            number=0, id=server.id, ready=server.ready, context_tokens=server.context, text=server.text,
+            hopeless=server.hopeless is not None,
         )  # fmt: skip
         self.spending.event(f"ready/{server.id}", event)
         self.bell.ring()

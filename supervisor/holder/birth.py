@@ -70,11 +70,12 @@ class Plan:
         groups: int = 0,
         oom_score_adj: int | None = None,
         ioprio: int | None = None,
+        program: bytes | None = None,
     ) -> None:
         self.argv: ctypes.Array[ctypes.c_char_p] = kernel.vector(argv)
         self.script: ctypes.Array[ctypes.c_char_p] = kernel.vector([_SHELL, *argv])
         self.env: ctypes.Array[ctypes.c_char_p] = kernel.vector(env)
-        self.candidates = candidates(argv[0], env)
+        self.candidates = candidates(argv[0], env) if program is None else [program]
         self.cwd = cwd
         self.umask = umask
         self.nice = nice
@@ -155,6 +156,7 @@ def plan(payload: dict[str, Any], fd_count: int, nofile: tuple[int, int]) -> Pla
         groups=groups,
         oom_score_adj=_optional(payload, "oom_score_adj", -1000, 1000),
         ioprio=_optional(payload, "ioprio", 0, 0xFFFF),
+        program=_words({"program": [payload["program"]]}, "program")[0] if payload.get("program") else None,
     )
 
 

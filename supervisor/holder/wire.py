@@ -55,6 +55,7 @@ one JSON object of at most PAYLOAD_BYTES; byte strings travel as latin-1, so tha
     targets: [int, …]: the child's number for each fd after payload and groups; what of 0, 1, 2 is missing is closed
     groups: int: so many fds right after the payload are cgroup.procs files, to which the child writes "0"
     oom_score_adj: int   ioprio: int (ioprio_set(2)'s class << 13 | level)
+    program: bytes, the path to execute where that is not argv[0]
 argv[0] without a slash is looked up in the PATH of `env`. The child leads its own session (pgid = pid). Limits that
 are not named stay as the holder has them (nofile: as the holder was started with). Every signal disposition is the
 default and the mask is empty. Stages that can fail: fork, fds, session, tty, cwd, group,
@@ -183,6 +184,7 @@ def encode_payload(
     groups: int = 0,
     oom_score_adj: int | None = None,
     ioprio: int | None = None,
+    program: bytes | None = None,
 ) -> bytes:
     """What the payload memfd of `spawn` holds; see the module's text for each field."""
     return json.dumps(
@@ -198,6 +200,7 @@ def encode_payload(
             "groups": groups,
             "oom_score_adj": oom_score_adj,
             "ioprio": ioprio,
+            "program": program.decode("latin-1") if program is not None else None,
         },
         separators=(",", ":"),
     ).encode()

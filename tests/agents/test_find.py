@@ -117,7 +117,7 @@ def test_find_reads_the_file(tree: Path) -> None:
 def test_files_that_are_no_agent_files(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         agents.read(str(tmp_path / "no.md"))
-    with pytest.raises(SourceError, match="Is a directory"):
+    with pytest.raises(SourceError, match="not a regular file"):
         agents.read(str(tmp_path))
     binary = tmp_path / "binary.md"
     binary.write_bytes(b"Be\nbrief\n\xff\xfe")

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -265,3 +266,14 @@ def test_sizes_and_ages_are_told_and_checked(home: Home) -> None:
     for option, value in (("--log-size", "much"), ("--log-age", "long"), ("--log-size", "1K"), ("--log-age", "0.1s")):
         done = home.aish("spawn", option, value, "--", "true")
         assert done.returncode == 2, (option, value, done.stderr)
+
+
+def test_ctrl_c_ends_a_follower_with_130(home: Home) -> None:
+    """docs/reference/errors.md says so."""
+    home.aish("spawn", "--name", "talks", "--", "sh", "-c", "echo up; sleep 300")
+    for words in (("logs", "-f", "talks"), ("logs", "-f", "--json", "talks")):
+        with home.popen(*words, stdout=subprocess.PIPE) as following:
+            assert following.stdout is not None
+            assert b"up" in following.stdout.readline()
+            following.send_signal(signal.SIGINT)
+            assert following.wait(timeout=30) == 130

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import json
 import os
 import secrets
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pexpect
@@ -271,3 +273,38 @@ def test_the_embedded_model_is_fetched_served_and_cannot_be_removed_meanwhile(ho
     assert home.aish("model", "stop", "minilm").returncode == 0
     assert home.aish("model", "rm", "minilm").returncode == 0
     assert not os.listdir(home.data / "models" / "blobs" / "sha256")
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A provider to whom our key says nothing."""
+
+    status = 401
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(b'{"error": {"message": "no"}}')
+
+    do_POST = do_GET  # noqa: N815  the name is the protocol's
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_refuses_the_key_is_not_waited_for(home: Home, status: int) -> None:
+    """It told why at once, and then kept who had asked for half a minute."""
+    handler = type("Handler", (Refusing,), {"status": status})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/v1"
+            done = home.aish(
+                "model", "serve", "big", "--url", url, "--timeout", "900"
+            )  # the call's own bound is 60 s
+        finally:
+            server.shutdown()
+    assert done.returncode == 69
+    assert f"refuses the key ({status})" in done.stderr
+    assert "aish model stop p1" in done.stderr
+    assert json.loads(home.aish("ps", "--json").stdout)[0]["name"] == "big", "it is asked again until it is stopped"

@@ -121,3 +121,9 @@ def test_a_program_whose_name_is_no_name_gets_one_that_fits(home: Home) -> None:
     program.chmod(0o755)
     done = home.aish("spawn", "--", str(program))
     assert (done.returncode, done.stdout.split()[1]) == (0, "my-job"), done.stderr
+
+
+def test_a_stage_that_is_to_be_restarted_is_told_what_can_be(home: Home) -> None:
+    """ "use files" said nothing to who had typed `run`."""
+    done = home.aish("run", "--restart", "always", "--", "true")
+    assert (done.returncode, "`aish spawn`" in done.stderr) == (65, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -340,3 +341,22 @@ def test_the_supervisor_hands_everything_back(aish: Any) -> None:
     (living,) = told.living
     assert (living.id, living.name) == (process.id, "nap")
     os.kill(living.pid, signal.SIGKILL)
+
+
+def test_a_process_of_somebody_else_is_adopted(aish: Any) -> None:
+    child = subprocess.Popen(["sleep", "600"])
+    try:
+        process = aish.adopt(child.pid, name="mine", labels={"from": "here"})
+        assert (process.name, process.row().pid, process.row().labels) == ("mine", child.pid, {"from": "here"})
+        process.stop()
+    finally:
+        child.kill()
+        assert child.wait() == -signal.SIGTERM
+    with pytest.raises(NotFoundError):
+        aish.adopt(child.pid)
+
+
+def test_a_terminal_has_its_size_from_the_start(aish: Any) -> None:
+    process = aish.spawn(["stty", "size"], pty=True, window=(33, 111))
+    process.wait()
+    assert [line.text for line in process.logs()] == ["33 111"]

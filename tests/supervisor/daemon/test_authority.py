@@ -20,6 +20,7 @@ EXPECTED = """
 Hello         y y y y y
 Spawn         y y y . .
 Serve         y y y . .
+Adopt         y . . . .
 Snapshot      y y y . .
 Inspect       y y y . .
 Wait          y y y . .
