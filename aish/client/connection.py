@@ -24,8 +24,10 @@ from aish.wire.frame import Channel
 from aish.wire.message import (
     VERSION,
     Adopt,
+    Amend,
     Cont,
     Doctor,
+    Down,
     Events,
     Failure,
     Gpus,
@@ -60,7 +62,7 @@ LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
 _REPEATABLE: Final = (
     *(Adopt, Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
-    *(Cont, KeyRevoke, Pause, Stop),
+    *(Amend, Cont, Down, KeyRevoke, Pause, Stop),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 
