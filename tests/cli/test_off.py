@@ -105,7 +105,7 @@ def test_everything_lives_on_and_nothing_of_aish_is_left(home: Home, survivors: 
         assert gone(fd, 0), f"{name} is still there when aish off has returned"
         os.close(fd)
     assert not any(survivors.ended(name) for name in survivors.pids)
-    assert os.listdir(home.runtime) in ([], ["environ"], ["environ", "notify"], ["notify"])
+    assert set(os.listdir(home.runtime)) <= {"environ", "notify", "drafts"}, "sockets of nobody are left"
     survivors.ends_by("web", signal.SIGTERM)
     survivors.ends_by("restarted", signal.SIGKILL)
 

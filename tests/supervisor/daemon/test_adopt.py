@@ -118,8 +118,8 @@ def test_its_exit_code_is_known_where_the_kernel_tells(up: Supervised, jobs: Job
         assert (waited.state, waited.exit.code, waited.exit.signal) == ("lost", None, None), "unknown, never 0"
 
 
-def test_a_parent_that_never_asks_leaves_the_code_unknown(up: Supervised) -> None:
-    """A guess would be 0, the worst of all."""
+def test_a_parent_that_never_asks_does_not_hide_the_code(up: Supervised) -> None:
+    """Nobody reaps it: its zombie tells. A guess would be 0, the worst of all."""
     made = subprocess.Popen(["sh", "-c", "read x; exit 7"], stdin=subprocess.PIPE)
     assert made.stdin is not None
     try:
@@ -127,8 +127,7 @@ def test_a_parent_that_never_asks_leaves_the_code_unknown(up: Supervised) -> Non
         made.stdin.close()
         waited = up.wait("job")
         assert waited.exit is not None
-        assert (waited.state, waited.exit.code, waited.exit.signal) == ("lost", None, None)
-        assert "only its parent knows" in (up.row("job").reason or "")
+        assert (waited.state, waited.exit.code, waited.exit.signal) == ("exited", 7, None)
     finally:
         made.wait()
 
