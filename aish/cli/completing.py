@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     Offers = list[tuple[str, str]]
     """Words, and what is told about each."""
 
-_LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "stop", "wait"))
+_LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "signal", "stop", "wait"))
 _ENDED: Final = frozenset(("forget", "start"))
-_ANY: Final = frozenset(("events", "inspect", "logs", "ps", "restart"))
+_ANY: Final = frozenset(("events", "inspect", "label", "logs", "ps", "restart"))
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "tensor"))
 _LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "tokens=", "usd=", "vram=")
 _OPTION: Final = re.compile(

@@ -33,6 +33,7 @@ def _show(found: Inspected) -> None:
         ("state", f"{row.state} (lifecycle {row.lifecycle}, ready {row.ready}, activity {row.activity or '-'})"),
         ("holds", ", ".join(row.holds) or "none"),
         ("reason", row.reason),
+        ("labels", " ".join(f"{key}={value}" for key, value in sorted(row.labels.items()))),
         ("command", command_line(spec.argv) if spec.argv else None),
         ("folder", spec.cwd.decode(errors="backslashreplace")),
         ("pid", row.pid),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.cli.arguments import Parser, json_option
+from aish.cli.arguments import Parser, json_option, label_option
 from aish.cli.output import age, exit_word, print_json, print_table
 from aish.client import connect
 from aish.errors import NotFoundError, NotRunningError
-from aish.model import state
+from aish.model import label, state
 from aish.model.nearest import nearest
 from aish.model.size import format_bytes, format_count
 from aish.wire.message import Snapshot, View
@@ -26,12 +26,14 @@ def main(argv: list[str]) -> int:
     parser = Parser("ps", "Show supervised processes as one tree, with state, use and cost.")
     parser.add_argument("-a", "--all", action="store_true", help="ended processes and aish's own as well")
     parser.add_argument("-q", "--quiet", action="store_true", help="ids only")
+    label_option(parser, "only those with this label")
     parser.add_argument("target", nargs="*", metavar="PROCESS", help="only these: ids or names, with or without @")
     json_option(parser)
     options = parser.parse_args(argv)
+    labels = label.parse_wanted(options.label)
     try:
         with connect(start=False) as client:
-            view = client.ask(View, Snapshot(all=options.all or bool(options.target)))
+            view = client.ask(View, Snapshot(all=options.all or bool(options.target), labels=labels))
             rows = view.processes
     except NotRunningError:
         rows = []  # no daemon: nothing is supervised, which is an answer and no error
@@ -42,6 +44,8 @@ def main(argv: list[str]) -> int:
     elif options.quiet:
         for row in rows:
             print(row.id)
+    elif not rows and labels:
+        print("no process has the labels " + " ".join(options.label))
     elif not rows:
         print("nothing is supervised; `aish spawn -- COMMAND` starts something, `aish run` runs it here")
     else:

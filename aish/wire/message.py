@@ -62,6 +62,8 @@ class Snapshot(Message, frozen=True, kw_only=True):
 
     all: bool = False
     every_s: float | None = None
+    labels: dict[str, str | None] = {}
+    """Only those that have them; a value of None: whatever it is."""
 
 
 class Inspect(Message, frozen=True, kw_only=True):
@@ -76,11 +78,22 @@ class Wait(Message, frozen=True, kw_only=True):
     timeout_s: float | None = None
 
 
+class WaitMany(Message, frozen=True, kw_only=True):
+    """`Wait` for several: until all of them have, or with `any` the first."""
+
+    targets: list[str]
+    until: str = "ended"
+    any: bool = False
+    timeout_s: float | None = None
+
+
 class Signal(Message, frozen=True, kw_only=True):
     """Send a signal to the process group of the target."""
 
     target: str
     signal: int
+    bare: bool = False
+    """A signal and nothing else: what does not run yet is not stopped by it, but refused."""
 
 
 class Stop(Message, frozen=True, kw_only=True):
@@ -125,6 +138,14 @@ class Limit(Message, frozen=True, kw_only=True):
     nice: str | None = None
 
 
+class Label(Message, frozen=True, kw_only=True):
+    """Give a process labels, and take others away; all of it or nothing."""
+
+    target: str
+    set: dict[str, str] = {}
+    unset: list[str] = []
+
+
 class Forget(Message, frozen=True, kw_only=True):
     """Drop an ended process from the table, with its logs."""
 
@@ -153,11 +174,23 @@ class Attach(Message, frozen=True, kw_only=True):
 
 
 class Events(Message, frozen=True, kw_only=True):
-    """Journaled events after number `since`; with `follow` the stream goes on."""
+    """Journaled events after number `since`; with `follow` the stream goes on.
+
+    What else is set must all be met; an empty list or map asks for nothing.
+    """
 
     since: int = 0
     follow: bool = False
     target: str | None = None
+    since_s: float | None = None
+    """Seconds since the epoch."""
+    kinds: list[str] = []
+    names: list[str] = []
+    """Of a process of such a name or id, also of one that is not in the table any more."""
+    labels: dict[str, str | None] = {}
+    """Of a process that has these now; a value of None: whatever it is."""
+    last: int | None = None
+    """Only so many, the newest, before what follows."""
 
 
 class Gpus(Message, frozen=True, kw_only=True):
@@ -210,6 +243,7 @@ Request = (
     | Snapshot
     | Inspect
     | Wait
+    | WaitMany
     | Signal
     | Stop
     | Start
@@ -217,6 +251,7 @@ Request = (
     | Pause
     | Cont
     | Limit
+    | Label
     | Forget
     | Logs
     | Attach
@@ -316,6 +351,14 @@ class Waited(Message, frozen=True, kw_only=True):
     timed_out: bool = False
 
 
+class WaitedMany(Message, frozen=True, kw_only=True):
+    """Those that have ended, or are ready, in the order in which they were named."""
+
+    waited: list[Waited] = []
+    timed_out: bool = False
+    """It took too long; `waited` are those that had by then."""
+
+
 class LogFiles(Message, frozen=True, kw_only=True):
     """Two descriptors are attached: stdout's log, stderr's log. `pty`: everything is in the first."""
 
@@ -338,7 +381,10 @@ class Attached(Message, frozen=True, kw_only=True):
 
 class EventList(Message, frozen=True, kw_only=True):
     events: list[EventPart]
-    """The last number is what to pass as `since`."""
+    until: int = 0
+    """All up to this number were looked at: what to pass as `since` next."""
+    more: bool = False
+    """There may be more after it."""
 
 
 class GpuList(Message, frozen=True, kw_only=True):
@@ -377,6 +423,7 @@ Reply = (
     | View
     | Inspected
     | Waited
+    | WaitedMany
     | LogFiles
     | Attached
     | EventList

@@ -58,6 +58,7 @@ class ProcessPart(Part, frozen=True, kw_only=True):
     tokens_per_s: float | None = None
     budget_tokens: int | None = None
     model: str | None = None
+    labels: dict[str, str] = {}
 
 
 class GpuProcessPart(Part, frozen=True, kw_only=True):
@@ -96,7 +97,7 @@ class QueuePart(Part, frozen=True, kw_only=True):
 
 
 class EventPart(Part, frozen=True, kw_only=True):
-    """One journaled fact: `number` ascends; `kind` is a word such as "spawned", "started", "exited", "quota"."""
+    """One journaled fact: `number` ascends; `kind` is one of aish.model.event.KINDS."""
 
     number: int
     time_s: float

@@ -16,6 +16,7 @@ from aish.supervisor.daemon.looking import Looking
 from aish.supervisor.daemon.seats import Seats
 from aish.supervisor.daemon.spawning import Spawning
 from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.supervisor.daemon.telling import Telling
 from aish.wire import message as m
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Api:
         self.limiting = Limiting(daemon, self.control)
         seats = Seats()
         self.looking = Looking(daemon, self.control, seats)
+        self.telling = Telling(daemon, self.control)
         self.attaching = Attaching(daemon, self.looking, seats)
         self.doctors = Doctors(daemon)
 
@@ -69,6 +71,8 @@ class Api:
                 return await self._relay(connection, request)
             case m.Limit():
                 return await self.limiting.limit(caller, request)
+            case m.Label():
+                return await self.control.label(caller, request)
             case m.Forget():
                 return await self.control.forget(caller, request)
             case m.KeyNew() | m.KeyList() | m.KeyRevoke() | m.UsageQuery():
@@ -87,12 +91,14 @@ class Api:
                 return await self.looking.inspect(caller, request)
             case m.Wait():
                 return await self.looking.wait(caller, request)
+            case m.WaitMany():
+                return await self.looking.wait_many(caller, request)
             case m.Logs():
                 await self.looking.logs(caller, request, connection)
             case m.Attach():
                 await self.attaching.attach(caller, request, connection)
             case m.Events():
-                await self.looking.events(caller, request, connection)
+                await self.telling.events(caller, request, connection)
             case m.Gpus():
                 return await self.looking.gpus(caller, request)
             case m.Doctor():

@@ -43,6 +43,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Snapshot": _TREE,  # shows the caller's subtree
     "Inspect": _TREE,
     "Wait": _TREE,
+    "WaitMany": _TREE,
     "Signal": _TREE,
     "Stop": _TREE,
     "Start": _BELOW,
@@ -50,6 +51,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Pause": _TREE,
     "Cont": _BELOW,  # nobody lifts the hold that was put on it
     "Limit": _USER,  # a limit is the user's word
+    "Label": _TREE,  # a label gives no right
     "Forget": _BELOW,
     "Logs": _TREE,
     "Attach": _BELOW,
@@ -72,6 +74,7 @@ _VERBS: Final = {
     "UsageQuery": "usage",
     "Serve": "model serve",
     "Signal": "kill",
+    "WaitMany": "wait",
     "Snapshot": "ps",
     "Gpus": "gpu",
 }

@@ -1,16 +1,18 @@
-"""Signal, Stop, Pause, Cont, Forget: what changes a process. Authority is checked before anything else."""
+"""Signal, Stop, Start, Restart, Pause, Cont, Label, Forget: what changes a process, once authority is checked."""
 
 from __future__ import annotations
 
 import signal
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
 from aish.model import exit as exits
-from aish.model import kind, state
+from aish.model import kind, label, state
 from aish.supervisor.daemon import authority, environ, want
 from aish.supervisor.daemon.process import share
-from aish.wire.message import Cont, Done, Forget, Pause, Restart, Signal, Start, Stop
+from aish.wire.message import Cont, Done, Forget, Label, Pause, Restart, Signal, Start, Stop
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -40,7 +42,9 @@ class Control:
         if not 1 <= request.signal < signal.NSIG:
             raise InputError(f"no signal has the number {request.signal}", field="signal", hint="1 to 64")
         row = process.row
-        if row.lifecycle in _NOT_YET and request.signal in _ENDING:  # there is nobody else whom it could end
+        if (
+            row.lifecycle in _NOT_YET and request.signal in _ENDING and not request.bare
+        ):  # there is nobody else whom it could end
             self.daemon.recorder.event("signalled", row, by(caller), signal=request.signal)
             return Done(changed=self.daemon.conductor.stop(process, None))
         if row.lifecycle not in (state.RUNNING, state.STOPPING) or not row.spec.argv:
@@ -162,6 +166,20 @@ class Control:
             await self.daemon.conductor.sending.done()
         row.paused_by = None
         self.daemon.recorder.event("continued", row, by(caller))
+        return Done()
+
+    async def label(self, caller: Caller, request: Label) -> Done:
+        """Raises InputError; then none has changed."""
+        process = self.target(caller, "Label", request.target)
+        row = process.row
+        labels = {key: value for key, value in row.spec.labels.items() if key not in request.unset} | request.set
+        label.check(labels)
+        if labels == row.spec.labels:
+            return Done(changed=False)
+        row.spec = structs.replace(row.spec, labels=labels)
+        changes = [f"{key}={value}" for key, value in request.set.items()] + [f"{key}-" for key in request.unset]
+        self.daemon.recorder.event("labelled", row, by(caller), changes=" ".join(changes))
+        self.daemon.conductor.changed(process)
         return Done()
 
     async def forget(self, caller: Caller, request: Forget) -> Done:

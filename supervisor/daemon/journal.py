@@ -20,10 +20,13 @@ import msgspec
 
 from aish.errors import StorageError
 from aish.supervisor.daemon.row import Row
+from aish.supervisor.daemon.sieve import ALL
 from aish.wire.part import EventPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from aish.supervisor.daemon.sieve import Sieve
 
 SCHEMA: Final = 1
 LOCK_WAIT_S: Final = 0.5
@@ -93,18 +96,19 @@ class Journal:
             (last,) = self._db.execute("SELECT max(number) FROM events").fetchone()
             return int(last or 0)
 
-    def events(self, since: int, limit: int, process: str | None = None) -> list[EventPart]:
+    def events(self, since: int, limit: int, sieve: Sieve = ALL) -> list[EventPart]:
         """At most `limit` events after number `since`, in order."""
-        query = "SELECT * FROM events WHERE number > ? AND (?2 IS NULL OR process = ?2) ORDER BY number LIMIT ?3"
-        query = query.replace("> ?", "> ?1")
+        condition, values = sieve.sql()
+        query = f"SELECT * FROM events WHERE number > ? {condition} ORDER BY number LIMIT ?"  # noqa: S608  no values
         with _storage(self.path):
-            return [_event(found) for found in self._db.execute(query, (since, process, limit))]
+            return [_event(found) for found in self._db.execute(query, (since, *values, limit))]
 
-    def latest(self, process: str, limit: int) -> list[EventPart]:
-        """The newest `limit` events of a process, in order."""
-        query = "SELECT * FROM events WHERE process = ? ORDER BY number DESC LIMIT ?"
+    def before(self, number: int, limit: int, sieve: Sieve = ALL) -> list[EventPart]:
+        """The newest `limit` events before `number`, in order."""
+        condition, values = sieve.sql()
+        query = f"SELECT * FROM events WHERE number < ? {condition} ORDER BY number DESC LIMIT ?"  # noqa: S608
         with _storage(self.path):
-            return [_event(found) for found in self._db.execute(query, (process, limit))][::-1]
+            return [_event(found) for found in self._db.execute(query, (number, *values, limit))][::-1]
 
     def save(
         self, rows: Iterable[Row] = (), events: Sequence[EventPart] = (), meta: dict[str, str] | None = None

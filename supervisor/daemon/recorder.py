@@ -16,6 +16,7 @@ from msgspec import structs
 
 from aish.errors import StorageError
 from aish.supervisor.daemon.journal import CorruptError
+from aish.supervisor.daemon.sieve import ALL, Sieve
 from aish.wire.part import EventPart
 
 if TYPE_CHECKING:
@@ -126,22 +127,23 @@ class Recorder:
         self._saved()
         return True
 
-    def after(self, number: int, limit: int, process: str | None = None) -> Sequence[EventPart]:
+    def after(self, number: int, limit: int, sieve: Sieve = ALL) -> Sequence[EventPart]:
         """At most `limit` events after `number`: from memory if they are there, else from the journal."""
         if number >= self._ring_start or self.journal is None:
-            found = [event for event in self.ring if event.number > number]
-            if process is not None:
-                found = [event for event in found if event.process == process]
-            return found[:limit]
+            return [event for event in self.ring if event.number > number and sieve.takes(event)][:limit]
+        unwritten = [] if self.flush() else [e for e in self._events if e.number > number and sieve.takes(e)]
+        return [*self.journal.events(number, limit, sieve), *unwritten][:limit]
+
+    def before(self, number: int, limit: int, sieve: Sieve = ALL) -> Sequence[EventPart]:
+        """The newest events before `number`, in order."""
+        if self._ring_start == 0 or self.journal is None or self.failure is not None:
+            return [event for event in self.ring if event.number < number and sieve.takes(event)][-limit:]
         self.flush()
-        return self.journal.events(number, limit, process)
+        return self.journal.before(number, limit, sieve)
 
     def latest(self, process: str, limit: int) -> Sequence[EventPart]:
         """The newest events of a process, in order."""
-        if self._ring_start == 0 or self.journal is None or self.failure is not None:
-            return [event for event in self.ring if event.process == process][-limit:]
-        self.flush()
-        return self.journal.latest(process, limit)
+        return self.before(self._number + 1, limit, Sieve(process))
 
     def forget(self, rows: Iterable[Row], last_number: int) -> None:
         """Drop rows of ended processes. Raises StorageError."""

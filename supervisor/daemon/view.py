@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
-from aish.model import kind
+from aish.model import kind, label
 from aish.wire.part import GpuPart, GpuProcessPart, ProcessPart
 from aish.wire.spec import LaunchNote
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from aish.spi.gpu import GpuDevice, GpuSample
     from aish.supervisor.daemon.ledger import Account
     from aish.supervisor.daemon.process import Process
+
+_NO_LABELS: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
 def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]) -> ProcessPart:
@@ -49,12 +52,23 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         tokens_per_s=process.tokens_per_s,
         budget_tokens=row.spec.budget_tokens,
         model=row.spec.model,
+        labels=row.spec.labels,
     )
 
 
-def shown(process: Process, visible: set[str] | None, *, everything: bool) -> bool:
-    """Whether ps lists it: those that have not ended; with `everything` also ended ones and parts of aish."""
+def shown(
+    process: Process,
+    visible: set[str] | None,
+    *,
+    everything: bool,
+    labels: Mapping[str, str | None] = _NO_LABELS,
+) -> bool:
+    """Whether ps lists it: those that have not ended; with `everything` also ended ones and parts of aish.
+
+    `labels` are those that it must have."""
     if visible is not None and process.id not in visible:
+        return False
+    if labels and not label.matches(process.row.spec.labels, labels):
         return False
     return everything or (not process.row.ended and process.row.spec.kind != kind.SYSTEM)
 

@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import InputError, LimitError, RefusedError
-from aish.model import kind
+from aish.model import kind, label
 from aish.model.size import format_bytes, format_count
 from aish.model.spec import ON_OOM, RESTARTS, RIGHTS, UNTIL
 
@@ -85,6 +85,7 @@ def check_spec(spec: SpecPart) -> None:
         raise InputError("not a signal", field="stop_signal")
     if spec.limits is not None:
         check_limits(spec.limits)
+    label.check(spec.labels)
     _check_logs(spec)
     _check_life(spec)
     if spec.oom_score_adj is not None and not -1000 <= spec.oom_score_adj <= 1000:

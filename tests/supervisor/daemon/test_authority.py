@@ -23,11 +23,13 @@ Serve         y y y . .
 Snapshot      y y y . .
 Inspect       y y y . .
 Wait          y y y . .
+WaitMany      y y y . .
 Signal        y y y . .
 Stop          y y y . .
 Pause         y y y . .
 Cont          y . y . .
 Limit         y . . . .
+Label         y y y . .
 Forget        y . y . .
 Logs          y y y . .
 Attach        y . y . .

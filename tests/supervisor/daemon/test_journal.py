@@ -19,6 +19,7 @@ from aish.supervisor.daemon import journal as module
 from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.row import Row
+from aish.supervisor.daemon.sieve import Sieve
 from aish.wire.part import EventPart, ExitPart, TokensPart
 from aish.wire.spec import RoutePart, SpecPart
 
@@ -70,7 +71,7 @@ def test_what_was_saved_is_there_again(path: str) -> None:
     assert (again.epoch, again.fresh, again.next_number(), again.last_event()) == (42, False, 4, 2)
     assert again.rows() == [row(1), full]
     assert again.events(0, 10) == [event(1, "p3"), event(2)]
-    assert again.events(0, 10, "p3") == [event(1, "p3")]
+    assert again.events(0, 10, Sieve("p3")) == [event(1, "p3")]
     assert again.events(1, 10) == [event(2)]
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
