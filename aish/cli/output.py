@@ -60,6 +60,14 @@ def clock(time_s: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(time_s))
 
 
+def when(time_s: float | None, now_s: float) -> str:
+    """A moment: the time of day, with its date where that is not within the last day."""
+    if time_s is None:
+        return amount.UNKNOWN
+    form = "%H:%M:%S" if 0 <= now_s - time_s < 86_400 else "%Y-%m-%d %H:%M"
+    return time.strftime(form, time.localtime(time_s))
+
+
 def exit_word(end: ExitPart | None) -> str:
     """How it ended, in a word or two: 0, 3, SIGTERM, unknown."""
     if end is None:

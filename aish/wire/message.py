@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from aish.wire.part import EventPart, ExitPart, Finding, GpuPart, KeyPart, ProcessPart, QueuePart, UsageRow
+from aish.wire.part import EventPart, ExitPart, Finding, GpuPart, KeyPart, ProcessPart, QueuePart, RunPart, UsageRow
 from aish.wire.spec import LaunchNote, LaunchPart, SpecPart
 
 VERSION: Final = 1
@@ -64,10 +64,19 @@ class Snapshot(Message, frozen=True, kw_only=True):
     every_s: float | None = None
     labels: dict[str, str | None] = {}
     """Only those that have them; a value of None: whatever it is."""
+    ended_since_s: float | None = None
+    """Instead those that have ended since then, in seconds since the epoch."""
 
 
 class Inspect(Message, frozen=True, kw_only=True):
     target: str
+
+
+class History(Message, frozen=True, kw_only=True):
+    """The runs of a process, newest first: the one that it is at, and the last ones that are over."""
+
+    target: str
+    last: int = 20
 
 
 class Wait(Message, frozen=True, kw_only=True):
@@ -242,6 +251,7 @@ Request = (
     | Serve
     | Snapshot
     | Inspect
+    | History
     | Wait
     | WaitMany
     | Signal
@@ -344,6 +354,12 @@ class Inspected(Message, frozen=True, kw_only=True):
     events: list[EventPart] = []
 
 
+class Runs(Message, frozen=True, kw_only=True):
+    id: str
+    name: str
+    runs: list[RunPart]
+
+
 class Waited(Message, frozen=True, kw_only=True):
     id: str
     state: str
@@ -422,6 +438,7 @@ Reply = (
     | Started
     | View
     | Inspected
+    | Runs
     | Waited
     | WaitedMany
     | LogFiles

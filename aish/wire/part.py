@@ -108,6 +108,25 @@ class EventPart(Part, frozen=True, kw_only=True):
     detail: dict[str, str | int | float | None] = {}
 
 
+class RunPart(Part, frozen=True, kw_only=True):
+    """One run of a process, over or (`ended_s` None) not."""
+
+    number: int
+    """1 is the first; one less is how often it had been started again by then."""
+    started_s: float | None = None
+    """None: it never ran, `reason` says why."""
+    ended_s: float | None = None
+    pid: int | None = None
+    exit: ExitPart | None = None
+    reason: str | None = None
+    begun_by: str | None = None
+    """Who wanted it: "the user", an id, or in words."""
+    ended_by: str | None = None
+    """Who had it ended; None: nobody, as far as is known."""
+    cpu_seconds: float | None = None
+    max_rss_bytes: int | None = None
+
+
 class KeyPart(Part, frozen=True, kw_only=True):
     name: str
     created_s: float

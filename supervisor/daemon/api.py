@@ -89,6 +89,8 @@ class Api:
                 await self.looking.snapshot(caller, request, connection)
             case m.Inspect():
                 return await self.looking.inspect(caller, request)
+            case m.History():
+                return await self.looking.history(caller, request)
             case m.Wait():
                 return await self.looking.wait(caller, request)
             case m.WaitMany():

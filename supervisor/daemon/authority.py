@@ -42,6 +42,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Serve": _TREE,  # a stored model, as the gateway would on its request
     "Snapshot": _TREE,  # shows the caller's subtree
     "Inspect": _TREE,
+    "History": _TREE,
     "Wait": _TREE,
     "WaitMany": _TREE,
     "Signal": _TREE,
@@ -75,6 +76,7 @@ _VERBS: Final = {
     "Serve": "model serve",
     "Signal": "kill",
     "WaitMany": "wait",
+    "History": "inspect",
     "Snapshot": "ps",
     "Gpus": "gpu",
 }

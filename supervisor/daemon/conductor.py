@@ -17,7 +17,7 @@ from aish.model import kind
 from aish.model.exit import Exit
 from aish.model.size import format_bytes
 from aish.model.state import RUNNING, STOPPING
-from aish.supervisor.daemon import clock, machine, ports, proc, restart
+from aish.supervisor.daemon import clock, machine, ports, proc, restart, runs
 from aish.supervisor.daemon.births import Births
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Birth
@@ -172,12 +172,14 @@ class Conductor:
         """A holder that does not know it: start it if it never was, watch it if it lives elsewhere."""
         self.apply(process, machine.Missing())
 
-    def stop(self, process: Process, grace_s: float | None, reason: str = exits.CANCELLED) -> bool:
-        """Have it end; False if it has. `grace_s` None: as its spec says, 0: kill at once."""
+    def stop(
+        self, process: Process, grace_s: float | None, reason: str = exits.CANCELLED, by: str | None = None
+    ) -> bool:
+        """Have it end; False if it has. `grace_s` None: as its spec says, 0: kill at once. `by`: who wants it."""
         row = process.row
         if row.ended:
             return False
-        row.stop_reason = row.stop_reason or reason
+        row.stop_reason, row.ended_by = row.stop_reason or reason, row.ended_by or by
         if row.lifecycle in ("queued", "backoff"):
             code, number = (row.exit.code, row.exit.signal) if row.exit is not None else (None, None)
             row.exit = ExitPart(code=code, signal=number, reason=row.stop_reason)
@@ -261,10 +263,12 @@ class Conductor:
             case "began":
                 self._began(process)
             case "stop-signal":
-                self.recorder.event("stopping", row, row.stop_reason or "", signal=row.spec.stop_signal)
+                self.recorder.event(
+                    "stopping", row, row.stop_reason or "", signal=row.spec.stop_signal, by=row.ended_by
+                )
                 self.sending.stop(process)
             case "kill":
-                self.recorder.event("killed", row, row.stop_reason or "", signal=int(signal.SIGKILL))
+                self.recorder.event("killed", row, row.stop_reason or "", signal=int(signal.SIGKILL), by=row.ended_by)
                 self.sending.kill(process)
             case "grace":
                 self.grace(process)
@@ -273,6 +277,7 @@ class Conductor:
                 self.backoff(process, delay_s)
             case "enqueue":
                 row.restarts += 1
+                runs.next_begins(row, runs.POLICY)
                 row.restarts_boot_s = [*row.restarts_boot_s[-restart.KEPT :], clock.boot_s()]
                 row.restart_boot_s = None
                 self._enqueue(process)
@@ -333,6 +338,7 @@ class Conductor:
         row.pid = row.start_ticks = row.stop_reason = row.grace_s = row.cause = row.reason = None
         row.restarts_boot_s, row.restarts, row.was_ready, row.again = [], row.restarts + 1, False, False
         row.exit = row.ended_s = None
+        runs.next_begins(row, runs.USER)
         self._loop.call_soon(self._enqueue, process)
 
     def _recess(self, process: Process) -> None:
@@ -340,6 +346,7 @@ class Conductor:
         row = process.row
         end = row.exit or ExitPart()
         self.recorder.event("ended", row, "it will be started again", code=end.code, signal=end.signal)
+        self.recorder.run(row)
         if row.pid is not None:
             row.before = (row.pid, row.start_ticks)
         row.pid = row.start_ticks = None
@@ -367,6 +374,7 @@ class Conductor:
             self.holding.drop(passed_name(row.id))
         end = row.exit or ExitPart()
         self.recorder.event(row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason)
+        self.recorder.run(row)
         self.remains.sweep(process)
         self._release(process)
         if row.again:

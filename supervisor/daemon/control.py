@@ -10,7 +10,7 @@ from msgspec import structs
 from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
 from aish.model import exit as exits
 from aish.model import kind, label, state
-from aish.supervisor.daemon import authority, environ, want
+from aish.supervisor.daemon import authority, environ, runs, want
 from aish.supervisor.daemon.process import share
 from aish.wire.message import Cont, Done, Forget, Label, Pause, Restart, Signal, Start, Stop
 
@@ -46,10 +46,12 @@ class Control:
             row.lifecycle in _NOT_YET and request.signal in _ENDING and not request.bare
         ):  # there is nobody else whom it could end
             self.daemon.recorder.event("signalled", row, by(caller), signal=request.signal)
-            return Done(changed=self.daemon.conductor.stop(process, None))
+            return Done(changed=self.daemon.conductor.stop(process, None, by=who(caller)))
         if row.lifecycle not in (state.RUNNING, state.STOPPING) or not row.spec.argv:
             raise ConflictError(f"{row.name} ({row.id}) is {process.word}: there is nothing to signal")
+        before, row.signalled = row.signalled, (request.signal, who(caller))  # its end may be told before the answer
         if not await self.daemon.conductor.sending.signal_told(process, request.signal):
+            row.signalled = before
             raise ConflictError(f"{row.name} ({row.id}) has just ended")
         self.daemon.recorder.event("signalled", row, by(caller), signal=request.signal)
         return Done()
@@ -59,7 +61,7 @@ class Control:
         grace_s = request.grace_s
         if grace_s is not None and not 0 <= grace_s <= 3600:
             raise InputError("expected 0 to 3600 seconds", field="grace_s")
-        return Done(changed=self.daemon.conductor.stop(process, grace_s))
+        return Done(changed=self.daemon.conductor.stop(process, grace_s, by=who(caller)))
 
     async def start(self, caller: Caller, request: Start) -> Done:
         """Raises ConflictError where its name has been taken meanwhile, StorageError, InputError."""
@@ -71,6 +73,7 @@ class Control:
         self.daemon.table.free_for(process)
         self._surroundings(process, request.launch)
         self.daemon.recorder.event("wanted", row, f"started again {by(caller)}")
+        row.next_by = who(caller)
         self.daemon.conductor.start(process)
         await self._begun(process)
         return Done()
@@ -90,12 +93,13 @@ class Control:
                 hint=f"with the environment of here: `aish restart {row.name}`",
             )
         self.daemon.recorder.event("wanted", row, f"restarted {by(caller)}")
+        row.next_by = who(caller)
         if row.ended:
             self.daemon.table.free_for(process)
             self.daemon.conductor.start(process)
         else:
             row.again = True
-            self.daemon.conductor.stop(process, request.grace_s, exits.RESTARTED)
+            self.daemon.conductor.stop(process, request.grace_s, exits.RESTARTED, who(caller))
             while row.again and not row.ended:
                 await process.change()
         await self._begun(process)
@@ -193,5 +197,9 @@ class Control:
         return Done()
 
 
+def who(caller: Caller) -> str:
+    return caller.id if caller.id is not None else runs.USER
+
+
 def by(caller: Caller) -> str:
-    return f"by {caller.id}" if caller.id is not None else "by the user"
+    return f"by {who(caller)}"

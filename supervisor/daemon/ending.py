@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 IDLE_S: Final = 300.0
 KILL_WAIT_S: Final = 10.0
 """How long after SIGKILL a process may take to be gone."""
+SHUTDOWN: Final = "the supervisor's shutdown"
 _ORDER: Final = ((kind.COMMAND, kind.AGENT), (kind.MODEL,), (kind.SYSTEM,))
 
 
@@ -73,7 +74,7 @@ class Ending:
         for kinds in _ORDER:
             group = [process for process in self.daemon.table.alive() if process.row.spec.kind in kinds]
             for process in group:
-                self.daemon.conductor.stop(process, None)
+                self.daemon.conductor.stop(process, None, by=SHUTDOWN)
             for process in group:
                 await self._gone(process)
         await self.daemon.conductor.remains.done()

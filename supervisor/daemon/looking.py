@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import InputError
 from aish.model import kind, state
-from aish.supervisor.daemon import authority, view
+from aish.supervisor.daemon import authority, runs, view
 from aish.supervisor.daemon.gpus import LOST
 from aish.wire.message import (
     GpuList,
     Gpus,
+    History,
     Inspect,
     Inspected,
     LogFiles,
     Logs,
+    Runs,
     Snapshot,
     View,
     Wait,
@@ -90,7 +92,7 @@ class Looking:
             processes=[
                 view.process_part(process, daemon.gpus.indexes)
                 for process in daemon.table
-                if view.shown(process, visible, everything=request.all, labels=request.labels)
+                if view.shown(process, visible, request)
             ],
             gpus=self._gpus(visible),
             queue=[part for part in daemon.admission.parts() if visible is None or part.process in visible],
@@ -151,6 +153,15 @@ class Looking:
             attached=self.seats.count(row.id),
             events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),
         )
+
+    async def history(self, caller: Caller, request: History) -> Runs:
+        """Raises InputError."""
+        if not 0 <= request.last <= runs.KEPT:
+            raise InputError(f"expected 0 to {runs.KEPT}", field="last")
+        process = self.target(caller, "History", request.target)
+        row = process.row
+        now = [] if row.runs_noted >= runs.number(row) else [runs.run_of(row, over=False)]
+        return Runs(id=row.id, name=row.name, runs=[*now, *self.daemon.recorder.history(row, request.last)])
 
     async def wait(self, caller: Caller, request: Wait) -> Waited:
         """When it has ended or is ready. Raises InputError."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aish.model import kind, label
 from aish.wire.part import GpuPart, GpuProcessPart, ProcessPart
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from aish.spi.gpu import GpuDevice, GpuSample
     from aish.supervisor.daemon.ledger import Account
     from aish.supervisor.daemon.process import Process
-
-_NO_LABELS: Final[Mapping[str, str | None]] = MappingProxyType({})
+    from aish.wire.message import Snapshot
 
 
 def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]) -> ProcessPart:
@@ -56,21 +54,19 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
     )
 
 
-def shown(
-    process: Process,
-    visible: set[str] | None,
-    *,
-    everything: bool,
-    labels: Mapping[str, str | None] = _NO_LABELS,
-) -> bool:
-    """Whether ps lists it: those that have not ended; with `everything` also ended ones and parts of aish.
-
-    `labels` are those that it must have."""
+def shown(process: Process, visible: set[str] | None, request: Snapshot) -> bool:
+    """Whether ps lists it: those that have not ended; with `all` also ended ones and parts of aish, with
+    `ended_since_s` those that have ended since; with `labels` those that have them."""
+    row = process.row
     if visible is not None and process.id not in visible:
         return False
-    if labels and not label.matches(process.row.spec.labels, labels):
+    if request.labels and not label.matches(row.spec.labels, request.labels):
         return False
-    return everything or (not process.row.ended and process.row.spec.kind != kind.SYSTEM)
+    if row.spec.kind == kind.SYSTEM and not request.all:
+        return False
+    if request.ended_since_s is not None:
+        return row.ended and (row.ended_s is None or row.ended_s >= request.ended_since_s)
+    return request.all or not row.ended
 
 
 def launch_note(process: Process) -> LaunchNote:

@@ -22,6 +22,7 @@ Spawn         y y y . .
 Serve         y y y . .
 Snapshot      y y y . .
 Inspect       y y y . .
+History       y y y . .
 Wait          y y y . .
 WaitMany      y y y . .
 Signal        y y y . .
