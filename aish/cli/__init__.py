@@ -39,6 +39,7 @@ VERBS: Final = {
     "top": "live view of processes and GPUs",
     "usage": "tokens, seconds and first-token time per process, agent or model",
     "wait": "wait until processes end (or are ready)",
+    "why": "why a process waits, was ended, failed, restarts or is slow",
 }
 """A closed list: any other first word is a script."""
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "signal", "stop", "wait"))
 _ENDED: Final = frozenset(("forget", "start"))
-_ANY: Final = frozenset(("events", "inspect", "label", "logs", "ps", "restart"))
+_ANY: Final = frozenset(("events", "inspect", "label", "logs", "ps", "restart", "why"))
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "tensor"))
 _LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "tokens=", "usd=", "vram=")
 _OPTION: Final = re.compile(

@@ -43,6 +43,7 @@ from aish.wire.message import (
     Wait,
     WaitMany,
     Welcome,
+    Why,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ PATIENCE_S: Final = 2.0
 LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
 _REPEATABLE: Final = (
-    *(Doctor, Events, Gpus, History, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait, WaitMany),
+    *(Doctor, Events, Gpus, History, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait, WaitMany, Why),
     *(Cont, KeyRevoke, Label, Pause, Stop),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""

@@ -19,6 +19,7 @@ KINDS: Final = (
     "exited",
     "failed",
     "lost",
+    "struck",
     "hook-failed",
     "left-behind",
     "found",
@@ -46,6 +47,7 @@ KINDS: Final = (
     "storage-failed",
     "storage-back",
     "upgraded",
+    "configured",
     "left",
     "fault",
 )

@@ -10,7 +10,19 @@ from typing import Final
 
 import msgspec
 
-from aish.wire.part import EventPart, ExitPart, Finding, GpuPart, KeyPart, ProcessPart, QueuePart, RunPart, UsageRow
+from aish.wire.part import (
+    CausePart,
+    EventPart,
+    EvidencePart,
+    ExitPart,
+    Finding,
+    GpuPart,
+    KeyPart,
+    ProcessPart,
+    QueuePart,
+    RunPart,
+    UsageRow,
+)
 from aish.wire.spec import LaunchNote, LaunchPart, SpecPart
 
 VERSION: Final = 1
@@ -77,6 +89,12 @@ class History(Message, frozen=True, kw_only=True):
 
     target: str
     last: int = 20
+
+
+class Why(Message, frozen=True, kw_only=True):
+    """Why a process is as it is: waits, is held, was ended, failed, was started again, is slow."""
+
+    target: str
 
 
 class Wait(Message, frozen=True, kw_only=True):
@@ -252,6 +270,7 @@ Request = (
     | Snapshot
     | Inspect
     | History
+    | Why
     | Wait
     | WaitMany
     | Signal
@@ -360,6 +379,19 @@ class Runs(Message, frozen=True, kw_only=True):
     runs: list[RunPart]
 
 
+class Explained(Message, frozen=True, kw_only=True):
+    """For people a paragraph, with the lines that it goes by and the rules behind it, the strongest first."""
+
+    id: str
+    name: str
+    state: str
+    paragraph: str
+    evidence: list[EvidencePart] = []
+    causes: list[CausePart] = []
+    knows_from_s: float | None = None
+    """From when on this daemon knows what the machine looked like."""
+
+
 class Waited(Message, frozen=True, kw_only=True):
     id: str
     state: str
@@ -439,6 +471,7 @@ Reply = (
     | View
     | Inspected
     | Runs
+    | Explained
     | Waited
     | WaitedMany
     | LogFiles

@@ -127,6 +127,22 @@ class RunPart(Part, frozen=True, kw_only=True):
     max_rss_bytes: int | None = None
 
 
+class EvidencePart(Part, frozen=True, kw_only=True):
+    """A line that an answer goes by. `source` is "event", "log", "machine", "gpu" or "table"; a line of a log has no
+    time."""
+
+    text: str
+    source: str
+    time_s: float | None = None
+
+
+class CausePart(Part, frozen=True, kw_only=True):
+    """What a rule found: its name, and how much it explains (0 to 100)."""
+
+    rule: str
+    weight: int
+
+
 class KeyPart(Part, frozen=True, kw_only=True):
     name: str
     created_s: float

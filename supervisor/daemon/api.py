@@ -10,6 +10,7 @@ from aish.supervisor.daemon.attaching import Attaching
 from aish.supervisor.daemon.authority import NOBODY
 from aish.supervisor.daemon.control import Control
 from aish.supervisor.daemon.doctor import Doctors
+from aish.supervisor.daemon.explaining import Explaining
 from aish.supervisor.daemon.gateway_link import KEY_TARGET, raised
 from aish.supervisor.daemon.limiting import Limiting
 from aish.supervisor.daemon.looking import Looking
@@ -22,7 +23,8 @@ from aish.wire import message as m
 if TYPE_CHECKING:
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.daemon import Daemon
-    from aish.supervisor.daemon.gateway_link import Question
+    from aish.supervisor.daemon.explaining import Explaining
+from aish.supervisor.daemon.gateway_link import Question
 
 
 class Api:
@@ -33,6 +35,7 @@ class Api:
         self.limiting = Limiting(daemon, self.control)
         seats = Seats()
         self.looking = Looking(daemon, self.control, seats)
+        self.explaining = Explaining(daemon, self.control)
         self.telling = Telling(daemon, self.control)
         self.attaching = Attaching(daemon, self.looking, seats)
         self.doctors = Doctors(daemon)
@@ -91,6 +94,8 @@ class Api:
                 return await self.looking.inspect(caller, request)
             case m.History():
                 return await self.looking.history(caller, request)
+            case m.Why():
+                return await self.explaining.why(caller, request)
             case m.Wait():
                 return await self.looking.wait(caller, request)
             case m.WaitMany():

@@ -43,6 +43,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Snapshot": _TREE,  # shows the caller's subtree
     "Inspect": _TREE,
     "History": _TREE,
+    "Why": _TREE,
     "Wait": _TREE,
     "WaitMany": _TREE,
     "Signal": _TREE,

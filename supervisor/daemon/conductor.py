@@ -70,6 +70,8 @@ class Conductor:
         self._loop = asyncio.get_running_loop()
         self._watch = Watch(self._loop)
         self._acks: set[str] = set()
+        self.struck: Callable[[Process, Exit], None] = lambda process, end: None
+        """It has ended, and nobody wanted it."""
         self.births = Births(self)
         self.sending = Sending(holding, self._watch, reach, recorder, self._stop_remote)
         self.remains = Remains(self)
@@ -140,6 +142,8 @@ class Conductor:
         if self.reach.out_of_memory(process):
             cause = exits.OOM
             row.reason = "out of memory: the kernel ended it at its limit of " + format_bytes(_memory(row))
+        elif row.stop_reason is None and cause is None and row.signalled is None:
+            self.struck(process, end)
         row.exit = ExitPart(code=end.code, signal=end.signal, reason=row.stop_reason or cause)
         if row.lifecycle == STOPPING and not end.lost and self.reach.rest(row):
             self.apply(process, machine.LeaderEnded())

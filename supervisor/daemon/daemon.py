@@ -28,6 +28,7 @@ from aish.supervisor.daemon.logkeeper import LogKeeper
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.ports import Ports
 from aish.supervisor.daemon.reach import Reach
+from aish.supervisor.daemon.recall import Recall
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
 from aish.supervisor.daemon.state_folder import StateFolder
@@ -125,6 +126,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGTERM, self.left.set)
         self.ending.check()
         self.sampler.schedule()
+        self.recall.schedule()
 
     def _layout(self) -> cgroup.Layout:
         """Where control groups can be made; keeper and holder are our parents already."""
@@ -191,10 +193,12 @@ class Daemon:
         self.admission.refused = self.conductor.refused
         self.admission.changed = self.conductor.changed
         self.enforcement = Enforcement(self.table, self.conductor)
-        self.sampler.over, self.sampler.sampled = self.enforcement.vram, self.enforcement.look
+        self.sampler.over, self.sampler.sampled = self.enforcement.vram, self._sampled
         self.sampler.watched_memory = self.enforcement.watches
 
         self.log_keeper = LogKeeper(self)
+        self.recall = Recall(self.table, self.gpus, self.reach, self.recorder, lambda: self.sampler.owner_of)
+        self.conductor.struck = self.recall.struck
 
     def _holder_socket(self) -> str:
         return os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME)
@@ -276,6 +280,7 @@ class Daemon:
             self._config = config
             self._alerts = [alert for alert in self._alerts if CONFIGURED not in alert]
             self.settings = self.link.settings = self._settings()
+            self.recorder.event("configured", text="; ".join(self._alerts) or f"{settings.path()} was read again")
             self.admission.reserve_bytes = self.settings.gpu_reserve_bytes
             self.link.sync()
         self.link.look_for_models()
@@ -306,6 +311,11 @@ class Daemon:
     def _began(self, process: Process) -> None:
         if process.row.gpus or self.enforcement.watches(process):
             self.sampler.schedule()
+        self.recall.began()
+
+    def _sampled(self) -> None:
+        self.enforcement.look()
+        self.recall.look()
 
     def _freed(self, process: Process) -> None:
         """It holds nothing any more."""
@@ -325,6 +335,7 @@ class Daemon:
             self.admission.evaluate()
         self.ending.check()
         self.sampler.schedule()
+        self.recall.schedule()
         if len(self.table) > KEEP_ENDED:
             self._prune()
 
@@ -386,6 +397,7 @@ class Daemon:
             self.server.stop_accepting(folders.daemon_socket())
         self.gpus.close()
         self.sampler.close()
+        self.recall.close()
         self.log_keeper.close()
         self.holding.close()
         self.gateway.close()

@@ -23,6 +23,7 @@ Serve         y y y . .
 Snapshot      y y y . .
 Inspect       y y y . .
 History       y y y . .
+Why           y y y . .
 Wait          y y y . .
 WaitMany      y y y . .
 Signal        y y y . .
