@@ -111,7 +111,7 @@ def _rows() -> list[ProcessPart]:
     """Those that live first."""
     try:
         with connect(start=False, program="complete") as client:
-            rows = client.ask(View, Snapshot(all=True)).processes
+            rows = client.ask(View, Snapshot(all=True, figures=False)).processes
     except AishError:
         return []  # no daemon, or an unusable one: nothing to complete
     return sorted((row for row in rows if row.kind != kind.SYSTEM), key=lambda row: row.lifecycle in state.ENDED)

@@ -45,7 +45,7 @@ def chosen(client: Client, options: Namespace, *, ended: bool = False) -> list[s
         return names
     if names:
         raise UsageError("names or labels, not both", hint="`aish ps -q --label KEY=VALUE` lists the ids")
-    rows = client.ask(View, Snapshot(all=ended, labels=label.parse_wanted(words))).processes
+    rows = client.ask(View, Snapshot(all=ended, labels=label.parse_wanted(words), figures=False)).processes
     found = [row.id for row in rows if (row.lifecycle in state.ENDED) == ended and row.kind != kind.SYSTEM]
     if not found:
         raise NotFoundError("no process has the labels " + " ".join(words), hint="`aish ps --json` shows them")

@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     names = options.target
     if options.ended:
         with connect(start=False, program="forget") as client:
-            rows = client.ask(View, Snapshot(all=True)).processes
+            rows = client.ask(View, Snapshot(all=True, figures=False)).processes
         names = names + [row.id for row in rows if row.lifecycle in state.ENDED]
     elif not names:
         raise UsageError("which process?", hint="`aish forget --ended` drops all that have ended")

@@ -118,7 +118,7 @@ def _chosen(client: Client, options: Namespace) -> list[tuple[str, str]]:
     if named:
         parts = [client.ask(Inspected, Inspect(target=target)).process for target in named]
     else:
-        parts = client.ask(View, Snapshot(all=bool(kind_ or labels), labels=labels)).processes
+        parts = client.ask(View, Snapshot(all=bool(kind_ or labels), labels=labels, figures=False)).processes
     found = [(part.id, part.name) for part in parts if kind_ is None or part.kind == kind_]
     if not found and labels:
         raise NotFoundError("no process has the labels " + " ".join(options.label))

@@ -68,7 +68,12 @@ def _request(options: Namespace) -> Snapshot:
     if options.since is not None:
         since_s = moment.parse_moment_s(options.since, time.time())
     named = bool(options.target) and not options.ended
-    return Snapshot(all=options.all or named, labels=label.parse_wanted(options.label), ended_since_s=since_s)
+    return Snapshot(
+        all=options.all or named,
+        labels=label.parse_wanted(options.label),
+        ended_since_s=since_s,
+        figures=options.json or not options.quiet,
+    )
 
 
 def _conditions(options: Namespace) -> list[str]:

@@ -78,6 +78,8 @@ class Snapshot(Message, frozen=True, kw_only=True):
     """Only those that have them; a value of None: whatever it is."""
     ended_since_s: float | None = None
     """Instead those that have ended since then, in seconds since the epoch."""
+    figures: bool = True
+    """Whether what they use is to be looked at first; else it is as of whenever somebody last looked."""
 
 
 class Inspect(Message, frozen=True, kw_only=True):

@@ -67,7 +67,8 @@ class Looking:
         if not self.daemon.gpus.known:
             await self.daemon.gpus.wait_known(FIRST_GPU_S)
         if every_s is None:
-            sampler.sample()
+            if request.figures:
+                sampler.sample()
             connection.send(self._view(caller, request))
             return
         loop = asyncio.get_running_loop()
