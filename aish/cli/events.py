@@ -78,7 +78,12 @@ def _request(options: Namespace) -> Events:
         if since >= 1 << 63:
             raise UsageError(f"--since {options.since}: expected an event's number, the first column, or a time")
     elif options.since is not None:
-        since_s = moment.parse_moment_s(options.since, time.time())
+        try:
+            since_s = moment.parse_moment_s(options.since, time.time())
+        except UsageError as error:
+            raise UsageError(
+                f"--since {clean(options.since)}: {error}", hint=f"an event's number; or {error.hint}"
+            ) from None
     kinds = [kind for word in options.kind for kind in word.split(",") if kind]
     for kind in kinds:
         if kind not in events.KINDS:
