@@ -28,9 +28,11 @@ from aish.wire.message import (
     Failure,
     Gpus,
     Hello,
+    History,
     Inspect,
     KeyList,
     KeyRevoke,
+    Label,
     Logs,
     Message,
     Pause,
@@ -40,7 +42,9 @@ from aish.wire.message import (
     Stop,
     UsageQuery,
     Wait,
+    WaitMany,
     Welcome,
+    Why,
 )
 
 if TYPE_CHECKING:
@@ -60,8 +64,8 @@ PATIENCE_S: Final = 2.0
 LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
 _REPEATABLE: Final = (
-    *(Adopt, Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
-    *(Cont, KeyRevoke, Pause, Stop),
+    *(Adopt, Doctor, Events, Gpus, History, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
+    *(Cont, KeyRevoke, Label, Pause, Stop, WaitMany, Why),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 
