@@ -133,6 +133,22 @@ def timeout(e: Evidence) -> Cause | None:
     return Cause("run-timeout", 95, (f"It was stopped by its time limit: {_because(end, 'it ran too long')}.",))
 
 
+def with_group(e: Evidence) -> Cause | None:
+    """Another of its group failed, and took it along."""
+    end, event = _given(e, exits.GROUP), e.last("group")
+    if end is None:
+        return None
+    group = e.row.spec.group.name if e.row.spec.group is not None else "-"
+    why = f": {event.text.partition(':')[0]}" if event is not None and event.text else ""
+    return Cause("group", 95, (f"It was stopped with its group {group}{why}.",), _facts(event))
+
+
+def handed_back(e: Evidence) -> Cause | None:
+    if _given(e, exits.HANDED_BACK) is None:
+        return None
+    return Cause("handed-back", 95, ("`aish off` handed it back: it lives on, or lived on, without a supervisor.",))
+
+
 def quota(e: Evidence) -> Cause | None:
     """More VRAM than its quota: the watchdog; or a quota that no device can have."""
     end = _given(e, exits.QUOTA)

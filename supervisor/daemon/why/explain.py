@@ -34,6 +34,8 @@ RULES: Final[tuple[Rule, ...]] = (
     ends.needs_failed,
     ends.unhealthy,
     ends.timeout,
+    ends.with_group,
+    ends.handed_back,
     ends.quota,
     ends.own_oom,
     ends.stopped,

@@ -17,7 +17,7 @@ from aish.supervisor.daemon.why import explain as module
 from aish.supervisor.daemon.why.evidence import Device, Evidence, Holder
 from aish.supervisor.daemon.why.explain import explain
 from aish.wire.part import EventPart, ExitPart, RunPart, TokensPart
-from aish.wire.spec import LimitPart, NeedPart, SchedulePart, SpecPart
+from aish.wire.spec import GroupPart, LimitPart, NeedPart, SchedulePart, SpecPart
 
 ROOT = Path(__file__).parents[3]
 NOW_S = 1000.0
@@ -123,7 +123,12 @@ CASES: dict[str, Evidence] = {
     ),
     "behind others": evidence(queued(vram_bytes=2 * GB), devices=(CARD,), ahead=("a (p2)", "b (p3)")),
     "for its time": evidence(
-        queued(schedule=SchedulePart(cron="0 4 * * *", timezone="Europe/Paris")), next_run_s=NOW_S + 7200
+        row(
+            {"schedule": SchedulePart(cron="0 4 * * *", timezone="Europe/Paris")},
+            lifecycle="scheduled",
+            started_s=None,
+        ),
+        next_run_s=NOW_S + 7200,
     ),
     "for something else": evidence(row({}, lifecycle="queued", reason="the holder is away")),
     "is being started": evidence(row({"before": [b"true"]}, lifecycle="starting")),
@@ -155,6 +160,11 @@ CASES: dict[str, Evidence] = {
         events=(event("unhealthy", "it was not ready within 30 s: connection refused"),),
     ),
     "the run's time": ended(signal=15, word="timeout"),
+    "its group": with_(
+        ended({"group": GroupPart(name="front")}, signal=15, word="group"),
+        events=(event("group", "web failed: it is to restart, too", 955.0, group="front"),),
+    ),
+    "handed back": ended(word="handed-back"),
     "VRAM": with_(ended(signal=15, word="quota"), events=(event("quota", "GPU 0: 9.0G of 8.0G", gpu="u"),)),
     "its own limit of memory": ended(signal=9, word="oom"),
     "stopped by a person": with_(
