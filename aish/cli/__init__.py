@@ -25,6 +25,7 @@ VERBS: Final = {
     "inspect": "everything about one process",
     "key": "keys for programs that aish did not start: new, ls, revoke",
     "kill": "send a signal, or end at once",
+    "label": "labels by which processes are found: KEY=VALUE, KEY-",
     "limit": "change limits: tokens=+50k vram=8G nice=5",
     "logs": "show or follow output",
     "model": "models: pull, ls, show, serve, stop, rm",
@@ -38,6 +39,7 @@ VERBS: Final = {
     "run": "run a command supervised, attached to this terminal",
     "shim": "have names that you type run supervised, in any shell or editor",
     "shutdown": "end everything that is supervised",
+    "signal": "send a signal and nothing else",
     "spawn": "start a supervised process in the background",
     "start": "start ended processes again",
     "stop": "end processes: signal, grace, kill",
@@ -47,6 +49,7 @@ VERBS: Final = {
     "up": "have the processes of aish.toml run",
     "usage": "tokens, seconds and first-token time per process, agent or model",
     "wait": "wait until processes end (or are ready)",
+    "why": "why a process waits, was ended, failed, restarts or is slow",
 }
 """A closed list: any other first word is a script."""
 

@@ -57,13 +57,22 @@ class Parser(argparse.ArgumentParser):
         return any(word in action.option_strings and action.nargs != 0 for action in self._actions if "=" not in word)
 
 
-def targets(parser: Parser, *, many: bool = True, none: str = "") -> None:
-    """The operand of verbs that act on processes. `none` says what it means where there is none of it."""
+def targets(parser: Parser, *, many: bool = True, none: str = "", labels: bool = False) -> None:
+    """The operand of verbs that act on processes. `none` says what it means where there is none of it; with `labels`
+    they can be chosen by those instead: see aish.cli.each."""
     parser.add_argument(
         "target",
-        nargs="*" if none else "+" if many else None,
+        nargs="*" if none or labels else "+" if many else None,
         metavar="PROCESS",
         help="an id (p12) or a name, with or without @" + (f"; {none}" if none else ""),
+    )
+    if labels:
+        label_option(parser, "instead of names: all that have this label")
+
+
+def label_option(parser: Parser, meaning: str) -> None:
+    parser.add_argument(
+        "-l", "--label", action="append", default=[], metavar="KEY=VALUE", help=f"{meaning}; KEY alone: any value"
     )
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     Offers = list[tuple[str, str]]
     """Words, and what is told about each."""
 
-_LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "stop", "wait"))
+_LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "signal", "stop", "wait"))
 _ENDED: Final = frozenset(("forget", "start"))
-_ANY: Final = frozenset(("events", "inspect", "logs", "ps", "restart"))
+_ANY: Final = frozenset(("events", "inspect", "label", "logs", "ps", "restart", "why"))
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor"))
 _OF_A_PROJECT: Final = frozenset(("down", "up"))
 _RUNNING: Final = frozenset(("run", "spawn"))
@@ -188,7 +188,7 @@ def _rows() -> list[ProcessPart]:
     """Those that live first."""
     try:
         with connect(start=False, program="complete") as client:
-            rows = client.ask(View, Snapshot(all=True)).processes
+            rows = client.ask(View, Snapshot(all=True, figures=False)).processes
     except AishError:
         return []  # no daemon, or an unusable one: nothing to complete
     return sorted((row for row in rows if row.kind != kind.SYSTEM), key=lambda row: row.lifecycle in state.ENDED)

@@ -9,7 +9,7 @@ from aish.wire.message import Cont
 
 def main(argv: list[str]) -> int:
     parser = Parser("cont", "Let paused processes go on.")
-    targets(parser)
+    targets(parser, labels=True)
     json_option(parser)
     options = parser.parse_args(argv)
-    return each("cont", options.target, lambda target: Cont(target=target), as_json=options.json)
+    return each("cont", options, lambda target: Cont(target=target))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import json
 import os
 import sys
 import traceback
@@ -76,6 +75,8 @@ def _check_settings(*, as_json: bool) -> None:
     except AishError as error:
         text = f"{error}; the default settings are used"
         try:
+            import json
+
             line = json.dumps({"warning": text}, ensure_ascii=False) if as_json else clean(f"aish: {text}")
             print(line, file=sys.stderr, flush=True)
         except OSError:

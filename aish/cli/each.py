@@ -6,26 +6,50 @@ from typing import TYPE_CHECKING
 
 from aish.cli.output import print_json
 from aish.client import connect
-from aish.errors import AishError
+from aish.errors import AishError, NotFoundError, UsageError
+from aish.model import kind, label, state
 from aish.report import report, told
-from aish.wire.message import Done
+from aish.wire.message import Done, Snapshot, View
 from aish.wire.plain import plain
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable, Iterable
 
+    from aish.client import Client
     from aish.wire.message import Message
 
 
-def each(verb: str, targets: Iterable[str], request: Callable[[str], Message], *, as_json: bool = False) -> int:
-    """A request to the daemon for each target; with `as_json` what came of each is printed as one list."""
+def each(verb: str, options: Namespace, request: Callable[[str], Message], *, ended: bool = False) -> int:
+    """A request to the daemon for each target; with --json what came of each is printed as one list.
+
+    `options` are those of `arguments.targets`; `ended`: labels mean what has ended, instead of what lives."""
     with connect(start=False, program=verb) as client:
 
         def act(target: str) -> object:
             reply = client.request(request(target))
             return {"changed": reply.changed} if isinstance(reply, Done) else plain(reply)
 
-        return for_each(verb, targets, act, as_json=as_json)
+        return for_each(verb, chosen(client, options, ended=ended), act, as_json=options.json)
+
+
+def chosen(client: Client, options: Namespace, *, ended: bool = False) -> list[str]:
+    """The processes that were named, or all that live (`ended`: that have ended) and have the labels.
+
+    Raises UsageError, NotFoundError."""
+    words: list[str] = getattr(options, "label", [])
+    names: list[str] = options.target
+    if not words:
+        if not names:
+            raise UsageError("which process?", hint="name one, or several by their labels: --label KEY=VALUE")
+        return names
+    if names:
+        raise UsageError("names or labels, not both", hint="`aish ps -q --label KEY=VALUE` lists the ids")
+    rows = client.ask(View, Snapshot(all=ended, labels=label.parse_wanted(words), figures=False)).processes
+    found = [row.id for row in rows if (row.lifecycle in state.ENDED) == ended and row.kind != kind.SYSTEM]
+    if not found:
+        raise NotFoundError("no process has the labels " + " ".join(words), hint="`aish ps --json` shows them")
+    return found
 
 
 def for_each(verb: str, names: Iterable[str], act: Callable[[str], object], *, as_json: bool = False) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aish.cli.arguments import Parser, json_option
-from aish.cli.each import each
+from aish.cli.each import each, for_each
 from aish.client import connect
 from aish.errors import UsageError
 from aish.model import state
@@ -19,8 +19,11 @@ def main(argv: list[str]) -> int:
     names = options.target
     if options.ended:
         with connect(start=False, program="forget") as client:
-            rows = client.ask(View, Snapshot(all=True)).processes
+            rows = client.ask(View, Snapshot(all=True, figures=False)).processes
         names = names + [row.id for row in rows if row.lifecycle in state.ENDED]
     elif not names:
         raise UsageError("which process?", hint="`aish forget --ended` drops all that have ended")
-    return each("forget", names, lambda target: Forget(target=target), as_json=options.json)
+    if not names:
+        return for_each("forget", names, lambda _: None, as_json=options.json)
+    options.target = names
+    return each("forget", options, lambda target: Forget(target=target))

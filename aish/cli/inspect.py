@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING
+
 from aish.cli.arguments import Parser, json_option, targets
-from aish.cli.output import age, clock, command_line, exit_word, print_json
+from aish.cli.output import age, clock, command_line, exit_word, print_json, print_table, when
 from aish.client import connect
+from aish.errors import UsageError
+from aish.model import exit as exits
 from aish.model.size import format_bytes
 from aish.report import clean
-from aish.wire.message import Inspect, Inspected
+from aish.wire.message import History, Inspect, Inspected, Runs
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from aish.wire.part import RunPart
+
+HISTORY = ("RUN", "STARTED", "TOOK", "ENDED", "EXIT", "WHY", "WHO")
+MOST_RUNS = 100
+"""So many are kept."""
 
 
 def main(argv: list[str]) -> int:
     parser = Parser("inspect", "Show all that is known about a process.")
+    parser.add_argument("--history", action="store_true", help="its runs instead, newest first: how each ended")
+    parser.add_argument("-n", "--last", type=int, metavar="N", default=20, help="with --history: so many (20)")
     json_option(parser)
     targets(parser, many=False)
     options = parser.parse_args(argv)
+    if options.history:
+        return _history(options)
     with connect(start=False, program="inspect") as client:
         found = client.ask(Inspected, Inspect(target=options.target))
     if options.json:
@@ -22,6 +40,35 @@ def main(argv: list[str]) -> int:
     else:
         _show(found)
     return 0
+
+
+def _history(options: Namespace) -> int:
+    if not 0 <= options.last <= MOST_RUNS:
+        raise UsageError(f"--last {options.last}: expected 0 to {MOST_RUNS}")
+    with connect(start=False, program="inspect") as client:
+        found = client.ask(Runs, History(target=options.target, last=options.last))
+    if options.json:
+        print_json(found)
+        return 0
+    now_s = time.time()
+    print_table(HISTORY, [_run(run, now_s) for run in found.runs], ("RUN", "TOOK"))
+    return 0
+
+
+def _run(run: RunPart, now_s: float) -> list[str]:
+    by = [f"begun by {run.begun_by}" if run.begun_by else "", f"ended by {run.ended_by}" if run.ended_by else ""]
+    ran = run.started_s is not None
+    reason = run.exit.reason if run.exit is not None and run.exit.reason != exits.DONE else None
+    end = exit_word(run.exit) if run.ended_s is not None and ran else "-"
+    return [
+        str(run.number),
+        when(run.started_s, now_s),
+        age(run.started_s, run.ended_s) if ran else "-",
+        when(run.ended_s, now_s),
+        end,
+        ": ".join(filter(None, (reason, run.reason))) or "-",
+        ", ".join(filter(None, by)) or "-",
+    ]
 
 
 def _show(found: Inspected) -> None:
@@ -33,6 +80,7 @@ def _show(found: Inspected) -> None:
         ("state", f"{row.state} (lifecycle {row.lifecycle}, ready {row.ready}, activity {row.activity or '-'})"),
         ("holds", ", ".join(row.holds) or "none"),
         ("reason", row.reason),
+        ("labels", " ".join(f"{key}={value}" for key, value in sorted(row.labels.items()))),
         ("command", command_line(spec.argv) if spec.argv else None),
         ("folder", spec.cwd.decode(errors="backslashreplace")),
         ("pid", row.pid),

@@ -12,11 +12,11 @@ def main(argv: list[str]) -> int:
     argv = [f"--signal={word[1:]}" if _short(word) else word for word in argv]
     parser = Parser("kill", "Send a signal to processes and their groups; TERM unless told otherwise.")
     parser.add_argument("-s", "--signal", default="TERM", metavar="SIGNAL", help="name or number; also -9, -INT")
-    targets(parser)
+    targets(parser, labels=True)
     json_option(parser)
     options = parser.parse_args(argv)
     number = signal_number(options.signal)
-    return each("kill", options.target, lambda target: Signal(target=target, signal=number), as_json=options.json)
+    return each("kill", options, lambda target: Signal(target=target, signal=number))
 
 
 def _short(word: str) -> bool:

@@ -30,9 +30,5 @@ def main(argv: list[str]) -> int:
         if not equals or not value:
             raise UsageError(f"{key} needs a value", hint=f"{key}=+50k raises it, {key}=none lifts it")
         changes[key] = value
-    return each(
-        "limit",
-        [options.target],
-        lambda target: Limit(target=target, **changes),
-        as_json=options.json,
-    )
+    options.target = [options.target]
+    return each("limit", options, lambda target: Limit(target=target, **changes))

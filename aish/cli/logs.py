@@ -11,12 +11,12 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from aish.cli import log_lines
-from aish.cli.arguments import Parser, targets
+from aish.cli.arguments import Parser, label_option, targets
 from aish.client import connect, follow
 from aish.client.interleave import STREAMS
 from aish.client.logreader import INDEX_WAIT_S, LogReader
 from aish.errors import DisconnectedError, InternalError, NotFoundError, UsageError
-from aish.model import kind, moment
+from aish.model import kind, label, moment
 from aish.model.nearest import nearest
 from aish.report import clean
 from aish.wire.log_index import INTERVAL_NS
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     since_ns, until_ns, pattern = _checked(options)
     streams = (1,) if options.out and not options.err else (2,) if options.err and not options.out else STREAMS
     with connect(start=False, program="logs") as client:
-        chosen = _chosen(client, options.target, options.kind)
+        chosen = _chosen(client, options)
         if len(chosen) > MANY:
             _raise_limit()
         logs = [_Log(client, target, name, streams, pattern) for target, name in chosen]
@@ -81,7 +81,8 @@ def _parser() -> Parser:
         action="store_true",
         help="one JSON object per line: process, id, stream, time, within_s, text or json",
     )
-    targets(parser, none="without any: all of --kind, or all that have not ended")
+    label_option(parser, "of those that have this label")
+    targets(parser, none="without any: all of --kind or --label, or all that have not ended")
     return parser
 
 
@@ -106,17 +107,23 @@ def _checked(options: Namespace) -> tuple[int | None, int | None, re.Pattern[str
     return since_ns, until_ns, None if options.grep is None else log_lines.compiled(options.grep)
 
 
-def _chosen(client: Client, named: list[str], kind_: str | None) -> list[tuple[str, str]]:
-    """What to ask for and what to call it, for each. Raises NotFoundError."""
+def _chosen(client: Client, options: Namespace) -> list[tuple[str, str]]:
+    """What to ask for and what to call it, for each. Raises UsageError, NotFoundError."""
+    named, kind_ = options.target, options.kind
+    if named and options.label:
+        raise UsageError("names or labels, not both")
+    labels = label.parse_wanted(options.label)
     if named and kind_ is None:
         return [(target, target.removeprefix("@")) for target in named]
     if named:
         parts = [client.ask(Inspected, Inspect(target=target)).process for target in named]
     else:
-        parts = client.ask(View, Snapshot(all=kind_ is not None)).processes
+        parts = client.ask(View, Snapshot(all=bool(kind_ or labels), labels=labels, figures=False)).processes
     found = [
         (part.id, part.name) for part in parts if part.kind == (kind_ or part.kind) and (named or not part.adopted)
     ]
+    if not found and labels:
+        raise NotFoundError("no process has the labels " + " ".join(options.label))
     if not found and kind_ is not None:
         raise NotFoundError(f"no process of kind {kind_}", hint="`aish ps --all` lists what there is")
     if not found:

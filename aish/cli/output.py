@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -18,25 +17,32 @@ if TYPE_CHECKING:
 
 def print_json(value: object) -> None:
     """One JSON document; bytes as text (what is not UTF-8 as backslash escapes), unknown as null."""
+    import json  # not for who wants a table
+
     print(json.dumps(plain(value), ensure_ascii=False, indent=2))
 
 
 def json_line(value: object) -> str:
+    import json
+
     return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
     """Columns as wide as their widest cell; those named in `right` are aligned to the right."""
-    cells = [list(header), *([clean(cell) for cell in row] for row in rows)]
-    widths = [[_width(cell) for cell in row] for row in cells]
-    columns = [(max(column), name in right) for column, name in zip(zip(*widths, strict=True), header, strict=True)]
+    rows = [list(row) if "".join(row).isprintable() else [clean(cell) for cell in row] for row in (header, *rows)]
+    widths = [list(map(len if "".join(row).isascii() else _width, row)) for row in rows]
+    widest = [max(column) for column in zip(*widths, strict=True)]
+    is_right = [name in right for name in header]
+    form = "  ".join(f"%{'' if on_right else '-'}{width}s" for width, on_right in zip(widest, is_right, strict=True))
     lines = []
-    for row, own in zip(cells, widths, strict=True):
-        padded = [
-            " " * (widest - width) + cell if is_right else cell + " " * (widest - width)
-            for cell, width, (widest, is_right) in zip(row, own, columns, strict=True)
-        ]
-        lines.append("  ".join(padded).rstrip())
+    for row, own in zip(rows, widths, strict=True):
+        if not "".join(row).isascii():  # as many blanks as columns of the terminal are missing, not characters
+            short = [" " * (width - wide) for width, wide in zip(widest, own, strict=True)]
+            sides = zip(row, short, is_right, strict=True)
+            lines.append("  ".join(gap + cell if on_right else cell + gap for cell, gap, on_right in sides).rstrip())
+        else:
+            lines.append((form % tuple(row)).rstrip())
     print("\n".join(lines))
 
 
@@ -58,6 +64,14 @@ def age(since_s: float | None, until_s: float | None = None) -> str:
 
 def clock(time_s: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(time_s))
+
+
+def when(time_s: float | None, now_s: float) -> str:
+    """A moment: the time of day, with its date where that is not within the last day."""
+    if time_s is None:
+        return amount.UNKNOWN
+    form = "%H:%M:%S" if 0 <= now_s - time_s < 86_400 else "%Y-%m-%d %H:%M"
+    return time.strftime(form, time.localtime(time_s))
 
 
 def exit_word(end: ExitPart | None) -> str:

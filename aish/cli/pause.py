@@ -9,7 +9,7 @@ from aish.wire.message import Pause
 
 def main(argv: list[str]) -> int:
     parser = Parser("pause", "Stop processes (SIGSTOP) until cont lifts it.")
-    targets(parser)
+    targets(parser, labels=True)
     json_option(parser)
     options = parser.parse_args(argv)
-    return each("pause", options.target, lambda target: Pause(target=target), as_json=options.json)
+    return each("pause", options, lambda target: Pause(target=target))

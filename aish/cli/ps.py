@@ -2,51 +2,94 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from aish.cli.arguments import Parser, json_option
-from aish.cli.output import age, exit_word, print_json, print_table
+from aish.cli.arguments import Parser, json_option, label_option
+from aish.cli.output import age, exit_word, print_json, print_table, when
 from aish.client import connect
-from aish.errors import NotFoundError, NotRunningError
-from aish.model import state
+from aish.errors import NotFoundError, NotRunningError, UsageError
+from aish.model import exit as exits
+from aish.model import label, moment, state
 from aish.model.nearest import nearest
 from aish.model.size import format_bytes, format_count
 from aish.wire.message import Snapshot, View
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterable, Iterator
 
     from aish.wire.part import ProcessPart
 
 HEADER = ("ID", "NAME", "KIND", "STATE", "CPU%", "RSS", "VRAM/QUOTA", "TOKENS", "AGE", "DOING")
-_RIGHT = ("CPU%", "RSS", "VRAM/QUOTA", "TOKENS", "AGE")
+ENDED_HEADER = ("ID", "NAME", "KIND", "STATE", "ENDED", "RAN", "RESTARTS", "EXIT", "WHY")
+_RIGHT = ("RAN", "RESTARTS", "CPU%", "RSS", "VRAM/QUOTA", "TOKENS", "AGE")
 
 
 def main(argv: list[str]) -> int:
     parser = Parser("ps", "Show supervised processes as one tree, with state, use and cost.")
     parser.add_argument("-a", "--all", action="store_true", help="ended processes and aish's own as well")
+    parser.add_argument("--ended", action="store_true", help="those that have ended instead, newest first")
+    parser.add_argument("--since", metavar="TIME", help="with --ended: since then: 1h (ago), 14:30, 2026-07-01")
     parser.add_argument("-q", "--quiet", action="store_true", help="ids only")
+    label_option(parser, "only those with this label")
     parser.add_argument("target", nargs="*", metavar="PROCESS", help="only these: ids or names, with or without @")
     json_option(parser)
     options = parser.parse_args(argv)
+    request = _request(options)
     try:
         with connect(start=False) as client:
-            view = client.ask(View, Snapshot(all=options.all or bool(options.target)))
-            rows = view.processes
+            rows = client.ask(View, request).processes
     except NotRunningError:
         rows = []  # no daemon: nothing is supervised, which is an answer and no error
     if options.target:
         rows = [_named(rows, target) for target in options.target]
+    if options.ended:
+        rows.sort(key=lambda row: row.ended_s or 0.0, reverse=True)
     if options.json:
         print_json(rows)
     elif options.quiet:
         for row in rows:
             print(row.id)
+    elif not rows and (options.label or options.ended):
+        print("no process has " + " and ".join(_conditions(options)))
     elif not rows:
         print("nothing is supervised; `aish spawn -- COMMAND` starts something, `aish run` runs it here")
     else:
-        print_table(HEADER, [cells(row, stem) for row, stem in tree(rows)], _RIGHT)
+        _show(rows, ended=options.ended)
     return 0
+
+
+def _request(options: Namespace) -> Snapshot:
+    """Raises UsageError."""
+    if options.since is not None and not options.ended:
+        raise UsageError("--since says when something ended: it needs --ended")
+    since_s = 0.0 if options.ended else None
+    if options.since is not None:
+        since_s = moment.parse_moment_s(options.since, time.time())
+    named = bool(options.target) and not options.ended
+    return Snapshot(
+        all=options.all or named,
+        labels=label.parse_wanted(options.label),
+        ended_since_s=since_s,
+        figures=options.json or not options.quiet,
+    )
+
+
+def _conditions(options: Namespace) -> list[str]:
+    """What is asked for that nothing meets."""
+    found = ["the labels " + " ".join(options.label)] if options.label else []
+    if options.ended:
+        found.append("ended" + (f" since {options.since}" if options.since else ""))
+    return found
+
+
+def _show(rows: list[ProcessPart], *, ended: bool) -> None:
+    if ended:
+        now_s = time.time()
+        print_table(ENDED_HEADER, [ended_cells(row, now_s) for row in rows], _RIGHT)
+    else:
+        print_table(HEADER, [cells(row, stem) for row, stem in tree(rows)], _RIGHT)
 
 
 def _named(rows: list[ProcessPart], target: str) -> ProcessPart:
@@ -97,6 +140,23 @@ def cells(row: ProcessPart, stem: str) -> list[str]:
         spent,
         age(row.started_s or row.created_s, row.ended_s),
         doing(row),
+    ]
+
+
+def ended_cells(row: ProcessPart, now_s: float) -> list[str]:
+    """A line of what was: when, for how long, how and why."""
+    reason = row.exit.reason if row.exit is not None else None
+    why = [word for word in (reason if reason != exits.DONE else None, row.reason) if word]
+    return [
+        row.id,
+        row.name,
+        row.kind,
+        row.state,
+        when(row.ended_s, now_s),
+        "-" if row.started_s is None or never_ran(row) else age(row.started_s, row.ended_s),
+        str(row.restarts),
+        "-" if never_ran(row) else exit_word(row.exit),
+        ": ".join(why),
     ]
 
 

@@ -14,15 +14,10 @@ def main(argv: list[str]) -> int:
     parser = Parser("restart", "Stop processes and start them again; ended ones are started.")
     parser.add_argument("--grace", type=float, metavar="SECONDS", help="how long to wait before SIGKILL")
     parser.add_argument("--keep-env", action="store_true", help="with the environment that they had before")
-    targets(parser)
+    targets(parser, labels=True)
     json_option(parser)
     options = parser.parse_args(argv)
     if options.grace is not None and not 0 <= options.grace <= MOST_GRACE_S:
         raise UsageError(f"--grace {options.grace}: expected 0 to {MOST_GRACE_S} seconds")
     here = None if options.keep_env else launch.capture()
-    return each(
-        "restart",
-        options.target,
-        lambda target: Restart(target=target, launch=here, grace_s=options.grace),
-        as_json=options.json,
-    )
+    return each("restart", options, lambda target: Restart(target=target, launch=here, grace_s=options.grace))

@@ -10,8 +10,8 @@ from aish.wire.message import Start
 
 def main(argv: list[str]) -> int:
     parser = Parser("start", "Start ended processes again: same id, name and logs, with the environment of here.")
-    targets(parser)
+    targets(parser, labels=True)
     json_option(parser)
     options = parser.parse_args(argv)
     here = launch.capture()
-    return each("start", options.target, lambda target: Start(target=target, launch=here), as_json=options.json)
+    return each("start", options, lambda target: Start(target=target, launch=here), ended=True)

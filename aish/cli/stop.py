@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from aish.cli.arguments import Parser, json_option, targets
-from aish.cli.each import for_each
+from aish.cli.each import chosen, for_each
 from aish.cli.wanted import MOST_GRACE_S
 from aish.client import connect
 from aish.errors import AishError, UsageError
@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--grace", type=float, metavar="SECONDS", help="how long to wait before SIGKILL")
     parser.add_argument("--now", action="store_true", help="SIGKILL at once")
     parser.add_argument("--no-wait", action="store_true", help="return when the signal is sent")
-    targets(parser)
+    targets(parser, labels=True)
     json_option(parser)
     options = parser.parse_args(argv)
     if options.grace is not None and not 0 <= options.grace <= MOST_GRACE_S:
@@ -26,7 +26,8 @@ def main(argv: list[str]) -> int:
     grace_s = 0.0 if options.now else options.grace
     with connect(start=False, program="stop") as client:
         refused: dict[str, AishError] = {}
-        for target in options.target:  # all are asked before the first is waited for
+        targets_ = chosen(client, options)
+        for target in targets_:  # all are asked before the first is waited for
             try:
                 client.request(Stop(target=target, grace_s=grace_s))
             except AishError as error:
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
             return {} if options.no_wait else plain(client.ask(Waited, Wait(target=target)))
 
         try:
-            return for_each("stop", options.target, act, as_json=options.json)
+            return for_each("stop", targets_, act, as_json=options.json)
         except KeyboardInterrupt:
             print("aish stop: they go on ending; `aish ps` shows what is left", file=sys.stderr)
             raise

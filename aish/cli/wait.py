@@ -5,18 +5,26 @@ from __future__ import annotations
 import math
 import select
 import time
+from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option, targets
+from aish.cli.each import chosen
 from aish.cli.output import print_json
-from aish.client import Client, connect
+from aish.client import connect
 from aish.client.stage import STATUS_LOST, STATUS_NOT_RUNNABLE
 from aish.errors import DisconnectedError, InternalError, UsageError
 from aish.model import exit as exits
-from aish.wire.message import Wait, Waited
+from aish.wire.message import WaitedMany, WaitMany
 from aish.wire.part import ExitPart
+
+if TYPE_CHECKING:
+    from aish.client import Client
+    from aish.wire.message import Waited
 
 STATUS_TIMED_OUT = 124
 """As timeout(1) has it."""
+_LATE_S = 2.0
+"""How much later than the time-out the daemon may tell it: then it is taken for one that does not answer."""
 _POLL_MOST_MS = 86_400_000
 """poll(2) counts milliseconds in an int: longer waits are made of several."""
 
@@ -24,76 +32,68 @@ _POLL_MOST_MS = 86_400_000
 def main(argv: list[str]) -> int:
     parser = Parser(
         "wait",
-        "Wait until all processes have ended; the status is that of the last one named, 124 after the time-out.",
+        "Wait until all processes have ended. The status is that of the first named that failed, else 0; with --any\n"
+        "that of the one that was first; 124 after the time-out. With --ready it is 1 for one that ended before.",
     )
-    parser.add_argument(
+    until = parser.add_mutually_exclusive_group()
+    until.add_argument(
         "--ready", action="store_true", help="until they are ready; what has no readiness: until it runs"
     )
-    parser.add_argument("--any", action="store_true", help="return when the first of them has")
+    until.add_argument("--ended", action="store_true", help="until they have ended (default)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--any", action="store_true", help="return when the first of them has")
+    which.add_argument("--all", action="store_true", help="return when all of them have (default)")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after this time")
     json_option(parser)
-    targets(parser)
+    targets(parser, labels=True)
     options = parser.parse_args(argv)
     if options.timeout is not None and not (math.isfinite(options.timeout) and options.timeout >= 0):
         raise UsageError(f"--timeout {options.timeout}: expected seconds, 0 or more")
-    deadline = None if options.timeout is None else time.monotonic() + options.timeout
-    until = "ready" if options.ready else "ended"
-    waits = [_Wait(target, until) for target in options.target]
-    try:
-        results = _collect(waits, deadline, first_only=options.any)
-    finally:
-        for wait in waits:
-            wait.client.close()
+    with connect(start=False, program="wait") as client:
+        names = chosen(client, options)
+        request = WaitMany(targets=names, until="ready" if options.ready else "ended", any=options.any)
+        found = _wait(client, request, options.timeout)
     if options.json:
-        print_json(results)
-    return _status(results, len(waits) if not options.any else 1, ready=options.ready)
+        print_json(found.waited)
+    return STATUS_TIMED_OUT if found.timed_out else _status(found.waited, ready=options.ready)
 
 
-class _Wait:
-    """One question under way, asked again of the next daemon if need be."""
-
-    def __init__(self, target: str, until: str) -> None:
-        self.request = Wait(target=target, until=until)
-        self.client: Client = connect(start=False, program="wait")
-        self.client.send(self.request)
-
-    def answer(self) -> Waited | None:
+def _wait(client: Client, request: WaitMany, timeout_s: float | None) -> WaitedMany:
+    """The daemon's answer, or that of the next daemon."""
+    deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+        client.send(WaitMany(targets=request.targets, until=request.until, any=request.any, timeout_s=left_s))
+        if not _answered(client, left_s):
+            return WaitedMany(timed_out=True)
         try:
-            reply = self.client.receive()
+            reply = client.receive()
         except DisconnectedError:
-            self.client.reconnect()
-            self.client.send(self.request)
-            return None
-        if not isinstance(reply, Waited):
+            client.reconnect()
+            continue
+        if not isinstance(reply, WaitedMany):
             raise InternalError(f"the daemon answered {type(reply).__name__} to a wait")
         return reply
 
 
-def _collect(waits: list[_Wait], deadline: float | None, *, first_only: bool) -> list[Waited]:
-    answers: dict[int, Waited] = {}
-    while len(answers) < len(waits) and not (first_only and answers):
-        poll = select.poll()
-        pending = {wait.client.fileno(): place for place, wait in enumerate(waits) if place not in answers}
-        for fd in pending:
-            poll.register(fd, select.POLLIN)
-        left_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        ready = poll.poll(None if left_ms is None else min(left_ms, _POLL_MOST_MS))
-        if not ready and left_ms is not None and left_ms <= _POLL_MOST_MS:
-            break
-        for fd, _ in ready:
-            answer = waits[pending[fd]].answer()
-            if answer is not None:
-                answers[pending[fd]] = answer
-    return [answers[place] for place in sorted(answers)]
+def _answered(client: Client, left_s: float | None) -> bool:
+    """Whether it has anything to say, in time."""
+    poll = select.poll()
+    poll.register(client.fileno(), select.POLLIN)
+    deadline_s = None if left_s is None else time.monotonic() + left_s + _LATE_S
+    while True:
+        left_ms = None if deadline_s is None else (deadline_s - time.monotonic()) * 1000
+        if client.buffered or poll.poll(None if left_ms is None else max(0.0, min(left_ms, _POLL_MOST_MS))):
+            return True
+        if left_ms is not None and left_ms <= 0:
+            return False
 
 
-def _status(results: list[Waited], expected: int, *, ready: bool) -> int:
-    if len(results) < expected:
-        return STATUS_TIMED_OUT
-    end = results[-1].exit
+def _status(waited: list[Waited], *, ready: bool) -> int:
+    """That of the first that failed."""
     if ready:
-        return 0 if end is None else 1  # it ended before it was ready
-    return shell_status(end or ExitPart())
+        return int(any(one.exit is not None for one in waited))  # it ended before it was ready
+    return next(filter(None, (shell_status(one.exit or ExitPart()) for one in waited)), 0)
 
 
 def shell_status(end: ExitPart) -> int:

@@ -9,7 +9,7 @@ from aish.cli import life
 from aish.client import launch
 from aish.config.settings import LEAST_LOG_BYTES
 from aish.errors import InputError, UsageError
-from aish.model import kind, spec
+from aish.model import kind, label, spec
 from aish.model.moment import parse_duration_s
 from aish.model.nearest import nearest
 from aish.model.signal_number import signal_number
@@ -74,6 +74,9 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--secret", action="append", default=[], metavar="NAME", help="a provider key variable that it may see"
     )
+    parser.add_argument(
+        "--label", action="append", default=[], metavar="KEY=VALUE", help="a label by which it is found"
+    )
     parser.add_argument("--log-size", metavar="SIZE", help="how much of its log stays, such as 64M; none: all")
     parser.add_argument("--log-age", metavar="AGE", help="how long its log stays, such as 7d; none: for ever")
     parser.add_argument("--stop-signal", default="TERM", metavar="SIGNAL", help="how it is asked to end (TERM)")
@@ -125,6 +128,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         model=wanted.model or part.model,
         restart=wanted.restart,
         secrets=wanted.secret,
+        labels=label.parse(wanted.label),
         stop_signal=signal_number(wanted.stop_signal),
         grace_s=wanted.grace,
         oom_score_adj=wanted.oom_score,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aish.client.log_answers import LogLine, Stream
     from aish.client.wish import SpecFields, Word
     from aish.model.exit import Exit
-    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, UsageRow
+    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, RunPart, UsageRow
     from aish.wire.spec import LimitPart, SpecPart
 
 
@@ -109,6 +109,15 @@ class AsyncAish:
         """Until it has ended; how. Raises TimedOutError, which is a TimeoutError."""
         return await self._lines.run(asks.wait(target, timeout_s))
 
+    async def wait_all(self, *targets: Target, timeout_s: float | None = None) -> list[Exit]:
+        """Until all have ended; how, in the order of their names here. Raises TimedOutError."""
+        return await self._lines.run(asks.wait_all(targets, timeout_s))
+
+    async def wait_any(self, *targets: Target, timeout_s: float | None = None) -> tuple[AsyncProcess, Exit]:
+        """Until one of them has ended: which, and how. Raises TimedOutError."""
+        id, name, end = await self._lines.run(asks.wait_any(targets, timeout_s))
+        return AsyncProcess(self, id, name), end
+
     async def wait_ready(self, target: Target, *, timeout_s: float | None = None, give_up: bool = False) -> None:
         """Until it is ready; what has no readiness: until it runs. Raises TimedOutError, and UnavailableError where
         it ended before, or (`give_up`) where waiting does not mend why a model is not: its server refuses the key."""
@@ -183,18 +192,32 @@ class AsyncAish:
         return await self._lines.run(asks.changed(m.Cont(target=asks.name_of(target))))
 
     async def signal(self, target: Target, number: int) -> None:
-        """Send a signal (signal.SIGHUP) to its process group."""
-        await self._lines.run(asks.changed(m.Signal(target=asks.name_of(target), signal=int(number))))
+        """Send a signal (signal.SIGHUP) to its process group, and nothing else: what does not run has none."""
+        await self._lines.run(asks.changed(m.Signal(target=asks.name_of(target), signal=int(number), bare=True)))
+
+    async def label(
+        self, target: Target, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()
+    ) -> bool:
+        """Give it labels, and take others away. False: it was so already."""
+        wanted = m.Label(target=asks.name_of(target), set=dict(labels or {}), unset=list(unset))
+        return await self._lines.run(asks.changed(wanted))
 
     # --- looking --------------------------------------------------------------------------------------------------
 
-    async def processes(self, *, all: bool = False) -> list[ProcessPart]:
-        """The rows of `aish ps`; with `all` ended processes and parts of aish, too."""
-        return await self._lines.run(asks.processes(all))
+    async def processes(
+        self,
+        *,
+        all: bool = False,
+        labels: Mapping[str, str | None] | None = None,
+        ended_since_s: float | None = None,
+    ) -> list[ProcessPart]:
+        """The rows of `aish ps`; with `all` ended processes and parts of aish, too. Only those that have the labels
+        (None: whatever the value); instead those that have ended since a moment, in seconds since 1970."""
+        return await self._lines.run(asks.processes(asks.snapshot(all, labels, ended_since_s)))
 
-    async def view(self, *, all: bool = False) -> m.View:
+    async def view(self, *, all: bool = False, labels: Mapping[str, str | None] | None = None) -> m.View:
         """Everything that ps and top show, at one moment."""
-        return await self._lines.run(asks.ask(m.View, m.Snapshot(all=all)))
+        return await self._lines.run(asks.ask(m.View, asks.snapshot(all, labels)))
 
     def views(self, *, every_s: float = 1.0, all: bool = False) -> AsyncIterator[m.View]:
         """One view after another."""
@@ -203,6 +226,14 @@ class AsyncAish:
     async def inspect(self, target: Target) -> m.Inspected:
         """One process in full: never a key, a value of its environment or a secret."""
         return await self._lines.run(asks.ask(m.Inspected, m.Inspect(target=asks.name_of(target))))
+
+    async def why(self, target: Target) -> m.Explained:
+        """Why it is as it is: a paragraph, and what it goes by."""
+        return await self._lines.run(asks.ask(m.Explained, m.Why(target=asks.name_of(target))))
+
+    async def history(self, target: Target, *, last: int = 20) -> list[RunPart]:
+        """Its runs, newest first: the one that it is at, and the last ones that are over."""
+        return await self._lines.run(asks.history(target, last))
 
     def logs(
         self,
@@ -219,12 +250,31 @@ class AsyncAish:
         return self._lines.log(LogWanted(asks.name_of(target), follow, since_s, until_s, last, streams))
 
     def events(
-        self, *, since: int = 0, follow: bool = False, target: Target | None = None
+        self,
+        *,
+        since: int = 0,
+        since_s: float | None = None,
+        follow: bool = False,
+        last: int | None = None,
+        target: Target | None = None,
+        kinds: Sequence[str] = (),
+        names: Sequence[str] = (),
+        labels: Mapping[str, str | None] | None = None,
     ) -> AsyncIterator[EventPart]:
-        """What happened after the event of that number, oldest first; with `follow` also what comes, each once, also
-        when the daemon dies."""
-        only = None if target is None else asks.name_of(target)
-        return self._lines.answers(EventAnswers(m.Events(since=since, follow=follow, target=only)))
+        """What happened after the event of that number and from that moment on (seconds since 1970), oldest first;
+        with `follow` also what comes, each once, also when the daemon dies. Only the `last` ones; of one process, of
+        some kinds (aish.model.event.KINDS), of processes of such a name or id, gone ones too, or with such labels."""
+        wanted = m.Events(
+            since=since,
+            since_s=since_s,
+            follow=follow,
+            last=last,
+            target=None if target is None else asks.name_of(target),
+            kinds=list(kinds),
+            names=list(names),
+            labels=dict(labels or {}),
+        )
+        return self._lines.answers(EventAnswers(wanted))
 
     async def gpus(self) -> m.GpuList:
         """Devices with what is used, promised and free; who waits, and why."""
@@ -351,6 +401,18 @@ class AsyncProcess:
         """Send a signal: `AsyncAish.signal`."""
         await self._aish.signal(self.id, number)
 
+    async def label(self, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()) -> bool:
+        """Give it labels, and take others away: `AsyncAish.label`."""
+        return await self._aish.label(self.id, labels, unset=unset)
+
+    async def why(self) -> m.Explained:
+        """Why it is as it is: `AsyncAish.why`."""
+        return await self._aish.why(self.id)
+
+    async def history(self, *, last: int = 20) -> list[RunPart]:
+        """Its runs: `AsyncAish.history`."""
+        return await self._aish.history(self.id, last=last)
+
     def logs(
         self,
         *,
@@ -363,6 +425,14 @@ class AsyncProcess:
         """What it wrote: `AsyncAish.logs`."""
         return self._aish.logs(self.id, follow=follow, since_s=since_s, until_s=until_s, last=last, streams=streams)
 
-    def events(self, *, since: int = 0, follow: bool = False) -> AsyncIterator[EventPart]:
+    def events(
+        self,
+        *,
+        since: int = 0,
+        since_s: float | None = None,
+        follow: bool = False,
+        last: int | None = None,
+        kinds: Sequence[str] = (),
+    ) -> AsyncIterator[EventPart]:
         """What happened to it: `AsyncAish.events`."""
-        return self._aish.events(since=since, follow=follow, target=self.id)
+        return self._aish.events(since=since, since_s=since_s, follow=follow, last=last, target=self.id, kinds=kinds)

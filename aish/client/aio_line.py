@@ -117,9 +117,12 @@ class AioLine:
                 trial.unsent(error)
             else:
                 try:
-                    return await self._reply()
+                    async with asyncio.timeout(trial.patience_s()):
+                        return await self._reply()
                 except DisconnectedError as error:
                     trial.unanswered(error)
+                except TimeoutError as error:
+                    raise trial.silent() from error
             await self.reconnect()
 
     async def send(self, message: Message) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import msgspec
+
 from aish.client.connection import expect
 from aish.wire.message import EventList, Events, Snapshot, View
 
@@ -37,20 +39,17 @@ class EventAnswers:
 
     def __init__(self, wanted: Events) -> None:
         self._wanted = wanted
-        self._since = wanted.since
         self.done = False
         self.unasked = not wanted.follow
 
     def request(self) -> Events:
-        wanted = self._wanted
-        return Events(since=self._since, follow=wanted.follow, target=wanted.target)
+        return self._wanted
 
     def feed(self, reply: Reply) -> Sequence[EventPart]:
-        page = expect(EventList, reply).events
-        if page:
-            self._since = page[-1].number
-        self.done = not page and not self._wanted.follow
-        return page
+        page = expect(EventList, reply)
+        self._wanted = msgspec.structs.replace(self._wanted, since=page.until, last=None)
+        self.done = not (page.more or self._wanted.follow)
+        return page.events
 
 
 class ViewAnswers:

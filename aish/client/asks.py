@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aish.client.wish import Word
     from aish.wire.message import Reply
-    from aish.wire.part import ExitPart, Finding, KeyPart, ProcessPart, UsageRow
+    from aish.wire.part import ExitPart, Finding, KeyPart, ProcessPart, RunPart, UsageRow
     from aish.wire.spec import LaunchPart, LimitPart
 
 T = TypeVar("T")
@@ -42,6 +42,9 @@ class Named(Protocol):
 
     @property
     def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
 
 
 class Descriptor(Protocol):
@@ -148,6 +151,31 @@ def wait(target: Target, timeout_s: float | None) -> Asks[Exit]:
     return exit_of(waited.exit)
 
 
+def wait_all(targets: Sequence[Target], timeout_s: float | None) -> Asks[list[Exit]]:
+    """Raises TimedOutError."""
+    if not targets:
+        return []
+    request = m.WaitMany(targets=[name_of(target) for target in targets], timeout_s=timeout_s)
+    found = yield from ask(m.WaitedMany, request)
+    if found.timed_out:
+        raise _late([f"{len(targets) - len(found.waited)} of {len(targets)}"], "have not ended", timeout_s)
+    return [exit_of(waited.exit) for waited in found.waited]
+
+
+def wait_any(targets: Sequence[Target], timeout_s: float | None) -> Asks[tuple[str, str, Exit]]:
+    """Id, name and end of the first. Raises TimedOutError, UsageError."""
+    if not targets:
+        raise UsageError("none of no processes ends", hint="name one or more")
+    request = m.WaitMany(targets=[name_of(target) for target in targets], any=True, timeout_s=timeout_s)
+    found = yield from ask(m.WaitedMany, request)
+    if found.timed_out or not found.waited:
+        raise _late([f"none of {len(targets)}"], "has ended", timeout_s)
+    first = found.waited[0]
+    names = [target.name for target in targets if not isinstance(target, str) and target.id == first.id]
+    name = names[0] if names else (yield from process(first.id)).name
+    return first.id, name, exit_of(first.exit)
+
+
 def wait_ready(target: Target, timeout_s: float | None, give_up: bool) -> Asks[None]:
     """Raises TimedOutError, UnavailableError where it ended before, or is waited for in vain."""
     request = m.Wait(target=name_of(target), until="ready", timeout_s=timeout_s, give_up=give_up)
@@ -221,8 +249,18 @@ def limit(target: Target, changes: Mapping[str, str | float | None]) -> Asks[boo
 # --- looking ----------------------------------------------------------------------------------------------------
 
 
-def processes(everything: bool) -> Asks[list[ProcessPart]]:
-    return (yield from ask(m.View, m.Snapshot(all=everything))).processes
+def snapshot(
+    everything: bool, labels: Mapping[str, str | None] | None, ended_since_s: float | None = None
+) -> m.Snapshot:
+    return m.Snapshot(all=everything, labels=dict(labels or {}), ended_since_s=ended_since_s)
+
+
+def processes(wanted: m.Snapshot) -> Asks[list[ProcessPart]]:
+    return (yield from ask(m.View, wanted)).processes
+
+
+def history(target: Target, last: int) -> Asks[list[RunPart]]:
+    return (yield from ask(m.Runs, m.History(target=name_of(target), last=last))).runs
 
 
 def process(target: Target) -> Asks[ProcessPart]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aish.client.log_answers import LogLine, Stream
     from aish.client.wish import SpecFields, Word
     from aish.model.exit import Exit
-    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, UsageRow
+    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, RunPart, UsageRow
     from aish.wire.spec import LimitPart, SpecPart
 
 
@@ -106,6 +106,15 @@ class Aish:
         """Until it has ended; how. Raises TimedOutError, which is a TimeoutError."""
         return self._lines.run(asks.wait(target, timeout_s))
 
+    def wait_all(self, *targets: Target, timeout_s: float | None = None) -> list[Exit]:
+        """Until all have ended; how, in the order of their names here. Raises TimedOutError."""
+        return self._lines.run(asks.wait_all(targets, timeout_s))
+
+    def wait_any(self, *targets: Target, timeout_s: float | None = None) -> tuple[Process, Exit]:
+        """Until one of them has ended: which, and how. Raises TimedOutError."""
+        id, name, end = self._lines.run(asks.wait_any(targets, timeout_s))
+        return Process(self, id, name), end
+
     def wait_ready(self, target: Target, *, timeout_s: float | None = None, give_up: bool = False) -> None:
         """Until it is ready; what has no readiness: until it runs. Raises TimedOutError, and UnavailableError where
         it ended before, or (`give_up`) where waiting does not mend why a model is not: its server refuses the key."""
@@ -180,18 +189,30 @@ class Aish:
         return self._lines.run(asks.changed(m.Cont(target=asks.name_of(target))))
 
     def signal(self, target: Target, number: int) -> None:
-        """Send a signal (signal.SIGHUP) to its process group."""
-        self._lines.run(asks.changed(m.Signal(target=asks.name_of(target), signal=int(number))))
+        """Send a signal (signal.SIGHUP) to its process group, and nothing else: what does not run has none."""
+        self._lines.run(asks.changed(m.Signal(target=asks.name_of(target), signal=int(number), bare=True)))
+
+    def label(self, target: Target, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()) -> bool:
+        """Give it labels, and take others away. False: it was so already."""
+        wanted = m.Label(target=asks.name_of(target), set=dict(labels or {}), unset=list(unset))
+        return self._lines.run(asks.changed(wanted))
 
     # --- looking --------------------------------------------------------------------------------------------------
 
-    def processes(self, *, all: bool = False) -> list[ProcessPart]:
-        """The rows of `aish ps`; with `all` ended processes and parts of aish, too."""
-        return self._lines.run(asks.processes(all))
+    def processes(
+        self,
+        *,
+        all: bool = False,
+        labels: Mapping[str, str | None] | None = None,
+        ended_since_s: float | None = None,
+    ) -> list[ProcessPart]:
+        """The rows of `aish ps`; with `all` ended processes and parts of aish, too. Only those that have the labels
+        (None: whatever the value); instead those that have ended since a moment, in seconds since 1970."""
+        return self._lines.run(asks.processes(asks.snapshot(all, labels, ended_since_s)))
 
-    def view(self, *, all: bool = False) -> m.View:
+    def view(self, *, all: bool = False, labels: Mapping[str, str | None] | None = None) -> m.View:
         """Everything that ps and top show, at one moment."""
-        return self._lines.run(asks.ask(m.View, m.Snapshot(all=all)))
+        return self._lines.run(asks.ask(m.View, asks.snapshot(all, labels)))
 
     def views(self, *, every_s: float = 1.0, all: bool = False) -> Iterator[m.View]:
         """One view after another."""
@@ -200,6 +221,14 @@ class Aish:
     def inspect(self, target: Target) -> m.Inspected:
         """One process in full: never a key, a value of its environment or a secret."""
         return self._lines.run(asks.ask(m.Inspected, m.Inspect(target=asks.name_of(target))))
+
+    def why(self, target: Target) -> m.Explained:
+        """Why it is as it is: a paragraph, and what it goes by."""
+        return self._lines.run(asks.ask(m.Explained, m.Why(target=asks.name_of(target))))
+
+    def history(self, target: Target, *, last: int = 20) -> list[RunPart]:
+        """Its runs, newest first: the one that it is at, and the last ones that are over."""
+        return self._lines.run(asks.history(target, last))
 
     def logs(
         self,
@@ -215,11 +244,32 @@ class Aish:
         since the epoch); only the `last` lines of that."""
         return self._lines.log(LogWanted(asks.name_of(target), follow, since_s, until_s, last, streams))
 
-    def events(self, *, since: int = 0, follow: bool = False, target: Target | None = None) -> Iterator[EventPart]:
-        """What happened after the event of that number, oldest first; with `follow` also what comes, each once, also
-        when the daemon dies."""
-        only = None if target is None else asks.name_of(target)
-        return self._lines.answers(EventAnswers(m.Events(since=since, follow=follow, target=only)))
+    def events(
+        self,
+        *,
+        since: int = 0,
+        since_s: float | None = None,
+        follow: bool = False,
+        last: int | None = None,
+        target: Target | None = None,
+        kinds: Sequence[str] = (),
+        names: Sequence[str] = (),
+        labels: Mapping[str, str | None] | None = None,
+    ) -> Iterator[EventPart]:
+        """What happened after the event of that number and from that moment on (seconds since 1970), oldest first;
+        with `follow` also what comes, each once, also when the daemon dies. Only the `last` ones; of one process, of
+        some kinds (aish.model.event.KINDS), of processes of such a name or id, gone ones too, or with such labels."""
+        wanted = m.Events(
+            since=since,
+            since_s=since_s,
+            follow=follow,
+            last=last,
+            target=None if target is None else asks.name_of(target),
+            kinds=list(kinds),
+            names=list(names),
+            labels=dict(labels or {}),
+        )
+        return self._lines.answers(EventAnswers(wanted))
 
     def gpus(self) -> m.GpuList:
         """Devices with what is used, promised and free; who waits, and why."""
@@ -346,6 +396,18 @@ class Process:
         """Send a signal: `Aish.signal`."""
         self._aish.signal(self.id, number)
 
+    def label(self, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()) -> bool:
+        """Give it labels, and take others away: `Aish.label`."""
+        return self._aish.label(self.id, labels, unset=unset)
+
+    def why(self) -> m.Explained:
+        """Why it is as it is: `Aish.why`."""
+        return self._aish.why(self.id)
+
+    def history(self, *, last: int = 20) -> list[RunPart]:
+        """Its runs: `Aish.history`."""
+        return self._aish.history(self.id, last=last)
+
     def logs(
         self,
         *,
@@ -358,6 +420,14 @@ class Process:
         """What it wrote: `Aish.logs`."""
         return self._aish.logs(self.id, follow=follow, since_s=since_s, until_s=until_s, last=last, streams=streams)
 
-    def events(self, *, since: int = 0, follow: bool = False) -> Iterator[EventPart]:
+    def events(
+        self,
+        *,
+        since: int = 0,
+        since_s: float | None = None,
+        follow: bool = False,
+        last: int | None = None,
+        kinds: Sequence[str] = (),
+    ) -> Iterator[EventPart]:
         """What happened to it: `Aish.events`."""
-        return self._aish.events(since=since, follow=follow, target=self.id)
+        return self._aish.events(since=since, since_s=since_s, follow=follow, last=last, target=self.id, kinds=kinds)

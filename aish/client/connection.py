@@ -32,9 +32,11 @@ from aish.wire.message import (
     Failure,
     Gpus,
     Hello,
+    History,
     Inspect,
     KeyList,
     KeyRevoke,
+    Label,
     Logs,
     Message,
     Pause,
@@ -44,7 +46,9 @@ from aish.wire.message import (
     Stop,
     UsageQuery,
     Wait,
+    WaitMany,
     Welcome,
+    Why,
 )
 
 if TYPE_CHECKING:
@@ -60,9 +64,13 @@ R = TypeVar("R", bound=Message)
 START_TIMEOUT_S: Final = 30.0
 LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
+LATE_S: Final = 2.0
+"""How much later than the end of a wait the daemon may tell it: then it is taken for one that does not answer."""
+MOST_S: Final = 1e9
+"""More than that is no time-out; what is no number of seconds is for the daemon to refuse."""
 _REPEATABLE: Final = (
-    *(Adopt, Doctor, Events, Gpus, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
-    *(Amend, Cont, Down, KeyRevoke, Pause, Stop),
+    *(Adopt, Doctor, Events, Gpus, History, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
+    *(Amend, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 
@@ -79,19 +87,27 @@ class Trial:
     def __init__(self, message: Message) -> None:
         self._message = message
         self._begun_s = self._failing_s = self._sent_s = time.monotonic()
+        self._left_s: float | None = None
 
     def body(self) -> bytes:
         """To be sent now; a wait that is asked for again is shorter by what has gone by. Raises InputError."""
         self._sent_s = time.monotonic()
         message = self._message
-        if (
-            isinstance(message, Wait)
-            and message.timeout_s is not None
-            and self._sent_s - self._begun_s > LIVED_S / 10
-        ):
-            left_s = message.timeout_s - (self._sent_s - self._begun_s)
-            message = msgspec.structs.replace(message, timeout_s=max(0.0, left_s))
+        if isinstance(message, Wait | WaitMany) and message.timeout_s is not None and 0 <= message.timeout_s < MOST_S:
+            self._left_s = max(0.0, message.timeout_s - (self._sent_s - self._begun_s))
+            message = msgspec.structs.replace(message, timeout_s=self._left_s)
         return codec.encode(message)
+
+    def patience_s(self) -> float | None:
+        """How long the answer may take; None: as long as it takes."""
+        return None if self._left_s is None else self._left_s + LATE_S
+
+    def silent(self) -> UnavailableError:
+        """There was no answer for so long."""
+        return UnavailableError(
+            f"the daemon does not answer: the time to wait was over {LATE_S:.0f} s ago",
+            hint="it may be stopped (SIGSTOP) or swapped out: look at its process",
+        )
 
     def unsent(self, error: DisconnectedError) -> None:
         """The daemon was gone before it had the whole request, so nothing of it has been done: it may be sent again,
@@ -165,9 +181,12 @@ class Client:
                 trial.unsent(error)
             else:
                 try:
-                    return self._reply()
+                    return self._reply_within(trial.patience_s())
                 except DisconnectedError as error:
                     trial.unanswered(error)
+                except TimeoutError as error:
+                    self.close()
+                    raise trial.silent() from error
             self.reconnect()
 
     def send(self, message: Message) -> None:
@@ -206,6 +225,17 @@ class Client:
         """Find the daemon again; with `start` (and `starts`), starting one if need be."""
         self._channel.close()
         self._channel, self.welcome = _connected(self._program, start=start and self.starts)
+
+    def _reply_within(self, patience_s: float | None) -> tuple[Reply, list[int]]:
+        """Raises TimeoutError."""
+        if patience_s is None:
+            return self._reply()
+        sock = self._channel.sock
+        sock.settimeout(patience_s)
+        try:
+            return self._reply()
+        finally:
+            sock.settimeout(None)
 
     def _reply(self) -> tuple[Reply, list[int]]:
         body, fds = self._channel.receive()

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from aish.errors import InputError
-from aish.wire.link import FromDaemon, FromGateway
 from aish.wire.message import Message, Reply, Request
 
+if TYPE_CHECKING:
+    from aish.wire.link import FromDaemon, FromGateway
+
 _encoder: Final = msgspec.msgpack.Encoder()
-_request: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)
-_reply: Final[msgspec.msgpack.Decoder[Reply]] = msgspec.msgpack.Decoder(Reply)
-_from_daemon: Final[msgspec.msgpack.Decoder[FromDaemon]] = msgspec.msgpack.Decoder(FromDaemon)
-_from_gateway: Final[msgspec.msgpack.Decoder[FromGateway]] = msgspec.msgpack.Decoder(FromGateway)
+
+
+# Each program decodes one or two of these. Making a decoder looks at every field of every message, so it is made when
+# it is used: a third of what it takes a client to import this.
+
+
+@cache
+def _requests() -> msgspec.msgpack.Decoder[Request]:
+    return msgspec.msgpack.Decoder(Request)
+
+
+@cache
+def _replies() -> msgspec.msgpack.Decoder[Reply]:
+    return msgspec.msgpack.Decoder(Reply)
+
+
+@cache
+def _from_daemon() -> msgspec.msgpack.Decoder[FromDaemon]:
+    from aish.wire.link import FromDaemon
+
+    return msgspec.msgpack.Decoder(FromDaemon)
+
+
+@cache
+def _from_gateway() -> msgspec.msgpack.Decoder[FromGateway]:
+    from aish.wire.link import FromGateway
+
+    return msgspec.msgpack.Decoder(FromGateway)
 
 
 def encode(message: Message) -> bytes:
@@ -30,22 +57,22 @@ def encode(message: Message) -> bytes:
 
 def decode_request(body: bytes) -> Request:
     with _Refused():
-        return _request.decode(body)
+        return _requests().decode(body)
 
 
 def decode_reply(body: bytes) -> Reply:
     with _Refused():
-        return _reply.decode(body)
+        return _replies().decode(body)
 
 
 def decode_from_daemon(body: bytes) -> FromDaemon:
     with _Refused():
-        return _from_daemon.decode(body)
+        return _from_daemon().decode(body)
 
 
 def decode_from_gateway(body: bytes) -> FromGateway:
     with _Refused():
-        return _from_gateway.decode(body)
+        return _from_gateway().decode(body)
 
 
 class _Refused:

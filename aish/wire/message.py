@@ -11,7 +11,9 @@ from typing import Final
 import msgspec
 
 from aish.wire.part import (
+    CausePart,
     EventPart,
+    EvidencePart,
     ExitPart,
     Finding,
     GpuPart,
@@ -19,6 +21,7 @@ from aish.wire.part import (
     KeyPart,
     ProcessPart,
     QueuePart,
+    RunPart,
     UsageRow,
 )
 from aish.wire.spec import LaunchNote, LaunchPart, LimitPart, SpecPart
@@ -92,9 +95,28 @@ class Snapshot(Message, frozen=True, kw_only=True):
 
     all: bool = False
     every_s: float | None = None
+    labels: dict[str, str | None] = {}
+    """Only those that have them; a value of None: whatever it is."""
+    ended_since_s: float | None = None
+    """Instead those that have ended since then, in seconds since the epoch."""
+    figures: bool = True
+    """Whether what they use is to be looked at first; else it is as of whenever somebody last looked."""
 
 
 class Inspect(Message, frozen=True, kw_only=True):
+    target: str
+
+
+class History(Message, frozen=True, kw_only=True):
+    """The runs of a process, newest first: the one that it is at, and the last ones that are over."""
+
+    target: str
+    last: int = 20
+
+
+class Why(Message, frozen=True, kw_only=True):
+    """Why a process is as it is: waits, is held, was ended, failed, was started again, is slow."""
+
     target: str
 
 
@@ -108,11 +130,22 @@ class Wait(Message, frozen=True, kw_only=True):
     give_up: bool = False
 
 
+class WaitMany(Message, frozen=True, kw_only=True):
+    """`Wait` for several: until all of them have, or with `any` the first."""
+
+    targets: list[str]
+    until: str = "ended"
+    any: bool = False
+    timeout_s: float | None = None
+
+
 class Signal(Message, frozen=True, kw_only=True):
     """Send a signal to the process group of the target."""
 
     target: str
     signal: int
+    bare: bool = False
+    """A signal and nothing else: what does not run yet is not stopped by it, but refused."""
 
 
 class Stop(Message, frozen=True, kw_only=True):
@@ -174,6 +207,14 @@ class Limit(Message, frozen=True, kw_only=True):
     nice: str | None = None
 
 
+class Label(Message, frozen=True, kw_only=True):
+    """Give a process labels, and take others away; all of it or nothing."""
+
+    target: str
+    set: dict[str, str] = {}
+    unset: list[str] = []
+
+
 class Forget(Message, frozen=True, kw_only=True):
     """Drop an ended process from the table, with its logs."""
 
@@ -202,11 +243,23 @@ class Attach(Message, frozen=True, kw_only=True):
 
 
 class Events(Message, frozen=True, kw_only=True):
-    """Journaled events after number `since`; with `follow` the stream goes on."""
+    """Journaled events after number `since`; with `follow` the stream goes on.
+
+    What else is set must all be met; an empty list or map asks for nothing.
+    """
 
     since: int = 0
     follow: bool = False
     target: str | None = None
+    since_s: float | None = None
+    """Seconds since the epoch."""
+    kinds: list[str] = []
+    names: list[str] = []
+    """Of a process of such a name or id, also of one that is not in the table any more."""
+    labels: dict[str, str | None] = {}
+    """Of a process that has these now; a value of None: whatever it is."""
+    last: int | None = None
+    """Only so many, the newest, before what follows."""
 
 
 class Gpus(Message, frozen=True, kw_only=True):
@@ -263,7 +316,10 @@ Request = (
     | Adopt
     | Snapshot
     | Inspect
+    | History
+    | Why
     | Wait
+    | WaitMany
     | Signal
     | Stop
     | Start
@@ -273,6 +329,7 @@ Request = (
     | Pause
     | Cont
     | Limit
+    | Label
     | Forget
     | Logs
     | Attach
@@ -370,6 +427,25 @@ class Inspected(Message, frozen=True, kw_only=True):
     events: list[EventPart] = []
 
 
+class Runs(Message, frozen=True, kw_only=True):
+    id: str
+    name: str
+    runs: list[RunPart]
+
+
+class Explained(Message, frozen=True, kw_only=True):
+    """For people a paragraph, with the lines that it goes by and the rules behind it, the strongest first."""
+
+    id: str
+    name: str
+    state: str
+    paragraph: str
+    evidence: list[EvidencePart] = []
+    causes: list[CausePart] = []
+    knows_from_s: float | None = None
+    """From when on this daemon knows what the machine looked like."""
+
+
 class Waited(Message, frozen=True, kw_only=True):
     id: str
     state: str
@@ -387,6 +463,14 @@ class HandedBack(Message, frozen=True, kw_only=True):
     """What had not started, and what is aish's own."""
     behind: list[int] = []
     """Pids that stay until the last process with a terminal has ended: they read its output."""
+
+
+class WaitedMany(Message, frozen=True, kw_only=True):
+    """Those that have ended, or are ready, in the order in which they were named."""
+
+    waited: list[Waited] = []
+    timed_out: bool = False
+    """It took too long; `waited` are those that had by then."""
 
 
 class LogFiles(Message, frozen=True, kw_only=True):
@@ -411,7 +495,10 @@ class Attached(Message, frozen=True, kw_only=True):
 
 class EventList(Message, frozen=True, kw_only=True):
     events: list[EventPart]
-    """The last number is what to pass as `since`."""
+    until: int = 0
+    """All up to this number were looked at: what to pass as `since` next."""
+    more: bool = False
+    """There may be more after it."""
 
 
 class GpuList(Message, frozen=True, kw_only=True):
@@ -449,7 +536,10 @@ Reply = (
     | Started
     | View
     | Inspected
+    | Runs
+    | Explained
     | Waited
+    | WaitedMany
     | LogFiles
     | Attached
     | EventList

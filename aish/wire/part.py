@@ -105,7 +105,7 @@ class QueuePart(Part, frozen=True, kw_only=True):
 
 
 class EventPart(Part, frozen=True, kw_only=True):
-    """One journaled fact: `number` ascends; `kind` is a word such as "spawned", "started", "exited", "quota"."""
+    """One journaled fact: `number` ascends; `kind` is one of aish.model.event.KINDS."""
 
     number: int
     time_s: float
@@ -130,6 +130,41 @@ class HandedPart(Part, frozen=True, kw_only=True):
     """It stays in its control group, with the limits of that."""
     gateway: bool = False
     """It has used the gateway, or cannot do without: its requests fail now."""
+
+
+class RunPart(Part, frozen=True, kw_only=True):
+    """One run of a process, over or (`ended_s` None) not."""
+
+    number: int
+    """1 is the first; one less is how often it had been started again by then."""
+    started_s: float | None = None
+    """None: it never ran, `reason` says why."""
+    ended_s: float | None = None
+    pid: int | None = None
+    exit: ExitPart | None = None
+    reason: str | None = None
+    begun_by: str | None = None
+    """Who wanted it: "the user", an id, or in words."""
+    ended_by: str | None = None
+    """Who had it ended; None: nobody, as far as is known."""
+    cpu_seconds: float | None = None
+    max_rss_bytes: int | None = None
+
+
+class EvidencePart(Part, frozen=True, kw_only=True):
+    """A line that an answer goes by. `source` is "event", "log", "machine", "gpu" or "table"; a line of a log has no
+    time."""
+
+    text: str
+    source: str
+    time_s: float | None = None
+
+
+class CausePart(Part, frozen=True, kw_only=True):
+    """What a rule found: its name, and how much it explains (0 to 100)."""
+
+    rule: str
+    weight: int
 
 
 class KeyPart(Part, frozen=True, kw_only=True):

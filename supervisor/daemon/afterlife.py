@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from aish.supervisor.daemon import clock, machine, restart
+from aish.supervisor.daemon import clock, machine, restart, runs
 from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.wire.part import ExitPart
@@ -14,6 +14,7 @@ from aish.wire.part import ExitPart
 if TYPE_CHECKING:
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
 
 
 class Afterlife:
@@ -27,7 +28,7 @@ class Afterlife:
         """What had ended is wanted again."""
         row = process.row
         self.conductor.table.revive(process)
-        row.again, row.ended_s = False, None
+        row.again = False
         row.restarts += 1
         if row.pid is not None:
             row.before = (row.pid, row.start_ticks)
@@ -36,6 +37,8 @@ class Afterlife:
     def renew(self, process: Process) -> None:
         """A run that is no consequence of the one before it. What failed together keeps count of its restarts."""
         row = process.row
+        _count(row)
+        runs.next_begins(row, _wanted_by(row))
         if not row.group_restart:
             row.restarts_boot_s = []
         row.group_restart = False
@@ -48,6 +51,8 @@ class Afterlife:
         """Its restart policy starts it."""
         row = process.row
         row.restarts += 1
+        _count(row)
+        runs.next_begins(row, runs.POLICY)
         row.restarts_boot_s = [*row.restarts_boot_s[-restart.KEPT :], clock.boot_s()]
         row.restart_boot_s = None
 
@@ -60,6 +65,7 @@ class Afterlife:
         end = row.exit or ExitPart()
         text = "its schedule starts it again" if recurs else "it will be started again"
         conductor.recorder.event("ended", row, text, code=end.code, signal=end.signal, reason=end.reason)
+        conductor.recorder.run(row)
         process.cancel_timers()
         if row.pid is not None:
             row.before = (row.pid, row.start_ticks)
@@ -98,6 +104,7 @@ class Afterlife:
         conductor.recorder.event(
             row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason
         )
+        conductor.recorder.run(row)
         if row.handed_back:
             conductor.launcher.files.drop(row.id)
         else:
@@ -117,3 +124,15 @@ class Afterlife:
             self.conductor.launcher.leases.release(row.port)
             row.port_before, row.port = row.port, None
         self._loop.call_soon(self.conductor.freed, process)
+
+
+def _count(row: Row) -> None:
+    """The run that it was at, if there was one, has a number of its own."""
+    if row.started_s is not None or row.exit is not None:
+        row.runs += 1
+
+
+def _wanted_by(row: Row) -> str:
+    if row.group_restart:
+        return runs.GROUP
+    return runs.SCHEDULE if row.spec.schedule is not None else runs.USER

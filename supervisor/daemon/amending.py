@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aish.errors import ConflictError, InputError
 from aish.model import state
 from aish.supervisor.daemon import authority, stopping, want
-from aish.supervisor.daemon.control import by
+from aish.supervisor.daemon.control import by, who
 from aish.supervisor.daemon.succession import differences, successor
 from aish.wire.message import Amend, Done, Down
 from aish.wire.spec import AMENDABLE, LimitPart
@@ -66,5 +66,5 @@ class Amending:
         ]
         for process in processes:
             self.daemon.recorder.event("wanted", process.row, f"down {by(caller)}")
-        await stopping.stop_all(self.daemon.conductor, processes, grace_s)
+        await stopping.stop_all(self.daemon.conductor, processes, grace_s, by=who(caller))
         return Done(changed=bool(processes))

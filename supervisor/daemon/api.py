@@ -12,18 +12,21 @@ from aish.supervisor.daemon.attaching import Attaching
 from aish.supervisor.daemon.authority import NOBODY
 from aish.supervisor.daemon.control import Control
 from aish.supervisor.daemon.doctor import Doctors
+from aish.supervisor.daemon.explaining import Explaining
 from aish.supervisor.daemon.gateway_link import KEY_TARGET, raised
 from aish.supervisor.daemon.limiting import Limiting
 from aish.supervisor.daemon.looking import Looking
 from aish.supervisor.daemon.seats import Seats
 from aish.supervisor.daemon.spawning import Spawning
 from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.supervisor.daemon.telling import Telling
 from aish.wire import message as m
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.daemon import Daemon
-    from aish.supervisor.daemon.gateway_link import Question
+    from aish.supervisor.daemon.explaining import Explaining
+from aish.supervisor.daemon.gateway_link import Question
 
 
 class Api:
@@ -36,6 +39,8 @@ class Api:
         self.amending = Amending(daemon, self.control)
         seats = Seats()
         self.looking = Looking(daemon, self.control, seats)
+        self.explaining = Explaining(daemon, self.control)
+        self.telling = Telling(daemon, self.control)
         self.attaching = Attaching(daemon, self.looking, seats)
         self.doctors = Doctors(daemon)
 
@@ -57,6 +62,21 @@ class Api:
                 return await self.spawning.serve(caller, request)
             case m.Adopt():
                 return await self.adopting.adopt(caller, request, connection.pid)
+            case m.Limit() if request.target.removeprefix("@").startswith(KEY_TARGET):
+                if any((request.memory, request.cpus, request.pids)):
+                    raise UsageError(f"{request.target}: a key is for tokens only; it has no process")
+                return await self._relay(connection, request)
+            case m.KeyNew() | m.KeyList() | m.KeyRevoke() | m.UsageQuery():
+                return await self._relay(connection, request)
+            case m.Hello():
+                raise InputError("Hello was said already")
+            case _:
+                return await self._change(connection, request)
+
+    async def _change(self, connection: Connection, request: m.Request) -> m.Reply | None:
+        """What changes processes that are there."""
+        caller = connection.caller or NOBODY
+        match request:
             case m.Signal():
                 return await self.control.signal(caller, request)
             case m.Stop():
@@ -73,18 +93,12 @@ class Api:
                 return await self.control.pause(caller, request)
             case m.Cont():
                 return await self.control.cont(caller, request)
-            case m.Limit() if request.target.removeprefix("@").startswith(KEY_TARGET):
-                if any((request.memory, request.cpus, request.pids)):
-                    raise UsageError(f"{request.target}: a key is for tokens only; it has no process")
-                return await self._relay(connection, request)
             case m.Limit():
                 return await self.limiting.limit(caller, request)
+            case m.Label():
+                return await self.control.label(caller, request)
             case m.Forget():
                 return await self.control.forget(caller, request)
-            case m.KeyNew() | m.KeyList() | m.KeyRevoke() | m.UsageQuery():
-                return await self._relay(connection, request)
-            case m.Hello():
-                raise InputError("Hello was said already")
             case _:
                 return await self._look(connection, request)
 
@@ -95,14 +109,20 @@ class Api:
                 await self.looking.snapshot(caller, request, connection)
             case m.Inspect():
                 return await self.looking.inspect(caller, request)
+            case m.History():
+                return await self.looking.history(caller, request)
+            case m.Why():
+                return await self.explaining.why(caller, request)
             case m.Wait():
                 return await self.looking.wait(caller, request)
+            case m.WaitMany():
+                return await self.looking.wait_many(caller, request)
             case m.Logs():
                 await self.looking.logs(caller, request, connection)
             case m.Attach():
                 await self.attaching.attach(caller, request, connection)
             case m.Events():
-                await self.looking.events(caller, request, connection)
+                await self.telling.events(caller, request, connection)
             case m.Gpus():
                 return await self.looking.gpus(caller, request)
             case m.Doctor():

@@ -43,7 +43,10 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Serve": _TREE,  # a stored model, as the gateway would on its request
     "Snapshot": _TREE,  # shows the caller's subtree
     "Inspect": _TREE,
+    "History": _TREE,
+    "Why": _TREE,
     "Wait": _TREE,
+    "WaitMany": _TREE,
     "Signal": _TREE,
     "Stop": _TREE,
     "Start": _BELOW,
@@ -53,6 +56,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Pause": _TREE,
     "Cont": _BELOW,  # nobody lifts the hold that was put on it
     "Limit": _USER,  # a limit is the user's word
+    "Label": _TREE,  # a label gives no right
     "Forget": _BELOW,
     "Logs": _TREE,
     "Attach": _BELOW,
@@ -76,6 +80,8 @@ _VERBS: Final = {
     "UsageQuery": "usage",
     "Serve": "model serve",
     "Signal": "kill",
+    "WaitMany": "wait",
+    "History": "inspect",
     "Snapshot": "ps",
     "Gpus": "gpu",
 }

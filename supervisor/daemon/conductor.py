@@ -71,6 +71,8 @@ class Conductor:
         self._loop = asyncio.get_running_loop()
         self.watch = Watch(self._loop)
         self._acks: set[str] = set()
+        self.struck: Callable[[Process, Exit], None] = lambda process, end: None
+        """It has ended, and nobody wanted it."""
         self.births = Births(self)
         self.sending = Sending(holding, self.watch, reach, recorder, self._stop_remote)
         self.remains = Remains(self)
@@ -162,6 +164,8 @@ class Conductor:
         if self.reach.out_of_memory(process):
             cause = exits.OOM
             row.reason = "out of memory: the kernel ended it at its limit of " + format_bytes(_memory(row))
+        elif row.stop_reason is None and cause is None and row.signalled is None:
+            self.struck(process, end)
         row.exit = ExitPart(code=end.code, signal=end.signal, reason=row.stop_reason or cause)
         if row.lifecycle == STOPPING and not end.lost and self.reach.rest(row):
             self.apply(process, machine.LeaderEnded())
@@ -197,8 +201,10 @@ class Conductor:
         """A holder that does not know it: start it if it never was, watch it if it lives elsewhere."""
         self.apply(process, machine.Missing())
 
-    def stop(self, process: Process, grace_s: float | None, reason: str = exits.CANCELLED) -> bool:
-        """Have it end; False if it has. `grace_s` None: as its spec says, 0: kill at once."""
+    def stop(
+        self, process: Process, grace_s: float | None, reason: str = exits.CANCELLED, by: str | None = None
+    ) -> bool:
+        """Have it end; False if it has. `grace_s` None: as its spec says, 0: kill at once. `by`: who wants it."""
         row = process.row
         if row.ended:
             return False
@@ -206,7 +212,7 @@ class Conductor:
             row.again, row.group_restart, row.group_wish = False, False, None
             if row.spec.schedule is not None or row.stop_reason in (exits.RESTARTED, exits.GROUP):
                 row.stop_reason = reason
-        row.stop_reason = row.stop_reason or reason
+        row.stop_reason, row.ended_by = row.stop_reason or reason, row.ended_by or by
         if row.lifecycle in ("scheduled", "queued", "backoff"):
             code, number = (row.exit.code, row.exit.signal) if row.exit is not None else (None, None)
             row.exit = ExitPart(code=code, signal=number, reason=row.stop_reason)
@@ -300,10 +306,12 @@ class Conductor:
             case "began":
                 self._began(process)
             case "stop-signal":
-                self.recorder.event("stopping", row, row.stop_reason or "", signal=row.spec.stop_signal)
+                self.recorder.event(
+                    "stopping", row, row.stop_reason or "", signal=row.spec.stop_signal, by=row.ended_by
+                )
                 self.sending.stop(process)
             case "kill":
-                self.recorder.event("killed", row, row.stop_reason or "", signal=int(signal.SIGKILL))
+                self.recorder.event("killed", row, row.stop_reason or "", signal=int(signal.SIGKILL), by=row.ended_by)
                 self.sending.kill(process)
             case "grace":
                 self.grace(process)

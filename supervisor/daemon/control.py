@@ -1,17 +1,19 @@
-"""Signal, Stop, Pause, Cont, Forget: what changes a process. Authority is checked before anything else."""
+"""Signal, Stop, Start, Restart, Pause, Cont, Label, Forget: what changes a process, once authority is checked."""
 
 from __future__ import annotations
 
 import signal
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
 from aish.model import exit as exits
-from aish.model import kind, state
-from aish.supervisor.daemon import authority, environ, want
+from aish.model import kind, label, state
+from aish.supervisor.daemon import authority, environ, runs, want
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
-from aish.wire.message import Cont, Done, Forget, Pause, Restart, Signal, Start, Stop
+from aish.wire.message import Cont, Done, Forget, Label, Pause, Restart, Signal, Start, Stop
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -41,12 +43,16 @@ class Control:
         if not 1 <= request.signal < signal.NSIG:
             raise InputError(f"no signal has the number {request.signal}", field="signal", hint="1 to 64")
         row = process.row
-        if row.lifecycle in _NOT_YET and request.signal in _ENDING:  # there is nobody else whom it could end
+        if (
+            row.lifecycle in _NOT_YET and request.signal in _ENDING and not request.bare
+        ):  # there is nobody else whom it could end
             self.daemon.recorder.event("signalled", row, by(caller), signal=request.signal)
-            return Done(changed=self.daemon.conductor.stop(process, None))
+            return Done(changed=self.daemon.conductor.stop(process, None, by=who(caller)))
         if row.lifecycle not in (state.RUNNING, state.STOPPING) or not row.spec.argv:
             raise ConflictError(f"{row.name} ({row.id}) is {process.word}: there is nothing to signal")
+        before, row.signalled = row.signalled, (request.signal, who(caller))  # its end may be told before the answer
         if not await self.daemon.conductor.sending.signal_told(process, request.signal):
+            row.signalled = before
             raise ConflictError(f"{row.name} ({row.id}) has just ended")
         self.daemon.recorder.event("signalled", row, by(caller), signal=request.signal)
         return Done()
@@ -56,7 +62,7 @@ class Control:
         grace_s = request.grace_s
         if grace_s is not None and not 0 <= grace_s <= 3600:
             raise InputError("expected 0 to 3600 seconds", field="grace_s")
-        return Done(changed=self.daemon.conductor.stop(process, grace_s))
+        return Done(changed=self.daemon.conductor.stop(process, grace_s, by=who(caller)))
 
     async def start(self, caller: Caller, request: Start) -> Done:
         """What has ended runs again, what is scheduled runs now.
@@ -75,6 +81,7 @@ class Control:
         self.daemon.table.free_for(process)
         self._surroundings(process, request.launch)
         self.daemon.recorder.event("wanted", row, f"started again {by(caller)}")
+        row.next_by = who(caller)
         self.daemon.conductor.start(process)
         await self._begun(process)
         return Done()
@@ -97,12 +104,13 @@ class Control:
         if row.ended:
             self.daemon.table.free_for(process)
         self.daemon.recorder.event("wanted", row, f"restarted {by(caller)}")
+        row.next_by = who(caller)
         row.next_spec = spec or row.next_spec
         if row.ended:
             self.daemon.conductor.start(process)
         else:
             row.again = True
-            self.daemon.conductor.stop(process, request.grace_s, exits.RESTARTED)
+            self.daemon.conductor.stop(process, request.grace_s, exits.RESTARTED, who(caller))
             while row.again and not row.ended:
                 await process.change()
         await self._begun(process)
@@ -193,6 +201,20 @@ class Control:
         self.daemon.recorder.event("continued", row, by(caller))
         return Done()
 
+    async def label(self, caller: Caller, request: Label) -> Done:
+        """Raises InputError; then none has changed."""
+        process = self.target(caller, "Label", request.target)
+        row = process.row
+        labels = {key: value for key, value in row.spec.labels.items() if key not in request.unset} | request.set
+        label.check(labels)
+        if labels == row.spec.labels:
+            return Done(changed=False)
+        row.spec = structs.replace(row.spec, labels=labels)
+        changes = [f"{key}={value}" for key, value in request.set.items()] + [f"{key}-" for key in request.unset]
+        self.daemon.recorder.event("labelled", row, by(caller), changes=" ".join(changes))
+        self.daemon.conductor.changed(process)
+        return Done()
+
     async def forget(self, caller: Caller, request: Forget) -> Done:
         process = self.target(caller, "Forget", request.target)
         row = process.row
@@ -204,5 +226,9 @@ class Control:
         return Done()
 
 
+def who(caller: Caller) -> str:
+    return caller.id if caller.id is not None else runs.USER
+
+
 def by(caller: Caller) -> str:
-    return f"by {caller.id}" if caller.id is not None else "by the user"
+    return f"by {who(caller)}"

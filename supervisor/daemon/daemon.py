@@ -32,6 +32,7 @@ from aish.supervisor.daemon.parents import NOTED, Parents
 from aish.supervisor.daemon.ports import Ports
 from aish.supervisor.daemon.prompt import PromptFile
 from aish.supervisor.daemon.reach import Reach
+from aish.supervisor.daemon.recall import Recall
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
 from aish.supervisor.daemon.state_folder import StateFolder
@@ -134,6 +135,7 @@ class Daemon:
         self.sampler.schedule()
         self.handback.go_on()
         self.parents.look()
+        self.recall.schedule()
 
     def _layout(self) -> cgroup.Layout:
         """Where control groups can be made; keeper and holder are our parents already."""
@@ -201,13 +203,15 @@ class Daemon:
         self.admission.changed = self.conductor.changed
         self.admission.group_waits = self.conductor.fellowship.waits_for
         self.enforcement = Enforcement(self.table, self.conductor)
-        self.sampler.over, self.sampler.sampled = self.enforcement.vram, self.enforcement.look
+        self.sampler.over, self.sampler.sampled = self.enforcement.vram, self._sampled
         self.sampler.watched_memory = self.enforcement.watches
         self.sampler.elsewhere = self.reach.adopted
 
         self.log_keeper = LogKeeper(self)
         loop = asyncio.get_running_loop()
         self.prompt = PromptFile(loop, lambda: self.runtime_folder, lambda: [process.row for process in self.table])
+        self.recall = Recall(self.table, self.gpus, self.reach, self.recorder, lambda: self.sampler.owner_of)
+        self.conductor.struck = self.recall.struck
 
     def _holder_socket(self) -> str:
         return os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME)
@@ -290,6 +294,7 @@ class Daemon:
             self._config = config
             self._alerts = [alert for alert in self._alerts if CONFIGURED not in alert]
             self.settings = self.link.settings = self._settings()
+            self.recorder.event("configured", text="; ".join(self._alerts) or f"{settings.path()} was read again")
             self.admission.reserve_bytes = self.settings.gpu_reserve_bytes
             self.link.sync()
         self.link.look_for_models()
@@ -321,6 +326,11 @@ class Daemon:
     def _began(self, process: Process) -> None:
         if process.row.gpus or self.enforcement.watches(process):
             self.sampler.schedule()
+        self.recall.began()
+
+    def _sampled(self) -> None:
+        self.enforcement.look()
+        self.recall.look()
 
     def _freed(self, process: Process) -> None:
         """It holds nothing any more."""
@@ -340,6 +350,7 @@ class Daemon:
             self.admission.evaluate()
         self.ending.check()
         self.sampler.schedule()
+        self.recall.schedule()
         if len(self.table) > KEEP_ENDED:
             self._prune()
 
@@ -404,6 +415,7 @@ class Daemon:
         self.parents.close()
         self.gpus.close()
         self.sampler.close()
+        self.recall.close()
         self.log_keeper.close()
         self.prompt.close()
         self.holding.close()

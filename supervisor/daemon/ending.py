@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
 
 IDLE_S: Final = 300.0
+SHUTDOWN: Final = "the supervisor's shutdown"
 
 
 def _idle_s(text: str) -> float:
@@ -69,8 +70,8 @@ class Ending:
 
     async def _stop_all(self) -> None:
         conductor = self.daemon.conductor
-        await stopping.stop_all(conductor, self.supervised())
-        await stopping.stop_all(conductor, self.daemon.table.alive())  # parts of aish: the gateway
+        await stopping.stop_all(conductor, self.supervised(), by=SHUTDOWN)
+        await stopping.stop_all(conductor, self.daemon.table.alive(), by=SHUTDOWN)  # parts of aish: the gateway
         await conductor.remains.done()
 
     async def _leave(self) -> None:

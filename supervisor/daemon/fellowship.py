@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aish.model import exit as exits
 from aish.model.state import RUNNING, STARTING
-from aish.supervisor.daemon import strategy
+from aish.supervisor.daemon import runs, strategy
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -53,7 +53,7 @@ class Fellowship:
         for member in concerned:
             if wish == "stop" or member.lifecycle in (STARTING, RUNNING):
                 member.group_wish = wish
-                self.conductor.recorder.event("group", member, f"{why}: it is to {wish}, too", strategy=key[2])
+                self.conductor.recorder.event("group", member, f"{why}: it is to {wish}, too", group=key[2])
                 self.conductor.recorder.change(member)
         if concerned:
             self._begin(key)
@@ -87,7 +87,7 @@ class Fellowship:
             self.conductor.changed(process)  # it has failed itself meanwhile: its own policy decides
             return
         row.again = row.group_restart = again
-        self.conductor.stop(process, None, exits.GROUP)
+        self.conductor.stop(process, None, exits.GROUP, by=runs.GROUP)
 
     def _members(self, row: Row) -> list[Row]:
         key = strategy.key(row)

@@ -197,6 +197,18 @@ class Groups:
         """How often the kernel ended something in the group for want of memory; None where nobody counts."""
         return self._counter(id_, "memory.events", "memory.oom_control", "oom_kill")
 
+    def throttled(self, id_: str) -> int | None:
+        """How often it has used up its share of time before a period was over; None where nobody counts."""
+        version = self.layout.holds("cpu")
+        if version is None:
+            return None
+        place = self.layout.v2 if version == "v2" else self.layout.v1["cpu"]
+        for line in _lines(f"{place}/{id_}/cpu.stat"):
+            name, _, value = line.partition(" ")
+            if name == "nr_throttled" and value.isdecimal():
+                return int(value)
+        return None
+
     def stalled(self, id_: str) -> bool:
         """Whether it stands at its limit of memory and is to be held there (`on_oom` "hold")."""
         if self.layout.holds("memory") == "v2":

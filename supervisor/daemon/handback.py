@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
 
 NOTED: Final = "handed-back"
+OFF: Final = "`aish off`"
 START_S: Final = 10.0
 """How long one that is just being started may take to run, or to fail."""
 LOOK_S: Final = 0.02
@@ -130,7 +131,7 @@ class Handback:
         row, conductor = process.row, self.daemon.conductor
         match row.lifecycle:
             case "scheduled" | "queued" | "backoff":
-                conductor.stop(process, None)
+                conductor.stop(process, None, by=OFF)
             case "starting":
                 try:
                     async with asyncio.timeout(START_S):
@@ -142,7 +143,7 @@ class Handback:
                         hint=f"try again, or stop it first: `aish stop {row.id}`",
                     ) from None
             case "running":  # it has ended, and its check is at work
-                conductor.stop(process, None)
+                conductor.stop(process, None, by=OFF)
             case "stopping":
                 await stopping.gone(process)
             case "exited" | "failed" | "lost":
@@ -199,7 +200,7 @@ class Handback:
         gateway = daemon.gateway.process
         if gateway is not None and not gateway.row.ended:
             ended.append(self._part(gateway))
-            daemon.conductor.stop(gateway, None)
+            daemon.conductor.stop(gateway, None, by=OFF)
             await stopping.gone(gateway)
         await self._end_errands()
         await daemon.conductor.remains.done()

@@ -3,7 +3,9 @@
     meta       key, value         schema, epoch
     processes  one row each       the whole row as msgpack, and the columns that a person would look for
     events     numbered facts
+    runs       the last runs of each process
 
+A table more is no other version: older programs do not look at it.
 synchronous=NORMAL: a commit survives the death of any process; a power cut may lose the last ones, and with it all
 that they spoke of. Every method raises StorageError, and after that the journal is as it was before the call.
 """
@@ -20,10 +22,14 @@ import msgspec
 
 from aish.errors import StorageError
 from aish.supervisor.daemon.row import Row
-from aish.wire.part import EventPart
+from aish.supervisor.daemon.runs import KEPT
+from aish.supervisor.daemon.sieve import ALL
+from aish.wire.part import EventPart, RunPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from aish.supervisor.daemon.sieve import Sieve
 
 SCHEMA: Final = 1
 LOCK_WAIT_S: Final = 0.5
@@ -39,16 +45,21 @@ CREATE TABLE IF NOT EXISTS processes (
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY, time_s REAL NOT NULL, kind TEXT NOT NULL, process TEXT, name TEXT, text TEXT NOT NULL,
     detail TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (
+    process INTEGER NOT NULL, run INTEGER NOT NULL, part BLOB NOT NULL, PRIMARY KEY (process, run)) WITHOUT ROWID;
 """
 _SAVE_ROW: Final = """
 INSERT INTO processes (number, id, token, name, lifecycle, row) VALUES (?,?,?,?,?,?)
 ON CONFLICT (number) DO UPDATE SET lifecycle=excluded.lifecycle, row=excluded.row
 """
 _SAVE_EVENT: Final = "INSERT OR REPLACE INTO events VALUES (?,?,?,?,?,?,?)"
+_SAVE_RUN: Final = "INSERT OR REPLACE INTO runs VALUES (?,?,?)"
+_TRIM_RUNS: Final = "DELETE FROM runs WHERE process=? AND run<=?"
 _SAVE_META: Final = "INSERT OR REPLACE INTO meta VALUES (?,?)"
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Row).decode
+_decode_run: Final = msgspec.msgpack.Decoder(RunPart).decode
 _json: Final = msgspec.json.Encoder().encode
 _detail: Final = msgspec.json.Decoder(dict[str, str | int | float | None]).decode
 
@@ -93,21 +104,32 @@ class Journal:
             (last,) = self._db.execute("SELECT max(number) FROM events").fetchone()
             return int(last or 0)
 
-    def events(self, since: int, limit: int, process: str | None = None) -> list[EventPart]:
+    def events(self, since: int, limit: int, sieve: Sieve = ALL) -> list[EventPart]:
         """At most `limit` events after number `since`, in order."""
-        query = "SELECT * FROM events WHERE number > ? AND (?2 IS NULL OR process = ?2) ORDER BY number LIMIT ?3"
-        query = query.replace("> ?", "> ?1")
+        condition, values = sieve.sql()
+        query = f"SELECT * FROM events WHERE number > ? {condition} ORDER BY number LIMIT ?"  # noqa: S608  no values
         with _storage(self.path):
-            return [_event(found) for found in self._db.execute(query, (since, process, limit))]
+            return [_event(found) for found in self._db.execute(query, (since, *values, limit))]
 
-    def latest(self, process: str, limit: int) -> list[EventPart]:
-        """The newest `limit` events of a process, in order."""
-        query = "SELECT * FROM events WHERE process = ? ORDER BY number DESC LIMIT ?"
+    def before(self, number: int, limit: int, sieve: Sieve = ALL) -> list[EventPart]:
+        """The newest `limit` events before `number`, in order."""
+        condition, values = sieve.sql()
+        query = f"SELECT * FROM events WHERE number < ? {condition} ORDER BY number DESC LIMIT ?"  # noqa: S608
         with _storage(self.path):
-            return [_event(found) for found in self._db.execute(query, (process, limit))][::-1]
+            return [_event(found) for found in self._db.execute(query, (number, *values, limit))][::-1]
+
+    def runs(self, process: int, limit: int) -> list[RunPart]:
+        """The newest `limit` runs of a process, by its number, newest first."""
+        query = "SELECT part FROM runs WHERE process = ? ORDER BY run DESC LIMIT ?"
+        with _storage(self.path):
+            return [_decode_run(blob) for (blob,) in self._db.execute(query, (process, limit))]
 
     def save(
-        self, rows: Iterable[Row] = (), events: Sequence[EventPart] = (), meta: dict[str, str] | None = None
+        self,
+        rows: Iterable[Row] = (),
+        events: Sequence[EventPart] = (),
+        meta: dict[str, str] | None = None,
+        runs: Iterable[tuple[int, RunPart]] = (),
     ) -> None:
         """All of it or nothing, in one transaction."""
         with _storage(self.path):
@@ -119,6 +141,10 @@ class Journal:
                     )
                 for event in events:
                     self._db.execute(_SAVE_EVENT, _columns(event))
+                for number, run in runs:
+                    self._db.execute(_SAVE_RUN, (number, run.number, _encode(run)))
+                    if run.number > KEPT:
+                        self._db.execute(_TRIM_RUNS, (number, run.number - KEPT))
                 for item in (meta or {}).items():
                     self._db.execute(_SAVE_META, item)
                 self._db.execute("COMMIT")
@@ -131,7 +157,9 @@ class Journal:
         with _storage(self.path), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(_SAVE_META, ("last_number", str(last_number)))
-            self._db.executemany("DELETE FROM processes WHERE number=?", [(number,) for number in numbers])
+            gone = [(number,) for number in numbers]
+            self._db.executemany("DELETE FROM processes WHERE number=?", gone)
+            self._db.executemany("DELETE FROM runs WHERE process=?", gone)
 
     def trim(self, last_event: int) -> None:
         """Drop events beyond the newest KEEP_EVENTS."""

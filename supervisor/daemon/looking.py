@@ -1,4 +1,4 @@
-"""Snapshot, Inspect, Wait, Logs, Events, Gpus: what only looks. A caller sees its own subtree."""
+"""Snapshot, Inspect, Wait, Logs, Gpus: what only looks. A caller sees its own subtree."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ import platform
 import time
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from aish.errors import InputError
 from aish.model import kind, state
-from aish.supervisor.daemon import adopting, authority, view
+from aish.supervisor.daemon import adopting, authority, runs, view
 from aish.supervisor.daemon.gpus import LOST
 from aish.wire.message import (
-    EventList,
-    Events,
     GpuList,
     Gpus,
+    History,
     Inspect,
     Inspected,
     LogFiles,
     Logs,
+    Runs,
     Snapshot,
     View,
     Wait,
     Waited,
+    WaitedMany,
+    WaitMany,
 )
-from aish.wire.part import EventPart, GpuPart
+from aish.wire.part import GpuPart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.control import Control
@@ -45,7 +47,7 @@ GPUS_S: Final = 3.0
 LOOK_S: Final = 1.0
 """How long figures of now are waited for; then those that there are, with their age."""
 SOONEST_S: Final = 0.1
-PAGE: Final = 500
+WAITED_MOST: Final = 10_000
 INSPECTED_EVENTS: Final = 50
 
 
@@ -67,7 +69,8 @@ class Looking:
         if not self.daemon.gpus.known:
             await self.daemon.gpus.wait_known(FIRST_GPU_S)
         if every_s is None:
-            sampler.sample()
+            if request.figures:
+                sampler.sample()
             connection.send(self._view(caller, request))
             return
         loop = asyncio.get_running_loop()
@@ -92,7 +95,7 @@ class Looking:
             processes=[
                 view.process_part(process, daemon.gpus.indexes)
                 for process in daemon.table
-                if view.shown(process, visible, everything=request.all)
+                if view.shown(process, visible, request)
             ],
             gpus=self._gpus(visible),
             queue=[part for part in daemon.admission.parts() if visible is None or part.process in visible],
@@ -156,28 +159,58 @@ class Looking:
             events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),
         )
 
+    async def history(self, caller: Caller, request: History) -> Runs:
+        """Raises InputError."""
+        if not 0 <= request.last <= runs.KEPT:
+            raise InputError(f"expected 0 to {runs.KEPT}", field="last")
+        process = self.target(caller, "History", request.target)
+        row = process.row
+        now = [] if row.runs_noted >= runs.number(row) else [runs.run_of(row, over=False)]
+        return Runs(id=row.id, name=row.name, runs=[*now, *self.daemon.recorder.history(row, request.last)])
+
     async def wait(self, caller: Caller, request: Wait) -> Waited:
         """When it has ended or is ready. Raises InputError."""
         process = self.target(caller, "Wait", request.target)
-        if request.until not in ("ended", "ready"):
-            raise InputError("expected ended or ready", field="until")
-        timeout_s = request.timeout_s
-        if timeout_s is not None and not (math.isfinite(timeout_s) and timeout_s >= 0):
-            raise InputError("expected a number of seconds", field="timeout_s")
+        _check_wait(request)
         timed_out = False
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(request.timeout_s):
                 while not (_reached(process, request.until) or _hopeless(process, request)):
                     await process.change()
         except TimeoutError:
             timed_out = True
+        waited = await self._waited(process, timed_out=timed_out)
+        return structs.replace(waited, hopeless=process.hopeless) if _hopeless(process, request) else waited
+
+    async def wait_many(self, caller: Caller, request: WaitMany) -> WaitedMany:
+        """When all of them have, or with `any` the first. Raises InputError."""
+        _check_wait(request)
+        if not 1 <= len(request.targets) <= WAITED_MOST:
+            raise InputError(f"expected 1 to {WAITED_MOST} processes", field="targets")
+        processes = [self.target(caller, "WaitMany", target) for target in request.targets]
+        tasks = [asyncio.ensure_future(_reach(process, request.until)) for process in processes]
+        try:
+            _, left = await asyncio.wait(
+                tasks,
+                timeout=request.timeout_s,
+                return_when=asyncio.FIRST_COMPLETED if request.any else asyncio.ALL_COMPLETED,
+            )
+        finally:
+            for task in tasks:
+                task.cancel()
+        reached = [process for process, task in zip(processes, tasks, strict=True) if task not in left]
+        return WaitedMany(
+            waited=[await self._waited(process) for process in reached],
+            timed_out=not reached if request.any else bool(left),
+        )
+
+    async def _waited(self, process: Process, *, timed_out: bool = False) -> Waited:
         row = process.row
         if row.ended and row.spec.pty:
             await self.daemon.conductor.sending.done()
         self.daemon.recorder.flush()
         end = row.exit if row.ended else None
-        hopeless = process.hopeless if _hopeless(process, request) else None
-        return Waited(id=row.id, state=process.word, exit=end, timed_out=timed_out, hopeless=hopeless)
+        return Waited(id=row.id, state=process.word, exit=end, timed_out=timed_out)
 
     async def logs(self, caller: Caller, request: Logs, connection: Connection) -> None:
         process = self.target(caller, "Logs", request.target)
@@ -194,42 +227,19 @@ class Looking:
             raise
         connection.send(LogFiles(id=row.id, ended=row.ended, pty=row.spec.pty, index=request.index), fds)
 
-    # --- events -------------------------------------------------------------------------------------------------
 
-    async def events(self, caller: Caller, request: Events, connection: Connection) -> None:
-        """Pages of events; with `follow` for ever. The journal is the buffer: a slow reader holds up nobody."""
-        authority.check(self.daemon.table, caller, "Events")
-        only = None
-        if request.target is not None:
-            only = self.target(caller, "Events", request.target).id
-        recorder = self.daemon.recorder
-        news = asyncio.Event()
+def _check_wait(request: Wait | WaitMany) -> None:
+    """Raises InputError."""
+    if request.until not in ("ended", "ready"):
+        raise InputError("expected ended or ready", field="until")
+    timeout_s = request.timeout_s
+    if timeout_s is not None and not (math.isfinite(timeout_s) and timeout_s >= 0):
+        raise InputError("expected a number of seconds", field="timeout_s")
 
-        def listen(_: EventPart) -> None:
-            news.set()
 
-        recorder.listeners.add(listen)
-        try:
-            number, first = max(0, request.since), True
-            while True:
-                news.clear()
-                page = recorder.after(number, PAGE, only)
-                if page or first or not request.follow:
-                    connection.send(EventList(events=self._visible(caller, page)))
-                    await connection.flushed()
-                first = False
-                if page:
-                    number = page[-1].number
-                if not request.follow:
-                    return
-                if len(page) < PAGE:
-                    await news.wait()
-        finally:
-            recorder.listeners.discard(listen)
-
-    def _visible(self, caller: Caller, page: Sequence[EventPart]) -> list[EventPart]:
-        visible = authority.visible(self.daemon.table, caller)
-        return [event for event in page if visible is None or event.process in visible]
+async def _reach(process: Process, until: str) -> None:
+    while not _reached(process, until):
+        await process.change()
 
 
 def _hopeless(process: Process, request: Wait) -> bool:

@@ -42,7 +42,7 @@ def decide(needs: Sequence[NeedPart], find: Callable[[str], Row | None], waited_
     due_s: float | None = None
     for need in needs:
         row = find(need.name)
-        why = _lacks(need, row)
+        why = lacks(need, row)
         if why is None:
             continue
         if row is not None and row.ended:
@@ -57,7 +57,7 @@ def decide(needs: Sequence[NeedPart], find: Callable[[str], Row | None], waited_
     return Waits("it waits for " + "; ".join(waiting), due_s)
 
 
-def _lacks(need: NeedPart, row: Row | None) -> str | None:
+def lacks(need: NeedPart, row: Row | None) -> str | None:
     """What is missing, in words; None: nothing."""
     if row is None:
         return "is not there yet"

@@ -155,6 +155,25 @@ def parse_memory(text: str) -> tuple[int, int] | None:
     return sizes["MemTotal"] - sizes["MemAvailable"], sizes["MemTotal"]
 
 
+def parse_pressure(text: str) -> float | None:
+    """Percent of the last 10 s in which some task stood still, from a file of /proc/pressure."""
+    for word in text.partition("\n")[0].split():
+        name, _, value = word.partition("=")
+        if name == "avg10":
+            try:
+                return float(value)
+            except ValueError:
+                return None
+    return None
+
+
+def parse_oom_kills(text: str) -> int | None:
+    """How often the kernel has ended something for want of memory since its start, from /proc/vmstat."""
+    _, found, rest = text.partition("\noom_kill ")
+    word = rest.partition("\n")[0]
+    return int(word) if found and word.isdecimal() else None
+
+
 def read_text(path: str) -> str | None:
     try:
         with open(path, encoding="ascii", errors="replace") as file:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from aish.errors import StorageError
+from aish.supervisor.daemon import runs
 from aish.supervisor.daemon.journal import CorruptError
-from aish.wire.part import EventPart
+from aish.supervisor.daemon.sieve import ALL, Sieve
+from aish.wire.part import EventPart, RunPart
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, TimerHandle
@@ -63,6 +65,7 @@ class Recorder:
         self._checkpoint: Future[None] | None = None
         self._dirty: dict[str, Row] = {}
         self._events: deque[EventPart] = deque(maxlen=WAITING_EVENTS)
+        self._runs: deque[tuple[int, RunPart]] = deque(maxlen=WAITING_EVENTS)
         self._meta: dict[str, str] = {}
         self._after: list[Callable[[], None]] = []
         self._scheduled = False
@@ -82,6 +85,13 @@ class Recorder:
         self._publish(event)
         self._schedule()
         return event
+
+    def run(self, row: Row) -> None:
+        """The run that it is at has ended: into its history, once."""
+        if row.runs_noted < runs.number(row):
+            row.runs_noted = runs.number(row)
+            self._runs.append((row.number, runs.run_of(row, over=True)))
+            self.change(row)
 
     def change(self, row: Row, after: Callable[[], None] | None = None) -> None:
         """`row` is to be written; `after` is called once it is (in this turn or when the disk is back)."""
@@ -104,7 +114,7 @@ class Recorder:
         number = self._number
         event = self._make(kind, row, text, detail)
         try:
-            self.journal.save([*self._dirty.values(), row], [*self._events, event], self._meta)
+            self.journal.save([*self._dirty.values(), row], [*self._events, event], self._meta, self._runs)
         except StorageError as error:
             self._number = number
             self._failed(error)
@@ -119,29 +129,37 @@ class Recorder:
         if self.journal is None:
             return False  # the holder keeps its exits until there is one
         try:
-            self.journal.save(self._dirty.values(), list(self._events), self._meta)
+            self.journal.save(self._dirty.values(), list(self._events), self._meta, self._runs)
         except StorageError as error:
             self._failed(error)
             return False
         self._saved()
         return True
 
-    def after(self, number: int, limit: int, process: str | None = None) -> Sequence[EventPart]:
+    def after(self, number: int, limit: int, sieve: Sieve = ALL) -> Sequence[EventPart]:
         """At most `limit` events after `number`: from memory if they are there, else from the journal."""
         if number >= self._ring_start or self.journal is None:
-            found = [event for event in self.ring if event.number > number]
-            if process is not None:
-                found = [event for event in found if event.process == process]
-            return found[:limit]
+            return [event for event in self.ring if event.number > number and sieve.takes(event)][:limit]
+        unwritten = [] if self.flush() else [e for e in self._events if e.number > number and sieve.takes(e)]
+        return [*self.journal.events(number, limit, sieve), *unwritten][:limit]
+
+    def before(self, number: int, limit: int, sieve: Sieve = ALL) -> Sequence[EventPart]:
+        """The newest events before `number`, in order."""
+        if self._ring_start == 0 or self.journal is None or self.failure is not None:
+            return [event for event in self.ring if event.number < number and sieve.takes(event)][-limit:]
         self.flush()
-        return self.journal.events(number, limit, process)
+        return self.journal.before(number, limit, sieve)
 
     def latest(self, process: str, limit: int) -> Sequence[EventPart]:
         """The newest events of a process, in order."""
-        if self._ring_start == 0 or self.journal is None or self.failure is not None:
-            return [event for event in self.ring if event.process == process][-limit:]
+        return self.before(self._number + 1, limit, Sieve(process))
+
+    def history(self, row: Row, last: int) -> list[RunPart]:
+        """Its last runs that are over, the newest first."""
         self.flush()
-        return self.journal.latest(process, limit)
+        unwritten = [run for number, run in self._runs if number == row.number][::-1]
+        kept = [] if self.journal is None else self.journal.runs(row.number, last)
+        return [*unwritten, *kept][:last]
 
     def forget(self, rows: Iterable[Row], last_number: int) -> None:
         """Drop rows of ended processes. Raises StorageError."""
@@ -193,6 +211,7 @@ class Recorder:
     def _saved(self) -> None:
         self._dirty.clear()
         self._events.clear()
+        self._runs.clear()
         self._meta.clear()
         if self._retry is not None:
             self._retry.cancel()

@@ -65,6 +65,16 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """It has ended with 0, and the command that decides success is asked."""
     cause: str | None = None
     """Why it is being ended as failed: a word of aish.model.exit."""
+    begun_by: str | None = None
+    """Who wanted this run: "the user", an id, or in words. None: nobody noted it."""
+    next_by: str | None = None
+    """Who wants the next one."""
+    ended_by: str | None = None
+    """Who had this run ended."""
+    signalled: tuple[int, str] | None = None
+    """The last signal that somebody sent through us in this run, and who."""
+    runs_noted: int = 0
+    """The number of the last run that is in the history."""
     again: bool = False
     """It is to be started again when it has been stopped."""
     group_wish: Literal["restart", "stop"] | None = None
@@ -82,6 +92,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     restart_boot_s: float | None = None
     """When it is to be started again: in backoff."""
     restarts: int = 0
+    runs: int = 0
+    """Runs before the one that it is at."""
     gpus: list[str] = []
     """UUIDs of the devices promised to it."""
     port: int | None = None

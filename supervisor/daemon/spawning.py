@@ -12,6 +12,7 @@ import msgspec
 from aish.errors import AishError, ConflictError, StorageError, UnavailableError
 from aish.model import kind, state
 from aish.supervisor.daemon import authority, environ, want
+from aish.supervisor.daemon.control import who
 from aish.supervisor.daemon.process import Process, shared
 from aish.supervisor.daemon.row import Row
 from aish.wire.message import Serve, Spawn, Started
@@ -56,7 +57,7 @@ class Spawning:
         name = table.new_name(request.spec.name, program, number=request.rename)
         process = self._make(name, request.spec, request.launch)
         row = process.row
-        row.token = request.token
+        row.token, row.begun_by = request.token, who(caller)
         row.parent = None if parent is None or request.spec.kind == kind.MODEL else parent.id
         row.targets = list(request.targets)
         process.window = request.window
@@ -130,7 +131,9 @@ class Spawning:
         if running is not None:
             return await self._answer(running, existed=True)
         self._open()
-        return await self._answer(await self._served(request), existed=False)
+        process = await self._served(request)
+        process.row.begun_by = process.row.begun_by or who(caller)
+        return await self._answer(process, existed=False)
 
     async def need(self, model: str, asked_by: str | None) -> None:
         """The gateway was asked for a stored model that does not run."""
@@ -139,6 +142,7 @@ class Spawning:
                 self._open()
                 process = await self._served(Serve(model=model))
                 by = f"asked for by {asked_by}" if asked_by else ""
+                process.row.begun_by = asked_by or "a request"
                 self.daemon.recorder.event("needed", process.row, by)
         except AishError as error:
             self.daemon.link.failed_to_serve(model, error)

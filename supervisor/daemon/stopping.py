@@ -18,12 +18,16 @@ KILL_WAIT_S: Final = 10.0
 """How long after SIGKILL a process may take to be gone."""
 
 
-async def stop_all(conductor: Conductor, processes: Iterable[Process], grace_s: float | None = None) -> None:
-    """Raises UnavailableError where one does not end; those that come after it in the order are not stopped then."""
+async def stop_all(
+    conductor: Conductor, processes: Iterable[Process], grace_s: float | None = None, *, by: str
+) -> None:
+    """`by`: who wants it.
+
+    Raises UnavailableError where one does not end; those that come after it in the order are not stopped then."""
     by_id = {process.id: process for process in processes}
     for level in stop_order.levels(process.row for process in by_id.values()):
         for row in level:
-            conductor.stop(by_id[row.id], grace_s)
+            conductor.stop(by_id[row.id], grace_s, by=by)
         for row in level:
             await gone(by_id[row.id], grace_s)
 

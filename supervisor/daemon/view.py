@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.model import kind
+from aish.model import kind, label
 from aish.wire.part import GpuPart, GpuProcessPart, ProcessPart
 from aish.wire.spec import LaunchNote
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aish.spi.gpu import GpuDevice, GpuSample
     from aish.supervisor.daemon.ledger import Account
     from aish.supervisor.daemon.process import Process
+    from aish.wire.message import Snapshot
 
 
 def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]) -> ProcessPart:
@@ -57,11 +58,19 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
     )
 
 
-def shown(process: Process, visible: set[str] | None, *, everything: bool) -> bool:
-    """Whether ps lists it: those that have not ended; with `everything` also ended ones and parts of aish."""
+def shown(process: Process, visible: set[str] | None, request: Snapshot) -> bool:
+    """Whether ps lists it: those that have not ended; with `all` also ended ones and parts of aish, with
+    `ended_since_s` those that have ended since; with `labels` those that have them."""
+    row = process.row
     if visible is not None and process.id not in visible:
         return False
-    return everything or (not process.row.ended and process.row.spec.kind != kind.SYSTEM)
+    if request.labels and not label.matches(row.spec.labels, request.labels):
+        return False
+    if row.spec.kind == kind.SYSTEM and not request.all:
+        return False
+    if request.ended_since_s is not None:
+        return row.ended and (row.ended_s is None or row.ended_s >= request.ended_since_s)
+    return request.all or not row.ended
 
 
 def launch_note(process: Process) -> LaunchNote:

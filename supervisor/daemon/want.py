@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import InputError, LimitError, RefusedError
-from aish.model import kind
+from aish.model import kind, label
 from aish.model.size import format_bytes, format_count
 from aish.model.spec import MISSED, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
 from aish.supervisor.daemon import schedule
@@ -107,6 +107,7 @@ def check_spec(spec: SpecPart) -> None:
         raise InputError("not a signal", field="stop_signal")
     if spec.limits is not None:
         check_limits(spec.limits)
+    label.check(spec.labels)
     _check_logs(spec)
     _check_order(spec)
     _check_life(spec)

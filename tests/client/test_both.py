@@ -62,7 +62,7 @@ def test_what_waits_is_awaited_and_what_streams_is_not(one: type, other: type) -
 
 def test_a_handle_can_do_what_can_be_done_to_one_process() -> None:
     """A method of Aish that takes a target and none of Process would be forgotten there."""
-    elsewhere = {"process"}
+    elsewhere = {"process", "wait_any", "wait_all"}
     taking = {
         name
         for name, method in methods(blocking.Aish).items()

@@ -10,10 +10,10 @@ import pytest
 
 from aish.client import connection
 from aish.client.connection import Client
-from aish.errors import DisconnectedError
+from aish.errors import DisconnectedError, UnavailableError
 from aish.wire import codec
 from aish.wire.frame import Channel
-from aish.wire.message import Wait, Waited, Welcome
+from aish.wire.message import Done, Signal, Wait, Waited, Welcome
 
 
 def test_a_daemon_that_is_gone_already_is_told_by_receive_alone() -> None:
@@ -44,7 +44,7 @@ class Mortal(Client):
             self.last = daemons
         return Channel(ours)
 
-    def reconnect(self) -> None:
+    def reconnect(self, *, start: bool = True) -> None:
         self._channel.close()
         self._channel = self.next_channel()
 
@@ -67,3 +67,45 @@ def test_daemons_that_die_at_once_are_not_tried_for_ever(monkeypatch: pytest.Mon
     monkeypatch.setattr(connection, "START_TIMEOUT_S", 0.05)
     with Mortal([0.001] * 2000) as client, pytest.raises(DisconnectedError):
         client.ask(Waited, Wait(target="p1"))
+
+
+def test_a_wait_with_a_time_out_is_not_kept_by_a_daemon_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that was stopped (SIGSTOP) made one second for ever."""
+    monkeypatch.setattr(connection, "LATE_S", 0.1)
+    ours, daemons = socket.socketpair()
+    client = Client(Channel(ours), Welcome(version=1, pid=1, epoch=1), "test")
+    with pytest.raises(UnavailableError, match="does not answer"):
+        client.ask(Waited, Wait(target="p1", timeout_s=0.1))
+    daemons.close()
+
+
+def test_a_repeated_wait_has_what_is_left_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each daemon began the time anew: with daemons that die a wait of a minute took any number of them."""
+    now_s = 100.0
+    monkeypatch.setattr(connection.time, "monotonic", lambda: now_s)
+    trial = connection.Trial(Wait(target="p1", timeout_s=60.0))
+    assert codec.decode_request(trial.body()) == Wait(target="p1", timeout_s=60.0)
+    now_s = 145.0
+    assert codec.decode_request(trial.body()) == Wait(target="p1", timeout_s=15.0)
+    now_s = 200.0
+    assert codec.decode_request(trial.body()) == Wait(target="p1", timeout_s=0.0)
+    assert codec.decode_request(connection.Trial(Wait(target="p1", timeout_s=-1.0)).body()).timeout_s == -1.0
+
+
+class Gone(Client):
+    """Its first daemon was gone before the request; the next one answers."""
+
+    def reconnect(self, *, start: bool = True) -> None:
+        ours, daemons = socket.socketpair()
+        Channel(daemons).send(codec.encode(Done()))
+        self.last = daemons
+        self._channel = Channel(ours)
+
+
+def test_what_did_not_reach_the_daemon_is_sent_again_whatever_it_is() -> None:
+    """A connection that was idle while the daemon was replaced: `signal` failed, as if it might have been done."""
+    ours, daemons = socket.socketpair()
+    daemons.close()
+    with Gone(Channel(ours), Welcome(version=1, pid=1, epoch=1), "test") as client:
+        assert client.ask(Done, Signal(target="p1", signal=1)).changed
+        client.last.close()

@@ -131,8 +131,11 @@ class Supervised:
         finally:
             holder.close()
         pids = {"daemon": told["daemon_pid"], "holder": told["pid"], "keeper": told["keeper_pid"]}
-        for pid in pids.values():  # never signal anybody else's
-            assert str(self.home.root).encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        for name, pid in pids.items():  # never signal anybody else's
+            environ = Path(f"/proc/{pid}/environ").read_bytes()
+            if not environ:  # it has ended since, and nobody has reaped it yet
+                raise ProcessLookupError(f"the {name} has just ended")
+            assert str(self.home.root).encode() in environ
         return pids
 
     def holder_pids(self) -> tuple[int, int]:

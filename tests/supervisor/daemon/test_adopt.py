@@ -234,8 +234,8 @@ def test_nobody_else_of_its_process_group_is_signalled(tier: str, up: Supervised
 
 def test_a_group_that_is_all_its_own_is_signalled_as_a_whole(up: Supervised, jobs: Jobs, tmp_path: Path) -> None:
     path = tmp_path / "got"
-    loop = "echo up >>$0; while :; do sleep 0.01; done"  # it forks all the time: a newborn is no stranger
-    script = f"trap 'echo x >>$0; exit' USR1; (trap 'echo y >>$0; exit' USR1; {loop}) & wait"
+    loop = "while :; do sleep 0.01; done"  # they fork all the time: a newborn is no stranger
+    script = f"trap 'echo x >>$0' USR1; (trap 'echo y >>$0' USR1; echo up >>$0; {loop}) & {loop}"
     pid = jobs.start("bash", "-c", script, str(path))
     up.until("both are there", path.exists)
     adopt(up, pid, name="job")

@@ -23,12 +23,16 @@ Serve         y y y . .
 Adopt         y . . . .
 Snapshot      y y y . .
 Inspect       y y y . .
+History       y y y . .
+Why           y y y . .
 Wait          y y y . .
+WaitMany      y y y . .
 Signal        y y y . .
 Stop          y y y . .
 Pause         y y y . .
 Cont          y . y . .
 Limit         y . . . .
+Label         y y y . .
 Forget        y . y . .
 Logs          y y y . .
 Attach        y . y . .

@@ -19,7 +19,8 @@ from aish.supervisor.daemon import journal as module
 from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.row import Row
-from aish.wire.part import EventPart, ExitPart, TokensPart
+from aish.supervisor.daemon.sieve import Sieve
+from aish.wire.part import EventPart, ExitPart, RunPart, TokensPart
 from aish.wire.spec import RoutePart, SpecPart
 
 from .conftest import gone
@@ -70,7 +71,7 @@ def test_what_was_saved_is_there_again(path: str) -> None:
     assert (again.epoch, again.fresh, again.next_number(), again.last_event()) == (42, False, 4, 2)
     assert again.rows() == [row(1), full]
     assert again.events(0, 10) == [event(1, "p3"), event(2)]
-    assert again.events(0, 10, "p3") == [event(1, "p3")]
+    assert again.events(0, 10, Sieve("p3")) == [event(1, "p3")]
     assert again.events(1, 10) == [event(2)]
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
@@ -411,4 +412,24 @@ def test_a_journal_that_comes_back_gets_everything(tmp_path: Path) -> None:
     again = open_journal(path)
     assert [(found.id, found.lifecycle) for found in again.rows()] == [("p1", "exited"), ("p2", "queued")]
     assert [event.kind for event in again.events(0, 10)][:2] == ["created", "exited"]
+    again.close()
+
+
+def test_a_journal_of_before_the_history_gets_it(tmp_path: Path) -> None:
+    """Made by an earlier program: its rows and events stay, and runs are kept from now on."""
+    path = str(tmp_path / "processes.db")
+    old = open_journal(path)
+    old.begin(7)
+    old.save([row(1)], [EventPart(number=1, time_s=1.0, kind="created")])
+    old.close()
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE runs")
+    again = open_journal(path)
+    assert (again.epoch, again.runs(1, 10)) == (7, [])
+    assert [found.id for found in again.rows()] == ["p1"]
+    again.save(runs=[(1, RunPart(number=number, ended_s=2.0)) for number in (1, 2)])
+    assert [run.number for run in again.runs(1, 10)] == [2, 1]
+    assert [run.number for run in again.runs(1, 1)] == [2]
+    again.forget([1], 1)
+    assert again.runs(1, 10) == []
     again.close()

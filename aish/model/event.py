@@ -1,0 +1,58 @@
+"""The kinds of events; what each one tells is in docs/reference/events.md."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+KINDS: Final = (
+    # a life
+    "created",
+    "started",
+    "ready",
+    "not-ready",
+    "unhealthy",
+    "stopping",
+    "killed",
+    "ended",
+    "exited",
+    "failed",
+    "lost",
+    "struck",
+    "hook-failed",
+    "left-behind",
+    "found",
+    "unreachable",
+    # what somebody asked for
+    "wanted",
+    "needed",
+    "signalled",
+    "paused",
+    "continued",
+    "limited",
+    "labelled",
+    "amended",
+    "adopted",
+    "group",
+    # limits
+    "oom",
+    "quota",
+    "quota-warned",
+    "held",
+    "released",
+    "warned",
+    # aish itself
+    "holder",
+    "runtime-folder",
+    "gateway-port",
+    "log-retention",
+    "storage-failed",
+    "storage-back",
+    "upgraded",
+    "upgrade-refused",
+    "off",
+    "configured",
+    "left",
+    "fault",
+)

@@ -1,0 +1,119 @@
+"""events: chosen by the daemon, complete over pages, and on over the daemon's end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aish.client import connect
+
+if TYPE_CHECKING:
+    from conftest import Home
+
+
+def told(home: Home, *words: str) -> list[tuple[str, str]]:
+    lines = home.aish("events", "--json", *words).stdout.splitlines()
+    return [(event["name"], event["kind"]) for event in map(json.loads, lines)]
+
+
+@pytest.fixture
+def two(home: Home) -> Home:
+    home.aish("run", "--name", "one", "--label", "team=blue", "--", "true")
+    home.aish("run", "--name", "two", "--", "false")
+    return home
+
+
+LIFE = ["created", "started", "exited"]
+
+
+def test_what_is_asked_for_must_all_be_met(two: Home) -> None:
+    assert [kind for _, kind in told(two, "one")] == LIFE
+    assert told(two, "--kind", "exited,failed") == [("one", "exited"), ("two", "exited")]
+    assert told(two, "--kind", "exited", "--kind", "started", "--name", "@two") == [
+        ("two", "started"),
+        ("two", "exited"),
+    ]
+    assert told(two, "--name", "p1", "--name", "two", "--kind", "created") == [("one", "created"), ("two", "created")]
+    assert [kind for _, kind in told(two, "--label", "team=blue")] == LIFE
+    assert told(two, "-l", "team=red") == []
+    assert told(two, "-l", "team", "two") == []
+
+
+def test_the_last_ones(two: Home) -> None:
+    assert told(two, "-n", "1") == [("two", "exited")]
+    assert told(two, "-n", "2", "one") == [("one", "started"), ("one", "exited")]
+    assert told(two, "-n", "2", "-l", "team=blue") == [("one", "started"), ("one", "exited")]
+    assert told(two, "-n", "100", "one") == [("one", kind) for kind in LIFE]
+    assert told(two, "-n", "0") == []
+
+
+def test_since_a_number_or_a_time(two: Home) -> None:
+    events = [json.loads(line) for line in two.aish("events", "--json").stdout.splitlines()]
+    middle = events[len(events) // 2]
+    shown = two.aish("events", "--json", "--since", str(middle["number"])).stdout.splitlines()
+    assert [json.loads(line)["number"] for line in shown] == [
+        event["number"] for event in events if event["number"] > middle["number"]
+    ]
+    assert len(told(two, "--since", "1h")) == len(events)
+    assert told(two, "--since", "2999-01-01") == []
+
+
+def test_a_gone_process_is_found_by_name(two: Home) -> None:
+    two.aish("forget", "one")
+    assert [kind for _, kind in told(two, "--name", "one")] == LIFE
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--kind", "exitd"], "did you mean exited?"),
+        (["--since", "yesterdy"], "not a time"),
+        (["-n", "-1"], "expected 0 to"),
+        (["-n", "1000000"], "expected 0 to"),
+    ],
+)
+def test_wrong_words(home: Home, words: list[str], hint: str) -> None:
+    done = home.aish("events", *words)
+    assert done.returncode == 2
+    assert hint in done.stderr
+
+
+def test_more_than_a_page_is_shown_to_its_end(home: Home) -> None:
+    """Only the oldest 500 were."""
+    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
+    from aish.wire.message import Cont, Pause
+
+    with connect(start=False, program="test") as client:
+        for _ in range(300):
+            client.request(Pause(target="nap"))
+            client.request(Cont(target="nap"))
+    shown = told(home, "nap")
+    assert len([kind for _, kind in shown if kind == "paused"]) == 300
+    assert shown[-1] == ("nap", "continued")
+    assert told(home, "-n", "520", "--kind", "paused,continued", "nap") == shown[-520:]
+
+
+def test_followed_over_a_daemons_end_nothing_is_lost_or_told_twice(home: Home) -> None:
+    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
+    following = home.popen("events", "-f", "--kind", "started,limited,exited", "--json", stdout=subprocess.PIPE)
+    assert following.stdout is not None
+
+    def told_next() -> Any:
+        assert following.stdout is not None
+        return json.loads(following.stdout.readline())
+
+    assert told_next()["kind"] == "started"
+    home.aish("limit", "nap", "nice=5")
+    assert told_next()["detail"] == {"nice": "5"}
+    with connect(start=False, program="test") as client:
+        os.kill(client.welcome.pid, signal.SIGKILL)
+        client.reconnect()
+    home.aish("limit", "nap", "nice=6")
+    assert told_next()["detail"] == {"nice": "6"}
+    home.aish("kill", "-9", "nap")
+    assert told_next()["kind"] == "exited"

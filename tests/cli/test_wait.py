@@ -1,0 +1,90 @@
+"""wait for several: what its status is, and that a daemon's death is no end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.client import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Home
+
+
+@pytest.fixture
+def several(home: Home) -> Home:
+    for name, script in (("good", "exit 0"), ("three", "exit 3"), ("four", "exit 4")):
+        home.aish("spawn", "--name", name, "--", "sh", "-c", script)
+    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
+    return home
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["good"], 0),
+        (["good", "three", "four"], 3),  # the first that failed, in the order given
+        (["four", "good", "three", "--all"], 4),
+        (["four", "good"], 4),  # not the last one's
+        (["--any", "nap", "three"], 3),
+        (["--any", "nap", "good"], 0),
+        (["--any", "nap", "--timeout", "0.1"], 124),
+        (["good", "nap", "--timeout", "0.1"], 124),
+        (["--ready", "nap"], 0),
+        (["--ready", "nap", "good"], 1),  # it ended before
+        (["--ended", "good"], 0),
+    ],
+)
+def test_status(several: Home, words: list[str], status: int) -> None:
+    done = several.aish("wait", *words)
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+def test_json_tells_those_that_have_in_the_order_given(several: Home) -> None:
+    several.aish("wait", "three", "good")
+    done = several.aish("wait", "three", "nap", "good", "--timeout", "0.1", "--json")
+    assert done.returncode == 124
+    assert [(row["id"], row["exit"]["code"]) for row in json.loads(done.stdout)] == [("p2", 3), ("p1", 0)]
+
+
+@pytest.mark.parametrize("words", [["--any", "--all", "nap"], ["--ready", "--ended", "nap"], ["nap", "nobody"]])
+def test_refused(several: Home, words: list[str]) -> None:
+    assert several.aish("wait", *words).returncode in (2, 69)
+
+
+def test_the_next_daemon_is_asked_again(home: Home) -> None:
+    """Its deadline goes on, and what ended meanwhile is told."""
+    os.mkfifo(home.root / "go")
+    home.aish("spawn", "--name", "one", "--", "sh", "-c", "read x < go; exit 7", cwd=home.root)
+    waiting = home.popen("wait", "one", "--timeout", "60")
+    with connect(start=False, program="test") as client:
+        until("it is connected", lambda: _connected(waiting.pid))
+        os.kill(client.welcome.pid, signal.SIGKILL)
+    (home.root / "go").write_text("x\n")
+    assert waiting.wait(timeout=60) == 7
+
+
+def until(what: str, holds: Callable[[], bool]) -> None:
+    """There is no event for what another program has opened."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def _connected(pid: int) -> bool:
+    """Its request is on the way, or will be asked of the next daemon."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except OSError:
+            continue  # closed meanwhile
+    return any(link.startswith("socket:") for link in found)

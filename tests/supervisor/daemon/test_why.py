@@ -1,0 +1,318 @@
+"""The rules behind `aish why`: what is told of which evidence is in why_paragraphs.txt, word by word."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from aish.supervisor.daemon.explaining import last_lines
+from aish.supervisor.daemon.ring import Sample
+from aish.supervisor.daemon.row import Row
+from aish.supervisor.daemon.why import explain as module
+from aish.supervisor.daemon.why.evidence import Device, Evidence, Holder
+from aish.supervisor.daemon.why.explain import explain
+from aish.wire.part import EventPart, ExitPart, RunPart, TokensPart
+from aish.wire.spec import GroupPart, LimitPart, NeedPart, SchedulePart, SpecPart
+
+ROOT = Path(__file__).parents[3]
+NOW_S = 1000.0
+GB = 1 << 30
+
+
+def row(spec: dict[str, Any] | None = None, **fields: Any) -> Row:
+    given: dict[str, Any] = {"id": "p4", "number": 4, "name": "train", "lifecycle": "running", "created_s": 900.0}
+    given |= {"started_s": 940.0, "spec": SpecPart(**{"argv": [b"train"], **(spec or {})})}
+    return Row(**(given | fields))
+
+
+def event(kind: str, text: str = "", time_s: float = 950.0, **detail: Any) -> EventPart:
+    return EventPart(number=1, time_s=time_s, kind=kind, process="p4", name="train", text=text, detail=detail)
+
+
+def evidence(of: Row, **fields: Any) -> Evidence:
+    given: dict[str, Any] = {"now_s": NOW_S, "row": of, "word": of.word(None), "knows_from_s": 100.0}
+    return Evidence(**(given | fields))
+
+
+def ended(spec: dict[str, Any] | None = None, word: str | None = None, **status: Any) -> Evidence:
+    """It ran for 20 s and ended 40 s ago; or came to nothing, where `word` says so."""
+    of = row(spec, lifecycle="failed" if word in ("crash-loop", *NEVER_RAN) else "exited", ended_s=960.0)
+    of.exit = ExitPart(reason=word, **status)
+    began_s = None if word in NEVER_RAN else 940.0
+    run = RunPart(number=1, started_s=began_s, ended_s=960.0, exit=of.exit)
+    return evidence(of, runs=(run,), events=(event("started", time_s=940.0, pid=7),) if began_s else ())
+
+
+NEVER_RAN = ("hook", "needs", "start")
+
+
+def with_(e: Evidence, **fields: Any) -> Evidence:
+    return structs.replace(e, **fields)
+
+
+def queued(**spec: Any) -> Row:
+    return row(spec, lifecycle="queued", started_s=None)
+
+
+def other(name: str, id_: str, spec: dict[str, Any] | None = None, **fields: Any) -> Row:
+    return row(spec, id=id_, name=name, **fields)
+
+
+NEEDS_DB = {"needs": [NeedPart(name="db")]}
+DB_LOADING = other("db", "p1", {"argv": [b"db"], "kind": "model"}, ready="no", started_s=700.0)
+DB_QUEUED = other("db", "p1", {"vram_bytes": 30 * GB}, lifecycle="queued", started_s=None, reason="needs 30G of VRAM")
+CARD = Device(
+    index=0,
+    memory_bytes=80 * GB,
+    free_bytes=10 * GB,
+    promised=(Holder("big (p2)", 60 * GB),),
+    strangers=(Holder("pid 4711 (python)", 10 * GB),),
+)
+KILLED = with_(
+    ended(signal=9),
+    events=(
+        event(
+            "struck",
+            "SIGKILL that was not sent through aish",
+            960.0,
+            machine_oom_kills=0,
+            memory_used_bytes=4 * GB,
+            memory_total_bytes=16 * GB,
+            memory_stalled_percent=0.0,
+        ),
+    ),
+)
+
+
+def struck(**detail: Any) -> Evidence:
+    known = KILLED.events[0].detail
+    return with_(KILLED, events=(event("struck", "", 960.0, **(known | detail)),))
+
+
+def tokens(**counts: int) -> TokensPart:
+    return TokensPart(**counts)
+
+
+CASES: dict[str, Evidence] = {
+    "for a need": evidence(queued(**NEEDS_DB), others={"db": DB_LOADING}),
+    "for a need that nobody started": evidence(queued(needs=[NeedPart(name="db", timeout_s=300.0)])),
+    "for a need that waits for a GPU": evidence(queued(**NEEDS_DB), others={"db": DB_QUEUED}, devices=(CARD,)),
+    "over two needs": evidence(
+        queued(**NEEDS_DB),
+        others={
+            "db": other("db", "p1", {"needs": [NeedPart(name="disk")]}, lifecycle="queued"),
+            "disk": other("disk", "p2", lifecycle="backoff", reason="it was full"),
+        },
+    ),
+    "for itself, over another": evidence(
+        queued(**NEEDS_DB),
+        others={
+            "db": other("db", "p1", {"needs": [NeedPart(name="train")]}, lifecycle="queued"),
+            "train": queued(**NEEDS_DB),
+        },
+    ),
+    "for a GPU": evidence(queued(vram_bytes=30 * GB), devices=(CARD,)),
+    "for a GPU that is lost": evidence(
+        queued(vram_bytes=30 * GB),
+        devices=(Device(index=0, memory_bytes=80 * GB, free_bytes=80 * GB, trouble="it fell off the bus"),),
+    ),
+    "behind others": evidence(queued(vram_bytes=2 * GB), devices=(CARD,), ahead=("a (p2)", "b (p3)")),
+    "for its time": evidence(
+        row(
+            {"schedule": SchedulePart(cron="0 4 * * *", timezone="Europe/Paris")},
+            lifecycle="scheduled",
+            started_s=None,
+        ),
+        next_run_s=NOW_S + 7200,
+    ),
+    "for something else": evidence(row({}, lifecycle="queued", reason="the holder is away")),
+    "is being started": evidence(row({"before": [b"true"]}, lifecycle="starting")),
+    "is being stopped": evidence(
+        row(lifecycle="stopping", stop_reason="cancelled", ended_by="p9"),
+        kill_in_s=4.0,
+        events=(event("stopping", "cancelled", 999.0, signal=15, by="p9"),),
+    ),
+    "waits to be started again": with_(
+        ended({"restart": "on-failure"}, code=3),
+        row=row({"restart": "on-failure"}, lifecycle="backoff", ended_s=960.0, restarts=2, exit=ExitPart(code=3)),
+        restart_in_s=23.0,
+        log=("no such table: users",),
+    ),
+    "crash loop": ended(code=1, word="crash-loop"),
+    "the hook": ended(word="hook"),
+    "the check": with_(ended(code=1, word="check"), log=("2 tests failed",)),
+    "a need failed": ended(word="needs"),
+    "a probe": with_(
+        ended(signal=15, word="unhealthy"),
+        events=(event("unhealthy", "its probe failed 3 times in a row: HTTP 500"),),
+    ),
+    "the watchdog": with_(
+        ended(signal=15, word="unhealthy"),
+        events=(event("unhealthy", "it did not say WATCHDOG=1 for 5 s"),),
+    ),
+    "not ready in time": with_(
+        ended(signal=15, word="unhealthy"),
+        events=(event("unhealthy", "it was not ready within 30 s: connection refused"),),
+    ),
+    "the run's time": ended(signal=15, word="timeout"),
+    "its group": with_(
+        ended({"group": GroupPart(name="front")}, signal=15, word="group"),
+        events=(event("group", "web failed: it is to restart, too", 955.0, group="front"),),
+    ),
+    "handed back": ended(word="handed-back"),
+    "VRAM": with_(ended(signal=15, word="quota"), events=(event("quota", "GPU 0: 9.0G of 8.0G", gpu="u"),)),
+    "its own limit of memory": ended(signal=9, word="oom"),
+    "stopped by a person": with_(
+        ended(signal=15, word="cancelled"),
+        runs=(RunPart(number=1, started_s=940.0, ended_s=960.0, ended_by="the user"),),
+    ),
+    "killed by a person through us": with_(
+        ended(signal=9),
+        runs=(RunPart(number=1, started_s=940.0, ended_s=960.0, ended_by="p2"),),
+        events=(event("signalled", "by p2", 960.0, signal=9),),
+    ),
+    "the machine's memory, counted by its group": struck(group_oom_kills=1, machine_oom_kills=1),
+    "the machine's memory, most likely": struck(machine_oom_kills=2),
+    "memory was short": struck(memory_stalled_percent=34.2),
+    "somebody outside": KILLED,
+    "SIGKILL while nobody looked": ended(signal=9),
+    "its parent": with_(ended(signal=15), parent=other("boss", "p1", lifecycle="exited", ended_s=959.0)),
+    "its own fault": ended(signal=11),
+    "a closed terminal": ended({"pty": True}, signal=1),
+    "lost": with_(
+        ended(),
+        row=row(lifecycle="lost", ended_s=960.0, exit=ExitPart(), reason="the machine was started anew"),
+    ),
+    "a traceback": with_(
+        ended(code=1), log=("Traceback (most recent call last):", '  File "x.py"', "ValueError: bad shape")
+    ),
+    "the GPU's memory": with_(
+        ended(code=1),
+        log=("Traceback (most recent call last):", "torch.OutOfMemoryError: CUDA out of memory. Tried …"),
+    ),
+    "127": ended(code=127),
+    "137": ended(code=137),
+    "success": ended(code=0, word="done"),
+    "paused": evidence(row(holds=["user"]), events=(event("paused", "by the user", 990.0),)),
+    "over its parent's budget": evidence(
+        row(holds=["budget"], tokens=tokens(input=9000, output=1000, requests=3)),
+        others={"p1": other("boss", "p1")},
+        events=(event("held", "", owner="p1", used_tokens=200_000, budget_tokens=200_000),),
+    ),
+    "held without memory": evidence(row(holds=["memory"], reason="out of memory: it is held at its limit of 1.0G")),
+    "held": evidence(row(holds=["operator"])),
+    "not ready": evidence(row({"start_timeout_s": 90.0}, ready="no"), doing="not ready: connection refused"),
+    "checked": evidence(row(checking=True)),
+    "its request waits": evidence(row(ready="yes"), activity="queued", doing="smollm2"),
+    "throttled": evidence(
+        row({"limits": LimitPart(cpus=1.5)}, ready="yes"),
+        samples=tuple(Sample(time_s=at, throttled={"p4": count}) for at, count in ((900.0, 10), (996.0, 410))),
+    ),
+    "a busy machine": evidence(
+        row(ready="yes"),
+        samples=(
+            Sample(time_s=999.0, memory_used_bytes=31 * GB, memory_total_bytes=32 * GB, io_stalled_percent=60.0),
+        ),
+    ),
+    "started again": evidence(
+        row(ready="yes", restarts=2, begun_by="its restart policy"),
+        runs=(RunPart(number=2, started_s=800.0, ended_s=935.0, exit=ExitPart(signal=11)),),
+        log=("assertion failed",),
+    ),
+    "started again long ago": evidence(
+        row(ready="yes", restarts=1, begun_by="the user", started_s=-90_000.0),
+        runs=(RunPart(number=1, started_s=-95_000.0, ended_s=-91_000.0, exit=ExitPart(code=1)),),
+    ),
+    "near a limit": evidence(row(ready="yes"), events=(event("warned", "80 % of its budget is used", 990.0),)),
+    "nothing": evidence(
+        row(ready="yes", tokens=tokens(input=1, output=1, requests=1)), cpu_seconds=1.25, rss_bytes=GB
+    ),
+}
+
+
+def expected() -> dict[str, tuple[str, str]]:
+    """name -> (the first rule, the paragraph), as why_paragraphs.txt has them."""
+    found = {}
+    for block in (Path(__file__).parent / "why_paragraphs.txt").read_text().split("\n\n"):
+        head, *lines = block.strip().splitlines()
+        name, _, rule = head.partition(": ")
+        found[name] = (rule, " ".join(line.strip() for line in lines))
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_paragraph(name: str) -> None:
+    found = explain(CASES[name])
+    assert (found.causes[0].rule, found.paragraph) == expected()[name]
+
+
+def test_each_paragraph_has_its_case() -> None:
+    assert list(expected()) == list(CASES)
+
+
+def test_what_nothing_explains_is_called_so() -> None:
+    odd = with_(ended(), row=row(lifecycle="failed", ended_s=960.0, exit=ExitPart(reason="permission")))
+    assert (
+        explain(odd).paragraph
+        == "train (p4) failed 40 s ago, after it had run for 20 s. Nothing recorded explains it."
+    )
+
+
+def test_causes_are_ranked() -> None:
+    found = explain(with_(struck(machine_oom_kills=1), parent=other("boss", "p1", lifecycle="exited", ended_s=959.5)))
+    assert [cause.rule for cause in found.causes] == ["machine-oom", "parent-ended"]
+    assert [cause.weight for cause in found.causes] == sorted((c.weight for c in found.causes), reverse=True)
+
+
+def test_never_more_than_five_sentences_and_forty_lines() -> None:
+    needs = [NeedPart(name=f"n{number}") for number in range(60)]
+    found = explain(evidence(queued(needs=needs, vram_bytes=GB), devices=(CARD,) * 30, ahead=("a",) * 9))
+    assert found.paragraph.count(". ") <= 4
+    assert len(found.evidence) <= 40
+
+
+def test_what_the_machine_did_before_this_daemon_is_not_known() -> None:
+    found = explain(evidence(row(ready="yes"), knows_from_s=NOW_S - 7))
+    assert found.paragraph.endswith("What the machine looked like is known only of the last 7.0 s.")
+
+
+def test_evidence_stands_in_time_with_its_last_words_before_its_end() -> None:
+    given = with_(
+        CASES["a traceback"], events=(event("started", time_s=940.0), event("exited", time_s=960.0, code=1))
+    )
+    lines = [(line.source, line.text.split()[0]) for line in explain(given).evidence]
+    assert [source for source, _ in lines] == ["event", "log", "log", "log", "event"]
+    assert (lines[0][1], lines[-1][1]) == ("started", "exited")
+
+
+def test_every_rule_has_a_case_and_a_row_on_the_page() -> None:
+    """A rule is its name in `Cause(name, …)`; docs/reference/why.md tells what each one means."""
+    names: set[str] = set()
+    for path in Path(module.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Cause":
+                names |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.targets[0], ast.Name)
+                and node.targets[0].id == "rule"
+            ):
+                names |= {node.value.value} if isinstance(node.value, ast.Constant) else set()
+    page = (ROOT / "docs" / "reference" / "why.md").read_text().split("## The rules")[1]
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.M)) == names
+    found = {cause.rule for given in CASES.values() for cause in explain(given).causes}
+    assert names - found == {"start", "hook-after"}, "start and hook-after are tried with real processes"
+
+
+def test_last_lines_are_harmless_whole_and_bounded() -> None:
+    noisy = b"est of a line\n\x1b[31mred\x1b[0m\x07\n\n  10%\r 100%\r\n\x1b]0;title\x07\xff end\n" + b"x" * 999
+    assert last_lines(noisy, whole=False) == ("red\\x07", " 100%", "\ufffd end", "x" * 300)
+    assert last_lines(b"first\n", whole=True) == ("first",)
+    assert last_lines(b"\0" * 100 + b"after a hole\n", whole=True) == ("after a hole",)
+    assert last_lines(b"", whole=True) == ()
+    assert len(last_lines(b"a\n" * 500, whole=True)) == 12
