@@ -51,6 +51,7 @@ def _show(found: Inspected) -> None:
         ("tokens", None if row.tokens is None else _tokens(found)),
         ("model", None if spec.route is None else f"{spec.route.url} {spec.route.digest or ''}".strip()),
         ("attached", _attached(found)),
+        ("secrets", _secrets(found)),
         ("environment", ", ".join(found.launch.environ_names)),
         ("log", None if found.log_out is None else found.log_out.decode(errors="backslashreplace")),
     ]
@@ -65,6 +66,15 @@ def _attached(found: Inspected) -> str | None:
     if not found.spec.pty:
         return None
     return f"{found.attached} terminal{'' if found.attached == 1 else 's'}"
+
+
+def _secrets(found: Inspected) -> str | None:
+    """Names and where they are fetched; what is passed on from the caller has no source."""
+    told = [
+        *found.spec.secrets,
+        *(f"{name} from {source.told()}" for name, source in found.spec.secret_sources.items()),
+    ]
+    return ", ".join(told) or None
 
 
 def _limits(found: Inspected) -> str | None:

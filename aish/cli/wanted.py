@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from aish.cli import life
+from aish.cli import inputs, life
 from aish.cli.kill import signal_number
 from aish.client import launch
 from aish.config.settings import LEAST_LOG_BYTES
@@ -46,6 +46,7 @@ _OPTIONS = {
     "start_timeout_s": "--start-timeout",
     "run_timeout_s": "--timeout",
     "restarts": "--restart-delay or --restart-limit",
+    "secret_sources": "--secret",
 }
 """How people write the fields of a spec."""
 N = TypeVar("N", int, float)
@@ -67,9 +68,6 @@ def options(parser: Parser) -> None:
     parser.add_argument("--pids", metavar="COUNT", help="processes and threads of its whole tree")
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
     parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
-    parser.add_argument(
-        "--secret", action="append", default=[], metavar="NAME", help="a provider key variable that it may see"
-    )
     parser.add_argument("--log-size", metavar="SIZE", help="how much of its log stays, such as 64M; none: all")
     parser.add_argument("--log-age", metavar="AGE", help="how long its log stays, such as 7d; none: for ever")
     parser.add_argument("--stop-signal", default="TERM", metavar="SIGNAL", help="how it is asked to end (TERM)")
@@ -77,6 +75,7 @@ def options(parser: Parser) -> None:
     parser.add_argument("--ionice", metavar="CLASS", help="idle, best-effort:0 to 7, realtime:0 to 7")
     parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL")
     life.options(parser)
+    inputs.options(parser)
 
 
 def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> SpecPart:
@@ -110,7 +109,6 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         budget_tokens=parse_count(wanted.budget) if wanted.budget else part.budget_tokens,
         model=wanted.model or part.model,
         restart=wanted.restart,
-        secrets=wanted.secret,
         stop_signal=signal_number(wanted.stop_signal),
         grace_s=wanted.grace,
         oom_score_adj=wanted.oom_score,
@@ -119,6 +117,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         log_bytes=_bound("--log-size", wanted.log_size, parse_bytes, LEAST_LOG_BYTES, "64K"),
         log_age_s=_bound("--log-age", wanted.log_age, parse_duration_s, 1, "1s"),
         **life.fields(wanted),
+        **inputs.fields(wanted),
     )
     _refused_later(part, wanted)
     return part
@@ -175,16 +174,6 @@ def _check(wanted: Namespace) -> None:
         raise UsageError("--gpus says nothing without --vram", hint="say how much on each: --vram 8G")
     if not 0 <= wanted.grace <= MOST_GRACE_S:
         raise UsageError(f"--grace {wanted.grace}: expected 0 to {MOST_GRACE_S} seconds")
-    for name in wanted.secret:
-        _check_secret(name)
-
-
-def _check_secret(name: str) -> None:
-    """Raises UsageError unless it names a variable that is set here."""
-    if not name.isidentifier() or not name.isascii():
-        raise UsageError(f"--secret {name}: not the name of a variable", hint="give the name, not the value")
-    if name not in os.environ:
-        raise UsageError(f"--secret {name}: that variable is not set here", hint=f"export {name} first")
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ CRASH_LOOP: Final = "crash-loop"
 OOM: Final = "oom"  # it reached its limit of memory
 CHECK: Final = "check"  # it ended with 0, but the command that decides said no
 HOOK: Final = "hook"  # the command before its start failed
+SECRET: Final = "secret"  # noqa: S105 - what its spec names as a secret could not be had
 UNHEALTHY: Final = "unhealthy"  # it did not get ready in time, or did not do its job any more
 RESTARTED: Final = "restarted"  # stopped to be started again
 TIMEOUT: Final = "timeout"  # it ran longer than it may
@@ -34,6 +35,7 @@ REASONS: Final = (
     OOM,
     CHECK,
     HOOK,
+    SECRET,
     UNHEALTHY,
     TIMEOUT,
     NEEDS,

@@ -61,8 +61,8 @@ class Launcher:
         self._gateway_url, self._gpu_environ = gateway_url, gpu_environ
         self._floor = None if os.geteuid() == 0 else Floor.here()
 
-    async def start(self, process: Process) -> Birth:
-        """Have the holder start it, or learn what an earlier call started.
+    async def start(self, process: Process, secrets: Mapping[str, str]) -> Birth:
+        """Have the holder start it, or learn what an earlier call started. `secrets` are for its environment alone.
 
         Raises Refusal (the holder could not), AishError (we could not), DisconnectedError (nobody knows: ask again).
         """
@@ -77,7 +77,11 @@ class Launcher:
             groups = self._reach.open(process)
             payload = wire.encode_payload(
                 ports.fill(row.spec.argv, row.port),
-                environ.build(launch.environ, row.spec.secrets, {**self.added(row), **self.own_variables(process)}),
+                environ.build(
+                    launch.environ,
+                    row.spec.secrets,
+                    {**self.added(row), **secrets, **self.own_variables(process)},
+                ),
                 row.spec.cwd,
                 umask=launch.umask,
                 nice=max(launch.nice, self._floor.nice) if self._floor is not None else launch.nice,
@@ -96,8 +100,11 @@ class Launcher:
             for fd in (*ours, *groups):
                 os.close(fd)
 
-    async def start_errand(self, process: Process, id_: str, argv: Sequence[bytes], told: Mapping[str, str]) -> Birth:
-        """A short command for a process: its folder, environment and logs; no terminal, no limits of its own.
+    async def start_errand(
+        self, process: Process, id_: str, argv: Sequence[bytes], told: Mapping[str, str], out: int | None = None
+    ) -> Birth:
+        """A short command for a process: its folder, environment and logs (`out`: stdout in place of the log); no
+        terminal, no limits of its own.
 
         Raises Refusal, AishError, DisconnectedError."""
         row = process.row
@@ -106,7 +113,8 @@ class Launcher:
             raise UnavailableError("its environment is gone: the runtime folder was emptied")
         fds = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
         try:
-            fds += [self.logs.append(row.id, stream) for stream in STREAMS]
+            fds += [self.logs.append(row.id, "out") if out is None else os.dup(out)]
+            fds += [self.logs.append(row.id, "err")]
             payload = wire.encode_payload(
                 ports.fill(argv, row.port),
                 environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told}),
@@ -125,7 +133,8 @@ class Launcher:
         """The variables that every supervised process gets. Pure but for what it asks."""
         url = self._gateway_url()
         variables = {"AISH_ID": row.id, "AISH_NAME": row.name, "AISH_GATEWAY_URL": url, TAG: self._reach.tag(row)}
-        if row.spec.kind in (kind.COMMAND, kind.AGENT) and _OWN_ADDRESS not in row.spec.secrets:
+        named = (*row.spec.secrets, *row.spec.secret_sources)
+        if row.spec.kind in (kind.COMMAND, kind.AGENT) and _OWN_ADDRESS not in named:
             base = f"{url}/v1"
             variables |= {
                 "OPENAI_BASE_URL": base,

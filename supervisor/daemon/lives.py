@@ -12,11 +12,12 @@ from aish.errors import DisconnectedError
 from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import RUNNING, YES
-from aish.supervisor.daemon import clock, notify
+from aish.supervisor.daemon import clock, notify, secret
 from aish.supervisor.daemon.errands import ErrandError, Errands
 from aish.supervisor.daemon.notify import Notices
 from aish.supervisor.daemon.probe import Probes
 from aish.supervisor.daemon.prober import Prober
+from aish.supervisor.daemon.secret import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -34,6 +35,7 @@ class Lives:
         self.conductor = conductor
         launcher = conductor.launcher
         self.errands = Errands(conductor.holding, launcher)
+        self.secrets = Secrets(self.errands)
         self.prober = Prober(conductor, Probes(self.errands, launcher.logs))
         self.notices = Notices(os.path.join(runtime_folder, "notify"), self._noticed, self._ours)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -192,6 +194,7 @@ class Lives:
         row = process.row
         if process.launching:
             self.errands.give_up(process, "before")
+            self.errands.give_up(process, secret.ERRAND)
         if row.checking:
             task = self._tasks.get(process.id)
             if task is not None:

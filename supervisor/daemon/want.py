@@ -11,6 +11,7 @@ from aish.errors import InputError, LimitError, RefusedError
 from aish.model import kind
 from aish.model.size import format_bytes, format_count
 from aish.model.spec import ON_OOM, RESTARTS, RIGHTS, UNTIL
+from aish.supervisor.daemon import given
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -87,6 +88,7 @@ def check_spec(spec: SpecPart) -> None:
         check_limits(spec.limits)
     _check_logs(spec)
     _check_life(spec)
+    given.check(spec)
     if spec.oom_score_adj is not None and not -1000 <= spec.oom_score_adj <= 1000:
         raise InputError("expected -1000 to 1000", field="oom_score_adj")
     if spec.ionice is not None and not _IONICE.fullmatch(spec.ionice):
@@ -211,6 +213,10 @@ def check_rights(caller: Caller, parent: Process | None, spec: SpecPart) -> None
         return
     if spec.rights == "owner":
         raise RefusedError("only the user can give a process the rights of its owner")
+    if spec.secret_sources:  # the daemon would read for it what whatever confines the caller keeps from it
+        raise RefusedError(
+            "only the user can say where secrets are fetched: the supervisor reads with the user's rights"
+        )
     if spec.kind == kind.MODEL:
         raise RefusedError("only the user can add a model", hint="ask for a stored one by name instead")
     if parent is None:
