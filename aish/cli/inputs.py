@@ -1,4 +1,4 @@
-"""The options about what a process is given: secrets. Shared by spawn and run."""
+"""The options about what a process is given: secrets, sockets. Shared by spawn and run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from aish.client import launch
 from aish.errors import UsageError
-from aish.wire.spec import SecretPart
+from aish.wire.spec import SecretPart, SocketPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from aish.cli.arguments import Parser
 
+_DATAGRAM = "datagram:"
 _SOURCES = "file:PATH, command:WORDS or keyring:SERVICE/USER"
 
 
@@ -25,6 +26,13 @@ def options(parser: Parser) -> None:
         default=[],
         metavar="NAME[=SOURCE]",
         help=f"a provider key variable that it may see; with a source a variable fetched at each start: {_SOURCES}",
+    )
+    group.add_argument(
+        "--socket",
+        action="append",
+        default=[],
+        metavar="[NAME=][datagram:]ADDRESS",
+        help="a socket that is opened, kept between runs and passed (sd_listen_fds): HOST:PORT or unix:PATH",
     )
 
 
@@ -42,7 +50,7 @@ def fields(wanted: Namespace) -> dict[str, Any]:
             raise UsageError(f"--secret {name}: given twice")
         else:
             sources[name] = _source(name, source)
-    return {"secrets": kept, "secret_sources": sources}
+    return {"secrets": kept, "secret_sources": sources, "sockets": [_socket(word) for word in wanted.socket]}
 
 
 def _set_here(name: str) -> str:
@@ -64,3 +72,14 @@ def _source(name: str, text: str) -> SecretPart:
             return SecretPart(keyring=rest)
         case _:
             raise UsageError(f"--secret {name}=…: expected where it is: {_SOURCES}", hint="give no value here")
+
+
+def _socket(word: str) -> SocketPart:
+    """The daemon's check refuses what is no address."""
+    name, equals, rest = word.partition("=")
+    address = rest if equals and ":" not in name and "/" not in name else word
+    kind = "datagram" if address.startswith(_DATAGRAM) else "stream"
+    path = address.removeprefix(_DATAGRAM)
+    if path.startswith("unix:"):
+        path = "unix:" + os.path.join(launch.folder(), os.path.expanduser(path.removeprefix("unix:")))
+    return SocketPart(address=path, kind=kind, name=name if address == rest else None)

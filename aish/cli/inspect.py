@@ -8,6 +8,7 @@ from aish.client import connect
 from aish.model.size import format_bytes
 from aish.report import clean
 from aish.wire.message import Inspect, Inspected
+from aish.wire.spec import SocketPart
 
 
 def main(argv: list[str]) -> int:
@@ -52,6 +53,7 @@ def _show(found: Inspected) -> None:
         ("model", None if spec.route is None else f"{spec.route.url} {spec.route.digest or ''}".strip()),
         ("attached", _attached(found)),
         ("secrets", _secrets(found)),
+        ("sockets", ", ".join(_socket(part) for part in spec.sockets)),
         ("environment", ", ".join(found.launch.environ_names)),
         ("log", None if found.log_out is None else found.log_out.decode(errors="backslashreplace")),
     ]
@@ -66,6 +68,11 @@ def _attached(found: Inspected) -> str | None:
     if not found.spec.pty:
         return None
     return f"{found.attached} terminal{'' if found.attached == 1 else 's'}"
+
+
+def _socket(part: SocketPart) -> str:
+    kind = "" if part.kind == "stream" else f" ({part.kind})"
+    return f"{part.name + ' ' if part.name else ''}{part.address}{kind}"
 
 
 def _secrets(found: Inspected) -> str | None:

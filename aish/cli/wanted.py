@@ -47,6 +47,7 @@ _OPTIONS = {
     "run_timeout_s": "--timeout",
     "restarts": "--restart-delay or --restart-limit",
     "secret_sources": "--secret",
+    "sockets": "--socket",
 }
 """How people write the fields of a spec."""
 N = TypeVar("N", int, float)

@@ -16,6 +16,7 @@ from aish.supervisor.daemon.errands import ErrandError
 from aish.supervisor.daemon.holding import Refusal
 from aish.supervisor.daemon.launcher import why
 from aish.supervisor.daemon.secret import SecretError
+from aish.supervisor.daemon.sockets import SocketError
 from aish.wire.part import ExitPart
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class Births:
                 self._not_prepared(process, str(error), exits.HOOK)
             case SecretError():
                 self._not_prepared(process, str(error), exits.SECRET)
+            case SocketError():
+                self._not_prepared(process, str(error), exits.START)
             case _:
                 row.reason, row.exit = why(error), ExitPart(reason=exits.START)
                 self.conductor.apply(process, machine.SpawnFailed())

@@ -365,6 +365,8 @@ class Conductor:
             self.sending.drop_pty(process)
         if row.targets and row.id != GATEWAY_ID:
             self.holding.drop(passed_name(row.id))
+        if row.spec.sockets and not row.again:
+            self.launcher.sockets.close(row.id)
         end = row.exit or ExitPart()
         self.recorder.event(row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason)
         self.remains.sweep(process)
@@ -378,7 +380,8 @@ class Conductor:
         process.device_use = {}
         process.members = frozenset()
         row.gpus = []
-        if row.port is not None:
+        kept = ports.listens_on_it(row.spec) and (row.again or not row.ended)
+        if row.port is not None and not kept:
             self.launcher.leases.release(row.port)
             row.port_before, row.port = row.port, None
         self._loop.call_soon(self._freed, process)

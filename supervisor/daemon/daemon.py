@@ -164,6 +164,7 @@ class Daemon:
             gateway_url=lambda: self.gateway.url,
             gpu_environ=lambda row: self.gpus.environ(row.gpus, row.spec.vram_bytes),
             reach=self.reach,
+            has_socket=self.table.has_socket,
         )
         self.link = GatewayLink(
             self.table,

@@ -77,6 +77,7 @@ class Ending:
             for process in group:
                 await self._gone(process)
         await self.daemon.conductor.remains.done()
+        await self.daemon.launcher.sockets.done()
 
     async def _gone(self, process: Process) -> None:
         row = process.row

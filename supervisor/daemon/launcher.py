@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.errors import AishError, StorageError, UnavailableError
 from aish.model import kind
-from aish.supervisor.daemon import environ, ports
+from aish.supervisor.daemon import environ, ports, sockets
+from aish.supervisor.daemon.given import FIRST_FD
 from aish.supervisor.daemon.logs import STREAMS
+from aish.supervisor.daemon.sockets import Sockets
 from aish.supervisor.daemon.tags import VARIABLE as TAG
 from aish.supervisor.holder import wire
 from aish.supervisor.holder.birth import candidates
@@ -23,6 +25,7 @@ from aish.wire import key
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aish.supervisor.daemon.endpoint import Endpoint
     from aish.supervisor.daemon.environ import EnvironFiles
     from aish.supervisor.daemon.holding import Birth, Holding
     from aish.supervisor.daemon.logs import Logs
@@ -52,9 +55,11 @@ class Launcher:
         gateway_url: Callable[[], str],
         gpu_environ: Callable[[Row], dict[str, str]],
         reach: Reach,
+        has_socket: Callable[[Endpoint, str], str | None],
     ) -> None:
         self.holding, self.logs, self.files, self.leases = holding, logs, files, leases
         self._reach = reach
+        self.sockets = Sockets(holding, has_socket)
         self.own_variables: Callable[[Process], dict[str, str]]
         """What one process alone has to know."""
         self._secret, self._epoch = secret, epoch
@@ -74,13 +79,14 @@ class Launcher:
         groups: list[int] = []
         try:
             passed, targets = await self._descriptors(process, ours)
+            listening = await self._listening(process, ours, targets)
             groups = self._reach.open(process)
             payload = wire.encode_payload(
                 ports.fill(row.spec.argv, row.port),
                 environ.build(
                     launch.environ,
                     row.spec.secrets,
-                    {**self.added(row), **secrets, **self.own_variables(process)},
+                    {**self.added(row), **secrets, **self.own_variables(process), **listening},
                 ),
                 row.spec.cwd,
                 umask=launch.umask,
@@ -91,6 +97,7 @@ class Launcher:
                 groups=len(groups),
                 oom_score_adj=row.spec.oom_score_adj,
                 ioprio=_ioprio(row.spec.ionice),
+                listen_pid=bool(listening),
             )
             return await self.holding.spawn(row.id, payload, [*groups, *passed, *ours])
         except wire.Refusal as error:
@@ -183,6 +190,17 @@ class Launcher:
                 fds.append(self.logs.append(row.id, stream))
                 targets.append(number)
         return passed, targets
+
+    async def _listening(self, process: Process, fds: list[int], targets: list[int]) -> dict[str, str]:
+        """What sd_listen_fds(3) reads; the descriptors and their numbers are added to `fds` and `targets`."""
+        opened = await self.sockets.open(process)
+        if not opened:
+            return {}
+        fds += opened
+        targets += range(FIRST_FD, FIRST_FD + len(opened))
+        names = sockets.names(process.row.spec.sockets)
+        # The child itself knows its pid: the holder puts it in place of the 0.
+        return {"LISTEN_FDS": str(len(opened)), "LISTEN_FDNAMES": ":".join(names), "LISTEN_PID": "0"}
 
     async def _pty(self, row: Row) -> list[int]:
         """A new pty: the master lies in the holder, which drains it into the log; returns the slave, three times."""

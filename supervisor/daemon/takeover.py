@@ -96,8 +96,12 @@ class Takeover:
         for name in await self.daemon.holding.names():
             what, _, id_ = name.partition(".")
             process = self.daemon.table.get(id_)
-            if what in ("pty", "fds", "notify") and id_ != GATEWAY_ID and (process is None or process.row.ended):
+            if id_ == GATEWAY_ID or (process is not None and not process.row.ended):
+                continue
+            if what in ("pty", "fds", "notify"):
                 self.daemon.holding.drop(name)
+            elif what == "sock" and (process is None or not process.row.again):
+                self.daemon.launcher.sockets.close(id_)
 
     def _runs(self, process: Process, birth: Birth) -> None:
         row, conductor = process.row, self.daemon.conductor

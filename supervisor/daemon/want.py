@@ -47,6 +47,7 @@ def check_spawn(request: Spawn, fd_count: int) -> None:
         raise InputError(f"at most {PASSED_MOST} descriptors can be passed", field="targets")
     if len(set(targets)) != len(targets) or not all(0 <= target <= 4096 for target in targets):
         raise InputError("expected different numbers from 0 to 4096", field="targets")
+    given.check_targets(request.spec, targets)
     if targets and request.spec.restart != "never":
         raise InputError(
             "a process that is started again cannot be given descriptors", field="restart", hint="use files"
@@ -217,6 +218,8 @@ def check_rights(caller: Caller, parent: Process | None, spec: SpecPart) -> None
         raise RefusedError(
             "only the user can say where secrets are fetched: the supervisor reads with the user's rights"
         )
+    if spec.sockets:  # opened by the daemon, outside of whatever keeps the caller from the network and from folders
+        raise RefusedError("only the user can have sockets opened: the supervisor opens them with the user's rights")
     if spec.kind == kind.MODEL:
         raise RefusedError("only the user can add a model", hint="ask for a stored one by name instead")
     if parent is None:

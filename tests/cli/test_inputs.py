@@ -1,4 +1,4 @@
-"""What a process is given, as people ask for it: `--secret NAME=SOURCE`."""
+"""What a process is given, as people ask for it: secrets, sockets."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ def test_a_secret_is_named_by_where_it_is(home: Home) -> None:
     told = home.aish("inspect", "job").stdout
     assert f"MINE, A from file:{path}, B from file:{path}, C from command:cat token" in told
     assert "open-sesame" not in told + json.dumps(json.loads(home.aish("inspect", "--json", "job").stdout))
+
+
+def test_a_socket_is_named_by_its_address(home: Home) -> None:
+    sockets = ("--socket", "unix:s", "--socket", "log=datagram:unix:~/d", "--socket", "x=127.0.0.1:{port}")
+    line = "echo $LISTEN_FDS $LISTEN_FDNAMES; test $LISTEN_PID = $$"
+    done = home.aish("run", "--name", "job", *sockets, "--", "sh", "-c", line, cwd=home.root)
+    assert (done.returncode, done.stdout) == (0, "3 unknown:log:x\n"), done.stderr
+    told = home.aish("inspect", "job").stdout
+    assert f"unix:{home.root}/s, log unix:{home.root}/d (datagram), x 127.0.0.1:{{port}}" in told
 
 
 def test_a_value_in_place_of_a_source_is_not_repeated(home: Home) -> None:
