@@ -1,4 +1,4 @@
-"""The options about what a process is given: secrets, sockets. Shared by spawn and run."""
+"""The options about what a process is given: secrets, sockets, kept descriptors. Shared by spawn and run."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ def options(parser: Parser) -> None:
         metavar="[NAME=][datagram:]ADDRESS",
         help="a socket that is opened, kept between runs and passed (sd_listen_fds): HOST:PORT or unix:PATH",
     )
+    group.add_argument(
+        "--keep-fds",
+        type=int,
+        default=0,
+        metavar="N",
+        help="descriptors that it may have kept between runs (FDSTORE=1)",
+    )
 
 
 def fields(wanted: Namespace) -> dict[str, Any]:
@@ -50,7 +57,12 @@ def fields(wanted: Namespace) -> dict[str, Any]:
             raise UsageError(f"--secret {name}: given twice")
         else:
             sources[name] = _source(name, source)
-    return {"secrets": kept, "secret_sources": sources, "sockets": [_socket(word) for word in wanted.socket]}
+    return {
+        "secrets": kept,
+        "secret_sources": sources,
+        "sockets": [_socket(word) for word in wanted.socket],
+        "kept_fds_most": wanted.keep_fds,
+    }
 
 
 def _set_here(name: str) -> str:

@@ -48,6 +48,7 @@ _OPTIONS = {
     "restarts": "--restart-delay or --restart-limit",
     "secret_sources": "--secret",
     "sockets": "--socket",
+    "kept_fds_most": "--keep-fds",
 }
 """How people write the fields of a spec."""
 N = TypeVar("N", int, float)

@@ -367,6 +367,8 @@ class Conductor:
             self.holding.drop(passed_name(row.id))
         if row.spec.sockets and not row.again:
             self.launcher.sockets.close(row.id)
+        if row.spec.kept_fds_most and not row.again:
+            self.launcher.fdstore.drop(row.id)
         end = row.exit or ExitPart()
         self.recorder.event(row.lifecycle, row, row.reason or "", code=end.code, signal=end.signal, reason=end.reason)
         self.remains.sweep(process)

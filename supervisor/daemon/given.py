@@ -1,4 +1,4 @@
-"""Checking what a process is to be given: secrets, sockets. Pure; every refusal names the field."""
+"""Checking what a process is to be given: secrets, sockets, kept descriptors. Pure; every refusal names the field."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MOST_SECRETS: Final = 64
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MOST_SOCKETS: Final = 16
+MOST_KEPT: Final = 32
+"""All of these, the standard three, the payload and the control groups are within the 64 that the holder takes."""
 MOST_BACKLOG: Final = 65535
 NAME_CHARS: Final = 255
 FIRST_FD: Final = 3
@@ -29,6 +31,10 @@ def check(spec: SpecPart) -> None:
     """Raises InputError."""
     _check_secrets(spec)
     _check_sockets(spec)
+    if not 0 <= spec.kept_fds_most <= MOST_KEPT:
+        raise InputError(f"expected 0 to {MOST_KEPT}", field="kept_fds_most")
+    if spec.kept_fds_most and not spec.argv:
+        raise InputError("there is no process to keep them for", field="kept_fds_most")
 
 
 def _check_secrets(spec: SpecPart) -> None:

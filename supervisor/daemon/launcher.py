@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aish.errors import AishError, StorageError, UnavailableError
 from aish.model import kind
 from aish.supervisor.daemon import environ, ports, sockets
+from aish.supervisor.daemon.fdstore import FdStore
 from aish.supervisor.daemon.given import FIRST_FD
 from aish.supervisor.daemon.logs import STREAMS
 from aish.supervisor.daemon.sockets import Sockets
@@ -59,7 +60,7 @@ class Launcher:
     ) -> None:
         self.holding, self.logs, self.files, self.leases = holding, logs, files, leases
         self._reach = reach
-        self.sockets = Sockets(holding, has_socket)
+        self.sockets, self.fdstore = Sockets(holding, has_socket), FdStore(holding)
         self.own_variables: Callable[[Process], dict[str, str]]
         """What one process alone has to know."""
         self._secret, self._epoch = secret, epoch
@@ -193,14 +194,16 @@ class Launcher:
 
     async def _listening(self, process: Process, fds: list[int], targets: list[int]) -> dict[str, str]:
         """What sd_listen_fds(3) reads; the descriptors and their numbers are added to `fds` and `targets`."""
-        opened = await self.sockets.open(process)
-        if not opened:
+        spec = process.row.spec
+        fds += (opened := await self.sockets.open(process))
+        kept = await self.fdstore.fetch(process) if spec.kept_fds_most and not process.row.targets else []
+        fds += [each.fd for each in kept]
+        names = [*sockets.names(spec.sockets), *(each.name for each in kept)]
+        if not names:
             return {}
-        fds += opened
-        targets += range(FIRST_FD, FIRST_FD + len(opened))
-        names = sockets.names(process.row.spec.sockets)
+        targets += range(FIRST_FD, FIRST_FD + len(opened) + len(kept))
         # The child itself knows its pid: the holder puts it in place of the 0.
-        return {"LISTEN_FDS": str(len(opened)), "LISTEN_FDNAMES": ":".join(names), "LISTEN_PID": "0"}
+        return {"LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names), "LISTEN_PID": "0"}
 
     async def _pty(self, row: Row) -> list[int]:
         """A new pty: the master lies in the holder, which drains it into the log; returns the slave, three times."""

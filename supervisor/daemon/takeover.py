@@ -100,8 +100,12 @@ class Takeover:
                 continue
             if what in ("pty", "fds", "notify"):
                 self.daemon.holding.drop(name)
-            elif what == "sock" and (process is None or not process.row.again):
+            elif process is not None and process.row.again:
+                continue  # they are for its next run
+            elif what == "sock":
                 self.daemon.launcher.sockets.close(id_)
+            elif what == "fdstore":
+                self.daemon.launcher.fdstore.drop(id_)
 
     def _runs(self, process: Process, birth: Birth) -> None:
         row, conductor = process.row, self.daemon.conductor
