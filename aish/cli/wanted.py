@@ -70,6 +70,12 @@ def options(parser: Parser) -> None:
     parser.add_argument("--pids", metavar="COUNT", help="processes and threads of its whole tree")
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
     parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
+    parser.add_argument(
+        "--log",
+        default=spec.SPLIT,
+        metavar="HOW",
+        help="split (default): a file per stream; ordered: one, in exact order",
+    )
     parser.add_argument("--log-size", metavar="SIZE", help="how much of its log stays, such as 64M; none: all")
     parser.add_argument("--log-age", metavar="AGE", help="how long its log stays, such as 7d; none: for ever")
     parser.add_argument("--stop-signal", default="TERM", metavar="SIGNAL", help="how it is asked to end (TERM)")
@@ -116,6 +122,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         oom_score_adj=wanted.oom_score,
         ionice=wanted.ionice,
         pty=pty,
+        log=wanted.log,
         log_bytes=_bound("--log-size", wanted.log_size, parse_bytes, LEAST_LOG_BYTES, "64K"),
         log_age_s=_bound("--log-age", wanted.log_age, parse_duration_s, 1, "1s"),
         **life.fields(wanted),
@@ -166,6 +173,7 @@ def _check(wanted: Namespace) -> None:
     _one_of("kind", wanted.kind, _KINDS)
     _one_of("restart", wanted.restart, spec.RESTARTS)
     _one_of("on-oom", wanted.on_oom, spec.ON_OOM)
+    _one_of("log", wanted.log, spec.LOGS)
     if wanted.on_oom == "hold" and not wanted.memory:
         raise UsageError("--on-oom hold says nothing without --memory", hint="say how much: --memory 16G")
     if wanted.name == "":

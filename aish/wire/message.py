@@ -317,11 +317,13 @@ class Waited(Message, frozen=True, kw_only=True):
 
 
 class LogFiles(Message, frozen=True, kw_only=True):
-    """Two descriptors are attached: stdout's log, stderr's log. `pty`: everything is in the first."""
+    """Two descriptors are attached: stdout's log, stderr's log. `pty`: everything is in the first, and so it is with
+    `ordered`, where nobody can tell which of the two a line is of."""
 
     id: str
     ended: bool
     pty: bool = False
+    ordered: bool = False
     index: bool = False
     """A third one is attached: when the two files had which size (aish.wire.log_index)."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.errors import AishError, StorageError, UnavailableError
 from aish.model import kind
+from aish.model.spec import ORDERED
 from aish.supervisor.daemon import environ, ports, sockets
 from aish.supervisor.daemon.fdstore import FdStore
 from aish.supervisor.daemon.given import FIRST_FD
@@ -121,8 +122,8 @@ class Launcher:
             raise UnavailableError("its environment is gone: the runtime folder was emptied")
         fds = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
         try:
-            fds += [self.logs.append(row.id, "out") if out is None else os.dup(out)]
-            fds += [self.logs.append(row.id, "err")]
+            fds += [os.dup(out)] if out is not None else []
+            self._add_logs(row, (1, 2) if out is None else (2,), fds)
             payload = wire.encode_payload(
                 ports.fill(argv, row.port),
                 environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told}),
@@ -186,11 +187,17 @@ class Launcher:
         if 0 not in targets:
             fds.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
             targets.append(0)
-        for number, stream in zip((1, 2), STREAMS, strict=True):
-            if number not in targets:
-                fds.append(self.logs.append(row.id, stream))
-                targets.append(number)
-        return passed, targets
+        lacking = [number for number in (1, 2) if number not in targets]
+        self._add_logs(row, lacking, fds)
+        return passed, [*targets, *lacking]
+
+    def _add_logs(self, row: Row, numbers: Sequence[int], fds: list[int]) -> None:
+        """For 1 (stdout) and 2 (stderr) a file each, or one that is opened once. Raises StorageError."""
+        for number in numbers:
+            if row.spec.log == ORDERED and number != numbers[0]:
+                fds.append(os.dup(fds[-1]))
+            else:
+                fds.append(self.logs.append(row.id, "out" if row.spec.log == ORDERED else STREAMS[number - 1]))
 
     async def _listening(self, process: Process, fds: list[int], targets: list[int]) -> dict[str, str]:
         """What sd_listen_fds(3) reads; the descriptors and their numbers are added to `fds` and `targets`."""

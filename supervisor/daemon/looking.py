@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import InputError
 from aish.model import kind, state
+from aish.model.spec import ORDERED
 from aish.supervisor.daemon import authority, view
 from aish.supervisor.daemon.gpus import LOST
 from aish.wire.message import (
@@ -187,7 +188,9 @@ class Looking:
             for fd in fds:
                 os.close(fd)
             raise
-        connection.send(LogFiles(id=row.id, ended=row.ended, pty=row.spec.pty, index=request.index), fds)
+        ordered = row.spec.log == ORDERED and not row.spec.pty
+        told = LogFiles(id=row.id, ended=row.ended, pty=row.spec.pty, ordered=ordered, index=request.index)
+        connection.send(told, fds)
 
     # --- events -------------------------------------------------------------------------------------------------
 

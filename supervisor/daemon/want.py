@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import InputError, LimitError, RefusedError
 from aish.model import kind
 from aish.model.size import format_bytes, format_count
-from aish.model.spec import ON_OOM, RESTARTS, RIGHTS, UNTIL
+from aish.model.spec import LOGS, ON_OOM, RESTARTS, RIGHTS, UNTIL
 from aish.supervisor.daemon import given
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def check_spec(spec: SpecPart) -> None:
 
 
 def _check_logs(spec: SpecPart) -> None:
+    _one_of(spec.log, LOGS, "log")
     if spec.log_bytes and not LEAST_BYTES <= spec.log_bytes < 1 << 60:
         raise InputError(f"expected {format_bytes(LEAST_BYTES)} or more, or 0", field="log_bytes")
     if spec.log_age_s and not LEAST_AGE_S <= spec.log_age_s <= MOST_TIME_S:  # what is no number is neither
