@@ -30,7 +30,7 @@ _LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "stop", 
 _ENDED: Final = frozenset(("forget", "start"))
 _ANY: Final = frozenset(("events", "inspect", "logs", "ps", "restart"))
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "tensor"))
-_LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "tokens=", "usd=", "vram=")
+_LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "read=", "tokens=", "usd=", "vram=", "write=")
 _OPTION: Final = re.compile(
     r"(?m)^  (?:-\w(?: [A-Z]+)?, )?(--[a-z][a-z-]*)(?: \S+)*?(?:(?:  +|\n {12,})(\S[^\n]*))?$"
 )

@@ -95,7 +95,8 @@ def _limits(found: Inspected) -> str | None:
         "" if limits.read_bytes_per_s is None else f"read {format_bytes(limits.read_bytes_per_s)}/s",
         "" if limits.write_bytes_per_s is None else f"write {format_bytes(limits.write_bytes_per_s)}/s",
     ]
-    return (", ".join(filter(None, told)) or "none") + f"; held by {found.limit_tier}"
+    lacking = f"; not held here: {', '.join(found.unheld)}" if found.unheld else ""
+    return (", ".join(filter(None, told)) or "none") + f"; held by {found.limit_tier}{lacking}"
 
 
 def _vram(found: Inspected) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 
 from aish.cli import wanted
 from aish.cli.arguments import Parser, json_option
@@ -27,6 +28,10 @@ def main(argv: list[str]) -> int:
     request = Spawn(token=secrets.token_hex(16), spec=part, launch=launch.capture(), rename=options.name is None)
     with connect(program="spawn") as client:
         started = client.ask(Started, request)
+    if started.unheld and not options.json:
+        print(
+            f"aish spawn: nothing here holds a limit of {', '.join(started.unheld)}: `aish doctor`", file=sys.stderr
+        )
     if options.json:
         print_json(started)
     if started.state == "failed":

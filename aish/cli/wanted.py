@@ -32,6 +32,8 @@ _OPTIONS = {
     "memory_bytes": "--memory",
     "cpus": "--cpus",
     "pids": "--pids",
+    "read_bytes_per_s": "--read-limit",
+    "write_bytes_per_s": "--write-limit",
     "oom_score_adj": "--oom-score",
     "ionice": "--ionice",
     "grace_s": "--grace",
@@ -68,6 +70,10 @@ def options(parser: Parser) -> None:
     )
     parser.add_argument("--cpus", type=float, metavar="N", help="cores' worth of time, such as 1.5")
     parser.add_argument("--pids", metavar="COUNT", help="processes and threads of its whole tree")
+    parser.add_argument(
+        "--read-limit", metavar="SIZE", help="bytes per second that it reads of each disk, such as 50M"
+    )
+    parser.add_argument("--write-limit", metavar="SIZE", help="bytes per second that it writes to each disk")
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
     parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
     parser.add_argument(
@@ -151,6 +157,8 @@ def _limits(wanted: Namespace) -> LimitPart | None:
         memory_bytes=parse_bytes(wanted.memory) if wanted.memory else None,
         cpus=wanted.cpus,
         pids=parse_count(wanted.pids) if wanted.pids else None,
+        read_bytes_per_s=parse_bytes(wanted.read_limit) if wanted.read_limit else None,
+        write_bytes_per_s=parse_bytes(wanted.write_limit) if wanted.write_limit else None,
         on_oom=wanted.on_oom,
     )
     return None if limits == LimitPart() else limits

@@ -122,6 +122,9 @@ class Limit(Message, frozen=True, kw_only=True):
     memory: str | None = None
     cpus: str | None = None
     pids: str | None = None
+    read: str | None = None
+    write: str | None = None
+    """Bytes per second, of each disk."""
     nice: str | None = None
 
 
@@ -273,6 +276,8 @@ class Started(Message, frozen=True, kw_only=True):
     reason: str | None = None
     """Why it is queued or failed."""
     existed: bool = False
+    unheld: list[str] = []
+    """Limits of its spec that nothing holds on this machine, as `Limit` calls them."""
 
 
 class View(Message, frozen=True, kw_only=True):
@@ -303,6 +308,8 @@ class Inspected(Message, frozen=True, kw_only=True):
     """What holds the VRAM quota: "watchdog" or None."""
     limit_tier: str = "rlimits"
     """What its tree is held by: control groups "v2", "hybrid" or "v1", else "rlimits"."""
+    unheld: list[str] = []
+    """Limits of its spec that nothing holds on this machine."""
     children: list[str] = []
     attached: int = 0
     """Connections that are at its terminal."""

@@ -150,6 +150,7 @@ class Looking:
             log_err=err,
             quota_tier="watchdog" if row.spec.vram_bytes is not None else None,
             limit_tier=daemon.reach.layout.tier,
+            unheld=daemon.reach.unheld(row.spec.limits),
             children=[child.id for child in daemon.table.children(row.id)],
             attached=self.seats.count(row.id),
             events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),

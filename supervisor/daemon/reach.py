@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aish.supervisor.daemon import proc, tags
-from aish.supervisor.daemon.groups import Groups
+from aish.supervisor.daemon.groups import Groups, disks
 from aish.wire import key
 from aish.wire.spec import LimitPart
 
@@ -49,6 +49,18 @@ class Reach:
         fds = self.groups.open(row.id, row.spec.limits or LimitPart())
         process.oom_kills = self.groups.oom_kills(row.id) or 0
         return fds
+
+    def unheld(self, limits: LimitPart | None) -> list[str]:
+        """Limits that are asked for and that nothing holds here, as `aish limit` calls them."""
+        if limits is None:
+            return []
+        io = self.layout.holds("io") is not None and bool(disks())
+        asked = {
+            "cpus": limits.cpus is not None and self.layout.holds("cpu") is None,
+            "read": limits.read_bytes_per_s is not None and not io,
+            "write": limits.write_bytes_per_s is not None and not io,
+        }
+        return [name for name, lacks in asked.items() if lacks]
 
     def out_of_memory(self, process: Process) -> bool:
         """Whether the kernel has ended something of it at its limit of memory, in this run."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.errors import LimitError
 from aish.supervisor.daemon.cgroup import group_name
 from aish.wire.message import Cont, Done, Limit, Pause, Shutdown, Stop
 from aish.wire.spec import LimitPart
@@ -286,3 +287,64 @@ def test_limits_of_a_running_process_are_changed_for_all_of_it(held: Supervised,
     os.close(write_end)
     held.code(started.id)
     assert held.log(started.id)[0] == "up\n9\n"
+
+
+WRITE = """
+import mmap, os, sys, time
+page = mmap.mmap(-1, 1 << 20)
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
+began = time.monotonic()
+for _ in range(6):
+    os.pwrite(fd, page, 0)
+print(time.monotonic() - began)
+"""
+
+
+def test_writing_to_a_disk_is_held_at_its_limit(held: Supervised, tier: str, tmp_path: Path) -> None:
+    """Around the page cache: v1 holds nothing else, v2 holds it where it has the controller of memory, too."""
+    started = held.python(WRITE, str(tmp_path / "x"), limits=LimitPart(write_bytes_per_s=4 << 20))
+    if started.unheld:
+        assert tier == "rlimits" or held.inspect(started.id).unheld == ["write"]
+        pytest.skip("no control group has the io controller here: the next test sees that this is told")
+    if held.code(started.id) != 0:
+        pytest.skip(f"no O_DIRECT on the file system of {tmp_path}")
+    assert float(held.log(started.id)[0]) > 1.0, "six megabytes at four a second"
+
+
+def test_a_limit_of_io_is_changed_and_lifted(held: Supervised) -> None:
+    started = held.spawn("sleep", "300")
+    try:
+        held.client.ask(Done, Limit(target=started.id, read="50M", write="20M"))
+    except LimitError:
+        pytest.skip("no control group has the io controller here")
+
+    def told() -> set[str]:
+        """The figures in the files of its groups."""
+        words = []
+        for line in Path(f"/proc/{started.pid}/cgroup").read_text().splitlines():
+            _, kinds, path = line.split(":", 2)
+            for root in ("blkio",) if kinds == "blkio" else ("", "unified") if not kinds else ():
+                for file in Path("/sys/fs/cgroup", root, path[1:]).glob("*.throttle.*_bps_device"):
+                    words += file.read_text().split()
+                file = Path("/sys/fs/cgroup", root, path[1:], "io.max")
+                words += file.read_text().split() if file.exists() else []
+        return {word.rpartition("=")[2] for word in words}
+
+    assert told() >= {str(50 << 20), str(20 << 20)}
+    held.client.ask(Done, Limit(target=started.id, read="+1M", write="none"))
+    assert told() & {str(size << 20) for size in (20, 50, 51)} == {str(51 << 20)}
+    held.client.ask(Done, Limit(target=started.id, read="none"))
+    assert str(51 << 20) not in told()
+
+
+def test_a_limit_that_nothing_holds_is_said_to_be_so(held: Supervised, tier: str) -> None:
+    """A limit that was taken and never held is worse than none."""
+    if tier != "rlimits":
+        pytest.skip("control groups may hold it")
+    started = held.spawn("sleep", "300", limits=LimitPart(cpus=0.5, read_bytes_per_s=1 << 20, pids=50))
+    assert started.unheld == held.inspect(started.id).unheld == ["cpus", "read"]
+    assert "limit-unheld" in {event.kind for event in held.events()}
+    with pytest.raises(LimitError, match="nothing here holds a limit of cpus and write"):
+        held.client.ask(Done, Limit(target=started.id, write="1M", cpus="2", pids="60"))
+    held.client.ask(Done, Limit(target=started.id, cpus="none"))
+    assert held.inspect(started.id).unheld == ["read"]
