@@ -93,7 +93,7 @@ class Launcher:
                 row.spec.cwd,
                 umask=launch.umask,
                 nice=max(launch.nice, self._floor.nice) if self._floor is not None else launch.nice,
-                rlimits=reachable(launch.rlimits, self._floor),
+                rlimits=capped(reachable(launch.rlimits, self._floor), self._reach.nproc(row)),
                 pty=row.spec.pty,
                 targets=targets,
                 groups=len(groups),
@@ -260,6 +260,14 @@ def reachable(limits: Mapping[str, tuple[int, int]], floor: Floor | None) -> dic
         name: (_least(soft, hard.get(name, -1)), _least(most, hard.get(name, -1)))
         for name, (soft, most) in wanted.items()
     }
+
+
+def capped(limits: Mapping[str, tuple[int, int]], nproc: int | None) -> dict[str, tuple[int, int]]:
+    """With no more processes of the user than `nproc`. Pure."""
+    if nproc is None:
+        return dict(limits)
+    soft, hard = limits.get("nproc", (-1, -1))
+    return {**limits, "nproc": (_least(soft, nproc), _least(hard, nproc))}
 
 
 def _least(limit: int, bound: int) -> int:

@@ -6,7 +6,8 @@ left behind: the rest gets the stop signal, then SIGKILL.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
 
 from aish.supervisor.daemon import proc, tags
 from aish.supervisor.daemon.groups import Groups, disks
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.table import Table
+
+NPROC_SLACK: Final = 256
+"""RLIMIT_NPROC counts all of the user's tasks. The others may become so many more before forks fail for nothing."""
 
 
 class Reach:
@@ -97,6 +101,19 @@ class Reach:
     def signal_rest(self, row: Row, number: int) -> int:
         """A signal to all of it but its leader; how many got it."""
         return tags.kill(lambda: self.rest(row), number)
+
+    def counts(self, row: Row) -> bool:
+        """Whether nothing but counting holds its limit of processes."""
+        limits = row.spec.limits
+        return limits is not None and limits.pids is not None and self.layout.holds("pids") is None
+
+    def nproc(self, row: Row) -> int | None:
+        """The RLIMIT_NPROC that stops what multiplies between two looks; None: the kernel holds the limit, there is
+        none, or we are root, for whom it does not hold."""
+        if not self.counts(row) or os.geteuid() == 0:
+            return None
+        assert row.spec.limits is not None
+        return proc.tasks(os.geteuid()) + (row.spec.limits.pids or 0) + NPROC_SLACK
 
     def kill(self, row: Row) -> None:
         """SIGKILL to all of it; without control groups to all but its leader's process group."""
