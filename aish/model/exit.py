@@ -16,6 +16,7 @@ UPSTREAM: Final = "upstream"
 START: Final = "start"  # never ran: the program, its folder or its limits could not be had
 CRASH_LOOP: Final = "crash-loop"
 OOM: Final = "oom"  # it reached its limit of memory
+PIDS: Final = "pids"  # more processes and threads than its limit
 CHECK: Final = "check"  # it ended with 0, but the command that decides said no
 HOOK: Final = "hook"  # the command before its start failed
 SECRET: Final = "secret"  # noqa: S105 - what its spec names as a secret could not be had
@@ -33,6 +34,7 @@ REASONS: Final = (
     START,
     CRASH_LOOP,
     OOM,
+    PIDS,
     CHECK,
     HOOK,
     SECRET,

@@ -305,6 +305,7 @@ class Daemon:
         return self.table.leader(pid, start_ticks) or errands.leader(pid, start_ticks)
 
     def _began(self, process: Process) -> None:
+        self.enforcement.forks.watch(process)
         if process.row.gpus or self.enforcement.watches(process):
             self.sampler.schedule()
 
@@ -387,6 +388,7 @@ class Daemon:
             self.server.stop_accepting(folders.daemon_socket())
         self.gpus.close()
         self.sampler.close()
+        self.enforcement.forks.close()
         self.log_keeper.close()
         self.holding.close()
         self.gateway.close()

@@ -72,6 +72,7 @@ class Limiting:
         self.daemon.conductor.changed(process)
         self.daemon.admission.evaluate()
         self.daemon.sampler.schedule()
+        self.daemon.enforcement.forks.watch(process)
         return Done()
 
     def _check_held(self, request: Limit, limits: LimitPart | None) -> None:

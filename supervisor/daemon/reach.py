@@ -6,7 +6,9 @@ left behind: the rest gets the stop signal, then SIGKILL.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from typing import TYPE_CHECKING, Final
 
 from aish.supervisor.daemon import proc, tags
@@ -78,8 +80,12 @@ class Reach:
         found = self.groups.members(row.id)
         if found is not None:
             return found
+        return tags.members(*self._place(row))
+
+    def _place(self, row: Row) -> tuple[str, int | None, int | None, frozenset[int], Callable[[int], bool]]:
+        """What its tree is found by."""
         session = row.pid if row.pid is not None else row.before[0] if row.before is not None else None
-        return tags.members(self.tag(row), self._leader(row), session, self._reapers(), self._known)
+        return self.tag(row), self._leader(row), session, self._reapers(), self._known
 
     def rest(self, row: Row) -> list[int]:
         """What of it lives beside its leader, or after it."""
@@ -102,6 +108,10 @@ class Reach:
         """A signal to all of it but its leader; how many got it."""
         return tags.kill(lambda: self.rest(row), number)
 
+    def count(self, row: Row) -> int:
+        """Processes and threads of its tree, those that are about to be reaped too."""
+        return sum(place.threads for pid in self.members(row) if (place := proc.stat(pid)) is not None)
+
     def counts(self, row: Row) -> bool:
         """Whether nothing but counting holds its limit of processes."""
         limits = row.spec.limits
@@ -114,6 +124,18 @@ class Reach:
             return None
         assert row.spec.limits is not None
         return proc.tasks(os.geteuid()) + (row.spec.limits.pids or 0) + NPROC_SLACK
+
+    def halt(self, row: Row) -> None:
+        """Have a tree that multiplies stand still, so that it can be ended: one that is stopped does not fork, and
+        leaves its place to nobody. A control group is killed as a whole, and needs none of it."""
+        if self.groups.holds_tree(row.id):
+            return
+        leader = self._leader(row)
+        if leader is not None:
+            with contextlib.suppress(OSError):
+                os.killpg(leader, signal.SIGSTOP)  # at once, whoever of the group is just forking
+        tags.stop(tags.tree(*self._place(row)), self._reapers())
+        tags.kill(lambda: self.members(row), signal.SIGSTOP)
 
     def kill(self, row: Row) -> None:
         """SIGKILL to all of it; without control groups to all but its leader's process group."""

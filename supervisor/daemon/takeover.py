@@ -84,6 +84,7 @@ class Takeover:
                 if process.row.lifecycle == state.RUNNING and not process.row.checking:
                     await daemon.conductor.lives.taken_over(process)
                     daemon.conductor.lives.began(process)
+                    daemon.enforcement.forks.watch(process)
         await self._drop_leftovers()
         alive = {process.id for process in daemon.table.alive()}
         for id_ in daemon.reach.leftovers(alive):

@@ -10,9 +10,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from aish.client import launch
 from aish.errors import LimitError
+from aish.supervisor.daemon import proc
 from aish.supervisor.daemon.cgroup import group_name
 from aish.wire.message import Cont, Done, Limit, Pause, Shutdown, Stop
 from aish.wire.spec import LimitPart
@@ -204,7 +207,7 @@ while True:
 
 def test_fork_bomb_is_capped_and_killed_within_a_second(held: Supervised, tier: str, tmp_path: Path) -> None:
     if tier == "rlimits":
-        pytest.skip("without control groups the cap is per user (RLIMIT_NPROC), and root has none")
+        pytest.skip("without control groups it is watched, and ended: the next two tests")
     path = tmp_path / "started"
     started = held.python(
         FORK_BOMB, environ=dict(os.environ) | {"STARTED": str(path)}, limits=LimitPart(pids=60), grace_s=0.0
@@ -219,6 +222,86 @@ def test_fork_bomb_is_capped_and_killed_within_a_second(held: Supervised, tier: 
     held.wait(started.id)
     assert time.monotonic() - begun < 1.0
     assert not group.exists() or group.read_text() == ""
+
+
+SHORT_BOMB = """
+import os, time
+over = time.monotonic() + 5
+while time.monotonic() < over:
+    try:
+        os.fork()
+    except OSError:
+        time.sleep(0.01)
+"""
+
+
+def test_fork_bomb_is_capped_and_ended_without_control_groups(held: Supervised, tier: str) -> None:
+    """Nobody asks for its end: it is seen, stopped, killed. What multiplies between two looks RLIMIT_NPROC stops."""
+    if tier != "rlimits":
+        pytest.skip("the kernel holds the limit: the test before")
+    if os.geteuid() == 0:
+        pytest.skip("RLIMIT_NPROC does not hold for root: a real bomb is for an ordinary user")
+    bound = proc.tasks(os.geteuid()) + 400  # of the test's own: whatever is wrong, it is not the machine that ends
+    surroundings = launch.capture()
+    surroundings = msgspec.structs.replace(surroundings, rlimits={**surroundings.rlimits, "NPROC": (bound, bound)})
+    started = held.python(SHORT_BOMB, limits=LimitPart(pids=60), part=surroundings)
+    end = held.wait(started.id).exit
+    assert end is not None
+    assert end.reason == "pids"
+    events = {event.kind: event for event in held.events() if event.process == started.id}
+    assert events["exited"].time_s - events["pids"].time_s < 1.0
+    assert int(events["pids"].detail["count"] or 0) < bound
+    held.until("nothing of it is left", lambda: not tagged(held, started.id))
+
+
+def tagged(up: Supervised, id_: str) -> list[int]:
+    """Who has the environment of that process, wherever it went."""
+    wanted = {f"AISH_ID={id_}".encode(), f"XDG_RUNTIME_DIR={up.home.root}/run".encode()}
+    found = []
+    for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
+        try:
+            if wanted <= set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
+                found.append(pid)
+        except OSError:
+            continue  # it has ended, or is another user's
+    return found
+
+
+MANY = """
+import os, sys, threading, time
+for number in range(int(sys.argv[1])):
+    if os.fork() == 0:
+        if number % 2:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+        time.sleep(300)
+for _ in range(int(sys.argv[2])):
+    threading.Thread(target=time.sleep, args=(300,)).start()
+print("up", flush=True)
+time.sleep(300)
+"""
+
+
+def test_more_processes_than_it_may_are_ended_where_they_are_only_watched(held: Supervised, tier: str) -> None:
+    """Half of them in sessions of their own, without a parent; threads count, too."""
+    if tier != "rlimits":
+        pytest.skip("the kernel holds the limit: fork fails")
+    few = held.python(MANY, "20", "10", limits=LimitPart(pids=50), name="few")
+    held.until("it is up", lambda: held.log("few")[0] == "up\n")
+    many = held.python(MANY, "50", "0", limits=LimitPart(pids=40), name="many", restart="always")
+    threads = held.python(MANY, "5", "50", limits=LimitPart(pids=40), name="threads")
+    for started in (many, threads):
+        end = held.wait(started.id).exit
+        assert end is not None
+        assert (end.signal, end.reason) == (9, "pids")
+        assert "of at most 40" in (held.row(started.id).reason or "")
+        held.until("nothing of it is left", lambda started=started: not tagged(held, started.id))
+    assert held.row(few.id).lifecycle == "running"
+    held.client.ask(Done, Limit(target="few", pids="20"))
+    end = held.wait("few").exit
+    assert end is not None
+    assert end.reason == "pids"
 
 
 def test_out_of_memory_is_the_reason(held: Supervised, tier: str) -> None:
