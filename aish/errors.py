@@ -8,6 +8,7 @@
     ├── ConflictError        69   the name, port or state is taken or does not allow it
     ├── RefusedError         77   authority: this caller may not do that to that process
     ├── LimitError           75   a quota, budget or size bound was reached
+    ├── TimedOutError       124   who waits said how long, and that is over; nothing was changed
     ├── StorageError         74   the disk is full, read-only, or a state file is damaged
     ├── UnavailableError     69   daemon, gateway or model server cannot be reached or did not get ready
     │   ├── NotRunningError  69   no daemon runs, and what was asked for starts none
@@ -40,6 +41,7 @@ __all__ = [
     "RefusedError",
     "SourceError",
     "StorageError",
+    "TimedOutError",
     "UnavailableError",
     "UpstreamError",
     "UsageError",
@@ -61,6 +63,8 @@ class AishError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint is not None:
+            self.add_note(hint)  # a traceback in somebody else's program shows it, too
 
     def __str__(self) -> str:
         return self.message
@@ -112,6 +116,8 @@ class InputError(AishError):
     def __init__(self, message: str, *, field: str | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.field = field
+        if field is not None:
+            self.add_note(f"it is about: {field}")
 
 
 class NotFoundError(AishError):
@@ -140,6 +146,14 @@ class LimitError(AishError):
 
     code = "limit"
     exit_status = 75
+
+
+class TimedOutError(AishError, TimeoutError):
+    """The caller waited for as long as it wanted to. What it waited for goes on. Also a TimeoutError, as people catch
+    it."""
+
+    code = "timed-out"
+    exit_status = 124
 
 
 class StorageError(AishError):

@@ -8,7 +8,8 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.cli.wanted import limit_options, limits_of
 from aish.client import connect
-from aish.errors import NotFoundError, UsageError
+from aish.client.stranger import start_ticks
+from aish.errors import UsageError
 from aish.model.signal_number import signal_number
 from aish.report import clean
 from aish.wire.message import Adopt, Started
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
     request = Adopt(
         token=secrets.token_hex(16),
         pid=options.pid,
-        start_ticks=_started(options.pid),
+        start_ticks=start_ticks(options.pid),
         name=options.name,
         limits=limits_of(options),
         stop_signal=signal_number(options.stop_signal),
@@ -46,14 +47,3 @@ def main(argv: list[str]) -> int:
     else:
         print(f"{started.id}  {started.name}" + (f"  {clean(started.reason)}" if started.reason else ""))
     return 0
-
-
-def _started(pid: int) -> int:
-    """Its start time, by which nobody else is taken for it. Raises UsageError, NotFoundError."""
-    if pid < 1:
-        raise UsageError(f"--pid {pid}: not a pid", hint="`ps -ef` lists them")
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        raise NotFoundError(f"no process has the pid {pid}", hint="`ps -ef` lists what there is") from None

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aish.client import wish
 from aish.errors import UsageError
 from aish.model.nearest import nearest
-from aish.model.spec import STRATEGIES, UNTIL
-from aish.wire.spec import GroupPart, NeedPart, ProbePart, RestartPart, SchedulePart
+from aish.model.spec import STRATEGIES
+from aish.wire.spec import GroupPart, RestartPart, SchedulePart
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from aish.cli.arguments import Parser
-
-_WAYS = ("exec:", "http://", "https://", "tcp:", "unix:", "line:", "notify")
+    from aish.wire.spec import ProbePart
 
 
 def options(parser: Parser) -> None:
@@ -57,7 +57,7 @@ def fields(wanted: Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {
         "ready": _probe("--ready", wanted.ready, wanted),
         "live": _probe("--live", wanted.live, wanted),
-        "needs": [_need(word) for word in wanted.needs],
+        "needs": [wish.need(word, "--needs") for word in wanted.needs],
         "hook_timeout_s": wanted.hook_timeout,
         "start_timeout_s": wanted.start_timeout,
         "run_timeout_s": wanted.timeout,
@@ -71,49 +71,13 @@ def fields(wanted: Namespace) -> dict[str, Any]:
 
 
 def _command(option: str, text: str | None) -> list[bytes]:
-    """A line for `sh -c`, as people write hooks."""
-    if text is None:
-        return []
-    if not text.strip():
-        raise UsageError(f"{option}: an empty command")
-    return [b"sh", b"-c", text.encode(errors="surrogateescape")]
+    return [] if text is None else wish.line(text, option)
 
 
 def _probe(option: str, text: str | None, wanted: Namespace) -> ProbePart | None:
     if text is None:
         return None
-    times = {"every_s": wanted.every, "timeout_s": wanted.probe_timeout, "failures": wanted.failures}
-    word, _, rest = text.partition(":")
-    match word:
-        case "exec" if rest:
-            return ProbePart(command=_command(option, rest), **times)
-        case "http" | "https":
-            return ProbePart(url=text, **times)
-        case "tcp" if rest:
-            return ProbePart(address=rest, **times)
-        case "unix" if rest:
-            return ProbePart(address=text, **times)
-        case "line" if rest and option == "--ready":
-            return ProbePart(pattern=rest, **times)
-        case "notify" if not rest:
-            return ProbePart(notify=True, **times)
-        case _:
-            near = nearest(word, [way.rstrip(":/") for way in _WAYS])
-            hint = f"did you mean {near}?" if near and near != word else "one of " + ", ".join(_WAYS)
-            raise UsageError(f"{option} {text}: not a probe", hint=hint)
-
-
-def _need(word: str) -> NeedPart:
-    name, _, rest = word.partition(":")
-    until, _, seconds = rest.partition(":")
-    until = until or "ready"
-    if until not in UNTIL:
-        near = nearest(until, UNTIL)
-        hint = f"did you mean {near}?" if near else "one of " + ", ".join(UNTIL)
-        raise UsageError(f"--needs {word}: {until} is not what one can wait for", hint=hint)
-    return NeedPart(
-        name=name.removeprefix("@"), until=until, timeout_s=_number("--needs", seconds) if seconds else None
-    )
+    return wish.probe(text, option, every_s=wanted.every, timeout_s=wanted.probe_timeout, failures=wanted.failures)
 
 
 def _restarts(delay: str | None, limit: str | None) -> RestartPart | None:
@@ -122,14 +86,14 @@ def _restarts(delay: str | None, limit: str | None) -> RestartPart | None:
     told: dict[str, Any] = {}
     if delay is not None:
         first, _, longest = delay.partition(":")
-        told["delay_s"] = _number("--restart-delay", first)
+        told["delay_s"] = wish.number(first, "--restart-delay")
         if longest:
-            told["longest_s"] = _number("--restart-delay", longest)
+            told["longest_s"] = wish.number(longest, "--restart-delay")
     if limit is not None:
         count, _, window = limit.partition(":")
-        told["most"] = None if count == "none" else int(_number("--restart-limit", count))
+        told["most"] = None if count == "none" else int(wish.number(count, "--restart-limit"))
         if window:
-            told["window_s"] = told["stable_s"] = _number("--restart-limit", window)
+            told["window_s"] = told["stable_s"] = wish.number(window, "--restart-limit")
     return RestartPart(**told)
 
 
@@ -155,10 +119,3 @@ def _schedule(wanted: Namespace) -> SchedulePart | None:
                 raise UsageError(f"--{option} without --schedule")
         return None
     return SchedulePart(cron=wanted.schedule, timezone=wanted.timezone, missed=wanted.missed or "skip")
-
-
-def _number(option: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"{option}: not a number: {text!r}", hint="such as 0.5") from None

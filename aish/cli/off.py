@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from aish.cli import shims, shutdown
+from aish.cli import shims
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import bringup, connect
@@ -61,7 +61,7 @@ def _off(client: Client) -> HandedBack:
     programs = bringup.pidfds(client.welcome.pid)
     try:
         told = client.ask(HandedBack, Off())
-        shutdown.await_end(fd for pid, fd in programs.items() if pid not in told.behind)
+        bringup.await_left(fd for pid, fd in programs.items() if pid not in told.behind)
     finally:
         for fd in programs.values():
             os.close(fd)

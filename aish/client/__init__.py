@@ -1,12 +1,72 @@
-"""The client side: a connection to the daemon, started on first need.
+"""aish for programs: what a Python program uses is `Aish` (blocking) and `AsyncAish` (asyncio).
 
-from aish.client import connect
-with connect() as client:
-    view = client.request(Snapshot())
+from aish.client import Aish
+with Aish() as aish:
+    print(aish.spawn(["sleep", "1"]).wait())
+
+`connect` is what lies below, and what the verbs use: one connection, and the messages of aish.wire.message. Loading
+this loads no more than that; the rest comes when it is named.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aish.client.connection import Client, connect
 
-__all__ = ["Client", "connect"]
+if TYPE_CHECKING:
+    from aish.client.aio import AsyncAish, AsyncProcess
+    from aish.client.blocking import Aish, Process
+    from aish.client.log_answers import LogLine
+    from aish.model.exit import Exit
+    from aish.wire.spec import (
+        GroupPart,
+        LimitPart,
+        NeedPart,
+        ProbePart,
+        RestartPart,
+        SchedulePart,
+        SecretPart,
+        SocketPart,
+        SpecPart,
+    )
+
+__all__ = [
+    "Aish",
+    "AsyncAish",
+    "AsyncProcess",
+    "Client",
+    "Exit",
+    "GroupPart",
+    "LimitPart",
+    "LogLine",
+    "NeedPart",
+    "ProbePart",
+    "Process",
+    "RestartPart",
+    "SchedulePart",
+    "SecretPart",
+    "SocketPart",
+    "SpecPart",
+    "connect",
+]
+_HOMES = {
+    "Aish": "aish.client.blocking",
+    "AsyncAish": "aish.client.aio",
+    "AsyncProcess": "aish.client.aio",
+    "Exit": "aish.model.exit",
+    "LogLine": "aish.client.log_answers",
+    "Process": "aish.client.blocking",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES.get(name, "aish.wire.spec")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

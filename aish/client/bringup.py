@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import platform
+import select
 import sys
-from typing import Final
+import time
+from typing import TYPE_CHECKING, Final
 
 from aish.client import scope
 from aish.config import folders
-from aish.errors import StorageError, UnavailableError
+from aish.errors import AishError, StorageError, UnavailableError
+from aish.report import told
 from aish.supervisor.holder import kernel, link, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FOLDER_LOCK: Final = "daemon.lock"
 """A daemon has it for life, with its host's name in it: see aish.supervisor.daemon.lock."""
+LEAVE_S: Final = 10.0
+"""How long holder and keeper may take to leave when everything else has ended."""
 _LEAST_BYTES: Final = 128 << 10
 """For the table, its write-ahead log and the index of that, all empty."""
 
@@ -162,3 +171,35 @@ def pidfds(daemon_pid: int) -> dict[int, int]:
         except (ProcessLookupError, TypeError):
             continue
     return found
+
+
+def await_left(pidfds: Iterable[int]) -> None:
+    """Until the programs have ended that were told to. Raises UnavailableError after LEAVE_S."""
+    deadline_s = time.monotonic() + LEAVE_S
+    for fd in pidfds:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+            raise lingering()
+
+
+def lingering() -> UnavailableError:
+    """They have not left within LEAVE_S."""
+    return UnavailableError(
+        f"everything was told to end, but holder or keeper is still there after {LEAVE_S:.0f} s",
+        hint=f"their log is {log_path()}",
+    )
+
+
+def main() -> int:
+    """`python -m aish.client.bringup`: start, and the error, if any, as JSON on stdout."""
+    try:
+        start()
+    except AishError as error:
+        sys.stdout.write(json.dumps({"op": "Failure", **told(error)}))
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,14 +6,16 @@ import os
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
+
 from aish import errors
+from aish.client import finding
 from aish.config import folders
 from aish.errors import (
     AishError,
     DisconnectedError,
     InputError,
     InternalError,
-    NotRunningError,
     UnavailableError,
     VersionError,
 )
@@ -22,8 +24,10 @@ from aish.wire.frame import Channel
 from aish.wire.message import (
     VERSION,
     Adopt,
+    Amend,
     Cont,
     Doctor,
+    Down,
     Events,
     Failure,
     Gpus,
@@ -48,6 +52,7 @@ from aish.wire.message import (
 )
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Sequence
     from types import TracebackType
     from typing import Self
@@ -57,15 +62,11 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Message)
 
 START_TIMEOUT_S: Final = 30.0
-AGAIN_S: Final = 0.5
-"""How often the holder is asked again for a daemon while none answers. Asking twice does no harm."""
-PATIENCE_S: Final = 2.0
-"""A daemon that keeps ending at its start is told of after so long."""
 LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
 _REPEATABLE: Final = (
     *(Adopt, Doctor, Events, Gpus, History, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
-    *(Cont, KeyRevoke, Label, Pause, Stop, WaitMany, Why),
+    *(Amend, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 
@@ -74,6 +75,46 @@ _ERRORS: Final[dict[str, type[AishError]]] = {
     for kind in map(errors.__dict__.__getitem__, errors.__all__)
     if kind is not errors.SourceError  # has a place; across the wire it arrives as a plain AishError
 }
+
+
+class Trial:
+    """A request on its way, over as many daemons as it takes: what is sent, and whether again."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._begun_s = self._failing_s = self._sent_s = time.monotonic()
+
+    def body(self) -> bytes:
+        """To be sent now; a wait that is asked for again is shorter by what has gone by. Raises InputError."""
+        self._sent_s = time.monotonic()
+        message = self._message
+        if (
+            isinstance(message, Wait)
+            and message.timeout_s is not None
+            and self._sent_s - self._begun_s > LIVED_S / 10
+        ):
+            left_s = message.timeout_s - (self._sent_s - self._begun_s)
+            message = msgspec.structs.replace(message, timeout_s=max(0.0, left_s))
+        return codec.encode(message)
+
+    def unsent(self, error: DisconnectedError) -> None:
+        """The daemon was gone before it had the whole request, so nothing of it has been done: it may be sent again,
+        whatever it is. Raises `error` where no daemon lives long enough."""
+        now_s = time.monotonic()
+        if now_s - self._sent_s > LIVED_S:
+            self._failing_s = now_s
+        if now_s - self._failing_s > START_TIMEOUT_S:
+            raise error
+
+    def unanswered(self, error: DisconnectedError) -> None:
+        """The daemon went away with the request. Raises UnavailableError where it may not be repeated, else as
+        `unsent`."""
+        if not isinstance(self._message, _REPEATABLE):
+            raise UnavailableError(
+                f"the daemon went away during {type(self._message).__name__.lower()}: it may have taken effect",
+                hint="look with `aish ps`, then try again",
+            ) from error
+        self.unsent(error)
 
 
 class Client:
@@ -86,6 +127,8 @@ class Client:
         self._channel = channel
         self._program = program
         self.welcome = welcome
+        self.starts = True
+        """Whether `reconnect` brings a daemon up where none runs any more."""
 
     def __enter__(self) -> Self:
         return self
@@ -110,7 +153,7 @@ class Client:
 
     def ask(self, expected: type[R], message: Message, fds: Sequence[int] = ()) -> R:
         """`request`, with the reply's type checked: anything else is the daemon's fault (InternalError)."""
-        return _expect(expected, self.request(message, fds))
+        return expect(expected, self.request(message, fds))
 
     def request_with_fds(self, message: Message, fds: Sequence[int] = ()) -> tuple[Reply, list[int]]:
         """Send and wait for the reply and its descriptors, which the caller then owns.
@@ -118,23 +161,17 @@ class Client:
         When the daemon goes away meanwhile, requests that may be repeated are sent again to the next one;
         the others raise UnavailableError, since they may have taken effect.
         """
-        failing_s = time.monotonic()
+        trial = Trial(message)
         while True:
-            sent_s = time.monotonic()
             try:
-                self._channel.send(codec.encode(message), list(fds))
-                return self._reply()
+                self._channel.send(trial.body(), list(fds))
             except DisconnectedError as error:
-                if not isinstance(message, _REPEATABLE):
-                    raise UnavailableError(
-                        f"the daemon went away during {type(message).__name__.lower()}: it may have taken effect",
-                        hint="look with `aish ps`, then try again",
-                    ) from error
-                now_s = time.monotonic()
-                if now_s - sent_s > LIVED_S:
-                    failing_s = now_s
-                if now_s - failing_s > START_TIMEOUT_S:
-                    raise
+                trial.unsent(error)
+            else:
+                try:
+                    return self._reply()
+                except DisconnectedError as error:
+                    trial.unanswered(error)
             self.reconnect()
 
     def send(self, message: Message) -> None:
@@ -169,10 +206,10 @@ class Client:
         while True:
             yield self.receive()
 
-    def reconnect(self) -> None:
-        """Find the daemon again, starting one if need be."""
+    def reconnect(self, *, start: bool = True) -> None:
+        """Find the daemon again; with `start` (and `starts`), starting one if need be."""
         self._channel.close()
-        self._channel, self.welcome = _connected(self._program, start=True)
+        self._channel, self.welcome = _connected(self._program, start=start and self.starts)
 
     def _reply(self) -> tuple[Reply, list[int]]:
         body, fds = self._channel.receive()
@@ -182,7 +219,8 @@ class Client:
         return reply, fds
 
 
-def _expect(expected: type[R], reply: Reply) -> R:
+def expect(expected: type[R], reply: Reply) -> R:
+    """The reply, with its type checked. Raises InternalError."""
     if not isinstance(reply, expected):
         raise InternalError(f"the daemon answered {type(reply).__name__}, not {expected.__name__}")
     return reply
@@ -190,7 +228,10 @@ def _expect(expected: type[R], reply: Reply) -> R:
 
 def failure(reply: Failure) -> AishError:
     """The error that a Failure stands for."""
-    return _ERRORS.get(reply.code, AishError)(reply.message, hint=reply.hint)
+    kind = _ERRORS.get(reply.code, AishError)
+    if kind is InputError:
+        return InputError(reply.message, field=reply.field, hint=reply.hint)
+    return kind(reply.message, hint=reply.hint)
 
 
 def connect(*, start: bool = True, program: str = "aish", patience_s: float = START_TIMEOUT_S) -> Client:
@@ -206,101 +247,79 @@ def connect(*, start: bool = True, program: str = "aish", patience_s: float = ST
 
 
 def _connected(program: str, *, start: bool, patience_s: float = START_TIMEOUT_S) -> tuple[Channel, Welcome]:
-    greeted = _attempt(program, patience_s)
-    if greeted is not None:
-        return greeted
-    from aish.client import bringup
+    for pause_s in finding.attempts(start=start, patience_s=patience_s):
+        if pause_s is None:
+            from aish.client import bringup
 
-    if _moved():
+            bringup.start()
+            continue
+        if pause_s:
+            time.sleep(pause_s)
         greeted = _attempt(program, patience_s)
         if greeted is not None:
             return greeted
-    if start:
-        folders.private(folders.runtime())
-        folders.private(folders.state())
-    _brought_up(start=start)
-    ill = False
-    now_s = time.monotonic()
-    deadline, again_s = now_s + patience_s, now_s + AGAIN_S
-    while now_s < deadline:
-        greeted = _attempt(program, patience_s)
-        if greeted is not None:
-            return greeted
-        if now_s > again_s:  # the daemon that the holder spoke of may have been leaving, and the holder with it
-            again_s = now_s + AGAIN_S
-            why = bringup.why_not() if now_s > deadline - patience_s + PATIENCE_S else None
-            if why is not None and ill:  # twice in a row: it is no restart that we happened to see
-                raise UnavailableError(f"the daemon does not start: {why}", hint=f"its log is {bringup.log_path()}")
-            ill = why is not None
-            if not _moved():
-                _brought_up(start=start)
-        time.sleep(0.004)  # there is no event for 'a socket file accepts'; the whole start takes some 200 ms
-        now_s = time.monotonic()
-    raise UnavailableError(
-        f"the daemon did not answer within {patience_s:.0f} s", hint=f"its log is {bringup.log_path()}"
-    )
-
-
-def _moved() -> bool:
-    """Whether the supervisor of our state folder has its sockets elsewhere; then we look there from now on."""
-    from aish.client import bringup
-
-    there = bringup.elsewhere()
-    if there is not None:
-        os.environ[folders.RUNTIME_VARIABLE] = there
-    return there is not None
-
-
-def _brought_up(*, start: bool) -> None:
-    """A daemon is on its way; without `start` only where a holder runs, which starts the next one by itself."""
-    from aish.client import bringup
-
-    if start:
-        bringup.start()
-    elif not bringup.holder_runs():
-        raise NotRunningError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")
+    raise InternalError("the attempts to find the daemon ended without a word")
 
 
 def _attempt(program: str, patience_s: float) -> tuple[Channel, Welcome] | None:
     """A greeted connection, or None where nothing listens (or what listens is just going down)."""
-    try:
-        sock = address.connect(folders.daemon_socket())
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+    sock = listening()
+    if sock is None:
         return None
-    except OSError as error:
-        raise UnavailableError(f"cannot reach the daemon: {folders.daemon_socket()}: {error.strerror}") from error
     channel = Channel(sock)
     try:
         sock.settimeout(patience_s)
-        channel.send(codec.encode(Hello(version=VERSION, program=program)))
-        reply = codec.decode_reply(channel.receive()[0])
+        channel.send(hello(program))
+        welcome = welcomed(channel.receive()[0], program)
         sock.settimeout(None)
     except DisconnectedError:
         channel.close()
         return None
     except TimeoutError as error:
         channel.close()
-        raise UnavailableError(
-            f"the daemon accepted the connection but said nothing for {patience_s:.0f} s",
-            hint="it may be stopped (SIGSTOP) or swapped out: look at its process",
-        ) from error
-    except InputError as error:
+        raise silent(patience_s) from error
+    except BaseException:
         channel.close()
+        raise
+    return channel, welcome
+
+
+def listening() -> socket.socket | None:
+    """A connection to the daemon's socket; None where nothing listens. Raises UnavailableError."""
+    try:
+        return address.connect(folders.daemon_socket())
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        return None
+    except OSError as error:
+        raise UnavailableError(f"cannot reach the daemon: {folders.daemon_socket()}: {error.strerror}") from error
+
+
+def hello(program: str) -> bytes:
+    return codec.encode(Hello(version=VERSION, program=program))
+
+
+def silent(patience_s: float) -> UnavailableError:
+    return UnavailableError(
+        f"the daemon accepted the connection but said nothing for {patience_s:.0f} s",
+        hint="it may be stopped (SIGSTOP) or swapped out: look at its process",
+    )
+
+
+def welcomed(body: bytes, program: str) -> Welcome:
+    """The answer to Hello. Raises UnavailableError, VersionError and what the daemon answers."""
+    try:
+        reply = codec.decode_reply(body)
+    except InputError as error:
         raise UnavailableError(
             f"what answers at {folders.daemon_socket()} does not speak like a daemon: {error}",
             hint="another program, or another version of aish: end it, then try again",
         ) from error
-    except BaseException:
-        channel.close()
-        raise
     if isinstance(reply, Failure):
-        channel.close()
         raise failure(reply)
-    welcome = _expect(Welcome, reply)
+    welcome = expect(Welcome, reply)
     if welcome.version != VERSION and program != "shutdown":
-        channel.close()
         raise VersionError(
             f"the daemon speaks version {welcome.version} of the protocol, this program version {VERSION}",
             hint="`aish shutdown` ends it with all that it supervises, then try again",
         )
-    return channel, welcome
+    return welcome

@@ -78,6 +78,11 @@ class Exit:
         return self.code is None and self.signal is None
 
     @property
+    def ok(self) -> bool:
+        """Whether it ended with 0, and by itself: not stopped, nor refused by its check."""
+        return self.code == 0 and self.reason in (None, DONE)
+
+    @property
     def shell_status(self) -> int | None:
         """The status a shell reports: the code, or 128 + signal; None when lost."""
         if self.code is not None:

@@ -1,0 +1,368 @@
+"""aish from Python for asyncio, without threads: `AsyncAish` and `AsyncProcess`.
+
+Made from aish.client.blocking by docs/make_aio.py; do not edit it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aish.client import asks
+from aish.client.aio_lines import AioLines
+from aish.client.answers import EventAnswers, ViewAnswers
+from aish.client.connection import START_TIMEOUT_S
+from aish.client.log_answers import LogWanted
+from aish.wire import message as m
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from typing import Self, Unpack
+
+    from aish.client.asks import Passed, Target
+    from aish.client.log_answers import LogLine, Stream
+    from aish.client.wish import SpecFields, Word
+    from aish.model.exit import Exit
+    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, UsageRow
+    from aish.wire.spec import LimitPart, SpecPart
+
+
+class AsyncAish:
+    """The user's supervisor, which is started on the first question where it does not run (with `start`).
+
+        async with AsyncAish() as aish:
+            process = await aish.spawn(["sleep", "1"])
+            print(await process.wait())
+
+    All methods raise the errors of aish.errors, which tell what to do next (`hint`). A daemon that dies is replaced
+    by the next one: what may be asked twice is asked again, the rest raises UnavailableError, since it may have been
+    done.
+
+    Where a method takes a process (`target`) that is a handle, an id ("p12") or a name.
+    """
+
+    def __init__(self, *, start: bool = True, program: str = "python", patience_s: float = START_TIMEOUT_S) -> None:
+        """`patience_s`: for how long a supervisor may take to answer at first. `program` is for its log."""
+        self._lines = AioLines(start=start, program=program, patience_s=patience_s)
+
+    async def __aenter__(self) -> Self:
+        await self._lines.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections. What is supervised goes on."""
+        await self._lines.close()
+
+    # --- processes begin ------------------------------------------------------------------------------------------
+
+    async def spawn(
+        self,
+        command: Sequence[Word] | SpecPart,
+        *,
+        env: Mapping[str, str] | None = None,
+        fds: Mapping[int, Passed] | None = None,
+        rename: bool | None = None,
+        window: tuple[int, int] | None = None,
+        **fields: Unpack[SpecFields],
+    ) -> AsyncProcess:
+        """Start a supervised process: the words of its command, and what else it is to be (`name=`, `cwd=`,
+        `restart=`, `ready=`, `needs=`, `limits=`, `labels=` … as aish.client.wish.SpecFields lists them).
+
+        It may have to wait in the queue; then it is "queued", which is no error. `env` is all of its environment;
+        None: that of here. `fds` maps numbers in the child to open files or descriptors of here; without, stdin is
+        empty and output goes to its log. `rename`: a name that is taken gets a number; None: where no name was asked
+        for. `window`: rows and columns of its terminal (with `pty=True`).
+
+        Raises UnavailableError where it cannot be started, ConflictError where the name is taken.
+        """
+        return self._handle(await self._lines.run(asks.spawn(command, env, fds, rename, window, fields)))
+
+    async def serve(
+        self, stored: str, /, *, env: Mapping[str, str] | None = None, **fields: Unpack[SpecFields]
+    ) -> AsyncProcess:
+        """Have a stored model run: the process that serves it, started now or before. `wait_ready` waits for it."""
+        return self._handle(await self._lines.run(asks.serve(stored, env, fields)))
+
+    async def adopt(
+        self,
+        pid: int,
+        *,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        limits: LimitPart | None = None,
+        stop_signal: int = 15,
+        grace_s: float = 10.0,
+    ) -> AsyncProcess:
+        """Supervise a process of the user that runs already; it does not notice. It has no log here, and how it ended
+        may stay unknown: `aish.client.Exit.lost`."""
+        return self._handle(await self._lines.run(asks.adopt(pid, name, labels, limits, stop_signal, grace_s)))
+
+    async def process(self, target: Target) -> AsyncProcess:
+        """The handle of a process that there is. Raises NotFoundError."""
+        return self._handle(await self._lines.run(asks.process(target)))
+
+    # --- processes end --------------------------------------------------------------------------------------------
+
+    async def wait(self, target: Target, *, timeout_s: float | None = None) -> Exit:
+        """Until it has ended; how. Raises TimedOutError, which is a TimeoutError."""
+        return await self._lines.run(asks.wait(target, timeout_s))
+
+    async def wait_ready(self, target: Target, *, timeout_s: float | None = None, give_up: bool = False) -> None:
+        """Until it is ready; what has no readiness: until it runs. Raises TimedOutError, and UnavailableError where
+        it ended before, or (`give_up`) where waiting does not mend why a model is not: its server refuses the key."""
+        await self._lines.run(asks.wait_ready(target, timeout_s, give_up))
+
+    async def stop(self, *targets: Target, grace_s: float | None = None) -> list[Exit]:
+        """The stop signal, and SIGKILL after the grace (0: at once); returns when all have ended."""
+        return await self._lines.run(asks.stop(targets, grace_s))
+
+    async def down(self, project: str, *targets: str, grace_s: float | None = None) -> bool:
+        """Stop what belongs to a project (the absolute path of its aish.toml), or those of it that are named, in stop
+        order; returns when all have ended. False: nothing ran."""
+        return await self._lines.run(asks.changed(m.Down(project=project, targets=list(targets), grace_s=grace_s)))
+
+    async def forget(self, target: Target) -> None:
+        """Drop an ended process from the table, with its logs."""
+        await self._lines.run(asks.changed(m.Forget(target=asks.name_of(target))))
+
+    async def shutdown(self, *, force: bool = True) -> None:
+        """End everything in stop order, then the supervisor; without `force` refused while something runs."""
+        await self._lines.leave(m.Done, m.Shutdown(force=force))
+
+    async def off(self) -> m.HandedBack:
+        """Hand everything back: the supervisor goes, what runs lives on without one. What became of each."""
+        return await self._lines.leave(m.HandedBack, m.Off())
+
+    # --- processes change -----------------------------------------------------------------------------------------
+
+    async def start(self, target: Target, *, env: Mapping[str, str] | None = None) -> bool:
+        """Have an ended process run again: same id, name and logs, with the surroundings of here. False: it runs."""
+        return await self._lines.run(asks.start(target, env))
+
+    async def restart(
+        self,
+        target: Target,
+        *,
+        env: Mapping[str, str] | None = None,
+        keep_env: bool = False,
+        grace_s: float | None = None,
+        spec: SpecPart | None = None,
+    ) -> bool:
+        """Stop it, then start it; an ended one is only started. With the environment of here, `env`, or (`keep_env`)
+        the one that it had; with `spec` as that says from then on."""
+        return await self._lines.run(asks.restart(target, env, keep_env, grace_s, spec))
+
+    async def amend(self, target: Target, spec: SpecPart) -> bool:
+        """Have it be as `spec` says without a restart: only fields of aish.wire.spec.AMENDABLE may differ. False:
+        none does."""
+        return await self._lines.run(asks.changed(m.Amend(target=asks.name_of(target), spec=spec)))
+
+    async def limit(
+        self,
+        target: Target,
+        *,
+        tokens: str | int | None = None,
+        vram: str | int | None = None,
+        memory: str | int | None = None,
+        cpus: str | float | None = None,
+        pids: str | int | None = None,
+        nice: str | int | None = None,
+    ) -> None:
+        """Change limits, each as typed at `aish limit`: "8G" sets, "+50k" raises, "none" lifts."""
+        changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids, "nice": nice}
+        await self._lines.run(asks.limit(target, changes))
+
+    async def pause(self, target: Target) -> bool:
+        """Hold it (SIGSTOP, or a freeze of its tree); its new requests to models wait."""
+        return await self._lines.run(asks.changed(m.Pause(target=asks.name_of(target))))
+
+    async def cont(self, target: Target) -> bool:
+        """Lift the hold of `pause`, and no other."""
+        return await self._lines.run(asks.changed(m.Cont(target=asks.name_of(target))))
+
+    async def signal(self, target: Target, number: int) -> None:
+        """Send a signal (signal.SIGHUP) to its process group."""
+        await self._lines.run(asks.changed(m.Signal(target=asks.name_of(target), signal=int(number))))
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    async def processes(self, *, all: bool = False) -> list[ProcessPart]:
+        """The rows of `aish ps`; with `all` ended processes and parts of aish, too."""
+        return await self._lines.run(asks.processes(all))
+
+    async def view(self, *, all: bool = False) -> m.View:
+        """Everything that ps and top show, at one moment."""
+        return await self._lines.run(asks.ask(m.View, m.Snapshot(all=all)))
+
+    def views(self, *, every_s: float = 1.0, all: bool = False) -> AsyncIterator[m.View]:
+        """One view after another."""
+        return self._lines.answers(ViewAnswers(m.Snapshot(all=all, every_s=every_s)))
+
+    async def inspect(self, target: Target) -> m.Inspected:
+        """One process in full: never a key, a value of its environment or a secret."""
+        return await self._lines.run(asks.ask(m.Inspected, m.Inspect(target=asks.name_of(target))))
+
+    def logs(
+        self,
+        target: Target,
+        *,
+        follow: bool = False,
+        since_s: float | None = None,
+        until_s: float | None = None,
+        last: int | None = None,
+        streams: Sequence[Stream] = ("stdout", "stderr"),
+    ) -> AsyncIterator[LogLine]:
+        """What it wrote, in order; with `follow` also what comes, until it has ended. From and to a moment (seconds
+        since the epoch); only the `last` lines of that."""
+        return self._lines.log(LogWanted(asks.name_of(target), follow, since_s, until_s, last, streams))
+
+    def events(
+        self, *, since: int = 0, follow: bool = False, target: Target | None = None
+    ) -> AsyncIterator[EventPart]:
+        """What happened after the event of that number, oldest first; with `follow` also what comes, each once, also
+        when the daemon dies."""
+        only = None if target is None else asks.name_of(target)
+        return self._lines.answers(EventAnswers(m.Events(since=since, follow=follow, target=only)))
+
+    async def gpus(self) -> m.GpuList:
+        """Devices with what is used, promised and free; who waits, and why."""
+        return await self._lines.run(asks.ask(m.GpuList, m.Gpus()))
+
+    async def doctor(self) -> list[Finding]:
+        """What works here, what does not, and what mends it."""
+        return await self._lines.run(asks.doctor())
+
+    # --- keys and usage -------------------------------------------------------------------------------------------
+
+    async def usage(self, *, by: str = "process", since_s: float | None = None) -> list[UsageRow]:
+        """Sums of the gateway's records by "process", "model" or "agent"; since a moment, in seconds since 1970."""
+        return await self._lines.run(asks.usage(by, since_s))
+
+    async def keys(self) -> list[KeyPart]:
+        """Keys of programs that aish did not start, and what they used."""
+        return await self._lines.run(asks.keys())
+
+    async def new_key(self, name: str, *, budget_tokens: int | None = None) -> m.KeyMade:
+        """A key for such a program: the only time that it is shown."""
+        return await self._lines.run(asks.ask(m.KeyMade, m.KeyNew(name=name, budget_tokens=budget_tokens)))
+
+    async def revoke_key(self, name: str) -> bool:
+        """A key is void from now on."""
+        return await self._lines.run(asks.changed(m.KeyRevoke(name=name)))
+
+    def _handle(self, found: m.Started | ProcessPart) -> AsyncProcess:
+        return AsyncProcess(self, found.id, found.name)
+
+
+class AsyncProcess:
+    """A handle: `id` and `name`, which never change, and what can be asked of it. It knows nothing else, so nothing
+    in it grows old. Two handles of one process are equal."""
+
+    __slots__ = ("_aish", "id", "name")
+
+    def __init__(self, aish: AsyncAish, id: str, name: str) -> None:
+        self._aish = aish
+        self.id = id
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, AsyncProcess) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.name}>"
+
+    async def state(self) -> str:
+        """The one word that ps shows, now: "running", "queued", "exited" …"""
+        row = await self.row()
+        return row.state
+
+    async def row(self) -> ProcessPart:
+        """Its row of ps, now: state, pid, exit, figures."""
+        found = await self._aish.inspect(self.id)
+        return found.process
+
+    async def inspect(self) -> m.Inspected:
+        """In full: `AsyncAish.inspect`."""
+        return await self._aish.inspect(self.id)
+
+    async def wait(self, *, timeout_s: float | None = None) -> Exit:
+        """Until it has ended: `AsyncAish.wait`."""
+        return await self._aish.wait(self.id, timeout_s=timeout_s)
+
+    async def wait_ready(self, *, timeout_s: float | None = None, give_up: bool = False) -> None:
+        """Until it is ready: `AsyncAish.wait_ready`."""
+        await self._aish.wait_ready(self.id, timeout_s=timeout_s, give_up=give_up)
+
+    async def stop(self, *, grace_s: float | None = None) -> Exit:
+        """The stop signal, SIGKILL after the grace, and wait until it has ended: `AsyncAish.stop`."""
+        ends = await self._aish.stop(self.id, grace_s=grace_s)
+        return ends[0]
+
+    async def forget(self) -> None:
+        """Drop it, once it has ended, with its logs: `AsyncAish.forget`."""
+        await self._aish.forget(self.id)
+
+    async def start(self, *, env: Mapping[str, str] | None = None) -> bool:
+        """Have it run again, once it has ended: `AsyncAish.start`."""
+        return await self._aish.start(self.id, env=env)
+
+    async def restart(
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        keep_env: bool = False,
+        grace_s: float | None = None,
+        spec: SpecPart | None = None,
+    ) -> bool:
+        """Stop it, then start it: `AsyncAish.restart`."""
+        return await self._aish.restart(self.id, env=env, keep_env=keep_env, grace_s=grace_s, spec=spec)
+
+    async def amend(self, spec: SpecPart) -> bool:
+        """Have it be as `spec` says without a restart: `AsyncAish.amend`."""
+        return await self._aish.amend(self.id, spec)
+
+    async def limit(
+        self,
+        *,
+        tokens: str | int | None = None,
+        vram: str | int | None = None,
+        memory: str | int | None = None,
+        cpus: str | float | None = None,
+        pids: str | int | None = None,
+        nice: str | int | None = None,
+    ) -> None:
+        """Change its limits: `AsyncAish.limit`."""
+        await self._aish.limit(self.id, tokens=tokens, vram=vram, memory=memory, cpus=cpus, pids=pids, nice=nice)
+
+    async def pause(self) -> bool:
+        """Hold it: `AsyncAish.pause`."""
+        return await self._aish.pause(self.id)
+
+    async def cont(self) -> bool:
+        """Lift that hold: `AsyncAish.cont`."""
+        return await self._aish.cont(self.id)
+
+    async def signal(self, number: int) -> None:
+        """Send a signal: `AsyncAish.signal`."""
+        await self._aish.signal(self.id, number)
+
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        since_s: float | None = None,
+        until_s: float | None = None,
+        last: int | None = None,
+        streams: Sequence[Stream] = ("stdout", "stderr"),
+    ) -> AsyncIterator[LogLine]:
+        """What it wrote: `AsyncAish.logs`."""
+        return self._aish.logs(self.id, follow=follow, since_s=since_s, until_s=until_s, last=last, streams=streams)
+
+    def events(self, *, since: int = 0, follow: bool = False) -> AsyncIterator[EventPart]:
+        """What happened to it: `AsyncAish.events`."""
+        return self._aish.events(since=since, follow=follow, target=self.id)

@@ -1,0 +1,179 @@
+"""The connections of one asyncio client of the daemon: as aish.client.lines, which tells the rules. No threads.
+
+Tasks may ask at once. A question that is cancelled takes its connection with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar
+
+from aish.client import bringup, follow
+from aish.client.aio_line import AioLine
+from aish.client.aio_wait import readable
+from aish.client.connection import expect
+from aish.client.lines import KEPT_MOST
+from aish.client.log_answers import LogAnswers
+from aish.errors import AishError, DisconnectedError, UnavailableError
+from aish.wire import message as m
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aish.client.answers import Answers
+    from aish.client.asks import Asks
+    from aish.client.log_answers import LogLine, LogWanted
+
+T = TypeVar("T")
+R = TypeVar("R", bound=m.Message)
+
+
+class AioLines:
+    """`start`: bring the daemon up where none runs."""
+
+    def __init__(self, *, start: bool, program: str, patience_s: float) -> None:
+        self._start, self._program, self._patience_s = start, program, patience_s
+        self._kept: deque[AioLine] = deque()
+        self._pid = os.getpid()
+
+    async def open(self) -> None:
+        """Find the daemon now. Raises as `aish.client.connect`."""
+        self._keep(await self._take())
+
+    async def close(self) -> None:
+        """Those that are not in use; the others when they come back. A later question makes a new one."""
+        while self._kept:
+            self._kept.pop().close()
+
+    # --- one answer for each question -------------------------------------------------------------------------------
+
+    async def run(self, asks: Asks[T]) -> T:
+        """Carry calls and replies. Raises what the daemon answers and what `asks` makes of it."""
+        value: T
+        try:
+            call = next(asks)
+        except StopIteration as end:
+            value = end.value
+            return value
+        line = await self._take()
+        try:
+            while True:
+                try:
+                    reply = await line.request(call.message, call.fds)
+                except AishError as error:
+                    call = asks.throw(error)
+                else:
+                    call = asks.send(reply)
+        except StopIteration as end:
+            self._keep(line)
+            value = end.value
+            return value
+        except BaseException as error:
+            if isinstance(error, AishError) and not isinstance(error, UnavailableError):
+                self._keep(line)
+            else:
+                line.close()
+            raise
+
+    # --- many answers -----------------------------------------------------------------------------------------------
+
+    async def answers(self, answers: Answers[T]) -> AsyncIterator[T]:
+        """On a connection of its own, until it is over or the iterator is closed.
+
+        Raises NotRunningError when the supervisor is ended meanwhile.
+        """
+        async with await self._new() as line:
+            await line.send(answers.request())
+            while True:
+                try:
+                    reply = await line.receive()
+                except DisconnectedError:
+                    await line.reconnect(start=False)
+                    await line.send(answers.request())
+                    continue
+                for each in answers.feed(reply):
+                    yield each
+                if answers.done:
+                    return
+                if answers.unasked:
+                    await line.send(answers.request())
+
+    async def log(self, wanted: LogWanted) -> AsyncIterator[LogLine]:
+        """The lines of a log; while it is followed, until its process has ended."""
+        async with await self._new() as line:
+            with follow.Growth() as growth:
+                log = LogAnswers(wanted, *await line.request_with_fds(wanted.request()))
+                try:
+                    log.watched_by(growth)
+                    if not log.ended:
+                        await line.send(log.request())
+                    while True:
+                        growth.clear()
+                        over = log.ended
+                        for lines in log.news():
+                            for each in lines:
+                                yield each
+                            await asyncio.sleep(0)  # a long log is read in pieces, with others in between
+                        if over:
+                            return
+                        await self._more(line, growth, log)
+                finally:
+                    log.close()
+
+    async def _more(self, line: AioLine, growth: follow.Growth, log: LogAnswers) -> None:
+        """Until a log has grown, or its end was told."""
+        again_s = follow.FALLBACK_MS / 1000 if growth.blind else log.again_s
+        fds = [fd for fd in (growth.fileno(), line.fileno()) if fd >= 0]
+        ready = [line.fileno()] if line.buffered else await readable(fds, again_s)
+        if line.fileno() in ready:
+            try:
+                await line.receive()
+                log.ended = True
+            except DisconnectedError:
+                await line.reconnect(start=False)
+                await line.send(log.request())
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    async def leave(self, expected: type[R], request: m.Message) -> R:
+        """Have the supervisor end, and wait until all programs are gone that go. Raises UnavailableError where one
+        stays."""
+        await self.close()
+        line = await AioLine(starts=False, program="shutdown").open()
+        async with line:
+            assert line.welcome is not None
+            programs = bringup.pidfds(line.welcome.pid)
+            try:
+                told = expect(expected, await line.request(request))
+                behind = told.behind if isinstance(told, m.HandedBack) else ()
+                loop = asyncio.get_running_loop()
+                deadline_s = loop.time() + bringup.LEAVE_S
+                for fd in [fd for pid, fd in programs.items() if pid not in behind]:
+                    if not await readable([fd], max(0.0, deadline_s - loop.time())):
+                        raise bringup.lingering()
+                return told
+            finally:
+                for fd in programs.values():
+                    os.close(fd)
+
+    # --- the connections --------------------------------------------------------------------------------------------
+
+    async def _take(self) -> AioLine:
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            await self.close()
+        try:
+            return self._kept.pop()
+        except IndexError:
+            return await self._new()
+
+    async def _new(self) -> AioLine:
+        return await AioLine(starts=self._start, program=self._program, patience_s=self._patience_s).open()
+
+    def _keep(self, line: AioLine) -> None:
+        if len(self._kept) < KEPT_MOST:
+            self._kept.append(line)
+        else:
+            line.close()

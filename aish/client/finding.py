@@ -1,0 +1,77 @@
+"""When to try to reach the daemon, and what is done in between so that there is one. Without a wait of its own: the
+blocking and the asynchronous connection sleep and try, each in its way."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from aish.config import folders
+from aish.errors import NotRunningError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AGAIN_S: Final = 0.5
+"""How often the holder is asked again for a daemon while none answers. Asking twice does no harm."""
+PATIENCE_S: Final = 2.0
+"""A daemon that keeps ending at its start is told of after so long."""
+PAUSE_S: Final = 0.004
+"""There is no event for 'a socket file accepts'; the whole start takes some 200 ms."""
+
+
+def attempts(*, start: bool, patience_s: float) -> Iterator[float | None]:
+    """So many seconds to sleep before each attempt; who reached it goes no further. None, only with `start`: no
+    attempt, but `aish.client.bringup.start` is to be called.
+
+    Raises NotRunningError (none runs, without `start`), UnavailableError (none gets up in time), StorageError.
+    """
+    yield 0.0
+    from aish.client import bringup
+
+    if _moved():
+        yield 0.0
+    if start:
+        folders.private(folders.runtime())
+        folders.private(folders.state())
+    yield from _bring_up(start=start)
+    ill = False
+    now_s = time.monotonic()
+    deadline, again_s = now_s + patience_s, now_s + AGAIN_S
+    pause_s = 0.0
+    while now_s < deadline:
+        yield pause_s
+        pause_s = PAUSE_S
+        if now_s > again_s:  # the daemon that the holder spoke of may have been leaving, and the holder with it
+            again_s = now_s + AGAIN_S
+            why = bringup.why_not() if now_s > deadline - patience_s + PATIENCE_S else None
+            if why is not None and ill:  # twice in a row: it is no restart that we happened to see
+                raise UnavailableError(f"the daemon does not start: {why}", hint=f"its log is {bringup.log_path()}")
+            ill = why is not None
+            if not _moved():
+                yield from _bring_up(start=start)
+        now_s = time.monotonic()
+    raise UnavailableError(
+        f"the daemon did not answer within {patience_s:.0f} s", hint=f"its log is {bringup.log_path()}"
+    )
+
+
+def _moved() -> bool:
+    """Whether the supervisor of our state folder has its sockets elsewhere; then we look there from now on."""
+    from aish.client import bringup
+
+    there = bringup.elsewhere()
+    if there is not None:
+        os.environ[folders.RUNTIME_VARIABLE] = there
+    return there is not None
+
+
+def _bring_up(*, start: bool) -> Iterator[None]:
+    """A daemon is on its way; without `start` only where a holder runs, which starts the next one by itself."""
+    from aish.client import bringup
+
+    if start:
+        yield None
+    elif not bringup.holder_runs():
+        raise NotRunningError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")

@@ -1,0 +1,110 @@
+"""Aish and AsyncAish: the same methods with the same words, all of the protocol, and light to import."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+import aish.client
+from aish.client import aio, asks, blocking, wish
+from aish.wire import message as m
+from aish.wire.spec import SpecPart
+
+ROOT = Path(__file__).parents[2]
+PAIRS = [(blocking.Aish, aio.AsyncAish), (blocking.Process, aio.AsyncProcess)]
+NOT_OFFERED = {
+    "Hello": "said by the connection itself",
+    "GatewayHello": "the gateway's own",
+    "Attach": "for terminals: `aish attach`; a program reads the log, and writes to what it passed as `fds`",
+}
+"""Requests that have no method, and why."""
+
+
+def methods(kind: type) -> dict[str, Any]:
+    renamed = {"__aenter__": "__enter__", "__aexit__": "__exit__"}
+    return {renamed.get(name, name): value for name, value in vars(kind).items() if inspect.isfunction(value)}
+
+
+def words(method: Any) -> str:
+    """Signature and docstring, in the blocking one's words."""
+    text = f"{inspect.signature(method)}\n{inspect.getdoc(method)}"
+    return re.sub(r"Async(Aish|Process|Iterator)", r"\1", text)
+
+
+def test_the_asyncio_file_is_made_from_the_blocking_one() -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs" / "make_aio.py", "--check"], check=False)
+    assert done.returncode == 0, "run: .venv/bin/python docs/make_aio.py"
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda kind: kind.__name__)
+def test_both_have_the_same_methods_with_the_same_words(one: type, other: type) -> None:
+    ours, theirs = methods(one), methods(other)
+    assert list(ours) == list(theirs)
+    for name, method in ours.items():
+        assert words(method) == words(theirs[name])
+        assert name.startswith("_") or inspect.getdoc(method), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda kind: kind.__name__)
+def test_what_waits_is_awaited_and_what_streams_is_not(one: type, other: type) -> None:
+    plain = {"__init__", "__eq__", "__hash__", "__repr__", "_handle"}
+    for name, method in methods(other).items():
+        streams = "AsyncIterator" in str(inspect.signature(method).return_annotation)
+        assert inspect.iscoroutinefunction(method) == (not streams and name not in plain), name
+
+
+def test_a_handle_can_do_what_can_be_done_to_one_process() -> None:
+    """A method of Aish that takes a target and none of Process would be forgotten there."""
+    elsewhere = {"process"}
+    taking = {
+        name
+        for name, method in methods(blocking.Aish).items()
+        if any(word in inspect.signature(method).parameters for word in ("target", "targets")) and name != "down"
+    }
+    assert taking - elsewhere <= set(methods(blocking.Process))
+
+
+@pytest.mark.parametrize("request_", get_args(m.Request), ids=lambda kind: kind.__name__)
+def test_every_request_is_offered(request_: type) -> None:
+    """One that is added to the protocol is added here, or it is said why not."""
+    sources = [inspect.getsource(module) for module in (asks, blocking)]
+    sources += [
+        inspect.getsource(importlib.import_module(f"aish.client.{name}")) for name in ("log_answers", "lines")
+    ]
+    used = any(re.search(rf"\b(m\.)?{request_.__name__}\(", source) for source in sources)
+    assert used != (request_.__name__ in NOT_OFFERED)
+
+
+def test_every_field_of_a_spec_can_be_said() -> None:
+    assert set(wish.SpecFields.__annotations__) == set(SpecPart.__struct_fields__) - {"argv"}
+
+
+def test_all_that_is_named_is_there() -> None:
+    for name in aish.client.__all__:
+        assert getattr(aish.client, name).__name__ == name or name == "connect"
+    assert set(aish.client.__all__) <= set(dir(aish.client))
+    with pytest.raises(AttributeError):
+        aish.client.__getattr__("Nobody")
+
+
+def test_the_types_of_the_methods_resolve() -> None:
+    """A name that is imported for the type checker only, under another name, would be found by nobody."""
+    scope = vars(importlib.import_module("aish.client.wish")) | {"Stream": str}
+    for name in ("command", "fds"):
+        assert name in inspect.signature(blocking.Aish.spawn).parameters
+    assert get_type_hints(wish.words, scope | {"Sequence": list})
+
+
+def test_the_verbs_do_not_pay_for_it() -> None:
+    code = "import sys, aish.client; print(*(name for name in sys.modules if name.startswith('aish.client')))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert set(loaded) == {"aish.client", "aish.client.connection", "aish.client.finding"}
+    code = "import sys; from aish.client import Aish; print('asyncio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
