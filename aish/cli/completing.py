@@ -32,7 +32,7 @@ _ANY: Final = frozenset(("events", "inspect", "label", "logs", "ps", "restart", 
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor"))
 _OF_A_PROJECT: Final = frozenset(("down", "up"))
 _RUNNING: Final = frozenset(("run", "spawn"))
-_LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "tokens=", "usd=", "vram=")
+_LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "read=", "tokens=", "usd=", "vram=", "write=")
 _OPTION: Final = re.compile(
     r"(?m)^  (?:-\w(?: [A-Z]+)?, )?(--[a-z][a-z-]*)(?: \S+)*?(?:(?:  +|\n {12,})(\S[^\n]*))?$"
 )

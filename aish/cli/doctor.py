@@ -76,8 +76,9 @@ def _local() -> list[Finding]:
         ("xllamacpp", "local models", "the embedded model server is not installed"),
         ("huggingface_hub", "model hub", "models cannot be pulled by their Hugging Face id"),
         ("ml_dtypes", "bfloat16", "bfloat16 and fp8 tensors are read as plain integers"),
+        ("keyring", "keyring", "secrets cannot be fetched from the desktop's keyring"),
     ):
-        extra = {"xllamacpp": "local", "huggingface_hub": "hub", "ml_dtypes": "bf16"}[module]
+        extra = {"xllamacpp": "local", "huggingface_hub": "hub", "ml_dtypes": "bf16"}.get(module, module)
         if module == "xllamacpp" and importlib.util.find_spec(module) and not _has_gomp():
             text = "xllamacpp is installed, but the system lacks libgomp.so.1, which it needs"
             findings.append(Finding(level="fail", topic=topic, text=text, hint="apt-get install libgomp1"))

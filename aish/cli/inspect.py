@@ -13,6 +13,7 @@ from aish.model import exit as exits
 from aish.model.size import format_bytes
 from aish.report import clean
 from aish.wire.message import History, Inspect, Inspected, Runs
+from aish.wire.spec import SocketPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -100,6 +101,8 @@ def _show(found: Inspected) -> None:
         ("tokens", None if row.tokens is None else _tokens(found)),
         ("model", None if spec.route is None else f"{spec.route.url} {spec.route.digest or ''}".strip()),
         ("attached", _attached(found)),
+        ("secrets", _secrets(found)),
+        ("sockets", ", ".join(_socket(part) for part in spec.sockets)),
         ("environment", ", ".join(found.launch.environ_names)),
         ("log", None if found.log_out is None else found.log_out.decode(errors="backslashreplace")),
     ]
@@ -124,6 +127,20 @@ def _attached(found: Inspected) -> str | None:
     return f"{found.attached} terminal{'' if found.attached == 1 else 's'}"
 
 
+def _socket(part: SocketPart) -> str:
+    kind = "" if part.kind == "stream" else f" ({part.kind})"
+    return f"{part.name + ' ' if part.name else ''}{part.address}{kind}"
+
+
+def _secrets(found: Inspected) -> str | None:
+    """Names and where they are fetched; what is passed on from the caller has no source."""
+    told = [
+        *found.spec.secrets,
+        *(f"{name} from {source.told()}" for name, source in found.spec.secret_sources.items()),
+    ]
+    return ", ".join(told) or None
+
+
 def _limits(found: Inspected) -> str | None:
     limits = found.spec.limits
     if limits is None:
@@ -135,7 +152,8 @@ def _limits(found: Inspected) -> str | None:
         "" if limits.read_bytes_per_s is None else f"read {format_bytes(limits.read_bytes_per_s)}/s",
         "" if limits.write_bytes_per_s is None else f"write {format_bytes(limits.write_bytes_per_s)}/s",
     ]
-    return (", ".join(filter(None, told)) or "none") + f"; held by {found.limit_tier}"
+    lacking = f"; not held here: {', '.join(found.unheld)}" if found.unheld else ""
+    return (", ".join(filter(None, told)) or "none") + f"; held by {found.limit_tier}{lacking}"
 
 
 def _vram(found: Inspected) -> str | None:

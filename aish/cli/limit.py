@@ -8,14 +8,14 @@ from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.wire.message import Limit
 
-_KEYS = ("tokens", "vram", "memory", "cpus", "pids", "nice")
+_KEYS = ("tokens", "vram", "memory", "cpus", "pids", "read", "write", "nice")
 
 
 def main(argv: list[str]) -> int:
     parser = Parser(
         "limit",
         "Change the limits of a process. A value sets, +value raises, none lifts.",
-        "example: aish limit @review tokens=+50k vram=8G memory=16G cpus=2.5 pids=200 nice=5",
+        "example: aish limit @review tokens=+50k vram=8G memory=16G cpus=2.5 pids=200 read=50M write=20M nice=5",
     )
     parser.add_argument("target", metavar="PROCESS", help="its id or name; key:NAME for a named key (tokens only)")
     parser.add_argument("change", nargs="+", metavar="KEY=VALUE", help="keys: " + ", ".join(_KEYS))

@@ -78,8 +78,8 @@ class Plain:
         """Whether it needs whole lines."""
         return bool(self._terminals)
 
-    def dress(self, name: str, id_: str, block: Block) -> tuple[int, bytes]:
-        """The descriptor it goes to, and its bytes there."""
+    def dress(self, name: str, id_: str, block: Block, *, mixed: bool = False) -> tuple[int, bytes]:
+        """The descriptor it goes to, and its bytes there. `mixed`: of both streams, nobody knows which."""
         if block.stream not in self._terminals:
             return block.stream, block.data
         prefix = self._prefixes[name]
@@ -91,11 +91,11 @@ class Json:
 
     whole = True
 
-    def dress(self, name: str, id_: str, block: Block) -> tuple[int, bytes]:
+    def dress(self, name: str, id_: str, block: Block, *, mixed: bool = False) -> tuple[int, bytes]:
         head: dict[str, object] = {
             "process": name,
             "id": id_,
-            "stream": "stdout" if block.stream == 1 else "stderr",
+            "stream": None if mixed else "stdout" if block.stream == 1 else "stderr",
             "time": None if block.until_ns is None else moment.iso(block.until_ns),
             "within_s": within_s(block),
         }

@@ -21,9 +21,12 @@ RATE_S: Final = 60
 _WORDS: Final = {1: "stdout", 2: "stderr"}
 
 
-def show(logs: Sequence[tuple[str, str, LogReader]], *, as_json: bool) -> None:
-    """`logs`: name, id and log of each."""
-    rows = [{"process": name, "id": id_, **told(log, time.time_ns())} for name, id_, log in logs]
+def show(logs: Sequence[tuple[str, str, LogReader, bool]], *, as_json: bool) -> None:
+    """`logs`: name, id and log of each, and whether its streams are mixed: then both are counted as stdout."""
+    rows: list[dict[str, object]] = []
+    for name, id_, log, mixed in logs:
+        row = {"process": name, "id": id_, **told(log, time.time_ns())}
+        rows.append({**row, "stderr": None} if mixed else row)
     if as_json:
         print_json(rows)
         return
@@ -68,6 +71,9 @@ def _cells(row: dict[str, object]) -> list[str]:
     given_back = 0
     for word in _WORDS.values():
         stream = row[word]
+        if stream is None:
+            cells += ["-", "-"]
+            continue
         assert isinstance(stream, dict)
         cells += [format_bytes(stream["bytes"]), format_count(stream["lines"])]
         given_back += stream["given_back_bytes"]

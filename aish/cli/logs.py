@@ -48,10 +48,14 @@ def main(argv: list[str]) -> int:
         if len(chosen) > MANY:
             _raise_limit()
         logs = [_Log(client, target, name, streams, pattern) for target, name in chosen]
+    for log in logs:
+        if log.mixed and len(streams) == 1:
+            text = "its log is ordered: which lines are of stdout is not known, all are shown"
+            print(f"aish logs: {clean(log.name)}: {text}", file=sys.stderr, flush=True)
     if options.stats:
         from aish.cli import log_stats
 
-        log_stats.show([(log.name, log.id, log.reader) for log in logs], as_json=options.json)
+        log_stats.show([(log.name, log.id, log.reader, log.mixed) for log in logs], as_json=options.json)
         return 0
     dress = log_lines.Json() if options.json else log_lines.Plain([log.name for log in logs])
     for log in logs:
@@ -145,8 +149,9 @@ class _Log:
         reply, fds = client.request_with_fds(Logs(target=target, index=True))
         if not isinstance(reply, LogFiles) or len(fds) < 2 + reply.index:
             raise InternalError(f"the daemon answered {type(reply).__name__} without the log's descriptors")
-        self.id, self.ended, self.name = reply.id, reply.ended, name
-        self.reader = LogReader(fds[0], fds[1], fds[2] if reply.index else None, STREAMS if reply.pty else streams)
+        self.id, self.ended, self.name, self.mixed = reply.id, reply.ended, name, reply.ordered
+        shown = STREAMS if reply.pty or reply.ordered else streams
+        self.reader = LogReader(fds[0], fds[1], fds[2] if reply.index else None, shown)
         self._pattern = pattern
         self._last: int | None = None
         self._waiting: Client | None = None
@@ -241,7 +246,7 @@ def _time(item: tuple[_Log, Block]) -> int:
 
 def _write_all(dress: Dress, blocks: Iterable[tuple[_Log, Block]]) -> None:
     for log, block in blocks:
-        fd, data = dress.dress(log.name, log.id, block)
+        fd, data = dress.dress(log.name, log.id, block, mixed=log.mixed)
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]

@@ -31,6 +31,10 @@ def main(argv: list[str]) -> int:
     first = not os.path.exists(folders.daemon_socket())
     with connect(program="spawn") as client:
         started = client.ask(Started, request)
+    if started.unheld and not options.json:
+        print(
+            f"aish spawn: nothing here holds a limit of {', '.join(started.unheld)}: `aish doctor`", file=sys.stderr
+        )
     if first:
         _tell_of_logout()
     if options.json:

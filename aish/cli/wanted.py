@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from aish.cli import life
+from aish.cli import inputs, life
 from aish.client import launch
 from aish.config.settings import LEAST_LOG_BYTES
 from aish.errors import InputError, UsageError
@@ -32,6 +32,8 @@ _OPTIONS = {
     "memory_bytes": "--memory",
     "cpus": "--cpus",
     "pids": "--pids",
+    "read_bytes_per_s": "--read-limit",
+    "write_bytes_per_s": "--write-limit",
     "oom_score_adj": "--oom-score",
     "ionice": "--ionice",
     "grace_s": "--grace",
@@ -53,6 +55,9 @@ _OPTIONS = {
     "schedule.cron": "--schedule",
     "schedule.timezone": "--timezone",
     "schedule.missed": "--missed",
+    "secret_sources": "--secret",
+    "sockets": "--socket",
+    "kept_fds_most": "--keep-fds",
 }
 """How people write the fields of a spec."""
 N = TypeVar("N", int, float)
@@ -72,7 +77,10 @@ def options(parser: Parser) -> None:
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
     parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
     parser.add_argument(
-        "--secret", action="append", default=[], metavar="NAME", help="a provider key variable that it may see"
+        "--log",
+        default=spec.SPLIT,
+        metavar="HOW",
+        help="split (default): a file per stream; ordered: one, in exact order",
     )
     parser.add_argument(
         "--label", action="append", default=[], metavar="KEY=VALUE", help="a label by which it is found"
@@ -84,6 +92,7 @@ def options(parser: Parser) -> None:
     parser.add_argument("--ionice", metavar="CLASS", help="idle, best-effort:0 to 7, realtime:0 to 7")
     parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL")
     life.options(parser)
+    inputs.options(parser)
 
 
 def limit_options(parser: Parser) -> None:
@@ -94,6 +103,10 @@ def limit_options(parser: Parser) -> None:
     )
     parser.add_argument("--cpus", type=float, metavar="N", help="cores' worth of time, such as 1.5")
     parser.add_argument("--pids", metavar="COUNT", help="processes and threads of its whole tree")
+    parser.add_argument(
+        "--read-limit", metavar="SIZE", help="bytes per second that it reads of each disk, such as 50M"
+    )
+    parser.add_argument("--write-limit", metavar="SIZE", help="bytes per second that it writes to each disk")
 
 
 def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> SpecPart:
@@ -127,16 +140,17 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         budget_tokens=parse_count(wanted.budget) if wanted.budget else part.budget_tokens,
         model=wanted.model or part.model,
         restart=wanted.restart,
-        secrets=wanted.secret,
         labels=label.parse(wanted.label),
         stop_signal=signal_number(wanted.stop_signal),
         grace_s=wanted.grace,
         oom_score_adj=wanted.oom_score,
         ionice=wanted.ionice,
         pty=pty,
+        log=wanted.log,
         log_bytes=_bound("--log-size", wanted.log_size, parse_bytes, LEAST_LOG_BYTES, "64K"),
         log_age_s=_bound("--log-age", wanted.log_age, parse_duration_s, 1, "1s"),
         **life.fields(wanted),
+        **inputs.fields(wanted),
     )
     _refused_later(part, wanted)
     return part
@@ -165,6 +179,8 @@ def limits_of(wanted: Namespace) -> LimitPart | None:
         memory_bytes=parse_bytes(wanted.memory) if wanted.memory else None,
         cpus=wanted.cpus,
         pids=parse_count(wanted.pids) if wanted.pids else None,
+        read_bytes_per_s=parse_bytes(wanted.read_limit) if wanted.read_limit else None,
+        write_bytes_per_s=parse_bytes(wanted.write_limit) if wanted.write_limit else None,
         on_oom=wanted.on_oom,
     )
     return None if limits == LimitPart() else limits
@@ -186,6 +202,7 @@ def _check(wanted: Namespace) -> None:
     """Raises UsageError."""
     _one_of("kind", wanted.kind, _KINDS)
     _one_of("restart", wanted.restart, spec.RESTARTS)
+    _one_of("log", wanted.log, spec.LOGS)
     if wanted.name == "":
         raise UsageError("--name is empty", hint="leave it out to get the program's name")
     if wanted.gpus < 1:
@@ -194,16 +211,6 @@ def _check(wanted: Namespace) -> None:
         raise UsageError("--gpus says nothing without --vram", hint="say how much on each: --vram 8G")
     if not 0 <= wanted.grace <= MOST_GRACE_S:
         raise UsageError(f"--grace {wanted.grace}: expected 0 to {MOST_GRACE_S} seconds")
-    for name in wanted.secret:
-        _check_secret(name)
-
-
-def _check_secret(name: str) -> None:
-    """Raises UsageError unless it names a variable that is set here."""
-    if not name.isidentifier() or not name.isascii():
-        raise UsageError(f"--secret {name}: not the name of a variable", hint="give the name, not the value")
-    if name not in os.environ:
-        raise UsageError(f"--secret {name}: that variable is not set here", hint=f"export {name} first")
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

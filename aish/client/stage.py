@@ -230,7 +230,7 @@ def leave(end: ExitPart) -> NoReturn:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [end.signal])
         os.kill(os.getpid(), end.signal)
         os._exit(128 + end.signal)  # the signal was not fatal after all
-    if end.code is None and end.reason in (exits.START, exits.QUOTA, exits.NEEDS, exits.HOOK):
+    if end.code is None and end.reason in (exits.START, exits.QUOTA, exits.NEEDS, exits.HOOK, exits.SECRET):
         print("aish: it never ran: `aish ps --all` says why", file=sys.stderr, flush=True)
         os._exit(STATUS_NOT_RUNNABLE if end.reason == exits.START else STATUS_LOST)
     if end.code is None:

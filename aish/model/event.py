@@ -21,6 +21,9 @@ KINDS: Final = (
     "lost",
     "struck",
     "hook-failed",
+    "start-failed",
+    "fds-refused",
+    "limit-unheld",
     "left-behind",
     "found",
     "unreachable",
@@ -37,6 +40,7 @@ KINDS: Final = (
     "group",
     # limits
     "oom",
+    "pids",
     "quota",
     "quota-warned",
     "held",

@@ -16,8 +16,10 @@ UPSTREAM: Final = "upstream"
 START: Final = "start"  # never ran: the program, its folder or its limits could not be had
 CRASH_LOOP: Final = "crash-loop"
 OOM: Final = "oom"  # it reached its limit of memory
+PIDS: Final = "pids"  # more processes and threads than its limit
 CHECK: Final = "check"  # it ended with 0, but the command that decides said no
 HOOK: Final = "hook"  # the command before its start failed
+SECRET: Final = "secret"  # noqa: S105 - what its spec names as a secret could not be had
 UNHEALTHY: Final = "unhealthy"  # it did not get ready in time, or did not do its job any more
 RESTARTED: Final = "restarted"  # stopped to be started again
 TIMEOUT: Final = "timeout"  # it ran longer than it may
@@ -34,8 +36,10 @@ REASONS: Final = (
     START,
     CRASH_LOOP,
     OOM,
+    PIDS,
     CHECK,
     HOOK,
+    SECRET,
     UNHEALTHY,
     TIMEOUT,
     NEEDS,

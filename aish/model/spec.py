@@ -14,4 +14,6 @@ IO_CLASSES: Final = ("idle", "best-effort", "realtime")
 STRATEGIES: Final = ("one_for_one", "rest_for_one", "one_for_all")
 MISSED: Final = ("skip", "once")
 SOCKET_KINDS: Final = ("stream", "datagram")
-LOGS: Final = ("split", "ordered")
+SPLIT: Final = "split"
+ORDERED: Final = "ordered"
+LOGS: Final = (SPLIT, ORDERED)

@@ -204,6 +204,9 @@ class Limit(Message, frozen=True, kw_only=True):
     memory: str | None = None
     cpus: str | None = None
     pids: str | None = None
+    read: str | None = None
+    write: str | None = None
+    """Bytes per second, of each disk."""
     nice: str | None = None
 
 
@@ -387,6 +390,8 @@ class Started(Message, frozen=True, kw_only=True):
     reason: str | None = None
     """Why it is queued or failed; of an adopted one what could not be had, such as a limit that nothing holds."""
     existed: bool = False
+    unheld: list[str] = []
+    """Limits of its spec that nothing holds on this machine, as `Limit` calls them."""
 
 
 class View(Message, frozen=True, kw_only=True):
@@ -421,6 +426,8 @@ class Inspected(Message, frozen=True, kw_only=True):
     stdout: bytes | None = None
     stderr: bytes | None = None
     """Of an adopted one: the file or terminal that it writes to; None: a pipe, nothing, or not ours to know."""
+    unheld: list[str] = []
+    """Limits of its spec that nothing holds on this machine."""
     children: list[str] = []
     attached: int = 0
     """Connections that are at its terminal."""
@@ -474,11 +481,13 @@ class WaitedMany(Message, frozen=True, kw_only=True):
 
 
 class LogFiles(Message, frozen=True, kw_only=True):
-    """Two descriptors are attached: stdout's log, stderr's log. `pty`: everything is in the first."""
+    """Two descriptors are attached: stdout's log, stderr's log. `pty`: everything is in the first, and so it is with
+    `ordered`, where nobody can tell which of the two a line is of."""
 
     id: str
     ended: bool
     pty: bool = False
+    ordered: bool = False
     index: bool = False
     """A third one is attached: when the two files had which size (aish.wire.log_index)."""
 

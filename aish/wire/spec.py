@@ -6,9 +6,12 @@ runtime folder and never into SQLite, events or `inspect`. Words of other system
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from aish.wire.part import Part
+
+TOLD_CHARS: Final = 80
 
 
 class LimitPart(Part, frozen=True, kw_only=True):
@@ -104,6 +107,16 @@ class SecretPart(Part, frozen=True, kw_only=True):
     """Its stdout without the last line end; run in the process's folder."""
     keyring: str | None = None
     """SERVICE/USER of the desktop's keyring."""
+
+    def told(self) -> str:
+        """Where it comes from, for people."""
+        if self.file is not None:
+            return f"file:{os.fsdecode(self.file)}"
+        if self.keyring is not None:
+            return f"keyring:{self.keyring}"
+        words = self.command[2:] if self.command[:2] == [b"sh", b"-c"] else self.command
+        text = " ".join(os.fsdecode(word) for word in words)
+        return f"command:{text if len(text) <= TOLD_CHARS else text[: TOLD_CHARS - 1] + '…'}"
 
 
 class SocketPart(Part, frozen=True, kw_only=True):

@@ -57,9 +57,11 @@ def _launch(legacy: dict[str, int]) -> int:
 
 
 def _raise_limits() -> None:
-    """As many descriptors as the system allows; children get theirs from what their client had."""
+    """As many descriptors as the system allows, no core file; children get theirs from what their client had."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # keys and secrets pass through here
 
 
 def _say(text: str) -> None:

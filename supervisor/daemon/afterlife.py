@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from aish.supervisor.daemon import clock, machine, restart, runs
+from aish.supervisor.daemon import clock, machine, ports, restart, runs
 from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.wire.part import ExitPart
@@ -98,6 +98,10 @@ class Afterlife:
             conductor.sending.drop_pty(process)
         if row.targets and row.id != GATEWAY_ID:
             conductor.holding.drop(passed_name(row.id))
+        if row.spec.sockets and not row.again:
+            conductor.launcher.sockets.close(row.id)
+        if row.spec.kept_fds_most and not row.again:
+            conductor.launcher.fdstore.drop(row.id)
         if row.adopted:
             conductor.holding.drop(pidfd_name(row.id))
         end = row.exit or ExitPart()
@@ -120,7 +124,8 @@ class Afterlife:
         process.device_use = {}
         process.members = frozenset()
         row.gpus = []
-        if row.port is not None:
+        kept = ports.listens_on_it(row.spec) and (row.again or not row.ended)
+        if row.port is not None and not kept:
             self.conductor.launcher.leases.release(row.port)
             row.port_before, row.port = row.port, None
         self._loop.call_soon(self.conductor.freed, process)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import AishError, DisconnectedError
 from aish.model import exit as exits
+from aish.model.exit import Exit
 from aish.model.state import STARTING, STOPPING
-from aish.supervisor.daemon import machine, ports
+from aish.supervisor.daemon import clock, machine, ports, restart
 from aish.supervisor.daemon.errands import ErrandError
 from aish.supervisor.daemon.holding import Refusal
 from aish.supervisor.daemon.launcher import why
+from aish.supervisor.daemon.secret import SecretError
+from aish.supervisor.daemon.sockets import SocketError
+from aish.supervisor.daemon.verdict import recurs
 from aish.wire.part import ExitPart
 
 if TYPE_CHECKING:
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
 
 STORAGE_WAIT_S: Final = 2.0
+_FAILED: Final = Exit(1, None)
 
 
 class Births:
@@ -66,10 +72,11 @@ class Births:
                     return
                 conductor.send_acks()
             await conductor.lives.prepare(process)
+            secrets = await conductor.lives.secrets.fetch(process)
             if row.lifecycle != STARTING:
                 self._given_up(process)
                 return
-            birth = await launcher.start(process)
+            birth = await launcher.start(process, secrets)
         except DisconnectedError:
             return  # started or not: the next holder's list tells
         except (Refusal, AishError, OSError) as error:
@@ -114,9 +121,33 @@ class Births:
         if process.row.lifecycle == STOPPING:
             self._given_up(process)
             return
-        process.row.reason = str(error) if isinstance(error, ErrandError) else why(error)
-        process.row.exit = ExitPart(reason=exits.HOOK if isinstance(error, ErrandError) else exits.START)
-        self.conductor.not_started(process)
+        row = process.row
+        match error:
+            case ErrandError():
+                self._not_prepared(process, str(error), exits.HOOK)
+            case SecretError():
+                self._not_prepared(process, str(error), exits.SECRET)
+            case SocketError():
+                self._not_prepared(process, str(error), exits.START)
+            case _:
+                row.reason, row.exit = why(error), ExitPart(reason=exits.START)
+                self.conductor.not_started(process)
+
+    def _not_prepared(self, process: Process, reason: str, word: str) -> None:
+        """What another moment may mend: its restart policy decides, as about a run that failed."""
+        row = process.row
+        row.reason, row.exit = reason, ExitPart(reason=word)
+        self.conductor.recorder.event("start-failed", row, reason)
+        how, now_s = row.spec.restarts or restart.DEFAULT, clock.boot_s()
+        match restart.decide(row.spec.restart, _FAILED, None, row.restarts_boot_s, now_s, how, random.random()):
+            case restart.Again(delay_s):
+                self.conductor.apply(process, machine.Ended(delay_s))
+            case restart.Loop(count, within_s):
+                row.reason = f"{reason} ({count} restarts within {within_s:.0f} s: it is not started again)"
+                row.exit = ExitPart(reason=exits.CRASH_LOOP)
+                self.conductor.apply(process, machine.Recurs() if recurs(row) else machine.Looped())
+            case restart.Stay():
+                self.conductor.not_started(process)
 
     def _task(self, work: Coroutine[object, object, None]) -> None:
         task: asyncio.Task[None] = self._loop.create_task(work)

@@ -175,6 +175,7 @@ class Daemon:
             gateway_url=lambda: self.gateway.url,
             gpu_environ=lambda row: self.gpus.environ(row.gpus, row.spec.vram_bytes),
             reach=self.reach,
+            has_socket=self.table.has_socket,
         )
         self.link = GatewayLink(
             self.table,
@@ -324,6 +325,7 @@ class Daemon:
         return self.table.leader(pid, start_ticks) or errands.leader(pid, start_ticks)
 
     def _began(self, process: Process) -> None:
+        self.enforcement.forks.watch(process)
         if process.row.gpus or self.enforcement.watches(process):
             self.sampler.schedule()
         self.recall.began()
@@ -416,6 +418,7 @@ class Daemon:
         self.gpus.close()
         self.sampler.close()
         self.recall.close()
+        self.enforcement.forks.close()
         self.log_keeper.close()
         self.prompt.close()
         self.holding.close()

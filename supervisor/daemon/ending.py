@@ -73,6 +73,7 @@ class Ending:
         await stopping.stop_all(conductor, self.supervised(), by=SHUTDOWN)
         await stopping.stop_all(conductor, self.daemon.table.alive(), by=SHUTDOWN)  # parts of aish: the gateway
         await conductor.remains.done()
+        await self.daemon.launcher.sockets.done()
 
     async def _leave(self) -> None:
         """Everything has ended: the journal is closed, keeper and holder go, then this program.

@@ -1,4 +1,4 @@
-"""What follows when a process is over a quota that the kernel does not hold: VRAM, and memory where it is watched."""
+"""What follows when a process is over a quota that the kernel does not hold: VRAM, memory, processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from aish.model import exit as exits
 from aish.model.size import format_bytes
 from aish.model.state import MEMORY, RUNNING
 from aish.supervisor.daemon import memory, watchdog
+from aish.supervisor.daemon.forks import Forks
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.conductor import Conductor
@@ -19,6 +20,7 @@ class Enforcement:
     def __init__(self, table: Table, conductor: Conductor) -> None:
         self.table, self.conductor = table, conductor
         self.reach, self.recorder = conductor.reach, conductor.recorder
+        self.forks = Forks(self.counts, self.pids)
 
     def vram(self, process: Process, decision: watchdog.Decision) -> None:
         row = process.row
@@ -45,6 +47,22 @@ class Enforcement:
         for process in self.table.alive():
             if self.watches(process):
                 self._memory(process)
+
+    def counts(self, process: Process) -> bool:
+        """Whether nothing but counting holds its limit of processes now."""
+        return process.row.lifecycle == RUNNING and self.reach.counts(process.row)
+
+    def pids(self, process: Process) -> None:
+        """Count it, and end it above its limit."""
+        row = process.row
+        assert row.spec.limits is not None
+        count, most = self.reach.count(row), row.spec.limits.pids
+        if most is None or count <= most:
+            return
+        self.reach.halt(row)
+        row.reason = f"{count} processes and threads, of at most {most}"
+        self.recorder.event("pids", row, row.reason, count=count, limit=most)
+        self.conductor.stop(process, 0.0, exits.PIDS)
 
     def _memory(self, process: Process) -> None:
         row = process.row

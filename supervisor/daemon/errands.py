@@ -28,7 +28,11 @@ MARK: Final = "."
 
 
 class ErrandError(AishError):
-    """It could not be started, or did not end in time: no answer. `str()` says which."""
+    """It could not be started, or did not end in time: no answer. `str()` says which, `why` without its words."""
+
+    def __init__(self, message: str, why: str | None = None) -> None:
+        super().__init__(message if why is None else f"{message}{why}")
+        self.why = message if why is None else why.removeprefix(": ").strip()
 
 
 class Errands:
@@ -45,23 +49,28 @@ class Errands:
         argv: Sequence[bytes],
         timeout_s: float,
         told: Mapping[str, str] | None = None,
+        *,
+        out: int | None = None,
     ) -> Exit:
-        """Its end. `told` are variables that it gets beside the process's own. Raises ErrandError."""
+        """Its end. `told` are variables that it gets beside the process's own; `out` is its stdout, else its log.
+
+        Raises ErrandError.
+        """
         id_ = f"{process.id}{MARK}{what}{MARK}{os.urandom(4).hex()}"
         future: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._waiting[id_] = future
         pid: int | None = None
         try:
-            birth = await self.launcher.start_errand(process, id_, argv, told or {})
+            birth = await self.launcher.start_errand(process, id_, argv, told or {}, out)
             pid = birth.pid
             self._pids[pid] = (process.id, birth.start_ticks)
             async with asyncio.timeout(timeout_s):
                 return await future
         except TimeoutError:
             await self._kill(id_)
-            raise ErrandError(f"{_words(argv)} did not end within {timeout_s:g} s") from None
+            raise ErrandError(_words(argv), f" did not end within {timeout_s:g} s") from None
         except (Refusal, AishError, OSError) as error:
-            raise ErrandError(f"{_words(argv)}: {why(error)}") from error
+            raise ErrandError(_words(argv), f": {why(error)}") from error
         except asyncio.CancelledError:
             await self._kill(id_)
             raise

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CPU_PERIOD_US: Final = 100_000
 PROCS: Final = "cgroup.procs"
 JOIN_ROUNDS: Final = 16
+_IO_FILES: Final = {"v2": "io.max", "v1": "blkio.throttle.read_bps_device"}
 
 
 class Groups:
@@ -169,15 +170,20 @@ class Groups:
 
     def _limit_io(self, id_: str, limits: LimitPart) -> None:
         version = self.layout.holds("io")
-        if version is None or (limits.read_bytes_per_s is None and limits.write_bytes_per_s is None):
+        if version is None:
             return
-        for device in _disks():
+        folder = f"{self.layout.v2 if version == 'v2' else self.layout.v1['io']}/{id_}"
+        if limits.read_bytes_per_s is None and limits.write_bytes_per_s is None:
+            if not _lines(f"{folder}/{_IO_FILES[version]}"):
+                return  # nothing to lift
+        elif not os.path.exists(folder):
+            self._join(folder, id_)
+        for device in disks():
             if version == "v2":
                 read = "max" if limits.read_bytes_per_s is None else limits.read_bytes_per_s
                 write = "max" if limits.write_bytes_per_s is None else limits.write_bytes_per_s
-                self._set(f"{self.layout.v2}/{id_}/io.max", f"{device} rbps={read} wbps={write}", "io")
+                self._set(f"{folder}/io.max", f"{device} rbps={read} wbps={write}", "io")
                 continue
-            folder = f"{self.layout.v1['io']}/{id_}"
             self._set(f"{folder}/blkio.throttle.read_bps_device", f"{device} {limits.read_bytes_per_s or 0}", "io")
             self._set(f"{folder}/blkio.throttle.write_bps_device", f"{device} {limits.write_bytes_per_s or 0}", "io")
 
@@ -320,7 +326,7 @@ def _settings(version: str, kind: str, wanted: float | None, *, hold: bool) -> I
             yield "cpu.cfs_quota_us", "-1" if wanted is None else str(max(1000, int(wanted * CPU_PERIOD_US)))
 
 
-def _disks() -> list[str]:
+def disks() -> list[str]:
     """MAJOR:MINOR of each real disk: not loop devices, nor disks in memory."""
     found = []
     with contextlib.suppress(OSError), os.scandir("/sys/block") as entries:

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.errors import AishError, StorageError, UnavailableError
 from aish.model import kind
-from aish.supervisor.daemon import environ, ports
+from aish.model.spec import ORDERED
+from aish.supervisor.daemon import environ, ports, sockets
+from aish.supervisor.daemon.fdstore import FdStore
+from aish.supervisor.daemon.given import FIRST_FD
 from aish.supervisor.daemon.logs import STREAMS
+from aish.supervisor.daemon.sockets import Sockets
 from aish.supervisor.daemon.tags import VARIABLE as TAG
 from aish.supervisor.holder import wire
 from aish.supervisor.holder.birth import candidates
@@ -23,6 +27,7 @@ from aish.wire import key
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aish.supervisor.daemon.endpoint import Endpoint
     from aish.supervisor.daemon.environ import EnvironFiles
     from aish.supervisor.daemon.holding import Birth, Holding
     from aish.supervisor.daemon.logs import Logs
@@ -52,17 +57,19 @@ class Launcher:
         gateway_url: Callable[[], str],
         gpu_environ: Callable[[Row], dict[str, str]],
         reach: Reach,
+        has_socket: Callable[[Endpoint, str], str | None],
     ) -> None:
         self.holding, self.logs, self.files, self.leases = holding, logs, files, leases
         self._reach = reach
+        self.sockets, self.fdstore = Sockets(holding, has_socket), FdStore(holding)
         self.own_variables: Callable[[Process], dict[str, str]]
         """What one process alone has to know."""
         self._secret, self._epoch = secret, epoch
         self._gateway_url, self._gpu_environ = gateway_url, gpu_environ
         self._floor = None if os.geteuid() == 0 else Floor.here()
 
-    async def start(self, process: Process) -> Birth:
-        """Have the holder start it, or learn what an earlier call started.
+    async def start(self, process: Process, secrets: Mapping[str, str]) -> Birth:
+        """Have the holder start it, or learn what an earlier call started. `secrets` are for its environment alone.
 
         Raises Refusal (the holder could not), AishError (we could not), DisconnectedError (nobody knows: ask again).
         """
@@ -74,20 +81,26 @@ class Launcher:
         groups: list[int] = []
         try:
             passed, targets = await self._descriptors(process, ours)
+            listening = await self._listening(process, ours, targets)
             groups = self._reach.open(process)
             payload = wire.encode_payload(
                 ports.fill(row.spec.argv, row.port),
-                environ.build(launch.environ, row.spec.secrets, {**self.added(row), **self.own_variables(process)}),
+                environ.build(
+                    launch.environ,
+                    row.spec.secrets,
+                    {**self.added(row), **secrets, **self.own_variables(process), **listening},
+                ),
                 row.spec.cwd,
                 umask=launch.umask,
                 nice=max(launch.nice, self._floor.nice) if self._floor is not None else launch.nice,
-                rlimits=reachable(launch.rlimits, self._floor),
+                rlimits=capped(reachable(launch.rlimits, self._floor), self._reach.nproc(row)),
                 pty=row.spec.pty,
                 targets=targets,
                 groups=len(groups),
                 oom_score_adj=row.spec.oom_score_adj,
                 ioprio=_ioprio(row.spec.ionice),
                 program=row.spec.program,
+                listen_pid=bool(listening),
             )
             return await self.holding.spawn(row.id, payload, [*groups, *passed, *ours])
         except wire.Refusal as error:
@@ -97,8 +110,11 @@ class Launcher:
             for fd in (*ours, *groups):
                 os.close(fd)
 
-    async def start_errand(self, process: Process, id_: str, argv: Sequence[bytes], told: Mapping[str, str]) -> Birth:
-        """A short command for a process: its folder, environment and logs; no terminal, no limits of its own.
+    async def start_errand(
+        self, process: Process, id_: str, argv: Sequence[bytes], told: Mapping[str, str], out: int | None = None
+    ) -> Birth:
+        """A short command for a process: its folder, environment and logs (`out`: stdout in place of the log); no
+        terminal, no limits of its own.
 
         Raises Refusal, AishError, DisconnectedError."""
         row = process.row
@@ -107,7 +123,8 @@ class Launcher:
             raise UnavailableError("its environment is gone: the runtime folder was emptied")
         fds = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
         try:
-            fds += [self.logs.append(row.id, stream) for stream in STREAMS]
+            fds += [os.dup(out)] if out is not None else []
+            self._add_logs(row, (1, 2) if out is None else (2,), fds)
             payload = wire.encode_payload(
                 ports.fill(argv, row.port),
                 environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told}),
@@ -126,7 +143,8 @@ class Launcher:
         """The variables that every supervised process gets. Pure but for what it asks."""
         url = self._gateway_url()
         variables = {"AISH_ID": row.id, "AISH_NAME": row.name, "AISH_GATEWAY_URL": url, TAG: self._reach.tag(row)}
-        if row.spec.kind in (kind.COMMAND, kind.AGENT) and _OWN_ADDRESS not in row.spec.secrets:
+        named = (*row.spec.secrets, *row.spec.secret_sources)
+        if row.spec.kind in (kind.COMMAND, kind.AGENT) and _OWN_ADDRESS not in named:
             base = f"{url}/v1"
             variables |= {
                 "OPENAI_BASE_URL": base,
@@ -170,11 +188,30 @@ class Launcher:
         if 0 not in targets:
             fds.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
             targets.append(0)
-        for number, stream in zip((1, 2), STREAMS, strict=True):
-            if number not in targets:
-                fds.append(self.logs.append(row.id, stream))
-                targets.append(number)
-        return passed, targets
+        lacking = [number for number in (1, 2) if number not in targets]
+        self._add_logs(row, lacking, fds)
+        return passed, [*targets, *lacking]
+
+    def _add_logs(self, row: Row, numbers: Sequence[int], fds: list[int]) -> None:
+        """For 1 (stdout) and 2 (stderr) a file each, or one that is opened once. Raises StorageError."""
+        for number in numbers:
+            if row.spec.log == ORDERED and number != numbers[0]:
+                fds.append(os.dup(fds[-1]))
+            else:
+                fds.append(self.logs.append(row.id, "out" if row.spec.log == ORDERED else STREAMS[number - 1]))
+
+    async def _listening(self, process: Process, fds: list[int], targets: list[int]) -> dict[str, str]:
+        """What sd_listen_fds(3) reads; the descriptors and their numbers are added to `fds` and `targets`."""
+        spec = process.row.spec
+        fds += (opened := await self.sockets.open(process))
+        kept = await self.fdstore.fetch(process) if spec.kept_fds_most and not process.row.targets else []
+        fds += [each.fd for each in kept]
+        names = [*sockets.names(spec.sockets), *(each.name for each in kept)]
+        if not names:
+            return {}
+        targets += range(FIRST_FD, FIRST_FD + len(opened) + len(kept))
+        # The child itself knows its pid: the holder puts it in place of the 0.
+        return {"LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names), "LISTEN_PID": "0"}
 
     async def _pty(self, row: Row, window: tuple[int, int] | None) -> list[int]:
         """A new pty: the master lies in the holder, which drains it into the log; returns the slave, three times."""
@@ -224,6 +261,14 @@ def reachable(limits: Mapping[str, tuple[int, int]], floor: Floor | None) -> dic
         name: (_least(soft, hard.get(name, -1)), _least(most, hard.get(name, -1)))
         for name, (soft, most) in wanted.items()
     }
+
+
+def capped(limits: Mapping[str, tuple[int, int]], nproc: int | None) -> dict[str, tuple[int, int]]:
+    """With no more processes of the user than `nproc`. Pure."""
+    if nproc is None:
+        return dict(limits)
+    soft, hard = limits.get("nproc", (-1, -1))
+    return {**limits, "nproc": (_least(soft, nproc), _least(hard, nproc))}
 
 
 def _least(limit: int, bound: int) -> int:

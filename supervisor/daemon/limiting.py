@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.control import Control
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
+
+_WORDS: Final = {"memory_bytes": "memory", "read_bytes_per_s": "read", "write_bytes_per_s": "write"}
+"""What `aish limit` calls the fields of a spec."""
 
 
 class Limiting:
@@ -49,8 +52,9 @@ class Limiting:
             try:
                 want.check_limits(limits)
             except InputError as error:
-                key = {"memory_bytes": "memory"}.get(error.field or "", error.field)
+                key = _WORDS.get(error.field or "", error.field)
                 raise UsageError(f"{key}: {error}") from error
+        self._check_held(request, limits)
         if nice is not None:
             self._set_nice(process, nice)
         if limits != row.spec.limits and row.lifecycle in (state.RUNNING, state.STOPPING):
@@ -68,7 +72,17 @@ class Limiting:
         self.daemon.conductor.changed(process)
         self.daemon.admission.evaluate()
         self.daemon.sampler.schedule()
+        self.daemon.enforcement.forks.watch(process)
         return Done()
+
+    def _check_held(self, request: Limit, limits: LimitPart | None) -> None:
+        """A limit that would change nothing is not taken for one."""
+        lacking = [word for word in self.daemon.reach.unheld(limits) if getattr(request, word) not in (None, "none")]
+        if lacking:
+            raise LimitError(
+                f"nothing here holds a limit of {' and '.join(lacking)}: no control group has that controller",
+                hint="`aish doctor` says what is held, and how to get more",
+            )
 
     def _set_nice(self, process: Process, nice: int) -> None:
         try:
@@ -105,10 +119,15 @@ class Limiting:
 
 def _limits(before: LimitPart | None, request: Limit) -> LimitPart | None:
     """The limits of its tree after the request. Pure. Raises UsageError."""
-    if request.memory is None and request.cpus is None and request.pids is None:
+    if all(asked is None for asked in (request.memory, request.cpus, request.pids, request.read, request.write)):
         return before
     limits = before or LimitPart()
     memory, cpus, pids = limits.memory_bytes, limits.cpus, limits.pids
+    read, write = limits.read_bytes_per_s, limits.write_bytes_per_s
+    if request.read is not None:
+        read = changed(read, request.read, parse_bytes, "read")
+    if request.write is not None:
+        write = changed(write, request.write, parse_bytes, "write")
     if request.memory is not None:
         memory = changed(memory, request.memory, parse_bytes, "memory")
     if request.pids is not None:
@@ -116,7 +135,8 @@ def _limits(before: LimitPart | None, request: Limit) -> LimitPart | None:
     if request.cpus is not None:
         cpus = _cores(cpus, request.cpus)
     on_oom = limits.on_oom if memory is not None else "kill"
-    return msgspec.structs.replace(limits, memory_bytes=memory, cpus=cpus, pids=pids, on_oom=on_oom)
+    bytes_per_s = {"read_bytes_per_s": read, "write_bytes_per_s": write}
+    return msgspec.structs.replace(limits, memory_bytes=memory, cpus=cpus, pids=pids, on_oom=on_oom, **bytes_per_s)
 
 
 def _cores(before: float | None, text: str) -> float | None:

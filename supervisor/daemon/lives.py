@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import DisconnectedError
 from aish.model import exit as exits
 from aish.model.exit import Exit
-from aish.model.state import RUNNING, YES
-from aish.supervisor.daemon import clock, notify
+from aish.model.state import BACKOFF, RUNNING, YES
+from aish.supervisor.daemon import clock, notify, secret
 from aish.supervisor.daemon.errands import ErrandError, Errands
 from aish.supervisor.daemon.notify import Notices
 from aish.supervisor.daemon.probe import Probes
 from aish.supervisor.daemon.prober import Prober
+from aish.supervisor.daemon.secret import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -34,7 +35,10 @@ class Lives:
         self.conductor = conductor
         launcher = conductor.launcher
         self.errands = Errands(conductor.holding, launcher)
+        self.secrets = Secrets(self.errands)
         self.prober = Prober(conductor, Probes(self.errands, launcher.logs))
+        self.fdstore = launcher.fdstore
+        self.fdstore.refused = self._fds_refused
         self.notices = Notices(os.path.join(runtime_folder, "notify"), self._noticed, self._ours)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
@@ -50,6 +54,7 @@ class Lives:
         before = self._tasks.get(process.id)
         if before is not None:
             await asyncio.wait([before])  # the hook after the run before
+        await self.fdstore.settled(process.id)
         if spec.before:
             end = await self.errands.run(process, "before", spec.before, spec.hook_timeout_s)
             if end.code != 0:
@@ -78,12 +83,18 @@ class Lives:
                 self.notices.listen(process, socket.socket(fileno=kept[0]))
 
     def _ours(self, process: Process, pid: int) -> bool:
-        return pid == process.row.pid or pid in self.conductor.reach.members(process.row)
+        row = process.row
+        leader = row.pid if row.pid is not None else row.before[0] if row.before is not None else None
+        return pid == leader or pid in self.conductor.reach.members(row)
 
-    def _noticed(self, process: Process, said: dict[str, str]) -> None:
+    def _noticed(self, process: Process, said: dict[str, str], fds: list[int]) -> None:
         """sd_notify(3)'s words. What is unknown is for others."""
         row = process.row
-        if said.get("READY") == "1" and row.ready != YES:
+        self._passed(process, said, fds)
+        if row.ended or row.lifecycle == BACKOFF:
+            return  # these are its last words
+        tells = row.spec.ready is not None and row.spec.ready.notify
+        if tells and said.get("READY") == "1" and row.ready != YES:
             self.conductor.readiness(process, "probe-yes")
             self.conductor.recorder.event("ready", row)
         if "STATUS" in said:
@@ -95,6 +106,18 @@ class Lives:
         if said.get("EXTEND_TIMEOUT_USEC", "").isdecimal():
             more_s = min(MOST_EXTENSION_S, int(said["EXTEND_TIMEOUT_USEC"]) / 1e6)
             self._extend(process, more_s)
+
+    def _passed(self, process: Process, said: dict[str, str], fds: list[int]) -> None:
+        """The descriptors that came with its words, and what it says about those that are kept."""
+        if said.get("FDSTORE") == "1":
+            self.fdstore.put(process, said.get("FDNAME"), fds, polled=said.get("FDPOLL") != "0")
+        elif fds:
+            self.fdstore.close_after(process, fds)
+        if said.get("FDSTOREREMOVE") == "1" and said.get("FDNAME"):
+            self.fdstore.remove(process, said["FDNAME"])
+
+    def _fds_refused(self, process: Process, text: str) -> None:
+        self.conductor.recorder.event("fds-refused", process.row, text)
 
     # --- health and time ----------------------------------------------------------------------------------------
 
@@ -160,14 +183,30 @@ class Lives:
     def ended(self, process: Process) -> None:
         """A run is over: nobody looks after it any more."""
         self.prober.ended(process)
+        heard = self.notices.hear(process)
         self.notices.close(process.id, remove=True)
-        if _notifies(process.row.spec):
+        if process.row.spec.kept_fds_most and not heard:
+            self.fdstore.then(process.id, self._last_words(process))
+        elif _notifies(process.row.spec):
             self.conductor.holding.drop(notify.store_name(process.id))
         process.watchdog_s = process.start_due_s = None
         for timer in (process.run_timer, process.health_timer):
             if timer is not None:
                 timer.cancel()
         process.run_timer = process.health_timer = None
+
+    async def _last_words(self, process: Process) -> None:
+        """What it said to a daemon that died, before it ended: it may have given descriptors away."""
+        holding = self.conductor.holding
+        try:
+            kept = await holding.fetch(notify.store_name(process.id))
+        except DisconnectedError:
+            return
+        for fd in kept:
+            with socket.socket(fileno=fd) as sock:
+                sock.setblocking(False)
+                self.notices.read(process, sock)
+        holding.drop(notify.store_name(process.id))
 
     async def after(self, process: Process) -> None:
         """The hook after a run. That it fails is noted, no more."""
@@ -192,6 +231,7 @@ class Lives:
         row = process.row
         if process.launching:
             self.errands.give_up(process, "before")
+            self.errands.give_up(process, secret.ERRAND)
         if row.checking:
             task = self._tasks.get(process.id)
             if task is not None:
@@ -225,7 +265,7 @@ def variables(process: Process, notices_path: str) -> dict[str, str]:
 
 
 def _notifies(spec: SpecPart) -> bool:
-    return any(probe is not None and probe.notify for probe in (spec.ready, spec.live))
+    return spec.kept_fds_most > 0 or any(probe is not None and probe.notify for probe in (spec.ready, spec.live))
 
 
 def _told(process: Process) -> dict[str, str]:

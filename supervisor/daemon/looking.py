@@ -13,6 +13,7 @@ from msgspec import structs
 
 from aish.errors import InputError
 from aish.model import kind, state
+from aish.model.spec import ORDERED
 from aish.supervisor.daemon import adopting, authority, runs, view
 from aish.supervisor.daemon.gpus import LOST
 from aish.wire.message import (
@@ -154,6 +155,7 @@ class Looking:
             limit_tier=daemon.reach.tier(row),
             stdout=adopting.output(row, 1),
             stderr=adopting.output(row, 2),
+            unheld=daemon.reach.unheld(row.spec.limits),
             children=[child.id for child in daemon.table.children(row.id)],
             attached=self.seats.count(row.id),
             events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),
@@ -225,7 +227,9 @@ class Looking:
             for fd in fds:
                 os.close(fd)
             raise
-        connection.send(LogFiles(id=row.id, ended=row.ended, pty=row.spec.pty, index=request.index), fds)
+        ordered = row.spec.log == ORDERED and not row.spec.pty
+        told = LogFiles(id=row.id, ended=row.ended, pty=row.spec.pty, ordered=ordered, index=request.index)
+        connection.send(told, fds)
 
 
 def _check_wait(request: Wait | WaitMany) -> None:

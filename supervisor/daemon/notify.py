@@ -1,11 +1,13 @@
 """What processes tell by themselves: sd_notify(3), one datagram socket for each that is to.
 
 The socket lies in the runtime folder and, so that no word gets lost while no daemon runs, in the holder's store. A
-datagram counts where its sender (SCM_CREDENTIALS, told by the kernel) is of the process's tree.
+datagram counts where its sender (SCM_CREDENTIALS, told by the kernel) is of the process's tree. Descriptors are taken
+from who may have some kept; those of others the kernel closes, which is all that a barrier (sd_notify(3)) waits for.
 """
 
 from __future__ import annotations
 
+import array
 import asyncio
 import os
 import socket
@@ -13,6 +15,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import StorageError
+from aish.supervisor.holder.wire import KERNEL_FDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +28,8 @@ PATH_BYTES: Final = 107
 """What sun_path holds; clients of sd_notify know no way round it."""
 BATCH: Final = 64
 _CREDENTIALS: Final = struct.Struct("3i")
+_ROOM: Final = socket.CMSG_SPACE(_CREDENTIALS.size)
+_FDS_ROOM: Final = socket.CMSG_SPACE(KERNEL_FDS_MAX * array.array("i").itemsize)
 
 
 def parse(data: bytes) -> dict[str, str]:
@@ -42,10 +47,14 @@ def store_name(id_: str) -> str:
 
 
 class Notices:
-    """`told` gets what a process of ours said; `ours` tells whether a pid is of its tree."""
+    """`told` gets what a process of ours said, and the descriptors that came with it, to close; `ours` tells whether
+    a pid is of its tree."""
 
     def __init__(
-        self, folder: str, told: Callable[[Process, dict[str, str]], None], ours: Callable[[Process, int], bool]
+        self,
+        folder: str,
+        told: Callable[[Process, dict[str, str], list[int]], None],
+        ours: Callable[[Process, int], bool],
     ) -> None:
         self.folder = folder
         self._told, self._ours = told, ours
@@ -76,7 +85,7 @@ class Notices:
         self.close(process.id)
         sock.setblocking(False)
         self._sockets[process.id] = sock
-        asyncio.get_running_loop().add_reader(sock, self._readable, process, sock)
+        asyncio.get_running_loop().add_reader(sock, self.read, process, sock)
 
     def close(self, id_: str, *, remove: bool = False) -> None:
         sock = self._sockets.pop(id_, None)
@@ -89,19 +98,35 @@ class Notices:
             except OSError:
                 return  # never made, or gone with the runtime folder
 
-    def _readable(self, process: Process, sock: socket.socket) -> None:
+    def hear(self, process: Process) -> bool:
+        """Its last words, before the socket is closed; False where nobody here listens to it."""
+        sock = self._sockets.get(process.id)
+        if sock is not None:
+            self.read(process, sock)
+        return sock is not None
+
+    def read(self, process: Process, sock: socket.socket) -> None:
+        """What waits at its socket."""
+        room = _ROOM + (_FDS_ROOM if process.row.spec.kept_fds_most else 0)
         for _ in range(BATCH):
             try:
-                data, ancillary, _, _ = sock.recvmsg(DATAGRAM_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
+                data, ancillary, _, _ = sock.recvmsg(DATAGRAM_BYTES, room, socket.MSG_CMSG_CLOEXEC)
             except OSError:
                 return
-            pid = next(
-                (
-                    _CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0]
-                    for level, kind, content in ancillary
-                    if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)
-                ),
-                0,
-            )
+            pid, fds = _sender(ancillary)
             if self._ours(process, pid):
-                self._told(process, parse(data))
+                self._told(process, parse(data), fds)
+            else:
+                for fd in fds:
+                    os.close(fd)
+
+
+def _sender(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, list[int]]:
+    """Its pid (0: not told) and the descriptors that it sent. Pure."""
+    pid, fds = 0, array.array("i")
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            pid = _CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0]
+        elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return pid, list(fds)

@@ -51,7 +51,16 @@ def free_port(wanted: int = 0) -> int | None:
 
 
 def wants_port(spec: SpecPart) -> bool:
-    return any(PLACE.encode() in word for word in spec.argv) or (spec.route is not None and PLACE in spec.route.url)
+    return (
+        any(PLACE.encode() in word for word in spec.argv)
+        or (spec.route is not None and PLACE in spec.route.url)
+        or listens_on_it(spec)
+    )
+
+
+def listens_on_it(spec: SpecPart) -> bool:
+    """Whether a socket that is kept between its runs has the leased port: it is leased as long, then."""
+    return any(PLACE in part.address for part in spec.sockets)
 
 
 def fill(argv: Sequence[bytes], port: int | None) -> list[bytes]:

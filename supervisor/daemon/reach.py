@@ -6,12 +6,14 @@ left behind: the rest gets the stop signal, then SIGKILL.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING
+import signal
+from typing import TYPE_CHECKING, Final
 
 from aish.supervisor.daemon import proc, tags
 from aish.supervisor.daemon.cgroup import by_systemd
-from aish.supervisor.daemon.groups import Groups
+from aish.supervisor.daemon.groups import Groups, disks
 from aish.supervisor.daemon.kin import Kin
 from aish.wire import key
 from aish.wire.spec import LimitPart
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.table import Table
+
+NPROC_SLACK: Final = 256
+"""RLIMIT_NPROC counts all of the user's tasks. The others may become so many more before forks fail for nothing."""
 
 
 class Reach:
@@ -53,6 +58,18 @@ class Reach:
         fds = self.groups.open(row.id, row.spec.limits or LimitPart())
         process.oom_kills = self.groups.oom_kills(row.id) or 0
         return fds
+
+    def unheld(self, limits: LimitPart | None) -> list[str]:
+        """Limits that are asked for and that nothing holds here, as `aish limit` calls them."""
+        if limits is None:
+            return []
+        io = self.layout.holds("io") is not None and bool(disks())
+        asked = {
+            "cpus": limits.cpus is not None and self.layout.holds("cpu") is None,
+            "read": limits.read_bytes_per_s is not None and not io,
+            "write": limits.write_bytes_per_s is not None and not io,
+        }
+        return [name for name, lacks in asked.items() if lacks]
 
     # --- adopted ones -------------------------------------------------------------------------------------------
 
@@ -121,8 +138,12 @@ class Reach:
             return found
         if row.adopted:
             return self._kin.members(row.id, self._leader(row), self._known)
+        return tags.members(*self._place(row))
+
+    def _place(self, row: Row) -> tuple[str, int | None, int | None, frozenset[int], Callable[[int], bool]]:
+        """What its tree is found by."""
         session = row.pid if row.pid is not None else row.before[0] if row.before is not None else None
-        return tags.members(self.tag(row), self._leader(row), session, self._reapers(), self._known)
+        return self.tag(row), self._leader(row), session, self._reapers(), self._known
 
     def rest(self, row: Row) -> list[int]:
         """What of it lives beside its leader, or after it."""
@@ -144,6 +165,35 @@ class Reach:
     def signal_rest(self, row: Row, number: int) -> int:
         """A signal to all of it but its leader; how many got it."""
         return tags.kill(lambda: self.rest(row), number)
+
+    def count(self, row: Row) -> int:
+        """Processes and threads of its tree, those that are about to be reaped too."""
+        return sum(place.threads for pid in self.members(row) if (place := proc.stat(pid)) is not None)
+
+    def counts(self, row: Row) -> bool:
+        """Whether nothing but counting holds its limit of processes."""
+        limits = row.spec.limits
+        return limits is not None and limits.pids is not None and self.layout.holds("pids") is None
+
+    def nproc(self, row: Row) -> int | None:
+        """The RLIMIT_NPROC that stops what multiplies between two looks; None: the kernel holds the limit, there is
+        none, or we are root, for whom it does not hold."""
+        if not self.counts(row) or os.geteuid() == 0:
+            return None
+        assert row.spec.limits is not None
+        return proc.tasks(os.geteuid()) + (row.spec.limits.pids or 0) + NPROC_SLACK
+
+    def halt(self, row: Row) -> None:
+        """Have a tree that multiplies stand still, so that it can be ended: one that is stopped does not fork, and
+        leaves its place to nobody. A control group is killed as a whole, and needs none of it."""
+        if self.groups.holds_tree(row.id):
+            return
+        leader = self._leader(row)
+        if leader is not None:
+            with contextlib.suppress(OSError):
+                os.killpg(leader, signal.SIGSTOP)  # at once, whoever of the group is just forking
+        tags.stop(tags.tree(*self._place(row)), self._reapers())
+        tags.kill(lambda: self.members(row), signal.SIGSTOP)
 
     def kill(self, row: Row) -> None:
         """SIGKILL to all of it; without control groups to all but its leader's process group."""

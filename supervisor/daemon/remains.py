@@ -78,9 +78,10 @@ class Remains:
             names = ", ".join(f"{proc.name(pid) or '?'} ({pid})" for pid in left[:NAMED_MOST])
             more = f" and {len(left) - NAMED_MOST} more" if len(left) > NAMED_MOST else ""
             self.conductor.recorder.event("left-behind", row, f"{names}{more}", count=len(left))
-            reach.signal_rest(row, row.spec.stop_signal)
-            reach.freeze(row, False)
-            reach.signal_rest(row, signal.SIGCONT)
+            if not self._capped(process, left):
+                reach.signal_rest(row, row.spec.stop_signal)
+                reach.freeze(row, False)
+                reach.signal_rest(row, signal.SIGCONT)
             if not await self._gone(process, row.spec.grace_s):
                 reach.kill(row)
                 await self._gone(process, KILLED_S)
@@ -98,11 +99,21 @@ class Remains:
         loop = asyncio.get_running_loop()
         until = None if patience_s is None else loop.time() + patience_s
         look_s = FIRST_LOOK_S
-        while self.conductor.reach.rest(process.row):
+        while left := self.conductor.reach.rest(process.row):
+            self._capped(process, left)
             if until is not None and loop.time() > until:
                 return False
             await asyncio.sleep(look_s)  # strangers to us by now: no event tells of their ends
             look_s = min(SLOWEST_LOOK_S, look_s * 1.5)
+        return True
+
+    def _capped(self, process: Process, left: list[int]) -> bool:
+        """What multiplies on without its leader has no grace: False if it does not."""
+        reach, limits = self.conductor.reach, process.row.spec.limits
+        if limits is None or limits.pids is None or len(left) <= limits.pids or not reach.counts(process.row):
+            return False
+        reach.halt(process.row)
+        reach.kill(process.row)
         return True
 
     async def done(self) -> None:

@@ -100,6 +100,9 @@ class Spawning:
             process.close_fds()
             raise
         daemon.table.add(process)
+        unheld = daemon.reach.unheld(row.spec.limits)
+        if unheld:
+            daemon.recorder.event("limit-unheld", row, f"nothing here holds a limit of {', '.join(unheld)}")
         if row.spec.kind in (kind.AGENT, kind.MODEL):
             daemon.want_gateway()
         if row.lifecycle == state.SCHEDULED:
@@ -114,7 +117,15 @@ class Spawning:
         while row.lifecycle == "starting" or (row.lifecycle == "queued" and not self._decided(process)):
             await process.change()
         self.daemon.recorder.flush()
-        return Started(id=row.id, name=row.name, state=process.word, pid=row.pid, reason=row.reason, existed=existed)
+        return Started(
+            id=row.id,
+            name=row.name,
+            state=process.word,
+            pid=row.pid,
+            reason=row.reason,
+            existed=existed,
+            unheld=self.daemon.reach.unheld(row.spec.limits),
+        )
 
     def _decided(self, process: Process) -> bool:
         """A request that can never be met is to be answered with 'failed', so the drivers' answer is waited for."""

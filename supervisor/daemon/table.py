@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import ConflictError, InputError, NotFoundError
 from aish.model.name import RESERVED, is_id
 from aish.model.nearest import nearest
+from aish.supervisor.daemon import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from aish.supervisor.daemon.endpoint import Endpoint
     from aish.supervisor.daemon.process import Process
 
 GATEWAY_ID: Final = "gateway"
@@ -50,6 +52,17 @@ class Table:
     def named(self, name: str) -> Process | None:
         """The process of that name that has not ended."""
         return self._processes.get(self._names.get(name, ""))
+
+    def has_socket(self, place: Endpoint, but: str) -> str | None:
+        """Which process, beside the one with the id `but`, has a socket opened there."""
+        for process in self.alive():
+            row = process.row
+            theirs = (
+                endpoint.read(part, row.port or 1) for part in row.spec.sockets if row.started_s and row.id != but
+            )
+            if any(endpoint.clash(place, each) for each in theirs):
+                return f"{row.name} ({row.id})"
+        return None
 
     def session(self, pid: int) -> str | None:
         """The id whose process has, or last had, that pid."""

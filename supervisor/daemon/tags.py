@@ -8,6 +8,7 @@ have to be looked at, unless both died.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from aish.supervisor.daemon import proc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
 VARIABLE: Final = "AISH_TAG"
 ROUNDS: Final = 64
@@ -41,33 +42,61 @@ def everybody() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
-def below(roots: Iterable[int], children: Callable[[int], list[int]]) -> list[int]:
-    """The roots and all their descendants."""
-    seen: set[int] = set()
+def below(roots: Iterable[int], children: Callable[[int], list[int]], seen: set[int]) -> Iterator[int]:
+    """The roots and all their descendants not in `seen`; children are asked for when the next one is wanted."""
     todo = list(roots)
     while todo:
         pid = todo.pop()
         if pid not in seen:
             seen.add(pid)
+            yield pid
             todo += children(pid)
-    return list(seen)
 
 
-def members(
+def tree(
     tag: str, leader: int | None, session: int | None, reapers: Collection[int], known: Callable[[int], bool]
-) -> list[int]:
+) -> Iterator[int]:
     """Pids of a process's tree: below its leader (None: it has ended), and of the orphans that `reapers` took in
     those with its tag or still in its session.
 
     `known` tells keeper, holder, daemon and the leaders of all supervised processes: these are no orphans.
     """
     children = proc.tree()
-    own = below([leader], children) if leader is not None else []
+    seen: set[int] = set()
+    for pid in below([] if leader is None else [leader], children, seen):
+        if pid == leader or not known(pid):
+            yield pid
     for reaper in reapers:
         for orphan in children(reaper):
-            if not known(orphan) and (tag_of(orphan) == tag or (session and proc.session(orphan) == session)):
-                own += below([orphan], children)
-    return [pid for pid in dict.fromkeys(own) if pid == leader or not known(pid)]
+            if orphan in seen or known(orphan):
+                continue
+            if tag_of(orphan) == tag or (session and proc.session(orphan) == session):
+                yield from (pid for pid in below([orphan], children, seen) if not known(pid))
+
+
+def members(
+    tag: str, leader: int | None, session: int | None, reapers: Collection[int], known: Callable[[int], bool]
+) -> list[int]:
+    """The same, all of it."""
+    return list(tree(tag, leader, session, reapers, known))
+
+
+def stop(pids: Iterable[int], reapers: Collection[int]) -> None:
+    """SIGSTOP to each as it is found, so before its children are: of what multiplies, less and less does.
+
+    A number is signalled where, with its pidfd open, it is a child of one of these or of a reaper.
+    """
+    seen = set(reapers)
+    for pid in pids:
+        fd = _open(pid)
+        if fd is None:
+            continue
+        place = proc.stat(pid)
+        if place is not None and (place.parent in seen or not seen - set(reapers)):
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(fd, signal.SIGSTOP)
+        seen.add(pid)
+        os.close(fd)
 
 
 def kill(pids: Callable[[], list[int]], number: int = signal.SIGKILL) -> int:

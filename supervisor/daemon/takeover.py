@@ -87,6 +87,7 @@ class Takeover:
                 if process.row.lifecycle == state.RUNNING and not process.row.checking:
                     await daemon.conductor.lives.taken_over(process)
                     daemon.conductor.lives.began(process)
+                    daemon.enforcement.forks.watch(process)
         daemon.conductor.watch.keep_soon([process for process, _ in before])
         await self._drop_leftovers()
         alive = {process.id for process in daemon.table.alive()}
@@ -103,6 +104,12 @@ class Takeover:
             gone = id_ != GATEWAY_ID and (process is None or process.row.ended)
             if what == "pidfd" or (what in ("pty", "fds", "notify", "adopted") and gone):
                 self.daemon.holding.drop(name)
+            elif not gone or (process is not None and process.row.again):
+                continue  # they are for its next run
+            elif what == "sock":
+                self.daemon.launcher.sockets.close(id_)
+            elif what == "fdstore":
+                self.daemon.launcher.fdstore.drop(id_)
 
     def _runs(self, process: Process, birth: Birth) -> None:
         row, conductor = process.row, self.daemon.conductor

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import InputError, LimitError, RefusedError
 from aish.model import kind, label
 from aish.model.size import format_bytes, format_count
-from aish.model.spec import MISSED, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
-from aish.supervisor.daemon import schedule
+from aish.model.spec import LOGS, MISSED, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
+from aish.supervisor.daemon import given, schedule
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -51,6 +51,7 @@ def check_spawn(request: Spawn, fd_count: int) -> None:
         raise InputError(f"at most {PASSED_MOST} descriptors can be passed", field="targets")
     if len(set(targets)) != len(targets) or not all(0 <= target <= 4096 for target in targets):
         raise InputError("expected different numbers from 0 to 4096", field="targets")
+    given.check_targets(request.spec, targets)
     if targets and (request.spec.restart != "never" or request.spec.schedule or request.spec.group):
         raise InputError(
             "a process that is started again cannot be given descriptors",
@@ -111,6 +112,7 @@ def check_spec(spec: SpecPart) -> None:
     _check_logs(spec)
     _check_order(spec)
     _check_life(spec)
+    given.check(spec)
     if spec.oom_score_adj is not None and not -1000 <= spec.oom_score_adj <= 1000:
         raise InputError("expected -1000 to 1000", field="oom_score_adj")
     if spec.ionice is not None and not _IONICE.fullmatch(spec.ionice):
@@ -120,6 +122,7 @@ def check_spec(spec: SpecPart) -> None:
 
 
 def _check_logs(spec: SpecPart) -> None:
+    _one_of(spec.log, LOGS, "log")
     if spec.log_bytes and not LEAST_BYTES <= spec.log_bytes < 1 << 60:
         raise InputError(f"expected {format_bytes(LEAST_BYTES)} or more, or 0", field="log_bytes")
     if spec.log_age_s and not LEAST_AGE_S <= spec.log_age_s <= MOST_TIME_S:  # what is no number is neither
@@ -258,6 +261,12 @@ def check_rights(caller: Caller, parent: Process | None, spec: SpecPart) -> None
         return
     if spec.rights == "owner":
         raise RefusedError("only the user can give a process the rights of its owner")
+    if spec.secret_sources:  # the daemon would read for it what whatever confines the caller keeps from it
+        raise RefusedError(
+            "only the user can say where secrets are fetched: the supervisor reads with the user's rights"
+        )
+    if spec.sockets:  # opened by the daemon, outside of whatever keeps the caller from the network and from folders
+        raise RefusedError("only the user can have sockets opened: the supervisor opens them with the user's rights")
     if spec.kind == kind.MODEL:
         raise RefusedError("only the user can add a model", hint="ask for a stored one by name instead")
     if parent is None:

@@ -35,6 +35,7 @@ RLIMITS = {name[7:].lower(): getattr(resource, name) for name in dir(resource) i
 TIOCSCTTY = 0x540E  # from asm-generic/ioctls.h; the same on every architecture that Python 3.11 is packaged for
 _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 _SHELL = b"/bin/sh"
+_LISTEN_PID = b"LISTEN_PID="
 
 
 class Plan:
@@ -47,6 +48,7 @@ class Plan:
         "env",
         "groups",
         "ioprio",
+        "listen_pid",
         "nice",
         "oom_score_adj",
         "pty",
@@ -71,6 +73,7 @@ class Plan:
         oom_score_adj: int | None = None,
         ioprio: int | None = None,
         program: bytes | None = None,
+        listen_pid: int | None = None,
     ) -> None:
         self.argv: ctypes.Array[ctypes.c_char_p] = kernel.vector(argv)
         self.script: ctypes.Array[ctypes.c_char_p] = kernel.vector([_SHELL, *argv])
@@ -85,6 +88,7 @@ class Plan:
         self.groups = groups
         self.oom_score_adj = oom_score_adj
         self.ioprio = ioprio
+        self.listen_pid = listen_pid  # which entry of `env` it is
 
 
 class Failure:
@@ -144,9 +148,15 @@ def plan(payload: dict[str, Any], fd_count: int, nofile: tuple[int, int]) -> Pla
     if pty and 0 not in targets:
         raise wire.Refusal("bad-request", "pty: descriptor 0 must be among the targets")
     (cwd,) = _words({"cwd": [payload.get("cwd")]}, "cwd")
+    env = _words(payload, "env")
+    listen_pid = None
+    if wire.flag(payload, "listen_pid"):
+        listen_pid = next((at for at, pair in enumerate(env) if pair.startswith(_LISTEN_PID)), None)
+        if listen_pid is None:
+            raise wire.Refusal("bad-request", "listen_pid: env must have a LISTEN_PID=")
     return Plan(
         argv,
-        _words(payload, "env"),
+        env,
         cwd=cwd,
         umask=wire.integer(payload, "umask", 0, 0o777),
         nice=wire.integer(payload, "nice", -20, 19),
@@ -157,6 +167,7 @@ def plan(payload: dict[str, Any], fd_count: int, nofile: tuple[int, int]) -> Pla
         oom_score_adj=_optional(payload, "oom_score_adj", -1000, 1000),
         ioprio=_optional(payload, "ioprio", 0, 0xFFFF),
         program=_words({"program": [payload["program"]]}, "program")[0] if payload.get("program") else None,
+        listen_pid=listen_pid,
     )
 
 
@@ -270,6 +281,8 @@ def _become(
         stage = "exec"
         for ignored in IGNORED:
             signal.signal(ignored, signal.SIG_DFL)
+        if plan.listen_pid is not None:
+            plan.env[plan.listen_pid] = _LISTEN_PID + b"%d" % os.getpid()
         raise OSError(_exec(plan), "")
     except BaseException as error:  # noqa: BLE001 - the edge of the process: nothing may return into the holder's loop
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EINVAL

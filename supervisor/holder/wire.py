@@ -56,6 +56,7 @@ one JSON object of at most PAYLOAD_BYTES; byte strings travel as latin-1, so tha
     groups: int: so many fds right after the payload are cgroup.procs files, to which the child writes "0"
     oom_score_adj: int   ioprio: int (ioprio_set(2)'s class << 13 | level)
     program: bytes, the path to execute where that is not argv[0]
+    listen_pid: bool: the child puts its own pid into the LISTEN_PID= of `env`, as sd_listen_fds(3) wants it
 argv[0] without a slash is looked up in the PATH of `env`. The child leads its own session (pgid = pid). Limits that
 are not named stay as the holder has them (nofile: as the holder was started with). Every signal disposition is the
 default and the mask is empty. Stages that can fail: fork, fds, session, tty, cwd, group,
@@ -185,6 +186,7 @@ def encode_payload(
     oom_score_adj: int | None = None,
     ioprio: int | None = None,
     program: bytes | None = None,
+    listen_pid: bool = False,
 ) -> bytes:
     """What the payload memfd of `spawn` holds; see the module's text for each field."""
     return json.dumps(
@@ -201,6 +203,7 @@ def encode_payload(
             "oom_score_adj": oom_score_adj,
             "ioprio": ioprio,
             "program": program.decode("latin-1") if program is not None else None,
+            "listen_pid": listen_pid,
         },
         separators=(",", ":"),
     ).encode()

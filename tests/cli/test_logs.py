@@ -277,3 +277,21 @@ def test_ctrl_c_ends_a_follower_with_130(home: Home) -> None:
             assert b"up" in following.stdout.readline()
             following.send_signal(signal.SIGINT)
             assert following.wait(timeout=30) == 130
+
+
+def test_an_ordered_log_has_no_streams(home: Home) -> None:
+    """Lines of both streams within one interval of the index: in the order of the file, and nobody claims more."""
+    line = "for n in 1 2 3 4; do echo out $n; echo err $n >&2; done"
+    home.aish("spawn", "--name", "job", "--log", "ordered", "--", "sh", "-c", line)
+    home.aish("wait", "job")
+    shown = [f"{word} {number}" for number in range(1, 5) for word in ("out", "err")]
+    assert home.aish("logs", "job").stdout.splitlines() == shown
+    assert home.aish("logs", "-f", "job").stdout.splitlines() == shown
+    assert home.aish("logs", "-n", "3", "job").stdout.splitlines() == shown[-3:]
+    assert [(row["text"], row["stream"]) for row in rows(home, "job")] == [(text, None) for text in shown]
+    only = home.aish("logs", "--err", "job")
+    assert only.stdout.splitlines() == shown
+    assert "which lines are of stdout is not known" in only.stderr
+    (stats,) = json.loads(home.aish("logs", "--stats", "--json", "job").stdout)
+    assert (stats["stdout"]["lines"], stats["stderr"]) == (8, None)
+    assert home.aish("logs", "--stats", "job").stdout.splitlines()[1].split()[:5] == ["job", "48", "8", "-", "-"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aish.errors import ConflictError, InputError, NotFoundError, StorageError
-from aish.supervisor.daemon import build, launcher, lock, ports, proc
+from aish.supervisor.daemon import build, forks, launcher, lock, ports, proc
 from aish.supervisor.daemon.launcher import Floor
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.ports import Ports
@@ -151,6 +151,10 @@ def test_limits_above_those_of_the_holder_are_lowered() -> None:
     assert launcher.reachable(wanted, floor) == lowered
     assert launcher.reachable(wanted, None)["nofile"] == (500, -1)
     assert Floor.here().hard["NOFILE"] > 0
+    assert launcher.capped({"nproc": (-1, 500)}, 300) == {"nproc": (300, 300)}
+    assert launcher.capped({"nproc": (100, 200), "core": (0, 0)}, 300) == {"nproc": (100, 200), "core": (0, 0)}
+    assert launcher.capped({}, 300) == {"nproc": (300, 300)}
+    assert launcher.capped({}, None) == {}
 
 
 # --- proc -----------------------------------------------------------------------------------------------------------
@@ -158,8 +162,10 @@ def test_limits_above_those_of_the_holder_are_lowered() -> None:
 
 def test_parsing_proc() -> None:
     stat = proc.parse_stat(b"7 (a) b) S 3 7 8 0 -1 0 1 2 3 4 500 60 7 8 20 0 1 0 4242 9999 33 4")
-    assert stat == proc.ProcStat(3, 8, 560, 4242, 33)
+    assert stat == proc.ProcStat(3, 8, 560, 4242, 33, 1)
     assert proc.parse_stat(b"7 (cut) S 3") is None
+    assert forks.parse(b"0.20 0.18 0.12 1/80 11206\n") == 80
+    assert forks.parse(b"0.20") is None
     assert proc.parse_cpu("cpu  10 1 5 80 4 0 0 0 7 0\ncpu0 1") == (16, 100)
     assert proc.parse_cpu("intr 1") is None
     assert proc.parse_memory("MemTotal: 100 kB\nMemFree: 1 kB\nMemAvailable: 40 kB\n") == (60 * 1024, 100 * 1024)

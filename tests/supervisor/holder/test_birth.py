@@ -154,6 +154,14 @@ def test_pty_is_the_controlling_terminal(held: World) -> None:
         os.close(slave)
 
 
+def test_a_child_that_is_passed_sockets_is_told_its_own_pid(held: World) -> None:
+    """sd_listen_fds(3) takes descriptors only where LISTEN_PID is the pid of who asks."""
+    env = [b"PATH=/usr/bin:/bin", b"LISTEN_PID=0", b"LISTEN_FDS=1"]
+    told = held.output("p1", ["sh", "-c", "echo $$ $LISTEN_PID $LISTEN_FDS"], env=env, listen_pid=True)
+    own, listen, count = told.split()
+    assert (own, count) == (listen, b"1")
+
+
 def test_lookup_in_the_childs_own_path(held: World, tmp_path: Path) -> None:
     """PATH of the payload, relative to its cwd, first hit wins; what cannot be executed is passed over."""
     for folder, text in (("a", None), ("b", "first"), ("c", "second")):
@@ -229,6 +237,8 @@ BAD_PAYLOADS: list[tuple[str, dict[str, Any]]] = [
     ("targets", {"targets": [0, 1, 1 << 40]}),
     ("targets", {"targets": [0, 1, [2]]}),
     ("targets", {"targets": None}),
+    ("listen_pid", {"listen_pid": 1}),
+    ("listen_pid", {"listen_pid": True}),  # without the entry that it goes to
 ]
 
 

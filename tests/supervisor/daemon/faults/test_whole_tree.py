@@ -10,8 +10,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from aish.client import launch
+from aish.errors import LimitError
+from aish.supervisor.daemon import proc
 from aish.supervisor.daemon.cgroup import group_name
 from aish.wire.message import Cont, Done, Limit, Pause, Shutdown, Stop
 from aish.wire.spec import LimitPart
@@ -203,7 +207,7 @@ while True:
 
 def test_fork_bomb_is_capped_and_killed_within_a_second(held: Supervised, tier: str, tmp_path: Path) -> None:
     if tier == "rlimits":
-        pytest.skip("without control groups the cap is per user (RLIMIT_NPROC), and root has none")
+        pytest.skip("without control groups it is watched, and ended: the next two tests")
     path = tmp_path / "started"
     started = held.python(
         FORK_BOMB, environ=dict(os.environ) | {"STARTED": str(path)}, limits=LimitPart(pids=60), grace_s=0.0
@@ -218,6 +222,86 @@ def test_fork_bomb_is_capped_and_killed_within_a_second(held: Supervised, tier: 
     held.wait(started.id)
     assert time.monotonic() - begun < 1.0
     assert not group.exists() or group.read_text() == ""
+
+
+SHORT_BOMB = """
+import os, time
+over = time.monotonic() + 5
+while time.monotonic() < over:
+    try:
+        os.fork()
+    except OSError:
+        time.sleep(0.01)
+"""
+
+
+def test_fork_bomb_is_capped_and_ended_without_control_groups(held: Supervised, tier: str) -> None:
+    """Nobody asks for its end: it is seen, stopped, killed. What multiplies between two looks RLIMIT_NPROC stops."""
+    if tier != "rlimits":
+        pytest.skip("the kernel holds the limit: the test before")
+    if os.geteuid() == 0:
+        pytest.skip("RLIMIT_NPROC does not hold for root: a real bomb is for an ordinary user")
+    bound = proc.tasks(os.geteuid()) + 400  # of the test's own: whatever is wrong, it is not the machine that ends
+    surroundings = launch.capture()
+    surroundings = msgspec.structs.replace(surroundings, rlimits={**surroundings.rlimits, "NPROC": (bound, bound)})
+    started = held.python(SHORT_BOMB, limits=LimitPart(pids=60), part=surroundings)
+    end = held.wait(started.id).exit
+    assert end is not None
+    assert end.reason == "pids"
+    events = {event.kind: event for event in held.events() if event.process == started.id}
+    assert events["exited"].time_s - events["pids"].time_s < 1.0
+    assert int(events["pids"].detail["count"] or 0) < bound
+    held.until("nothing of it is left", lambda: not tagged(held, started.id))
+
+
+def tagged(up: Supervised, id_: str) -> list[int]:
+    """Who has the environment of that process, wherever it went."""
+    wanted = {f"AISH_ID={id_}".encode(), f"XDG_RUNTIME_DIR={up.home.root}/run".encode()}
+    found = []
+    for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
+        try:
+            if wanted <= set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
+                found.append(pid)
+        except OSError:
+            continue  # it has ended, or is another user's
+    return found
+
+
+MANY = """
+import os, sys, threading, time
+for number in range(int(sys.argv[1])):
+    if os.fork() == 0:
+        if number % 2:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+        time.sleep(300)
+for _ in range(int(sys.argv[2])):
+    threading.Thread(target=time.sleep, args=(300,)).start()
+print("up", flush=True)
+time.sleep(300)
+"""
+
+
+def test_more_processes_than_it_may_are_ended_where_they_are_only_watched(held: Supervised, tier: str) -> None:
+    """Half of them in sessions of their own, without a parent; threads count, too."""
+    if tier != "rlimits":
+        pytest.skip("the kernel holds the limit: fork fails")
+    few = held.python(MANY, "20", "10", limits=LimitPart(pids=50), name="few")
+    held.until("it is up", lambda: held.log("few")[0] == "up\n")
+    many = held.python(MANY, "50", "0", limits=LimitPart(pids=40), name="many", restart="always")
+    threads = held.python(MANY, "5", "50", limits=LimitPart(pids=40), name="threads")
+    for started in (many, threads):
+        end = held.wait(started.id).exit
+        assert end is not None
+        assert (end.signal, end.reason) == (9, "pids")
+        assert "of at most 40" in (held.row(started.id).reason or "")
+        held.until("nothing of it is left", lambda started=started: not tagged(held, started.id))
+    assert held.row(few.id).lifecycle == "running"
+    held.client.ask(Done, Limit(target="few", pids="20"))
+    end = held.wait("few").exit
+    assert end is not None
+    assert end.reason == "pids"
 
 
 def test_out_of_memory_is_the_reason(held: Supervised, tier: str) -> None:
@@ -286,3 +370,64 @@ def test_limits_of_a_running_process_are_changed_for_all_of_it(held: Supervised,
     os.close(write_end)
     held.code(started.id)
     assert held.log(started.id)[0] == "up\n9\n"
+
+
+WRITE = """
+import mmap, os, sys, time
+page = mmap.mmap(-1, 1 << 20)
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
+began = time.monotonic()
+for _ in range(6):
+    os.pwrite(fd, page, 0)
+print(time.monotonic() - began)
+"""
+
+
+def test_writing_to_a_disk_is_held_at_its_limit(held: Supervised, tier: str, tmp_path: Path) -> None:
+    """Around the page cache: v1 holds nothing else, v2 holds it where it has the controller of memory, too."""
+    started = held.python(WRITE, str(tmp_path / "x"), limits=LimitPart(write_bytes_per_s=4 << 20))
+    if started.unheld:
+        assert tier == "rlimits" or held.inspect(started.id).unheld == ["write"]
+        pytest.skip("no control group has the io controller here: the next test sees that this is told")
+    if held.code(started.id) != 0:
+        pytest.skip(f"no O_DIRECT on the file system of {tmp_path}")
+    assert float(held.log(started.id)[0]) > 1.0, "six megabytes at four a second"
+
+
+def test_a_limit_of_io_is_changed_and_lifted(held: Supervised) -> None:
+    started = held.spawn("sleep", "300")
+    try:
+        held.client.ask(Done, Limit(target=started.id, read="50M", write="20M"))
+    except LimitError:
+        pytest.skip("no control group has the io controller here")
+
+    def told() -> set[str]:
+        """The figures in the files of its groups."""
+        words = []
+        for line in Path(f"/proc/{started.pid}/cgroup").read_text().splitlines():
+            _, kinds, path = line.split(":", 2)
+            for root in ("blkio",) if kinds == "blkio" else ("", "unified") if not kinds else ():
+                for file in Path("/sys/fs/cgroup", root, path[1:]).glob("*.throttle.*_bps_device"):
+                    words += file.read_text().split()
+                file = Path("/sys/fs/cgroup", root, path[1:], "io.max")
+                words += file.read_text().split() if file.exists() else []
+        return {word.rpartition("=")[2] for word in words}
+
+    assert told() >= {str(50 << 20), str(20 << 20)}
+    held.client.ask(Done, Limit(target=started.id, read="+1M", write="none"))
+    assert told() & {str(size << 20) for size in (20, 50, 51)} == {str(51 << 20)}
+    held.client.ask(Done, Limit(target=started.id, read="none"))
+    assert str(51 << 20) not in told()
+
+
+def test_a_limit_that_nothing_holds_is_said_to_be_so(held: Supervised, tier: str) -> None:
+    """A limit that was taken and never held is worse than none."""
+    if tier != "rlimits":
+        pytest.skip("control groups may hold it")
+    started = held.spawn("sleep", "300", limits=LimitPart(cpus=0.5, read_bytes_per_s=1 << 20, pids=50))
+    assert started.unheld == held.inspect(started.id).unheld == ["cpus", "read"]
+    assert "limit-unheld" in {event.kind for event in held.events()}
+    with pytest.raises(LimitError, match="nothing here holds a limit of cpus and write"):
+        held.client.ask(Done, Limit(target=started.id, write="1M", cpus="2", pids="60"))
+    held.client.ask(Done, Limit(target=started.id, cpus="none"))
+    assert held.inspect(started.id).unheld == ["read"]
