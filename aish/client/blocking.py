@@ -174,11 +174,14 @@ class Aish:
         memory: str | int | None = None,
         cpus: str | float | None = None,
         pids: str | int | None = None,
+        read: str | int | None = None,
+        write: str | int | None = None,
         nice: str | int | None = None,
     ) -> None:
-        """Change limits, each as typed at `aish limit`: "8G" sets, "+50k" raises, "none" lifts."""
-        changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids, "nice": nice}
-        self._lines.run(asks.limit(target, changes))
+        """Change limits, each as typed at `aish limit`: "8G" sets, "+50k" raises, "none" lifts. `read` and `write`
+        are bytes per second, of each disk."""
+        changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids}
+        self._lines.run(asks.limit(target, {**changes, "read": read, "write": write, "nice": nice}))
 
     def pause(self, target: Target) -> bool:
         """Hold it (SIGSTOP, or a freeze of its tree); its new requests to models wait."""
@@ -379,10 +382,22 @@ class Process:
         memory: str | int | None = None,
         cpus: str | float | None = None,
         pids: str | int | None = None,
+        read: str | int | None = None,
+        write: str | int | None = None,
         nice: str | int | None = None,
     ) -> None:
         """Change its limits: `Aish.limit`."""
-        self._aish.limit(self.id, tokens=tokens, vram=vram, memory=memory, cpus=cpus, pids=pids, nice=nice)
+        self._aish.limit(
+            self.id,
+            tokens=tokens,
+            vram=vram,
+            memory=memory,
+            cpus=cpus,
+            pids=pids,
+            read=read,
+            write=write,
+            nice=nice,
+        )
 
     def pause(self) -> bool:
         """Hold it: `Aish.pause`."""

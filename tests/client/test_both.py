@@ -82,6 +82,24 @@ def test_every_request_is_offered(request_: type) -> None:
     assert used != (request_.__name__ in NOT_OFFERED)
 
 
+@pytest.mark.parametrize(
+    ("method", "request_", "ours"),
+    [
+        ("limit", m.Limit, set[str]()),
+        ("adopt", m.Adopt, {"token", "start_ticks"}),
+        ("events", m.Events, set[str]()),
+        ("restart", m.Restart, {"launch"}),
+        ("view", m.Snapshot, {"every_s", "ended_since_s", "figures"}),
+        ("usage", m.UsageQuery, set[str]()),
+        ("new_key", m.KeyNew, set[str]()),
+    ],
+)
+def test_every_field_of_a_request_can_be_said(method: str, request_: type[m.Message], ours: set[str]) -> None:
+    """A limit that was added to the protocol could not be set from Python. `ours`: what the client fills in."""
+    said = set(inspect.signature(getattr(blocking.Aish, method)).parameters)
+    assert set(request_.__struct_fields__) - said == ours
+
+
 def test_every_field_of_a_spec_can_be_said() -> None:
     assert set(wish.SpecFields.__annotations__) == set(SpecPart.__struct_fields__) - {"argv"}
 
