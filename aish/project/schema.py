@@ -12,7 +12,6 @@ from aish.project.value import (
     Flag,
     Mode,
     Number,
-    Pattern,
     Signal,
     Text,
     cores,
@@ -43,7 +42,7 @@ _PROBES: Final = (
     Key("exec", Command(hook=True), "A command that ends with 0."),
     Key("notify", Flag(), "It tells by itself: sd_notify(3)."),
 )
-_LOG_LINE: Final = Key("log", Pattern(), "A regular expression that a line of its output matches.")
+_LOG_LINE: Final = Key("log", Text(), "A text that a line of its output holds.")
 READY: Final = Table(*_PROBES, _LOG_LINE, *_PROBE_TIMES, one_of=[("http", "tcp", "unix", "exec", "notify", "log")])
 LIVE: Final = Table(*_PROBES, *_PROBE_TIMES, one_of=[("http", "tcp", "unix", "exec", "notify")])
 

@@ -84,20 +84,6 @@ class Text(Value):
         return {"type": "string"} if self.empty else {"type": "string", "minLength": 1}
 
 
-class Pattern(Value):
-    kind = "pattern"
-    expected = 'a regular expression like "listening on"'
-
-    def parse(self, raw: Any) -> str | None:
-        if not isinstance(raw, str) or not raw:
-            return WRONG
-        try:
-            re.compile(raw)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise UsageError("", hint=f"it is no regular expression: {error}") from error
-        return raw
-
-
 class Choice(Value):
     def __init__(self, *words: str) -> None:
         self.words = words

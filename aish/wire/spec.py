@@ -53,7 +53,7 @@ class ProbePart(Part, frozen=True, kw_only=True):
     address: str | None = None
     """HOST:PORT or unix:/PATH that accepts a connection."""
     pattern: str | None = None
-    """A regular expression that a line of its output matches; for readiness only, and once is for good."""
+    """A text that a line of its output holds; for readiness only, and once is for good."""
     notify: bool = False
     """It tells by itself: sd_notify(3), READY=1 for readiness, WATCHDOG=1 for life."""
     every_s: float = 1.0
