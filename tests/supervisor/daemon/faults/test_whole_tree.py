@@ -85,7 +85,7 @@ def test_double_fork_and_setsid_escapee_is_stopped_with_its_tree(held: Supervise
     pids = escapees(held, tmp_path / "pids")
     held.client.ask(Done, Stop(target=started.id))
     held.wait(started.id)
-    # One that is in the middle of its exit has no memory any more, so no tag: it is not ours to see, and gone at once.
+    # One in the middle of its exit has no memory any more, so no tag: it is not ours to see, and gone in a moment.
     held.until("nothing of it lives on", lambda: not any(map(alive, pids)))
 
 
