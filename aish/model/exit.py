@@ -48,6 +48,9 @@ REASONS: Final = (
     HANDED_BACK,
 )
 
+WANTED: Final = (CANCELLED, RESTARTED, GROUP, HANDED_BACK)
+"""Why it ended where somebody, or its group, had it end: no failure of its own."""
+
 # Statuses made by the supervisor (sysexits.h).
 STATUS_UPSTREAM: Final = 69
 STATUS_BUDGET: Final = 75

@@ -138,7 +138,7 @@ class Adopting:
             boot_id=daemon.boot_id,
             adopted=True,
             umask=status.umask,
-            nice=os.getpriority(os.PRIO_PROCESS, pid),
+            nice=_niceness(pid),
             logged=(False, False),
         )
         daemon.reach.prepare(row)
@@ -237,3 +237,11 @@ def check_logged(row: Row) -> None:
         f"{row.name} ({row.id}) was adopted: what it writes goes where it went before, not to a log",
         hint=f"look at {os.fsdecode(path)}" if path is not None else None,
     )
+
+
+def _niceness(pid: int) -> int:
+    """0 where it has just ended: its pidfd tells that in a moment."""
+    try:
+        return os.getpriority(os.PRIO_PROCESS, pid)
+    except OSError:
+        return 0

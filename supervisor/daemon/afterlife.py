@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
+    from aish.wire.spec import SpecPart
 
 
 class Afterlife:
@@ -42,10 +43,18 @@ class Afterlife:
         if not row.group_restart:
             row.restarts_boot_s = []
         row.group_restart = False
-        row.stop_reason = row.grace_s = row.cause = row.reason = row.exit = row.ended_s = None
+        row.stop_reason = row.grace_s = row.cause = row.reason = row.exit = row.ended_s = row.started_s = None
         row.was_ready = False
         if row.next_spec is not None:
-            row.spec, row.next_spec = row.next_spec, None
+            self._succeed(row, row.next_spec)
+
+    def _succeed(self, row: Row, spec: SpecPart) -> None:
+        """It is another one from here on; what was kept for it as it was goes."""
+        if row.spec.sockets and row.spec.sockets != spec.sockets:
+            self.conductor.launcher.sockets.close(row.id)
+        if row.spec.kept_fds_most and not spec.kept_fds_most:
+            self.conductor.launcher.fdstore.drop(row.id)
+        row.spec, row.next_spec = spec, None
 
     def again(self, process: Process) -> None:
         """Its restart policy starts it."""
@@ -65,6 +74,8 @@ class Afterlife:
         end = row.exit or ExitPart()
         text = "its schedule starts it again" if recurs else "it will be started again"
         conductor.recorder.event("ended", row, text, code=end.code, signal=end.signal, reason=end.reason)
+        if row.pid is None:  # it did not come to run: that is over now
+            row.ended_s = time.time()
         conductor.recorder.run(row)
         process.cancel_timers()
         if row.pid is not None:
@@ -98,7 +109,9 @@ class Afterlife:
             conductor.sending.drop_pty(process)
         if row.targets and row.id != GATEWAY_ID:
             conductor.holding.drop(passed_name(row.id))
-        if row.spec.sockets and not row.again:
+        if row.spec.sockets and row.handed_back:
+            conductor.launcher.sockets.let_go(row.id)
+        elif row.spec.sockets and not row.again:
             conductor.launcher.sockets.close(row.id)
         if row.spec.kept_fds_most and not row.again:
             conductor.launcher.fdstore.drop(row.id)

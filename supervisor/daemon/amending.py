@@ -10,17 +10,19 @@ from aish.supervisor.daemon import authority, stopping, want
 from aish.supervisor.daemon.control import by, who
 from aish.supervisor.daemon.succession import differences, successor
 from aish.wire.message import Amend, Done, Down
-from aish.wire.spec import AMENDABLE, LimitPart
+from aish.wire.spec import AMENDABLE
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.control import Control
     from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.limiting import Limiting
+    from aish.wire.spec import SpecPart
 
 
 class Amending:
-    def __init__(self, daemon: Daemon, control: Control) -> None:
-        self.daemon = daemon
+    def __init__(self, daemon: Daemon, control: Control, limiting: Limiting) -> None:
+        self.daemon, self.limiting = daemon, limiting
         self.target = control.target
 
     async def amend(self, caller: Caller, request: Amend) -> Done:
@@ -37,18 +39,24 @@ class Amending:
                 f"{row.name} ({row.id}) has to be started again to have another {', '.join(beyond)}",
                 hint=f"`aish restart {row.name}`",
             )
+        if row.again:
+            raise ConflictError(f"{row.name} ({row.id}) is just being started again", hint="try again in a moment")
+        if (row.adopted or row.targets) and {"restart", "schedule", "group"} & set(fields):
+            what = "was adopted" if row.adopted else "was given descriptors"
+            raise ConflictError(f"{row.name} ({row.id}) {what}: it cannot be started again by the supervisor")
         if row.lifecycle == state.SCHEDULED and spec.schedule is None:
             raise ConflictError(f"{row.name} ({row.id}) waits for its schedule: without one it has to be started")
-        if spec.limits != row.spec.limits and row.lifecycle in (state.RUNNING, state.STOPPING):
-            self.daemon.reach.groups.limit(row.id, spec.limits or LimitPart())
+        if "limits" in fields:
+            self.limiting.hold(process, spec.limits)
+        memory_changed = _memory(spec) != _memory(row.spec)
+        if "group" in fields:
+            row.group_wish = None  # it was decided for a member of another group
         row.spec = spec
-        row.next_spec = None
         self.daemon.recorder.event("amended", row, f"{by(caller)}: {', '.join(fields)}")
         if row.lifecycle == state.SCHEDULED and "schedule" in fields:
             self.daemon.conductor.timetable.later(process)
         if "limits" in fields:
-            self.daemon.enforcement.memory_raised(process)
-            self.daemon.sampler.schedule()
+            self.limiting.held(process, memory_changed=memory_changed)
         self.daemon.conductor.changed(process)
         return Done()
 
@@ -68,3 +76,7 @@ class Amending:
             self.daemon.recorder.event("wanted", process.row, f"down {by(caller)}")
         await stopping.stop_all(self.daemon.conductor, processes, grace_s, by=who(caller))
         return Done(changed=bool(processes))
+
+
+def _memory(spec: SpecPart) -> int | None:
+    return spec.limits.memory_bytes if spec.limits is not None else None

@@ -25,7 +25,6 @@ from aish.wire import message as m
 if TYPE_CHECKING:
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.daemon import Daemon
-    from aish.supervisor.daemon.explaining import Explaining
 from aish.supervisor.daemon.gateway_link import Question
 
 
@@ -36,7 +35,7 @@ class Api:
         self.adopting = Adopting(daemon)
         self.control = Control(daemon)
         self.limiting = Limiting(daemon, self.control)
-        self.amending = Amending(daemon, self.control)
+        self.amending = Amending(daemon, self.control, self.limiting)
         seats = Seats()
         self.looking = Looking(daemon, self.control, seats)
         self.explaining = Explaining(daemon, self.control)

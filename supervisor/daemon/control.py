@@ -72,6 +72,7 @@ class Control:
         row = process.row
         if row.lifecycle == state.SCHEDULED:  # with the surroundings that it has: it is only its time that is another
             self.daemon.recorder.event("wanted", row, f"started before its time {by(caller)}")
+            row.next_by = who(caller)
             self.daemon.conductor.start(process)
             await self._begun(process)
             return Done()
@@ -205,12 +206,15 @@ class Control:
         """Raises InputError; then none has changed."""
         process = self.target(caller, "Label", request.target)
         row = process.row
+        if len(request.unset) > label.MOST or len(request.set) > label.MOST:
+            raise InputError(f"at most {label.MOST} labels", field="labels")
         labels = {key: value for key, value in row.spec.labels.items() if key not in request.unset} | request.set
         label.check(labels)
         if labels == row.spec.labels:
             return Done(changed=False)
+        changes = [f"{key}={value}" for key, value in request.set.items()]
+        changes += [f"{key}-" for key in request.unset if key in row.spec.labels]
         row.spec = structs.replace(row.spec, labels=labels)
-        changes = [f"{key}={value}" for key, value in request.set.items()] + [f"{key}-" for key in request.unset]
         self.daemon.recorder.event("labelled", row, by(caller), changes=" ".join(changes))
         self.daemon.conductor.changed(process)
         return Done()

@@ -109,7 +109,7 @@ class Daemon:
         )
         self._make_parts()
         self.parents = Parents(self, journal.meta(NOTED) if journal is not None else None)
-        self.handback = Handback(self, journal.meta(HANDED_BACK) if journal is not None else None)
+        self.handback = Handback(self, journal.meta(HANDED_BACK) if journal is not None else None, rows)
         self.takeover.load(rows)
         await self.holding.connect()
         await self.gateway.listen()

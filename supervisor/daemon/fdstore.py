@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.holding import Holding
     from aish.supervisor.daemon.process import Process
 
+PENDING_MOST: Final = 4 * given.MOST_KEPT
 UNNAMED: Final = "stored"
 """As sd_pid_notify_with_fds(3) has it, also for what is no name."""
 
@@ -44,8 +45,14 @@ class FdStore:
         """Told once a run that not everything could be kept."""
         self._work: dict[str, asyncio.Task[None]] = {}
         self._told: set[str] = set()
+        self._pending: dict[str, int] = {}
+        """Descriptors on their way, by process: what sends faster than the holder takes must not fill our table."""
 
     def put(self, process: Process, name: str | None, fds: list[int], *, polled: bool) -> None:
+        if self._pending.get(process.id, 0) + len(fds) > PENDING_MOST:
+            _close_all(fds)
+            self._refuse(process, "it gives more descriptors at once than can be taken")
+            return
         called = name if name is not None and given.fd_name(name) else UNNAMED
         new = [Kept(fd, called, polled) for fd in fds if _of_the_kernel(fd)]
         files = [fd for fd in fds if not _of_the_kernel(fd)]
@@ -53,6 +60,7 @@ class FdStore:
             self.close_after(process, files)
             self._refuse(process, "it gave a file to be kept, which it can open again itself")
         if new:
+            self._pending[process.id] = self._pending.get(process.id, 0) + len(new)
             self.then(process.id, self._put(process, new))
 
     def remove(self, process: Process, name: str) -> None:
@@ -60,7 +68,11 @@ class FdStore:
 
     def close_after(self, process: Process, fds: list[int]) -> None:
         """When all that was said before is done: who waits for these to be closed may rely on it (BARRIER=1)."""
-        self.then(process.id, self._closed(fds))
+        if self._pending.get(process.id, 0) + len(fds) > PENDING_MOST:
+            _close_all(fds)
+            return
+        self._pending[process.id] = self._pending.get(process.id, 0) + len(fds)
+        self.then(process.id, self._closed(process.id, fds))
 
     async def fetch(self, process: Process) -> list[Kept]:
         """What is there for the next run; the caller closes it. Raises DisconnectedError."""
@@ -77,6 +89,11 @@ class FdStore:
         """It has ended for good."""
         self._told.discard(id_)
         self.then(id_, self._drop(id_))
+
+    async def done(self) -> None:
+        """Until nothing is left to do for anybody."""
+        while self._work:
+            await asyncio.wait(list(self._work.values()))
 
     async def settled(self, id_: str) -> None:
         """Until all is done that was asked for so far."""
@@ -118,6 +135,7 @@ class FdStore:
             self._refuse(process, f"the holder keeps no more: {error.message}")
         finally:
             _close(new)
+            self._taken(process.id, len(new))
         if lost:
             self._refuse(process, f"more descriptors than it may have kept: {most}")
 
@@ -143,9 +161,14 @@ class FdStore:
                 continue
             return
 
-    async def _closed(self, fds: list[int]) -> None:
-        for fd in fds:
-            os.close(fd)
+    async def _closed(self, id_: str, fds: list[int]) -> None:
+        _close_all(fds)
+        self._taken(id_, len(fds))
+
+    def _taken(self, id_: str, count: int) -> None:
+        left = self._pending.pop(id_, 0) - count
+        if left > 0:
+            self._pending[id_] = left
 
     async def _drop(self, id_: str) -> None:
         self.holding.drop(store_name(id_))
@@ -161,6 +184,9 @@ class FdStore:
             rows = json.loads(os.pread(told, os.fstat(told).st_size, 0))
         finally:
             os.close(told)
+        if len(fds) != len(rows):
+            _close_all(fds)
+            raise DisconnectedError("descriptors were lost on their way: no room for them here")
         return [Kept(fd, name, polled) for fd, (name, polled) in zip(fds, rows, strict=True)]
 
     async def _save(self, id_: str, kept: list[Kept]) -> None:
@@ -213,6 +239,11 @@ def _hung_up(kept: Kept) -> bool:
     poll = select.poll()
     poll.register(kept.fd, 0)
     return kept.polled and any(state & (select.POLLHUP | select.POLLERR) for _, state in poll.poll(0))
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _close(kept: Iterable[Kept]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
 
 NOTED: Final = "handed-back"
 OFF: Final = "`aish off`"
@@ -39,9 +40,9 @@ LOOKS_MOST: Final = 100
 class Handback:
     """`noted` are the ids that daemons before have handed back, as the journal has them."""
 
-    def __init__(self, daemon: Daemon, noted: str | None) -> None:
+    def __init__(self, daemon: Daemon, noted: str | None, rows: Iterable[Row]) -> None:
         self.daemon = daemon
-        self._noted = set((noted or "").split())
+        self._noted = set((noted or "").split()) | {row.id for row in rows if row.handed_back}
         self._interrupted = False
         self._task: asyncio.Task[list[HandedPart]] | None = None
 
@@ -72,8 +73,9 @@ class Handback:
             )
         daemon.ending.begun = True
         try:
+            await self._stand_still()
             ended = await self._settle()
-            living = await self._let_go()
+            living = self._let_go()
         except BaseException:
             daemon.ending.stay()
             raise
@@ -124,7 +126,6 @@ class Handback:
                 await self._decided(process)
                 if process.row.ended:
                     ended.append(self._part(process))
-        await self.daemon.conductor.remains.done()
         return ended
 
     async def _decided(self, process: Process) -> None:
@@ -149,13 +150,16 @@ class Handback:
             case "exited" | "failed" | "lost":
                 pass
 
-    async def _let_go(self) -> list[HandedPart]:
-        """From here on it is not ours: the journal says so before anything else is done. Raises StorageError."""
-        daemon = self.daemon
-        running = [process for process in daemon.ending.supervised() if process.row.spec.argv]
-        for process in running:
+    async def _stand_still(self) -> None:
+        for process in [process for process in self.daemon.ending.supervised() if process.row.spec.argv]:
             if machine.freezes(frozenset(process.row.holds)):
                 await self._stop_only(process)
+
+    def _let_go(self) -> list[HandedPart]:
+        """From here on it is not ours: the journal says so before anything else is done. Raises StorageError.
+
+        Without a wait since everything ran or had ended: in one, something could end and be wanted again."""
+        daemon = self.daemon
         running = [process for process in daemon.ending.supervised() if _runs(process)]
         parts = [self._part(process) for process in running]
         self._noted |= {process.id for process in running}
@@ -204,6 +208,8 @@ class Handback:
             await stopping.gone(gateway)
         await self._end_errands()
         await daemon.conductor.remains.done()
+        await daemon.launcher.sockets.done()
+        await daemon.launcher.fdstore.done()
         return ended
 
     async def _end_errands(self) -> None:

@@ -57,8 +57,8 @@ class Limiting:
         self._check_held(request, limits)
         if nice is not None:
             self._set_nice(process, nice)
-        if limits != row.spec.limits and row.lifecycle in (state.RUNNING, state.STOPPING):
-            self.daemon.reach.limit(row, limits or LimitPart())
+        if limits != row.spec.limits:
+            self.hold(process, limits)
         before, row.spec = (
             row.spec,
             msgspec.structs.replace(row.spec, budget_tokens=tokens, vram_bytes=vram, limits=limits),
@@ -67,13 +67,22 @@ class Limiting:
             return Done(changed=False)
         asked = {name: getattr(request, name) for name in request.__struct_fields__ if name != "target"}
         self.daemon.recorder.event("limited", row, by(caller), **{k: v for k, v in asked.items() if v is not None})
-        if request.memory is not None:
-            self.daemon.enforcement.memory_raised(process)
+        self.held(process, memory_changed=request.memory is not None)
         self.daemon.conductor.changed(process)
         self.daemon.admission.evaluate()
+        return Done()
+
+    def hold(self, process: Process, limits: LimitPart | None) -> None:
+        """Have the kernel hold these, where it holds any of a process that runs. Raises LimitError."""
+        if process.row.lifecycle in (state.RUNNING, state.STOPPING):
+            self.daemon.reach.limit(process.row, limits or LimitPart())
+
+    def held(self, process: Process, *, memory_changed: bool) -> None:
+        """Its spec has them now: what is watched is watched by them."""
+        if memory_changed:
+            self.daemon.enforcement.memory_raised(process)
         self.daemon.sampler.schedule()
         self.daemon.enforcement.forks.watch(process)
-        return Done()
 
     def _check_held(self, request: Limit, limits: LimitPart | None) -> None:
         """A limit that would change nothing is not taken for one."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import DisconnectedError
 from aish.model import exit as exits
 from aish.model.exit import Exit
-from aish.model.state import BACKOFF, RUNNING, YES
+from aish.model.state import RUNNING, STARTING, STOPPING, YES
 from aish.supervisor.daemon import clock, notify, secret
 from aish.supervisor.daemon.errands import ErrandError, Errands
 from aish.supervisor.daemon.notify import Notices
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aish.wire.spec import SpecPart
 
 MOST_STATUS_CHARS: Final = 200
+MOST_DIGITS: Final = 18
 MOST_EXTENSION_S: Final = 24 * 3600.0
 
 
@@ -91,7 +92,7 @@ class Lives:
         """sd_notify(3)'s words. What is unknown is for others."""
         row = process.row
         self._passed(process, said, fds)
-        if row.ended or row.lifecycle == BACKOFF:
+        if row.lifecycle not in (STARTING, RUNNING, STOPPING):
             return  # these are its last words
         tells = row.spec.ready is not None and row.spec.ready.notify
         if tells and said.get("READY") == "1" and row.ready != YES:
@@ -103,8 +104,9 @@ class Lives:
             process.watchdog_s = self._loop.time()
         elif said.get("WATCHDOG") == "trigger":
             self.unhealthy(process, "it says so itself (WATCHDOG=trigger)")
-        if said.get("EXTEND_TIMEOUT_USEC", "").isdecimal():
-            more_s = min(MOST_EXTENSION_S, int(said["EXTEND_TIMEOUT_USEC"]) / 1e6)
+        more = said.get("EXTEND_TIMEOUT_USEC", "")
+        if more.isdecimal() and len(more) <= MOST_DIGITS:
+            more_s = min(MOST_EXTENSION_S, int(more) / 1e6)
             self._extend(process, more_s)
 
     def _passed(self, process: Process, said: dict[str, str], fds: list[int]) -> None:

@@ -45,7 +45,7 @@ def decide(needs: Sequence[NeedPart], find: Callable[[str], Row | None], waited_
         why = lacks(need, row)
         if why is None:
             continue
-        if row is not None and row.ended:
+        if row is not None and row.ended and not row.again:
             return Never(f"it needs {need.name}, which {why}")
         if need.timeout_s is not None:
             if waited_s >= need.timeout_s:
@@ -61,6 +61,8 @@ def lacks(need: NeedPart, row: Row | None) -> str | None:
     """What is missing, in words; None: nothing."""
     if row is None:
         return "is not there yet"
+    if row.ended and row.again:
+        return "is being started again"
     if need.until == "completed":
         if not row.ended and (row.lifecycle != SCHEDULED or row.exit is None):
             return "has not ended yet"

@@ -59,7 +59,7 @@ def count(rows: Iterable[Row], now_s: float) -> tuple[Counts, float | None]:
 def failed(row: Row) -> bool:
     """Whether it ended as nobody wanted, and nobody has seen: who has it at his terminal or in a pipeline knows."""
     end = row.exit
-    if end is not None and end.reason in (exits.CANCELLED, exits.RESTARTED):
+    if end is not None and end.reason in exits.WANTED:
         return False
     if end is None or row.lifecycle in (FAILED, LOST):
         return True

@@ -189,7 +189,7 @@ class Reach:
         if self.groups.holds_tree(row.id):
             return
         leader = self._leader(row)
-        if leader is not None:
+        if leader is not None and self.has_group(row):
             with contextlib.suppress(OSError):
                 os.killpg(leader, signal.SIGSTOP)  # at once, whoever of the group is just forking
         tags.stop(tags.tree(*self._place(row)), self._reapers())

@@ -83,6 +83,10 @@ class Sockets:
         self._closing[id_] = task
         task.add_done_callback(lambda _: self._closing.pop(id_, None))
 
+    def let_go(self, id_: str) -> None:
+        """It is its process's alone from now on."""
+        self.holding.drop(store_name(id_))
+
     async def _close(self, id_: str) -> None:
         try:
             kept = await self.holding.fetch(store_name(id_))

@@ -5,9 +5,9 @@ The strategies are those of Erlang/OTP's supervisor(3).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from aish.model.exit import CANCELLED, GROUP, RESTARTED
+from aish.model.exit import WANTED
 from aish.model.state import RUNNING, STOPPING, YES
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.row import Row
 
 Key = tuple[str | None, str | None, str]
-_WANTED: Final = (CANCELLED, RESTARTED, GROUP)
 
 
 def key(row: Row) -> Key | None:
@@ -35,7 +34,7 @@ def affected(row: Row, members: Iterable[Row]) -> list[Row]:
 
 def failed_for_good(row: Row) -> bool:
     """Whether its end, which is final, is a failure: neither success nor what somebody wanted."""
-    if row.again or row.stop_reason in _WANTED:
+    if row.again or row.handed_back or row.stop_reason in WANTED:
         return False
     match row.lifecycle:
         case "failed" | "lost":

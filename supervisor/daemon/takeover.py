@@ -91,8 +91,11 @@ class Takeover:
         daemon.conductor.watch.keep_soon([process for process, _ in before])
         await self._drop_leftovers()
         alive = {process.id for process in daemon.table.alive()}
-        for id_ in daemon.reach.leftovers(alive | daemon.handback.groups()):
-            daemon.recorder.event("left-behind", text=f"what {id_} had left behind was ended")
+        if (
+            daemon.recorder.journal is not None and not daemon.found.rebuilt
+        ):  # else: what was handed back is not known
+            for id_ in daemon.reach.leftovers(alive | daemon.handback.groups()):
+                daemon.recorder.event("left-behind", text=f"what {id_} had left behind was ended")
         if not begun:
             self._timers([process for process, _ in before])
 
@@ -106,6 +109,8 @@ class Takeover:
                 self.daemon.holding.drop(name)
             elif not gone or (process is not None and process.row.again):
                 continue  # they are for its next run
+            elif what == "sock" and process is not None and process.row.handed_back:
+                self.daemon.launcher.sockets.let_go(id_)
             elif what == "sock":
                 self.daemon.launcher.sockets.close(id_)
             elif what == "fdstore":
@@ -248,6 +253,7 @@ class Takeover:
         """What the daemon before was waiting for."""
         conductor = self.daemon.conductor
         for process in before:
+            conductor.fellowship.go_on(process)
             match process.row.lifecycle:
                 case "backoff":
                     due_s = process.row.restart_boot_s or 0.0
@@ -261,7 +267,7 @@ class Takeover:
                 case "starting" if not process.row.spec.argv:
                     conductor.missing(process)
                 case _:
-                    conductor.fellowship.go_on(process)
+                    pass
 
     def _scheduled(self, process: Process) -> None:
         """Its times go on, if what it needs to start is still there: after a reboot it is not."""

@@ -7,6 +7,7 @@ import datetime
 import time
 from typing import TYPE_CHECKING, Final
 
+from aish.errors import InputError
 from aish.supervisor.daemon import machine, schedule
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ class Timetable:
     def later(self, process: Process) -> None:
         """Its lifecycle is 'scheduled' now; `row.due_s` becomes its next time."""
         row = process.row
-        assert row.spec.schedule is not None
-        row.due_s = schedule.following(row.spec.schedule, time.time(), row.last_due_s)
-        self._name(process)
+        row.due_s = self._following(process, time.time())
         self.go_on(process)
 
     def go_on(self, process: Process) -> None:
@@ -56,26 +55,34 @@ class Timetable:
     def _begun(self, process: Process, now_s: float) -> bool:
         """Whether it is started now; if not, `row.due_s` is its next time, also by a clock that was set."""
         row, part = process.row, process.row.spec.schedule
-        if part is None:
-            return False
-        if row.due_s is not None and row.due_s <= now_s and not schedule.late(part, row.due_s, now_s):
+        if (
+            part is not None
+            and row.due_s is not None
+            and row.due_s <= now_s
+            and not schedule.late(part, row.due_s, now_s)
+        ):
             row.last_due_s = now_s if now_s - row.due_s > schedule.LATE_S else row.due_s
             row.due_s = None
             del self._waiting[process.id]
             self.conductor.apply(process, machine.Due())
             return True
-        due_s = schedule.following(part, now_s, row.last_due_s)
-        if due_s != row.due_s:
+        due_s, before = self._following(process, now_s), row.due_s
+        if due_s != before:
             row.due_s = due_s
-            self._name(process)
             self.conductor.changed(process)
         return False
 
-    def _name(self, process: Process) -> None:
-        """Its next time, for people."""
-        row = process.row
-        if row.due_s is None or row.spec.schedule is None:
-            row.reason = "its schedule names no time any more"
-            return
-        moment = datetime.datetime.fromtimestamp(row.due_s, datetime.UTC).astimezone(schedule.zone(row.spec.schedule))
+    def _following(self, process: Process, now_s: float) -> float | None:
+        """Its next time, which `row.reason` tells people. None: there is none, or its time zone has gone since."""
+        row, part = process.row, process.row.spec.schedule
+        try:
+            due_s = schedule.following(part, now_s, row.last_due_s) if part is not None else None
+            if part is None or due_s is None:
+                row.reason = "its schedule names no time any more"
+                return None
+            moment = datetime.datetime.fromtimestamp(due_s, datetime.UTC).astimezone(schedule.zone(part))
+        except InputError as error:
+            row.reason = f"its schedule cannot be read any more: {error}"
+            return None
         row.reason = f"its next run is at {moment:%Y-%m-%d %H:%M %Z}"
+        return due_s

@@ -59,4 +59,4 @@ def judge(
 
 def recurs(row: Row) -> bool:
     """Whether its schedule has it run again, however this run ended: unless it is the schedule that was stopped."""
-    return row.spec.schedule is not None and row.stop_reason not in (exits.CANCELLED, exits.RESTARTED, exits.GROUP)
+    return row.spec.schedule is not None and row.stop_reason not in exits.WANTED

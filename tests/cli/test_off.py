@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,3 +214,30 @@ def test_the_daemon_killed_before_the_holder_left(home: Home, survivors: Survivo
 def pid_of(pidfd: int) -> int:
     text = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
     return int(next(line.split()[1] for line in text.splitlines() if line.startswith("Pid:")))
+
+
+ANSWERS = """
+import socket
+server = socket.socket(fileno=3)
+while True:
+    client, _ = server.accept()
+    client.sendall(b"here")
+    client.close()
+"""
+
+
+def test_a_server_goes_on_at_the_socket_that_it_was_given(home: Home, survivors: Survivors) -> None:
+    """The supervisor shut the socket when it let go of it: whoever connected was refused, and the server died."""
+    path = home.root / "web.sock"
+    survivors.spawn("web", sys.executable, "-c", ANSWERS, options=("--socket", f"unix:{path}"))
+    assert asked(path) == b"here"
+    survivors.off()
+    assert not survivors.ended("web")
+    assert asked(path) == b"here"
+
+
+def asked(path: Path) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(path))
+        return client.recv(10)

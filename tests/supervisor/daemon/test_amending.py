@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,8 +11,8 @@ import pytest
 
 from aish.client import connect, launch
 from aish.errors import ConflictError, InputError
-from aish.wire.message import Amend, Done, Down, Restart, Stop
-from aish.wire.spec import LimitPart, NeedPart
+from aish.wire.message import Amend, Done, Down, Label, Restart, Stop
+from aish.wire.spec import LimitPart, NeedPart, SocketPart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,3 +130,42 @@ def test_stop_while_a_restart_is_under_way(up: Supervised, tmp_path: Path) -> No
     assert end.exit is not None
     assert end.exit.reason == "cancelled"
     assert not os.path.exists(f"/proc/{pid}")
+
+
+def free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_restart_without_its_sockets_closes_them(up: Supervised) -> None:
+    """The port stayed bound, and whoever connected hung, until the next daemon came."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    up.spawn("sleep", "100", name="web", sockets=[SocketPart(address=f"127.0.0.1:{port}")])
+    assert not free(port)
+    spec = msgspec.structs.replace(up.inspect("web").spec, sockets=[])
+    up.client.ask(Done, Restart(target="web", spec=spec))
+    up.until("nobody listens", lambda: free(port))
+
+
+def test_one_that_was_given_descriptors_cannot_be_amended_into_starting_again(up: Supervised) -> None:
+    ours, theirs = os.pipe()
+    try:
+        up.spawn("sleep", "100", name="stage", fds={1: theirs})
+        spec = msgspec.structs.replace(up.inspect("stage").spec, restart="always")
+        with pytest.raises(ConflictError, match="given descriptors"):
+            up.client.ask(Done, Amend(target="stage", spec=spec))
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_labels_that_are_not_there_are_not_told(up: Supervised) -> None:
+    """Every word of `unset` went into the journal: 4 MiB in one event."""
+    up.spawn("sleep", "100", name="web", labels={"tier": "front"})
+    with pytest.raises(InputError, match="labels"):
+        up.client.ask(Done, Label(target="web", unset=["x" * 1000] * 4000))
+    assert up.client.ask(Done, Label(target="web", unset=["tier", "nothing"])).changed
+    (event,) = [event for event in up.events() if event.kind == "labelled"]
+    assert event.detail["changes"] == "tier-"

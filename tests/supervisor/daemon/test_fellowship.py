@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.wire.message import Done, Shutdown, Stop
-from aish.wire.spec import GroupPart, NeedPart, ProbePart, RestartPart
+from aish.wire.spec import GroupPart, NeedPart, ProbePart, RestartPart, SchedulePart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,3 +139,31 @@ def test_shutdown_stops_in_the_order_of_needs_and_places(up: Supervised, tmp_pat
     up.until("it runs", lambda: "start last" in order(tmp_path))
     up.client.ask(Done, Shutdown(force=True))
     assert order(tmp_path)[len(NAMES) + 1 :] == ["stop last", "stop c", "stop b", "stop a"]
+
+
+def test_who_needs_a_member_waits_while_the_group_starts_again(up: Supervised, tmp_path: Path) -> None:
+    """It failed for good: for a moment the member that it needs had ended."""
+    before = start(up, "one_for_all", tmp_path)
+    for number in range(6):
+        up.spawn("sleep", "100", name=f"n{number}", group=GroupPart(name="web", strategy="one_for_all", place=9))
+    up.spawn("sleep", "100", name="needy", needs=[NeedPart(name="n5"), NeedPart(name="later", timeout_s=60.0)])
+    os.kill(before["a"], signal.SIGKILL)
+    up.until("all run again", lambda: all(up.row(name).state == "running" for name in (*NAMES, "n5")))
+    assert up.row("needy").state == "queued"
+    up.spawn("sleep", "100", name="later")
+    up.until("it runs", lambda: up.row("needy").state == "running")
+
+
+def test_daemon_killed_before_one_that_waits_was_stopped(up: Supervised, tmp_path: Path) -> None:
+    """Fault: what the group decided about one that is scheduled was forgotten, and held up all the others."""
+    trap = f"trap 'touch {tmp_path}/asked; sleep 1; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    group = {"name": "g", "strategy": "one_for_all"}
+    up.spawn("sh", "-c", "read x", name="first", pty=True, group=GroupPart(place=0, **group))
+    up.spawn("true", name="nightly", schedule=SchedulePart(cron="@yearly"), group=GroupPart(place=1, **group))
+    up.spawn("sh", "-c", trap, name="last", group=GroupPart(place=2, **group))
+    up.until("it has begun", lambda: "up" in up.log("last")[0])
+    os.kill(up.row("first").pid or 0, signal.SIGKILL)
+    up.until("the last one is being stopped", (tmp_path / "asked").exists)
+    up.kill_daemon()
+    up.next_daemon()
+    assert up.wait("nightly").state == "exited"

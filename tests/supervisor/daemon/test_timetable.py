@@ -11,8 +11,8 @@ import pytest
 
 from aish.client import launch
 from aish.errors import InputError
-from aish.wire.message import Amend, Done, Restart, Start, Stop
-from aish.wire.spec import SchedulePart
+from aish.wire.message import Amend, Done, History, Restart, Runs, Start, Stop
+from aish.wire.spec import ProbePart, SchedulePart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,3 +164,28 @@ def test_it_keeps_the_supervisor_from_leaving(
 
 def log_of(home: Any) -> str:
     return "".join(path.read_text() for path in (home.state / "logs").rglob("*") if path.name.endswith("out"))
+
+
+def test_last_words_of_a_run_do_not_stop_the_schedule(up: Supervised) -> None:
+    """A number of 400 digits, said just before the end, left it scheduled for ever in the past."""
+    code = (
+        "import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM);"
+        "s.sendto(b'READY=1\\nEXTEND_TIMEOUT_USEC=' + b'9' * 400, os.environ['NOTIFY_SOCKET'])"
+    )
+    up.python(code, name="tick", schedule=EVERY_SECOND, ready=ProbePart(notify=True))
+    up.until("it ran twice", lambda: runs(up, "tick") >= 2)
+
+
+def test_each_run_has_a_number_of_its_own_and_who_began_it(up: Supervised) -> None:
+    up.spawn("true", name="job", schedule=YEARLY)
+    for count in (1, 2):
+        up.client.ask(Done, Start(target="job", launch=launch.capture()))
+        up.until("it is over", lambda count=count: runs(up, "job") == count and up.row("job").state == "scheduled")  # type: ignore[misc]
+    up.client.ask(Done, Stop(target="job"))
+    up.client.ask(Done, Start(target="job", launch=launch.capture()))
+    up.client.ask(Done, Start(target="job", launch=launch.capture()))
+    up.until("it is over", lambda: runs(up, "job") == 3 and up.row("job").state == "scheduled")
+    found = up.client.ask(Runs, History(target="job")).runs
+    over = [run for run in found if run.ended_s is not None]
+    assert [run.number for run in over] == list(range(len(over), 0, -1))
+    assert {run.begun_by for run in over if run.pid is not None} == {"the user"}
