@@ -33,8 +33,8 @@ def each(verb: str, options: Namespace, request: Callable[[str], Message], *, en
         return for_each(verb, chosen(client, options, ended=ended), act, as_json=options.json)
 
 
-def chosen(client: Client, options: Namespace, *, ended: bool = False) -> list[str]:
-    """The processes that were named, or all that live (`ended`: that have ended) and have the labels.
+def chosen(client: Client, options: Namespace, *, ended: bool | None = False) -> list[str]:
+    """The processes that were named, or all that live (`ended`: that have ended; None: both) and have the labels.
 
     Raises UsageError, NotFoundError."""
     words: list[str] = getattr(options, "label", [])
@@ -45,8 +45,9 @@ def chosen(client: Client, options: Namespace, *, ended: bool = False) -> list[s
         return names
     if names:
         raise UsageError("names or labels, not both", hint="`aish ps -q --label KEY=VALUE` lists the ids")
-    rows = client.ask(View, Snapshot(all=ended, labels=label.parse_wanted(words), figures=False)).processes
-    found = [row.id for row in rows if (row.lifecycle in state.ENDED) == ended and row.kind != kind.SYSTEM]
+    asked = Snapshot(all=ended is not False, labels=label.parse_wanted(words), figures=False)
+    rows = [row for row in client.ask(View, asked).processes if row.kind != kind.SYSTEM]
+    found = [row.id for row in rows if ended is None or (row.lifecycle in state.ENDED) == ended]
     if not found:
         raise NotFoundError("no process has the labels " + " ".join(words), hint="`aish ps --json` shows them")
     return found

@@ -85,6 +85,7 @@ def _show(found: Inspected) -> None:
         ("command", command_line(spec.argv) if spec.argv else None),
         ("folder", spec.cwd.decode(errors="backslashreplace")),
         ("pid", row.pid),
+        ("port", row.port),
         ("adopted", _adopted(found)),
         ("parent", row.parent),
         ("children", ", ".join(found.children) or None),

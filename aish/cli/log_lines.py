@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +33,8 @@ def compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(
-            f"--grep {pattern}: not a pattern: {error}", hint=f"for the text itself: --grep {re.escape(pattern)!r}"
+            f"--grep {pattern}: not a pattern: {error}",
+            hint=f"for the text itself: --grep {shlex.quote(re.escape(pattern))}",
         ) from error
 
 

@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     if options.timeout is not None and not (math.isfinite(options.timeout) and options.timeout >= 0):
         raise UsageError(f"--timeout {options.timeout}: expected seconds, 0 or more")
     with connect(start=False, program="wait") as client:
-        names = chosen(client, options)
+        names = chosen(client, options, ended=None)
         request = WaitMany(targets=names, until="ready" if options.ready else "ended", any=options.any)
         found = _wait(client, request, options.timeout)
     if options.json:
@@ -98,6 +98,8 @@ def _status(waited: list[Waited], *, ready: bool) -> int:
 
 def shell_status(end: ExitPart) -> int:
     """The status that a shell reports for it; 126 where it never ran, 69 where nobody can tell."""
+    if end.code == 0 and end.reason not in (None, exits.DONE, *exits.WANTED):
+        return 1  # the supervisor knows better: a limit, too many restarts
     if end.code is not None:
         return end.code
     if end.signal is not None:

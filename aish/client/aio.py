@@ -194,9 +194,10 @@ class AsyncAish:
         """Lift the hold of `pause`, and no other."""
         return await self._lines.run(asks.changed(m.Cont(target=asks.name_of(target))))
 
-    async def signal(self, target: Target, number: int) -> None:
-        """Send a signal (signal.SIGHUP) to its process group, and nothing else: what does not run has none."""
-        await self._lines.run(asks.changed(m.Signal(target=asks.name_of(target), signal=int(number), bare=True)))
+    async def signal(self, target: Target, number: int | str) -> None:
+        """Send a signal (signal.SIGHUP, "HUP") to its process group, and nothing else: what does not run has none."""
+        wanted = m.Signal(target=asks.name_of(target), signal=asks.signal_of(number), bare=True)
+        await self._lines.run(asks.changed(wanted))
 
     async def label(
         self, target: Target, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()
@@ -412,7 +413,7 @@ class AsyncProcess:
         """Lift that hold: `AsyncAish.cont`."""
         return await self._aish.cont(self.id)
 
-    async def signal(self, number: int) -> None:
+    async def signal(self, number: int | str) -> None:
         """Send a signal: `AsyncAish.signal`."""
         await self._aish.signal(self.id, number)
 

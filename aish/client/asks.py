@@ -11,6 +11,7 @@ from aish.client.connection import expect
 from aish.client.stranger import start_ticks
 from aish.errors import TimedOutError, UnavailableError, UsageError
 from aish.model.exit import Exit
+from aish.model.signal_number import signal_number
 from aish.wire import message as m
 from aish.wire.message import Message
 from aish.wire.spec import SpecPart
@@ -61,6 +62,11 @@ Passed: TypeAlias = "int | Descriptor"
 def ask(expected: type[R], message: Message, fds: Sequence[int] = ()) -> Asks[R]:
     """One question and its answer. Raises InternalError where it is of another type."""
     return expect(expected, (yield Call(message, fds)))
+
+
+def signal_of(number: int | str) -> int:
+    """Raises UsageError."""
+    return signal_number(number) if isinstance(number, str) else int(number)
 
 
 def name_of(target: Target) -> str:

@@ -191,9 +191,10 @@ class Aish:
         """Lift the hold of `pause`, and no other."""
         return self._lines.run(asks.changed(m.Cont(target=asks.name_of(target))))
 
-    def signal(self, target: Target, number: int) -> None:
-        """Send a signal (signal.SIGHUP) to its process group, and nothing else: what does not run has none."""
-        self._lines.run(asks.changed(m.Signal(target=asks.name_of(target), signal=int(number), bare=True)))
+    def signal(self, target: Target, number: int | str) -> None:
+        """Send a signal (signal.SIGHUP, "HUP") to its process group, and nothing else: what does not run has none."""
+        wanted = m.Signal(target=asks.name_of(target), signal=asks.signal_of(number), bare=True)
+        self._lines.run(asks.changed(wanted))
 
     def label(self, target: Target, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()) -> bool:
         """Give it labels, and take others away. False: it was so already."""
@@ -407,7 +408,7 @@ class Process:
         """Lift that hold: `Aish.cont`."""
         return self._aish.cont(self.id)
 
-    def signal(self, number: int) -> None:
+    def signal(self, number: int | str) -> None:
         """Send a signal: `Aish.signal`."""
         self._aish.signal(self.id, number)
 

@@ -88,6 +88,17 @@ def foreign_host(folder: str) -> str | None:
     return None
 
 
+def broke_off() -> bool:
+    """Whether the last daemon here was killed, and everything with it: what it supervised may live. One that leaves
+    clears its lock."""
+    path = os.path.join(folders.state(), FOLDER_LOCK)
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(256).strip() == platform.node()
+    except OSError:
+        return False
+
+
 def check_space(folder: str) -> None:
     """Raises StorageError where a daemon could not even open its table: it could only tell its log, on that disk."""
     space = os.statvfs(folder)

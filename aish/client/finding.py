@@ -22,7 +22,7 @@ PAUSE_S: Final = 0.004
 
 
 def attempts(*, start: bool, patience_s: float) -> Iterator[float | None]:
-    """So many seconds to sleep before each attempt; who reached it goes no further. None, only with `start`: no
+    """So many seconds to sleep before each attempt; who reached it goes no further. None: no
     attempt, but `aish.client.bringup.start` is to be called.
 
     Raises NotRunningError (none runs, without `start`), UnavailableError (none gets up in time), StorageError.
@@ -68,10 +68,11 @@ def _moved() -> bool:
 
 
 def _bring_up(*, start: bool) -> Iterator[None]:
-    """A daemon is on its way; without `start` only where a holder runs, which starts the next one by itself."""
+    """A daemon is on its way; without `start` only where a holder runs, which starts the next one by itself, and
+    where all of them were killed: what lived through that is known to the next daemon alone."""
     from aish.client import bringup
 
-    if start:
+    if start or (not bringup.holder_runs() and bringup.broke_off()):
         yield None
     elif not bringup.holder_runs():
         raise NotRunningError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")

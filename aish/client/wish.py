@@ -98,6 +98,9 @@ def words(command: Sequence[Word], what: str) -> list[bytes]:
     """Raises UsageError for one text: whether a shell is to read it, is for the caller to say."""
     if isinstance(command, str | bytes):
         raise UsageError(f"{what} is one text", hint='give its words: ["sleep", "60"], or ["sh", "-c", "sleep 60"]')
+    for word in command:
+        if not isinstance(word, str | bytes | os.PathLike):
+            raise UsageError(f"a word of the command is {word!r}: text is expected", hint=f"write {str(word)!r}")
     return [os.fsencode(word) for word in command]
 
 

@@ -67,6 +67,8 @@ class ProcessPart(Part, frozen=True, kw_only=True):
     """Of what that file said about it."""
     due_s: float | None = None
     """When its schedule starts it next."""
+    port: int | None = None
+    """The leased one, which `{port}` stands for."""
 
 
 class GpuProcessPart(Part, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
 
 STORAGE_WAIT_S: Final = 2.0
 _FAILED: Final = Exit(1, None)
@@ -63,7 +64,7 @@ class Births:
         try:
             if ports.wants_port(row.spec) and row.port is None:
                 row.port = launcher.leases.lease(row.port_before)
-            if row.before or row.restarts or row.gpus or row.port is not None or row.spec.schedule is not None:
+            if _written_first(row):
                 # The next daemon must know device and port. And while the holder keeps the exit of the run before,
                 # it would take this spawn for that one.
                 recorder.change(row)
@@ -153,3 +154,11 @@ class Births:
         task: asyncio.Task[None] = self._loop.create_task(work)
         self.under_way.add(task)
         task.add_done_callback(self.under_way.discard)
+
+
+def _written_first(row: Row) -> bool:
+    """Whether the next daemon must know that it is being started: its device and port; that it waits for nobody any
+    more; and that the exit of the run before, which the holder may still have, is not of this one."""
+    spec = row.spec
+    waited = bool(spec.needs) or spec.group is not None or spec.schedule is not None
+    return bool(row.before or row.restarts or row.gpus or waited) or row.port is not None

@@ -221,6 +221,7 @@ class Conductor:
             row.reason = (
                 row.reason if row.lifecycle == "backoff" else None if between else "stopped before it was started"
             )
+            self.recorder.event("stopping", row, row.stop_reason, by=by)
         row.grace_s = grace_s
         self.apply(process, machine.StopRequested(at_once=grace_s == 0))
         self.lives.stopped(process)

@@ -59,9 +59,14 @@ class Control:
 
     async def stop(self, caller: Caller, request: Stop) -> Done:
         process = self.target(caller, "Stop", request.target)
-        grace_s = request.grace_s
-        if grace_s is not None and not 0 <= grace_s <= 3600:
-            raise InputError("expected 0 to 3600 seconds", field="grace_s")
+        grace_s, row = request.grace_s, process.row
+        if grace_s is not None and not 0 <= grace_s <= want.MOST_GRACE_S:
+            raise InputError(f"expected 0 to {want.MOST_GRACE_S:.0f} seconds", field="grace_s")
+        if self.daemon.handback.lives(process):
+            raise ConflictError(
+                f"{row.name} ({row.id}) was handed back by `aish off` and still runs (pid {row.pid})",
+                hint=f"`kill {row.pid}` ends it",
+            )
         return Done(changed=self.daemon.conductor.stop(process, grace_s, by=who(caller)))
 
     async def start(self, caller: Caller, request: Start) -> Done:
@@ -80,7 +85,10 @@ class Control:
             return Done(changed=False)
         self._check_startable(process)
         self.daemon.table.free_for(process)
-        self._surroundings(process, request.launch)
+        if row.spec.project is None:
+            self._surroundings(process, request.launch)
+        else:
+            self._check_declared(process)
         self.daemon.recorder.event("wanted", row, f"started again {by(caller)}")
         row.next_by = who(caller)
         self.daemon.conductor.start(process)
@@ -95,7 +103,9 @@ class Control:
         spec = self._successor(caller, process, request.spec)
         if row.again and spec is None:
             return Done(changed=False)
-        if request.launch is not None and caller.standing == "user":
+        if row.spec.project is not None and spec is None:
+            self._check_declared(process)
+        elif request.launch is not None and caller.standing == "user":
             self._surroundings(process, request.launch)
         elif process.launch is None and self.daemon.launcher.files.load(row.id) is None:
             raise ConflictError(
@@ -146,6 +156,15 @@ class Control:
             )
         if self.daemon.ending.begun:
             raise ConflictError("the supervisor is shutting down", hint="try again in a moment")
+
+    def _check_declared(self, process: Process) -> None:
+        """What an aish.toml declares starts with its declared environment, whoever starts it."""
+        row = process.row
+        if process.launch is None and self.daemon.launcher.files.load(row.id) is None:
+            raise ConflictError(
+                f"the declared environment of {row.name} ({row.id}) is not kept any more",
+                hint=f"aish up -f {row.spec.project} {row.name}",
+            )
 
     def _surroundings(self, process: Process, launch: LaunchPart) -> None:
         """Raises InputError, StorageError; then nothing has changed."""

@@ -221,7 +221,7 @@ class Daemon:
         """Environments of processes that are gone, and ended processes beyond what is kept."""
         for id_ in self.launcher.files.ids():
             process = self.table.get(id_)
-            if process is None or process.row.ended:
+            if process is None or (process.row.ended and process.row.spec.project is None):
                 self.launcher.files.drop(id_)
         self._prune()
 
@@ -250,6 +250,7 @@ class Daemon:
         self.recorder.forget([process.row for process in processes], self.table.next_number - 1)
         for process in processes:
             self.table.remove(process)
+            self.launcher.files.drop(process.id)
             self.logs.remove(process.id)
         self.prompt.changed()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from aish.config import folders
 from aish.errors import ConflictError, UnavailableError
 from aish.model import kind
-from aish.supervisor.daemon import authority, stopping
+from aish.supervisor.daemon import authority, lock, stopping
 from aish.wire.message import Done, Shutdown
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Ending:
         await asyncio.sleep(0)  # acknowledgements go out in the turn after the write
         if daemon.server is not None:
             daemon.server.stop_accepting(folders.daemon_socket())
+        lock.clear(daemon.state_folder)
         daemon.recorder.close()
         daemon.reach.groups.close()
         await daemon.holding.quit(force=True)  # also where the disk refuses: a person wants the end

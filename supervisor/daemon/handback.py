@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aish.config import folders
 from aish.errors import ConflictError, DisconnectedError, StorageError, UnavailableError
 from aish.model import kind
-from aish.supervisor.daemon import authority, machine, proc, stopping
+from aish.supervisor.daemon import authority, lock, machine, proc, stopping
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Refusal
 from aish.wire.message import HandedBack, Off
@@ -112,6 +112,7 @@ class Handback:
         daemon = self.daemon
         if daemon.server is not None:
             daemon.server.stop_accepting(folders.daemon_socket())
+        lock.clear(daemon.state_folder)
         daemon.recorder.close()
         daemon.reach.groups.close()
         daemon.left.set()

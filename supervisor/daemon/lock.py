@@ -41,6 +41,14 @@ def take(folder: str) -> int:
     return fd
 
 
+def clear(folder: str) -> None:
+    """This daemon leaves, and nothing is supervised: nobody needs to look after what it left."""
+    try:
+        os.truncate(os.path.join(folder, FOLDER_LOCK), 0)
+    except OSError:
+        return  # then the next client looks in vain, once
+
+
 def _wait(fd: int) -> None:
     deadline = time.monotonic() + WAIT_S
     while True:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.model import exit as exits
 from aish.model import kind
-from aish.model.state import ENDED, FAILED, LOST, RUNNING, STARTING, STOPPING
+from aish.model.state import ENDED, FAILED, LOST, QUEUED, RUNNING, STARTING, STOPPING
 
 if TYPE_CHECKING:
     import asyncio
@@ -51,7 +51,7 @@ def count(rows: Iterable[Row], now_s: float) -> tuple[Counts, float | None]:
             held += 1
         elif row.lifecycle in (RUNNING, STARTING, STOPPING):
             running += 1
-        else:
+        elif row.lifecycle == QUEUED:
             queued += 1
     return Counts(running, queued, held, len(failures)), min(failures) + FAILED_S if failures else None
 

@@ -66,6 +66,8 @@ class Remains:
 
     def _let_go(self, process: Process) -> None:
         """Its captured environment: unless it has been started again meanwhile, nobody needs it any more."""
+        if process.row.spec.project is not None:
+            return  # `aish start` needs it again, as it was declared
         if process.row.ended and not process.row.again:
             process.launch = None
             self.conductor.launcher.files.drop(process.id)

@@ -55,6 +55,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         project=row.spec.project,
         digest=row.spec.digest,
         due_s=row.due_s,
+        port=row.port,
     )
 
 

@@ -100,7 +100,7 @@ class _Service:
                 return {"command": [plain(word) for word in shlex.split(lines[0])]}
             except ValueError:
                 pass
-        joined = " && ".join(lines)
+        joined = " && ".join(map(unsplit, lines))
         return {"shell": self._specified(plain(f"exec {joined}" if len(lines) == 1 else joined))}
 
     def _line(self, line: str, key: str) -> str:
@@ -286,3 +286,19 @@ def _address(where: str) -> str | None:
     if where.isdecimal():
         return f"0.0.0.0:{where}"
     return where if re.fullmatch(r"[^\s/]+:\d{1,5}", where) else None
+
+
+def unsplit(line: str) -> str:
+    """A command line of systemd's for sh: there `${NAME}` stays one word, and is put in between quotation marks of
+    either kind (systemd.service(5), Command Lines). Pure."""
+    found: list[str] = []
+    quote = ""
+    for part in re.split(r"(\\.|['\"]|\$\{[A-Za-z_][A-Za-z0-9_]*\})", line):
+        if part in ("'", '"') and quote in ("", part):
+            quote = "" if quote else part
+            found.append(part)
+        elif part.startswith("${") and quote != '"':
+            found.append(f"'\"{part}\"'" if quote else f'"{part}"')
+        else:
+            found.append(part)
+    return "".join(found)

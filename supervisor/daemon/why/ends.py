@@ -165,7 +165,10 @@ def own_oom(e: Evidence) -> Cause | None:
     if end is None:
         return None
     sentences = [f"It ran out of memory: {_because(end, 'it reached its limit').removeprefix('out of memory: ')}."]
-    sentences.append(f"`aish limit {e.row.name} memory=+1G` raises that limit.")
+    if e.row.lifecycle in state.ENDED:
+        sentences.append("A higher --memory gives it more.")
+    else:
+        sentences.append(f"`aish limit {e.row.name} memory=+1G` raises that limit.")
     return Cause("own-oom", 95, tuple(sentences), _facts(e.last("oom")))
 
 
@@ -176,7 +179,8 @@ def stopped(e: Evidence) -> Cause | None:
         return None
     what = "stopped, to be started again," if end.exit.reason == exits.RESTARTED else "stopped"
     killed = e.last("killed", "stopping")
-    sentences = [f"It was {what} by {end.by or 'a person or program that is not noted'}."]
+    by = end.by or (killed.detail.get("by") if killed is not None else None)
+    sentences = [f"It was {what} by {by or 'a person or program that is not noted'}."]
     if end.exit.signal == signal.SIGKILL and killed is not None and killed.kind == "killed":
         sentences.append("It was ended by SIGKILL: at once, or because its grace was over.")
     return Cause("stopped", 92, tuple(sentences), _facts(killed))

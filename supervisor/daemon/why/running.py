@@ -135,7 +135,7 @@ def machine_busy(e: Evidence) -> Cause | None:
 def restarted(e: Evidence) -> Cause | None:
     """It runs again: when and how the run before ended, and who wanted this one."""
     row, end = e.row, e.end
-    if end is None or not end.earlier or row.lifecycle in state.ENDED:
+    if end is None or not end.earlier or row.lifecycle in (state.SCHEDULED, *state.ENDED) or not row.restarts:
         return None
     times = "once" if row.restarts == 1 else f"{row.restarts} times"
     by = f", the last time by {row.begun_by}" if row.begun_by else ""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish.errors import SourceError
-from aish.project.importing import imported, kind_of
+from aish.project.importing import imported, kind_of, systemd_unit
 from aish.project.importing.calendar import cron
 from aish.project.importing.draft import Draft, plain, toml
 from aish.project.importing.unit_file import seconds
@@ -288,3 +288,18 @@ def test_what_is_imported_is_what_was_there(text: str) -> None:
     draft.entry("services", "x", "f")["command"] = [plain(text)]
     read = tomllib.loads(toml(draft))["services"]["x"]["command"][0]
     assert Expander({}, Problems()).text(read, None, ()) == text  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("unit", "shell"),
+    [
+        ("a ${B} $B", 'a "${B}" $B'),
+        ('a "x ${B}"', 'a "x ${B}"'),
+        ("a 'x ${B}'", "a 'x '\"${B}\"''"),
+        ("a x${B}y", 'a x"${B}"y'),
+        ('a "it\'s ${B}" ${C}', 'a "it\'s ${B}" "${C}"'),
+    ],
+)
+def test_a_variable_of_a_unit_stays_one_word(unit: str, shell: str) -> None:
+    """In a shell it would fall apart at its blanks."""
+    assert systemd_unit.unsplit(unit) == shell

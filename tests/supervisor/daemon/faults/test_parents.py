@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from aish.supervisor.holder.wire import HolderError
 from aish.wire.message import Cont, Done, Pause, Stop, Wait, Waited
+from aish.wire.spec import NeedPart
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -186,3 +188,29 @@ def test_keeper_and_holder_killed_one_after_the_other(up: Supervised) -> None:
     end = up.wait("job").exit
     assert end is not None
     assert end.code == 9 if TELLS_EXITS else end.code in (9, None)
+
+
+def test_keeper_and_holder_die_together_what_waits_goes_on_waiting(up: Supervised) -> None:
+    """It was `lost: did it run?`, and had never been asked of anybody."""
+    up.spawn("sleep", "100", name="first")
+    up.spawn("true", name="second", needs=[NeedPart(name="first", until="completed")])
+    before = up.holder_pids()
+    kill_both(up)
+    up.until("the next ones are there", lambda: up.holder_pids() != before)
+    assert up.row("second").state == "queued"
+    up.client.ask(Done, Stop(target="first"))
+    up.wait("second")
+
+
+def test_all_three_die_and_a_look_brings_the_daemon_back(up: Supervised) -> None:
+    """`ps` said that nothing was supervised, `shutdown` that it was done, while everything lived."""
+    pid = up.spawn("sleep", "100", name="first").pid
+    programs = up.programs()
+    for name in ("keeper", "holder", "daemon"):
+        os.kill(programs[name], signal.SIGKILL)
+    up.until("they are gone", lambda: not any(map(running, programs.values())))
+    shown = up.home.aish("ps", "--json")
+    assert [row["pid"] for row in json.loads(shown.stdout)] == [pid], shown.stderr
+    assert up.home.aish("shutdown").returncode == 0
+    assert not running(pid or 0)
+    assert "nothing is supervised" in up.home.aish("ps").stdout
