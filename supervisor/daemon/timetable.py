@@ -84,5 +84,6 @@ class Timetable:
         except InputError as error:
             row.reason = f"its schedule cannot be read any more: {error}"
             return None
-        row.reason = f"its next run is at {moment:%Y-%m-%d %H:%M %Z}"
+        clock = "%H:%M:%S" if moment.second else "%H:%M"
+        row.reason = f"its next run is at {moment.strftime(f'%Y-%m-%d {clock} %Z')}"
         return due_s

@@ -335,3 +335,30 @@ needs = ["{embedded_model}"]
 def test_a_model_that_the_store_does_not_have_is_told(folder: Folder) -> None:
     folder.put('[models."no/such-model"]\n')
     assert "no/such-model" in folder.aish("up", status=69).stderr
+
+
+def test_down_dry_run_tells_the_order_and_ends_nothing(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "aish.toml").write_text(
+        '[services.db]\ncommand = "sleep 600"\n[services.web]\ncommand = "sleep 600"\nneeds = ["db"]\n'
+    )
+    assert home.aish("up", cwd=tmp_path).returncode == 0
+    shown = home.aish("down", "--dry-run", "--json", cwd=tmp_path)
+    assert [(row["name"], row["state"]) for row in json.loads(shown.stdout)] == [
+        ("web", "running"),
+        ("db", "running"),
+    ]
+    assert home.aish("down", cwd=tmp_path).returncode == 0
+
+
+def test_a_restart_keeps_the_declared_environment(home: Home, tmp_path: Path) -> None:
+    """The caller's came in, and what the file says went."""
+    (tmp_path / "aish.toml").write_text(
+        '[services.v]\nshell = \'echo "$DECLARED/$CALLER/"; exec sleep 600\'\nenv = { DECLARED = "yes" }\n'
+    )
+    assert home.aish("up", cwd=tmp_path).returncode == 0
+    caller = home.environ | {"CALLER": "leak"}
+    assert home.aish("restart", "v", env=caller).returncode == 0
+    assert home.aish("stop", "v").returncode == 0
+    assert home.aish("start", "v", env=caller).returncode == 0
+    home.aish("stop", "v")
+    assert home.aish("logs", "v").stdout.splitlines() == ["yes//"] * 3
