@@ -14,6 +14,9 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Home
 
+pytestmark = pytest.mark.slow
+"""Many processes each: some half a minute together. `./dev soak` runs them."""
+
 ROOT = Path(__file__).resolve().parents[2]
 TWO = """
 [services.db]

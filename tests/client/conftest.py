@@ -56,7 +56,7 @@ class Blocked:
         return Blocked(result, self.loop) if type(result).__module__ == "aish.client.aio" else result
 
 
-@pytest.fixture(params=["blocking", "asyncio"])
+@pytest.fixture(params=["blocking", pytest.param("asyncio", marks=pytest.mark.slow)])
 def aish(request: pytest.FixtureRequest, home: Any) -> Iterator[Any]:
     """A client of a supervisor in a private home, which it starts."""
     if request.param == "blocking":

@@ -18,6 +18,9 @@ from .test_gpus import cards, sleeper
 if TYPE_CHECKING:
     from conftest import Supervised
 
+pytestmark = pytest.mark.slow
+"""Many processes each: some half a minute together. `./dev soak` runs them."""
+
 NEVER = RestartPart(delay_s=600.0, longest_s=600.0)
 
 

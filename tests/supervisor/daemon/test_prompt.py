@@ -50,7 +50,7 @@ def test_what_is_counted() -> None:
         row("exited", end=ExitPart(code=0, reason=exits.DONE)),
         row("exited", end=ExitPart(code=3)),
     ]
-    assert prompt.count(rows, 1001.0) == (prompt.Counts(4, 2, 2, 1), 1000.0 + prompt.FAILED_S)
+    assert prompt.count(rows, 1001.0) == (prompt.Counts(4, 1, 2, 1), 1000.0 + prompt.FAILED_S)
     assert prompt.line(7, prompt.Counts(4, 2, 2, 1)) == "pid=7 running=4 queued=2 held=2 failed=1\n"
     assert prompt.count([], 0.0) == (prompt.Counts(0, 0, 0, 0), None)
 
