@@ -21,10 +21,10 @@ from aish.errors import SourceError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from conftest import Home
+
 pytestmark = pytest.mark.slow
 """Many processes each: some half a minute together. `./dev soak` runs them."""
-
-    from conftest import Home
 
 PROBE = f"""#!{sys.executable} -IS
 import json, os, resource, signal, sys
