@@ -12,6 +12,10 @@ from aish.errors import UsageError
 from aish.model.nearest import nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aish.cli.arguments import Parser
+
     Offers = list[tuple[str, str]]
 
 SHELLS: Final = ("bash", "zsh", "fish")
@@ -88,8 +92,7 @@ SCRIPTS: Final = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 def main(argv: list[str]) -> int:
     if argv[:1] == [ASKED] and len(argv) > 3:
         answer(argv[1], argv[3:])
-    from aish.cli.arguments import Parser, json_option
-    from aish.cli.output import print_json
+    from aish.cli.arguments import Parser  # not where words are asked for
 
     parser = Parser(
         "completion",
@@ -97,10 +100,18 @@ def main(argv: list[str]) -> int:
         'in ~/.bashrc:  eval "$(aish completion bash)"        in ~/.zshrc:  eval "$(aish completion zsh)"\n'
         "in ~/.config/fish/config.fish:  aish completion fish | source",
     )
+    return print_script(parser, argv, SCRIPTS)
+
+
+def print_script(parser: Parser, argv: list[str], scripts: Mapping[str, str]) -> int:
+    """The script for the shell that is named. Raises UsageError."""
+    from aish.cli.arguments import json_option
+    from aish.cli.output import print_json
+
     parser.add_argument("shell", metavar="SHELL", help="bash, zsh or fish")
     json_option(parser)
     options = parser.parse_args(argv)
-    text = SCRIPTS[checked(options.shell)].strip()
+    text = scripts[checked(options.shell)].strip()
     if options.json:
         print_json({"shell": options.shell, "script": text})
     else:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from aish.cli.arguments import Parser, json_option
-from aish.cli.completion import checked
-from aish.cli.output import print_json
+from aish.cli.arguments import Parser
+from aish.cli.completion import print_script
 
 BASH: Final = r"""
 __aish_prompt() {
@@ -95,12 +94,4 @@ def main(argv: list[str]) -> int:
         'in ~/.bashrc:  eval "$(aish prompt bash)"        in ~/.zshrc:  eval "$(aish prompt zsh)"\n'
         "in ~/.config/fish/config.fish:  aish prompt fish | source",
     )
-    parser.add_argument("shell", metavar="SHELL", help="bash, zsh or fish")
-    json_option(parser)
-    options = parser.parse_args(argv)
-    text = SCRIPTS[checked(options.shell)].strip()
-    if options.json:
-        print_json({"shell": options.shell, "script": text})
-    else:
-        print(text)
-    return 0
+    return print_script(parser, argv, SCRIPTS)

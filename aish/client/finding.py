@@ -72,7 +72,9 @@ def _bring_up(*, start: bool) -> Iterator[None]:
     where all of them were killed: what lived through that is known to the next daemon alone."""
     from aish.client import bringup
 
-    if start or (not bringup.holder_runs() and bringup.broke_off()):
+    if not start and bringup.holder_runs():
+        return
+    if start or bringup.broke_off():
         yield None
-    elif not bringup.holder_runs():
+    else:
         raise NotRunningError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")

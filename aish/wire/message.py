@@ -33,9 +33,6 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag=lam
     """Root of requests and replies; the class name is the tag."""
 
 
-# --- what is wanted ---------------------------------------------------------------------------------------------
-
-
 # --- requests ---------------------------------------------------------------------------------------------------
 
 

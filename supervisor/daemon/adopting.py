@@ -56,7 +56,7 @@ class Adopting:
             return self._answer(known, existed=True)
         if daemon.ending.begun:
             raise ConflictError("the supervisor is shutting down", hint="try again in a moment")
-        argv, cwd = command(request.pid)
+        argv, cwd = proc.command(request.pid)
         spec = SpecPart(
             argv=argv or [b"?"],
             cwd=cwd,
@@ -182,23 +182,6 @@ def parse_status(text: str) -> Status | None:
         )
     except (KeyError, ValueError, IndexError):
         return None
-
-
-def command(pid: int) -> tuple[list[bytes], bytes]:
-    """Its words and its folder; no words where it is gone, or is part of the kernel."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().removesuffix(b"\0").split(b"\0")
-    except OSError:
-        return [], b"/"
-    return [word for word in words if words != [b""]], _folder(pid)
-
-
-def _folder(pid: int) -> bytes:
-    try:
-        return os.readlink(os.fsencode(f"/proc/{pid}/cwd"))
-    except OSError:  # it keeps that to itself (prctl(2), PR_SET_DUMPABLE)
-        return b"/"
 
 
 def ancestors(pid: int, read: Callable[[int], proc.ProcStat | None] = proc.stat) -> set[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.errors import ConflictError, InputError
+from aish.errors import ConflictError
 from aish.model import state
 from aish.supervisor.daemon import authority, stopping, want
 from aish.supervisor.daemon.control import by, who
@@ -63,9 +63,7 @@ class Amending:
     async def down(self, caller: Caller, request: Down) -> Done:
         """Raises InputError, UnavailableError where one does not end."""
         authority.check(self.daemon.table, caller, "Down")
-        grace_s = request.grace_s
-        if grace_s is not None and not 0 <= grace_s <= want.MOST_GRACE_S:
-            raise InputError(f"expected 0 to {want.MOST_GRACE_S:.0f} seconds", field="grace_s")
+        want.check_grace(request.grace_s)
         processes = [
             process
             for process in self.daemon.table.alive()
@@ -74,7 +72,7 @@ class Amending:
         ]
         for process in processes:
             self.daemon.recorder.event("wanted", process.row, f"down {by(caller)}")
-        await stopping.stop_all(self.daemon.conductor, processes, grace_s, by=who(caller))
+        await stopping.stop_all(self.daemon.conductor, processes, request.grace_s, by=who(caller))
         return Done(changed=bool(processes))
 
 

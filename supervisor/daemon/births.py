@@ -11,13 +11,12 @@ from aish.errors import AishError, DisconnectedError
 from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import STARTING, STOPPING
-from aish.supervisor.daemon import clock, machine, ports, restart
+from aish.supervisor.daemon import clock, machine, ports, restart, verdict
 from aish.supervisor.daemon.errands import ErrandError
 from aish.supervisor.daemon.holding import Refusal
 from aish.supervisor.daemon.launcher import why
 from aish.supervisor.daemon.secret import SecretError
 from aish.supervisor.daemon.sockets import SocketError
-from aish.supervisor.daemon.verdict import recurs
 from aish.wire.part import ExitPart
 
 if TYPE_CHECKING:
@@ -139,14 +138,13 @@ class Births:
         row = process.row
         row.reason, row.exit = reason, ExitPart(reason=word)
         self.conductor.recorder.event("start-failed", row, reason)
-        how, now_s = row.spec.restarts or restart.DEFAULT, clock.boot_s()
-        match restart.decide(row.spec.restart, _FAILED, None, row.restarts_boot_s, now_s, how, random.random()):
+        match verdict.again(row, _FAILED, None, clock.boot_s(), random.random()):
             case restart.Again(delay_s):
                 self.conductor.apply(process, machine.Ended(delay_s))
             case restart.Loop(count, within_s):
                 row.reason = f"{reason} ({count} restarts within {within_s:.0f} s: it is not started again)"
                 row.exit = ExitPart(reason=exits.CRASH_LOOP)
-                self.conductor.apply(process, machine.Recurs() if recurs(row) else machine.Looped())
+                self.conductor.apply(process, machine.Recurs() if verdict.recurs(row) else machine.Looped())
             case restart.Stay():
                 self.conductor.not_started(process)
 

@@ -60,13 +60,8 @@ class Control:
     async def stop(self, caller: Caller, request: Stop) -> Done:
         process = self.target(caller, "Stop", request.target)
         grace_s, row = request.grace_s, process.row
-        if grace_s is not None and not 0 <= grace_s <= want.MOST_GRACE_S:
-            raise InputError(f"expected 0 to {want.MOST_GRACE_S:.0f} seconds", field="grace_s")
-        if self.daemon.handback.lives(process):
-            raise ConflictError(
-                f"{row.name} ({row.id}) was handed back by `aish off` and still runs (pid {row.pid})",
-                hint=f"`kill {row.pid}` ends it",
-            )
+        want.check_grace(grace_s)
+        self._check_ours(process, f"`kill {row.pid}` ends it")
         return Done(changed=self.daemon.conductor.stop(process, grace_s, by=who(caller)))
 
     async def start(self, caller: Caller, request: Start) -> Done:
@@ -135,15 +130,19 @@ class Control:
             raise RefusedError("only the user can give a process another spec")
         return successor(process.row, spec)
 
+    def _check_ours(self, process: Process, hint: str) -> None:
+        """Raises ConflictError where `aish off` gave it up, and it lives."""
+        row = process.row
+        if self.daemon.handback.lives(process):
+            raise ConflictError(
+                f"{row.name} ({row.id}) was handed back by `aish off` and still runs (pid {row.pid})", hint=hint
+            )
+
     def _check_startable(self, process: Process) -> None:
         row = process.row
         if row.spec.kind == kind.SYSTEM:
             raise ConflictError(f"{row.name} is part of aish: it starts when it is needed")
-        if self.daemon.handback.lives(process):
-            raise ConflictError(
-                f"{row.name} ({row.id}) was handed back by `aish off` and still runs (pid {row.pid})",
-                hint=f"end it first: `kill {row.pid}`; or start another with `aish spawn`",
-            )
+        self._check_ours(process, f"end it first: `kill {row.pid}`; or start another with `aish spawn`")
         if row.adopted:
             raise ConflictError(
                 f"{row.name} ({row.id}) was adopted: nobody captured what it was started with",

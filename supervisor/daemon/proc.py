@@ -87,22 +87,43 @@ def group(pid: int) -> int | None:
         return None
 
 
+def state(pid: int | None) -> str:
+    """Its letter as in ps(1); "X" where it is not there any more."""
+    text = read_text(f"/proc/{pid}/stat")
+    return text.rpartition(")")[2].split()[0] if text else "X"
+
+
 def stopped(pid: int) -> bool:
     """Stopped by a signal or a tracer, or not there any more."""
-    text = read_text(f"/proc/{pid}/stat")
-    return text is None or text.rpartition(")")[2].split()[0] in "TtZX"
+    return state(pid) in "TtZX"
 
 
 def ended(pid: int) -> bool:
     """Ended, whether its parent knows or not; or not there any more."""
-    text = read_text(f"/proc/{pid}/stat")
-    return text is None or text.rpartition(")")[2].split()[0] in "ZX"
+    return state(pid) in "ZX"
 
 
 def name(pid: int) -> str | None:
     """The name of its program, at most 15 characters."""
     text = read_text(f"/proc/{pid}/comm")
     return text.rstrip("\n") if text is not None else None
+
+
+def command(pid: int) -> tuple[list[bytes], bytes]:
+    """Its words and its folder; no words where it is gone, or is part of the kernel."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().removesuffix(b"\0").split(b"\0")
+    except OSError:
+        return [], b"/"
+    return [word for word in words if words != [b""]], _folder(pid)
+
+
+def _folder(pid: int) -> bytes:
+    try:
+        return os.readlink(os.fsencode(f"/proc/{pid}/cwd"))
+    except OSError:  # it keeps that to itself (prctl(2), PR_SET_DUMPABLE)
+        return b"/"
 
 
 def tree() -> Callable[[int], list[int]]:

@@ -278,8 +278,8 @@ class Takeover:
 
     def _found(self, birth: Birth) -> None:
         """A child of the holder that the journal does not know: the table was lost and is being rebuilt."""
-        argv, cwd = _command(birth.pid)
-        row = self._row(birth.id, birth.pid, birth.start_ticks, argv, cwd)
+        argv, cwd = proc.command(birth.pid)
+        row = self._row(birth.id, birth.pid, birth.start_ticks, argv or [b"?"], cwd)
         row.reason = "found running: the process table had been lost"
         process = Process(row)
         self.daemon.table.add(process)
@@ -312,13 +312,3 @@ def _may_have_been_asked(row: Row) -> bool:
     others, is written again before that."""
     waits = row.lifecycle == state.QUEUED and (row.spec.vram_bytes is not None or row.spec.needs or row.spec.group)
     return bool(row.spec.argv) and not waits
-
-
-def _command(pid: int) -> tuple[list[bytes], bytes]:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().split(b"\0")[:-1]
-        cwd = os.readlink(os.fsencode(f"/proc/{pid}/cwd"))
-    except OSError:
-        return [b"?"], b"/"
-    return words or [b"?"], cwd

@@ -42,9 +42,8 @@ def judge(
         event = machine.Recurs()
     if not restartable or row.lifecycle == STOPPING or row.stop_reason is not None:
         return Verdict(told, event, text)
-    how = row.spec.restarts or restart.DEFAULT
     failed = end if cause is None or end.code != 0 else type(end)(1, None)
-    match restart.decide(row.spec.restart, failed, ran_s, row.restarts_boot_s, now_s, how, chance):
+    match again(row, failed, ran_s, now_s, chance):
         case restart.Again(delay_s):
             return Verdict(told, machine.Ended(delay_s), text)
         case restart.Loop(count, within_s):
@@ -60,3 +59,9 @@ def judge(
 def recurs(row: Row) -> bool:
     """Whether its schedule has it run again, however this run ended: unless it is the schedule that was stopped."""
     return row.spec.schedule is not None and row.stop_reason not in exits.WANTED
+
+
+def again(row: Row, end: Exit, ran_s: float | None, now_s: float, chance: float) -> restart.Verdict:
+    """What its restart policy says to this end."""
+    how = row.spec.restarts or restart.DEFAULT
+    return restart.decide(row.spec.restart, end, ran_s, row.restarts_boot_s, now_s, how, chance)

@@ -11,7 +11,7 @@ from aish.errors import InputError, LimitError, RefusedError
 from aish.model import kind, label
 from aish.model.size import format_bytes, format_count
 from aish.model.spec import LOGS, MISSED, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
-from aish.supervisor.daemon import given, schedule
+from aish.supervisor.daemon import given
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -117,8 +117,7 @@ def check_spec(spec: SpecPart) -> None:
         raise InputError("expected -1000 to 1000", field="oom_score_adj")
     if spec.ionice is not None and not _IONICE.fullmatch(spec.ionice):
         raise InputError("expected idle, best-effort:0 to 7 or realtime:0 to 7", field="ionice")
-    if not (math.isfinite(spec.grace_s) and 0 <= spec.grace_s <= MOST_GRACE_S):
-        raise InputError(f"expected 0 to {MOST_GRACE_S:.0f} seconds", field="grace_s")
+    check_grace(spec.grace_s)
 
 
 def _check_logs(spec: SpecPart) -> None:
@@ -132,6 +131,8 @@ def _check_logs(spec: SpecPart) -> None:
 def _check_order(spec: SpecPart) -> None:
     """Group and schedule. Raises InputError."""
     if spec.schedule is not None:
+        from aish.supervisor.daemon import schedule  # cron and time zones: `aish spawn` comes here, too
+
         schedule.check(spec.schedule)
         _one_of(spec.schedule.missed, MISSED, "schedule.missed")
         if not spec.argv:
@@ -208,6 +209,12 @@ def _check_probe(probe: ProbePart, field: str) -> None:
 def _check_time(value: float | None, field: str) -> None:
     if value is not None and not (math.isfinite(value) and 0 < value <= MOST_TIME_S):
         raise InputError("expected a number of seconds above 0", field=field)
+
+
+def check_grace(grace_s: float | None) -> None:
+    """Raises InputError."""
+    if grace_s is not None and not 0 <= grace_s <= MOST_GRACE_S:  # what is no number is not
+        raise InputError(f"expected 0 to {MOST_GRACE_S:.0f} seconds", field="grace_s")
 
 
 def check_limits(limits: LimitPart) -> None:

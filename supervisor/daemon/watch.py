@@ -13,6 +13,7 @@ import resource
 from typing import TYPE_CHECKING, Final
 
 from aish.model.exit import Exit
+from aish.supervisor.daemon import proc
 from aish.supervisor.holder import kernel
 
 if TYPE_CHECKING:
@@ -114,17 +115,9 @@ class Watch:
         status = kernel.stranger_status(fd, process.row.pid or 0, process.row.start_ticks)
         if deadline is None:
             deadline = self._loop.time() + REAP_WAIT_S
-        if status is None and self._loop.time() < deadline and _zombie(process.row.pid):
+        unreaped = status is None and proc.state(process.row.pid) == "Z"  # its status may still come to light
+        if unreaped and self._loop.time() < deadline:
             self._loop.call_later(_STEP_S, self._ended, process, fd, left, deadline)
             return
         self.end(process)
         left(process, Exit.from_wait_status(status))
-
-
-def _zombie(pid: int | None) -> bool:
-    """Ended and not reaped yet: its status may still come to light."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] == b"Z"
-    except (OSError, IndexError):
-        return False
