@@ -196,9 +196,14 @@ class Reach:
         tags.kill(lambda: self.members(row), signal.SIGSTOP)
 
     def kill(self, row: Row) -> None:
-        """SIGKILL to all of it; without control groups to all but its leader's process group."""
-        if not self.groups.kill(row.id):
-            tags.kill(lambda: self.rest(row))
+        """SIGKILL to all of it; without control groups to all but its leader, which stands still until its own comes:
+        a shell would take the death of its child for an answer, and end with a status of its own."""
+        if self.groups.kill(row.id):
+            return
+        leader = self._leader(row)
+        if leader is not None:
+            tags.kill(lambda: [leader] if self._leader(row) == leader else [], signal.SIGSTOP)
+        tags.kill(lambda: self.rest(row))
 
     def moving(self, row: Row) -> list[int]:
         """Who of its leader's process group has not stopped yet."""

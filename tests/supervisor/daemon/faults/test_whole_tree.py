@@ -97,6 +97,16 @@ def test_what_a_process_leaves_behind_at_its_end_is_ended_and_told(held: Supervi
     held.until("it is told", lambda: "left-behind" in {event.kind for event in held.events()})
 
 
+def test_a_shell_ended_at_once_with_its_child_is_ended_by_the_signal(held: Supervised) -> None:
+    """It was found to have exited with 137: its child was killed first, and the shell went on for a moment."""
+    many = [held.spawn("sh", "-c", "sleep 300; exit $?").id for _ in range(8)]
+    held.until("each has its child", lambda: all(proc.tree()(held.row(one).pid or 0) for one in many))
+    for one in many:
+        held.client.ask(Done, Stop(target=one, grace_s=0.0))
+    exits = [held.wait(one).exit for one in many]
+    assert [(end.code, end.signal) for end in exits if end is not None] == [(None, signal.SIGKILL)] * 8
+
+
 def test_shutdown_leaves_nobody(held: Supervised, tmp_path: Path) -> None:
     held.python(ESCAPE, str(tmp_path / "pids"), "wait")
     pids = escapees(held, tmp_path / "pids")
