@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.cli import shutdown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -94,7 +96,7 @@ def _private_home() -> Iterator[Home]:
                 process.wait()
             try:
                 if made.runtime.exists():
-                    made.aish("shutdown")
+                    shutdown.main([])  # without a process for it
             finally:
                 left = _left(root)
                 for pid in left:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aish.client import connect
 from aish.supervisor.holder import kernel, link, wire
+from aish.wire.message import Off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,15 +198,16 @@ def test_the_daemon_killed_before_the_holder_left(home: Home, survivors: Survivo
     """The next daemon would have ended what was handed back with its holder, after five idle minutes."""
     survivors.spawn("job", "sleep", "300")
     ours = programs(home)
+    asker = connect(start=False, program="test")
     os.kill(pid_of(ours["pid"]), signal.SIGSTOP)
-    waiting = home.popen("off", "--yes")
+    asker.send(Off())
     log = home.state / "processes.db-wal"
     poll = select.poll()
     while b"handed-back" not in log.read_bytes():
         poll.poll(5)
     os.kill(pid_of(ours["daemon_pid"]), signal.SIGKILL)
     os.kill(pid_of(ours["pid"]), signal.SIGCONT)
-    waiting.wait(20)
+    asker.close()
     for name, fd in ours.items():
         assert gone(fd), f"{name} stays"
         os.close(fd)

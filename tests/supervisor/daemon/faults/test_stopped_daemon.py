@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 def test_daemon_stopped_children_run_and_their_ends_are_kept(up: Supervised, tmp_path: Path) -> None:
     count = 200
     (tmp_path / "done").touch()
-    script = "while ! test -e $0/go; do sleep 0.05; done; echo x >> $0/done; exit $1"
-    ids = [up.spawn("sh", "-c", script, str(tmp_path), str(number % 100)).id for number in range(count)]
+    script = "read _ <&3; echo x >> $0/done; exit $1"  # until the pipe is closed
+    waiting, go = os.pipe()
+    ids = [
+        up.spawn("sh", "-c", script, str(tmp_path), str(number % 100), fds={3: waiting}).id for number in range(count)
+    ]
     os.kill(up.daemon_pid, signal.SIGSTOP)
     try:
-        (tmp_path / "go").touch()
+        os.close(go)
+        os.close(waiting)
         up.until("all have ended", lambda: (tmp_path / "done").read_text().count("x") == count)
     finally:
         os.kill(up.daemon_pid, signal.SIGCONT)
