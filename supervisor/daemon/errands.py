@@ -39,6 +39,8 @@ class Errands:
     def __init__(self, holding: Holding, launcher: Launcher) -> None:
         self.holding, self.launcher = holding, launcher
         self._waiting: dict[str, asyncio.Future[Exit]] = {}
+        self._given_up: set[str] = set()
+        """Those that were to be ended when they might not have been there yet."""
         self._pids: dict[int, tuple[str, int | None]] = {}
         """pid -> (id of the process, start time): who such a command acts as."""
 
@@ -64,6 +66,8 @@ class Errands:
             birth = await self.launcher.start_errand(process, id_, argv, told or {}, out)
             pid = birth.pid
             self._pids[pid] = (process.id, birth.start_ticks)
+            if id_ in self._given_up:
+                await self._kill(id_)
             async with asyncio.timeout(timeout_s):
                 return await future
         except TimeoutError:
@@ -76,6 +80,7 @@ class Errands:
             raise
         finally:
             del self._waiting[id_]
+            self._given_up.discard(id_)
             self.launcher.logs.closed(process.id)
             if pid is not None:
                 self._pids.pop(pid, None)
@@ -90,6 +95,7 @@ class Errands:
         """End those that run: who waits for one is told that it was killed."""
         for id_ in self._waiting:
             if id_.startswith(f"{process.id}{MARK}{what}{MARK}"):
+                self._given_up.add(id_)
                 asyncio.ensure_future(self._kill(id_))  # noqa: RUF006  it awaits one reply
 
     def died(self, death: Death) -> None:

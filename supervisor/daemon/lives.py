@@ -12,7 +12,7 @@ from aish.errors import DisconnectedError
 from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import RUNNING, STARTING, STOPPING, YES
-from aish.supervisor.daemon import clock, notify, secret
+from aish.supervisor.daemon import clock, notify
 from aish.supervisor.daemon.errands import ErrandError, Errands
 from aish.supervisor.daemon.notify import Notices
 from aish.supervisor.daemon.probe import Probes
@@ -233,7 +233,7 @@ class Lives:
         row = process.row
         if process.launching:
             self.errands.give_up(process, "before")
-            self.errands.give_up(process, secret.ERRAND)
+            self.secrets.give_up(process)
         if row.checking:
             task = self._tasks.get(process.id)
             if task is not None:

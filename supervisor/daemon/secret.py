@@ -6,12 +6,14 @@ What is run for a process (hooks, probes, its check) does not get them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import importlib.util
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING, Final
+import threading
+from typing import TYPE_CHECKING, Any, Final
 
 from aish.errors import AishError, DisconnectedError
 from aish.supervisor.daemon.errands import ErrandError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from aish.wire.spec import SecretPart
 
 ERRAND: Final = "secret"
+NOT_WANTED: Final = "it was stopped meanwhile"
 MOST_BYTES: Final = 64 << 10
 _ROOM: Final = MOST_BYTES + (16 << 10)
 """What is too long must be seen to be so: the kernel refuses the first page beyond, and takes what comes before."""
@@ -34,26 +37,45 @@ class SecretError(AishError):
 class Secrets:
     def __init__(self, errands: Errands) -> None:
         self.errands = errands
+        self._given_up: dict[str, asyncio.Future[None]] = {}
+        """Of the processes whose secrets are being fetched: done when nobody wants them any more."""
 
     async def fetch(self, process: Process) -> dict[str, str]:
         """Variable -> value. Raises SecretError, DisconnectedError (the next holder is asked again)."""
+        given_up = self._given_up[process.id] = asyncio.get_running_loop().create_future()
+        try:
+            return await self._fetch(process, given_up)
+        finally:
+            del self._given_up[process.id]
+
+    def give_up(self, process: Process) -> None:
+        """Let `fetch` raise at once, whatever it waits for."""
+        given_up = self._given_up.get(process.id)
+        if given_up is not None and not given_up.done():
+            given_up.set_result(None)
+            self.errands.give_up(process, ERRAND)
+
+    async def _fetch(self, process: Process, given_up: asyncio.Future[None]) -> dict[str, str]:
         found = {}
         for name, source in process.row.spec.secret_sources.items():
             try:
-                found[name] = os.fsdecode(value_of(await self._text(process, source)))
+                if given_up.done():
+                    raise SecretError(NOT_WANTED)
+                found[name] = os.fsdecode(value_of(await self._text(process, source, given_up)))
             except SecretError as error:
                 raise SecretError(f"its secret {name} cannot be had from {source.told()}: {error}") from None
         return found
 
-    async def _text(self, process: Process, source: SecretPart) -> bytes:
+    async def _text(self, process: Process, source: SecretPart, given_up: asyncio.Future[None]) -> bytes:
         timeout_s = process.row.spec.hook_timeout_s
         if source.file is None:
             return await self._printed(process, _command(source), timeout_s)
-        try:
-            async with asyncio.timeout(timeout_s):  # a network's file system may hang
-                return await asyncio.to_thread(read_file, source.file)
-        except TimeoutError:
-            raise SecretError(f"it could not be read within {timeout_s:g} s") from None
+        reading = read_apart(source.file)
+        both: set[asyncio.Future[Any]] = {reading, given_up}
+        await asyncio.wait(both, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            return reading.result()
+        raise SecretError(NOT_WANTED if given_up.done() else f"it could not be read within {timeout_s:g} s")
 
     async def _printed(self, process: Process, argv: list[bytes], timeout_s: float) -> bytes:
         """What a command writes to stdout: into memory of fixed size, so that no log and no disk ever has it."""
@@ -82,6 +104,35 @@ def _command(source: SecretPart) -> list[bytes]:
     service, _, user = source.keyring.rpartition("/")
     words = [sys.executable, "-P", "-m", "keyring", "get", service, user]  # -P: nothing of the folder it runs in
     return [os.fsencode(word) for word in words]
+
+
+def read_apart(path: bytes) -> asyncio.Future[bytes]:
+    """`read_file` in a thread of its own: a network's file system may hang, and then neither the loop, nor the pool
+    that others use, nor the end of the daemon may wait for it."""
+    loop = asyncio.get_running_loop()
+    reading: asyncio.Future[bytes] = loop.create_future()
+
+    def tell(found: bytes | SecretError) -> None:
+        match found:
+            case _ if reading.done():
+                pass
+            case SecretError():
+                reading.set_exception(found)
+                reading.exception()  # nobody may ask for it
+            case _:
+                reading.set_result(found)
+
+    def read() -> None:
+        found: bytes | SecretError
+        try:
+            found = read_file(path)
+        except SecretError as error:
+            found = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, found)
+
+    threading.Thread(target=read, name="secret", daemon=True).start()
+    return reading
 
 
 def read_file(path: bytes) -> bytes:

@@ -130,7 +130,7 @@ def read_payload(fd: int) -> bytes:
         raise wire.Refusal("bad-request", f"the first descriptor must be a memfd: {error.strerror}") from None
 
 
-def plan(payload: dict[str, Any], fd_count: int, nofile: tuple[int, int]) -> Plan:
+def plan(payload: dict[str, Any], fd_count: int, limits: dict[str, tuple[int, int]]) -> Plan:
     """Check a payload for a child that gets `fd_count` descriptors. Pure. Raises Refusal(bad-request)."""
     argv = _words(payload, "argv")
     if not argv or not argv[0]:
@@ -160,7 +160,7 @@ def plan(payload: dict[str, Any], fd_count: int, nofile: tuple[int, int]) -> Pla
         cwd=cwd,
         umask=wire.integer(payload, "umask", 0, 0o777),
         nice=wire.integer(payload, "nice", -20, 19),
-        rlimits=_rlimits(payload.get("rlimits", {}), nofile),
+        rlimits=_rlimits(payload.get("rlimits", {}), limits),
         pty=pty,
         targets=targets,
         groups=groups,
@@ -188,12 +188,12 @@ def _words(payload: dict[str, Any], key: str) -> list[bytes]:
     return encoded
 
 
-def _rlimits(limits: object, nofile: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """(resource, soft, hard) each. The holder's own raised nofile is never inherited."""
+def _rlimits(limits: object, before: dict[str, tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """(resource, soft, hard) each. What the holder has changed of its own (it had `before`) is never inherited."""
     if not isinstance(limits, dict):
         raise wire.Refusal("bad-request", "rlimits: an object")
     checked = []
-    for name, pair in {"nofile": list(nofile), **limits}.items():
+    for name, pair in {**{name: list(pair) for name, pair in before.items()}, **limits}.items():
         if name not in RLIMITS:
             raise wire.Refusal("bad-request", f"rlimits: no limit is called {name!r}; known: {', '.join(RLIMITS)}")
         if not isinstance(pair, list) or [type(value) for value in pair] != [int, int]:
@@ -325,10 +325,10 @@ def _exec(plan: Plan) -> int:
     return told
 
 
-def daemon_plan(argv: list[bytes], env: list[bytes], nofile: tuple[int, int]) -> Plan:
+def daemon_plan(argv: list[bytes], env: list[bytes], limits: dict[str, tuple[int, int]]) -> Plan:
     """The daemon: /dev/null, log, log; the environment that the keeper was started with."""
     return Plan(
-        argv, env, cwd=b"/", umask=0o077, nice=None, rlimits=_rlimits({}, nofile), pty=False, targets=[0, 1, 2]
+        argv, env, cwd=b"/", umask=0o077, nice=None, rlimits=_rlimits({}, limits), pty=False, targets=[0, 1, 2]
     )
 
 

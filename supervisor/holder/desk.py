@@ -176,7 +176,7 @@ class Desk:
             raise wire.Refusal("full", f"{CHILDREN_MOST} children live or wait to be acknowledged")
         if not fds:
             raise wire.Refusal("fds", "spawn needs the payload's descriptor")
-        plan = birth.plan(birth.load(fds[0]), len(fds) - 1, holder.estate.nofile)
+        plan = birth.plan(birth.load(fds[0]), len(fds) - 1, holder.estate.limits)
         self._wanted[id] = Wanted(plan, fds[1:], answer)
         del fds[1:]
         if len(self._wanted) >= FORKS_MOST:

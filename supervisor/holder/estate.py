@@ -71,9 +71,9 @@ class Estate:
         "home_lock_fd",
         "journal",
         "leaving",
+        "limits",
         "listener",
         "lock_fd",
-        "nofile",
         "options",
         "socket_id",
         "started",
@@ -86,7 +86,7 @@ class Estate:
         self.started = time.time()
         self.boot_id = kernel.boot_id()
         self.environment = _initial_environment()
-        self.nofile = _raise_nofile()
+        self.limits = _own_limits()
         self.dir_fd = open_private_dir(options.runtime_dir)
         self.lock_fd = -1
         if options.lock_path is not None:
@@ -108,7 +108,7 @@ class Estate:
         self.started = state["started"]
         self.boot_id = kernel.boot_id()
         self.environment = _initial_environment()
-        self.nofile = (state["nofile"][0], state["nofile"][1])
+        self.limits = {name: (soft, hard) for name, (soft, hard) in state["limits"].items()}
         self.dir_fd, self.lock_fd, self.home_lock_fd = state["dir_fd"], state["lock_fd"], state["home_lock_fd"]
         self.socket_id = (state["socket_id"][0], state["socket_id"][1])
         self.listener = socket.socket(fileno=state["listener"])
@@ -126,7 +126,7 @@ class Estate:
         """All that another program in this process has to be told, as JSON: descriptors are numbers."""
         return {
             "started": self.started,
-            "nofile": self.nofile,
+            "limits": self.limits,
             "dir_fd": self.dir_fd,
             "lock_fd": self.lock_fd,
             "home_lock_fd": self.home_lock_fd,
@@ -289,8 +289,15 @@ def _initial_environment() -> list[bytes]:
         return [pair for pair in file.read().split(b"\0") if pair]
 
 
+def _own_limits() -> dict[str, tuple[int, int]]:
+    """Use as many descriptors as the hard limit allows, and leave no core file: payloads have secrets in them.
+    Returns the limits as they were, which go to the children."""
+    core = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))
+    return {"nofile": _raise_nofile(), "core": core}
+
+
 def _raise_nofile() -> tuple[int, int]:
-    """Use as many descriptors as the hard limit allows; the limits as they were go to the children."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = NOFILE_MOST if hard == resource.RLIM_INFINITY else min(hard, NOFILE_MOST)
     if soft != resource.RLIM_INFINITY and soft < most:

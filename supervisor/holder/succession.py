@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .journal import Child
     from .peers import Peer
 
-VERSION = 1  # of the state: what one program writes and the next one reads
+VERSION = 2  # of the state: what one program writes and the next one reads
 CHECK = ".check"  # the id of the child that tries the new code: no client can name it
 PATIENCE_S = 10.0  # for that child, for births under way, for the keeper's word
 BUILD_CHARS = 64
@@ -117,7 +117,7 @@ class Succession:
 
 def _check_plan(estate: Estate, wanted: str) -> birth.Plan:
     words = [sys.executable, "-I", "-S", _MAIN, "--check", wanted, str(VERSION)]
-    return birth.daemon_plan([os.fsencode(word) for word in words], estate.environment, estate.nofile)
+    return birth.daemon_plan([os.fsencode(word) for word in words], estate.environment, estate.limits)
 
 
 def check(own: str, wanted: str, version: str) -> int:

@@ -75,7 +75,7 @@ class Ward:
         try:
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             try:
-                plan = birth.daemon_plan(argv, env, estate.nofile)
+                plan = birth.daemon_plan(argv, env, estate.limits)
                 self.holder.begin(DAEMON, plan, [null, 1, 2], [] if answer is None else [answer])
             finally:
                 os.close(null)

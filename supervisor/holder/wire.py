@@ -58,9 +58,9 @@ one JSON object of at most PAYLOAD_BYTES; byte strings travel as latin-1, so tha
     program: bytes, the path to execute where that is not argv[0]
     listen_pid: bool: the child puts its own pid into the LISTEN_PID= of `env`, as sd_listen_fds(3) wants it
 argv[0] without a slash is looked up in the PATH of `env`. The child leads its own session (pgid = pid). Limits that
-are not named stay as the holder has them (nofile: as the holder was started with). Every signal disposition is the
-default and the mask is empty. Stages that can fail: fork, fds, session, tty, cwd, group,
-nice, oom, ioprio, announce, rlimit, exec.
+are not named stay as the holder has them (nofile, core: as the holder was started with). Every signal disposition is
+the default and the mask is empty. Stages that can fail: fork, fds, session, tty, cwd, group, nice, oom, ioprio,
+announce, rlimit, exec.
 
 A process that keeps a pty master in the store and gives its slave to a child holds its own slave until spawn
 answers; else the drain could see "all slaves closed" before the child has it. The holder reads masters with

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import stat
 import sys
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -21,6 +24,7 @@ from aish.wire.spec import ProbePart, RestartPart, SecretPart, SpecPart
 if TYPE_CHECKING:
     from conftest import Supervised
 
+DEADLINE_S = 20.0
 VALUE = "hunter2-swordfish"
 DIGEST = hashlib.sha256(VALUE.encode()).hexdigest()
 SHOW = f"import hashlib, os; print(hashlib.sha256(os.environb[b'TOKEN']).hexdigest() == {DIGEST!r}, flush=True)"
@@ -174,6 +178,29 @@ def test_a_stop_while_it_is_fetched_and_a_daemon_that_dies_then(up: Supervised, 
     up.until("it is fetched again", lambda: mark.read_text() == "x\nx\nx\n")
     gate.touch()
     up.until("it has it", lambda: up.log("second")[0] == "True\n")
+
+
+def test_a_stop_does_not_wait_for_a_file_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network's file system: the stop waited for hook_timeout_s, and the daemon's end for the thread."""
+    release = threading.Event()
+    monkeypatch.setattr(secret, "read_file", lambda path: release.wait(DEADLINE_S) and b"late")
+    spec = SpecPart(argv=[b"true"], cwd=b"/", secret_sources={"TOKEN": SecretPart(file=b"/far/away")})
+    process = SimpleNamespace(id="p1", row=SimpleNamespace(spec=spec))
+    given_up: list[str] = []
+    errands = SimpleNamespace(give_up=lambda process, what: given_up.append(what))
+
+    async def stop_it() -> None:
+        fetching = secret.Secrets(cast("Any", errands))
+        task = asyncio.ensure_future(fetching.fetch(cast("Any", process)))
+        await asyncio.sleep(0)
+        fetching.give_up(cast("Any", process))
+        with pytest.raises(secret.SecretError, match=r"TOKEN cannot be had from .*: it was stopped meanwhile"):
+            await asyncio.wait_for(task, DEADLINE_S / 2)
+        fetching.give_up(cast("Any", process))  # nothing is fetched any more
+
+    asyncio.run(stop_it())
+    release.set()
+    assert given_up == [secret.ERRAND]
 
 
 def _spawn(up: Supervised, sources: dict[str, SecretPart], name: str) -> Any:

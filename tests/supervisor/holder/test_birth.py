@@ -118,13 +118,17 @@ def test_rlimits_as_told_and_none_of_the_holders(world: World) -> None:
         "import resource, sys\n"
         "from aish.supervisor.holder import link\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (123, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (4096, 8192))\n"
         "link.launch(sys.argv[1], None, sys.argv[2])\n"
     )
     subprocess.run([sys.executable, "-c", launcher, world.runtime_dir, str(world.log)], check=True, timeout=30)
     world.connect()
     assert resource.prlimit(world.hello["pid"], resource.RLIMIT_NOFILE)[0] > 123
+    for program in ("pid", "keeper_pid"):  # a core file would hold the environments of all that it starts
+        assert resource.prlimit(world.hello[program], resource.RLIMIT_CORE)[0] == 0
     limits = world.output("p1", ["cat", "/proc/self/limits"])
     assert field(limits, b"Max open files").split()[0] == b"123"
+    assert field(limits, b"Max core file size").split()[:2] == [b"4096", b"8192"]
     limits = world.output(
         "p2", ["cat", "/proc/self/limits"], rlimits={"nofile": (77, 99), "core": (0, 4096), "fsize": (512, -1)}
     )
