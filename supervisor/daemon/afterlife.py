@@ -31,9 +31,7 @@ class Afterlife:
         self.conductor.table.revive(process)
         row.again = False
         row.restarts += 1
-        if row.pid is not None:
-            row.before = (row.pid, row.start_ticks)
-        row.pid = row.start_ticks = None
+        row.leave_pid()
 
     def renew(self, process: Process) -> None:
         """A run that is no consequence of the one before it. What failed together keeps count of its restarts."""
@@ -78,9 +76,7 @@ class Afterlife:
             row.ended_s = time.time()
         conductor.recorder.run(row)
         process.cancel_timers()
-        if row.pid is not None:
-            row.before = (row.pid, row.start_ticks)
-        row.pid = row.start_ticks = None
+        row.leave_pid()
         conductor.watch.end(process)
         conductor.lives.ended(process)
         conductor.remains.kill(process)

@@ -214,13 +214,7 @@ class Conductor:
                 row.stop_reason = reason
         row.stop_reason, row.ended_by = row.stop_reason or reason, row.ended_by or by
         if row.lifecycle in ("scheduled", "queued", "backoff"):
-            code, number = (row.exit.code, row.exit.signal) if row.exit is not None else (None, None)
-            row.exit = ExitPart(code=code, signal=number, reason=row.stop_reason)
-            between = row.lifecycle == "backoff" or (row.lifecycle == "scheduled" and row.ended_s is not None)
-            row.ended_s = row.ended_s if between else time.time()
-            row.reason = (
-                row.reason if row.lifecycle == "backoff" else None if between else "stopped before it was started"
-            )
+            _end_between_runs(row)
             self.recorder.event("stopping", row, row.stop_reason, by=by)
         row.grace_s = grace_s
         self.apply(process, machine.StopRequested(at_once=grace_s == 0))
@@ -426,6 +420,18 @@ class Conductor:
             return
         if pid is not None and place is not None and place.start_ticks == process.row.start_ticks:
             os.setpriority(os.PRIO_PGRP, pid, nice)
+
+
+def _end_between_runs(row: Row) -> None:
+    """It does not run: its end is that of its last run, if there was one."""
+    last = row.exit or ExitPart()
+    row.exit = ExitPart(code=last.code, signal=last.signal, reason=row.stop_reason)
+    if row.lifecycle == "backoff":
+        return  # why it was to be started again stays to be told
+    if row.lifecycle == "scheduled" and row.ended_s is not None:
+        row.reason = None
+        return
+    row.ended_s, row.reason = time.time(), "stopped before it was started"
 
 
 def _memory(row: Row) -> int | None:

@@ -122,6 +122,12 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
         """It may live on, and is not ours any more: `aish off`."""
         return self.exit is not None and self.exit.reason == exits.HANDED_BACK
 
+    def leave_pid(self) -> None:
+        """Its run is over: what is still left of it is found by where it was."""
+        if self.pid is not None:
+            self.before = (self.pid, self.start_ticks)
+        self.pid = self.start_ticks = None
+
     def word(self, activity: Activity | None) -> str:
         return word(self.lifecycle, self.ready, frozenset(self.holds), activity)
 

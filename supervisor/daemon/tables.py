@@ -106,8 +106,8 @@ def hold_table() -> str:
     who = {
         state.USER: ("`aish pause`", "`aish cont`"),
         state.BUDGET: ("the gateway, when a budget is spent", "a raised budget"),
-        state.MEMORY: ("(not used yet)", "(not used yet)"),
-        state.OPERATOR: ("(not used yet)", "(not used yet)"),
+        state.MEMORY: ("its limit of memory, with `--on-oom hold`", "a changed limit (`aish limit NAME memory=…`)"),
+        state.OPERATOR: ("nobody yet: kept for GPU memory that a person has to free", "nobody yet"),
     }
     for hold in state.HOLDS:
         stands = "stands still (SIGSTOP)" if machine.freezes(frozenset({hold})) else "runs"
