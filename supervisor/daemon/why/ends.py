@@ -40,7 +40,7 @@ FAULTS: Final = {
     signal.SIGXCPU: "reached its limit of CPU time (RLIMIT_CPU)",
     signal.SIGXFSZ: "reached its limit of a file's size (RLIMIT_FSIZE)",
 }
-LAST_LINE: Final = "The last line of its stderr is"
+LAST_LINE: Final = "The last line of its"
 _GPU_FULL: Final = ("cuda out of memory", "outofmemoryerror", "cuda error: out of memory", "hip out of memory")
 _CODES: Final = {
     126: "A shell's 126 means that the program it wanted was found and could not be run.",
@@ -66,7 +66,12 @@ def crash_loop(e: Evidence) -> Cause | None:
     end = _given(e, exits.CRASH_LOOP)
     if end is None:
         return None
-    return Cause("crash-loop", 95, (f"It ended again and again: {_because(end, 'too often')}.",), _words(e))
+    sentences, facts = [f"It ended again and again: {_because(end, 'too often')}."], _words(e)
+    unwell = e.last("unhealthy")
+    if unwell is not None and end.began_s is not None and unwell.time_s >= end.began_s:
+        sentences.append(f"Its last run was ended for this: {unwell.text.removesuffix('.')}.")
+        facts = (fact(unwell), *facts)
+    return Cause("crash-loop", 95, tuple(sentences), facts)
 
 
 def not_started(e: Evidence) -> Cause | None:
@@ -297,7 +302,7 @@ def parent_ended(e: Evidence) -> Cause | None:
 def lost(e: Evidence) -> Cause | None:
     """Nobody saw how it ended."""
     end = e.end
-    if end is None or end.exit.code is not None or end.exit.signal is not None or end.exit.reason is not None:
+    if end is None or not end.unseen:
         return None
     if not end.earlier and e.row.lifecycle != state.LOST:
         return None
@@ -338,7 +343,9 @@ def _last_line(e: Evidence) -> tuple[str, ...]:
         return ()
     line = e.log[-1].strip()
     shown = line if len(line) <= LINE_CHARS else line[: LINE_CHARS - 1] + "…"
-    return (f'{LAST_LINE} "{shown}".',)
+    spec = e.row.spec
+    where = "terminal" if spec.pty else "log" if spec.log == "ordered" else "stderr"
+    return (f'{LAST_LINE} {where} is "{shown}".',)
 
 
 def last_words(e: Evidence) -> Cause | None:

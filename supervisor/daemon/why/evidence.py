@@ -70,6 +70,15 @@ class End(msgspec.Struct, frozen=True):
     earlier: bool
     """It runs again by now."""
 
+    @property
+    def unseen(self) -> bool:
+        """Nobody saw it end: `at_s` is when it was found gone, and nobody knows how long it ran."""
+        return self.exit.code is None and self.exit.signal is None and self.exit.reason is None
+
+    @property
+    def began_s(self) -> float | None:
+        return None if self.at_s is None or self.ran_s is None else self.at_s - self.ran_s
+
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     now_s: float
@@ -89,7 +98,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     ahead: tuple[str, ...] = ()
     """Who is before it in the queue for GPUs."""
     log: tuple[str, ...] = ()
-    """The last lines of its stderr up to the end that is asked about; made harmless."""
+    """The last lines of its stderr (of its terminal or its one log, where it has that) up to the end that is asked
+    about; made harmless."""
     samples: tuple[Sample, ...] = ()
     knows_from_s: float | None = None
     """From when on the machine was looked at."""

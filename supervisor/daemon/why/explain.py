@@ -161,6 +161,8 @@ def _ending(e: Evidence) -> str:
     end = e.end
     if end is None:
         return "at a time that is not known"
+    if end.unseen:
+        return f"{e.ago(end.at_s)} ago or before: then it was found gone"
     how = f" with status {end.exit.code}" if end.exit.code is not None else ""
     if end.exit.signal is not None:
         how = f" by {signal_name(end.exit.signal)}"

@@ -144,6 +144,16 @@ CASES: dict[str, Evidence] = {
         log=("no such table: users",),
     ),
     "crash loop": ended(code=1, word="crash-loop"),
+    "crash loop by its probe": with_(
+        ended(code=1, word="crash-loop"),
+        events=(event("unhealthy", "its probe failed 3 times in a row: HTTP 500"),),
+    ),
+    "crash loop after a probe of an earlier run": with_(
+        ended(code=1, word="crash-loop"),
+        events=(event("unhealthy", "its probe failed 3 times in a row: HTTP 500", time_s=930.0),),
+    ),
+    "on its terminal": with_(ended({"pty": True}, code=3), log=("no such table: users",)),
+    "in its one log": with_(ended({"log": "ordered"}, code=3), log=("no such table: users",)),
     "the hook": ended(word="hook"),
     "the check": with_(ended(code=1, word="check"), log=("2 tests failed",)),
     "a need failed": ended(word="needs"),
