@@ -161,8 +161,9 @@ def ended_cells(row: ProcessPart, now_s: float) -> list[str]:
 
 
 def never_ran(row: ProcessPart) -> bool:
-    """It failed without an end: it was refused, or could not be started."""
-    return row.lifecycle == state.FAILED and (row.exit is None or (row.exit.code is None and row.exit.signal is None))
+    """It ended without a run: it was refused, could not be started, or was stopped before."""
+    unseen = row.exit is None or (row.exit.code is None and row.exit.signal is None)
+    return unseen and (row.lifecycle == state.FAILED or (row.lifecycle == state.EXITED and row.started_s is None))
 
 
 def doing(row: ProcessPart) -> str:
@@ -174,4 +175,6 @@ def doing(row: ProcessPart) -> str:
         return f"exit {exit_word(row.exit)}" + (f": {why}" if why else "") if row.exit is not None else (why or "")
     if row.reason:
         return row.reason
+    if row.lifecycle == state.BACKOFF:
+        return f"exit {exit_word(row.exit)}: restart {row.restarts + 1} follows"
     return row.doing or (f"→{row.model}" if row.kind == "agent" and row.model else "")

@@ -191,6 +191,8 @@ def doing(process: ProcessPart) -> str:
     """How it ended, why it waits, what it does, or else its command line."""
     if process.lifecycle in state.ENDED:
         return ended(process)
+    if process.lifecycle == state.BACKOFF and not process.reason:
+        return f"{ended(process)}: restart {process.restarts + 1} follows"
     return clean(process.reason or process.doing or "") or _command(process)
 
 

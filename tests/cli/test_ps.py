@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aish.cli import output, ps
+from aish.top.table import doing as top_doing
 from aish.wire.part import ExitPart, ProcessPart, TokensPart
 
 if TYPE_CHECKING:
@@ -54,6 +55,20 @@ def test_use_stands_beside_its_limit() -> None:
 )
 def test_an_exit_nobody_saw_is_called_unknown(end: ExitPart | None, word: str) -> None:
     assert output.exit_word(end) == word
+
+
+def test_between_two_runs_it_tells_how_the_last_one_ended() -> None:
+    """The column was empty, or told the command line."""
+    waiting = row("x", lifecycle="backoff", state="backoff", exit=ExitPart(code=3), restarts=4)
+    assert ps.doing(waiting) == "exit 3: restart 5 follows"
+    assert top_doing(waiting) == "exit 3: restart 5 follows"
+
+
+def test_what_never_ran_has_no_exit() -> None:
+    """A schedule that was stopped before its first time had 'unknown'."""
+    stopped = row("x", lifecycle="exited", state="exited", exit=ExitPart(reason="cancelled"), ended_s=1.0)
+    cells = dict(zip(ps.ENDED_HEADER, ps.ended_cells(stopped, 2.0), strict=True))
+    assert (cells["RAN"], cells["EXIT"], cells["WHY"]) == ("-", "-", "cancelled")
 
 
 def test_a_hostile_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
