@@ -18,6 +18,7 @@ from aish.cli.output import print_json, print_table
 from aish.client import connect
 from aish.client.together import together
 from aish.errors import AishError, ConflictError, NotFoundError, NotRunningError, UnavailableError
+from aish.model import exit as exits
 from aish.model import state
 from aish.project import plan as planning
 from aish.project.profile import chosen
@@ -166,10 +167,22 @@ def _sent(level: list[Step], verb: str, client: Client) -> list[Outcome]:
 def _note(outcome: Outcome, reply: Reply | AishError) -> None:
     if isinstance(reply, AishError):
         outcome.error = reply
+        if isinstance(reply, UnavailableError) and reply.hint is None:
+            reply.hint = _declaration(outcome.step)
     elif isinstance(reply, Started):
         outcome.id, outcome.state = reply.id, reply.state
         if reply.state == "failed":
-            outcome.error = UnavailableError(f"{reply.name} ({reply.id}): {reply.reason or 'it did not start'}")
+            reason = reply.reason or "it did not start"
+            outcome.error = UnavailableError(f"{reply.name} ({reply.id}): {reason}", hint=_declaration(outcome.step))
+
+
+def _declaration(step: Step) -> str | None:
+    """What it runs, and where that is said."""
+    if step.wanted is None or not step.wanted.spec.argv:
+        return None
+    entry = step.wanted.entry
+    place = f"{entry.document.shown}:{entry.document.line((*entry.at, 'command')) or 1}"
+    return f"{place}: {clean(os.fsdecode(step.wanted.spec.argv[0]))}"
 
 
 def _request(step: Step, client: Client) -> Message | None:
@@ -251,9 +264,10 @@ def _ended(outcome: Outcome, waited: Waited, verb: str) -> None:
         last = last_words(client, waited.id)
     why = row.reason if row is not None and row.reason else None
     how = why or (f"signal {end.signal}" if end and end.signal else f"status {end.code if end else 'unknown'}")
+    never_ran = end is not None and end.reason == exits.START
     outcome.error = UnavailableError(
         f"{step.name} ({waited.id}) has ended: {how}" + (f": {last}" if last else ""),
-        hint=f"its output: `aish logs {step.name}`",
+        hint=(_declaration(step) if never_ran else None) or f"its output: `aish logs {step.name}`",
     )
 
 

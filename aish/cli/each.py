@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aish.cli.output import print_json
 from aish.client import connect
+from aish.client.finding import recorded
 from aish.errors import AishError, NotFoundError, UsageError
 from aish.model import kind, label, state
 from aish.report import report, told
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from aish.wire.message import Message
 
 
-def each(verb: str, options: Namespace, request: Callable[[str], Message], *, ended: bool = False) -> int:
+def each(
+    verb: str, options: Namespace, request: Callable[[str], Message], *, ended: bool = False, gone: bool = False
+) -> int:
     """A request to the daemon for each target; with --json what came of each is printed as one list.
 
-    `options` are those of `arguments.targets`; `ended`: labels mean what has ended, instead of what lives."""
-    with connect(start=False, program=verb) as client:
+    `options` are those of `arguments.targets`; `ended`: labels mean what has ended, instead of what lives;
+    `gone`: the verb is for what an earlier supervisor had, too."""
+    with connect(start=gone and recorded(), program=verb) as client:
 
         def act(target: str) -> object:
             reply = client.request(request(target))

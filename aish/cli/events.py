@@ -10,6 +10,7 @@ from msgspec import structs
 from aish.cli.arguments import Parser, json_option, label_option
 from aish.cli.output import clock, json_line
 from aish.client import connect, follow
+from aish.client.finding import recorded
 from aish.errors import DisconnectedError, UsageError
 from aish.model import event as events
 from aish.model import label, moment
@@ -31,7 +32,7 @@ LAST_MOST = 10_000
 def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     request = _request(options)
-    with connect(start=options.follow, program="events") as client:
+    with connect(start=options.follow or recorded(), program="events") as client:
         while True:
             client.send(request)
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.cli.arguments import Parser, json_option
 from aish.cli.each import each, for_each
 from aish.client import connect
+from aish.client.finding import recorded
 from aish.errors import UsageError
 from aish.model import state
 from aish.wire.message import Forget, Snapshot, View
@@ -18,7 +19,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     names = options.target
     if options.ended:
-        with connect(start=False, program="forget") as client:
+        with connect(start=recorded(), program="forget") as client:
             rows = client.ask(View, Snapshot(all=True, figures=False)).processes
         names = names + [row.id for row in rows if row.lifecycle in state.ENDED]
     elif not names:
@@ -26,4 +27,4 @@ def main(argv: list[str]) -> int:
     if not names:
         return for_each("forget", names, lambda _: None, as_json=options.json)
     options.target = names
-    return each("forget", options, lambda target: Forget(target=target))
+    return each("forget", options, lambda target: Forget(target=target), gone=True)

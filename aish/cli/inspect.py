@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.output import age, clock, command_line, exit_word, print_json, print_table, when
 from aish.client import connect
+from aish.client.finding import recorded
 from aish.errors import UsageError
 from aish.model import exit as exits
 from aish.model.size import format_bytes
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if options.history:
         return _history(options)
-    with connect(start=False, program="inspect") as client:
+    with connect(start=recorded(), program="inspect") as client:
         found = client.ask(Inspected, Inspect(target=options.target))
     if options.json:
         print_json(found)
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> int:
 def _history(options: Namespace) -> int:
     if not 0 <= options.last <= MOST_RUNS:
         raise UsageError(f"--last {options.last}: expected 0 to {MOST_RUNS}")
-    with connect(start=False, program="inspect") as client:
+    with connect(start=recorded(), program="inspect") as client:
         found = client.ask(Runs, History(target=options.target, last=options.last))
     if options.json:
         print_json(found)

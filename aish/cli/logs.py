@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from aish.cli import log_lines
 from aish.cli.arguments import Parser, label_option, targets
 from aish.client import connect, follow
+from aish.client.finding import recorded
 from aish.client.interleave import STREAMS
 from aish.client.logreader import INDEX_WAIT_S, LogReader
 from aish.errors import DisconnectedError, InternalError, NotFoundError, UsageError
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     since_ns, until_ns, pattern = _checked(options)
     streams = (1,) if options.out and not options.err else (2,) if options.err and not options.out else STREAMS
-    with connect(start=False, program="logs") as client:
+    with connect(start=recorded(), program="logs") as client:
         chosen = _chosen(client, options)
         if len(chosen) > MANY:
             _raise_limit()

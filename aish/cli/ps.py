@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aish.cli.arguments import Parser, json_option, label_option
 from aish.cli.output import age, exit_word, print_json, print_table, when
 from aish.client import connect
+from aish.client.finding import recorded
 from aish.errors import NotFoundError, NotRunningError, UsageError
 from aish.model import exit as exits
 from aish.model import label, moment, state
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     request = _request(options)
     try:
-        with connect(start=False) as client:
+        with connect(start=_of_the_past(options) and recorded()) as client:
             rows = client.ask(View, request).processes
     except NotRunningError:
         rows = []  # no daemon: nothing is supervised, which is an answer and no error
@@ -74,6 +75,11 @@ def _request(options: Namespace) -> Snapshot:
         ended_since_s=since_s,
         figures=options.json or not options.quiet,
     )
+
+
+def _of_the_past(options: Namespace) -> bool:
+    """Whether it may be about what an earlier supervisor had."""
+    return bool(options.all or options.ended or options.target)
 
 
 def _conditions(options: Namespace) -> list[str]:

@@ -20,4 +20,6 @@ def main(argv: list[str]) -> int:
     if options.grace is not None and not 0 <= options.grace <= MOST_GRACE_S:
         raise UsageError(f"--grace {options.grace}: expected 0 to {MOST_GRACE_S} seconds")
     here = None if options.keep_env else launch.capture()
-    return each("restart", options, lambda target: Restart(target=target, launch=here, grace_s=options.grace))
+    return each(
+        "restart", options, lambda target: Restart(target=target, launch=here, grace_s=options.grace), gone=True
+    )

@@ -14,4 +14,4 @@ def main(argv: list[str]) -> int:
     json_option(parser)
     options = parser.parse_args(argv)
     here = launch.capture()
-    return each("start", options, lambda target: Start(target=target, launch=here), ended=True)
+    return each("start", options, lambda target: Start(target=target, launch=here), ended=True, gone=True)

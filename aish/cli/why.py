@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.output import print_json, when
 from aish.client import connect
+from aish.client.finding import recorded
 from aish.report import clean
 from aish.wire.message import Explained, Why
 
@@ -27,7 +28,7 @@ def main(argv: list[str]) -> int:
     json_option(parser)
     targets(parser, many=False)
     options = parser.parse_args(argv)
-    with connect(start=False, program="why") as client:
+    with connect(start=recorded(), program="why") as client:
         found = client.ask(Explained, Why(target=options.target))
     if options.json:
         print_json(found)

@@ -57,6 +57,11 @@ def attempts(*, start: bool, patience_s: float) -> Iterator[float | None]:
     )
 
 
+def recorded() -> bool:
+    """Whether a supervisor has ever run here: the next one knows what was supervised, and has its logs."""
+    return os.path.exists(os.path.join(folders.state(), folders.TABLE))
+
+
 def _moved() -> bool:
     """Whether the supervisor of our state folder has its sockets elsewhere; then we look there from now on."""
     from aish.client import bringup

@@ -17,6 +17,9 @@ from aish.errors import StorageError
 RUNTIME_VARIABLE = "AISH_RUNTIME_DIR"
 """Set by the holder for its daemon, and by a client for itself when it finds the supervisor elsewhere."""
 
+TABLE = "processes.db"
+"""In the state folder: what is and was supervised."""
+
 
 def runtime() -> str:
     told = os.environ.get(RUNTIME_VARIABLE, "")

@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from aish.config import folders
 from aish.errors import StorageError
 from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal, salvage
 from aish.wire import key
@@ -22,7 +23,7 @@ class StateFolder:
         self.alerts: list[str] = []
         self.rebuilt = False
         """The table was lost: it is made of what the holder knows."""
-        self._journal_path = os.path.join(path, "processes.db")
+        self._journal_path = os.path.join(path, folders.TABLE)
 
     def journal(self, other_disk: str) -> tuple[Journal | None, list[Row], StorageError | None]:
         """The journal and its rows; a damaged one is moved aside. None at all where the disk refuses: then the rows

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.client import connect
+from aish.errors import NotRunningError
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -130,3 +131,24 @@ def test_no_more_than_are_kept(home: Home) -> None:
 @pytest.mark.parametrize("count", ["-1", "101"])
 def test_wrong_words(home: Home, count: str) -> None:
     assert home.aish("inspect", "--history", "-n", count, "x").returncode == 2
+
+
+def test_what_was_is_told_after_the_supervisor_was_ended(home: Home) -> None:
+    """'no process has ended', said ps --ended, and the others that the daemon is not running."""
+    assert home.aish("inspect", "one").stderr.startswith("aish inspect: the daemon is not running")
+    home.aish("spawn", "--name", "one", "--", "sh", "-c", "echo word; exit 3")
+    assert home.aish("wait", "one").returncode == 3
+    for words, shown in (
+        (("ps", "--ended", "-q"), "p1\n"),
+        (("inspect", "--history", "one"), "begun by the user"),
+        (("logs", "one"), "word\n"),
+        (("why", "one"), "with status 3"),
+        (("events", "--kind", "failed,exited"), "exited"),
+    ):
+        assert home.aish("shutdown").returncode == 0
+        assert shown in home.aish(*words).stdout, words
+    home.aish("shutdown")
+    assert home.aish("ps").stdout.startswith("nothing is supervised"), "no daemon is started for it"
+    with pytest.raises(NotRunningError):
+        connect(start=False, program="test")
+    assert home.aish("start", "one", cwd=home.root).returncode == 0

@@ -181,7 +181,9 @@ def test_what_fails_is_told_with_its_reason_and_status_1(folder: Folder) -> None
     assert rows["good"]["state"] == "running"
     missing = '[services.bad]\ncommand = "/no/such/program"\n'
     folder.put(missing)
-    assert "cannot be run" in folder.told("up", status=1)["bad"]["error"]["message"]
+    error = folder.told("up", status=1)["bad"]["error"]
+    assert "cannot be run" in error["message"]
+    assert error["hint"] == "aish.toml:2: /no/such/program", "which one of a whole project's"
 
 
 def test_a_time_out_says_what_is_awaited(folder: Folder) -> None:

@@ -276,10 +276,12 @@ class _Service:
             for key in deploy:
                 if key != "resources":
                     self._leave(f"deploy.{key}", "it belongs to swarms")
-        memory = said.get("memory") or self._text("mem_limit")
-        cpus = said.get("cpus") or self._text("cpus")
-        pids = said.get("pids") or self._text("pids_limit")
-        limits = {"memory": memory, "cpus": cpus, "pids": pids}
+        limits = {}
+        for name, older in (("memory", "mem_limit"), ("cpus", "cpus"), ("pids", "pids_limit")):
+            by_itself = self._text(older)
+            limits[name] = said.get(name) or by_itself
+            if said.get(name) and by_itself and str(said[name]) != by_itself:
+                self._leave(older, f"deploy.resources.limits.{name} says {said[name]}")
         found = {key: str(value) for key, value in limits.items() if value and str(value) not in ("0", "-1")}
         if found:
             table["limits"] = found

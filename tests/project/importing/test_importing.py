@@ -95,6 +95,15 @@ def test_a_compose_file(told: Callable[..., Any]) -> None:
     assert "api: its need of db: that is not among what is imported" in left
 
 
+def test_a_limit_of_compose_that_is_said_twice_is_told() -> None:
+    """`mem_limit` beside the limits of `deploy` was told as a key that nobody knows."""
+    deploy = "deploy: { resources: { limits: { memory: 512M, pids: 9 } } }"
+    text = f"services: {{ a: {{ command: run, mem_limit: 1g, pids_limit: 9, {deploy} }} }}"
+    tables, left = taken(("compose.yaml", text))
+    assert tables["services"]["a"]["limits"] == {"memory": "512M", "pids": "9"}
+    assert left == ["a.mem_limit: deploy.resources.limits.memory says 512M"]
+
+
 PROCESSES = """
 processes:
   a:
