@@ -17,7 +17,7 @@ from aish.model import kind
 from aish.model.exit import Exit
 from aish.model.size import format_bytes
 from aish.model.state import QUEUED, RUNNING, STOPPING
-from aish.supervisor.daemon import clock, machine, ports, proc
+from aish.supervisor.daemon import clock, machine
 from aish.supervisor.daemon.afterlife import Afterlife
 from aish.supervisor.daemon.births import Births
 from aish.supervisor.daemon.errands import MARK
@@ -30,7 +30,6 @@ from aish.supervisor.daemon.timetable import Timetable
 from aish.supervisor.daemon.verdict import judge, recurs
 from aish.supervisor.daemon.watch import Watch
 from aish.wire.part import ExitPart
-from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -394,32 +393,6 @@ class Conductor:
         acks, self._acks = self._acks, set()
         if acks and self.holding.connected:
             self.holding.ack(acks)
-
-    def url(self, process: Process) -> RoutePart | None:
-        """Its route with the leased port filled in."""
-        row = process.row
-        if row.spec.route is None or row.port is None:
-            return row.spec.route
-        route = row.spec.route
-        return RoutePart(
-            url=route.url.replace(ports.PLACE, str(row.port)),
-            upstream_name=route.upstream_name,
-            digest=route.digest,
-            context_tokens=route.context_tokens,
-            key_file=route.key_file,
-        )
-
-    def set_nice(self, process: Process, nice: int) -> None:
-        """Raises OSError: without a right, niceness only rises. Nothing happens to a stranger with an old pid."""
-        pid = process.row.pid
-        place = proc.stat(pid) if pid is not None else None
-        if process.row.adopted:
-            for each in self.reach.members(process.row):
-                for thread in proc.threads(each):
-                    os.setpriority(os.PRIO_PROCESS, thread, nice)
-            return
-        if pid is not None and place is not None and place.start_ticks == process.row.start_ticks:
-            os.setpriority(os.PRIO_PGRP, pid, nice)
 
 
 def _end_between_runs(row: Row) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from aish.config import folders
 from aish.errors import AishError, UnavailableError
 from aish.model import kind, state
+from aish.supervisor.daemon import ports
 from aish.wire import codec, link
 from aish.wire.message import Failure, KeyList, KeyNew, KeyRevoke, Limit, Reply, UsageQuery
 
@@ -151,7 +152,7 @@ class GatewayLink:
             parent=row.parent,
             alive=row.lifecycle in (state.STARTING, state.RUNNING, state.STOPPING),
             budget_tokens=row.spec.budget_tokens,
-            route=self.conductor.url(process) if row.lifecycle == state.RUNNING else None,
+            route=ports.route(row) if row.lifecycle == state.RUNNING else None,
             held=state.USER in row.holds,
         )
 

@@ -95,7 +95,7 @@ class Limiting:
 
     def _set_nice(self, process: Process, nice: int) -> None:
         try:
-            self.daemon.conductor.set_nice(process, nice)
+            self.daemon.reach.set_nice(process.row, nice)
         except OSError as error:
             raise LimitError(
                 f"nice={nice}: {error.strerror}", hint="without a right, niceness can only be raised"

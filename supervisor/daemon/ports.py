@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from aish.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aish.wire.spec import SpecPart
+    from aish.supervisor.daemon.row import Row
+    from aish.wire.spec import RoutePart, SpecPart
 
 PLACE = "{port}"
 _TRIES = 20
@@ -61,6 +64,14 @@ def wants_port(spec: SpecPart) -> bool:
 def listens_on_it(spec: SpecPart) -> bool:
     """Whether a socket that is kept between its runs has the leased port: it is leased as long, then."""
     return any(PLACE in part.address for part in spec.sockets)
+
+
+def route(row: Row) -> RoutePart | None:
+    """Where the gateway finds it, with the leased port in place."""
+    route = row.spec.route
+    if route is None or row.port is None:
+        return route
+    return msgspec.structs.replace(route, url=route.url.replace(PLACE, str(row.port)))
 
 
 def fill(argv: Sequence[bytes], port: int | None) -> list[bytes]:

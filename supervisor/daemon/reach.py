@@ -122,6 +122,17 @@ class Reach:
         own = set(self.members(row)) if others else own  # newborns of its own are no strangers
         return all(pid in own or proc.ended(pid) for pid in others)
 
+    def set_nice(self, row: Row, nice: int) -> None:
+        """Raises OSError: without a right, niceness only rises. Nothing happens to a stranger with an old pid."""
+        if row.adopted:
+            for pid in self.members(row):
+                for thread in proc.threads(pid):
+                    os.setpriority(os.PRIO_PROCESS, thread, nice)
+            return
+        leader = self._leader(row)
+        if leader is not None:
+            os.setpriority(os.PRIO_PGRP, leader, nice)
+
     # --- memory -------------------------------------------------------------------------------------------------
 
     def out_of_memory(self, process: Process) -> bool:
