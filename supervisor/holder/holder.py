@@ -300,10 +300,9 @@ class Holder:
         before = -1
         while before != self._read_to:  # in parts: every page that is touched once makes every later fork dearer
             before = self._read_to
-            lines, self._read_to = self.estate.journal.read(before, CHUNK_BYTES)
+            lines, self._read_to = self.estate.journal.read(before, CHUNK_BYTES, "exit")
             for line in lines:
-                if line["is"] == "exit":
-                    self._told(line["exit"], reaped=line["reaped"])
+                self._told(line["exit"], reaped=line["reaped"])
 
     def _told(self, record: dict[str, Any], *, reaped: bool) -> None:
         """An exit in the journal: of our own children we know it already."""

@@ -18,7 +18,7 @@ import fcntl
 import json
 import os
 
-from . import kernel, wire
+from . import kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 COMPACT_BYTES = 512 * 1024  # at least this much old text before the table is said again
-CHUNK_BYTES = 2 * wire.DATAGRAM_BYTES  # longer than any line: the longest is what a datagram acknowledged
+CHUNK_BYTES = 16 * 1024  # what is parsed at a time stays with the process: its memory is not given back
 
 
 class Child:
@@ -67,22 +67,26 @@ class Journal:
         """From here on nobody can append."""
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
 
-    def read(self, offset: int = 0, most: int | None = None) -> tuple[list[dict[str, Any]], int]:
-        """The lines from `offset` on, and the offset behind the last whole one; of `most` bytes at a time."""
-        size = os.fstat(self.fd).st_size
+    def read(self, offset: int = 0, most: int | None = None, only: str = "") -> tuple[list[dict[str, Any]], int]:
+        """The lines from `offset` on, and the offset behind the last whole one; of some `most` bytes at a time, more
+        where one line is longer. `only`: those that tell of this."""
+        size = whole = os.fstat(self.fd).st_size
         try:
             offset = os.lseek(self.fd, offset, os.SEEK_DATA)  # skip the hole
         except OSError:  # ENXIO: nothing but hole
             return [], size
         if most is not None:
             size = min(size, offset + most)
-        data = b""
-        while offset + len(data) < size:
+        data, end = b"", 0
+        while not end and offset + len(data) < whole:
+            if offset + len(data) >= size:
+                size = min(whole, size + (most or 0))
             data += os.pread(self.fd, size - offset - len(data), offset + len(data))
-        end = data.rfind(b"\n") + 1
+            end = data.rfind(b"\n") + 1 if offset + len(data) >= size else 0
         lines = []
+        begins = b'{"is":"%s"' % only.encode() if only else b""
         for text in data[:end].split(b"\n"):
-            line = _parse(text)
+            line = _parse(text) if text.lstrip(b"\0").startswith(begins) else None
             if line is not None:
                 lines.append(line)
         return lines, offset + end

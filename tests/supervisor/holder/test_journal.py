@@ -79,6 +79,25 @@ def test_torn_end_waits_for_its_rest(journal: Journal) -> None:
     assert journal.read(end) == ([], end)
 
 
+def test_in_parts_the_same_is_read_however_long_a_line_is(journal: Journal) -> None:
+    """A part ended in the middle of a line that was longer: the reader stood still there for ever."""
+    for number in range(40):
+        journal.append(born(f"p{number}", number), j.exit_line(record(f"p{number}", number)))
+        journal.append(j.ack_line([f"q{number}-{part}" for part in range(number * 10)]))
+    whole, end = journal.read()
+    for most in (1, 100, 5000, 1 << 20):
+        found, offset, before = [], 0, -1
+        while before != offset:
+            before = offset
+            lines, offset = journal.read(offset, most)
+            found += lines
+        assert (found, offset) == (whole, end), most
+    exits, until = journal.read(only="exit")
+    assert (exits, until) == ([line for line in whole if line["is"] == "exit"], end)
+    os.write(journal.fd, b'\n{"is":"born"')
+    assert journal.read(end, 4)[0] == [], "torn: its rest is waited for"
+
+
 def test_sealed_means_nobody_announces_any_more(journal: Journal) -> None:
     """The gate of a take-over, also for a copy of the descriptor that a child inherited."""
     copy = os.dup(journal.fd)
