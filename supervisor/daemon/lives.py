@@ -17,6 +17,7 @@ from aish.supervisor.daemon.errands import ErrandError, Errands
 from aish.supervisor.daemon.notify import Notices
 from aish.supervisor.daemon.probe import Probes
 from aish.supervisor.daemon.prober import Prober
+from aish.supervisor.daemon.process import once
 from aish.supervisor.daemon.secret import Secrets
 
 if TYPE_CHECKING:
@@ -63,9 +64,8 @@ class Lives:
         if _notifies(spec):
             sock = self.notices.bind(process)
             await self.conductor.holding.store(notify.store_name(process.id), [sock.fileno()])
-        process.log_from = {
-            stream: self.conductor.launcher.logs.size(process.id, stream) for stream in ("out", "err")
-        }
+        logs = self.conductor.launcher.logs
+        process.log_from = once({stream: logs.size(process.id, stream) for stream in ("out", "err")})
 
     def began(self, process: Process) -> None:
         """It runs: by our doing, or found so by a new daemon."""

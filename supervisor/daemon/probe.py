@@ -63,7 +63,8 @@ class Probes:
                 os.close(fd)
             if wanted in data:
                 return None
-            process.log_from[stream] = at + max(0, len(data) - len(wanted) + 1)  # it may be half there
+            at += max(0, len(data) - len(wanted) + 1)  # it may be half there
+            process.log_from = {**process.log_from, stream: at}
         return f"no line with {text!r} yet"
 
 

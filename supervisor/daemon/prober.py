@@ -9,6 +9,8 @@ from aish.model import kind
 from aish.model.state import RUNNING, YES
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.probe import Probes
     from aish.supervisor.daemon.process import Process
@@ -16,41 +18,61 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S: Final = 0.1
 """A log is looked at more often than a server is asked: it costs nobody anything."""
+LEAST_S: Final = 0.01
 
 
 class Prober:
+    """While nothing is asked there is a timer for a process, and no task: of those there may be thousands."""
+
     def __init__(self, conductor: Conductor, probes: Probes) -> None:
         self.conductor, self.probes = conductor, probes
+        self._loop = asyncio.get_running_loop()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._failures: dict[str, int] = {}
+        """In a row, of those whose life was in doubt."""
 
     def began(self, process: Process) -> None:
         """It runs, from now on or for a daemon before."""
         spec = process.row.spec
-        if spec.ready is None and spec.live is None and spec.start_timeout_s is None:
-            return
         self.ended(process)
-        task = asyncio.ensure_future(self._look_after(process))
-        self._tasks[process.id] = task
-        task.add_done_callback(lambda done: self._done(process.id, done))
+        told = spec.ready is not None or spec.kind == kind.MODEL  # else it is ready when it runs
+        asked = spec.ready is not None or spec.live is not None or spec.start_timeout_s is not None
+        if told and asked and process.row.ready != YES:
+            self._begin(process, self._look_after(process))
+        else:
+            self._watch(process)
 
     def ended(self, process: Process) -> None:
-        task = self._tasks.pop(process.id, None)
+        self._failures.pop(process.id, None)
+        task, timer = self._tasks.pop(process.id, None), self._timers.pop(process.id, None)
         if task is not None:
             task.cancel()
+        if timer is not None:
+            timer.cancel()
+
+    def _begin(self, process: Process, work: Coroutine[object, object, None]) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._tasks[process.id] = task
+        task.add_done_callback(lambda done: self._done(process.id, done))
 
     def _done(self, id_: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(id_) is task:
             del self._tasks[id_]
 
     async def _look_after(self, process: Process) -> None:
-        spec = process.row.spec
-        told = spec.ready is not None or spec.kind == kind.MODEL  # else it is ready when it runs
-        if told and process.row.ready != YES and not await self._await_ready(process):
-            return
-        if spec.live is not None and not spec.live.notify:
-            await self._watch_life(process, spec.live)
-        elif spec.live is not None:
-            await self._watch_words(process, spec.live)
+        if await self._await_ready(process):
+            self._watch(process)
+
+    def _watch(self, process: Process) -> None:
+        """It is ready: does it go on?"""
+        live = process.row.spec.live
+        if live is not None and live.notify:
+            process.watchdog_s = process.watchdog_s or self._loop.time()
+            due_s = max(process.watchdog_s + live.timeout_s, self._loop.time() + LEAST_S)
+            self._timers[process.id] = self._loop.call_at(due_s, self._words_due, process, live)
+        elif live is not None:
+            self._timers[process.id] = self._loop.call_later(live.every_s, self._life_due, process, live)
 
     async def _await_ready(self, process: Process) -> bool:
         """Until it is ready; False if it was given up."""
@@ -74,30 +96,40 @@ class Prober:
             process.doing = f"not ready: {why}" if why else None
             await asyncio.sleep(_every_s(spec.ready))
 
-    async def _watch_life(self, process: Process, probe: ProbePart) -> None:
-        failures = 0
-        while process.row.lifecycle == RUNNING:
-            await asyncio.sleep(probe.every_s)
-            if process.row.holds:
-                continue  # one that stands still cannot answer
-            why = await self.probes.ask(process, probe, "live")
-            failures = 0 if why is None else failures + 1
-            if failures >= probe.failures:
+    def _life_due(self, process: Process, live: ProbePart) -> None:
+        self._timers.pop(process.id, None)
+        if process.row.lifecycle != RUNNING:
+            return
+        if process.row.holds:
+            self._watch(process)  # one that stands still cannot answer
+        else:
+            self._begin(process, self._ask_life(process, live))
+
+    async def _ask_life(self, process: Process, live: ProbePart) -> None:
+        why = await self.probes.ask(process, live, "live")
+        if why is None:
+            self._failures.pop(process.id, None)
+        else:
+            failures = self._failures[process.id] = self._failures.get(process.id, 0) + 1
+            if failures >= live.failures:
                 times = f"{failures} times in a row" if failures > 1 else "now"
                 self.conductor.lives.unhealthy(process, f"its probe failed {times}: {why}")
                 return
+        if process.row.lifecycle == RUNNING:
+            self._watch(process)
 
-    async def _watch_words(self, process: Process, probe: ProbePart) -> None:
+    def _words_due(self, process: Process, live: ProbePart) -> None:
         """WATCHDOG=1 must come within every `timeout_s`."""
-        loop = asyncio.get_running_loop()
-        process.watchdog_s = process.watchdog_s or loop.time()
-        while process.row.lifecycle == RUNNING:
-            await asyncio.sleep(max(0.01, process.watchdog_s + probe.timeout_s - loop.time()))
-            if process.row.holds:
-                process.watchdog_s = loop.time()
-            elif loop.time() > process.watchdog_s + probe.timeout_s:
-                self.conductor.lives.unhealthy(process, f"it did not say WATCHDOG=1 for {probe.timeout_s:g} s")
-                return
+        self._timers.pop(process.id, None)
+        if process.row.lifecycle != RUNNING:
+            return
+        now_s = self._loop.time()
+        if process.row.holds:
+            process.watchdog_s = now_s
+        elif now_s > (process.watchdog_s or 0.0) + live.timeout_s:
+            self.conductor.lives.unhealthy(process, f"it did not say WATCHDOG=1 for {live.timeout_s:g} s")
+            return
+        self._watch(process)
 
 
 def _every_s(probe: ProbePart | None) -> float:

@@ -34,6 +34,8 @@ FRESH_S: Final = 0.2
 STALE_S: Final = 5.0
 """An older one is no base for a CPU share: the whole lifetime is then."""
 HELD_MOST: Final = 4096
+_UNUSED: Final[dict[str, int | None]] = {}
+"""No memory on any device; nobody writes into it."""
 MANY: Final = 100
 """So many supervised processes are worth a look at who else there is."""
 
@@ -250,7 +252,7 @@ class Sampler:
         now = time.monotonic()
         for process in self.table.alive():
             row = process.row
-            process.device_use = use.get(row.id, {})
+            process.device_use = use.get(row.id, _UNUSED)
             if not row.gpus or row.spec.vram_bytes is None:
                 continue
             decision = watchdog.decide(row.spec.vram_bytes, process.device_use, self._warned.get(row.id), now)
