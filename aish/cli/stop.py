@@ -9,7 +9,7 @@ from aish.cli.each import chosen, for_each
 from aish.cli.wanted import MOST_GRACE_S
 from aish.client import connect
 from aish.errors import AishError, UsageError
-from aish.wire.message import Stop, Wait, Waited
+from aish.wire.message import Done, Stop, Wait, Waited
 from aish.wire.plain import plain
 
 
@@ -26,17 +26,22 @@ def main(argv: list[str]) -> int:
     grace_s = 0.0 if options.now else options.grace
     with connect(start=False, program="stop") as client:
         refused: dict[str, AishError] = {}
+        asked: dict[str, Done] = {}
         targets_ = chosen(client, options)
         for target in targets_:  # all are asked before the first is waited for
             try:
-                client.request(Stop(target=target, grace_s=grace_s))
+                asked[target] = client.ask(Done, Stop(target=target, grace_s=grace_s))
             except AishError as error:
                 refused[target] = error
 
         def act(target: str) -> object:
             if target in refused:
                 raise refused[target]
-            return {} if options.no_wait else plain(client.ask(Waited, Wait(target=target)))
+            return (
+                {}
+                if options.no_wait
+                else plain(client.ask(Waited, Wait(target=target, restarts=asked[target].restarts)))
+            )
 
         try:
             return for_each("stop", targets_, act, as_json=options.json)

@@ -198,11 +198,13 @@ def wait_ready(target: Target, timeout_s: float | None, give_up: bool) -> Asks[N
 
 def stop(targets: Sequence[Target], grace_s: float | None) -> Asks[list[Exit]]:
     """All are asked before the first is waited for."""
+    asked = []
     for target in targets:
-        yield from ask(m.Done, m.Stop(target=name_of(target), grace_s=grace_s))
+        asked.append((yield from ask(m.Done, m.Stop(target=name_of(target), grace_s=grace_s))))
     ends = []
-    for target in targets:
-        ends.append((yield from wait(target, None)))
+    for target, told in zip(targets, asked, strict=True):
+        waited = yield from ask(m.Waited, m.Wait(target=name_of(target), restarts=told.restarts))
+        ends.append(exit_of(waited.exit))
     return ends
 
 

@@ -125,6 +125,8 @@ class Wait(Message, frozen=True, kw_only=True):
     until: str = "ended"
     timeout_s: float | None = None
     give_up: bool = False
+    restarts: int | None = None
+    """As the answer to Stop had it: answer also when it has been started again since, for then it had ended."""
 
 
 class WaitMany(Message, frozen=True, kw_only=True):
@@ -375,6 +377,8 @@ class Done(Message, frozen=True, kw_only=True):
     """Acknowledges a request that has nothing to tell; `changed` is False where it was so already."""
 
     changed: bool = True
+    restarts: int | None = None
+    """Of what was to stop: how often it had been started again by then."""
 
 
 class Started(Message, frozen=True, kw_only=True):

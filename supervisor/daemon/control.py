@@ -62,7 +62,7 @@ class Control:
         grace_s, row = request.grace_s, process.row
         want.check_grace(grace_s)
         self._check_ours(process, f"`kill {row.pid}` ends it")
-        return Done(changed=self.daemon.conductor.stop(process, grace_s, by=who(caller)))
+        return Done(changed=self.daemon.conductor.stop(process, grace_s, by=who(caller)), restarts=row.restarts)
 
     async def start(self, caller: Caller, request: Start) -> Done:
         """What has ended runs again, what is scheduled runs now.
@@ -81,7 +81,7 @@ class Control:
         self._check_startable(process)
         self.daemon.table.free_for(process)
         if row.spec.project is None:
-            self._surroundings(process, request.launch)
+            self._surroundings(process, request.launch, row.next_spec or row.spec)
         else:
             self._check_declared(process)
         self.daemon.recorder.event("wanted", row, f"started again {by(caller)}")
@@ -101,7 +101,7 @@ class Control:
         if row.spec.project is not None and spec is None:
             self._check_declared(process)
         elif request.launch is not None and caller.standing == "user":
-            self._surroundings(process, request.launch)
+            self._surroundings(process, request.launch, spec or row.next_spec or row.spec)
         elif process.launch is None and self.daemon.launcher.files.load(row.id) is None:
             raise ConflictError(
                 f"the environment of {row.name} ({row.id}) is not kept any more: it has ended",
@@ -165,9 +165,10 @@ class Control:
                 hint=f"aish up -f {row.spec.project} {row.name}",
             )
 
-    def _surroundings(self, process: Process, launch: LaunchPart) -> None:
+    def _surroundings(self, process: Process, launch: LaunchPart, spec: SpecPart) -> None:
         """Raises InputError, StorageError; then nothing has changed."""
         want.check_launch(launch)
+        launch = environ.withheld(launch, spec.secrets)
         row = process.row
         self.daemon.launcher.files.save(row.id, launch)
         process.launch = launch

@@ -37,6 +37,11 @@ def build(captured: Iterable[bytes], secrets: Iterable[str], added: Mapping[str,
     return entries + [name + b"=" + value for name, value in new.items()]
 
 
+def withheld(launch: LaunchPart, secrets: Iterable[str]) -> LaunchPart:
+    """The surroundings as they are kept: without provider keys that `secrets` does not name. Pure."""
+    return msgspec.structs.replace(launch, environ=build(launch.environ, secrets, {}))
+
+
 def names(captured: Iterable[bytes]) -> list[str]:
     """Names only, for `inspect`."""
     return sorted({os.fsdecode(entry.partition(b"=")[0]) for entry in captured})

@@ -7,19 +7,21 @@ logs; never a row of the table. One that a daemon left behind is killed by the n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import AishError, DisconnectedError
 from aish.model.exit import Exit
+from aish.supervisor.daemon import proc
 from aish.supervisor.daemon.holding import Refusal
 from aish.supervisor.daemon.launcher import why
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from aish.supervisor.daemon.holding import Death, Holding
+    from aish.supervisor.daemon.holding import Birth, Death, Holding
     from aish.supervisor.daemon.launcher import Launcher
     from aish.supervisor.daemon.process import Process
 
@@ -35,12 +37,24 @@ class ErrandError(AishError):
         self.why = message if why is None else why.removeprefix(": ").strip()
 
 
+class UnaskedError(AishError):
+    """Nothing was started, for want of a holder: that says nothing about the process."""
+
+
+class _LostError(AishError):
+    """Keeper and holder died, and nobody can tell its end any more."""
+
+
 class Errands:
+    """A holder that dies costs an errand nothing but time: what it was not asked to start, or what was lost together
+    with the keeper, is started by the next one."""
+
     def __init__(self, holding: Holding, launcher: Launcher) -> None:
         self.holding, self.launcher = holding, launcher
         self._waiting: dict[str, asyncio.Future[Exit]] = {}
         self._given_up: set[str] = set()
         """Those that were to be ended when they might not have been there yet."""
+        self._births: dict[str, Birth] = {}
         self._pids: dict[int, tuple[str, int | None]] = {}
         """pid -> (id of the process, start time): who such a command acts as."""
 
@@ -53,37 +67,93 @@ class Errands:
         told: Mapping[str, str] | None = None,
         *,
         out: int | None = None,
+        patient: bool = True,
     ) -> Exit:
-        """Its end. `told` are variables that it gets beside the process's own; `out` is its stdout, else its log.
+        """Its end. `told` are variables that it gets beside the process's own; `out` is its stdout, else its log;
+        `patient`: where no holder answers it waits for one, however long.
 
-        Raises ErrandError.
+        Raises ErrandError, UnaskedError (if not patient).
         """
-        id_ = f"{process.id}{MARK}{what}{MARK}{os.urandom(4).hex()}"
-        future: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
-        self._waiting[id_] = future
-        pid: int | None = None
-        try:
-            birth = await self.launcher.start_errand(process, id_, argv, told or {}, out)
-            pid = birth.pid
-            self._pids[pid] = (process.id, birth.start_ticks)
-            if id_ in self._given_up:
+        while True:
+            id_ = f"{process.id}{MARK}{what}{MARK}{os.urandom(4).hex()}"
+            self._waiting[id_] = asyncio.get_running_loop().create_future()
+            try:
+                return await self._run(process, id_, argv, timeout_s, told or {}, out, patient=patient)
+            except _LostError:
+                if not patient:
+                    raise UnaskedError("keeper and holder died meanwhile") from None
+            except TimeoutError:
                 await self._kill(id_)
-            async with asyncio.timeout(timeout_s):
-                return await future
-        except TimeoutError:
+                raise ErrandError(_words(argv), f" did not end within {timeout_s:g} s") from None
+            except UnaskedError:
+                raise
+            except (Refusal, AishError, OSError) as error:
+                raise ErrandError(_words(argv), f": {why(error)}") from error
+            except asyncio.CancelledError:
+                await self._kill(id_)
+                raise
+            finally:
+                del self._waiting[id_]
+                self._given_up.discard(id_)
+                self.launcher.logs.closed(process.id)
+                birth = self._births.pop(id_, None)
+                if birth is not None:
+                    self._pids.pop(birth.pid, None)
+
+    async def _run(
+        self,
+        process: Process,
+        id_: str,
+        argv: Sequence[bytes],
+        timeout_s: float,
+        told: Mapping[str, str],
+        out: int | None,
+        *,
+        patient: bool,
+    ) -> Exit:
+        future = self._waiting[id_]
+        while not future.done():
+            start = asyncio.ensure_future(self.launcher.start_errand(process, id_, argv, told, out))
+            try:
+                await asyncio.wait({start}, timeout=None if patient else timeout_s)
+            finally:
+                if not start.done():
+                    start.add_done_callback(lambda _: self._too_late(id_))
+            if not start.done():
+                raise UnaskedError("the holder does not answer")
+            try:
+                self._born(process, id_, start.result())
+                break
+            except DisconnectedError as error:
+                if not patient:
+                    raise UnaskedError(str(error)) from None
+                await self.holding.reachable()  # who starts each id once, whatever the one before it did
+                if id_ in self._given_up:
+                    raise
+        if id_ in self._given_up:
             await self._kill(id_)
-            raise ErrandError(_words(argv), f" did not end within {timeout_s:g} s") from None
-        except (Refusal, AishError, OSError) as error:
-            raise ErrandError(_words(argv), f": {why(error)}") from error
-        except asyncio.CancelledError:
-            await self._kill(id_)
-            raise
-        finally:
-            del self._waiting[id_]
-            self._given_up.discard(id_)
-            self.launcher.logs.closed(process.id)
-            if pid is not None:
-                self._pids.pop(pid, None)
+        async with asyncio.timeout(timeout_s):
+            return await future
+
+    def _born(self, process: Process, id_: str, birth: Birth) -> None:
+        self._births[id_] = birth
+        self._pids[birth.pid] = (process.id, birth.start_ticks)
+
+    def _too_late(self, id_: str) -> None:
+        """Nobody waits for it any more."""
+        asyncio.ensure_future(self._kill(id_))  # noqa: RUF006  it awaits one reply
+
+    def lost(self, held: Collection[str]) -> None:
+        """Keeper and holder died. Those of our errands that the new ones do not know are ended, and run again."""
+        for id_, birth in self._births.items():
+            future = self._waiting[id_]
+            if id_ in held or future.done():
+                continue
+            place = proc.stat(birth.pid)
+            if place is not None and place.start_ticks == birth.start_ticks:
+                with contextlib.suppress(OSError):
+                    os.killpg(birth.pid, signal.SIGKILL)  # it leads a session of its own
+            future.set_exception(_LostError("keeper and holder died with it"))
 
     async def _kill(self, id_: str) -> None:
         try:

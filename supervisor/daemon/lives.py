@@ -131,9 +131,16 @@ class Lives:
         row.cause, row.reason = exits.UNHEALTHY, reason
         conductor.recorder.event("unhealthy", row, reason)
         conductor.readiness(process, "probe-no")
-        conductor.sending.stop(process)
-        process.health_timer = self._loop.call_later(row.spec.grace_s, conductor.sending.kill, process)
+        self.end_unhealthy(process)
         conductor.changed(process)
+
+    def end_unhealthy(self, process: Process) -> None:
+        """Its stop signal, and SIGKILL after its grace; once more where the holder died before it had done so."""
+        sending = self.conductor.sending
+        if process.health_timer is not None:
+            process.health_timer.cancel()
+        sending.stop(process)
+        process.health_timer = self._loop.call_later(process.row.spec.grace_s, sending.kill, process)
 
     def _limit_run(self, process: Process, most_s: float) -> None:
         """Have it stopped for good when this run has taken `most_s`."""
@@ -161,7 +168,8 @@ class Lives:
 
     def check(self, process: Process) -> None:
         """It has ended with 0: the command that decides is asked, and `checked` told."""
-        self._begin(process, self._check(process))
+        if process.id not in self._tasks:  # a new holder: the one before was asked, and it goes on
+            self._begin(process, self._check(process))
 
     async def _check(self, process: Process) -> None:
         row, spec = process.row, process.row.spec
@@ -172,9 +180,9 @@ class Lives:
             code = end.shell_status or 0
             why = f"it ended with 0, but its check with {code}" if code else None
         except ErrandError as error:
-            if isinstance(error.__cause__, DisconnectedError):
-                return  # the take-over by the next holder asks again
             why = f"it ended with 0, but its check failed: {error}"
+        if not row.checking:
+            return  # it was given up meanwhile
         if why is None:
             self.conductor.ended(process, Exit(0, None), row.ended_s, checked=True)
         else:

@@ -177,7 +177,9 @@ class Looking:
         timed_out = False
         try:
             async with asyncio.timeout(request.timeout_s):
-                while not (_reached(process, request.until) or _hopeless(process, request)):
+                while not (
+                    _reached(process, request.until) or _hopeless(process, request) or _since(process, request)
+                ):
                     await process.change()
         except TimeoutError:
             timed_out = True
@@ -244,6 +246,11 @@ def _check_wait(request: Wait | WaitMany) -> None:
 async def _reach(process: Process, until: str) -> None:
     while not _reached(process, until):
         await process.change()
+
+
+def _since(process: Process, request: Wait) -> bool:
+    """Whether it ended, and was started again since."""
+    return request.restarts is not None and process.row.restarts > request.restarts
 
 
 def _hopeless(process: Process, request: Wait) -> bool:

@@ -27,11 +27,11 @@ class Probes:
         self.errands, self.logs = errands, logs
 
     async def ask(self, process: Process, probe: ProbePart, what: str) -> str | None:
-        """None: yes. Else why not, in words."""
+        """None: yes. Else why not, in words. Raises UnaskedError where nobody could be asked."""
+        if probe.command:
+            return await self._command(process, probe, what)
         try:
             async with asyncio.timeout(probe.timeout_s):
-                if probe.command:
-                    return await self._command(process, probe, what)
                 if probe.url is not None:
                     return await _http(_filled(probe.url, process))
                 if probe.address is not None:
@@ -41,12 +41,12 @@ class Probes:
                 return "it has not told yet"
         except TimeoutError:
             return f"no answer within {probe.timeout_s:g} s"
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             return str(error.strerror if isinstance(error, OSError) and error.strerror else error)
 
     async def _command(self, process: Process, probe: ProbePart, what: str) -> str | None:
         try:
-            end = await self.errands.run(process, what, probe.command, probe.timeout_s)
+            end = await self.errands.run(process, what, probe.command, probe.timeout_s, patient=False)
         except ErrandError as error:
             return str(error)
         return None if end.code == 0 else f"its probe ended with {end.shell_status}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.model import kind
 from aish.model.state import RUNNING, YES
+from aish.supervisor.daemon.errands import UnaskedError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -59,6 +60,9 @@ class Prober:
     def _done(self, id_: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(id_) is task:
             del self._tasks[id_]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            name = type(error).__name__
+            self.conductor.recorder.event("fault", text=f"{name} while {id_} was looked at: please report this")
 
     async def _look_after(self, process: Process) -> None:
         if await self._await_ready(process):
@@ -83,7 +87,10 @@ class Prober:
             if process.row.ready == YES:  # it told so itself, or the gateway found out
                 return True
             if spec.ready is not None and not spec.ready.notify:
-                why = await self.probes.ask(process, spec.ready, "ready")
+                try:
+                    why = await self.probes.ask(process, spec.ready, "ready")
+                except UnaskedError as error:
+                    why = str(error)
                 if why is None:
                     process.doing = None  # what it was not ready for
                     self.conductor.readiness(process, "probe-yes")
@@ -106,7 +113,11 @@ class Prober:
             self._begin(process, self._ask_life(process, live))
 
     async def _ask_life(self, process: Process, live: ProbePart) -> None:
-        why = await self.probes.ask(process, live, "live")
+        try:
+            why = await self.probes.ask(process, live, "live")
+        except UnaskedError:  # it is asked next time: a process is not ill because nobody could look at it
+            self._watch(process)
+            return
         if why is None:
             self._failures.pop(process.id, None)
         else:

@@ -78,7 +78,6 @@ class Process:
         "launching",
         "log_from",
         "members",
-        "next_change",
         "oom_kills",
         "pidfd",
         "resend_timer",
@@ -87,6 +86,7 @@ class Process:
         "start_due_s",
         "tokens_per_s",
         "usage",
+        "waiting",
         "watch_fd",
         "watchdog_s",
         "window",
@@ -127,8 +127,8 @@ class Process:
         """The disk refused to note down its start: the next try."""
         self.resend_timer: asyncio.TimerHandle | None = None
         """Set while its client is to send its descriptors again: it may not be started before."""
-        self.next_change: asyncio.Future[None] | None = None
-        """Of all who wait for it; None: nobody does."""
+        self.waiting: list[asyncio.Future[None]] | None = None
+        """For its next change."""
         self.pidfd: int | None = None
         """From its birth to its end; None where descriptors are few, or it had ended by then."""
         self.watch_fd: int | None = None
@@ -159,12 +159,20 @@ class Process:
 
     def changed(self) -> None:
         """Wake who waits for this process to change."""
-        if self.next_change is not None and not self.next_change.done():
-            self.next_change.set_result(None)
-        self.next_change = None
+        waiting, self.waiting = self.waiting, None
+        for waiter in waiting or ():
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def change(self) -> None:
         """Until the next change."""
-        if self.next_change is None:
-            self.next_change = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self.next_change)  # who gives up does not give up for the others
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting = [*(self.waiting or ()), waiter]
+        try:
+            await waiter
+        finally:
+            self._waits_no_more(waiter)
+
+    def _waits_no_more(self, waiter: asyncio.Future[None]) -> None:
+        if self.waiting is not None and waiter in self.waiting:
+            self.waiting.remove(waiter)

@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from aish.errors import AishError, DisconnectedError
+from aish.errors import AishError
 from aish.supervisor.daemon.errands import ErrandError
 
 if TYPE_CHECKING:
@@ -88,8 +88,6 @@ class Secrets:
                 raise SecretError(f"it ended with {end.shell_status}; its stderr is in the log")
             return os.pread(fd, _ROOM, 0).rstrip(b"\0")
         except ErrandError as error:
-            if isinstance(error.__cause__, DisconnectedError):
-                raise error.__cause__ from None
             raise SecretError(error.why) from None
         finally:
             os.close(fd)

@@ -73,6 +73,7 @@ class Spawning:
 
     def _make(self, name: str, spec: SpecPart, launch: LaunchPart) -> Process:
         number = self.daemon.table.next_number
+        launch = environ.withheld(launch, spec.secrets)
         row = Row(
             id=f"p{number}",
             number=number,

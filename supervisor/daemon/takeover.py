@@ -63,6 +63,8 @@ class Takeover:
                 self._found_ended(death)
             daemon.conductor.died(death)
         held = {birth.id: birth for birth in births}
+        if not same_estate:
+            daemon.conductor.lives.errands.lost(held)
         daemon.handback.held(held)
         for birth in births:
             if MARK in birth.id:
@@ -132,8 +134,10 @@ class Takeover:
         row, conductor = process.row, self.daemon.conductor
         if row.lifecycle == state.STOPPING:
             conductor.stop(process, row.grace_s, row.stop_reason or exits.CANCELLED)
-        else:
-            conductor.held_again(process)
+            return
+        conductor.held_again(process)
+        if row.cause == exits.UNHEALTHY:
+            conductor.lives.end_unhealthy(process)
 
     async def _unknown(self, process: Process, *, same_estate: bool) -> None:
         """The holder neither has it nor saw it end."""
@@ -219,7 +223,9 @@ class Takeover:
             if (place := proc.stat(pid)) is not None and place.session == pid and tags.tag_of(pid) == tag
         ]
         if not found:
-            self.daemon.conductor.vanished(process, "keeper and holder died while it was started: did it run?")
+            self.daemon.conductor.vanished(
+                process, "keeper and holder died while it was started: did it run?", restartable=True
+            )
             return
         ticks, pid = min(found)
         self.daemon.conductor.spawned(process, Birth(row.id, pid, ticks))

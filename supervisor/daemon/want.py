@@ -34,6 +34,7 @@ LEAST_BYTES: Final = 64 << 10
 LEAST_AGE_S: Final = 1.0
 MOST_NEEDS: Final = 64
 MOST_TIME_S: Final = 10 * 366 * 86400.0
+PORT_MOST: Final = 65535
 _ADDRESS: Final = re.compile(r"unix:/.+|[^\s/]+:(\d{1,5}|\{port\})")
 MOST_WORDS: Final = 65_536
 
@@ -196,6 +197,9 @@ def _check_probe(probe: ProbePart, field: str) -> None:
         raise InputError(f"not a URL: {probe.url[:80]!r}", field=field, hint="http://127.0.0.1:{port}/health")
     if probe.address is not None and not _ADDRESS.fullmatch(probe.address):
         raise InputError(f"not an address: {probe.address[:80]!r}", field=field, hint="HOST:PORT or unix:/PATH")
+    port = probe.address.rpartition(":")[2] if probe.address is not None else ""
+    if port.isdecimal() and not 1 <= int(port) <= PORT_MOST:
+        raise InputError(f"not a port: {port}", field=field, hint=f"from 1 to {PORT_MOST}")
     if probe.pattern == "":
         raise InputError("the line to wait for is empty", field=field)
     for part, least in (("every_s", 0.01), ("timeout_s", 0.01)):
