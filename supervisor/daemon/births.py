@@ -63,6 +63,7 @@ class Births:
         try:
             if ports.wants_port(row.spec) and row.port is None:
                 row.port = launcher.leases.lease(row.port_before)
+            row.preparing = bool(row.spec.before or row.spec.secret_sources)
             if _written_first(row):
                 # The next daemon must know device and port. And while the holder keeps the exit of the run before,
                 # it would take this spawn for that one.
@@ -76,6 +77,12 @@ class Births:
             if row.lifecycle != STARTING:
                 self._given_up(process)
                 return
+            if row.preparing:
+                row.preparing = False
+                recorder.change(row)
+                if not recorder.flush():
+                    process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
+                    return
             birth = await launcher.start(process, secrets)
         except DisconnectedError:
             return  # started or not: the next holder's list tells
@@ -159,4 +166,4 @@ def _written_first(row: Row) -> bool:
     more; and that the exit of the run before, which the holder may still have, is not of this one."""
     spec = row.spec
     waited = bool(spec.needs) or spec.group is not None or spec.schedule is not None
-    return bool(row.before or row.restarts or row.gpus or waited) or row.port is not None
+    return bool(row.before or row.restarts or row.gpus or waited or row.preparing) or row.port is not None

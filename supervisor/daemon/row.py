@@ -85,6 +85,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """When its schedule starts it next."""
     last_due_s: float | None = None
     """The latest time of its schedule that is done with: no time is run twice."""
+    preparing: bool = False
+    """Its hook before the start, or what fetches its secrets, may run: the holder was not asked for it so far."""
     was_ready: bool = False
     """Whether any of its runs was ever ready."""
     restarts_boot_s: list[float] = []

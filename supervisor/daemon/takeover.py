@@ -314,7 +314,9 @@ class Takeover:
 
 
 def _may_have_been_asked(row: Row) -> bool:
-    """Whether the holder may have got the spawn. A row that waits for a GPU, or for
-    others, is written again before that."""
+    """Whether the holder may have got the spawn. A row that waits for a GPU, or for others, or for its hook, is
+    written again before that."""
+    if row.preparing:
+        return False
     waits = row.lifecycle == state.QUEUED and (row.spec.vram_bytes is not None or row.spec.needs or row.spec.group)
     return bool(row.spec.argv) and not waits

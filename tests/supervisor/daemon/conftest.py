@@ -71,6 +71,11 @@ class Supervised:
         )
         return self.client.ask(Started, request, list((fds or {}).values()))
 
+    def request(self, *argv: bytes, **fields: Any) -> Spawn:
+        """For a connection of its own: the answer comes only when it runs."""
+        spec = SpecPart(argv=list(argv), cwd=os.fsencode(self.home.root), **fields)
+        return Spawn(token=secrets.token_hex(16), spec=spec, launch=launch.capture())
+
     def python(self, code: str, *words: str, **fields: Any) -> Started:
         return self.spawn(sys.executable, "-I", "-S", "-c", code, *words, **fields)
 

@@ -204,12 +204,8 @@ def test_a_stop_does_not_wait_for_a_file_that_hangs(monkeypatch: pytest.MonkeyPa
 
 
 def _spawn(up: Supervised, sources: dict[str, SecretPart], name: str) -> Any:
-    import secrets
-
-    from aish.wire.message import Spawn
-
-    spec = up.spec(sys.executable, "-I", "-S", "-c", SHOW, secret_sources=sources, name=name)
-    return Spawn(token=secrets.token_hex(16), spec=spec, launch=launch.capture())
+    words = [os.fsencode(word) for word in (sys.executable, "-I", "-S", "-c", SHOW)]
+    return up.request(*words, secret_sources=sources, name=name)
 
 
 def test_a_provider_key_that_is_fetched_replaces_its_own(up: Supervised, tmp_path: Path) -> None:
