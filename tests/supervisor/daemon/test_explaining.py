@@ -32,6 +32,7 @@ def rules(found: Explained) -> list[str]:
     return [cause.rule for cause in found.causes]
 
 
+@pytest.mark.usefixtures("home")
 def test_the_chain_of_needs_is_followed_to_the_gpu(up: Supervised) -> None:
     cards(up, 24)
     sleeper(up, 20, name="big")
@@ -48,6 +49,7 @@ def test_the_chain_of_needs_is_followed_to_the_gpu(up: Supervised) -> None:
     assert any((line.source, line.text) == ("gpu", "GPU 0: big (p1) has 20G") for line in late.evidence)
 
 
+@pytest.mark.usefixtures("home")
 def test_sigkill_from_outside_is_told_as_that_and_a_week_later(up: Supervised) -> None:
     """Also by the next daemon, whose ring is empty: what was seen at that moment is in the journal."""
     started = up.spawn("sleep", "60", name="nap")

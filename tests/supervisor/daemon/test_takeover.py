@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from conftest import Supervised
 
+pytestmark = pytest.mark.usefixtures("home")
+
 
 def test_what_runs_goes_on_and_is_known(up: Supervised) -> None:
     started = up.spawn("sh", "-c", "read x; echo $x; exit 5", name="job", fds={0: (ends := os.pipe())[0]})

@@ -43,6 +43,7 @@ def numbers(data: bytes) -> list[int]:
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.usefixtures("home")
 def test_no_byte_is_lost_when_the_daemon_is_killed_in_a_flood(up: Supervised, tmp_path: Path) -> None:
     started = up.python(FLOOD, str(LEAST_BYTES), str(tmp_path / "stop"), name="flood")
     follower = (tmp_path / "followed").open("wb")

@@ -18,6 +18,8 @@ from aish.wire.spec import NeedPart
 if TYPE_CHECKING:
     from conftest import Supervised
 
+pytestmark = pytest.mark.usefixtures("home")
+
 TELLS_EXITS = tuple(map(int, platform.release().split(".")[:2])) >= (6, 15)
 
 
