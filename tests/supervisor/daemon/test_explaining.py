@@ -108,9 +108,8 @@ def test_hooks_and_checks(up: Supervised) -> None:
 def test_a_traceback_and_the_wait_for_the_next_try(up: Supervised) -> None:
     code = "import sys; sys.stderr.write('\\x1b[31mhello\\x1b[0m\\n'); raise ValueError('bad shape')"
     up.python(code, name="loop", restart="on-failure", restarts=NEVER)
-    up.until(
-        "it waits for its second restart", lambda: up.row("loop").state == "backoff" and up.row("loop").restarts == 1
-    )
+    up.until("it has failed twice", lambda: [event.kind for event in up.events()].count("ended") == 2)
+    assert (up.row("loop").state, up.row("loop").restarts) == ("backoff", 1), "it waits for its second restart"
     found = why(up, "loop")
     assert rules(found)[:2] == ["traceback", "backoff"]
     assert 'The last line of its stderr is "ValueError: bad shape".' in found.paragraph

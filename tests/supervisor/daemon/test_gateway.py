@@ -142,6 +142,7 @@ def test_a_port_that_another_program_took_is_told_and_another_is_chosen(up: Supe
         assert get(up.client.welcome.gateway_url)[0] == 401
 
 
+@pytest.mark.usefixtures("home")
 def test_keys(up: Supervised) -> None:
     made = up.client.ask(KeyMade, KeyNew(name="me", budget_tokens=1000))
     assert made.base_url == f"{up.client.welcome.gateway_url}/v1"
@@ -164,6 +165,7 @@ except RefusedError:
 """
 
 
+@pytest.mark.usefixtures("home")
 def test_the_limit_of_a_named_key_is_changed_by_the_user_alone(up: Supervised) -> None:
     up.client.ask(KeyMade, KeyNew(name="me", budget_tokens=1000))
 
@@ -217,15 +219,15 @@ def test_agents_of_one_name_at_once_are_one_in_usage(up: Supervised) -> None:
     serve(up)
     gate = os.pipe()
     waits = ("sh", "-c", 'read x; exec "$@"', "sh", sys.executable, "-I", "-S", "-c", ASK, "1")
-    fields: dict[str, Any] = {"kind": "agent", "name": "asker", "rename": True, "fds": {0: gate[0]}}
+    fields: dict[str, Any] = {"kind": "agent", "name": "twin", "rename": True, "fds": {0: gate[0]}}
     started = [up.spawn(*waits, **fields) for _ in range(2)]
     os.close(gate[0])
     os.close(gate[1])
-    assert [process.name for process in started] == ["asker", "asker-2"]
+    assert [process.name for process in started] == ["twin", "twin-2"]
     for process in started:
         assert up.code(process.id) == 0, up.log(process.id)
     rows = up.client.ask(UsageTable, UsageQuery(by="agent")).rows
-    assert {row.key: row.tokens.requests for row in rows if row.key.startswith("asker")} == {"asker": 2}
+    assert {row.key: row.tokens.requests for row in rows if row.key.startswith("twin")} == {"twin": 2}
 
 
 @pytest.mark.usefixtures("home")

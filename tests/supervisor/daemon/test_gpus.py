@@ -16,6 +16,7 @@ from aish.wire.message import Done, GpuList, Gpus, Limit, Started, Stop
 if TYPE_CHECKING:
     from conftest import Supervised
 
+pytestmark = pytest.mark.usefixtures("home")  # the list of cards is kept for a minute, and each has its own
 G = 1 << 30
 
 
@@ -207,7 +208,6 @@ def test_figures_of_a_lost_card_get_older(up: Supervised) -> None:
     up.until("they age", lambda: (up.client.ask(GpuList, Gpus()).gpus[0].age_s or 0) > 1.0)
 
 
-@pytest.mark.usefixtures("home")
 def test_queued_processes_outlive_the_daemon_with_their_descriptors(up: Supervised) -> None:
     """What a client passed is in the holder's store: the pipe must still be there when the GPU is free."""
     cards(up, 24)
@@ -246,7 +246,6 @@ def test_a_queued_process_can_be_stopped(up: Supervised) -> None:
     up.wait(behind.id, until="ready")
 
 
-@pytest.mark.usefixtures("home")
 def test_a_promise_outlives_the_daemon(up: Supervised) -> None:
     cards(up, 24)
     sleeper(up, 20, name="before")
