@@ -174,11 +174,12 @@ def parent(pid: int) -> int:
 
 
 def until(what: str, holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
-    """Look again and again, where there is no event to wait for; with a deadline."""
-    end = time.monotonic() + deadline_s
+    """Look again and again, where there is no event to wait for; less often after a while; with a deadline."""
+    begin = time.monotonic()
     while not holds():
-        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
-        time.sleep(0.005)
+        waited_s = time.monotonic() - begin
+        assert waited_s < deadline_s, f"not within {deadline_s} s: {what}"
+        time.sleep(min(0.005 + waited_s / 20, 0.03))
 
 
 def gone(pid: int) -> bool:
