@@ -1,4 +1,4 @@
-"""Controller, holder and keeper SIGKILLed at random while hundreds are spawned: each runs once, every code is right."""
+"""Controller, holder and keeper SIGKILLed at random during hundreds of spawns: each runs once, with its code."""
 
 from __future__ import annotations
 
