@@ -208,14 +208,13 @@ class Shared(Supervised):
         self.client.close()
         self.client = connect(program="test")
         assert self.daemon_pid == self.daemon, "who ends the daemon has a home of its own: usefixtures('home')"
-        rows = self.table()
-        for row in rows:
-            if row.ended_s is None:
-                self.client.ask(Done, Stop(target=row.id, grace_s=0))
-        for row in rows:
-            self.wait(row.id)
-            self.client.ask(Done, Forget(target=row.id))
-        assert not self.table()
+        while rows := self.table():
+            for row in rows:
+                if row.ended_s is None:
+                    self.client.ask(Done, Stop(target=row.id, grace_s=0))
+            for row in rows:
+                self.wait(row.id)
+                self.client.ask(Done, Forget(target=row.id))
 
 
 TIERS = ("control groups", "rlimits")
