@@ -18,7 +18,8 @@ import pytest
 from aish.cli import shutdown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,6 +66,15 @@ class Home:
         self.data.mkdir(mode=0o700, exist_ok=True)
         shutil.copytree(models, self.data / "models", copy_function=_link_blob)
 
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have this process's environment point there."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environ.items():
+                patch.setenv(name, value)
+            patch.delenv("AISH_ID", raising=False)
+            yield
+
     def aish(self, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
         """Run `aish words…` to its end, with a bound of 60 s; output as text."""
         settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 60, "env": self.environ}
@@ -84,39 +94,42 @@ class Home:
 def _private_home() -> Iterator[Home]:
     root = Path(tempfile.mkdtemp(prefix="aish-t-", dir="/tmp"))  # short: a socket's path has 107 bytes
     made = Home(root)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in made.environ.items():
-            patch.setenv(name, value)
-        patch.delenv("AISH_ID", raising=False)
+    try:
+        yield made
+    finally:
+        for process in made.started:
+            process.kill()
+            process.wait()
         try:
-            yield made
-        finally:
-            for process in made.started:
-                process.kill()
-                process.wait()
-            try:
-                if made.runtime.exists():
+            if made.runtime.exists():
+                with made.entered():
                     shutdown.main([])  # without a process for it
-            finally:
-                left = _left(root)
-                for pid in left:
-                    os.kill(pid, 9)
-                shutil.rmtree(root, ignore_errors=True)
+        finally:
+            left = _left(root)
+            for pid in left:
+                os.kill(pid, 9)
+            shutil.rmtree(root, ignore_errors=True)
     assert not left, f"processes left behind: {left}"
 
 
 @pytest.fixture
 def home() -> Iterator[Home]:
     """A private home; what a test left supervised there is ended afterwards, and must then be gone."""
-    with _private_home() as made:
+    with _private_home() as made, made.entered():
         yield made
 
 
 @pytest.fixture(scope="module")
 def module_home() -> Iterator[Home]:
     """A private home that the tests of one file share, where starting everything anew would take most of the time."""
-    with _private_home() as made:
+    with _private_home() as made, made.entered():
         yield made
+
+
+@pytest.fixture(scope="session")
+def new_home() -> Callable[[], AbstractContextManager[Home]]:
+    """Makes a private home for as long as its maker says; each test that uses it has to enter it."""
+    return _private_home
 
 
 @pytest.fixture(scope="session")

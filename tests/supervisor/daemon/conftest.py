@@ -1,4 +1,9 @@
-"""A real supervisor for a test: keeper, holder and daemon in a private home, and short words for talking to it."""
+"""A real supervisor for a test: keeper, holder and daemon in a private home, and short words for talking to it.
+
+The tests of a file share one, as most of their time would else go into starting it; each finds it empty and must not
+end its daemon. Who does, or needs a configuration or the first ids, has a home of its own:
+`@pytest.mark.usefixtures("home")`.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +21,17 @@ import pytest
 from aish.client import Client, connect, launch
 from aish.supervisor.holder import link, wire
 from aish.wire.message import (
+    Done,
     EventList,
     Events,
+    Forget,
     Inspect,
     Inspected,
     Logs,
     Snapshot,
     Spawn,
     Started,
+    Stop,
     View,
     Wait,
     Waited,
@@ -33,6 +41,7 @@ from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 DEADLINE_S = 20.0
 
@@ -43,6 +52,8 @@ class Supervised:
     def __init__(self, home: Any) -> None:
         self.home = home
         self.client: Client = connect(program="test")
+        self.first = 0
+        """Number of the last event before the test."""
 
     @property
     def daemon_pid(self) -> int:
@@ -106,7 +117,9 @@ class Supervised:
         return texts[0], texts[1]
 
     def events(self, since: int = 0) -> list[EventPart]:
+        """Those of this test only."""
         found: list[EventPart] = []
+        since = max(since, self.first)
         while True:
             page = self.client.ask(EventList, Events(since=found[-1].number if found else since)).events
             if not page:
@@ -166,11 +179,12 @@ def parent(pid: int) -> int:
 
 
 def until(what: str, holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
-    """Look again and again, where there is no event to wait for; with a deadline."""
-    end = time.monotonic() + deadline_s
+    """Look again and again, where there is no event to wait for; less often after a while; with a deadline."""
+    begin = time.monotonic()
     while not holds():
-        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
-        time.sleep(0.005)
+        waited_s = time.monotonic() - begin
+        assert waited_s < deadline_s, f"not within {deadline_s} s: {what}"
+        time.sleep(min(0.005 + waited_s / 20, 0.03))
 
 
 def gone(pid: int) -> bool:
@@ -181,15 +195,78 @@ def gone(pid: int) -> bool:
         return True
 
 
+class Shared(Supervised):
+    """What one test has of a supervisor that a whole file shares."""
+
+    def __init__(self, home: Any) -> None:
+        super().__init__(home)
+        self.daemon = self.daemon_pid
+        self.first = max((event.number for event in self.client.ask(EventList, Events(last=1)).events), default=0)
+        assert not self.table(), "the test before left something"
+
+    def table(self) -> list[ProcessPart]:
+        """All but the parts of aish."""
+        return [row for row in self.view(all=True, figures=False).processes if row.kind != "system"]
+
+    def clear(self) -> None:
+        """End and forget what the test left, so that the next one cannot lean on it."""
+        self.client.close()
+        self.client = connect(program="test")
+        assert self.daemon_pid == self.daemon, "who ends the daemon has a home of its own: usefixtures('home')"
+        while rows := self.table():
+            for row in rows:
+                if row.ended_s is None:
+                    self.client.ask(Done, Stop(target=row.id, grace_s=0))
+            for row in rows:
+                self.wait(row.id)
+                self.client.ask(Done, Forget(target=row.id))
+
+
+TIERS = ("control groups", "rlimits")
+
+
+@pytest.fixture(scope="module", params=TIERS)
+def tier(request: pytest.FixtureRequest) -> str:
+    """Which tier of limits the supervisor is to have."""
+    return str(request.param)
+
+
+def _configure(home: Any, tier: str) -> None:
+    if tier == "rlimits":
+        home.config.mkdir()
+        (home.config / "config.toml").write_text("[limits]\ncontrol_groups = false\n")
+
+
+@pytest.fixture(scope="module")
+def shared_home(new_home: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
+    with new_home() as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+def tiered_home(tier: str, new_home: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
+    with new_home() as home:
+        _configure(home, tier)
+        yield home
+
+
 @pytest.fixture
-def up(home: Any) -> Iterator[Supervised]:
-    """A running supervisor."""
-    supervised = Supervised(home)
-    try:
-        yield supervised
-    finally:
-        supervised.close()
+def up(request: pytest.FixtureRequest) -> Iterator[Supervised]:
+    """A running supervisor: of the test's own home, where it has one; else the file's, with an empty table."""
+    own, tiered = ("home" in request.fixturenames, "tier" in request.fixturenames)
+    home = request.getfixturevalue("home" if own else "tiered_home" if tiered else "shared_home")
+    if own and tiered:
+        _configure(home, request.getfixturevalue("tier"))
     log = home.state / "daemon.log"
-    text = log.read_text(errors="replace") if log.exists() else ""
+    begin = log.stat().st_size if log.exists() else 0
+    with home.entered():
+        supervised = Supervised(home) if own else Shared(home)
+        try:
+            yield supervised
+            if isinstance(supervised, Shared):
+                supervised.clear()
+        finally:
+            supervised.close()
+    text = log.read_bytes()[begin:].decode(errors="replace") if log.exists() else ""
     assert "Traceback" not in text, text
     assert "was destroyed" not in text, text

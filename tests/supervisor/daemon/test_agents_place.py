@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Supervised
 
 PROGRAM = """
@@ -142,11 +144,11 @@ print(json.dumps([tried(Cont(target="child")), tried(Pause(target="child"))]))
         ("os.setsid()\nif os.fork(): os._exit(0)", "nobody"),
     ],
 )
-def test_no_escape_by_forking(up: Supervised, flight: str, expected: str) -> None:
+def test_no_escape_by_forking(up: Supervised, tmp_path: Path, flight: str, expected: str) -> None:
     """Leaving session and parents leads to fewer rights, never to the user's."""
     code = (
         "import os, sys, time\n"
-        f"result = {str(up.home.root / 'result')!r}\n"
+        f"result = {str(tmp_path / 'result')!r}\n"
         "if os.fork() == 0:\n"
         "    parent = os.getpid()\n"
         + "".join(f"    {line}\n" for line in flight.splitlines())
@@ -165,7 +167,7 @@ def test_no_escape_by_forking(up: Supervised, flight: str, expected: str) -> Non
     )
     up.spawn("sleep", "62", name="other")
     started = up.spawn(sys.executable, "-c", code, ask, name="agent")
-    result = up.home.root / "result"
+    result = tmp_path / "result"
     up.until("it has told", result.exists)
     told = json.loads(result.read_text())
     if expected == "process":
@@ -181,6 +183,7 @@ def test_the_rights_of_the_owner_are_the_users(up: Supervised) -> None:
     assert told == ["Done", "Findings"]
 
 
+@pytest.mark.usefixtures("home")
 def test_a_new_daemon_knows_the_places_again(up: Supervised) -> None:
     code = "import signal; signal.pthread_sigmask(0, [10]); import os; os.write(1, b'up'); signal.sigwait([10])\n"
     started = up.spawn(

@@ -64,6 +64,7 @@ def test_an_ended_one_starts_as_the_new_spec_says(up: Supervised) -> None:
     assert up.code("job") == 0
 
 
+@pytest.mark.usefixtures("home")
 def test_daemon_killed_while_the_old_one_is_stopped(up: Supervised, tmp_path: Path) -> None:
     """Fault: the new spec must not be lost with the daemon that was told it."""
     script = f"trap 'touch {tmp_path}/asked; sleep 1; exit 0' TERM; echo one; while :; do sleep 0.05; done"

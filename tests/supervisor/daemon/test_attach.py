@@ -121,6 +121,7 @@ def test_each_run_has_its_own_terminal(up: Supervised) -> None:
     assert up.log("job")[0].count("begun") == 2
 
 
+@pytest.mark.usefixtures("home")
 def test_the_next_daemon_gives_the_lease_to_who_comes_first(up: Supervised) -> None:
     up.spawn("cat", pty=True)
     with at("cat") as first:

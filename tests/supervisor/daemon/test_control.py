@@ -74,6 +74,7 @@ def test_a_paused_process_can_be_stopped(up: Supervised) -> None:
     assert end.signal == signal.SIGTERM
 
 
+@pytest.mark.usefixtures("home")
 def test_a_pause_outlives_the_daemon(up: Supervised) -> None:
     started = up.spawn("sleep", "62", name="job")
     up.client.request(Pause(target="job"))
@@ -95,6 +96,7 @@ def test_ended_processes_cannot_be_paused(up: Supervised) -> None:
 # --- limits ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("home")
 def test_limits_of_tokens(up: Supervised) -> None:
     up.spawn("sleep", "62", name="job", budget_tokens=1000)
     for typed, budget in (("200k", 200_000), ("+50k", 250_000), ("none", None), ("5", 5)):
@@ -111,6 +113,7 @@ def test_limits_of_tokens(up: Supervised) -> None:
     assert up.row("job").budget_tokens is None
 
 
+@pytest.mark.usefixtures("home")
 def test_a_number_that_nothing_can_keep_is_refused_and_the_journal_goes_on(up: Supervised) -> None:
     """The daemon took it, and from then on wrote nothing any more: OverflowError at each flush."""
     up.spawn("sleep", "62", name="job", budget_tokens=1000)
@@ -187,6 +190,7 @@ def test_stop_during_backoff(up: Supervised) -> None:
     assert up.row("job").restarts == restarts
 
 
+@pytest.mark.usefixtures("home")
 def test_a_restart_policy_outlives_the_daemon(up: Supervised) -> None:
     """The environment is in a file that only the user can read, so the next daemon can start it again."""
     environ = {"PATH": os.environ["PATH"], "WORD": "kept"}
@@ -345,6 +349,7 @@ def test_events_follow(up: Supervised) -> None:
         assert kinds == ["created", "started", "exited"]
 
 
+@pytest.mark.usefixtures("home")
 def test_events_outlive_the_daemon_and_are_numbered_without_a_gap(up: Supervised) -> None:
     for _ in range(3):
         up.wait(up.spawn("true").id)
@@ -376,6 +381,7 @@ def test_shutdown_is_refused_while_something_runs(up: Supervised) -> None:
     assert up.row("job").state == "running"
 
 
+@pytest.mark.usefixtures("home")
 def test_shutdown_ends_everything_in_stop_order(up: Supervised) -> None:
     """Agents before the models they talk to, models before the gateway."""
     said = up.home.root / "said"

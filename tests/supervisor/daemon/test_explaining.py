@@ -32,6 +32,7 @@ def rules(found: Explained) -> list[str]:
     return [cause.rule for cause in found.causes]
 
 
+@pytest.mark.usefixtures("home")
 def test_the_chain_of_needs_is_followed_to_the_gpu(up: Supervised) -> None:
     cards(up, 24)
     sleeper(up, 20, name="big")
@@ -48,6 +49,7 @@ def test_the_chain_of_needs_is_followed_to_the_gpu(up: Supervised) -> None:
     assert any((line.source, line.text) == ("gpu", "GPU 0: big (p1) has 20G") for line in late.evidence)
 
 
+@pytest.mark.usefixtures("home")
 def test_sigkill_from_outside_is_told_as_that_and_a_week_later(up: Supervised) -> None:
     """Also by the next daemon, whose ring is empty: what was seen at that moment is in the journal."""
     started = up.spawn("sleep", "60", name="nap")
@@ -106,9 +108,8 @@ def test_hooks_and_checks(up: Supervised) -> None:
 def test_a_traceback_and_the_wait_for_the_next_try(up: Supervised) -> None:
     code = "import sys; sys.stderr.write('\\x1b[31mhello\\x1b[0m\\n'); raise ValueError('bad shape')"
     up.python(code, name="loop", restart="on-failure", restarts=NEVER)
-    up.until(
-        "it waits for its second restart", lambda: up.row("loop").state == "backoff" and up.row("loop").restarts == 1
-    )
+    up.until("it has failed twice", lambda: [event.kind for event in up.events()].count("ended") == 2)
+    assert (up.row("loop").state, up.row("loop").restarts) == ("backoff", 1), "it waits for its second restart"
     found = why(up, "loop")
     assert rules(found)[:2] == ["traceback", "backoff"]
     assert 'The last line of its stderr is "ValueError: bad shape".' in found.paragraph

@@ -86,6 +86,7 @@ def test_they_stay_over_restarts_until_it_has_ended_for_good(up: Supervised) -> 
     assert lines(up)[6:] == ["run", "done"], "a stop is the end: what it had kept is closed"
 
 
+@pytest.mark.usefixtures("home")
 def test_they_outlive_daemon_and_holder(up: Supervised) -> None:
     code = (
         "say('FDSTORE=1', memfd('it')) if not mine else None\nbarrier()\nprint('done', flush=True)\ntime.sleep(100)"
@@ -100,6 +101,7 @@ def test_they_outlive_daemon_and_holder(up: Supervised) -> None:
     up.until("the next run has it", lambda: lines(up)[2:] == ["run stored", "done"])
 
 
+@pytest.mark.usefixtures("home")
 def test_what_is_given_while_no_daemon_runs_is_not_lost(up: Supervised, tmp_path: Path) -> None:
     """It gave a descriptor and died, and the next daemon learnt of its end before it read its words."""
     gate = tmp_path / "gate"

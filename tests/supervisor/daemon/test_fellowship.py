@@ -105,6 +105,7 @@ def test_stop_during_a_restart_of_the_group(up: Supervised, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kills", range(3))
+@pytest.mark.usefixtures("home")
 def test_daemon_killed_in_the_middle(up: Supervised, tmp_path: Path, kills: int) -> None:
     """Fault: the daemon dies while it stops the others. The next one goes on; each runs once."""
     before = start(up, "one_for_all", tmp_path)
@@ -131,6 +132,7 @@ def test_the_next_place_waits_until_the_one_before_is_ready(up: Supervised, tmp_
     up.until("it runs", lambda: up.row("second").state == "running")
 
 
+@pytest.mark.usefixtures("home")
 def test_shutdown_stops_in_the_order_of_needs_and_places(up: Supervised, tmp_path: Path) -> None:
     start(up, "rest_for_one", tmp_path)
     trap = f"trap 'echo stop last >> {tmp_path}/order; exit 0' TERM"
@@ -154,6 +156,7 @@ def test_who_needs_a_member_waits_while_the_group_starts_again(up: Supervised, t
     up.until("it runs", lambda: up.row("needy").state == "running")
 
 
+@pytest.mark.usefixtures("home")
 def test_daemon_killed_before_one_that_waits_was_stopped(up: Supervised, tmp_path: Path) -> None:
     """Fault: what the group decided about one that is scheduled was forgotten, and held up all the others."""
     trap = f"trap 'touch {tmp_path}/asked; sleep 1; exit 0' TERM; echo up; while :; do sleep 0.05; done"

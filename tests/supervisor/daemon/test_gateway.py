@@ -96,6 +96,7 @@ def get(url: str, key: str = "none") -> tuple[int, Any]:
         return error.code, json.load(error)
 
 
+@pytest.mark.usefixtures("home")
 def test_it_starts_at_the_first_connection(up: Supervised) -> None:
     """A program with a key of `aish key new` must not find a dead port because nobody had spawned an agent yet."""
     with pytest.raises(NotFoundError):
@@ -105,6 +106,7 @@ def test_it_starts_at_the_first_connection(up: Supervised) -> None:
     assert gateway(up).state == "running"
 
 
+@pytest.mark.usefixtures("home")
 def test_its_address_is_kept_over_its_death_and_the_daemons(up: Supervised) -> None:
     url = up.client.welcome.gateway_url
     key = up.client.ask(KeyMade, KeyNew(name="me")).key
@@ -120,6 +122,7 @@ def test_its_address_is_kept_over_its_death_and_the_daemons(up: Supervised) -> N
     assert gateway(up).pid == second
 
 
+@pytest.mark.usefixtures("home")
 def test_its_port_is_kept_over_a_shutdown(up: Supervised) -> None:
     url = up.client.welcome.gateway_url
     assert up.home.aish("shutdown").returncode == 0
@@ -127,6 +130,7 @@ def test_its_port_is_kept_over_a_shutdown(up: Supervised) -> None:
     assert up.client.welcome.gateway_url == url
 
 
+@pytest.mark.usefixtures("home")
 def test_a_port_that_another_program_took_is_told_and_another_is_chosen(up: Supervised) -> None:
     url = up.client.welcome.gateway_url
     assert up.home.aish("shutdown").returncode == 0
@@ -138,6 +142,7 @@ def test_a_port_that_another_program_took_is_told_and_another_is_chosen(up: Supe
         assert get(up.client.welcome.gateway_url)[0] == 401
 
 
+@pytest.mark.usefixtures("home")
 def test_keys(up: Supervised) -> None:
     made = up.client.ask(KeyMade, KeyNew(name="me", budget_tokens=1000))
     assert made.base_url == f"{up.client.welcome.gateway_url}/v1"
@@ -160,6 +165,7 @@ except RefusedError:
 """
 
 
+@pytest.mark.usefixtures("home")
 def test_the_limit_of_a_named_key_is_changed_by_the_user_alone(up: Supervised) -> None:
     up.client.ask(KeyMade, KeyNew(name="me", budget_tokens=1000))
 
@@ -180,6 +186,7 @@ def test_the_limit_of_a_named_key_is_changed_by_the_user_alone(up: Supervised) -
         up.client.request(Limit(target="key:me", vram="5G"))
 
 
+@pytest.mark.usefixtures("home")
 def test_a_model_becomes_ready_and_tokens_are_counted(up: Supervised) -> None:
     """ps shows what the model server counted: 3 requests of 7 + 5 tokens."""
     model = serve(up)
@@ -212,17 +219,18 @@ def test_agents_of_one_name_at_once_are_one_in_usage(up: Supervised) -> None:
     serve(up)
     gate = os.pipe()
     waits = ("sh", "-c", 'read x; exec "$@"', "sh", sys.executable, "-I", "-S", "-c", ASK, "1")
-    fields: dict[str, Any] = {"kind": "agent", "name": "asker", "rename": True, "fds": {0: gate[0]}}
+    fields: dict[str, Any] = {"kind": "agent", "name": "twin", "rename": True, "fds": {0: gate[0]}}
     started = [up.spawn(*waits, **fields) for _ in range(2)]
     os.close(gate[0])
     os.close(gate[1])
-    assert [process.name for process in started] == ["asker", "asker-2"]
+    assert [process.name for process in started] == ["twin", "twin-2"]
     for process in started:
         assert up.code(process.id) == 0, up.log(process.id)
     rows = up.client.ask(UsageTable, UsageQuery(by="agent")).rows
-    assert {row.key: row.tokens.requests for row in rows if row.key.startswith("asker")} == {"asker": 2}
+    assert {row.key: row.tokens.requests for row in rows if row.key.startswith("twin")} == {"twin": 2}
 
 
+@pytest.mark.usefixtures("home")
 def test_a_spent_budget_holds_and_a_raised_one_releases(up: Supervised) -> None:
     serve(up)
     asker = up.python(ASK, "6", kind="agent", name="asker", budget_tokens=20)
@@ -266,6 +274,7 @@ def test_a_held_request_that_is_given_up_is_not_told_as_a_raised_budget(up: Supe
     assert told == "the request that waited was given up"
 
 
+@pytest.mark.usefixtures("home")
 def test_a_damaged_gateway_db_is_told_and_what_was_spent_still_counts(up: Supervised) -> None:
     """No agent could ask a model any more, and only the gateway's log said why."""
     serve(up)

@@ -16,6 +16,7 @@ from aish.wire.message import Done, GpuList, Gpus, Limit, Started, Stop
 if TYPE_CHECKING:
     from conftest import Supervised
 
+pytestmark = pytest.mark.usefixtures("home")  # the list of cards is kept for a minute, and each has its own
 G = 1 << 30
 
 

@@ -52,6 +52,7 @@ def refusal(channel: Channel) -> Failure:
     return reply
 
 
+@pytest.mark.usefixtures("home")
 def test_another_version_may_end_everything_and_nothing_else(up: Supervised) -> None:
     """After an upgrade in place the old program is gone: the new one must be able to shut down what it replaces."""
     channel = Channel(raw())
@@ -152,6 +153,7 @@ def test_a_client_that_leaves_in_the_middle(up: Supervised) -> None:
     up.until("all are closed", lambda: descriptors(up.daemon_pid) <= before + 3)
 
 
+@pytest.mark.usefixtures("home")
 def test_a_client_that_does_not_read_holds_up_nobody(up: Supervised) -> None:
     """A follower that is stopped with SIGSTOP: others are served, and the daemon's memory stays bounded."""
     stuck = greeted()
@@ -243,6 +245,7 @@ def test_the_socket_is_the_users_alone(up: Supervised) -> None:
 
 
 @pytest.mark.root
+@pytest.mark.usefixtures("home")
 def test_another_user_is_refused(up: Supervised) -> None:
     """Even one who can reach the socket: root's own daemon serves root alone."""
     os.chmod(folders.daemon_socket(), 0o666)
@@ -262,6 +265,7 @@ def test_another_user_is_refused(up: Supervised) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+@pytest.mark.usefixtures("home")
 def test_the_end_of_the_daemon_is_told_as_such(up: Supervised) -> None:
     up.kill_daemon()
     with pytest.raises(DisconnectedError):

@@ -292,6 +292,7 @@ def test_followers_get_what_is_not_in_memory_from_the_journal(path: str) -> None
 # --- with everything around it --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("home")
 def test_a_full_disk_under_a_running_daemon(up: Supervised) -> None:
     """RLIMIT_FSIZE stands in for a full disk: the daemon's files cannot grow. Children and their logs can."""
     runs = up.spawn("sh", "-c", "sleep 1; echo fine; exit 4", name="job")
@@ -314,6 +315,7 @@ def test_a_full_disk_under_a_running_daemon(up: Supervised) -> None:
     assert up.spawn("true").id == "p2"
 
 
+@pytest.mark.usefixtures("home")
 def test_exits_outlive_a_daemon_that_could_not_write_them(up: Supervised) -> None:
     """Not written, so not acknowledged, so the holder still has them for the next daemon."""
     started = up.spawn("sh", "-c", "read x; exit 4", fds={0: (ends := os.pipe())[0]})
@@ -327,6 +329,7 @@ def test_exits_outlive_a_daemon_that_could_not_write_them(up: Supervised) -> Non
     assert up.row(started.id).state == "exited"
 
 
+@pytest.mark.usefixtures("home")
 def test_a_damaged_table_is_rebuilt_from_what_runs(up: Supervised) -> None:
     """Nothing running is lost or started twice, ids are not given again, and a person is told."""
     _, holder = up.holder_pids()
@@ -357,6 +360,7 @@ def test_a_damaged_table_is_rebuilt_from_what_runs(up: Supervised) -> None:
     assert end.signal == signal.SIGTERM
 
 
+@pytest.mark.usefixtures("home")
 def test_no_table_at_all(up: Supervised) -> None:
     """The state folder cannot hold one: what runs is shown and can be stopped; nothing new is promised."""
     _, holder = up.holder_pids()

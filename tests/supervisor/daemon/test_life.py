@@ -111,6 +111,7 @@ def test_ready_and_status_by_sd_notify(up: Supervised) -> None:
     up.until("its words are shown", lambda: up.row("train").doing == "step 1204 of 3000")
 
 
+@pytest.mark.usefixtures("home")
 def test_a_notice_survives_the_daemon(up: Supervised) -> None:
     """A datagram sent while no daemon ran was lost with its socket."""
     read_end, write_end = os.pipe()
@@ -212,11 +213,12 @@ def test_a_failed_check_is_a_failure_for_the_restart_policy(up: Supervised, tmp_
     assert count.read_text() == "x\nx\nx\n"
 
 
+@pytest.mark.usefixtures("home")
 def test_the_daemon_dies_during_a_check(up: Supervised, tmp_path: Path) -> None:
     gate, count = tmp_path / "gate", tmp_path / "count"
     check = sh(f"echo x >> {count}; while ! test -e {gate}; do sleep 0.02; done; exit 4")
     started = up.spawn("true", check=check, name="job")
-    up.until("the check runs", count.exists)
+    up.until("the check runs", lambda: count.exists() and count.read_text() == "x\n")
     up.kill_daemon()
     up.next_daemon()
     up.until("it is asked again", lambda: count.read_text() == "x\nx\n")
@@ -319,6 +321,7 @@ def test_a_dependency_that_failed_fails_its_dependents(up: Supervised) -> None:
     assert (last.state, last.reason) == ("failed", "it needs job, which did not end successfully")
 
 
+@pytest.mark.usefixtures("home")
 def test_who_waits_for_another_still_waits_after_the_daemon(up: Supervised) -> None:
     up.spawn("sh", "-c", "exit 3", needs=[NeedPart(name="db", until="started")], name="web")
     up.kill_daemon()
@@ -378,6 +381,7 @@ def is_sleep(pid: int, up: Supervised, id_: str) -> bool:
         return False
 
 
+@pytest.mark.usefixtures("home")
 def test_a_restart_is_carried_through_by_the_next_daemon(up: Supervised) -> None:
     code = (
         "import signal, time\n"

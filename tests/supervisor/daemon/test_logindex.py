@@ -335,6 +335,7 @@ def test_a_terminal_has_an_index_of_its_one_file(up: Supervised) -> None:
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["out\r", "err\r"]
 
 
+@pytest.mark.usefixtures("home")
 def test_what_ended_while_there_was_no_daemon_is_recorded_by_the_next(up: Supervised) -> None:
     started = up.spawn("sh", "-c", "echo begun; while kill -0 $0; do sleep 0.01; done; echo end", str(up.daemon_pid))
     up.until("it has begun", lambda: out_bytes(up, started.id) > 0)

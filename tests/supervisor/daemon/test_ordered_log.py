@@ -29,6 +29,7 @@ print("end", number)
 """
 
 
+@pytest.mark.usefixtures("home")
 def test_the_order_is_exact_over_every_death(up: Supervised, tmp_path: Path) -> None:
     """Daemon and holder are killed while both streams are written to: every line once, in its place."""
     started = up.python(ALTERNATE, str(tmp_path / "stop"), name="job", log="ordered")

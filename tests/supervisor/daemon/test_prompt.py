@@ -155,6 +155,7 @@ def test_it_says_what_happens(up: Supervised) -> None:
     says(up, running=1)
 
 
+@pytest.mark.usefixtures("home")
 def test_the_next_daemon_writes_its_own_and_the_last_one_removes_it(up: Supervised) -> None:
     up.spawn("sleep", "300", name="one")
     says(up, running=1)
@@ -171,6 +172,7 @@ def test_the_next_daemon_writes_its_own_and_the_last_one_removes_it(up: Supervis
     assert told(up) is None
 
 
+@pytest.mark.usefixtures("home")
 def test_it_is_there_again_after_a_logout_and_does_not_look_like_one(up: Supervised) -> None:
     """A file that was renamed within the folder was taken for one that was removed, once a second for ever."""
     up.spawn("sleep", "300", name="one")

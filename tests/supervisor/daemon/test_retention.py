@@ -75,6 +75,7 @@ def test_an_age_bounds_it_also_when_nothing_is_written_any_more(up: Supervised) 
     assert len(shown) < 4096
 
 
+@pytest.mark.usefixtures("home")
 def test_what_is_old_at_the_start_of_a_daemon_is_given_back(up: Supervised) -> None:
     started = up.python(LINES, "50000", log_age_s=2.0)
     assert up.code(started.id) == 0

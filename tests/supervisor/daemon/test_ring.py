@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
 from aish.model.exit import Exit
 from aish.supervisor.daemon import proc
@@ -114,6 +115,7 @@ def test_what_is_noted_when_it_is_struck() -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.usefixtures("home")
 def test_a_changed_configuration_is_an_event(up: Supervised) -> None:
     up.spawn("sleep", "60")
     up.home.config.mkdir(exist_ok=True)

@@ -47,6 +47,7 @@ def found_in(root: Path) -> list[Path]:
     return [path for path in files if VALUE.encode() in path.read_bytes()]
 
 
+@pytest.mark.usefixtures("home")
 def test_a_child_gets_its_secrets_and_nobody_else(up: Supervised, tmp_path: Path) -> None:
     sources = {"TOKEN": file_of(tmp_path), "OTHER": sh(f"printf {VALUE[:7]}-; printf {VALUE[8:]}; echo gone >&2")}
     code = SHOW + "\nassert os.environ['OTHER'] == os.environ['TOKEN']\nimport time; time.sleep(100)"
@@ -160,12 +161,13 @@ def test_the_restart_policy_decides_about_a_start_that_failed(up: Supervised, tm
     assert "No such file or directory" in (up.row(started.id).reason or "")
 
 
+@pytest.mark.usefixtures("home")
 def test_a_stop_while_it_is_fetched_and_a_daemon_that_dies_then(up: Supervised, tmp_path: Path) -> None:
     mark, gate = tmp_path / "mark", tmp_path / "gate"
     line = f"echo x >> {mark}; while ! test -e {gate}; do sleep 0.02; done; echo {VALUE}"
     with connect() as other:
         other.send(_spawn(up, {"TOKEN": sh(line)}, "first"))
-        up.until("it is fetched", mark.exists)
+        up.until("it is fetched", lambda: mark.exists() and mark.read_text() == "x\n")
         up.client.ask(Done, Stop(target="first"))
     end = up.wait("first").exit
     assert end is not None
@@ -227,6 +229,7 @@ class Keyring(keyring.backend.KeyringBackend):
 """
 
 
+@pytest.mark.usefixtures("home")
 def test_a_keyring(up: Supervised, tmp_path: Path) -> None:
     pytest.importorskip("keyring", reason="the extra keyring is not installed")
     (tmp_path / "fake_backend.py").write_text(BACKEND)

@@ -137,6 +137,7 @@ def test_a_leased_port_stays_while_its_socket_does(up: Supervised) -> None:
     assert len(ports) == 1, ports
 
 
+@pytest.mark.usefixtures("home")
 def test_they_outlive_daemon_and_holder(up: Supervised) -> None:
     """Daemon and holder are killed in the backoff: a connection made then is answered by the next run."""
     port = free_port()
@@ -167,9 +168,9 @@ def test_a_port_that_is_taken_is_told_with_who_has_it(up: Supervised, tmp_path: 
         assert f"it cannot listen at 127.0.0.1:{port}: " in (started.reason or "")
         assert f"(pid {os.getpid()}) has it" in (started.reason or "")
     part = SocketPart(address=f"127.0.0.1:{port}")
-    up.python(SERVE, sockets=[part], name="first")
+    first = up.python(SERVE, sockets=[part], name="first")
     second = up.python(SERVE, sockets=[SocketPart(address=f"unix:{tmp_path}/s"), part])
-    assert (second.reason or "").endswith("first (p2) has it")
+    assert (second.reason or "").endswith(f"first ({first.id}) has it")
     up.until("nothing of the second is left", lambda: not list(tmp_path.iterdir()) or refused(str(tmp_path / "s")))
 
 
@@ -236,6 +237,7 @@ def test_variables_of_the_caller_are_not_taken_for_ours(up: Supervised) -> None:
     assert up.code("job") == 0, up.log("job")[1]
 
 
+@pytest.mark.usefixtures("home")
 def test_a_shutdown_leaves_no_socket_file(up: Supervised, tmp_path: Path) -> None:
     up.python(SERVE, sockets=[SocketPart(address=f"unix:{tmp_path}/s")], name="job")
     ask(str(tmp_path / "s"))

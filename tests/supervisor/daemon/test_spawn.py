@@ -188,6 +188,7 @@ def test_an_interpreter_that_is_not_there_is_named(up: Supervised, tmp_path: Pat
     assert "/no/such/interpreter" in started.reason
 
 
+@pytest.mark.usefixtures("home")
 def test_a_token_is_spawned_once(up: Supervised) -> None:
     """A client that lost the answer asks again: two runs of one wish would be a duplicate."""
     token = secrets.token_hex(16)
@@ -200,7 +201,7 @@ def test_a_token_is_spawned_once(up: Supervised) -> None:
 
 def test_names(up: Supervised) -> None:
     first = up.spawn("sleep", "60", name="job")
-    with pytest.raises(ConflictError, match="the name job is taken by p1"):
+    with pytest.raises(ConflictError, match=rf"the name job is taken by {first.id}\b"):
         up.spawn("sleep", "60", name="job")
     assert up.spawn("sleep", "60", name="job", rename=True).name == "job-2"
     assert up.spawn("/bin/sleep", "60").name == "sleep"
@@ -267,6 +268,7 @@ def test_nothing_is_left_open(up: Supervised) -> None:
     up.until("it is as before", lambda: several() <= first)
 
 
+@pytest.mark.usefixtures("home")
 def test_forget(up: Supervised) -> None:
     started = up.spawn("sleep", "60", name="job")
     with pytest.raises(ConflictError, match="is running") as error:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from conftest import Supervised
 
 
+@pytest.mark.usefixtures("home")
 def test_what_runs_goes_on_and_is_known(up: Supervised) -> None:
     started = up.spawn("sh", "-c", "read x; echo $x; exit 5", name="job", fds={0: (ends := os.pipe())[0]})
     os.close(ends[0])
@@ -43,6 +44,7 @@ def test_what_runs_goes_on_and_is_known(up: Supervised) -> None:
     assert up.log("job")[0] == "hello\n"
 
 
+@pytest.mark.usefixtures("home")
 def test_an_exit_while_no_daemon_runs_is_learned(up: Supervised) -> None:
     """The holder keeps it until the journal has it."""
     keeper, holder = up.holder_pids()
@@ -63,6 +65,7 @@ def zombie(pid: int | None) -> bool:
         return file.read().rpartition(")")[2].split()[0] == "Z"
 
 
+@pytest.mark.usefixtures("home")
 def test_a_stop_is_carried_through_by_the_next_daemon(up: Supervised) -> None:
     """Stopping, then killed before the grace was over: the stubborn process must not live for ever."""
     code = "import signal, os; signal.signal(15, signal.SIG_IGN); os.write(1, b'up'); signal.pause()"
@@ -76,6 +79,7 @@ def test_a_stop_is_carried_through_by_the_next_daemon(up: Supervised) -> None:
 
 
 @pytest.mark.parametrize("victim", ["daemon", "holder"])
+@pytest.mark.usefixtures("home")
 def test_an_end_that_is_known_is_not_forgotten_while_the_rest_ends(up: Supervised, victim: str) -> None:
     """Its leader has ended and that is acknowledged, what it started still uses the grace: that was told as lost."""
     stubborn = "import signal, os, time; signal.signal(15, signal.SIG_IGN); os.write(1, b'up'); time.sleep(60)"
@@ -135,6 +139,7 @@ def test_the_keeper_dies(up: Supervised) -> None:
     assert up.code(up.spawn("sh", "-c", "exit 3").id) == 3
 
 
+@pytest.mark.usefixtures("home")
 def test_keeper_and_holder_die_together(up: Supervised) -> None:
     """Children become init's: adopted by pid and start time, never started twice, and stopped by pidfd."""
     keeper, holder = up.holder_pids()
@@ -163,6 +168,7 @@ def test_keeper_and_holder_die_together(up: Supervised) -> None:
     assert up.code(up.spawn("sh", "-c", "exit 3").id) == 3
 
 
+@pytest.mark.usefixtures("home")
 def test_a_daemon_that_is_asked_to_end_is_replaced(up: Supervised) -> None:
     """SIGTERM (a person, a service manager) is no reason to lose anything, nor to stay away."""
     started = up.spawn("sleep", "60", name="job")
@@ -227,14 +233,17 @@ def stream_of_spawns(up: Supervised, tmp_path: Path, count: int, kills: int) -> 
     assert len([event for event in up.events() if event.kind == "exited"]) == count
 
 
-def test_20_kills_during_200_spawns(up: Supervised, tmp_path: Path) -> None:
-    stream_of_spawns(up, tmp_path, 200, 20)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_20_kills_during_1000_spawns(up: Supervised, tmp_path: Path) -> None:
-    stream_of_spawns(up, tmp_path, 1000, 20)
+@pytest.mark.parametrize(
+    ("kills", "count"),
+    [
+        (8, 80),
+        pytest.param(20, 200, marks=pytest.mark.slow),
+        pytest.param(20, 1000, marks=[pytest.mark.slow, pytest.mark.timeout(400)]),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_kills_during_spawns(up: Supervised, tmp_path: Path, kills: int, count: int) -> None:
+    stream_of_spawns(up, tmp_path, count, kills)
 
 
 @pytest.mark.slow
@@ -243,6 +252,7 @@ def test_20_kills_during_1000_spawns(up: Supervised, tmp_path: Path) -> None:
     ("seed", "victims"),
     [(1, ["daemon", "daemon", "holder", "keeper"]), (2, ["daemon", "holder", "keeper", "both"])],
 )
+@pytest.mark.usefixtures("home")
 def test_chaos(up: Supervised, tmp_path: Path, seed: int, victims: list[str]) -> None:
     """Any of the three at any moment: each id once, all exit codes. Both parents at once: 'lost' at worst."""
     count, seen = 200, tmp_path / "seen"

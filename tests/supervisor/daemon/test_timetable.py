@@ -95,6 +95,7 @@ def test_a_stop_ends_the_schedule_and_a_start_takes_it_up(up: Supervised, when: 
     assert (row.state, row.due_s is not None) == ("scheduled", True)
 
 
+@pytest.mark.usefixtures("home")
 def test_daemon_killed_while_it_waits(up: Supervised) -> None:
     """Fault: the daemon dies. The next one knows the time, and runs it."""
     up.spawn("sh", "-c", "echo run", name="tick", schedule=EVERY_SECOND)
@@ -105,6 +106,7 @@ def test_daemon_killed_while_it_waits(up: Supervised) -> None:
         up.until("it ran again", lambda before=before: up.log("tick")[0].count("run") > before)  # type: ignore[misc]
 
 
+@pytest.mark.usefixtures("home")
 def test_daemon_killed_in_every_run(up: Supervised, tmp_path: Path) -> None:
     """Fault: the daemon dies as it starts a run: each time is run once."""
     up.spawn("sh", "-c", f"date +%s >> {tmp_path}/times; sleep 0.2", name="tick", schedule=EVERY_SECOND)
@@ -121,6 +123,7 @@ def times(folder: Path) -> list[str]:
     return file.read_text().split() if file.exists() else []
 
 
+@pytest.mark.usefixtures("home")
 def test_holder_killed_while_it_runs(up: Supervised) -> None:
     up.spawn("sh", "-c", "echo run; sleep 0.3", name="tick", schedule=EVERY_SECOND)
     up.until("it ran", lambda: up.log("tick")[0].count("run") >= 1)

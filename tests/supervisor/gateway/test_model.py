@@ -92,11 +92,11 @@ class Real(World):
 
 
 @pytest.fixture(scope="module")
-def real() -> Iterator[Real]:
+def real(embedded_store: Path) -> Iterator[Real]:
     root = Path(tempfile.mkdtemp(prefix="aish-g-", dir="/tmp"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_DATA_HOME", str(root / "data"))
-        made = Real(root, store.pull("smollm2"))
+        patch.setenv("XDG_DATA_HOME", str(embedded_store.parents[1]))
+        made = Real(root, store.pull("smollm2"))  # it is there
     try:
         yield made.start()
     finally:
@@ -310,16 +310,16 @@ def test_tokens_are_counted_exactly(real: Real) -> None:
 
 
 def test_more_requests_than_slots_against_a_budget(real: Real) -> None:
-    """The server's own counts never pass the budget with twenty requests at once."""
+    """The server's own counts never pass the budget with twelve requests at once."""
     id, key = real.agent(budget=300)
     before = sum(real.counts())
-    with ThreadPoolExecutor(20) as pool:
-        answers = [pool.submit(real.gateway.chat, key, f"Count to {n}.", max_tokens=8) for n in range(20)]
+    with ThreadPoolExecutor(12) as pool:
+        answers = [pool.submit(real.gateway.chat, key, f"Count to {n}.", max_tokens=8) for n in range(12)]
         real.daemon.event(Hold, lambda e: e.id == id, DEADLINE_S)
         assert sum(real.counts()) - before <= 300
         real.daemon.change(id, budget_tokens=None)
-        assert [answer.result(DEADLINE_S)[0] for answer in answers] == [200] * 20
-    tokens = real.daemon.settled(id, 20).tokens
+        assert [answer.result(DEADLINE_S)[0] for answer in answers] == [200] * 12
+    tokens = real.daemon.settled(id, 12).tokens
     assert tokens.input + tokens.output == sum(real.counts()) - before
     assert json.dumps(real.gateway.read_log()).count("Traceback") == 0
 

@@ -232,3 +232,24 @@ def held(world: World) -> World:
     world.launch()
     world.connect()
     return world
+
+
+@pytest.fixture(scope="module")
+def _lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(tmp_path_factory.mktemp("holder"))
+    try:
+        made.launch()
+        made.connect()
+        yield made
+    finally:
+        end_roles(made)
+        made.close()
+
+
+@pytest.fixture
+def lasting(_lasting: World) -> Iterator[World]:
+    """The file's: for what is refused. Nothing may come of it, in the holder neither."""
+    before = _lasting.everything(), os.listdir(f"/proc/{_lasting.hello['pid']}/fd")
+    assert before[0] == {"children": [], "exits": []}
+    yield _lasting
+    assert (_lasting.everything(), os.listdir(f"/proc/{_lasting.hello['pid']}/fd")) == before

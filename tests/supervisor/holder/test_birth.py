@@ -247,12 +247,12 @@ BAD_PAYLOADS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("key", "changes"), BAD_PAYLOADS)
-def test_bad_payload_names_the_field(held: World, key: str, changes: dict[str, Any]) -> None:
+def test_bad_payload_names_the_field(lasting: World, key: str, changes: dict[str, Any]) -> None:
     """Refused before anything is forked, with the field's name."""
-    fields = json.loads(held.payload(["true"])) | changes
+    fields = json.loads(lasting.payload(["true"])) | changes
     memfd = wire.payload_fd(json.dumps(fields).encode())
     with pytest.raises(wire.Refusal, match=key) as refused:
-        held.call("spawn", [memfd, held.null, held.null, held.null], id="p1")
+        lasting.call("spawn", [memfd, lasting.null, lasting.null, lasting.null], id="p1")
     os.close(memfd)
     assert refused.value.code == "bad-request"
 

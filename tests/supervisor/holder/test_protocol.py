@@ -119,11 +119,11 @@ def test_unknown_and_malformed_requests_are_answered(held: World) -> None:
 
 
 @pytest.mark.parametrize("id", ["", ".daemon", "a b", "a\n", "é", "x" * 129, None, 7, ["a"]])
-def test_bad_ids_are_refused(held: World, id: object) -> None:
+def test_bad_ids_are_refused(lasting: World, id: object) -> None:
     """What could be mistaken for the holder's own names, or break a line of the journal."""
     for op in ("spawn", "signal"):
         with pytest.raises(wire.Refusal) as refused:
-            held.call(op, id=id, sig=0)
+            lasting.call(op, id=id, sig=0)
         assert refused.value.code == "bad-request"
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from conftest import Home, Supervised
 
+pytestmark = pytest.mark.usefixtures("home")
+
 
 def test_the_runtime_folder_is_removed_and_everything_is_found_again(up: Supervised) -> None:
     """A second keeper and holder were started beside the first; what ran was out of control for good."""

@@ -19,20 +19,17 @@ if TYPE_CHECKING:
 
     from conftest import Supervised
 
-KILLS = 5
-LEAST_BYTES = 50 << 20
-
 FLOOD = """
 import os, sys, time
-least, pad, number, wrote, stop = int(sys.argv[1]), b"x" * 960, 0, 0, False
+least, rate, pad, number, wrote, stop = int(sys.argv[1]), int(sys.argv[3]), b"x" * 960, 0, 0, False
 began = time.monotonic()
 while not stop or wrote < least:
     for _ in range(40):
         number += 1
         stream = 2 if number % 10 == 0 else 1
         wrote += os.write(stream, b"%08d %d %s\\n" % (number, time.time_ns(), pad))
-    while wrote > (time.monotonic() - began) * (24 << 20):
-        time.sleep(0.001)  # a flood of 24 MB/s, for as long as it takes
+    while wrote > (time.monotonic() - began) * rate:
+        time.sleep(0.001)  # a flood of so many bytes per second, for as long as it takes
     stop = stop or os.path.exists(sys.argv[2])
 os.write(1, b"%08d the last line has no end" % (number + 1))
 """
@@ -43,15 +40,22 @@ def numbers(data: bytes) -> list[int]:
 
 
 @pytest.mark.timeout(60)
-def test_no_byte_is_lost_when_the_daemon_is_killed_in_a_flood(up: Supervised, tmp_path: Path) -> None:
-    started = up.python(FLOOD, str(LEAST_BYTES), str(tmp_path / "stop"), name="flood")
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("kills", "least_bytes", "bytes_per_s"),
+    [(3, 10 << 20, 6 << 20), pytest.param(5, 50 << 20, 24 << 20, marks=pytest.mark.slow)],
+)
+def test_no_byte_is_lost_when_the_daemon_is_killed_in_a_flood(
+    up: Supervised, tmp_path: Path, kills: int, least_bytes: int, bytes_per_s: int
+) -> None:
+    started = up.python(FLOOD, str(least_bytes), str(tmp_path / "stop"), str(bytes_per_s), name="flood")
     follower = (tmp_path / "followed").open("wb")
     fast = up.home.popen("logs", "-f", "flood", stdout=follower, stderr=subprocess.STDOUT)
     slow = up.home.popen("logs", "-f", "flood", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # not read
     log = up.home.state / "logs" / f"{started.id}.out"
     index = log.with_suffix(".idx")
     up.until("the flood is on", lambda: log.stat().st_size > 1 << 20)
-    for _ in range(KILLS):
+    for _ in range(kills):
         due = index.stat().st_size + 5 * RECORD_BYTES
         up.until("the index is kept", lambda due=due: index.stat().st_size >= due)  # type: ignore[misc]
         up.kill_daemon()
@@ -59,7 +63,7 @@ def test_no_byte_is_lost_when_the_daemon_is_killed_in_a_flood(up: Supervised, tm
     (tmp_path / "stop").touch()
     assert up.code("flood") == 0, "the slow reader held it up, or a daemon took it along"
     texts = [path.read_bytes() for path in (log, log.with_suffix(".err"))]
-    assert sum(map(len, texts)) > LEAST_BYTES
+    assert sum(map(len, texts)) > least_bytes
     count = sum(len(numbers(text)) for text in texts)
     assert sorted(numbers(texts[0]) + numbers(texts[1])) == list(range(1, count + 1)), "the child wrote each once"
 

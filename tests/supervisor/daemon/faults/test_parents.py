@@ -39,6 +39,7 @@ def running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.usefixtures("home")
 def test_both_killed_the_code_of_a_long_run_is_known(up: Supervised) -> None:
     """What was watched for longer than half a second was 'unknown': init had not reaped it yet at the only look."""
     read_end, write_end = os.pipe()
@@ -70,6 +71,7 @@ def test_both_killed_the_code_of_a_long_run_is_known(up: Supervised) -> None:
 @pytest.mark.skipif(
     not TELLS_EXITS, reason="before Linux 6.15 a child that init has reaped tells nobody how it ended"
 )
+@pytest.mark.usefixtures("home")
 def test_both_killed_what_ends_before_the_next_daemon_looks_is_known(up: Supervised) -> None:
     """It was 'lost': the daemon that noticed left, and the next one found nobody. Its pidfds go on to that one."""
     read_end, write_end = os.pipe()
@@ -93,6 +95,7 @@ def test_both_killed_what_ends_before_the_next_daemon_looks_is_known(up: Supervi
 @pytest.mark.skipif(
     not TELLS_EXITS, reason="before Linux 6.15 a child that init has reaped tells nobody how it ended"
 )
+@pytest.mark.usefixtures("home")
 def test_both_killed_twice_the_pidfds_go_on_to_the_third_daemon(up: Supervised) -> None:
     """A new daemon opens its own, soon after it has taken over."""
     read_end, write_end = os.pipe()
@@ -107,6 +110,7 @@ def test_both_killed_twice_the_pidfds_go_on_to_the_third_daemon(up: Supervised) 
     assert up.code("job") == 7
 
 
+@pytest.mark.usefixtures("home")
 def test_both_killed_during_a_stop_the_stop_goes_on(up: Supervised) -> None:
     """The next daemon watched it for ever: no signal was sent, no grace was running."""
     code = "import signal, os; signal.signal(15, signal.SIG_IGN); os.write(1, b'up'); signal.pause(); signal.pause()"
@@ -120,6 +124,7 @@ def test_both_killed_during_a_stop_the_stop_goes_on(up: Supervised) -> None:
     assert not running(started.pid)
 
 
+@pytest.mark.usefixtures("home")
 def test_both_killed_a_paused_process_stays_paused_and_can_go_on(up: Supervised) -> None:
     started = up.spawn("sleep", "300", name="job")
     up.client.ask(Done, Pause(target="job"))
@@ -172,6 +177,7 @@ def another(up: Supervised, name: str, before: int) -> None:
     up.until(f"there is another {name}", there)
 
 
+@pytest.mark.usefixtures("home")
 def test_keeper_and_holder_killed_one_after_the_other(up: Supervised) -> None:
     """The first death makes the other its heir; the second must find everything, too."""
     jobs = [up.python("import sys; sys.stdin.read(); raise SystemExit(int(sys.argv[1]))", "5") for _ in range(3)]
@@ -190,6 +196,7 @@ def test_keeper_and_holder_killed_one_after_the_other(up: Supervised) -> None:
     assert end.code == 9 if TELLS_EXITS else end.code in (9, None)
 
 
+@pytest.mark.usefixtures("home")
 def test_keeper_and_holder_die_together_what_waits_goes_on_waiting(up: Supervised) -> None:
     """It was `lost: did it run?`, and had never been asked of anybody."""
     up.spawn("sleep", "100", name="first")
@@ -202,6 +209,7 @@ def test_keeper_and_holder_die_together_what_waits_goes_on_waiting(up: Supervise
     up.wait("second")
 
 
+@pytest.mark.usefixtures("home")
 def test_all_three_die_and_a_look_brings_the_daemon_back(up: Supervised) -> None:
     """`ps` said that nothing was supervised, `shutdown` that it was done, while everything lived."""
     pid = up.spawn("sleep", "100", name="first").pid

@@ -6,6 +6,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from aish.client import connect
 from aish.wire.message import Wait, Waited
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Supervised
+
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_daemon_stopped_children_run_and_their_ends_are_kept(up: Supervised, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from conftest import Supervised
 
+pytestmark = pytest.mark.usefixtures("home")
+
 
 @pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[bytes]]:

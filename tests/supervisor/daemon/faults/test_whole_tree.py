@@ -21,20 +21,7 @@ from aish.wire.message import Cont, Done, Limit, Pause, Shutdown, Stop
 from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from conftest import Supervised
-
-TIERS = ("control groups", "rlimits")
-
-
-@pytest.fixture(params=TIERS)
-def tier(request: pytest.FixtureRequest, home: Any) -> str:
-    """Before the daemon starts: which tier it is to have."""
-    if request.param == "rlimits":
-        home.config.mkdir()
-        (home.config / "config.toml").write_text("[limits]\ncontrol_groups = false\n")
-    return str(request.param)
 
 
 @pytest.fixture
@@ -107,6 +94,7 @@ def test_a_shell_ended_at_once_with_its_child_is_ended_by_the_signal(held: Super
     assert [(end.code, end.signal) for end in exits if end is not None] == [(None, signal.SIGKILL)] * 8
 
 
+@pytest.mark.usefixtures("home")
 def test_shutdown_leaves_nobody(held: Supervised, tmp_path: Path) -> None:
     held.python(ESCAPE, str(tmp_path / "pids"), "wait")
     pids = escapees(held, tmp_path / "pids")
