@@ -27,7 +27,7 @@ def rows(home: Home) -> dict[str, str]:
 
 def test_a_job_of_this_shell_stays_its_job(home: Home, bash: Bash) -> None:
     """Moved to the background, adopted, paused, let go on, in front again, interrupted: bash and aish agree."""
-    # No sh: dash forks by vfork, and a Ctrl-Z before its child's exec stops the child alone; dash waits in the kernel.
+    # No sh: dash forks by vfork, and a Ctrl-Z before the exec stops the child alone; dash waits for it in the kernel.
     bash.start("bash -c 'echo up; sleep 300; exit 3'")
     bash.shows("up")
     bash.terminal.sendcontrol("z")
