@@ -165,7 +165,7 @@ def _table() -> set[str]:
     """The ids of what is supervised, ended or not, without the gateway, which comes when somebody wants it."""
     try:
         with Aish(start=False, program="test") as client:
-            return {row.id for row in client.processes(all=True) if row.kind != "gateway"}
+            return {row.id for row in client.processes(all=True) if row.kind != "system"}
     except NotRunningError:
         return set()
 
@@ -173,17 +173,35 @@ def _table() -> set[str]:
 @pytest.fixture(scope="session")
 def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The store with the embedded model in it: pulled once for all tests and workers, removed by the last of them."""
-    base = tmp_path_factory.getbasetemp()
+    with _pulled(tmp_path_factory, "embedded", "smollm2") as models:
+        yield models
+
+
+@pytest.fixture(scope="session")
+def both_store(tmp_path_factory: pytest.TempPathFactory, embedded_store: Path) -> Iterator[Path]:
+    """The same with the embedding model, too."""
+    with _pulled(tmp_path_factory, "both", "minilm", embedded_store) as models:
+        yield models
+
+
+@contextmanager
+def _pulled(factory: pytest.TempPathFactory, folder: str, model: str, first: Path | None = None) -> Iterator[Path]:
+    """A store with this model, and with what is in `first`."""
+    base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # that of the whole run
-    data = base / "embedded"
+    data = base / folder
     # One at a time pulls or removes (turn); each holds `users` shared as long as it needs the folder.
-    with open(base / "embedded.turn", "w") as turn, open(base / "embedded.users", "w") as users:
+    with open(base / f"{folder}.turn", "w") as turn, open(base / f"{folder}.users", "w") as users:
         fcntl.flock(turn, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_SH)
-        data.mkdir(mode=0o700, exist_ok=True)
+        if not data.exists():
+            data.mkdir(mode=0o700)
+            if first is not None:
+                (data / "aish").mkdir(mode=0o700)
+                shutil.copytree(first, data / "aish" / "models", copy_function=_link_blob)
         pulled = subprocess.run(
-            [sys.executable, "-m", "aish", "model", "pull", "smollm2"],
+            [sys.executable, "-m", "aish", "model", "pull", model],
             env={**os.environ, "XDG_DATA_HOME": str(data)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
