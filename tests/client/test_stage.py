@@ -123,6 +123,7 @@ class Silent:
 def silent(home: Home) -> Iterator[Silent]:
     daemon = Silent(home)
     yield daemon
+    home.close()  # first: a stage that is still there would start a real one in its place
     daemon.close()
 
 
