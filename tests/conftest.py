@@ -1,7 +1,8 @@
-"""What all tests share: a private home per test, and marks that say why they skip."""
+"""What all tests share: a private home per test or per file, and marks that say why they skip."""
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import os
 import shutil
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.cli import shutdown
+from aish.client import Aish
+from aish.errors import NotRunningError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +48,7 @@ class Home:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.started: list[subprocess.Popen[bytes]] = []
+        self._client: Aish | None = None
         self.runtime = root / "run" / "aish"
         self.state = root / "state" / "aish"
         self.data = root / "data" / "aish"
@@ -83,11 +87,25 @@ class Home:
             settings["stdin"] = subprocess.DEVNULL
         return subprocess.run([sys.executable, "-m", "aish", *words], check=False, **settings)  # type: ignore[call-overload,no-any-return]
 
+    @property
+    def client(self) -> Aish:
+        """Sets up and looks without a process for each verb; starts the supervisor where none runs."""
+        self._client = self._client or Aish(program="test")
+        return self._client
+
     def popen(self, *words: str, **options: object) -> subprocess.Popen[bytes]:
         """Start `aish words…`; what still runs at the end of the test is killed."""
         made = subprocess.Popen([sys.executable, "-m", "aish", *words], env=self.environ, **options)  # type: ignore[call-overload]
         self.started.append(made)
         return made  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Let go of what the test held; it goes before what is supervised does."""
+        for process in self.started:
+            process.kill()
+            process.wait()
+        if self._client is not None:
+            self._client.close()
 
 
 @contextmanager
@@ -97,9 +115,8 @@ def _private_home() -> Iterator[Home]:
     try:
         yield made
     finally:
-        for process in made.started:
-            process.kill()
-            process.wait()
+        with made.entered():
+            made.close()
         try:
             if made.runtime.exists():
                 with made.entered():
@@ -126,6 +143,41 @@ def module_home() -> Iterator[Home]:
         yield made
 
 
+@pytest.fixture
+def shared_home(module_home: Home) -> Iterator[Home]:
+    """The home of this file's tests, whose supervisor goes on from one to the next: a test's processes are ended and
+    forgotten after it. Only ids, events, the gateway and what fixtures of the file started go on. `root` is a folder
+    of the test's own.
+
+    Not for a test that configures the supervisor, or looks at what it starts with or at all that it knows.
+    """
+    view = copy.copy(module_home)
+    view.root = Path(tempfile.mkdtemp(dir=module_home.root))
+    view.environ = dict(module_home.environ)
+    view.started, view._client = [], None
+    before = _table()
+    try:
+        yield view
+    finally:
+        view.close()
+        made = _table() - before
+        if made:
+            with Aish(start=False, program="test") as client:
+                client.stop(*made, grace_s=0)
+                for id in made:
+                    client.forget(id)
+    assert _table() == before
+
+
+def _table() -> set[str]:
+    """The ids of what is supervised, ended or not, without the gateway, which comes when somebody wants it."""
+    try:
+        with Aish(start=False, program="test") as client:
+            return {row.id for row in client.processes(all=True) if row.kind != "system"}
+    except NotRunningError:
+        return set()
+
+
 @pytest.fixture(scope="session")
 def new_home() -> Callable[[], AbstractContextManager[Home]]:
     """Makes a private home for as long as its maker says; each test that uses it has to enter it."""
@@ -135,17 +187,35 @@ def new_home() -> Callable[[], AbstractContextManager[Home]]:
 @pytest.fixture(scope="session")
 def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The store with the embedded model in it: pulled once for all tests and workers, removed by the last of them."""
-    base = tmp_path_factory.getbasetemp()
+    with _pulled(tmp_path_factory, "embedded", "smollm2") as models:
+        yield models
+
+
+@pytest.fixture(scope="session")
+def both_store(tmp_path_factory: pytest.TempPathFactory, embedded_store: Path) -> Iterator[Path]:
+    """The same with the embedding model, too."""
+    with _pulled(tmp_path_factory, "both", "minilm", embedded_store) as models:
+        yield models
+
+
+@contextmanager
+def _pulled(factory: pytest.TempPathFactory, folder: str, model: str, first: Path | None = None) -> Iterator[Path]:
+    """A store with this model, and with what is in `first`."""
+    base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # that of the whole run
-    data = base / "embedded"
+    data = base / folder
     # One at a time pulls or removes (turn); each holds `users` shared as long as it needs the folder.
-    with open(base / "embedded.turn", "w") as turn, open(base / "embedded.users", "w") as users:
+    with open(base / f"{folder}.turn", "w") as turn, open(base / f"{folder}.users", "w") as users:
         fcntl.flock(turn, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_SH)
-        data.mkdir(mode=0o700, exist_ok=True)
+        if not data.exists():
+            data.mkdir(mode=0o700)
+            if first is not None:
+                (data / "aish").mkdir(mode=0o700)
+                shutil.copytree(first, data / "aish" / "models", copy_function=_link_blob)
         pulled = subprocess.run(
-            [sys.executable, "-m", "aish", "model", "pull", "smollm2"],
+            [sys.executable, "-m", "aish", "model", "pull", model],
             env={**os.environ, "XDG_DATA_HOME": str(data)},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -72,12 +72,12 @@ class Relay:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(embedded_store: Path) -> Iterator[str]:
     """Of a server that runs smollm2."""
     with tempfile.TemporaryDirectory(prefix="aish-l-") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_DATA_HOME", folder)
+        patch.setenv("XDG_DATA_HOME", str(embedded_store.parents[1]))
         path = f"{folder}/llm.sock"
-        plan = llamacpp().plan(store.pull("smollm2"), path)
+        plan = llamacpp().plan(store.find("smollm2"), path)
         with open(f"{folder}/log", "wb") as log:
             process = subprocess.Popen(
                 plan.argv, env=os.environ | plan.environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -53,21 +53,21 @@ def test_a_revoked_key_is_followed_by_another(home: Home) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"env", b"env sk-aish-\n", b"\xff\xfe", b"env sk-aish-a b c"])
-def test_a_lost_or_odd_file_is_replaced(home: Home, content: bytes | None) -> None:
+def test_a_lost_or_odd_file_is_replaced(shared_home: Home, content: bytes | None) -> None:
     """It said 'the key env exists'; an empty file, which a full disk left, gave an empty key."""
-    first = variables(home)
-    file = home.state / "env.key"
+    first = variables(shared_home)
+    file = shared_home.state / "env.key"
     if content is None:
         file.unlink()
     else:
         file.write_bytes(content)
-    second = variables(home)
+    second = variables(shared_home)
     assert second["OPENAI_API_KEY"] != first["OPENAI_API_KEY"]
     assert status(second) == 200
-    assert variables(home) == second
+    assert variables(shared_home) == second
 
 
-def test_a_file_of_before_names_had_numbers_is_taken(home: Home) -> None:
-    first = variables(home)
-    (home.state / "env.key").write_text(first["OPENAI_API_KEY"] + "\n")
-    assert variables(home) == first
+def test_a_file_of_before_names_had_numbers_is_taken(shared_home: Home) -> None:
+    first = variables(shared_home)
+    (shared_home.state / "env.key").write_text(first["OPENAI_API_KEY"] + "\n")
+    assert variables(shared_home) == first

@@ -23,8 +23,8 @@ def told(home: Home, *words: str) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def two(home: Home) -> Home:
-    home.aish("run", "--name", "one", "--label", "team=blue", "--", "true")
-    home.aish("run", "--name", "two", "--", "false")
+    home.client.spawn(["true"], name="one", labels={"team": "blue"}).wait()
+    home.client.spawn(["false"], name="two").wait()
     return home
 
 
@@ -83,23 +83,20 @@ def test_wrong_words(home: Home, words: list[str], hint: str) -> None:
     assert hint in done.stderr
 
 
-def test_more_than_a_page_is_shown_to_its_end(home: Home) -> None:
+def test_more_than_a_page_is_shown_to_its_end(shared_home: Home) -> None:
     """Only the oldest 500 were."""
-    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
-    from aish.wire.message import Cont, Pause
-
-    with connect(start=False, program="test") as client:
-        for _ in range(300):
-            client.request(Pause(target="nap"))
-            client.request(Cont(target="nap"))
-    shown = told(home, "nap")
+    nap = shared_home.client.spawn(["sleep", "60"], name="nap")
+    for _ in range(300):
+        nap.pause()
+        nap.cont()
+    shown = told(shared_home, "nap")
     assert len([kind for _, kind in shown if kind == "paused"]) == 300
     assert shown[-1] == ("nap", "continued")
-    assert told(home, "-n", "520", "--kind", "paused,continued", "nap") == shown[-520:]
+    assert told(shared_home, "-n", "520", "--kind", "paused,continued", "nap") == shown[-520:]
 
 
 def test_followed_over_a_daemons_end_nothing_is_lost_or_told_twice(home: Home) -> None:
-    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
+    nap = home.client.spawn(["sleep", "60"], name="nap")
     following = home.popen("events", "-f", "--kind", "started,limited,exited", "--json", stdout=subprocess.PIPE)
     assert following.stdout is not None
 
@@ -108,12 +105,12 @@ def test_followed_over_a_daemons_end_nothing_is_lost_or_told_twice(home: Home) -
         return json.loads(following.stdout.readline())
 
     assert told_next()["kind"] == "started"
-    home.aish("limit", "nap", "nice=5")
+    nap.limit(nice=5)
     assert told_next()["detail"] == {"nice": "5"}
     with connect(start=False, program="test") as client:
         os.kill(client.welcome.pid, signal.SIGKILL)
         client.reconnect()
-    home.aish("limit", "nap", "nice=6")
+    nap.limit(nice=6)
     assert told_next()["detail"] == {"nice": "6"}
-    home.aish("kill", "-9", "nap")
+    nap.signal(signal.SIGKILL)
     assert told_next()["kind"] == "exited"

@@ -21,29 +21,35 @@ def runs(home: Home, *words: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_ended_newest_first(home: Home) -> None:
-    home.aish("run", "--name", "one", "--label", "team=blue", "--", "sh", "-c", "exit 3")
-    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
-    home.aish("spawn", "--name", "bad", "--", "/no/such/program")
-    home.aish("stop", "--now", "nap")
-    home.aish("spawn", "--name", "living", "--", "sleep", "60")
-    shown = home.aish("ps", "--ended").stdout.splitlines()
+def test_the_ended_newest_first(shared_home: Home) -> None:
+    one = shared_home.client.spawn(["sh", "-c", "exit 3"], name="one", labels={"team": "blue"})
+    one.wait()
+    shared_home.client.spawn(["sleep", "60"], name="nap")
+    shared_home.aish("spawn", "--name", "bad", "--", "/no/such/program")
+    shared_home.client.stop("nap", grace_s=0)
+    shared_home.client.spawn(["sleep", "60"], name="living")
+    shown = shared_home.aish("ps", "--ended").stdout.splitlines()
     assert shown[0].split() == ["ID", "NAME", "KIND", "STATE", "ENDED", "RAN", "RESTARTS", "EXIT", "WHY"]
     assert [line.split()[1] for line in shown[1:]] == ["nap", "bad", "one"]
     cells = shown[1].split()
     assert (cells[3], cells[6], cells[7], cells[8]) == ("exited", "0", "SIGKILL", "cancelled")
     assert "start: " in shown[2]
     assert "the program cannot be run" in shown[2]
-    assert [row["name"] for row in json.loads(home.aish("ps", "--ended", "--json").stdout)] == ["nap", "bad", "one"]
-    assert home.aish("ps", "--ended", "-q", "-l", "team").stdout == "p1\n"
+    assert [row["name"] for row in json.loads(shared_home.aish("ps", "--ended", "--json").stdout)] == [
+        "nap",
+        "bad",
+        "one",
+    ]
+    assert shared_home.aish("ps", "--ended", "-q", "-l", "team").stdout == f"{one.id}\n"
 
 
-def test_ended_since(home: Home) -> None:
-    home.aish("run", "--name", "one", "--", "true")
-    assert home.aish("ps", "--ended", "--since", "1h", "-q").stdout == "p1\n"
-    later = home.aish("ps", "--ended", "--since", "2999-01-01")
+def test_ended_since(shared_home: Home) -> None:
+    one = shared_home.client.spawn(["true"], name="one")
+    one.wait()
+    assert shared_home.aish("ps", "--ended", "--since", "1h", "-q").stdout == f"{one.id}\n"
+    later = shared_home.aish("ps", "--ended", "--since", "2999-01-01")
     assert (later.returncode, later.stdout) == (0, "no process has ended since 2999-01-01\n")
-    assert "needs --ended" in home.aish("ps", "--since", "1h").stderr
+    assert "needs --ended" in shared_home.aish("ps", "--since", "1h").stderr
 
 
 def test_each_run_with_its_end_and_who_wanted_it(home: Home) -> None:
@@ -73,35 +79,35 @@ def test_each_run_with_its_end_and_who_wanted_it(home: Home) -> None:
     assert "begun by its restart policy, ended by the user" in lines[2]
 
 
-def test_a_run_that_came_to_nothing(home: Home) -> None:
-    home.aish("spawn", "--name", "bad", "--before", "exit 1", "--", "sleep", "60")
-    home.aish("wait", "bad")
-    (run,) = runs(home, "bad")
+def test_a_run_that_came_to_nothing(shared_home: Home) -> None:
+    shared_home.aish("spawn", "--name", "bad", "--before", "exit 1", "--", "sleep", "60")
+    shared_home.client.wait("bad")
+    (run,) = runs(shared_home, "bad")
     assert (run["started_s"], run["pid"], run["exit"]["reason"]) == (None, None, "hook")
     assert "its hook before the start ended with 1" in run["reason"]
 
 
-def test_a_stop_between_two_runs_is_no_run(home: Home) -> None:
+def test_a_stop_between_two_runs_is_no_run(shared_home: Home) -> None:
     """It took the number, and the place, of the run before."""
     words = ("--restart", "always", "--restart-delay", "600:600", "--", "sh", "-c", "exit 4")
-    home.aish("spawn", "--name", "later", *words)
-    events = home.popen("events", "-f", "--kind", "ended", "later", stdout=-1)
+    shared_home.aish("spawn", "--name", "later", *words)
+    events = shared_home.popen("events", "-f", "--kind", "ended", "later", stdout=-1)
     assert events.stdout is not None
     for _ in range(2):  # the first restart comes at once
         events.stdout.readline()
-    home.aish("stop", "later")
-    assert [(run["number"], run["exit"]["code"]) for run in runs(home, "later")] == [(2, 4), (1, 4)]
+    shared_home.client.stop("later")
+    assert [(run["number"], run["exit"]["code"]) for run in runs(shared_home, "later")] == [(2, 4), (1, 4)]
 
 
-def test_a_signal_s_sender_is_named(home: Home) -> None:
-    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
-    home.aish("kill", "-9", "nap")
-    home.aish("wait", "nap")
-    assert runs(home, "nap")[0]["ended_by"] == "the user"
+def test_a_signal_s_sender_is_named(shared_home: Home) -> None:
+    nap = shared_home.client.spawn(["sleep", "60"], name="nap")
+    shared_home.aish("kill", "-9", "nap")
+    nap.wait()
+    assert runs(shared_home, "nap")[0]["ended_by"] == "the user"
 
 
-def test_no_more_than_are_kept(home: Home) -> None:
-    home.aish(
+def test_no_more_than_are_kept(shared_home: Home) -> None:
+    shared_home.aish(
         "spawn",
         "--name",
         "busy",
@@ -114,18 +120,18 @@ def test_no_more_than_are_kept(home: Home) -> None:
         "--",
         "true",
     )
-    following = home.popen("events", "-f", "--kind", "ended", "busy", stdout=-1)
+    following = shared_home.popen("events", "-f", "--kind", "ended", "busy", stdout=-1)
     assert following.stdout is not None
     for _ in range(120):
         following.stdout.readline()
-    home.aish("stop", "busy")
-    found = runs(home, "busy", "-n", "100")
+    shared_home.client.stop("busy")
+    found = runs(shared_home, "busy", "-n", "100")
     numbers = [run["number"] for run in found if run["ended_s"] is not None]
     assert len(numbers) == 100
     assert numbers == list(range(numbers[0], numbers[0] - 100, -1))
-    home.aish("forget", "busy")
-    home.aish("spawn", "--name", "other", "--", "sleep", "60")
-    assert len(runs(home, "other")) == 1
+    shared_home.client.forget("busy")
+    shared_home.client.spawn(["sleep", "60"], name="other")
+    assert len(runs(shared_home, "other")) == 1
 
 
 @pytest.mark.parametrize("count", ["-1", "101"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.cli import VERBS
+from aish.cli import VERBS, main
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -25,10 +25,14 @@ EVERY = [[verb, action] for verb in VERBS for action in ACTIONS.get(verb, ("",))
 
 
 @pytest.mark.parametrize("words", [words for words in EVERY if words[0] not in ("embed", "tensor")], ids=" ".join)
-def test_every_verb_has_json_and_says_so(home: Home, words: list[str]) -> None:
-    told = home.aish(*filter(None, words), "--help")
-    assert told.returncode == 0
-    assert re.search(r"^ +--json ", told.stdout, re.M), told.stdout
+def test_every_verb_has_json_and_says_so(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked here: that each verb is a process which helps is tested in test_dispatch.py."""
+    monkeypatch.setenv("COLUMNS", "80")  # reading the help sets it
+    assert main([*filter(None, words), "--help"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^ +--json ", told, re.M), told
 
 
 def rows(home: Home, *words: str, status: int = 0) -> Any:
@@ -39,7 +43,7 @@ def rows(home: Home, *words: str, status: int = 0) -> Any:
 
 def test_control_verbs_tell_what_changed_for_each_target(home: Home) -> None:
     for name in ("one", "two"):
-        home.aish("spawn", "--name", name, "--", "sleep", "100")
+        home.client.spawn(["sleep", "100"], name=name)
     paused = rows(home, "pause", "one", "two")
     assert paused == [{"target": name, "error": None, "changed": True} for name in ("one", "two")]
     assert rows(home, "pause", "one") == [{"target": "one", "error": None, "changed": False}]
@@ -68,31 +72,30 @@ def test_json_after_the_dashes_is_the_commands_word(home: Home) -> None:
     assert done.stderr.startswith("aish run: --restart alway")
 
 
-def test_run_tells_the_end_on_stderr(home: Home) -> None:
-    done = home.aish("run", "--json", "--", "sh", "-c", "echo out; exit 3")
+def test_run_tells_the_end_on_stderr(shared_home: Home) -> None:
+    done = shared_home.aish("run", "--json", "--", "sh", "-c", "echo out; exit 3")
     assert (done.returncode, done.stdout) == (3, "out\n")
     assert json.loads(done.stderr)["exit"]["code"] == 3
 
 
-def test_log_lines_tell_whose_and_which_stream(home: Home) -> None:
-    home.aish("run", "--", "true")
-    home.aish("spawn", "--name", "both", "--", "sh", "-c", r"printf 'o\377ut\nlast'; echo err >&2")
-    home.aish("wait", "both")
-    lines = [json.loads(line) for line in home.aish("logs", "--json", "both").stdout.splitlines()]
+def test_log_lines_tell_whose_and_which_stream(shared_home: Home) -> None:
+    process = shared_home.client.spawn(["sh", "-c", r"printf 'o\377ut\nlast'; echo err >&2"], name="both")
+    process.wait()
+    lines = [json.loads(line) for line in shared_home.aish("logs", "--json", "both").stdout.splitlines()]
     for line in lines:
         assert datetime.fromisoformat(line.pop("time")).tzinfo is not None
         assert line.pop("within_s") < 60
     assert sorted(lines, key=lambda line: (line["stream"], line["text"])) == [
-        {"process": "both", "id": "p2", "stream": "stderr", "text": "err"},
-        {"process": "both", "id": "p2", "stream": "stdout", "text": "last"},
-        {"process": "both", "id": "p2", "stream": "stdout", "text": "o\\xffut"},
+        {"process": "both", "id": process.id, "stream": "stderr", "text": "err"},
+        {"process": "both", "id": process.id, "stream": "stdout", "text": "last"},
+        {"process": "both", "id": process.id, "stream": "stdout", "text": "o\\xffut"},
     ]
 
 
 @pytest.mark.parametrize("verb", ["spawn", "run"])
-def test_a_failed_start_is_told_as_json_too(home: Home, verb: str) -> None:
+def test_a_failed_start_is_told_as_json_too(shared_home: Home, verb: str) -> None:
     """It was a line of text among the JSON."""
-    done = home.aish(verb, "--json", "--", "/no/such/program")
+    done = shared_home.aish(verb, "--json", "--", "/no/such/program")
     assert done.returncode == 127
     error = json.loads(done.stderr.splitlines()[0])["error"]
     assert (error["code"], "cannot be run" in error["message"]) == ("unavailable", True)

@@ -16,12 +16,21 @@ def names(home: Home, *words: str) -> list[str]:
     return [row["name"] for row in json.loads(home.aish("ps", "--json", *words).stdout)]
 
 
+def running(home: Home) -> list[str]:
+    return [row.name for row in home.client.processes()]
+
+
 @pytest.fixture
-def three(home: Home) -> Home:
-    for name, labels in (("web", ["tier=front"]), ("api", ["tier=front", "team=blue"]), ("db", [])):
-        words = [word for each in labels for word in ("--label", each)]
-        assert home.aish("spawn", "--name", name, *words, "--", "sleep", "60").returncode == 0
-    return home
+def three(shared_home: Home) -> Home:
+    for name, labels in (("web", {"tier": "front"}), ("api", {"tier": "front", "team": "blue"}), ("db", {})):
+        shared_home.client.spawn(["sleep", "60"], name=name, labels=labels)
+    return shared_home
+
+
+def test_given_when_it_is_spawned(shared_home: Home) -> None:
+    words = ["--label", "tier=front", "--label", "team=blue"]
+    assert shared_home.aish("spawn", "--name", "api", *words, "--", "sleep", "60").returncode == 0
+    assert shared_home.client.process("api").row().labels == {"tier": "front", "team": "blue"}
 
 
 def test_found_by_label(three: Home) -> None:
@@ -53,9 +62,9 @@ def test_verbs_choose_by_label(three: Home) -> None:
     done = three.aish("pause", "-l", "tier=front", "--json")
     assert [row["changed"] for row in json.loads(done.stdout)] == [True, True]
     assert three.aish("stop", "-l", "tier=front", "--now").returncode == 0
-    assert names(three) == ["db"]
+    assert running(three) == ["db"]
     assert three.aish("start", "-l", "team=blue").returncode == 0
-    assert names(three) == ["api", "db"]
+    assert running(three) == ["api", "db"]
     assert three.aish("wait", "-l", "team=blue", "--ready").returncode == 0
 
 
@@ -76,7 +85,7 @@ def test_wrong_words_stop_nothing(three: Home, words: list[str], told: str) -> N
     done = three.aish(*words)
     assert done.returncode in (2, 69)
     assert told in done.stderr
-    assert names(three) == ["web", "api", "db"]
+    assert running(three) == ["web", "api", "db"]
 
 
 def test_more_labels_than_a_process_may_have_change_nothing(three: Home) -> None:

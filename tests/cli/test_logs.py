@@ -53,11 +53,11 @@ def rows(home: Home, *words: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.fixture
-def in_turn(home: Home) -> Home:
-    home.aish("spawn", "--name", "turns", "--", sys.executable, "-c", IN_TURN)
-    assert home.aish("wait", "turns").returncode == 0
-    return home
+@pytest.fixture(scope="module")
+def in_turn(module_home: Home) -> Home:
+    """A process that has ended, to be looked at only: what it writes takes its time."""
+    module_home.client.spawn([sys.executable, "-c", IN_TURN], name="turns").wait()
+    return module_home
 
 
 def test_both_streams_are_shown_in_the_order_in_which_they_were_written(in_turn: Home) -> None:
@@ -95,13 +95,16 @@ def test_only_what_matches(in_turn: Home) -> None:
     assert together(in_turn, "-f", "--grep", "1", "turns") == SHOWN[:2]
 
 
-def test_figures(in_turn: Home) -> None:
-    (told,) = json.loads(in_turn.aish("logs", "--stats", "--json", "turns").stdout)
+def test_figures(shared_home: Home) -> None:
+    """Of the last minute: written now, and in two intervals."""
+    lines = "echo out 1; echo err 1 >&2; sleep 0.25; for n in 2 3; do echo out $n; echo err $n >&2; done"
+    shared_home.client.spawn(["sh", "-c", lines], name="turns").wait()
+    (told,) = json.loads(shared_home.aish("logs", "--stats", "--json", "turns").stdout)
     assert told["stdout"] == {"bytes": 18, "lines": 3, "given_back_bytes": 0}
     assert told["stderr"] == {"bytes": 18, "lines": 3, "given_back_bytes": 0}
     assert told["bytes_per_s"] == pytest.approx(36 / 60)
     assert told["first"] < told["last"]
-    shown = in_turn.aish("logs", "--stats", "turns").stdout
+    shown = shared_home.aish("logs", "--stats", "turns").stdout
     assert re.search(r"^turns +18 +3 +18 +3 +1 +\S+ \S+ +\S+ \S+ +0$", shown, re.M), shown
 
 
@@ -127,8 +130,8 @@ def test_what_cannot_be_meant_is_refused(home: Home, words: list[str], said: str
 def test_processes_are_chosen_by_kind_and_without_a_name(home: Home) -> None:
     for name, kind in (("one", "command"), ("two", "agent"), ("done", "agent")):
         ends = "" if name == "done" else "; exec sleep 100"
-        home.aish("spawn", "--name", name, "--kind", kind, "--", "sh", "-c", f"echo {name}{ends}")
-    home.aish("wait", "done")
+        home.client.spawn(["sh", "-c", f"echo {name}{ends}"], name=name, kind=kind)
+    home.client.wait("done")
     names = lambda *words: {row["process"] for row in rows(home, *words)}  # noqa: E731
     deadline = time.monotonic() + 20
     while names() != {"one", "two"}:
@@ -140,11 +143,10 @@ def test_processes_are_chosen_by_kind_and_without_a_name(home: Home) -> None:
     assert (refused.returncode, "no process of kind model" in refused.stderr) == (69, True)
 
 
-def test_a_line_that_is_json_stands_in_it_as_it_was_written(home: Home) -> None:
+def test_a_line_that_is_json_stands_in_it_as_it_was_written(shared_home: Home) -> None:
     lines = ['{"a": 1.50, "a": 12345678901234567890}', "[1]", '{"broken": ', '{"x": NaN}', " {} ", '{"n":"é"}']
-    home.aish("spawn", "--name", "job", "--", "printf", "%s\\n", *lines)
-    home.aish("wait", "job")
-    done = home.aish("logs", "--json", "job")
+    shared_home.client.spawn(["printf", "%s\\n", *lines], name="job").wait()
+    done = shared_home.aish("logs", "--json", "job")
     shown = done.stdout.splitlines()
     assert shown[0].endswith(',"json":{"a": 1.50, "a": 12345678901234567890}}')
     told = [json.loads(line) for line in shown]
@@ -152,13 +154,12 @@ def test_a_line_that_is_json_stands_in_it_as_it_was_written(home: Home) -> None:
     assert [row.get("text") for row in told] == [None, "[1]", '{"broken": ', '{"x": NaN}', None, None]
 
 
-def test_a_process_that_wrote_nothing(home: Home) -> None:
-    home.aish("spawn", "--name", "mute", "--", "true")
-    home.aish("wait", "mute")
+def test_a_process_that_wrote_nothing(shared_home: Home) -> None:
+    shared_home.client.spawn(["true"], name="mute").wait()
     for words in ([], ["--json"], ["-n", "3"], ["-f"], ["--since", "1h"], ["--grep", "x"]):
-        done = home.aish("logs", *words, "mute")
+        done = shared_home.aish("logs", *words, "mute")
         assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), words
-    (told,) = json.loads(home.aish("logs", "--stats", "--json", "mute").stdout)
+    (told,) = json.loads(shared_home.aish("logs", "--stats", "--json", "mute").stdout)
     assert (told["stdout"]["bytes"], told["first"], told["last"]) == (0, None, None)
 
 
@@ -186,112 +187,116 @@ def on_terminal(home: Home, *words: str, **environ: str) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
-def test_on_a_terminal_each_line_has_the_name_of_its_process(home: Home) -> None:
+def test_on_a_terminal_each_line_has_the_name_of_its_process(shared_home: Home) -> None:
     for name in ("one", "second"):
-        home.aish("spawn", "--name", name, "--", "sh", "-c", f"echo from {name}; printf '\\033[1mbold\\033[0m'")
-    home.aish("wait", "one", "second")
-    plain = on_terminal(home, "one", "second", NO_COLOR="1")
+        shared_home.client.spawn(["sh", "-c", f"echo from {name}; printf '\\033[1mbold\\033[0m'"], name=name)
+    shared_home.client.wait_all("one", "second")
+    plain = on_terminal(shared_home, "one", "second", NO_COLOR="1")
     assert sorted(plain.splitlines()) == [
         "one    | \x1b[1mbold\x1b[0m",
         "one    | from one",
         "second | \x1b[1mbold\x1b[0m",
         "second | from second",
     ]
-    coloured = on_terminal(home, "one", "second")
+    coloured = on_terminal(shared_home, "one", "second")
     assert "\x1b[36mone    | \x1b[0mfrom one\n" in coloured
     assert "\x1b[33msecond | \x1b[0mfrom second\n" in coloured
-    assert on_terminal(home, "one") == "from one\n\x1b[1mbold\x1b[0m"
-    done = home.aish("logs", "one", "second")
+    assert on_terminal(shared_home, "one") == "from one\n\x1b[1mbold\x1b[0m"
+    done = shared_home.aish("logs", "one", "second")
     assert sorted(re.findall("from \\w+", done.stdout)) == ["from one", "from second"]
     assert "|" not in done.stdout, "what is no terminal gets the bytes as they are"
 
 
-def test_a_prompt_is_shown_while_it_waits(home: Home) -> None:
+def test_a_prompt_is_shown_while_it_waits(shared_home: Home) -> None:
     """A line without an end was held back for ever."""
-    home.aish("spawn", "--name", "asks", "--", "sh", "-c", "printf 'name? '; exec sleep 100")
-    with home.popen("logs", "-f", "asks", stdout=subprocess.PIPE) as following:
+    shared_home.client.spawn(["sh", "-c", "printf 'name? '; exec sleep 100"], name="asks")
+    with shared_home.popen("logs", "-f", "asks", stdout=subprocess.PIPE) as following:
         assert following.stdout is not None
         assert select.select([following.stdout], [], [], 30)[0], "nothing was shown within 30 s"
         assert os.read(following.stdout.fileno(), 100) == b"name? "
         following.terminate()
 
 
-def test_a_follower_who_came_before_the_first_line_knows_its_time(home: Home) -> None:
+def test_a_follower_who_came_before_the_first_line_knows_its_time(shared_home: Home) -> None:
     """The index of a silent process was no file yet."""
-    home.aish(
-        "spawn",
-        "--name",
-        "late",
-        "--",
-        "sh",
-        "-c",
-        "until [ -e $0 ]; do sleep 0.02; done; echo now; sleep 100",
-        str(home.root / "go"),
-    )
-    with home.popen("logs", "-f", "--json", "late", stdout=subprocess.PIPE) as following:
+    os.mkfifo(shared_home.root / "go")
+    words = ["sh", "-c", "read x < $0; echo now; sleep 100", shared_home.root / "go"]
+    process = shared_home.client.spawn(words, name="late")
+    with shared_home.popen("logs", "-f", "--json", "late", stdout=subprocess.PIPE) as following:
         assert following.stdout is not None
         deadline = time.monotonic() + 20
-        while not list((home.state / "logs").glob("p1.idx")):
+        while not list((shared_home.state / "logs").glob(f"{process.id}.idx")):
             assert time.monotonic() < deadline
-        (home.root / "go").touch()
+            time.sleep(0.01)
+        (shared_home.root / "go").write_text("x\n")
         row = json.loads(following.stdout.readline())
         following.terminate()
     assert (row["text"], row["within_s"] < 1) == ("now", True)
 
 
-def test_where_the_index_has_a_gap_it_is_said(in_turn: Home) -> None:
-    index = in_turn.state / "logs" / "p1.idx"
+def test_where_the_index_has_a_gap_it_is_said(shared_home: Home) -> None:
+    lines = "for n in 1 2 3; do echo out $n; echo err $n >&2; done"
+    process = shared_home.client.spawn(["sh", "-c", lines], name="turns")
+    process.wait()
+    index = shared_home.state / "logs" / f"{process.id}.idx"
     now_ns = time.time_ns() - 3600 * 10**9
     index.write_bytes(pack(now_ns, 0, 0) + pack(now_ns + 20 * 10**9, 18, 18))
-    done = in_turn.aish("logs", "--since", moment.iso(now_ns + 10 * 10**9), "turns")
+    done = shared_home.aish("logs", "--since", moment.iso(now_ns + 10 * 10**9), "turns")
     assert len(done.stdout.splitlines()) == 3
     assert re.search(
         r"^aish logs: turns: what was written between \S+ and \S+ is known only as a whole$", done.stderr, re.M
     )
-    assert in_turn.aish("logs", "--json", "--since", moment.iso(now_ns + 10 * 10**9), "turns").stderr == ""
-    assert {row["within_s"] for row in rows(in_turn, "turns")} <= {20.0, 20.001}
+    assert shared_home.aish("logs", "--json", "--since", moment.iso(now_ns + 10 * 10**9), "turns").stderr == ""
+    assert {row["within_s"] for row in rows(shared_home, "turns")} <= {20.0, 20.001}
 
 
-def test_one_stream_alone(home: Home) -> None:
-    home.aish("spawn", "--name", "plain", "--", "sh", "-c", "echo out; echo err >&2")
-    home.aish("wait", "plain")
-    assert home.aish("logs", "--out", "plain").stdout == "out\n"
-    assert home.aish("logs", "--err", "plain").stderr == "err\n"
+def test_one_stream_alone(shared_home: Home) -> None:
+    shared_home.client.spawn(["sh", "-c", "echo out; echo err >&2"], name="plain").wait()
+    assert shared_home.aish("logs", "--out", "plain").stdout == "out\n"
+    assert shared_home.aish("logs", "--err", "plain").stderr == "err\n"
 
 
-def test_sizes_and_ages_are_told_and_checked(home: Home) -> None:
-    assert home.aish("spawn", "--log-size", "1M", "--log-age", "7d", "--name", "a", "--", "true").returncode == 0
-    spec = json.loads(home.aish("inspect", "--json", "a").stdout)["spec"]
+def test_sizes_and_ages_are_told_and_checked(shared_home: Home) -> None:
+    assert (
+        shared_home.aish("spawn", "--log-size", "1M", "--log-age", "7d", "--name", "a", "--", "true").returncode == 0
+    )
+    spec = json.loads(shared_home.aish("inspect", "--json", "a").stdout)["spec"]
     assert (spec["log_bytes"], spec["log_age_s"]) == (1 << 20, 604800)
     for option, value in (("--log-size", "much"), ("--log-age", "long"), ("--log-size", "1K"), ("--log-age", "0.1s")):
-        done = home.aish("spawn", option, value, "--", "true")
+        done = shared_home.aish("spawn", option, value, "--", "true")
         assert done.returncode == 2, (option, value, done.stderr)
 
 
-def test_ctrl_c_ends_a_follower_with_130(home: Home) -> None:
+def test_ctrl_c_ends_a_follower_with_130(shared_home: Home) -> None:
     """docs/reference/errors.md says so."""
-    home.aish("spawn", "--name", "talks", "--", "sh", "-c", "echo up; sleep 300")
+    shared_home.client.spawn(["sh", "-c", "echo up; sleep 300"], name="talks")
     for words in (("logs", "-f", "talks"), ("logs", "-f", "--json", "talks")):
-        with home.popen(*words, stdout=subprocess.PIPE) as following:
+        with shared_home.popen(*words, stdout=subprocess.PIPE) as following:
             assert following.stdout is not None
             assert b"up" in following.stdout.readline()
             following.send_signal(signal.SIGINT)
             assert following.wait(timeout=30) == 130
 
 
-def test_an_ordered_log_has_no_streams(home: Home) -> None:
+def test_an_ordered_log_has_no_streams(shared_home: Home) -> None:
     """Lines of both streams within one interval of the index: in the order of the file, and nobody claims more."""
     line = "for n in 1 2 3 4; do echo out $n; echo err $n >&2; done"
-    home.aish("spawn", "--name", "job", "--log", "ordered", "--", "sh", "-c", line)
-    home.aish("wait", "job")
+    assert shared_home.aish("spawn", "--name", "job", "--log", "ordered", "--", "sh", "-c", line).returncode == 0
+    shared_home.client.wait("job")
     shown = [f"{word} {number}" for number in range(1, 5) for word in ("out", "err")]
-    assert home.aish("logs", "job").stdout.splitlines() == shown
-    assert home.aish("logs", "-f", "job").stdout.splitlines() == shown
-    assert home.aish("logs", "-n", "3", "job").stdout.splitlines() == shown[-3:]
-    assert [(row["text"], row["stream"]) for row in rows(home, "job")] == [(text, None) for text in shown]
-    only = home.aish("logs", "--err", "job")
+    assert shared_home.aish("logs", "job").stdout.splitlines() == shown
+    assert shared_home.aish("logs", "-f", "job").stdout.splitlines() == shown
+    assert shared_home.aish("logs", "-n", "3", "job").stdout.splitlines() == shown[-3:]
+    assert [(row["text"], row["stream"]) for row in rows(shared_home, "job")] == [(text, None) for text in shown]
+    only = shared_home.aish("logs", "--err", "job")
     assert only.stdout.splitlines() == shown
     assert "which lines are of stdout is not known" in only.stderr
-    (stats,) = json.loads(home.aish("logs", "--stats", "--json", "job").stdout)
+    (stats,) = json.loads(shared_home.aish("logs", "--stats", "--json", "job").stdout)
     assert (stats["stdout"]["lines"], stats["stderr"]) == (8, None)
-    assert home.aish("logs", "--stats", "job").stdout.splitlines()[1].split()[:5] == ["job", "48", "8", "-", "-"]
+    assert shared_home.aish("logs", "--stats", "job").stdout.splitlines()[1].split()[:5] == [
+        "job",
+        "48",
+        "8",
+        "-",
+        "-",
+    ]

@@ -6,7 +6,6 @@ import http.server
 import io
 import json
 import os
-import secrets
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pexpect
 import pytest
 
-from aish.client import connect, launch
 from aish.store import gguf_write
 from aish.store.gguf_write import F32, Tensor
-from aish.wire.message import Spawn, Started
 from aish.wire.spec import RoutePart, SpecPart
 
 if TYPE_CHECKING:
@@ -191,11 +188,9 @@ def test_weights_that_run_are_not_removed_whatever_they_are_called(home: Home) -
     for seed in (1, 2):
         home.aish("model", "pull", str(tiny(home.root / "it.gguf", seed)))
         shown[seed] = json.loads(home.aish("model", "show", "it", "--json").stdout)
-    with connect(program="test") as client:
-        for name, digest in (("it", shown[1]["digest"]), ("url", None)):
-            spec = SpecPart(argv=[b"sleep", b"100"], cwd=b"/", name=name, kind="model",
-                            route=RoutePart(url="http://127.0.0.1:1/v1", digest=digest))  # fmt: skip
-            client.ask(Started, Spawn(token=secrets.token_hex(16), spec=spec, launch=launch.capture()))
+    for name, digest in (("it", shown[1]["digest"]), ("url", None)):
+        route = RoutePart(url="http://127.0.0.1:1/v1", digest=digest)
+        home.client.spawn(SpecPart(argv=[b"sleep", b"100"], cwd=b"/", kind="model", route=route), name=name)
     for name in ("it:1", "it", f"it@{shown[1]['digest']}"):
         done = home.aish("model", "rm", name)
         assert (done.returncode, "is running as p1" in done.stderr) == (69, True), name
@@ -213,24 +208,25 @@ def test_weights_that_run_are_not_removed_whatever_they_are_called(home: Home) -
 
 
 @pytest.fixture
-def own_server(home: Home) -> list[str]:
-    (home.root / "server.py").write_text(SERVER)
-    return [sys.executable, str(home.root / "server.py"), "{port}"]
+def own_server(shared_home: Home) -> list[str]:
+    (shared_home.root / "server.py").write_text(SERVER)
+    return [sys.executable, str(shared_home.root / "server.py"), "{port}"]
 
 
-def test_any_server_with_openais_dialect_is_a_model(home: Home, own_server: list[str]) -> None:
+def test_any_server_with_openais_dialect_is_a_model(shared_home: Home, own_server: list[str]) -> None:
     """{port} is leased by the daemon; the upstream's own name for the model is sent."""
-    done = home.aish("model", "serve", "mine", "--upstream-name", "inner-name", "--", *own_server)
+    done = shared_home.aish("model", "serve", "mine", "--upstream-name", "inner-name", "--", *own_server)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["p1", "mine", "ready"]
-    row = listed(home)["mine"]
+    id = shared_home.client.process("mine").id
+    assert done.stdout.split() == [id, "mine", "ready"]
+    row = listed(shared_home)["mine"]
     assert row["state"] in ("ready", "running")  # loaded, or just told so
-    assert row["process"] == "p1"
-    answer = home.aish("run", sys.executable, "-c", ASK, "mine")
+    assert row["process"] == id
+    answer = shared_home.aish("run", sys.executable, "-c", ASK, "mine")
     assert answer.stdout.strip() == "inner-name", answer.stderr
-    assert home.aish("model", "serve", "mine", "--", *own_server).returncode == 69  # the name is taken
-    assert home.aish("model", "stop", "mine").returncode == 0
-    assert "mine" not in listed(home)
+    assert shared_home.aish("model", "serve", "mine", "--", *own_server).returncode == 69  # the name is taken
+    assert shared_home.aish("model", "stop", "mine").returncode == 0
+    assert "mine" not in listed(shared_home)
 
 
 ASK = """
@@ -244,16 +240,17 @@ print(json.load(urllib.request.urlopen(request))["choices"][0]["message"]["conte
 """
 
 
-def test_a_command_that_gives_up_is_told_with_its_last_words(home: Home) -> None:
-    done = home.aish("model", "serve", "bad", "--", "sh", "-c", "echo no licence found >&2; exit 3", "{port}")
+def test_a_command_that_gives_up_is_told_with_its_last_words(shared_home: Home) -> None:
+    done = shared_home.aish("model", "serve", "bad", "--", "sh", "-c", "echo no licence found >&2; exit 3", "{port}")
     assert done.returncode == 69
     assert "no licence found" in done.stderr
-    home.aish("model", "stop", "bad")
+    shared_home.aish("model", "stop", "bad")
 
 
-def test_stopping_what_does_not_run_names_the_nearest(home: Home, own_server: list[str]) -> None:
-    home.aish("model", "serve", "mine", "--", *own_server)
-    done = home.aish("model", "stop", "mins")
+def test_stopping_what_does_not_run_names_the_nearest(shared_home: Home) -> None:
+    spec = SpecPart(argv=[b"sleep", b"60"], cwd=b"/", kind="model", route=RoutePart(url="http://127.0.0.1:1/v1"))
+    shared_home.client.spawn(spec, name="mine")
+    done = shared_home.aish("model", "stop", "mins")
     assert done.returncode == 69
     assert "did you mean mine?" in done.stderr
 
@@ -292,19 +289,20 @@ class Refusing(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_server_that_refuses_the_key_is_not_waited_for(home: Home, status: int) -> None:
+def test_a_server_that_refuses_the_key_is_not_waited_for(shared_home: Home, status: int) -> None:
     """It told why at once, and then kept who had asked for half a minute."""
     handler = type("Handler", (Refusing,), {"status": status})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             url = f"http://127.0.0.1:{server.server_port}/v1"
-            done = home.aish(
+            done = shared_home.aish(
                 "model", "serve", "big", "--url", url, "--timeout", "900"
             )  # the call's own bound is 60 s
         finally:
             server.shutdown()
     assert done.returncode == 69
     assert f"refuses the key ({status})" in done.stderr
-    assert "aish model stop p1" in done.stderr
-    assert json.loads(home.aish("ps", "--json").stdout)[0]["name"] == "big", "it is asked again until it is stopped"
+    big = shared_home.client.process("big")
+    assert f"aish model stop {big.id}" in done.stderr
+    assert [row.id for row in shared_home.client.processes()] == [big.id], "it is asked again until it is stopped"

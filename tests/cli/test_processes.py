@@ -29,15 +29,17 @@ def test_without_a_daemon_looking_starts_nothing(home: Home) -> None:
     assert not (home.runtime / "daemon.sock").exists()
 
 
-def test_spawn_answers_with_id_and_name_and_the_output_goes_to_the_log(home: Home) -> None:
-    assert (
-        home.aish("spawn", "--name", "both", "--", "sh", "-c", "echo out; echo err >&2; exit 4").stdout
-        == "p1  both\n"
-    )
-    assert home.aish("wait", "both").returncode == 4
-    logs = home.aish("logs", "both")
+def state(home: Home, name: str) -> str:
+    return str(home.client.process(name).state())
+
+
+def test_spawn_answers_with_id_and_name_and_the_output_goes_to_the_log(shared_home: Home) -> None:
+    done = shared_home.aish("spawn", "--name", "both", "--", "sh", "-c", "echo out; echo err >&2; exit 4")
+    assert done.stdout == f"{shared_home.client.process('both').id}  both\n"
+    assert shared_home.aish("wait", "both").returncode == 4
+    logs = shared_home.aish("logs", "both")
     assert (logs.stdout, logs.stderr) == ("out\n", "err\n")
-    assert rows(home)["both"]["exit"] == {"code": 4, "signal": None, "reason": None}
+    assert rows(shared_home)["both"]["exit"] == {"code": 4, "signal": None, "reason": None}
 
 
 SHOW_SURROUNDINGS = """
@@ -51,18 +53,18 @@ print(json.dumps({
 """
 
 
-def test_a_child_starts_as_if_the_calling_shell_had_forked_it(home: Home) -> None:
-    (home.root / "show.py").write_text(SHOW_SURROUNDINGS)
+def test_a_child_starts_as_if_the_calling_shell_had_forked_it(shared_home: Home) -> None:
+    (shared_home.root / "show.py").write_text(SHOW_SURROUNDINGS)
     # A shell reads the ignored signals before Python, which ignores some itself, gets its turn.
     inner = 'SIGNALS=$(grep SigIgn /proc/$$/status | cut -f2) exec "$PYTHON" -I show.py'
     outer = 'umask 027; ulimit -c 0; ulimit -Sn 300; ulimit -Hn 400; nice -n 3 "$PYTHON" -m aish run sh -c "$INNER"'
-    environ = {os.fsencode(name): os.fsencode(value) for name, value in home.environ.items()}
+    environ = {os.fsencode(name): os.fsencode(value) for name, value in shared_home.environ.items()}
     environ |= {b"ODD": b"\xff\xfe", b"INNER": inner.encode(), b"PYTHON": sys.executable.encode()}
     done = subprocess.run(
-        ["sh", "-c", outer], env=environ, cwd=home.root, capture_output=True, timeout=60, check=True
+        ["sh", "-c", outer], env=environ, cwd=shared_home.root, capture_output=True, timeout=60, check=True
     )
     assert json.loads(done.stdout) == {
-        "cwd": str(home.root),
+        "cwd": str(shared_home.root),
         "umask": 0o027,
         "nice": os.nice(0) + 3,
         "odd": "fffe",
@@ -77,27 +79,27 @@ def test_a_child_starts_as_if_the_calling_shell_had_forked_it(home: Home) -> Non
 @pytest.mark.parametrize(
     ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", -15), ("kill -9 $$", -9)]
 )
-def test_run_ends_as_the_command_ends(home: Home, script: str, status: int) -> None:
-    assert home.aish("run", "--", "sh", "-c", script).returncode == status
+def test_run_ends_as_the_command_ends(shared_home: Home, script: str, status: int) -> None:
+    assert shared_home.aish("run", "--", "sh", "-c", script).returncode == status
 
 
-def test_run_stands_in_a_pipeline(home: Home) -> None:
+def test_run_stands_in_a_pipeline(shared_home: Home) -> None:
     """stdin, stdout and stderr are the pipeline's; end of file arrives; nothing is copied to a log."""
-    done = home.aish("run", "--", "sh", "-c", "tr a-z A-Z; echo done >&2", input="some words\n" * 1000)
+    done = shared_home.aish("run", "--", "sh", "-c", "tr a-z A-Z; echo done >&2", input="some words\n" * 1000)
     assert (done.stdout, done.stderr, done.returncode) == ("SOME WORDS\n" * 1000, "done\n", 0)
 
 
-def test_a_reader_that_leaves_ends_the_process_by_sigpipe(home: Home) -> None:
+def test_a_reader_that_leaves_ends_the_process_by_sigpipe(shared_home: Home) -> None:
     command = f"{shlex.quote(sys.executable)} -m aish run -- yes | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
-        ["bash", "-c", command], env=home.environ, capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-c", command], env=shared_home.environ, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout == "y\n141\n"
 
 
-def test_signals_to_run_reach_the_process(home: Home) -> None:
+def test_signals_to_run_reach_the_process(shared_home: Home) -> None:
     script = "trap 'echo got; exit 9' INT; echo ready; while :; do sleep 0.05; done"
-    with home.popen("run", "--", "sh", "-c", script, stdout=subprocess.PIPE) as running:
+    with shared_home.popen("run", "--", "sh", "-c", script, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == b"ready\n"
         running.send_signal(signal.SIGINT)
@@ -113,44 +115,42 @@ def test_the_daemon_killed_under_a_run_is_not_noticed(home: Home) -> None:
             running.stdin.write(b"line %d\n" % number)
             running.stdin.flush()
             assert running.stdout.readline() == b"line %d\n" % number
-            os.kill(json.loads(home.aish("top", "--once", "--json").stdout)["daemon_pid"], signal.SIGKILL)
+            os.kill(home.client.view().daemon_pid, signal.SIGKILL)
         running.stdin.close()
         assert running.wait(timeout=30) == 0
 
 
-def test_logs_follow_to_the_last_byte(home: Home) -> None:
-    home.aish(
-        "spawn", "--name", "slow", "--", "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done; printf end"
-    )
-    done = home.aish("logs", "-f", "slow")
+def test_logs_follow_to_the_last_byte(shared_home: Home) -> None:
+    shared_home.client.spawn(["sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done; printf end"], name="slow")
+    done = shared_home.aish("logs", "-f", "slow")
     assert (done.stdout, done.returncode) == ("1\n2\n3\n4\n5\nend", 0)
 
 
-def test_a_wait_may_be_longer_than_poll_can_count(home: Home) -> None:
+def test_a_wait_may_be_longer_than_poll_can_count(shared_home: Home) -> None:
     """Above 24.8 days `wait` ended as a fault of aish."""
-    home.aish("spawn", "--name", "short", "--", "sh", "-c", "exit 3")
-    assert home.aish("wait", "--timeout", "3e6", "short").returncode == 3
-    assert home.aish("spawn", "--name", "long", "--", "sleep", "100").returncode == 0
-    assert home.aish("wait", "--timeout", "0.1", "long").returncode == 124
+    shared_home.client.spawn(["sh", "-c", "exit 3"], name="short")
+    assert shared_home.aish("wait", "--timeout", "3e6", "short").returncode == 3
+    shared_home.client.spawn(["sleep", "100"], name="long")
+    assert shared_home.aish("wait", "--timeout", "0.1", "long").returncode == 124
 
 
-def test_stop_escalates_to_a_process_that_ignores_it(home: Home) -> None:
-    home.aish("spawn", "--name", "deaf", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
-    assert home.aish("stop", "--grace", "0.3", "deaf").returncode == 0
-    assert rows(home)["deaf"]["exit"]["signal"] == signal.SIGKILL
+def test_stop_escalates_to_a_process_that_ignores_it(shared_home: Home) -> None:
+    deaf = shared_home.client.spawn(["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"], name="deaf")
+    assert shared_home.aish("stop", "--grace", "0.3", "deaf").returncode == 0
+    assert deaf.wait().signal == signal.SIGKILL
 
 
-def test_pause_stops_and_cont_continues(home: Home) -> None:
-    home.aish("spawn", "--name", "loop", "--", "sh", "-c", "while :; do :; done")
-    pid = rows(home)["loop"]["pid"]
-    assert home.aish("pause", "loop").returncode == 0
-    assert rows(home)["loop"]["state"] == "paused"
+def test_pause_stops_and_cont_continues(shared_home: Home) -> None:
+    pid = shared_home.client.spawn(["sh", "-c", "while :; do :; done"], name="loop").row().pid
+    assert pid is not None
+    assert shared_home.aish("pause", "loop").returncode == 0
+    assert state(shared_home, "loop") == "paused"
     assert process_state(pid) == "T"
-    assert home.aish("cont", "@loop").returncode == 0
-    assert rows(home)["loop"]["state"] == "running"
+    assert shared_home.aish("cont", "@loop").returncode == 0
+    assert state(shared_home, "loop") == "running"
     assert process_state(pid) in "RS"
-    assert home.aish("kill", "-9", "loop").returncode == 0
-    assert home.aish("wait", "loop").returncode == 137
+    assert shared_home.aish("kill", "-9", "loop").returncode == 0
+    assert shared_home.aish("wait", "loop").returncode == 137
 
 
 def process_state(pid: int) -> str:
@@ -158,69 +158,68 @@ def process_state(pid: int) -> str:
         return stream.read().rpartition(") ")[2][0]
 
 
-def test_wait_times_out_with_124(home: Home) -> None:
-    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
+def test_wait_times_out_with_124(shared_home: Home) -> None:
+    shared_home.client.spawn(["sleep", "60"], name="nap")
     began = time.monotonic()
-    assert home.aish("wait", "--timeout", "0.2", "nap").returncode == 124
+    assert shared_home.aish("wait", "--timeout", "0.2", "nap").returncode == 124
     assert time.monotonic() - began < 20
 
 
-def test_wait_any_returns_with_the_first(home: Home) -> None:
-    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
-    home.aish("spawn", "--name", "brief", "--", "sh", "-c", "exit 5")
-    assert home.aish("wait", "--any", "nap", "brief").returncode == 5
+def test_wait_any_returns_with_the_first(shared_home: Home) -> None:
+    shared_home.client.spawn(["sleep", "60"], name="nap")
+    shared_home.client.spawn(["sh", "-c", "exit 5"], name="brief")
+    assert shared_home.aish("wait", "--any", "nap", "brief").returncode == 5
 
 
-def test_a_name_that_is_taken_is_refused_and_a_derived_one_is_numbered(home: Home) -> None:
-    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
-    refused = home.aish("spawn", "--name", "nap", "--", "sleep", "60")
+def test_a_name_that_is_taken_is_refused_and_a_derived_one_is_numbered(shared_home: Home) -> None:
+    shared_home.aish("spawn", "--name", "nap", "--", "sleep", "60")
+    refused = shared_home.aish("spawn", "--name", "nap", "--", "sleep", "60")
     assert refused.returncode == 69
     assert "nap" in refused.stderr
-    home.aish("spawn", "--", "sleep", "60")
-    assert home.aish("spawn", "--", "sleep", "60").stdout.split()[1] == "sleep-2"
+    shared_home.aish("spawn", "--", "sleep", "60")
+    assert shared_home.aish("spawn", "--", "sleep", "60").stdout.split()[1] == "sleep-2"
 
 
 @pytest.mark.parametrize("verb", ["stop", "pause", "logs", "wait", "inspect", "kill"])
-def test_an_unknown_name_gets_a_suggestion(home: Home, verb: str) -> None:
-    home.aish("spawn", "--name", "training", "--", "sleep", "60")
-    done = home.aish(verb, "trainign")
+def test_an_unknown_name_gets_a_suggestion(shared_home: Home, verb: str) -> None:
+    shared_home.client.spawn(["sleep", "60"], name="training")
+    done = shared_home.aish(verb, "trainign")
     assert done.returncode == 69
     assert "training" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("program", "status"), [("/no/such/program", 127), ("/etc/passwd", 126)])
-def test_a_program_that_cannot_start_is_told_at_once(home: Home, program: str, status: int) -> None:
-    done = home.aish("spawn", "--", program)
+def test_a_program_that_cannot_start_is_told_at_once(shared_home: Home, program: str, status: int) -> None:
+    done = shared_home.aish("spawn", "--", program)
     assert done.returncode == status
     assert os.path.basename(program) in done.stderr
 
 
-def test_forget_drops_the_row_and_its_logs(home: Home) -> None:
-    home.aish("spawn", "--name", "brief", "--", "echo", "x")
-    home.aish("wait", "brief")
-    log = json.loads(home.aish("inspect", "--json", "brief").stdout)["log_out"]
+def test_forget_drops_the_row_and_its_logs(shared_home: Home) -> None:
+    shared_home.client.spawn(["echo", "x"], name="brief").wait()
+    log = json.loads(shared_home.aish("inspect", "--json", "brief").stdout)["log_out"]
     assert os.path.exists(log)
-    assert home.aish("forget", "--ended").returncode == 0
-    assert rows(home) == {}
+    assert shared_home.aish("forget", "--ended").returncode == 0
+    assert rows(shared_home) == {}
     assert not os.path.exists(log)
 
 
-def test_events_tell_what_happened_in_order(home: Home) -> None:
-    home.aish("spawn", "--name", "brief", "--", "sh", "-c", "exit 3")
-    home.aish("wait", "brief")
-    told = [json.loads(line) for line in home.aish("events", "--json", "brief").stdout.splitlines()]
+def test_events_tell_what_happened_in_order(shared_home: Home) -> None:
+    brief = shared_home.client.spawn(["sh", "-c", "exit 3"], name="brief")
+    brief.wait()
+    told = [json.loads(line) for line in shared_home.aish("events", "--json", brief.id).stdout.splitlines()]
     assert [event["kind"] for event in told] == ["created", "started", "exited"]
     assert [event["number"] for event in told] == sorted(event["number"] for event in told)
 
 
-def test_followed_events_arrive_as_they_happen(home: Home) -> None:
-    home.aish("spawn", "--name", "first", "--", "true")
-    with home.popen("events", "-f", "--json", stdout=subprocess.PIPE) as following:
+def test_followed_events_arrive_as_they_happen(shared_home: Home) -> None:
+    shared_home.client.spawn(["true"], name="first")
+    with shared_home.popen("events", "-f", "--json", stdout=subprocess.PIPE) as following:
         assert following.stdout is not None
-        home.aish("spawn", "--name", "second", "--", "true")
+        second = shared_home.client.spawn(["true"], name="second")
         seen = b""
-        while b"second" not in seen:
+        while b'"%s"' % second.id.encode() not in seen:
             assert select.select([following.stdout], [], [], 30)[0], "no event within 30 s"
             seen += os.read(following.stdout.fileno(), 65536)
         following.terminate()

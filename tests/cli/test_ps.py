@@ -91,9 +91,9 @@ def test_ages_are_short(seconds: int, text: str) -> None:
 
 def test_named_processes_alone(home: Home) -> None:
     for name in ("one", "two"):
-        home.aish("spawn", "--name", name, "--", "sleep", "60")
+        home.client.spawn(["sleep", "60"], name=name)
     assert home.aish("ps", "--quiet", "@two").stdout == "p2\n"
-    home.aish("stop", "two")
+    home.client.stop("two")
     assert " two " in home.aish("ps", "p2").stdout  # who asks by name wants to know, also when it has ended
     done = home.aish("ps", "tow")
     assert (done.returncode, "did you mean two?" in done.stderr) == (69, True)

@@ -12,16 +12,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pexpect
 import pytest
 
 from aish.cli import rc_block, shim, shims
 from aish.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conftest import Home
+
+    from .conftest import Bash, OpenBash
 
 pytestmark = pytest.mark.slow
 """Many processes each: some half a minute together. `./dev soak` runs them."""
@@ -153,59 +152,37 @@ def test_what_is_behind_other_descriptors_is_there(at: Shimmed) -> None:
 
 
 @pytest.fixture
-def bash(at: Shimmed) -> Iterator[pexpect.spawn]:
-    if shutil.which("bash") is None:
-        pytest.skip("bash is not installed")
-    shell = pexpect.spawn(
-        "bash",
-        ["--norc", "--noprofile", "-i"],
-        env=at.home.environ | {"PS1": "ready> ", "TERM": "dumb"},
-        cwd=str(at.home.root),
-        encoding="utf-8",
-        timeout=30,
-        dimensions=(24, 200),
-        echo=False,
-    )
-    shell.expect_exact("ready> ")
-    try:
-        yield shell
-    finally:
-        shell.close(force=True)
+def bash(at: Shimmed, open_bash: OpenBash) -> Bash:
+    return open_bash(at.home.environ, at.home.root)
 
 
-def typed(shell: pexpect.spawn, line: str) -> str:
-    shell.sendline(line)
-    shell.expect_exact("ready> ")
-    return str(shell.before)
-
-
-def test_at_a_terminal_it_has_one(at: Shimmed, bash: pexpect.spawn) -> None:
+def test_at_a_terminal_it_has_one(at: Shimmed, bash: Bash) -> None:
     """Size, Ctrl-C, Ctrl-Z, exit status: as if it were a child of the shell."""
     at.make("mysh")
-    assert "24 200" in typed(bash, "mysh -c 'stty size; exit 4'")
-    assert "status 4" in typed(bash, "echo status $?")
-    bash.sendline("mysh -c 'echo up; exec sleep 300'")
-    bash.expect_exact("up")
-    bash.sendcontrol("z")
-    bash.expect_exact("ready> ")
+    assert "24 200" in bash.typed("mysh -c 'stty size; exit 4'")
+    assert "status 4" in bash.typed("echo status $?")
+    bash.start("mysh -c 'echo up; exec sleep 300'")
+    bash.shows("up")
+    bash.terminal.sendcontrol("z")
+    bash.prompt()
     assert [row["state"] for row in at.rows() if row["lifecycle"] == "running"] == ["paused"]
-    bash.sendline("fg")
-    bash.expect_exact("mysh -c")
-    bash.sendcontrol("c")
-    bash.expect_exact("ready> ")
-    assert "status 130" in typed(bash, "echo status $?")
+    bash.foreground()
+    bash.terminal.expect_exact("mysh -c")
+    bash.terminal.sendcontrol("c")
+    bash.prompt()
+    assert "status 130" in bash.typed("echo status $?")
 
 
-def test_what_asks_the_terminal_and_writes_elsewhere_runs_as_it_is(at: Shimmed, bash: pexpect.spawn) -> None:
+def test_what_asks_the_terminal_and_writes_elsewhere_runs_as_it_is(at: Shimmed, bash: Bash) -> None:
     """As a stage it would have found an empty stdin."""
     at.make("mysh")
-    bash.sendline("mysh -c 'read x; echo got $x' | cat")
-    bash.sendline("word")
-    bash.expect_exact("got word")
-    bash.expect_exact("ready> ")
-    bash.sendline("mysh -c 'read x; echo got $x >&2' 2>err.log")
-    bash.sendline("more")
-    bash.expect_exact("ready> ")
+    bash.start("mysh -c 'read x; echo got $x' | cat")
+    bash.start("word")
+    bash.terminal.expect_exact("got word")
+    bash.prompt()
+    bash.start("mysh -c 'read x; echo got $x >&2' 2>err.log")
+    bash.start("more")
+    bash.prompt()
     assert (at.home.root / "err.log").read_text() == "got more\n"
     assert at.rows() == []
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def several(home: Home) -> Home:
+def several(shared_home: Home) -> Home:
     for name, script in (("good", "exit 0"), ("three", "exit 3"), ("four", "exit 4")):
-        home.aish("spawn", "--name", name, "--", "sh", "-c", script)
-    home.aish("spawn", "--name", "nap", "--", "sleep", "60")
-    return home
+        shared_home.client.spawn(["sh", "-c", script], name=name)
+    shared_home.client.spawn(["sleep", "60"], name="nap")
+    return shared_home
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,11 @@ def test_status(several: Home, words: list[str], status: int) -> None:
 
 
 def test_json_tells_those_that_have_in_the_order_given(several: Home) -> None:
-    several.aish("wait", "three", "good")
+    several.client.wait_all("three", "good")
+    three, good = (several.client.process(name).id for name in ("three", "good"))
     done = several.aish("wait", "three", "nap", "good", "--timeout", "0.1", "--json")
     assert done.returncode == 124
-    assert [(row["id"], row["exit"]["code"]) for row in json.loads(done.stdout)] == [("p2", 3), ("p1", 0)]
+    assert [(row["id"], row["exit"]["code"]) for row in json.loads(done.stdout)] == [(three, 3), (good, 0)]
 
 
 @pytest.mark.parametrize("words", [["--any", "--all", "nap"], ["--ready", "--ended", "nap"], ["nap", "nobody"]])

@@ -41,7 +41,7 @@ def test_a_program_that_cannot_be_run_is_told_by_spawn_run_wait_and_ps(home: Hom
     ]
 
 
-def test_a_folder_that_was_removed_is_named_as_the_fault(home: Home, tmp_path: Path) -> None:
+def test_a_folder_that_was_removed_is_named_as_the_fault(shared_home: Home, tmp_path: Path) -> None:
     """'No such file or directory' alone was read as: the program is not there."""
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -50,7 +50,7 @@ def test_a_folder_that_was_removed_is_named_as_the_fault(home: Home, tmp_path: P
         done = subprocess.run(
             ["sh", "-c", script, "sh", sys.executable, "-P", "-m", "aish", *words],
             cwd=gone,
-            env=home.environ | {"OLD": str(gone)},
+            env=shared_home.environ | {"OLD": str(gone)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -121,16 +121,16 @@ def test_a_key_file_that_would_hang_its_reader_is_refused(home: Home) -> None:
     assert not (home.runtime / "daemon.sock").exists()
 
 
-def test_a_program_whose_name_is_no_name_gets_one_that_fits(home: Home) -> None:
+def test_a_program_whose_name_is_no_name_gets_one_that_fits(shared_home: Home) -> None:
     """Nobody chose that name: it was refused as if somebody had."""
-    program = home.root / "my job"
+    program = shared_home.root / "my job"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    done = home.aish("spawn", "--", str(program))
+    done = shared_home.aish("spawn", "--", str(program))
     assert (done.returncode, done.stdout.split()[1]) == (0, "my-job"), done.stderr
 
 
-def test_a_stage_that_is_to_be_restarted_is_told_what_can_be(home: Home) -> None:
+def test_a_stage_that_is_to_be_restarted_is_told_what_can_be(shared_home: Home) -> None:
     """ "use files" said nothing to who had typed `run`."""
-    done = home.aish("run", "--restart", "always", "--", "true")
+    done = shared_home.aish("run", "--restart", "always", "--", "true")
     assert (done.returncode, "`aish spawn`" in done.stderr) == (65, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,10 +57,26 @@ class Blocked:
         return Blocked(result, self.loop) if type(result).__module__ == "aish.client.aio" else result
 
 
-@pytest.fixture(params=["blocking", pytest.param("asyncio", marks=pytest.mark.slow)])
-def aish(request: pytest.FixtureRequest, home: Any) -> Iterator[Any]:
+KINDS = ["blocking", pytest.param("asyncio", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=KINDS)
+def aish(request: pytest.FixtureRequest, shared_home: Any) -> Iterator[Any]:
+    """A client of the supervisor that the file's tests share, in whose table there is nothing."""
+    with _client(request.param) as client:
+        yield client
+
+
+@pytest.fixture(params=KINDS)
+def own_aish(request: pytest.FixtureRequest, home: Any) -> Iterator[Any]:
     """A client of a supervisor in a private home, which it starts."""
-    if request.param == "blocking":
+    with _client(request.param) as client:
+        yield client
+
+
+@contextmanager
+def _client(kind: str) -> Iterator[Any]:
+    if kind == "blocking":
         with Aish(program="test") as client:
             yield client
         return

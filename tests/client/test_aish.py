@@ -38,12 +38,14 @@ def sleeper(aish: Any, name: str = "nap", **fields: Any) -> Any:
 # --- processes begin and end ----------------------------------------------------------------------------------------
 
 
-def test_a_process_from_spawn_to_exit(aish: Any, home: Home) -> None:
-    process = aish.spawn(["sh", "-c", "pwd; echo $WORD; exit 3"], cwd=home.root, env={"PATH": "/bin", "WORD": "hi"})
+def test_a_process_from_spawn_to_exit(aish: Any, shared_home: Home) -> None:
+    process = aish.spawn(
+        ["sh", "-c", "pwd; echo $WORD; exit 3"], cwd=shared_home.root, env={"PATH": "/bin", "WORD": "hi"}
+    )
     assert process.name == "sh"
     assert process.wait(timeout_s=20) == Exit(3, None)
     assert process.state() == "exited"
-    assert [line.text for line in process.logs()] == [str(home.root), "hi"]
+    assert [line.text for line in process.logs()] == [str(shared_home.root), "hi"]
     assert aish.process("sh") == process
     assert [row.id for row in aish.processes()] == []
     assert process.id in [row.id for row in aish.processes(all=True)]
@@ -274,30 +276,30 @@ def test_what_was_and_why_is_told(aish: Any) -> None:
     assert aish.processes(ended_since_s=time.time() + 60) == []
 
 
-def test_events_are_chosen(aish: Any) -> None:
+def test_events_are_chosen(own_aish: Any) -> None:
     for name in ("one", "two"):
-        aish.spawn(["true"], name=name).wait()
-    assert [event.name for event in aish.events(kinds=["exited"])] == ["one", "two"]
-    assert {event.name for event in aish.events(names=["two"])} == {"two"}
-    assert [event.kind for event in aish.process("one").events(last=1)] == ["exited"]
-    assert list(aish.events(since_s=time.time() + 60)) == []
-    stream = aish.events(last=1, follow=True, kinds=["exited"])
+        own_aish.spawn(["true"], name=name).wait()
+    assert [event.name for event in own_aish.events(kinds=["exited"])] == ["one", "two"]
+    assert {event.name for event in own_aish.events(names=["two"])} == {"two"}
+    assert [event.kind for event in own_aish.process("one").events(last=1)] == ["exited"]
+    assert list(own_aish.events(since_s=time.time() + 60)) == []
+    stream = own_aish.events(last=1, follow=True, kinds=["exited"])
     assert next(stream).name == "two"
-    aish.spawn(["true"], name="three").wait()
+    own_aish.spawn(["true"], name="three").wait()
     assert next(stream).name == "three"
     stream.close()
 
 
-def test_keys_and_usage_are_those_of_the_gateway(aish: Any) -> None:
-    made = aish.new_key("notebook", budget_tokens=1000)
+def test_keys_and_usage_are_those_of_the_gateway(own_aish: Any) -> None:
+    made = own_aish.new_key("notebook", budget_tokens=1000)
     assert made.key
     assert made.base_url
-    listed = aish.keys()
+    listed = own_aish.keys()
     assert [(key.name, key.budget_tokens) for key in listed] == [("notebook", 1000)]
-    aish.limit("key:notebook", tokens="2k")
-    assert aish.keys()[0].budget_tokens == 2000
-    assert aish.revoke_key("notebook")
-    assert aish.usage(by="model") == []
+    own_aish.limit("key:notebook", tokens="2k")
+    assert own_aish.keys()[0].budget_tokens == 2000
+    assert own_aish.revoke_key("notebook")
+    assert own_aish.usage(by="model") == []
 
 
 def test_events_come_once_and_in_order(aish: Any) -> None:
@@ -365,20 +367,20 @@ def test_a_client_that_only_looks_starts_nothing(home: Home) -> None:
     assert not (home.runtime / "daemon.sock").exists()
 
 
-def test_it_comes_back_by_itself_after_a_shutdown(aish: Any) -> None:
-    process = sleeper(aish)
-    aish.shutdown()
+def test_it_comes_back_by_itself_after_a_shutdown(own_aish: Any) -> None:
+    process = sleeper(own_aish)
+    own_aish.shutdown()
     assert process.wait().signal == signal.SIGTERM
     assert process.start()
     process.stop()
 
 
-def test_who_follows_learns_that_the_supervisor_was_ended(aish: Any) -> None:
+def test_who_follows_learns_that_the_supervisor_was_ended(own_aish: Any) -> None:
     """The iterator brought up another one, and waited there for what never comes."""
-    stream = aish.events(follow=True)
-    aish.spawn(["true"]).wait()
+    stream = own_aish.events(follow=True)
+    own_aish.spawn(["true"]).wait()
     next(stream)
-    aish.shutdown()
+    own_aish.shutdown()
     with pytest.raises(NotRunningError):
         for _ in stream:
             pass
@@ -391,9 +393,9 @@ def test_a_shutdown_that_is_refused_says_so(aish: Any) -> None:
     assert aish.process("nap").state() == "running"
 
 
-def test_the_supervisor_hands_everything_back(aish: Any) -> None:
-    process = sleeper(aish)
-    told = aish.off()
+def test_the_supervisor_hands_everything_back(own_aish: Any) -> None:
+    process = sleeper(own_aish)
+    told = own_aish.off()
     (living,) = told.living
     assert (living.id, living.name) == (process.id, "nap")
     os.kill(living.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pexpect
 import pytest
@@ -31,14 +31,14 @@ SIZES = "import os,signal;signal.signal(signal.SIGWINCH,lambda *_:print('size',*
 
 
 @pytest.fixture
-def at_terminal(home: Home) -> Iterator[Start]:
+def at_terminal() -> Iterator[Start]:
+    """`aish words…` at a terminal of its own, in the home that is this test's."""
     opened = []
 
     def start(*words: str, rows: int = 24, columns: int = 80) -> pexpect.spawn[bytes]:
         terminal = pexpect.spawn(
             sys.executable,
             ["-m", "aish", *words],
-            env=home.environ,
             timeout=DEADLINE_S,
             dimensions=(rows, columns),
         )
@@ -50,11 +50,6 @@ def at_terminal(home: Home) -> Iterator[Start]:
         terminal.close(force=True)
 
 
-def inspect(home: Home, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(home.aish("inspect", "--json", name).stdout)
-    return found
-
-
 def until(what: str, holds: Callable[[], object]) -> None:
     end_s = time.monotonic() + DEADLINE_S
     while not holds():
@@ -62,9 +57,13 @@ def until(what: str, holds: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def spawn(home: Home, name: str, *command: str) -> None:
-    done = home.aish("spawn", "--pty", "--name", name, "--grace", "1", "--", *command)
-    assert done.returncode == 0, done.stderr
+def spawn(home: Home, name: str, *command: str) -> str:
+    """Its id."""
+    return home.client.spawn(list(command), name=name, pty=True, grace_s=1).id
+
+
+def logged(home: Home, name: str) -> list[str]:
+    return [line.text.rstrip("\r") for line in home.client.process(name).logs()]
 
 
 def ended(terminal: pexpect.spawn[bytes]) -> int | None:
@@ -84,15 +83,15 @@ def detach(terminal: pexpect.spawn[bytes]) -> None:
 # --- coming and going -----------------------------------------------------------------------------------------------
 
 
-def test_what_run_began_goes_on_after_detaching_and_is_come_back_to(home: Home, at_terminal: Start) -> None:
+def test_what_run_began_goes_on_after_detaching_and_is_come_back_to(shared_home: Home, at_terminal: Start) -> None:
     first = at_terminal("run", "--name", "job", "--", "sh", "-c", "while read x; do echo got-$x; done; exit 3")
     first.sendline(b"one")
     first.expect(b"got-one\r\n")
     first.send(DETACH)
-    first.expect(rb"detached from job \(p1\); aish attach job\r\n")
+    first.expect(rb"detached from job \(p\d+\); aish attach job\r\n")
     assert ended(first) == 0
     again = at_terminal("attach", "job")
-    again.expect(rb"aish: job \(p1\); ctrl-\] d detaches\r\n")
+    again.expect(rb"aish: job \(p\d+\); ctrl-\] d detaches\r\n")
     again.expect(b"one\r\ngot-one\r\n")
     again.sendline(b"two")
     again.expect(b"got-two\r\n")
@@ -100,14 +99,17 @@ def test_what_run_began_goes_on_after_detaching_and_is_come_back_to(home: Home, 
     assert ended(again) == 3, "as aish run, it ends as the process ends"
 
 
-def test_a_spawned_process_has_a_terminal_when_that_is_asked_for(home: Home, at_terminal: Start) -> None:
-    spawn(home, "job", "sh", "-c", "test -t 0 && test -t 1 && echo terminal; exec cat")
+def test_a_spawned_process_has_a_terminal_when_that_is_asked_for(shared_home: Home, at_terminal: Start) -> None:
+    script = "test -t 0 && test -t 1 && echo terminal; exec cat"
+    done = shared_home.aish("spawn", "--pty", "--name", "job", "--grace", "1", "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
     terminal = at_terminal("attach", "job")
     terminal.expect(b"terminal\r\n")
-    assert inspect(home, "job")["attached"] == 1
-    assert "attached     1 terminal\n" in home.aish("inspect", "job").stdout
+    assert json.loads(shared_home.aish("inspect", "--json", "job").stdout)["attached"] == 1
+    assert "attached     1 terminal\n" in shared_home.aish("inspect", "job").stdout
     detach(terminal)
-    until("it has left", lambda: "attached" not in inspect(home, "job") or inspect(home, "job")["attached"] == 0)
+    job = shared_home.client.process("job")
+    until("it has left", lambda: job.inspect().attached == 0)
 
 
 def test_the_keys_of_the_configuration(home: Home, at_terminal: Start) -> None:
@@ -122,9 +124,9 @@ def test_the_keys_of_the_configuration(home: Home, at_terminal: Start) -> None:
     assert ended(terminal) == 0
 
 
-def test_a_key_that_could_begin_the_sequence_is_not_stuck(home: Home, at_terminal: Start) -> None:
+def test_a_key_that_could_begin_the_sequence_is_not_stuck(shared_home: Home, at_terminal: Start) -> None:
     """vi's Ctrl-] goes to a tag at once, or nearly."""
-    spawn(home, "job", "sh", "-c", "stty raw -echo; echo ready; head -c1 | od -An -tx1; sleep 100")
+    spawn(shared_home, "job", "sh", "-c", "stty raw -echo; echo ready; head -c1 | od -An -tx1; sleep 100")
     terminal = at_terminal("attach", "job")
     terminal.expect(b"ready")
     terminal.send(b"\x1d")
@@ -132,9 +134,9 @@ def test_a_key_that_could_begin_the_sequence_is_not_stuck(home: Home, at_termina
     detach(terminal)
 
 
-def test_the_last_lines_come_first(home: Home, at_terminal: Start) -> None:
-    spawn(home, "job", "sh", "-c", "seq 1000; echo ready; exec cat")
-    until("it has written", lambda: "ready" in home.aish("logs", "job").stdout)
+def test_the_last_lines_come_first(shared_home: Home, at_terminal: Start) -> None:
+    spawn(shared_home, "job", "sh", "-c", "seq 1000; echo ready; exec cat")
+    until("it has written", lambda: "ready" in logged(shared_home, "job"))
     for words, first in ((("--lines", "3"), 999), ((), 992)):
         terminal = at_terminal("attach", *words, "job", rows=10)
         terminal.expect(b"ready\r\n")
@@ -143,11 +145,11 @@ def test_the_last_lines_come_first(home: Home, at_terminal: Start) -> None:
         detach(terminal)
 
 
-def test_what_has_ended_or_has_no_terminal(home: Home, at_terminal: Start) -> None:
-    spawn(home, "done", "true")
-    assert home.aish("wait", "done").returncode == 0
-    assert home.aish("spawn", "--name", "plain", "--grace", "1", "--", "sleep", "100").returncode == 0
-    for name, said in (("done", rb"done \(p1\) has ended"), ("plain", rb"plain \(p2\) has no terminal")):
+def test_what_has_ended_or_has_no_terminal(shared_home: Home, at_terminal: Start) -> None:
+    spawn(shared_home, "done", "true")
+    assert shared_home.client.wait("done").ok
+    shared_home.client.spawn(["sleep", "100"], name="plain", grace_s=1)
+    for name, said in (("done", rb"done \(p\d+\) has ended"), ("plain", rb"plain \(p\d+\) has no terminal")):
         terminal = at_terminal("attach", name)
         terminal.expect(said)
         assert ended(terminal) == 69
@@ -156,8 +158,8 @@ def test_what_has_ended_or_has_no_terminal(home: Home, at_terminal: Start) -> No
 # --- one writer, several viewers ------------------------------------------------------------------------------------
 
 
-def test_a_second_terminal_shows_and_cannot_type(home: Home, at_terminal: Start) -> None:
-    spawn(home, "job", "sh", "-c", "stty size; exec cat")
+def test_a_second_terminal_shows_and_cannot_type(shared_home: Home, at_terminal: Start) -> None:
+    spawn(shared_home, "job", "sh", "-c", "stty size; exec cat")
     first = at_terminal("attach", "job", rows=30, columns=90)
     first.expect(b"ctrl-] d detaches".replace(b"]", rb"\]"))
     second = at_terminal("attach", "job", rows=10, columns=20)
@@ -166,7 +168,7 @@ def test_a_second_terminal_shows_and_cannot_type(home: Home, at_terminal: Start)
     first.sendline(b"from the first")
     second.expect(b"from the first\r\nfrom the first\r\n")
     assert b"from the second" not in second.before
-    assert b"from the second" not in home.aish("logs", "job", text=False).stdout
+    assert "from the second" not in "\n".join(logged(shared_home, "job"))
     second.send(b"\x03")
     second.expect(b"detached from job")
     assert ended(second) == 0
@@ -174,10 +176,10 @@ def test_a_second_terminal_shows_and_cannot_type(home: Home, at_terminal: Start)
     first.expect(b"still here\r\nstill here\r\n")
 
 
-def test_read_only_leaves_the_lease_to_others(home: Home, at_terminal: Start) -> None:
-    spawn(home, "job", "cat")
+def test_read_only_leaves_the_lease_to_others(shared_home: Home, at_terminal: Start) -> None:
+    spawn(shared_home, "job", "cat")
     viewer = at_terminal("attach", "--read-only", "job")
-    viewer.expect(rb"job \(p1\), read-only; ctrl-c detaches")
+    viewer.expect(rb"job \(p\d+\), read-only; ctrl-c detaches")
     writer = at_terminal("attach", "job")
     writer.expect(b"ctrl-. d detaches")
     writer.sendline(b"seen")
@@ -187,32 +189,32 @@ def test_read_only_leaves_the_lease_to_others(home: Home, at_terminal: Start) ->
     assert not [path for path in held if "ptmx" in path], "there is nothing that it could type with"
 
 
-def test_taking_the_lease_makes_the_other_a_viewer(home: Home, at_terminal: Start) -> None:
+def test_taking_the_lease_makes_the_other_a_viewer(shared_home: Home, at_terminal: Start) -> None:
     first = at_terminal("run", "--name", "job", "--", "sh", "-c", "stty size; exec cat", rows=30, columns=90)
     first.sendline(b"one")
     first.expect(b"one\r\none\r\n")
     second = at_terminal("attach", "--take", "job")
-    first.expect(rb"job \(p1\): pid \d+ at /dev/pts/\d+ has the lease to type, this one only shows")
+    first.expect(rb"job \(p\d+\): pid \d+ at /dev/pts/\d+ has the lease to type, this one only shows")
     first.sendline(b"lost")
     second.sendline(b"two")
     first.expect(b"two\r\ntwo\r\n")
-    assert "lost" not in home.aish("logs", "job").stdout
+    assert "lost" not in "\n".join(logged(shared_home, "job"))
     third = at_terminal("attach", "--take", "job")
     second.expect(b"only shows")
     third.sendline(b"three")
     first.expect(b"three\r\nthree\r\n")
 
 
-def test_the_window_is_as_large_as_the_writer_s(home: Home, at_terminal: Start) -> None:
-    spawn(home, "job", sys.executable, "-c", SIZES + "print('ready', flush=True)\nwhile 1: signal.pause()")
-    until("it is ready", lambda: "ready" in home.aish("logs", "job").stdout)
+def test_the_window_is_as_large_as_the_writer_s(shared_home: Home, at_terminal: Start) -> None:
+    spawn(shared_home, "job", sys.executable, "-c", SIZES + "print('ready', flush=True)\nwhile 1: signal.pause()")
+    until("it is ready", lambda: "ready" in logged(shared_home, "job"))
     first = at_terminal("attach", "job", rows=30, columns=90)
     first.expect(b"size 90 30\r\n")
     viewer = at_terminal("attach", "--read-only", "job", rows=5, columns=5)
     viewer.expect(b"read-only")
     first.setwinsize(31, 91)
     first.expect(b"size 91 31\r\n")
-    assert "size 5 5" not in home.aish("logs", "job").stdout
+    assert "size 5 5" not in "\n".join(logged(shared_home, "job"))
 
 
 # --- what a full-screen program left on a terminal ------------------------------------------------------------------
@@ -222,7 +224,9 @@ EDITOR = SIZES.replace("print('size'", "print('\\x1b[2Jdrawn'") + (
 )
 
 
-def test_a_full_screen_program_draws_again_and_the_terminal_is_given_back(home: Home, at_terminal: Start) -> None:
+def test_a_full_screen_program_draws_again_and_the_terminal_is_given_back(
+    shared_home: Home, at_terminal: Start
+) -> None:
     first = at_terminal("run", "--name", "ed", "--", sys.executable, "-c", EDITOR)
     first.expect(b"first")
     first.send(DETACH)
@@ -237,7 +241,7 @@ def test_a_full_screen_program_draws_again_and_the_terminal_is_given_back(home: 
 # --- what survives --------------------------------------------------------------------------------------------------
 
 
-def test_a_hung_up_terminal_costs_neither_the_process_nor_a_byte(home: Home, at_terminal: Start) -> None:
+def test_a_hung_up_terminal_costs_neither_the_process_nor_a_byte(shared_home: Home, at_terminal: Start) -> None:
     """ssh dies in the middle of a flood, and nobody types an end of file in its place."""
     code = (
         "import sys\nfor n in range(200000): print(n)\nprint('flooded', flush=True)\n"
@@ -248,18 +252,19 @@ def test_a_hung_up_terminal_costs_neither_the_process_nor_a_byte(home: Home, at_
     pid = os.pidfd_open(terminal.pid)
     terminal.close(force=False)  # the master: hung up, as when sshd goes
     os.close(pid)
-    until("it wrote all", lambda: "flooded" in home.aish("logs", "-n", "1", "job").stdout)
+    job = shared_home.client.process("job")
+    until("it wrote all", lambda: "flooded" in [line.text.rstrip("\r") for line in job.logs(last=1)])
     again = at_terminal("attach", "--lines", "3", "job")
     again.expect(b"199998\r\n199999\r\nflooded\r\n")
     again.sendline(b"this")
     again.expect(b"got this\r\n")
     detach(again)
-    lines = home.aish("logs", "job").stdout.splitlines()
+    lines = shared_home.aish("logs", "job").stdout.splitlines()
     assert lines[:200000] == [str(number) for number in range(200000)]
     assert "end of file" not in lines
 
 
-def test_a_terminal_that_nobody_reads_does_not_stall_the_process(home: Home, at_terminal: Start) -> None:
+def test_a_terminal_that_nobody_reads_does_not_stall_the_process(shared_home: Home, at_terminal: Start) -> None:
     """The holder drains the pty, whatever becomes of those who look."""
     terminal = at_terminal(
         "run", "--name", "job", "--", "sh", "-c", f"echo ready; read x; head -c {FLOOD_BYTES} /dev/zero"
@@ -271,8 +276,8 @@ def test_a_terminal_that_nobody_reads_does_not_stall_the_process(home: Home, at_
     terminal.expect(b"go\r\n")
     os.kill(viewer.pid, signal.SIGSTOP)
     try:  # the writer is not read, the viewer is stopped
-        assert home.aish("wait", "--timeout", "30", "job").returncode == 0
-        assert home.aish("logs", "job", text=False).stdout.count(b"\0") == FLOOD_BYTES
+        assert shared_home.client.wait("job", timeout_s=30).ok
+        assert shared_home.aish("logs", "job", text=False).stdout.count(b"\0") == FLOOD_BYTES
     finally:
         os.kill(viewer.pid, signal.SIGCONT)
     viewer.expect(pexpect.EOF)
@@ -291,7 +296,7 @@ def test_the_daemon_s_death_is_not_noticed(home: Home, at_terminal: Start) -> No
             os.kill(client.welcome.pid, signal.SIGKILL)
         writer.sendline(word)
         viewer.expect(word + b"\r\n" + word + b"\r\n")
-        until("both are back", lambda: inspect(home, "job").get("attached") == 2)
+        until("both are back", lambda: home.client.inspect("job").attached == 2)
         late = at_terminal("attach", "job")
         late.expect(b"has the lease to type")
         late.send(b"\x03")
@@ -317,13 +322,13 @@ def test_the_holder_s_death_is_not_noticed(home: Home, at_terminal: Start) -> No
     again.expect(b"two\r\ntwo\r\n")
 
 
-def test_what_is_paused_says_so(home: Home, at_terminal: Start) -> None:
-    spawn(home, "job", "cat")
-    assert home.aish("pause", "job").returncode == 0
+def test_what_is_paused_says_so(shared_home: Home, at_terminal: Start) -> None:
+    spawn(shared_home, "job", "cat")
+    assert shared_home.client.process("job").pause()
     terminal = at_terminal("attach", "job")
     terminal.expect(b"it is paused: `aish cont job` lets it go on")
     terminal.sendline(b"typed")
-    assert home.aish("cont", "job").returncode == 0
+    assert shared_home.client.process("job").cont()
     terminal.expect(b"typed\r\ntyped\r\n")
 
 
@@ -337,20 +342,20 @@ def test_the_end_while_no_daemon_lives_is_told(home: Home, at_terminal: Start) -
     assert ended(terminal) == 7
 
 
-def test_a_flood_can_be_detached_from(home: Home, at_terminal: Start) -> None:
+def test_a_flood_can_be_detached_from(shared_home: Home, at_terminal: Start) -> None:
     """All that was there was shown before a key was looked at: `yes` left no way out."""
     terminal = at_terminal("run", "--name", "job", "--", "yes")
     terminal.expect(b"y\r\ny\r\n")
     terminal.send(DETACH)
     terminal.expect(b"detached from job", searchwindowsize=200)
     assert ended(terminal) == 0
-    assert home.aish("kill", "job").returncode == 0
+    shared_home.client.process("job").signal(signal.SIGTERM)
 
 
-def test_it_is_refused_without_a_terminal(home: Home) -> None:
+def test_it_is_refused_without_a_terminal(shared_home: Home) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "aish", "attach", "x"],
-        env=home.environ,
+        env=shared_home.environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

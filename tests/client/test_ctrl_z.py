@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pexpect
 import pytest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 30.0
 CTRL_Z = b"\x1a"
-PAUSED = rb"\r\nsleeper \(p1\) is paused: fg or aish cont sleeper\r\n"
+PAUSED = rb"\r\nsleeper \(p\d+\) is paused: fg or aish cont sleeper\r\n"
 
 
 class Shell:
@@ -55,8 +55,7 @@ class Shell:
         return self.prompt()
 
     def state(self, name: str = "sleeper") -> str | None:
-        rows: list[dict[str, Any]] = json.loads(self.home.aish("ps", "--json").stdout)
-        return next((row["state"] for row in rows if row["name"] == name), None)
+        return next((row.state for row in self.home.client.processes() if row.name == name), None)
 
 
 def until(what: str, holds: Callable[[], object]) -> None:
@@ -78,21 +77,22 @@ def own(home: Home) -> Shell:
 
 
 @pytest.fixture(params=[bash, own], ids=["bash", "aish"])
-def shell(request: pytest.FixtureRequest, home: Home) -> Iterator[Shell]:
-    if request.param is bash and shutil.which("bash") is None:
-        pytest.skip("bash is not installed")
-    made = request.param(home)
-    try:
+def shell(request: pytest.FixtureRequest, shared_home: Home) -> Iterator[Shell]:
+    with opened(request.param, shared_home) as made:
         yield made
-    finally:
-        made.child.close(force=True)
 
 
 @pytest.fixture
-def in_bash(home: Home) -> Iterator[Shell]:
-    if shutil.which("bash") is None:
+def in_bash(shared_home: Home) -> Iterator[Shell]:
+    with opened(bash, shared_home) as made:
+        yield made
+
+
+@contextmanager
+def opened(kind: Callable[[Home], Shell], home: Home) -> Iterator[Shell]:
+    if kind is bash and shutil.which("bash") is None:
         pytest.skip("bash is not installed")
-    made = bash(home)
+    made = kind(home)
     try:
         yield made
     finally:
@@ -153,48 +153,51 @@ def test_bg_lets_it_go_on_and_fg_attaches(in_bash: Shell) -> None:
     assert b"<5>" in in_bash.run('echo "<$?>"')
 
 
-def test_while_it_is_suspended_another_terminal_may_have_it(in_bash: Shell, home: Home) -> None:
+def test_while_it_is_suspended_another_terminal_may_have_it(in_bash: Shell, shared_home: Home) -> None:
     in_bash.start(f"{in_bash.aish} run --name sleeper cat")
     in_bash.child.send(b"one\r")
     in_bash.child.expect(b"one\r\none\r\n")
     in_bash.child.send(CTRL_Z)
     in_bash.child.expect(PAUSED)
     in_bash.prompt()
-    assert home.aish("cont", "sleeper").returncode == 0
-    other = pexpect.spawn(sys.executable, ["-m", "aish", "attach", "sleeper"], env=home.environ, timeout=DEADLINE_S)
+    assert shared_home.client.process("sleeper").cont()
+    other = pexpect.spawn(
+        sys.executable, ["-m", "aish", "attach", "sleeper"], env=shared_home.environ, timeout=DEADLINE_S
+    )
     try:
         other.expect(b"ctrl-. d detaches")
         other.send(b"two\r")
         other.expect(b"two\r\ntwo\r\n")
         in_bash.start("fg")
-        in_bash.child.expect(rb"sleeper \(p1\): pid \d+ at \S+ has the lease to type")
+        in_bash.child.expect(rb"sleeper \(p\d+\): pid \d+ at \S+ has the lease to type")
     finally:
         other.close(force=True)
 
 
-def test_the_end_while_it_is_suspended_is_told_at_fg(in_bash: Shell, home: Home) -> None:
+def test_the_end_while_it_is_suspended_is_told_at_fg(in_bash: Shell, shared_home: Home) -> None:
     in_bash.start(f"{in_bash.aish} run --name sleeper sh -c 'echo begun; exec sleep 100'")
     in_bash.child.expect(b"begun\r\n")
     in_bash.child.send(CTRL_Z)
     in_bash.child.expect(PAUSED)
     in_bash.prompt()
-    assert home.aish("stop", "--grace", "0", "sleeper").returncode == 0
+    shared_home.client.stop("sleeper", grace_s=0)
     in_bash.run("fg")
     assert b"<137>" in in_bash.run('echo "<$?>"')
 
 
-def test_the_daemon_s_death_while_it_is_suspended(in_bash: Shell) -> None:
-    in_bash.start(f"{in_bash.aish} run --name sleeper cat")
-    in_bash.child.send(b"one\r")
-    in_bash.child.expect(b"one\r\none\r\n")
-    in_bash.child.send(CTRL_Z)
-    in_bash.child.expect(PAUSED)
-    in_bash.prompt()
-    with connect(program="test") as client:
-        os.kill(client.welcome.pid, signal.SIGKILL)
-    in_bash.start("fg")
-    in_bash.child.send(b"two\r")
-    in_bash.child.expect(b"two\r\ntwo\r\n")
+def test_the_daemon_s_death_while_it_is_suspended(home: Home) -> None:
+    with opened(bash, home) as in_bash:
+        in_bash.start(f"{in_bash.aish} run --name sleeper cat")
+        in_bash.child.send(b"one\r")
+        in_bash.child.expect(b"one\r\none\r\n")
+        in_bash.child.send(CTRL_Z)
+        in_bash.child.expect(PAUSED)
+        in_bash.prompt()
+        with connect(program="test") as client:
+            os.kill(client.welcome.pid, signal.SIGKILL)
+        in_bash.start("fg")
+        in_bash.child.send(b"two\r")
+        in_bash.child.expect(b"two\r\ntwo\r\n")
 
 
 def test_a_shell_under_the_pty_suspends_its_own_job(in_bash: Shell) -> None:
@@ -233,7 +236,7 @@ def test_a_program_that_wants_the_key_gets_it(in_bash: Shell) -> None:
     assert in_bash.state() == "paused"
 
 
-def test_without_a_shell_behind_us_the_key_is_the_process_s(home: Home) -> None:
+def test_without_a_shell_behind_us_the_key_is_the_process_s(shared_home: Home) -> None:
     """`ssh -t host aish run …`: nobody could ever say fg."""
     code = "import signal,sys; signal.signal(signal.SIGTSTP, lambda *_: print('asked', flush=True))\n"
     words = [
@@ -245,7 +248,7 @@ def test_without_a_shell_behind_us_the_key_is_the_process_s(home: Home) -> None:
         "-c",
         code + "print('ready', flush=True)\nwhile 1: signal.pause()",
     ]
-    terminal = pexpect.spawn(sys.executable, ["-m", "aish", *words], env=home.environ, timeout=DEADLINE_S)
+    terminal = pexpect.spawn(sys.executable, ["-m", "aish", *words], env=shared_home.environ, timeout=DEADLINE_S)
     try:
         terminal.expect(b"ready")
         terminal.send(CTRL_Z)
@@ -254,13 +257,13 @@ def test_without_a_shell_behind_us_the_key_is_the_process_s(home: Home) -> None:
         terminal.close(force=True)
 
 
-def test_a_viewer_stops_alone(in_bash: Shell, home: Home) -> None:
-    done = home.aish("spawn", "--pty", "--name", "sleeper", "--grace", "1", "--", "sh", "-c", "echo begun; sleep 100")
-    assert done.returncode == 0, done.stderr
+def test_a_viewer_stops_alone(in_bash: Shell, shared_home: Home) -> None:
+    command = ["sh", "-c", "echo begun; sleep 100"]
+    shared_home.client.spawn(command, name="sleeper", pty=True, grace_s=1)
     in_bash.start(f"{in_bash.aish} attach --read-only sleeper")
     in_bash.child.expect(b"begun\r\n")
     in_bash.child.send(CTRL_Z)
-    in_bash.child.expect(rb"sleeper \(p1\) goes on; fg")
+    in_bash.child.expect(rb"sleeper \(p\d+\) goes on; fg")
     assert b"Stopped" in in_bash.prompt()
     assert in_bash.state() == "running"
     in_bash.start("fg")

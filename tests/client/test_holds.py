@@ -77,17 +77,17 @@ def line_with(stream: object, word: bytes, deadline_s: float = 30.0) -> bytes:
     return text
 
 
-def test_a_stage_over_its_budget_says_what_lets_it_go_on(home: Home, url: str) -> None:
-    done = home.aish("model", "serve", "stand", "--url", url, "--context", "4k", "--timeout", "20")
+def test_a_stage_over_its_budget_says_what_lets_it_go_on(shared_home: Home, url: str) -> None:
+    done = shared_home.aish("model", "serve", "stand", "--url", url, "--context", "4k", "--timeout", "20")
     assert done.returncode == 0, done.stderr
-    with home.popen(
+    with shared_home.popen(
         "run", "--budget", "5", "--model", "stand", "@title", "hello", stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:
         assert running.stdout is not None
         assert running.stderr is not None
         told_so = line_with(running.stderr, b"lets it go on")
         assert b"title is held: its budget has too little left for its next request; `aish limit p" in told_so
-        assert home.aish("limit", "title", "tokens=none").returncode == 0
+        shared_home.client.limit("title", tokens="none")
         assert running.wait(timeout=30) == 0
         assert b"A title" in running.stdout.read()
 
@@ -98,9 +98,11 @@ def test_a_held_stage_outlives_the_daemon(home: Home, url: str) -> None:
     with home.popen(*words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
         assert running.stderr is not None
         line_with(running.stderr, b"lets it go on")
-        pid = int(home.aish("doctor").stdout.partition("daemon ")[2].split()[0])
-        os.kill(pid, signal.SIGKILL)
-        assert home.aish("limit", "title", "tokens=none").returncode == 0
+        daemon = os.pidfd_open(home.client.view().daemon_pid)
+        signal.pidfd_send_signal(daemon, signal.SIGKILL)
+        assert select.select([daemon], [], [], 30)[0]  # a limit is not asked for twice: the next one is to be asked
+        os.close(daemon)
+        home.client.limit("title", tokens="none")
         assert running.wait(timeout=30) == 0
         assert b"is held" not in running.stderr.read()  # told once
 
@@ -113,32 +115,36 @@ def test_other_events_are_not_for_the_foreground() -> None:
     assert told(EventPart(number=1, time_s=0.0, kind="started", process="p1", name="x")) is None
 
 
-def test_a_stage_that_somebody_pauses_says_so(home: Home) -> None:
+def test_a_stage_that_somebody_pauses_says_so(shared_home: Home) -> None:
     """It stood still without a word."""
     words = ["run", "--name", "sleep", "--", "sh", "-c", "echo up; exec sleep 60"]
-    with home.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    with shared_home.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout is not None
         assert running.stderr is not None
         assert running.stdout.readline() == b"up\n"
-        assert home.aish("pause", "sleep").returncode == 0
-        line_with(running.stderr, b"aish: sleep is paused by the user; `aish cont p1` lets it go on")
-        home.aish("cont", "sleep")
+        sleep = shared_home.client.process("sleep")
+        assert sleep.pause()
+        line_with(
+            running.stderr, b"aish: sleep is paused by the user; `aish cont %s` lets it go on" % sleep.id.encode()
+        )
+        sleep.cont()
         line_with(running.stderr, b"aish: sleep goes on")
-        home.aish("kill", "sleep")
+        sleep.signal(signal.SIGTERM)
         assert running.wait(timeout=30) == -signal.SIGTERM
 
 
-def test_at_a_terminal_too(home: Home) -> None:
+def test_at_a_terminal_too(shared_home: Home) -> None:
     """There it told nothing at all: neither a budget, nor a pause."""
     child = pexpect.spawn(
-        sys.executable, ["-m", "aish", "run", "--", "cat"], env=home.environ, encoding="utf-8", timeout=30
+        sys.executable, ["-m", "aish", "run", "--", "cat"], env=shared_home.environ, encoding="utf-8", timeout=30
     )
     try:
         child.sendline("hello")
         child.expect("hello\r\nhello\r\n")
-        assert home.aish("pause", "cat").returncode == 0
-        child.expect("\r\naish: cat is paused by the user; `aish cont p1` lets it go on\r\n")
-        home.aish("cont", "cat")
+        cat = shared_home.client.process("cat")
+        assert cat.pause()
+        child.expect(f"\r\naish: cat is paused by the user; `aish cont {cat.id}` lets it go on\r\n")
+        cat.cont()
         child.expect("aish: cat goes on")
         child.sendline("still here")
         child.expect("still here\r\nstill here\r\n")

@@ -123,6 +123,7 @@ class Silent:
 def silent(home: Home) -> Iterator[Silent]:
     daemon = Silent(home)
     yield daemon
+    home.close()  # first: a stage that is still there would start a real one in its place
     daemon.close()
 
 
@@ -217,9 +218,9 @@ def test_a_daemon_that_hangs_while_the_process_runs(home: Home) -> None:
         assert client.ask(Inspected, Inspect(target="p1")).process.state == "running"
 
 
-def test_a_double_signal_is_passed_on_where_nothing_hangs(home: Home) -> None:
+def test_a_double_signal_is_passed_on_where_nothing_hangs(shared_home: Home) -> None:
     script = "trap 'n=$((n+1)); echo got $n' INT; echo up; while [ ${n:-0} -lt 3 ]; do sleep 0.05; done; exit 5"
-    running = start(home, "sh", "-c", script)
+    running = start(shared_home, "sh", "-c", script)
     assert running.stdout is not None
     assert running.stdout.readline() == b"up\n"
     for number in range(1, 4):
@@ -230,10 +231,10 @@ def test_a_double_signal_is_passed_on_where_nothing_hangs(home: Home) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP])
-def test_a_signal_ends_a_stage_that_is_still_queued(home: Home, number: signal.Signals) -> None:
+def test_a_signal_ends_a_stage_that_is_still_queued(shared_home: Home, number: signal.Signals) -> None:
     """Ctrl-C did nothing: there was no process yet to send it to."""
-    home.aish("spawn", "--name", "base", "--", "sleep", "100")
-    running = home.popen(
+    shared_home.client.spawn(["sleep", "100"], name="base")
+    running = shared_home.popen(
         *("run", "--name", "waits", "--needs", "base:completed", "--", "true"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -243,6 +244,5 @@ def test_a_signal_ends_a_stage_that_is_still_queued(home: Home, number: signal.S
     assert b"is queued" in running.stderr.readline()
     running.send_signal(number)
     assert running.wait(DEADLINE_S) == -number  # 128 and the signal, for a shell
-    with connect(program="test") as client:
-        row = client.ask(Inspected, Inspect(target="waits")).process
+    row = shared_home.client.process("waits").row()
     assert (row.state, row.exit) == ("failed", ExitPart(reason="cancelled"))

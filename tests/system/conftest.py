@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from conftest import Home
 
+    from aish.wire.part import ProcessPart
+
 DEADLINE_S = 30.0
 COUNT = "Write the numbers from 1 to 1000, one per line, nothing else."
 """What the embedded model answers with "1, 2, 3, …": whatever is lost on the way would be seen."""
@@ -75,6 +77,15 @@ class System:
     def row(self, name: str) -> Row:
         row: Row = self.json("inspect", name)["process"]
         return row
+
+    def look(self, name: str) -> ProcessPart:
+        """The row of a process that a test waits for: no verb each time."""
+        return self.home.client.process(name).row()
+
+    def settled(self, name: str) -> int:
+        """How many of its requests the daemon has been told of."""
+        tokens = self.look(name).tokens
+        return 0 if tokens is None else tokens.requests
 
     def events(self, target: str) -> list[Row]:
         lines = self.run("events", "--json", target).stdout.splitlines()
@@ -156,3 +167,9 @@ def module_serving(module_home: Home, embedded_store: Path) -> System:
     system = System(module_home)
     system.run("model", "serve", "smollm2")
     return system
+
+
+@pytest.fixture
+def shared_serving(module_serving: System, shared_home: Home) -> System:
+    """That, with the model alone in the table before a test and after it."""
+    return System(shared_home)

@@ -40,59 +40,59 @@ def used(row: Row) -> int:
 
 
 @pytest.mark.model
-def test_a_program_is_held_at_its_budget_and_goes_on_when_it_is_raised(serving: System) -> None:
-    before = sum(serving.counted())
-    command = (serving.python, "-c", LOOP, str(REQUESTS))
-    serving.run("spawn", "--kind", "agent", "--name", "loop", "--budget", str(BUDGET), "--", *command)
-    until("it is held", lambda: serving.row("loop")["state"] == "over-budget")
-    row = serving.row("loop")
+def test_a_program_is_held_at_its_budget_and_goes_on_when_it_is_raised(shared_serving: System) -> None:
+    before = sum(shared_serving.counted())
+    command = (shared_serving.python, "-c", LOOP, str(REQUESTS))
+    shared_serving.run("spawn", "--kind", "agent", "--name", "loop", "--budget", str(BUDGET), "--", *command)
+    until("it is held", lambda: shared_serving.look("loop").state == "over-budget")
+    row = shared_serving.row("loop")
     assert (row["holds"], row["lifecycle"], row["budget_tokens"]) == (["budget"], "running", BUDGET)
     assert 0 < used(row) <= BUDGET
-    assert sum(serving.counted()) - before <= BUDGET, "by the server's own count"
-    line = next(line for line in serving.run("ps").stdout.splitlines() if " loop " in line)
+    assert sum(shared_serving.counted()) - before <= BUDGET, "by the server's own count"
+    line = next(line for line in shared_serving.run("ps").stdout.splitlines() if " loop " in line)
     assert "over-budget" in line
     assert f"{used(row)}/{BUDGET}" in line
     assert "budget" in line.rpartition(str(BUDGET))[2], f"no reason in: {line}"
-    (held,) = (event for event in serving.events("loop") if event["kind"] == "held")
+    (held,) = (event for event in shared_serving.events("loop") if event["kind"] == "held")
     assert held["detail"] == {"owner": row["id"], "used_tokens": used(row), "budget_tokens": BUDGET}
-    told = serving.log("loop").splitlines()
+    told = shared_serving.log("loop").splitlines()
     assert json.loads(told[-1])["used"] == used(row)
-    stands_still(serving, before)
+    stands_still(shared_serving, before)
 
-    serving.run("limit", "loop", "tokens=+50k")
-    serving.run("wait", "loop")
-    assert serving.row("loop")["budget_tokens"] == BUDGET + 50_000
-    last = json.loads(serving.log("loop").splitlines()[-1])
+    shared_serving.run("limit", "loop", "tokens=+50k")
+    shared_serving.run("wait", "loop")
+    assert shared_serving.row("loop")["budget_tokens"] == BUDGET + 50_000
+    last = json.loads(shared_serving.log("loop").splitlines()[-1])
     assert last["request"] == REQUESTS - 1
-    until("all is settled", lambda: (serving.row("loop")["tokens"] or {}).get("requests") == REQUESTS)
-    row = serving.row("loop")
-    assert used(row) == last["used"] == sum(serving.counted()) - before > BUDGET
-    kinds = [event["kind"] for event in serving.events("loop")]
+    until("all is settled", lambda: shared_serving.settled("loop") == REQUESTS)
+    row = shared_serving.row("loop")
+    assert used(row) == last["used"] == sum(shared_serving.counted()) - before > BUDGET
+    kinds = [event["kind"] for event in shared_serving.events("loop")]
     assert kinds.index("held") < kinds.index("released") < kinds.index("exited")
     assert (row["state"], row["holds"], row["reason"]) == ("exited", [], None)
 
 
 @pytest.mark.model
-def test_an_answer_that_the_budget_cut_is_not_taken_for_a_whole_one(serving: System) -> None:
+def test_an_answer_that_the_budget_cut_is_not_taken_for_a_whole_one(shared_serving: System) -> None:
     """It was status 0, and 'the context is full'."""
-    done = serving.home.aish("run", "--budget", "60", "@smollm2", input="Tell me a long story")
+    done = shared_serving.home.aish("run", "--budget", "60", "@smollm2", input="Tell me a long story")
     assert done.returncode == 75
     assert done.stdout.strip()
     assert "the answer was cut off: its budget of 60 tokens is spent" in done.stderr
 
 
 @pytest.mark.model
-def test_a_paused_model_is_told_to_who_asks_it(serving: System) -> None:
+def test_a_paused_model_is_told_to_who_asks_it(shared_serving: System) -> None:
     """The answer came never, and nothing said why."""
-    serving.run("pause", "smollm2")
-    asker = serving.home.popen(
+    shared_serving.run("pause", "smollm2")
+    asker = shared_serving.home.popen(
         "run", "@smollm2", "hi", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert asker.stderr is not None
     assert asker.stdout is not None
     with asker.stderr, asker.stdout:
         assert asker.stderr.readline() == b"@smollm2: smollm2 is paused: aish cont smollm2\n"
-        serving.run("cont", "smollm2")
+        shared_serving.run("cont", "smollm2")
         assert asker.stdout.read(1), "it is answered"  # to its end it may take long: a small model rambles
         asker.terminate()
         asker.wait(30)
@@ -103,8 +103,9 @@ def stands_still(system: System, before: int) -> None:
     spent = sum(system.counted())
     end = time.monotonic() + 1.0
     while time.monotonic() < end:
-        assert system.row("loop")["state"] == "over-budget"
+        assert system.look("loop").state == "over-budget"
         assert sum(system.counted()) == spent <= before + BUDGET
+        time.sleep(0.02)
 
 
 INSIDE = """

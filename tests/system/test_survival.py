@@ -114,7 +114,9 @@ def beside(system: System) -> Iterator[Beside]:
             client.ask(Started, Spawn(token=secrets.token_hex(16), spec=spec, launch=launch.capture()))
     with open(root / "followed", "wb") as stream:
         follower = system.home.popen("logs", "--out", "-f", "writer", stdin=subprocess.DEVNULL, stdout=stream)
-    until("the pipeline flows", lambda: {"producer", "consumer"} <= {row["name"] for row in system.ps().values()})
+    until(
+        "the pipeline flows", lambda: {"producer", "consumer"} <= {row.name for row in system.home.client.processes()}
+    )
     yield Beside(stop, pipeline, follower, out)
     stop.touch()
 
@@ -282,7 +284,8 @@ def test_the_gateway_is_killed_and_nothing_is_forgotten(serving: System) -> None
     assert after["title"]["tokens"]["input"] == 2 * before["input"], "the same text twice"
     cut = after["count"]["tokens"]
     assert (cut["requests"], cut["estimated"]) == (1, cut["input"] + cut["output"])
-    until("ps knows it, too", lambda: serving.row("count")["tokens"] == cut)
+    until("ps knows it, too", lambda: serving.settled("count") == cut["requests"])
+    assert serving.row("count")["tokens"] == cut
     assert json.loads(serving.run("top", "--once", "--json").stdout)["gateway_url"] == top["gateway_url"]
 
 
@@ -311,7 +314,7 @@ def test_an_answer_goes_on_while_the_daemon_is_killed(serving: System) -> None:
     numbers = text.split(", ")
     assert len(numbers) > 30
     assert numbers[:-1] == [str(number) for number in range(1, len(numbers))], "something is missing in the middle"
-    until("it is settled", lambda: (serving.row("count")["tokens"] or {}).get("requests") == 1)
+    until("it is settled", lambda: serving.settled("count") == 1)
     row = serving.row("count")
     assert (row["state"], row["exit"]["code"]) == ("exited", 0)
     used = serving.usage("process")[row["id"]]["tokens"]

@@ -61,7 +61,7 @@ class Terminal:
 
     def alive(self) -> list[str]:
         """Names of agents that have not ended."""
-        return [row["name"] for row in self.system.json("ps") if row["kind"] == "agent"]
+        return [row.name for row in self.system.home.client.processes() if row.kind == "agent"]
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_reader_that_leaves_early_ends_the_agent_by_sigpipe(terminal: Terminal
     row = terminal.system.row("list")
     assert row["exit"] == {"code": None, "signal": 13, "reason": None}
     until("the server has given it up", terminal.system.slots_are_free)
-    until("it is settled", lambda: (terminal.system.row("list")["tokens"] or {}).get("estimated"))
+    until("it is settled", lambda: (tokens := terminal.system.look("list").tokens) and tokens.estimated)
 
 
 def test_ctrl_c_ends_all_stages_and_the_prompt_is_back(terminal: Terminal) -> None:
@@ -140,9 +140,9 @@ def test_ctrl_z_pauses_the_agent_and_fg_goes_on(terminal: Terminal) -> None:
     terminal.child.expect_exact("2. ")
     terminal.child.send("\x1a")
     assert "Stopped" in terminal.prompt()
-    until("the agent is paused", lambda: terminal.system.row("list")["state"] == "paused")
+    until("the agent is paused", lambda: terminal.system.look("list").state == "paused")
     terminal.start("fg")
-    until("it goes on", lambda: terminal.system.row("list")["state"] != "paused")
+    until("it goes on", lambda: terminal.system.look("list").state != "paused")
     terminal.child.sendintr()
     terminal.prompt()
     until("the agent has ended", lambda: terminal.alive() == [])

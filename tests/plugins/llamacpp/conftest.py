@@ -1,4 +1,4 @@
-"""The models that come with aish, fetched once for this folder's tests, and servers that run them."""
+"""The models that come with aish, and servers that run them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,9 @@ READY_S = 90.0
 
 
 @pytest.fixture(scope="session")
-def models() -> Iterator[Path]:
+def models(both_store: Path) -> Path:
     """A data folder with smollm2 and minilm."""
-    with tempfile.TemporaryDirectory(prefix="aish-m-") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_DATA_HOME", folder)
-        for name in ("smollm2", "minilm"):
-            store.pull(name)
-        yield Path(folder)
+    return both_store.parents[1]
 
 
 @pytest.fixture

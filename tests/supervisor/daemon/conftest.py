@@ -156,6 +156,17 @@ class Supervised:
             assert str(self.home.root).encode() in environ
         return pids
 
+    def kill_parents(self) -> None:
+        """Keeper and holder, at once: neither must notice the other's death."""
+        pids = self.holder_pids()
+        pidfds = [os.pidfd_open(pid) for pid in pids]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pidfd in pidfds:
+                signal.pidfd_send_signal(pidfd, number)
+        for pidfd in pidfds:
+            assert select.select([pidfd], [], [], DEADLINE_S)[0], "SIGKILL did not end it"
+            os.close(pidfd)
+
     def holder_pids(self) -> tuple[int, int]:
         """(keeper, holder), as they say themselves: parents in /proc are others after a take-over, even strangers."""
         found: dict[str, int] = {}

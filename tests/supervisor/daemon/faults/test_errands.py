@@ -7,7 +7,6 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_parents import kill_both
 
 from aish.client import connect
 from aish.wire.message import Waited
@@ -23,7 +22,7 @@ VICTIMS = ("holder", "keeper", "both")
 
 def strike(up: Supervised, victims: str) -> None:
     if victims == "both":
-        kill_both(up)
+        up.kill_parents()
     else:
         os.kill(up.programs()[victims], signal.SIGKILL)
 

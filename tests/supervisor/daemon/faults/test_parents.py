@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 TELLS_EXITS = tuple(map(int, platform.release().split(".")[:2])) >= (6, 15)
 
 
-def kill_both(up: Supervised) -> None:
-    """Neither must notice the other's death."""
-    keeper, holder = up.holder_pids()
-    for pid in (holder, keeper):
-        os.kill(pid, signal.SIGSTOP)
-    for pid in (keeper, holder):
-        os.kill(pid, signal.SIGKILL)
-    up.until("both are gone", lambda: not any(map(running, (keeper, holder))))
-
-
 def running(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as file:
@@ -46,7 +36,7 @@ def test_both_killed_the_code_of_a_long_run_is_known(up: Supervised) -> None:
     up.spawn("sh", "-c", "read x; exit 7", name="job", fds={0: read_end})
     os.close(read_end)
     before = up.daemon_pid
-    kill_both(up)
+    up.kill_parents()
     another(
         up, "daemon", before
     )  # from its start on it watches; before that nobody can (docs/reference/supervision.md)
@@ -81,7 +71,7 @@ def test_both_killed_what_ends_before_the_next_daemon_looks_is_known(up: Supervi
     os.close(read_end)
     stays = up.spawn("sleep", "300", name="stays")
     before = up.daemon_pid
-    kill_both(up)
+    up.kill_parents()
     os.close(write_end)
     another(up, "daemon", before)
     up.next_daemon()
@@ -103,7 +93,7 @@ def test_both_killed_twice_the_pidfds_go_on_to_the_third_daemon(up: Supervised) 
     os.close(read_end)
     for _ in range(2):
         before = up.daemon_pid
-        kill_both(up)
+        up.kill_parents()
         another(up, "daemon", before)
         up.next_daemon()
     os.close(write_end)
@@ -117,7 +107,7 @@ def test_both_killed_during_a_stop_the_stop_goes_on(up: Supervised) -> None:
     started = up.python(code, grace_s=1.0)
     up.until("the handler is set", lambda: up.log(started.id)[0] == "up")
     up.client.ask(Done, Stop(target=started.id))
-    kill_both(up)
+    up.kill_parents()
     waited = up.wait(started.id)
     assert waited.exit is not None
     assert started.pid is not None
@@ -128,7 +118,7 @@ def test_both_killed_during_a_stop_the_stop_goes_on(up: Supervised) -> None:
 def test_both_killed_a_paused_process_stays_paused_and_can_go_on(up: Supervised) -> None:
     started = up.spawn("sleep", "300", name="job")
     up.client.ask(Done, Pause(target="job"))
-    kill_both(up)
+    up.kill_parents()
     assert up.row("job").state == "paused"
     up.client.ask(Done, Cont(target="job"))
     assert started.pid is not None
@@ -202,7 +192,7 @@ def test_keeper_and_holder_die_together_what_waits_goes_on_waiting(up: Supervise
     up.spawn("sleep", "100", name="first")
     up.spawn("true", name="second", needs=[NeedPart(name="first", until="completed")])
     before = up.holder_pids()
-    kill_both(up)
+    up.kill_parents()
     up.until("the next ones are there", lambda: up.holder_pids() != before)
     assert up.row("second").state == "queued"
     up.client.ask(Done, Stop(target="first"))
