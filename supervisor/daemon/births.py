@@ -63,7 +63,7 @@ class Births:
         try:
             if ports.wants_port(row.spec) and row.port is None:
                 row.port = launcher.leases.lease(row.port_before)
-            row.preparing = bool(row.spec.before or row.spec.secret_sources)
+            row.preparing = bool(row.spec.before or row.spec.secret_sources or row.spec.after)
             if _written_first(row):
                 # The next daemon must know device and port. And while the holder keeps the exit of the run before,
                 # it would take this spawn for that one.

@@ -212,6 +212,8 @@ class Looking:
         row = process.row
         if row.ended and row.spec.pty:
             await self.daemon.conductor.sending.done()
+        if row.ended and row.spec.sockets:
+            await self.daemon.launcher.sockets.closed(row.id)
         self.daemon.recorder.flush()
         end = row.exit if row.ended else None
         return Waited(id=row.id, state=process.word, exit=end, timed_out=timed_out)

@@ -237,6 +237,16 @@ class Reach:
         """Whether nothing of it is left, by the word of the kernel: it gave back the group that everything was in."""
         return self.groups.holds_tree(row.id) and self.groups.remove(row.id)
 
+    def strays(self) -> list[Process]:
+        """Of which processes that have ended something is left, by its tag: what a daemon was ending when it died."""
+        children = proc.tree()
+        orphans = [pid for reaper in self._reapers() for pid in children(reaper) if not self._known(pid)]
+        found = {tag for pid in orphans if (tag := tags.tag_of(pid)) is not None}
+        if not found:
+            return []
+        ended = [process for process in self._table if process.row.ended and not process.row.handed_back]
+        return [process for process in ended if self.tag(process.row) in found]
+
     def leftovers(self, alive: set[str]) -> list[str]:
         """Groups of ours that no living process has, left by a daemon that died: emptied and removed. Whose."""
         left = sorted(self.groups.ids() - alive)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ERRAND: Final = "secret"
 NOT_WANTED: Final = "it was stopped meanwhile"
 MOST_BYTES: Final = 64 << 10
+TOO_LONG: Final = f"it is longer than {MOST_BYTES >> 10} KiB"
 _ROOM: Final = MOST_BYTES + (16 << 10)
 """What is too long must be seen to be so: the kernel refuses the first page beyond, and takes what comes before."""
 
@@ -84,9 +85,12 @@ class Secrets:
             os.ftruncate(fd, _ROOM)
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
             end = await self.errands.run(process, ERRAND, argv, timeout_s, out=fd)
+            text = os.pread(fd, _ROOM, 0).rstrip(b"\0")
+            if len(text) > MOST_BYTES + 2:  # it may have been refused the rest, and have failed for that
+                raise SecretError(TOO_LONG)
             if end.code != 0:
                 raise SecretError(f"it ended with {end.shell_status}; its stderr is in the log")
-            return os.pread(fd, _ROOM, 0).rstrip(b"\0")
+            return text
         except ErrandError as error:
             raise SecretError(error.why) from None
         finally:
@@ -161,7 +165,7 @@ def value_of(text: bytes) -> bytes:
     """The text without its last line end. Pure. Raises SecretError."""
     value = text.removesuffix(b"\n").removesuffix(b"\r")
     if len(value) > MOST_BYTES:
-        raise SecretError(f"it is longer than {MOST_BYTES >> 10} KiB")
+        raise SecretError(TOO_LONG)
     if not value:
         raise SecretError("it is empty")
     if b"\0" in value:

@@ -54,8 +54,7 @@ class Sockets:
         parts, row = process.row.spec.sockets, process.row
         if not parts:
             return []
-        if (closing := self._closing.get(row.id)) is not None:
-            await asyncio.wait({closing})
+        await self.closed(row.id)
         wanted = [endpoint.read(part, row.port) for part in parts]
         kept = await self.holding.fetch(store_name(row.id))
         if [bound_to(fd) for fd in kept] == wanted:
@@ -82,6 +81,11 @@ class Sockets:
         task: asyncio.Task[None] = asyncio.ensure_future(self._close(id_))
         self._closing[id_] = task
         task.add_done_callback(lambda _: self._closing.pop(id_, None))
+
+    async def closed(self, id_: str) -> None:
+        """Until those are closed that are being closed: nobody can connect to them any more."""
+        while (closing := self._closing.get(id_)) is not None:
+            await asyncio.wait({closing})
 
     def let_go(self, id_: str) -> None:
         """It is its process's alone from now on."""

@@ -92,14 +92,21 @@ class Takeover:
                     daemon.enforcement.forks.watch(process)
         daemon.conductor.watch.keep_soon([process for process, _ in before])
         await self._drop_leftovers()
-        alive = {process.id for process in daemon.table.alive()}
-        if (
-            daemon.recorder.journal is not None and not daemon.found.rebuilt
-        ):  # else: what was handed back is not known
-            for id_ in daemon.reach.leftovers(alive | daemon.handback.groups()):
-                daemon.recorder.event("left-behind", text=f"what {id_} had left behind was ended")
+        self._end_leftovers(begun=begun)
         if not begun:
             self._timers([process for process, _ in before])
+
+    def _end_leftovers(self, *, begun: bool) -> None:
+        """What somebody was ending when he died: nobody else does."""
+        daemon = self.daemon
+        if daemon.recorder.journal is None or daemon.found.rebuilt:
+            return  # what was handed back is not known
+        alive = {process.id for process in daemon.table.alive()}
+        for id_ in daemon.reach.leftovers(alive | daemon.handback.groups()):
+            daemon.recorder.event("left-behind", text=f"what {id_} had left behind was ended")
+        if not begun:
+            for process in daemon.reach.strays():
+                daemon.conductor.remains.sweep(process)
 
     async def _drop_leftovers(self) -> None:
         """Terminals and descriptors of processes that have ended: that they were to be dropped got lost."""

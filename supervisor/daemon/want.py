@@ -6,12 +6,13 @@ import math
 import re
 import signal
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from aish.errors import InputError, LimitError, RefusedError
 from aish.model import kind, label
 from aish.model.size import format_bytes, format_count
 from aish.model.spec import LOGS, MISSED, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
-from aish.supervisor.daemon import given
+from aish.supervisor.daemon import given, ports
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -181,6 +182,14 @@ def _check_life(spec: SpecPart) -> None:
             raise InputError("expected 0 to 1000", field="restarts.most")
 
 
+def _names_a_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0  # which raises for what is none
+    except ValueError:
+        return False
+
+
 def _check_probe(probe: ProbePart, field: str) -> None:
     ways = [
         bool(probe.command),
@@ -195,6 +204,10 @@ def _check_probe(probe: ProbePart, field: str) -> None:
         raise InputError("a line in a log tells no more than once: it cannot tell of life", field=field)
     if probe.url is not None and not probe.url.startswith(("http://", "https://")):
         raise InputError(f"not a URL: {probe.url[:80]!r}", field=field, hint="http://127.0.0.1:{port}/health")
+    if probe.url is not None and not _names_a_host(probe.url.replace(ports.PLACE, "1")):
+        raise InputError(
+            f"no host and port in {probe.url[:80]!r}", field=field, hint="http://127.0.0.1:{port}/health"
+        )
     if probe.address is not None and not _ADDRESS.fullmatch(probe.address):
         raise InputError(f"not an address: {probe.address[:80]!r}", field=field, hint="HOST:PORT or unix:/PATH")
     port = probe.address.rpartition(":")[2] if probe.address is not None else ""

@@ -31,6 +31,7 @@ from aish.wire.message import (
     Shutdown,
     Snapshot,
     Spawn,
+    Start,
     Started,
     Stop,
     View,
@@ -422,3 +423,13 @@ def test_a_gateway_that_comes_up_after_the_last_client_does_not_keep_it(
         client.ask(Started, Spawn(token="1" * 32, spec=spec, launch=launch.capture()))
     assert select.select([pidfd], [], [], 10)[0], "it stays although nobody is there"
     os.close(pidfd)
+
+
+def test_a_stop_that_is_waited_for_is_over_when_it_was_started_again(up: Supervised) -> None:
+    """`aish stop A B` hung for ever where B was started again while A was still ending."""
+    started = up.spawn("sleep", "600")
+    told = up.client.ask(Done, Stop(target=started.id, grace_s=0.0))
+    up.wait(started.id)
+    up.client.ask(Done, Start(target=started.id, launch=launch.capture()))
+    waited = up.client.ask(Waited, Wait(target=started.id, timeout_s=20, restarts=told.restarts))
+    assert (waited.timed_out, waited.exit) == (False, None)

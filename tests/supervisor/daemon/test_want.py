@@ -12,7 +12,7 @@ from aish.supervisor.daemon.authority import USER, Caller
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.wire.message import Spawn
-from aish.wire.spec import LaunchPart, RoutePart, SpecPart
+from aish.wire.spec import LaunchPart, ProbePart, RoutePart, SpecPart
 
 ROUTE = RoutePart(url="http://127.0.0.1:{port}/v1")
 TOKEN = "0" * 32
@@ -38,6 +38,11 @@ def spec(**fields: Any) -> SpecPart:
         ({"grace_s": -1.0}, "grace_s"),
         ({"stop_signal": 0}, "stop_signal"),
         ({"stop_signal": 65}, "stop_signal"),
+        ({"live": ProbePart(address="127.0.0.1:99999")}, "live"),
+        ({"ready": ProbePart(address="127.0.0.1:0")}, "ready"),
+        ({"ready": ProbePart(url="http://")}, "ready"),
+        ({"ready": ProbePart(url="http://[::1")}, "ready"),
+        ({"ready": ProbePart(url="http://127.0.0.1:99999/")}, "ready"),
         ({"vram_bytes": 0}, "vram_bytes"),
         ({"vram_bytes": 1 << 62}, "vram_bytes"),
         ({"gpu_count": 0}, "gpu_count"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Supervised
+
+pytestmark = pytest.mark.usefixtures("home")
 
 VICTIMS = ("holder", "keeper", "both")
 
@@ -97,7 +100,8 @@ def test_a_probe_that_could_not_be_asked_says_nothing(up: Supervised, tmp_path: 
     up.until("it is ended for that, and started again", lambda: up.row("job").restarts > 0)
 
 
-def test_one_that_was_to_be_ended_as_unhealthy_when_the_holder_died_is_ended(up: Supervised, tmp_path: Path) -> None:
+@pytest.mark.parametrize("victim", ["holder", "keeper", "daemon"])
+def test_one_that_was_being_ended_as_unhealthy_is_ended(up: Supervised, victim: str) -> None:
     """Its stop signal went to nobody: it lived on for ever, without a probe."""
     up.spawn(
         "sh", "-c", "trap '' TERM; while :; do sleep 1; done", name="job",
@@ -105,7 +109,23 @@ def test_one_that_was_to_be_ended_as_unhealthy_when_the_holder_died_is_ended(up:
         grace_s=0.5, restart="never",
     )  # fmt: skip
     up.until("it is found ill", lambda: "unhealthy" in {event.kind for event in up.events()})
-    strike(up, "holder")
+    strike(up, victim)
+    up.next_daemon()
     end: Waited = up.wait("job")
     assert end.exit is not None
     assert end.exit.reason == "unhealthy"
+
+
+def test_what_a_daemon_was_ending_when_it_died_is_ended(up: Supervised, tmp_path: Path) -> None:
+    """What was left behind and ignores TERM lived for ever where only its tag tells whose it is."""
+    deaf = tmp_path / "deaf"
+    deaf.write_text("trap '' TERM\necho $$ > pid\nwhile :; do sleep 0.1; done\n")
+    script = f"cd {tmp_path}; setsid sh deaf & while ! test -s pid; do sleep 0.02; done"
+    up.spawn("sh", "-c", script, name="job", grace_s=1.0)
+    assert up.code("job") == 0
+    up.until("it is being ended", lambda: "left-behind" in {event.kind for event in up.events()})
+    pidfd = os.pidfd_open(int((tmp_path / "pid").read_text()))
+    up.kill_daemon()
+    up.next_daemon()
+    assert select.select([pidfd], [], [], 20)[0], "it lives on"
+    os.close(pidfd)
