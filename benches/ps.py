@@ -80,7 +80,8 @@ def _supervisor(count: int) -> Iterator[int]:
     import secrets
 
     from aish.client import connect, launch
-    from aish.wire.message import Spawn, Started
+    from aish.wire.message import Spawn
+    from aish.wire.reply import Started
     from aish.wire.spec import SpecPart
 
     part = launch.capture()

@@ -23,7 +23,8 @@ from aish.top.export import dump, load
 from aish.top.once import text
 from aish.top.picture import picture
 from aish.top.ui import Ui
-from aish.wire.message import Snapshot, View
+from aish.wire.message import Snapshot
+from aish.wire.reply import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -90,7 +90,8 @@ def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
 def _running(name: str) -> ProcessPart | None:
     """The supervised process with that id or name, if there is one."""
     from aish.client import connect
-    from aish.wire.message import Snapshot, View
+    from aish.wire.message import Snapshot
+    from aish.wire.reply import View
 
     with connect() as client:
         rows = client.ask(View, Snapshot()).processes
@@ -117,7 +118,8 @@ def known_models() -> set[str]:
     """Models in the store, and those that run."""
     from aish.client import connect
     from aish.store import names
-    from aish.wire.message import Snapshot, View
+    from aish.wire.message import Snapshot
+    from aish.wire.reply import View
 
     with connect() as client:
         running = {row.name for row in client.ask(View, Snapshot()).processes if row.kind == kind.MODEL}

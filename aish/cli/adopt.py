@@ -12,7 +12,8 @@ from aish.client.stranger import start_ticks
 from aish.errors import UsageError
 from aish.model.signal_number import signal_number
 from aish.report import clean
-from aish.wire.message import Adopt, Started
+from aish.wire.message import Adopt
+from aish.wire.reply import Started
 
 
 def main(argv: list[str]) -> int:

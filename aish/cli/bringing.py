@@ -24,20 +24,8 @@ from aish.project import plan as planning
 from aish.project.profile import chosen
 from aish.project.specify import served
 from aish.report import clean, report, told
-from aish.wire.message import (
-    Amend,
-    Down,
-    Inspect,
-    Inspected,
-    Restart,
-    Serve,
-    Snapshot,
-    Spawn,
-    Started,
-    View,
-    Wait,
-    Waited,
-)
+from aish.wire.message import Amend, Down, Inspect, Restart, Serve, Snapshot, Spawn, Wait
+from aish.wire.reply import Inspected, Started, View, Waited
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -46,8 +34,9 @@ if TYPE_CHECKING:
     from aish.cli.declared import Declared
     from aish.client import Client
     from aish.project.plan import Plan, Step
-    from aish.wire.message import Message, Reply
+    from aish.wire.message import Message
     from aish.wire.part import ProcessPart
+    from aish.wire.reply import Reply
 
 _DONE = {
     planning.START: "started",

@@ -16,7 +16,8 @@ from aish.cli import _ELSEWHERE
 from aish.client import connect
 from aish.errors import AishError
 from aish.model import kind, spec, state
-from aish.wire.message import Snapshot, View
+from aish.wire.message import Snapshot
+from aish.wire.reply import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

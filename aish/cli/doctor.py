@@ -12,11 +12,12 @@ from aish.cli.standing import USER
 from aish.client import connect, offers
 from aish.errors import AishError
 from aish.report import clean
-from aish.wire.message import Doctor, Findings
+from aish.wire.message import Doctor
 from aish.wire.part import Finding
+from aish.wire.reply import Findings
 
 if TYPE_CHECKING:
-    from aish.wire.message import Welcome
+    from aish.wire.reply import Welcome
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 

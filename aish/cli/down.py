@@ -16,7 +16,8 @@ from aish.model.nearest import nearest
 from aish.project.plan import current
 from aish.supervisor.daemon import stop_order
 from aish.supervisor.daemon.row import Row
-from aish.wire.message import Down, Inspect, Inspected, Snapshot, View
+from aish.wire.message import Down, Inspect, Snapshot
+from aish.wire.reply import Inspected, View
 
 if TYPE_CHECKING:
     from aish.client import Client

@@ -10,8 +10,9 @@ from aish.client.finding import recorded
 from aish.errors import AishError, NotFoundError, UsageError
 from aish.model import kind, label, state
 from aish.report import report, told
-from aish.wire.message import Done, Snapshot, View
+from aish.wire.message import Snapshot
 from aish.wire.plain import plain
+from aish.wire.reply import Done, View
 
 if TYPE_CHECKING:
     from argparse import Namespace

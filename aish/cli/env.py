@@ -18,7 +18,8 @@ from aish.cli.standing import USER
 from aish.client import Client, connect
 from aish.config import folders
 from aish.errors import ConflictError, RefusedError, StorageError
-from aish.wire.message import KeyList, KeyMade, KeyNew, Keys
+from aish.wire.message import KeyList, KeyNew
+from aish.wire.reply import KeyMade, Keys
 
 KEY_NAME = "env"
 _NAMES = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")

@@ -16,15 +16,16 @@ from aish.model import event as events
 from aish.model import label, moment
 from aish.model.nearest import nearest
 from aish.report import clean
-from aish.wire.message import EventList, Events
+from aish.wire.message import Events
+from aish.wire.reply import EventList
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
 
     from aish.client import Client
-    from aish.wire.message import Reply
     from aish.wire.part import EventPart
+    from aish.wire.reply import Reply
 
 LAST_MOST = 10_000
 

@@ -8,7 +8,8 @@ from aish.client import connect
 from aish.client.finding import recorded
 from aish.errors import UsageError
 from aish.model import state
-from aish.wire.message import Forget, Snapshot, View
+from aish.wire.message import Forget, Snapshot
+from aish.wire.reply import View
 
 
 def main(argv: list[str]) -> int:

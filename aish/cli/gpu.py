@@ -16,7 +16,8 @@ from aish.top.once import screen_size, styled_line
 from aish.top.style import BAD, FAINT, PLAIN, TITLE, WARN, Span
 from aish.top.text import clean, left, to_ascii
 from aish.top.ui import Ui
-from aish.wire.message import GpuList, Gpus, Snapshot, View
+from aish.wire.message import Gpus, Snapshot
+from aish.wire.reply import GpuList, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

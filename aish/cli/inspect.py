@@ -13,7 +13,8 @@ from aish.errors import UsageError
 from aish.model import exit as exits
 from aish.model.size import format_bytes
 from aish.report import clean
-from aish.wire.message import History, Inspect, Inspected, Runs
+from aish.wire.message import History, Inspect
+from aish.wire.reply import Inspected, Runs
 from aish.wire.spec import SocketPart
 
 if TYPE_CHECKING:

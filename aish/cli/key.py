@@ -8,7 +8,8 @@ from aish.client import connect
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.model.size import format_count, parse_count
-from aish.wire.message import Done, KeyList, KeyMade, KeyNew, KeyRevoke, Keys
+from aish.wire.message import KeyList, KeyNew, KeyRevoke
+from aish.wire.reply import Done, KeyMade, Keys
 
 _ACTIONS = ("new", "ls", "revoke")
 

@@ -21,7 +21,8 @@ from aish.model import kind, label, moment
 from aish.model.nearest import nearest
 from aish.report import clean
 from aish.wire.log_index import INTERVAL_NS
-from aish.wire.message import Inspect, Inspected, LogFiles, Logs, Snapshot, View, Wait
+from aish.wire.message import Inspect, Logs, Snapshot, Wait
+from aish.wire.reply import Inspected, LogFiles, View
 
 if TYPE_CHECKING:
     import re

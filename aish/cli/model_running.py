@@ -19,8 +19,9 @@ from aish.model import kind
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.report import clean, report
-from aish.wire.message import Inspect, Inspected, Logs, Serve, Snapshot, Spawn, Started, Stop, View, Wait, Waited
+from aish.wire.message import Inspect, Logs, Serve, Snapshot, Spawn, Stop, Wait
 from aish.wire.plain import plain
+from aish.wire.reply import Inspected, Started, View, Waited
 from aish.wire.spec import RoutePart, SpecPart
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from aish.agents import find as agents
 from aish.client import connect
 from aish.errors import AishError
 from aish.store import names as stored
-from aish.wire.message import Snapshot, View
+from aish.wire.message import Snapshot
+from aish.wire.reply import View
 
 
 def known() -> list[str]:

@@ -12,8 +12,9 @@ from aish.cli.output import print_json
 from aish.client import bringup, connect
 from aish.errors import NotRunningError
 from aish.report import clean
-from aish.wire.message import HandedBack, Off, Snapshot, View
+from aish.wire.message import Off, Snapshot
 from aish.wire.plain import plain
+from aish.wire.reply import HandedBack, View
 
 if TYPE_CHECKING:
     from aish.client import Client

@@ -14,7 +14,8 @@ from aish.model import exit as exits
 from aish.model import label, moment, state
 from aish.model.nearest import nearest
 from aish.model.size import format_bytes, format_count
-from aish.wire.message import Snapshot, View
+from aish.wire.message import Snapshot
+from aish.wire.reply import View
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -12,7 +12,8 @@ from aish.cli.output import print_json
 from aish.client import connect, launch
 from aish.client.stage import not_started
 from aish.config import folders
-from aish.wire.message import Spawn, Started
+from aish.wire.message import Spawn
+from aish.wire.reply import Started
 
 
 def main(argv: list[str]) -> int:

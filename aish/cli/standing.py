@@ -8,7 +8,7 @@ from aish.client import connect
 from aish.errors import NotRunningError, RefusedError
 
 if TYPE_CHECKING:
-    from aish.wire.message import Welcome
+    from aish.wire.reply import Welcome
 
 USER = "user"
 

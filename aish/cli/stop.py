@@ -9,8 +9,9 @@ from aish.cli.each import chosen, for_each
 from aish.cli.wanted import MOST_GRACE_S
 from aish.client import connect
 from aish.errors import AishError, UsageError
-from aish.wire.message import Done, Stop, Wait, Waited
+from aish.wire.message import Stop, Wait
 from aish.wire.plain import plain
+from aish.wire.reply import Done, Waited
 
 
 def main(argv: list[str]) -> int:

@@ -9,8 +9,9 @@ from aish.cli.output import print_json, print_table
 from aish.client import connect
 from aish.errors import UsageError
 from aish.model.nearest import nearest
-from aish.wire.message import UsageQuery, UsageTable
+from aish.wire.message import UsageQuery
 from aish.wire.part import UsageRow
+from aish.wire.reply import UsageTable
 
 _BY = ("process", "agent", "model")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -14,12 +14,13 @@ from aish.client import connect
 from aish.client.stage import STATUS_LOST, STATUS_NOT_RUNNABLE
 from aish.errors import DisconnectedError, InternalError, UsageError
 from aish.model import exit as exits
-from aish.wire.message import WaitedMany, WaitMany
+from aish.wire.message import WaitMany
 from aish.wire.part import ExitPart
+from aish.wire.reply import WaitedMany
 
 if TYPE_CHECKING:
     from aish.client import Client
-    from aish.wire.message import Waited
+    from aish.wire.reply import Waited
 
 STATUS_TIMED_OUT = 124
 """As timeout(1) has it."""

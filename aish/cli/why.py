@@ -12,7 +12,8 @@ from aish.cli.output import print_json, when
 from aish.client import connect
 from aish.client.finding import recorded
 from aish.report import clean
-from aish.wire.message import Explained, Why
+from aish.wire.message import Why
+from aish.wire.reply import Explained
 
 if TYPE_CHECKING:
     from aish.wire.part import EvidencePart

@@ -13,6 +13,7 @@ from aish.client.answers import EventAnswers, ViewAnswers
 from aish.client.connection import START_TIMEOUT_S
 from aish.client.log_answers import LogWanted
 from aish.wire import message as m
+from aish.wire import reply as r
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -138,11 +139,11 @@ class AsyncAish:
 
     async def shutdown(self, *, force: bool = True) -> None:
         """End everything in stop order, then the supervisor; without `force` refused while something runs."""
-        await self._lines.leave(m.Done, m.Shutdown(force=force))
+        await self._lines.leave(r.Done, m.Shutdown(force=force))
 
-    async def off(self) -> m.HandedBack:
+    async def off(self) -> r.HandedBack:
         """Hand everything back: the supervisor goes, what runs lives on without one. What became of each."""
-        return await self._lines.leave(m.HandedBack, m.Off())
+        return await self._lines.leave(r.HandedBack, m.Off())
 
     # --- processes change -----------------------------------------------------------------------------------------
 
@@ -219,21 +220,21 @@ class AsyncAish:
         (None: whatever the value); instead those that have ended since a moment, in seconds since 1970."""
         return await self._lines.run(asks.processes(asks.snapshot(all, labels, ended_since_s)))
 
-    async def view(self, *, all: bool = False, labels: Mapping[str, str | None] | None = None) -> m.View:
+    async def view(self, *, all: bool = False, labels: Mapping[str, str | None] | None = None) -> r.View:
         """Everything that ps and top show, at one moment."""
-        return await self._lines.run(asks.ask(m.View, asks.snapshot(all, labels)))
+        return await self._lines.run(asks.ask(r.View, asks.snapshot(all, labels)))
 
-    def views(self, *, every_s: float = 1.0, all: bool = False) -> AsyncIterator[m.View]:
+    def views(self, *, every_s: float = 1.0, all: bool = False) -> AsyncIterator[r.View]:
         """One view after another."""
         return self._lines.answers(ViewAnswers(m.Snapshot(all=all, every_s=every_s)))
 
-    async def inspect(self, target: Target) -> m.Inspected:
+    async def inspect(self, target: Target) -> r.Inspected:
         """One process in full: never a key, a value of its environment or a secret."""
-        return await self._lines.run(asks.ask(m.Inspected, m.Inspect(target=asks.name_of(target))))
+        return await self._lines.run(asks.ask(r.Inspected, m.Inspect(target=asks.name_of(target))))
 
-    async def why(self, target: Target) -> m.Explained:
+    async def why(self, target: Target) -> r.Explained:
         """Why it is as it is: a paragraph, and what it goes by."""
-        return await self._lines.run(asks.ask(m.Explained, m.Why(target=asks.name_of(target))))
+        return await self._lines.run(asks.ask(r.Explained, m.Why(target=asks.name_of(target))))
 
     async def history(self, target: Target, *, last: int = 20) -> list[RunPart]:
         """Its runs, newest first: the one that it is at, and the last ones that are over."""
@@ -280,9 +281,9 @@ class AsyncAish:
         )
         return self._lines.answers(EventAnswers(wanted))
 
-    async def gpus(self) -> m.GpuList:
+    async def gpus(self) -> r.GpuList:
         """Devices with what is used, promised and free; who waits, and why."""
-        return await self._lines.run(asks.ask(m.GpuList, m.Gpus()))
+        return await self._lines.run(asks.ask(r.GpuList, m.Gpus()))
 
     async def doctor(self) -> list[Finding]:
         """What works here, what does not, and what mends it."""
@@ -298,15 +299,15 @@ class AsyncAish:
         """Keys of programs that aish did not start, and what they used."""
         return await self._lines.run(asks.keys())
 
-    async def new_key(self, name: str, *, budget_tokens: int | None = None) -> m.KeyMade:
+    async def new_key(self, name: str, *, budget_tokens: int | None = None) -> r.KeyMade:
         """A key for such a program: the only time that it is shown."""
-        return await self._lines.run(asks.ask(m.KeyMade, m.KeyNew(name=name, budget_tokens=budget_tokens)))
+        return await self._lines.run(asks.ask(r.KeyMade, m.KeyNew(name=name, budget_tokens=budget_tokens)))
 
     async def revoke_key(self, name: str) -> bool:
         """A key is void from now on."""
         return await self._lines.run(asks.changed(m.KeyRevoke(name=name)))
 
-    def _handle(self, found: m.Started | ProcessPart) -> AsyncProcess:
+    def _handle(self, found: r.Started | ProcessPart) -> AsyncProcess:
         return AsyncProcess(self, found.id, found.name)
 
 
@@ -340,7 +341,7 @@ class AsyncProcess:
         found = await self._aish.inspect(self.id)
         return found.process
 
-    async def inspect(self) -> m.Inspected:
+    async def inspect(self) -> r.Inspected:
         """In full: `AsyncAish.inspect`."""
         return await self._aish.inspect(self.id)
 
@@ -421,7 +422,7 @@ class AsyncProcess:
         """Give it labels, and take others away: `AsyncAish.label`."""
         return await self._aish.label(self.id, labels, unset=unset)
 
-    async def why(self) -> m.Explained:
+    async def why(self) -> r.Explained:
         """Why it is as it is: `AsyncAish.why`."""
         return await self._aish.why(self.id)
 

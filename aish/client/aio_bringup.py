@@ -10,7 +10,7 @@ import msgspec
 from aish.client.aio_wait import readable
 from aish.client.connection import failure
 from aish.errors import UnavailableError
-from aish.wire.message import Failure
+from aish.wire.reply import Failure
 
 
 async def start() -> None:

@@ -15,13 +15,14 @@ from aish.client.aio_wait import readable, writable
 from aish.client.connection import START_TIMEOUT_S, Trial, failure, hello, listening, silent, welcomed
 from aish.errors import DisconnectedError, InternalError
 from aish.wire import codec, frame
-from aish.wire.message import Failure
+from aish.wire.reply import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from aish.wire.message import Message, Reply, Welcome
+    from aish.wire.message import Message
+    from aish.wire.reply import Reply, Welcome
 
 
 class AioLine:

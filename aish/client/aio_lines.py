@@ -18,6 +18,7 @@ from aish.client.lines import KEPT_MOST
 from aish.client.log_answers import LogAnswers
 from aish.errors import AishError, DisconnectedError, UnavailableError
 from aish.wire import message as m
+from aish.wire import reply as r
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -147,7 +148,7 @@ class AioLines:
             programs = bringup.pidfds(line.welcome.pid)
             try:
                 told = expect(expected, await line.request(request))
-                behind = told.behind if isinstance(told, m.HandedBack) else ()
+                behind = told.behind if isinstance(told, r.HandedBack) else ()
                 loop = asyncio.get_running_loop()
                 deadline_s = loop.time() + bringup.LEAVE_S
                 for fd in [fd for pid, fd in programs.items() if pid not in behind]:

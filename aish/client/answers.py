@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from aish.client.connection import expect
-from aish.wire.message import EventList, Events, Snapshot, View
+from aish.wire.message import Events, Snapshot
+from aish.wire.reply import EventList, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aish.wire.message import Message, Reply
+    from aish.wire.message import Message
     from aish.wire.part import EventPart
+    from aish.wire.reply import Reply
 
 T_co = TypeVar("T_co", covariant=True)
 

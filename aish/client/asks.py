@@ -13,6 +13,7 @@ from aish.errors import TimedOutError, UnavailableError, UsageError
 from aish.model.exit import Exit
 from aish.model.signal_number import signal_number
 from aish.wire import message as m
+from aish.wire import reply as r
 from aish.wire.message import Message
 from aish.wire.spec import SpecPart
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from aish.client.wish import Word
-    from aish.wire.message import Reply
     from aish.wire.part import ExitPart, Finding, KeyPart, ProcessPart, RunPart, UsageRow
+    from aish.wire.reply import Reply
     from aish.wire.spec import LaunchPart, LimitPart
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ def spawn(
     rename: bool | None,
     window: tuple[int, int] | None,
     fields: Mapping[str, Any],
-) -> Asks[m.Started]:
+) -> Asks[r.Started]:
     """Raises UsageError, and UnavailableError where it could not be started."""
     part = wish.spec(command, fields)
     if part.argv[:1] and part.argv[0].startswith(b"@"):
@@ -100,16 +101,16 @@ def spawn(
         rename=part.name is None if rename is None else rename,
         window=window,
     )
-    return _begun((yield from ask(m.Started, request, list(passed.values()))))
+    return _begun((yield from ask(r.Started, request, list(passed.values()))))
 
 
-def serve(model: str, env: Mapping[str, str] | None, fields: Mapping[str, Any]) -> Asks[m.Started]:
+def serve(model: str, env: Mapping[str, str] | None, fields: Mapping[str, Any]) -> Asks[r.Started]:
     """Raises UsageError, and UnavailableError where it could not be started."""
     part = wish.spec(SpecPart(argv=[], restart="on-failure"), fields)
     request = m.Serve(
         model=model, vram_bytes=part.vram_bytes, launch=surroundings(env), spec=part if fields else None
     )
-    return _begun((yield from ask(m.Started, request)))
+    return _begun((yield from ask(r.Started, request)))
 
 
 def adopt(
@@ -119,7 +120,7 @@ def adopt(
     limits: LimitPart | None,
     stop_signal: int,
     grace_s: float,
-) -> Asks[m.Started]:
+) -> Asks[r.Started]:
     """Raises NotFoundError."""
     request = m.Adopt(
         token=secrets.token_hex(16),
@@ -131,10 +132,10 @@ def adopt(
         stop_signal=int(stop_signal),
         grace_s=grace_s,
     )
-    return (yield from ask(m.Started, request))
+    return (yield from ask(r.Started, request))
 
 
-def _begun(started: m.Started) -> m.Started:
+def _begun(started: r.Started) -> r.Started:
     if started.state == "failed":
         raise UnavailableError(
             f"{started.name} ({started.id}): {started.reason or 'it did not start'}", hint=f"aish logs {started.id}"
@@ -151,7 +152,7 @@ def surroundings(env: Mapping[str, str] | None) -> LaunchPart:
 
 def wait(target: Target, timeout_s: float | None) -> Asks[Exit]:
     """Raises TimedOutError."""
-    waited = yield from ask(m.Waited, m.Wait(target=name_of(target), timeout_s=timeout_s))
+    waited = yield from ask(r.Waited, m.Wait(target=name_of(target), timeout_s=timeout_s))
     if waited.timed_out:
         raise _late([waited.id], "has not ended", timeout_s)
     return exit_of(waited.exit)
@@ -162,7 +163,7 @@ def wait_all(targets: Sequence[Target], timeout_s: float | None) -> Asks[list[Ex
     if not targets:
         return []
     request = m.WaitMany(targets=[name_of(target) for target in targets], timeout_s=timeout_s)
-    found = yield from ask(m.WaitedMany, request)
+    found = yield from ask(r.WaitedMany, request)
     if found.timed_out:
         raise _late([f"{len(targets) - len(found.waited)} of {len(targets)}"], "have not ended", timeout_s)
     return [exit_of(waited.exit) for waited in found.waited]
@@ -173,7 +174,7 @@ def wait_any(targets: Sequence[Target], timeout_s: float | None) -> Asks[tuple[s
     if not targets:
         raise UsageError("none of no processes ends", hint="name one or more")
     request = m.WaitMany(targets=[name_of(target) for target in targets], any=True, timeout_s=timeout_s)
-    found = yield from ask(m.WaitedMany, request)
+    found = yield from ask(r.WaitedMany, request)
     if found.timed_out or not found.waited:
         raise _late([f"none of {len(targets)}"], "has ended", timeout_s)
     first = found.waited[0]
@@ -185,7 +186,7 @@ def wait_any(targets: Sequence[Target], timeout_s: float | None) -> Asks[tuple[s
 def wait_ready(target: Target, timeout_s: float | None, give_up: bool) -> Asks[None]:
     """Raises TimedOutError, UnavailableError where it ended before, or is waited for in vain."""
     request = m.Wait(target=name_of(target), until="ready", timeout_s=timeout_s, give_up=give_up)
-    waited = yield from ask(m.Waited, request)
+    waited = yield from ask(r.Waited, request)
     if waited.hopeless is not None:
         raise UnavailableError(f"{waited.id} will not get ready: {waited.hopeless}", hint=f"aish logs {waited.id}")
     if waited.timed_out:
@@ -200,10 +201,10 @@ def stop(targets: Sequence[Target], grace_s: float | None) -> Asks[list[Exit]]:
     """All are asked before the first is waited for."""
     asked = []
     for target in targets:
-        asked.append((yield from ask(m.Done, m.Stop(target=name_of(target), grace_s=grace_s))))
+        asked.append((yield from ask(r.Done, m.Stop(target=name_of(target), grace_s=grace_s))))
     ends = []
     for target, told in zip(targets, asked, strict=True):
-        waited = yield from ask(m.Waited, m.Wait(target=name_of(target), restarts=told.restarts))
+        waited = yield from ask(r.Waited, m.Wait(target=name_of(target), restarts=told.restarts))
         ends.append(exit_of(waited.exit))
     return ends
 
@@ -229,7 +230,7 @@ def told(end: Exit) -> str:
 
 def changed(message: Message) -> Asks[bool]:
     """False where it was so already."""
-    return (yield from ask(m.Done, message)).changed
+    return (yield from ask(r.Done, message)).changed
 
 
 def start(target: Target, env: Mapping[str, str] | None) -> Asks[bool]:
@@ -264,24 +265,24 @@ def snapshot(
 
 
 def processes(wanted: m.Snapshot) -> Asks[list[ProcessPart]]:
-    return (yield from ask(m.View, wanted)).processes
+    return (yield from ask(r.View, wanted)).processes
 
 
 def history(target: Target, last: int) -> Asks[list[RunPart]]:
-    return (yield from ask(m.Runs, m.History(target=name_of(target), last=last))).runs
+    return (yield from ask(r.Runs, m.History(target=name_of(target), last=last))).runs
 
 
 def process(target: Target) -> Asks[ProcessPart]:
-    return (yield from ask(m.Inspected, m.Inspect(target=name_of(target)))).process
+    return (yield from ask(r.Inspected, m.Inspect(target=name_of(target)))).process
 
 
 def keys() -> Asks[list[KeyPart]]:
-    return (yield from ask(m.Keys, m.KeyList())).keys
+    return (yield from ask(r.Keys, m.KeyList())).keys
 
 
 def usage(by: str, since_s: float | None) -> Asks[list[UsageRow]]:
-    return (yield from ask(m.UsageTable, m.UsageQuery(by=by, since_s=since_s))).rows
+    return (yield from ask(r.UsageTable, m.UsageQuery(by=by, since_s=since_s))).rows
 
 
 def doctor() -> Asks[list[Finding]]:
-    return (yield from ask(m.Findings, m.Doctor())).findings
+    return (yield from ask(r.Findings, m.Doctor())).findings

@@ -13,6 +13,7 @@ from aish.client.connection import START_TIMEOUT_S
 from aish.client.lines import Lines
 from aish.client.log_answers import LogWanted
 from aish.wire import message as m
+from aish.wire import reply as r
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -135,11 +136,11 @@ class Aish:
 
     def shutdown(self, *, force: bool = True) -> None:
         """End everything in stop order, then the supervisor; without `force` refused while something runs."""
-        self._lines.leave(m.Done, m.Shutdown(force=force))
+        self._lines.leave(r.Done, m.Shutdown(force=force))
 
-    def off(self) -> m.HandedBack:
+    def off(self) -> r.HandedBack:
         """Hand everything back: the supervisor goes, what runs lives on without one. What became of each."""
-        return self._lines.leave(m.HandedBack, m.Off())
+        return self._lines.leave(r.HandedBack, m.Off())
 
     # --- processes change -----------------------------------------------------------------------------------------
 
@@ -214,21 +215,21 @@ class Aish:
         (None: whatever the value); instead those that have ended since a moment, in seconds since 1970."""
         return self._lines.run(asks.processes(asks.snapshot(all, labels, ended_since_s)))
 
-    def view(self, *, all: bool = False, labels: Mapping[str, str | None] | None = None) -> m.View:
+    def view(self, *, all: bool = False, labels: Mapping[str, str | None] | None = None) -> r.View:
         """Everything that ps and top show, at one moment."""
-        return self._lines.run(asks.ask(m.View, asks.snapshot(all, labels)))
+        return self._lines.run(asks.ask(r.View, asks.snapshot(all, labels)))
 
-    def views(self, *, every_s: float = 1.0, all: bool = False) -> Iterator[m.View]:
+    def views(self, *, every_s: float = 1.0, all: bool = False) -> Iterator[r.View]:
         """One view after another."""
         return self._lines.answers(ViewAnswers(m.Snapshot(all=all, every_s=every_s)))
 
-    def inspect(self, target: Target) -> m.Inspected:
+    def inspect(self, target: Target) -> r.Inspected:
         """One process in full: never a key, a value of its environment or a secret."""
-        return self._lines.run(asks.ask(m.Inspected, m.Inspect(target=asks.name_of(target))))
+        return self._lines.run(asks.ask(r.Inspected, m.Inspect(target=asks.name_of(target))))
 
-    def why(self, target: Target) -> m.Explained:
+    def why(self, target: Target) -> r.Explained:
         """Why it is as it is: a paragraph, and what it goes by."""
-        return self._lines.run(asks.ask(m.Explained, m.Why(target=asks.name_of(target))))
+        return self._lines.run(asks.ask(r.Explained, m.Why(target=asks.name_of(target))))
 
     def history(self, target: Target, *, last: int = 20) -> list[RunPart]:
         """Its runs, newest first: the one that it is at, and the last ones that are over."""
@@ -275,9 +276,9 @@ class Aish:
         )
         return self._lines.answers(EventAnswers(wanted))
 
-    def gpus(self) -> m.GpuList:
+    def gpus(self) -> r.GpuList:
         """Devices with what is used, promised and free; who waits, and why."""
-        return self._lines.run(asks.ask(m.GpuList, m.Gpus()))
+        return self._lines.run(asks.ask(r.GpuList, m.Gpus()))
 
     def doctor(self) -> list[Finding]:
         """What works here, what does not, and what mends it."""
@@ -293,15 +294,15 @@ class Aish:
         """Keys of programs that aish did not start, and what they used."""
         return self._lines.run(asks.keys())
 
-    def new_key(self, name: str, *, budget_tokens: int | None = None) -> m.KeyMade:
+    def new_key(self, name: str, *, budget_tokens: int | None = None) -> r.KeyMade:
         """A key for such a program: the only time that it is shown."""
-        return self._lines.run(asks.ask(m.KeyMade, m.KeyNew(name=name, budget_tokens=budget_tokens)))
+        return self._lines.run(asks.ask(r.KeyMade, m.KeyNew(name=name, budget_tokens=budget_tokens)))
 
     def revoke_key(self, name: str) -> bool:
         """A key is void from now on."""
         return self._lines.run(asks.changed(m.KeyRevoke(name=name)))
 
-    def _handle(self, found: m.Started | ProcessPart) -> Process:
+    def _handle(self, found: r.Started | ProcessPart) -> Process:
         return Process(self, found.id, found.name)
 
 
@@ -335,7 +336,7 @@ class Process:
         found = self._aish.inspect(self.id)
         return found.process
 
-    def inspect(self) -> m.Inspected:
+    def inspect(self) -> r.Inspected:
         """In full: `Aish.inspect`."""
         return self._aish.inspect(self.id)
 
@@ -416,7 +417,7 @@ class Process:
         """Give it labels, and take others away: `Aish.label`."""
         return self._aish.label(self.id, labels, unset=unset)
 
-    def why(self) -> m.Explained:
+    def why(self) -> r.Explained:
         """Why it is as it is: `Aish.why`."""
         return self._aish.why(self.id)
 

@@ -29,7 +29,6 @@ from aish.wire.message import (
     Doctor,
     Down,
     Events,
-    Failure,
     Gpus,
     Hello,
     History,
@@ -47,9 +46,9 @@ from aish.wire.message import (
     UsageQuery,
     Wait,
     WaitMany,
-    Welcome,
     Why,
 )
+from aish.wire.reply import Failure, Welcome
 
 if TYPE_CHECKING:
     import socket
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from aish.wire.message import Reply
+    from aish.wire.reply import Reply
 
 R = TypeVar("R", bound=Message)
 

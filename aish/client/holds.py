@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from aish.client.connection import Client, connect
 from aish.errors import AishError
 from aish.report import clean
-from aish.wire.message import Done, EventList, Events
+from aish.wire.message import Events
+from aish.wire.reply import Done, EventList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container

@@ -15,6 +15,7 @@ from aish.client.connection import Client, connect, expect
 from aish.client.log_answers import LogAnswers
 from aish.errors import AishError, DisconnectedError, UnavailableError
 from aish.wire import message as m
+from aish.wire import reply as r
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +129,7 @@ class Lines:
             programs = bringup.pidfds(line.welcome.pid)
             try:
                 told = expect(expected, line.request(request))
-                behind = told.behind if isinstance(told, m.HandedBack) else ()
+                behind = told.behind if isinstance(told, r.HandedBack) else ()
                 bringup.await_left(fd for pid, fd in programs.items() if pid not in behind)
                 return told
             finally:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 from aish.client.interleave import STREAMS
 from aish.client.logreader import LogReader
 from aish.errors import InternalError, UsageError
-from aish.wire.message import LogFiles, Logs, Wait
+from aish.wire.message import Logs, Wait
+from aish.wire.reply import LogFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aish.client.follow import Growth
     from aish.client.interleave import Block
-    from aish.wire.message import Reply
+    from aish.wire.reply import Reply
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
 AGAIN_S: Final = 0.1

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from aish.client.master import Master
 from aish.errors import DisconnectedError, InternalError
-from aish.wire.message import Attach, Attached, Waited
+from aish.wire.message import Attach
 from aish.wire.part import ExitPart
+from aish.wire.reply import Attached, Waited
 
 if TYPE_CHECKING:
     from aish.client.connection import Client

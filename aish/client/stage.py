@@ -34,8 +34,9 @@ from aish.errors import (
 from aish.model import exit as exits
 from aish.report import report
 from aish.streams import fill, is_open
-from aish.wire.message import Cont, Pause, Signal, Spawn, Started, Wait, Waited
+from aish.wire.message import Cont, Pause, Signal, Spawn, Wait
 from aish.wire.part import ExitPart
+from aish.wire.reply import Started, Waited
 from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from aish.config import settings
 from aish.errors import AishError, ConflictError, InternalError
 from aish.model import keys, state
 from aish.report import clean, report
-from aish.wire.message import Inspect, Inspected, LogFiles, Logs, Spawn, Started
+from aish.wire.message import Inspect, Logs, Spawn
+from aish.wire.reply import Inspected, LogFiles, Started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from aish.client.connection import Client
-    from aish.wire.message import Message, Reply
+    from aish.wire.message import Message
+    from aish.wire.reply import Reply
 
 MOST: Final = 32
 """Connections of one program at a time."""

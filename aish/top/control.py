@@ -11,8 +11,8 @@ from aish.top.ui import SORTS, Confirm
 
 if TYPE_CHECKING:
     from aish.top.ui import Ui
-    from aish.wire.message import View
     from aish.wire.part import ProcessPart
+    from aish.wire.reply import View
 
 PAGE: Final = 10
 _MOVES: Final = {"up": -1, "down": 1, "page-up": -PAGE, "page-down": PAGE, "home": -(10**6), "end": 10**6}

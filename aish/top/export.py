@@ -11,8 +11,8 @@ import json
 import msgspec
 
 from aish.errors import InputError
-from aish.wire.message import View
 from aish.wire.plain import plain
+from aish.wire.reply import View
 
 
 def dump(view: View, *, indent: int | None = 2) -> str:

@@ -14,14 +14,16 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from aish.errors import AishError, DisconnectedError, UnavailableError, VersionError
-from aish.wire.message import Cont, Pause, Snapshot, Stop, View
+from aish.wire.message import Cont, Pause, Snapshot, Stop
+from aish.wire.reply import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
     from aish.top.control import Act
-    from aish.wire.message import Message, Reply
+    from aish.wire.message import Message
+    from aish.wire.reply import Reply
 
 RETRY_S: Final = 0.5
 JOIN_S: Final = 0.5

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aish.top.rows import Row
     from aish.top.style import Line
     from aish.top.ui import Ui
-    from aish.wire.message import View
+    from aish.wire.reply import View
 
 WIDE: Final = (120, 30)
 """From this width and height on, devices get boxes."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from aish.top.style import Line
     from aish.top.ui import Ui
-    from aish.wire.message import View
     from aish.wire.part import GpuPart
+    from aish.wire.reply import View
 
 BOX_HEIGHT: Final = 6
 MIN_BOX_WIDTH: Final = 44

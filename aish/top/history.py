@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aish.top.amount import finite
 
 if TYPE_CHECKING:
-    from aish.wire.message import View
+    from aish.wire.reply import View
 
 KEEP: Final = 300
 Ring = tuple[float | None, ...]

@@ -17,7 +17,7 @@ from aish.top.keys import Keys
 from aish.top.once import screen_size, text
 from aish.top.style import NOTE, Span
 from aish.top.terminal import Terminal
-from aish.wire.message import View
+from aish.wire.reply import View
 
 if TYPE_CHECKING:
     from aish.top.control import Act

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aish.top.feed import Connect
-    from aish.wire.message import View
+    from aish.wire.reply import View
 
 MIN_EVERY_S: Final = 0.1
 MAX_EVERY_S: Final = 3600.0
@@ -107,7 +107,8 @@ def _still(ui: Ui) -> Ui:
 
 def _snapshot(connect: Connect, *, all_processes: bool) -> View:
     from aish.errors import InternalError
-    from aish.wire.message import Snapshot, View
+    from aish.wire.message import Snapshot
+    from aish.wire.reply import View
 
     client = connect(start=True, program="top")
     try:

@@ -11,7 +11,7 @@ from aish.top.style import PLAIN, sgr
 if TYPE_CHECKING:
     from aish.top.style import Line
     from aish.top.ui import Ui
-    from aish.wire.message import View
+    from aish.wire.reply import View
 
 
 def screen_size() -> tuple[int, int]:

@@ -14,8 +14,8 @@ from aish.top.text import clean, clip, columns, decoded, left
 if TYPE_CHECKING:
     from aish.top.style import Line
     from aish.top.ui import Ui
-    from aish.wire.message import View
     from aish.wire.part import ProcessPart
+    from aish.wire.reply import View
 
 KEYS: Final = (
     ("q", "quit"),

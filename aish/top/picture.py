@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aish.top.grid import Row
     from aish.top.style import Style
     from aish.top.ui import Ui
-    from aish.wire.message import View
+    from aish.wire.reply import View
 
 CELL_WIDTH: Final = 8.4
 CELL_HEIGHT: Final = 18

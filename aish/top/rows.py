@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aish.top.ui import Ui
-    from aish.wire.message import View
     from aish.wire.part import ProcessPart
+    from aish.wire.reply import View
 
 
 class Row(NamedTuple):

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from aish.top.rows import Related, Row
     from aish.top.style import Line, Style
     from aish.top.ui import Ui
-    from aish.wire.message import View
     from aish.wire.part import ProcessPart
+    from aish.wire.reply import View
 
 VRAM_ALERT: Final = 0.95
 """Of the quota; from here on the cell carries a '!'."""

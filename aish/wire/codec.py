@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from aish.errors import InputError
-from aish.wire.message import Message, Reply, Request
+from aish.wire.message import Message, Request
+from aish.wire.reply import Reply
 
 if TYPE_CHECKING:
     from aish.wire.link import FromDaemon, FromGateway

@@ -6,8 +6,9 @@ a reconnect until they are acknowledged; totals are cumulative, so a repeated ev
 
 from __future__ import annotations
 
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Message, Reply, UsageQuery
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Message, UsageQuery
 from aish.wire.part import Part, TokensPart
+from aish.wire.reply import Reply
 from aish.wire.spec import RoutePart
 
 

@@ -10,20 +10,8 @@ from typing import TypeVar
 
 from aish.client import connect, launch
 from aish.errors import AishError, ConflictError, LimitError, UnavailableError
-from aish.wire.message import (
-    Cont,
-    Done,
-    Inspect,
-    Inspected,
-    Limit,
-    Message,
-    Pause,
-    Snapshot,
-    Spawn,
-    Started,
-    Stop,
-    View,
-)
+from aish.wire.message import Cont, Inspect, Limit, Message, Pause, Snapshot, Spawn, Stop
+from aish.wire.reply import Done, Inspected, Started, View
 from aish.wire.spec import LimitPart, SpecPart
 from benches.soak.children import Child, make
 

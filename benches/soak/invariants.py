@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from aish.model.exit import Exit
-from aish.wire.message import EventList, Events, Inspect, Inspected, LogFiles, Logs
+from aish.wire.message import Events, Inspect, Logs
 from aish.wire.part import EventPart
+from aish.wire.reply import EventList, Inspected, LogFiles
 from benches.soak.chaos import Chaos
 from benches.soak.children import FAILURES, LINES, Child, right_end, starts
 from benches.soak.killer import Killer

@@ -9,7 +9,8 @@ import select
 from aish.client import Client, connect, launch
 from aish.errors import AishError
 from aish.supervisor.holder import link, wire
-from aish.wire.message import Message, Shutdown, Spawn, Started, Stop
+from aish.wire.message import Message, Shutdown, Spawn, Stop
+from aish.wire.reply import Started
 from aish.wire.spec import SpecPart
 from benches.supervisor.driver import Driver, Service
 

@@ -19,7 +19,8 @@ from aish.supervisor.daemon.launcher import pidfd_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.holder import kernel
-from aish.wire.message import Adopt, Started
+from aish.wire.message import Adopt
+from aish.wire.reply import Started
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:

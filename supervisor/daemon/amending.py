@@ -9,7 +9,8 @@ from aish.model import state
 from aish.supervisor.daemon import authority, stopping, want
 from aish.supervisor.daemon.control import by, who
 from aish.supervisor.daemon.succession import differences, successor
-from aish.wire.message import Amend, Done, Down
+from aish.wire.message import Amend, Down
+from aish.wire.reply import Done
 from aish.wire.spec import AMENDABLE
 
 if TYPE_CHECKING:

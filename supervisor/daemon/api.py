@@ -21,6 +21,7 @@ from aish.supervisor.daemon.spawning import Spawning
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.supervisor.daemon.telling import Telling
 from aish.wire import message as m
+from aish.wire import reply as r
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.connection import Connection
@@ -51,7 +52,7 @@ class Api:
             self.daemon.recorder.flush()
             connection.send(reply)
 
-    async def _answer(self, connection: Connection, request: m.Request, fds: list[int]) -> m.Reply | None:
+    async def _answer(self, connection: Connection, request: m.Request, fds: list[int]) -> r.Reply | None:
         """The reply; None where it was sent already (streams, descriptors)."""
         caller = connection.caller or NOBODY
         match request:
@@ -72,7 +73,7 @@ class Api:
             case _:
                 return await self._change(connection, request)
 
-    async def _change(self, connection: Connection, request: m.Request) -> m.Reply | None:
+    async def _change(self, connection: Connection, request: m.Request) -> r.Reply | None:
         """What changes processes that are there."""
         caller = connection.caller or NOBODY
         match request:
@@ -101,7 +102,7 @@ class Api:
             case _:
                 return await self._look(connection, request)
 
-    async def _look(self, connection: Connection, request: m.Request) -> m.Reply | None:
+    async def _look(self, connection: Connection, request: m.Request) -> r.Reply | None:
         caller = connection.caller or NOBODY
         match request:
             case m.Snapshot():
@@ -136,7 +137,7 @@ class Api:
                 raise InputError(f"{type(request).__name__} is not answered here")
         return None
 
-    async def _relay(self, connection: Connection, question: Question) -> m.Reply:
+    async def _relay(self, connection: Connection, question: Question) -> r.Reply:
         """Only the gateway can answer; it is started if need be. Raises what it answers, UnavailableError."""
         authority.check(self.daemon.table, connection.caller or NOBODY, type(question).__name__)
         self.daemon.gateway.ensure()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import ConflictError, DisconnectedError
 from aish.supervisor.daemon.launcher import pty_name
-from aish.wire.message import Attach, Attached, Wait
+from aish.wire.message import Attach, Wait
+from aish.wire.reply import Attached
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller

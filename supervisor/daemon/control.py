@@ -13,7 +13,8 @@ from aish.model import kind, label, state
 from aish.supervisor.daemon import authority, environ, runs, want
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
-from aish.wire.message import Cont, Done, Forget, Label, Pause, Restart, Signal, Start, Stop
+from aish.wire.message import Cont, Forget, Label, Pause, Restart, Signal, Start, Stop
+from aish.wire.reply import Done
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller

@@ -40,7 +40,8 @@ from aish.supervisor.daemon.table import Table
 from aish.supervisor.daemon.takeover import Takeover
 from aish.supervisor.daemon.upgrade import Upgrade
 from aish.supervisor.holder import wire as holder_wire
-from aish.wire.message import VERSION, Welcome
+from aish.wire.message import VERSION
+from aish.wire.reply import Welcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,8 +13,9 @@ from aish.model.size import format_bytes
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.build import fingerprint
 from aish.supervisor.daemon.cgroup import WANTED
-from aish.wire.message import VERSION, Doctor, Findings
+from aish.wire.message import VERSION, Doctor
 from aish.wire.part import Finding
+from aish.wire.reply import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from aish.config import folders
 from aish.errors import ConflictError, UnavailableError
 from aish.model import kind
 from aish.supervisor.daemon import authority, lock, stopping
-from aish.wire.message import Done, Shutdown
+from aish.wire.message import Shutdown
+from aish.wire.reply import Done
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller

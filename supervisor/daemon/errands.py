@@ -116,10 +116,11 @@ class Errands:
             start = asyncio.ensure_future(self.launcher.start_errand(process, id_, argv, told, out))
             try:
                 await asyncio.wait({start}, timeout=None if patient else timeout_s)
-            finally:
-                if not start.done():
-                    start.add_done_callback(lambda _: self._too_late(id_))
+            except asyncio.CancelledError:
+                start.add_done_callback(lambda done: self._too_late(id_, done))
+                raise
             if not start.done():
+                start.add_done_callback(lambda done: self._too_late(id_, done))
                 raise UnaskedError("the holder does not answer")
             try:
                 self._born(process, id_, start.result())
@@ -139,8 +140,10 @@ class Errands:
         self._births[id_] = birth
         self._pids[birth.pid] = (process.id, birth.start_ticks)
 
-    def _too_late(self, id_: str) -> None:
-        """Nobody waits for it any more."""
+    def _too_late(self, id_: str, start: asyncio.Task[Birth]) -> None:
+        """It was given up while it was being started."""
+        if start.cancelled() or start.exception() is not None:
+            return
         asyncio.ensure_future(self._kill(id_))  # noqa: RUF006  it awaits one reply
 
     def lost(self, held: Collection[str]) -> None:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.logs import Stream
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
-    from aish.wire.message import Explained, Why
+    from aish.wire.message import Why
+    from aish.wire.reply import Explained
 
 EVENTS: Final = 200
 RUNS: Final = 5

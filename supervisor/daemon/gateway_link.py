@@ -15,7 +15,8 @@ from aish.errors import AishError, UnavailableError
 from aish.model import kind, state
 from aish.supervisor.daemon import ports
 from aish.wire import codec, link
-from aish.wire.message import Failure, KeyList, KeyNew, KeyRevoke, Limit, Reply, UsageQuery
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, UsageQuery
+from aish.wire.reply import Failure, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable

@@ -17,8 +17,9 @@ from aish.model import kind
 from aish.supervisor.daemon import authority, lock, machine, proc, stopping
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Refusal
-from aish.wire.message import HandedBack, Off
+from aish.wire.message import Off
 from aish.wire.part import HandedPart
+from aish.wire.reply import HandedBack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,8 @@ from aish.model import kind, state
 from aish.model.size import changed, format_bytes, parse_bytes, parse_count
 from aish.supervisor.daemon import admit, want
 from aish.supervisor.daemon.control import by
-from aish.wire.message import Done, Limit
+from aish.wire.message import Limit
+from aish.wire.reply import Done
 from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:

@@ -16,23 +16,9 @@ from aish.model import kind, state
 from aish.model.spec import ORDERED
 from aish.supervisor.daemon import adopting, authority, runs, view
 from aish.supervisor.daemon.gpus import LOST
-from aish.wire.message import (
-    GpuList,
-    Gpus,
-    History,
-    Inspect,
-    Inspected,
-    LogFiles,
-    Logs,
-    Runs,
-    Snapshot,
-    View,
-    Wait,
-    Waited,
-    WaitedMany,
-    WaitMany,
-)
+from aish.wire.message import Gpus, History, Inspect, Logs, Snapshot, Wait, WaitMany
 from aish.wire.part import GpuPart
+from aish.wire.reply import GpuList, Inspected, LogFiles, Runs, View, Waited, WaitedMany
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller

@@ -24,7 +24,8 @@ from aish.supervisor.daemon import ancestry
 from aish.supervisor.daemon.connection import STALL_S, Connection
 from aish.supervisor.holder import kernel
 from aish.wire import address, codec
-from aish.wire.message import VERSION, Attach, Events, Failure, Hello, Shutdown, Snapshot, Spawn, Wait, Welcome
+from aish.wire.message import VERSION, Attach, Events, Hello, Shutdown, Snapshot, Spawn, Wait
+from aish.wire.reply import Failure, Welcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -15,7 +15,8 @@ from aish.supervisor.daemon import authority, environ, want
 from aish.supervisor.daemon.control import who
 from aish.supervisor.daemon.process import Process, shared
 from aish.supervisor.daemon.row import Row
-from aish.wire.message import Serve, Spawn, Started
+from aish.wire.message import Serve, Spawn
+from aish.wire.reply import Started
 from aish.wire.spec import LaunchPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:

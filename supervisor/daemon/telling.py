@@ -10,7 +10,8 @@ from aish.errors import InputError
 from aish.model import label
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.sieve import Sieve
-from aish.wire.message import EventList, Events
+from aish.wire.message import Events
+from aish.wire.reply import EventList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,9 @@ from aish.model import size
 from aish.supervisor.gateway import keys as named
 from aish.supervisor.gateway import usage
 from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
-from aish.wire.message import Done, KeyList, KeyMade, KeyNew, KeyRevoke, Keys, Limit, Reply, UsageQuery
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, UsageQuery
 from aish.wire.part import KeyPart
+from aish.wire.reply import Done, KeyMade, Keys, Reply
 
 
 class Asks:

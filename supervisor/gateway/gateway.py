@@ -40,7 +40,7 @@ from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, Se
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aish.wire.message import Reply
+    from aish.wire.reply import Reply
 
 NOTE_S: Final = 0.25
 UPKEEP_S: Final = 5.0

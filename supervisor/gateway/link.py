@@ -39,7 +39,8 @@ from aish.wire.link import (
     Told,
     Warn,
 )
-from aish.wire.message import VERSION, Failure, GatewayHello, Hello, Reply, Welcome
+from aish.wire.message import VERSION, GatewayHello, Hello
+from aish.wire.reply import Failure, Reply, Welcome
 
 if TYPE_CHECKING:
     from aish.wire.message import Message

@@ -8,8 +8,8 @@ from typing import Final
 from aish.errors import StorageError, UsageError
 from aish.supervisor.gateway.dialects.call import MAX_NAME_CHARS
 from aish.supervisor.gateway.spending import KEY_PREFIX
-from aish.wire.message import UsageTable
 from aish.wire.part import TokensPart, UsageRow
+from aish.wire.reply import UsageTable
 
 MOST_ROWS: Final = 2000
 """Of the longest names they fit into one message of the link."""

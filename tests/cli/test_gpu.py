@@ -15,7 +15,8 @@ import pytest
 from aish.cli.gpu import report
 from aish.top.text import columns
 from aish.top.ui import Ui
-from aish.wire.message import Failure, GpuList, Gpus, View
+from aish.wire.message import Gpus
+from aish.wire.reply import Failure, GpuList, View
 
 TOP = Path(__file__).parent.parent / "top"
 

@@ -13,7 +13,8 @@ from aish.client.connection import Client
 from aish.errors import DisconnectedError, UnavailableError
 from aish.wire import codec
 from aish.wire.frame import Channel
-from aish.wire.message import Done, Signal, Wait, Waited, Welcome
+from aish.wire.message import Signal, Wait
+from aish.wire.reply import Done, Waited, Welcome
 
 
 def test_a_daemon_that_is_gone_already_is_told_by_receive_alone() -> None:

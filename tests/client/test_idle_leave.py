@@ -10,7 +10,8 @@ import pytest
 
 from aish.client import bringup, connect, launch
 from aish.errors import NotRunningError
-from aish.wire.message import KeyList, Keys, Snapshot, Spawn, Started, View, Wait, Waited
+from aish.wire.message import KeyList, Snapshot, Spawn, Wait
+from aish.wire.reply import Keys, Started, View, Waited
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from aish.client import connect
 from aish.errors import DisconnectedError
 from aish.wire import codec
 from aish.wire.frame import Channel
-from aish.wire.message import VERSION, Done, Hello, Inspect, Inspected, Spawn, Started, Wait, Waited, Welcome
+from aish.wire.message import VERSION, Hello, Inspect, Spawn, Wait
 from aish.wire.message import Signal as SignalRequest
 from aish.wire.part import ExitPart
+from aish.wire.reply import Done, Inspected, Started, Waited, Welcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

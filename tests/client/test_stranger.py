@@ -10,7 +10,7 @@ import pytest
 
 from aish.wire import codec
 from aish.wire.frame import Channel
-from aish.wire.message import Welcome
+from aish.wire.reply import Welcome
 
 if TYPE_CHECKING:
     from conftest import Home

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from aish.client import connect, launch
-from aish.wire.message import EventList, Events, Snapshot, Spawn, Started, View, Wait, Waited
+from aish.wire.message import Events, Snapshot, Spawn, Wait
 from aish.wire.part import EventPart
+from aish.wire.reply import EventList, Started, View, Waited
 from aish.wire.spec import LaunchPart, SpecPart
 
 from .conftest import COUNT, DEADLINE_S, until

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from aish.wire.message import View
 from aish.wire.part import ExitPart, GpuPart, GpuProcessPart, ProcessPart, QueuePart, TokensPart
+from aish.wire.reply import View
 
 GIB = 1 << 30
 NOW_S = 1_800_000_000.0

@@ -21,7 +21,8 @@ import pyte
 from aish.errors import DisconnectedError
 from aish.wire import codec
 from aish.wire.frame import Channel
-from aish.wire.message import VERSION, Done, Failure, Hello, Message, Snapshot, View, Welcome
+from aish.wire.message import VERSION, Hello, Message, Snapshot
+from aish.wire.reply import Done, Failure, View, Welcome
 
 DEADLINE_S = 20.0
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aish.top.control import Act, press
 from aish.top.ui import SORTS, Ui
-from aish.wire.message import View
+from aish.wire.reply import View
 
 Views = dict[str, View]
 

@@ -8,7 +8,7 @@ import pytest
 
 from aish.errors import InputError
 from aish.top.export import dump, load
-from aish.wire.message import View
+from aish.wire.reply import View
 
 Views = dict[str, View]
 

@@ -22,8 +22,8 @@ from aish.top.style import COLOURS
 from aish.top.table import COLUMNS
 from aish.top.text import columns
 from aish.top.ui import Confirm, Ui
-from aish.wire.message import View
 from aish.wire.part import ProcessPart
+from aish.wire.reply import View
 
 GOLDEN = Path(__file__).parent / "golden"
 Views = dict[str, View]

@@ -13,7 +13,7 @@ from aish.top.frame import frame
 from aish.top.style import PLAIN, Span, Style
 from aish.top.text import clean
 from aish.top.ui import Ui
-from aish.wire.message import View
+from aish.wire.reply import View
 
 STYLES = st.sampled_from(
     [PLAIN, Style(bold=True), Style(fore="red"), Style(fore="black", back="cyan"), Style(reverse=True)]

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from aish.wire.message import Cont, Failure, Pause, Snapshot, Stop, View
+from aish.wire.message import Cont, Pause, Snapshot, Stop
+from aish.wire.reply import Failure, View
 
 Views = dict[str, View]
 Top = Callable[..., Any]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from aish.top.main import speaks_unicode
-from aish.wire.message import Failure, Snapshot, View
+from aish.wire.message import Snapshot
+from aish.wire.reply import Failure, View
 
 Views = dict[str, View]
 

@@ -14,7 +14,7 @@ import pytest
 from aish.top.export import dump, load
 from aish.top.picture import CELL_WIDTH, MARGIN, picture
 from aish.top.ui import Ui
-from aish.wire.message import View
+from aish.wire.reply import View
 
 Views = dict[str, View]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from aish.top.rows import index_of, related, rows
 from aish.top.ui import SORTS, Ui
-from aish.wire.message import View
 from aish.wire.part import ProcessPart
+from aish.wire.reply import View
 
 
 def part(number: int, parent: int | None = None, **fields: Any) -> ProcessPart:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from aish.client import connect
-from aish.wire.message import Snapshot, View
+from aish.wire.message import Snapshot
+from aish.wire.reply import View
 
 GIB = 1 << 30
 SIMGPU = (sys.executable, "-m", "aish.plugins.simgpu")

@@ -9,8 +9,8 @@ from msgspec import structs
 from aish.supervisor.daemon.ring import SPAN_S
 from aish.supervisor.daemon.why import ends, running, waiting
 from aish.supervisor.daemon.why.evidence import LOG, Cause, Evidence, Fact, fact, signal_name, span, who
-from aish.wire.message import Explained
 from aish.wire.part import CausePart, EvidencePart
+from aish.wire.reply import Explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable

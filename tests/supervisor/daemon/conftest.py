@@ -20,23 +20,9 @@ import pytest
 
 from aish.client import Client, connect, launch
 from aish.supervisor.holder import link, wire
-from aish.wire.message import (
-    Done,
-    EventList,
-    Events,
-    Forget,
-    Inspect,
-    Inspected,
-    Logs,
-    Snapshot,
-    Spawn,
-    Started,
-    Stop,
-    View,
-    Wait,
-    Waited,
-)
+from aish.wire.message import Events, Forget, Inspect, Logs, Snapshot, Spawn, Stop, Wait
 from aish.wire.part import EventPart, ProcessPart
+from aish.wire.reply import Done, EventList, Inspected, Started, View, Waited
 from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from aish.client import launch
 from aish.errors import ConflictError, InputError, NotFoundError, RefusedError
 from aish.supervisor.daemon import adopting, proc
 from aish.supervisor.daemon.row import Row
-from aish.wire.message import Adopt, Cont, Done, Limit, Logs, Pause, Restart, Signal, Start, Started, Stop
+from aish.wire.message import Adopt, Cont, Limit, Logs, Pause, Restart, Signal, Start, Stop
+from aish.wire.reply import Done, Started
 from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import pytest
 
 from aish.client import connect, launch
 from aish.errors import ConflictError, InputError
-from aish.wire.message import Amend, Done, Down, Label, Restart, Stop
+from aish.wire.message import Amend, Down, Label, Restart, Stop
+from aish.wire.reply import Done
 from aish.wire.spec import LimitPart, NeedPart, SocketPart
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import pytest
 from aish.client import Client, connect
 from aish.errors import ConflictError
 from aish.supervisor.daemon.seats import Seats
-from aish.wire.message import Attach, Attached, Waited
+from aish.wire.message import Attach
+from aish.wire.reply import Attached, Waited
 
 from .conftest import Supervised
 

@@ -17,27 +17,20 @@ from aish.supervisor.daemon import proc
 from aish.supervisor.daemon.sampler import LOOK_S
 from aish.wire.message import (
     Attach,
-    Attached,
     Cont,
     Doctor,
-    Done,
-    EventList,
     Events,
-    Findings,
     Limit,
-    LogFiles,
     Logs,
     Pause,
     Shutdown,
     Snapshot,
     Spawn,
     Start,
-    Started,
     Stop,
-    View,
     Wait,
-    Waited,
 )
+from aish.wire.reply import Attached, Done, EventList, Findings, LogFiles, Started, View, Waited
 from aish.wire.spec import RoutePart, SpecPart
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.errors import NotFoundError
-from aish.wire.message import Done, Explained, Label, Limit, Pause, Signal, Stop, Why
+from aish.wire.message import Label, Limit, Pause, Signal, Stop, Why
+from aish.wire.reply import Done, Explained
 from aish.wire.spec import LimitPart, NeedPart, ProbePart, RestartPart
 
 from .test_gpus import cards, sleeper

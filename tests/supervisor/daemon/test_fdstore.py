@@ -13,7 +13,8 @@ from aish.client import launch
 from aish.errors import InputError
 from aish.supervisor.daemon import fdstore, given, want
 from aish.supervisor.daemon.fdstore import Kept
-from aish.wire.message import Done, Restart, Start, Stop
+from aish.wire.message import Restart, Start, Stop
+from aish.wire.reply import Done
 from aish.wire.spec import ProbePart, RestartPart, SocketPart, SpecPart
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.wire.message import Done, Shutdown, Stop
+from aish.wire.message import Shutdown, Stop
+from aish.wire.reply import Done
 from aish.wire.spec import GroupPart, NeedPart, ProbePart, RestartPart, SchedulePart
 
 if TYPE_CHECKING:

@@ -16,20 +16,9 @@ import pytest
 
 from aish.errors import ConflictError, NotFoundError, UsageError
 from aish.supervisor.daemon.gateway_link import spent
-from aish.wire.message import (
-    Done,
-    KeyList,
-    KeyMade,
-    KeyNew,
-    KeyRevoke,
-    Keys,
-    Limit,
-    Pause,
-    Stop,
-    UsageQuery,
-    UsageTable,
-)
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Pause, Stop, UsageQuery
 from aish.wire.part import ProcessPart, TokensPart
+from aish.wire.reply import Done, KeyMade, Keys, UsageTable
 from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:

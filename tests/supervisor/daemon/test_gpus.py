@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.errors import ConflictError, LimitError
-from aish.wire.message import Done, GpuList, Gpus, Limit, Started, Stop
+from aish.wire.message import Gpus, Limit, Stop
+from aish.wire.reply import Done, GpuList, Started
 
 if TYPE_CHECKING:
     from conftest import Supervised

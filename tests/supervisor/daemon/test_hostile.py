@@ -18,7 +18,8 @@ from aish.config import folders
 from aish.errors import DisconnectedError
 from aish.wire import address, codec, frame
 from aish.wire.frame import Channel
-from aish.wire.message import VERSION, Done, Events, Failure, Hello, Shutdown, Snapshot, Wait, Welcome
+from aish.wire.message import VERSION, Events, Hello, Shutdown, Snapshot, Wait
+from aish.wire.reply import Done, Failure, Welcome
 
 if TYPE_CHECKING:
     from conftest import Supervised

@@ -14,7 +14,8 @@ import pytest
 
 from aish.client import connect, launch
 from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
-from aish.wire.message import Done, Pause, Restart, Start, Stop
+from aish.wire.message import Pause, Restart, Start, Stop
+from aish.wire.reply import Done
 from aish.wire.spec import NeedPart, ProbePart, RestartPart
 
 if TYPE_CHECKING:

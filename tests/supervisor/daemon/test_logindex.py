@@ -18,8 +18,8 @@ from aish.supervisor.daemon.logindex import LogIndex
 from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.turns import Turns
 from aish.wire.log_index import INTERVAL_NS, RECORD_BYTES, Records
-from aish.wire.message import LogFiles
 from aish.wire.message import Logs as LogsRequest
+from aish.wire.reply import LogFiles
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

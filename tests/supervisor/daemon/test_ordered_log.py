@@ -10,7 +10,8 @@ import pytest
 
 from aish.errors import InputError
 from aish.supervisor.daemon import want
-from aish.wire.message import LogFiles, Logs
+from aish.wire.message import Logs
+from aish.wire.reply import LogFiles
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 
 from aish.supervisor.holder import link
 from aish.supervisor.holder.build import OWN
-from aish.wire.message import Done, Signal
+from aish.wire.message import Signal
+from aish.wire.reply import Done
 
 if TYPE_CHECKING:
     from conftest import Supervised

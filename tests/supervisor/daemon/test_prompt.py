@@ -14,8 +14,9 @@ import pytest
 from aish.model import exit as exits
 from aish.supervisor.daemon import prompt
 from aish.supervisor.daemon.row import Row
-from aish.wire.message import Cont, Done, Forget, Pause, Stop
+from aish.wire.message import Cont, Forget, Pause, Stop
 from aish.wire.part import ExitPart
+from aish.wire.reply import Done
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:

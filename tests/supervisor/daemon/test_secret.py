@@ -18,7 +18,8 @@ from aish.client import connect, launch
 from aish.errors import InputError, RefusedError
 from aish.supervisor.daemon import given, secret, want
 from aish.supervisor.daemon.authority import Caller
-from aish.wire.message import Done, Restart, Stop
+from aish.wire.message import Restart, Stop
+from aish.wire.reply import Done
 from aish.wire.spec import ProbePart, RestartPart, SecretPart, SpecPart
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def test_whose_file_it_is(tmp_path: Path) -> None:
     [
         (f"echo {VALUE}; exit 3", "it ended with 3"),
         ("true", "it is empty"),
-        (f"while echo {VALUE}; do :; done; exit 5", "it is longer than 64 KiB"),  # the kernel refuses what is too much
+        (f"while echo {VALUE}; do :; done; exit 5", "it is longer than 64 KiB"),  # the kernel refuses the rest
         (f"head -c 70000 /dev/zero | tr '\\0' x; echo {VALUE} >&2", "it is longer than 64 KiB"),
         (f"echo {VALUE}; sleep 100", "did not end within 0.5 s"),
     ],

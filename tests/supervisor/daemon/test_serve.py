@@ -17,8 +17,9 @@ from aish.client import connect
 from aish.errors import ConflictError, NotFoundError, UnavailableError
 from aish.store import gguf_write
 from aish.supervisor.daemon import spawning
-from aish.wire.message import KeyMade, KeyNew, Serve, Started, Stop
+from aish.wire.message import KeyNew, Serve, Stop
 from aish.wire.message import Limit as _Limit
+from aish.wire.reply import KeyMade, Started
 
 if TYPE_CHECKING:
     from typing import Any

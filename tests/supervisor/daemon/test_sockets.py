@@ -17,7 +17,8 @@ from aish.client import launch
 from aish.errors import InputError, RefusedError, UnavailableError
 from aish.supervisor.daemon import want
 from aish.supervisor.daemon.authority import Caller
-from aish.wire.message import Done, Restart, Spawn, Start, Stop
+from aish.wire.message import Restart, Spawn, Start, Stop
+from aish.wire.reply import Done
 from aish.wire.spec import LaunchPart, RestartPart, SocketPart, SpecPart
 
 if TYPE_CHECKING:

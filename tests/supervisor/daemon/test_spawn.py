@@ -13,7 +13,8 @@ import pytest
 
 from aish.client import connect, launch
 from aish.errors import ConflictError, InputError, NotFoundError
-from aish.wire.message import Done, Forget, Inspect, Signal, Snapshot, Spawn, Started, Stop
+from aish.wire.message import Forget, Inspect, Signal, Snapshot, Spawn, Stop
+from aish.wire.reply import Done, Started
 from aish.wire.spec import LaunchPart, SpecPart
 
 if TYPE_CHECKING:

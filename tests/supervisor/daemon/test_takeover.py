@@ -15,7 +15,8 @@ import pytest
 
 from aish.client import connect, launch
 from aish.supervisor.holder.wire import HolderError
-from aish.wire.message import Done, KeyList, Snapshot, Spawn, Started, Stop, View, Wait, Waited
+from aish.wire.message import KeyList, Snapshot, Spawn, Stop, Wait
+from aish.wire.reply import Done, Started, View, Waited
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import pytest
 
 from aish.client import launch
 from aish.errors import InputError
-from aish.wire.message import Amend, Done, History, Restart, Runs, Start, Stop
+from aish.wire.message import Amend, History, Restart, Start, Stop
+from aish.wire.reply import Done, Runs
 from aish.wire.spec import ProbePart, SchedulePart
 
 if TYPE_CHECKING:

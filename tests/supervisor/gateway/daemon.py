@@ -26,8 +26,9 @@ from aish.wire.link import (
     Told,
     Warn,
 )
-from aish.wire.message import VERSION, GatewayHello, Hello, Welcome
+from aish.wire.message import VERSION, GatewayHello, Hello
 from aish.wire.part import TokensPart
+from aish.wire.reply import Welcome
 from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:

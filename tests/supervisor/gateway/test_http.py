@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.wire import key as derived
-from aish.wire.message import Done, Failure, KeyList, KeyMade, KeyNew, KeyRevoke, Keys, Limit, UsageQuery, UsageTable
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, UsageQuery
+from aish.wire.reply import Done, Failure, KeyMade, Keys, UsageTable
 
 if TYPE_CHECKING:
     from .conftest import World

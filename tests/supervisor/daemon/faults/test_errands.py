@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.client import connect
-from aish.wire.message import Waited
+from aish.wire.reply import Waited
 from aish.wire.spec import ProbePart, RestartPart, SecretPart
 
 if TYPE_CHECKING:

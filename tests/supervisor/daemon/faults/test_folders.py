@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.client import connect, launch
-from aish.wire.message import Done, Spawn, Started, Stop, Wait, Waited
+from aish.wire.message import Spawn, Stop, Wait
+from aish.wire.reply import Done, Started, Waited
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:

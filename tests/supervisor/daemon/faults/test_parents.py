@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.supervisor.holder.wire import HolderError
-from aish.wire.message import Cont, Done, Pause, Stop, Wait, Waited
+from aish.wire.message import Cont, Pause, Stop, Wait
+from aish.wire.reply import Done, Waited
 from aish.wire.spec import NeedPart
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.client import connect
-from aish.wire.message import Wait, Waited
+from aish.wire.message import Wait
+from aish.wire.reply import Waited
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,8 @@ import pytest
 
 from aish.supervisor.daemon import clock
 from aish.supervisor.daemon.row import Row
-from aish.wire.message import Done, Stop
+from aish.wire.message import Stop
+from aish.wire.reply import Done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

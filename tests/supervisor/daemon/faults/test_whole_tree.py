@@ -17,7 +17,8 @@ from aish.client import launch
 from aish.errors import LimitError
 from aish.supervisor.daemon import proc
 from aish.supervisor.daemon.cgroup import group_name
-from aish.wire.message import Cont, Done, Limit, Pause, Shutdown, Stop
+from aish.wire.message import Cont, Limit, Pause, Shutdown, Stop
+from aish.wire.reply import Done
 from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
