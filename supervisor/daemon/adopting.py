@@ -7,6 +7,7 @@ caller's or the supervisor's own ancestors (they would be stopped with it), init
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import time
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.daemon import Daemon
 
 _DEEPEST: Final = 4096
+EXEC_S: Final = (0.002, 0.01, 0.05, 0.2)
 
 
 class Status(NamedTuple):
@@ -57,7 +59,7 @@ class Adopting:
             return self._answer(known, existed=True)
         if daemon.ending.begun:
             raise ConflictError("the supervisor is shutting down", hint="try again in a moment")
-        argv, cwd = proc.command(request.pid)
+        argv, cwd = await _command(request.pid)
         spec = SpecPart(
             argv=argv or [b"?"],
             cwd=cwd,
@@ -169,6 +171,16 @@ class Adopting:
 
 
 # --- /proc ----------------------------------------------------------------------------------------------------------
+
+
+async def _command(pid: int) -> tuple[list[bytes], bytes]:
+    """Its words and its folder. In the middle of an exec a process has no words for a moment."""
+    for wait_s in EXEC_S:
+        argv, cwd = proc.command(pid)
+        if argv or proc.stat(pid) is None:
+            break
+        await asyncio.sleep(wait_s)
+    return argv, cwd
 
 
 def parse_status(text: str) -> Status | None:
