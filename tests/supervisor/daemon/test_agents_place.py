@@ -19,6 +19,7 @@ import json, os, secrets, sys
 from aish.client import connect, launch
 from aish.errors import AishError
 from aish.wire.message import *
+from aish.wire.reply import *
 from aish.wire.part import *
 from aish.wire.spec import *
 client = connect(start=False)

@@ -198,7 +198,7 @@ def test_a_restart_policy_outlives_the_daemon(up: Supervised) -> None:
     up.until("with the same environment", lambda: up.log("job")[0] == "kept\nkept\n")
     up.client.request(Stop(target="job", grace_s=0))
     up.wait("job")
-    assert not path.exists()
+    up.until("its environment is gone", lambda: not path.exists())
 
 
 def test_a_port_is_leased_and_filled_in(up: Supervised) -> None:

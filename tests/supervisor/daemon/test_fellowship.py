@@ -56,8 +56,11 @@ def test_child_killed(up: Supervised, tmp_path: Path, how: str, stopped: list[st
     count = len(NAMES) + len(stopped) + len(started)
     os.kill(before["b"], signal.SIGKILL)
     up.until("what is concerned runs again", lambda: len(order(tmp_path)) >= count)
-    assert order(tmp_path)[len(NAMES) :] == stopped + started
+    lines = order(tmp_path)[len(NAMES) :]
+    assert (lines[: len(stopped)], sorted(lines[len(stopped) :])) == (stopped, started)
     up.until("all are told to run", lambda: all(up.row(name).state == "running" for name in NAMES))
+    begun = sorted((up.row(name).started_s or 0.0, f"start {name}") for name in NAMES)
+    assert [line for _, line in begun if line in started] == started, "who writes first is another matter"
     after = pids(up)
     concerned = {line.split()[1] for line in started}
     assert {name for name in NAMES if after[name] != before[name]} == concerned

@@ -322,6 +322,7 @@ def test_a_childs_use_counts_for_its_parent(up: Supervised) -> None:
     serve(up)
     code = (
         "import secrets, sys, os\nfrom aish.client import connect, launch\nfrom aish.wire.message import *\n"
+        "from aish.wire.reply import *\n"
         "from aish.wire.part import *\nfrom aish.wire.spec import *\n"
         "client = connect(start=False)\n"
         "argv = [os.fsencode(word) for word in [sys.executable, '-c', sys.argv[1], '6']]\n"

@@ -7,7 +7,7 @@ from typing import get_args
 
 from aish import errors
 from aish.supervisor.daemon import connection, server, want
-from aish.wire import frame, message
+from aish.wire import frame, message, reply
 
 PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 
@@ -21,7 +21,7 @@ def rows(title: str) -> list[list[str]]:
 def test_every_request_and_its_answer() -> None:
     listed = rows("Requests")
     assert [row[0] for row in listed] == [kind.__name__ for kind in get_args(message.Request)]
-    answers = {kind.__name__ for kind in get_args(message.Reply)}
+    answers = {kind.__name__ for kind in get_args(reply.Reply)}
     assert {row[1] for row in listed} - {"(the link)"} <= answers
     assert answers - {row[1] for row in listed} == {"Failure"}
 

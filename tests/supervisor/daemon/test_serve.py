@@ -200,7 +200,7 @@ def test_a_process_asks_for_a_model_in_its_own_name_only(ready: Any) -> None:
     import sys
 
     code = (
-        "from aish.client import connect\nfrom aish.wire.message import *\n"
+        "from aish.client import connect\nfrom aish.wire.message import *\nfrom aish.wire.reply import *\n"
         "from aish.wire.part import *\nfrom aish.wire.spec import *\n"
         "client = connect(start=False)\n"
         "print(client.ask(Started, Serve(model='tiny', launch=LaunchPart(environ=[b'EVIL=1']))).name)\n"
