@@ -85,13 +85,11 @@ class Groups:
         done = True
         for folder in self.folders(id_):
             try:
-                for inner in [entry.path for entry in os.scandir(folder) if entry.is_dir()]:
-                    os.rmdir(inner)  # a program that made groups of its own: one level is what delegation gives
                 os.rmdir(folder)
             except FileNotFoundError:
                 continue
             except OSError:
-                done = False
+                done = _emptied(folder) and done
         return done
 
     def _wanted(self, id_: str, limits: LimitPart) -> list[str]:
@@ -288,6 +286,17 @@ class Groups:
             return "frozen 1" in _lines(f"{self.layout.v2}/{id_}/cgroup.events")
         place = self.layout.v1.get("freezer")
         return place is not None and "FROZEN" in _lines(f"{place}/{id_}/freezer.state")
+
+
+def _emptied(folder: str) -> bool:
+    """Remove a group with those in it that a program made for itself: one level is what delegation gives."""
+    try:
+        for inner in [entry.path for entry in os.scandir(folder) if entry.is_dir()]:
+            os.rmdir(inner)
+        os.rmdir(folder)
+    except OSError:
+        return False
+    return True
 
 
 def _gathered(folder: str, tree: Callable[[], list[int]]) -> bool:
