@@ -177,16 +177,24 @@ def _late(e: Evidence, rule: str | None) -> str | None:
     return f"What the machine looked like is known only of the last {span(e.now_s - e.knows_from_s)}."
 
 
+def _said_s(e: Evidence) -> float:
+    """Where its last words stand: at its end, but after its start, of which the supervisor may hear later."""
+    if e.end is None or e.end.at_s is None:
+        return e.now_s
+    began = e.last("started")
+    return e.end.at_s if e.end.earlier or began is None else max(e.end.at_s, began.time_s)
+
+
 def _evidence(e: Evidence, causes: list[Cause]) -> list[EvidencePart]:
     """Each line once, by time: its last words just before its end, what stands in a table now at the end."""
     found: dict[Fact, None] = {}
     for cause in causes:
         found |= dict.fromkeys(cause.facts)
     found |= dict.fromkeys(fact(event) for event in e.events[-EVENTS_SHOWN:])
-    end_s = (e.end.at_s if e.end is not None else None) or e.now_s
+    said_s = _said_s(e)
     lines = sorted(
         list(found)[:FACTS_MOST],
-        key=lambda line: line.time_s if line.time_s is not None else end_s if line.source == LOG else e.now_s,
+        key=lambda line: (line.time_s or (said_s if line.source == LOG else e.now_s), line.source == LOG),
     )
     return [
         EvidencePart(

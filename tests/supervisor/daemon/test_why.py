@@ -298,6 +298,9 @@ def test_evidence_stands_in_time_with_its_last_words_before_its_end() -> None:
     lines = [(line.source, line.text.split()[0]) for line in explain(given).evidence]
     assert [source for source, _ in lines] == ["event", "log", "log", "log", "event"]
     assert (lines[0][1], lines[-1][1]) == ("started", "exited")
+    late = (event("started", time_s=960.1), event("exited", time_s=960.2, code=1))  # it was that quick
+    found = [line.source for line in explain(with_(CASES["a traceback"], events=late)).evidence]
+    assert found == ["event", "log", "log", "log", "event"], "its words came before its start"
 
 
 def test_every_rule_has_a_case_and_a_row_on_the_page() -> None:
