@@ -83,7 +83,7 @@ def _soak(seed: int, minutes: float, folder: str) -> list[str]:
             client.request(Shutdown(force=True))
         except AishError as error:
             faults.append(f"shutdown: {error}")
-    for fd in programs:
+    for fd in programs.values():
         os.close(fd)
     end = time.monotonic() + 20
     while (left := invariants.left_behind(folder)) and time.monotonic() < end:

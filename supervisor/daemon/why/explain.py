@@ -9,7 +9,7 @@ from msgspec import structs
 from aish.supervisor.daemon.ring import SPAN_S
 from aish.supervisor.daemon.why import ends, running, waiting
 from aish.supervisor.daemon.why.evidence import LOG, Cause, Evidence, Fact, fact, signal_name, span, who
-from aish.wire.part import CausePart, EvidencePart
+from aish.wire.part import CausePart, EventPart, EvidencePart
 from aish.wire.reply import Explained
 
 if TYPE_CHECKING:
@@ -177,11 +177,10 @@ def _late(e: Evidence, rule: str | None) -> str | None:
     return f"What the machine looked like is known only of the last {span(e.now_s - e.knows_from_s)}."
 
 
-def _said_s(e: Evidence) -> float:
+def _said_s(e: Evidence, began: EventPart | None) -> float:
     """Where its last words stand: at its end, but after its start, of which the supervisor may hear later."""
     if e.end is None or e.end.at_s is None:
         return e.now_s
-    began = e.last("started")
     return e.end.at_s if e.end.earlier or began is None else max(e.end.at_s, began.time_s)
 
 
@@ -191,11 +190,15 @@ def _evidence(e: Evidence, causes: list[Cause]) -> list[EvidencePart]:
     for cause in causes:
         found |= dict.fromkeys(cause.facts)
     found |= dict.fromkeys(fact(event) for event in e.events[-EVENTS_SHOWN:])
-    said_s = _said_s(e)
-    lines = sorted(
-        list(found)[:FACTS_MOST],
-        key=lambda line: (line.time_s or (said_s if line.source == LOG else e.now_s), line.source == LOG),
-    )
+    began = e.last("started")
+    start, said_s = (fact(began) if began is not None else None), _said_s(e, began)
+
+    def place(line: Fact) -> tuple[float, int]:
+        if line.source == LOG and line.time_s is None:
+            return said_s, 1
+        return e.now_s if line.time_s is None else line.time_s, 0 if line == start else 2
+
+    lines = sorted(list(found)[:FACTS_MOST], key=place)
     return [
         EvidencePart(
             time_s=line.time_s if line.time_s is not None or line.source == LOG else e.now_s,
