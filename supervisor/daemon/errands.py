@@ -55,8 +55,6 @@ class Errands:
         self._given_up: set[str] = set()
         """Those that were to be ended when they might not have been there yet."""
         self._births: dict[str, Birth] = {}
-        self._pids: dict[int, tuple[str, int | None]] = {}
-        """pid -> (id of the process, start time): who such a command acts as."""
 
     async def run(
         self,
@@ -96,9 +94,7 @@ class Errands:
                 del self._waiting[id_]
                 self._given_up.discard(id_)
                 self.launcher.logs.closed(process.id)
-                birth = self._births.pop(id_, None)
-                if birth is not None:
-                    self._pids.pop(birth.pid, None)
+                self._births.pop(id_, None)
 
     async def _run(
         self,
@@ -116,14 +112,13 @@ class Errands:
             start = asyncio.ensure_future(self.launcher.start_errand(process, id_, argv, told, out))
             try:
                 await asyncio.wait({start}, timeout=None if patient else timeout_s)
-            except asyncio.CancelledError:
+                if not start.done():
+                    raise UnaskedError("the holder does not answer")
+            except (asyncio.CancelledError, UnaskedError):
                 start.add_done_callback(lambda done: self._too_late(id_, done))
                 raise
-            if not start.done():
-                start.add_done_callback(lambda done: self._too_late(id_, done))
-                raise UnaskedError("the holder does not answer")
             try:
-                self._born(process, id_, start.result())
+                self._births[id_] = start.result()
                 break
             except DisconnectedError as error:
                 if not patient:
@@ -135,10 +130,6 @@ class Errands:
             await self._kill(id_)
         async with asyncio.timeout(timeout_s):
             return await future
-
-    def _born(self, process: Process, id_: str, birth: Birth) -> None:
-        self._births[id_] = birth
-        self._pids[birth.pid] = (process.id, birth.start_ticks)
 
     def _too_late(self, id_: str, start: asyncio.Task[Birth]) -> None:
         """It was given up while it was being started."""
@@ -185,8 +176,10 @@ class Errands:
 
     def leader(self, pid: int, start_ticks: int) -> str | None:
         """The process for which this very pid runs an errand."""
-        found = self._pids.get(pid)
-        return found[0] if found is not None and found[1] == start_ticks else None
+        for id_, birth in self._births.items():
+            if (birth.pid, birth.start_ticks) == (pid, start_ticks):
+                return id_.partition(MARK)[0]
+        return None
 
 
 def _words(argv: Sequence[bytes]) -> str:

@@ -42,7 +42,7 @@ class Secrets:
         """Of the processes whose secrets are being fetched: done when nobody wants them any more."""
 
     async def fetch(self, process: Process) -> dict[str, str]:
-        """Variable -> value. Raises SecretError, DisconnectedError (the next holder is asked again)."""
+        """Variable -> value. Raises SecretError."""
         given_up = self._given_up[process.id] = asyncio.get_running_loop().create_future()
         try:
             return await self._fetch(process, given_up)
