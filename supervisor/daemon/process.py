@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
+T = TypeVar("T")
 _shared: dict[tuple[type, bytes], Any] = {}
 _entries: dict[bytes, bytes] = {}
-_ALIKE: Final = ("before", "after", "check", "ready", "live", "limits", "restarts", "labels", "needs", "sockets") + (
-    "secrets",
-    "secret_sources",
-)
-_ALIKE_IN_ROW: Final = ("environ_names", "rlimits", "holds", "restarts_boot_s", "gpus", "targets")
-T = TypeVar("T")
 SHARED_MOST: Final = 256
 ENTRIES_MOST: Final = 4096
+_ALIKE: Final = (
+    *("before", "after", "check", "ready", "live", "restarts", "limits", "labels"),
+    *("needs", "sockets", "secrets", "secret_sources"),
+)
+_ALIKE_IN_ROW: Final = ("environ_names", "rlimits", "holds", "restarts_boot_s", "gpus", "targets")
 
 
 def share(row: Row) -> None:

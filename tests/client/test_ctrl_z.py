@@ -121,13 +121,18 @@ def test_a_plain_command_is_suspended_and_goes_on(shell: Shell) -> None:
     until("it has ended", lambda: shell.state() is None)
 
 
+def suspended_cat(shell: Shell) -> None:
+    """It has answered one line, and the shell has its prompt again."""
+    shell.start(f"{shell.aish} run --name sleeper cat")
+    shell.child.send(b"one\r")
+    shell.child.expect(b"one\r\none\r\n")
+    shell.child.send(CTRL_Z)
+    shell.child.expect(PAUSED)
+    shell.prompt()
+
+
 def test_it_is_typed_to_again_after_fg(in_bash: Shell) -> None:
-    in_bash.start(f"{in_bash.aish} run --name sleeper cat")
-    in_bash.child.send(b"one\r")
-    in_bash.child.expect(b"one\r\none\r\n")
-    in_bash.child.send(CTRL_Z)
-    in_bash.child.expect(PAUSED)
-    in_bash.prompt()
+    suspended_cat(in_bash)
     in_bash.start("fg")
     until("it goes on", lambda: in_bash.state() == "running")
     in_bash.child.send(b"two\r")
@@ -154,12 +159,7 @@ def test_bg_lets_it_go_on_and_fg_attaches(in_bash: Shell) -> None:
 
 
 def test_while_it_is_suspended_another_terminal_may_have_it(in_bash: Shell, shared_home: Home) -> None:
-    in_bash.start(f"{in_bash.aish} run --name sleeper cat")
-    in_bash.child.send(b"one\r")
-    in_bash.child.expect(b"one\r\none\r\n")
-    in_bash.child.send(CTRL_Z)
-    in_bash.child.expect(PAUSED)
-    in_bash.prompt()
+    suspended_cat(in_bash)
     assert shared_home.client.process("sleeper").cont()
     other = pexpect.spawn(
         sys.executable, ["-m", "aish", "attach", "sleeper"], env=shared_home.environ, timeout=DEADLINE_S
@@ -187,12 +187,7 @@ def test_the_end_while_it_is_suspended_is_told_at_fg(in_bash: Shell, shared_home
 
 def test_the_daemon_s_death_while_it_is_suspended(home: Home) -> None:
     with opened(bash, home) as in_bash:
-        in_bash.start(f"{in_bash.aish} run --name sleeper cat")
-        in_bash.child.send(b"one\r")
-        in_bash.child.expect(b"one\r\none\r\n")
-        in_bash.child.send(CTRL_Z)
-        in_bash.child.expect(PAUSED)
-        in_bash.prompt()
+        suspended_cat(in_bash)
         with connect(program="test") as client:
             os.kill(client.welcome.pid, signal.SIGKILL)
         in_bash.start("fg")
