@@ -124,8 +124,6 @@ class Afterlife:
             conductor.remains.sweep(process)
         conductor.fellowship.settled(process)
         self._release(process)
-        if row.again:
-            self._loop.call_soon(conductor.start, process)
 
     def _release(self, process: Process) -> None:
         row = process.row

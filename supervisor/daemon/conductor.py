@@ -285,6 +285,8 @@ class Conductor:
         for effect in step.effects:
             self._effect(process, effect, event)
         self.changed(process)
+        if row.ended and row.again:  # in this very turn: a stop that came in between would find it ended, and do nothing
+            self.start(process)
 
     def changed(self, process: Process) -> None:
         """Something in its row is another: to be written, and told to who waits and to the gateway."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from aish.wire.message import (
     Limit,
     Logs,
     Pause,
+    Restart,
     Shutdown,
     Snapshot,
     Spawn,
@@ -209,6 +211,25 @@ def test_a_port_is_leased_and_filled_in(up: Supervised) -> None:
     ports = {int(up.log(started.id)[0]) for started in (first, second)}
     assert len(ports) == 2
     assert up.row("a").state == "loading"
+
+
+def test_nobody_meets_one_that_has_ended_on_its_way_back(up: Supervised) -> None:
+    """Fault: a stop in the moment between its end and its start found it ended, did nothing, and it ran on."""
+    up.spawn("sleep", "600", name="job", grace_s=0)
+    restarts, seen = 100, set()
+
+    def restart() -> None:
+        with connect(program="test") as client:
+            for _ in range(restarts):
+                client.ask(Done, Restart(target="job", grace_s=0))
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    while thread.is_alive():
+        seen.add(up.row("job").state)
+    thread.join()
+    assert up.row("job").restarts == restarts
+    assert not seen & {"exited", "failed", "lost"}
 
 
 # --- waiting, looking -----------------------------------------------------------------------------------------------
