@@ -285,7 +285,7 @@ class Conductor:
         for effect in step.effects:
             self._effect(process, effect, event)
         self.changed(process)
-        if row.ended and row.again:  # in this very turn: a stop that came in between would find it ended, and do nothing
+        if row.ended and row.again:  # in this very turn: a stop in between would find it ended, and do nothing
             self.start(process)
 
     def changed(self, process: Process) -> None:
