@@ -10,6 +10,7 @@ import traceback
 from typing import Final
 
 from aish.cli import _ELSEWHERE, VERBS
+from aish.client.interrupts import Interruptible
 from aish.errors import AishError, InternalError, StorageError
 from aish.report import clean, report, told_as_json
 
@@ -91,7 +92,9 @@ def _perform(name: str, words: list[str]) -> int:
         print(version())
         return 0
     try:
-        status: int = importlib.import_module(_ELSEWHERE.get(name, f"aish.cli.{name}")).main(words)
+        verb = importlib.import_module(_ELSEWHERE.get(name, f"aish.cli.{name}"))
+        with Interruptible():
+            status: int = verb.main(words)
     except SystemExit as error:  # argparse, after --help
         return error.code if isinstance(error.code, int) else 0
     return status

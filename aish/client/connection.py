@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from aish import errors
-from aish.client import finding
+from aish.client import finding, interrupts
 from aish.config import folders
 from aish.errors import (
     AishError,
@@ -237,6 +237,8 @@ class Client:
             sock.settimeout(None)
 
     def _reply(self) -> tuple[Reply, list[int]]:
+        if not self._channel.buffered:
+            interrupts.readable(self._channel.sock)
         body, fds = self._channel.receive()
         reply = codec.decode_reply(body)
         if isinstance(reply, Failure):
