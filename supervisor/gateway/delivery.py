@@ -89,6 +89,7 @@ class Delivery:
                 log("upstream", f"{name} answered {status}")
                 self._probes.doubt(self._server)
             data = openai.upstream_failure(status, body, name)
+        data = self._exchange.dialect.error(status, data)
         self._exchange.row.status, self._exchange.row.bytes_out = status, len(data)
         return web.Response(status=status, body=data, content_type=_JSON, headers=self._headers)
 
@@ -127,7 +128,7 @@ class Delivery:
         return self._answer(assembly.answer())
 
     def _answer(self, body: bytes) -> web.StreamResponse:
-        body = self._scrub.answer(body)
+        body = self._exchange.dialect.answer(self._call, self._scrub.answer(body))
         self._answered()
         self._exchange.row.status, self._exchange.row.bytes_out = 200, len(body)
         return web.Response(body=body, content_type=_JSON, headers=self._headers)
@@ -138,12 +139,13 @@ class Delivery:
         """Pass events on as they come. Headers go out with the first of them: an early failure still has a status."""
         exchange = self._exchange
         relay = exchange.relay = sse.Relay(self._asked, keep_usage=self._call.wants_usage)
+        writer = exchange.dialect.writer(self._call)
         reply = web.StreamResponse(headers=self._headers)
         reply.content_type = "text/event-stream"
         try:
             while not relay.done:
                 data = await read_some(self._response, self._server)
-                out = self._scrub.answer(relay.feed(data) if data else relay.finish())
+                out = writer.feed(self._scrub.answer(relay.feed(data) if data else relay.finish()))
                 self._progress(relay)
                 if out:
                     if not reply.prepared:
@@ -157,7 +159,7 @@ class Delivery:
             log("upstream", str(error))
             self._probes.doubt(self._server)
             exchange.row.status = error.status or 502
-            await self._write(reply, sse.error_event(error))
+            await self._write(reply, writer.error(openai.failure(error)[1]))
         else:
             exchange.row.status = 502 if relay.error else 200
             if not relay.error:

@@ -1,7 +1,8 @@
-"""The listening side: one address on the loopback, OpenAI's paths with and without /v1, and aish's own few.
+"""The listening side: one address on the loopback, the paths of all dialects with and without /v1, and our own few.
 
-    POST /v1/chat/completions  /v1/completions  /v1/embeddings
-    GET  /v1/models            /v1/models/{id}
+    POST /v1/chat/completions  /v1/completions  /v1/embeddings      OpenAI's
+    POST /v1/messages          /v1/messages/count_tokens            Anthropic's
+    GET  /v1/models            /v1/models/{id}                      in the client's own shape
     POST /v1/aish/tokens       {model, text} -> {tokens, exact, context_tokens}
     GET  /v1/aish/usage        what the calling key has used
     GET  /v1/aish/waits        {waits}: why its requests wait, for the person who does
@@ -22,9 +23,10 @@ from aiohttp import HttpVersion11, web
 from aish.errors import AishError, InputError, LimitError, RefusedError
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import checked_name
+from aish.supervisor.gateway.dialects.paths import COUNTED, OPENAI, SERVED, spoken
 from aish.supervisor.gateway.keys import Caller, Keys
 from aish.supervisor.gateway.log import log, place
-from aish.supervisor.gateway.meter import Board
+from aish.supervisor.gateway.meter import Board, estimate_prompt
 from aish.supervisor.gateway.models import Models
 from aish.supervisor.gateway.proxy import Proxy, refusal
 from aish.supervisor.gateway.spending import Spending
@@ -36,11 +38,16 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
     from aiohttp.web_protocol import RequestHandler
 
+    from aish.supervisor.gateway.dialects.dialect import Dialect
+    from aish.supervisor.gateway.routes import Server
+
 MAX_BODY_BYTES: Final = 64 << 20
 MAX_HEADER_BYTES: Final = 32 << 10
 BODY_S: Final = 60.0
 IDLE_S: Final = 60.0  # a connection without a (whole) request head
 _HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+ESTIMATED: Final = "x-aish-estimated"
+"""With a count of tokens that the server could not tell."""
 _JSON: Final = "application/json"
 
 
@@ -100,6 +107,7 @@ class Web:
             return await self._answer(request)
         except AishError as error:
             status, data = openai.failure(error)
+            data = spoken(_path(request), request.headers).error(status, data)
             return web.Response(status=status, body=data, content_type=_JSON)
         except (asyncio.CancelledError, web.HTTPException):
             raise
@@ -112,14 +120,13 @@ class Web:
         refused = _foreign(request)
         if refused is not None:
             return refused
-        path = request.path.rstrip("/") or "/"
+        path = _path(request)
         if path == "/health":
             return web.Response(body=b'{"status":"ok"}', content_type=_JSON)
-        path = path.removeprefix("/v1")
         try:
             caller = await self._keys.caller(request.headers)
         except RefusedError as error:
-            return refusal(error, 401)
+            return refusal(spoken(path, request.headers), error, 401)
         if request.method == "POST":
             return await self._post(request, caller, path)
         if request.method == "GET":
@@ -127,18 +134,22 @@ class Web:
         return _no_such(request)
 
     async def _post(self, request: web.BaseRequest, caller: Caller, path: str) -> web.StreamResponse:
-        if path in openai.ENDPOINTS:
-            return await self._proxy.serve(request, caller, path, await self._body(request))
+        dialect = SERVED.get(path)
+        if dialect is not None:
+            return await self._proxy.serve(request, caller, dialect, path, await self._body(request))
+        if path in COUNTED:
+            return await self._count(caller, COUNTED[path], path, await self._body(request))
         if path == "/aish/tokens":
             return await self._tokens(caller, await self._body(request))
         return _no_such(request)
 
     def _get(self, request: web.BaseRequest, caller: Caller, path: str) -> web.StreamResponse:
+        dialect = spoken(path, request.headers)
         if path == "/models":
-            return web.Response(body=openai.model_list(self._models.listed()), content_type=_JSON)
+            return web.Response(body=dialect.models(self._models.listed()), content_type=_JSON)
         if path.startswith("/models/"):
             model = self._models.one(path.removeprefix("/models/"))
-            return web.Response(body=openai.model_body(model), content_type=_JSON)
+            return web.Response(body=dialect.model(model), content_type=_JSON)
         if path == "/aish/usage":
             return self._usage(caller)
         if path == "/aish/waits":
@@ -174,21 +185,37 @@ class Web:
             asked = msgspec.json.decode(body, type=_TokensRequest)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise InputError(f"expected {{model, text}}: {error}") from None
-        checked_name(asked.model)
-        number = self._spending.number()
-        live = self._board.begin(number, caller.account, asked.model)
         try:
-            server = await self._models.ready(
-                asked.model, caller.account, live, lambda: self._keys.alive(caller.account)
-            )  # fmt: skip
+            server = await self._ready(caller, checked_name(asked.model))
         except RefusedError as error:
-            return refusal(error, 401)
-        finally:
-            self._board.end(number)
+            return refusal(OPENAI, error, 401)
         exact = await self._upstreams.count_text(server, asked.text)
         tokens = exact if exact is not None else len(asked.text.encode(errors="replace"))
         data = {"tokens": tokens, "exact": exact is not None, "context_tokens": server.context}
         return web.Response(body=msgspec.json.encode(data), content_type=_JSON)
+
+    async def _count(self, caller: Caller, dialect: Dialect, path: str, body: bytes) -> web.StreamResponse:
+        """How many input tokens a request has: exact where the server can tell, else likely, which is said."""
+        call = dialect.parse(path, body)
+        try:
+            server = await self._ready(caller, call.model)
+        except RefusedError as error:
+            return refusal(dialect, error, 401)
+        exact = await self._upstreams.count(server, call)
+        tokens = exact if exact is not None else estimate_prompt(call.prompt_bytes)
+        headers = {} if exact is not None else {ESTIMATED: "true"}
+        data = msgspec.json.encode({"input_tokens": tokens})
+        return web.Response(body=data, content_type=_JSON, headers=headers)
+
+    async def _ready(self, caller: Caller, model: str) -> Server:
+        """A ready server, for a question that costs nothing. Raises RefusedError once the caller has ended, and
+        what Models.ready raises."""
+        number = self._spending.number()
+        live = self._board.begin(number, caller.account, model)
+        try:
+            return await self._models.ready(model, caller.account, live, lambda: self._keys.alive(caller.account))
+        finally:
+            self._board.end(number)
 
     def _usage(self, caller: Caller) -> web.StreamResponse:
         """The caller's own usage; `left_tokens` is what the tightest budget above it leaves now."""
@@ -258,21 +285,28 @@ def _foreign(request: web.BaseRequest) -> web.Response | None:
     host = request.headers.get("Host", "")
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
     if name.lower() not in _HOSTS:
-        return refusal(RefusedError("this address answers to 127.0.0.1 and localhost only"), 403)
+        return refusal(OPENAI, RefusedError("this address answers to 127.0.0.1 and localhost only"), 403)
     if "Origin" in request.headers:
-        return refusal(RefusedError("requests of web pages are refused", hint="no Origin header is allowed"), 403)
+        error = RefusedError("requests of web pages are refused", hint="no Origin header is allowed")
+        return refusal(OPENAI, error, 403)
     return None
 
 
+def _path(request: web.BaseRequest) -> str:
+    """Without /v1: some clients leave it out."""
+    return (request.path.rstrip("/") or "/").removeprefix("/v1")
+
+
 def _no_such(request: web.BaseRequest) -> web.Response:
-    known = ["/v1" + path for path in (*openai.ENDPOINTS, "/models")]
+    dialect = spoken(_path(request), request.headers)
+    known = ["/v1" + path for path in (*SERVED, *COUNTED, "/models")]
     if request.path in known:
         right = "GET" if request.path == "/v1/models" else "POST"
         body = openai.error_body(f"{request.path} takes {right}, not {request.method}", "invalid_request_error", None)
-        return web.Response(status=405, body=body, content_type=_JSON, headers={"Allow": right})
+        return web.Response(status=405, body=dialect.error(405, body), content_type=_JSON, headers={"Allow": right})
     message = f"no such path: {request.method} {request.path} (there are {', '.join(known)})"
     body = openai.error_body(message, "invalid_request_error", "not_found")
-    return web.Response(status=404, body=body, content_type=_JSON)
+    return web.Response(status=404, body=dialect.error(404, body), content_type=_JSON)
 
 
 def _too_large() -> LimitError:

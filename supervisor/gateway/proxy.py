@@ -22,7 +22,8 @@ from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.budget import Account, Claim
 from aish.supervisor.gateway.delivery import Delivery, HungUpError
 from aish.supervisor.gateway.dialects import openai
-from aish.supervisor.gateway.dialects.call import Call, parse, render
+from aish.supervisor.gateway.dialects.call import Call, render
+from aish.supervisor.gateway.dialects.dialect import Dialect
 from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
 from aish.supervisor.gateway.keys import Caller, Keys
 from aish.supervisor.gateway.log import log
@@ -87,25 +88,27 @@ class Proxy:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def serve(self, request: web.BaseRequest, caller: Caller, endpoint: str, body: bytes) -> web.StreamResponse:
+    async def serve(
+        self, request: web.BaseRequest, caller: Caller, dialect: Dialect, path: str, body: bytes
+    ) -> web.StreamResponse:
         """Answer one request; every outcome, an error too, is one row in the records."""
         number = self._spending.number()
         row = Row(
             number, time.time(), self._directory.epoch, caller.account, caller.name, caller.kind, (), "",
-            openai.NAME, endpoint, bytes_in=len(body), agent=caller.agent,
+            dialect.name, path, bytes_in=len(body), agent=caller.agent,
         )  # fmt: skip
         live = self._board.begin(number, caller.account, "")
-        exchange = Exchange(caller, row, live, asyncio.get_running_loop().time(), request)
+        exchange = Exchange(caller, row, live, asyncio.get_running_loop().time(), request, dialect)
         self._exchanges.add(exchange)
         self._idle.clear()
         try:
-            response = await self._serve(exchange, endpoint, body)
+            response = await self._serve(exchange, path, body)
         except AishError as error:
             # Refused here means: its process ended, or its key was revoked, while the request waited.
             row.status, data = openai.failure(error, 401 if isinstance(error, RefusedError) else None)
             if row.status >= 500:
-                log("request", f"{caller.account} {endpoint} {row.model}: {row.status} {error}")
-            response = web.Response(status=row.status, body=data, content_type=_JSON)
+                log("request", f"{caller.account} {path} {row.model}: {row.status} {error}")
+            response = web.Response(status=row.status, body=dialect.error(row.status, data), content_type=_JSON)
         except HungUpError:
             row.status = HUNG_UP
             response = web.Response(status=HUNG_UP)  # reaches nobody
@@ -119,8 +122,8 @@ class Proxy:
             self._settling.end(exchange)
         return response
 
-    async def _serve(self, exchange: Exchange, endpoint: str, body: bytes) -> web.StreamResponse:
-        call = exchange.call = parse(endpoint, body)
+    async def _serve(self, exchange: Exchange, path: str, body: bytes) -> web.StreamResponse:
+        call = exchange.call = exchange.dialect.parse(path, body)
         row, live = exchange.row, exchange.live
         row.model, row.stream = call.model or routes.DEFAULT, call.stream
         live.model = row.model
@@ -272,8 +275,8 @@ def _told(limit: _Limit, process: str) -> dict[str, str]:
     return headers if budget.id == process else {**headers, BUDGET_OF: budget.id}
 
 
-def refusal(error: RefusedError, status: int) -> web.Response:
+def refusal(dialect: Dialect, error: RefusedError, status: int) -> web.Response:
     """A caller that may not."""
     status, data = openai.failure(error, status)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return web.Response(status=status, body=data, content_type=_JSON, headers=headers)
+    return web.Response(status=status, body=dialect.error(status, data), content_type=_JSON, headers=headers)

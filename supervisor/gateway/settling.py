@@ -13,6 +13,7 @@ from aiohttp import web
 from aish.supervisor.gateway.dialects import openai, sse
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.call import Call
+from aish.supervisor.gateway.dialects.dialect import Dialect
 from aish.supervisor.gateway.keys import Caller
 from aish.supervisor.gateway.meter import Board, Live, Used, estimate_prompt
 from aish.supervisor.gateway.records import Row
@@ -30,6 +31,7 @@ class Exchange:
     live: Live
     began_s: float
     request: web.BaseRequest
+    dialect: Dialect
     call: Call | None = None
     server: Server | None = None
     sent_s: float | None = None

@@ -11,47 +11,14 @@ from typing import Final
 import msgspec
 
 from aish.errors import UpstreamError
-from aish.supervisor.gateway.dialects import sse
+from aish.supervisor.gateway.dialects import chunk, sse
 from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
 from aish.supervisor.gateway.meter import Used
 
 MAX_CALLS: Final = 1024
 """Tool calls in one answer."""
-_NULL: Final = msgspec.Raw(b"null")
-_UNSEEN: Final = msgspec.Raw(b"")
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _ToolCall(msgspec.Struct):
-    index: int = 0
-    id: str | None = None
-    type: str | None = None
-    function: _Function | None = None
-
-
-class _Delta(msgspec.Struct):
-    role: str | None = None
-    content: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[msgspec.Raw] | None = None
-
-
-class _Choice(msgspec.Struct):
-    index: int = 0
-    delta: _Delta | None = None
-    text: str | None = None
-    logprobs: _Logprobs | None = None
-    finish_reason: str | None = None
 
 
 class _Timings(msgspec.Struct):
@@ -60,18 +27,6 @@ class _Timings(msgspec.Struct):
     predicted_n: int = 0
 
 
-class _Event(msgspec.Struct):
-    id: str | None = None
-    created: int | float | None = None
-    model: str | None = None
-    system_fingerprint: str | None = None
-    choices: list[_Choice] = []
-    usage: msgspec.Raw = _UNSEEN
-    timings: msgspec.Raw = _UNSEEN
-    error: msgspec.Raw = _UNSEEN
-
-
-_event: Final = msgspec.json.Decoder(_Event)
 _timings: Final = msgspec.json.Decoder(_Timings | None)
 
 
@@ -128,12 +83,12 @@ class Assembly:
         return Used(sum(used.input for used in told), sum(used.output for used in told)) if told else None
 
     def _take(self, payload: bytes) -> None:
+        event = chunk.read(payload, self._server)
         try:
-            event = _event.decode(payload)
-            timings = _timings.decode(event.timings) if event.timings != _UNSEEN else None
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise UpstreamError(f"the server of {self._server} sent a malformed stream: {error}") from None
-        if event.error not in (_UNSEEN, _NULL):
+            timings = _timings.decode(event.timings) if event.timings != chunk.UNSEEN else None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UpstreamError(f"the server of {self._server} sent a malformed answer: {error}") from None
+        if event.failed:
             self.error = payload
             return
         for name in ("id", "created", "model", "system_fingerprint"):
@@ -141,7 +96,7 @@ class Assembly:
             if value is not None:
                 self._head[name] = value
         for name, raw in (("usage", event.usage), ("timings", event.timings)):
-            if raw not in (_UNSEEN, _NULL):
+            if raw not in (chunk.UNSEEN, chunk.NULL):
                 self._tail[name] = bytes(raw)  # a copy: the raw one would keep its whole event
         for choice in event.choices:
             self._add(choice)
@@ -150,7 +105,7 @@ class Assembly:
             read = timings.prompt_n + timings.cache_n
             self._answers[self._last].used = Used(_bounded(read), _bounded(timings.predicted_n))
 
-    def _add(self, choice: _Choice) -> None:
+    def _add(self, choice: chunk.Choice) -> None:
         answer = self._answers.get(choice.index)
         if answer is None:
             if len(self._answers) >= self._most_choices:
@@ -174,7 +129,7 @@ class Assembly:
         for part in delta.tool_calls or ():
             self._add_call(answer, part)
 
-    def _add_call(self, answer: _Answer, part: _ToolCall) -> None:
+    def _add_call(self, answer: _Answer, part: chunk.ToolCall) -> None:
         call = answer.calls.get(part.index)
         if call is None:
             if len(answer.calls) >= MAX_CALLS:

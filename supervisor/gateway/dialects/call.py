@@ -29,6 +29,8 @@ MAX_FIELDS: Final = 256
 MAX_VALUE_BYTES: Final = 4096
 """Of a field that is looked into."""
 _MANY_COLONS: Final = 50_000  # up to here a body has so few fields that it may be split before they are counted
+_MANY_OBJECTS: Final = 100_000
+_MANY_QUOTES: Final = 1_000_000
 _STEP_BYTES: Final = 1 << 20
 _PROMPT_FIELDS: Final = {
     CHAT: ("messages", "tools", "functions", "response_format", "json_schema", "chat_template_kwargs"),
@@ -125,6 +127,15 @@ def _split(body: bytes) -> dict[str, msgspec.Raw]:
     if len(fields) > MAX_FIELDS:
         raise _too_many_fields()
     return fields
+
+
+def check_room(body: bytes) -> None:
+    """Raises InputError for a body that would be many times as large as objects. What is decoded into known types
+    takes some hundred bytes for each object, array and string in it."""
+    if body.count(b"{") + body.count(b"[") <= _MANY_OBJECTS and body.count(b'"') <= _MANY_QUOTES:
+        return  # text may have as many: only then it is worth a real look
+    if entries(body, MAX_FIELDS) is None:
+        raise _too_many_fields()
 
 
 def _too_many_fields() -> InputError:

@@ -151,8 +151,3 @@ def _unix(data: bytes) -> bytes:
     tail = b"\r" if data.endswith(b"\r") else b""
     body = data[: len(data) - len(tail)]
     return body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + tail
-
-
-def error_event(error: UpstreamError) -> bytes:
-    """An error after the stream began, as OpenAI's clients understand it."""
-    return b"data: " + openai.failure(error)[1] + b"\n\n"

@@ -18,14 +18,21 @@ The last message (or prompt) is a script: words separated by spaces.
     leak           repeats that header in its answer, in two writes; in a stream also in an error at its end
     fails TEXT     answer with 500 and all the text behind it, as llama.cpp does with some mistakes of clients
 
-With `echoes` every request is answered with an error that repeats that header.
     crlf           events that end in CR LF
+    think N        N tokens of reasoning before the answer, told apart in the usage
+    call NAME      after the answer's tokens a call of that tool, in three pieces; may stand several times
+    badcall        one whose arguments are no JSON
+    cached N       N of the prompt's tokens came from a cache
+    refuse         a refusal in place of the answer
+
+With `echoes` every request is answered with an error that repeats that header.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -49,6 +56,12 @@ class Script:
         if word not in self._words:
             return default
         return float(self._words[self._words.index(word) + 1])
+
+    def called(self) -> list[tuple[str, str]]:
+        """Tools to call, with their arguments."""
+        names = [after for word, after in itertools.pairwise(self._words) if word == "call"]
+        bad = [("bad", "{not JSON")] if self.has("badcall") else []
+        return [(name, json.dumps({"city": f"Paris {number}"})) for number, name in enumerate(names)] + bad
 
 
 class Upstream:
@@ -228,6 +241,8 @@ class Upstream:
 
     async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         text = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
+        if isinstance(text, list):  # with images
+            text = " ".join(part.get("text", "") for part in text if isinstance(part, dict))
         script = Script(text if isinstance(text, str) else "")
         if script.has("gate"):
             assert self._gate is not None
@@ -256,12 +271,15 @@ class Upstream:
             await asyncio.sleep(script.number("pace"))
             self._works(body, 1)
         usage = self._used(prompt_tokens(body), tokens, script)
+        said = whole(body, "w " * tokens + leak(request, script))
+        add_parts(said, script)
+        why = "tool_calls" if script.called() else why
         answer = {
             "id": "c1",
             "object": "chat.completion",
             "created": 1,
             "model": "inner",
-            "choices": [{"index": 0, "finish_reason": why, **whole(body, "w " * tokens + leak(request, script))}],
+            "choices": [{"index": 0, "finish_reason": why, **said}],
             **({"usage": usage} if usage else {}),
         }
         data = json.dumps(answer).encode()
@@ -300,6 +318,10 @@ class Upstream:
             await reply.write(data[: data.index(b"Bearer") + 20])
             await asyncio.sleep(0.05)  # two reads at the gateway
             await reply.write(data[data.index(b"Bearer") + 20 :])
+        for number in range(int(script.number("think"))):
+            await send(chunk([{"index": 0, "finish_reason": None, "delta": {"reasoning_content": f"t{number} "}}]))
+        if script.has("refuse"):
+            await send(chunk([{"index": 0, "finish_reason": None, "delta": {"refusal": "no"}}]))
         if script.has("huge"):
             await send(chunk(delta("h" * int(script.number("huge")))))
         for number in range(tokens):
@@ -315,6 +337,13 @@ class Upstream:
             await asyncio.sleep(script.number("pace"))
             self._works(body, 1)
             await send(chunk(delta("w ")))
+        for number, (name, given) in enumerate(script.called()):
+            why = "tool_calls"
+            for place, piece in enumerate((None, given[:4], given[4:])):
+                function = {"name": name, "arguments": ""} if piece is None else {"arguments": piece}
+                more = {"id": f"call_{number}", "type": "function"} if place == 0 else {}
+                part = {"index": number, **more, "function": function}
+                await send(chunk([{"index": 0, "finish_reason": None, "delta": {"tool_calls": [part]}}]))
         last = {"delta": {}} if chat else {"text": ""}
         await send(chunk([{"index": 0, "finish_reason": why, **last}]))
         if script.has("leak"):
@@ -333,7 +362,12 @@ class Upstream:
         if script.has("wrongusage"):
             return {"prompt_tokens": -5, "completion_tokens": "many"}
         total = input_tokens + output_tokens
-        return {"prompt_tokens": input_tokens, "completion_tokens": output_tokens, "total_tokens": total}
+        usage: dict[str, object] = {"prompt_tokens": input_tokens, "completion_tokens": output_tokens}
+        if script.has("cached"):
+            usage["prompt_tokens_details"] = {"cached_tokens": int(script.number("cached"))}
+        if script.has("think"):
+            usage["completion_tokens_details"] = {"reasoning_tokens": int(script.number("think"))}
+        return {**usage, "total_tokens": total}
 
 
 def prompt_tokens(body: dict[str, Any]) -> int:
@@ -354,6 +388,20 @@ def planned(body: dict[str, Any], script: Script, context: int) -> tuple[int, st
 
 def whole(body: dict[str, Any], text: str) -> dict[str, Any]:
     return {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
+
+
+def add_parts(said: dict[str, Any], script: Script) -> None:
+    """What an answer to a chat has beside its text."""
+    message = said.get("message", {})
+    if script.has("think"):
+        message["reasoning_content"] = "".join(f"t{number} " for number in range(int(script.number("think"))))
+    if script.has("refuse"):
+        message["refusal"], message["content"] = "no", None
+    if script.called():
+        message["tool_calls"] = [
+            {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": given}}
+            for number, (name, given) in enumerate(script.called())
+        ]
 
 
 def leak(request: web.Request, script: Script) -> str:

@@ -1,0 +1,127 @@
+"""OpenAI's answers in parts and whole, as types: what everybody reads who does more than pass them on. Pure.
+
+Unknown fields are left out, and whatever is not of these types is no answer. Chunks and whole answers differ in one
+word only: `delta` and `message`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+from aish.errors import UpstreamError
+from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
+
+UNSEEN: Final = msgspec.Raw(b"")
+NULL: Final = msgspec.Raw(b"null")
+
+
+class Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(msgspec.Struct):
+    index: int = 0
+    id: str | None = None
+    type: str | None = None
+    function: Function | None = None
+
+
+class Words(msgspec.Struct):
+    """What the model said, or a part of it."""
+
+    role: str | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    """The same, as vLLM and OpenRouter call it."""
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+    @property
+    def thought(self) -> str:
+        return self.reasoning_content or self.reasoning or ""
+
+
+class Logprobs(msgspec.Struct):
+    content: list[msgspec.Raw] | None = None
+
+
+class Choice(msgspec.Struct):
+    index: int = 0
+    delta: Words | None = None
+    message: Words | None = None
+    text: str | None = None
+    logprobs: Logprobs | None = None
+    finish_reason: str | None = None
+
+
+class Event(msgspec.Struct):
+    """One event of a stream, or a whole answer."""
+
+    id: str | None = None
+    created: int | float | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+    choices: list[Choice] = []
+    usage: msgspec.Raw = UNSEEN
+    timings: msgspec.Raw = UNSEEN
+    error: msgspec.Raw = UNSEEN
+
+    @property
+    def failed(self) -> bool:
+        return self.error not in (UNSEEN, NULL)
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+
+
+class _Read(msgspec.Struct):
+    cached_tokens: _Count | None = None
+
+
+class _Made(msgspec.Struct):
+    reasoning_tokens: _Count | None = None
+
+
+class Usage(msgspec.Struct):
+    """`prompt_tokens` has the cached ones in it, `completion_tokens` those of reasoning."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count = 0
+    prompt_tokens_details: _Read | None = None
+    completion_tokens_details: _Made | None = None
+
+    @property
+    def cached(self) -> int:
+        found = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details is not None else None
+        return min(found or 0, self.prompt_tokens)
+
+    @property
+    def reasoning(self) -> int | None:
+        return self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details is not None else None
+
+
+_event: Final = msgspec.json.Decoder(Event)
+_usage: Final = msgspec.json.Decoder(Usage | None)
+
+
+def read(payload: bytes, server: str) -> Event:
+    """One event's data, or a whole answer, of `server`. Raises UpstreamError."""
+    try:
+        return _event.decode(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise UpstreamError(f"the server of {server} sent a malformed answer: {error}") from None
+
+
+def usage(raw: msgspec.Raw) -> Usage | None:
+    """The server's figures; None where it tells none, or nonsense."""
+    if raw in (UNSEEN, NULL):
+        return None
+    try:
+        told: Usage | None = _usage.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return told

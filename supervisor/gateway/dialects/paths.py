@@ -1,0 +1,36 @@
+"""Which dialect is spoken at which path. Paths are without /v1, which some clients leave out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.anthropic.dialect import Anthropic
+from aish.supervisor.gateway.dialects.anthropic.messages import COUNT, MESSAGES
+from aish.supervisor.gateway.dialects.unchanged import Unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aish.supervisor.gateway.dialects.dialect import Dialect
+
+OPENAI: Final = Unchanged()
+ANTHROPIC: Final = Anthropic()
+SERVED: Final[dict[str, Dialect]] = {
+    openai.CHAT: OPENAI,
+    openai.COMPLETIONS: OPENAI,
+    openai.EMBEDDINGS: OPENAI,
+    MESSAGES: ANTHROPIC,
+}
+"""Where models answer."""
+COUNTED: Final[dict[str, Dialect]] = {COUNT: ANTHROPIC}
+"""Where the tokens of a request are counted, and nothing is answered."""
+_ANTHROPIC_HEADER: Final = "anthropic-version"
+
+
+def spoken(path: str, headers: Mapping[str, str]) -> Dialect:
+    """What the client understands, whether there is such a path or not."""
+    dialect = SERVED.get(path) or COUNTED.get(path)
+    if dialect is not None:
+        return dialect
+    return ANTHROPIC if _ANTHROPIC_HEADER in headers else OPENAI

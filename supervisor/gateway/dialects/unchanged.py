@@ -1,0 +1,45 @@
+"""OpenAI's own dialect: what comes in passes, and what goes out has its shape already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aish.supervisor.gateway.dialects import call, openai
+
+if TYPE_CHECKING:
+    from aish.supervisor.gateway.dialects.call import Call
+    from aish.supervisor.gateway.dialects.openai import Listed
+
+
+class Unchanged:
+    """A Dialect."""
+
+    name = openai.NAME
+
+    def parse(self, path: str, body: bytes) -> Call:
+        return call.parse(path, body)
+
+    def answer(self, _call: Call, body: bytes) -> bytes:
+        return body
+
+    def writer(self, _call: Call) -> Passing:
+        return Passing()
+
+    def models(self, listed: list[Listed]) -> bytes:
+        return openai.model_list(listed)
+
+    def model(self, listed: Listed) -> bytes:
+        return openai.model_body(listed)
+
+    def error(self, _status: int, body: bytes) -> bytes:
+        return body
+
+
+class Passing:
+    """A Writer."""
+
+    def feed(self, events: bytes) -> bytes:
+        return events
+
+    def error(self, body: bytes) -> bytes:
+        return b"data: " + body + b"\n\n"
