@@ -15,7 +15,7 @@ from aish.cli.output import print_json
 from aish.cli.progress import Shown
 from aish.client import connect, launch, offers
 from aish.errors import AishError, NotFoundError, NotRunningError, RefusedError, UnavailableError, UsageError
-from aish.model import kind
+from aish.model import dialect, kind
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.report import clean, report
@@ -47,12 +47,17 @@ def serve(words: list[str]) -> int:
         "examples:\n"
         "  aish model serve smollm2                        a stored model (the default one is fetched first)\n"
         "  aish model serve big -- vllm serve ORG/NAME --port {port}      any OpenAI-compatible server\n"
-        "  aish model serve big --url http://127.0.0.1:11434/v1 --upstream-name qwen3:32b",
+        "  aish model serve big --url http://127.0.0.1:11434/v1 --upstream-name qwen3:32b\n"
+        "  aish model serve claude --url https://api.anthropic.com --key-file ~/.claude-key \\\n"
+        "      --upstream-name claude-sonnet-4-5",
     )
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--url", metavar="URL", help="a server that runs already, up to and with /v1")
     parser.add_argument("--key-file", metavar="FILE", help="its key: first line of a file that only you can read")
     parser.add_argument("--upstream-name", metavar="MODEL", help="what the server itself calls the model")
+    parser.add_argument(
+        "--dialect", choices=dialect.DIALECTS, help="what it speaks (openai; anthropic at api.anthropic.com)"
+    )
     parser.add_argument("--context", metavar="TOKENS", help="how much one request may hold")
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory that it gets; waits until it fits")
     parser.add_argument("--no-wait", action="store_true", help="return when it has been started")
@@ -128,7 +133,11 @@ def _check(options: Namespace, command: list[str], words: list[str]) -> None:
     if command and options.url and "{port}" not in options.url and not options.url.startswith("unix:"):
         raise UsageError("both --url and a command", hint="with a command, --url tells where it listens: use {port}")
     if not command and not options.url:
-        for option, value in (("--key-file", options.key_file), ("--upstream-name", options.upstream_name)):
+        for option, value in (
+            ("--key-file", options.key_file),
+            ("--upstream-name", options.upstream_name),
+            ("--dialect", options.dialect),
+        ):
             if value:
                 raise UsageError(f"{option} belongs to --url or to a command after --")
     if (
@@ -158,6 +167,7 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
         upstream_name=options.upstream_name,
         context_tokens=parse_count(options.context) if options.context else None,
         key_file=key_file(options.key_file),
+        dialect=options.dialect or dialect.of(url),
     )
     spec = SpecPart(
         argv=[os.fsencode(word) for word in command],

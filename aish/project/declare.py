@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from aish.project.document import Document
     from aish.project.problem import Problems
 
-_OF_A_SERVER: Final = ("cwd", "pty", "sockets", "before", "after", "check", "upstream", "context", "key_file")
+_OF_A_SERVER: Final = (
+    "cwd",
+    "pty",
+    "sockets",
+    "before",
+    "after",
+    "check",
+    "upstream",
+    "dialect",
+    "context",
+    "key_file",
+)
 """What says nothing of a model out of the store: whoever serves it decides."""
 _OF_AN_AGENT: Final = ("words", "model", "input")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aish.model import spec
+from aish.model import dialect, spec
 from aish.project.compound import Either, Key, ListOf, MapOf, Table
 from aish.project.value import (
     Choice,
@@ -176,6 +176,7 @@ MODEL: Final = Table(
         "http://127.0.0.1:{port}/v1",
     ),
     Key("upstream", Text(), "What the server itself calls the model."),
+    Key("dialect", Choice(*dialect.DIALECTS), "What its server speaks.", "openai; anthropic at api.anthropic.com"),
     Key("context", count(), "Tokens that one request may hold."),
     Key("key_file", _PATH, "The server's key: first line of a file that only you can read."),
     *_ENTRY,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from aish.agents import invocation
-from aish.model import kind
+from aish.model import dialect, kind
 from aish.project import environ
 from aish.project.declare import located
 from aish.project.digest import digest
@@ -153,8 +153,10 @@ def _run(entry: Entry, read: Read, home: Mapping[str, str]) -> dict[str, Any]:
 def _route(entry: Entry, home: Mapping[str, str]) -> RoutePart:
     values = entry.values
     key_file = values.get("key_file")
+    url = values.get("url", URL)
     return RoutePart(
-        url=values.get("url", URL),
+        url=url,
+        dialect=values.get("dialect") or dialect.of(url),
         upstream_name=values.get("upstream"),
         context_tokens=values.get("context"),
         key_file=located(key_file, entry.document.folder, home) if key_file else None,

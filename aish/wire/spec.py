@@ -137,8 +137,8 @@ class RoutePart(Part, frozen=True, kw_only=True):
     """How the gateway reaches a model process."""
 
     url: str
-    """An http base that speaks OpenAI's dialect (`http://127.0.0.1:{port}/v1`; `{port}` is leased by the daemon at
-    start), or `unix:PATH` of a socket that does. A remote one has an empty argv: there is nothing to run."""
+    """An http base (`http://127.0.0.1:{port}/v1`; `{port}` is leased by the daemon at start), or `unix:PATH` of a
+    socket. A remote one has an empty argv: there is nothing to run."""
     upstream_name: str | None = None
     """What the server itself calls the model."""
     digest: str | None = None
@@ -146,6 +146,8 @@ class RoutePart(Part, frozen=True, kw_only=True):
     context_tokens: int | None = None
     key_file: str | None = None
     """A 0600 file whose first line is the upstream's key; only the gateway reads it."""
+    dialect: str = "openai"
+    """What the server speaks: see aish.model.dialect."""
 
 
 class SpecPart(Part, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from aish.errors import InputError, LimitError, RefusedError
-from aish.model import kind, label
+from aish.model import dialect, kind, label
 from aish.model.size import format_bytes, format_count
 from aish.model.spec import LOGS, MISSED, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
 from aish.supervisor.daemon import given, ports
@@ -251,6 +251,7 @@ def check_limits(limits: LimitPart) -> None:
 
 def check_route(route: RoutePart) -> None:
     """Raises InputError."""
+    _one_of(route.dialect, dialect.DIALECTS, "route.dialect")
     host = route.url.partition("://")[2].partition("/")[0]
     if not route.url.startswith("unix:/") and not (host and route.url.startswith(("http://", "https://"))):
         raise InputError(

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from aiohttp import web
 
-from aish.errors import AishError, UpstreamError
-from aish.supervisor.gateway.dialects import llamacpp, openai, sse
+from aish.errors import UpstreamError
+from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.assemble import Assembly
-from aish.supervisor.gateway.dialects.call import Call
+from aish.supervisor.gateway.dialects.crossing import Crossing
+from aish.supervisor.gateway.dialects.sse import Frames
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.probe import Probes, refused
 from aish.supervisor.gateway.provider_key import Scrub
-from aish.supervisor.gateway.routes import LLAMACPP, Server
+from aish.supervisor.gateway.routes import Server
 from aish.supervisor.gateway.settling import Exchange
 from aish.supervisor.gateway.upstream import MAX_ERROR_BYTES, MAX_REPLY_BYTES, read_bounded, read_some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PASSED_BACK: Final = ("retry-after", "x-request-id")
-_PREFIXES_BACK: Final = ("x-ratelimit-", "openai-")
+_PASSED_BACK: Final = ("retry-after", "x-request-id", "request-id")
+_PREFIXES_BACK: Final = ("x-ratelimit-", "openai-", "anthropic-ratelimit-")
 _JSON: Final = "application/json"
 
 
@@ -41,7 +42,7 @@ class Delivery:
         self,
         probes: Probes,
         exchange: Exchange,
-        call: Call,
+        crossing: Crossing,
         server: Server,
         response: aiohttp.ClientResponse,
         scrub: Scrub,
@@ -49,11 +50,11 @@ class Delivery:
     ) -> None:
         self._probes = probes
         self._exchange = exchange
-        self._call = call
+        self._crossing = crossing
+        self._call = crossing.call
         self._server = server
         self._response = response
         self._scrub = scrub
-        self._asked = call.model or server.name
         self._headers = {**_headers_back(response.headers, scrub), **headers}
 
     async def pass_on(self) -> web.StreamResponse:
@@ -78,37 +79,24 @@ class Delivery:
         return self._error(status, await read_bounded(self._response, MAX_ERROR_BYTES, self._server))
 
     def _error(self, status: int, body: bytes) -> web.StreamResponse:
-        name = self._server.name
-        body = self._scrub.error(body)
-        mistake = llamacpp.mistake(body) if self._server.engine == LLAMACPP else None
-        if mistake is not None:
-            status = 400
-            data = openai.error_body(mistake.message, "invalid_request_error", mistake.code, mistake.field)
-        else:
-            if status >= 500:
-                log("upstream", f"{name} answered {status}")
-                self._probes.doubt(self._server)
-            data = openai.upstream_failure(status, body, name)
-        data = self._exchange.dialect.error(status, data)
-        self._exchange.row.status, self._exchange.row.bytes_out = status, len(data)
-        return web.Response(status=status, body=data, content_type=_JSON, headers=self._headers)
+        told, data = self._crossing.refusal(status, self._scrub.error(body))
+        if told >= 500:
+            log("upstream", f"{self._server.name} answered {status}")
+            self._probes.doubt(self._server)
+        self._exchange.row.status, self._exchange.row.bytes_out = told, len(data)
+        return web.Response(status=told, body=data, content_type=_JSON, headers=self._headers)
 
     # --- whole replies ------------------------------------------------------------------------------------------
 
     async def _whole(self) -> web.StreamResponse:
         body = await read_bounded(self._response, MAX_REPLY_BYTES, self._server)
-        try:
-            found = openai.read(body)
-        except AishError as error:
-            raise UpstreamError(f"the server of {self._server.name} sent a {error}") from None
+        found = self._crossing.read(body)
         self._exchange.used, self._exchange.choices = found.used, found.choices or ()
-        if found.model and found.model != self._asked:
-            body = openai.rename(found.model, self._asked, body)
         return self._answer(body)
 
     async def _assembled(self) -> web.StreamResponse:
         """The client wants no stream and the server was asked for one: see assemble.py."""
-        exchange, relay = self._exchange, sse.Relay(self._asked, keep_usage=True)
+        exchange, relay = self._exchange, self._crossing.relay(keep_usage=True)
         assembly = exchange.assembly = Assembly(
             self._server.name,
             chat=self._call.endpoint == openai.CHAT,
@@ -128,7 +116,7 @@ class Delivery:
         return self._answer(assembly.answer())
 
     def _answer(self, body: bytes) -> web.StreamResponse:
-        body = self._exchange.dialect.answer(self._call, self._scrub.answer(body))
+        body = self._crossing.answer(self._scrub.answer(body))
         self._answered()
         self._exchange.row.status, self._exchange.row.bytes_out = 200, len(body)
         return web.Response(body=body, content_type=_JSON, headers=self._headers)
@@ -138,8 +126,8 @@ class Delivery:
     async def _stream(self) -> web.StreamResponse:
         """Pass events on as they come. Headers go out with the first of them: an early failure still has a status."""
         exchange = self._exchange
-        relay = exchange.relay = sse.Relay(self._asked, keep_usage=self._call.wants_usage)
-        writer = exchange.dialect.writer(self._call)
+        relay = exchange.relay = self._crossing.relay(keep_usage=self._call.wants_usage)
+        writer = self._crossing.writer()
         reply = web.StreamResponse(headers=self._headers)
         reply.content_type = "text/event-stream"
         try:
@@ -166,7 +154,7 @@ class Delivery:
                 self._answered()
         return reply
 
-    def _progress(self, relay: sse.Relay) -> None:
+    def _progress(self, relay: Frames) -> None:
         exchange = self._exchange
         exchange.used, exchange.live.tokens = relay.used, relay.count.events
         if relay.begun and not exchange.live.answering:

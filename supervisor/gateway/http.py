@@ -23,6 +23,7 @@ from aiohttp import HttpVersion11, web
 from aish.errors import AishError, InputError, LimitError, RefusedError
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import checked_name
+from aish.supervisor.gateway.dialects.crossing import cross
 from aish.supervisor.gateway.dialects.paths import COUNTED, OPENAI, SERVED, spoken
 from aish.supervisor.gateway.keys import Caller, Keys
 from aish.supervisor.gateway.log import log, place
@@ -201,6 +202,7 @@ class Web:
             server = await self._ready(caller, call.model)
         except RefusedError as error:
             return refusal(dialect, error, 401)
+        call = cross(call, dialect, server).call
         exact = await self._upstreams.count(server, call)
         tokens = exact if exact is not None else estimate_prompt(call.prompt_bytes)
         headers = {} if exact is not None else {ESTIMATED: "true"}

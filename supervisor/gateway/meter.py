@@ -21,11 +21,15 @@ PART_TOKENS: Final = 4096  # an image or a sound given by reference: more tokens
 
 @dataclass(slots=True, frozen=True)
 class Used:
-    """Tokens of one request."""
+    """Tokens of one request. What was read from or written to a cache is part of the input, what was reasoned of the
+    output."""
 
     input: int
     output: int
     estimated: bool = False
+    cached: int = 0
+    written: int = 0
+    reasoning: int = 0
 
 
 def prompt_bound(prompt_bytes: int, parts: int = 0) -> int:

@@ -19,12 +19,14 @@ import msgspec
 
 from aish.errors import AishError, InputError, StorageError, UpstreamError
 from aish.model import state
+from aish.model.dialect import ANTHROPIC, OPENAI
 from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.anthropic import head, reply
 from aish.supervisor.gateway.duties import Duties
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Used
 from aish.supervisor.gateway.routes import LLAMACPP, Server
-from aish.supervisor.gateway.upstream import NoServerError, Upstreams, limit_field, read_bounded
+from aish.supervisor.gateway.upstream import NoServerError, Upstreams, read_bounded
 
 FAST_S: Final = 0.06
 FAST_FOR_S: Final = 60.0
@@ -39,7 +41,9 @@ _BODIES: Final[dict[str, dict[str, object]]] = {
     openai.CHAT: {"messages": [{"role": "user", "content": "hi"}]},
     openai.COMPLETIONS: {"prompt": "hi"},
     openai.EMBEDDINGS: {"input": "hi"},
+    head.MESSAGES: {"messages": [{"role": "user", "content": "hi"}]},
 }
+_ENDPOINTS: Final = {OPENAI: openai.ENDPOINTS, ANTHROPIC: (head.MESSAGES,)}
 _NOT_THIS_WAY: Final = (400, 404, 405, 422, 500, 501)
 _NO_SUCH_PATH: Final = (404, 405)
 
@@ -162,7 +166,7 @@ class Probes:
 
     async def _probe(self, server: Server) -> Verdict:
         first: Verdict | None = None
-        for endpoint in openai.ENDPOINTS:
+        for endpoint in _ENDPOINTS[server.dialect]:
             try:
                 async with asyncio.timeout(ANSWER_S if server.ready != state.NO else FIRST_ANSWER_S):
                     status, body = await self._answer(server, endpoint)
@@ -185,7 +189,7 @@ class Probes:
         scrub = self._upstreams.scrub(server)
         body: dict[str, object] = {"model": server.upstream_name or server.name, **_BODIES[endpoint]}
         if endpoint != openai.EMBEDDINGS:
-            body[limit_field(server)] = 1
+            body[server.limit_field] = 1
         response: aiohttp.ClientResponse = await self._upstreams.post(server, endpoint, msgspec.json.encode(body))
         try:
             data = await read_bounded(response, MAX_PROBE_BYTES, server)
@@ -195,10 +199,10 @@ class Probes:
 
     async def _accept(self, server: Server, endpoint: str, body: bytes) -> Verdict:
         try:
-            found = openai.read(body)
+            used = _used(server, body)
         except InputError as error:
             return _no_model_server(server, "answers with HTML" if _html(body) else f"answers with a {error}")
-        self._used(server, endpoint, found.used or Used(1, 1, estimated=True))
+        self._used(server, endpoint, used or Used(1, 1, estimated=True))
         await self._learn(server)
         return Verdict(True)
 
@@ -214,6 +218,17 @@ class Probes:
             server.context_tokens = _listed_context(server, await self._upstreams.ask(server, "/models"))
         except UpstreamError:
             pass
+
+
+def _used(server: Server, body: bytes) -> Used | None:
+    """Raises InputError where it is no answer of a model server."""
+    if server.dialect == OPENAI:
+        return openai.read(body).used
+    try:
+        told = reply.usage(reply.message(body, server.name).usage)
+    except UpstreamError as error:
+        raise InputError(f"malformed reply: {error}") from None
+    return told.used() if told is not None else None
 
 
 async def _pause(doubt: asyncio.Event, pause_s: float) -> bool:

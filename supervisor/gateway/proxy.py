@@ -22,7 +22,8 @@ from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.budget import Account, Claim
 from aish.supervisor.gateway.delivery import Delivery, HungUpError
 from aish.supervisor.gateway.dialects import openai
-from aish.supervisor.gateway.dialects.call import Call, render
+from aish.supervisor.gateway.dialects.call import Call
+from aish.supervisor.gateway.dialects.crossing import Crossing, cross
 from aish.supervisor.gateway.dialects.dialect import Dialect
 from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
 from aish.supervisor.gateway.keys import Caller, Keys
@@ -38,7 +39,7 @@ from aish.supervisor.gateway.records import HUNG_UP, Row
 from aish.supervisor.gateway.routes import LLAMACPP, Directory, Server
 from aish.supervisor.gateway.settling import Exchange, Settling
 from aish.supervisor.gateway.spending import Spending
-from aish.supervisor.gateway.upstream import Upstreams, limit_field
+from aish.supervisor.gateway.upstream import Upstreams
 
 SLOW_CLIENT_S: Final = 60.0
 LOWERED: Final = "x-aish-max-tokens-lowered"
@@ -48,14 +49,6 @@ BUDGET_OF: Final = "x-aish-budget-of"
 """Whose it is, where it is not the caller's own."""
 FAR_AWAY: Final = 64  # a budget this many times larger than a request's rough bound needs no exact count
 LEAST_OUTPUT_TOKENS: Final = 1024  # with fewer than this left, a request that names no limit waits for more
-_PASSED_ON: Final = (
-    "accept",
-    "idempotency-key",
-    "x-request-id",
-    "openai-organization",
-    "openai-project",
-    "openai-beta",
-)
 _JSON: Final = "application/json"
 
 
@@ -123,22 +116,25 @@ class Proxy:
         return response
 
     async def _serve(self, exchange: Exchange, path: str, body: bytes) -> web.StreamResponse:
-        call = exchange.call = exchange.dialect.parse(path, body)
+        asked = exchange.dialect.parse(path, body)
         row, live = exchange.row, exchange.live
-        row.model, row.stream = call.model or routes.DEFAULT, call.stream
+        row.model, row.stream = asked.model or routes.DEFAULT, asked.stream
         live.model = row.model
-        server = await self._server(exchange, call)
+        server = await self._server(exchange, asked)
         row.model, row.server = server.name, server.id
         live.model = server.name
-        claim = await self._claim(exchange, call, server)
+        crossing = cross(asked, exchange.dialect, server)
+        exchange.call = crossing.call
+        claim = await self._claim(exchange, crossing.call, server)
         self._still(exchange.caller)()  # from here until it waits for tokens nobody else's turn comes in between
         granted = await self._spending.reserve(row, claim, live)
         held = self._directory.held
         if server.ready != "yes" or held(row.process) or held(server.id):
-            server = await self._server(exchange, call)  # the wait for tokens may have been long
-        exchange.server, row.server = server, server.id
-        limit = _limit(call, claim, granted, self._spending.ledger.tightest(row.process))
-        return await self._send(exchange, call, server, limit)
+            server = await self._server(exchange, asked)  # the wait for tokens may have been long
+            crossing = cross(asked, exchange.dialect, server)
+        exchange.call, exchange.server, row.server = crossing.call, server, server.id
+        limit = _limit(crossing.call, claim, granted, self._spending.ledger.tightest(row.process))
+        return await self._send(exchange, crossing, server, limit)
 
     async def _server(self, exchange: Exchange, call: Call) -> Server:
         """A ready server, as soon as no person holds the process."""
@@ -179,27 +175,27 @@ class Proxy:
 
     # --- sending and passing on ---------------------------------------------------------------------------------
 
-    async def _send(self, exchange: Exchange, call: Call, server: Server, limit: _Limit) -> web.StreamResponse:
+    async def _send(
+        self, exchange: Exchange, crossing: Crossing, server: Server, limit: _Limit
+    ) -> web.StreamResponse:
         exchange.unused = True  # until the server took it
-        # llama.cpp gives up a stream when its client goes, and nothing else: see assemble.py.
-        streams = server.engine == LLAMACPP and call.endpoint != openai.EMBEDDINGS and not call.stream
-        body = render(call, server.upstream_name, limit.each, limit_field(server), as_stream=streams)
+        body = crossing.body(limit.each)
         scrub = self._upstreams.scrub(server)  # of the key that the next lines send, whatever the file has later
-        headers = {name: value for name in _PASSED_ON if (value := exchange.request.headers.get(name))}
+        headers = crossing.headers(exchange.request.headers)
         exchange.sent_s = asyncio.get_running_loop().time()
         exchange.live.sent, exchange.live.model_id = True, server.id
         server.in_flight += 1
         try:
             exchange.unused = False
             try:
-                response = await self._upstreams.post(server, call.endpoint, body, headers)
+                response = await self._upstreams.post(server, crossing.path, body, headers)
             except UpstreamError as error:
                 # 504: it may be at work on it still. Else it never took the request.
                 exchange.unused = error.status != 504
                 raise
             try:
                 told = _told(limit, exchange.row.process)
-                delivery = Delivery(self._probes, exchange, call, server, response, scrub, told)
+                delivery = Delivery(self._probes, exchange, crossing, server, response, scrub, told)
                 return await delivery.pass_on()
             finally:
                 response.close()  # whatever is left of the reply is not wanted: the server's slot is free at once

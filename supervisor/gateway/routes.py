@@ -17,6 +17,7 @@ from typing import Final
 from aish.errors import AishError
 from aish.model import kind as kinds
 from aish.model import state
+from aish.model.dialect import OPENAI
 from aish.model.nearest import nearest
 from aish.wire.link import Member, Sync
 
@@ -35,6 +36,8 @@ class Server:
     upstream_name: str | None = None
     key_file: str | None = None
     declared_context_tokens: int | None = None
+    dialect: str = OPENAI
+    """What it speaks: see aish.model.dialect."""
     ready: state.Ready = state.NO
     text: str = ""
     """Why it is not ready."""
@@ -60,6 +63,12 @@ class Server:
     def local(self) -> bool:
         """Whether it listens on this machine, so that asking it costs nothing."""
         return is_local(self.url)
+
+    @property
+    def limit_field(self) -> str:
+        """Where a limit goes that the request does not have: OpenAI's own newer models refuse the old field."""
+        host = self.url.partition("://")[2].partition("/")[0]
+        return "max_completion_tokens" if host.endswith((".openai.com", ".openai.azure.com")) else "max_tokens"
 
     @property
     def context(self) -> int | None:
@@ -218,15 +227,16 @@ def _server(member: Member) -> Server | None:
         return None
     route = member.route
     return Server(
-        member.id, member.name, route.url, route.upstream_name, route.key_file, route.context_tokens
+        member.id, member.name, route.url, route.upstream_name, route.key_file, route.context_tokens, route.dialect
     )  # fmt: skip
 
 
 def _same(server: Server, wanted: Server) -> bool:
     """Whether the server at hand is the wanted one, so that what was learned about it stays true."""
-    return (server.name, server.url, server.upstream_name, server.key_file) == (
+    return (server.name, server.url, server.dialect, server.upstream_name, server.key_file) == (
         wanted.name,
         wanted.url,
+        wanted.dialect,
         wanted.upstream_name,
         wanted.key_file,
     )

@@ -36,7 +36,7 @@ class Exchange:
     server: Server | None = None
     sent_s: float | None = None
     exact_prompt: int | None = None
-    relay: sse.Relay | None = None
+    relay: sse.Frames | None = None
     assembly: Assembly | None = None
     used: Used | None = None
     """The server's own figures."""
@@ -101,6 +101,8 @@ class Settling:
         if worked is not None:  # the server's own figures: of every answer, up to the moment that we saw last
             return Used(worked.input, worked.output, estimated=True)
         exact = exchange.exact_prompt
+        if exact is None and exchange.relay is not None:
+            exact = exchange.relay.prompt
         if exact is None:
             exact = await self._upstreams.count(server, call)
         prompt = exact if exact is not None else estimate_prompt(call.prompt_bytes)

@@ -16,7 +16,9 @@ import aiohttp
 import msgspec
 
 from aish.errors import UpstreamError
+from aish.model.dialect import ANTHROPIC
 from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.anthropic import head
 from aish.supervisor.gateway.dialects.call import Call, render
 from aish.supervisor.gateway.provider_key import ProviderKeys, Scrub
 from aish.supervisor.gateway.routes import LLAMACPP, Server
@@ -29,6 +31,8 @@ KEEP_S: Final = 3.0
 MAX_REPLY_BYTES: Final = 256 << 20
 MAX_ERROR_BYTES: Final = 64 << 10
 _AGAIN_S: Final = 1.0
+_COUNTED: Final = ("messages", "system", "tools", "tool_choice", "thinking", "output_config")
+"""What a count of tokens may be asked about."""
 # The client's own failures, and what an address that is none makes of asyncio and aiohttp: a..b, a NUL in a path.
 _FAILURES: Final = (aiohttp.ClientError, OSError, ValueError)
 
@@ -66,7 +70,7 @@ class Upstreams:
         A kept connection that the server closed at the same moment is replaced by a fresh one, once.
         """
         url = base(server) + path
-        sent = {"Content-Type": "application/json", **(headers or {}), **self._authorization(server)}
+        sent = {"Content-Type": "application/json", **_said(server), **(headers or {}), **self._authorization(server)}
         session = self._session(server)
         loop = asyncio.get_running_loop()
         started_s = loop.time()
@@ -98,7 +102,7 @@ class Upstreams:
                     "GET" if body is None else "POST",
                     url,
                     data=None if body is None else msgspec.json.encode(body),
-                    headers={"Content-Type": "application/json", **self._authorization(server)},
+                    headers={"Content-Type": "application/json", **_said(server), **self._authorization(server)},
                     allow_redirects=False,
                 ) as response:
                     data = await read_bounded(response, MAX_REPLY_BYTES, server)
@@ -127,6 +131,8 @@ class Upstreams:
 
     async def count(self, server: Server, call: Call) -> int | None:
         """Exact input tokens of a request, in all its answers. None where the server cannot tell."""
+        if server.dialect == ANTHROPIC:
+            return await self._count_messages(server, call)
         if server.engine != LLAMACPP or call.parts:
             return None
         if call.endpoint == openai.CHAT:
@@ -141,6 +147,19 @@ class Upstreams:
             return tokens * call.copies
         tokens = await self._count_prompts(server, call.asked)
         return None if tokens is None else tokens * max(1, call.copies // call.prompts)
+
+    async def _count_messages(self, server: Server, call: Call) -> int | None:
+        """Anthropic's servers count for nothing, but not what others translate."""
+        if call.dialect != ANTHROPIC:
+            return None
+        fields = {name: value for name, value in call.fields.items() if name in _COUNTED}
+        fields["model"] = msgspec.Raw(msgspec.json.encode(server.upstream_name or server.name))
+        try:
+            answer = await self.ask(server, head.COUNT, fields)
+        except UpstreamError:
+            return None
+        tokens = answer.get("input_tokens") if isinstance(answer, dict) else None
+        return tokens if isinstance(tokens, int) and 0 <= tokens <= openai.MOST_TOKENS else None
 
     async def _count_prompts(self, server: Server, prompts: msgspec.Raw) -> int | None:
         """A text, texts, tokens, or lists of tokens; where they are mixed it cannot be told which belong together."""
@@ -169,7 +188,9 @@ class Upstreams:
 
     def _authorization(self, server: Server) -> dict[str, str]:
         key = self._keys.key(server)
-        return {} if key is None else {"Authorization": f"Bearer {key}"}
+        if key is None:
+            return {}
+        return {"x-api-key": key} if server.dialect == ANTHROPIC else {"Authorization": f"Bearer {key}"}
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
@@ -222,15 +243,15 @@ def _numbers(raw: bytes) -> int:
     return raw.count(b",") + 1 if any(byte in raw for byte in b"0123456789") else 0
 
 
+def _said(server: Server) -> dict[str, str]:
+    """What a server of that dialect wants to hear with every question."""
+    return {"anthropic-version": head.VERSION} if server.dialect == ANTHROPIC else {}
+
+
 def base(server: Server) -> str:
-    """The URL that OpenAI's paths follow."""
-    return "http://localhost/v1" if server.url.startswith("unix:") else server.url.rstrip("/")
-
-
-def limit_field(server: Server) -> str:
-    """Where a limit goes that the request does not have: OpenAI's own newer models refuse the old field."""
-    host = server.url.partition("://")[2].partition("/")[0]
-    return "max_completion_tokens" if host.endswith((".openai.com", ".openai.azure.com")) else "max_tokens"
+    """The URL that a dialect's paths follow. Anthropic's clients write theirs without /v1."""
+    url = "http://localhost/v1" if server.url.startswith("unix:") else server.url.rstrip("/")
+    return f"{url}/v1" if server.dialect == ANTHROPIC and not url.endswith("/v1") else url
 
 
 async def read_bounded(response: aiohttp.ClientResponse, bound_bytes: int, server: Server) -> bytes:

@@ -18,7 +18,7 @@ import msgspec
 
 from aish.errors import InputError
 from aish.supervisor.gateway.dialects.entries import entries
-from aish.supervisor.gateway.dialects.openai import CHAT, COMPLETIONS, EMBEDDINGS, MOST_TOKENS
+from aish.supervisor.gateway.dialects.openai import CHAT, COMPLETIONS, EMBEDDINGS, MOST_TOKENS, NAME
 
 MAX_NAME_CHARS: Final = 200
 MAX_COPIES: Final = 128
@@ -39,7 +39,9 @@ _PROMPT_FIELDS: Final = {
 }
 _REQUIRED: Final = {CHAT: "messages", COMPLETIONS: "prompt", EMBEDDINGS: "input"}
 # llama.cpp also takes n_predict (which wins over the others) and n_cmpl; a limit must hold whichever is used.
-_LIMITS: Final[tuple[str, ...]] = ("max_completion_tokens", "max_tokens", "n_predict")
+NEWER_LIMIT: Final = "max_completion_tokens"
+OLDER_LIMIT: Final = "max_tokens"
+_LIMITS: Final[tuple[str, ...]] = (NEWER_LIMIT, OLDER_LIMIT, "n_predict")
 _COPIES: Final = ("n", "n_cmpl", "best_of")
 _PART: Final = re.compile(rb'"(?:image_url|input_audio|file)"\s*:')
 _STRING, _BOOLEAN, _NUMBER, _OBJECT, _ARRAY = "a string", "a boolean", "a number", "an object", "an array"
@@ -71,6 +73,8 @@ class Call:
     parts: int
     """Images and sounds in the prompt."""
     tools: bool
+    dialect: str = NAME
+    """That its fields are of."""
 
     @property
     def asked(self) -> msgspec.Raw:
@@ -80,12 +84,12 @@ class Call:
 
 def parse(endpoint: str, body: bytes) -> Call:
     """Read a request's body. Raises InputError with the field at fault."""
-    fields = _split(body)
+    fields = split(body)
     required = _REQUIRED[endpoint]
     if required not in fields:
         raise InputError(f"Missing required parameter: '{required}'.", field=required)
     prompt = [memoryview(fields[name]) for name in _PROMPT_FIELDS[endpoint] if name in fields]
-    options = _Fields(fields)
+    options = Fields(fields)
     copies = max(options.copies(name) for name in _COPIES)
     prompts = 1 if endpoint == CHAT else _prompts(required, memoryview(fields[required]))
     call = Call(
@@ -113,7 +117,7 @@ def checked_name(model: str) -> str:
     return model
 
 
-def _split(body: bytes) -> dict[str, msgspec.Raw]:
+def split(body: bytes) -> dict[str, msgspec.Raw]:
     """The top-level fields, as they came. Raises InputError."""
     if body.count(b":") > _MANY_COLONS and entries(body, MAX_FIELDS) is None:
         raise _too_many_fields()
@@ -127,6 +131,10 @@ def _split(body: bytes) -> dict[str, msgspec.Raw]:
     if len(fields) > MAX_FIELDS:
         raise _too_many_fields()
     return fields
+
+
+class AnyObject(msgspec.Struct):
+    """Any JSON object: looked through, and nothing of it made."""
 
 
 def check_room(body: bytes) -> None:
@@ -152,7 +160,7 @@ def _check_text(body: bytes) -> None:
     decoder.decode(b"", final=True)
 
 
-class _Fields:
+class Fields:
     """Typed reading of single fields; null counts as absent, as it does at OpenAI.
 
     The wrong type is refused by its first byte, and what is too long before it is decoded.
@@ -189,7 +197,7 @@ class _Fields:
         value = self._get(name, _OBJECT)
         return value if isinstance(value, dict) else {}
 
-    def _integer(self, name: str) -> int | None:
+    def integer(self, name: str) -> int | None:
         value = self._get(name, _NUMBER, "an integer")
         if isinstance(value, float) and value.is_integer():
             return int(value)
@@ -198,7 +206,7 @@ class _Fields:
         return value
 
     def copies(self, name: str) -> int:
-        value = self._integer(name)
+        value = self.integer(name)
         if value is None:
             return 1
         if not 1 <= value <= MAX_COPIES:
@@ -206,7 +214,7 @@ class _Fields:
         return value
 
     def _limit(self, name: str) -> int | None:
-        value = self._integer(name)
+        value = self.integer(name)
         if value is not None and value > MOST_TOKENS:
             raise InputError(f"Invalid '{name}': at most {MOST_TOKENS} tokens.", field=name)
         return value
@@ -253,7 +261,7 @@ def render(
     call: Call,
     upstream_name: str | None,
     limit: int | None,
-    limit_field: str = "max_tokens",
+    limit_field: str = OLDER_LIMIT,
     *,
     as_stream: bool = False,
 ) -> bytes:
@@ -265,6 +273,10 @@ def render(
     fields = dict(call.fields)
     if upstream_name is not None:
         fields["model"] = msgspec.Raw(_encode(upstream_name))
+    if limit_field == NEWER_LIMIT:
+        fields.pop(
+            "top_k", None
+        )  # Anthropic's clients may ask for it, and OpenAI's own servers refuse what they lack
     if limit is not None:
         present = [name for name in _LIMITS if name in fields] or [limit_field]
         fields.update((name, msgspec.Raw(_encode(limit))) for name in present)

@@ -22,13 +22,14 @@ from aish.errors import (
     UpstreamError,
     UsageError,
 )
+from aish.model.dialect import OPENAI
 from aish.supervisor.gateway.meter import Used
 
 CHAT: Final = "/chat/completions"
 COMPLETIONS: Final = "/completions"
 EMBEDDINGS: Final = "/embeddings"
 ENDPOINTS: Final = (CHAT, COMPLETIONS, EMBEDDINGS)
-NAME: Final = "openai"
+NAME: Final = OPENAI
 
 MOST_TOKENS: Final = 1 << 40  # beyond any model; sums of such numbers still fit into the records
 

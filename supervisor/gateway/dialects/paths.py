@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic.dialect import Anthropic
-from aish.supervisor.gateway.dialects.anthropic.messages import COUNT, MESSAGES
+from aish.supervisor.gateway.dialects.anthropic.head import COUNT, MESSAGES
 from aish.supervisor.gateway.dialects.unchanged import Unchanged
 
 if TYPE_CHECKING:

@@ -20,32 +20,20 @@ DONE: Final = b"[DONE]"
 _TEXT: Final = re.compile(rb'"(?:content|text|arguments|reasoning_content|reasoning)":\s*"((?:[^"\\]++|\\.)++)"')
 
 
-class Relay:
-    """One stream. `asked` is the name that the client knows the model by; `keep_usage`: it asked for the chunk."""
+class Frames:
+    """The bytes of a stream as whole events, each given to `_event`. `asked` is the name that the client knows the
+    model by."""
 
-    __slots__ = (
-        "_asked",
-        "_keep_usage",
-        "_parts",
-        "_pending_bytes",
-        "_told",
-        "begun",
-        "count",
-        "done",
-        "error",
-        "used",
-    )
-
-    def __init__(self, asked: str, *, keep_usage: bool) -> None:
+    def __init__(self, asked: str) -> None:
         self._asked = asked
-        self._keep_usage = keep_usage
         self._parts: list[bytes] = []
         self._pending_bytes = 0
-        self._told: str | None = None
         self.begun = False
         """An event came."""
         self.count = Stream()
         self.used: Used | None = None
+        self.prompt: int | None = None
+        """Input tokens, where the server tells them before the answer."""
         self.done = False
         """The server said that this was all."""
         self.error = False
@@ -71,7 +59,7 @@ class Relay:
         rest = b"".join(self._parts).strip(b"\r\n")
         self._parts, self._pending_bytes = [], 0
         out = b""
-        if rest == b"data: [DONE]" or rest == b"data:[DONE]":  # some leave out the last blank line
+        if rest and self._is_last(rest):  # some leave out the last blank line
             out = self._event(rest)
         if not (self.done or self.error):
             raise UpstreamError(f"the server of {self._asked} closed the stream before its end")
@@ -90,6 +78,32 @@ class Relay:
             raise UpstreamError(f"the server of {self._asked} sent an event of more than {MAX_EVENT_BYTES} bytes")
 
     def _event(self, event: bytes) -> bytes:
+        """What to pass on for one event. Raises UpstreamError."""
+        raise NotImplementedError
+
+    def _is_last(self, event: bytes) -> bool:
+        """Whether this event says that it was all."""
+        raise NotImplementedError
+
+    def _malformed(self, why: str) -> UpstreamError:
+        return UpstreamError(f"the server of {self._asked} sent a malformed stream: {why}")
+
+    def _checked(self, data: bytes) -> bytes:
+        """Raises UpstreamError for what is no JSON object."""
+        if not (data.startswith(b"{") and data.endswith(b"}")):
+            raise self._malformed("an event is not a JSON object")
+        return data
+
+
+class Relay(Frames):
+    """A stream of OpenAI's dialect. `keep_usage`: the client asked for the chunk with the usage."""
+
+    def __init__(self, asked: str, *, keep_usage: bool) -> None:
+        super().__init__(asked)
+        self._keep_usage = keep_usage
+        self._told: str | None = None
+
+    def _event(self, event: bytes) -> bytes:
         event = event.lstrip(b"\n")
         if not event:
             return b""
@@ -101,8 +115,7 @@ class Relay:
             return event + b"\n\n"
         if data == b"null":
             return b""  # llama.cpp's first word on several prompts; clients would stumble over it
-        if not (data.startswith(b"{") and data.endswith(b"}")):
-            raise self._malformed("an event is not a JSON object")
+        self._checked(data)
         self.begun = True
         if data.startswith((b'{"error"', b'{ "error"')):
             self.error = True
@@ -116,6 +129,9 @@ class Relay:
             event = openai.rename(self._told, self._asked, event)
         return event + b"\n\n"
 
+    def _is_last(self, event: bytes) -> bool:
+        return payload(event) == DONE
+
     def _read(self, data: bytes) -> bool:
         """Read an event in full; False if it is to be left out."""
         try:
@@ -127,9 +143,6 @@ class Relay:
             return True
         self.used = found.used
         return self._keep_usage or found.choices != ()
-
-    def _malformed(self, why: str) -> UpstreamError:
-        return UpstreamError(f"the server of {self._asked} sent a malformed stream: {why}")
 
 
 def payload(event: bytes) -> bytes | None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aish.errors import InputError, UpstreamError
-from aish.supervisor.gateway.dialects.anthropic import answer, failure, messages
+from aish.supervisor.gateway.dialects.anthropic import answer, failure, head
+from aish.supervisor.gateway.dialects.anthropic.messages import to_chat
 from aish.supervisor.gateway.dialects.call import Call
 
 HELLO: Any = [{"role": "user", "content": "hello"}]
@@ -19,7 +20,11 @@ HELLO: Any = [{"role": "user", "content": "hello"}]
 
 def call(**fields: Any) -> Call:
     body = {"model": "m", "max_tokens": 10, "messages": HELLO, **fields}
-    return messages.parse(messages.MESSAGES, json.dumps(body).encode())
+    return parse(json.dumps(body).encode())
+
+
+def parse(body: bytes) -> Call:
+    return to_chat(head.parse(head.MESSAGES, body))
 
 
 def sent(**fields: Any) -> dict[str, Any]:
@@ -193,16 +198,14 @@ def test_what_cannot_be_done_is_refused_with_its_place(fields: dict[str, Any], f
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"messages":' + b"[" * 100_000])
 def test_what_is_no_request(body: bytes) -> None:
     with pytest.raises(InputError):
-        messages.parse(messages.MESSAGES, body)
+        parse(body)
 
 
 def test_a_body_that_would_be_many_times_as_large_as_objects_is_refused() -> None:
     """Fault: 64 MiB of empty blocks were gigabytes."""
     blocks = b",".join([b'{"type":"text","text":""}'] * 700_000)
     with pytest.raises(InputError, match="more inside than can be looked at"):
-        messages.parse(
-            messages.MESSAGES, b'{"max_tokens":1,"messages":[{"role":"user","content":[' + blocks + b"]}]}"
-        )
+        parse(b'{"max_tokens":1,"messages":[{"role":"user","content":[' + blocks + b"]}]}")
 
 
 NAMES = st.sampled_from(["type", "text", "source", "content", "role"]) | st.text(max_size=3)

@@ -129,15 +129,7 @@ class Upstream:
         self._stop = asyncio.Event()
         self._gate = asyncio.Event()
         app = web.Application(client_max_size=1 << 30)
-        app.router.add_post("/v1/chat/completions", self._chat)
-        app.router.add_post("/v1/completions", self._chat)
-        app.router.add_post("/v1/embeddings", self._embeddings)
-        app.router.add_get("/v1/models", self._models)
-        if self.llamacpp:
-            app.router.add_get("/props", self._props)
-            app.router.add_get("/health", self._models)
-            app.router.add_post("/tokenize", self._tokenize)
-            app.router.add_post("/v1/chat/completions/input_tokens", self._input_tokens)
+        self._routes(app)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2)
         await self._runner.setup()
         if self.address.startswith("unix:"):
@@ -151,6 +143,17 @@ class Upstream:
         self._up.set()
         await self._stop.wait()
         await self._runner.cleanup()
+
+    def _routes(self, app: web.Application) -> None:
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._chat)
+        app.router.add_post("/v1/embeddings", self._embeddings)
+        app.router.add_get("/v1/models", self._models)
+        if self.llamacpp:
+            app.router.add_get("/props", self._props)
+            app.router.add_get("/health", self._models)
+            app.router.add_post("/tokenize", self._tokenize)
+            app.router.add_post("/v1/chat/completions/input_tokens", self._input_tokens)
 
     async def _models(self, _request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "inner", "meta": {"n_ctx": self.context}}]})

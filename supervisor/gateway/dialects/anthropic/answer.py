@@ -16,6 +16,7 @@ import msgspec
 from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import chunk, sse
 from aish.supervisor.gateway.dialects.anthropic import failure
+from aish.supervisor.gateway.dialects.call import AnyObject
 from aish.supervisor.gateway.meter import Stream, estimate_prompt
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ _REASONS: Final = {
 _EMPTY: Final[dict[str, object]] = {}
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class _Object(msgspec.Struct):
-    """Any object: looked through, and nothing of it made."""
 
 
 def whole(call: Call, body: bytes) -> bytes:
@@ -60,7 +57,7 @@ def _tool_use(tool: chunk.ToolCall, call: Call) -> dict[str, object]:
     function = tool.function or chunk.Function()
     arguments = (function.arguments or "").strip() or "{}"
     try:
-        msgspec.json.decode(arguments, type=_Object)
+        msgspec.json.decode(arguments, type=AnyObject)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise UpstreamError(
             f"the server of {call.model} sent a tool call whose arguments are no JSON object"
@@ -147,8 +144,7 @@ class Events:
 
     def error(self, body: bytes) -> bytes:
         self._over = True
-        status = failure.status_within(body)
-        return b"event: error\ndata: " + failure.body(status, body) + b"\n\n"
+        return failure.event(body)
 
     def _take(self, payload: bytes, out: list[bytes]) -> None:
         event = chunk.read(payload, self._model)

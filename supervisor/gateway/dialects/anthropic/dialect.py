@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from aish.supervisor.gateway.dialects.anthropic import failure, listing, messages
+from aish.supervisor.gateway.dialects.anthropic import failure, head, listing
 from aish.supervisor.gateway.dialects.anthropic.answer import Events, whole
 
 if TYPE_CHECKING:
     from aish.supervisor.gateway.dialects.call import Call
     from aish.supervisor.gateway.dialects.openai import Listed
 
-NAME: Final = "anthropic"
-
 
 class Anthropic:
-    name = NAME
+    name = head.NAME
 
     def parse(self, path: str, body: bytes) -> Call:
-        return messages.parse(path, body)
+        return head.parse(path, body)
 
     def answer(self, call: Call, body: bytes) -> bytes:
         return whole(call, body)

@@ -33,6 +33,11 @@ class _Body(msgspec.Struct):
     error: _Error
 
 
+class _Shaped(msgspec.Struct):
+    type: str
+    error: _Error
+
+
 def body(status: int, told: bytes) -> bytes:
     """`told` is an error in OpenAI's shape."""
     try:
@@ -43,6 +48,16 @@ def body(status: int, told: bytes) -> bytes:
     return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}})
 
 
-def status_within(told: bytes) -> int:
-    """The status of an error that is told inside a stream, where it names one."""
-    return openai.error_status(told)
+def event(told: bytes) -> bytes:
+    """The same inside a stream, with the type of the status that it names."""
+    return b"event: error\ndata: " + body(openai.error_status(told), told) + b"\n\n"
+
+
+def passed(status: int, told: bytes, model: str) -> bytes:
+    """A server's own error: as it is where it has Anthropic's shape."""
+    try:
+        if msgspec.json.decode(told, type=_Shaped).type == "error":
+            return told
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pass  # a gateway's or a firewall's page
+    return body(status, openai.upstream_failure(status, told, model))

@@ -47,27 +47,14 @@ if TYPE_CHECKING:
 
     from aish.supervisor.gateway.dialects.call import Call
 
-MESSAGES: Final = "/messages"
-COUNT: Final = "/messages/count_tokens"
-_UNCOUNTED: Final = 1
-"""An output limit for a request that is only counted: it has none."""
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def parse(path: str, body: bytes) -> Call:
-    """The request as a Call. Raises InputError with the field at fault."""
-    asked = read(body)
-    if path == COUNT:
-        asked.max_tokens, asked.stream = _UNCOUNTED, False
-    if asked.max_tokens is None:
-        raise InputError("max_tokens: Field required", field="max_tokens")
-    if asked.max_tokens < 1:
-        raise InputError("max_tokens: expected 1 or more", field="max_tokens")
-    if not asked.messages:
-        raise InputError("messages: at least one message is required", field="messages")
-    return calls.parse(openai.CHAT, _encode(_chat(asked)))
+def to_chat(call: Call) -> Call:
+    """The request as a chat. Raises InputError with the field at fault."""
+    return calls.parse(openai.CHAT, _encode(_chat(read(_encode(call.fields)))))
 
 
 def _chat(asked: Request) -> dict[str, object]:

@@ -1,0 +1,195 @@
+"""From what a client speaks to what a server speaks: one of these for each request, once it is known who serves it.
+
+    client \\ server    OpenAI's                      Anthropic's
+    OpenAI's           as it is                      translated both ways
+    Anthropic's        translated both ways          as it is
+
+"As it is": bytes pass; only the model's name, the output limit and the wish for usage are rewritten.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from aish.errors import InputError, UpstreamError
+from aish.supervisor.gateway.dialects import llamacpp, openai, sse
+from aish.supervisor.gateway.dialects.anthropic import chat, chunks, failure, head, reply, through
+from aish.supervisor.gateway.dialects.anthropic.messages import to_chat
+from aish.supervisor.gateway.dialects.call import render
+from aish.supervisor.gateway.dialects.unchanged import Passing
+from aish.supervisor.gateway.meter import UNSTATED_OUTPUT_TOKENS
+from aish.supervisor.gateway.routes import LLAMACPP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aish.supervisor.gateway.dialects.call import Call
+    from aish.supervisor.gateway.dialects.dialect import Dialect, Writer
+    from aish.supervisor.gateway.dialects.openai import Read
+    from aish.supervisor.gateway.routes import Server
+
+_OPENAI_HEADERS: Final = (
+    *("accept", "idempotency-key", "x-request-id", "openai-organization", "openai-project", "openai-beta"),
+)
+_ANTHROPIC_HEADERS: Final = ("accept", "anthropic-version", "anthropic-beta", "idempotency-key", "x-request-id")
+
+
+class Crossing(Protocol):
+    """`call` is the request as the server's dialect has it: what is reserved and counted. `asked`: the name that the
+    client knows the model by. Streams of a server are read by a Relay, and what that gives is written by a Writer."""
+
+    call: Call
+    path: str
+
+    def body(self, limit: int | None) -> bytes:
+        """What is sent: `limit` output tokens were granted for each answer (None: as the request says). Raises
+        InputError."""
+
+    def headers(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Of the client's headers those that the server is to have, and what it needs beside them."""
+
+    def relay(self, *, keep_usage: bool) -> sse.Frames: ...
+
+    def writer(self) -> Writer: ...
+
+    def read(self, body: bytes) -> Read:
+        """A whole reply, as far as it is metered. Raises UpstreamError."""
+
+    def answer(self, body: bytes) -> bytes:
+        """A whole reply, as the client knows it. Raises UpstreamError."""
+
+    def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """The server's error, with the status that the client is to get."""
+
+
+def cross(call: Call, dialect: Dialect, server: Server) -> Crossing:
+    """Raises InputError where the server cannot do what is asked in this dialect."""
+    asked = call.model or server.name
+    match call.dialect, server.dialect:
+        case head.NAME, head.NAME:
+            return AnthropicThrough(call, server, asked)
+        case _, head.NAME:
+            return ToAnthropic(call, server, asked)
+        case head.NAME, _:
+            return ToOpenAI(to_chat(call), dialect, server, asked)
+        case _:
+            return ToOpenAI(call, dialect, server, asked)
+
+
+class ToOpenAI:
+    """The server speaks OpenAI's dialect, the client that or another."""
+
+    def __init__(self, call: Call, dialect: Dialect, server: Server, asked: str) -> None:
+        self.call, self.path = call, call.endpoint
+        self._dialect, self._server, self._asked = dialect, server, asked
+
+    def body(self, limit: int | None) -> bytes:
+        server, call = self._server, self.call
+        # llama.cpp gives up a stream when its client goes, and nothing else: see assemble.py.
+        as_stream = server.engine == LLAMACPP and call.endpoint != openai.EMBEDDINGS and not call.stream
+        return render(call, server.upstream_name, limit, server.limit_field, as_stream=as_stream)
+
+    def headers(self, given: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name in _OPENAI_HEADERS if (value := given.get(name))}
+
+    def relay(self, *, keep_usage: bool) -> sse.Relay:
+        return sse.Relay(self._asked, keep_usage=keep_usage)
+
+    def writer(self) -> Writer:
+        return self._dialect.writer(self.call)
+
+    def read(self, body: bytes) -> Read:
+        try:
+            return openai.read(body)
+        except InputError as error:
+            raise UpstreamError(f"the server of {self._server.name} sent a {error}") from None
+
+    def answer(self, body: bytes) -> bytes:
+        told = self.read(body).model
+        if told and told != self._asked:
+            body = openai.rename(told, self._asked, body)
+        return self._dialect.answer(self.call, body)
+
+    def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
+        mistake = llamacpp.mistake(body) if self._server.engine == LLAMACPP else None
+        if mistake is not None:
+            status = 400
+            data = openai.error_body(mistake.message, "invalid_request_error", mistake.code, mistake.field)
+        else:
+            data = openai.upstream_failure(status, body, self._server.name)
+        return status, self._dialect.error(status, data)
+
+
+class _OfAnthropic:
+    """What is alike for all clients of a server that speaks Anthropic's dialect."""
+
+    path = head.MESSAGES
+
+    def __init__(self, call: Call, server: Server, asked: str) -> None:
+        self.call = call
+        self._server, self._asked = server, asked
+
+    def headers(self, given: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name in _ANTHROPIC_HEADERS if (value := given.get(name))}
+
+    def read(self, body: bytes) -> Read:
+        message = reply.message(body, self._server.name)
+        told = reply.usage(message.usage)
+        return openai.Read(message.model, told.used() if told is not None else None, None)
+
+
+class AnthropicThrough(_OfAnthropic):
+    """Client and server speak Anthropic's dialect."""
+
+    def body(self, limit: int | None) -> bytes:
+        return through.body(self.call, self._server.upstream_name, limit)
+
+    def relay(self, *, keep_usage: bool) -> through.Relay:
+        return through.Relay(self._asked)
+
+    def writer(self) -> Writer:
+        return _Ours()
+
+    def answer(self, body: bytes) -> bytes:
+        told = self.read(body).model
+        return openai.rename(told, self._asked, body) if told and told != self._asked else body
+
+    def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
+        return status, failure.passed(status, body, self._server.name)
+
+
+class _Ours(Passing):
+    """A stream that passes, with our own errors in Anthropic's shape."""
+
+    def error(self, body: bytes) -> bytes:
+        return failure.event(body)
+
+
+class ToAnthropic(_OfAnthropic):
+    """The server speaks Anthropic's dialect, the client OpenAI's. Only chats can be translated."""
+
+    def __init__(self, call: Call, server: Server, asked: str) -> None:
+        super().__init__(call, server, asked)
+        if call.endpoint != openai.CHAT:
+            raise InputError(f"the server of {server.name} has no {call.endpoint}", hint=f"ask at {openai.CHAT}")
+        self.body(1)  # what cannot be translated is refused before anything is reserved
+
+    def body(self, limit: int | None) -> bytes:
+        most = limit or self.call.max_output or UNSTATED_OUTPUT_TOKENS
+        return chat.body(self.call, self._server.upstream_name or self._server.name, most)
+
+    def headers(self, given: Mapping[str, str]) -> dict[str, str]:
+        return {}
+
+    def relay(self, *, keep_usage: bool) -> chunks.Relay:
+        return chunks.Relay(self._asked, int(time.time()), keep_usage=keep_usage)
+
+    def writer(self) -> Writer:
+        return Passing()
+
+    def answer(self, body: bytes) -> bytes:
+        return chunks.whole(body, self._asked, int(time.time()))
+
+    def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
+        return status, openai.upstream_failure(status, chunks.error(body), self._server.name)

@@ -1,0 +1,321 @@
+"""A server that speaks Anthropic's dialect, asked by the unmodified SDKs of both."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anthropic
+import openai
+import pytest
+
+from .claude import KEY, Claude, read_tokens
+from .conftest import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOOL: Any = {"name": "weather", "description": "Of a city", "input_schema": {"type": "object", "properties": {}}}
+FUNCTION: Any = {
+    "type": "function",
+    "function": {"name": "weather", "description": "Of a city", "parameters": {"type": "object", "properties": {}}},
+}
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[World]:
+    """A world whose model `claude` is served so, with a real key in a file."""
+    root = Path(tempfile.mkdtemp(prefix="aish-g-", dir="/tmp"))
+    world = World(root)
+    server = Claude(f"unix:{root}/claude.sock")
+    key_file = root / "key"
+    key_file.write_text(KEY + "\n")
+    key_file.chmod(0o600)
+    try:
+        server.start()
+        world.start()
+        world.daemon.model("p2", "claude", server.route, dialect="anthropic", key_file=str(key_file))
+        world.daemon.ready("p2")
+        world.upstream.stop()
+        world.upstream = server
+        yield world
+    finally:
+        world.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def claude(world: World, key: str | None = None) -> anthropic.Anthropic:
+    return anthropic.Anthropic(base_url=world.gateway.url, api_key=key or world.agent()[1], max_retries=0, timeout=30)
+
+
+def gpt(world: World, key: str | None = None) -> openai.OpenAI:
+    return openai.OpenAI(
+        base_url=f"{world.gateway.url}/v1", api_key=key or world.agent()[1], max_retries=0, timeout=30
+    )
+
+
+def say(text: str) -> Any:
+    return [{"role": "user", "content": text}]
+
+
+# --- passed ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_client_sends_arrives_as_it_is(there: World) -> None:
+    """Fields that only Anthropic's own servers know, and what nobody else could do, go through."""
+    document: Any = {
+        "type": "document",
+        "source": {"type": "base64", "media_type": "application/pdf", "data": "QQ=="},
+        "cache_control": {"type": "ephemeral"},
+    }
+    search: Any = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+    answer = claude(there).messages.create(
+        model="claude",
+        max_tokens=50,
+        system=[{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
+        messages=[{"role": "user", "content": [document, {"type": "text", "text": "say 2 think 1"}]}],
+        tools=[search],
+        thinking={"type": "enabled", "budget_tokens": 1024},
+        extra_body={"novel": {"number": 0.30000000000000004}},
+        extra_headers={"anthropic-beta": "files-2025"},
+    )
+    thought = answer.content[0].to_dict()
+    assert thought == {"type": "thinking", "thinking": "t0 ", "signature": "signed"}
+    assert (answer.model, answer.id) == ("claude", "msg_inner")
+    sent, headers = there.upstream.requests[-1], there.upstream.headers[-1]
+    assert sent["model"] == "inner"
+    assert sent["messages"][0]["content"][0] == document
+    assert (sent["tools"], sent["novel"]) == ([search], {"number": 0.30000000000000004})
+    assert sent["thinking"] == {"type": "enabled", "budget_tokens": 1024}
+    assert (headers["anthropic-beta"], headers["x-api-key"]) == ("files-2025", KEY)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_usage_is_the_server_s_with_what_was_cached(there: World, *, stream: bool) -> None:
+    id, key = there.agent()
+    fields: Any = {"model": "claude", "max_tokens": 50, "messages": say("say 4 cached 2 think 1")}
+    if stream:
+        with claude(there, key).messages.stream(**fields) as events:
+            answer: Any = events.get_final_message()
+    else:
+        answer = claude(there, key).messages.create(**fields)
+    assert (answer.model, answer.stop_reason) == ("claude", "end_turn")
+    whole = read_tokens({"messages": fields["messages"]})
+    assert (answer.usage.input_tokens, answer.usage.cache_read_input_tokens) == (whole - 2, 2)
+    settled = there.daemon.settled(id, 1)
+    assert (settled.tokens.input, settled.tokens.output, settled.tokens.estimated) == (whole, 4, 0)
+
+
+def test_a_hang_up_is_settled_with_the_prompt_that_the_server_told(there: World) -> None:
+    id, key = there.agent()
+    before = there.upstream.aborted
+    with claude(there, key).messages.stream(
+        model="claude", max_tokens=500, messages=say("say 300 pace 0.05")
+    ) as stream:
+        for event in stream:
+            if event.type == "content_block_delta":
+                break
+    there.upstream.wait_for(lambda server: server.aborted > before)
+    settled = there.daemon.settled(id, 1)
+    assert settled.tokens.input == read_tokens({"messages": say("say 300 pace 0.05")})
+    assert 1 <= settled.tokens.output < 100
+    assert settled.tokens.estimated > 0
+
+
+def test_tokens_are_counted_by_the_server(there: World) -> None:
+    counted = claude(there).messages.count_tokens(model="claude", messages=say("one two three"))
+    assert counted.input_tokens == read_tokens({"messages": say("one two three")})
+    assert there.upstream.paths[-1] == "/v1/messages/count_tokens"
+
+
+def test_its_errors_pass_with_their_request_s_id(there: World) -> None:
+    with pytest.raises(anthropic.RateLimitError) as caught:
+        claude(there).messages.create(model="claude", max_tokens=5, messages=say("status 429"))
+    assert caught.value.body == {
+        "type": "error",
+        "error": {"type": "rate_limit_error", "message": "scripted"},
+        "request_id": "req_1",
+    }
+
+
+def test_a_page_of_html_becomes_an_error(there: World) -> None:
+    with pytest.raises(anthropic.InternalServerError) as caught:
+        claude(there).messages.create(model="claude", max_tokens=5, messages=say("notjson"))
+    body: Any = caught.value.body
+    assert body["error"]["type"] == "api_error"
+
+
+@pytest.mark.parametrize("text", ["say 5 mid", "say 9 cut 2"])
+def test_a_stream_that_fails(there: World, text: str) -> None:
+    with (
+        pytest.raises(anthropic.APIStatusError),
+        claude(there).messages.stream(model="claude", max_tokens=50, messages=say(text)) as stream,
+    ):
+        stream.get_final_message()
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+def test_the_real_key_never_comes_back(there: World, path: str) -> None:
+    body = {"model": "claude", "max_tokens": 5, "messages": say("echo")}
+    status, answer, _ = there.gateway.call(path, body, there.agent()[1])
+    assert (status, answer["error"]["message"]) == (400, "what is ***?")
+
+
+def test_a_budget_holds_and_lowers(there: World) -> None:
+    prompt = read_tokens({"messages": say("say 50")})
+    id, key = there.agent(budget=prompt + 6)
+    answer = claude(there, key).messages.create(model="claude", max_tokens=100, messages=say("say 50"))
+    assert answer.stop_reason == "max_tokens"
+    assert there.daemon.settled(id, 1).tokens.output == 6
+
+
+# --- translated -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_chat(there: World, *, stream: bool) -> None:
+    id, key = there.agent()
+    messages: Any = [
+        {"role": "system", "content": "be"},
+        {"role": "developer", "content": "brief"},
+        *say("say 2 think 1 cached 3"),
+    ]
+    fields: Any = {"model": "claude", "messages": messages, "max_completion_tokens": 50, "temperature": 1.5}
+    sdk = gpt(there, key)
+    if stream:
+        text, reasoning, usage, why, model = "", "", None, None, None
+        for chunk in sdk.chat.completions.create(stream=True, stream_options={"include_usage": True}, **fields):
+            usage, model = chunk.usage or usage, chunk.model
+            for choice in chunk.choices:
+                text += choice.delta.content or ""
+                reasoning += choice.delta.to_dict().get("reasoning_content") or ""  # type: ignore[operator]
+                why = choice.finish_reason or why
+    else:
+        answer = sdk.chat.completions.create(**fields)
+        said = answer.choices[0].message
+        text, reasoning, usage = said.content or "", said.to_dict()["reasoning_content"], answer.usage  # type: ignore[assignment]
+        why, model = answer.choices[0].finish_reason, answer.model
+    assert (text, reasoning, why, model) == ("w w ", "t0 ", "stop", "claude")
+    sent = there.upstream.requests[-1]
+    assert (sent["system"], sent["max_tokens"], sent["temperature"]) == ("be\nbrief", 50, 1.0)
+    assert usage is not None
+    assert usage.prompt_tokens_details is not None
+    assert usage.completion_tokens_details is not None
+    assert (usage.prompt_tokens, usage.completion_tokens) == (read_tokens(sent), 2)
+    assert usage.prompt_tokens_details.cached_tokens == 3
+    assert usage.completion_tokens_details.reasoning_tokens == 1
+    settled = there.daemon.settled(id, 1)
+    assert (settled.tokens.input, settled.tokens.output, settled.tokens.estimated) == (read_tokens(sent), 2, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tools(there: World, *, stream: bool) -> None:
+    sdk = gpt(there)
+    messages: Any = say("say 1 call weather call weather")
+    calls: dict[int, dict[str, str]] = {}
+    if stream:
+        why = None
+        for chunk in sdk.chat.completions.create(model="claude", messages=messages, tools=[FUNCTION], stream=True):
+            for part in chunk.choices[0].delta.tool_calls or []:
+                call = calls.setdefault(part.index, {"id": part.id or "", "name": "", "arguments": ""})
+                assert part.function is not None
+                call["name"] += part.function.name or ""
+                call["arguments"] += part.function.arguments or ""
+            why = chunk.choices[0].finish_reason or why
+    else:
+        choice = sdk.chat.completions.create(model="claude", messages=messages, tools=[FUNCTION]).choices[0]
+        why = choice.finish_reason
+        for place, made in enumerate(choice.message.tool_calls or []):
+            assert made.type == "function"
+            calls[place] = {"id": made.id, "name": made.function.name, "arguments": made.function.arguments}
+    assert why == "tool_calls"
+    assert [(call["id"], call["name"], json.loads(call["arguments"])) for call in calls.values()] == [
+        ("toolu_0", "weather", {"city": "Paris 0"}),
+        ("toolu_1", "weather", {"city": "Paris 1"}),
+    ]
+    asked = [
+        {"id": c["id"], "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}}
+        for c in calls.values()
+    ]
+    results: Any = [{"role": "tool", "tool_call_id": call["id"], "content": "rain"} for call in calls.values()]
+    turn: Any = {"role": "assistant", "content": "", "tool_calls": asked}
+    sdk.chat.completions.create(
+        model="claude", messages=[*messages, turn, *results, *say("say 1")], tools=[FUNCTION], tool_choice="required"
+    )
+    sent = there.upstream.requests[-1]
+    assert [message["role"] for message in sent["messages"]] == ["user", "assistant", "user"]
+    assert [block["type"] for block in sent["messages"][2]["content"]] == ["tool_result", "tool_result", "text"]
+    assert sent["messages"][1]["content"][0]["input"] == {"city": "Paris 0"}
+    assert (sent["tools"], sent["tool_choice"]) == ([TOOL], {"type": "any"})
+
+
+def test_images_and_json(there: World) -> None:
+    parts: Any = [
+        {"type": "text", "text": "say 1"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}},
+        {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
+    ]
+    form: Any = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    gpt(there).chat.completions.create(
+        model="claude", messages=[{"role": "user", "content": parts}], response_format=form, reasoning_effort="low"
+    )
+    sent = there.upstream.requests[-1]
+    assert [block.get("source") for block in sent["messages"][0]["content"]] == [
+        None,
+        {"type": "base64", "media_type": "image/png", "data": "QQ=="},
+        {"type": "url", "url": "https://x/y.png"},
+    ]
+    assert sent["output_config"] == {
+        "effort": "low",
+        "format": {"type": "json_schema", "schema": {"type": "object"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"n": 2}, "'n'"),
+        ({"logprobs": True}, "'logprobs'"),
+        ({"logit_bias": {"1": 2}}, "'logit_bias'"),
+        ({"response_format": {"type": "json_object"}}, "'response_format'"),
+        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "cannot be translated"),
+        ({"messages": [{"role": "system", "content": "s"}]}, "'messages'"),
+        ({"messages": [{"role": "tool", "content": "s"}]}, "tool_call_id"),
+    ],
+)
+def test_what_cannot_be_translated_is_refused_by_name(there: World, fields: Any, word: str) -> None:
+    before = len(there.upstream.requests)
+    body = {"model": "claude", "messages": say("say 1"), **fields}
+    status, answer, _ = there.gateway.call("/v1/chat/completions", body, there.agent()[1])
+    assert (status, answer["error"]["type"]) == (400, "invalid_request_error")
+    assert word in answer["error"]["message"]
+    assert len(there.upstream.requests) == before
+
+
+def test_it_has_no_embeddings(there: World) -> None:
+    with pytest.raises(openai.BadRequestError, match="has no /embeddings"):
+        gpt(there).embeddings.create(model="claude", input="x")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("status 429", openai.RateLimitError),
+        ("status 529", openai.InternalServerError),
+        ("notjson", openai.InternalServerError),
+    ],
+)
+def test_errors_in_openai_s_words(there: World, text: str, error: type[openai.APIStatusError]) -> None:
+    with pytest.raises(error) as caught:
+        gpt(there).chat.completions.create(model="claude", messages=say(text))
+    assert isinstance(caught.value.body, dict)
+    assert caught.value.body["message"]
+
+
+@pytest.mark.parametrize("text", ["say 5 mid", "say 9 cut 2"])
+def test_a_translated_stream_that_fails(there: World, text: str) -> None:
+    with pytest.raises(openai.APIError):
+        list(gpt(there).chat.completions.create(model="claude", messages=say(text), stream=True))
