@@ -1,7 +1,7 @@
 """The listening side: one address on the loopback, the paths of all dialects with and without /v1, and our own few.
 
-    POST /v1/chat/completions  /v1/completions  /v1/embeddings      OpenAI's
-    POST /v1/messages          /v1/messages/count_tokens            Anthropic's
+    POST /v1/chat/completions  /v1/completions  /v1/embeddings  /v1/responses      OpenAI's
+    POST /v1/messages          /v1/messages/count_tokens                           Anthropic's
     GET  /v1/models            /v1/models/{id}                      in the client's own shape
     POST /v1/aish/tokens       {model, text} -> {tokens, exact, context_tokens}
     GET  /v1/aish/usage        what the calling key has used

@@ -65,10 +65,18 @@ class Server:
         return is_local(self.url)
 
     @property
+    def has_responses(self) -> bool:
+        """Whether it gives responses itself: OpenAI's own servers, with what they store and their tools."""
+        return self.dialect == OPENAI and self._of_openai
+
+    @property
+    def _of_openai(self) -> bool:
+        return self.url.partition("://")[2].partition("/")[0].endswith((".openai.com", ".openai.azure.com"))
+
+    @property
     def limit_field(self) -> str:
         """Where a limit goes that the request does not have: OpenAI's own newer models refuse the old field."""
-        host = self.url.partition("://")[2].partition("/")[0]
-        return "max_completion_tokens" if host.endswith((".openai.com", ".openai.azure.com")) else "max_tokens"
+        return "max_completion_tokens" if self._of_openai else "max_tokens"
 
     @property
     def context(self) -> int | None:

@@ -1,8 +1,10 @@
 """From what a client speaks to what a server speaks: one of these for each request, once it is known who serves it.
 
-    client \\ server    OpenAI's                      Anthropic's
-    OpenAI's           as it is                      translated both ways
-    Anthropic's        translated both ways          as it is
+    client \\ server     OpenAI's                     Anthropic's
+    chats               as they are                  translated
+    responses           translated; as they are      translated
+                        where the server has them
+    messages            translated                   as they are
 
 "As it is": bytes pass; only the model's name, the output limit and the wish for usage are rewritten.
 """
@@ -17,6 +19,9 @@ from aish.supervisor.gateway.dialects import llamacpp, openai, sse
 from aish.supervisor.gateway.dialects.anthropic import chat, chunks, failure, head, reply, through
 from aish.supervisor.gateway.dialects.anthropic.messages import to_chat
 from aish.supervisor.gateway.dialects.call import render
+from aish.supervisor.gateway.dialects.responses import head as responses
+from aish.supervisor.gateway.dialects.responses import through as responses_through
+from aish.supervisor.gateway.dialects.responses.request import to_chat as response_to_chat
 from aish.supervisor.gateway.dialects.unchanged import Passing
 from aish.supervisor.gateway.meter import UNSTATED_OUTPUT_TOKENS
 from aish.supervisor.gateway.routes import LLAMACPP
@@ -66,23 +71,28 @@ class Crossing(Protocol):
 def cross(call: Call, dialect: Dialect, server: Server) -> Crossing:
     """Raises InputError where the server cannot do what is asked in this dialect."""
     asked = call.model or server.name
-    match call.dialect, server.dialect:
-        case head.NAME, head.NAME:
-            return AnthropicThrough(call, server, asked)
-        case _, head.NAME:
-            return ToAnthropic(call, server, asked)
-        case head.NAME, _:
-            return ToOpenAI(to_chat(call), dialect, server, asked)
+    if call.dialect == head.NAME and server.dialect == head.NAME:
+        return AnthropicThrough(call, server, asked)
+    if call.dialect == responses.NAME and server.has_responses:
+        return ResponsesThrough(call, server, asked)
+    match call.dialect:
+        case head.NAME:
+            chatted = to_chat(call)
+        case responses.NAME:
+            chatted = response_to_chat(call)
         case _:
-            return ToOpenAI(call, dialect, server, asked)
+            chatted = call
+    if server.dialect == head.NAME:
+        return ToAnthropic(call, chatted, dialect, server, asked)
+    return ToOpenAI(call, chatted, dialect, server, asked)
 
 
 class ToOpenAI:
     """The server speaks OpenAI's dialect, the client that or another."""
 
-    def __init__(self, call: Call, dialect: Dialect, server: Server, asked: str) -> None:
+    def __init__(self, given: Call, call: Call, dialect: Dialect, server: Server, asked: str) -> None:
         self.call, self.path = call, call.endpoint
-        self._dialect, self._server, self._asked = dialect, server, asked
+        self._given, self._dialect, self._server, self._asked = given, dialect, server, asked
 
     def body(self, limit: int | None) -> bytes:
         server, call = self._server, self.call
@@ -97,7 +107,7 @@ class ToOpenAI:
         return sse.Relay(self._asked, keep_usage=keep_usage)
 
     def writer(self) -> Writer:
-        return self._dialect.writer(self.call)
+        return self._dialect.writer(self._given)
 
     def read(self, body: bytes) -> Read:
         try:
@@ -109,7 +119,7 @@ class ToOpenAI:
         told = self.read(body).model
         if told and told != self._asked:
             body = openai.rename(told, self._asked, body)
-        return self._dialect.answer(self.call, body)
+        return self._dialect.answer(self._given, body)
 
     def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
         mistake = llamacpp.mistake(body) if self._server.engine == LLAMACPP else None
@@ -167,10 +177,11 @@ class _Ours(Passing):
 
 
 class ToAnthropic(_OfAnthropic):
-    """The server speaks Anthropic's dialect, the client OpenAI's. Only chats can be translated."""
+    """The server speaks Anthropic's dialect, the client another. Only chats can be translated."""
 
-    def __init__(self, call: Call, server: Server, asked: str) -> None:
+    def __init__(self, given: Call, call: Call, dialect: Dialect, server: Server, asked: str) -> None:
         super().__init__(call, server, asked)
+        self._given, self._dialect = given, dialect
         if call.endpoint != openai.CHAT:
             raise InputError(f"the server of {server.name} has no {call.endpoint}", hint=f"ask at {openai.CHAT}")
         self.body(1)  # what cannot be translated is refused before anything is reserved
@@ -186,10 +197,43 @@ class ToAnthropic(_OfAnthropic):
         return chunks.Relay(self._asked, int(time.time()), keep_usage=keep_usage)
 
     def writer(self) -> Writer:
-        return Passing()
+        return self._dialect.writer(self._given)
 
     def answer(self, body: bytes) -> bytes:
-        return chunks.whole(body, self._asked, int(time.time()))
+        return self._dialect.answer(self._given, chunks.whole(body, self._asked, int(time.time())))
 
     def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
-        return status, openai.upstream_failure(status, chunks.error(body), self._server.name)
+        told = openai.upstream_failure(status, chunks.error(body), self._server.name)
+        return status, self._dialect.error(status, told)
+
+
+class ResponsesThrough:
+    """Client and server know OpenAI's responses."""
+
+    path = responses.RESPONSES
+
+    def __init__(self, call: Call, server: Server, asked: str) -> None:
+        self.call = call
+        self._server, self._asked = server, asked
+
+    def body(self, limit: int | None) -> bytes:
+        return responses_through.body(self.call, self._server.upstream_name, limit)
+
+    def headers(self, given: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name in _OPENAI_HEADERS if (value := given.get(name))}
+
+    def relay(self, *, keep_usage: bool) -> responses_through.Relay:
+        return responses_through.Relay(self._asked)
+
+    def writer(self) -> Writer:
+        return Passing()
+
+    def read(self, body: bytes) -> Read:
+        return responses_through.read(body, self._server.name)
+
+    def answer(self, body: bytes) -> bytes:
+        told = self.read(body).model
+        return openai.rename(told, self._asked, body) if told and told != self._asked else body
+
+    def refusal(self, status: int, body: bytes) -> tuple[int, bytes]:
+        return status, openai.upstream_failure(status, body, self._server.name)

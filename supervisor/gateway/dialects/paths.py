@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic.dialect import Anthropic
 from aish.supervisor.gateway.dialects.anthropic.head import COUNT, MESSAGES
+from aish.supervisor.gateway.dialects.responses.dialect import Responses
+from aish.supervisor.gateway.dialects.responses.head import RESPONSES
 from aish.supervisor.gateway.dialects.unchanged import Unchanged
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ SERVED: Final[dict[str, Dialect]] = {
     openai.CHAT: OPENAI,
     openai.COMPLETIONS: OPENAI,
     openai.EMBEDDINGS: OPENAI,
+    RESPONSES: Responses(),
     MESSAGES: ANTHROPIC,
 }
 """Where models answer."""

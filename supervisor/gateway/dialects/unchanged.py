@@ -8,6 +8,7 @@ from aish.supervisor.gateway.dialects import call, openai
 
 if TYPE_CHECKING:
     from aish.supervisor.gateway.dialects.call import Call
+    from aish.supervisor.gateway.dialects.dialect import Writer
     from aish.supervisor.gateway.dialects.openai import Listed
 
 
@@ -22,7 +23,7 @@ class Unchanged:
     def answer(self, _call: Call, body: bytes) -> bytes:
         return body
 
-    def writer(self, _call: Call) -> Passing:
+    def writer(self, _call: Call) -> Writer:
         return Passing()
 
     def models(self, listed: list[Listed]) -> bytes:

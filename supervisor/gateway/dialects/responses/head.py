@@ -1,0 +1,51 @@
+"""A request for a response, read as far as the gateway itself needs: the rest is for the server. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from aish.errors import InputError
+from aish.supervisor.gateway.dialects.call import MAX_PARTS, MAX_VALUE_BYTES, Call, Fields, checked_name, split
+
+NAME: Final = "responses"
+RESPONSES: Final = "/responses"
+_PROMPT_FIELDS: Final = ("instructions", "input", "tools", "text")
+_PART: Final = re.compile(rb'"(?:input_image|input_file|input_audio)"')
+_SPACE: Final = b" \t\r\n"
+
+
+def parse(path: str, body: bytes) -> Call:
+    """Raises InputError with the field at fault."""
+    fields = split(body)
+    options = Fields(fields)
+    limit = options.integer("max_output_tokens")
+    if limit is not None and limit < 1:
+        raise InputError("Invalid 'max_output_tokens': expected 1 or more.", field="max_output_tokens")
+    if "input" not in fields:
+        raise InputError("Missing required parameter: 'input'.", field="input")
+    if bytes(memoryview(fields["input"])[:MAX_VALUE_BYTES]).translate(None, _SPACE).startswith(b"[]"):
+        raise InputError("Invalid 'input': at least one item.", field="input")
+    prompt = [memoryview(fields[name]) for name in _PROMPT_FIELDS if name in fields]
+    return Call(
+        endpoint=path,
+        fields=fields,
+        model=checked_name(options.text("model")),
+        stream=options.flag("stream"),
+        wants_usage=True,
+        max_output=limit,
+        prompts=1,
+        copies=1,
+        prompt_bytes=sum(map(len, prompt)),
+        parts=_parts(prompt),
+        tools="tools" in fields,
+        dialect=NAME,
+    )
+
+
+def _parts(prompt: list[memoryview]) -> int:
+    """Images, files and sounds, some too many: their words may stand in a text. Raises InputError."""
+    count = sum(1 for field in prompt for _ in _PART.finditer(field))
+    if count > MAX_PARTS:
+        raise InputError(f"the request has more than {MAX_PARTS} images, sounds and files")
+    return count

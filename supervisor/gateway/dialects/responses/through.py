@@ -1,0 +1,130 @@
+"""A request for a response on its way to a server that gives some: OpenAI's own. Bytes pass as they are. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+
+from aish.errors import UpstreamError
+from aish.supervisor.gateway.dialects import openai, sse
+from aish.supervisor.gateway.meter import Used
+
+if TYPE_CHECKING:
+    from aish.supervisor.gateway.dialects.call import Call
+
+_TEXT: Final = re.compile(rb'"delta":\s*"((?:[^"\\]++|\\.)++)"')
+_LAST: Final = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"')
+_Count = Annotated[int, msgspec.Meta(ge=0, le=openai.MOST_TOKENS)]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class _Read(msgspec.Struct):
+    cached_tokens: _Count = 0
+
+
+class _Made(msgspec.Struct):
+    reasoning_tokens: _Count = 0
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: _Count
+    output_tokens: _Count
+    input_tokens_details: _Read | None = None
+    output_tokens_details: _Made | None = None
+
+
+class _Response(msgspec.Struct):
+    model: str | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    response: _Response | None = None
+
+
+_response: Final = msgspec.json.Decoder(_Response)
+_event: Final = msgspec.json.Decoder(_Event)
+_usage: Final = msgspec.json.Decoder(_Usage | None)
+
+
+def body(call: Call, upstream_name: str | None, limit: int | None) -> bytes:
+    """`limit`: the output tokens that were granted; None leaves the request's own."""
+    fields = dict(call.fields)
+    if upstream_name is not None:
+        fields["model"] = msgspec.Raw(_encode(upstream_name))
+    if limit is not None:
+        fields["max_output_tokens"] = msgspec.Raw(_encode(limit))
+    return _encode(fields)
+
+
+def read(reply: bytes, server: str) -> openai.Read:
+    """Raises UpstreamError."""
+    try:
+        found = _response.decode(reply)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise UpstreamError(f"the server of {server} sent a malformed reply: {error}") from None
+    return openai.Read(found.model, _used(found.usage), None)
+
+
+def _used(raw: msgspec.Raw) -> Used | None:
+    try:
+        told: _Usage | None = _usage.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if told is None:
+        return None
+    cached = told.input_tokens_details.cached_tokens if told.input_tokens_details is not None else 0
+    reasoning = told.output_tokens_details.reasoning_tokens if told.output_tokens_details is not None else 0
+    return Used(told.input_tokens, told.output_tokens, cached=cached, reasoning=reasoning)
+
+
+class Relay(sse.Frames):
+    """A stream that passes. Its first event has the model's name, its last the usage."""
+
+    def __init__(self, asked: str) -> None:
+        super().__init__(asked)
+        self._told: str | None = None
+
+    def _is_last(self, event: bytes) -> bool:
+        return any(kind in event for kind in _LAST)
+
+    def _event(self, event: bytes) -> bytes:
+        event = event.lstrip(b"\n")
+        data = sse.payload(event) if event else None
+        if data is None:
+            return event + b"\n\n" if event else b""
+        if data == sse.DONE:
+            return event + b"\n\n"
+        self._checked(data)
+        self.begun = True
+        if b'"response":' in data[:256]:
+            self._look(data)
+        elif b'"error"' in data[:64]:
+            self.error = True
+        text_bytes = sum(map(len, _TEXT.findall(data)))
+        if text_bytes:
+            self.count.count(text_bytes)
+        if self._told and self._told != self._asked:
+            event = openai.rename(self._told, self._asked, event)
+        return event + b"\n\n"
+
+    def _look(self, data: bytes) -> None:
+        try:
+            told = _event.decode(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise self._malformed(str(error)) from None
+        if told.response is None:
+            return
+        self._told = self._told or told.response.model
+        self.used = _used(told.response.usage) or self.used
+        match told.type:
+            case "response.completed" | "response.incomplete":
+                self.done = True
+            case "response.failed":
+                self.done = self.error = True
+            case _:
+                pass

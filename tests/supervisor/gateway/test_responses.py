@@ -1,0 +1,284 @@
+"""OpenAI's Responses by the unmodified SDK, against a server that only knows chats."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pydantic
+import pytest
+
+from aish.errors import InputError, UpstreamError
+from aish.supervisor.gateway.dialects.call import Call
+from aish.supervisor.gateway.dialects.responses import answer, head, through
+from aish.supervisor.gateway.dialects.responses.request import to_chat
+
+if TYPE_CHECKING:
+    from .conftest import World
+
+WEATHER: Any = {
+    "type": "function",
+    "name": "weather",
+    "description": "Of a city",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    "strict": True,
+}
+PATCH: Any = {"type": "custom", "name": "patch", "description": "A patch"}
+
+
+def client(world: World, key: str | None = None) -> openai.OpenAI:
+    return openai.OpenAI(
+        base_url=f"{world.gateway.url}/v1", api_key=key or world.agent()[1], max_retries=0, timeout=30
+    )
+
+
+def test_a_response_is_whole_and_counted_as_the_server_told(shared: World) -> None:
+    id, key = shared.agent()
+    found = client(shared, key).responses.create(
+        model="small", instructions="be brief", input="say 5 cached 2 think 1", max_output_tokens=50
+    )
+    assert (found.output_text, found.model, found.status, found.error) == ("w w w w w ", "small", "completed", None)
+    assert [item.type for item in found.output] == ["reasoning", "message"]
+    assert (found.instructions, found.max_output_tokens, found.tool_choice) == ("be brief", 50, "auto")
+    assert found.usage is not None
+    assert (found.usage.input_tokens, found.usage.output_tokens) == (10, 5)
+    assert found.usage.input_tokens_details.cached_tokens == 2
+    assert found.usage.output_tokens_details.reasoning_tokens == 1
+    settled = shared.daemon.settled(id, 1)
+    assert (settled.tokens.input, settled.tokens.output, settled.tokens.estimated) == (10, 5, 0)
+    (row,) = shared.gateway.rows(f"process = '{id}'")
+    assert (row["dialect"], row["endpoint"]) == ("responses", "/responses")
+
+
+def test_the_events_of_a_stream_add_up(shared: World) -> None:
+    kinds: list[str] = []
+    numbers: list[int] = []
+    with client(shared).responses.stream(model="small", input="think 2 say 3") as stream:
+        for event in stream:
+            kinds.append(event.type)
+            numbers.append(event.sequence_number)
+        found = stream.get_final_response()
+    assert numbers == list(range(len(numbers)))
+    assert (found.output_text, found.status) == ("w w w ", "completed")
+    assert [kind for before, kind in zip(["", *kinds], kinds, strict=False) if kind != before] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.reasoning_text.delta",
+        "response.reasoning_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.completed",
+    ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tools_are_called_and_their_outputs_go_back(shared: World, *, stream: bool) -> None:
+    sdk = client(shared)
+    fields: Any = {"model": "small", "tools": [WEATHER, PATCH]}
+    if stream:
+        with sdk.responses.stream(input="say 1 call weather call weather", **fields) as events:
+            found: Any = events.get_final_response()
+    else:
+        found = sdk.responses.create(input="say 1 call weather call weather", **fields)
+    calls = [item for item in found.output if item.type == "function_call"]
+    assert [(call.call_id, call.name, json.loads(call.arguments)) for call in calls] == [
+        ("call_0", "weather", {"city": "Paris 0"}),
+        ("call_1", "weather", {"city": "Paris 1"}),
+    ]
+    outputs = [{"type": "function_call_output", "call_id": call.call_id, "output": "rain"} for call in calls]
+    items: Any = [
+        {"role": "user", "content": "weather?"},
+        *(item.to_dict() for item in found.output),
+        *outputs,
+        {"role": "user", "content": [{"type": "input_text", "text": "say 2"}]},
+    ]
+    assert sdk.responses.create(input=items, **fields).output_text == "w w "
+    sent = shared.upstream.requests[-1]
+    assert [message["role"] for message in sent["messages"]] == ["user", "assistant", "tool", "tool", "user"]
+    assert sent["messages"][1]["content"] == "w "
+    assert [call["id"] for call in sent["messages"][1]["tool_calls"]] == ["call_0", "call_1"]
+    assert sent["tools"][0]["function"]["parameters"] == WEATHER["parameters"]
+    assert sent["tools"][1]["function"]["parameters"]["required"] == ["input"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_custom_tool_is_called_with_its_text(shared: World, *, stream: bool) -> None:
+    """What a server that knows functions only makes of it: text in JSON."""
+    fields: Any = {"model": "small", "tools": [PATCH], "input": "say 1 call patch"}
+    if stream:
+        with client(shared).responses.stream(**fields) as events:
+            found: Any = events.get_final_response()
+    else:
+        found = client(shared).responses.create(**fields)
+    (call,) = [item for item in found.output if item.type == "custom_tool_call"]
+    assert (call.name, call.input) == ("patch", '{"city": "Paris 0"}')
+    assert answer.output.custom_input('{"input":"*** Begin"}') == "*** Begin"
+
+
+def test_the_output_limit_is_said_as_such(shared: World) -> None:
+    found = client(shared).responses.create(model="small", input="say 5", max_output_tokens=2)
+    assert found.status == "incomplete"
+    assert found.incomplete_details is not None
+    assert found.incomplete_details.reason == "max_output_tokens"
+
+
+class Answer(pydantic.BaseModel):
+    city: str
+
+
+def test_an_answer_in_json_is_asked_for_by_its_schema(shared: World) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        client(shared).responses.parse(model="small", input="say 1", text_format=Answer)
+    form = shared.upstream.requests[-1]["response_format"]
+    assert (form["type"], form["json_schema"]["name"]) == ("json_schema", "Answer")
+    assert form["json_schema"]["schema"]["required"] == ["city"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("status 400", openai.BadRequestError),
+        ("status 429", openai.RateLimitError),
+        ("status 500", openai.InternalServerError),
+        ("notjson", openai.InternalServerError),
+    ],
+)
+def test_a_server_s_error_raises_the_right_class(
+    shared: World, text: str, error: type[openai.APIStatusError]
+) -> None:
+    with pytest.raises(error):
+        client(shared).responses.create(model="small", input=text)
+
+
+@pytest.mark.parametrize("text", ["say 5 mid", "say 5 cut 2", "say 3 nodone"])
+def test_a_stream_that_fails_ends_as_failed(shared: World, text: str) -> None:
+    events = list(client(shared).responses.create(model="small", input=text, stream=True))
+    assert [event.type for event in events[-2:]] == ["error", "response.failed"]
+    last: Any = events[-1]
+    assert last.response.status == "failed"
+    assert last.response.error.message
+
+
+def test_a_budget_lowers_the_limit(shared: World) -> None:
+    _, key = shared.agent(budget=8)
+    found = client(shared, key).responses.create(model="small", input="say 50")
+    assert found.status == "incomplete"
+
+
+# --- what becomes of a request --------------------------------------------------------------------------------------
+
+
+def parse(**fields: Any) -> Call:
+    return to_chat(head.parse(head.RESPONSES, json.dumps({"model": "m", "input": "hi", **fields}).encode()))
+
+
+def sent(**fields: Any) -> dict[str, Any]:
+    return {name: json.loads(bytes(raw)) for name, raw in parse(**fields).fields.items()}
+
+
+def test_fields_that_mean_the_same() -> None:
+    assert sent(
+        instructions="i",
+        temperature=0.5,
+        top_p=0.9,
+        stream=True,
+        safety_identifier="u",
+        store=False,
+        include=["reasoning.encrypted_content"],
+        reasoning={"effort": "low"},
+        previous_response_id=None,
+        background=False,
+    ) == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "i"}, {"role": "user", "content": "hi"}],
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "user": "u",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_images_and_parts() -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,QQ==", "detail": "low"}
+    text = {"type": "input_text", "text": "t"}
+    (message,) = sent(input=[{"type": "message", "role": "user", "content": [text, image]}])["messages"]
+    assert message["content"] == [
+        {"type": "text", "text": "t"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"input": []}, "input"),
+        ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"conversation": {"id": "c"}}, "conversation"),
+        ({"background": True}, "background"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
+        ({"input": [{"role": "robot", "content": "x"}]}, "input[0]"),
+        ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}, "input[0]"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]}, "input[0]"),
+        ({"input": [{"type": "function_call", "name": "x", "arguments": "{}"}]}, "input[0]"),
+        ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0]"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0]"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "file_search"}}, "tool_choice"),
+        ({"input": 5}, None),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_its_place(fields: dict[str, Any], field: str | None) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(**fields)
+    assert caught.value.field == field
+
+
+# --- OpenAI's own servers -------------------------------------------------------------------------------------------
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    data = json.dumps({"type": kind, **fields}, separators=(",", ":"))
+    return f"event: {kind}\ndata: {data}\n\n".encode()
+
+
+def test_a_stream_that_passes_is_read_for_its_usage() -> None:
+    usage = {
+        "input_tokens": 9,
+        "output_tokens": 4,
+        "input_tokens_details": {"cached_tokens": 3},
+        "output_tokens_details": {"reasoning_tokens": 2},
+    }
+    stream = event("response.created", response={"model": "gpt-inner", "usage": None})
+    stream += event("response.output_text.delta", delta="hello there")
+    stream += event("response.completed", response={"model": "gpt-inner", "usage": usage})
+    relay = through.Relay("mine")
+    out = b"".join(relay.feed(stream[at : at + 7]) for at in range(0, len(stream), 7)) + relay.finish()
+    assert out == stream.replace(b"gpt-inner", b"mine")
+    assert relay.used is not None
+    assert (relay.used.input, relay.used.output, relay.used.cached, relay.used.reasoning) == (9, 4, 3, 2)
+    assert (relay.done, relay.error, relay.count.events) == (True, False, 1)
+
+
+def test_a_stream_that_is_cut_is_told() -> None:
+    relay = through.Relay("mine")
+    relay.feed(event("response.created", response={"model": "m"}))
+    with pytest.raises(UpstreamError, match="before its end"):
+        relay.finish()
+
+
+def test_what_passes_is_changed_in_name_and_limit_only() -> None:
+    call = head.parse(head.RESPONSES, b'{"model":"m","input":"x","tools":[{"type":"web_search"}],"odd":1.50}')
+    assert through.body(call, "gpt-inner", 7) == (
+        b'{"model":"gpt-inner","input":"x","tools":[{"type":"web_search"}],"odd":1.50,"max_output_tokens":7}'
+    )
+    assert through.body(call, None, None) == (b'{"model":"m","input":"x","tools":[{"type":"web_search"}],"odd":1.50}')
