@@ -15,7 +15,7 @@ from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.crossing import Crossing
-from aish.supervisor.gateway.dialects.sse import Frames
+from aish.supervisor.gateway.dialects.sse import CONTENT_TYPE, Frames
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.probe import Probes, refused
 from aish.supervisor.gateway.provider_key import Scrub
@@ -61,7 +61,7 @@ class Delivery:
         """Raises UpstreamError before anything was sent, HungUpError."""
         if self._response.status != 200:
             return await self._refused()
-        if self._response.content_type != "text/event-stream":
+        if self._response.content_type != CONTENT_TYPE:
             return await self._whole()
         return await (self._stream() if self._call.stream else self._assembled())
 
@@ -129,7 +129,7 @@ class Delivery:
         relay = exchange.relay = self._crossing.relay(keep_usage=self._call.wants_usage)
         writer = self._crossing.writer()
         reply = web.StreamResponse(headers=self._headers)
-        reply.content_type = "text/event-stream"
+        reply.content_type = writer.content_type
         try:
             while not relay.done:
                 data = await read_some(self._response, self._server)

@@ -2,6 +2,8 @@
 
     POST /v1/chat/completions  /v1/completions  /v1/embeddings  /v1/responses      OpenAI's
     POST /v1/messages          /v1/messages/count_tokens                           Anthropic's
+    POST /api/chat  /api/generate  /api/embed  /api/embeddings  /api/show           Ollama's
+    GET  /api/tags  /api/ps  /api/version
     GET  /v1/models            /v1/models/{id}                      in the client's own shape
     POST /v1/aish/tokens       {model, text} -> {tokens, exact, context_tokens}
     GET  /v1/aish/usage        what the calling key has used
@@ -24,7 +26,18 @@ from aish.errors import AishError, InputError, LimitError, RefusedError
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import checked_name
 from aish.supervisor.gateway.dialects.crossing import cross
-from aish.supervisor.gateway.dialects.paths import COUNTED, OPENAI, SERVED, spoken
+from aish.supervisor.gateway.dialects.openai import STORED
+from aish.supervisor.gateway.dialects.paths import (
+    COUNTED,
+    LISTS,
+    OLLAMA,
+    OLLAMA_VERSION,
+    OPENAI,
+    RUNNING,
+    SERVED,
+    SHOW,
+    spoken,
+)
 from aish.supervisor.gateway.keys import Caller, Keys
 from aish.supervisor.gateway.log import log, place
 from aish.supervisor.gateway.meter import Board, estimate_prompt
@@ -124,6 +137,8 @@ class Web:
         path = _path(request)
         if path == "/health":
             return web.Response(body=b'{"status":"ok"}', content_type=_JSON)
+        if path == "/":  # what Ollama's clients ask before anything else
+            return web.Response(text="the gateway of aish is running\n")
         try:
             caller = await self._keys.caller(request.headers)
         except RefusedError as error:
@@ -140,17 +155,24 @@ class Web:
             return await self._proxy.serve(request, caller, dialect, path, await self._body(request))
         if path in COUNTED:
             return await self._count(caller, COUNTED[path], path, await self._body(request))
+        if path == SHOW:
+            return self._show(await self._body(request))
         if path == "/aish/tokens":
             return await self._tokens(caller, await self._body(request))
         return _no_such(request)
 
     def _get(self, request: web.BaseRequest, caller: Caller, path: str) -> web.StreamResponse:
         dialect = spoken(path, request.headers)
-        if path == "/models":
-            return web.Response(body=dialect.models(self._models.listed()), content_type=_JSON)
+        if path in LISTS:
+            listed = self._models.listed()
+            if path == RUNNING:
+                listed = [model for model in listed if model.state != STORED]
+            return web.Response(body=dialect.models(listed), content_type=_JSON)
         if path.startswith("/models/"):
             model = self._models.one(path.removeprefix("/models/"))
             return web.Response(body=dialect.model(model), content_type=_JSON)
+        if path == "/api/version":
+            return web.Response(body=msgspec.json.encode({"version": OLLAMA_VERSION}), content_type=_JSON)
         if path == "/aish/usage":
             return self._usage(caller)
         if path == "/aish/waits":
@@ -177,6 +199,15 @@ class Web:
             raise InputError(f"the body cannot be read: {error}", hint="is it encoded as its headers say?") from None
         except TimeoutError:
             raise InputError(f"the body did not come within {self._body_s:g} s") from None
+
+    def _show(self, body: bytes) -> web.StreamResponse:
+        """One model, by Ollama's way of asking."""
+        try:
+            asked = msgspec.json.decode(body, type=_ShowRequest)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise InputError(f"expected {{model}}: {error}") from None
+        model = self._models.one(checked_name(asked.model or asked.name))
+        return web.Response(body=OLLAMA.model(model), content_type=_JSON)
 
     # --- our own ------------------------------------------------------------------------------------------------
 
@@ -268,6 +299,12 @@ class _Connection(web.RequestHandler):
 class _TokensRequest(msgspec.Struct):
     text: str
     model: str = ""
+
+
+class _ShowRequest(msgspec.Struct):
+    model: str = ""
+    name: str = ""
+    """Its earlier name."""
 
 
 def _request(

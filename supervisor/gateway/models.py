@@ -12,7 +12,7 @@ from typing import Final
 from aish.errors import NotFoundError, UnavailableError
 from aish.model import state
 from aish.supervisor.gateway.bell import Bell
-from aish.supervisor.gateway.dialects.openai import Listed
+from aish.supervisor.gateway.dialects.openai import STORED, Listed
 from aish.supervisor.gateway.meter import Live
 from aish.supervisor.gateway.routes import (
     DEFAULT,
@@ -206,7 +206,7 @@ class Models:
                 server = choose(servers) or servers[0]
                 return Listed(name, server.created_s, _state(server), server.context)
             case Stored():
-                return Listed(name, 0, "stored")
+                return Listed(name, 0, STORED)
             case Unknown():
                 return Listed(name, 0, "unknown")
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Writer(Protocol):
     """A stream on its way to the client."""
 
+    @property
+    def content_type(self) -> str: ...
+
     def feed(self, events: bytes) -> bytes:
         """What to write for these events: whole ones, as OpenAI's servers send them. Raises UpstreamError."""
 

@@ -206,6 +206,10 @@ def upstream_failure(status: int, body: bytes, model: str) -> bytes:
 # --- models -----------------------------------------------------------------------------------------------------
 
 
+STORED: Final = "stored"
+"""The state of a model that could be started."""
+
+
 @dataclass(slots=True, frozen=True)
 class Listed:
     """One line of GET /v1/models."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic.dialect import Anthropic
 from aish.supervisor.gateway.dialects.anthropic.head import COUNT, MESSAGES
+from aish.supervisor.gateway.dialects.ollama import dialect as ollama
+from aish.supervisor.gateway.dialects.ollama import request
 from aish.supervisor.gateway.dialects.responses.dialect import Responses
 from aish.supervisor.gateway.dialects.responses.head import RESPONSES
 from aish.supervisor.gateway.dialects.unchanged import Unchanged
@@ -18,16 +20,28 @@ if TYPE_CHECKING:
 
 OPENAI: Final = Unchanged()
 ANTHROPIC: Final = Anthropic()
+OLLAMA: Final = ollama.Chat()
 SERVED: Final[dict[str, Dialect]] = {
     openai.CHAT: OPENAI,
     openai.COMPLETIONS: OPENAI,
     openai.EMBEDDINGS: OPENAI,
     RESPONSES: Responses(),
     MESSAGES: ANTHROPIC,
+    request.CHAT: OLLAMA,
+    request.GENERATE: ollama.Generate(),
+    request.EMBED: ollama.Embed(),
+    request.EMBEDDINGS: ollama.Embedding(),
 }
 """Where models answer."""
 COUNTED: Final[dict[str, Dialect]] = {COUNT: ANTHROPIC}
 """Where the tokens of a request are counted, and nothing is answered."""
+RUNNING: Final = "/api/ps"
+LISTS: Final = ("/models", "/api/tags", RUNNING)
+"""Where the models are listed."""
+OLLAMA_VERSION: Final = "0.12.0"
+"""Of the API that is followed here."""
+SHOW: Final = "/api/show"
+_OLLAMA_PREFIX: Final = "/api/"
 _ANTHROPIC_HEADER: Final = "anthropic-version"
 
 
@@ -36,4 +50,6 @@ def spoken(path: str, headers: Mapping[str, str]) -> Dialect:
     dialect = SERVED.get(path) or COUNTED.get(path)
     if dialect is not None:
         return dialect
+    if path.startswith(_OLLAMA_PREFIX):
+        return OLLAMA
     return ANTHROPIC if _ANTHROPIC_HEADER in headers else OPENAI

@@ -14,6 +14,7 @@ from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.meter import Stream, Used
 
 MAX_EVENT_BYTES: Final = 16 << 20
+CONTENT_TYPE: Final = "text/event-stream"
 DONE: Final = b"[DONE]"
 # The text of an answer, of its reasoning or of a tool call. Quotes inside strings are escaped, so this finds fields.
 # Possessive (++, *+): without, the matcher keeps a hundred bytes for every byte of text in case it has to go back.

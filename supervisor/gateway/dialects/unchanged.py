@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.supervisor.gateway.dialects import call, openai
+from aish.supervisor.gateway.dialects import call, openai, sse
 
 if TYPE_CHECKING:
     from aish.supervisor.gateway.dialects.call import Call
@@ -38,6 +38,8 @@ class Unchanged:
 
 class Passing:
     """A Writer."""
+
+    content_type = sse.CONTENT_TYPE
 
     def feed(self, events: bytes) -> bytes:
         return events

@@ -116,6 +116,8 @@ def _id(prefix: str) -> str:
 class Events:
     """A Writer. One block is open at a time; a tool call that goes on after another began cannot be told."""
 
+    content_type = sse.CONTENT_TYPE
+
     def __init__(self, call: Call) -> None:
         self._call = call
         self._model = call.model

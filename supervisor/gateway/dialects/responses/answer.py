@@ -99,6 +99,8 @@ class _Open:
 class Events:
     """A Writer."""
 
+    content_type = sse.CONTENT_TYPE
+
     def __init__(self, call: Call, created: int) -> None:
         self._call = call
         self._model = call.model
