@@ -167,7 +167,7 @@ def test_headers_without_end_are_refused(shared: World) -> None:
 
 def test_unknown_paths_and_methods_are_told_in_openai_s_shape(shared: World) -> None:
     key = shared.agent()[1]
-    for path, body in (("/v1/nothing", None), ("/v1/responses", {}), ("/", None)):
+    for path, body in (("/v1/nothing", None), ("/v1/images/generations", {}), ("/nothing", None)):
         status, answer, _ = shared.gateway.call(path, body, key)
         assert (status, answer["error"]["code"]) == (404, "not_found")
     status, answer, headers = shared.gateway.call("/v1/chat/completions", None, key)
