@@ -301,6 +301,8 @@ def _learn_props(server: Server, props: object) -> bool:
     server.engine = LLAMACPP
     context = props["default_generation_settings"].get("n_ctx")
     server.context_tokens = context if isinstance(context, int) and context > 0 else None
+    caps = props.get("chat_template_caps")
+    server.drops_tools = isinstance(caps, dict) and caps.get("supports_tools") is False
     slots = props.get("total_slots")
     server.slots = slots if isinstance(slots, int) and slots > 0 else None
     return True

@@ -50,6 +50,8 @@ class Server:
     engine: str | None = None
     """LLAMACPP, or None for a server of which nothing special is known."""
     context_tokens: int | None = None
+    drops_tools: bool = False
+    """It takes tools, and says nothing of them to the model: its template has no place for them."""
     slots: int | None = None
     """Requests that it serves at a time."""
     in_flight: int = 0

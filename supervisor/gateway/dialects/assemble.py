@@ -12,6 +12,7 @@ import msgspec
 
 from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import chunk, sse
+from aish.supervisor.gateway.dialects.call import AnyObject
 from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
 from aish.supervisor.gateway.meter import Used
 
@@ -36,6 +37,15 @@ class _Call:
     type: str = "function"
     name: str = ""
     arguments: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether its arguments are an object: what the output limit has cut is none."""
+        try:
+            msgspec.json.decode("".join(self.arguments), type=AnyObject)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return False
+        return True
 
 
 @dataclass(slots=True)
@@ -154,8 +164,9 @@ class Assembly:
         message: dict[str, object] = {"role": answer.role, "content": "".join(answer.content)}
         if answer.reasoning:
             message["reasoning_content"] = "".join(answer.reasoning)
-        if answer.calls:
-            message["tool_calls"] = [_tool_call(call) for _, call in sorted(answer.calls.items())]
+        calls = [call for _, call in sorted(answer.calls.items()) if call.whole or answer.finish_reason != "length"]
+        if calls:
+            message["tool_calls"] = [_tool_call(call) for call in calls]
         choice["message"] = message
         return choice if logprobs is None else {**choice, "logprobs": logprobs}
 

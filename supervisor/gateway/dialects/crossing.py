@@ -22,6 +22,8 @@ from aish.supervisor.gateway.dialects.call import render
 from aish.supervisor.gateway.dialects.responses import head as responses
 from aish.supervisor.gateway.dialects.responses import through as responses_through
 from aish.supervisor.gateway.dialects.responses.request import to_chat as response_to_chat
+from aish.supervisor.gateway.dialects.toolcalls import take as toolcalls
+from aish.supervisor.gateway.dialects.toolcalls.offer import offered
 from aish.supervisor.gateway.dialects.unchanged import Passing
 from aish.supervisor.gateway.meter import UNSTATED_OUTPUT_TOKENS
 from aish.supervisor.gateway.routes import LLAMACPP
@@ -93,6 +95,9 @@ class ToOpenAI:
     def __init__(self, given: Call, call: Call, dialect: Dialect, server: Server, asked: str) -> None:
         self.call, self.path = call, call.endpoint
         self._given, self._dialect, self._server, self._asked = given, dialect, server, asked
+        self._compiled = server.drops_tools and call.tools
+        if self._compiled:
+            self.call = offered(call)
 
     def body(self, limit: int | None) -> bytes:
         server, call = self._server, self.call
@@ -104,7 +109,8 @@ class ToOpenAI:
         return {name: value for name in _OPENAI_HEADERS if (value := given.get(name))}
 
     def relay(self, *, keep_usage: bool) -> sse.Relay:
-        return sse.Relay(self._asked, keep_usage=keep_usage)
+        kind = toolcalls.Relay if self._compiled else sse.Relay
+        return kind(self._asked, keep_usage=keep_usage)
 
     def writer(self) -> Writer:
         return self._dialect.writer(self._given)

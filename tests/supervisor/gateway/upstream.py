@@ -24,6 +24,7 @@ The last message (or prompt) is a script: words separated by spaces.
     badcall        one whose arguments are no JSON
     cached N       N of the prompt's tokens came from a cache
     refuse         a refusal in place of the answer
+    writes N       the first N characters of what the test left in `written`, four in each event; N < 0: all
 
 With `echoes` every request is answered with an error that repeats that header.
 """
@@ -78,6 +79,9 @@ class Upstream:
         self.broken: tuple[int, str] | None = None
         """Every request for an answer gets this status and text: an error's message, or a page of HTML."""
         self.echoes = False
+        self.drops_tools = False
+        """As a template without tools does, and says so."""
+        self.written = ""
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
@@ -159,9 +163,9 @@ class Upstream:
         return web.json_response({"object": "list", "data": [{"id": "inner", "meta": {"n_ctx": self.context}}]})
 
     async def _props(self, _request: web.Request) -> web.Response:
-        return web.json_response(
-            {"default_generation_settings": {"n_ctx": self.context}, "total_slots": self.slots, "chat_template": ""}
-        )
+        caps = {"supports_tools": not self.drops_tools}
+        told = {"total_slots": self.slots, "chat_template": "", "chat_template_caps": caps}
+        return web.json_response({"default_generation_settings": {"n_ctx": self.context}, **told})
 
     async def _tokenize(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -321,10 +325,10 @@ class Upstream:
             await reply.write(data[: data.index(b"Bearer") + 20])
             await asyncio.sleep(0.05)  # two reads at the gateway
             await reply.write(data[data.index(b"Bearer") + 20 :])
-        for number in range(int(script.number("think"))):
-            await send(chunk([{"index": 0, "finish_reason": None, "delta": {"reasoning_content": f"t{number} "}}]))
-        if script.has("refuse"):
-            await send(chunk([{"index": 0, "finish_reason": None, "delta": {"refusal": "no"}}]))
+        for part in self._beside(script):
+            await send(chunk([{"index": 0, "finish_reason": None, "delta": part}]))
+        if script.has("writes"):
+            tokens, why = 0, "stop" if script.number("writes") < 0 else "length"
         if script.has("huge"):
             await send(chunk(delta("h" * int(script.number("huge")))))
         for number in range(tokens):
@@ -340,13 +344,9 @@ class Upstream:
             await asyncio.sleep(script.number("pace"))
             self._works(body, 1)
             await send(chunk(delta("w ")))
-        for number, (name, given) in enumerate(script.called()):
+        for part in called_in_parts(script):
             why = "tool_calls"
-            for place, piece in enumerate((None, given[:4], given[4:])):
-                function = {"name": name, "arguments": ""} if piece is None else {"arguments": piece}
-                more = {"id": f"call_{number}", "type": "function"} if place == 0 else {}
-                part = {"index": number, **more, "function": function}
-                await send(chunk([{"index": 0, "finish_reason": None, "delta": {"tool_calls": [part]}}]))
+            await send(chunk([{"index": 0, "finish_reason": None, "delta": {"tool_calls": [part]}}]))
         last = {"delta": {}} if chat else {"text": ""}
         await send(chunk([{"index": 0, "finish_reason": why, **last}]))
         if script.has("leak"):
@@ -357,6 +357,17 @@ class Upstream:
         if not script.has("nodone"):
             await send(b"data: [DONE]")
         return reply
+
+    def _beside(self, script: Script) -> list[dict[str, Any]]:
+        """What a stream has before its words."""
+        found = [{"reasoning_content": f"t{number} "} for number in range(int(script.number("think")))]
+        if script.has("refuse"):
+            found.append({"refusal": "no"})
+        if script.has("writes"):
+            count = int(script.number("writes"))
+            text = self.written if count < 0 else self.written[:count]
+            found += [{"content": text[start : start + 4]} for start in range(0, len(text), 4)]
+        return found
 
     def _used(self, input_tokens: int, output_tokens: int, script: Script) -> dict[str, object] | None:
         self._count(input_tokens, output_tokens)
@@ -405,6 +416,16 @@ def add_parts(said: dict[str, Any], script: Script) -> None:
             {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": given}}
             for number, (name, given) in enumerate(script.called())
         ]
+
+
+def called_in_parts(script: Script) -> list[dict[str, Any]]:
+    found = []
+    for number, (name, given) in enumerate(script.called()):
+        for place, piece in enumerate((None, given[:4], given[4:])):
+            function = {"name": name, "arguments": ""} if piece is None else {"arguments": piece}
+            more = {"id": f"call_{number}", "type": "function"} if place == 0 else {}
+            found.append({"index": number, **more, "function": function})
+    return found
 
 
 def leak(request: web.Request, script: Script) -> str:

@@ -106,8 +106,8 @@ def _choice(choice: ToolChoice | None) -> dict[str, object]:
         found["tool_choice"] = _CHOICES[choice.type]
     else:
         raise InputError("tool_choice.type: expected auto, any, none, or tool with a name", field="tool_choice")
-    if choice.disable_parallel_tool_use:
-        found["parallel_tool_calls"] = False
+    if choice.disable_parallel_tool_use is not None:
+        found["parallel_tool_calls"] = not choice.disable_parallel_tool_use
     return found
 
 
