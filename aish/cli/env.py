@@ -1,6 +1,7 @@
 """`aish env`: the variables that point a program at the gateway.
 
-    eval "$(aish env)"
+    eval "$(aish env)"                          OpenAI's clients
+    eval "$(aish env --for anthropic)"          Anthropic's: a Claude Code that is logged in would use the key instead
 
 The key is this user's own, named `env`: made on first use and kept in a 0600 file, so that every shell gets the same
 one. `aish key revoke env` ends it for all of them; the next use makes another, `env-2`: a name is never given twice,
@@ -23,21 +24,34 @@ from aish.wire.reply import KeyMade, Keys
 
 KEY_NAME = "env"
 _NAMES = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
+_FOR = ("openai", "anthropic", "ollama", "all")
 _KEY_BEGIN = "sk-aish-"
 _FILE_MOST = 4096
 
 
 def main(argv: list[str]) -> int:
     parser = Parser("env", "Print the variables that point a program at the gateway.", 'example: eval "$(aish env)"')
+    parser.add_argument("--for", dest="clients", choices=_FOR, default="openai", help="whose clients (openai)")
     json_option(parser)
     options = parser.parse_args(argv)
-    made = variables()
+    made = named(variables(), options.clients)
     if options.json:
         print_json(made)
     else:
         for name, value in made.items():
             print(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+def named(made: dict[str, str], clients: str) -> dict[str, str]:
+    """The same address and key by the names that these clients read."""
+    url, key = made["OPENAI_BASE_URL"].removesuffix("/v1"), made["OPENAI_API_KEY"]
+    names = {
+        "openai": made,
+        "anthropic": {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key},
+        "ollama": {"OLLAMA_HOST": url, "OLLAMA_API_KEY": key},
+    }
+    return {name: value for each in names if clients in (each, "all") for name, value in names[each].items()}
 
 
 def variables() -> dict[str, str]:

@@ -37,6 +37,21 @@ def keys(home: Home) -> dict[str, bool]:
     return {row["name"]: row["revoked"] for row in json.loads(home.aish("key", "ls", "--json").stdout)}
 
 
+def test_other_clients_get_their_own_names(shared_home: Home) -> None:
+    first = variables(shared_home)
+    url, key = first["OPENAI_BASE_URL"].removesuffix("/v1"), first["OPENAI_API_KEY"]
+    done = shared_home.aish("env", "--for", "anthropic")
+    assert done.stdout == f"export ANTHROPIC_BASE_URL={url}\nexport ANTHROPIC_API_KEY={key}\n"
+    everything = json.loads(shared_home.aish("env", "--for", "all", "--json").stdout)
+    assert everything == {
+        **first,
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": key,
+        "OLLAMA_HOST": url,
+        "OLLAMA_API_KEY": key,
+    }
+
+
 def test_a_revoked_key_is_followed_by_another(home: Home) -> None:
     """From then on `aish env`, and `embed` outside supervision, ended with 'was revoked', for ever."""
     first = variables(home)
