@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option, targets
-from aish.cli.output import age, clock, command_line, exit_word, print_json, print_table, when
+from aish.cli.output import age, clock, command_line, exit_word, print_json, print_table, usd, when
 from aish.client import connect
 from aish.client.finding import recorded
 from aish.errors import UsageError
@@ -174,4 +174,6 @@ def _tokens(found: Inspected) -> str:
     text = f"{tokens.input} in, {tokens.output} out, {tokens.requests} requests"
     if tokens.estimated:
         text += f", {tokens.estimated} of them estimated"
+    if tokens.cost_usd or tokens.unpriced:
+        text += f", {usd(tokens)} USD"
     return text + (f"; budget {budget}" if budget is not None else "")

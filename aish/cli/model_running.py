@@ -22,7 +22,7 @@ from aish.report import clean, report
 from aish.wire.message import Inspect, Logs, Serve, Snapshot, Spawn, Stop, Wait
 from aish.wire.plain import plain
 from aish.wire.reply import Inspected, Started, View, Waited
-from aish.wire.spec import RoutePart, SpecPart
+from aish.wire.spec import PRICES, PricePart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -57,6 +57,9 @@ def serve(words: list[str]) -> int:
     parser.add_argument("--upstream-name", metavar="MODEL", help="what the server itself calls the model")
     parser.add_argument(
         "--dialect", choices=dialect.DIALECTS, help="what it speaks (openai; anthropic at api.anthropic.com)"
+    )
+    parser.add_argument(
+        "--price", metavar="WHAT=USD", help="per million tokens: input=3,output=15,cached=0.3; or hour=0.12 of work"
     )
     parser.add_argument("--context", metavar="TOKENS", help="how much one request may hold")
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory that it gets; waits until it fits")
@@ -168,6 +171,7 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
         context_tokens=parse_count(options.context) if options.context else None,
         key_file=key_file(options.key_file),
         dialect=options.dialect or dialect.of(url),
+        price=parse_price(options.price) if options.price else None,
     )
     spec = SpecPart(
         argv=[os.fsencode(word) for word in command],
@@ -180,6 +184,22 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
         restart="on-failure" if command else "never",
     )
     return Spawn(token=secrets.token_hex(16), spec=spec, launch=here)
+
+
+def parse_price(text: str) -> PricePart:
+    """Raises UsageError."""
+    found: dict[str, float] = {}
+    for pair in text.split(","):
+        name, _, value = pair.partition("=")
+        try:
+            found[PRICES[name.strip()]] = float(value)
+        except (KeyError, ValueError):
+            raise UsageError(
+                f"--price: not a price: {pair[:40]!r}", hint="input=3,output=15,cached=0.3,written=3.75 or hour=0.12"
+            ) from None
+    if not all(math.isfinite(value) and value >= 0 for value in found.values()):
+        raise UsageError("--price: a price is 0 or more")
+    return PricePart(**found)
 
 
 def stored_name(name: str) -> str:

@@ -12,7 +12,7 @@ from aish.wire.plain import plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aish.wire.part import ExitPart
+    from aish.wire.part import ExitPart, TokensPart
 
 
 def print_json(value: object) -> None:
@@ -60,6 +60,14 @@ def age(since_s: float | None, until_s: float | None = None) -> str:
     if since_s is None:
         return amount.UNKNOWN
     return amount.age((time.time() if until_s is None else until_s) - since_s)
+
+
+def usd(tokens: TokensPart) -> str:
+    """What they cost; a `+` where some have a price that nobody knows, `?` where all have."""
+    if tokens.unpriced and not tokens.cost_usd:
+        return "?"
+    places = 2 if tokens.cost_usd >= 1 or not tokens.cost_usd else 4
+    return f"{tokens.cost_usd:.{places}f}" + ("+" if tokens.unpriced else "")
 
 
 def clock(time_s: float) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from aish.cli.arguments import Parser, json_option
-from aish.cli.output import print_json, print_table
+from aish.cli.output import print_json, print_table, usd
 from aish.client import connect
 from aish.errors import UsageError
 from aish.model.nearest import nearest
@@ -13,14 +14,17 @@ from aish.wire.message import UsageQuery
 from aish.wire.part import UsageRow
 from aish.wire.reply import UsageTable
 
-_BY = ("process", "agent", "model")
+_BY = ("process", "agent", "model", "day", "project")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def main(argv: list[str]) -> int:
-    parser = Parser("usage", "Sum what the gateway recorded: tokens, seconds, time to the first token.")
-    parser.add_argument("--by", default="agent", metavar="WHAT", help="agent (default), process or model")
+    parser = Parser("usage", "Sum what the gateway recorded: tokens, cost, seconds, time to the first token.")
+    parser.add_argument(
+        "--by", default="agent", metavar="WHAT", help="agent (default), process, model, day or project"
+    )
     parser.add_argument("--since", metavar="AGE", help="only the last 30m, 2h, 1d")
+    parser.add_argument("--csv", action="store_true", help="comma-separated values, with all figures")
     json_option(parser)
     options = parser.parse_args(argv)
     if options.by not in _BY:
@@ -33,27 +37,49 @@ def main(argv: list[str]) -> int:
         table = client.ask(UsageTable, UsageQuery(by=options.by, since_s=since_s))
     if options.json:
         print_json(table.rows)
-        return 0
-    header = (options.by.upper(), "MODEL", "REQUESTS", "INPUT", "OUTPUT", "SECONDS", "FIRST TOKEN", "FAILED")
+    elif options.csv:
+        _print_csv(table.rows, options.by)
+    else:
+        _print_rows(table.rows, options.by)
+    return 0
+
+
+def _print_rows(found: list[UsageRow], by: str) -> None:
+    header = (by.upper(), "MODEL", "REQUESTS", "INPUT", "CACHED", "OUTPUT", "USD", "SECONDS", "FIRST TOKEN", "FAILED")
     rows = [
         [
-            _who(row, options.by),
+            _who(row, by),
             row.model or "-",
             str(row.tokens.requests),
             str(row.tokens.input),
+            str(row.tokens.cached),
             str(row.tokens.output),
+            usd(row.tokens),
             f"{row.seconds:.1f}",
             "-" if row.first_token_s is None else f"{row.first_token_s:.2f}s",
             str(row.failures),
         ]
-        for row in table.rows
+        for row in found
     ]
     print_table(header, rows, header[2:])
-    return 0
+
+
+def _print_csv(found: list[UsageRow], by: str) -> None:
+    """RFC 4180. What is not known is empty."""
+    import csv
+
+    figures = ("requests", "input", "cached", "output", "reasoning", "estimated", "cost_usd", "unpriced")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([by, "name", "model", *figures, "seconds", "first_token_s", "failures"])
+    for row in found:
+        sums = [getattr(row.tokens, name) for name in figures]
+        writer.writerow([row.key, row.name, row.model, *sums, row.seconds, row.first_token_s, row.failures])
 
 
 def _who(row: UsageRow, by: str) -> str:
     """A key by its key, a process by its id and name, the others by their name."""
+    if by == "project" and not row.key:
+        return "-"
     if row.key.startswith("key:") or row.name is None:
         return row.key
     return f"{row.key} {row.name}" if by == "process" and row.name != row.key else row.name

@@ -30,6 +30,7 @@ _OF_A_SERVER: Final = (
     "upstream",
     "dialect",
     "context",
+    "price",
     "key_file",
 )
 """What says nothing of a model out of the store: whoever serves it decides."""

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 _OWN: Final = {
     "[services.NAME]": (schema.SERVICE, ("command", "shell")),
     "[agents.NAME]": (schema.AGENT, ("agent", "words", "model", "input", "command", "shell")),
-    "[models.NAME]": (schema.MODEL, ("command", "shell", "url", "upstream", "dialect", "context", "key_file")),
+    "[models.NAME]": (
+        schema.MODEL,
+        ("command", "shell", "url", "upstream", "dialect", "context", "price", "key_file"),
+    ),
     "[schedules.NAME]": (schema.SCHEDULE, ("cron", "timezone", "missed", "command", "shell")),
     "[groups.NAME]": (schema.GROUP, ("strategy",)),
 }

@@ -16,6 +16,7 @@ from aish.project.value import (
     Text,
     cores,
     count,
+    dollars,
     size,
     time,
 )
@@ -82,6 +83,13 @@ LIMITS: Final = Table(
     Key("read", size(), "Bytes a second from each disk."),
     Key("write", size(), "Bytes a second to each disk."),
     Key("on_oom", Choice(*spec.ON_OOM), "At its limit of memory: kill it, or hold it there.", "kill"),
+)
+PRICE: Final = Table(
+    Key("input", dollars(), "US dollars for a million tokens of input."),
+    Key("output", dollars(), "The same of output."),
+    Key("cached", dollars(), "The same of input that was read from a cache.", "as input"),
+    Key("written", dollars(), "The same of input that was written to one.", "as input"),
+    Key("hour", dollars(), "For an hour of answering: energy, a rented machine."),
 )
 LOG: Final = Table(
     Key(
@@ -178,6 +186,7 @@ MODEL: Final = Table(
     Key("upstream", Text(), "What the server itself calls the model."),
     Key("dialect", Choice(*dialect.DIALECTS), "What its server speaks.", "openai; anthropic at api.anthropic.com"),
     Key("context", count(), "Tokens that one request may hold."),
+    Key("price", PRICE, "What it costs. Default: its vendor's list; nothing on this machine."),
     Key("key_file", _PATH, "The server's key: first line of a file that only you can read."),
     *_ENTRY,
     at_most_one=[("command", "shell")],

@@ -13,9 +13,11 @@ from aish.project import environ
 from aish.project.declare import located
 from aish.project.digest import digest
 from aish.wire.spec import (
+    PRICES,
     GroupPart,
     LimitPart,
     NeedPart,
+    PricePart,
     ProbePart,
     RestartPart,
     RoutePart,
@@ -157,10 +159,15 @@ def _route(entry: Entry, home: Mapping[str, str]) -> RoutePart:
     return RoutePart(
         url=url,
         dialect=values.get("dialect") or dialect.of(url),
+        price=_price(values["price"]) if "price" in values else None,
         upstream_name=values.get("upstream"),
         context_tokens=values.get("context"),
         key_file=located(key_file, entry.document.folder, home) if key_file else None,
     )
+
+
+def _price(values: Mapping[str, Any]) -> PricePart:
+    return PricePart(**{PRICES[name]: float(value) for name, value in values.items()})
 
 
 def _life(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -191,6 +191,10 @@ def cores() -> Amount:
     return Amount("cores", 'a number of cores like "1.5"', r"[0-9]+(\.[0-9]+)?", _cores, plain=True)
 
 
+def dollars() -> Amount:
+    return Amount("price", 'US dollars like 0.25 or "3"', r"[0-9]+(\.[0-9]+)?", _cores, plain=True)
+
+
 def _cores(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,6})?", text):
         raise UsageError("")

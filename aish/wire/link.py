@@ -27,6 +27,8 @@ class Member(Part, frozen=True, kw_only=True):
     """Set for a model: where its server listens (port filled in); `alive` and route: probe it until it is ready."""
     held: bool = False
     """Held by a person: its new requests wait."""
+    project: str | None = None
+    """The aish.toml that declares it, or one above it."""
 
 
 # daemon -> gateway

@@ -265,7 +265,7 @@ class KeyRevoke(Message, frozen=True, kw_only=True):
 
 
 class UsageQuery(Message, frozen=True, kw_only=True):
-    """Sums of the gateway's own records; `by` is "process", "model" or "agent"."""
+    """Sums of the gateway's own records; `by` is "process", "model", "agent", "day" or "project"."""
 
     by: str = "process"
     since_s: float | None = None

@@ -20,10 +20,17 @@ class ExitPart(Part, frozen=True, kw_only=True):
 
 
 class TokensPart(Part, frozen=True, kw_only=True):
+    """Sums. `cached` are of the input, `reasoning` of the output; `estimated` are of both."""
+
     input: int = 0
     output: int = 0
     requests: int = 0
     estimated: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+    """Tokens whose price nobody knows: the cost is without them."""
 
 
 class ProcessPart(Part, frozen=True, kw_only=True):

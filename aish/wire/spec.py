@@ -133,6 +133,28 @@ class SocketPart(Part, frozen=True, kw_only=True):
     """Of a Unix socket's file."""
 
 
+class PricePart(Part, frozen=True, kw_only=True):
+    """What a model costs: USD for a million tokens, and for an hour of answering (energy, a rented machine)."""
+
+    input_usd: float = 0.0
+    output_usd: float = 0.0
+    cached_usd: float | None = None
+    """Of input that was read from a cache; None: as other input."""
+    written_usd: float | None = None
+    """Of input that was written to a cache; None: as other input."""
+    hour_usd: float = 0.0
+
+
+PRICES: Final = {
+    "input": "input_usd",
+    "output": "output_usd",
+    "cached": "cached_usd",
+    "written": "written_usd",
+    "hour": "hour_usd",
+}
+"""As people write them."""
+
+
 class RoutePart(Part, frozen=True, kw_only=True):
     """How the gateway reaches a model process."""
 
@@ -148,6 +170,8 @@ class RoutePart(Part, frozen=True, kw_only=True):
     """A 0600 file whose first line is the upstream's key; only the gateway reads it."""
     dialect: str = "openai"
     """What the server speaks: see aish.model.dialect."""
+    price: PricePart | None = None
+    """None: what is known of its vendor's prices, and nothing for a server on this machine."""
 
 
 class SpecPart(Part, frozen=True, kw_only=True):

@@ -155,7 +155,16 @@ class GatewayLink:
             budget_tokens=row.spec.budget_tokens,
             route=ports.route(row) if row.lifecycle == state.RUNNING else None,
             held=state.USER in row.holds,
+            project=self._project(row),
         )
+
+    def _project(self, row: Row) -> str | None:
+        """That it is of, or the nearest above it."""
+        above: Row | None = row
+        while above is not None and above.spec.project is None:
+            process = self.table.get(above.parent) if above.parent is not None else None
+            above = process.row if process is not None else None
+        return above.spec.project if above is not None else None
 
     def told(self, process: Process) -> None:
         """Something about it changed: a Delta, where the gateway has to know."""

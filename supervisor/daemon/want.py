@@ -35,6 +35,7 @@ LEAST_BYTES: Final = 64 << 10
 LEAST_AGE_S: Final = 1.0
 MOST_NEEDS: Final = 64
 MOST_TIME_S: Final = 10 * 366 * 86400.0
+MOST_USD: Final = 1e9
 PORT_MOST: Final = 65535
 _ADDRESS: Final = re.compile(r"unix:/.+|[^\s/]+:(\d{1,5}|\{port\})")
 MOST_WORDS: Final = 65_536
@@ -252,6 +253,11 @@ def check_limits(limits: LimitPart) -> None:
 def check_route(route: RoutePart) -> None:
     """Raises InputError."""
     _one_of(route.dialect, dialect.DIALECTS, "route.dialect")
+    if route.price is not None:
+        for name in route.price.__struct_fields__:
+            value = getattr(route.price, name)
+            if value is not None and not (math.isfinite(value) and 0 <= value < MOST_USD):
+                raise InputError("expected US dollars, 0 or more", field=f"route.price.{name}")
     host = route.url.partition("://")[2].partition("/")[0]
     if not route.url.startswith("unix:/") and not (host and route.url.startswith(("http://", "https://"))):
         raise InputError(

@@ -28,6 +28,7 @@ from aish.supervisor.gateway.link import Link
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Board, Note, Used
 from aish.supervisor.gateway.models import READY_S, Models
+from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.probe import IDLE_CHECK_S, Probes
 from aish.supervisor.gateway.proxy import Proxy
 from aish.supervisor.gateway.records import Records, Row
@@ -90,7 +91,8 @@ class Gateway:
             self.upstreams, self.duties, self._readiness, self._probed, self.bell.ring, idle_check_s=idle_check_s
         )
         self.models = Models(self.directory, self.bell, self._need, self.probes.doubt, ready_s=ready_s)
-        self.settling = Settling(self.board, self.spending, self.upstreams)
+        self.prices = Prices()
+        self.settling = Settling(self.board, self.spending, self.upstreams, self.prices)
         self.proxy = Proxy(
             settling=self.settling,
             directory=self.directory,
@@ -218,6 +220,7 @@ class Gateway:
 
     def _appear(self, server: Server) -> None:
         server.created_s = time.time()
+        self.prices.expect(server)
         self.probes.start(server)
 
     def on_serve_failed(self, message: ServeFailed) -> None:
@@ -249,7 +252,10 @@ class Gateway:
         row = Row(
             self.spending.number(), time.time(), self.directory.epoch, server.id, server.name, kinds.MODEL, chain,
             server.name, "probe", endpoint, False, used.input, used.output, used.estimated, 200, server=server.id,
+            cached=used.cached, written=used.written, reasoning=used.reasoning,
         )  # fmt: skip
+        cost = self.prices.cost(server, used, 0.0)
+        row.cost_usd, row.price = (None, None) if cost is None else (cost.usd, cost.price)
         self.spending.settle(row)
 
     async def _notes(self) -> None:

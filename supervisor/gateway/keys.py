@@ -41,6 +41,7 @@ class Caller:
     name: str | None = None
     kind: str | None = None
     agent: str | None = None
+    project: str | None = None
 
 
 class Keys:
@@ -84,7 +85,7 @@ class Keys:
         while True:
             member = self._directory.members.get(process) if self._directory.epoch == epoch else None
             if member is not None and member.alive:
-                return Caller(process, member.name, member.kind, member.agent)
+                return Caller(process, member.name, member.kind, member.agent, member.project)
             if not await self._bell.wait_until(began_s + (APPEAR_S if member is None else REVIVE_S)):
                 break
         if member is not None:
@@ -103,7 +104,7 @@ class Keys:
         member = self._directory.members.get(account)
         if member is None or not member.alive:
             raise RefusedError(f"the process {account} has ended: its API key is not valid any more")
-        return Caller(account, member.name, member.kind, member.agent)
+        return Caller(account, member.name, member.kind, member.agent, member.project)
 
     # --- named keys ---------------------------------------------------------------------------------------------
 

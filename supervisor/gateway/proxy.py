@@ -88,7 +88,7 @@ class Proxy:
         number = self._spending.number()
         row = Row(
             number, time.time(), self._directory.epoch, caller.account, caller.name, caller.kind, (), "",
-            dialect.name, path, bytes_in=len(body), agent=caller.agent,
+            dialect.name, path, bytes_in=len(body), agent=caller.agent, project=caller.project,
         )  # fmt: skip
         live = self._board.begin(number, caller.account, "")
         exchange = Exchange(caller, row, live, asyncio.get_running_loop().time(), request, dialect)

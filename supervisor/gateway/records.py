@@ -24,6 +24,7 @@ from typing import Final
 
 from aish.errors import StorageError
 from aish.supervisor.gateway import schema
+from aish.wire.part import TokensPart
 
 MAX_REQUESTS: Final = 200_000
 MAX_AGE_S: Final = 90 * 86400.0
@@ -32,9 +33,11 @@ CHECK_BELOW_BYTES: Final = 16 << 20
 CHECKPOINT_WRITES: Final = 2000
 _COLUMNS: Final = (
     "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
-    "status, first_token_s, seconds, bytes_in, bytes_out, agent, server"
+    "status, first_token_s, seconds, bytes_in, bytes_out, agent, server, "
+    "cached, written, reasoning, cost_usd, price, project"
 )
-_INSERT: Final = f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * 21)})"  # noqa: S608  constants
+_INSERT: Final = f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608  constants
+_SUMS: Final = "input, output, requests, estimated, cached, reasoning, cost_usd, unpriced"
 DIED: Final = 0
 """Status of a request that ended with the gateway."""
 HUNG_UP: Final = 499
@@ -67,42 +70,81 @@ class Row:
     bytes_out: int = 0
     agent: str | None = None
     server: str | None = None
+    cached: int = 0
+    written: int = 0
+    reasoning: int = 0
+    cost_usd: float | None = None
+    """None: nobody knows the price."""
+    price: str | None = None
+    """What it was reckoned by."""
+    project: str | None = None
 
     def values(self) -> tuple[object, ...]:
         return (
             self.number, self.time_s, self.epoch, self.process, self.name, self.kind, " ".join(self.chain),
             self.model, self.dialect, self.endpoint, self.stream, self.input, self.output, self.estimated,
             self.status, self.first_token_s, self.seconds, self.bytes_in, self.bytes_out, self.agent,
-            self.server,
+            self.server, self.cached, self.written, self.reasoning, self.cost_usd, self.price, self.project,
         )  # fmt: skip
 
 
+@dataclass(slots=True, kw_only=True)
+class Sums:
+    """Cumulative figures of many requests: see aish.wire.part.TokensPart."""
+
+    input: int = 0
+    output: int = 0
+    requests: int = 0
+    estimated: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+
+    def add(self, row: Row) -> None:
+        tokens = row.input + row.output
+        self.input += row.input
+        self.output += row.output
+        self.requests += 1
+        self.estimated += tokens if row.estimated else 0
+        self.cached += row.cached
+        self.reasoning += row.reasoning
+        self.cost_usd += row.cost_usd or 0.0
+        self.unpriced += tokens if row.cost_usd is None else 0
+
+    def take(self, part: TokensPart) -> None:
+        """Go on from these."""
+        for name in SUMMED:
+            setattr(self, name, getattr(part, name))
+
+    def part(self) -> TokensPart:
+        return TokensPart(**{name: getattr(self, name) for name in SUMMED})
+
+    def values(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in SUMMED)
+
+
+SUMMED: Final = tuple(_SUMS.split(", "))
+
+
 @dataclass(slots=True)
-class AccountRow:
-    """Cumulative tokens: the process's own, and `spent` by it and everything below. An ended process stays as long as
-    one below it lives: its budget still counts for that one."""
+class AccountRow(Sums):
+    """Of a process itself, and `spent`: tokens of it and everything below. An ended process stays as long as one
+    below it lives: its budget still counts for that one."""
 
     id: str
     parent: str | None = None
     budget: int | None = None
     spent: int = 0
     warned_at: int | None = None
-    input: int = 0
-    output: int = 0
-    requests: int = 0
-    estimated: int = 0
 
 
 @dataclass(slots=True)
-class ServedRow:
-    """Cumulative tokens of all requests that were routed to a model's process. Kept as long as the process table: a
-    request may be settled long after its model has ended."""
+class ServedRow(Sums):
+    """Of all requests that were routed to a model's process. Kept as long as the process table: a request may be
+    settled long after its model has ended."""
 
     id: str
-    input: int = 0
-    output: int = 0
-    requests: int = 0
-    estimated: int = 0
 
 
 @dataclass(slots=True)
@@ -223,26 +265,14 @@ class Records:
 
     def accounts(self) -> list[AccountRow]:
         with self._guard():
-            rows = self._db.execute(
-                "SELECT id, parent, budget, spent, warned_at, input, output, requests, estimated FROM accounts"
-            )
-            return [AccountRow(*row) for row in rows]
+            rows = self._db.execute(f"SELECT id, parent, budget, spent, warned_at, {_SUMS} FROM accounts")  # noqa: S608
+            return [AccountRow(*row[:5], **dict(zip(SUMMED, row[5:], strict=True))) for row in rows]
 
     def put_account(self, row: AccountRow) -> None:
         """Inside a transaction."""
         self._db.execute(
-            "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                row.id,
-                row.parent,
-                row.budget,
-                row.spent,
-                row.warned_at,
-                row.input,
-                row.output,
-                row.requests,
-                row.estimated,
-            ),
+            f"INSERT OR REPLACE INTO accounts (id, parent, budget, spent, warned_at, {_SUMS}) VALUES ({_marks(13)})",  # noqa: S608
+            (row.id, row.parent, row.budget, row.spent, row.warned_at, *row.values()),
         )
 
     def drop_account(self, id: str) -> None:
@@ -251,14 +281,14 @@ class Records:
 
     def served(self) -> list[ServedRow]:
         with self._guard():
-            rows = self._db.execute("SELECT id, input, output, requests, estimated FROM served")
-            return [ServedRow(*row) for row in rows]
+            rows = self._db.execute(f"SELECT id, {_SUMS} FROM served")  # noqa: S608  constants
+            return [ServedRow(row[0], **dict(zip(SUMMED, row[1:], strict=True))) for row in rows]
 
     def put_served(self, row: ServedRow) -> None:
         """Inside a transaction."""
         self._db.execute(
-            "INSERT OR REPLACE INTO served VALUES (?, ?, ?, ?, ?)",
-            (row.id, row.input, row.output, row.requests, row.estimated),
+            f"INSERT OR REPLACE INTO served (id, {_SUMS}) VALUES ({_marks(9)})",  # noqa: S608  constants
+            (row.id, *row.values()),
         )
 
     # --- keys ---------------------------------------------------------------------------------------------------
@@ -361,6 +391,10 @@ def checkpoint(path: str) -> None:
             db.execute("PRAGMA wal_checkpoint(PASSIVE)")
     except sqlite3.Error as error:
         raise StorageError(f"cannot write {path}: {error}") from error
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
 
 
 def _row(values: Sequence[object]) -> Row:

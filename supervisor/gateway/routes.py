@@ -20,6 +20,7 @@ from aish.model import state
 from aish.model.dialect import OPENAI
 from aish.model.nearest import nearest
 from aish.wire.link import Member, Sync
+from aish.wire.spec import PricePart
 
 DEFAULT: Final = "default"
 LLAMACPP: Final = "llama.cpp"
@@ -38,6 +39,7 @@ class Server:
     declared_context_tokens: int | None = None
     dialect: str = OPENAI
     """What it speaks: see aish.model.dialect."""
+    price: PricePart | None = None
     ready: state.Ready = state.NO
     text: str = ""
     """Why it is not ready."""
@@ -237,16 +239,18 @@ def _server(member: Member) -> Server | None:
         return None
     route = member.route
     return Server(
-        member.id, member.name, route.url, route.upstream_name, route.key_file, route.context_tokens, route.dialect
-    )  # fmt: skip
+        member.id,
+        member.name,
+        route.url,
+        route.upstream_name,
+        route.key_file,
+        route.context_tokens,
+        route.dialect,
+        route.price,
+    )
 
 
 def _same(server: Server, wanted: Server) -> bool:
     """Whether the server at hand is the wanted one, so that what was learned about it stays true."""
-    return (server.name, server.url, server.dialect, server.upstream_name, server.key_file) == (
-        wanted.name,
-        wanted.url,
-        wanted.dialect,
-        wanted.upstream_name,
-        wanted.key_file,
-    )
+    names = ("name", "url", "dialect", "upstream_name", "key_file", "price")
+    return all(getattr(server, name) == getattr(wanted, name) for name in names)

@@ -7,13 +7,30 @@ from typing import Final
 
 from aish.errors import StorageError
 
-VERSION: Final = 3
+VERSION: Final = 4
 _SERVED: Final = """
 CREATE TABLE served (
     id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
     estimated INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+_SUMS: Final = """
+ALTER TABLE {table} ADD COLUMN cached INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {table} ADD COLUMN reasoning INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {table} ADD COLUMN cost_usd REAL NOT NULL DEFAULT 0;
+ALTER TABLE {table} ADD COLUMN unpriced INTEGER NOT NULL DEFAULT 0;
+"""
+_COSTS: Final = f"""
+{_SUMS.format(table="accounts")}
+{_SUMS.format(table="served")}
+ALTER TABLE requests ADD COLUMN cached INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN written INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN reasoning INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN cost_usd REAL;
+ALTER TABLE requests ADD COLUMN price TEXT;
+ALTER TABLE requests ADD COLUMN project TEXT;
+"""
+"""What came with version 4; a new file is made the same way."""
 _SCHEMA: Final = f"""
 {_SERVED}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -35,6 +52,7 @@ CREATE TABLE requests (
 CREATE INDEX requests_open ON requests (number) WHERE status IS NULL;
 CREATE INDEX requests_time ON requests (time_s);
 CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
+{_COSTS}
 """
 _STEPS: Final = {
     1: """
@@ -42,6 +60,7 @@ ALTER TABLE requests ADD COLUMN agent TEXT;
 UPDATE requests SET agent = name WHERE kind = 'agent';
 """,
     2: f"ALTER TABLE requests ADD COLUMN server TEXT; {_SERVED}",
+    3: _COSTS,
 }
 """What makes of a file of that version one of the next."""
 

@@ -16,6 +16,7 @@ from aish.supervisor.gateway.dialects.call import Call
 from aish.supervisor.gateway.dialects.dialect import Dialect
 from aish.supervisor.gateway.keys import Caller
 from aish.supervisor.gateway.meter import Board, Live, Used, estimate_prompt
+from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.records import Row
 from aish.supervisor.gateway.routes import LLAMACPP, Server
 from aish.supervisor.gateway.spending import Spending
@@ -57,8 +58,9 @@ class Exchange:
 class Settling:
     """Ends exchanges. One per gateway."""
 
-    def __init__(self, board: Board, spending: Spending, upstreams: Upstreams) -> None:
+    def __init__(self, board: Board, spending: Spending, upstreams: Upstreams, prices: Prices) -> None:
         self._board = board
+        self._prices = prices
         self._spending = spending
         self._upstreams = upstreams
         self._later: set[asyncio.Task[None]] = set()
@@ -74,16 +76,23 @@ class Settling:
         if exchange.sent_s is None:
             row.server = None  # chosen, but never asked
         if exchange.sent_s is None or exchange.unused:
-            self._settle(row, Used(0, 0))
+            self._settle(exchange, Used(0, 0))
         elif exchange.used is not None and exchange.told:
-            self._settle(row, exchange.used)
+            self._settle(exchange, exchange.used)
         else:
             task = asyncio.get_running_loop().create_task(self._settle_estimated(exchange), name="settle")
             self._later.add(task)
             task.add_done_callback(self._later.discard)
 
-    def _settle(self, row: Row, used: Used) -> None:
+    def _settle(self, exchange: Exchange, used: Used) -> None:
+        row = exchange.row
         row.input, row.output, row.estimated = used.input, used.output, used.estimated
+        row.cached, row.written, row.reasoning = used.cached, used.written, used.reasoning
+        if row.server is None or exchange.server is None:
+            row.cost_usd = 0.0  # nobody was asked
+        else:
+            cost = self._prices.cost(exchange.server, used, row.seconds or 0.0)
+            row.cost_usd, row.price = (None, None) if cost is None else (cost.usd, cost.price)
         self._spending.settle(row)
 
     async def _settle_estimated(self, exchange: Exchange) -> None:
@@ -94,7 +103,8 @@ class Settling:
             if call is not None and server is not None:
                 used = await self._estimate(exchange, call, server)
         finally:
-            self._settle(row, Used(min(used.input, row.input), min(used.output, row.output), estimated=True))
+            most = Used(min(used.input, row.input), min(used.output, row.output), estimated=True)
+            self._settle(exchange, most)
 
     async def _estimate(self, exchange: Exchange, call: Call, server: Server) -> Used:
         worked = exchange.assembly.used() if exchange.assembly is not None else None

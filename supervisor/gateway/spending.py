@@ -125,8 +125,7 @@ class Spending:
                 total: AccountRow | ServedRow = self._served.setdefault(member.id, ServedRow(member.id))
             else:
                 total = self._totals.setdefault(member.id, AccountRow(member.id))
-            total.input, total.output, total.requests = part.input, part.output, part.requests
-            total.estimated = part.estimated
+            total.take(part)
             self.ledger.accounts[member.id].spent = spent.get(member.id, 0)
 
     def save(self, ids: Iterable[str]) -> None:
@@ -167,7 +166,7 @@ class Spending:
     def tokens(self, id: str) -> TokensPart:
         """Cumulative tokens of a process or key."""
         total = self._totals.get(id)
-        return TokensPart() if total is None else _part(total)
+        return TokensPart() if total is None else total.part()
 
     # --- a request ----------------------------------------------------------------------------------------------
 
@@ -222,9 +221,9 @@ class Spending:
         else:
             warned = self.ledger.spend(row.chain, row.input + row.output)
         if self._counts(row):
-            _add(self._totals.setdefault(row.process, AccountRow(row.process)), row)
+            self._totals.setdefault(row.process, AccountRow(row.process)).add(row)
         if row.server is not None and row.epoch == self.epoch:
-            _add(self._served.setdefault(row.server, ServedRow(row.server)), row)
+            self._served.setdefault(row.server, ServedRow(row.server)).add(row)
         self._unsaved.append(row)
         self._warned += warned
         self.advance()
@@ -264,7 +263,7 @@ class Spending:
                 self.records.put_event(f"settled/{id}", _encode(event))
             for id, total in served.items():
                 self.records.put_served(total)
-                self.records.put_event(f"served/{id}", _encode(Served(number=0, id=id, tokens=_part(total))))
+                self.records.put_event(f"served/{id}", _encode(Served(number=0, id=id, tokens=total.part())))
             for account in self._warned:
                 if account.budget is not None and not account.id.startswith(KEY_PREFIX):
                     warn = Warn(number=0, id=account.id, used_tokens=account.spent, budget_tokens=account.budget)
@@ -356,16 +355,3 @@ class Spending:
         with self.records.transaction():
             self.records.put_event(slot, _encode(message))
         self._notify()
-
-
-def _add(total: AccountRow | ServedRow, row: Row) -> None:
-    total.input += row.input
-    total.output += row.output
-    total.requests += 1
-    total.estimated += row.input + row.output if row.estimated else 0
-
-
-def _part(total: AccountRow | ServedRow) -> TokensPart:
-    return TokensPart(
-        input=total.input, output=total.output, requests=total.requests, estimated=total.estimated
-    )  # fmt: skip

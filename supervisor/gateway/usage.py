@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import Any, Final
 
 from aish.errors import StorageError, UsageError
 from aish.supervisor.gateway.dialects.call import MAX_NAME_CHARS
@@ -24,6 +24,8 @@ _GROUPS: Final = {
         "coalesce(max(agent), max(name))",
         "1",
     ),
+    "day": ("date(time_s, 'unixepoch', 'localtime')", "NULL", "1"),
+    "project": ("coalesce(project, '')", "NULL", "1"),
 }
 _FAILED: Final = "status >= 400 AND status != 499 OR status = 0"
 
@@ -36,6 +38,8 @@ def query(path: str, by: str, since_s: float | None) -> UsageTable:
     statement = (
         f"SELECT {key}, {name}, CASE WHEN count(DISTINCT model) = 1 THEN max({_MODEL}) END,"  # noqa: S608  constants above
         " sum(input), sum(output), count(*), sum(CASE WHEN estimated THEN input + output ELSE 0 END),"
+        " sum(cached), sum(reasoning), sum(coalesce(cost_usd, 0)),"
+        " sum(CASE WHEN cost_usd IS NULL THEN input + output ELSE 0 END),"
         f" sum(coalesce(seconds, 0)), avg(first_token_s), sum({_FAILED})"
         f" FROM requests WHERE status IS NOT NULL AND {condition} AND time_s >= ?"
         f" GROUP BY 1 ORDER BY sum(input) + sum(output) DESC, 1 LIMIT {MOST_ROWS}"
@@ -51,14 +55,14 @@ def query(path: str, by: str, since_s: float | None) -> UsageTable:
     return UsageTable(by=by, rows=[_usage_row(values) for values in found])
 
 
-def _usage_row(values: tuple[str, str | None, str | None, int, int, int, int, float, float | None, int]) -> UsageRow:
-    key, name, model, input_tokens, output_tokens, requests, estimated, seconds, first_token_s, failures = values
-    tokens = TokensPart(input=input_tokens, output=output_tokens, requests=requests, estimated=estimated)
+def _usage_row(values: tuple[Any, ...]) -> UsageRow:
+    key, name, model, *sums, seconds, first_token_s, failures = values
+    names = ("input", "output", "requests", "estimated", "cached", "reasoning", "cost_usd", "unpriced")
     return UsageRow(
         key=key,
         name=name,
         model=model,
-        tokens=tokens,
+        tokens=TokensPart(**dict(zip(names, sums, strict=True))),
         seconds=seconds,
         first_token_s=first_token_s,
         failures=failures,

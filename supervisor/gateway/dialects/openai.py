@@ -42,10 +42,20 @@ _encode: Final = msgspec.json.Encoder().encode
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 
+class _Read(msgspec.Struct):
+    cached_tokens: _Count | None = None
+
+
+class _Made(msgspec.Struct):
+    reasoning_tokens: _Count | None = None
+
+
 class _Usage(msgspec.Struct):
     prompt_tokens: _Count
     completion_tokens: _Count = 0
     total_tokens: _Count | None = None
+    prompt_tokens_details: _Read | None = None
+    completion_tokens_details: _Made | None = None
 
 
 class _Reply(msgspec.Struct):
@@ -88,7 +98,13 @@ def _used(raw: msgspec.Raw) -> Used | None:
     output = usage.completion_tokens
     if usage.total_tokens is not None:  # some count the reasoning only in the total
         output = max(output, usage.total_tokens - usage.prompt_tokens)
-    return Used(usage.prompt_tokens, output)
+    read, made = usage.prompt_tokens_details or _Read(), usage.completion_tokens_details or _Made()
+    return Used(
+        usage.prompt_tokens,
+        output,
+        cached=min(read.cached_tokens or 0, usage.prompt_tokens),
+        reasoning=min(made.reasoning_tokens or 0, output),
+    )
 
 
 class _Function(msgspec.Struct):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+SUMS = ("cached", "reasoning", "cost_usd", "unpriced")
 LATER_THAN_1 = (
+    *(f"ALTER TABLE requests DROP COLUMN {name}" for name in (*SUMS[:3], "written", "price", "project")),
+    *(f"ALTER TABLE accounts DROP COLUMN {name}" for name in SUMS),
     "ALTER TABLE requests DROP COLUMN server",
     "DROP TABLE served",
     "ALTER TABLE requests DROP COLUMN agent",
@@ -180,6 +184,24 @@ def test_a_file_of_the_first_version_is_taken_over(path: str) -> None:
     assert [left.number for left in made.open_requests()] == [4]
     made.close()
     Records(path).close()
+
+
+def test_sums_by_day_and_project_with_what_it_cost(path: str, records: Records) -> None:
+    day_s = 1_700_000_000.0
+    with records.transaction():
+        records.close_request(row(1, "p1", time_s=day_s, cost_usd=0.5, cached=3, reasoning=2, project="/a/aish.toml"))
+        records.close_request(row(2, "p1", time_s=day_s, cost_usd=None, project="/a/aish.toml"))
+        records.close_request(row(3, "p2", time_s=day_s + 86400, cost_usd=0.25))
+    days = usage.query(path, "day", None).rows
+    assert sorted(r.key for r in days) == [
+        time.strftime("%Y-%m-%d", time.localtime(day_s)),
+        time.strftime("%Y-%m-%d", time.localtime(day_s + 86400)),
+    ]
+    projects = {r.key: r.tokens for r in usage.query(path, "project", None).rows}
+    of_a = projects["/a/aish.toml"]
+    assert (of_a.requests, of_a.cost_usd, of_a.cached, of_a.reasoning) == (2, 0.5, 3, 2)
+    assert of_a.unpriced == row(2, "p1").input + row(2, "p1").output
+    assert projects[""].cost_usd == 0.25
 
 
 def test_usage_tables(path: str, records: Records) -> None:

@@ -1,0 +1,75 @@
+"""`aish usage`: what it prints of the sums that the gateway tells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.cli import usage
+from aish.cli.output import usd
+from aish.wire.part import TokensPart, UsageRow
+
+if TYPE_CHECKING:
+    from conftest import Home
+
+ROWS = [
+    UsageRow(
+        key="review",
+        name="review",
+        model="claude",
+        tokens=TokensPart(input=1000, output=100, requests=2, cached=800, reasoning=5, cost_usd=0.0123),
+        seconds=1.5,
+        first_token_s=0.25,
+    ),
+    UsageRow(key="", tokens=TokensPart(input=5, output=1, requests=1, unpriced=6)),
+]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "shown"),
+    [
+        (TokensPart(), "0.00"),
+        (TokensPart(cost_usd=0.0123), "0.0123"),
+        (TokensPart(cost_usd=12.345), "12.35"),
+        (TokensPart(cost_usd=0.5, unpriced=7), "0.5000+"),
+        (TokensPart(unpriced=7), "?"),
+    ],
+)
+def test_what_nobody_knows_the_price_of_is_not_free(tokens: TokensPart, shown: str) -> None:
+    assert usd(tokens) == shown
+
+
+def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    usage._print_rows(ROWS, "project")
+    first, second = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert first == ["review", "claude", "2", "1000", "800", "100", "0.0123", "1.5", "0.25s", "0"]
+    assert second == ["-", "-", "1", "5", "0", "1", "?", "0.0", "-", "0"]
+
+
+def test_comma_separated_values(capsys: pytest.CaptureFixture[str]) -> None:
+    usage._print_csv(ROWS, "agent")
+    first, second = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (first["agent"], first["cost_usd"], first["reasoning"], first["first_token_s"]) == (
+        "review",
+        "0.0123",
+        "5",
+        "0.25",
+    )
+    assert (second["name"], second["unpriced"], second["first_token_s"]) == ("", "6", "")
+
+
+@pytest.mark.parametrize("by", ["agent", "process", "model", "day", "project"])
+def test_of_a_gateway_that_has_served_nothing(shared_home: Home, by: str) -> None:
+    done = shared_home.aish("usage", "--by", by, "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, []), done.stderr
+    assert shared_home.aish("usage", "--by", by, "--csv").stdout.startswith(f"{by},name,model,requests,input,")
+
+
+def test_a_sum_that_there_is_not(shared_home: Home) -> None:
+    done = shared_home.aish("usage", "--by", "dya")
+    assert done.returncode == 2
+    assert "did you mean day?" in done.stderr
