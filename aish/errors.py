@@ -8,6 +8,7 @@
     ├── ConflictError        69   the name, port or state is taken or does not allow it
     ├── RefusedError         77   authority: this caller may not do that to that process
     ├── LimitError           75   a quota, budget or size bound was reached
+    │   └── BudgetError      75   a budget that refuses instead of waiting does not allow a request
     ├── TimedOutError       124   who waits said how long, and that is over; nothing was changed
     ├── StorageError         74   the disk is full, read-only, or a state file is damaged
     ├── UnavailableError     69   daemon, gateway or model server cannot be reached or did not get ready
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AishError",
+    "BudgetError",
     "ConflictError",
     "DisconnectedError",
     "InputError",
@@ -145,6 +147,13 @@ class LimitError(AishError):
     """A bound was reached: budget, quota, size. Next: raise it with `aish limit`, or ask for less."""
 
     code = "limit"
+    exit_status = 75
+
+
+class BudgetError(LimitError):
+    """A budget that refuses instead of waiting does not allow a request. Next: raise it with `aish limit`."""
+
+    code = "budget"
     exit_status = 75
 
 

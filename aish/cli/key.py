@@ -8,6 +8,7 @@ from aish.client import connect
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.model.size import format_count, parse_count
+from aish.wire import budget
 from aish.wire.message import KeyList, KeyNew, KeyRevoke
 from aish.wire.reply import Done, KeyMade, Keys
 
@@ -42,11 +43,13 @@ def _new(words: list[str]) -> int:
     parser = Parser("key new", "Make a key. It is shown this once.")
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--tokens", metavar="COUNT", help="how many tokens it may use, such as 200k")
+    parser.add_argument("--budget", metavar="LIMITS", help="tokens=200k,usd=5,requests=100,rpm=30,concurrent=4,hard")
     json_option(parser)
     options = parser.parse_args(words)
-    budget = parse_count(options.tokens) if options.tokens else None
+    tokens, part = budget.parse(options.budget, "--budget") if options.budget else (None, None)
+    tokens = parse_count(options.tokens) if options.tokens else tokens
     with connect(program="key") as client:
-        made = client.ask(KeyMade, KeyNew(name=options.name, budget_tokens=budget))
+        made = client.ask(KeyMade, KeyNew(name=options.name, budget_tokens=tokens, budget=part))
     if options.json:
         print_json(made)
     else:
@@ -68,7 +71,7 @@ def _list(words: list[str]) -> int:
             key.name,
             "revoked" if key.revoked else "valid",
             format_count(key.tokens.input + key.tokens.output),
-            format_count(key.budget_tokens),
+            " ".join([format_count(key.budget_tokens), *(f"{word}={most}" for word, most in key.budget.items())]),
             age(key.created_s),
         ]
         for key in keys

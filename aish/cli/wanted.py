@@ -14,6 +14,7 @@ from aish.model.moment import parse_duration_s
 from aish.model.nearest import nearest
 from aish.model.signal_number import signal_number
 from aish.model.size import parse_bytes, parse_count
+from aish.wire import budget
 from aish.wire.spec import LimitPart, SpecPart
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ def options(parser: Parser) -> None:
     parser.add_argument("--name", metavar="NAME", help="how ps, logs and @NAME call it; default: the program's name")
     parser.add_argument("--kind", default=kind.COMMAND, metavar="KIND", help="command (default) or agent")
     parser.add_argument(
-        "--budget", "--tokens", metavar="TOKENS", help="tokens it and its children may use, such as 200k"
+        "--budget",
+        "--tokens",
+        metavar="LIMITS",
+        help="what it and its children may ask of models: 200k tokens, or tokens=200k,usd=5,rpm=30,hard",
     )
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory per device, such as 8G; waits until it fits")
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="on how many devices (with --vram)")
@@ -129,6 +133,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
             cwd=os.fsencode(launch.folder()),
             kind=wanted.kind,  # without a name: the daemon makes one that fits out of the program's
         )
+    tokens, budgeted = budget.parse(wanted.budget, "--budget") if wanted.budget else (None, None)
     part = SpecPart(
         limits=limits_of(wanted),
         argv=part.argv,
@@ -137,7 +142,8 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         kind=part.kind,
         vram_bytes=parse_bytes(wanted.vram) if wanted.vram else None,
         gpu_count=wanted.gpus,
-        budget_tokens=parse_count(wanted.budget) if wanted.budget else part.budget_tokens,
+        budget_tokens=tokens if wanted.budget else part.budget_tokens,
+        budget=budgeted,
         model=wanted.model or part.model,
         restart=wanted.restart,
         labels=label.parse(wanted.label),

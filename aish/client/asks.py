@@ -6,12 +6,15 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
+import msgspec
+
 from aish.client import launch, wish
 from aish.client.connection import expect
 from aish.client.stranger import start_ticks
 from aish.errors import TimedOutError, UnavailableError, UsageError
 from aish.model.exit import Exit
 from aish.model.signal_number import signal_number
+from aish.wire import budget
 from aish.wire import message as m
 from aish.wire import reply as r
 from aish.wire.message import Message
@@ -252,7 +255,9 @@ def limit(target: Target, changes: Mapping[str, str | float | None]) -> Asks[boo
     typed = {name: str(value) for name, value in changes.items() if value is not None}
     if not typed:
         raise UsageError("no limit is named", hint='such as tokens="+50k"; "none" lifts one')
-    return (yield from changed(m.Limit(target=name_of(target), **typed)))
+    budgeted = {name: typed.pop(name) for name in budget.WORDS if name in typed}
+    request = m.Limit(target=name_of(target), budget=budgeted)
+    return (yield from changed(msgspec.structs.replace(request, **typed)))
 
 
 # --- looking ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.model.spec import UNTIL
-from aish.wire.spec import GroupPart, NeedPart, ProbePart, SchedulePart, SpecPart
+from aish.wire import budget
+from aish.wire.spec import BudgetPart, GroupPart, NeedPart, ProbePart, SchedulePart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,8 @@ class SpecFields(TypedDict, total=False):
     vram_bytes: Amount | None
     gpu_count: int
     budget_tokens: Amount | None
+    budget: BudgetPart | str | None
+    """A text as `aish spawn --budget` takes it, but for tokens in all."""
     limits: LimitPart | None
     labels: Mapping[str, str]
     project: str | None
@@ -173,12 +176,22 @@ def _schedule(value: SchedulePart | str | None) -> SchedulePart | None:
     return SchedulePart(cron=value) if isinstance(value, str) else value
 
 
+def _budget(value: BudgetPart | str | None) -> BudgetPart | None:
+    if not isinstance(value, str):
+        return value
+    tokens, part = budget.parse(value, "budget")
+    if tokens is not None:
+        raise UsageError("tokens in all are budget_tokens", hint=f"budget_tokens={tokens}")
+    return part
+
+
 _FIELDS: Final = frozenset(SpecFields.__annotations__)
 _MAKERS: Final[dict[str, Callable[[Any], object]]] = {
     "program": lambda value: None if value is None else os.fsencode(value),
     "cwd": lambda value: os.path.abspath(os.fsencode(value)),
     "vram_bytes": _amount(parse_bytes),
     "budget_tokens": _amount(parse_count),
+    "budget": _budget,
     "log_bytes": _amount(parse_bytes),
     "labels": dict,
     "group": _group,

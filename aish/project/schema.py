@@ -91,6 +91,16 @@ PRICE: Final = Table(
     Key("written", dollars(), "The same of input that was written to one.", "as input"),
     Key("hour", dollars(), "For an hour of answering: energy, a rented machine."),
 )
+BUDGET: Final = Table(
+    Key("input", count(), "Tokens of input."),
+    Key("output", count(), "Tokens of output."),
+    Key("usd", dollars(), "US dollars."),
+    Key("requests", count(), "Requests."),
+    Key("rpm", count(), "Requests in a minute."),
+    Key("concurrent", count(), "Requests at a time."),
+    Key("context", count(), "Tokens that one request may hold, its answer included."),
+    Key("hard", Flag(), "Refuse what would else wait.", "false"),
+)
 LOG: Final = Table(
     Key(
         "order",
@@ -149,6 +159,7 @@ _ENTRY: Final = (
     Key("vram", size(), "GPU memory on each of its devices; it waits until that is free."),
     Key("gpus", Number(1, 64), "On how many devices.", "1"),
     Key("tokens", count(), "Input and output at the gateway, with all that it starts."),
+    Key("budget", BUDGET, "What else it may ask of models, with all that it starts."),
     Key("group", Either(_NAME, MEMBER), "Of [groups]: whom its failure restarts."),
     Key(
         "labels",

@@ -12,8 +12,10 @@ from aish.model import dialect, kind
 from aish.project import environ
 from aish.project.declare import located
 from aish.project.digest import digest
+from aish.wire import budget
 from aish.wire.spec import (
     PRICES,
+    BudgetPart,
     GroupPart,
     LimitPart,
     NeedPart,
@@ -42,6 +44,7 @@ KEYS: Final = {
     "vram_bytes": "vram",
     "gpu_count": "gpus",
     "budget_tokens": "tokens",
+    "budget": "budget",
     "limits": "limits",
     "memory_bytes": "limits.memory",
     "cpus": "limits.cpus",
@@ -166,6 +169,13 @@ def _route(entry: Entry, home: Mapping[str, str]) -> RoutePart:
     )
 
 
+def _budget(values: Mapping[str, Any]) -> BudgetPart:
+    fields: dict[str, Any] = {budget.COUNTS.get(name, name): value for name, value in values.items()}
+    if budget.USD in fields:
+        fields[budget.USD] = float(fields[budget.USD])
+    return BudgetPart(**fields)
+
+
 def _price(values: Mapping[str, Any]) -> PricePart:
     return PricePart(**{PRICES[name]: float(value) for name, value in values.items()})
 
@@ -226,6 +236,8 @@ def _limits(values: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if table:
         found["limits"] = LimitPart(**{words.get(name, name): value for name, value in table.items()})
+    if values.get("budget"):
+        found["budget"] = _budget(values["budget"])
     plain = {"vram": "vram_bytes", "gpus": "gpu_count", "tokens": "budget_tokens", "oom_score": "oom_score_adj"}
     plain |= {"ionice": "ionice", "kept_fds": "kept_fds_most", "rights": "rights", "labels": "labels", "pty": "pty"}
     return found | {field: values[name] for name, field in plain.items() if name in values}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Message, UsageQuery
 from aish.wire.part import Part, TokensPart
 from aish.wire.reply import Reply
-from aish.wire.spec import RoutePart
+from aish.wire.spec import BudgetPart, RoutePart
 
 
 class Member(Part, frozen=True, kw_only=True):
@@ -23,6 +23,7 @@ class Member(Part, frozen=True, kw_only=True):
     parent: str | None = None
     alive: bool = True
     budget_tokens: int | None = None
+    budget: BudgetPart | None = None
     route: RoutePart | None = None
     """Set for a model: where its server listens (port filled in); `alive` and route: probe it until it is ready."""
     held: bool = False
@@ -93,8 +94,10 @@ class Hold(Message, frozen=True, kw_only=True):
     number: int
     id: str
     owner: str
-    used_tokens: int
-    budget_tokens: int
+    what: str
+    """Of what there is too little: see `aish.wire.spec.BudgetPart`, or "tokens"."""
+    used: float
+    budget: float
 
 
 class Release(Message, frozen=True, kw_only=True):
@@ -112,8 +115,9 @@ class Warn(Message, frozen=True, kw_only=True):
 
     number: int
     id: str
-    used_tokens: int
-    budget_tokens: int
+    what: str
+    used: float
+    budget: float
 
 
 class Settled(Message, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from aish.wire.spec import LaunchPart, LimitPart, SpecPart
+from aish.wire.spec import BudgetPart, LaunchPart, LimitPart, SpecPart
 
 VERSION: Final = 1
 
@@ -190,6 +190,8 @@ class Limit(Message, frozen=True, kw_only=True):
     write: str | None = None
     """Bytes per second, of each disk."""
     nice: str | None = None
+    budget: dict[str, str] = {}
+    """What a budget limits beside tokens, by the words of `aish.wire.budget`."""
 
 
 class Label(Message, frozen=True, kw_only=True):
@@ -254,6 +256,7 @@ class Gpus(Message, frozen=True, kw_only=True):
 class KeyNew(Message, frozen=True, kw_only=True):
     name: str
     budget_tokens: int | None = None
+    budget: BudgetPart | None = None
 
 
 class KeyList(Message, frozen=True, kw_only=True):

@@ -180,6 +180,8 @@ class KeyPart(Part, frozen=True, kw_only=True):
     name: str
     created_s: float
     budget_tokens: int | None = None
+    budget: dict[str, str] = {}
+    """What else is limited, as people write it."""
     tokens: TokensPart = TokensPart()
     revoked: bool = False
 

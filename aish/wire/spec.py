@@ -145,6 +145,22 @@ class PricePart(Part, frozen=True, kw_only=True):
     hour_usd: float = 0.0
 
 
+class BudgetPart(Part, frozen=True, kw_only=True):
+    """What a process and all below it may ask of models, beside tokens in all (`budget_tokens`); None: no limit."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    usd: float | None = None
+    requests: int | None = None
+    requests_per_minute: int | None = None
+    concurrent: int | None = None
+    """Requests under way at a time."""
+    context_tokens: int | None = None
+    """Of one request, its answer included."""
+    hard: bool = False
+    """Refuse what would be held."""
+
+
 PRICES: Final = {
     "input": "input_usd",
     "output": "output_usd",
@@ -189,6 +205,8 @@ class SpecPart(Part, frozen=True, kw_only=True):
     gpu_count: int = 1
     budget_tokens: int | None = None
     """Input and output at the gateway, as the model server counts them, down its whole subtree."""
+    budget: BudgetPart | None = None
+    """What else it may ask of models, with all below it."""
     limits: LimitPart | None = None
     labels: dict[str, str] = {}
     """What people want to find it by."""
@@ -251,6 +269,7 @@ AMENDABLE: Final = frozenset(
     {
         "after",
         "before",
+        "budget",
         "budget_tokens",
         "check",
         "digest",

@@ -64,7 +64,7 @@ class GatewayLink:
         self._arrived = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._index: tuple[int, int] | None = None
-        self._warned: dict[str, int] = {}
+        self._warned: dict[tuple[str, str], float] = {}
         self._told_given_up: set[str] = set()
 
     @property
@@ -153,6 +153,7 @@ class GatewayLink:
             parent=row.parent,
             alive=row.lifecycle in (state.STARTING, state.RUNNING, state.STOPPING),
             budget_tokens=row.spec.budget_tokens,
+            budget=row.spec.budget,
             route=ports.route(row) if row.lifecycle == state.RUNNING else None,
             held=state.USER in row.holds,
             project=self._project(row),
@@ -247,26 +248,25 @@ class GatewayLink:
     ) -> None:
         row = process.row
         match message:
-            case link.Hold(owner=owner, used_tokens=used, budget_tokens=budget):
+            case link.Hold(owner=owner, what=what, used=used, budget=budget):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "put"):
                     # Until the gateway's next note, which says the same: a state without its reason helps nobody.
                     process.doing = "over budget" if owner == row.id else f"over the budget of {owner}"
                     whose = "its budget" if owner == row.id else f"the budget of {owner}"
                     how = "is spent" if used >= budget else "has too little left for its next request"
                     self.recorder.event(
-                        "held", row, f"{whose} {how}", owner=owner, used_tokens=used, budget_tokens=budget
+                        "held", row, f"{whose} {how}", owner=owner, what=what, used=used, budget=budget
                     )
             case link.Release(owner=owner, raised=raised):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
                     process.doing = None
                     why = "its budget was raised" if raised else "the request that waited was given up"
                     self.recorder.event("released", row, why, owner=owner, raised=int(raised))
-            case link.Warn(used_tokens=used, budget_tokens=budget):
-                if self._warned.get(row.id) != budget:
-                    self._warned[row.id] = budget
-                    self.recorder.event(
-                        "warned", row, "80 % of its budget is used", used_tokens=used, budget_tokens=budget
-                    )
+            case link.Warn(what=what, used=used, budget=budget):
+                if self._warned.get((row.id, what)) != budget:
+                    self._warned[row.id, what] = budget
+                    text = f"80 % of its budget of {what.replace('_', ' ')} is used"
+                    self.recorder.event("warned", row, text, what=what, used=used, budget=budget)
             case link.Settled(tokens=tokens):
                 if row.spec.kind != kind.MODEL:  # of a model: what it was asked, not what it asked
                     row.tokens = tokens

@@ -11,6 +11,7 @@ from aish.model import kind, state
 from aish.model.size import changed, format_bytes, parse_bytes, parse_count
 from aish.supervisor.daemon import admit, want
 from aish.supervisor.daemon.control import by
+from aish.wire import budget as budgets
 from aish.wire.message import Limit
 from aish.wire.reply import Done
 from aish.wire.spec import LimitPart
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.control import Control
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
+    from aish.wire.spec import BudgetPart
 
 _WORDS: Final = {"memory_bytes": "memory", "read_bytes_per_s": "read", "write_bytes_per_s": "write"}
 """What `aish limit` calls the fields of a spec."""
+_NO_LIMITS: Final = ("target", "budget")
 
 
 class Limiting:
@@ -48,6 +52,7 @@ class Limiting:
         if request.vram is not None:
             vram = changed(vram, request.vram, parse_bytes, "vram")
             self._check_vram(process, vram)
+        budget = self._budget(row, request)
         limits = _limits(row.spec.limits, request)
         if limits is not None:
             try:
@@ -62,16 +67,29 @@ class Limiting:
             self.hold(process, limits)
         before, row.spec = (
             row.spec,
-            msgspec.structs.replace(row.spec, budget_tokens=tokens, vram_bytes=vram, limits=limits),
+            msgspec.structs.replace(row.spec, budget_tokens=tokens, budget=budget, vram_bytes=vram, limits=limits),
         )
         if row.spec == before and nice is None:
             return Done(changed=False)
-        asked = {name: getattr(request, name) for name in request.__struct_fields__ if name != "target"}
+        asked = {name: getattr(request, name) for name in request.__struct_fields__ if name not in _NO_LIMITS}
+        asked |= request.budget
         self.daemon.recorder.event("limited", row, by(caller), **{k: v for k, v in asked.items() if v is not None})
         self.held(process, memory_changed=request.memory is not None)
         self.daemon.conductor.changed(process)
         self.daemon.admission.evaluate()
         return Done()
+
+    def _budget(self, row: Row, request: Limit) -> BudgetPart | None:
+        """What else it may ask of models. Raises UsageError."""
+        if request.budget and row.spec.kind == kind.MODEL:
+            raise UsageError(
+                f"{row.name} is a model: what it is asked counts for who asks",
+                hint="limit an agent or a key: aish limit @AGENT usd=5, aish limit key:NAME usd=5",
+            )
+        unknown = [word for word in request.budget if word not in budgets.WORDS]
+        if unknown:
+            raise UsageError(f"no such limit: {unknown[0][:40]}", hint=", ".join(budgets.WORDS))
+        return budgets.after(row.spec.budget, request.budget)
 
     def hold(self, process: Process, limits: LimitPart | None) -> None:
         """Have the kernel hold these, where it holds any of a process that runs. Raises LimitError."""

@@ -13,6 +13,7 @@ from aish.model import dialect, kind, label
 from aish.model.size import format_bytes, format_count
 from aish.model.spec import LOGS, MISSED, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
 from aish.supervisor.daemon import given, ports
+from aish.wire import budget
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -107,6 +108,8 @@ def check_spec(spec: SpecPart) -> None:
         raise InputError(f"expected 1 to {MOST_GPUS}", field="gpu_count")
     if spec.budget_tokens is not None and not 0 <= spec.budget_tokens < 1 << 60:
         raise InputError("expected a count, 0 or more", field="budget_tokens")
+    if spec.budget is not None:
+        budget.check(spec.budget)
     if not 1 <= spec.stop_signal < signal.NSIG:
         raise InputError("not a signal", field="stop_signal")
     if spec.limits is not None:

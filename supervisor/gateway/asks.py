@@ -9,7 +9,9 @@ from aish.errors import UsageError
 from aish.model import size
 from aish.supervisor.gateway import keys as named
 from aish.supervisor.gateway import usage
+from aish.supervisor.gateway.allowance import budget_of, part_of
 from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
+from aish.wire import budget as budgets
 from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, UsageQuery
 from aish.wire.part import KeyPart
 from aish.wire.reply import Done, KeyMade, Keys, Reply
@@ -28,7 +30,9 @@ class Asks:
         """Raises AishError: the daemon passes it on as a Failure."""
         match question:
             case KeyNew():
-                key = self._keys.make(question.name, question.budget_tokens)
+                if question.budget is not None:
+                    budgets.check(question.budget)
+                key = self._keys.make(question.name, budget_of(question.budget_tokens, question.budget))
                 return KeyMade(name=question.name, key=key, base_url=self._base_url)
             case KeyList():
                 return self._list()
@@ -48,7 +52,8 @@ class Asks:
             KeyPart(
                 name=row.name,
                 created_s=row.created_s,
-                budget_tokens=row.budget_tokens,
+                budget_tokens=row.budget.tokens,
+                budget=budgets.told(part_of(row.budget)),
                 tokens=self._spending.tokens(KEY_PREFIX + row.name),
                 revoked=row.revoked_s is not None,
             )
@@ -60,10 +65,14 @@ class Asks:
         """`aish limit key:NAME tokens=+50k`."""
         name = question.target.removeprefix("@").removeprefix(KEY_PREFIX)
         row = self._keys.find(name)
-        if question.vram is not None or question.nice is not None or question.tokens is None:
-            raise UsageError("a key has a limit for tokens only", hint=f"aish limit {KEY_PREFIX}{name} tokens=+50k")
-        budget = size.changed(row.budget_tokens, question.tokens, size.parse_count, "tokens")
-        changed = budget != row.budget_tokens
+        others = [name for name in question.__struct_fields__ if name not in ("target", "tokens", "budget")]
+        if any(getattr(question, other) is not None for other in others):
+            raise UsageError("a key has a budget only", hint=f"aish limit {KEY_PREFIX}{name} tokens=+50k usd=+1")
+        tokens = row.budget.tokens
+        if question.tokens is not None:
+            tokens = size.changed(tokens, question.tokens, size.parse_count, "tokens")
+        budget = budget_of(tokens, budgets.after(part_of(row.budget), question.budget))
+        changed = budget != row.budget
         self._keys.limit(name, budget)
         self._spending.advance()
         return Done(changed=changed)

@@ -1,7 +1,8 @@
 """Budgets, pure: reserve an upper bound before a request is sent, settle with the server's own figure afterwards.
 
-A budget counts for a process and everything below it, so a claim must fit every ancestor that has one. With
-`spent` settled and `reserved` promised to requests under way, an account always keeps
+A budget counts for a process and everything below it, so a claim must fit every ancestor that has one, in everything
+that it limits: tokens, those of input and of output, money, requests. With `spent` settled and `reserved` promised to
+requests under way, an account always keeps, of each of them,
 
     spent + reserved <= budget
 
@@ -9,7 +10,7 @@ as long as servers stay within what was reserved (they do where prompt tokens ar
 limited). A claim is
 
     granted   its prompt and its wished output fit; or only part of the output fits and waiting could not make it more
-    waiting   it would fit once requests under way release what they reserved
+    waiting   it would fit once requests under way release what they reserved, or end, or a minute is over
     held      not even one token of output fits whatever is released: only a raised budget helps
 
 Claims are served first come, first served: a waiting claim keeps later ones from the accounts that it waits for. A
@@ -19,28 +20,104 @@ raised.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import Final, Literal
 
 WARN_PERCENT: Final = 80
-MOST_BUDGET_TOKENS: Final = 1 << 60
-"""With what is spent beside it, it still fits the records."""
+MOST_BUDGET: Final = 1 << 62
+"""Of tokens, requests, or picodollars (4.6 million dollars): with what is spent beside it, it fits the records."""
+PICO: Final = 10**12
+MINUTE_S: Final = 60.0
 
 State = Literal["new", "waiting", "held"]
+What = Literal["tokens", "input", "output", "pusd", "requests"]
+SUMMED: Final[tuple[What, ...]] = ("tokens", "input", "output", "pusd", "requests")
+
+
+@dataclass(slots=True)
+class Amounts:
+    """What requests take. `pusd` are picodollars: prices of tokens are whole numbers of them."""
+
+    tokens: int = 0
+    input: int = 0
+    output: int = 0
+    pusd: int = 0
+    requests: int = 0
+
+    def add(self, other: Amounts, sign: int = 1) -> None:
+        for name in SUMMED:
+            setattr(self, name, getattr(self, name) + sign * getattr(other, name))
+
+    def __add__(self, other: Amounts) -> Amounts:
+        return Amounts(*(getattr(self, name) + getattr(other, name) for name in SUMMED))
+
+
+@dataclass(slots=True, frozen=True)
+class Price:
+    """Picodollars for a token."""
+
+    input: int = 0
+    output: int = 0
+
+
+FREE: Final = Price()
+
+
+@dataclass(slots=True, frozen=True)
+class Budget:
+    """None: no limit. `per_minute` and `concurrent` are of requests, `context` of the tokens of one. A hard one
+    refuses what a soft one holds."""
+
+    tokens: int | None = None
+    input: int | None = None
+    output: int | None = None
+    pusd: int | None = None
+    requests: int | None = None
+    per_minute: int | None = None
+    concurrent: int | None = None
+    context: int | None = None
+    hard: bool = False
+
+    @property
+    def limits(self) -> bool:
+        return any(getattr(self, each.name) is not None for each in fields(self) if each.name != "hard")
+
+    def summed(self) -> Iterator[tuple[What, int]]:
+        """What of the sums is limited, and to how much."""
+        for name in SUMMED:
+            most: int | None = getattr(self, name)
+            if most is not None:
+                yield name, most
+
+
+NONE: Final = Budget()
 
 
 @dataclass(slots=True)
 class Account:
-    """What one process and everything below it may spend, has spent, and has promised; in tokens."""
+    """What one process and everything below it may spend, has spent, and has promised."""
 
     id: str
     parent: str | None = None
-    budget: int | None = None
-    spent: int = 0
-    reserved: int = 0
-    warned_at: int | None = None
-    """The budget at which the 80 % warning was given: a raised one warns again."""
+    budget: Budget = NONE
+    spent: Amounts = field(default_factory=Amounts)
+    reserved: Amounts = field(default_factory=Amounts)
+    under_way: int = 0
+    begun_s: deque[float] = field(default_factory=deque)
+    """When requests of the last minute went, while that is limited."""
+    warned: dict[What, int] = field(default_factory=dict)
+    """Of what the 80 % warning was given, and at which budget: a raised one warns again."""
+
+    def rate_free_s(self, now_s: float) -> float | None:
+        """When the next request may go by the limit of a minute; None: now."""
+        most = self.budget.per_minute
+        if most is None:
+            return None
+        while self.begun_s and self.begun_s[0] <= now_s - MINUTE_S:
+            self.begun_s.popleft()
+        return self.begun_s[-most] + MINUTE_S if len(self.begun_s) >= most > 0 else None
 
 
 @dataclass(slots=True)
@@ -57,6 +134,7 @@ class Claim:
     wish: int
     least: int
     copies: int = 1
+    price: Price = FREE
     state: State = "new"
     owner: str | None = None
     """The account that holds it, while held."""
@@ -65,20 +143,44 @@ class Claim:
     def floor(self) -> int:
         return min(self.copies, self.wish)
 
+    def amounts(self, output: int) -> Amounts:
+        """The most that it takes with so much output."""
+        pusd = self.prompt * self.price.input + output * self.price.output
+        return Amounts(self.prompt + output, self.prompt, output, pusd, 1)
+
+    def room(self, budget: Budget, used: Amounts) -> int:
+        """The output that a budget allows it after what is used; below 0 where not even the prompt fits."""
+        rooms = [self.wish]
+        if budget.tokens is not None:
+            rooms.append(budget.tokens - used.tokens - self.prompt)
+        if budget.input is not None and budget.input - used.input < self.prompt:
+            rooms.append(-1)
+        if budget.output is not None:
+            rooms.append(budget.output - used.output)
+        if budget.pusd is not None:
+            rest = budget.pusd - used.pusd - self.prompt * self.price.input
+            rooms.append(-1 if rest < 0 else rest // self.price.output if self.price.output else self.wish)
+        if budget.requests is not None and budget.requests <= used.requests:
+            rooms.append(-1)
+        if budget.context is not None:
+            rooms.append((budget.context - -(-self.prompt // self.copies)) * self.copies)
+        return min(rooms)
+
 
 @dataclass(slots=True, frozen=True)
 class Reservation:
-    """Tokens promised to a request under way, on the accounts that were above its process when it began."""
+    """Promised to a request under way, on the accounts that were above its process when it began."""
 
     number: int
     process: str
     chain: tuple[str, ...]
-    prompt: int
-    output: int
+    promised: Amounts
+    lowered_by: str | None = None
+    """The account that allows no more output than it got."""
 
     @property
-    def total(self) -> int:
-        return self.prompt + self.output
+    def output(self) -> int:
+        return self.promised.output
 
 
 @dataclass(slots=True, frozen=True)
@@ -111,7 +213,7 @@ class Ledger:
     claims: dict[int, Claim] = field(default_factory=dict)
     """In the order of asking."""
 
-    def place(self, id: str, parent: str | None, budget: int | None) -> None:
+    def place(self, id: str, parent: str | None, budget: Budget) -> None:
         """Make an account or change its parent and budget; what it spent stays."""
         account = self.accounts.get(id)
         if account is None:
@@ -134,9 +236,7 @@ class Ledger:
         """Drop these accounts for good: requests under way settle on what is left of their chains."""
         for number, reservation in self.reservations.items():
             chain = tuple(id for id in reservation.chain if id not in ids)
-            self.reservations[number] = Reservation(
-                number, reservation.process, chain, reservation.prompt, reservation.output
-            )
+            self.reservations[number] = replace(reservation, chain=chain)
         for id in ids:
             self.accounts.pop(id, None)
 
@@ -150,15 +250,21 @@ class Ledger:
             next_id = account.parent if account else None
         return tuple(chain)
 
-    def left(self, process: str) -> int | None:
-        """Tokens that the tightest budget above the process still has unpromised; None without a budget."""
-        lefts = [budget - account.spent - account.reserved for account, budget in self._limited(self.chain(process))]
+    def left(self, process: str, price: Price = FREE) -> int | None:
+        """Tokens that the tightest budget above the process still has unpromised, money by the dearer token, and what
+        one request may hold; None without a budget that limits them."""
+        lefts = []
+        for account in self._limited(self.chain(process)):
+            used = account.spent + account.reserved
+            lefts += [] if account.budget.context is None else [account.budget.context]
+            for what, most in account.budget.summed():
+                rest = most - getattr(used, what)
+                if what == "pusd":
+                    dearest = max(price.input, price.output)
+                    lefts += [rest // dearest] if dearest else []
+                elif what != "requests":
+                    lefts.append(rest)
         return max(0, min(lefts)) if lefts else None
-
-    def tightest(self, process: str) -> Account | None:
-        """The account above the process with the least left; None without a budget."""
-        limited = self._limited(self.chain(process))
-        return min(limited, key=lambda pair: pair[1] - pair[0].spent - pair[0].reserved, default=(None, 0))[0]
 
     def ask(self, claim: Claim) -> None:
         self.claims[claim.number] = claim
@@ -167,42 +273,36 @@ class Ledger:
         """The request is not wanted any more and has not been granted."""
         self.claims.pop(number, None)
 
-    def settle(self, number: int, tokens: int) -> list[Account]:
-        """Release what the request reserved and count what it used. Returns accounts that just passed 80 %."""
+    def settle(self, number: int, used: Amounts) -> list[tuple[Account, What]]:
+        """Release what the request reserved and count what it used. Returns what has just passed 80 %, and whose."""
         reservation = self.reservations.pop(number)
-        self._reserve(reservation, -reservation.total)
-        return self.spend(reservation.chain, tokens)
+        self._reserve(reservation, -1)
+        return self.spend(reservation.chain, used)
 
-    def spend(self, chain: Iterable[str], tokens: int) -> list[Account]:
-        """Count tokens that were not reserved. Returns accounts that just passed 80 %."""
-        passed = []
+    def spend(self, chain: Iterable[str], used: Amounts) -> list[tuple[Account, What]]:
+        """Count what was not reserved. Returns what has just passed 80 %, and whose."""
+        passed: list[tuple[Account, What]] = []
         for id in chain:
             account = self.accounts.get(id)
             if account is None:
                 continue
-            account.spent += tokens
-            if (
-                account.budget is not None
-                and account.warned_at != account.budget
-                and account.spent * 100 >= account.budget * WARN_PERCENT
-            ):
-                account.warned_at = account.budget
-                passed.append(account)
+            account.spent.add(used)
+            for what, most in account.budget.summed():
+                if account.warned.get(what) != most and getattr(account.spent, what) * 100 >= most * WARN_PERCENT:
+                    account.warned[what] = most
+                    passed.append((account, what))
         return passed
 
-    def advance(self) -> list[Decision]:
+    def advance(self, now_s: float = 0.0) -> list[Decision]:
         """Grant what can go now, in the order of asking; tell every claim whose state changed."""
         decisions: list[Decision] = []
         taken: set[str] = set()  # accounts that an earlier claim waits for
         for claim in list(self.claims.values()):
             chain = self.chain(claim.process)
-            decision = self._decide(claim, chain, taken)
+            decision = self._decide(claim, chain, taken, now_s)
             match decision:
                 case Granted():
-                    del self.claims[claim.number]
-                    reservation = Reservation(claim.number, claim.process, chain, claim.prompt, decision.output)
-                    self.reservations[claim.number] = reservation
-                    self._reserve(reservation, reservation.total)
+                    self._grant(claim, decision, now_s)
                     decisions.append(decision)
                 case Held():
                     if claim.state != "held" or claim.owner != decision.owner:
@@ -214,36 +314,60 @@ class Ledger:
                     claim.state, claim.owner = "waiting", None
         return decisions
 
-    def _decide(self, claim: Claim, chain: tuple[str, ...], taken: set[str]) -> Decision:
-        room: int | None = None  # output that fits now
-        best: int | None = None  # output that would fit if every request under way used nothing
+    def next_s(self, now_s: float) -> float | None:
+        """When a minute is over for a claim that waits for that; None: no claim does."""
+        ids = {id for claim in self.claims.values() if claim.state == "waiting" for id in self.chain(claim.process)}
+        frees = [account.rate_free_s(now_s) for id in ids if (account := self.accounts.get(id)) is not None]
+        return min((free for free in frees if free is not None), default=None)
+
+    def _decide(self, claim: Claim, chain: tuple[str, ...], taken: set[str], now_s: float) -> Decision:
+        room = best = claim.wish  # output that fits now; that would fit if every request under way used nothing
         short: list[str] = []
-        behind = False
-        for account, budget in self._limited(chain):
-            could = budget - account.spent - claim.prompt
-            if could < claim.floor:
+        waits = False
+        for account in self._limited(chain):
+            budget = account.budget
+            could = claim.room(budget, account.spent)
+            if could < claim.floor or budget.concurrent == 0 or budget.per_minute == 0:
                 return Held(claim.number, account.id)
-            fits = could - account.reserved
-            if fits < claim.least:
+            fits = claim.room(budget, account.spent + account.reserved)
+            busy = budget.concurrent is not None and account.under_way >= budget.concurrent
+            busy = busy or account.rate_free_s(now_s) is not None
+            if busy or fits < min(claim.least, could):
                 short.append(account.id)
-            behind = behind or account.id in taken
-            room = fits if room is None else min(room, fits)
-            best = could if best is None else min(best, could)
-        if room is None or best is None:
-            return Granted(claim.number, claim.wish, chain)
-        if behind or (room < claim.least and room < best):
+            waits = waits or busy or account.id in taken
+            room, best = min(room, fits), min(best, could)
+        if waits or (room < claim.least and room < best):
             taken.update(short)
             return Waiting(claim.number)
-        return Granted(claim.number, min(claim.wish, room), chain)
+        return Granted(claim.number, room, chain)
 
-    def _limited(self, chain: tuple[str, ...]) -> Iterable[tuple[Account, int]]:
+    def _grant(self, claim: Claim, granted: Granted, now_s: float) -> None:
+        del self.claims[claim.number]
+        lowered_by = None
+        if granted.output < claim.wish:
+            rooms = {
+                account.id: claim.room(account.budget, account.spent + account.reserved)
+                for account in self._limited(granted.chain)
+            }
+            lowered_by = min(rooms, key=rooms.__getitem__)
+        reservation = Reservation(
+            claim.number, claim.process, granted.chain, claim.amounts(granted.output), lowered_by
+        )
+        self.reservations[claim.number] = reservation
+        self._reserve(reservation, 1)
+        for account in self._limited(granted.chain):
+            if account.budget.per_minute is not None:
+                account.begun_s.append(now_s)
+
+    def _limited(self, chain: tuple[str, ...]) -> Iterator[Account]:
         for id in chain:
             account = self.accounts.get(id)
-            if account is not None and account.budget is not None:
-                yield account, account.budget
+            if account is not None and account.budget.limits:
+                yield account
 
-    def _reserve(self, reservation: Reservation, tokens: int) -> None:
+    def _reserve(self, reservation: Reservation, sign: int) -> None:
         for id in reservation.chain:
             account = self.accounts.get(id)
             if account is not None:
-                account.reserved += tokens
+                account.reserved.add(reservation.promised, sign)
+                account.under_way += sign

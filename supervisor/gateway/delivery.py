@@ -6,6 +6,7 @@ Nothing of it goes on without the server's real key being taken out: some server
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -160,7 +161,7 @@ class Delivery:
         if relay.begun and not exchange.live.answering:
             exchange.live.answering = True
             if exchange.sent_s is not None:
-                exchange.row.first_token_s = asyncio.get_running_loop().time() - exchange.sent_s
+                exchange.row.first_token_s = time.monotonic() - exchange.sent_s
 
     async def _prepare(self, reply: web.StreamResponse) -> None:
         try:
@@ -179,10 +180,10 @@ class Delivery:
         exchange.blocked_s = None
 
     def _answered(self) -> None:
-        exchange, now_s = self._exchange, asyncio.get_running_loop().time()
-        self._server.answered_s = now_s
+        exchange = self._exchange
+        self._server.answered_s = asyncio.get_running_loop().time()
         if exchange.used is not None and exchange.used.output > 1 and exchange.sent_s is not None:
-            spent_s = now_s - exchange.sent_s - (exchange.row.first_token_s or 0.0)
+            spent_s = time.monotonic() - exchange.sent_s - (exchange.row.first_token_s or 0.0)
             if spent_s > 0:
                 self._server.tokens_per_s = exchange.used.output / spent_s
 

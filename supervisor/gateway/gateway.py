@@ -19,6 +19,7 @@ from aish.errors import RefusedError, StorageError
 from aish.model import kind as kinds
 from aish.supervisor.gateway import records as store
 from aish.supervisor.gateway import routes
+from aish.supervisor.gateway.allowance import budget_of
 from aish.supervisor.gateway.asks import Asks
 from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.duties import Duties
@@ -103,6 +104,7 @@ class Gateway:
             probes=self.probes,
             spending=self.spending,
             upstreams=self.upstreams,
+            prices=self.prices,
         )
         self.web = Web(
             keys=self.keys,
@@ -169,7 +171,7 @@ class Gateway:
             self.spending.new_epoch(message.epoch)
         ids = {member.id for member in message.members}
         for member in message.members:
-            self.spending.place(member.id, member.parent, member.budget_tokens)
+            self.spending.place(member.id, member.parent, budget_of(member.budget_tokens, member.budget))
         if self._begun_anew:  # our file was lost: what the daemon heard until then counts
             self.spending.adopt(message.members, message.used, message.spent)
             self._begun_anew = False
@@ -188,7 +190,7 @@ class Gateway:
 
     def on_delta(self, message: Delta) -> None:
         member = message.member
-        self.spending.place(member.id, member.parent, member.budget_tokens)
+        self.spending.place(member.id, member.parent, budget_of(member.budget_tokens, member.budget))
         with self._unless_full():
             self.records.put_member(member.id, _encode(member))
             self.spending.save((member.id,))

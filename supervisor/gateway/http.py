@@ -23,6 +23,7 @@ import msgspec
 from aiohttp import HttpVersion11, web
 
 from aish.errors import AishError, InputError, LimitError, RefusedError
+from aish.supervisor.gateway.allowance import part_of
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import checked_name
 from aish.supervisor.gateway.dialects.crossing import cross
@@ -45,6 +46,7 @@ from aish.supervisor.gateway.models import Models
 from aish.supervisor.gateway.proxy import Proxy, refusal
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.upstream import Upstreams
+from aish.wire import budget as budgets
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -261,7 +263,11 @@ class Web:
             "output_tokens": tokens.output,
             "estimated_tokens": tokens.estimated,
             "requests": tokens.requests,
-            "budget_tokens": account.budget if account else None,
+            "cached_tokens": tokens.cached,
+            "reasoning_tokens": tokens.reasoning,
+            "cost_usd": tokens.cost_usd,
+            "budget_tokens": account.budget.tokens if account else None,
+            "budget": budgets.told(part_of(account.budget)) if account else {},
             "left_tokens": self._spending.ledger.left(caller.account),
         }
         return web.Response(body=msgspec.json.encode(data), content_type=_JSON)

@@ -18,11 +18,12 @@ from typing import Final
 from aish.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from aish.model.nearest import nearest
 from aish.supervisor.gateway.bell import Bell
-from aish.supervisor.gateway.budget import MOST_BUDGET_TOKENS
+from aish.supervisor.gateway.budget import NONE, Budget
 from aish.supervisor.gateway.records import KeyRow
 from aish.supervisor.gateway.routes import Directory
 from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
 from aish.wire import key as derived
+from aish.wire.budget import MOST as MOST_TOKENS
 
 NAMED_PREFIX: Final = "sk-aish-"
 # A process may ask before the daemon's word about it is here; longer while the daemon is away.
@@ -108,7 +109,7 @@ class Keys:
 
     # --- named keys ---------------------------------------------------------------------------------------------
 
-    def make(self, name: str, budget_tokens: int | None) -> str:
+    def make(self, name: str, budget: Budget = NONE) -> str:
         """Make a named key and return it: the only time that it is seen. Raises UsageError, ConflictError,
         StorageError."""
         if not _NAME.fullmatch(name):
@@ -117,9 +118,9 @@ class Keys:
         if known is not None:
             state = "exists" if known.revoked_s is None else "was revoked; its usage is kept under that name"
             raise ConflictError(f"the key {name} {state}", hint=f"choose another name, such as {name}-2")
-        check_budget(budget_tokens)
+        check_budget(budget.tokens)
         key = NAMED_PREFIX + secrets.token_urlsafe(32)
-        self._put(KeyRow(name, _hash(key), time.time(), budget_tokens))
+        self._put(KeyRow(name, _hash(key), time.time(), budget))
         return key
 
     def revoke(self, name: str) -> bool:
@@ -130,10 +131,10 @@ class Keys:
         self._put(replace(row, revoked_s=time.time()))
         return True
 
-    def limit(self, name: str, budget_tokens: int | None) -> None:
+    def limit(self, name: str, budget: Budget) -> None:
         """Change what a named key may spend in all. Raises NotFoundError, UsageError, StorageError."""
-        check_budget(budget_tokens)
-        self._put(replace(self.find(name), budget_tokens=budget_tokens))
+        check_budget(budget.tokens)
+        self._put(replace(self.find(name), budget=budget))
 
     def _put(self, row: KeyRow) -> None:
         """On the disk first: what a full one does not take has not happened, and can be tried again."""
@@ -153,9 +154,9 @@ class Keys:
 
 def check_budget(budget_tokens: int | None) -> None:
     """Raises UsageError for one that cannot be kept."""
-    if budget_tokens is None or 0 <= budget_tokens < MOST_BUDGET_TOKENS:
+    if budget_tokens is None or 0 <= budget_tokens < MOST_TOKENS:
         return
-    wrong = "cannot be negative" if budget_tokens < 0 else f"is below {MOST_BUDGET_TOKENS}"
+    wrong = "cannot be negative" if budget_tokens < 0 else f"is below {MOST_TOKENS}"
     raise UsageError(f"a budget {wrong}", hint="such as --tokens 200k")
 
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from aish.supervisor.gateway.budget import FREE as FREE_TOKENS
+from aish.supervisor.gateway.budget import PICO, Price
 from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.meter import Used
 
 if TYPE_CHECKING:
-    from aish.supervisor.gateway.meter import Used
     from aish.supervisor.gateway.routes import Server
     from aish.wire.spec import PricePart
 
@@ -53,6 +56,23 @@ class Prices:
         self._load()
         return None if self._library is None else self._known(server, used)
 
+    def bound(self, server: Server) -> Price | None:
+        """The most that a token of input and of output may cost, without what is asked by the hour; None: unknown."""
+        if server.price is not None:
+            price = server.price
+            dearest = max(price.input_usd, price.cached_usd or 0.0, price.written_usd or 0.0)
+            return Price(_pico(dearest), _pico(price.output_usd))
+        if server.local:
+            return FREE_TOKENS
+        self._load()
+        found = []
+        for used in (Used(MILLION, 0), Used(MILLION, 0, written=MILLION), Used(0, MILLION)):
+            cost = None if self._library is None else self._known(server, used)
+            if cost is None:
+                return None
+            found.append(cost.usd)
+        return Price(_pico(max(found[0], found[1])), _pico(found[2]))
+
     def _load(self) -> None:
         with self._loading:
             if self._library is not None or self._missing:
@@ -80,6 +100,11 @@ class Prices:
             f"genai-prices {self._library.__version__}: {found.provider.id}/{found.model.id}, {found.model_price}"
         )
         return Cost(float(found.total_price), source)
+
+
+def _pico(usd_per_million: float) -> int:
+    """Picodollars for a token, rounded up."""
+    return math.ceil(usd_per_million * (PICO // MILLION))
 
 
 def reckon(price: PricePart, used: Used, seconds: float) -> float:

@@ -16,10 +16,10 @@ from typing import Final
 
 from aiohttp import web
 
-from aish.errors import AishError, RefusedError, UpstreamError
+from aish.errors import AishError, BudgetError, RefusedError, UpstreamError
 from aish.supervisor.gateway import routes
 from aish.supervisor.gateway.bell import Bell
-from aish.supervisor.gateway.budget import Account, Claim
+from aish.supervisor.gateway.budget import FREE, Account, Claim, Ledger, Price, Reservation
 from aish.supervisor.gateway.delivery import Delivery, HungUpError
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import Call
@@ -34,6 +34,7 @@ from aish.supervisor.gateway.meter import (
     prompt_bound,
 )
 from aish.supervisor.gateway.models import Models
+from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.probe import Probes
 from aish.supervisor.gateway.records import HUNG_UP, Row
 from aish.supervisor.gateway.routes import LLAMACPP, Directory, Server
@@ -67,7 +68,9 @@ class Proxy:
         settling: Settling,
         spending: Spending,
         upstreams: Upstreams,
+        prices: Prices,
     ) -> None:
+        self._prices = prices
         self._settling = settling
         self._directory = directory
         self._bell = bell
@@ -91,7 +94,7 @@ class Proxy:
             dialect.name, path, bytes_in=len(body), agent=caller.agent, project=caller.project,
         )  # fmt: skip
         live = self._board.begin(number, caller.account, "")
-        exchange = Exchange(caller, row, live, asyncio.get_running_loop().time(), request, dialect)
+        exchange = Exchange(caller, row, live, time.monotonic(), request, dialect)
         self._exchanges.add(exchange)
         self._idle.clear()
         try:
@@ -99,6 +102,7 @@ class Proxy:
         except AishError as error:
             # Refused here means: its process ended, or its key was revoked, while the request waited.
             row.status, data = openai.failure(error, 401 if isinstance(error, RefusedError) else None)
+            row.status = dialect.status(row.status)
             if row.status >= 500:
                 log("request", f"{caller.account} {path} {row.model}: {row.status} {error}")
             response = web.Response(status=row.status, body=dialect.error(row.status, data), content_type=_JSON)
@@ -127,13 +131,13 @@ class Proxy:
         exchange.call = crossing.call
         claim = await self._claim(exchange, crossing.call, server)
         self._still(exchange.caller)()  # from here until it waits for tokens nobody else's turn comes in between
-        granted = await self._spending.reserve(row, claim, live)
+        reservation = await self._spending.reserve(row, claim, live)
         held = self._directory.held
         if server.ready != "yes" or held(row.process) or held(server.id):
             server = await self._server(exchange, asked)  # the wait for tokens may have been long
             crossing = cross(asked, exchange.dialect, server)
         exchange.call, exchange.server, row.server = crossing.call, server, server.id
-        limit = _limit(crossing.call, claim, granted, self._spending.ledger.tightest(row.process))
+        limit = _limit(crossing.call, claim, reservation, self._spending.ledger)
         return await self._send(exchange, crossing, server, limit)
 
     async def _server(self, exchange: Exchange, call: Call) -> Server:
@@ -162,7 +166,8 @@ class Proxy:
             most = context * (call.prompts if call.endpoint == openai.EMBEDDINGS else call.copies)
         bound = min(bound, most)
         each = call.max_output or context or UNSTATED_OUTPUT_TOKENS
-        left = self._spending.ledger.left(account)
+        price = self._price(account, server)
+        left = self._spending.ledger.left(account, price)
         if left is not None and (call.tools or left < FAR_AWAY * (bound + each * call.copies)):
             exchange.exact_prompt = await self._upstreams.count(server, call)
             if exchange.exact_prompt is not None:
@@ -171,7 +176,21 @@ class Proxy:
                     each = max(1, min(each, context - bound // call.copies))
         wish = 0 if call.endpoint == openai.EMBEDDINGS else min(each * call.copies, MOST_TOKENS)
         least = wish if call.max_output is not None else min(wish, LEAST_OUTPUT_TOKENS * call.copies)
-        return Claim(exchange.row.number, account, bound, wish, least, call.copies)
+        return Claim(exchange.row.number, account, bound, wish, least, call.copies, price)
+
+    def _price(self, account: str, server: Server) -> Price:
+        """The most that a token costs. Raises BudgetError where money is limited and nobody knows the price."""
+        ledger = self._spending.ledger
+        accounts = [found for id in ledger.chain(account) if (found := ledger.accounts.get(id)) is not None]
+        if all(found.budget.pusd is None for found in accounts):
+            return FREE
+        price = self._prices.bound(server)
+        if price is None:
+            raise BudgetError(
+                f"what {server.name} costs is not known, so that a budget in USD cannot be held",
+                hint=f"aish model serve {server.name} … --price input=…,output=… says it",
+            )
+        return price
 
     # --- sending and passing on ---------------------------------------------------------------------------------
 
@@ -182,7 +201,7 @@ class Proxy:
         body = crossing.body(limit.each)
         scrub = self._upstreams.scrub(server)  # of the key that the next lines send, whatever the file has later
         headers = crossing.headers(exchange.request.headers)
-        exchange.sent_s = asyncio.get_running_loop().time()
+        exchange.sent_s = time.monotonic()  # the loop's own clock stands still within a turn
         exchange.live.sent, exchange.live.model_id = True, server.id
         server.in_flight += 1
         try:
@@ -254,20 +273,26 @@ class _Limit:
     """The budget that allows no more: an answer that ends at the limit is not whole."""
 
 
-def _limit(call: Call, claim: Claim, granted: int, budget: Account | None) -> _Limit:
-    if budget is None or claim.wish == 0:
+def _limit(call: Call, claim: Claim, reservation: Reservation, ledger: Ledger) -> _Limit:
+    """Where nothing limits it, or only how many there may be, the request's own limit stays."""
+    bounded = any(
+        account.budget.limits for id in reservation.chain if (account := ledger.accounts.get(id)) is not None
+    )
+    if not bounded or claim.wish == 0:
         return _Limit(None)
-    lowered = granted < claim.wish
-    if call.max_output is not None and not lowered:
+    owner = ledger.accounts.get(reservation.lowered_by or "")
+    if call.max_output is not None and owner is None:
         return _Limit(None)
-    return _Limit(granted // call.copies, budget if lowered else None)
+    return _Limit(reservation.output // call.copies, owner)
 
 
 def _told(limit: _Limit, process: str) -> dict[str, str]:
     budget = limit.lowered_by
     if budget is None:
         return {}
-    headers = {LOWERED: str(limit.each), LIMITED_BY: "budget", BUDGET: str(budget.budget)}
+    headers = {LOWERED: str(limit.each), LIMITED_BY: "budget"}
+    if budget.budget.tokens is not None:
+        headers[BUDGET] = str(budget.budget.tokens)
     return headers if budget.id == process else {**headers, BUDGET_OF: budget.id}
 
 

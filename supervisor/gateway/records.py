@@ -19,11 +19,14 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
 
 from aish.errors import StorageError
 from aish.supervisor.gateway import schema
+from aish.supervisor.gateway.budget import NONE, Amounts, Budget, What
 from aish.wire.part import TokensPart
 
 MAX_REQUESTS: Final = 200_000
@@ -37,6 +40,7 @@ _COLUMNS: Final = (
     "cached, written, reasoning, cost_usd, price, project"
 )
 _INSERT: Final = f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608  constants
+_ACCOUNT: Final = "id, parent, budget, limits, warned, spent, spent_input, spent_output, spent_pusd, spent_requests"
 _SUMS: Final = "input, output, requests, estimated, cached, reasoning, cost_usd, unpriced"
 DIED: Final = 0
 """Status of a request that ended with the gateway."""
@@ -129,14 +133,14 @@ SUMMED: Final = tuple(_SUMS.split(", "))
 
 @dataclass(slots=True)
 class AccountRow(Sums):
-    """Of a process itself, and `spent`: tokens of it and everything below. An ended process stays as long as one
-    below it lives: its budget still counts for that one."""
+    """Of a process itself, and `spent` by it and everything below. An ended process stays as long as one below it
+    lives: its budget still counts for that one."""
 
     id: str
     parent: str | None = None
-    budget: int | None = None
-    spent: int = 0
-    warned_at: int | None = None
+    budget: Budget = NONE
+    spent: Amounts = field(default_factory=Amounts)
+    warned: dict[What, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -152,7 +156,7 @@ class KeyRow:
     name: str
     hash: bytes
     created_s: float
-    budget_tokens: int | None = None
+    budget: Budget = NONE
     revoked_s: float | None = None
 
 
@@ -265,14 +269,19 @@ class Records:
 
     def accounts(self) -> list[AccountRow]:
         with self._guard():
-            rows = self._db.execute(f"SELECT id, parent, budget, spent, warned_at, {_SUMS} FROM accounts")  # noqa: S608
-            return [AccountRow(*row[:5], **dict(zip(SUMMED, row[5:], strict=True))) for row in rows]
+            rows = self._db.execute(f"SELECT {_ACCOUNT}, {_SUMS} FROM accounts")  # noqa: S608  constants
+            return [_account(row) for row in rows]
 
     def put_account(self, row: AccountRow) -> None:
         """Inside a transaction."""
+        spent = row.spent
         self._db.execute(
-            f"INSERT OR REPLACE INTO accounts (id, parent, budget, spent, warned_at, {_SUMS}) VALUES ({_marks(13)})",  # noqa: S608
-            (row.id, row.parent, row.budget, row.spent, row.warned_at, *row.values()),
+            f"INSERT OR REPLACE INTO accounts ({_ACCOUNT}, {_SUMS}) VALUES ({_marks(18)})",  # noqa: S608  constants
+            (
+                *(row.id, row.parent, row.budget.tokens, _limits(row.budget), msgspec.json.encode(row.warned)),
+                *(spent.tokens, spent.input, spent.output, spent.pusd, spent.requests),
+                *row.values(),
+            ),
         )
 
     def drop_account(self, id: str) -> None:
@@ -296,15 +305,19 @@ class Records:
     def named_keys(self) -> list[KeyRow]:
         with self._guard():
             rows = self._db.execute(
-                "SELECT name, hash, created_s, budget_tokens, revoked_s FROM keys ORDER BY created_s"
+                "SELECT name, hash, created_s, budget_tokens, limits, revoked_s FROM keys ORDER BY created_s"
             )
-            return [KeyRow(*row) for row in rows]
+            return [
+                KeyRow(name, digest, created_s, _budget(tokens, limits), revoked_s)
+                for name, digest, created_s, tokens, limits, revoked_s in rows
+            ]
 
     def put_key(self, row: KeyRow) -> None:
         """Inside a transaction."""
         self._db.execute(
-            "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?)",
-            (row.name, row.hash, row.created_s, row.budget_tokens, row.revoked_s),
+            "INSERT OR REPLACE INTO keys (name, hash, created_s, budget_tokens, limits, revoked_s)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (row.name, row.hash, row.created_s, row.budget.tokens, _limits(row.budget), row.revoked_s),
         )
 
     # --- requests -----------------------------------------------------------------------------------------------
@@ -391,6 +404,26 @@ def checkpoint(path: str) -> None:
             db.execute("PRAGMA wal_checkpoint(PASSIVE)")
     except sqlite3.Error as error:
         raise StorageError(f"cannot write {path}: {error}") from error
+
+
+def _account(row: Sequence[Any]) -> AccountRow:
+    return AccountRow(
+        row[0],
+        row[1],
+        _budget(row[2], row[3]),
+        Amounts(*row[5:10]),
+        msgspec.json.decode(row[4], type=dict[What, int]) if row[4] else {},
+        **dict(zip(SUMMED, row[10:], strict=True)),
+    )
+
+
+def _budget(tokens: int | None, limits: str | None) -> Budget:
+    """`limits` is all of it, as JSON; files of earlier versions have tokens alone."""
+    return Budget(tokens=tokens) if limits is None else msgspec.json.decode(limits, type=Budget)
+
+
+def _limits(budget: Budget) -> str | None:
+    return msgspec.json.encode(budget).decode() if budget.limits else None
 
 
 def _marks(count: int) -> str:

@@ -29,6 +29,13 @@ ALTER TABLE requests ADD COLUMN reasoning INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE requests ADD COLUMN cost_usd REAL;
 ALTER TABLE requests ADD COLUMN price TEXT;
 ALTER TABLE requests ADD COLUMN project TEXT;
+ALTER TABLE accounts ADD COLUMN spent_input INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN spent_output INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN spent_pusd INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN spent_requests INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN limits TEXT;
+ALTER TABLE accounts ADD COLUMN warned TEXT;
+ALTER TABLE keys ADD COLUMN limits TEXT;
 """
 """What came with version 4; a new file is made the same way."""
 _SCHEMA: Final = f"""

@@ -6,6 +6,7 @@ Estimates are counted off the request's path; until then what was reserved stays
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -69,8 +70,7 @@ class Settling:
         """Settle now if the figures are known, else find them out off the request's path."""
         self._board.end(exchange.row.number)
         row = exchange.row
-        ended_s = asyncio.get_running_loop().time()
-        row.seconds = ended_s - (exchange.sent_s or exchange.began_s)
+        row.seconds = time.monotonic() - (exchange.sent_s or exchange.began_s)
         if row.status is None:  # an error that nobody expected: see http.py
             row.status = 500
         if exchange.sent_s is None:

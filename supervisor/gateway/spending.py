@@ -16,9 +16,20 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from aish.errors import AishError, StorageError
+from aish.errors import AishError, BudgetError, StorageError
 from aish.model import kind as kinds
-from aish.supervisor.gateway.budget import MOST_BUDGET_TOKENS, Account, Claim, Granted, Ledger
+from aish.supervisor.gateway.allowance import LIMITS, WORDS, lacking, said
+from aish.supervisor.gateway.budget import (
+    PICO,
+    Account,
+    Amounts,
+    Budget,
+    Claim,
+    Granted,
+    Ledger,
+    Reservation,
+    What,
+)
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
 from aish.supervisor.gateway.records import DIED, AccountRow, KeyRow, Records, Row, ServedRow
@@ -39,7 +50,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 class _Wait:
     """A request that waits for its grant."""
 
-    future: asyncio.Future[int]
+    future: asyncio.Future[None]
     live: Live
     process: str
 
@@ -64,8 +75,9 @@ class Spending:
         self._waits: dict[int, _Wait] = {}
         self._held: dict[str, _HeldProcess] = {}
         self._unsaved: list[Row] = []
-        self._warned: list[Account] = []
+        self._warned: list[tuple[Account, What]] = []
         self._flushing = False
+        self._timer: asyncio.TimerHandle | None = None
         self._next_number = 1
 
     # --- start --------------------------------------------------------------------------------------------------
@@ -77,16 +89,13 @@ class Spending:
             self._totals[saved.id] = saved
             self.ledger.place(saved.id, saved.parent, saved.budget)
             account = self.ledger.accounts[saved.id]
-            account.spent, account.warned_at = saved.spent, saved.warned_at
+            account.spent, account.warned = saved.spent, saved.warned
         self._served = {saved.id: saved for saved in self.records.served()}
         died = self.records.open_requests()
         for row in died:
-            budgeted = any(
-                account is not None and account.budget is not None
-                for account in map(self.ledger.accounts.get, row.chain)
-            )
-            if not budgeted:
-                row.input, row.output = estimate_prompt(row.bytes_in), 0
+            accounts = map(self.ledger.accounts.get, row.chain)
+            if not any(account is not None and account.budget.limits for account in accounts):
+                row.input, row.output, row.cost_usd = estimate_prompt(row.bytes_in), 0, None
             row.estimated, row.status = True, DIED
             self.settle(row)
         for id, owner in self._holds():
@@ -112,9 +121,9 @@ class Spending:
 
     # --- accounts -----------------------------------------------------------------------------------------------
 
-    def place(self, id: str, parent: str | None, budget: int | None) -> None:
+    def place(self, id: str, parent: str | None, budget: Budget) -> None:
         """Make or change an account, in memory: `save` writes it, `advance` lets go what it allows."""
-        self.ledger.place(id, parent, None if budget is None else min(budget, MOST_BUDGET_TOKENS))
+        self.ledger.place(id, parent, budget)
         self._totals.setdefault(id, AccountRow(id))
 
     def adopt(self, members: Iterable[Member], used: Mapping[str, TokensPart], spent: Mapping[str, int]) -> None:
@@ -126,7 +135,11 @@ class Spending:
             else:
                 total = self._totals.setdefault(member.id, AccountRow(member.id))
             total.take(part)
-            self.ledger.accounts[member.id].spent = spent.get(member.id, 0)
+            # Of what else was spent below it nobody knows any more: its own is counted, and no less.
+            pusd = round(part.cost_usd * PICO)
+            self.ledger.accounts[member.id].spent = Amounts(
+                spent.get(member.id, 0), part.input, part.output, pusd, part.requests
+            )
 
     def save(self, ids: Iterable[str]) -> None:
         """Write accounts and what models served, inside a transaction of the records."""
@@ -141,8 +154,8 @@ class Spending:
         total = self._totals.get(id) or AccountRow(id)
         with self.records.transaction():
             self.records.put_key(row)
-            self.records.put_account(replace(total, budget=row.budget_tokens))
-        self.place(id, None, row.budget_tokens)
+            self.records.put_account(replace(total, budget=row.budget))
+        self.place(id, None, row.budget)
 
     def prune(self, keep: set[str]) -> set[str]:
         """Forget all processes but these and those above them, in memory; returns who is forgotten. What they used
@@ -170,32 +183,36 @@ class Spending:
 
     # --- a request ----------------------------------------------------------------------------------------------
 
-    async def reserve(self, row: Row, claim: Claim, live: Live) -> int:
-        """Wait until the claim is granted; returns the output tokens that it may make, in all its answers.
+    async def reserve(self, row: Row, claim: Claim, live: Live) -> Reservation:
+        """Wait until the claim is granted: what it got.
 
-        Raises the error given to `refuse`, and StorageError. Cancelling gives everything back.
+        Raises BudgetError of a hard budget, the error given to `refuse`, and StorageError. Cancelling gives all back.
         """
         self.ledger.ask(claim)
         self.advance()
         try:
-            if claim.number in self.ledger.reservations:
-                output = self.ledger.reservations[claim.number].output
-            else:
-                output = await self._wait(claim, live)
+            if claim.number not in self.ledger.reservations:
+                await self._wait(claim, live)
             reservation = self.ledger.reservations[claim.number]
-            row.chain, row.input, row.output, row.estimated = reservation.chain, claim.prompt, output, True
+            row.chain, row.input, row.output, row.estimated = (
+                reservation.chain,
+                claim.prompt,
+                reservation.output,
+                True,
+            )
+            row.cost_usd = reservation.promised.pusd / PICO
             self._write(row)
         except BaseException:
             self._give_back(claim.number)
             raise
-        return output
+        return reservation
 
-    async def _wait(self, claim: Claim, live: Live) -> int:
+    async def _wait(self, claim: Claim, live: Live) -> None:
         wait = _Wait(asyncio.get_running_loop().create_future(), live, claim.process)
         self._waits[claim.number] = wait
         self._tell(claim, live)
         try:
-            return await wait.future
+            await wait.future
         finally:
             del self._waits[claim.number]
             granted = wait.future.done() and not wait.future.cancelled() and wait.future.exception() is None
@@ -203,7 +220,7 @@ class Spending:
 
     def _give_back(self, number: int) -> None:
         if number in self.ledger.reservations:
-            self.ledger.settle(number, 0)
+            self.ledger.settle(number, Amounts())
         else:
             self.ledger.withdraw(number)
         self.advance()
@@ -216,10 +233,11 @@ class Spending:
 
     def settle(self, row: Row) -> None:
         """The request ended: `row` has its final figures. Also for one that never reserved anything."""
+        took = _amounts(row)
         if row.number in self.ledger.reservations:
-            warned = self.ledger.settle(row.number, row.input + row.output)
+            warned = self.ledger.settle(row.number, took)
         else:
-            warned = self.ledger.spend(row.chain, row.input + row.output)
+            warned = self.ledger.spend(row.chain, took)
         if self._counts(row):
             self._totals.setdefault(row.process, AccountRow(row.process)).add(row)
         if row.server is not None and row.epoch == self.epoch:
@@ -264,10 +282,10 @@ class Spending:
             for id, total in served.items():
                 self.records.put_served(total)
                 self.records.put_event(f"served/{id}", _encode(Served(number=0, id=id, tokens=total.part())))
-            for account in self._warned:
-                if account.budget is not None and not account.id.startswith(KEY_PREFIX):
-                    warn = Warn(number=0, id=account.id, used_tokens=account.spent, budget_tokens=account.budget)
-                    self.records.put_event(f"warn/{account.id}", _encode(warn))
+            for account, what in self._warned:
+                if not account.id.startswith(KEY_PREFIX):
+                    warn = Warn(number=0, id=account.id, **said(account, what))
+                    self.records.put_event(f"warn/{account.id}/{what}", _encode(warn))
             if opening is not None:
                 self.records.open_request(opening)
         self._unsaved, self._warned = [], []
@@ -280,7 +298,7 @@ class Spending:
         if account is not None:
             total = total or self._totals.setdefault(id, AccountRow(id))
             total.parent, total.budget = account.parent, account.budget
-            total.spent, total.warned_at = account.spent, account.warned_at
+            total.spent, total.warned = account.spent, account.warned
         if total is not None:
             self.records.put_account(total)
 
@@ -288,29 +306,57 @@ class Spending:
 
     def advance(self) -> None:
         """Let go what can go now, and tell of what is held."""
-        for decision in self.ledger.advance():
+        loop = asyncio.get_running_loop()
+        decisions = self.ledger.advance(loop.time())
+        self._wake_at(self.ledger.next_s(loop.time()) if self.ledger.claims else None)
+        for decision in decisions:
             wait = self._waits.get(decision.number)
             if wait is None:
                 continue  # just asked: its own coroutine goes on by itself
             if isinstance(decision, Granted):
                 if not wait.future.done():
-                    wait.future.set_result(decision.output)
+                    wait.future.set_result(None)
             else:
                 self._tell(self.ledger.claims[decision.number], wait.live)
+
+    def _wake_at(self, when_s: float | None) -> None:
+        """A minute is over then for a request that waits for that."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if when_s is None else asyncio.get_running_loop().call_at(when_s, self.advance)
 
     def _tell(self, claim: Claim, live: Live) -> None:
         match claim.state:
             case "held":
                 owner = claim.owner or claim.process
+                account = self.ledger.accounts[owner]
+                if account.budget.hard:
+                    self._refuse_hard(claim, account)
+                    return
                 live.why = "over budget" if owner == claim.process else f"over the budget of {owner}"
-                self._hold(claim.process, claim.number, owner)
+                self._hold(claim.process, claim.number, owner, lacking(claim, account))
             case "waiting":
-                live.why = "waits for tokens that other requests have reserved"
+                live.why = "waits until its budget lets more requests go at a time or in a minute"
+                if self.ledger.next_s(asyncio.get_running_loop().time()) is None:
+                    live.why = "waits for what other requests have reserved"
                 self._unhold(claim.process, claim.number, raised=True)
             case "new":
                 pass
 
-    def _hold(self, process: str, number: int, owner: str) -> None:
+    def _refuse_hard(self, claim: Claim, account: Account) -> None:
+        wait = self._waits.get(claim.number)
+        if wait is None or wait.future.done():
+            return
+        whose = "its budget" if account.id == claim.process else f"the budget of {account.id}"
+        what = lacking(claim, account)
+        wait.future.set_exception(
+            BudgetError(
+                f"{whose} does not allow this request: too little is left of {WORDS[what]}",
+                hint=f"aish limit {account.id} {LIMITS[what]} raises it",
+            )
+        )
+
+    def _hold(self, process: str, number: int, owner: str, what: str) -> None:
         held = self._held.get(process)
         if held is not None:
             held.numbers.add(number)
@@ -319,10 +365,7 @@ class Spending:
             held.owner = owner
         else:
             self._held[process] = _HeldProcess(owner, {number})
-        account = self.ledger.accounts.get(owner)
-        if account is None or account.budget is None:
-            return
-        hold = Hold(number=0, id=process, owner=owner, used_tokens=account.spent, budget_tokens=account.budget)
+        hold = Hold(number=0, id=process, owner=owner, **said(self.ledger.accounts[owner], what))
         self._hold_event(process, hold)
 
     def _unhold(self, process: str, number: int, *, raised: bool) -> None:
@@ -355,3 +398,9 @@ class Spending:
         with self.records.transaction():
             self.records.put_event(slot, _encode(message))
         self._notify()
+
+
+def _amounts(row: Row) -> Amounts:
+    """What a request took, or is taken for."""
+    pusd = round((row.cost_usd or 0.0) * PICO)
+    return Amounts(row.input + row.output, row.input, row.output, pusd, 0 if row.server is None else 1)

@@ -11,9 +11,11 @@ from aish.agents.definition import parse as parse_agent
 from aish.project import schema
 from aish.supervisor.daemon import want
 from aish.wire.spec import (
+    BudgetPart,
     GroupPart,
     LimitPart,
     NeedPart,
+    PricePart,
     ProbePart,
     RestartPart,
     SchedulePart,
@@ -48,6 +50,7 @@ limits = { memory = "8G", cpus = "1.5", pids = 200, read = "10M", write = "20M",
 vram = "4G"
 gpus = 2
 tokens = "200k"
+budget = { usd = 1, requests = 5 }
 group = { name = "g", place = 7 }
 labels = { team = "a" }
 sockets = ["127.0.0.1:{port}", { address = "unix:/tmp/s", kind = "datagram", name = "n", backlog = 9, mode = "0660" }]
@@ -101,6 +104,7 @@ def test_every_key_of_an_entry_arrives(told: Callable[..., Any]) -> None:
         vram_bytes=4 << 30,
         gpu_count=2,
         budget_tokens=200_000,
+        budget=BudgetPart(usd=1.0, requests=5),
         group=GroupPart(name="g", strategy="one_for_all", place=7),
         labels={"team": "a"},
         sockets=[
@@ -163,6 +167,19 @@ def test_models(told: Callable[..., Any]) -> None:
     assert (far.route.key_file, far.argv, far.restart) == ("/work/demo/key", [], "never")
     want.check_spec(own)
     want.check_spec(far)
+
+
+def test_what_a_model_costs_and_what_may_be_asked(told: Callable[..., Any]) -> None:
+    found = told(
+        '[models.m]\nurl = "https://api.anthropic.com"\nprice = {input = 3, output = "15", cached = 0.3}\n'
+        '[services.s]\ncommand = "x"\nbudget = {usd = 2.5, requests = "1k", rpm = 30, input = 5000, hard = true}\n'
+    )
+    route = found.wanted("m").spec.route
+    assert route is not None
+    assert (route.dialect, route.price) == ("anthropic", PricePart(input_usd=3, output_usd=15, cached_usd=0.3))
+    assert found.wanted("s").spec.budget == BudgetPart(
+        usd=2.5, requests=1000, requests_per_minute=30, input_tokens=5000, hard=True
+    )
 
 
 def test_an_agent_file_with_an_input(told: Callable[..., Any]) -> None:

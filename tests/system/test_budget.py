@@ -54,7 +54,7 @@ def test_a_program_is_held_at_its_budget_and_goes_on_when_it_is_raised(shared_se
     assert f"{used(row)}/{BUDGET}" in line
     assert "budget" in line.rpartition(str(BUDGET))[2], f"no reason in: {line}"
     (held,) = (event for event in shared_serving.events("loop") if event["kind"] == "held")
-    assert held["detail"] == {"owner": row["id"], "used_tokens": used(row), "budget_tokens": BUDGET}
+    assert held["detail"] == {"owner": row["id"], "what": "tokens", "used": used(row), "budget": BUDGET}
     told = shared_serving.log("loop").splitlines()
     assert json.loads(told[-1])["used"] == used(row)
     stands_still(shared_serving, before)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aish.model import state
 from aish.model.size import format_bytes, format_count
 from aish.supervisor.daemon.why.ends import FULL, PRESSURE_PERCENT
 from aish.supervisor.daemon.why.evidence import MACHINE, Cause, Evidence, Fact, fact, signal_name, span, who
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CPU_PRESSURE_PERCENT: Final = 40.0
 IO_PRESSURE_PERCENT: Final = 40.0
@@ -36,18 +39,37 @@ def over_budget(e: Evidence) -> Cause | None:
     owner = str(detail.get("owner") or e.row.id)
     above = e.others.get(owner)
     whose = "its own budget" if owner == e.row.id else f"the budget of {who(above) if above is not None else owner}"
-    used, most = detail.get("used_tokens"), detail.get("budget_tokens")
-    spent = (
-        f": {format_count(used)} of {format_count(most)} tokens"
-        if isinstance(used, int) and isinstance(most, int)
-        else ""
-    )
+    word, limit, spent = _budgeted(detail)
     name = above.name if above is not None else owner if owner != e.row.id else e.row.name
     sentences = (
-        f"Its requests to models wait, since {whose} is spent{spent}.",
-        f"`aish limit {name} tokens=+50k` lets it go on.",
+        f"Its requests to models wait, since {whose}{word} is spent{spent}.",
+        f"`aish limit {name} {limit}` lets it go on.",
     )
     return Cause("budget", 95, sentences, (fact(event),) if event is not None else ())
+
+
+def _budgeted(detail: Mapping[str, object]) -> tuple[str, str, str]:
+    """Of what there is too little: in words, as a limit that helps, and how much of it is used."""
+    what, used, most = detail.get("what", "tokens"), detail.get("used"), detail.get("budget")
+    word, limit = _BUDGETS.get(str(what), _BUDGETS["tokens"])
+    if not isinstance(used, int | float) or not isinstance(most, int | float):
+        return word, limit, ""
+    if what == "usd":
+        return word, limit, f": {used:.2f} of {most:.2f} USD"
+    unit = "tokens" if "token" in str(what) else "requests"
+    return word, limit, f": {format_count(int(used))} of {format_count(int(most))} {unit}"
+
+
+_BUDGETS: Final = {
+    "tokens": ("", "tokens=+50k"),
+    "input_tokens": (" of input", "input=+50k"),
+    "output_tokens": (" of output", "output=+10k"),
+    "usd": (" of money", "usd=+1"),
+    "requests": (" of requests", "requests=+100"),
+    "concurrent": (" of requests at a time", "concurrent=4"),
+    "requests_per_minute": (" of requests in a minute", "rpm=30"),
+    "context_tokens": (" of tokens in one request", "context=32k"),
+}
 
 
 def out_of_memory(e: Evidence) -> Cause | None:

@@ -48,5 +48,8 @@ class Dialect(Protocol):
     def model(self, listed: Listed) -> bytes:
         """One of them."""
 
+    def status(self, status: int) -> int:
+        """The status of an error of ours, as the client takes it rightly."""
+
     def error(self, status: int, body: bytes) -> bytes:
         """An error in OpenAI's shape, as the client knows it."""

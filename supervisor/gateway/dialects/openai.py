@@ -12,6 +12,7 @@ import msgspec
 
 from aish.errors import (
     AishError,
+    BudgetError,
     ConflictError,
     InputError,
     LimitError,
@@ -161,6 +162,7 @@ _SHAPES: Final[tuple[tuple[type[AishError], int, str, str | None], ...]] = (
     (UsageError, 400, "invalid_request_error", None),
     (NotFoundError, 404, "invalid_request_error", "model_not_found"),
     (RefusedError, 403, "permission_error", "refused"),
+    (BudgetError, 402, "insufficient_quota", "insufficient_quota"),
     (LimitError, 413, "invalid_request_error", "too_large"),
     (ConflictError, 409, "conflict_error", "conflict"),
     (UpstreamError, 502, "upstream_error", "upstream_error"),

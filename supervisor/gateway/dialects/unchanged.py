@@ -32,6 +32,9 @@ class Unchanged:
     def model(self, listed: Listed) -> bytes:
         return openai.model_body(listed)
 
+    def status(self, status: int) -> int:
+        return status
+
     def error(self, _status: int, body: bytes) -> bytes:
         return body
 

@@ -33,7 +33,7 @@ from aish.wire.message import (
     Wait,
 )
 from aish.wire.reply import Attached, Done, EventList, Findings, LogFiles, Started, View, Waited
-from aish.wire.spec import RoutePart, SpecPart
+from aish.wire.spec import BudgetPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -107,6 +107,26 @@ def test_limits_of_tokens(up: Supervised) -> None:
     up.kill_daemon()
     up.next_daemon()
     assert up.row("job").budget_tokens is None
+
+
+def test_limits_of_what_it_may_ask_of_models(up: Supervised) -> None:
+    part = BudgetPart(usd=5.0, requests=10)
+    up.spawn("sleep", "62", name="job", budget=part)
+    assert up.inspect("job").spec.budget == part
+    assert up.client.ask(Done, Limit(target="job", budget={"usd": "+0.5", "rpm": "30", "hard": "yes"})).changed
+    raised = BudgetPart(usd=5.5, requests=10, requests_per_minute=30, hard=True)
+    assert up.inspect("job").spec.budget == raised
+    assert not up.client.ask(Done, Limit(target="job", budget={"rpm": "30"})).changed
+    (event,) = [event for event in up.events() if event.kind == "limited"]
+    assert event.detail == {"usd": "+0.5", "rpm": "30", "hard": "yes"}
+    lifted = {"usd": "none", "requests": "none", "rpm": "none", "hard": "no"}
+    assert up.client.ask(Done, Limit(target="job", budget=lifted)).changed
+    assert up.inspect("job").spec.budget is None
+    for wrong in ({"usd": "+1"}, {"speed": "9"}, {"usd": "nan"}, {"requests": "-1"}):
+        with pytest.raises(UsageError):
+            up.client.request(Limit(target="job", budget=wrong))
+    with pytest.raises(InputError, match="US dollars"):
+        up.spawn("sleep", "62", budget=BudgetPart(usd=-1.0))
 
 
 @pytest.mark.usefixtures("home")

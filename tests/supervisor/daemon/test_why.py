@@ -212,7 +212,10 @@ CASES: dict[str, Evidence] = {
     "over its parent's budget": evidence(
         row(holds=["budget"], tokens=tokens(input=9000, output=1000, requests=3)),
         others={"p1": other("boss", "p1")},
-        events=(event("held", "", owner="p1", used_tokens=200_000, budget_tokens=200_000),),
+        events=(event("held", "", owner="p1", what="tokens", used=200_000, budget=200_000),),
+    ),
+    "over its own budget of money": evidence(
+        row(holds=["budget"]), events=(event("held", "", owner="p4", what="usd", used=4.99, budget=5.0),)
     ),
     "held without memory": evidence(row(holds=["memory"], reason="out of memory: it is held at its limit of 1.0G")),
     "held": evidence(row(holds=["operator"])),

@@ -8,16 +8,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from aish.supervisor.gateway.budget import Claim, Granted, Held, Ledger, Waiting
+from aish.supervisor.gateway.budget import (
+    NONE,
+    SUMMED,
+    Amounts,
+    Budget,
+    Claim,
+    Granted,
+    Held,
+    Ledger,
+    Price,
+    Waiting,
+)
 
 PROCESSES = ("p1", "p2", "p3", "p4", "p5")
 PARENTS = {"p1": None, "p2": "p1", "p3": "p2", "p4": "p1", "p5": None}
 
 
-def ledger(**budgets: int | None) -> Ledger:
+def tokens(most: int | None) -> Budget:
+    return NONE if most is None else Budget(tokens=most)
+
+
+def used(count: int) -> Amounts:
+    return Amounts(tokens=count)
+
+
+def ledger(**budgets: int | Budget | None) -> Ledger:
     made = Ledger()
     for id in PROCESSES:
-        made.place(id, PARENTS[id], budgets.get(id))
+        budget = budgets.get(id)
+        made.place(id, PARENTS[id], budget if isinstance(budget, Budget) else tokens(budget))
     return made
 
 
@@ -37,8 +57,8 @@ def test_a_budget_counts_for_everything_below_it() -> None:
     made.ask(claim(1, "p3"))
     assert made.advance() == [Granted(1, 10, ("p3", "p2", "p1"))]
     assert made.left("p4") == 80, "a sibling sees what is promised"
-    assert made.settle(1, 15) == []
-    assert [made.accounts[id].spent for id in ("p1", "p2", "p3", "p4")] == [15, 15, 15, 0]
+    assert made.settle(1, used(15)) == []
+    assert [made.accounts[id].spent.tokens for id in ("p1", "p2", "p3", "p4")] == [15, 15, 15, 0]
     assert made.left("p4") == 85
 
 
@@ -48,7 +68,7 @@ def test_it_waits_while_others_may_give_back_and_goes_when_they_did() -> None:
     made.ask(claim(2, "p4", 10, 30))
     assert made.advance() == [Granted(1, 30, ("p2", "p1")), Waiting(2)]
     assert made.advance() == [], "a state is told once"
-    made.settle(1, 10)
+    made.settle(1, used(10))
     assert made.advance() == [Granted(2, 30, ("p4", "p1"))]
 
 
@@ -70,7 +90,7 @@ def test_it_is_held_when_nothing_is_left_and_goes_when_the_budget_is_raised() ->
     made = ledger(p1=20)
     made.ask(claim(1, "p3", 20, 10))
     assert made.advance() == [Held(1, "p1")]
-    made.place("p1", None, 21)
+    made.place("p1", None, tokens(21))
     assert made.advance() == [Granted(1, 1, ("p3", "p2", "p1"))]
 
 
@@ -78,7 +98,7 @@ def test_the_nearest_spent_budget_holds() -> None:
     made = ledger(p1=5, p2=5)
     made.ask(claim(1, "p3"))
     assert made.advance() == [Held(1, "p2")]
-    made.place("p2", "p1", None)
+    made.place("p2", "p1", tokens(None))
     assert made.advance() == [Held(1, "p1")], "another owner is told"
 
 
@@ -90,7 +110,7 @@ def test_a_later_claim_does_not_overtake_one_that_waits() -> None:
     assert made.advance() == [Granted(1, 60, ("p2", "p1")), Waiting(2), Waiting(3)]
     made.ask(claim(4, "p5", 5, 5))
     assert made.advance() == [Granted(4, 5, ("p5",))], "another tree goes on"
-    made.settle(1, 20)
+    made.settle(1, used(20))
     assert made.advance() == [Granted(2, 60, ("p4", "p1")), Granted(3, 5, ("p2", "p1"))]
 
 
@@ -113,7 +133,7 @@ def test_several_answers_need_a_token_each() -> None:
     made = ledger(p1=15)
     made.ask(claim(1, "p1", 10, 60, copies=6))
     assert made.advance() == [Held(1, "p1")]
-    made.place("p1", None, 16)
+    made.place("p1", None, tokens(16))
     assert made.advance() == [Granted(1, 6, ("p1",))]
 
 
@@ -123,18 +143,18 @@ def test_an_embedding_needs_room_for_its_prompt_only() -> None:
     assert made.advance() == [Granted(1, 0, ("p1",))]
     made.ask(claim(2, "p1", 1, 0))
     assert made.advance() == [Waiting(2)], "the first may use less than it reserved"
-    made.settle(1, 10)
+    made.settle(1, used(10))
     assert made.advance() == [Held(2, "p1")]
 
 
 def test_eighty_percent_warns_once_for_each_budget() -> None:
     made = ledger(p1=100)
-    assert made.spend(("p2", "p1"), 79) == []
-    assert [account.id for account in made.spend(("p2", "p1"), 1)] == ["p1"]
-    assert made.spend(("p1",), 10) == []
-    made.place("p1", None, 1000)
-    assert made.spend(("p1",), 10) == []
-    assert [account.id for account in made.spend(("p1",), 700)] == ["p1"]
+    assert made.spend(("p2", "p1"), used(79)) == []
+    assert [account.id for account, _ in made.spend(("p2", "p1"), used(1))] == ["p1"]
+    assert made.spend(("p1",), used(10)) == []
+    made.place("p1", None, tokens(1000))
+    assert made.spend(("p1",), used(10)) == []
+    assert [account.id for account, _ in made.spend(("p1",), used(700))] == ["p1"]
 
 
 def test_a_dropped_account_waits_for_its_requests_and_a_ring_of_parents_ends() -> None:
@@ -142,11 +162,11 @@ def test_a_dropped_account_waits_for_its_requests_and_a_ring_of_parents_ends() -
     made.ask(claim(1, "p3"))
     made.advance()
     assert made.prune({"p5"}) == {"p4"}, "p3 has a request under way, which counts on all above it"
-    made.settle(1, 5)
+    made.settle(1, used(5))
     assert made.prune({"p5", "p2"}) == {"p3"}, "p1 is ended, and above one that lives"
     assert made.prune({"p5"}) == {"p1", "p2"}
-    made.place("p1", "p5", 10)
-    made.place("p5", "p1", 10)
+    made.place("p1", "p5", tokens(10))
+    made.place("p5", "p1", tokens(10))
     assert made.chain("p1") == ("p1", "p5")
 
 
@@ -155,13 +175,26 @@ def test_accounts_of_an_old_table_are_left_by_requests_under_way() -> None:
     made.ask(claim(1, "p3"))
     made.advance()
     made.forget(set(PROCESSES))
-    made.place("p1", None, 100)
-    made.settle(1, 20)
-    assert (made.accounts["p1"].spent, made.accounts["p1"].reserved) == (0, 0)
+    made.place("p1", None, tokens(100))
+    made.settle(1, used(20))
+    assert (made.accounts["p1"].spent, made.accounts["p1"].reserved) == (Amounts(), Amounts())
+
+
+BUDGETS = st.builds(
+    Budget,
+    tokens=st.none() | st.integers(0, 300),
+    input=st.none() | st.integers(0, 200),
+    output=st.none() | st.integers(0, 200),
+    pusd=st.none() | st.integers(0, 2000),
+    requests=st.none() | st.integers(0, 10),
+    concurrent=st.none() | st.integers(0, 3),
+    per_minute=st.none() | st.integers(0, 5),
+    context=st.none() | st.integers(0, 150),
+)
 
 
 class Interleaved(RuleBasedStateMachine):
-    """Any order of asking, settling, giving up, raising, lowering and crashing."""
+    """Any order of asking, settling, giving up, raising, lowering, waiting and crashing."""
 
     under_way = Bundle("under_way")
 
@@ -169,23 +202,31 @@ class Interleaved(RuleBasedStateMachine):
         super().__init__()
         self.ledger = ledger()
         self.number = 0
-        self.used: dict[str, int] = dict.fromkeys(PROCESSES, 0)
-        self.lowered: set[str] = set()
+        self.now_s = 0.0
+        self.used: dict[str, Amounts] = {id: Amounts() for id in PROCESSES}
+        self.lowered: set[tuple[str, str]] = set()
         self.granted: dict[int, Granted] = {}
+        self.begun: dict[str, list[float]] = {id: [] for id in PROCESSES}
 
     def advance(self) -> None:
-        for decision in self.ledger.advance():
+        for decision in self.ledger.advance(self.now_s):
             if isinstance(decision, Granted):
                 self.granted[decision.number] = decision
+                for id in decision.chain:
+                    self.begun[id].append(self.now_s)
 
-    @rule(id=st.sampled_from(PROCESSES), budget=st.none() | st.integers(0, 300))
-    def limit(self, id: str, budget: int | None) -> None:
+    @rule(id=st.sampled_from(PROCESSES), budget=st.just(NONE) | BUDGETS)
+    def limit(self, id: str, budget: Budget) -> None:
         account = self.ledger.accounts[id]
-        if budget is not None and budget < account.spent + account.reserved:
-            self.lowered.add(id)  # below what is spent already: it may be above until it is raised again
-        else:
-            self.lowered.discard(id)
+        promised = account.spent + account.reserved
+        for what, most in budget.summed():
+            if most < getattr(promised, what):
+                self.lowered.add((id, what))  # below what is spent already: above it until it is raised again
+            else:
+                self.lowered.discard((id, what))
         self.ledger.place(id, PARENTS[id], budget)
+        account.begun_s.clear()
+        self.begun[id].clear()
         self.advance()
 
     @rule(
@@ -195,10 +236,11 @@ class Interleaved(RuleBasedStateMachine):
         wish=st.integers(0, 120),
         part=st.integers(0, 120),
         copies=st.integers(1, 3),
+        price=st.builds(Price, st.integers(0, 5), st.integers(0, 20)),
     )
-    def ask(self, process: str, prompt: int, wish: int, part: int, copies: int) -> int:
+    def ask(self, process: str, prompt: int, wish: int, part: int, copies: int, price: Price) -> int:
         self.number += 1
-        self.ledger.ask(Claim(self.number, process, prompt, wish, min(part, wish), copies))
+        self.ledger.ask(Claim(self.number, process, prompt, wish, min(part, wish), copies, price))
         self.advance()
         return self.number
 
@@ -207,12 +249,17 @@ class Interleaved(RuleBasedStateMachine):
         """The answer is there, or the client hung up: some part of what was reserved is used."""
         if number in self.granted:
             reservation = self.ledger.reservations[number]
-            tokens = int(reservation.total * share)
+            took = Amounts(*(int(getattr(reservation.promised, what) * share) for what in SUMMED))
             for id in reservation.chain:
-                self.used[id] += tokens
-            self.ledger.settle(number, tokens)
+                self.used[id].add(took)
+            self.ledger.settle(number, took)
         else:
             self.ledger.withdraw(number)
+        self.advance()
+
+    @rule(seconds=st.floats(0, 100))
+    def time_passes(self, seconds: float) -> None:
+        self.now_s += seconds
         self.advance()
 
     @rule()
@@ -224,42 +271,133 @@ class Interleaved(RuleBasedStateMachine):
         for account in saved.accounts.values():
             self.ledger.place(account.id, account.parent, account.budget)
             self.ledger.accounts[account.id].spent = account.spent
+            self.begun[account.id].clear()
         for reservation in saved.reservations.values():
-            self.ledger.spend(reservation.chain, reservation.total)
+            self.ledger.spend(reservation.chain, reservation.promised)
             for id in reservation.chain:
-                self.used[id] += reservation.total
+                self.used[id].add(reservation.promised)
         self.granted.clear()
 
     @invariant()
     def never_above_a_budget(self) -> None:
         for id, account in self.ledger.accounts.items():
-            if account.budget is not None and id not in self.lowered:
-                assert account.spent + account.reserved <= account.budget, id
+            promised = account.spent + account.reserved
+            for what, most in account.budget.summed():
+                if (id, what) not in self.lowered:
+                    assert getattr(promised, what) <= most, (id, what)
+
+    @invariant()
+    def never_more_at_once_or_in_a_minute(self) -> None:
+        for id, account in self.ledger.accounts.items():
+            if account.budget.per_minute is not None:
+                lately = [at for at in self.begun[id] if at > self.now_s - 60]
+                assert len(lately) <= account.budget.per_minute
 
     @invariant()
     def sums_are_right(self) -> None:
         for id, account in self.ledger.accounts.items():
             assert account.spent == self.used[id]
-            reservations = self.ledger.reservations.values()
-            assert account.reserved == sum(r.total for r in reservations if id in r.chain)
+            counted = [r for r in self.ledger.reservations.values() if id in r.chain]
+            total = Amounts()
+            for reservation in counted:
+                total.add(reservation.promised)
+            assert (account.reserved, account.under_way) == (total, len(counted))
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
-        """Whoever waits waits for a request under way; whoever is held would not fit even if all gave back."""
+        """Whoever waits waits for a request under way, or for a minute to be over; whoever is held would not fit even
+        if all gave back."""
         for waiting in self.ledger.claims.values():
-            chain = self.ledger.chain(waiting.process)
-            budgets = [a for a in map(self.ledger.accounts.__getitem__, chain) if a.budget is not None]
-            assert budgets
+            accounts = [self.ledger.accounts[id] for id in self.ledger.chain(waiting.process)]
+            limited = [account for account in accounts if account.budget.limits]
+            assert limited
             if waiting.state == "held":
-                assert any(a.budget - a.spent - waiting.prompt < waiting.floor for a in budgets)  # type: ignore[operator]
+                assert any(
+                    waiting.room(a.budget, a.spent) < waiting.floor or 0 in (a.budget.concurrent, a.budget.per_minute)
+                    for a in limited
+                )
             else:
                 assert waiting.state == "waiting"
                 trees = {"p5"} if waiting.process == "p5" else {"p1", "p2", "p3", "p4"}
-                assert any(r.process in trees for r in self.ledger.reservations.values())
+                under_way = any(r.process in trees for r in self.ledger.reservations.values())
+                assert under_way or self.ledger.next_s(self.now_s) is not None
 
 
-Interleaved.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Interleaved.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestInterleaved = Interleaved.TestCase
+
+
+# --- what is limited beside tokens ----------------------------------------------------------------------------------
+
+
+def test_money_lowers_the_output() -> None:
+    made = ledger(p1=Budget(pusd=1000))
+    made.ask(Claim(1, "p1", 10, 500, 500, price=Price(10, 90)))
+    assert made.advance() == [Granted(1, 10, ("p1",))]
+    assert made.reservations[1].promised == Amounts(20, 10, 10, 1000, 1)
+    assert made.reservations[1].lowered_by == "p1"
+    made.settle(1, Amounts(pusd=500))
+    assert made.left("p1", Price(10, 90)) == 5
+
+
+def test_input_and_output_have_limits_of_their_own() -> None:
+    made = ledger(p1=Budget(input=15, output=5))
+    made.ask(claim(1, "p2", 10, 10))
+    assert made.advance() == [Granted(1, 5, ("p2", "p1"))]
+    made.settle(1, Amounts(15, 10, 5))
+    made.ask(claim(2, "p2", 3, 3))
+    assert made.advance() == [Held(2, "p1")], "no output is left, though input would be"
+
+
+def test_requests_are_counted() -> None:
+    made = ledger(p1=Budget(requests=1))
+    made.ask(claim(1, "p1"))
+    made.ask(claim(2, "p1"))
+    assert made.advance() == [Granted(1, 10, ("p1",)), Waiting(2)], "the first may turn out not to be sent"
+    made.settle(1, Amounts(requests=1))
+    assert made.advance() == [Held(2, "p1")]
+
+
+def test_only_so_many_at_once_in_the_order_of_asking() -> None:
+    made = ledger(p1=Budget(concurrent=1))
+    for number, process in enumerate(("p2", "p4", "p3"), 1):
+        made.ask(claim(number, process))
+    assert made.advance() == [Granted(1, 10, ("p2", "p1")), Waiting(2), Waiting(3)]
+    made.settle(1, used(5))
+    assert made.advance() == [Granted(2, 10, ("p4", "p1"))]
+    assert made.next_s(0.0) is None, "no time helps"
+
+
+def test_only_so_many_in_a_minute() -> None:
+    made = ledger(p1=Budget(per_minute=2))
+    for number in (1, 2, 3):
+        made.ask(claim(number, "p1"))
+    assert made.advance(100.0) == [Granted(1, 10, ("p1",)), Granted(2, 10, ("p1",)), Waiting(3)]
+    made.settle(1, used(1))
+    assert made.advance(130.0) == [], "an end does not help"
+    assert made.next_s(130.0) == 160.0
+    assert made.advance(160.0) == [Granted(3, 10, ("p1",))]
+
+
+def test_one_request_holds_no_more_than_the_context() -> None:
+    made = ledger(p1=Budget(context=30))
+    made.ask(claim(1, "p1", 10, 100))
+    made.ask(claim(2, "p1", 30, 100))
+    made.ask(claim(3, "p1", 20, 100, copies=2))
+    assert made.advance() == [Granted(1, 20, ("p1",)), Held(2, "p1"), Granted(3, 40, ("p1",))]
+
+
+def test_nothing_is_allowed() -> None:
+    for budget in (Budget(requests=0), Budget(concurrent=0), Budget(per_minute=0)):
+        made = ledger(p1=budget)
+        made.ask(claim(1, "p1"))
+        assert made.advance() == [Held(1, "p1")]
+
+
+def test_each_kind_warns_by_itself() -> None:
+    made = ledger(p1=Budget(tokens=100, requests=10))
+    assert [what for _, what in made.spend(("p1",), Amounts(tokens=80, requests=1))] == ["tokens"]
+    assert [what for _, what in made.spend(("p1",), Amounts(requests=7))] == ["requests"]
 
 
 @settings(max_examples=40, deadline=None)
@@ -275,10 +413,10 @@ def test_everybody_gets_a_turn_once_there_is_enough(random_source: random.Random
         going += [d.number for d in made.advance() if isinstance(d, Granted)]
         if going:
             reservation = made.reservations[going[0]]
-            made.settle(going.pop(0), random_source.randint(0, reservation.total))
+            made.settle(going.pop(0), used(random_source.randint(0, reservation.promised.tokens)))
             done += 1
         elif made.claims:
-            made.place("p1", None, (made.accounts["p1"].budget or 0) + 40)
+            made.place("p1", None, tokens((made.accounts["p1"].budget.tokens or 0) + 40))
         else:
             break
     assert done == count

@@ -71,7 +71,7 @@ def test_a_gateway_that_starts_alone_knows_keys_models_and_budgets(world: World)
     world.daemon.heard.clear()
     world.daemon.start()
     hold = world.daemon.event(Hold, lambda e: e.id == id)
-    assert hold.used_tokens == 20
+    assert hold.used == 20
     assert world.daemon.settled(id, 2).tokens.output == 14, "events of the time alone are told now"
     world.daemon.change(id, budget_tokens=30)
     assert call.done()[0] == 200

@@ -264,7 +264,11 @@ def test_a_key_sees_its_own_usage(shared: World) -> None:
         "output_tokens": 5,
         "estimated_tokens": 0,
         "requests": 1,
+        "cached_tokens": 0,
+        "reasoning_tokens": 0,
+        "cost_usd": 0.0,
         "budget_tokens": 1000,
+        "budget": {},
         "left_tokens": 992,
     }
 

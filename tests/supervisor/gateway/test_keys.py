@@ -9,6 +9,7 @@ import pytest
 from aish.errors import StorageError, UsageError
 from aish.model.size import changed, parse_count
 from aish.supervisor.gateway.bell import Bell
+from aish.supervisor.gateway.budget import Amounts, Budget
 from aish.supervisor.gateway.keys import Keys, check_budget
 from aish.supervisor.gateway.records import Records
 from aish.supervisor.gateway.routes import Directory
@@ -47,21 +48,21 @@ def test_a_key_that_is_not_written_is_not_there(records: Records, table: str) ->
     keys = opened(records)
     refuse(records, table)
     with pytest.raises(StorageError):
-        keys.make("editor", 5)
+        keys.make("editor", Budget(tokens=5))
     allow(records)
     assert keys.named == {}
     assert records.named_keys() == []
     assert records.accounts() == []
-    assert keys.make("editor", 5)
+    assert keys.make("editor", Budget(tokens=5))
     (account,) = records.accounts()
-    assert (account.id, account.budget) == ("key:editor", 5)
+    assert (account.id, account.budget) == ("key:editor", Budget(tokens=5))
 
 
 @pytest.mark.parametrize("table", ["keys", "accounts"])
 def test_a_revocation_that_is_not_written_can_be_tried_again(records: Records, table: str) -> None:
     """It was in memory only: told as done the second time, and undone by the next start."""
     keys = opened(records)
-    keys.make("editor", None)
+    keys.make("editor")
     refuse(records, table)
     for _ in range(2):
         with pytest.raises(StorageError):
@@ -76,22 +77,22 @@ def test_a_revocation_that_is_not_written_can_be_tried_again(records: Records, t
 def test_a_budget_that_is_not_written_is_the_old_one(records: Records) -> None:
     spending = Spending(records, lambda: None)
     keys = Keys(SECRET, Directory(), spending, Bell())
-    keys.make("editor", 5)
+    keys.make("editor", Budget(tokens=5))
     refuse(records, "keys")
     with pytest.raises(StorageError):
-        keys.limit("editor", 9)
-    assert keys.find("editor").budget_tokens == spending.ledger.accounts["key:editor"].budget == 5
+        keys.limit("editor", Budget(tokens=9))
+    assert keys.find("editor").budget == spending.ledger.accounts["key:editor"].budget == Budget(tokens=5)
     allow(records)
-    keys.limit("editor", 9)
-    assert keys.find("editor").budget_tokens == spending.ledger.accounts["key:editor"].budget == 9
+    keys.limit("editor", Budget(tokens=9))
+    assert keys.find("editor").budget == spending.ledger.accounts["key:editor"].budget == Budget(tokens=9)
 
 
 def test_what_was_spent_stays_when_the_budget_changes(records: Records) -> None:
     spending = Spending(records, lambda: None)
     keys = Keys(SECRET, Directory(), spending, Bell())
-    keys.make("editor", 50)
-    spending.ledger.spend(("key:editor",), 40)
-    keys.limit("editor", 60)
+    keys.make("editor", Budget(tokens=50))
+    spending.ledger.spend(("key:editor",), Amounts(tokens=40))
+    keys.limit("editor", Budget(tokens=60))
     assert spending.ledger.left("key:editor") == 20
 
 
@@ -99,11 +100,11 @@ def test_what_was_spent_stays_when_the_budget_changes(records: Records) -> None:
 def test_a_budget_that_cannot_be_kept_is_refused(records: Records, budget: int) -> None:
     keys = opened(records)
     with pytest.raises(UsageError, match="a budget"):
-        keys.make("editor", budget)
-    keys.make("editor", 5)
+        keys.make("editor", Budget(tokens=budget))
+    keys.make("editor", Budget(tokens=5))
     with pytest.raises(UsageError, match="a budget"):
-        keys.limit("editor", budget)
-    assert keys.find("editor").budget_tokens == 5
+        keys.limit("editor", Budget(tokens=budget))
+    assert keys.find("editor").budget == Budget(tokens=5)
 
 
 def test_a_budget_that_was_raised_too_often_is_refused() -> None:

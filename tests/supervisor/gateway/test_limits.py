@@ -48,10 +48,10 @@ def test_a_spent_budget_holds_and_a_raised_one_releases(shared: World) -> None:
     id, key = shared.agent(budget=20)
     assert shared.gateway.chat(key, "say 17 ", max_tokens=17)[0] == 200  # 3 + 17
     warn = shared.daemon.event(Warn, lambda e: e.id == id)
-    assert (warn.used_tokens, warn.budget_tokens) == (20, 20)
+    assert (warn.used, warn.budget) == (20, 20)
     call = Call(shared, key, "say 5")
     hold = shared.daemon.event(Hold, lambda e: e.id == id)
-    assert (hold.owner, hold.used_tokens, hold.budget_tokens) == (id, 20, 20)
+    assert (hold.owner, hold.used, hold.budget) == (id, 20, 20)
     note = shared.daemon.event(ActivityNote, lambda e: e.id == id and e.doing == "over budget")
     assert note.activity == "queued"
     assert call.answer is None
@@ -112,7 +112,7 @@ def test_a_budget_is_shared_down_the_tree(shared: World) -> None:
     shared.gateway.chat(key, "say 27", max_tokens=27)
     call = Call(shared, other, "say 1")
     hold = shared.daemon.event(Hold, lambda e: e.id == sibling)
-    assert (hold.owner, hold.used_tokens) == (top, 30)
+    assert (hold.owner, hold.used) == (top, 30)
     shared.daemon.change(top, budget_tokens=None)
     assert call.done()[0] == 200
     assert shared.daemon.settled(leaf, 1).tokens.output == 27
@@ -225,7 +225,7 @@ def test_a_budget_holds_for_many_texts_to_embed(shared: World) -> None:
     before = shared.upstream.input
     call = Embedding(shared, key, texts)
     hold = shared.daemon.event(Hold, lambda e: e.id == id)
-    assert (hold.used_tokens, hold.budget_tokens) == (0, 4200)
+    assert (hold.used, hold.budget) == (0, 4200)
     assert shared.upstream.input == before
     shared.daemon.change(id, budget_tokens=12_030)
     assert call.done()[0] == 200

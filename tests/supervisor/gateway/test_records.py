@@ -12,7 +12,7 @@ import pytest
 
 from aish.errors import StorageError
 from aish.supervisor.gateway import usage
-from aish.supervisor.gateway.budget import Claim
+from aish.supervisor.gateway.budget import NONE, Amounts, Budget, Claim
 from aish.supervisor.gateway.meter import Live
 from aish.supervisor.gateway.records import MAX_AGE_S, Records, Row, checkpoint
 from aish.supervisor.gateway.spending import Spending
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 SUMS = ("cached", "reasoning", "cost_usd", "unpriced")
 LATER_THAN_1 = (
     *(f"ALTER TABLE requests DROP COLUMN {name}" for name in (*SUMS[:3], "written", "price", "project")),
-    *(f"ALTER TABLE accounts DROP COLUMN {name}" for name in SUMS),
+    *(f"ALTER TABLE accounts DROP COLUMN {name}" for name in (*SUMS, "limits", "warned")),
+    *(f"ALTER TABLE accounts DROP COLUMN spent_{name}" for name in ("input", "output", "pusd", "requests")),
+    "ALTER TABLE keys DROP COLUMN limits",
     "ALTER TABLE requests DROP COLUMN server",
     "DROP TABLE served",
     "ALTER TABLE requests DROP COLUMN agent",
@@ -248,7 +250,7 @@ def spending(records: Records) -> Spending:
 
 
 def place(made: Spending, id: str, parent: str | None, budget: int | None) -> None:
-    made.place(id, parent, budget)
+    made.place(id, parent, NONE if budget is None else Budget(tokens=budget))
     with made.records.transaction():
         made.save((id,))
 
@@ -280,9 +282,9 @@ def test_what_was_under_way_counts_in_full_after_a_crash_where_a_budget_counts(p
 
     asyncio.run(before())
     made = asyncio.run(after())
-    assert made.ledger.accounts["p1"].spent == 150
+    assert made.ledger.accounts["p1"].spent.tokens == 150
     assert (made.tokens("p2").estimated, made.tokens("p3").estimated) == (150, 10)
-    assert made.ledger.accounts["p1"].reserved == 0
+    assert made.ledger.accounts["p1"].reserved == Amounts()
     assert [r.status for r in usage_rows(path)] == [0, 0]
 
 
@@ -316,7 +318,7 @@ def test_a_full_disk_refuses_new_requests_and_keeps_what_was_settled(path: str, 
     records.close()
     records.__init__(path)  # type: ignore[misc]  # a new start on the same file
     (saved,) = records.accounts()
-    assert (saved.spent, saved.input, saved.output) == (15, 7, 8)
+    assert (saved.spent.tokens, saved.input, saved.output) == (15, 7, 8)
     assert records.open_requests() == []
 
 
@@ -336,7 +338,7 @@ def test_a_request_that_is_cancelled_while_it_waits_gives_everything_back(record
         finish(made, first, 10, 5)  # 15 left: the second may go at once
         tasks[1].cancel()  # ... and is cancelled in the very moment it was granted
         await asyncio.gather(tasks[1], return_exceptions=True)
-        assert await tasks[2] == 5
+        assert (await tasks[2]).output == 5
         assert made.ledger.left("p1") == 30 - 15 - 10
         assert made.ledger.claims == {}
 

@@ -32,5 +32,8 @@ class Anthropic:
     def model(self, listed: Listed) -> bytes:
         return msgspec.json.encode(listing.model(listed))
 
+    def status(self, status: int) -> int:
+        return status
+
     def error(self, status: int, body: bytes) -> bytes:
         return failure.body(status, body)

@@ -26,6 +26,9 @@ class _Ollama:
     def model(self, listed: Listed) -> bytes:
         return answer.shown(listed)
 
+    def status(self, status: int) -> int:
+        return status
+
     def error(self, _status: int, body: bytes) -> bytes:
         return answer.error(body)
 

@@ -1,0 +1,63 @@
+"""Budgets as people write them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from aish.errors import InputError, UsageError
+from aish.wire import budget
+from aish.wire.spec import BudgetPart
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "part"),
+    [
+        ("200k", 200_000, None),
+        ("tokens=200k", 200_000, None),
+        ("usd=5,hard", None, BudgetPart(usd=5.0, hard=True)),
+        (
+            "tokens=1M, input=500k,output=50k,requests=100,rpm=30,concurrent=4,context=32k,hard=no",
+            1_000_000,
+            BudgetPart(
+                input_tokens=500_000,
+                output_tokens=50_000,
+                requests=100,
+                requests_per_minute=30,
+                concurrent=4,
+                context_tokens=32_000,
+            ),
+        ),
+    ],
+)
+def test_what_people_write(text: str, tokens: int | None, part: BudgetPart | None) -> None:
+    assert budget.parse(text, "--budget") == (tokens, part)
+    if part is not None:
+        assert budget.after(None, budget.told(part)) == part, "what is told can be written again"
+
+
+@pytest.mark.parametrize(
+    "text", ["usd=", "usd=x", "usd=-1", "usd=nan", "usd=1e9", "rpm=x", "speed=9", "hard=maybe", "x"]
+)
+def test_what_is_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        budget.parse(text, "--budget")
+
+
+def test_changes() -> None:
+    part = BudgetPart(usd=1.0, requests=5)
+    assert budget.after(part, {"usd": "+0.5", "requests": "none"}) == BudgetPart(usd=1.5)
+    assert budget.after(part, {}) is part
+    assert budget.after(part, {"usd": "none", "requests": "none"}) is None
+    with pytest.raises(UsageError, match="no limit of usd to raise"):
+        budget.after(None, {"usd": "+1"})
+
+
+@pytest.mark.parametrize(
+    "part",
+    [BudgetPart(usd=math.nan), BudgetPart(usd=-1.0), BudgetPart(requests=-1), BudgetPart(context_tokens=1 << 60)],
+)
+def test_what_a_client_may_not_send(part: BudgetPart) -> None:
+    with pytest.raises(InputError):
+        budget.check(part)
