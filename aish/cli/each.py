@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aish.cli.output import print_json
-from aish.client import connect
+from aish.client import choice, connect
+from aish.client.call import by, carry
 from aish.client.finding import recorded
-from aish.errors import AishError, NotFoundError, UsageError
-from aish.model import kind, label, state
+from aish.errors import AishError, UsageError
+from aish.model import label
 from aish.report import report, told
-from aish.wire.message import Snapshot
 from aish.wire.plain import plain
-from aish.wire.reply import Done, View
+from aish.wire.reply import Done
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -50,12 +50,7 @@ def chosen(client: Client, options: Namespace, *, ended: bool | None = False) ->
         return names
     if names:
         raise UsageError("names or labels, not both", hint="`aish ps -q --label KEY=VALUE` lists the ids")
-    asked = Snapshot(all=ended is not False, labels=label.parse_wanted(words), figures=False)
-    rows = [row for row in client.ask(View, asked).processes if row.kind != kind.SYSTEM]
-    found = [row.id for row in rows if ended is None or (row.lifecycle in state.ENDED) == ended]
-    if not found:
-        raise NotFoundError("no process has the labels " + " ".join(words), hint="`aish ps --json` shows them")
-    return found
+    return carry(choice.chosen((), label.parse_wanted(words), ended=ended), by(client))
 
 
 def for_each(verb: str, names: Iterable[str], act: Callable[[str], object], *, as_json: bool = False) -> int:

@@ -1,65 +1,24 @@
-"""What becomes of a log's lines: left out by a pattern, put behind their process's name, or made JSON."""
+"""How a log's lines are shown: as they are, behind their process's name, or as JSON."""
 
 from __future__ import annotations
 
 import os
-import re
-import shlex
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from aish.cli.output import json_line
-from aish.errors import UsageError
 from aish.model import moment
 from aish.report import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from aish.client.interleave import Block
 
-SEARCHED_BYTES: Final = 4096
-"""How much of a line a pattern is looked for in: what a pattern costs may grow with the square of a line's length."""
 JSON_BYTES: Final = 1 << 20
 _COLOURS: Final = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _JSON: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def compiled(pattern: str) -> re.Pattern[str]:
-    """Raises UsageError."""
-    try:
-        return re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise UsageError(
-            f"--grep {pattern}: not a pattern: {error}",
-            hint=f"for the text itself: --grep {shlex.quote(re.escape(pattern))}",
-        ) from error
-
-
-def matching(blocks: Iterable[Block], pattern: re.Pattern[str]) -> Iterator[Block]:
-    """Only the lines in which the pattern is found."""
-    for block in blocks:
-        found = [line for line in block.lines() if pattern.search(_text(line))]
-        if found:
-            partial = found[-1] == block.lines()[-1] and not block.data.endswith(b"\n")
-            yield block._replace(data=b"\n".join(found) + (b"" if partial else b"\n"))
-
-
-def _text(line: bytes) -> str:
-    return line[:SEARCHED_BYTES].rstrip(b"\r").decode(errors="surrogateescape")
-
-
-def last(blocks: Iterable[Block], count: int) -> Iterator[Block]:
-    """The last `count` lines, where they can be told only by looking at all."""
-    kept: deque[Block] = deque(maxlen=count)
-    for block in blocks:
-        *whole, partial = block.data.split(b"\n")
-        kept.extend(block._replace(data=line + b"\n") for line in whole)
-        if partial:
-            kept.append(block._replace(data=partial))
-    yield from kept
 
 
 class Plain:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import TYPE_CHECKING, Final
 
 from aish.cli.output import print_json, print_table
-from aish.client import follow
-from aish.client.interleave import STREAMS
 from aish.model import moment
 from aish.model.size import format_bytes, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aish.client.logreader import LogReader
+    from aish.client.log_stats import LogStats, StreamStats
 
-RATE_S: Final = 60
-_WORDS: Final = {1: "stdout", 2: "stderr"}
+_WORDS: Final = ("stdout", "stderr")
 
 
-def show(logs: Sequence[tuple[str, str, LogReader, bool]], *, as_json: bool) -> None:
-    """`logs`: name, id and log of each, and whether its streams are mixed: then both are counted as stdout."""
-    rows: list[dict[str, object]] = []
-    for name, id_, log, mixed in logs:
-        row = {"process": name, "id": id_, **told(log, time.time_ns())}
-        rows.append({**row, "stderr": None} if mixed else row)
+def show(found: Sequence[LogStats], *, as_json: bool) -> None:
+    rows = [_row(one) for one in found]
     if as_json:
         print_json(rows)
         return
@@ -34,42 +25,30 @@ def show(logs: Sequence[tuple[str, str, LogReader, bool]], *, as_json: bool) -> 
     print_table(header, [_cells(row) for row in rows], right=header[1:6] + header[8:])
 
 
-def told(log: LogReader, now_ns: int) -> dict[str, object]:
-    """Lines are those that are still there."""
-    records, sizes = log.records, log.sizes()
-    streams: dict[str, object] = {}
-    for stream in STREAMS:
-        fd, size = log.tails[stream].fd, sizes[stream - 1]
-        start = min(size, follow.data_start(fd, 0)) if size else 0
-        lines = follow.newlines(fd, start, size) + _partial(fd, size)
-        streams[_WORDS[stream]] = {"bytes": size, "lines": lines, "given_back_bytes": start}
-    before = sum(records.sizes(records.until(now_ns - RATE_S * 10**9) - 1))
-    first = next((number for number in range(len(records)) if any(records.sizes(number))), None)
+def _row(one: LogStats) -> dict[str, object]:
     return {
-        **streams,
-        "bytes_per_s": (sum(sizes) - before) / RATE_S if len(records) else None,
-        "first": None if first is None else moment.iso(records.times[first]),
-        "last": moment.iso(log.changed_ns() if log.unindexed_at_end() else _last_ns(log)) if any(sizes) else None,
+        "process": one.name,
+        "id": one.id,
+        "stdout": _stream(one.stdout),
+        "stderr": None if one.stderr is None else _stream(one.stderr),
+        "bytes_per_s": one.bytes_per_s,
+        "first": _iso(one.first_s),
+        "last": _iso(one.last_s),
     }
 
 
-def _last_ns(log: LogReader) -> int:
-    """When the record was made that first had the files at their size."""
-    records = log.records
-    number = len(records) - 1
-    while number > 0 and records.sizes(number - 1) == records.sizes(number):
-        number -= 1
-    return records.times[number]
+def _stream(one: StreamStats) -> dict[str, int]:
+    return {"bytes": one.size_bytes, "lines": one.lines, "given_back_bytes": one.given_back_bytes}
 
 
-def _partial(fd: int, size: int) -> int:
-    return int(size > 0 and os.pread(fd, 1, size - 1) not in (b"\n", b"\0"))
+def _iso(moment_s: float | None) -> str | None:
+    return None if moment_s is None else moment.iso(round(moment_s * 1e9))
 
 
 def _cells(row: dict[str, object]) -> list[str]:
     cells = [str(row["process"])]
     given_back = 0
-    for word in _WORDS.values():
+    for word in _WORDS:
         stream = row[word]
         if stream is None:
             cells += ["-", "-"]

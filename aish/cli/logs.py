@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 from aish.cli import log_lines
 from aish.cli.arguments import Parser, label_option, targets
-from aish.client import connect, follow
+from aish.client import choice, connect, follow, grep
+from aish.client.call import by, carry
 from aish.client.finding import recorded
 from aish.client.interleave import STREAMS
-from aish.client.logreader import INDEX_WAIT_S, LogReader
-from aish.errors import DisconnectedError, InternalError, NotFoundError, UsageError
-from aish.model import kind, label, moment
-from aish.model.nearest import nearest
+from aish.client.log_answers import reader
+from aish.client.logreader import INDEX_WAIT_S
+from aish.errors import DisconnectedError, UsageError
+from aish.model import label, moment
 from aish.report import clean
 from aish.wire.log_index import INTERVAL_NS
-from aish.wire.message import Inspect, Logs, Snapshot, Wait
-from aish.wire.reply import Inspected, LogFiles, View
+from aish.wire.message import Logs, Wait
 
 if TYPE_CHECKING:
     import re
@@ -55,9 +55,7 @@ def main(argv: list[str]) -> int:
             text = "its log is ordered: which lines are of stdout is not known, all are shown"
             print(f"aish logs: {clean(log.name)}: {text}", file=sys.stderr, flush=True)
     if options.stats:
-        from aish.cli import log_stats
-
-        log_stats.show([(log.name, log.id, log.reader, log.mixed) for log in logs], as_json=options.json)
+        _show_stats(logs, as_json=options.json)
         return 0
     dress = log_lines.Json() if options.json else log_lines.Plain([log.name for log in logs])
     for log in logs:
@@ -69,6 +67,14 @@ def main(argv: list[str]) -> int:
     else:
         _write_all(dress, merge(*(log.everything() for log in logs), key=_time))
     return 0
+
+
+def _show_stats(logs: list[_Log], *, as_json: bool) -> None:
+    from aish.cli import log_stats
+    from aish.client.log_stats import counted
+
+    asked = [counted(log.id, log.name, log.reader, time.time(), mixed=log.mixed) for log in logs]
+    log_stats.show([carry(each, lambda _: None) for each in asked], as_json=as_json)
 
 
 def _parser() -> Parser:
@@ -99,10 +105,7 @@ def _checked(options: Namespace) -> tuple[int | None, int | None, re.Pattern[str
     if options.follow and (options.until or options.stats):
         other = "--until" if options.until else "--stats"
         raise UsageError(f"--follow goes on and {other} does not", hint="leave one of them out")
-    if options.kind is not None and options.kind not in kind.KINDS:
-        near = nearest(options.kind, kind.KINDS)
-        hint = f"did you mean {near}?" if near else "one of " + ", ".join(kind.KINDS)
-        raise UsageError(f"--kind {clean(options.kind)}: no such kind", hint=hint)
+    choice.check_kind(options.kind, "--kind")
     now_s = time.time()
     since_ns, until_ns = (
         max(0, int(moment.parse_moment_s(text, now_s) * 1e9) + slack_ns) if text is not None else None
@@ -110,31 +113,13 @@ def _checked(options: Namespace) -> tuple[int | None, int | None, re.Pattern[str
     )
     if since_ns is not None and until_ns is not None and until_ns < since_ns:
         raise UsageError(f"--until {options.until} is before --since {options.since}", hint="the other way round?")
-    return since_ns, until_ns, None if options.grep is None else log_lines.compiled(options.grep)
+    return since_ns, until_ns, None if options.grep is None else grep.compiled(options.grep)
 
 
 def _chosen(client: Client, options: Namespace) -> list[tuple[str, str]]:
     """What to ask for and what to call it, for each. Raises UsageError, NotFoundError."""
-    named, kind_ = options.target, options.kind
-    if named and options.label:
-        raise UsageError("names or labels, not both")
-    labels = label.parse_wanted(options.label)
-    if named and kind_ is None:
-        return [(target, target.removeprefix("@")) for target in named]
-    if named:
-        parts = [client.ask(Inspected, Inspect(target=target)).process for target in named]
-    else:
-        parts = client.ask(View, Snapshot(all=bool(kind_ or labels), labels=labels, figures=False)).processes
-    found = [
-        (part.id, part.name) for part in parts if part.kind == (kind_ or part.kind) and (named or not part.adopted)
-    ]
-    if not found and labels:
-        raise NotFoundError("no process has the labels " + " ".join(options.label))
-    if not found and kind_ is not None:
-        raise NotFoundError(f"no process of kind {kind_}", hint="`aish ps --all` lists what there is")
-    if not found:
-        raise NotFoundError("no process runs", hint="name one that has ended: `aish ps --all` lists them")
-    return found
+    wanted = choice.logged(options.target, label.parse_wanted(options.label), options.kind)
+    return [(target, name or target.removeprefix("@")) for target, name in carry(wanted, by(client))]
 
 
 def _raise_limit() -> None:
@@ -149,11 +134,8 @@ class _Log:
         self, client: Client, target: str, name: str, streams: Collection[int], pattern: re.Pattern[str] | None
     ) -> None:
         reply, fds = client.request_with_fds(Logs(target=target, index=True))
-        if not isinstance(reply, LogFiles) or len(fds) < 2 + reply.index:
-            raise InternalError(f"the daemon answered {type(reply).__name__} without the log's descriptors")
-        self.id, self.ended, self.name, self.mixed = reply.id, reply.ended, name, reply.ordered
-        shown = STREAMS if reply.pty or reply.ordered else streams
-        self.reader = LogReader(fds[0], fds[1], fds[2] if reply.index else None, shown)
+        files, self.reader = reader(reply, fds, streams)
+        self.id, self.ended, self.name, self.mixed = files.id, files.ended, name, files.ordered
         self._pattern = pattern
         self._last: int | None = None
         self._waiting: Client | None = None
@@ -197,9 +179,9 @@ class _Log:
 
     def _named(self, blocks: Iterable[Block]) -> Iterator[tuple[_Log, Block]]:
         if self._pattern is not None:
-            blocks = log_lines.matching(blocks, self._pattern)
+            blocks = grep.matching(blocks, self._pattern)
         if self._last is not None:
-            blocks, self._last = log_lines.last(blocks, self._last), None
+            blocks, self._last = grep.last(blocks, self._last), None
         return ((self, block) for block in blocks)
 
     def ask(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aish.client.aio import AsyncAish, AsyncProcess
     from aish.client.blocking import Aish, Process
     from aish.client.log_answers import LogLine
+    from aish.client.log_stats import LogStats
     from aish.model.exit import Exit
     from aish.wire.spec import (
         GroupPart,
@@ -40,6 +41,7 @@ __all__ = [
     "GroupPart",
     "LimitPart",
     "LogLine",
+    "LogStats",
     "NeedPart",
     "ProbePart",
     "Process",
@@ -56,6 +58,7 @@ _HOMES = {
     "AsyncProcess": "aish.client.aio",
     "Exit": "aish.model.exit",
     "LogLine": "aish.client.log_answers",
+    "LogStats": "aish.client.log_stats",
     "Process": "aish.client.blocking",
 }
 

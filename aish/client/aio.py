@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from aish.client import asks
 from aish.client.aio_lines import AioLines
 from aish.client.answers import EventAnswers, ViewAnswers
+from aish.client.call import ask
+from aish.client.choice import name_of
 from aish.client.connection import START_TIMEOUT_S
 from aish.client.log_answers import LogWanted
 from aish.wire import message as m
@@ -17,14 +19,20 @@ from aish.wire import reply as r
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from typing import Self, Unpack
+    from re import Pattern
+    from typing import Self, TypeVar, Unpack
 
-    from aish.client.asks import Passed, Target
+    from aish.client.asks import Passed
+    from aish.client.call import Asks
+    from aish.client.choice import Labels, Target
     from aish.client.log_answers import LogLine, Stream
+    from aish.client.log_stats import LogStats
     from aish.client.wish import SpecFields, Word
     from aish.model.exit import Exit
     from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, RunPart, UsageRow
     from aish.wire.spec import LimitPart, SpecPart
+
+    T = TypeVar("T")
 
 
 class AsyncAish:
@@ -38,7 +46,10 @@ class AsyncAish:
     by the next one: what may be asked twice is asked again, the rest raises UnavailableError, since it may have been
     done.
 
-    Where a method takes a process (`target`) that is a handle, an id ("p12") or a name.
+    Where a method takes a process (`target`) that is a handle, a row of `processes`, an id ("p12") or a name. Where
+    it takes several (`*targets`), `labels={"team": "ml"}` in their place means all that live and have these labels
+    (None: whatever the value); NotFoundError where none does. All of several are tried, then the first refusal is
+    raised, with the others as its notes.
     """
 
     def __init__(self, *, start: bool = True, program: str = "python", patience_s: float = START_TIMEOUT_S) -> None:
@@ -110,32 +121,44 @@ class AsyncAish:
         """Until it has ended; how. Raises TimedOutError, which is a TimeoutError."""
         return await self._lines.run(asks.wait(target, timeout_s))
 
-    async def wait_all(self, *targets: Target, timeout_s: float | None = None) -> list[Exit]:
-        """Until all have ended; how, in the order of their names here. Raises TimedOutError."""
-        return await self._lines.run(asks.wait_all(targets, timeout_s))
+    async def wait_all(
+        self, *targets: Target, labels: Labels | None = None, timeout_s: float | None = None
+    ) -> list[Exit]:
+        """Until all have ended; how, in the order of their names here. With `labels` those that have ended, too.
+        Raises TimedOutError."""
+        return await self._lines.run(asks.wait_all(targets, labels, timeout_s))
 
-    async def wait_any(self, *targets: Target, timeout_s: float | None = None) -> tuple[AsyncProcess, Exit]:
-        """Until one of them has ended: which, and how. Raises TimedOutError."""
-        id, name, end = await self._lines.run(asks.wait_any(targets, timeout_s))
+    async def wait_any(
+        self, *targets: Target, labels: Labels | None = None, timeout_s: float | None = None
+    ) -> tuple[AsyncProcess, Exit]:
+        """Until one of them has ended: which, and how. With `labels` those that have ended, too. Raises
+        TimedOutError."""
+        id, name, end = await self._lines.run(asks.wait_any(targets, labels, timeout_s))
         return AsyncProcess(self, id, name), end
 
-    async def wait_ready(self, target: Target, *, timeout_s: float | None = None, give_up: bool = False) -> None:
-        """Until it is ready; what has no readiness: until it runs. Raises TimedOutError, and UnavailableError where
-        it ended before, or (`give_up`) where waiting does not mend why a model is not: its server refuses the key."""
-        await self._lines.run(asks.wait_ready(target, timeout_s, give_up))
+    async def wait_ready(
+        self,
+        *targets: Target,
+        labels: Labels | None = None,
+        timeout_s: float | None = None,
+        give_up: bool = False,
+    ) -> None:
+        """Until all are ready; what has no readiness: until it runs. Raises TimedOutError, and UnavailableError where
+        one ended before, or (`give_up`) where waiting does not mend why a model is not: its server refuses a key."""
+        await self._lines.run(asks.wait_ready(targets, labels, timeout_s, give_up))
 
-    async def stop(self, *targets: Target, grace_s: float | None = None) -> list[Exit]:
+    async def stop(self, *targets: Target, labels: Labels | None = None, grace_s: float | None = None) -> list[Exit]:
         """The stop signal, and SIGKILL after the grace (0: at once); returns when all have ended."""
-        return await self._lines.run(asks.stop(targets, grace_s))
+        return await self._lines.run(asks.stop(targets, labels, grace_s))
 
     async def down(self, project: str, *targets: str, grace_s: float | None = None) -> bool:
         """Stop what belongs to a project (the absolute path of its aish.toml), or those of it that are named, in stop
         order; returns when all have ended. False: nothing ran."""
         return await self._lines.run(asks.changed(m.Down(project=project, targets=list(targets), grace_s=grace_s)))
 
-    async def forget(self, target: Target) -> None:
-        """Drop an ended process from the table, with its logs."""
-        await self._lines.run(asks.changed(m.Forget(target=asks.name_of(target))))
+    async def forget(self, *targets: Target, labels: Labels | None = None) -> None:
+        """Drop ended processes from the table, with their logs; with `labels` those that have ended."""
+        await self._lines.run(asks.each(lambda target: m.Forget(target=target), targets, labels, ended=True))
 
     async def shutdown(self, *, force: bool = True) -> None:
         """End everything in stop order, then the supervisor; without `force` refused while something runs."""
@@ -147,27 +170,30 @@ class AsyncAish:
 
     # --- processes change -----------------------------------------------------------------------------------------
 
-    async def start(self, target: Target, *, env: Mapping[str, str] | None = None) -> bool:
-        """Have an ended process run again: same id, name and logs, with the surroundings of here. False: it runs."""
-        return await self._lines.run(asks.start(target, env))
+    async def start(
+        self, *targets: Target, labels: Labels | None = None, env: Mapping[str, str] | None = None
+    ) -> bool:
+        """Have ended processes run again: same id, name and logs, with the surroundings of here. False: they run.
+        With `labels` those that have ended."""
+        return await self._lines.run(asks.start(targets, labels, env))
 
     async def restart(
         self,
-        target: Target,
-        *,
+        *targets: Target,
+        labels: Labels | None = None,
         env: Mapping[str, str] | None = None,
         keep_env: bool = False,
         grace_s: float | None = None,
         spec: SpecPart | None = None,
     ) -> bool:
-        """Stop it, then start it; an ended one is only started. With the environment of here, `env`, or (`keep_env`)
+        """Stop, then start; an ended one is only started. With the environment of here, `env`, or (`keep_env`)
         the one that it had; with `spec` as that says from then on."""
-        return await self._lines.run(asks.restart(target, env, keep_env, grace_s, spec))
+        return await self._lines.run(asks.restart(targets, labels, env, keep_env, grace_s, spec))
 
     async def amend(self, target: Target, spec: SpecPart) -> bool:
         """Have it be as `spec` says without a restart: only fields of aish.wire.spec.AMENDABLE may differ. False:
         none does."""
-        return await self._lines.run(asks.changed(m.Amend(target=asks.name_of(target), spec=spec)))
+        return await self._lines.run(asks.changed(m.Amend(target=name_of(target), spec=spec)))
 
     async def limit(
         self,
@@ -187,24 +213,26 @@ class AsyncAish:
         changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids}
         await self._lines.run(asks.limit(target, {**changes, "read": read, "write": write, "nice": nice}))
 
-    async def pause(self, target: Target) -> bool:
-        """Hold it (SIGSTOP, or a freeze of its tree); its new requests to models wait."""
-        return await self._lines.run(asks.changed(m.Pause(target=asks.name_of(target))))
+    async def pause(self, *targets: Target, labels: Labels | None = None) -> bool:
+        """Hold them (SIGSTOP, or a freeze of the tree); their new requests to models wait. False: they were held."""
+        return await self._lines.run(asks.each(lambda target: m.Pause(target=target), targets, labels))
 
-    async def cont(self, target: Target) -> bool:
-        """Lift the hold of `pause`, and no other."""
-        return await self._lines.run(asks.changed(m.Cont(target=asks.name_of(target))))
+    async def cont(self, *targets: Target, labels: Labels | None = None) -> bool:
+        """Lift the hold of `pause`, and no other. False: there was none."""
+        return await self._lines.run(asks.each(lambda target: m.Cont(target=target), targets, labels))
 
-    async def signal(self, target: Target, number: int | str) -> None:
-        """Send a signal (signal.SIGHUP, "HUP") to its process group, and nothing else: what does not run has none."""
-        wanted = m.Signal(target=asks.name_of(target), signal=asks.signal_of(number), bare=True)
-        await self._lines.run(asks.changed(wanted))
+    async def signal(self, number: int | str, *targets: Target, labels: Labels | None = None) -> None:
+        """Send a signal (signal.SIGHUP, "HUP") to process groups, and nothing else: what does not run has none."""
+        bare = asks.signal_of(number)
+        await self._lines.run(
+            asks.each(lambda target: m.Signal(target=target, signal=bare, bare=True), targets, labels)
+        )
 
     async def label(
         self, target: Target, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()
     ) -> bool:
         """Give it labels, and take others away. False: it was so already."""
-        wanted = m.Label(target=asks.name_of(target), set=dict(labels or {}), unset=list(unset))
+        wanted = m.Label(target=name_of(target), set=dict(labels or {}), unset=list(unset))
         return await self._lines.run(asks.changed(wanted))
 
     # --- looking --------------------------------------------------------------------------------------------------
@@ -222,7 +250,7 @@ class AsyncAish:
 
     async def view(self, *, all: bool = False, labels: Mapping[str, str | None] | None = None) -> r.View:
         """Everything that ps and top show, at one moment."""
-        return await self._lines.run(asks.ask(r.View, asks.snapshot(all, labels)))
+        return await self._lines.run(ask(r.View, asks.snapshot(all, labels)))
 
     def views(self, *, every_s: float = 1.0, all: bool = False) -> AsyncIterator[r.View]:
         """One view after another."""
@@ -230,11 +258,11 @@ class AsyncAish:
 
     async def inspect(self, target: Target) -> r.Inspected:
         """One process in full: never a key, a value of its environment or a secret."""
-        return await self._lines.run(asks.ask(r.Inspected, m.Inspect(target=asks.name_of(target))))
+        return await self._lines.run(ask(r.Inspected, m.Inspect(target=name_of(target))))
 
     async def why(self, target: Target) -> r.Explained:
         """Why it is as it is: a paragraph, and what it goes by."""
-        return await self._lines.run(asks.ask(r.Explained, m.Why(target=asks.name_of(target))))
+        return await self._lines.run(ask(r.Explained, m.Why(target=name_of(target))))
 
     async def history(self, target: Target, *, last: int = 20) -> list[RunPart]:
         """Its runs, newest first: the one that it is at, and the last ones that are over."""
@@ -242,17 +270,27 @@ class AsyncAish:
 
     def logs(
         self,
-        target: Target,
-        *,
+        *targets: Target,
+        labels: Labels | None = None,
+        kind: str | None = None,
         follow: bool = False,
         since_s: float | None = None,
         until_s: float | None = None,
         last: int | None = None,
+        grep: str | Pattern[str] | None = None,
         streams: Sequence[Stream] = ("stdout", "stderr"),
     ) -> AsyncIterator[LogLine]:
-        """What it wrote, in order; with `follow` also what comes, until it has ended. From and to a moment (seconds
-        since the epoch); only the `last` lines of that."""
-        return self._lines.log(LogWanted(asks.name_of(target), follow, since_s, until_s, last, streams))
+        """What processes wrote, in order; with `follow` also what comes, until all have ended. Without a target: of
+        all that have the labels or are of the kind (aish.model.kind.KINDS), else of all that have not ended. From and
+        to a moment (seconds since the epoch); only lines in which `grep` is found; of these the `last` of each."""
+        wanted = LogWanted(targets, labels, kind, follow, since_s, until_s, last, streams, grep)
+        return self._lines.log(wanted)
+
+    async def log_stats(
+        self, *targets: Target, labels: Labels | None = None, kind: str | None = None
+    ) -> list[LogStats]:
+        """How much processes wrote, when and how fast, and what of it is gone. Whose: as with `logs`."""
+        return await self._lines.run(asks.log_stats(targets, labels, kind))
 
     def events(
         self,
@@ -274,7 +312,7 @@ class AsyncAish:
             since_s=since_s,
             follow=follow,
             last=last,
-            target=None if target is None else asks.name_of(target),
+            target=None if target is None else name_of(target),
             kinds=list(kinds),
             names=list(names),
             labels=dict(labels or {}),
@@ -283,7 +321,7 @@ class AsyncAish:
 
     async def gpus(self) -> r.GpuList:
         """Devices with what is used, promised and free; who waits, and why."""
-        return await self._lines.run(asks.ask(r.GpuList, m.Gpus()))
+        return await self._lines.run(ask(r.GpuList, m.Gpus()))
 
     async def doctor(self) -> list[Finding]:
         """What works here, what does not, and what mends it."""
@@ -301,11 +339,18 @@ class AsyncAish:
 
     async def new_key(self, name: str, *, budget_tokens: int | None = None) -> r.KeyMade:
         """A key for such a program: the only time that it is shown."""
-        return await self._lines.run(asks.ask(r.KeyMade, m.KeyNew(name=name, budget_tokens=budget_tokens)))
+        return await self._lines.run(ask(r.KeyMade, m.KeyNew(name=name, budget_tokens=budget_tokens)))
 
     async def revoke_key(self, name: str) -> bool:
         """A key is void from now on."""
         return await self._lines.run(asks.changed(m.KeyRevoke(name=name)))
+
+    # --- below ----------------------------------------------------------------------------------------------------
+
+    async def carry(self, question: Asks[T]) -> T:
+        """Ask what a generator as those of aish.client.asks asks, and return what it returns: for parts of aish that
+        stand above this one, such as aish.project."""
+        return await self._lines.run(question)
 
     def _handle(self, found: r.Started | ProcessPart) -> AsyncProcess:
         return AsyncProcess(self, found.id, found.name)
@@ -416,7 +461,7 @@ class AsyncProcess:
 
     async def signal(self, number: int | str) -> None:
         """Send a signal: `AsyncAish.signal`."""
-        await self._aish.signal(self.id, number)
+        await self._aish.signal(number, self.id)
 
     async def label(self, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()) -> bool:
         """Give it labels, and take others away: `AsyncAish.label`."""
@@ -437,10 +482,18 @@ class AsyncProcess:
         since_s: float | None = None,
         until_s: float | None = None,
         last: int | None = None,
+        grep: str | Pattern[str] | None = None,
         streams: Sequence[Stream] = ("stdout", "stderr"),
     ) -> AsyncIterator[LogLine]:
         """What it wrote: `AsyncAish.logs`."""
-        return self._aish.logs(self.id, follow=follow, since_s=since_s, until_s=until_s, last=last, streams=streams)
+        return self._aish.logs(
+            self, follow=follow, since_s=since_s, until_s=until_s, last=last, grep=grep, streams=streams
+        )
+
+    async def log_stats(self) -> LogStats:
+        """How much it wrote: `AsyncAish.log_stats`."""
+        found = await self._aish.log_stats(self)
+        return found[0]
 
     def events(
         self,

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, TypeVar
 from aish.client import bringup, follow
 from aish.client.aio_line import AioLine
 from aish.client.aio_wait import readable
+from aish.client.call import Breath, Call, Files, Together
 from aish.client.connection import expect
 from aish.client.lines import KEPT_MOST
-from aish.client.log_answers import LogAnswers
+from aish.client.together import MOST
 from aish.errors import AishError, DisconnectedError, UnavailableError
 from aish.wire import message as m
 from aish.wire import reply as r
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aish.client.answers import Answers
-    from aish.client.asks import Asks
-    from aish.client.log_answers import LogLine, LogWanted
+    from aish.client.call import Asks, Step
+    from aish.client.log_answers import LogAnswers, LogLine, LogWanted
 
 T = TypeVar("T")
 R = TypeVar("R", bound=m.Message)
@@ -52,31 +53,55 @@ class AioLines:
 
     async def run(self, asks: Asks[T]) -> T:
         """Carry calls and replies. Raises what the daemon answers and what `asks` makes of it."""
-        value: T
+        line: AioLine | None = None
+
+        async def answer(step: Step) -> object:
+            nonlocal line
+            if line is None:
+                line = await self._take()
+            return await self._answer(line, step)
+
         try:
-            call = next(asks)
-        except StopIteration as end:
-            value = end.value
-            return value
-        line = await self._take()
-        try:
-            while True:
-                try:
-                    reply = await line.request(call.message, call.fds)
-                except AishError as error:
-                    call = asks.throw(error)
-                else:
-                    call = asks.send(reply)
-        except StopIteration as end:
-            self._keep(line)
-            value = end.value
-            return value
+            value = await _carry(asks, answer)
         except BaseException as error:
-            if isinstance(error, AishError) and not isinstance(error, UnavailableError):
-                self._keep(line)
-            else:
-                line.close()
+            if line is not None:
+                kept = isinstance(error, AishError) and not isinstance(error, UnavailableError)
+                self._keep(line) if kept else line.close()
             raise
+        if line is not None:
+            self._keep(line)
+        return value
+
+    async def _answer(self, line: AioLine, step: Step) -> object:
+        match step:
+            case Call(message, fds):
+                return await line.request(message, fds)
+            case Files(message):
+                return await line.request_with_fds(message)
+            case Together():
+                return await self._together(step)
+            case Breath():
+                await asyncio.sleep(0)
+                return None
+
+    async def _together(self, several: Together) -> dict[str, r.Reply | AishError]:
+        turns = asyncio.Semaphore(MOST)
+        answers: dict[str, r.Reply | AishError] = {}
+
+        async def one(key: str, message: m.Message) -> None:
+            async with turns:
+                try:
+                    answers[key] = await self.run(_asked(message))
+                except AishError as error:
+                    answers[key] = error
+
+        try:
+            async with asyncio.timeout(several.timeout_s), asyncio.TaskGroup() as group:
+                for key, message in several.messages.items():
+                    group.create_task(one(key, message))
+        except TimeoutError:
+            pass  # what has no answer yet came too late
+        return answers
 
     # --- many answers -----------------------------------------------------------------------------------------------
 
@@ -102,10 +127,10 @@ class AioLines:
                     await line.send(answers.request())
 
     async def log(self, wanted: LogWanted) -> AsyncIterator[LogLine]:
-        """The lines of a log; while it is followed, until its process has ended."""
+        """The lines of logs; while they are followed, until their processes have ended."""
         async with await self._new() as line:
             with follow.Growth() as growth:
-                log = LogAnswers(wanted, *await line.request_with_fds(wanted.request()))
+                log = await _carry(wanted.opened(), lambda step: self._answer(line, step))
                 try:
                     log.watched_by(growth)
                     if not log.ended:
@@ -178,3 +203,25 @@ class AioLines:
             self._kept.append(line)
         else:
             line.close()
+
+
+async def _carry(asks: Asks[T], answer: Callable[[Step], Awaitable[object]]) -> T:
+    """As aish.client.call.carry."""
+    value: T
+    try:
+        step = next(asks)
+        while True:
+            try:
+                answered = await answer(step)
+            except AishError as error:
+                step = asks.throw(error)
+            else:
+                step = asks.send(answered)
+    except StopIteration as end:
+        value = end.value
+    return value
+
+
+def _asked(message: m.Message) -> Asks[r.Reply]:
+    reply: r.Reply = yield Call(message)
+    return reply

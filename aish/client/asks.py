@@ -4,52 +4,34 @@ yield calls, are sent the replies, and return what the method returns. Drivers c
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
+import time
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
-from aish.client import launch, wish
-from aish.client.connection import expect
+from aish.client import choice, launch, log_answers, wish
+from aish.client import log_stats as stats
+from aish.client.call import Files, ask
+from aish.client.choice import chosen, name_of
 from aish.client.stranger import start_ticks
-from aish.errors import TimedOutError, UnavailableError, UsageError
+from aish.errors import AishError, TimedOutError, UnavailableError, UsageError
 from aish.model.exit import Exit
 from aish.model.signal_number import signal_number
 from aish.wire import budget
 from aish.wire import message as m
 from aish.wire import reply as r
-from aish.wire.message import Message
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from aish.client.call import Asks
+    from aish.client.choice import Labels, Target
+    from aish.client.log_stats import LogStats
     from aish.client.wish import Word
+    from aish.wire.message import Message
     from aish.wire.part import ExitPart, Finding, KeyPart, ProcessPart, RunPart, UsageRow
-    from aish.wire.reply import Reply
     from aish.wire.spec import LaunchPart, LimitPart
-
-T = TypeVar("T")
-R = TypeVar("R", bound=Message)
-
-
-class Call(NamedTuple):
-    """A request, with the descriptors that go with it."""
-
-    message: Message
-    fds: Sequence[int] = ()
-
-
-Asks: TypeAlias = "Generator[Call, Reply, T]"
-
-
-class Named(Protocol):
-    """A handle of a process."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
 
 
 class Descriptor(Protocol):
@@ -58,23 +40,12 @@ class Descriptor(Protocol):
     def fileno(self) -> int: ...
 
 
-Target: TypeAlias = "str | Named"
-"""A process: its handle, its id or its name."""
 Passed: TypeAlias = "int | Descriptor"
-
-
-def ask(expected: type[R], message: Message, fds: Sequence[int] = ()) -> Asks[R]:
-    """One question and its answer. Raises InternalError where it is of another type."""
-    return expect(expected, (yield Call(message, fds)))
 
 
 def signal_of(number: int | str) -> int:
     """Raises UsageError."""
     return signal_number(number) if isinstance(number, str) else int(number)
-
-
-def name_of(target: Target) -> str:
-    return target if isinstance(target, str) else target.id
 
 
 # --- processes begin --------------------------------------------------------------------------------------------
@@ -161,55 +132,94 @@ def wait(target: Target, timeout_s: float | None) -> Asks[Exit]:
     return exit_of(waited.exit)
 
 
-def wait_all(targets: Sequence[Target], timeout_s: float | None) -> Asks[list[Exit]]:
-    """Raises TimedOutError."""
-    if not targets:
+def wait_all(targets: Sequence[Target], labels: Labels | None, timeout_s: float | None) -> Asks[list[Exit]]:
+    """Raises TimedOutError, and as `chosen`."""
+    wanted = yield from chosen(targets, labels, ended=None)
+    if not wanted:
         return []
-    request = m.WaitMany(targets=[name_of(target) for target in targets], timeout_s=timeout_s)
-    found = yield from ask(r.WaitedMany, request)
+    found = yield from ask(r.WaitedMany, m.WaitMany(targets=wanted, timeout_s=timeout_s))
     if found.timed_out:
-        raise _late([f"{len(targets) - len(found.waited)} of {len(targets)}"], "have not ended", timeout_s)
+        raise _late([f"{len(wanted) - len(found.waited)} of {len(wanted)}"], "have not ended", timeout_s)
     return [exit_of(waited.exit) for waited in found.waited]
 
 
-def wait_any(targets: Sequence[Target], timeout_s: float | None) -> Asks[tuple[str, str, Exit]]:
-    """Id, name and end of the first. Raises TimedOutError, UsageError."""
-    if not targets:
+def wait_any(
+    targets: Sequence[Target], labels: Labels | None, timeout_s: float | None
+) -> Asks[tuple[str, str, Exit]]:
+    """Id, name and end of the first. Raises TimedOutError, UsageError, and as `chosen`."""
+    wanted = yield from chosen(targets, labels, ended=None)
+    if not wanted:
         raise UsageError("none of no processes ends", hint="name one or more")
-    request = m.WaitMany(targets=[name_of(target) for target in targets], any=True, timeout_s=timeout_s)
-    found = yield from ask(r.WaitedMany, request)
+    found = yield from ask(r.WaitedMany, m.WaitMany(targets=wanted, any=True, timeout_s=timeout_s))
     if found.timed_out or not found.waited:
-        raise _late([f"none of {len(targets)}"], "has ended", timeout_s)
+        raise _late([f"none of {len(wanted)}"], "has ended", timeout_s)
     first = found.waited[0]
     names = [target.name for target in targets if not isinstance(target, str) and target.id == first.id]
     name = names[0] if names else (yield from process(first.id)).name
     return first.id, name, exit_of(first.exit)
 
 
-def wait_ready(target: Target, timeout_s: float | None, give_up: bool) -> Asks[None]:
-    """Raises TimedOutError, UnavailableError where it ended before, or is waited for in vain."""
-    request = m.Wait(target=name_of(target), until="ready", timeout_s=timeout_s, give_up=give_up)
-    waited = yield from ask(r.Waited, request)
-    if waited.hopeless is not None:
-        raise UnavailableError(f"{waited.id} will not get ready: {waited.hopeless}", hint=f"aish logs {waited.id}")
-    if waited.timed_out:
-        raise _late([waited.id], f"is {waited.state}, not ready", timeout_s)
-    if waited.exit is not None:
-        raise UnavailableError(
-            f"{waited.id} ended before it was ready: {told(exit_of(waited.exit))}", hint=f"aish logs {waited.id}"
-        )
+def wait_ready(
+    targets: Sequence[Target], labels: Labels | None, timeout_s: float | None, give_up: bool
+) -> Asks[None]:
+    """One after the other: the time is for all of them. Raises TimedOutError, UnavailableError where one ended
+    before, or is waited for in vain, and as `chosen`."""
+    begun_s = time.monotonic()
+    for target in (yield from chosen(targets, labels)):
+        left_s = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - begun_s))
+        request = m.Wait(target=target, until="ready", timeout_s=left_s, give_up=give_up)
+        waited = yield from ask(r.Waited, request)
+        if waited.hopeless is not None:
+            raise UnavailableError(
+                f"{waited.id} will not get ready: {waited.hopeless}", hint=f"aish logs {waited.id}"
+            )
+        if waited.timed_out:
+            raise _late([waited.id], f"is {waited.state}, not ready", timeout_s)
+        if waited.exit is not None:
+            raise UnavailableError(
+                f"{waited.id} ended before it was ready: {told(exit_of(waited.exit))}", hint=f"aish logs {waited.id}"
+            )
 
 
-def stop(targets: Sequence[Target], grace_s: float | None) -> Asks[list[Exit]]:
-    """All are asked before the first is waited for."""
-    asked = []
-    for target in targets:
-        asked.append((yield from ask(r.Done, m.Stop(target=name_of(target), grace_s=grace_s))))
+def stop(targets: Sequence[Target], labels: Labels | None, grace_s: float | None) -> Asks[list[Exit]]:
+    """All are asked before the first is waited for. Raises as `each`."""
+    asked: list[tuple[str, r.Done]] = []
+    refused: list[AishError] = []
+    for target in (yield from chosen(targets, labels)):
+        try:
+            asked.append((target, (yield from ask(r.Done, m.Stop(target=target, grace_s=grace_s)))))
+        except AishError as error:
+            refused.append(error)
     ends = []
-    for target, told in zip(targets, asked, strict=True):
-        waited = yield from ask(r.Waited, m.Wait(target=name_of(target), restarts=told.restarts))
+    for target, done in asked:
+        waited = yield from ask(r.Waited, m.Wait(target=target, restarts=done.restarts))
         ends.append(exit_of(waited.exit))
+    raise_first(refused)
     return ends
+
+
+def each(
+    request: Callable[[str], Message], targets: Sequence[Target], labels: Labels | None, *, ended: bool | None = False
+) -> Asks[bool]:
+    """False where it was so already with all of them. All are tried: then the first refusal is raised, which has the
+    others as its notes. Raises also as `chosen`."""
+    changed_one = False
+    refused: list[AishError] = []
+    for target in (yield from chosen(targets, labels, ended=ended)):
+        try:
+            changed_one |= yield from changed(request(target))
+        except AishError as error:
+            refused.append(error)
+    raise_first(refused)
+    return changed_one
+
+
+def raise_first(refused: Sequence[AishError]) -> None:
+    """Raises the first of them, if there is one, with the others as its notes."""
+    if refused:
+        for other in refused[1:]:
+            refused[0].add_note(f"and {other}")
+        raise refused[0]
 
 
 def _late(ids: Sequence[str], what: str, timeout_s: float | None) -> TimedOutError:
@@ -236,18 +246,28 @@ def changed(message: Message) -> Asks[bool]:
     return (yield from ask(r.Done, message)).changed
 
 
-def start(target: Target, env: Mapping[str, str] | None) -> Asks[bool]:
-    return (yield from changed(m.Start(target=name_of(target), launch=surroundings(env))))
+def start(targets: Sequence[Target], labels: Labels | None, env: Mapping[str, str] | None) -> Asks[bool]:
+    here = surroundings(env)
+    return (yield from each(lambda target: m.Start(target=target, launch=here), targets, labels, ended=True))
 
 
 def restart(
-    target: Target, env: Mapping[str, str] | None, keep_env: bool, grace_s: float | None, spec: SpecPart | None
+    targets: Sequence[Target],
+    labels: Labels | None,
+    env: Mapping[str, str] | None,
+    keep_env: bool,
+    grace_s: float | None,
+    spec: SpecPart | None,
 ) -> Asks[bool]:
     """Raises UsageError."""
     if keep_env and env is not None:
         raise UsageError("both env and keep_env", hint="one of them")
     here = None if keep_env else surroundings(env)
-    return (yield from changed(m.Restart(target=name_of(target), launch=here, grace_s=grace_s, spec=spec)))
+
+    def request(target: str) -> m.Restart:
+        return m.Restart(target=target, launch=here, grace_s=grace_s, spec=spec)
+
+    return (yield from each(request, targets, labels))
 
 
 def limit(target: Target, changes: Mapping[str, str | float | None]) -> Asks[bool]:
@@ -271,6 +291,21 @@ def snapshot(
 
 def processes(wanted: m.Snapshot) -> Asks[list[ProcessPart]]:
     return (yield from ask(r.View, wanted)).processes
+
+
+def log_stats(targets: Sequence[Target], labels: Labels | None, kind: str | None) -> Asks[list[LogStats]]:
+    """Raises UsageError, NotFoundError."""
+    choice.check_kind(kind, "kind")
+    found = []
+    for target, name in (yield from choice.logged(targets, labels, kind)):
+        reply, fds = yield Files(m.Logs(target=target, index=True))
+        files, log = log_answers.reader(reply, fds)
+        try:
+            counted = stats.counted(files.id, files.name or name or target, log, time.time(), mixed=files.ordered)
+            found.append((yield from counted))
+        finally:
+            log.close()
+    return found
 
 
 def history(target: Target, last: int) -> Asks[list[RunPart]]:

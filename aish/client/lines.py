@@ -7,12 +7,14 @@ its late answer is nobody else's; a forked child makes connections of its own, w
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from aish.client import bringup, follow
+from aish.client.call import by, carry
 from aish.client.connection import Client, connect, expect
-from aish.client.log_answers import LogAnswers
+from aish.client.together import together
 from aish.errors import AishError, DisconnectedError, UnavailableError
 from aish.wire import message as m
 from aish.wire import reply as r
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aish.client.answers import Answers
-    from aish.client.asks import Asks
+    from aish.client.call import Asks, Step, Together
     from aish.client.log_answers import LogLine, LogWanted
 
 T = TypeVar("T")
@@ -50,26 +52,28 @@ class Lines:
 
     def run(self, asks: Asks[T]) -> T:
         """Carry calls and replies. Raises what the daemon answers and what `asks` makes of it."""
+        line: Client | None = None
+
+        def answer(step: Step) -> object:
+            nonlocal line
+            if line is None:
+                line = self._take()
+            return by(line, self._together)(step)
+
         try:
-            call = next(asks)
-            line = self._take()
-            try:
-                while True:
-                    try:
-                        reply = line.request(call.message, call.fds)
-                    except AishError as error:
-                        call = asks.throw(error)
-                    else:
-                        call = asks.send(reply)
-            except BaseException as error:
-                if isinstance(error, StopIteration | AishError) and not isinstance(error, UnavailableError):
-                    self._keep(line)
-                else:
-                    line.close()
-                raise
-        except StopIteration as end:
-            value: T = end.value
-            return value
+            value = carry(asks, answer)
+        except BaseException as error:
+            if line is not None:
+                kept = isinstance(error, AishError) and not isinstance(error, UnavailableError)
+                self._keep(line) if kept else line.close()
+            raise
+        if line is not None:
+            self._keep(line)
+        return value
+
+    def _together(self, several: Together) -> dict[str, r.Reply | AishError]:
+        deadline_s = None if several.timeout_s is None else time.monotonic() + several.timeout_s
+        return dict(together(several.messages, self._program, deadline_s=deadline_s))
 
     # --- many answers -----------------------------------------------------------------------------------------------
 
@@ -94,9 +98,9 @@ class Lines:
                     line.send(answers.request())
 
     def log(self, wanted: LogWanted) -> Iterator[LogLine]:
-        """The lines of a log; while it is followed, until its process has ended."""
+        """The lines of logs; while they are followed, until their processes have ended."""
         with self._new() as line, follow.Growth() as growth:
-            log = LogAnswers(wanted, *line.request_with_fds(wanted.request()))
+            log = carry(wanted.opened(), by(line))
             try:
                 log.watched_by(growth)
                 if not log.ended:

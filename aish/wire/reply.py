@@ -156,6 +156,7 @@ class LogFiles(Message, frozen=True, kw_only=True):
 
     id: str
     ended: bool
+    name: str = ""
     pty: bool = False
     ordered: bool = False
     index: bool = False

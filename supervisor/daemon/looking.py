@@ -218,7 +218,9 @@ class Looking:
                 os.close(fd)
             raise
         ordered = row.spec.log == ORDERED and not row.spec.pty
-        told = LogFiles(id=row.id, ended=row.ended, pty=row.spec.pty, ordered=ordered, index=request.index)
+        told = LogFiles(
+            id=row.id, name=row.name, ended=row.ended, pty=row.spec.pty, ordered=ordered, index=request.index
+        )
         connection.send(told, fds)
 
 

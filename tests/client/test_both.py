@@ -71,12 +71,37 @@ def test_a_handle_can_do_what_can_be_done_to_one_process() -> None:
     assert taking - elsewhere <= set(methods(blocking.Process))
 
 
+@pytest.mark.parametrize(
+    ("verb", "method"),
+    [
+        *((name, name) for name in ("cont", "logs", "pause", "restart", "signal", "start", "stop")),
+        *(("wait", name) for name in ("wait_all", "wait_any", "wait_ready")),
+        ("logs", "log_stats"),
+    ],
+)
+def test_what_a_verb_does_to_several_a_method_does_too(verb: str, method: str) -> None:
+    """Verbs took several names, and labels; the methods took one."""
+    source = (ROOT / "aish" / "cli" / f"{verb}.py").read_text()
+    assert "targets(parser, labels=True)" in source or "label_option(parser" in source
+    parameters = inspect.signature(getattr(blocking.Aish, method)).parameters
+    assert parameters["targets"].kind is inspect.Parameter.VAR_POSITIONAL
+    assert "labels" in parameters
+
+
+def test_a_log_is_chosen_from_as_the_verb_does_it() -> None:
+    """Patterns and kinds were for `aish logs` alone."""
+    assert {"follow", "since_s", "until_s", "last", "grep", "kind", "labels", "streams"} <= set(
+        inspect.signature(blocking.Aish.logs).parameters
+    )
+
+
 @pytest.mark.parametrize("request_", get_args(m.Request), ids=lambda kind: kind.__name__)
 def test_every_request_is_offered(request_: type) -> None:
     """One that is added to the protocol is added here, or it is said why not."""
     sources = [inspect.getsource(module) for module in (asks, blocking)]
     sources += [
-        inspect.getsource(importlib.import_module(f"aish.client.{name}")) for name in ("log_answers", "lines")
+        inspect.getsource(importlib.import_module(f"aish.client.{name}"))
+        for name in ("log_answers", "lines", "choice")
     ]
     used = any(re.search(rf"\b(m\.)?{request_.__name__}\(", source) for source in sources)
     assert used != (request_.__name__ in NOT_OFFERED)
@@ -88,7 +113,7 @@ def test_every_request_is_offered(request_: type) -> None:
         ("limit", m.Limit, set[str]()),
         ("adopt", m.Adopt, {"token", "start_ticks"}),
         ("events", m.Events, set[str]()),
-        ("restart", m.Restart, {"launch"}),
+        ("restart", m.Restart, {"launch", "target"}),
         ("view", m.Snapshot, {"every_s", "ended_since_s", "figures"}),
         ("usage", m.UsageQuery, set[str]()),
         ("new_key", m.KeyNew, set[str]()),
@@ -123,6 +148,6 @@ def test_the_types_of_the_methods_resolve() -> None:
 def test_the_verbs_do_not_pay_for_it() -> None:
     code = "import sys, aish.client; print(*(name for name in sys.modules if name.startswith('aish.client')))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert set(loaded) == {"aish.client", "aish.client.connection", "aish.client.finding"}
+    assert set(loaded) == {f"aish.client{name}" for name in ("", ".connection", ".finding", ".interrupts")}
     code = "import sys; from aish.client import Aish; print('asyncio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
