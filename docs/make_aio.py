@@ -1,9 +1,9 @@
-"""Write aish/client/aio.py: what aish/client/blocking.py has, for asyncio.
+"""Write aio.py of aish/client and of aish/project: what blocking.py beside it has, for asyncio.
 
 The methods hold no logic, so that replacing words is enough; tests/client/test_both.py holds the two together.
 
-python docs/make_aio.py            rewrite it
-python docs/make_aio.py --check    exit 1 where it is not current
+python docs/make_aio.py            rewrite them
+python docs/make_aio.py --check    exit 1 where one is not current
 """
 
 from __future__ import annotations
@@ -14,23 +14,30 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "aish" / "client" / "blocking.py"
-MADE = ROOT / "aish" / "client" / "aio.py"
-HEAD = '''"""aish from Python for asyncio, without threads: `AsyncAish` and `AsyncProcess`.
-
-Made from aish.client.blocking by docs/make_aio.py; do not edit it.
+HEADS = {
+    "client": '"""aish from Python for asyncio, without threads: `AsyncAish` and `AsyncProcess`.\n',
+    "project": '"""aish.toml from Python for asyncio: `AsyncProject`, what a file declares.\n',
+}
+"""Folder in aish -> how its file begins."""
+REST = """
+Made from aish.{0}.blocking by docs/make_aio.py; do not edit it.
+\"\"\"
 """
-'''
 PLAIN = ("__init__", "__eq__", "__hash__", "__repr__", "_handle")
 """Methods that wait for nothing."""
 STREAMS = ("answers", "log", "logs", "events")
 """What is called for an iterator, which waits when it is asked for the next."""
 
 
-def made() -> str:
+def path_of(folder: str, name: str) -> Path:
+    return ROOT / "aish" / folder / name
+
+
+def made(folder: str) -> str:
     """The text of the asynchronous file."""
-    text = SOURCE.read_text()
-    text = HEAD + text.partition('\n"""\n')[2]
+    text = path_of(folder, "blocking.py").read_text()
+    text = HEADS[folder] + REST.format(folder) + text.partition('\n"""\n')[2]
+    text = text.replace("aish.client.blocking import", "aish.client.aio import")
     text = text.replace("aish.client.lines import Lines", "aish.client.aio_lines import AioLines")
     text = text.replace("self._lines = Lines(", "self._lines = AioLines(")
     text = text.replace(
@@ -38,18 +45,25 @@ def made() -> str:
         'async with Aish() as aish:\n            process = await aish.spawn(["sleep", "1"])\n'
         "            print(await process.wait())",
     )
+    text = text.replace(
+        'with Aish() as aish:\n            Project(aish, "shop/aish.toml").up(timeout_s=60)',
+        'async with Aish() as aish:\n            await Project(aish, "shop/aish.toml").up(timeout_s=60)',
+    )
+    text = text.replace("with Turn(", "async with Turn(").replace("self._bring(", "await self._bring(")
     text = re.sub(r"\bAish\b", "AsyncAish", text)
+    text = re.sub(r"\bProject\b", "AsyncProject", text)
     text = re.sub(r"\bProcess\b", "AsyncProcess", text)
     text = re.sub(r"\bIterator\b", "AsyncIterator", text)
     text = text.replace("__enter__", "__aenter__").replace("__exit__", "__aexit__")
     text = re.sub(r"(?<!await )(self\._(?:lines|aish)\.(\w+)\()", _awaited, text)
     text = text.replace("self.row()", "await self.row()").replace("self.close()", "await self.close()")
     text = re.sub(r"    def (\w+)\((?:[^()]|\([^()]*\))*\) -> ([\w.]+)", _defined, text)
-    return _ruffed(_ruffed(text, "check", "--quiet", "--select", "I", "--fix"), "format")
+    path = path_of(folder, "aio.py")
+    return _ruffed(_ruffed(text, path, "check", "--quiet", "--select", "I", "--fix"), path, "format")
 
 
-def _ruffed(text: str, *words: str) -> str:
-    command = [sys.executable, "-m", "ruff", *words, "--stdin-filename", str(MADE), "-"]
+def _ruffed(text: str, path: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "ruff", *words, "--stdin-filename", str(path), "-"]
     return subprocess.run(command, input=text, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT).stdout
 
 
@@ -64,10 +78,11 @@ def _defined(method: re.Match[str]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    current = made()
+    texts = {path_of(folder, "aio.py"): made(folder) for folder in HEADS}
     if "--check" in argv:
-        return int(MADE.read_text() != current)
-    MADE.write_text(current)
+        return int(any(not path.exists() or path.read_text() != text for path, text in texts.items()))
+    for path, text in texts.items():
+        path.write_text(text)
     return 0
 
 

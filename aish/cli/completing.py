@@ -176,10 +176,11 @@ def _processes(verb: str) -> Offers:
 
 def _declared() -> Offers:
     """The entries of the project here; of one that has mistakes none."""
-    from aish.cli import declared
+    from aish.cli.declared import path_of
+    from aish.project import declared
 
     try:
-        found, _ = declared.examine(declared.path_of(None))
+        found, _ = declared.examine(path_of(None))
     except AishError:
         return []
     return [] if found is None else [(name, each.entry.section) for name, each in found.wanted.items()]

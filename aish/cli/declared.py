@@ -1,30 +1,16 @@
-"""The project that verbs are about: its files read, checked as a whole, and made into what the daemon takes."""
+"""The project that verbs are about: how it is named on the command line, and how its mistakes are told."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from aish.client import launch
-from aish.errors import AishError, InputError, SourceError
-from aish.project import declare, file, specify
-from aish.project.problem import Problems
+from aish.project import declared, file
 from aish.report import report
-from aish.wire.spec import LaunchPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from aish.cli.arguments import Parser
-    from aish.project.document import Document
-    from aish.project.entry import Project
-    from aish.project.specify import Wanted
-
-
-class Declared(msgspec.Struct, frozen=True):
-    project: Project
-    wanted: dict[str, Wanted]
-    documents: list[Document]
+    from aish.project.declared import Declared
 
 
 def file_option(parser: Parser) -> None:
@@ -39,71 +25,10 @@ def path_of(told: str | None) -> str:
 
 def load(path: str, program: str) -> Declared:
     """Raises SourceError with the last problem, when the others are told."""
-    declared, problems = examine(path)
+    found, problems = declared.examine(path)
     if problems:
         for problem in problems[:-1]:
             report(f"aish {program}", problem)
         raise problems[-1]
-    assert declared is not None
-    return declared
-
-
-def examine(path: str) -> tuple[Declared | None, list[SourceError]]:
-    """What is declared, and everything that is wrong with it; None where the file itself cannot be read."""
-    problems = Problems()
-    variables = dict(os.environ)
-    try:
-        documents = file.read(path, problems)
-    except SourceError as error:
-        return None, [error]
-    project = declare.declare(documents, variables, problems)
-    shared: dict[str, str] = {}
-    try:
-        shared = file.env_files(project.env_files)
-    except SourceError as error:
-        file.unread(error, documents[0], ("env_file",), problems)
-    reads = {name: file.beside(entry, project, variables, problems) for name, entry in project.entries.items()}
-    if problems.found:  # values that are wrong are not there
-        return None, problems.in_order()
-    wanted = {
-        name: specify.wanted(entry, project, reads[name], shared, variables)
-        for name, entry in project.entries.items()
-    }
-    for each in wanted.values():
-        _check(each, problems)
-    return Declared(project, wanted, documents), problems.in_order()
-
-
-def _check(wanted: Wanted, problems: Problems) -> None:
-    """What the daemon would refuse is told with its line."""
-    from aish.cli.model_running import key_file
-    from aish.supervisor.daemon import want
-
-    entry = wanted.entry
-    try:
-        want.check_spec(_as_served(wanted.spec) if entry.stored_model else wanted.spec)
-    except InputError as error:
-        field = error.field or ""
-        key = specify.KEYS.get(field) or specify.KEYS.get(field.partition(".")[0]) or field
-        problems.add(entry.document, (*entry.at, *key.split(".")), error.message, error.hint)
-    route = wanted.spec.route
-    if route is not None and route.key_file is not None:
-        try:
-            key_file(route.key_file)
-        except AishError as error:
-            problems.add(entry.document, (*entry.at, "key_file"), str(error), error.hint)
-
-
-def _as_served(spec: SpecPart) -> SpecPart:
-    """As it will be, roughly: who serves it is found out later."""
-    return msgspec.structs.replace(spec, argv=[b"server"], route=RoutePart(url="unix:/server"))
-
-
-def surroundings(wanted: Wanted) -> LaunchPart:
-    """What its process is started with: what is declared, and of the caller what is usual."""
-    here = launch.capture(wanted.environ(os.environ))
-    return msgspec.structs.replace(
-        here,
-        nice=here.nice if wanted.nice is None else wanted.nice,
-        umask=here.umask if wanted.umask is None else wanted.umask,
-    )
+    assert found is not None
+    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import secrets
-import stat
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,15 @@ from aish.cli.each import for_each
 from aish.cli.output import print_json
 from aish.cli.progress import Shown
 from aish.client import connect, launch, offers
+from aish.client.call import by, carry
+from aish.client.last_words import last_words
+from aish.config import key_file
 from aish.errors import AishError, NotFoundError, NotRunningError, RefusedError, UnavailableError, UsageError
 from aish.model import dialect, kind
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.report import clean, report
-from aish.wire.message import Inspect, Logs, Serve, Snapshot, Spawn, Stop, Wait
+from aish.wire.message import Inspect, Serve, Snapshot, Spawn, Stop, Wait
 from aish.wire.plain import plain
 from aish.wire.reply import Inspected, Started, View, Waited
 from aish.wire.spec import PRICES, PricePart, RoutePart, SpecPart
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from aish.spi.model_server import StoredModel
     from aish.wire.part import ProcessPart
 
-_LOG_LINES_MOST = 3
 _START_WAIT_S = 600.0
 """Tens of gigabytes may have to be read."""
 _URL_WAIT_S = 30.0
@@ -169,7 +170,7 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
         url=url,
         upstream_name=options.upstream_name,
         context_tokens=parse_count(options.context) if options.context else None,
-        key_file=key_file(options.key_file),
+        key_file=key_file.checked(options.key_file) if options.key_file is not None else None,
         dialect=options.dialect or dialect.of(url),
         price=parse_price(options.price) if options.price else None,
     )
@@ -216,22 +217,6 @@ def stored_name(name: str) -> str:
     return pull_shown(name).name
 
 
-def key_file(path: str | None) -> str | None:
-    """Absolute, and checked: a key that others can read is none. Raises UsageError, NotFoundError."""
-    if path is None:
-        return None
-    path = os.path.abspath(path)
-    try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        raise NotFoundError(f"{path}: {error.strerror}") from error
-    if not stat.S_ISREG(mode):  # opening a FIFO would hang whoever reads the key
-        raise UsageError(f"{path} is not a regular file", hint="write the key to a file that only you can read")
-    if mode & 0o077:
-        raise UsageError(f"{path} can be read by others", hint=f"first: chmod 600 {path}")
-    return path
-
-
 def _may_wait(client: Client, started: Started, timeout_s: float, *, give_up: bool) -> bool:
     """Wait until it is ready; False where a supervised process asked: the model is nobody's child, and not shown to
     it. Its first request waits as long as it takes."""
@@ -274,7 +259,7 @@ def _await_ready(client: Client, started: Started, timeout_s: float, *, give_up:
             hint=f"look at it: {look}; it is asked again until `aish model stop {started.id}`",
         )
     if waited.exit is not None:
-        last = last_words(client, started.id)
+        last = carry(last_words(started.id), by(client))
         raise UnavailableError(
             f"{started.name} ({started.id}) ended before it was ready" + (f": {last}" if last else ""),
             hint=f"its output: aish logs {started.id}",
@@ -290,18 +275,6 @@ def _tell_why(client: Client, started: Started) -> None:
     row = next((row for row in _models(client) if row.id == started.id), None)
     if row is not None and not row.argv and row.doing:
         print(clean(f"aish model serve: waiting for {row.name}: {row.doing}"), file=sys.stderr, flush=True)
-
-
-def last_words(client: Client, target: str) -> str:
-    """The last lines that it wrote to stderr: most programs tell there why they give up."""
-    _, fds = client.request_with_fds(Logs(target=target))
-    try:
-        size_bytes = os.fstat(fds[1]).st_size if len(fds) > 1 else 0
-        text = os.pread(fds[1], 4096, max(0, size_bytes - 4096)).decode(errors="replace") if size_bytes else ""
-    finally:
-        for fd in fds:
-            os.close(fd)
-    return " · ".join(line.strip() for line in text.splitlines()[-_LOG_LINES_MOST:] if line.strip())
 
 
 def stop(words: list[str]) -> int:

@@ -12,6 +12,7 @@ from aish.cli.output import command_line, print_json, print_table
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.project import file
+from aish.project.declared import examine
 from aish.report import clean, report, told
 from aish.wire.plain import plain
 
@@ -56,7 +57,7 @@ def _check(words: list[str]) -> int:
     json_option(parser)
     options = parser.parse_args(words)
     path = declared.path_of(options.file)
-    found, problems = declared.examine(path)
+    found, problems = examine(path)
     if options.json:
         rows = [told(each) | {"file": each.file, "line": each.line} for each in problems]
         print_json({"file": path, "problems": rows})

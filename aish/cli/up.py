@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from aish.cli import bringing, declared
+from aish.cli import brought, declared
 from aish.cli.arguments import Parser, json_option
+from aish.cli.model_running import stored_name
+from aish.client import connect
+from aish.client.call import by, carry
+from aish.client.connection import START_TIMEOUT_S
+from aish.client.lines import Lines
+from aish.client.together import answers
 from aish.errors import UsageError
+from aish.project import bringing
+from aish.project.turn import Turn
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from aish.client.call import Asks
+    from aish.project.declared import Declared
+
+T = TypeVar("T")
 
 
 def main(argv: list[str]) -> int:
@@ -31,21 +46,36 @@ def bring(parser: Parser, argv: list[str], verb: str, *, stops: bool) -> int:
     if options.timeout is not None and not (math.isfinite(options.timeout) and options.timeout > 0):
         raise UsageError(f"--timeout {options.timeout}: expected seconds, above 0")
     found = declared.load(declared.path_of(options.file), verb)
+    asked = bringing.Asked(options.name, options.profile, options.again, stops)
     if options.dry_run:
-        return bringing.tell_plan(bringing.dry(found, options), options)
-    return _act(found, options)
+        return brought.tell_plan(look(bringing.planned(found, asked), verb), options)
+    return _act(found, asked, options)
 
 
-def _act(found: declared.Declared, options: Namespace) -> int:
-    outcomes, plan = bringing.act(found, options)
+def look(asks: Asks[T], verb: str) -> T:
+    """Ask where a supervisor runs; where none does, the question is told so, and none is started."""
+    with closing(Lines(start=False, program=verb, patience_s=START_TIMEOUT_S)) as lines:
+        return lines.run(asks)
+
+
+def _say_waiting() -> None:
+    print("aish: waiting for another `aish up` of this project", file=sys.stderr, flush=True)
+
+
+def _act(found: Declared, asked: bringing.Asked, options: Namespace) -> int:
+    several = partial(answers, program=options.verb)
+    with Turn(found.project.path, _say_waiting), connect(program=options.verb) as client:
+        outcomes, plan = carry(bringing.act(found, asked, stored_name), by(client, several))
     if not options.no_wait:
+        several = partial(several, silent=brought.Progress(options.verb))
         try:
-            bringing.wait(outcomes, found, options)
+            with connect(program=options.verb) as client:
+                carry(bringing.wait(outcomes, found, options.timeout), by(client, several))
         except KeyboardInterrupt:
             print(f"aish {options.verb}: they go on starting; `aish down` ends them", file=sys.stderr)
             raise
-    status = bringing.tell(outcomes, options)
-    bringing.tell_left(plan, options)
+    status = brought.tell(outcomes, options)
+    brought.tell_left(plan, options)
     return status
 
 

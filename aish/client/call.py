@@ -77,18 +77,10 @@ def by(line: Client, together: Callable[[Together], object] | None = None) -> Ca
                 return line.request(message, fds)
             case Files(message):
                 return line.request_with_fds(message)
-            case Together() if together is not None:
+            case Together():
+                assert together is not None, "several at once over one connection"
                 return together(step)
-            case Together(messages):
-                return {key: _tried(line, message) for key, message in messages.items()}
             case Breath():
                 return None
 
     return answer
-
-
-def _tried(line: Client, message: Message) -> object:
-    try:
-        return line.request(message)
-    except AishError as error:
-        return error

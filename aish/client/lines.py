@@ -7,14 +7,14 @@ its late answer is nobody else's; a forked child makes connections of its own, w
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from aish.client import bringup, follow
 from aish.client.call import by, carry
 from aish.client.connection import Client, connect, expect
-from aish.client.together import together
+from aish.client.together import answers
 from aish.errors import AishError, DisconnectedError, UnavailableError
 from aish.wire import message as m
 from aish.wire import reply as r
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aish.client.answers import Answers
-    from aish.client.call import Asks, Step, Together
+    from aish.client.call import Asks, Step
     from aish.client.log_answers import LogLine, LogWanted
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Lines:
             nonlocal line
             if line is None:
                 line = self._take()
-            return by(line, self._together)(step)
+            return by(line, partial(answers, program=self._program))(step)
 
         try:
             value = carry(asks, answer)
@@ -71,31 +71,27 @@ class Lines:
             self._keep(line)
         return value
 
-    def _together(self, several: Together) -> dict[str, r.Reply | AishError]:
-        deadline_s = None if several.timeout_s is None else time.monotonic() + several.timeout_s
-        return dict(together(several.messages, self._program, deadline_s=deadline_s))
-
     # --- many answers -----------------------------------------------------------------------------------------------
 
-    def answers(self, answers: Answers[T]) -> Iterator[T]:
+    def answers(self, stream: Answers[T]) -> Iterator[T]:
         """On a connection of its own, until it is over or the iterator is closed.
 
         Raises NotRunningError when the supervisor is ended meanwhile.
         """
         with self._new() as line:
-            line.send(answers.request())
+            line.send(stream.request())
             while True:
                 try:
                     reply = line.receive()
                 except DisconnectedError:
                     line.reconnect(start=False)
-                    line.send(answers.request())
+                    line.send(stream.request())
                     continue
-                yield from answers.feed(reply)
-                if answers.done:
+                yield from stream.feed(reply)
+                if stream.done:
                     return
-                if answers.unasked:
-                    line.send(answers.request())
+                if stream.unasked:
+                    line.send(stream.request())
 
     def log(self, wanted: LogWanted) -> Iterator[LogLine]:
         """The lines of logs; while they are followed, until their processes have ended."""

@@ -12,6 +12,7 @@ from aish.errors import AishError, DisconnectedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from aish.client.call import Together
     from aish.client.connection import Client
     from aish.wire.message import Message
     from aish.wire.reply import Reply
@@ -71,6 +72,14 @@ def together(
     finally:
         for client in (*free, *(question.client for question in asked.values())):
             client.close()
+
+
+def answers(
+    several: Together, program: str, silent: Callable[[list[str]], object] | None = None
+) -> dict[str, Reply | AishError]:
+    """What a generator is sent that asks for several."""
+    deadline_s = None if several.timeout_s is None else time.monotonic() + several.timeout_s
+    return dict(together(several.messages, program, deadline_s=deadline_s, silent=silent))
 
 
 def _ready(asked: Mapping[str, _Question], timeout_s: float) -> list[str]:

@@ -14,11 +14,17 @@ import pytest
 
 import aish.client
 from aish.client import aio, asks, blocking, wish
+from aish.project import aio as project_aio
+from aish.project import blocking as project_blocking
 from aish.wire import message as m
 from aish.wire.spec import SpecPart
 
 ROOT = Path(__file__).parents[2]
-PAIRS = [(blocking.Aish, aio.AsyncAish), (blocking.Process, aio.AsyncProcess)]
+PAIRS = [
+    (blocking.Aish, aio.AsyncAish),
+    (blocking.Process, aio.AsyncProcess),
+    (project_blocking.Project, project_aio.AsyncProject),
+]
 NOT_OFFERED = {
     "Hello": "said by the connection itself",
     "GatewayHello": "the gateway's own",
@@ -35,7 +41,7 @@ def methods(kind: type) -> dict[str, Any]:
 def words(method: Any) -> str:
     """Signature and docstring, in the blocking one's words."""
     text = f"{inspect.signature(method)}\n{inspect.getdoc(method)}"
-    return re.sub(r"Async(Aish|Process|Iterator)", r"\1", text)
+    return re.sub(r"Async(Aish|Process|Project|Iterator)", r"\1", text)
 
 
 def test_the_asyncio_file_is_made_from_the_blocking_one() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aish.client import asks, blocking
+from aish.project import Project
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -66,6 +67,6 @@ def test_blocks_and_example_are_well_typed(tmp_path: Path) -> None:
 
 def test_the_page_names_no_method_that_is_not_there() -> None:
     prose = BLOCK.sub("", PAGE.read_text())
-    named = re.findall(r"`(?:aish|end|line|process)?\.?(\w+)\((?!\w+=)", prose)
-    known = {*dir(blocking.Aish), *dir(blocking.Process), *dir(asks), "resolve", "Aish"}
+    named = re.findall(r"`(?:aish|end|line|process|shop)?\.?(\w+)\((?!\w+=)", prose)
+    known = {*dir(blocking.Aish), *dir(blocking.Process), *dir(asks), *dir(Project), "resolve", "Aish", "Project"}
     assert set(named) <= known, set(named) - known

@@ -1,0 +1,93 @@
+"""How a plan, its progress and what became of it are shown. Shared by up and reload."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from aish.cli.output import print_json, print_table
+from aish.client import connect
+from aish.project import bringing
+from aish.project import plan as planning
+from aish.report import clean, report, told
+from aish.wire.message import Snapshot
+from aish.wire.reply import View
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from aish.project.plan import Plan, Step
+
+
+class Progress:
+    """On a terminal: what is waited for, whenever that has changed and nothing else was said."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._said: dict[str, str] = {}
+
+    def __call__(self, names: list[str]) -> None:
+        if not sys.stderr.isatty():
+            return
+        with connect(program=self._verb) as client:
+            rows = {row.name: row for row in client.ask(View, Snapshot()).processes}
+        for name in names:
+            text = bringing.why_of(rows.get(name)) or "is awaited"
+            if self._said.get(name) != text:
+                self._said[name] = text
+                print(clean(f"aish {self._verb}: {name}: {text}"), file=sys.stderr, flush=True)
+
+
+def tell_plan(plan: Plan, options: Namespace) -> int:
+    steps = plan.steps if options.stops else [step for level in plan.levels for step in level]
+    if options.json:
+        print_json([_step(step) for step in steps])
+    else:
+        lines = [(_word(step), step.name, step.id or "-", step.reason) for step in steps]
+        if lines:
+            print_table(("STEP", "NAME", "ID", "WHY"), lines)
+        tell_left(plan, options)
+    if plan.taken:
+        bringing.check_names(plan)
+    return 0
+
+
+def _word(step: Step) -> str:
+    return planning.START if step.action == planning.AGAIN else step.action
+
+
+def _step(step: Step) -> dict[str, object]:
+    return {"name": step.name, "id": step.id, "step": _word(step), "reason": step.reason}
+
+
+def tell_left(plan: Plan, options: Namespace) -> None:
+    if plan.stops and not options.stops:
+        names = ", ".join(step.name for step in plan.stops)
+        print(clean(f"aish {options.verb}: no longer declared, still there: {names}"), file=sys.stderr)
+        print("  `aish reload` ends them", file=sys.stderr)
+
+
+def tell(outcomes: list[bringing.Outcome], options: Namespace) -> int:
+    """A line for each; errors on stderr. The exit status: 1 if one has failed."""
+    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if options.json:
+        print_json(
+            [
+                _step(each.step)
+                | {
+                    "id": each.id,
+                    "state": each.state,
+                    "changed": each.step.action != planning.KEEP and each.error is None,
+                    "error": None if each.error is None else told(each.error),
+                }
+                for each in outcomes
+            ]
+        )
+    else:
+        lines = [(each.name, each.id or "-", each.what, each.state or "-") for each in outcomes]
+        if lines:
+            print_table(("NAME", "ID", "WHAT", "STATE"), lines)
+            sys.stdout.flush()
+        for error in failed:
+            report(f"aish {options.verb}", error)
+    return 1 if failed else 0
