@@ -199,3 +199,19 @@ def test_asyncio_has_the_same_and_waits_for_its_turn_without_holding_the_loop(sh
         [("db", "started"), ("web", "started")],
         [("db", "kept"), ("web", "kept")],
     ]
+
+
+def test_in_asyncio_too_what_is_not_ready_in_time_goes_on(shop: Shop) -> None:
+    names = [f"slow-{number}" for number in range(40)]
+    entry = '[services.{0}]\ncommand = "sleep 600"\nready = {{ exec = "false", every = "60s" }}\n'
+    shop.put("".join(entry.format(name) for name in names))
+
+    async def main() -> None:
+        async with AsyncAish(program="test") as aish:
+            project = AsyncProject(aish, shop.file)
+            with pytest.raises(UnavailableError, match=r"is loading after 0\.2 s") as told:
+                await project.up(timeout_s=0.2)
+            assert sum("is loading after" in note for note in told.value.__notes__) == len(names) - 1
+            assert len(await project.down(grace_s=0)) == len(names)
+
+    asyncio.run(main())
