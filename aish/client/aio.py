@@ -207,11 +207,13 @@ class AsyncAish:
         read: str | int | None = None,
         write: str | int | None = None,
         nice: str | int | None = None,
+        **budget: str | float,
     ) -> None:
         """Change limits, each as typed at `aish limit`: "8G" sets, "+50k" raises, "none" lifts. `read` and `write`
-        are bytes per second, of each disk."""
+        are bytes per second, of each disk. `budget`: usd, input, output, requests, rpm, concurrent, context, hard.
+        Raises UsageError."""
         changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids}
-        await self._lines.run(asks.limit(target, {**changes, "read": read, "write": write, "nice": nice}))
+        await self._lines.run(asks.limit(target, {**changes, "read": read, "write": write, "nice": nice, **budget}))
 
     async def pause(self, *targets: Target, labels: Labels | None = None) -> bool:
         """Hold them (SIGSTOP, or a freeze of the tree); their new requests to models wait. False: they were held."""
@@ -437,6 +439,7 @@ class AsyncProcess:
         read: str | int | None = None,
         write: str | int | None = None,
         nice: str | int | None = None,
+        **budget: str | float,
     ) -> None:
         """Change its limits: `AsyncAish.limit`."""
         await self._aish.limit(
@@ -449,6 +452,7 @@ class AsyncProcess:
             read=read,
             write=write,
             nice=nice,
+            **budget,
         )
 
     async def pause(self) -> bool:

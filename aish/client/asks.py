@@ -275,7 +275,10 @@ def limit(target: Target, changes: Mapping[str, str | float | None]) -> Asks[boo
     typed = {name: str(value) for name, value in changes.items() if value is not None}
     if not typed:
         raise UsageError("no limit is named", hint='such as tokens="+50k"; "none" lifts one')
-    budgeted = {name: typed.pop(name) for name in budget.WORDS if name in typed}
+    budgeted = {name: typed.pop(name) for name in list(typed) if name not in m.Limit.__struct_fields__}
+    unknown = [name for name in budgeted if name not in budget.WORDS]
+    if unknown:
+        raise UsageError(f"no such limit: {unknown[0][:40]}", hint=", ".join(budget.WORDS))
     request = m.Limit(target=name_of(target), budget=budgeted)
     return (yield from changed(msgspec.structs.replace(request, **typed)))
 

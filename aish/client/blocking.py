@@ -200,11 +200,13 @@ class Aish:
         read: str | int | None = None,
         write: str | int | None = None,
         nice: str | int | None = None,
+        **budget: str | float,
     ) -> None:
         """Change limits, each as typed at `aish limit`: "8G" sets, "+50k" raises, "none" lifts. `read` and `write`
-        are bytes per second, of each disk."""
+        are bytes per second, of each disk. `budget`: usd, input, output, requests, rpm, concurrent, context, hard.
+        Raises UsageError."""
         changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids}
-        self._lines.run(asks.limit(target, {**changes, "read": read, "write": write, "nice": nice}))
+        self._lines.run(asks.limit(target, {**changes, "read": read, "write": write, "nice": nice, **budget}))
 
     def pause(self, *targets: Target, labels: Labels | None = None) -> bool:
         """Hold them (SIGSTOP, or a freeze of the tree); their new requests to models wait. False: they were held."""
@@ -424,6 +426,7 @@ class Process:
         read: str | int | None = None,
         write: str | int | None = None,
         nice: str | int | None = None,
+        **budget: str | float,
     ) -> None:
         """Change its limits: `Aish.limit`."""
         self._aish.limit(
@@ -436,6 +439,7 @@ class Process:
             read=read,
             write=write,
             nice=nice,
+            **budget,
         )
 
     def pause(self) -> bool:

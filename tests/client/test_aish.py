@@ -205,6 +205,10 @@ def test_a_process_is_paused_limited_signalled_and_started_again(aish: Any) -> N
     process.limit(tokens="50k", nice=5)
     process.limit(tokens="+50k")
     assert process.row().budget_tokens == 100_000
+    process.limit(usd="2.5", rpm=30)
+    assert process.inspect().spec.budget == BudgetPart(usd=2.5, requests_per_minute=30)
+    with pytest.raises(UsageError, match="no such limit: speed"):
+        process.limit(speed=9)
     with pytest.raises(UsageError):
         process.limit()
     process.signal(signal.SIGHUP)
