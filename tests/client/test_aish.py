@@ -24,6 +24,7 @@ from aish.errors import (
     UnavailableError,
     UsageError,
 )
+from aish.wire.spec import BudgetPart
 
 if TYPE_CHECKING:
     from conftest import Home
