@@ -328,8 +328,7 @@ class Daemon:
 
     def _began(self, process: Process) -> None:
         self.enforcement.forks.watch(process)
-        if process.row.gpus or self.enforcement.watches(process):
-            self.sampler.schedule()
+        self.sampler.began(process)
         self.recall.began()
 
     def _sampled(self) -> None:

@@ -30,7 +30,7 @@ LOOK_S: Final = 1.0
 QUOTA_S: Final = 0.25
 QUEUE_S: Final = 1.0
 FRESH_S: Final = 0.2
-"""A sample younger than this is good enough for the next look."""
+"""A sample younger than this is good enough for the next look, unless something began after it."""
 STALE_S: Final = 5.0
 """An older one is no base for a CPU share: the whole lifetime is then."""
 HELD_MOST: Final = 4096
@@ -67,6 +67,10 @@ class Sampler:
         self._held: dict[int, _Held] = {}
         self._cpu: tuple[int, int] | None = None
         self._at_s: float | None = None
+        self._behind = False
+        """Something began after the last sample, which knows nothing of it."""
+        self._base_s: float | None = None
+        """When the times of processors were read that the next shares go by: shares of an instant say nothing."""
         self._ticks: dict[str, float] = {}
         self._warned: dict[str, float] = {}
         self._looking = 0
@@ -111,6 +115,13 @@ class Sampler:
             self._timer.cancel()
         self._timer = self._loop.call_later(interval_s, self._tick)
 
+    def began(self, process: Process) -> None:
+        """A run has begun: no sample taken before it is good enough for a look."""
+        self._behind = True
+        self._ticks.pop(process.id, None)  # of the run before
+        if process.row.gpus or self.watched_memory(process):
+            self.schedule()
+
     def _tick(self) -> None:
         self._timer = None
         self.sample(0.0)
@@ -126,27 +137,34 @@ class Sampler:
     # --- what ---------------------------------------------------------------------------------------------------
 
     def sample(self, fresh_s: float = FRESH_S) -> None:
-        """Read everything, unless that was done less than `fresh_s` ago; have the GPUs asked."""
+        """Read everything, unless that was done less than `fresh_s` ago and nothing has begun since. Have the GPUs
+        asked."""
         now = time.monotonic()
-        if self._at_s is not None and now - self._at_s < fresh_s:
+        if self._at_s is not None and now - self._at_s < fresh_s and not self._behind:
             return
-        self._machine()
+        self._behind = False
+        since_s = None if self._base_s is None else now - self._base_s
+        settled = since_s is None or since_s >= FRESH_S
+        self._machine(settled=settled)
         self._sweep()
-        self._usage(now, None if self._at_s is None else now - self._at_s)
+        self._usage(since_s, settled=settled)
         self._at_s = now
+        if settled:
+            self._base_s = now
         self.sampled()
         if self.gpus.started:
             self.gpus.refresh()
 
-    def _machine(self) -> None:
+    def _machine(self, *, settled: bool) -> None:
         cpu = proc.parse_cpu(proc.read_text("/proc/stat") or "")
         memory = proc.parse_memory(proc.read_text("/proc/meminfo") or "")
         percent = None
-        if cpu is not None and self._cpu is not None and cpu[1] > self._cpu[1]:
+        if settled and cpu is not None and self._cpu is not None and cpu[1] > self._cpu[1]:
             percent = 100.0 * (cpu[0] - self._cpu[0]) / (cpu[1] - self._cpu[1])
         elif self._cpu is not None:
             percent = self.machine.cpu_percent
-        self._cpu = cpu
+        if settled:
+            self._cpu = cpu
         used, total = memory if memory is not None else (None, None)
         self.machine = Machine(percent, used, total)
 
@@ -215,7 +233,8 @@ class Sampler:
         self._held[pid] = held
         return held
 
-    def _usage(self, now: float, since_s: float | None) -> None:
+    def _usage(self, since_s: float | None, *, settled: bool) -> None:
+        """`since_s`: how old the times are that shares go by; not `settled`: too young, shares stay as they are."""
         members: dict[str, list[int]] = {}
         for pid, owner in self.owner_of.items():
             members.setdefault(owner, []).append(pid)
@@ -234,7 +253,9 @@ class Sampler:
             seconds = sum(stat.cpu_ticks for stat in stats) / proc.TICKS
             ticks[row.id] = seconds
             before = self._ticks.get(row.id)
-            if before is not None and since_s is not None and 0 < since_s < STALE_S:
+            if before is not None and not settled:
+                percent = process.usage.cpu_percent
+            elif before is not None and since_s is not None and 0 < since_s < STALE_S:
                 percent = 100.0 * max(0.0, seconds - before) / since_s
             elif row.started_s is not None and wall > row.started_s:
                 percent = 100.0 * seconds / (wall - row.started_s)
@@ -242,7 +263,8 @@ class Sampler:
                 percent = None
             rss = sum(stat.rss_pages for stat in stats) * proc.PAGE_BYTES
             process.usage = Usage(percent, seconds, rss)
-        self._ticks = ticks
+        if settled:
+            self._ticks = ticks
 
     # --- GPUs ---------------------------------------------------------------------------------------------------
 

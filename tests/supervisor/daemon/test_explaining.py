@@ -158,6 +158,15 @@ def test_what_runs_well_says_so_and_what_it_costs(up: Supervised) -> None:
     assert found.knows_from_s is not None
 
 
+def test_what_began_since_the_last_look_has_its_figures_too(up: Supervised) -> None:
+    """A sample was good enough for 0.2 s, also for what it did not know: every other new process had used nothing."""
+    for name in ("one", "two", "three"):
+        up.spawn("sleep", "60", name=name)
+        assert "cost" in rules(why(up, name)), name
+        row = next(part for part in up.view().processes if part.name == name)
+        assert row.rss_bytes is not None
+
+
 def test_its_changes_are_among_the_evidence(up: Supervised) -> None:
     up.spawn("sleep", "60", name="nap")
     up.client.ask(Done, Limit(target="nap", nice="5"))
