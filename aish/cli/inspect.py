@@ -15,7 +15,7 @@ from aish.model.size import format_bytes
 from aish.report import clean
 from aish.wire.message import History, Inspect
 from aish.wire.reply import Inspected, Runs
-from aish.wire.spec import SocketPart
+from aish.wire.spec import LimitPart, SocketPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -145,18 +145,18 @@ def _secrets(found: Inspected) -> str | None:
 
 
 def _limits(found: Inspected) -> str | None:
-    limits = found.spec.limits
-    if limits is None:
-        return f"none; its tree is held by {found.limit_tier}"
+    limits, nice = found.spec.limits or LimitPart(), found.launch.nice
     told = [
         "" if limits.memory_bytes is None else f"memory {format_bytes(limits.memory_bytes)} ({limits.on_oom})",
         "" if limits.cpus is None else f"cpus {limits.cpus:g}",
         "" if limits.pids is None else f"pids {limits.pids}",
         "" if limits.read_bytes_per_s is None else f"read {format_bytes(limits.read_bytes_per_s)}/s",
         "" if limits.write_bytes_per_s is None else f"write {format_bytes(limits.write_bytes_per_s)}/s",
+        f"nice {nice}" if nice else "",
     ]
     lacking = f"; not held here: {', '.join(found.unheld)}" if found.unheld else ""
-    return (", ".join(filter(None, told)) or "none") + f"; held by {found.limit_tier}{lacking}"
+    held = "held by" if found.spec.limits is not None else "its tree is held by"
+    return (", ".join(filter(None, told)) or "none") + f"; {held} {found.limit_tier}{lacking}"
 
 
 def _vram(found: Inspected) -> str | None:

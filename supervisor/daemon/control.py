@@ -82,7 +82,7 @@ class Control:
         self._check_startable(process)
         self.daemon.table.free_for(process)
         if row.spec.project is None:
-            self._surroundings(process, request.launch, row.next_spec or row.spec)
+            self._surroundings(process, request.launch, row.next_spec or row.spec, row.nice_limit)
         else:
             self._check_declared(process)
         self.daemon.recorder.event("wanted", row, f"started again {by(caller)}")
@@ -102,7 +102,8 @@ class Control:
         if row.spec.project is not None and spec is None:
             self._check_declared(process)
         elif request.launch is not None and caller.standing == "user":
-            self._surroundings(process, request.launch, spec or row.next_spec or row.spec)
+            nice = row.nice_limit if spec is None else None  # with another spec, its limits are others, too
+            self._surroundings(process, request.launch, spec or row.next_spec or row.spec, nice)
         elif process.launch is None and self.daemon.launcher.files.load(row.id) is None:
             raise ConflictError(
                 f"the environment of {row.name} ({row.id}) is not kept any more: it has ended",
@@ -166,14 +167,15 @@ class Control:
                 hint=f"aish up -f {row.spec.project} {row.name}",
             )
 
-    def _surroundings(self, process: Process, launch: LaunchPart, spec: SpecPart) -> None:
-        """Raises InputError, StorageError; then nothing has changed."""
+    def _surroundings(self, process: Process, launch: LaunchPart, spec: SpecPart, nice: int | None) -> None:
+        """`nice`: its own, in place of theirs. Raises InputError, StorageError; then nothing has changed."""
         want.check_launch(launch)
         launch = environ.withheld(launch, spec.secrets)
         row = process.row
         self.daemon.launcher.files.save(row.id, launch)
         process.launch = launch
-        row.umask, row.nice, row.rlimits = launch.umask, launch.nice, launch.rlimits
+        row.umask, row.rlimits = launch.umask, launch.rlimits
+        row.nice, row.nice_limit = launch.nice if nice is None else nice, nice
         row.environ_names = environ.names(launch.environ)
         share(row)
 

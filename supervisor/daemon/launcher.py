@@ -92,7 +92,7 @@ class Launcher:
                 ),
                 row.spec.cwd,
                 umask=launch.umask,
-                nice=max(launch.nice, self._floor.nice) if self._floor is not None else launch.nice,
+                nice=self._niceness(launch.nice if row.nice_limit is None else row.nice_limit),
                 rlimits=capped(reachable(launch.rlimits, self._floor), self._reach.nproc(row)),
                 pty=row.spec.pty,
                 targets=targets,
@@ -130,7 +130,7 @@ class Launcher:
                 environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told}),
                 row.spec.cwd,
                 umask=launch.umask,
-                nice=max(launch.nice, self._floor.nice) if self._floor is not None else launch.nice,
+                nice=self._niceness(launch.nice),
                 rlimits=reachable(launch.rlimits, self._floor),
                 targets=(0, 1, 2),
             )
@@ -138,6 +138,10 @@ class Launcher:
         finally:
             for fd in fds:
                 os.close(fd)
+
+    def _niceness(self, wanted: int) -> int:
+        """What the holder can give a child, who may not be nicer to itself than it is."""
+        return wanted if self._floor is None else max(wanted, self._floor.nice)
 
     def added(self, row: Row) -> dict[str, str]:
         """The variables that every supervised process gets. Pure but for what it asks."""

@@ -119,7 +119,7 @@ class Limiting:
             raise LimitError(
                 f"nice={nice}: {error.strerror}", hint="without a right, niceness can only be raised"
             ) from error
-        process.row.nice = nice
+        process.row.nice = process.row.nice_limit = nice
 
     def _check_vram(self, process: Process, vram_bytes: int | None) -> None:
         row = process.row

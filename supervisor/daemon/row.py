@@ -107,6 +107,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Whether stdout and stderr go to log files."""
     umask: int = 0o022
     nice: int = 0
+    nice_limit: int | None = None
+    """What `aish limit` set: its next runs have it, too, whatever they are started from. None: that decides."""
     rlimits: dict[str, tuple[int, int]] = {}
     environ_names: list[str] = []
     tokens: TokensPart | None = None

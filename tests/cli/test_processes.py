@@ -205,6 +205,14 @@ def test_forget_drops_the_row_and_its_logs(shared_home: Home) -> None:
     assert not os.path.exists(log)
 
 
+def test_inspect_has_the_niceness_among_the_limits(shared_home: Home) -> None:
+    nice = min(19, os.nice(0) + 5)
+    shared_home.client.spawn(["sleep", "60"], name="nap").limit(nice=nice)
+    assert f"\nlimits       nice {nice}; its tree is held by " in shared_home.aish("inspect", "nap").stdout
+    assert shared_home.aish("limit", "nap", "pids=50").returncode == 0
+    assert f"\nlimits       pids 50, nice {nice}; held by " in shared_home.aish("inspect", "nap").stdout
+
+
 def test_events_tell_what_happened_in_order(shared_home: Home) -> None:
     brief = shared_home.client.spawn(["sh", "-c", "exit 3"], name="brief")
     brief.wait()

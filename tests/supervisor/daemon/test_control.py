@@ -26,6 +26,7 @@ from aish.wire.message import (
     Pause,
     Restart,
     Shutdown,
+    Signal,
     Snapshot,
     Spawn,
     Start,
@@ -33,7 +34,7 @@ from aish.wire.message import (
     Wait,
 )
 from aish.wire.reply import Attached, Done, EventList, Findings, LogFiles, Started, View, Waited
-from aish.wire.spec import BudgetPart, RoutePart, SpecPart
+from aish.wire.spec import BudgetPart, RestartPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -154,6 +155,33 @@ def test_nice_of_the_group(up: Supervised) -> None:
     if os.getuid() != 0:
         with pytest.raises(LimitError):
             up.client.request(Limit(target="job", nice="-5"))
+
+
+def test_niceness_is_kept_for_the_next_runs_as_other_limits_are(up: Supervised) -> None:
+    """It was that of the first shell again, after each restart."""
+    up.spawn("sleep", "62", name="job", restart="always", restarts=RestartPart(delay_s=0.01))
+    wanted = min(19, os.nice(0) + 5)
+    up.client.request(Limit(target="job", nice=str(wanted), memory="1G"))
+    before = up.row("job").pid
+
+    def runs_anew() -> None:
+        nonlocal before
+        up.until("it runs again", lambda: up.row("job").pid not in (before, None))
+        before = up.row("job").pid
+        assert os.getpriority(os.PRIO_PROCESS, before or 0) == wanted
+        assert up.inspect("job").launch.nice == wanted
+
+    up.client.request(Signal(target="job", signal=signal.SIGKILL))
+    runs_anew()
+    up.client.request(Restart(target="job", launch=launch.capture()))
+    runs_anew()
+    up.client.request(Stop(target="job"))
+    up.wait("job")
+    up.client.request(Start(target="job", launch=launch.capture()))
+    runs_anew()
+    other = up.spec("sleep", "63")
+    up.client.request(Restart(target="job", launch=launch.capture(), spec=other))
+    assert up.inspect("job").launch.nice == os.nice(0), "another spec has none of the limits of the one before"
 
 
 # --- restarts -------------------------------------------------------------------------------------------------------
