@@ -56,7 +56,8 @@ def main(argv: list[str]) -> int:
         found = _wait(client, request, options.timeout)
     if options.json:
         print_json(found.waited)
-    return STATUS_TIMED_OUT if found.timed_out else _status(found.waited, ready=options.ready)
+    told = found.waited[:1] if options.any else found.waited
+    return STATUS_TIMED_OUT if found.timed_out else _status(told, ready=options.ready)
 
 
 def _wait(client: Client, request: WaitMany, timeout_s: float | None) -> WaitedMany:

@@ -143,7 +143,8 @@ class HandedBack(Message, frozen=True, kw_only=True):
 
 
 class WaitedMany(Message, frozen=True, kw_only=True):
-    """Those that have ended, or are ready, in the order in which they were named."""
+    """Those that have ended, or are ready, in the order in which they were named; with `any` in that in which they
+    did."""
 
     waited: list[Waited] = []
     timed_out: bool = False

@@ -263,7 +263,8 @@ class Conductor:
         if after == process.row.ready:
             return False
         process.row.ready = after
-        process.row.was_ready = process.row.was_ready or after == "yes"
+        if after == "yes":
+            process.row.was_ready, process.row.ready_s = True, time.time()
         self.changed(process)
         return True
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.control import Control
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.seats import Seats
 
 FIRST_GPU_S: Final = 0.25
@@ -189,6 +190,8 @@ class Looking:
             for task in tasks:
                 task.cancel()
         reached = [process for process, task in zip(processes, tasks, strict=True) if task not in left]
+        if request.any:  # several may have, before they were asked about or since
+            reached.sort(key=lambda process: _reached_s(process, request.until))
         return WaitedMany(
             waited=[await self._waited(process) for process in reached],
             timed_out=not reached if request.any else bool(left),
@@ -253,6 +256,17 @@ def _reached(process: Process, until: str) -> bool:
         return True
     if until == "ended":
         return False
-    if row.spec.kind == kind.MODEL or row.spec.ready is not None:
-        return row.ready == state.YES
-    return row.lifecycle == state.RUNNING
+    return row.ready == state.YES if _told(row) else row.lifecycle == state.RUNNING
+
+
+def _reached_s(process: Process, until: str) -> float:
+    """When it reached that, for one that has."""
+    row = process.row
+    if row.ended or until == "ended":
+        return row.ended_s or 0.0
+    return (row.ready_s if _told(row) else row.started_s) or 0.0
+
+
+def _told(row: Row) -> bool:
+    """Whether it, or somebody who asks it, tells that it is ready."""
+    return row.spec.kind == kind.MODEL or row.spec.ready is not None

@@ -51,6 +51,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     queued_boot_s: float | None = None
     """Since when it waits: seconds since boot, as all that is decided by time."""
     started_s: float | None = None
+    ready_s: float | None = None
+    """Since when it is ready, or was when its probe said so last."""
     ended_s: float | None = None
     pid: int | None = None
     start_ticks: int | None = None

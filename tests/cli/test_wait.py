@@ -47,6 +47,35 @@ def test_status(several: Home, words: list[str], status: int) -> None:
     assert (done.returncode, done.stderr) == (status, "")
 
 
+def test_any_is_the_one_that_was_first_not_the_one_named_first(home: Home) -> None:
+    """Both had ended before anybody waited: the first named was taken for the first."""
+    for name, status in (("early", 5), ("late", 6)):
+        home.client.spawn(["sh", "-c", f"exit {status}"], name=name).wait()
+    assert home.aish("wait", "--any", "late", "early").returncode == 5
+    assert [
+        row["exit"]["code"] for row in json.loads(home.aish("wait", "--any", "late", "early", "--json").stdout)
+    ] == [
+        5,
+        6,
+    ]
+    early = home.client.process("early")
+    assert home.client.wait_any("late", early)[0] == early
+    with connect(start=False, program="test") as client:
+        os.kill(client.welcome.pid, signal.SIGKILL)
+    assert home.aish("wait", "--any", "late", "early").returncode == 5, "the next daemon knows, too"
+
+
+def test_any_that_is_ready_is_the_one_that_was_first(home: Home) -> None:
+    """One that has ended meanwhile was not ready first."""
+    listening = home.client.spawn(["sh", "-c", "echo up; exec sleep 60"], name="listening", ready="line:up")
+    listening.wait_ready()
+    home.client.spawn(["sleep", "60"], name="plain").wait_ready()
+    home.client.spawn(["false"], name="short").wait()
+    assert home.aish("wait", "--any", "--ready", "short", "plain", "listening").returncode == 0
+    told = json.loads(home.aish("wait", "--any", "--ready", "--json", "short", "plain", "listening").stdout)
+    assert [home.client.process(row["id"]).name for row in told] == ["listening", "plain", "short"]
+
+
 def test_json_tells_those_that_have_in_the_order_given(several: Home) -> None:
     several.client.wait_all("three", "good")
     three, good = (several.client.process(name).id for name in ("three", "good"))
