@@ -92,6 +92,14 @@ def hook(e: Evidence) -> Cause | None:
     )
 
 
+def secret(e: Evidence) -> Cause | None:
+    """What a command that fetches one wrote to stderr is in the log."""
+    end = _given(e, exits.SECRET)
+    if end is None:
+        return None
+    return Cause("secret", 95, (f"It was not started: {_because(end, 'a secret of it cannot be had')}.",), _words(e))
+
+
 def hook_after(e: Evidence) -> Cause | None:
     event = e.last("hook-failed")
     if event is None:

@@ -29,6 +29,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ends.crash_loop,
     ends.not_started,
     ends.hook,
+    ends.secret,
     ends.hook_after,
     ends.check,
     ends.needs_failed,
@@ -70,7 +71,7 @@ FACTS_MOST: Final = 40
 _END_RULES: Final = frozenset(
     ("crash-loop", "start", "hook", "check", "needs", "start-timeout", "watchdog", "probe", "run-timeout", "vram")
     + ("own-oom", "machine-oom", "memory-pressure", "stopped", "signalled", "outside", "fault", "parent-ended")
-    + ("lost", "gpu-memory", "traceback", "status", "done")
+    + ("secret", "lost", "gpu-memory", "traceback", "status", "done")
 )
 """Several of them about one end are alternatives: the best one is told."""
 _BY_THE_MACHINE: Final = frozenset(("fine", "throttled", "machine-busy"))

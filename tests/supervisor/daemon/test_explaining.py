@@ -12,7 +12,7 @@ import pytest
 from aish.errors import NotFoundError
 from aish.wire.message import Label, Limit, Pause, Signal, Stop, Why
 from aish.wire.reply import Done, Explained
-from aish.wire.spec import LimitPart, NeedPart, ProbePart, RestartPart
+from aish.wire.spec import LimitPart, NeedPart, ProbePart, RestartPart, SecretPart
 
 from .test_gpus import cards, sleeper
 
@@ -89,6 +89,20 @@ def test_a_program_that_is_not_there(up: Supervised) -> None:
     assert rules(found)[0] == "start"
     assert "It never ran: the program cannot be run: No such file or directory." in found.paragraph
     assert "The program is /no/such/program." in found.paragraph
+
+
+def test_a_secret_that_cannot_be_had(up: Supervised) -> None:
+    """Nothing explained it, while the reason stood in the lines below."""
+    up.spawn("true", name="file", secret_sources={"T": SecretPart(file=b"/none/such")})
+    up.wait("file")
+    assert rules(why(up, "file"))[0] == "secret"
+    assert "It was not started: its secret T cannot be had from file:/none/such" in why(up, "file").paragraph
+    line = SecretPart(command=[b"sh", b"-c", b"echo the safe is shut >&2; exit 3"])
+    up.spawn("true", name="line", secret_sources={"T": line}, restart="on-failure", restarts=NEVER)
+    up.until("it has been tried", lambda: up.row("line").state == "backoff")
+    found = why(up, "line")
+    assert rules(found)[:2] == ["secret", "backoff"]
+    assert "the safe is shut" in [each.text for each in found.evidence if each.source == "log"]
 
 
 def test_hooks_and_checks(up: Supervised) -> None:

@@ -48,7 +48,7 @@ def ended(spec: dict[str, Any] | None = None, word: str | None = None, **status:
     return evidence(of, runs=(run,), events=(event("started", time_s=940.0, pid=7),) if began_s else ())
 
 
-NEVER_RAN = ("hook", "needs", "start")
+NEVER_RAN = ("hook", "needs", "secret", "start")
 
 
 def with_(e: Evidence, **fields: Any) -> Evidence:
@@ -155,6 +155,15 @@ CASES: dict[str, Evidence] = {
     "on its terminal": with_(ended({"pty": True}, code=3), log=("no such table: users",)),
     "in its one log": with_(ended({"log": "ordered"}, code=3), log=("no such table: users",)),
     "the hook": ended(word="hook"),
+    "a secret": with_(
+        ended(word="secret"),
+        row=row(
+            lifecycle="failed",
+            ended_s=960.0,
+            exit=ExitPart(reason="secret"),
+            reason="its secret T cannot be had from file:/none: No such file or directory",
+        ),
+    ),
     "the check": with_(ended(code=1, word="check"), log=("2 tests failed",)),
     "a need failed": ended(word="needs"),
     "a probe": with_(
