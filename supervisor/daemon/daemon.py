@@ -38,6 +38,7 @@ from aish.supervisor.daemon.sampler import Sampler
 from aish.supervisor.daemon.state_folder import StateFolder
 from aish.supervisor.daemon.table import Table
 from aish.supervisor.daemon.takeover import Takeover
+from aish.supervisor.daemon.told import Told
 from aish.supervisor.daemon.upgrade import Upgrade
 from aish.supervisor.holder import wire as holder_wire
 from aish.wire.message import VERSION
@@ -91,15 +92,17 @@ class Daemon:
     async def begin(self) -> None:
         """Take over what there is, then open the door. Raises StorageError, UnavailableError."""
         loop = asyncio.get_running_loop()
-        journal, rows, why_none = self.found.journal(folders.private(self.runtime_folder))
+        journal, kept, why_none = self.found.journal(folders.private(self.runtime_folder))
         self.recorder = Recorder(
             journal,
             loop,
             why_none,
             reopen=lambda: self.found.reopened(self.epoch),
             rows=lambda: [process.row for process in self.table],
+            past=kept.events,
+            told=Told(lambda: self.runtime_folder),
         )
-        self.table = Table(max(journal.next_number() if journal else 1, self.logs.last_number() + 1))
+        self.table = Table(max(kept.next_number, self.logs.last_number() + 1))
         self.epoch = self.found.epoch(journal, holder_lives=os.path.exists(self._holder_socket()))
         self.holding = Holding(
             os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME),
@@ -110,8 +113,8 @@ class Daemon:
         )
         self._make_parts()
         self.parents = Parents(self, journal.meta(NOTED) if journal is not None else None)
-        self.handback = Handback(self, journal.meta(HANDED_BACK) if journal is not None else None, rows)
-        self.takeover.load(rows)
+        self.handback = Handback(self, journal.meta(HANDED_BACK) if journal is not None else None, kept.rows)
+        self.takeover.load(kept.rows)
         await self.holding.connect()
         await self.gateway.listen()
         before = journal.meta(ESTATE) if journal is not None else None
@@ -230,10 +233,7 @@ class Daemon:
         ended = [process for process in self.table if process.row.ended and process.row.number]
         if len(ended) > KEEP_ENDED:
             ended.sort(key=lambda process: process.row.ended_s or 0.0)
-            try:
-                self.forget(ended[: len(ended) - KEEP_ENDED * 9 // 10])
-            except StorageError:
-                return  # the disk is full: they stay until it is not
+            self.forget(ended[: len(ended) - KEEP_ENDED * 9 // 10])
 
     # --- the parts' calls ---------------------------------------------------------------------------------------
 
@@ -245,14 +245,13 @@ class Daemon:
             self.recorder.event("fault", text=f"the gateway cannot be started: {error}")
 
     def forget(self, processes: Iterable[Process]) -> None:
-        """Drop ended processes, their rows and their logs. Raises StorageError."""
+        """Drop ended processes, their rows and their logs: on a full disk the logs are what makes room."""
         processes = list(processes)
-        self.recorder.flush()
-        self.recorder.forget([process.row for process in processes], self.table.next_number - 1)
         for process in processes:
             self.table.remove(process)
             self.launcher.files.drop(process.id)
             self.logs.remove(process.id)
+        self.recorder.forget([process.row for process in processes], self.table.next_number - 1)
         self.prompt.changed()
 
     def alerts(self) -> list[str]:

@@ -16,7 +16,8 @@ import os
 import shutil
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -27,7 +28,7 @@ from aish.supervisor.daemon.sieve import ALL
 from aish.wire.part import EventPart, RunPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from aish.supervisor.daemon.sieve import Sieve
 
@@ -36,6 +37,8 @@ LOCK_WAIT_S: Final = 0.5
 """Nobody else writes; a person's sqlite3 may hold a lock for a moment. The loop stands still meanwhile."""
 CHECK_BELOW_BYTES: Final = 16 << 20
 KEEP_EVENTS: Final = 100_000
+LAST_NUMBER: Final = "last_number"
+"""In `meta`: the highest number of a process, whose row may be gone. Its id stays used."""
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -92,7 +95,7 @@ class Journal:
         """One above every id ever given in this table."""
         with _storage(self.path):
             (last,) = self._db.execute("SELECT max(number) FROM processes").fetchone()
-            return max(int(last or 0), int(self.meta("last_number") or 0)) + 1
+            return max(int(last or 0), int(self.meta(LAST_NUMBER) or 0)) + 1
 
     def rows(self) -> list[Row]:
         """Every process, oldest first. Raises CorruptError on a row that cannot be read."""
@@ -130,8 +133,9 @@ class Journal:
         events: Sequence[EventPart] = (),
         meta: dict[str, str] | None = None,
         runs: Iterable[tuple[int, RunPart]] = (),
+        gone: Iterable[int] = (),
     ) -> None:
-        """All of it or nothing, in one transaction."""
+        """All of it or nothing, in one transaction. `gone`: the numbers of processes that leave the table."""
         with _storage(self.path):
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -147,19 +151,13 @@ class Journal:
                         self._db.execute(_TRIM_RUNS, (number, run.number - KEPT))
                 for item in (meta or {}).items():
                     self._db.execute(_SAVE_META, item)
+                for number in gone:
+                    self._db.execute("DELETE FROM processes WHERE number=?", (number,))
+                    self._db.execute("DELETE FROM runs WHERE process=?", (number,))
                 self._db.execute("COMMIT")
             finally:  # not only after an error of SQLite: a value that it cannot take left the transaction open
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-
-    def forget(self, numbers: Iterable[int], last_number: int) -> None:
-        """Drop ended processes; their ids stay used."""
-        with _storage(self.path), self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute(_SAVE_META, ("last_number", str(last_number)))
-            gone = [(number,) for number in numbers]
-            self._db.executemany("DELETE FROM processes WHERE number=?", gone)
-            self._db.executemany("DELETE FROM runs WHERE process=?", gone)
 
     def trim(self, last_event: int) -> None:
         """Drop events beyond the newest KEEP_EVENTS."""
@@ -193,7 +191,8 @@ def open_journal(path: str) -> Journal:
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute("PRAGMA temp_store=MEMORY")
             db.execute("PRAGMA wal_autocheckpoint=0")  # see `checkpoint`
-            if db.execute("PRAGMA user_version").fetchone()[0] > SCHEMA:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA:
                 raise StorageError(
                     f"{path} was written by a later version of aish", hint="use that version, or move the file away"
                 )
@@ -202,16 +201,26 @@ def open_journal(path: str) -> Journal:
                 if verdict != "ok":
                     raise CorruptError(f"{path} is damaged: {verdict}")
             db.executescript(_TABLES)
-            db.execute(f"PRAGMA user_version={SCHEMA}")
+            if version != SCHEMA:  # nothing is written where all is there: a full disk can be read
+                db.execute(f"PRAGMA user_version={SCHEMA}")
             return Journal(path, db)
         except BaseException:
             db.close()
             raise
 
 
-def salvage(path: str, folder: str) -> list[Row]:
-    """The rows of a journal that cannot be opened where it is (its disk is full or read-only), read from a copy in
-    `folder`, which is another disk's. Empty where that fails, too."""
+class Salvage(NamedTuple):
+    """What could be read of a journal that cannot be opened."""
+
+    rows: Sequence[Row] = ()
+    events: Sequence[EventPart] = ()
+    """The newest ones."""
+    next_number: int = 1
+
+
+def salvage(path: str, folder: str, events: int) -> Salvage:
+    """What is in a journal that cannot be opened where it is (its disk is full or read-only), read from a copy in
+    `folder`, which is another disk's; of its events the newest. Nothing where that fails, too."""
     copy = os.path.join(folder, f"salvage-{os.getpid()}")
     try:
         for tail in ("", "-wal"):
@@ -220,11 +229,12 @@ def salvage(path: str, folder: str) -> list[Row]:
                 os.chmod(copy + tail, 0o600)
         journal = open_journal(copy)
         try:
-            return journal.rows()
+            latest = journal.before(journal.last_event() + 1, events)
+            return Salvage(journal.rows(), latest, journal.next_number())
         finally:
             journal.close()
     except (StorageError, OSError):
-        return []
+        return Salvage()
     finally:
         for tail in ("", "-wal", "-shm"):
             try:

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from aish.errors import StorageError
 from aish.supervisor.daemon import runs
-from aish.supervisor.daemon.journal import CorruptError
+from aish.supervisor.daemon.journal import LAST_NUMBER, CorruptError
 from aish.supervisor.daemon.sieve import ALL, Sieve
 from aish.wire.part import EventPart, RunPart
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from aish.supervisor.daemon.journal import Journal
     from aish.supervisor.daemon.row import Row
+    from aish.supervisor.daemon.told import Told
 
 RETRY_S: Final = 2.0
 RING: Final = 2048
@@ -52,14 +53,18 @@ class Recorder:
         *,
         reopen: Callable[[], Journal],
         rows: Callable[[], Iterable[Row]],
+        past: Sequence[EventPart] = (),
+        told: Told | None = None,
     ) -> None:
         self.journal = journal
-        self.ring: deque[EventPart] = deque(maxlen=RING)
+        self.ring: deque[EventPart] = deque(past, maxlen=RING)
         self.failure: StorageError | None = why_none
         self.listeners: set[Callable[[EventPart], None]] = set()
         self._loop = loop
-        self._number = journal.last_event() if journal is not None else 0
-        self._ring_start = self._number
+        last = journal.last_event() if journal is not None else past[-1].number if past else 0
+        self._number = max(last, told.number() if told is not None else 0)
+        self._ring_start = past[0].number - 1 if past else self._number
+        self._told = told
         self._trimmed = 0
         self._saves = 0
         self._checkpoint: Future[None] | None = None
@@ -67,6 +72,8 @@ class Recorder:
         self._events: deque[EventPart] = deque(maxlen=WAITING_EVENTS)
         self._runs: deque[tuple[int, RunPart]] = deque(maxlen=WAITING_EVENTS)
         self._meta: dict[str, str] = {}
+        self._gone: set[int] = set()
+        """Numbers of forgotten processes that are still in the journal."""
         self._after: list[Callable[[], None]] = []
         self._scheduled = False
         self._retry: TimerHandle | None = None
@@ -114,7 +121,7 @@ class Recorder:
         number = self._number
         event = self._make(kind, row, text, detail)
         try:
-            self.journal.save([*self._dirty.values(), row], [*self._events, event], self._meta, self._runs)
+            self._save(self.journal, (row,), (event,))
         except StorageError as error:
             self._number = number
             self._failed(error)
@@ -124,17 +131,21 @@ class Recorder:
 
     def flush(self) -> bool:
         """Write all that waits; False (and an alert) if the disk refuses."""
-        if not (self._dirty or self._events or self._meta or self._after):
+        if not (self._dirty or self._events or self._meta or self._gone or self._after):
             return True
         if self.journal is None:
             return False  # the holder keeps its exits until there is one
         try:
-            self.journal.save(self._dirty.values(), list(self._events), self._meta, self._runs)
+            self._save(self.journal)
         except StorageError as error:
             self._failed(error)
             return False
         self._saved()
         return True
+
+    def _save(self, journal: Journal, rows: Sequence[Row] = (), events: Sequence[EventPart] = ()) -> None:
+        """All that waits, and these. Raises StorageError."""
+        journal.save([*self._dirty.values(), *rows], [*self._events, *events], self._meta, self._runs, self._gone)
 
     def after(self, number: int, limit: int, sieve: Sieve = ALL) -> Sequence[EventPart]:
         """At most `limit` events after `number`: from memory if they are there, else from the journal."""
@@ -162,13 +173,12 @@ class Recorder:
         return [*unwritten, *kept][:last]
 
     def forget(self, rows: Iterable[Row], last_number: int) -> None:
-        """Drop rows of ended processes. Raises StorageError."""
-        rows = list(rows)
-        if self.journal is None:
-            raise self.failure or StorageError("the process table cannot be opened")
-        self.journal.forget([row.number for row in rows], last_number)
+        """Ended processes have left the table: so do their rows, at once or when the disk is back."""
         for row in rows:
             self._dirty.pop(row.id, None)
+            self._gone.add(row.number)
+        self._meta[LAST_NUMBER] = str(last_number)
+        self.flush()
 
     def close(self) -> None:
         if self.journal is None and self._retry is not None:
@@ -196,6 +206,8 @@ class Recorder:
         if len(self.ring) == RING:
             self._ring_start = self.ring[0].number
         self.ring.append(event)
+        if self.failure is not None and self._told is not None:
+            self._told.note(self._number)
         for listener in tuple(self.listeners):
             listener(event)
 
@@ -213,6 +225,7 @@ class Recorder:
         self._events.clear()
         self._runs.clear()
         self._meta.clear()
+        self._gone.clear()
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -236,7 +249,7 @@ class Recorder:
         try:
             journal.trim(self._number)
         except StorageError as error:
-            self._publish(self._make("storage-failed", None, f"old events stay: {error}", {}))
+            self.event("storage-failed", text=f"old events stay: {error}")
 
     def _checkpointed(self, done: Future[None]) -> None:
         self._checkpoint = None
@@ -248,20 +261,26 @@ class Recorder:
         if isinstance(error, CorruptError) and self.journal is not None:
             self.journal.close()  # damaged under our hands: the next try moves it aside and writes all anew
             self.journal = None
-        if self.failure is None:
-            self.failure = error
-            self._publish(self._make("storage-failed", None, str(error), {}))
+        news = self.failure is None
+        self.failure = self.failure or error
         if self._retry is None:
             self._retry = self._loop.call_later(RETRY_S, self._again)
+        if news:
+            self.event("storage-failed", text=str(error))
 
     def _renumber(self, there: int) -> None:
-        """Events noted without a journal come after those that are in it."""
+        """Events noted without a journal come after those that are in it: they do already, unless nothing could be
+        read of it."""
+        first = self._events[0].number if self._events else self._number + 1
+        further = max(0, there + 1 - first)
+        if not further:
+            return
         for kept in (self._events, self.ring):
-            renumbered = [structs.replace(event, number=event.number + there) for event in kept]
+            renumbered = [structs.replace(event, number=event.number + further) for event in kept]
             kept.clear()
             kept.extend(renumbered)
-        self._number += there
-        self._ring_start += there
+        self._number += further
+        self._ring_start += further
 
     def _again(self) -> None:
         self._retry = None

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from aish.config import folders
 from aish.errors import StorageError
-from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal, salvage
+from aish.supervisor.daemon.journal import CorruptError, Journal, Salvage, move_aside, open_journal, salvage
+from aish.supervisor.daemon.recorder import RING
 from aish.wire import key
 
-if TYPE_CHECKING:
-    from aish.supervisor.daemon.row import Row
+
+class Found(NamedTuple):
+    """The journal, and what was in it; without one, what could be saved of it, and why there is none."""
+
+    journal: Journal | None
+    kept: Salvage
+    why_none: StorageError | None = None
 
 
 class StateFolder:
@@ -25,22 +31,22 @@ class StateFolder:
         """The table was lost: it is made of what the holder knows."""
         self._journal_path = os.path.join(path, folders.TABLE)
 
-    def journal(self, other_disk: str) -> tuple[Journal | None, list[Row], StorageError | None]:
-        """The journal and its rows; a damaged one is moved aside. None at all where the disk refuses: then the rows
-        are read from a copy on `other_disk`."""
+    def journal(self, other_disk: str) -> Found:
+        """The journal and what it has; a damaged one is moved aside. None at all where the disk refuses: then that is
+        read from a copy on `other_disk`."""
         try:
             try:
                 journal = open_journal(self._journal_path)
-                return journal, journal.rows(), None
+                return Found(journal, Salvage(journal.rows(), next_number=journal.next_number()))
             except CorruptError as error:
                 aside = move_aside(self._journal_path)
                 self.alerts.append(f"{error}; it is kept as {aside}, the table was rebuilt from what runs")
                 self.rebuilt = True
-                return open_journal(self._journal_path), [], None
+                return Found(open_journal(self._journal_path), Salvage())
         except StorageError as error:
-            rows = salvage(self._journal_path, other_disk)
-            self.rebuilt = not rows
-            return None, rows, error
+            found = salvage(self._journal_path, other_disk, RING)
+            self.rebuilt = not found.rows
+            return Found(None, found, error)
 
     def reopened(self, epoch: int) -> Journal:
         """The journal, once its disk lets us: the one that was there, or a new one. Raises StorageError."""

@@ -27,6 +27,8 @@ from aish.wire.part import ExitPart
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.holding import Death
 
@@ -38,7 +40,7 @@ class Takeover:
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
 
-    def load(self, rows: list[Row]) -> None:
+    def load(self, rows: Iterable[Row]) -> None:
         """The journal's table, before the holder is asked."""
         for row in rows:
             if not row.ended and self.daemon.table.named(row.name) is not None:

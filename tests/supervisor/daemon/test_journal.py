@@ -16,10 +16,11 @@ import pytest
 
 from aish.errors import StorageError
 from aish.supervisor.daemon import journal as module
-from aish.supervisor.daemon.journal import CorruptError, Journal, move_aside, open_journal
+from aish.supervisor.daemon.journal import LAST_NUMBER, CorruptError, Journal, move_aside, open_journal, salvage
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.sieve import Sieve
+from aish.supervisor.daemon.told import Told
 from aish.wire.part import EventPart, ExitPart, RunPart, TokensPart
 from aish.wire.spec import RoutePart, SpecPart
 
@@ -80,7 +81,7 @@ def test_ids_of_forgotten_processes_stay_used(path: str) -> None:
     journal = open_journal(path)
     journal.begin(1)
     journal.save([row(9)])
-    journal.forget([9], 9)
+    journal.save(meta={LAST_NUMBER: "9"}, gone=[9])
     assert journal.rows() == []
     assert journal.next_number() == 10
 
@@ -266,7 +267,8 @@ def test_facts_wait_for_the_disk_and_intents_are_refused(path: str) -> None:
         recorder.flush()
         assert [found.lifecycle for found in real.rows()] == ["exited"]
         kinds = [found.kind for found in real.events(0, 100)]
-        assert kinds == ["created", "exited", "storage-back"]
+        assert kinds == ["created", "exited", "storage-failed", "storage-back"]
+        assert [found.number for found in real.events(0, 100)] == [1, 2, 3, 4]
         recorder.close()
 
     asyncio.run(scene())
@@ -419,6 +421,79 @@ def test_a_journal_that_comes_back_gets_everything(tmp_path: Path) -> None:
     again.close()
 
 
+def test_of_a_journal_that_cannot_be_opened_what_it_has_is_read_elsewhere(path: str, tmp_path: Path) -> None:
+    """Its events were not, so that their numbers were given again; nor were the ids that stay used."""
+    journal = open_journal(path)
+    journal.begin(1)
+    journal.save([row(1), row(9)], [event(number) for number in range(1, 6)])
+    journal.save(meta={LAST_NUMBER: "9"}, gone=[9])
+    other = tmp_path / "other"
+    other.mkdir()
+    found = salvage(path, str(other), 2)
+    assert ([each.id for each in found.rows], [each.number for each in found.events]) == (["p1"], [4, 5])
+    assert found.next_number == 10
+    assert list(other.iterdir()) == []
+
+
+def test_events_go_on_after_those_of_a_journal_that_is_away_and_after_those_that_were_told(tmp_path: Path) -> None:
+    """They began with 1, and were numbered anew when it came back: who follows got them a second time."""
+    path = str(tmp_path / "processes.db")
+    old = open_journal(path)
+    old.begin(7)
+    past = [event(number) for number in range(1, 6)]
+    old.save([row(1)], past)
+    old.close()
+    told = Told(lambda: str(tmp_path))
+    told.note(8)  # by the daemon before, which could not write any more
+
+    async def scene() -> None:
+        recorder = Recorder(
+            None,
+            asyncio.get_running_loop(),
+            StorageError("full"),
+            reopen=lambda: open_journal(path),
+            rows=list,
+            past=past[2:],
+            told=told,
+        )
+        assert recorder.event("exited", row(1)).number == 9
+        assert [found.number for found in recorder.after(3, 10)] == [4, 5, 9]
+        assert told.number() == 9
+        recorder._again()
+        recorder.flush()
+        assert [found.number for found in recorder.after(0, 10)] == [1, 2, 3, 4, 5, 9, 10]
+        recorder.close()
+
+    asyncio.run(scene())
+
+
+def test_a_journal_that_was_damaged_for_a_moment_does_not_double_the_numbers(path: str) -> None:
+    async def scene() -> None:
+        real = open_journal(path)
+        real.begin(1)
+        recorder = Recorder(real, asyncio.get_running_loop(), reopen=lambda: open_journal(path), rows=list)
+        recorder.event("started", row(1))
+        recorder.flush()
+        recorder._failed(CorruptError("it is damaged"))
+        recorder._again()
+        recorder.flush()
+        assert recorder.journal is not None
+        kinds = [(found.number, found.kind) for found in recorder.journal.events(0, 10)]
+        assert kinds == [(1, "started"), (2, "storage-failed"), (3, "storage-back")]
+        recorder.close()
+
+    asyncio.run(scene())
+
+
+def test_nothing_is_written_to_open_a_table_that_is_all_there(path: str) -> None:
+    """On a full disk it could not be opened, and nothing be read."""
+    journal = open_journal(path)
+    journal.begin(1)
+    size = os.stat(path + "-wal").st_size
+    open_journal(path).close()
+    assert os.stat(path + "-wal").st_size == size
+
+
 def test_a_journal_of_before_the_history_gets_it(tmp_path: Path) -> None:
     """Made by an earlier program: its rows and events stay, and runs are kept from now on."""
     path = str(tmp_path / "processes.db")
@@ -434,6 +509,6 @@ def test_a_journal_of_before_the_history_gets_it(tmp_path: Path) -> None:
     again.save(runs=[(1, RunPart(number=number, ended_s=2.0)) for number in (1, 2)])
     assert [run.number for run in again.runs(1, 10)] == [2, 1]
     assert [run.number for run in again.runs(1, 1)] == [2]
-    again.forget([1], 1)
+    again.save(gone=[1])
     assert again.runs(1, 10) == []
     again.close()
