@@ -16,7 +16,7 @@ from aish.model import exit as exits
 from aish.model import kind
 from aish.model.exit import Exit
 from aish.model.size import format_bytes
-from aish.model.state import QUEUED, RUNNING, STOPPING
+from aish.model.state import MEMORY, QUEUED, RUNNING, STOPPING
 from aish.supervisor.daemon import clock, machine
 from aish.supervisor.daemon.afterlife import Afterlife
 from aish.supervisor.daemon.births import Births
@@ -160,6 +160,8 @@ class Conductor:
         row = process.row
         row.ended_s = at_s or time.time()
         cause = cause or row.cause
+        if MEMORY in row.holds and cause is None and not end.lost and row.stop_reason in (None, *exits.WANTED):
+            row.reason = None  # that it was held is why of nothing now
         if self.reach.out_of_memory(process):
             cause = exits.OOM
             row.reason = "out of memory: the kernel ended it at its limit of " + format_bytes(_memory(row))
@@ -399,15 +401,13 @@ class Conductor:
 
 
 def _end_between_runs(row: Row) -> None:
-    """It does not run: its end is that of its last run, if there was one."""
-    last = row.exit or ExitPart()
+    """It does not run: it ends now, with the status of its last run, if there was one."""
+    ran, last = row.ended_s is not None, row.exit or ExitPart()
     row.exit = ExitPart(code=last.code, signal=last.signal, reason=row.stop_reason)
+    row.started_s, row.ended_s = None, time.time()
     if row.lifecycle == "backoff":
         return  # why it was to be started again stays to be told
-    if row.lifecycle == "scheduled" and row.ended_s is not None:
-        row.reason = None
-        return
-    row.ended_s, row.reason = time.time(), "stopped before it was started"
+    row.reason = None if row.lifecycle == "scheduled" and ran else "stopped before it was started"
 
 
 def _memory(row: Row) -> int | None:

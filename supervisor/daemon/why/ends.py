@@ -193,7 +193,8 @@ def stopped(e: Evidence) -> Cause | None:
     what = "stopped, to be started again," if end.exit.reason == exits.RESTARTED else "stopped"
     killed = e.last("killed", "stopping")
     by = end.by or (killed.detail.get("by") if killed is not None else None)
-    sentences = [f"It was {what} by {by or 'a person or program that is not noted'}."]
+    between = " while it waited for its next run" if e.last_run is not None else ""
+    sentences = [f"It was {what} by {by or 'a person or program that is not noted'}{between}."]
     if end.exit.signal == signal.SIGKILL and killed is not None and killed.kind == "killed":
         sentences.append("It was ended by SIGKILL: at once, or because its grace was over.")
     return Cause("stopped", 92, tuple(sentences), _facts(killed))
@@ -273,7 +274,7 @@ def fault(e: Evidence) -> Cause | None:
     if end is None or number not in FAULTS or end.exit.reason is not None or end.by is not None:
         return None
     text = f"It {FAULTS[signal.Signals(number)]} ({signal_name(number)})."
-    return Cause("fault", 85, (text, *_last_line(e)), _words(e))
+    return Cause("fault", 85, (text, *last_line(e)), _words(e))
 
 
 def from_outside(e: Evidence) -> Cause | None:
@@ -326,17 +327,17 @@ def code(e: Evidence) -> Cause | None:
     number = end.exit.code or 0
     if any(word in line.lower() for line in e.log for word in _GPU_FULL):
         text = "Its last words say that the GPU had no memory left for it."
-        return Cause("gpu-memory", 90, (text, *_last_line(e)), _words(e))
+        return Cause("gpu-memory", 90, (text, *last_line(e)), _words(e))
     trace = any(line.startswith("Traceback (most recent call last)") for line in e.log)
     if trace:
-        return Cause("traceback", 85, ("A Python exception ended it.", *_last_line(e)), _words(e))
+        return Cause("traceback", 85, ("A Python exception ended it.", *last_line(e)), _words(e))
     sentences = ["It ended by itself, and its status says that it failed."]
     if number in _CODES:
         sentences = [_CODES[number]]
     elif number > 128 and number - 128 in set(signal.Signals):
         name = signal_name(number - 128)
         sentences = [f"A shell's {number} means that a program it ran was ended by {name}: 128 + {number - 128}."]
-    return Cause("status", 60, (*sentences, *_last_line(e)), _words(e))
+    return Cause("status", 60, (*sentences, *last_line(e)), _words(e))
 
 
 def success(e: Evidence) -> Cause | None:
@@ -346,7 +347,7 @@ def success(e: Evidence) -> Cause | None:
     return Cause("done", 50 if not end.earlier else 25, ("It ended by itself, with success.",))
 
 
-def _last_line(e: Evidence) -> tuple[str, ...]:
+def last_line(e: Evidence) -> tuple[str, ...]:
     if not e.log:
         return ()
     line = e.log[-1].strip()
@@ -359,9 +360,9 @@ def _last_line(e: Evidence) -> tuple[str, ...]:
 def last_words(e: Evidence) -> Cause | None:
     """What it said last, where it was not said already."""
     end = e.end
-    if end is None or not e.log or end.exit.code == 0:
+    if end is None or not e.log or end.exit.code == 0 or e.last_run is not None:
         return None
-    return Cause("last-words", 20, _last_line(e), _words(e))
+    return Cause("last-words", 20, last_line(e), _words(e))
 
 
 def _facts(event: EventPart | None) -> tuple[Fact, ...]:

@@ -6,7 +6,9 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec import structs
 
+from aish.model.exit import WANTED
 from aish.model.size import format_bytes
 from aish.model.state import BACKOFF, ENDED
 from aish.supervisor.daemon.ring import Sample
@@ -114,6 +116,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     def end(self) -> End | None:
         """The last end there was; None: it has not ended so far."""
         row = self.row
+        if self.last_run is not None:
+            return End(ExitPart(reason=self._reason), row.ended_s, None, None, row.ended_by, earlier=False)
         if row.lifecycle in ENDED or row.lifecycle == BACKOFF:
             run = self.runs[0] if self.runs else None
             ran = run is not None and run.started_s is not None
@@ -125,6 +129,22 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         run = self.runs[0]
         ran_s = run.ended_s - run.started_s if run.ended_s and run.started_s else None
         return End(run.exit or ExitPart(), run.ended_s, run.reason, ran_s, run.ended_by, earlier=True)
+
+    @property
+    def last_run(self) -> Evidence | None:
+        """Of one that was stopped between two runs, whose own end is another than that of its last run: the same as
+        if that had been its end."""
+        row, run = self.row, self.runs[0] if self.runs else None
+        if row.lifecycle not in ENDED or self._reason not in WANTED or run is None or run.exit is None:
+            return None
+        if run.exit.reason == self._reason:
+            return None
+        before = structs.replace(row, exit=run.exit, reason=run.reason, ended_s=run.ended_s, ended_by=run.ended_by)
+        return structs.replace(self, row=before)
+
+    @property
+    def _reason(self) -> str | None:
+        return self.row.exit.reason if self.row.exit is not None else None
 
     def last(self, *kinds: str) -> EventPart | None:
         """Its latest event of these kinds."""

@@ -81,7 +81,9 @@ def explain(e: Evidence) -> Explained:
     """The answer to `aish why`."""
     found = (rule(e) for rule in RULES)
     causes = sorted((_of_now(e, cause) for cause in found if cause is not None), key=lambda cause: -cause.weight)
-    told = _told(e, causes)
+    last = _last_run(e)
+    told = _told(e, causes, last)
+    causes += [last] if last is not None else []
     return Explained(
         id=e.row.id,
         name=e.row.name,
@@ -104,7 +106,23 @@ def _of_now(e: Evidence, cause: Cause) -> Cause:
     return structs.replace(cause, weight=min(cause.weight, 85 if recent else 20), sentences=(first, *rest))
 
 
-def _told(e: Evidence, causes: list[Cause]) -> list[str]:
+def _last_run(e: Evidence) -> Cause | None:
+    """Why it was between two runs when it was stopped: how the last one ended, and the best reason for that."""
+    run = e.last_run
+    if run is None:
+        return None
+    found = [cause for rule in RULES if (cause := rule(run)) is not None and cause.rule in _END_RULES]
+    how = f"Its last run ended {_ending(run)}"
+    if not found:
+        return Cause("last-words", 20, (f"{how}.", *ends.last_line(run)))
+    best = max(found, key=lambda cause: cause.weight)
+    first, *rest = best.sentences
+    return structs.replace(
+        best, weight=min(best.weight, 85), sentences=(f"{how}: {first[0].lower()}{first[1:]}", *rest)
+    )
+
+
+def _told(e: Evidence, causes: list[Cause], last: Cause | None) -> list[str]:
     """Two to five sentences."""
     sentences = [_opening(e)]
     main = [cause for cause in causes if cause.rule != "cost"]
@@ -122,6 +140,8 @@ def _told(e: Evidence, causes: list[Cause]) -> list[str]:
             if sentence not in seen and len(sentences) < SENTENCES_MOST:
                 sentences.append(sentence)
                 seen = " ".join(sentences)
+    if last is not None:
+        sentences += last.sentences[: SENTENCES_MOST - len(sentences)]
     cost = next((cause for cause in causes if cause.rule == "cost"), None)
     if cost is not None and len(sentences) < SENTENCES_MOST:
         sentences += cost.sentences
@@ -180,6 +200,7 @@ def _late(e: Evidence, rule: str | None) -> str | None:
 
 def _said_s(e: Evidence, began: EventPart | None) -> float:
     """Where its last words stand: at its end, but after its start, of which the supervisor may hear later."""
+    e = e.last_run or e
     if e.end is None or e.end.at_s is None:
         return e.now_s
     return e.end.at_s if e.end.earlier or began is None else max(e.end.at_s, began.time_s)

@@ -184,6 +184,23 @@ def test_niceness_is_kept_for_the_next_runs_as_other_limits_are(up: Supervised) 
     assert up.inspect("job").launch.nice == os.nice(0), "another spec has none of the limits of the one before"
 
 
+# --- stops between runs ---------------------------------------------------------------------------------------------
+
+
+def test_stopped_between_two_runs_it_ends_then(up: Supervised) -> None:
+    """It had ended with its last run, maybe days before: `ps --ended --since 1h` did not show it."""
+    up.spawn("sh", "-c", "exit 3", name="job", restart="on-failure", restarts=RestartPart(delay_s=600.0))
+    up.until(
+        "it waits for its second restart", lambda: up.row("job").restarts == 1 and up.row("job").state == "backoff"
+    )
+    last_s = up.events()[-1].time_s
+    up.client.request(Stop(target="job"))
+    up.wait("job")
+    row, now_s = up.row("job"), time.time()
+    assert last_s < (row.ended_s or 0.0) <= now_s
+    assert (row.exit.code if row.exit else None, row.started_s) == (3, None)
+
+
 # --- restarts -------------------------------------------------------------------------------------------------------
 
 

@@ -164,6 +164,21 @@ def test_over_its_limit_of_memory(up: Supervised) -> None:
     assert "64M" in found.paragraph
 
 
+def test_stopped_between_two_runs_tells_why_there_were_two(up: Supervised) -> None:
+    """What had ended its runs was hidden by the stop."""
+    up.python("raise ValueError('bad shape')", name="loop", restart="on-failure", restarts=NEVER)
+    up.until(
+        "it waits for its second restart", lambda: up.row("loop").restarts == 1 and up.row("loop").state == "backoff"
+    )
+    up.client.ask(Done, Stop(target="loop"))
+    up.wait("loop")
+    found = why(up, "loop")
+    assert "It was stopped by the user while it waited for its next run. Its last run ended" in found.paragraph
+    assert "with status 1, after it had run for" in found.paragraph
+    assert "a Python exception ended it." in found.paragraph
+    assert {"stopped", "traceback"} <= set(rules(found))
+
+
 def test_what_runs_well_says_so_and_what_it_costs(up: Supervised) -> None:
     up.spawn("sleep", "60", name="nap")
     found = why(up, "nap")

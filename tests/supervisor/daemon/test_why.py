@@ -188,7 +188,46 @@ CASES: dict[str, Evidence] = {
     "its own limit of memory": ended(signal=9, word="oom"),
     "stopped by a person": with_(
         ended(signal=15, word="cancelled"),
-        runs=(RunPart(number=1, started_s=940.0, ended_s=960.0, ended_by="the user"),),
+        runs=(
+            RunPart(
+                number=1,
+                started_s=940.0,
+                ended_s=960.0,
+                ended_by="the user",
+                exit=ExitPart(signal=15, reason="cancelled"),
+            ),
+        ),
+    ),
+    "stopped between two runs": with_(
+        ended(signal=9, word="cancelled"),
+        row=row(
+            lifecycle="exited",
+            ended_s=990.0,
+            started_s=None,
+            exit=ExitPart(signal=9, reason="cancelled"),
+            ended_by="the user",
+        ),
+        runs=(
+            RunPart(
+                number=3,
+                started_s=940.0,
+                ended_s=960.0,
+                exit=ExitPart(signal=9, reason="oom"),
+                reason="out of memory: the kernel ended it at its limit of 30M",
+            ),
+        ),
+    ),
+    "a schedule that was stopped": with_(
+        ended(code=0, word="cancelled"),
+        row=row(
+            {"schedule": SchedulePart(cron="0 4 * * *", timezone="Europe/Paris")},
+            lifecycle="exited",
+            ended_s=990.0,
+            started_s=None,
+            exit=ExitPart(code=0, reason="cancelled"),
+            ended_by="p9",
+        ),
+        runs=(RunPart(number=3, started_s=940.0, ended_s=960.0, exit=ExitPart(code=0, reason="done")),),
     ),
     "killed by a person through us": with_(
         ended(signal=9),

@@ -344,6 +344,20 @@ def test_out_of_memory_may_be_held_for_the_operator_and_goes_on(held: Supervised
     assert [event.kind for event in held.events() if event.process == started.id].count("oom") >= 1
 
 
+def test_what_was_held_for_want_of_memory_and_is_stopped_does_not_say_that_it_is_held(
+    held: Supervised, tier: str
+) -> None:
+    """The advice to raise its limit stood on as the reason of its end."""
+    code = "import time; x = bytearray(128 << 20); x[::4096] = b'x' * len(x[::4096]); time.sleep(300)"
+    started = held.python(code, limits=LimitPart(memory_bytes=64 << 20, on_oom="hold"))
+    held.until("it is held", lambda: held.row(started.id).state == "out-of-memory")
+    assert "it is held" in (held.row(started.id).reason or "")
+    held.client.ask(Done, Stop(target=started.id, grace_s=0))
+    held.wait(started.id)
+    row = held.row(started.id)
+    assert (row.exit.reason if row.exit else None, row.reason) == ("cancelled", None)
+
+
 def test_limits_of_a_running_process_are_changed_for_all_of_it(held: Supervised, tier: str, tmp_path: Path) -> None:
     if tier == "rlimits":
         pytest.skip("without control groups there is nothing to change but what is watched")
