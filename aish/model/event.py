@@ -41,6 +41,7 @@ KINDS: Final = (
     # limits
     "oom",
     "pids",
+    "forks-refused",
     "quota",
     "quota-warned",
     "held",

@@ -72,6 +72,7 @@ class Conductor:
         self._acks: set[str] = set()
         self.struck: Callable[[Process, Exit], None] = lambda process, end: None
         """It has ended, and nobody wanted it."""
+        self.run_over: Callable[[Process], None] = lambda process: None
         self.births = Births(self)
         self.sending = Sending(holding, self.watch, reach, recorder, self._stop_remote)
         self.remains = Remains(self)
@@ -159,6 +160,7 @@ class Conductor:
         """
         row = process.row
         row.ended_s = at_s or time.time()
+        self.run_over(process)
         cause = cause or row.cause
         if MEMORY in row.holds and cause is None and not end.lost and row.stop_reason in (None, *exits.WANTED):
             row.reason = None  # that it was held is why of nothing now

@@ -208,6 +208,7 @@ class Daemon:
         self.admission.changed = self.conductor.changed
         self.admission.group_waits = self.conductor.fellowship.waits_for
         self.enforcement = Enforcement(self.table, self.conductor)
+        self.conductor.run_over = self.enforcement.run_over
         self.sampler.over, self.sampler.sampled = self.enforcement.vram, self._sampled
         self.sampler.watched_memory = self.enforcement.watches
         self.sampler.elsewhere = self.reach.adopted

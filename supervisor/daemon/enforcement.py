@@ -64,6 +64,17 @@ class Enforcement:
         self.recorder.event("pids", row, row.reason, count=count, limit=most)
         self.conductor.stop(process, 0.0, exits.PIDS)
 
+    def run_over(self, process: Process) -> None:
+        """A run of it has ended: that it could not fork at its limit of processes is noted, as it may be why."""
+        row, count = process.row, self.reach.forks_refused(process)
+        most = row.spec.limits.pids if row.spec.limits is not None else None
+        if not count or most is None:
+            return
+        process.forks_refused += count
+        times = "once" if count == 1 else f"{count} times"
+        text = f"{times} it could not fork at its limit of {most} processes and threads"
+        self.recorder.event("forks-refused", row, text, count=count, limit=most)
+
     def _memory(self, process: Process) -> None:
         row = process.row
         limits = row.spec.limits

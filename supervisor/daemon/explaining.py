@@ -74,6 +74,7 @@ class Explaining:
             samples=daemon.recall.ring.samples(now_s),
             knows_from_s=daemon.recall.since_s,
             parent=parent.row if parent is not None and _seen(parent, visible) else None,
+            forks_refused=0 if ended else daemon.reach.forks_refused(process),
             restart_in_s=_left_s(row.restart_boot_s),
             next_run_s=row.due_s,
             kill_in_s=_due_s(process),

@@ -199,19 +199,15 @@ class Groups:
 
     def oom_kills(self, id_: str) -> int | None:
         """How often the kernel ended something in the group for want of memory; None where nobody counts."""
-        return self._counter(id_, "memory.events", "memory.oom_control", "oom_kill")
+        return self._counter(id_, "memory", ("memory.events", "memory.oom_control"), "oom_kill")
+
+    def forks_refused(self, id_: str) -> int | None:
+        """How often nothing more could be forked at its limit of processes; None where nobody counts."""
+        return self._counter(id_, "pids", ("pids.events", "pids.events"), "max")
 
     def throttled(self, id_: str) -> int | None:
         """How often it has used up its share of time before a period was over; None where nobody counts."""
-        version = self.layout.holds("cpu")
-        if version is None:
-            return None
-        place = self.layout.v2 if version == "v2" else self.layout.v1["cpu"]
-        for line in _lines(f"{place}/{id_}/cpu.stat"):
-            name, _, value = line.partition(" ")
-            if name == "nr_throttled" and value.isdecimal():
-                return int(value)
-        return None
+        return self._counter(id_, "cpu", ("cpu.stat", "cpu.stat"), "nr_throttled")
 
     def stalled(self, id_: str) -> bool:
         """Whether it stands at its limit of memory and is to be held there (`on_oom` "hold")."""
@@ -219,7 +215,7 @@ class Groups:
             folder = f"{self.layout.v2}/{id_}"
             used, high = _number(f"{folder}/memory.current"), _number(f"{folder}/memory.high")
             return used is not None and high is not None and used >= high
-        return self._counter(id_, "memory.events", "memory.oom_control", "under_oom") == 1
+        return self._counter(id_, "memory", ("memory.events", "memory.oom_control"), "under_oom") == 1
 
     def memory_bytes(self, id_: str) -> int | None:
         """What the group uses, its page cache included; None where memory is not counted."""
@@ -230,14 +226,12 @@ class Groups:
             return _number(f"{self.layout.v2}/{id_}/memory.current")
         return _number(f"{self.layout.v1['memory']}/{id_}/memory.usage_in_bytes")
 
-    def _counter(self, id_: str, v2_file: str, v1_file: str, key: str) -> int | None:
-        version = self.layout.holds("memory")
+    def _counter(self, id_: str, kind: str, files: tuple[str, str], key: str) -> int | None:
+        """`files`: of v2 and of v1."""
+        version = self.layout.holds(kind)
         if version is None:
             return None
-        path = (
-            f"{self.layout.v2}/{id_}/{v2_file}" if version == "v2" else f"{self.layout.v1['memory']}/{id_}/{v1_file}"
-        )
-        for line in _lines(path):
+        for line in _lines(f"{self.folder(id_, kind)}/{files[0] if version == 'v2' else files[1]}"):
             name, _, value = line.partition(" ")
             if name == key and value.strip().isdecimal():
                 return int(value)

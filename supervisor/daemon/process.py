@@ -70,6 +70,7 @@ class Process:
         "device_use",
         "doing",
         "fds",
+        "forks_refused",
         "grace_timer",
         "health_timer",
         "hopeless",
@@ -104,6 +105,8 @@ class Process:
         """PIDs of the last sweep: itself and its descendants."""
         self.oom_kills = 0
         """Of its control group, before this run."""
+        self.forks_refused = 0
+        """The same, and what has been noted of this run."""
         self.device_use: dict[str, int | None] = {}
         """VRAM by device UUID in the last sample."""
         self.activity: Activity | None = None

@@ -56,7 +56,7 @@ class Reach:
         """Descriptors of the groups that its child is to join; the caller closes them. Raises LimitError."""
         row = process.row
         fds = self.groups.open(row.id, row.spec.limits or LimitPart())
-        process.oom_kills = self.groups.oom_kills(row.id) or 0
+        self._count(process)
         return fds
 
     def unheld(self, limits: LimitPart | None) -> list[str]:
@@ -83,7 +83,7 @@ class Reach:
         row = process.row
         limits, leader = row.spec.limits or LimitPart(), self._leader(row)
         self.groups.gather(row.id, lambda: self._kin.members(row.id, leader, self._known))
-        process.oom_kills = self.groups.oom_kills(row.id) or 0
+        self._count(process)
         asked = {"cpus": ("cpu", limits.cpus), "pids": ("pids", limits.pids)}  # memory is watched at least
         return [name for name, (what, most) in asked.items() if most is not None and not self.holds(row, what)]
 
@@ -141,6 +141,15 @@ class Reach:
         if limits is None or limits.memory_bytes is None:
             return False
         return (self.groups.oom_kills(process.id) or 0) > process.oom_kills
+
+    def forks_refused(self, process: Process) -> int:
+        """How often its limit of processes kept it from forking, in this run, as far as it was not noted yet."""
+        return max(0, (self.groups.forks_refused(process.id) or 0) - process.forks_refused)
+
+    def _count(self, process: Process) -> None:
+        """From here on: the group may be that of an earlier run."""
+        process.oom_kills = self.groups.oom_kills(process.id) or 0
+        process.forks_refused = self.groups.forks_refused(process.id) or 0
 
     def members(self, row: Row) -> list[int]:
         """Everything of its tree that lives."""

@@ -185,6 +185,24 @@ def own_oom(e: Evidence) -> Cause | None:
     return Cause("own-oom", 95, tuple(sentences), _facts(e.last("oom")))
 
 
+def too_many(e: Evidence) -> Cause | None:
+    """More processes than its limit, where that is only watched."""
+    end = _given(e, exits.PIDS)
+    if end is None:
+        return None
+    text = f"It was ended at its limit of processes: {_because(end, 'it had more than it may')}."
+    return Cause("pids", 95, (text,), _facts(e.last("pids")))
+
+
+def forks(e: Evidence) -> Cause | None:
+    """It could not fork any more at its limit of processes: what it made of that is its own status."""
+    end, event = e.end, e.last("forks-refused")
+    if end is None or end.earlier or event is None or (end.began_s is not None and event.time_s < end.began_s):
+        return None
+    text = f"{event.text[0].upper()}{event.text[1:]}: a higher --pids gives it more."
+    return Cause("forks", 70 if end.exit.code != 0 else 40, (text,), _facts(event))
+
+
 def stopped(e: Evidence) -> Cause | None:
     """Somebody had it ended, through us."""
     end = e.end

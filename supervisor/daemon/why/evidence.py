@@ -105,6 +105,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     samples: tuple[Sample, ...] = ()
     knows_from_s: float | None = None
     """From when on the machine was looked at."""
+    forks_refused: int = 0
+    """How often it could not fork at its limit of processes, in the run that it is at."""
     parent: Row | None = None
     next_run_s: float | None = None
     """When its schedule starts it next."""

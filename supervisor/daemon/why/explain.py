@@ -39,6 +39,8 @@ RULES: Final[tuple[Rule, ...]] = (
     ends.handed_back,
     ends.quota,
     ends.own_oom,
+    ends.too_many,
+    ends.forks,
     ends.stopped,
     ends.signalled,
     ends.killed,
@@ -57,6 +59,7 @@ RULES: Final[tuple[Rule, ...]] = (
     running.checking,
     running.waits_for_model,
     running.throttled,
+    running.forks,
     running.machine_busy,
     running.restarted,
     running.warned,
@@ -71,7 +74,7 @@ FACTS_MOST: Final = 40
 _END_RULES: Final = frozenset(
     ("crash-loop", "start", "hook", "check", "needs", "start-timeout", "watchdog", "probe", "run-timeout", "vram")
     + ("own-oom", "machine-oom", "memory-pressure", "stopped", "signalled", "outside", "fault", "parent-ended")
-    + ("secret", "lost", "gpu-memory", "traceback", "status", "done")
+    + ("secret", "pids", "lost", "gpu-memory", "traceback", "status", "done")
 )
 """Several of them about one end are alternatives: the best one is told."""
 _BY_THE_MACHINE: Final = frozenset(("fine", "throttled", "machine-busy"))

@@ -130,6 +130,19 @@ def throttled(e: Evidence) -> Cause | None:
     return Cause("throttled", 70, (text,), facts)
 
 
+def forks(e: Evidence) -> Cause | None:
+    """Its limit of processes keeps it from forking."""
+    limits = e.row.spec.limits
+    if e.row.lifecycle != state.RUNNING or limits is None or not e.forks_refused:
+        return None
+    times = "once" if e.forks_refused == 1 else f"{e.forks_refused} times"
+    text = (
+        f"It is at its limit of {limits.pids} processes and threads, or was: {times} it could not fork; "
+        f"`aish limit {e.row.name} pids=+100` raises that."
+    )
+    return Cause("forks", 70, (text,))
+
+
 def machine_busy(e: Evidence) -> Cause | None:
     """The machine is short of memory, processors or disk."""
     if e.row.lifecycle not in (state.RUNNING, state.STARTING) or e.row.holds or not e.samples:

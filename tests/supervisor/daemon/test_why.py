@@ -186,6 +186,25 @@ CASES: dict[str, Evidence] = {
     "handed back": ended(word="handed-back"),
     "VRAM": with_(ended(signal=15, word="quota"), events=(event("quota", "GPU 0: 9.0G of 8.0G", gpu="u"),)),
     "its own limit of memory": ended(signal=9, word="oom"),
+    "more processes than it may, where they are watched": with_(
+        ended(signal=9, word="pids"),
+        row=row(
+            lifecycle="exited",
+            ended_s=960.0,
+            exit=ExitPart(signal=9, reason="pids"),
+            reason="60 processes and threads, of at most 50",
+        ),
+    ),
+    "could not fork": with_(
+        ended(code=2),
+        events=(event("forks-refused", "twice it could not fork at its limit of 3 processes and threads", 959.9),),
+        log=("sh: 1: Cannot fork",),
+    ),
+    "could not fork in an earlier run": with_(
+        ended(code=2),
+        events=(event("forks-refused", "twice it could not fork at its limit of 3 processes and threads", 930.0),),
+    ),
+    "cannot fork": evidence(row({"limits": LimitPart(pids=3)}, ready="yes"), forks_refused=7),
     "stopped by a person": with_(
         ended(signal=15, word="cancelled"),
         runs=(

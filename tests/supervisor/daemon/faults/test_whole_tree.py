@@ -17,8 +17,8 @@ from aish.client import launch
 from aish.errors import LimitError
 from aish.supervisor.daemon import proc
 from aish.supervisor.daemon.cgroup import group_name
-from aish.wire.message import Cont, Limit, Pause, Shutdown, Stop
-from aish.wire.reply import Done
+from aish.wire.message import Cont, Limit, Pause, Shutdown, Stop, Why
+from aish.wire.reply import Done, Explained
 from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
@@ -302,6 +302,36 @@ def test_more_processes_than_it_may_are_ended_where_they_are_only_watched(held: 
     end = held.wait("few").exit
     assert end is not None
     assert end.reason == "pids"
+
+
+def test_what_could_not_fork_at_its_limit_is_told_so(held: Supervised, tier: str) -> None:
+    """ "Cannot fork" was the last word about it; no event spoke of the limit."""
+    if tier == "rlimits":
+        pytest.skip("without control groups nobody counts")
+    held.spawn("sh", "-c", "sleep 60 & sleep 60 & sleep 60 & sleep 60 & wait", name="few", limits=LimitPart(pids=3))
+    held.wait("few")
+    [event] = [event for event in held.events() if event.kind == "forks-refused"]
+    assert event.detail["limit"] == 3
+    assert "it could not fork at its limit of 3 processes and threads: a higher --pids" in _why(held, "few")
+    held.python(FORKS, name="on", limits=LimitPart(pids=3))
+    held.until("it has tried", lambda: held.log("on")[0] == "no\n")
+    assert "It is at its limit of 3 processes and threads, or was: once it could not fork" in _why(held, "on")
+
+
+FORKS = """
+import os, time
+for _ in range(3):
+    try:
+        if os.fork() == 0:
+            time.sleep(300)
+    except OSError:
+        print("no", flush=True)
+time.sleep(300)
+"""
+
+
+def _why(held: Supervised, target: str) -> str:
+    return held.client.ask(Explained, Why(target=target)).paragraph
 
 
 def test_out_of_memory_is_the_reason(held: Supervised, tier: str) -> None:
