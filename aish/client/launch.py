@@ -6,21 +6,23 @@ import os
 import resource
 from typing import Final
 
-from aish.errors import NotFoundError
+from aish.errors import NotFoundError, UsageError
 from aish.wire.spec import LaunchPart
 
 _LIMITS: Final = tuple(name for name in dir(resource) if name.startswith("RLIMIT_"))
 
 
 def capture(environ: dict[str, str] | None = None) -> LaunchPart:
-    """The surroundings of this process; `environ` replaces its environment (a shell's variables)."""
+    """The surroundings of this process; `environ` replaces its environment (a shell's variables).
+
+    Raises UsageError where that holds what no environment can."""
     if environ is None:
         inherited = os.environb.copy()
         if not _inherited(b"LC_CTYPE"):
             inherited.pop(b"LC_CTYPE", None)
         entries = [name + b"=" + value for name, value in inherited.items()]
     else:
-        entries = [os.fsencode(name) + b"=" + os.fsencode(value) for name, value in environ.items()]
+        entries = [_entry(name, value) for name, value in environ.items()]
     umask = os.umask(0o077)
     os.umask(umask)
     return LaunchPart(
@@ -29,6 +31,14 @@ def capture(environ: dict[str, str] | None = None) -> LaunchPart:
         rlimits={name.removeprefix("RLIMIT_"): resource.getrlimit(getattr(resource, name)) for name in _LIMITS},
         nice=os.getpriority(os.PRIO_PROCESS, 0),
     )
+
+
+def _entry(name: str, value: str) -> bytes:
+    if "=" in name or "\0" in name:
+        raise UsageError(f"not the name of a variable: {name!r}", hint="a name has no = and no NUL")
+    if "\0" in value:
+        raise UsageError(f"the variable {name} cannot have a NUL in its value", hint="the value ends at a NUL")
+    return os.fsencode(name) + b"=" + os.fsencode(value)
 
 
 def folder() -> str:

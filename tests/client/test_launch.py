@@ -9,8 +9,10 @@ import subprocess
 import sys
 
 import msgspec
+import pytest
 
 from aish.client import launch
+from aish.errors import UsageError
 
 _SHOW = """
 import sys, msgspec
@@ -54,3 +56,10 @@ def test_asking_for_the_umask_does_not_change_it() -> None:
 def test_limits_are_told_by_name() -> None:
     made = json.loads(json.dumps(launch.capture().rlimits))
     assert made["NOFILE"] == list(resource.getrlimit(resource.RLIMIT_NOFILE))
+
+
+@pytest.mark.parametrize("odd", [{"A=B": "x"}, {"A\0": "x"}, {"A": "x\0y"}])
+def test_what_no_environment_can_hold_is_refused(odd: dict[str, str]) -> None:
+    """A=B with the value x became the variable A with the value B=x."""
+    with pytest.raises(UsageError, match="variable"):
+        launch.capture(odd)
