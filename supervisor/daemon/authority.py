@@ -123,6 +123,11 @@ def check(table: Table, caller: Caller, op: str, target: Process | None = None) 
             f"{verb}{whom} refused: a supervised process may not do that for itself",
             hint="ask the user to do it from outside",
         )
+    if related == "below":
+        raise RefusedError(
+            f"{verb}{whom} refused: only the user may do that, no process for what it started",
+            hint="ask the user to do it from outside",
+        )
     raise RefusedError(
         f"{verb}{whom} refused: {caller.id} may act only on what it started itself",
         hint="ask the user to do it from outside",

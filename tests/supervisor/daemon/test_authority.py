@@ -121,6 +121,10 @@ def test_refusals_say_who_and_what_next() -> None:
     with pytest.raises(RefusedError, match=r"limit n4 \(p4\) refused: p2 may act only on what it started") as error:
         authority.check(made, Caller("process", "p2"), "Limit", made.get("p4"))
     assert error.value.hint
+    with pytest.raises(
+        RefusedError, match=r"limit n3 \(p3\) refused: only the user may do that, no process for what"
+    ):
+        authority.check(made, Caller("process", "p2"), "Limit", made.get("p3"))
     with pytest.raises(RefusedError, match="may not do that for itself"):
         authority.check(made, Caller("process", "p2"), "Limit", made.get("p2"))
     with pytest.raises(RefusedError, match="not known, so it has no rights"):
