@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aish.errors import InputError, UsageError
+from aish.model.name import KEY
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.adopting import Adopting
 from aish.supervisor.daemon.amending import Amending
@@ -13,7 +14,7 @@ from aish.supervisor.daemon.authority import NOBODY
 from aish.supervisor.daemon.control import Control
 from aish.supervisor.daemon.doctor import Doctors
 from aish.supervisor.daemon.explaining import Explaining
-from aish.supervisor.daemon.gateway_link import KEY_TARGET, raised
+from aish.supervisor.daemon.gateway_link import raised
 from aish.supervisor.daemon.limiting import Limiting
 from aish.supervisor.daemon.looking import Looking
 from aish.supervisor.daemon.seats import Seats
@@ -62,7 +63,7 @@ class Api:
                 return await self.spawning.serve(caller, request)
             case m.Adopt():
                 return await self.adopting.adopt(caller, request, connection.pid)
-            case m.Limit() if request.target.removeprefix("@").startswith(KEY_TARGET):
+            case m.Limit() if request.target.removeprefix("@").startswith(KEY):
                 if any((request.memory, request.cpus, request.pids)):
                     raise UsageError(f"{request.target}: a key is for tokens only; it has no process")
                 return await self._relay(connection, request)

@@ -36,7 +36,6 @@ STORE_INDEX: Final = "models/index.json"
 
 Question = KeyNew | KeyList | KeyRevoke | UsageQuery | Limit
 """Limit: of a named key."""
-KEY_TARGET: Final = "key:"
 
 
 class GatewayLink:
@@ -331,4 +330,4 @@ def raised(reply: Reply) -> Reply:
     return reply
 
 
-__all__ = ["ACKNOWLEDGED", "KEY_TARGET", "GatewayLink", "Question", "raised", "spent"]
+__all__ = ["ACKNOWLEDGED", "GatewayLink", "Question", "raised", "spent"]

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import ConflictError, InputError, NotFoundError
-from aish.model.name import RESERVED, is_id
+from aish.model.name import KEY, RESERVED, is_id
 from aish.model.nearest import nearest
 from aish.supervisor.daemon import endpoint
 
@@ -205,6 +205,8 @@ class Table:
             stem = _UNFIT.sub("-", program.rsplit("/", 1)[-1])[:64].strip("-.:/+_") or "process"
             if stem in RESERVED or is_id(stem):
                 stem += "-1"
+            if stem.startswith(KEY):
+                stem = stem.replace(":", "-", 1)
             if stem not in self._names:
                 return stem
         suffix = 2
@@ -223,5 +225,11 @@ def check_name(name: str) -> None:
         )
     if is_id(name):
         raise InputError(f"{name} looks like an id", field="name", hint="choose a name that is not p and a number")
+    if name.startswith(KEY):
+        raise InputError(
+            f"{name[:80]} means a key at the gateway",
+            field="name",
+            hint=f"choose a name that does not begin with {KEY}",
+        )
     if name in RESERVED:
         raise InputError(f"the name {name} is aish's own", field="name", hint="choose another name")

@@ -77,6 +77,7 @@ def test_generated_names() -> None:
     assert table.new_name(None, "", number=False) == "process"
     assert table.new_name(None, "gateway", number=False) == "gateway-1"
     assert table.new_name(None, "p12", number=False) == "p12-1"
+    assert table.new_name(None, "key:gen", number=False) == "key-gen", "key:NAME is a key, for `aish limit`"
     table.add(process(1, "job"))
     table.add(process(2, "job-2"))
     assert table.new_name("job", "", number=True) == "job-3"
@@ -84,7 +85,7 @@ def test_generated_names() -> None:
         table.new_name("job", "", number=False)
     for name in ("org/model:tag", "a.b_c+d", "x"):
         check_name(name)
-    for name in ("", "p1", "a b", "../x", "-a", "user", "x" * 129, "a\n"):
+    for name in ("", "p1", "a b", "../x", "-a", "user", "x" * 129, "a\n", "key:foo"):
         with pytest.raises(InputError):
             check_name(name)
 
