@@ -130,13 +130,18 @@ def probe(text: str, what: str, **times: Any) -> ProbePart:
 
 
 def need(text: str, what: str) -> NeedPart:
-    """NAME, NAME:UNTIL or NAME:UNTIL:SECONDS. Raises UsageError."""
-    name, _, rest = text.partition(":")
-    until, _, seconds = rest.partition(":")
-    until = until or "ready"
+    """NAME, NAME:UNTIL or NAME:UNTIL:SECONDS; in the latter two NAME may have colons itself. Raises UsageError."""
+    name, until, seconds = text, "ready", ""
+    if ":" in text:
+        name, _, until = text.rpartition(":")
+        before, _, word = name.rpartition(":")
+        if before and word in UNTIL and until not in UNTIL:
+            name, until, seconds = before, word, until
     if until not in UNTIL:
         near = nearest(until, UNTIL)
-        hint = f"did you mean {near}?" if near else "one of " + ", ".join(UNTIL)
+        hint = (
+            f"did you mean {near}?" if near else f"one of {', '.join(UNTIL)}; after a name with a colon it is needed"
+        )
         raise UsageError(f"{what} {text}: {until} is not what one can wait for", hint=hint)
     return NeedPart(name=name.removeprefix("@"), until=until, timeout_s=number(seconds, what) if seconds else None)
 
