@@ -21,6 +21,12 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def parse_args(self, args: list[str], namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        """Options may stand between and after the plain words; what follows a `--` is plain."""
+        if "--" in args:
+            return super().parse_args(args)
+        return self.parse_intermixed_args(args)
+
     def error(self, message: str) -> NoReturn:
         hint = f"`{self.prog} --help` lists what it takes"
         if message.startswith("unrecognized arguments: "):
