@@ -161,14 +161,13 @@ def _system() -> Iterator[Finding]:
         text=f"{watches if watches is not None else 'unknown'} watches",
     )
     if not os.path.isdir("/run/systemd/system"):
-        yield Finding(level="ok", topic="logout", text="no systemd here: processes survive a logout")
-        return
+        return  # the line about logouts says so
     user = str(os.getuid())
     lingers = any(os.path.exists(f"/var/lib/systemd/linger/{name}") for name in _user_names(user))
     yield Finding(
         level="ok" if lingers else "warn",
-        topic="logout",
-        text="lingering is on: processes survive a logout"
+        topic="linger",
+        text="lingering is on: the runtime folder stays after a logout"
         if lingers
         else "lingering is off: systemd may remove the runtime folder at the last logout",
         hint=None if lingers else "loginctl enable-linger",

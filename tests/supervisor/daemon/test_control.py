@@ -448,6 +448,7 @@ def test_doctor(up: Supervised) -> None:
     keeper, holder = up.holder_pids()
     assert text["programs"] == f"keeper {keeper}, holder {holder}, daemon {up.daemon_pid}"
     assert {"version", "gateway", "runtime", "state", "log", "gpu", "limits", "logout"} <= set(text)
+    assert [finding.topic for finding in findings].count("logout") == 1, "two lines of one name said two things"
     assert all(finding.level in ("ok", "warn", "fail") for finding in findings)
 
 
