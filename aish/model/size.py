@@ -29,11 +29,11 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_count(text: str) -> int:
-    """A count in `text`: a number with an optional k, M or G (powers of 1000). Raises UsageError."""
-    return _scaled(text, text.strip().lower(), _DECIMAL, "a count such as 200k, 1.5M or 5000")
+    """A count in `text`: a number with an optional k, M or G (powers of 1000), whole then. Raises UsageError."""
+    return _scaled(text, text.strip().lower(), _DECIMAL, "a count such as 200k, 1.5M or 5000", whole_only=True)
 
 
-def _scaled(text: str, lower: str, units: dict[str, int], expected: str) -> int:
+def _scaled(text: str, lower: str, units: dict[str, int], expected: str, *, whole_only: bool = False) -> int:
     digits = lower.rstrip("kmgtb")
     unit = lower[len(digits) :]
     factor = units.get(unit)
@@ -42,7 +42,10 @@ def _scaled(text: str, lower: str, units: dict[str, int], expected: str) -> int:
     if factor is None or not plain or len(digits) > 20:
         raise UsageError(f"not a size: {text!r}", hint=f"write {expected}")
     scale: int = 10 ** len(fraction)
-    return _bounded(int(whole + fraction) * factor // scale, text)
+    value, rest = divmod(int(whole + fraction) * factor, scale)
+    if whole_only and rest:
+        raise UsageError(f"not a whole number: {text!r}", hint=f"write {expected}")
+    return _bounded(value, text)
 
 
 def changed(before: int | None, text: str, parse: Callable[[str], int], what: str) -> int | None:

@@ -31,6 +31,13 @@ def test_counts_are_powers_of_1000(text: str, count: int) -> None:
     assert parse_count(text) == count
 
 
+@pytest.mark.parametrize("text", ["1.5", "0.1", "1.2345k"])
+def test_a_count_that_is_not_whole_is_refused(text: str) -> None:
+    """`aish limit NAME pids=1.5` made it 1."""
+    with pytest.raises(UsageError, match="not a whole number"):
+        parse_count(text)
+
+
 @pytest.mark.parametrize("text", ["", "G", "-1", "+5", "1e9", "8X", "1.", "0x10", "८", "9" * 40, "1.2.3", "8 G x"])
 def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError) as caught:
