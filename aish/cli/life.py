@@ -38,7 +38,11 @@ def options(parser: Parser) -> None:
     )
     group.add_argument("--start-timeout", type=float, metavar="SECONDS", help="until it is ready, else it failed")
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="of one run; then it is stopped for good")
-    group.add_argument("--restart-delay", metavar="FIRST[:LONGEST]", help="seconds before restarts (0.1:30)")
+    group.add_argument(
+        "--restart-delay",
+        metavar="FIRST[:LONGEST]",
+        help="seconds before restarts (0.1:30): the first comes at once, the second after FIRST, then doubling",
+    )
     group.add_argument(
         "--restart-limit", metavar="N[:SECONDS]", help="so many within that time are a loop (8:60); none"
     )
