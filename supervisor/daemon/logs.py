@@ -49,9 +49,10 @@ class Logs:
         self.opened(id_)
         return fd
 
-    def read(self, id_: str, stream: Stream) -> int:
-        """A descriptor to read from; of /dev/null where this stream has no log. Raises StorageError."""
-        return self._read(self.path(id_, stream))
+    def read(self, id_: str, stream: Stream, *, coming: bool = False) -> int:
+        """A descriptor to read from; of /dev/null where this stream has no log. `coming`: its process may still write
+        one, so it is made if need be: who follows would else never see it. Raises StorageError."""
+        return self._read(self.path(id_, stream), os.O_CREAT if coming else 0)
 
     def read_index(self, id_: str) -> int:
         """The same for its index, which may have to be made: who follows a silent process waits for it to grow."""

@@ -213,8 +213,8 @@ class Looking:
         adopting.check_logged(row)
         fds: list[int] = []
         try:
-            fds += [logs.read(row.id, "out")]
-            fds += [logs.read(row.id, "err")]
+            fds += [logs.read(row.id, "out", coming=not row.ended)]
+            fds += [logs.read(row.id, "err", coming=not row.ended)]
             fds += [logs.read_index(row.id)] if request.index else []
         except BaseException:
             for fd in fds:

@@ -234,6 +234,21 @@ def test_a_follower_who_came_before_the_first_line_knows_its_time(shared_home: H
     assert (row["text"], row["within_s"] < 1) == ("now", True)
 
 
+def test_a_follower_sees_what_had_not_started_when_it_came(shared_home: Home) -> None:
+    """It had descriptors of /dev/null, and ended with 0 without a line of it."""
+    shared_home.client.spawn(["sh", "-c", "echo up; exec sleep 62"], name="runs")
+    shared_home.client.spawn(["sh", "-c", "echo started; echo err >&2"], name="waits", needs=["gate"])
+    with shared_home.popen(
+        "logs", "-f", "runs", "waits", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == b"up\n"  # it follows both now
+        shared_home.client.spawn(["sleep", "62"], name="gate")
+        shared_home.client.process("runs").stop(grace_s=0)
+        assert following.communicate(timeout=30) == (b"started\n", b"err\n")
+        assert following.returncode == 0
+
+
 def test_where_the_index_has_a_gap_it_is_said(shared_home: Home) -> None:
     lines = "for n in 1 2 3; do echo out $n; echo err $n >&2; done"
     process = shared_home.client.spawn(["sh", "-c", lines], name="turns")

@@ -34,7 +34,7 @@ from aish.wire.message import (
     Wait,
 )
 from aish.wire.reply import Attached, Done, EventList, Findings, LogFiles, Started, View, Waited
-from aish.wire.spec import BudgetPart, RestartPart, RoutePart, SpecPart
+from aish.wire.spec import BudgetPart, NeedPart, RestartPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -393,6 +393,19 @@ def test_logs_of_what_has_none(up: Supervised) -> None:
         os.close(fd)
     with pytest.raises(NotFoundError):
         up.client.request(Logs(target="nobody"))
+
+
+def test_who_follows_what_has_not_started_sees_its_first_line(up: Supervised) -> None:
+    """The log of a process that waited was made with its first run: who came before had /dev/null for ever."""
+    waits = up.spawn("sh", "-c", "echo started; echo err >&2", needs=[NeedPart(name="gate", until="started")])
+    assert up.row(waits.id).state == "queued"
+    _, fds = up.client.request_with_fds(Logs(target=waits.id))
+    assert [os.read(fd, 100) for fd in fds] == [b"", b""]
+    up.spawn("sleep", "62", name="gate")
+    up.wait(waits.id)
+    assert [os.read(fd, 100) for fd in fds] == [b"started\n", b"err\n"]
+    for fd in fds:
+        os.close(fd)
 
 
 def test_a_pty_is_drained_and_attached(up: Supervised) -> None:
