@@ -36,17 +36,24 @@ class Master:
                 raise
             self.typed.clear()
 
+    def fits(self) -> bool:
+        """Whether it has the size of our terminal."""
+        try:
+            return _size(1) == _size(self.fd)
+        except OSError:
+            return True  # one of the two is gone
+
     def fit(self, *, redraw: bool = False) -> None:
         """Give it the size of our terminal (rows, columns, pixels).
 
         The kernel tells the program only of a size that is another one: to have it draw again, it gets one first.
         """
         try:
-            size = fcntl.ioctl(1, termios.TIOCGWINSZ, bytes(8))
+            size = _size(1)
             rows, columns, *pixels = struct.unpack("HHHH", size)
             if not rows or not columns:
                 return  # nobody knows how large ours is
-            if redraw and size == fcntl.ioctl(self.fd, termios.TIOCGWINSZ, bytes(8)):
+            if redraw and size == _size(self.fd):
                 other = struct.pack("HHHH", rows - 1 if rows > 1 else 2, columns, *pixels)
                 fcntl.ioctl(self.fd, termios.TIOCSWINSZ, other)
             fcntl.ioctl(self.fd, termios.TIOCSWINSZ, size)
@@ -70,6 +77,10 @@ class Master:
             return key if os.getsid(front) == front and not _ignores_stop(front) else b""
         except (OSError, termios.error):
             return b""  # its terminal has no process any more
+
+
+def _size(fd: int) -> bytes:
+    return fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8))
 
 
 def _ignores_stop(pid: int) -> bool:

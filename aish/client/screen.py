@@ -3,6 +3,8 @@
 A terminal that leaves a running program must be given back as it was: off the alternate screen, cursor shown, mouse
 and bracketed paste as the user's shell expects them. One that comes to a running program needs what the program set
 long ago. Colours are left alone but for a reset; what is on the screen is the program's to draw again.
+
+The region that scrolls is of a window of one size: a terminal that is resized forgets it, and programs count on that.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ _ON: Final = frozenset({7, 25})
 _KNOWN: Final = ALTERNATE | _ON | {1, 9, 66, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004, 2026, 2031}
 _CHANGE: Final = re.compile(
     rb"\x1b(?:\[\?(?P<modes>[0-9;]{1,64})(?P<to>[hl])|(?P<plain>[=>c])|\[(?P<keys>[<>=][0-9;]{0,16}u)"
-    rb"|\[>4(?:;(?P<other>[0-9]))?m)"
+    rb"|\[>4(?:;(?P<other>[0-9]))?m|\[(?P<region>[0-9;]{0,16})r)"
 )
 _BEGUN: Final = re.compile(rb"\x1b(?:\[[?<>=]?[0-9;]{0,64})?\Z")
 _BEGUN_BYTES: Final = 72
@@ -34,6 +36,8 @@ class Screen:
         self.changed: set[int] = set()
         """Modes that are not as in a fresh terminal."""
         self._keypad = False
+        self._region = b""
+        """First and last row of what scrolls; empty: all of them."""
         self._keys: list[bytes] = []
         self._other_keys = False
         self._rest = b""
@@ -62,6 +66,8 @@ class Screen:
             self._keypad = found["plain"] == b"="
         elif found["keys"] is not None:
             self._key_protocol(found["keys"])
+        elif found["region"] is not None:
+            self._region = found["region"] if found["region"].strip(b"0;") not in (b"", b"1") else b""
         else:
             self._other_keys = found["other"] not in (None, b"0")
 
@@ -78,19 +84,31 @@ class Screen:
         out = [b"\x1b[<%du" % len(self._keys)] if self._keys else []
         out += [b"\x1b[>4;0m"] if self._other_keys else []
         out += [b"\x1b>"] if self._keypad else []
+        out += [_scrolls(b"")] if self._region else []
         out += [b"\x1b[?%d%c" % (mode, b"h" if mode in _ON else b"l") for mode in self._ordered()[::-1]]
         return b"".join([b"\x1b[0m", *out]) if out else b""
 
     def enter(self) -> bytes:
         """What makes a fresh terminal like the program's."""
         out = [b"\x1b[?%d%c" % (mode, b"l" if mode in _ON else b"h") for mode in self._ordered()]
+        out += [_scrolls(self._region)] if self._region else []
         out += [b"\x1b="] if self._keypad else []
         out += [b"\x1b[>4;2m"] if self._other_keys else []
         return b"".join([*out, *self._keys])
 
+    def resized(self) -> bytes:
+        """What makes the terminal like one that has just been resized: for a program that is told so."""
+        region, self._region = self._region, b""
+        return _scrolls(b"") if region else b""
+
     def _ordered(self) -> list[int]:
         """The alternate screen first: it saves the cursor of the other."""
         return sorted(self.changed, key=lambda mode: (mode not in ALTERNATE, mode))
+
+
+def _scrolls(region: bytes) -> bytes:
+    """The cursor stays: setting a region alone would send it home."""
+    return b"\x1b7\x1b[" + region + b"r\x1b8"
 
 
 def without_questions(data: bytes) -> bytes:

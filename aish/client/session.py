@@ -167,8 +167,14 @@ class Session:
         return "suspend" if signal.SIGTSTP in numbers else None
 
     def _fit(self, *, redraw: bool) -> None:
-        if self.seat.master is not None:
-            self.seat.master.fit(redraw=redraw)
+        """The program is told of a new size: our terminal, too, must be as if it had just been resized. It may not
+        have been, when it is another one than the program drew for until now."""
+        master = self.seat.master
+        if master is None:
+            return
+        if redraw or not master.fits():
+            self._write(self.screen.resized())
+        master.fit(redraw=redraw)
 
     def _gone(self) -> UnavailableError:
         return UnavailableError(

@@ -238,6 +238,22 @@ def test_a_full_screen_program_draws_again_and_the_terminal_is_given_back(
     detach(again)
 
 
+def test_an_editor_on_a_terminal_of_another_size_scrolls_all_of_it(shared_home: Home, at_terminal: Start) -> None:
+    """vim sets the region that scrolls when it begins, and counts on the terminal to forget it at a resize."""
+    first = at_terminal(
+        "run", "--name", "ed", "--", sys.executable, "-c", EDITOR.replace("first", "\\x1b[1;12rfirst")
+    )
+    first.expect(rb"\[1;12rfirst")
+    first.send(DETACH)
+    first.expect(rb"\x1b\[r.*detached from ed")
+    again = at_terminal("attach", "ed", rows=18)
+    again.expect(rb"\x1b\[1;12rfirst")
+    again.expect(rb"\x1b\[r")
+    again.expect(rb"drawn 80 18\r\n")
+    assert b"\x1b[1;12r" not in again.before
+    detach(again)
+
+
 # --- what survives --------------------------------------------------------------------------------------------------
 
 

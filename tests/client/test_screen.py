@@ -36,6 +36,19 @@ def test_a_program_that_cleaned_up_leaves_nothing_to_do() -> None:
     assert after(VIM, b"\x1bc").leave() == b""
 
 
+def test_the_region_that_scrolls_is_of_a_window_of_one_size() -> None:
+    """An editor's of 12 rows was shown to a terminal of 18: it scrolled the wrong rows, for ever."""
+    reset = b"\x1b7\x1b[r\x1b8"
+    screen = after(VIM, b"\x1b[1;12r")
+    assert screen.enter().count(b"\x1b[1;12r") == 1
+    assert screen.resized() == reset
+    assert (screen.resized(), screen.changed) == (b"", after(VIM).changed), "the program does not set the rest again"
+    assert reset in after(VIM, b"\x1b[5;8r").leave(), "a shell's prompt would scroll in it"
+    for whole in (b"\x1b[r", b"\x1b[0;0r", b"\x1b[;r", b"\x1b[1r", b"\x1bc"):
+        assert after(b"\x1b[5;8r", whole).leave() == b""
+    assert after(b"\x1b[?1049r").leave() == b"", "this brings modes back"
+
+
 def test_kitty_s_keys_are_popped_as_often_as_they_were_pushed() -> None:
     assert after(b"\x1b[>1u\x1b[>5u").leave() == b"\x1b[0m\x1b[<2u"
     assert after(b"\x1b[>1u\x1b[<u").leave() == b""
