@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.client.connection import Client, connect
 from aish.errors import AishError
+from aish.model import state
 from aish.report import clean
 from aish.wire.message import Events
 from aish.wire.reply import Done, EventList
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from aish.wire.part import EventPart
+    from aish.wire.reply import Inspected
 
 AFTER_MS: Final = 1500
 _PATIENCE_S: Final = 0.5
@@ -27,12 +29,13 @@ _PATIENCE_S: Final = 0.5
 
 
 class Holds:
-    """The events of one process, those before now included. A courtesy: where the daemon does not answer, silent."""
+    """The events of one process behind number `since`: 0 for who was there from its beginning. A courtesy: where the
+    daemon does not answer, silent."""
 
-    def __init__(self, process: str, say: Callable[[str], None] | None = None) -> None:
+    def __init__(self, process: str, say: Callable[[str], None] | None = None, *, since: int = 0) -> None:
         self._process = process
         self._say = say or _print
-        self._since = 0
+        self._since = since
         self._client: Client | None = None
         self._tried = False
         self._due_s = time.monotonic() + AFTER_MS / 1000
@@ -113,6 +116,18 @@ class Holds:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def now(found: Inspected) -> list[str]:
+    """What holds it at this moment, for who comes to a process that has been running."""
+    process = found.process
+    lines = []
+    if state.USER in process.holds:
+        lines.append(f"it is paused: `aish cont {process.name}` lets it go on")
+    if state.BUDGET in process.holds:
+        held = [text for event in found.events if event.kind == "held" and (text := told(event))]
+        lines.append(held[-1] if held else f"it is held: {process.doing or 'over its budget'}")
+    return lines
 
 
 def _print(text: str) -> None:

@@ -29,13 +29,16 @@ _INTERRUPT_KEY = b"\x03"
 
 
 class Session:
-    """`seat` is taken already. `screen` is what our terminal has been made like."""
+    """`seat` is taken already. `screen` is what our terminal has been made like. `since` is the number of the last
+    event of the process that is no news."""
 
-    def __init__(self, name: str, seat: Seat, tail: follow.Tail, screen: Screen, keys: Hotkeys) -> None:
+    def __init__(
+        self, name: str, seat: Seat, tail: follow.Tail, screen: Screen, keys: Hotkeys, *, since: int = 0
+    ) -> None:
         self.name, self.seat, self.tail, self.screen, self.keys = name, seat, tail, screen, keys
         self._raw = raw.RawTerminal()
         self._writes = seat.master is not None
-        self._holds = Holds(seat.process, self._notice)
+        self._holds = Holds(seat.process, self._notice, since=since)
         self._expires_s = 0.0
 
     @property

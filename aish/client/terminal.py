@@ -11,7 +11,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING
 
-from aish.client import follow
+from aish.client import follow, holds
 from aish.client.connection import Client, connect
 from aish.client.hotkeys import Hotkeys
 from aish.client.screen import Screen
@@ -21,7 +21,7 @@ from aish.client.session import Session, lost
 from aish.client.stage import begun, let_go, not_started
 from aish.config import settings
 from aish.errors import AishError, ConflictError, InternalError
-from aish.model import keys, state
+from aish.model import keys
 from aish.report import clean, report
 from aish.wire.message import Inspect, Logs, Spawn
 from aish.wire.reply import Inspected, LogFiles, Started
@@ -29,7 +29,7 @@ from aish.wire.reply import Inspected, LogFiles, Started
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aish.wire.part import ExitPart, ProcessPart
+    from aish.wire.part import ExitPart
     from aish.wire.spec import LaunchPart, SpecPart
 
 FALLBACK_ROWS = 24
@@ -92,9 +92,10 @@ def attach(target: str, *, write: bool = True, take: bool = False, lines: int | 
         try:
             log = _take(seat)
             try:
-                _greet(found.process, seat, detach, wanted=write)
+                _greet(found, seat, detach, wanted=write)
                 back = scrollback(log, rows() if lines is None else lines)
-                session = Session(name, seat, follow.Tail(log, back.offset), back.screen, hotkeys)
+                since = found.events[-1].number if found.events else 0
+                session = Session(name, seat, follow.Tail(log, back.offset), back.screen, hotkeys, since=since)
                 end = session.run(back.shown, redraw=True)
             finally:
                 os.close(log)
@@ -122,8 +123,9 @@ def _window() -> tuple[int, int] | None:
     return (size.lines, size.columns) if size.lines and size.columns else None
 
 
-def _greet(process: ProcessPart, seat: Seat, detach: str, *, wanted: bool) -> None:
+def _greet(found: Inspected, seat: Seat, detach: str, *, wanted: bool) -> None:
     """Raises ConflictError where there is nothing to see."""
+    process = found.process
     called = f"{process.name} ({process.id})"
     leave = "" if detach == "none" else f"; {detach} detaches"
     if seat.end is not None:
@@ -134,8 +136,8 @@ def _greet(process: ProcessPart, seat: Seat, detach: str, *, wanted: bool) -> No
         _say(f"{called}: {lost(seat.lease)} (--take takes it over){leave or '; ctrl-c leaves'}")
     else:
         _say(f"{called}, read-only; ctrl-c detaches")
-    if state.USER in process.holds:
-        _say(f"it is paused: `aish cont {process.name}` lets it go on")
+    for line in holds.now(found):
+        _say(line)
 
 
 def _say(text: str) -> None:

@@ -348,6 +348,22 @@ def test_what_is_paused_says_so(shared_home: Home, at_terminal: Start) -> None:
     terminal.expect(b"typed\r\ntyped\r\n")
 
 
+def test_a_pause_of_long_ago_is_no_news(shared_home: Home, at_terminal: Start) -> None:
+    """It was told again at every attach, into the program's screen, though nothing was paused."""
+    spawn(shared_home, "job", "cat")
+    job = shared_home.client.process("job")
+    assert (job.pause(), job.cont()) == (True, True)
+    terminal = at_terminal("attach", "job")
+    terminal.expect(b"detaches\r\n")
+    assert job.pause()
+    terminal.expect(b"job is paused by the user")
+    assert job.cont()
+    terminal.expect(b"job goes on, by the user")
+    terminal.send(DETACH)
+    terminal.expect(b"detached from job")
+    assert b"is paused" not in terminal.before
+
+
 def test_the_end_while_no_daemon_lives_is_told(home: Home, at_terminal: Start) -> None:
     spawn(home, "job", "sh", "-c", "read x; exit 7")
     terminal = at_terminal("attach", "job")

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
-from aish.client.holds import told
-from aish.wire.part import EventPart
+from aish.client.holds import now, told
+from aish.wire.part import EventPart, ProcessPart
+from aish.wire.reply import Inspected
+from aish.wire.spec import LaunchNote, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +115,30 @@ def test_other_events_are_not_for_the_foreground() -> None:
     given_up = EventPart(number=1, time_s=0.0, kind="released", process="p1", name="x", text="", detail={"raised": 0})
     assert told(given_up) is None, "nothing goes on"
     assert told(EventPart(number=1, time_s=0.0, kind="started", process="p1", name="x")) is None
+
+
+def test_who_comes_later_is_told_what_holds_it_now() -> None:
+    def inspected(holds: list[str], *events: EventPart) -> Inspected:
+        process = ProcessPart(
+            id="p1",
+            name="x",
+            kind="command",
+            state="running",
+            lifecycle="running",
+            holds=holds,
+            doing="over budget",
+            created_s=0.0,
+        )
+        note = LaunchNote(umask=0, nice=0)
+        return Inspected(process=process, spec=SpecPart(argv=[b"x"], cwd=b"/"), launch=note, events=list(events))
+
+    held = EventPart(number=1, time_s=0.0, kind="held", process="p1", name="x", text="its budget is spent")
+    assert now(inspected([], held)) == []
+    assert now(inspected(["budget"], held)) == [
+        "x is held: its budget is spent; `aish limit p1 tokens=+50k` lets it go on"
+    ]
+    assert now(inspected(["budget"])) == ["it is held: over budget"], "its event is among the oldest"
+    assert now(inspected(["user"], held)) == ["it is paused: `aish cont x` lets it go on"]
 
 
 def test_a_stage_that_somebody_pauses_says_so(shared_home: Home) -> None:
