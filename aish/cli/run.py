@@ -30,7 +30,8 @@ def main(argv: list[str]) -> int:
         "run",
         "Run a command supervised and wait for it. At a terminal it gets one of its own that outlives this one;\n"
         "in a pipeline it gets our standard streams. The exit status is the command's.\n"
-        "At a terminal Ctrl-] d detaches, the command goes on, and `aish attach` comes back to it.",
+        "At a terminal Ctrl-] d detaches, the command goes on, and `aish attach` comes back to it; a SIGTERM to us\n"
+        "detaches, too. In a pipeline signals are passed on to the command.",
         "example: aish run --budget 50k -- my-agent",
     )
     wanted.options(parser)

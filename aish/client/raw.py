@@ -13,34 +13,47 @@ if TYPE_CHECKING:
 
 
 class RawTerminal:
-    """Raw while entered: every key is the process's, Ctrl-C too. In the background, entering stops us until `fg`."""
+    """Raw from `enter` on: every key is the process's, Ctrl-C too."""
 
     def __init__(self) -> None:
         self._before: list[Any] | None = None
 
+    @property
+    def entered(self) -> bool:
+        return self._before is not None
+
     def __enter__(self) -> Self:
-        self.enter()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.leave()
 
-    def enter(self) -> None:
-        """Again as well: a shell that took the terminal back may have set its own modes."""
+    def enter(self) -> bool:
+        """Again as well: a shell that took the terminal back may have set its own modes. In the background this stops
+        us until we are in front. False: it is not raw, since a signal came meanwhile, or since it is gone."""
         try:
-            if self._before is None:
-                self._before = termios.tcgetattr(0)
+            before = termios.tcgetattr(0) if self._before is None else self._before
             tty.setraw(0, termios.TCSADRAIN)
+            self._before = before
         except termios.error:
-            pass  # it is gone, as who reads it is told; or SIGCONT came between, for which we are called once more
+            return False
+        return True
 
     def leave(self) -> None:
+        """In the background the modes are the shell's already, and setting them would stop us."""
         try:
-            if self._before is not None:
+            if self._before is not None and _in_front():
                 termios.tcsetattr(0, termios.TCSADRAIN, self._before)
         except termios.error:
             pass  # nobody sees its modes any more
         self._before = None
+
+
+def _in_front() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return True  # not the terminal that we are controlled by: nobody is in the background there
 
 
 def shell_waits() -> bool:

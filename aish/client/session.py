@@ -39,6 +39,9 @@ class Session:
         self._raw = raw.RawTerminal()
         self._writes = seat.master is not None
         self._holds = Holds(seat.process, self._notice, since=since)
+        self._signals = Caught((signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT))
+        self._paused = False
+        """By us: we are suspended with it."""
         self._expires_s = 0.0
 
     @property
@@ -49,23 +52,24 @@ class Session:
         """Until it has ended, or we have been detached (None). The terminal is left as it was found.
 
         `first` is shown first. `redraw`: the program is to draw its screen again. Raises UnavailableError when our
-        terminal goes away.
+        terminal goes away, or we are to end.
         """
-        caught = (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
-        with self._raw, follow.Growth() as growth, Caught(caught) as signals, self._holds:
+        with self._signals, self._raw, follow.Growth() as growth, self._holds:
             growth.watch(self.tail.fd)
             try:
+                self._come_in_front()
                 self._write(first)
                 self._fit(redraw=redraw)
-                self._attend(growth, signals)
+                self._attend(growth)
             finally:
-                if self.seat.end is None:
+                if self.seat.end is None and self._raw.entered:
                     self._clear()
             while self.seat.end is not None and self._show():
                 pass  # the daemon tells the end when the holder has copied the last of it
         return self.seat.end
 
-    def _attend(self, growth: follow.Growth, signals: Caught) -> None:
+    def _attend(self, growth: follow.Growth) -> None:
+        signals = self._signals
         while self.seat.end is None:
             growth.clear()
             more = self._show()
@@ -160,14 +164,26 @@ class Session:
         return None
 
     def _signalled(self, numbers: bytes) -> Deed | None:
-        if signal.SIGTERM in numbers or signal.SIGHUP in numbers:
-            raise self._gone()
+        self._end_by(numbers)
         if signal.SIGCONT in numbers:
-            self._raw.enter()
-            self._write(self.screen.enter())
+            self._resume()
         if signal.SIGWINCH in numbers or signal.SIGCONT in numbers:
             self._fit(redraw=signal.SIGCONT in numbers)
         return "suspend" if signal.SIGTSTP in numbers else None
+
+    def _end_by(self, numbers: bytes) -> None:
+        if signal.SIGHUP in numbers:
+            raise self._gone()
+        if signal.SIGTERM in numbers:
+            raise self._gone("ended by SIGTERM")
+
+    def _come_in_front(self) -> None:
+        """Have our terminal for us alone. In the background (`bg`) this stops us until we are in front."""
+        while not self._raw.enter():
+            numbers = self._signals.arrived()
+            self._end_by(numbers)
+            if signal.SIGCONT not in numbers:
+                return  # the terminal is gone: who reads it is told
 
     def _fit(self, *, redraw: bool) -> None:
         """The program is told of a new size: our terminal, too, must be as if it had just been resized. It may not
@@ -179,10 +195,14 @@ class Session:
             self._write(self.screen.resized())
         master.fit(redraw=redraw)
 
-    def _gone(self) -> UnavailableError:
-        return UnavailableError(
-            f"this terminal is going; {self.called} goes on", hint=f"`aish attach {self.name}` comes back to it"
-        )
+    def _gone(self, why: str = "this terminal is going") -> UnavailableError:
+        if self._paused:
+            back = f"`aish cont {self.name}` lets it go on"
+            return UnavailableError(
+                f"{why}; {self.called} stays paused", hint=f"{back}, `aish stop {self.name}` ends it"
+            )
+        back = f"`aish attach {self.name}` comes back to it"
+        return UnavailableError(f"{why}; {self.called} goes on", hint=f"{back}, `aish stop {self.name}` ends it")
 
     def _clear(self) -> None:
         """Give our terminal back as a fresh one."""
@@ -207,14 +227,17 @@ class Session:
         what = f"{self.called} is paused: fg or aish cont {self.name}" if writer else f"{self.called} goes on; fg"
         print(f"\n{clean(what)}", file=sys.stderr, flush=True)
         self.seat.leave()
+        self._paused = writer
         raw.stop_group()
+        self._end_by(self._signals.arrived())  # `kill` of a stopped job ends us, and lets nothing go on
         if writer:
             self._ask(Cont(target=self.seat.process))
+        self._paused = False
         self._resume()
         self.seat.again()
 
     def _resume(self) -> None:
-        self._raw.enter()  # in the background (`bg`) this stops us until we are in front
+        self._come_in_front()
         self._write(self.screen.enter())
 
     def _ask(self, request: Pause | Cont) -> bool:

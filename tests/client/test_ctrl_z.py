@@ -185,6 +185,31 @@ def test_the_end_while_it_is_suspended_is_told_at_fg(in_bash: Shell, shared_home
     assert b"<137>" in in_bash.run('echo "<$?>"')
 
 
+def test_who_is_killed_while_it_is_suspended_lets_nothing_go_on(in_bash: Shell) -> None:
+    """`kill` continues a stopped job, too: the process went on, and we were stopped for ever by the terminal."""
+    suspended_cat(in_bash)
+    in_bash.start("kill %1")
+    in_bash.child.expect(rb"ended by SIGTERM; sleeper \(p\d+\) stays paused")
+    in_bash.child.expect(b"`aish cont sleeper` lets it go on, `aish stop sleeper` ends it")
+    until("our job has ended", lambda: b"Exit 69" in in_bash.run("jobs"))
+    assert in_bash.state() == "paused"
+
+
+@pytest.mark.parametrize("ours", ["run --name sleeper sleep 100", "attach sleeper"])
+def test_in_the_background_it_waits_for_the_terminal_and_can_be_killed(
+    in_bash: Shell, shared_home: Home, ours: str
+) -> None:
+    """It died without a word, or was stopped once more instead."""
+    if ours.startswith("attach"):
+        shared_home.client.spawn(["sleep", "100"], name="sleeper", pty=True)
+    in_bash.run(f"{in_bash.aish} {ours} &")
+    until("it waits for the terminal", lambda: b"Stopped" in in_bash.run("jobs"))
+    in_bash.start("kill %1")
+    in_bash.child.expect(rb"ended by SIGTERM; sleeper \(p\d+\) goes on")
+    until("our job has ended", lambda: b"Exit 69" in in_bash.run("jobs"))
+    assert in_bash.state() == "running"
+
+
 def test_the_daemon_s_death_while_it_is_suspended(home: Home) -> None:
     with opened(bash, home) as in_bash:
         suspended_cat(in_bash)

@@ -68,6 +68,16 @@ def test_a_terminal_that_goes_away_leaves_the_process_running(home: Home, at_ter
     assert home.aish("logs", "stays").stdout == "begun\n"
 
 
+def test_sigterm_ends_us_and_not_the_process(home: Home, at_terminal: Start) -> None:
+    """As a hang-up does; only without a terminal it is the process's own."""
+    terminal = at_terminal("run", "--name", "job", "--", "sh", "-c", "echo up; exec sleep 100")
+    terminal.expect(b"up\r\n")
+    terminal.kill(signal.SIGTERM)
+    terminal.expect(rb"aish run: ended by SIGTERM; job \(p\d+\) goes on")
+    terminal.expect(pexpect.EOF)
+    assert home.client.process("job").inspect().process.state == "running"
+
+
 TIMES = 30
 
 
