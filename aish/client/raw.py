@@ -6,10 +6,12 @@ import os
 import signal
 import termios
 import tty
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from typing import Self
+
+FALLBACK: Final = (24, 80)
 
 
 class RawTerminal:
@@ -47,6 +49,15 @@ class RawTerminal:
         except termios.error:
             pass  # nobody sees its modes any more
         self._before = None
+
+
+def size() -> tuple[int, int]:
+    """Rows and columns of our terminal, or what terminals usually have."""
+    try:
+        found = os.get_terminal_size(1)
+    except OSError:
+        return FALLBACK
+    return found.lines or FALLBACK[0], found.columns or FALLBACK[1]
 
 
 def _in_front() -> bool:

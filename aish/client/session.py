@@ -12,12 +12,15 @@ from aish.client import follow, raw
 from aish.client.connection import connect
 from aish.client.holds import Holds
 from aish.client.hotkeys import PATIENCE_S, SUSPEND_KEY
+from aish.client.notice import notice
 from aish.client.signals import Caught
 from aish.errors import AishError, UnavailableError
 from aish.report import clean
 from aish.wire.message import Cont, Pause
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aish.client.hotkeys import Deed, Hotkeys
     from aish.client.screen import Screen
     from aish.client.seat import Seat
@@ -38,6 +41,8 @@ class Session:
         self.name, self.seat, self.tail, self.screen, self.keys = name, seat, tail, screen, keys
         self._raw = raw.RawTerminal()
         self._writes = seat.master is not None
+        self._refused = False
+        """Whether it was said that keys do not reach the process."""
         self._holds = Holds(seat.process, self._notice, since=since)
         self._signals = Caught((signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT))
         self._paused = False
@@ -48,17 +53,18 @@ class Session:
     def called(self) -> str:
         return f"{self.name} ({self.seat.process})"
 
-    def run(self, first: bytes = b"", *, redraw: bool = False) -> ExitPart | None:
+    def run(self, first: bytes = b"", said: Sequence[str] = (), *, redraw: bool = False) -> ExitPart | None:
         """Until it has ended, or we have been detached (None). The terminal is left as it was found.
 
-        `first` is shown first. `redraw`: the program is to draw its screen again. Raises UnavailableError when our
-        terminal goes away, or we are to end.
+        `first` is shown first, and what is `said` behind it, where it does not scroll away. `redraw`: the program is
+        to draw its screen again. Raises UnavailableError when our terminal goes away, or we are to end.
         """
         with self._signals, self._raw, follow.Growth() as growth, self._holds:
             growth.watch(self.tail.fd)
             try:
                 self._come_in_front()
                 self._write(first)
+                self._notice(*said)
                 self._fit(redraw=redraw)
                 self._attend(growth)
             finally:
@@ -132,11 +138,12 @@ class Session:
             self._writes = True
             self._fit(redraw=self.screen.full)
         elif self._writes:
-            self._writes = False
+            self._writes, self._refused = False, False
             self._notice(f"{self.called}: {lost(self.seat.lease)}; `aish attach --take {self.name}` takes it back")
 
-    def _notice(self, text: str) -> None:
-        self._write(f"\r\naish: {clean(text)}\r\n".encode(errors="replace"))
+    def _notice(self, *texts: str) -> None:
+        rows, columns = raw.size()
+        self._write(notice(texts, full=self.screen.full, rows=rows, columns=columns))
 
     # --- from our side ------------------------------------------------------------------------------------------
 
@@ -155,13 +162,25 @@ class Session:
         """Keys for the process; what those among them mean that its terminal cannot obey."""
         master = self.seat.master
         if master is None:
-            return "detach" if _INTERRUPT_KEY in keys else "suspend" if SUSPEND_KEY in keys else None
+            if _INTERRUPT_KEY in keys or SUSPEND_KEY in keys:
+                return "detach" if _INTERRUPT_KEY in keys else "suspend"
+            self._refuse(keys)
+            return None
         stop = master.suspend_key()
         if stop and stop in keys and raw.shell_waits():
             master.typed += keys[: keys.index(stop)]
             return "suspend"
         master.typed += keys
         return None
+
+    def _refuse(self, keys: bytes) -> None:
+        """A viewer types. What begins with ESC may be the terminal's own answer, or its mouse: nobody typed it."""
+        if not keys or (keys[:1] == b"\x1b" and len(keys) > 1):
+            return
+        self._write(b"\a")
+        if not self._refused:
+            self._refused = True
+            self._notice(f"keys do not reach {self.called} from here: `aish attach --take {self.name}` types")
 
     def _signalled(self, numbers: bytes) -> Deed | None:
         self._end_by(numbers)

@@ -11,7 +11,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING
 
-from aish.client import follow, holds
+from aish.client import follow, holds, raw
 from aish.client.connection import Client, connect
 from aish.client.hotkeys import Hotkeys
 from aish.client.screen import Screen
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from aish.wire.part import ExitPart
     from aish.wire.spec import LaunchPart, SpecPart
-
-FALLBACK_ROWS = 24
 
 
 def run(
@@ -92,11 +90,11 @@ def attach(target: str, *, write: bool = True, take: bool = False, lines: int | 
         try:
             log = _take(seat)
             try:
-                _greet(found, seat, detach, wanted=write)
-                back = scrollback(log, rows() if lines is None else lines)
+                said = _greeting(found, seat, detach, wanted=write)
+                back = scrollback(log, raw.size()[0] if lines is None else lines)
                 since = found.events[-1].number if found.events else 0
                 session = Session(name, seat, follow.Tail(log, back.offset), back.screen, hotkeys, since=since)
-                end = session.run(back.shown, redraw=True)
+                end = session.run(back.shown, said, redraw=True)
             finally:
                 os.close(log)
         finally:
@@ -104,14 +102,6 @@ def attach(target: str, *, write: bool = True, take: bool = False, lines: int | 
     if end is None:
         _say_detached(name, id_)
     return end
-
-
-def rows() -> int:
-    """Of our terminal."""
-    try:
-        return os.get_terminal_size(1).lines or FALLBACK_ROWS
-    except OSError:
-        return FALLBACK_ROWS
 
 
 def _window() -> tuple[int, int] | None:
@@ -123,8 +113,9 @@ def _window() -> tuple[int, int] | None:
     return (size.lines, size.columns) if size.lines and size.columns else None
 
 
-def _greet(found: Inspected, seat: Seat, detach: str, *, wanted: bool) -> None:
-    """Raises ConflictError where there is nothing to see."""
+def _greeting(found: Inspected, seat: Seat, detach: str, *, wanted: bool) -> list[str]:
+    """Who types here is told so now; what is to be said behind the program's output is returned: why keys do nothing.
+    Raises ConflictError where there is nothing to see."""
     process = found.process
     called = f"{process.name} ({process.id})"
     leave = "" if detach == "none" else f"; {detach} detaches"
@@ -132,12 +123,12 @@ def _greet(found: Inspected, seat: Seat, detach: str, *, wanted: bool) -> None:
         raise ConflictError(f"{called} has ended", hint=f"`aish logs {process.id}` shows what it wrote")
     if seat.master is not None:
         _say(called + leave)
-    elif wanted:
-        _say(f"{called}: {lost(seat.lease)} (--take takes it over){leave or '; ctrl-c leaves'}")
+        return holds.now(found)
+    if wanted:
+        place = f"{called}: {lost(seat.lease)} (--take takes it over){leave or '; ctrl-c leaves'}"
     else:
-        _say(f"{called}, read-only; ctrl-c detaches")
-    for line in holds.now(found):
-        _say(line)
+        place = f"{called}, read-only; ctrl-c detaches"
+    return [place, *holds.now(found)]
 
 
 def _say(text: str) -> None:

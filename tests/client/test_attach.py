@@ -176,6 +176,25 @@ def test_a_second_terminal_shows_and_cannot_type(shared_home: Home, at_terminal:
     first.expect(b"still here\r\nstill here\r\n")
 
 
+def test_who_may_only_look_is_told_so_behind_a_screenful(shared_home: Home, at_terminal: Start) -> None:
+    """It was said first, and scrolled away at once; what was typed then vanished without a sign."""
+    spawn(shared_home, "job", "sh", "-c", "seq 100; exec cat")
+    first = at_terminal("attach", "job")
+    first.expect(b"100\r\n")
+    viewer = at_terminal("attach", "job", rows=14)
+    viewer.expect(b"100\r\n")
+    viewer.expect(rb"aish: job \(p\d+\): pid \d+ at \S+ has the lease to type, this one only shows \(--take")
+    viewer.send(b"\x1b[A")
+    viewer.send(b"x")
+    viewer.expect(rb"\x07\r\naish: keys do not reach job \(p\d+\) from here: `aish attach --take job` types\r\n")
+    assert b"\x07" not in viewer.before, "what begins with ESC may be an answer of the terminal"
+    viewer.send(b"y")
+    viewer.expect(rb"\x07")
+    viewer.send(b"\x03")
+    viewer.expect(b"detached from job")
+    assert b"keys do not" not in viewer.before
+
+
 def test_read_only_leaves_the_lease_to_others(shared_home: Home, at_terminal: Start) -> None:
     spawn(shared_home, "job", "cat")
     viewer = at_terminal("attach", "--read-only", "job")
@@ -236,6 +255,14 @@ def test_a_full_screen_program_draws_again_and_the_terminal_is_given_back(
     again.expect(rb"\x1b\[\?1049h")
     again.expect(b"drawn")
     detach(again)
+
+
+def test_who_may_only_look_at_a_full_screen_is_told_so_below(shared_home: Home, at_terminal: Start) -> None:
+    first = at_terminal("run", "--name", "ed", "--", sys.executable, "-c", EDITOR)
+    first.expect(b"first")
+    viewer = at_terminal("attach", "ed", columns=200)
+    viewer.expect(rb"first.*\x1b7\x1b\[0;7m\x1b\[24;1Haish: ed \(p\d+\): pid \d+ at \S+ has the lease to type")
+    viewer.expect(rb"\x1b\[0m\x1b8")
 
 
 def test_an_editor_on_a_terminal_of_another_size_scrolls_all_of_it(shared_home: Home, at_terminal: Start) -> None:
