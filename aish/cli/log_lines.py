@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from aish.client.interleave import Block
 
-JSON_BYTES: Final = 1 << 20
 _COLOURS: Final = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _JSON: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -60,7 +59,7 @@ class Json:
             "time": None if block.until_ns is None else moment.iso(block.until_ns),
             "within_s": within_s(block),
         }
-        return 1, b"".join(_with_line(head, line) + b"\n" for line in block.lines())
+        return 1, b"".join(_with_line(head, line) + b"\n" for line in block.each())
 
 
 def within_s(block: Block) -> float | None:
@@ -70,15 +69,18 @@ def within_s(block: Block) -> float | None:
     return (moment.shown_ms(block.until_ns) - block.after_ns // 1_000_000) / 1000
 
 
-def _with_line(head: dict[str, object], line: bytes) -> bytes:
-    if _is_object(line):
-        return json_line(head)[:-1].encode() + b',"json":' + line.strip() + b"}"
-    return json_line({**head, "text": line}).encode()
+def _with_line(head: dict[str, object], line: Block) -> bytes:
+    data = line.data.removesuffix(b"\n")
+    if line.goes_on:
+        return json_line({**head, "text": data, "continued": True}).encode()
+    if not line.begun and _is_object(data):
+        return json_line(head)[:-1].encode() + b',"json":' + data.strip() + b"}"
+    return json_line({**head, "text": data}).encode()
 
 
 def _is_object(line: bytes) -> bool:
     bare = line.strip()
-    if not (bare.startswith(b"{") and bare.endswith(b"}")) or len(bare) > JSON_BYTES:
+    if not (bare.startswith(b"{") and bare.endswith(b"}")):
         return False
     try:
         bare.decode()

@@ -91,7 +91,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="one JSON object per line: process, id, stream, time, within_s, text or json",
+        help="one JSON object per line: process, id, stream, time, within_s, text or json; `continued` where the "
+        "next text goes on with the same line",
     )
     label_option(parser, "of those that have this label")
     targets(parser, none="without any: all of --kind or --label, or all that have not ended")
@@ -137,6 +138,7 @@ class _Log:
         files, self.reader = reader(reply, fds, streams)
         self.id, self.ended, self.name, self.mixed = files.id, files.ended, name, files.ordered
         self._pattern = pattern
+        self._begun: dict[int, bool] = {}
         self._last: int | None = None
         self._waiting: Client | None = None
         self._offsets: tuple[int, ...] = ()
@@ -179,7 +181,7 @@ class _Log:
 
     def _named(self, blocks: Iterable[Block]) -> Iterator[tuple[_Log, Block]]:
         if self._pattern is not None:
-            blocks = grep.matching(blocks, self._pattern)
+            blocks = grep.matching(blocks, self._pattern, self._begun)
         if self._last is not None:
             blocks, self._last = grep.last(blocks, self._last), None
         return ((self, block) for block in blocks)

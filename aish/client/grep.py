@@ -8,6 +8,7 @@ import shlex
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from aish.client.interleave import PIECES_MOST
 from aish.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,13 +31,21 @@ def compiled(pattern: str, what: str = "--grep") -> re.Pattern[str]:
         ) from error
 
 
-def matching(blocks: Iterable[Block], pattern: re.Pattern[str]) -> Iterator[Block]:
-    """Each block with only the lines in which the pattern is found."""
+def matching(blocks: Iterable[Block], pattern: re.Pattern[str], begun: dict[int, bool]) -> Iterator[Block]:
+    """Each block with only the lines in which the pattern is found. `begun` is kept for the blocks that follow:
+    whether the line of a stream of which pieces are still to come is one of them."""
     for block in blocks:
         lines = block.lines()
-        found = [line for line in lines if pattern.search(_text(line))]
-        partial = bool(found) and found[-1] == lines[-1] and not block.data.endswith(b"\n")
-        yield block._replace(data=b"\n".join(found) + (b"\n" if found and not partial else b""))
+        first = [begun.get(block.stream, False)] if block.begun and lines else []
+        fits = first + [bool(pattern.search(_text(line))) for line in lines[len(first) :]]
+        if block.goes_on and fits:
+            begun[block.stream] = fits[-1]
+        if not any(fits):
+            yield block._replace(data=b"", begun=False, goes_on=False)
+            continue
+        end = b"" if fits[-1] and not block.data.endswith(b"\n") else b"\n"
+        data = b"\n".join(line for line, fit in zip(lines, fits, strict=True) if fit) + end
+        yield block._replace(data=data, begun=block.begun and fits[0], goes_on=block.goes_on and fits[-1])
 
 
 def _text(line: bytes) -> str:
@@ -46,11 +55,17 @@ def _text(line: bytes) -> str:
 def last(blocks: Iterable[Block], count: int) -> Iterator[Block]:
     """The last `count` lines, where they can be told only by looking at all. Empty blocks come first, without a time:
     whoever merges by time has them all before any line."""
-    kept: deque[Block] = deque(maxlen=count)
+    kept: deque[deque[Block]] = deque(maxlen=count)
+    open_: dict[int, deque[Block]] = {}
     for block in blocks:
-        *whole, partial = block.data.split(b"\n")
-        kept.extend(block._replace(data=line + b"\n") for line in whole)
-        if partial:
-            kept.append(block._replace(data=partial))
-        yield block._replace(data=b"", after_ns=None, until_ns=None)
-    yield from kept
+        for line in block.each():
+            pieces = open_.pop(line.stream, None) if line.begun else None
+            if pieces is None:
+                pieces = deque(maxlen=PIECES_MOST)
+                kept.append(pieces)
+            pieces.append(line)
+            if line.goes_on:
+                open_[line.stream] = pieces
+        yield block._replace(data=b"", after_ns=None, until_ns=None, begun=False, goes_on=False)
+    for pieces in kept:
+        yield from pieces

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 STREAMS: Final = (1, 2)
 LINE_BYTES: Final = 1 << 20
-"""A longer line is shown in pieces: what has no newline must not fill the memory."""
+"""A longer line comes in pieces: what has no newline must not fill the memory."""
+PIECES_MOST: Final = 64
+"""Of a line; where its beginning has to be sought or kept, that of a longer one is given up."""
 
 
 class Chunk(NamedTuple):
@@ -29,12 +31,17 @@ class Chunk(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Whole lines of one stream and one interval; at its end a line may be partial."""
+    """Whole lines of one stream and one interval; at its end a line may be partial. Each piece of a line that is too
+    long is a block of its own, but for the last one."""
 
     stream: int
     data: bytes
     after_ns: int | None
     until_ns: int | None
+    begun: bool = False
+    """The first line began in the stream's block before."""
+    goes_on: bool = False
+    """The last line goes on in the stream's next block."""
 
     def lines(self) -> list[bytes]:
         """Without their newlines."""
@@ -42,6 +49,14 @@ class Block(NamedTuple):
         if not found[-1]:
             found.pop()
         return found
+
+    def each(self) -> Iterator[Block]:
+        """Each line as a block of its own."""
+        *whole, partial = self.data.split(b"\n")
+        lines = [line + b"\n" for line in whole] + ([partial] if partial else [])
+        last = len(lines) - 1
+        for number, line in enumerate(lines):
+            yield self._replace(data=line, begun=self.begun and number == 0, goes_on=self.goes_on and number == last)
 
 
 def segment(records: Records, number: int, ends: tuple[int, int], end_ns: int | None) -> list[Chunk]:
@@ -86,29 +101,45 @@ class Assembler:
     def __init__(self) -> None:
         self._partial: dict[int, bytes] = {}
         self._interval: dict[int, tuple[int | None, int | None]] = {}
+        self._cut: set[int] = set()
+        """Streams of whose line a piece has gone ahead."""
 
     @property
     def waiting(self) -> bool:
         return bool(self._partial)
 
     def feed(self, chunk: Chunk, data: bytes) -> Iterator[Block]:
-        """`data` is of `chunk`."""
-        stream = chunk.stream
-        whole, newline, rest = (self._partial.pop(stream, b"") + data).rpartition(b"\n")
+        """`data` is of `chunk`, and shorter than a line may be: only the first one that it ends can be too long."""
+        stream, interval = chunk.stream, (chunk.after_ns, chunk.until_ns)
+        text = self._partial.pop(stream, b"") + data
+        while _first_line_bytes(text) > LINE_BYTES:
+            at = _between_characters(text, LINE_BYTES)
+            yield Block(stream, text[:at], *interval, begun=stream in self._cut, goes_on=True)
+            self._cut.add(stream)
+            text = text[at:]
+        whole, newline, rest = text.rpartition(b"\n")
         if newline:
-            yield Block(stream, whole + newline, chunk.after_ns, chunk.until_ns)
-        if len(rest) > LINE_BYTES:
-            yield Block(stream, rest, chunk.after_ns, chunk.until_ns)
-            rest = b""
+            yield Block(stream, whole + newline, *interval, begun=stream in self._cut)
+            self._cut.discard(stream)
         if rest:
             self._partial[stream] = rest
-            self._interval[stream] = chunk.after_ns, chunk.until_ns
+            self._interval[stream] = interval
 
     def rest(self) -> Iterator[Block]:
         """What came without a newline at the end."""
         for stream in sorted(self._partial):
-            yield Block(stream, self._partial[stream], *self._interval[stream])
+            yield Block(stream, self._partial[stream], *self._interval[stream], begun=stream in self._cut)
         self._partial.clear()
+
+
+def _first_line_bytes(text: bytes) -> int:
+    end = text.find(b"\n")
+    return len(text) if end < 0 else end
+
+
+def _between_characters(text: bytes, at: int) -> int:
+    """Where to cut UTF-8 at `at` or just before; what is none is cut there."""
+    return next((near for near in range(at, at - 4, -1) if text[near] & 0xC0 != 0x80), at)
 
 
 def without_first(block: Block, count: int) -> tuple[Block | None, int]:
@@ -119,4 +150,6 @@ def without_first(block: Block, count: int) -> tuple[Block | None, int]:
         found = block.data.find(b"\n", at)
         at = len(block.data) if found < 0 else found + 1
         count -= found >= 0
-    return (block._replace(data=block.data[at:]) if at < len(block.data) else None), count
+    if at == len(block.data):
+        return None, count
+    return (block._replace(data=block.data[at:], begun=False) if at else block), count

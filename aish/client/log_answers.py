@@ -32,7 +32,7 @@ _NAMES: Final[dict[int, Stream]] = {number: name for name, number in _NUMBERS.it
 
 
 class LogLine(NamedTuple):
-    """A line that a process wrote, without its end. Longer ones than 1 MiB come in pieces."""
+    """A line that a process wrote, without its end. A longer one than 1 MiB comes in pieces."""
 
     stream: Stream
     """Of a process with a terminal, and of an ordered log, all is "stdout"."""
@@ -44,6 +44,8 @@ class LogLine(NamedTuple):
     id: str
     """Of its process."""
     name: str
+    continued: bool = False
+    """It is a piece, and the stream's next one goes on with the same line."""
 
     @property
     def text(self) -> str:
@@ -108,6 +110,7 @@ class _Log:
         files, self.reader = reader(reply, fds, [_NUMBERS[stream] for stream in wanted.streams])
         self.id, self.name, self.ended = files.id, files.name or name, files.ended
         self._pattern = pattern
+        self._begun: dict[int, bool] = {}
         self._last = None if pattern is None else wanted.last
         count = wanted.last if pattern is None else None  # else which are the last is known when all were looked at
         self.reader.window(_ns(wanted.since_s), _ns(wanted.until_s), count)
@@ -117,7 +120,7 @@ class _Log:
         blocks: Iterator[Block] = self.reader.blocks(all_=ended)
         blocks = chain(blocks, self.reader.rest()) if ended else blocks
         if self._pattern is not None:
-            blocks = grep.matching(blocks, self._pattern)
+            blocks = grep.matching(blocks, self._pattern, self._begun)
         if self._last is not None:
             blocks, self._last = grep.last(blocks, self._last), None
         return ((self, block) for block in blocks)
@@ -128,7 +131,8 @@ class _Log:
         if block.until_ns is not None and block.after_ns is not None:
             within_s = (block.until_ns - block.after_ns) / 1e9
         stream = _NAMES[block.stream]
-        return [LogLine(stream, data, time_s, within_s, self.id, self.name) for data in block.lines()]
+        lines = [LogLine(stream, data, time_s, within_s, self.id, self.name) for data in block.lines()]
+        return [*lines[:-1], lines[-1]._replace(continued=True)] if lines and block.goes_on else lines
 
 
 class LogAnswers:

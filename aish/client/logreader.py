@@ -8,7 +8,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from aish.client import follow, interleave
-from aish.client.interleave import LINE_BYTES, STREAMS, Block
+from aish.client.interleave import LINE_BYTES, PIECES_MOST, STREAMS, Block
 from aish.wire.log_index import RECORD_BYTES, Records
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class LogReader:
             self.tails[1].offset, self.tails[2].offset = ends
             return
         for tail, start, end in zip(self.tails.values(), self.records.sizes(first - 1), ends, strict=True):
-            tail.offset = follow.line_start(tail.fd, min(start, end), LINE_BYTES)
+            tail.offset = follow.line_start(tail.fd, min(start, end), PIECES_MOST * LINE_BYTES)
 
     def unsure(self, since_ns: int | None, until_ns: int | None) -> list[tuple[int | None, int]]:
         """The intervals of the index in which `since_ns` and `until_ns` lie, where something was written."""

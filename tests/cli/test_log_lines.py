@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from aish.cli.log_lines import Json, Plain, within_s
@@ -10,6 +12,15 @@ from aish.client.interleave import Block
 
 def block(data: bytes, after_ns: int | None = None, until_ns: int | None = None) -> Block:
     return Block(1, data, after_ns, until_ns)
+
+
+def test_a_piece_of_a_line_is_no_json_and_says_so() -> None:
+    lines = [b'{"a":', b"{}", b'1}\n{"b":2}\n']
+    blocks = [block(data)._replace(begun=n > 0, goes_on=n < 2) for n, data in enumerate(lines)]
+    told = [json.loads(row) for b in blocks for row in Json().dress("x", "p1", b)[1].splitlines()]
+    assert "".join(row["text"] for row in told if "text" in row) == '{"a":{}1}'
+    assert [row.get("continued") for row in told] == [True, True, None, None]
+    assert [row.get("json") for row in told] == [None, None, None, {"b": 2}]
 
 
 def test_an_interval_that_nobody_knows_is_null() -> None:

@@ -154,6 +154,21 @@ def test_a_line_that_is_json_stands_in_it_as_it_was_written(shared_home: Home) -
     assert [row.get("text") for row in told] == [None, "[1]", '{"broken": ', '{"x": NaN}', None, None]
 
 
+def test_a_line_that_is_too_long_for_one_record_comes_in_pieces_that_say_so(shared_home: Home) -> None:
+    """They were records as any other, cut at other places each time."""
+    code = """print('{"a":"' + 'y' * 2_000_000 + '"}'); print('z' * 3_000_000); print('last')"""
+    shared_home.client.spawn([sys.executable, "-c", code], name="job").wait()
+    told = rows(shared_home, "job")
+    assert [row.get("continued", False) for row in told] == [True, False, True, True, False, False]
+    assert json.loads(told[0]["text"] + told[1]["text"]) == {"a": "y" * 2_000_000}
+    assert "".join(row["text"] for row in told[2:5]) == "z" * 3_000_000
+    for words in (["-n", "2"], ["-n", "2", "--grep", "."], ["-f", "-n", "2"]):
+        assert [row["text"] for row in rows(shared_home, *words, "job")] == [row["text"] for row in told[2:]], words
+    assert len(rows(shared_home, "--grep", '^."a"', "job")) == 2
+    lines = list(shared_home.client.process("job").logs())
+    assert [line.continued for line in lines] == [True, False, True, True, False, False]
+
+
 def test_a_process_that_wrote_nothing(shared_home: Home) -> None:
     shared_home.client.spawn(["true"], name="mute").wait()
     for words in ([], ["--json"], ["-n", "3"], ["-f"], ["--since", "1h"], ["--grep", "x"]):

@@ -235,7 +235,26 @@ def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
     pieces = [block for _ in range(64) for block in assembler.feed(chunk, b"x" * (LINE_BYTES // 16))]
     pieces += assembler.rest()
     assert sum(len(piece.data) for piece in pieces) == 4 * LINE_BYTES
-    assert max(len(piece.data) for piece in pieces) <= LINE_BYTES + LINE_BYTES // 16
+    assert max(len(piece.data) for piece in pieces) <= LINE_BYTES
+    assert [piece.begun for piece in pieces] == [False, True, True, True]
+    assert [piece.goes_on for piece in pieces] == [True, True, True, False]
+
+
+@given(st.lists(st.integers(1, LINE_BYTES), min_size=1, max_size=5), st.integers(LINE_BYTES // 8, LINE_BYTES))
+def test_where_a_long_line_is_cut_does_not_depend_on_how_it_came(lengths: list[int], step: int) -> None:
+    """Each call cut it elsewhere, in the middle of a character, too."""
+    text = b"".join("é".encode() * length + b"\n" for length in lengths)
+    chunk = Chunk(1, 0, len(text), None, None)
+    assembler = Assembler()
+    blocks = [block for at in range(0, len(text), step) for block in assembler.feed(chunk, text[at : at + step])]
+    pieces = [line for block in blocks for line in block.each()]
+    assert b"".join(piece.data for piece in pieces) == text
+    assert [len(piece.data) for piece in pieces if piece.goes_on] == [
+        LINE_BYTES for length in lengths for _ in range((2 * length - 1) // LINE_BYTES)
+    ]
+    assert [piece.begun for piece in pieces] == [False, *(piece.goes_on for piece in pieces)][:-1]
+    for piece in pieces:
+        piece.data.decode()
 
 
 def test_leaving_out_lines() -> None:
@@ -244,6 +263,9 @@ def test_leaving_out_lines() -> None:
     assert without_first(block, 2) == (block._replace(data=b"c\n"), 0)
     assert without_first(block, 5) == (None, 2)
     assert without_first(Block(1, b"piece", None, None), 1) == (None, 1)
+    rest = Block(1, b"piece\nb\n", None, None, begun=True)
+    assert without_first(rest, 1) == (Block(1, b"b\n", None, None), 0)
+    assert without_first(rest, 0) == (rest, 0)
 
 
 def test_the_interval_that_a_moment_lies_in() -> None:
