@@ -2,6 +2,7 @@
 
     eval "$(aish env)"                          OpenAI's clients
     eval "$(aish env --for anthropic)"          Anthropic's: a Claude Code that is logged in would use the key instead
+    eval "$(aish env --for anthropic-login)"    beside the login that it has: our key is a header of its own
 
 The key is this user's own, named `env`: made on first use and kept in a 0600 file, so that every shell gets the same
 one. `aish key revoke env` ends it for all of them; the next use makes another, `env-2`: a name is never given twice,
@@ -19,12 +20,13 @@ from aish.cli.standing import USER
 from aish.client import Client, connect
 from aish.config import folders
 from aish.errors import ConflictError, RefusedError, StorageError
+from aish.wire.key import OWN_KEY
 from aish.wire.message import KeyList, KeyNew
 from aish.wire.reply import KeyMade, Keys
 
 KEY_NAME = "env"
 _NAMES = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
-_FOR = ("openai", "anthropic", "ollama", "all")
+_FOR = ("openai", "anthropic", "anthropic-login", "ollama", "all")
 _KEY_BEGIN = "sk-aish-"
 _FILE_MOST = 4096
 
@@ -51,6 +53,8 @@ def named(made: dict[str, str], clients: str) -> dict[str, str]:
         "anthropic": {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key},
         "ollama": {"OLLAMA_HOST": url, "OLLAMA_API_KEY": key},
     }
+    if clients == "anthropic-login":
+        return {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_CUSTOM_HEADERS": f"{OWN_KEY}: {key}"}
     return {name: value for each in names if clients in (each, "all") for name, value in names[each].items()}
 
 

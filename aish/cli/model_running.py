@@ -55,9 +55,14 @@ def serve(words: list[str]) -> int:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--url", metavar="URL", help="a server that runs already, up to and with /v1")
     parser.add_argument("--key-file", metavar="FILE", help="its key: first line of a file that only you can read")
-    parser.add_argument("--upstream-name", metavar="MODEL", help="what the server itself calls the model")
+    parser.add_argument(
+        "--upstream-name", metavar="MODEL", help="what the server itself calls the model; 'claude-*': all that fit"
+    )
     parser.add_argument(
         "--dialect", choices=dialect.DIALECTS, help="what it speaks (openai; anthropic at api.anthropic.com)"
+    )
+    parser.add_argument(
+        "--login", choices=dialect.LOGINS, default=dialect.KEY, help="client: the client's own login passes through"
     )
     parser.add_argument(
         "--price", metavar="WHAT=USD", help="per million tokens: input=3,output=15,cached=0.3; or hour=0.12 of work"
@@ -172,6 +177,7 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
         context_tokens=parse_count(options.context) if options.context else None,
         key_file=key_file.checked(options.key_file) if options.key_file is not None else None,
         dialect=options.dialect or dialect.of(url),
+        login=options.login,
         price=parse_price(options.price) if options.price else None,
     )
     spec = SpecPart(

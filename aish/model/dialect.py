@@ -13,6 +13,12 @@ ANTHROPIC: Final = "anthropic"
 DIALECTS: Final = (OPENAI, ANTHROPIC)
 
 
+KEY: Final = "key"
+CLIENT: Final = "client"
+LOGINS: Final = (KEY, CLIENT)
+"""With whose login a server is asked: see aish.wire.spec.RoutePart."""
+
+
 def of(url: str) -> str:
     """What the server at an address speaks, as far as the address tells."""
     host = url.partition("://")[2].partition("/")[0].partition(":")[0]

@@ -30,6 +30,7 @@ _OF_A_SERVER: Final = (
     "upstream",
     "dialect",
     "context",
+    "login",
     "price",
     "key_file",
 )

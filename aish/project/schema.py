@@ -197,6 +197,7 @@ MODEL: Final = Table(
     Key("upstream", Text(), "What the server itself calls the model."),
     Key("dialect", Choice(*dialect.DIALECTS), "What its server speaks.", "openai; anthropic at api.anthropic.com"),
     Key("context", count(), "Tokens that one request may hold."),
+    Key("login", Choice(*dialect.LOGINS), "client: the client's own login (a subscription) passes through.", "key"),
     Key("price", PRICE, "What it costs. Default: its vendor's list; nothing on this machine."),
     Key("key_file", _PATH, "The server's key: first line of a file that only you can read."),
     *_ENTRY,

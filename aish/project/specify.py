@@ -162,6 +162,7 @@ def _route(entry: Entry, home: Mapping[str, str]) -> RoutePart:
     return RoutePart(
         url=url,
         dialect=values.get("dialect") or dialect.of(url),
+        login=values.get("login", dialect.KEY),
         price=_price(values["price"]) if "price" in values else None,
         upstream_name=values.get("upstream"),
         context_tokens=values.get("context"),

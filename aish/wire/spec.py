@@ -178,7 +178,7 @@ class RoutePart(Part, frozen=True, kw_only=True):
     """An http base (`http://127.0.0.1:{port}/v1`; `{port}` is leased by the daemon at start), or `unix:PATH` of a
     socket. A remote one has an empty argv: there is nothing to run."""
     upstream_name: str | None = None
-    """What the server itself calls the model."""
+    """What the server itself calls the model; with a `*`, all of its models whose name fits."""
     digest: str | None = None
     """Manifest digest of a stored model."""
     context_tokens: int | None = None
@@ -188,6 +188,9 @@ class RoutePart(Part, frozen=True, kw_only=True):
     """What the server speaks: see aish.model.dialect."""
     price: PricePart | None = None
     """None: what is known of its vendor's prices, and nothing for a server on this machine."""
+    login: str = "key"
+    """Whose login the server is asked with: "key", ours if there is one, or "client", the client's own (of a
+    subscription), which passes through untouched and is never kept."""
 
 
 class SpecPart(Part, frozen=True, kw_only=True):

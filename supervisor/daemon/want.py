@@ -256,6 +256,9 @@ def check_limits(limits: LimitPart) -> None:
 def check_route(route: RoutePart) -> None:
     """Raises InputError."""
     _one_of(route.dialect, dialect.DIALECTS, "route.dialect")
+    _one_of(route.login, dialect.LOGINS, "route.login")
+    if route.login == dialect.CLIENT and route.key_file is not None:
+        raise InputError("both a key and the client's own login", field="route.login")
     if route.price is not None:
         for name in route.price.__struct_fields__:
             value = getattr(route.price, name)

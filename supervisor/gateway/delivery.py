@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from aish.errors import UpstreamError
+from aish.model.dialect import CLIENT
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.crossing import Crossing
@@ -72,7 +73,7 @@ class Delivery:
         """The server answered with an error: it used nothing."""
         self._exchange.unused = True
         status, name = self._response.status, self._server.name
-        if status in (401, 403):
+        if status in (401, 403) and self._server.login != CLIENT:
             log("upstream", f"{name} answered {status}")
             raise refused(self._server, status)
         if not 400 <= status < 600:

@@ -156,7 +156,7 @@ class Web:
         if dialect is not None:
             return await self._proxy.serve(request, caller, dialect, path, await self._body(request))
         if path in COUNTED:
-            return await self._count(caller, COUNTED[path], path, await self._body(request))
+            return await self._count(caller, COUNTED[path], request, path)
         if path == SHOW:
             return self._show(await self._body(request))
         if path == "/aish/tokens":
@@ -228,15 +228,17 @@ class Web:
         data = {"tokens": tokens, "exact": exact is not None, "context_tokens": server.context}
         return web.Response(body=msgspec.json.encode(data), content_type=_JSON)
 
-    async def _count(self, caller: Caller, dialect: Dialect, path: str, body: bytes) -> web.StreamResponse:
+    async def _count(
+        self, caller: Caller, dialect: Dialect, request: web.BaseRequest, path: str
+    ) -> web.StreamResponse:
         """How many input tokens a request has: exact where the server can tell, else likely, which is said."""
-        call = dialect.parse(path, body)
+        call = dialect.parse(path, await self._body(request))
         try:
             server = await self._ready(caller, call.model)
         except RefusedError as error:
             return refusal(dialect, error, 401)
         call = cross(call, dialect, server).call
-        exact = await self._upstreams.count(server, call)
+        exact = await self._upstreams.count(server, call, request.headers)
         tokens = exact if exact is not None else estimate_prompt(call.prompt_bytes)
         headers = {} if exact is not None else {ESTIMATED: "true"}
         data = msgspec.json.encode({"input_tokens": tokens})

@@ -60,7 +60,7 @@ class Keys:
 
     async def caller(self, headers: Mapping[str, str]) -> Caller:
         """The caller by the request's headers. Raises RefusedError, which means 401."""
-        key = _presented(headers)
+        key = presented(headers)
         if not key:
             raise RefusedError("no API key: send Authorization: Bearer KEY", hint=_HINT)
         if key.startswith(NAMED_PREFIX):
@@ -160,8 +160,11 @@ def check_budget(budget_tokens: int | None) -> None:
     raise UsageError(f"a budget {wrong}", hint="such as --tokens 200k")
 
 
-def _presented(headers: Mapping[str, str]) -> str:
-    """The key in the headers of OpenAI's, Azure's and Anthropic's clients."""
+def presented(headers: Mapping[str, str]) -> str:
+    """The key in the headers of OpenAI's, Azure's and Anthropic's clients; in one of its own beside a login that is
+    not for us."""
+    if derived.OWN_KEY in headers:
+        return headers[derived.OWN_KEY].strip()
     scheme, _, credentials = headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials:
         return credentials.strip()

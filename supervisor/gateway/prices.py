@@ -48,15 +48,16 @@ class Prices:
         if server.price is None and not server.local and self._library is None:
             threading.Thread(target=self._load, name="prices", daemon=True).start()
 
-    def cost(self, server: Server, used: Used, seconds: float) -> Cost | None:
+    def cost(self, server: Server, used: Used, seconds: float, asked: str = "") -> Cost | None:
+        """`asked`: the model's name as the client said it, for a server of several."""
         if server.price is not None:
             return Cost(reckon(server.price, used, seconds), _words(server.price))
         if server.local:
             return Cost(0.0, FREE)
         self._load()
-        return None if self._library is None else self._known(server, used)
+        return None if self._library is None else self._known(server, used, asked)
 
-    def bound(self, server: Server) -> Price | None:
+    def bound(self, server: Server, asked: str = "") -> Price | None:
         """The most that a token of input and of output may cost, without what is asked by the hour; None: unknown."""
         if server.price is not None:
             price = server.price
@@ -67,7 +68,7 @@ class Prices:
         self._load()
         found = []
         for used in (Used(MILLION, 0), Used(MILLION, 0, written=MILLION), Used(0, MILLION)):
-            cost = None if self._library is None else self._known(server, used)
+            cost = None if self._library is None else self._known(server, used, asked)
             if cost is None:
                 return None
             found.append(cost.usd)
@@ -83,7 +84,7 @@ class Prices:
                 self._missing = True
                 log("prices", "genai-prices is not installed: what remote models cost is not known")
 
-    def _known(self, server: Server, used: Used) -> Cost | None:
+    def _known(self, server: Server, used: Used, asked: str) -> Cost | None:
         usage = self._library.Usage(
             input_tokens=used.input,
             cache_read_tokens=used.cached,
@@ -91,9 +92,7 @@ class Prices:
             output_tokens=used.output,
         )
         try:
-            found = self._library.calc_price(
-                usage, model_ref=server.upstream_name or server.name, provider_api_url=server.url
-            )
+            found = self._library.calc_price(usage, model_ref=server.known_as(asked), provider_api_url=server.url)
         except (LookupError, ValueError):
             return None  # neither vendor nor model is in its lists, or the figures make no sense to it
         source = (

@@ -19,7 +19,7 @@ import msgspec
 
 from aish.errors import AishError, InputError, StorageError, UpstreamError
 from aish.model import state
-from aish.model.dialect import ANTHROPIC, OPENAI
+from aish.model.dialect import ANTHROPIC, CLIENT, OPENAI
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic import head, reply
 from aish.supervisor.gateway.duties import Duties
@@ -187,7 +187,7 @@ class Probes:
     async def _answer(self, server: Server, endpoint: str) -> tuple[int, bytes]:
         """(status, body); an error without our key, for everybody is told its words."""
         scrub = self._upstreams.scrub(server)
-        body: dict[str, object] = {"model": server.upstream_name or server.name, **_BODIES[endpoint]}
+        body: dict[str, object] = {"model": server.known_as(server.name), **_BODIES[endpoint]}
         if endpoint != openai.EMBEDDINGS:
             body[server.limit_field] = 1
         response: aiohttp.ClientResponse = await self._upstreams.post(server, endpoint, msgspec.json.encode(body))
@@ -273,6 +273,8 @@ def refused(server: Server, status: int) -> UpstreamError:
 
 
 def _refusal(server: Server, status: int, body: bytes) -> Verdict:
+    if status in (401, 403) and server.login == CLIENT:
+        return Verdict(True)  # it is there, and wants a login that is not ours to have
     if status in (401, 403):
         return Verdict(False, f"refuses the key ({status})", hopeless=refused(server, status))
     if status == 429:

@@ -166,10 +166,10 @@ class Proxy:
             most = context * (call.prompts if call.endpoint == openai.EMBEDDINGS else call.copies)
         bound = min(bound, most)
         each = call.max_output or context or UNSTATED_OUTPUT_TOKENS
-        price = self._price(account, server)
+        price = self._price(account, server, call.model)
         left = self._spending.ledger.left(account, price)
         if left is not None and (call.tools or left < FAR_AWAY * (bound + each * call.copies)):
-            exchange.exact_prompt = await self._upstreams.count(server, call)
+            exchange.exact_prompt = await self._upstreams.count(server, call, exchange.request.headers)
             if exchange.exact_prompt is not None:
                 bound = min(exchange.exact_prompt, most)
                 if context is not None:
@@ -178,13 +178,13 @@ class Proxy:
         least = wish if call.max_output is not None else min(wish, LEAST_OUTPUT_TOKENS * call.copies)
         return Claim(exchange.row.number, account, bound, wish, least, call.copies, price)
 
-    def _price(self, account: str, server: Server) -> Price:
+    def _price(self, account: str, server: Server, asked: str) -> Price:
         """The most that a token costs. Raises BudgetError where money is limited and nobody knows the price."""
         ledger = self._spending.ledger
         accounts = [found for id in ledger.chain(account) if (found := ledger.accounts.get(id)) is not None]
         if all(found.budget.pusd is None for found in accounts):
             return FREE
-        price = self._prices.bound(server)
+        price = self._prices.bound(server, asked)
         if price is None:
             raise BudgetError(
                 f"what {server.name} costs is not known, so that a budget in USD cannot be held",

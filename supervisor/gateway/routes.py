@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Final
 
 from aish.errors import AishError
 from aish.model import kind as kinds
 from aish.model import state
-from aish.model.dialect import OPENAI
+from aish.model.dialect import KEY, OPENAI
 from aish.model.nearest import nearest
 from aish.wire.link import Member, Sync
 from aish.wire.spec import PricePart
@@ -40,6 +41,8 @@ class Server:
     dialect: str = OPENAI
     """What it speaks: see aish.model.dialect."""
     price: PricePart | None = None
+    login: str = KEY
+    """With whose login it is asked: see aish.wire.spec.RoutePart."""
     ready: state.Ready = state.NO
     text: str = ""
     """Why it is not ready."""
@@ -67,6 +70,20 @@ class Server:
     def local(self) -> bool:
         """Whether it listens on this machine, so that asking it costs nothing."""
         return is_local(self.url)
+
+    @property
+    def serves_several(self) -> bool:
+        """Whether the client says which of its models is meant."""
+        return "*" in (self.upstream_name or "")
+
+    @property
+    def told_name(self) -> str | None:
+        """The model's name that the server is to be told; None: what the client said stays."""
+        return None if self.serves_several else self.upstream_name
+
+    def known_as(self, asked: str) -> str:
+        """The name by which the server knows what is asked for."""
+        return asked if self.serves_several else self.upstream_name or self.name
 
     @property
     def has_responses(self) -> bool:
@@ -189,6 +206,7 @@ class Directory:
         for matches in (
             lambda server: same_name(server.name, name) or server.id == name,
             lambda server: server.upstream_name == name,
+            lambda server: server.serves_several and fnmatchcase(name, server.upstream_name or ""),
         ):
             servers = tuple(filter(matches, self.servers.values()))
             if servers:
@@ -247,10 +265,11 @@ def _server(member: Member) -> Server | None:
         route.context_tokens,
         route.dialect,
         route.price,
+        route.login,
     )
 
 
 def _same(server: Server, wanted: Server) -> bool:
     """Whether the server at hand is the wanted one, so that what was learned about it stays true."""
-    names = ("name", "url", "dialect", "upstream_name", "key_file", "price")
+    names = ("name", "url", "dialect", "upstream_name", "key_file", "price", "login")
     return all(getattr(server, name) == getattr(wanted, name) for name in names)

@@ -91,7 +91,8 @@ class Settling:
         if row.server is None or exchange.server is None:
             row.cost_usd = 0.0  # nobody was asked
         else:
-            cost = self._prices.cost(exchange.server, used, row.seconds or 0.0)
+            asked = exchange.call.model if exchange.call is not None else ""
+            cost = self._prices.cost(exchange.server, used, row.seconds or 0.0, asked)
             row.cost_usd, row.price = (None, None) if cost is None else (cost.usd, cost.price)
         self._spending.settle(row)
 
@@ -114,7 +115,7 @@ class Settling:
         if exact is None and exchange.relay is not None:
             exact = exchange.relay.prompt
         if exact is None:
-            exact = await self._upstreams.count(server, call)
+            exact = await self._upstreams.count(server, call, exchange.request.headers)
         prompt = exact if exact is not None else estimate_prompt(call.prompt_bytes)
         output = 0
         if exchange.choices:

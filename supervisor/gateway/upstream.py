@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from typing import Final, TypeVar
 
 import aiohttp
 import msgspec
+from multidict import CIMultiDict
 
 from aish.errors import UpstreamError
 from aish.model.dialect import ANTHROPIC
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic import head
 from aish.supervisor.gateway.dialects.call import Call, render
+from aish.supervisor.gateway.dialects.headers import along
 from aish.supervisor.gateway.provider_key import ProviderKeys, Scrub
 from aish.supervisor.gateway.routes import LLAMACPP, Server
 
@@ -63,14 +66,14 @@ class Upstreams:
             await session.close()
 
     async def post(
-        self, server: Server, path: str, body: bytes, headers: dict[str, str] | None = None
+        self, server: Server, path: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> aiohttp.ClientResponse:
         """Send a request below the base; returns once the head of the reply is here. The caller closes the reply.
 
         A kept connection that the server closed at the same moment is replaced by a fresh one, once.
         """
         url = base(server) + path
-        sent = {"Content-Type": "application/json", **_said(server), **(headers or {}), **self._authorization(server)}
+        sent = self._headers(server, headers)
         session = self._session(server)
         loop = asyncio.get_running_loop()
         started_s = loop.time()
@@ -86,14 +89,24 @@ class Upstreams:
         except _FAILURES as error:
             raise _unreached(server, error) from error
 
-    async def ask(self, server: Server, path: str, body: object = None, *, root: bool = False) -> object:
+    async def ask(
+        self,
+        server: Server,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        root: bool = False,
+    ) -> object:
         """A small question, JSON in and out: below the base, or below the server's root. GET without a body.
 
         Raises UpstreamError also on a status that is not 200 and on a reply that is not JSON.
         """
-        return _decoded(await self._asked(server, path, body, root=root), object, path)
+        return _decoded(await self._asked(server, path, body, headers, root=root), object, path)
 
-    async def _asked(self, server: Server, path: str, body: object, *, root: bool) -> bytes:
+    async def _asked(
+        self, server: Server, path: str, body: object, headers: Mapping[str, str] | None = None, *, root: bool
+    ) -> bytes:
         url = (base(server).removesuffix("/v1") if root else base(server)) + path
         session = self._session(server)
         try:
@@ -102,7 +115,7 @@ class Upstreams:
                     "GET" if body is None else "POST",
                     url,
                     data=None if body is None else msgspec.json.encode(body),
-                    headers={"Content-Type": "application/json", **_said(server), **self._authorization(server)},
+                    headers=self._headers(server, headers),
                     allow_redirects=False,
                 ) as response:
                     data = await read_bounded(response, MAX_REPLY_BYTES, server)
@@ -129,15 +142,18 @@ class Upstreams:
             return None
         return _numbers(bytes(told.tokens))
 
-    async def count(self, server: Server, call: Call) -> int | None:
-        """Exact input tokens of a request, in all its answers. None where the server cannot tell."""
+    async def count(self, server: Server, call: Call, given: Mapping[str, str]) -> int | None:
+        """Exact input tokens of a request, in all its answers. None where the server cannot tell.
+
+        `given`: the request's headers.
+        """
         if server.dialect == ANTHROPIC:
-            return await self._count_messages(server, call)
+            return await self._count_messages(server, call, along(given, server))
         if server.engine != LLAMACPP or call.parts:
             return None
         if call.endpoint == openai.CHAT:
             try:
-                body = msgspec.Raw(render(call, server.upstream_name, None))
+                body = msgspec.Raw(render(call, server.told_name, None))
                 answer = await self.ask(server, openai.CHAT + "/input_tokens", body)
             except UpstreamError:
                 return None
@@ -148,14 +164,14 @@ class Upstreams:
         tokens = await self._count_prompts(server, call.asked)
         return None if tokens is None else tokens * max(1, call.copies // call.prompts)
 
-    async def _count_messages(self, server: Server, call: Call) -> int | None:
+    async def _count_messages(self, server: Server, call: Call, headers: Mapping[str, str]) -> int | None:
         """Anthropic's servers count for nothing, but not what others translate."""
         if call.dialect != ANTHROPIC:
             return None
         fields = {name: value for name, value in call.fields.items() if name in _COUNTED}
-        fields["model"] = msgspec.Raw(msgspec.json.encode(server.upstream_name or server.name))
+        fields["model"] = msgspec.Raw(msgspec.json.encode(server.known_as(call.model)))
         try:
-            answer = await self.ask(server, head.COUNT, fields)
+            answer = await self.ask(server, head.COUNT, fields, headers)
         except UpstreamError:
             return None
         tokens = answer.get("input_tokens") if isinstance(answer, dict) else None
@@ -186,11 +202,17 @@ class Upstreams:
         """Takes the server's real key out of what it sends. Raises StorageError."""
         return self._keys.scrub(server)
 
-    def _authorization(self, server: Server) -> dict[str, str]:
+    def _headers(self, server: Server, given: Mapping[str, str] | None) -> CIMultiDict[str]:
+        sent = CIMultiDict({"Content-Type": "application/json"})
+        if server.dialect == ANTHROPIC:
+            sent["anthropic-version"] = head.VERSION
+        sent.update(given or {})
         key = self._keys.key(server)
-        if key is None:
-            return {}
-        return {"x-api-key": key} if server.dialect == ANTHROPIC else {"Authorization": f"Bearer {key}"}
+        if key is not None and server.dialect == ANTHROPIC:
+            sent["x-api-key"] = key
+        elif key is not None:
+            sent["Authorization"] = f"Bearer {key}"
+        return sent
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
@@ -241,11 +263,6 @@ def _decoded(data: bytes, shape: type[_Shape], path: str) -> _Shape:
 def _numbers(raw: bytes) -> int:
     """How many numbers are in an array, or in an array of arrays none of which is empty: millions, maybe."""
     return raw.count(b",") + 1 if any(byte in raw for byte in b"0123456789") else 0
-
-
-def _said(server: Server) -> dict[str, str]:
-    """What a server of that dialect wants to hear with every question."""
-    return {"anthropic-version": head.VERSION} if server.dialect == ANTHROPIC else {}
 
 
 def base(server: Server) -> str:

@@ -42,6 +42,8 @@ def test_other_clients_get_their_own_names(shared_home: Home) -> None:
     url, key = first["OPENAI_BASE_URL"].removesuffix("/v1"), first["OPENAI_API_KEY"]
     done = shared_home.aish("env", "--for", "anthropic")
     assert done.stdout == f"export ANTHROPIC_BASE_URL={url}\nexport ANTHROPIC_API_KEY={key}\n"
+    done = shared_home.aish("env", "--for", "anthropic-login")
+    assert done.stdout == f"export ANTHROPIC_BASE_URL={url}\nexport ANTHROPIC_CUSTOM_HEADERS='x-aish-key: {key}'\n"
     everything = json.loads(shared_home.aish("env", "--for", "all", "--json").stdout)
     assert everything == {
         **first,

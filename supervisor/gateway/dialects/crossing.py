@@ -12,10 +12,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aish.errors import InputError, UpstreamError
-from aish.supervisor.gateway.dialects import llamacpp, openai, sse
+from aish.supervisor.gateway.dialects import headers, llamacpp, openai, sse
 from aish.supervisor.gateway.dialects.anthropic import chat, chunks, failure, head, reply, through
 from aish.supervisor.gateway.dialects.anthropic.messages import to_chat
 from aish.supervisor.gateway.dialects.call import render
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
     from aish.supervisor.gateway.dialects.dialect import Dialect, Writer
     from aish.supervisor.gateway.dialects.openai import Read
     from aish.supervisor.gateway.routes import Server
-
-_OPENAI_HEADERS: Final = (
-    *("accept", "idempotency-key", "x-request-id", "openai-organization", "openai-project", "openai-beta"),
-)
-_ANTHROPIC_HEADERS: Final = ("accept", "anthropic-version", "anthropic-beta", "idempotency-key", "x-request-id")
 
 
 class Crossing(Protocol):
@@ -103,10 +98,10 @@ class ToOpenAI:
         server, call = self._server, self.call
         # llama.cpp gives up a stream when its client goes, and nothing else: see assemble.py.
         as_stream = server.engine == LLAMACPP and call.endpoint != openai.EMBEDDINGS and not call.stream
-        return render(call, server.upstream_name, limit, server.limit_field, as_stream=as_stream)
+        return render(call, server.told_name, limit, server.limit_field, as_stream=as_stream)
 
     def headers(self, given: Mapping[str, str]) -> dict[str, str]:
-        return {name: value for name in _OPENAI_HEADERS if (value := given.get(name))}
+        return headers.along(given, self._server)
 
     def relay(self, *, keep_usage: bool) -> sse.Relay:
         kind = toolcalls.Relay if self._compiled else sse.Relay
@@ -147,7 +142,7 @@ class _OfAnthropic:
         self._server, self._asked = server, asked
 
     def headers(self, given: Mapping[str, str]) -> dict[str, str]:
-        return {name: value for name in _ANTHROPIC_HEADERS if (value := given.get(name))}
+        return headers.along(given, self._server)
 
     def read(self, body: bytes) -> Read:
         message = reply.message(body, self._server.name)
@@ -159,7 +154,7 @@ class AnthropicThrough(_OfAnthropic):
     """Client and server speak Anthropic's dialect."""
 
     def body(self, limit: int | None) -> bytes:
-        return through.body(self.call, self._server.upstream_name, limit)
+        return through.body(self.call, self._server.told_name, limit)
 
     def relay(self, *, keep_usage: bool) -> through.Relay:
         return through.Relay(self._asked)
@@ -194,7 +189,7 @@ class ToAnthropic(_OfAnthropic):
 
     def body(self, limit: int | None) -> bytes:
         most = limit or self.call.max_output or UNSTATED_OUTPUT_TOKENS
-        return chat.body(self.call, self._server.upstream_name or self._server.name, most)
+        return chat.body(self.call, self._server.known_as(self.call.model), most)
 
     def headers(self, given: Mapping[str, str]) -> dict[str, str]:
         return {}
@@ -223,10 +218,10 @@ class ResponsesThrough:
         self._server, self._asked = server, asked
 
     def body(self, limit: int | None) -> bytes:
-        return responses_through.body(self.call, self._server.upstream_name, limit)
+        return responses_through.body(self.call, self._server.told_name, limit)
 
     def headers(self, given: Mapping[str, str]) -> dict[str, str]:
-        return {name: value for name in _OPENAI_HEADERS if (value := given.get(name))}
+        return headers.along(given, self._server)
 
     def relay(self, *, keep_usage: bool) -> responses_through.Relay:
         return responses_through.Relay(self._asked)

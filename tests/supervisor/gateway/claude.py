@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 KEY = "sk-ant-a-real-key-of-the-user"
+LOGIN = "Bearer sk-ant-oat-a-subscription"
 
 
 class Claude(Upstream):
@@ -32,7 +33,8 @@ class Claude(Upstream):
     async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         if "max_tokens" not in body or "anthropic-version" not in request.headers:
             return failed(400, "max_tokens and anthropic-version are required")
-        if request.headers.get("x-api-key") != KEY or "Authorization" in request.headers:
+        shown = (request.headers.get("x-api-key"), request.headers.get("Authorization"))
+        if shown not in ((KEY, None), (None, LOGIN)):
             return failed(401, "invalid x-api-key")
         script = Script(last_text(body))
         if script.has("gate"):
@@ -43,7 +45,7 @@ class Claude(Upstream):
         if script.has("status"):
             return failed(int(script.number("status")), "scripted")
         if script.has("echo"):
-            return failed(400, f"what is {request.headers['x-api-key']}?")
+            return failed(400, f"what is {shown[0]}?")
         if script.has("notjson"):
             return web.Response(text="<html>", content_type="text/html", status=502)
         if body.get("stream"):

@@ -12,7 +12,9 @@ import anthropic
 import openai
 import pytest
 
-from .claude import KEY, Claude, read_tokens
+from aish.wire.spec import BudgetPart
+
+from .claude import KEY, LOGIN, Claude, read_tokens
 from .conftest import World
 
 if TYPE_CHECKING:
@@ -38,7 +40,11 @@ def there() -> Iterator[World]:
         server.start()
         world.start()
         world.daemon.model("p2", "claude", server.route, dialect="anthropic", key_file=str(key_file))
-        world.daemon.ready("p2")
+        world.daemon.model(
+            "p3", "subscription", server.route, dialect="anthropic", login="client", upstream_name="claude-*"
+        )
+        for id in ("p2", "p3"):
+            world.daemon.ready(id)
         world.upstream.stop()
         world.upstream = server
         yield world
@@ -170,6 +176,73 @@ def test_a_budget_holds_and_lowers(there: World) -> None:
     answer = claude(there, key).messages.create(model="claude", max_tokens=100, messages=say("say 50"))
     assert answer.stop_reason == "max_tokens"
     assert there.daemon.settled(id, 1).tokens.output == 6
+
+
+# --- the client's own login -----------------------------------------------------------------------------------------
+
+
+def logged_in(world: World, key: str, login: str = LOGIN) -> anthropic.Anthropic:
+    """A client with a login of its own, told the rest as `aish env --for anthropic-login` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANTHROPIC_BASE_URL", world.gateway.url)
+        patch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-aish-key: {key}")
+        patch.setenv("ANTHROPIC_AUTH_TOKEN", login.removeprefix("Bearer "))
+        return anthropic.Anthropic(max_retries=0, default_headers={"User-Agent": "claude-cli/9", "X-App": "cli"})
+
+
+def test_a_subscription_is_metered_under_our_key_and_sees_none_of_it(there: World) -> None:
+    id, key = there.agent()
+    with logged_in(there, key).messages.stream(
+        model="claude-new-9", max_tokens=50, messages=say("say 4 cached 2")
+    ) as events:
+        answer = events.get_final_message()
+    assert answer.model == "claude-new-9"
+    sent, headers = there.upstream.requests[-1], there.upstream.headers[-1]
+    assert sent["model"] == "claude-new-9"
+    assert (headers["Authorization"], headers["X-App"], headers["User-Agent"]) == (LOGIN, "cli", "claude-cli/9")
+    assert key not in str(headers)
+    settled = there.daemon.settled(id, 1)
+    assert (settled.tokens.output, settled.tokens.estimated) == (4, 0)
+    assert LOGIN.removeprefix("Bearer ") not in str([tuple(row) for row in there.gateway.rows()])
+
+
+def test_a_subscription_counts_too(there: World) -> None:
+    _, key = there.agent()
+    counted = logged_in(there, key).messages.count_tokens(model="claude-x", messages=say("one two three"))
+    assert counted.input_tokens == read_tokens({"messages": say("one two three")})
+    assert there.upstream.headers[-1]["Authorization"] == LOGIN
+
+
+def test_a_budget_holds_a_subscription(there: World) -> None:
+    id, key = there.agent()
+    there.daemon.change(id, budget=BudgetPart(input_tokens=3, hard=True))
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        logged_in(there, key).messages.create(model="claude-x", max_tokens=50, messages=say("say 4 and many more"))
+    assert caught.value.status_code == 402
+    status, _, _ = there.gateway.call(
+        "/v1/messages", {"model": "claude-x", "max_tokens": 5, "messages": say("x")}, None, {"x-aish-key": "sk-wrong"}
+    )
+    assert status == 401
+
+
+def test_a_login_that_expired_is_told_in_the_server_s_words(there: World) -> None:
+    """The client is to renew it: an error of ours (the gateway's key is refused) would have it look elsewhere."""
+    _, key = there.agent()
+    with pytest.raises(anthropic.AuthenticationError) as caught:
+        logged_in(there, key, "Bearer old").messages.create(model="claude-x", max_tokens=5, messages=say("say 1"))
+    body: Any = caught.value.body
+    assert body["error"]["message"] == "invalid x-api-key"
+    assert there.gateway.call("/v1/models/subscription", None, key)[0] == 200
+
+
+def test_our_key_never_goes_to_a_server_that_wants_a_login(there: World) -> None:
+    """Who has no login, and shows our key where one would be."""
+    _, key = there.agent()
+    with pytest.raises(anthropic.AuthenticationError):
+        claude(there, key).messages.create(model="claude-x", max_tokens=5, messages=say("say 1"))
+    with pytest.raises(anthropic.AuthenticationError):
+        logged_in(there, key, f"Bearer {key}").messages.create(model="claude-x", max_tokens=5, messages=say("x"))
+    assert key not in str(there.upstream.headers[-2:])
 
 
 # --- translated -----------------------------------------------------------------------------------------------------
