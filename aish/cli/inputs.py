@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aish.cli.arguments import Parser
 
 _DATAGRAM = "datagram:"
-_SOURCES = "file:PATH, command:WORDS or keyring:SERVICE/USER"
+SOURCES = "file:PATH, command:WORDS or keyring:SERVICE/USER"
 
 
 def options(parser: Parser) -> None:
@@ -25,7 +25,7 @@ def options(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="NAME[=SOURCE]",
-        help=f"a provider key variable that it may see; with a source a variable fetched at each start: {_SOURCES}",
+        help=f"a provider key variable that it may see; with a source a variable fetched at each start: {SOURCES}",
     )
     group.add_argument(
         "--socket",
@@ -56,7 +56,7 @@ def fields(wanted: Namespace) -> dict[str, Any]:
         elif name in sources:
             raise UsageError(f"--secret {name}: given twice")
         else:
-            sources[name] = _source(name, source)
+            sources[name] = source_of(f"--secret {name}=…", source)
     return {
         "secrets": kept,
         "secret_sources": sources,
@@ -72,7 +72,7 @@ def _set_here(name: str) -> str:
     return name
 
 
-def _source(name: str, text: str) -> SecretPart:
+def source_of(option: str, text: str) -> SecretPart:
     """Raises UsageError; what stands there may be the secret itself, so it is not repeated."""
     way, _, rest = text.partition(":")
     match way:
@@ -83,7 +83,7 @@ def _source(name: str, text: str) -> SecretPart:
         case "keyring" if rest:
             return SecretPart(keyring=rest)
         case _:
-            raise UsageError(f"--secret {name}=…: expected where it is: {_SOURCES}", hint="give no value here")
+            raise UsageError(f"{option}: expected where it is: {SOURCES}", hint="give no value here")
 
 
 def _socket(word: str) -> SocketPart:

@@ -8,6 +8,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING
 
+from aish.cli import inputs
 from aish.cli.arguments import Parser, json_option
 from aish.cli.each import for_each
 from aish.cli.output import print_json
@@ -55,6 +56,7 @@ def serve(words: list[str]) -> int:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--url", metavar="URL", help="a server that runs already, up to and with /v1")
     parser.add_argument("--key-file", metavar="FILE", help="its key: first line of a file that only you can read")
+    parser.add_argument("--key", metavar="SOURCE", help=f"where else its key is fetched: {inputs.SOURCES}")
     parser.add_argument(
         "--upstream-name", metavar="MODEL", help="what the server itself calls the model; 'claude-*': all that fit"
     )
@@ -144,6 +146,7 @@ def _check(options: Namespace, command: list[str], words: list[str]) -> None:
     if not command and not options.url:
         for option, value in (
             ("--key-file", options.key_file),
+            ("--key", options.key),
             ("--upstream-name", options.upstream_name),
             ("--dialect", options.dialect),
         ):
@@ -176,6 +179,7 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
         upstream_name=options.upstream_name,
         context_tokens=parse_count(options.context) if options.context else None,
         key_file=key_file.checked(options.key_file) if options.key_file is not None else None,
+        key=inputs.source_of("--key", options.key) if options.key is not None else None,
         dialect=options.dialect or dialect.of(url),
         login=options.login,
         price=parse_price(options.price) if options.price else None,

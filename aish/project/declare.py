@@ -33,6 +33,7 @@ _OF_A_SERVER: Final = (
     "login",
     "price",
     "key_file",
+    "key",
 )
 """What says nothing of a model out of the store: whoever serves it decides."""
 _OF_AN_AGENT: Final = ("words", "model", "input")

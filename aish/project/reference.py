@@ -18,7 +18,7 @@ _OWN: Final = {
     "[agents.NAME]": (schema.AGENT, ("agent", "words", "model", "input", "command", "shell")),
     "[models.NAME]": (
         schema.MODEL,
-        ("command", "shell", "url", "upstream", "dialect", "context", "login", "price", "key_file"),
+        ("command", "shell", "url", "upstream", "dialect", "context", "login", "price", "key_file", "key"),
     ),
     "[schedules.NAME]": (schema.SCHEDULE, ("cron", "timezone", "missed", "command", "shell")),
     "[groups.NAME]": (schema.GROUP, ("strategy",)),

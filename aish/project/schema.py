@@ -200,6 +200,7 @@ MODEL: Final = Table(
     Key("login", Choice(*dialect.LOGINS), "client: the client's own login (a subscription) passes through.", "key"),
     Key("price", PRICE, "What it costs. Default: its vendor's list; nothing on this machine."),
     Key("key_file", _PATH, "The server's key: first line of a file that only you can read."),
+    Key("key", SECRET, "Where else its key is fetched."),
     *_ENTRY,
     at_most_one=[("command", "shell")],
 )

@@ -167,6 +167,15 @@ def _route(entry: Entry, home: Mapping[str, str]) -> RoutePart:
         upstream_name=values.get("upstream"),
         context_tokens=values.get("context"),
         key_file=located(key_file, entry.document.folder, home) if key_file else None,
+        key=_source(values["key"], entry, home) if "key" in values else None,
+    )
+
+
+def _source(values: Mapping[str, Any], entry: Entry, home: Mapping[str, str]) -> SecretPart:
+    return SecretPart(
+        file=_bytes(located(values["file"], entry.document.folder, home)) if "file" in values else None,
+        command=[_bytes(word) for word in values.get("command", ())],
+        keyring=values.get("keyring"),
     )
 
 
@@ -269,12 +278,7 @@ def _streams(values: Mapping[str, Any], entry: Entry, home: Mapping[str, str]) -
         for item in values.get("sockets", ())
     ]
     found["secret_sources"] = {
-        name: SecretPart(
-            file=_bytes(located(source["file"], entry.document.folder, home)) if "file" in source else None,
-            command=[_bytes(word) for word in source.get("command", ())],
-            keyring=source.get("keyring"),
-        )
-        for name, source in values.get("secrets", {}).items()
+        name: _source(source, entry, home) for name, source in values.get("secrets", {}).items()
     }
     return found
 

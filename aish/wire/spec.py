@@ -183,6 +183,9 @@ class RoutePart(Part, frozen=True, kw_only=True):
     """Manifest digest of a stored model."""
     context_tokens: int | None = None
     key_file: str | None = None
+    key: SecretPart | None = None
+    """Where else the gateway fetches the server's key; a command is run in the home folder, and again after five
+    minutes or when the server refuses what it printed."""
     """A 0600 file whose first line is the upstream's key; only the gateway reads it."""
     dialect: str = "openai"
     """What the server speaks: see aish.model.dialect."""

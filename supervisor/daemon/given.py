@@ -50,10 +50,11 @@ def _check_secrets(spec: SpecPart) -> None:
             raise InputError(f"{name[:40]}: what begins with {_OURS} is the supervisor's", field=field)
         if name in spec.secrets:
             raise InputError(f"{name[:40]} is to come from the calling environment and from elsewhere", field=field)
-        _check_source(source, field)
+        check_source(source, field)
 
 
-def _check_source(source: SecretPart, field: str) -> None:
+def check_source(source: SecretPart, field: str) -> None:
+    """Raises InputError."""
     if [source.file is not None, bool(source.command), source.keyring is not None].count(True) != 1:
         raise InputError("expected one of a file, a command or a keyring", field=field)
     if source.file is not None and (not source.file.startswith(b"/") or b"\0" in source.file):

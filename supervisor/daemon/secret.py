@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import importlib.util
 import os
 import stat
-import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from aish.errors import AishError
+from aish.config import keyring
+from aish.errors import AishError, UnavailableError
+from aish.sealed import sealed
 from aish.supervisor.daemon.errands import ErrandError
 
 if TYPE_CHECKING:
@@ -80,32 +79,27 @@ class Secrets:
 
     async def _printed(self, process: Process, argv: list[bytes], timeout_s: float) -> bytes:
         """What a command writes to stdout: into memory of fixed size, so that no log and no disk ever has it."""
-        fd = os.memfd_create("aish-secret", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            os.ftruncate(fd, _ROOM)
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-            end = await self.errands.run(process, ERRAND, argv, timeout_s, out=fd)
+        with sealed("aish-secret", _ROOM) as fd:
+            try:
+                end = await self.errands.run(process, ERRAND, argv, timeout_s, out=fd)
+            except ErrandError as error:
+                raise SecretError(error.why) from None
             text = os.pread(fd, _ROOM, 0).rstrip(b"\0")
-            if len(text) > MOST_BYTES + 2:  # it may have been refused the rest, and have failed for that
-                raise SecretError(TOO_LONG)
-            if end.code != 0:
-                raise SecretError(f"it ended with {end.shell_status}; its stderr is in the log")
-            return text
-        except ErrandError as error:
-            raise SecretError(error.why) from None
-        finally:
-            os.close(fd)
+        if len(text) > MOST_BYTES + 2:  # it may have been refused the rest, and have failed for that
+            raise SecretError(TOO_LONG)
+        if end.code != 0:
+            raise SecretError(f"it ended with {end.shell_status}; its stderr is in the log")
+        return text
 
 
 def _command(source: SecretPart) -> list[bytes]:
     """Raises SecretError."""
     if source.keyring is None:
         return source.command
-    if importlib.util.find_spec("keyring") is None:
-        raise SecretError("keyring is not installed: pip install 'aish-shell[keyring]'")
-    service, _, user = source.keyring.rpartition("/")
-    words = [sys.executable, "-P", "-m", "keyring", "get", service, user]  # -P: nothing of the folder it runs in
-    return [os.fsencode(word) for word in words]
+    try:
+        return keyring.lookup(source.keyring)
+    except UnavailableError as error:
+        raise SecretError(str(error)) from None
 
 
 def read_apart(path: bytes) -> asyncio.Future[bytes]:

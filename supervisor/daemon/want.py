@@ -257,8 +257,10 @@ def check_route(route: RoutePart) -> None:
     """Raises InputError."""
     _one_of(route.dialect, dialect.DIALECTS, "route.dialect")
     _one_of(route.login, dialect.LOGINS, "route.login")
-    if route.login == dialect.CLIENT and route.key_file is not None:
-        raise InputError("both a key and the client's own login", field="route.login")
+    if [route.key_file is not None, route.key is not None, route.login == dialect.CLIENT].count(True) > 1:
+        raise InputError("more than one of a key, a key file and the client's own login", field="route.key")
+    if route.key is not None:
+        given.check_source(route.key, "route.key")
     if route.price is not None:
         for name in route.price.__struct_fields__:
             value = getattr(route.price, name)

@@ -186,6 +186,7 @@ class Probes:
 
     async def _answer(self, server: Server, endpoint: str) -> tuple[int, bytes]:
         """(status, body); an error without our key, for everybody is told its words."""
+        await self._upstreams.prepare(server)
         scrub = self._upstreams.scrub(server)
         body: dict[str, object] = {"model": server.known_as(server.name), **_BODIES[endpoint]}
         if endpoint != openai.EMBEDDINGS:
@@ -268,7 +269,8 @@ def _html(body: bytes) -> bool:
 def refused(server: Server, status: int) -> UpstreamError:
     """It does not take the key that aish has for it."""
     return UpstreamError(
-        f"the server of {server.name} refuses aish's key ({status})", hint="check the key file of that model"
+        f"the server of {server.name} refuses aish's key ({status})",
+        hint="check the key of that model, and where it comes from",
     )
 
 

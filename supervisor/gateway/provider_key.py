@@ -1,4 +1,4 @@
-"""Real keys of model servers: read here and nowhere else, from 0600 files; taken out of what servers send back."""
+"""Real keys of model servers: from 0600 files or commands, nowhere else; taken out of what servers send back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from aish.errors import StorageError
+from aish.supervisor.gateway.key_command import KeyCommands
 from aish.supervisor.gateway.routes import Server
 
 MAX_KEY_BYTES: Final = 8192
@@ -29,12 +30,30 @@ class ProviderKeys:
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
+        self._commands = KeyCommands()
+
+    async def fetch(self, server: Server) -> None:
+        """To be called before `key`. Raises StorageError where a command does not print it."""
+        if server.key is not None and server.key.file is None:
+            await self._commands.fetch(server.key, server.name)
+
+    def refused(self, server: Server) -> None:
+        """The server does not take it."""
+        if server.key is not None and server.key.file is None:
+            self._commands.refused(server.key)
 
     def key(self, server: Server) -> str | None:
-        """The server's real key. Raises StorageError when its file cannot be read or others can read it."""
-        if server.key_file is None:
+        """The server's real key, as it was fetched or is in its file now. Raises StorageError when that cannot be
+        read, others can read it, or it holds none."""
+        source = server.key
+        if source is not None and source.file is None:
+            return _checked(self._commands.text(source), f"{source.told()} printed no key for {server.name}")
+        path = server.key_file if source is None or source.file is None else os.fsdecode(source.file)
+        if path is None:
             return None
-        path = os.path.expanduser(server.key_file)
+        return self._in_file(server, os.path.expanduser(path))
+
+    def _in_file(self, server: Server, path: str) -> str:
         try:
             stamp = _stamp(server, path, os.stat(path))
             known = self._kept.get(path)
@@ -43,9 +62,7 @@ class ProviderKeys:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not text"
             raise StorageError(f"cannot read the key file of {server.name}: {reason}", hint=path) from error
-        if not known.value or not known.value.isascii() or not known.value.isprintable():
-            raise StorageError(f"the key file of {server.name} has no key in its first line", hint=path)
-        return known.value
+        return _checked(known.value, f"the key file of {server.name} has no key in its first line", path)
 
     def scrub(self, server: Server) -> Scrub:
         """Takes the key that the server has now out of what it sends. Raises StorageError."""
@@ -76,6 +93,12 @@ class Scrub:
 
     def header(self, value: str) -> str:
         return self.error(value.encode(errors="surrogateescape")).decode(errors="surrogateescape")
+
+
+def _checked(value: str, otherwise: str, hint: str | None = None) -> str:
+    if not value or not value.isascii() or not value.isprintable():
+        raise StorageError(otherwise, hint=hint)
+    return value
 
 
 def _read(server: Server, path: str) -> _Kept:

@@ -199,6 +199,7 @@ class Proxy:
     ) -> web.StreamResponse:
         exchange.unused = True  # until the server took it
         body = crossing.body(limit.each)
+        await self._upstreams.prepare(server)
         scrub = self._upstreams.scrub(server)  # of the key that the next lines send, whatever the file has later
         headers = crossing.headers(exchange.request.headers)
         exchange.sent_s = time.monotonic()  # the loop's own clock stands still within a turn

@@ -21,7 +21,7 @@ from aish.model import state
 from aish.model.dialect import KEY, OPENAI
 from aish.model.nearest import nearest
 from aish.wire.link import Member, Sync
-from aish.wire.spec import PricePart
+from aish.wire.spec import PricePart, SecretPart
 
 DEFAULT: Final = "default"
 LLAMACPP: Final = "llama.cpp"
@@ -41,6 +41,8 @@ class Server:
     dialect: str = OPENAI
     """What it speaks: see aish.model.dialect."""
     price: PricePart | None = None
+    key: SecretPart | None = None
+    """Where its real key is fetched, if not from that file."""
     login: str = KEY
     """With whose login it is asked: see aish.wire.spec.RoutePart."""
     ready: state.Ready = state.NO
@@ -265,11 +267,12 @@ def _server(member: Member) -> Server | None:
         route.context_tokens,
         route.dialect,
         route.price,
+        route.key,
         route.login,
     )
 
 
 def _same(server: Server, wanted: Server) -> bool:
     """Whether the server at hand is the wanted one, so that what was learned about it stays true."""
-    names = ("name", "url", "dialect", "upstream_name", "key_file", "price", "login")
+    names = ("name", "url", "dialect", "upstream_name", "key_file", "price", "key", "login")
     return all(getattr(server, name) == getattr(wanted, name) for name in names)

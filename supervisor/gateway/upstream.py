@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 from multidict import CIMultiDict
 
-from aish.errors import UpstreamError
+from aish.errors import StorageError, UpstreamError
 from aish.model.dialect import ANTHROPIC
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic import head
@@ -31,6 +31,7 @@ IDLE_S: Final = 600.0  # between two reads, the first byte of an answer included
 ASK_S: Final = 10.0
 # Servers close idle connections after 5 s (llama.cpp, uvicorn): ours must go first, or a request meets the closing.
 KEEP_S: Final = 3.0
+REFUSES_KEY: Final = (401, 403)
 MAX_REPLY_BYTES: Final = 256 << 20
 MAX_ERROR_BYTES: Final = 64 << 10
 _AGAIN_S: Final = 1.0
@@ -72,8 +73,12 @@ class Upstreams:
 
         A kept connection that the server closed at the same moment is replaced by a fresh one, once.
         """
-        url = base(server) + path
-        sent = self._headers(server, headers)
+        response = await self._posted(server, base(server) + path, body, self._headers(server, headers))
+        if response.status in REFUSES_KEY:
+            self._keys.refused(server)
+        return response
+
+    async def _posted(self, server: Server, url: str, body: bytes, sent: CIMultiDict[str]) -> aiohttp.ClientResponse:
         session = self._session(server)
         loop = asyncio.get_running_loop()
         started_s = loop.time()
@@ -110,6 +115,7 @@ class Upstreams:
         url = (base(server).removesuffix("/v1") if root else base(server)) + path
         session = self._session(server)
         try:
+            await self.prepare(server)
             async with asyncio.timeout(ASK_S):
                 async with session.request(
                     "GET" if body is None else "POST",
@@ -122,6 +128,8 @@ class Upstreams:
                     if response.status != 200:
                         raise UpstreamError(f"{path} answered {response.status}", status=response.status)
                     return data
+        except StorageError as error:  # of its key
+            raise UpstreamError(str(error)) from error
         except TimeoutError as error:
             raise UpstreamError(f"the server of {server.name} does not answer {path}", status=504) from error
         except _FAILURES as error:
@@ -197,6 +205,10 @@ class Upstreams:
         return None if own is None else tokens + own * (texts - 1)
 
     # --- keys ---------------------------------------------------------------------------------------------------
+
+    async def prepare(self, server: Server) -> None:
+        """Have its real key at hand, before `scrub` and `post`. Raises StorageError."""
+        await self._keys.fetch(server)
 
     def scrub(self, server: Server) -> Scrub:
         """Takes the server's real key out of what it sends. Raises StorageError."""

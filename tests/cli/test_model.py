@@ -118,6 +118,15 @@ def test_a_key_file_that_others_can_read_is_refused(home: Home) -> None:
     assert f"chmod 600 {key}" in done.stderr
 
 
+def test_a_key_s_source_is_shown_and_what_may_be_the_key_is_not(home: Home) -> None:
+    words = ("model", "serve", "x", "--url", "http://127.0.0.1:1/v1", "--timeout", "60", "--key")
+    done = home.aish(*words, "sk-the-key-itself")
+    assert done.returncode == 2
+    assert "expected where it is: file:PATH, command:WORDS or keyring:SERVICE/USER" in done.stderr
+    assert "sk-the-key" not in done.stderr
+    assert "cannot be had from command:exit 3: it ended with 3" in home.aish(*words, "command:exit 3").stderr
+
+
 def test_a_file_is_pulled_listed_shown_and_removed(home: Home) -> None:
     file = tiny(home.root / "Tiny.gguf")
     done = home.aish("model", "pull", str(file), "-o", "ctx=512")

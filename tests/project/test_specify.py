@@ -169,6 +169,21 @@ def test_models(told: Callable[..., Any]) -> None:
     want.check_spec(far)
 
 
+def test_whose_login_and_key(told: Callable[..., Any]) -> None:
+    found = told(
+        '[models.a]\nurl = "https://host/v1"\nkey = {command = "pass show x"}\n'
+        '[models.b]\nurl = "https://host/v1"\nkey = {file = "~/key"}\n'
+        '[models.c]\nurl = "https://host/v1"\nlogin = "client"\nupstream = "claude-*"'
+    )
+    routes = [found.wanted(name).spec.route for name in "abc"]
+    assert routes[0].key == SecretPart(command=[b"pass", b"show", b"x"])
+    assert routes[1].key.file.endswith(b"/key")
+    assert routes[1].key.file.startswith(b"/")
+    assert (routes[2].login, routes[2].upstream_name) == ("client", "claude-*")
+    for name in "abc":
+        want.check_spec(found.wanted(name).spec)
+
+
 def test_what_a_model_costs_and_what_may_be_asked(told: Callable[..., Any]) -> None:
     found = told(
         '[models.m]\nurl = "https://api.anthropic.com"\nprice = {input = 3, output = "15", cached = 0.3}\n'

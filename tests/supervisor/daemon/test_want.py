@@ -12,9 +12,10 @@ from aish.supervisor.daemon.authority import USER, Caller
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.wire.message import Spawn
-from aish.wire.spec import LaunchPart, ProbePart, RoutePart, SpecPart
+from aish.wire.spec import LaunchPart, ProbePart, RoutePart, SecretPart, SpecPart
 
 ROUTE = RoutePart(url="http://127.0.0.1:{port}/v1")
+KEYRING = SecretPart(keyring="a/b")
 TOKEN = "0" * 32
 
 
@@ -54,6 +55,11 @@ def spec(**fields: Any) -> SpecPart:
         ({"kind": "model", "route": RoutePart(url="http://")}, "route.url"),
         ({"kind": "model", "route": RoutePart(url="https:///v1")}, "route.url"),
         ({"kind": "model", "route": RoutePart(url="http://user:word@host/v1")}, "route.url"),  # inspect would show it
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", login="other")}, "route.login"),
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", key=SecretPart())}, "route.key"),
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", key=SecretPart(file=b"relative"))}, "route.key"),
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", key=KEYRING, key_file="/k")}, "route.key"),
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", key=KEYRING, login="client")}, "route.key"),
         ({"kind": "model", "route": ROUTE, "argv": []}, "argv"),  # a leased port that nobody listens on
     ],
 )
