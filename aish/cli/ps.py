@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from aish.model import exit as exits
 from aish.model import label, moment, state
 from aish.model.nearest import nearest
 from aish.model.size import format_bytes, format_count
+from aish.report import clean
 from aish.wire.message import Snapshot
 from aish.wire.reply import View
 
@@ -41,9 +43,10 @@ def main(argv: list[str]) -> int:
     request = _request(options)
     try:
         with connect(start=_of_the_past(options) and recorded()) as client:
-            rows = client.ask(View, request).processes
+            view = client.ask(View, request)
+            rows, alerts = view.processes, view.alerts
     except NotRunningError:
-        rows = []  # no daemon: nothing is supervised, which is an answer and no error
+        rows, alerts = [], []  # no daemon: nothing is supervised, which is an answer and no error
     if options.target:
         rows = [_named(rows, target) for target in options.target]
     if options.ended:
@@ -59,6 +62,10 @@ def main(argv: list[str]) -> int:
         print("nothing is supervised; `aish spawn -- COMMAND` starts something, `aish run` runs it here")
     else:
         _show(rows, ended=options.ended)
+    if not (options.json or options.quiet):
+        sys.stdout.flush()
+        for alert in alerts:
+            print(f"aish: {clean(alert)}", file=sys.stderr)
     return 0
 
 

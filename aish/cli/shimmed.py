@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from aish.wire.spec import LaunchPart, SpecPart
 
-PATIENCE_S: Final = 5.0
-"""How long the supervisor may take to answer, or to come up, before the program runs without it."""
 MOST_FDS: Final = 57
 _OPENAI: Final = "OPENAI_API_KEY"
 
@@ -43,7 +41,7 @@ def main(argv: list[str]) -> int:
         become(program, name, arguments, surroundings)
     try:
         part = spec_of(name, words, program, arguments, surroundings, pty=terminals[0])
-        connect(program="shim", patience_s=PATIENCE_S).close()
+        connect(program="shim", patience_s=stage.PATIENCE_S).close()
     except AishError as error:
         _unsupervised(name, error)
         become(program, name, arguments, surroundings)
@@ -56,6 +54,7 @@ def main(argv: list[str]) -> int:
         else:
             end = stage.run(part, surroundings, (0, 1, 2, *inherited), must_begin=True)
     except NeverBeganError as why:
+        _obey(why.signals)
         _unsupervised(name, why.error)
         become(program, name, arguments, surroundings)
     if end is not None:
@@ -103,6 +102,13 @@ def become(program: str, name: str, arguments: list[str], surroundings: LaunchPa
     except OSError as error:
         print(f"aish: {clean(program)}: {error.strerror}", file=sys.stderr, flush=True)
         os._exit(127 if error.errno == errno.ENOENT else 126)
+
+
+def _obey(numbers: bytes) -> None:
+    """Signals that came while the supervisor was asked were for the program, which has no handler yet."""
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 def _unsupervised(name: str, error: AishError) -> None:

@@ -48,17 +48,22 @@ AWAY_S: Final = 2.0
 """For so long, while the next daemon comes, signals wait for it: the process has to get them, not its stub."""
 STATUS_LOST: Final = 69
 """What a stage exits with when nobody can tell its process's status."""
+PATIENCE_S: Final = 5.0
+"""How long the supervisor may take to answer where the program can as well run without it."""
 STATUS_NOT_FOUND: Final = 127
 STATUS_NOT_RUNNABLE: Final = 126
 """What a shell gives for a program that is not there, and for one that cannot be run."""
 
 
 class NeverBeganError(Exception):
-    """What was to run has not begun, and never will; `error` says why. Not for people: who asks for it goes on."""
+    """What was to run has not begun, and never will; `error` says why. Not for people: who asks for it goes on.
 
-    def __init__(self, error: AishError) -> None:
+    `signals` came meanwhile, and were for it."""
+
+    def __init__(self, error: AishError, signals: bytes = b"") -> None:
         super().__init__(error)
         self.error = error
+        self.signals = signals
 
 
 def run(
@@ -72,18 +77,27 @@ def run(
     """Spawn with these descriptors (same numbers in the child), forward signals, wait for the end.
 
     `rename`: a name that is taken gets a number. Raises the errors of `aish.client.connect` and what the daemon
-    answers; with `must_begin` NeverBeganError where that means that nothing was started, and is for the caller to
-    tell. Our stdin and stdout are /dev/null afterwards.
+    answers; with `must_begin` NeverBeganError where that means that nothing was started (within PATIENCE_S), and is
+    for the caller to tell. Our stdin and stdout are /dev/null afterwards.
 
     A daemon that hangs does not make us deaf: the second signal that is to end us does so.
     """
     fill()  # before anything of ours gets the number of a descriptor that is closed
     with connect(program="stage") as client, Caught((*FORWARDED, signal.SIGTSTP, signal.SIGCONT)) as signals:
         passed = sorted({fd for fd in fds if _passable(fd)})
-        request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch, targets=passed, rename=rename)
+        request = Spawn(
+            token=secrets.token_hex(16),
+            spec=spec,
+            launch=launch,
+            targets=passed,
+            rename=rename,
+            patience_s=PATIENCE_S if must_begin else None,
+        )
         try:
             with signals.blocked():
                 started = begun(client, request, passed) if must_begin else client.ask(Started, request, passed)
+        except NeverBeganError as why:
+            raise NeverBeganError(why.error, signals.arrived()) from why
         except ImpatientError as error:
             return _given_up(error, "it may still start", "`aish ps` shows whether it has")
         if started.state == "failed":

@@ -18,7 +18,7 @@ from aish.client.screen import Screen
 from aish.client.scrollback import scrollback
 from aish.client.seat import Seat
 from aish.client.session import Session, lost
-from aish.client.stage import begun, let_go, not_started
+from aish.client.stage import PATIENCE_S, begun, let_go, not_started
 from aish.config import settings
 from aish.errors import AishError, ConflictError, InternalError
 from aish.model import keys
@@ -50,7 +50,15 @@ def run(
     hotkeys = Hotkeys(keys.parse(settings.load().detach))
     with connect(program="run") as client:
         token = secrets.token_hex(16)
-        request = Spawn(token=token, spec=spec, launch=launch, rename=rename, targets=list(fds), window=_window())
+        request = Spawn(
+            token=token,
+            spec=spec,
+            launch=launch,
+            rename=rename,
+            targets=list(fds),
+            window=_window(),
+            patience_s=PATIENCE_S if must_begin else None,
+        )
         started = _started(client, request, fds, must_begin=must_begin)
         let_go(fds)
         if started.state == "failed":

@@ -42,6 +42,8 @@ class Spawn(Message, frozen=True, kw_only=True):
     """Where the name is taken, add -2, -3 … instead of refusing: several stages may run the same agent."""
     window: tuple[int, int] | None = None
     """Rows and columns that its terminal has from the start; None: 24 and 80."""
+    patience_s: float | None = None
+    """How long a holder that is silent is waited for (None: 30 s). Then it has failed, and is never started."""
 
 
 class Serve(Message, frozen=True, kw_only=True):

@@ -11,9 +11,10 @@ import asyncio
 import os
 import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aish.errors import ConflictError, NotFoundError, RefusedError, StorageError
+from aish.errors import ConflictError, NotFoundError, RefusedError, StorageError, UnavailableError
 from aish.supervisor.daemon import authority, clock, proc, want
 from aish.supervisor.daemon.ancestry import Peer
 from aish.supervisor.daemon.launcher import pidfd_name
@@ -159,7 +160,8 @@ class Adopting:
         kept = os.dup(fd)
         try:
             self.daemon.conductor.adopted(process, fd)
-            await self.daemon.holding.store(pidfd_name(process.id), [kept])
+            with suppress(UnavailableError):  # a silent holder gets it when it goes on
+                await self.daemon.holding.silence.bounded(self.daemon.holding.store(pidfd_name(process.id), [kept]))
         finally:
             os.close(kept)
         self.daemon.recorder.flush()

@@ -79,8 +79,10 @@ class Attaching:
             told = news
 
     async def _master(self, process: Process) -> list[int]:
-        """Raises ConflictError where it is gone: keeper and holder have both been killed."""
-        fds = await self.daemon.holding.fetch(pty_name(process.id))
+        """Raises ConflictError where it is gone: keeper and holder have both been killed; UnavailableError where the
+        holder is silent."""
+        holding = self.daemon.holding
+        fds = await holding.silence.bounded(holding.fetch(pty_name(process.id)))
         if not fds and not process.row.ended:
             raise ConflictError(
                 f"the terminal of {process.row.name} ({process.id}) is gone", hint="its log is kept: `aish logs`"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from typing import TYPE_CHECKING, Final
 
-from aish.errors import AishError, DisconnectedError
+from aish.errors import AishError, DisconnectedError, UnavailableError
 from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import STARTING, STOPPING
@@ -20,13 +21,16 @@ from aish.supervisor.daemon.sockets import SocketError
 from aish.wire.part import ExitPart
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
 
 STORAGE_WAIT_S: Final = 2.0
+PATIENCE_S: Final = 30.0
+"""How long who asks for a start waits for a holder that is silent."""
+LOOK_S: Final = 0.5
 _FAILED: Final = Exit(1, None)
 
 
@@ -35,6 +39,9 @@ class Births:
         self.conductor = conductor
         self.under_way: set[asyncio.Task[None]] = set()
         """A process whose pid the holder tells in a reply that is still under way may already call us."""
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        """Those that wait for the holder, by id."""
+        self._given_up_for: dict[str, str] = {}
         self._loop = asyncio.get_running_loop()
 
     def begin(self, process: Process) -> None:
@@ -50,8 +57,14 @@ class Births:
         process.launching = True
         try:
             await self._launch_once(process)
+        except asyncio.CancelledError:
+            if process.id not in self._given_up_for:
+                raise
         finally:
             process.launching = False
+        why_not = self._given_up_for.pop(process.id, None)
+        if why_not is not None:
+            self._failed(process, UnavailableError(why_not))
 
     async def _launch_once(self, process: Process) -> None:
         conductor, row = self.conductor, process.row
@@ -72,6 +85,8 @@ class Births:
                     process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
                     return
                 conductor.send_acks()
+            if not await self._answering(process):
+                return
             await conductor.lives.prepare(process)
             secrets = await conductor.lives.secrets.fetch(process)
             if row.lifecycle != STARTING:
@@ -83,7 +98,10 @@ class Births:
                 if not recorder.flush():
                     process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
                     return
-            birth = await launcher.start(process, secrets)
+            if not await self._answering(process):
+                return
+            with self._asks(process):
+                birth = await launcher.start(process, secrets)
         except DisconnectedError:
             return  # started or not: the next holder's list tells
         except (Refusal, AishError, OSError) as error:
@@ -107,6 +125,78 @@ class Births:
             row.reason = "stopped before it was started"
             row.exit = ExitPart(reason=row.stop_reason or exits.CANCELLED)
             self.conductor.not_started(process)
+
+    # --- a holder that is silent --------------------------------------------------------------------------------
+
+    async def _answering(self, process: Process) -> bool:
+        """Until the holder answers; False where the start was given up meanwhile.
+
+        To a holder that is stopped none is sent: what is under way to it cannot be had back, and descriptors of a
+        pipe that are under way keep it open."""
+        silent = self.conductor.holding.silence.why()
+        if silent is not None:
+            self._waits(process, silent)
+            with self._asks(process):
+                await self.conductor.holding.request("ack", ids=[])
+            self._waits(process, None)
+        if process.row.lifecycle == STARTING:
+            return True
+        self._given_up(process)
+        return False
+
+    @contextlib.contextmanager
+    def _asks(self, process: Process) -> Iterator[None]:
+        task: asyncio.Task[None] | None = asyncio.current_task()
+        assert task is not None
+        self._asking[process.id] = task
+        try:
+            yield
+        finally:
+            del self._asking[process.id]
+
+    def _waits(self, process: Process, silent: str | None) -> None:
+        if process.row.lifecycle == STARTING and process.row.reason != silent:
+            process.row.reason = silent
+            self.conductor.changed(process)
+
+    def silent(self, why: str | None) -> None:
+        """The holder has become silent, and why; None: it answers again."""
+        for process in self.conductor.table.alive():
+            self._waits(process, why)
+            if why is not None and process.row.lifecycle == STOPPING:
+                self.give_up(process, why)
+
+    def give_up(self, process: Process, why: str) -> bool:
+        """It is not started, now or later, since the holder is silent. False: it may have been started."""
+        task = self._asking.get(process.id)
+        if task is None or not self.conductor.holding.take_back(process.id):
+            return False
+        self._given_up_for[process.id] = why
+        task.cancel()
+        return True
+
+    def stopped(self, process: Process) -> None:
+        """Somebody wants it to end: who waits for a silent holder need not be started first."""
+        silent = self.conductor.holding.silence.why()
+        if silent is not None and process.row.lifecycle == STOPPING:
+            self.give_up(process, silent)
+
+    async def change(self, process: Process, due_s: float) -> str | None:
+        """For who waits for its start: until its next change (None), or until the holder is silent at `due_s` or
+        later, and why. A hook before the start may take its time."""
+        silence = self.conductor.holding.silence
+        while True:
+            try:
+                async with asyncio.timeout_at(due_s):
+                    await process.change()
+                    return None
+            except TimeoutError:
+                silent = silence.why()
+                if silent is not None and silence.noticed:
+                    return silent
+                due_s = self._loop.time() + LOOK_S
+
+    # --- what became of it --------------------------------------------------------------------------------------
 
     async def _ask(self, process: Process) -> None:
         row = process.row

@@ -222,6 +222,7 @@ class Conductor:
         row.grace_s = grace_s
         self.apply(process, machine.StopRequested(at_once=grace_s == 0))
         self.lives.stopped(process)
+        self.births.stopped(process)
         return True
 
     def start(self, process: Process) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from aish.errors import ConflictError, InputError, RefusedError, UnavailableErro
 from aish.model import exit as exits
 from aish.model import kind, label, state
 from aish.supervisor.daemon import authority, environ, runs, want
+from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
 from aish.wire.message import Cont, Forget, Label, Pause, Restart, Signal, Start, Stop
@@ -119,8 +121,9 @@ class Control:
         else:
             row.again = True
             self.daemon.conductor.stop(process, request.grace_s, exits.RESTARTED, who(caller))
+            due_s = asyncio.get_running_loop().time() + PATIENCE_S
             while row.again and not row.ended:
-                await process.change()
+                await self._change(process, due_s)
         await self._begun(process)
         return Done()
 
@@ -182,10 +185,17 @@ class Control:
     async def _begun(self, process: Process) -> None:
         """Until it runs or waits with a reason. Raises UnavailableError where it has failed."""
         row = process.row
+        due_s = asyncio.get_running_loop().time() + PATIENCE_S
         while row.again or row.lifecycle == state.STARTING or (row.lifecycle == state.QUEUED and row.reason is None):
-            await process.change()
+            await self._change(process, due_s)
         if row.lifecycle == state.FAILED:
             raise UnavailableError(f"{row.name} ({row.id}): {row.reason or 'it did not start'}")
+
+    async def _change(self, process: Process, due_s: float) -> None:
+        """Raises UnavailableError where the holder is silent at `due_s`; what was asked for goes on when it does."""
+        silent = await self.daemon.conductor.births.change(process, due_s)
+        if silent is not None:
+            raise UnavailableError(f"{process.row.name} ({process.id}) is {process.word}, and waits: {silent}")
 
     async def pause(self, caller: Caller, request: Pause) -> Done:
         process = self.target(caller, "Pause", request.target)

@@ -218,6 +218,7 @@ class Daemon:
         self.prompt = PromptFile(loop, lambda: self.runtime_folder, lambda: [process.row for process in self.table])
         self.recall = Recall(self.table, self.gpus, self.reach, self.recorder, lambda: self.sampler.owner_of)
         self.conductor.struck = self.recall.struck
+        self.holding.silence.told = self._silent
 
     def _holder_socket(self) -> str:
         return os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME)
@@ -260,7 +261,7 @@ class Daemon:
         found = [*self._alerts, *self.found.alerts]
         if self.recorder.failure is not None:
             found.append(f"the process table is not written: {self.recorder.failure}")
-        found += filter(None, (self.gateway.alert, self.gateway.told))
+        found += filter(None, (self.holding.silence.why(), self.gateway.alert, self.gateway.told))
         trouble = self.gpus.trouble()
         if trouble is not None:
             found.append(trouble)
@@ -374,6 +375,10 @@ class Daemon:
         except DisconnectedError:
             return  # this one is gone, too: the next connection begins again
         self.parents.look()
+
+    def _silent(self, why: str | None) -> None:
+        self.recorder.event("holder", text=why or "the holder answers again", pid=self.holding.pid)
+        self.conductor.births.silent(why)
 
     def _home(self, path: str) -> None:
         """Something was taken away from the runtime folder: what we had there is made again, as far as we know it.

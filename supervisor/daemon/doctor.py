@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from aish.client import scope
 from aish.config import folders
+from aish.errors import UnavailableError
 from aish.model import state
 from aish.model.size import format_bytes
 from aish.supervisor.daemon import authority
@@ -35,6 +37,8 @@ class Doctors:
     async def doctor(self, caller: Caller, request: Doctor) -> Findings:
         authority.check(self.daemon.table, caller, "Doctor")
         await self.daemon.gpus.wait_known(3.0)
+        with suppress(UnavailableError):  # `_programs` says so
+            await self.daemon.holding.answers()
         return Findings(
             findings=[
                 *self._programs(),
@@ -44,7 +48,11 @@ class Doctors:
                 *self._gpus(),
                 limits(self.daemon.reach.layout),
                 *_system(),
-                *(Finding(level="warn", topic="alert", text=alert) for alert in self.daemon.alerts()),
+                *(
+                    Finding(level="warn", topic="alert", text=alert)
+                    for alert in self.daemon.alerts()
+                    if alert != self.daemon.holding.silence.why()
+                ),
             ]
         )
 
@@ -59,10 +67,11 @@ class Doctors:
             yield Finding(
                 level="warn", topic="version", text="the program was replaced since the daemon began", hint=hint
             )
+        holding = daemon.holding
+        silent = holding.silence.why()
+        text = f"keeper {holding.keeper_pid}, holder {holding.pid}, daemon {os.getpid()}"
         yield Finding(
-            level="ok",
-            topic="programs",
-            text=f"keeper {daemon.holding.keeper_pid}, holder {daemon.holding.pid}, daemon {os.getpid()}",
+            level="fail" if silent else "ok", topic="programs", text=f"{text}: {silent}" if silent else text
         )
         yield daemon.parents.finding()
         gateway = daemon.gateway.process

@@ -71,6 +71,7 @@ class Ending:
 
     async def _stop_all(self) -> None:
         conductor = self.daemon.conductor
+        await self.daemon.holding.answers()  # else nothing ends, and nobody would say why
         await stopping.stop_all(conductor, self.supervised(), by=SHUTDOWN)
         await stopping.stop_all(conductor, self.daemon.table.alive(), by=SHUTDOWN)  # parts of aish: the gateway
         await conductor.remains.done()

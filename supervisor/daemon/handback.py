@@ -148,7 +148,7 @@ class Handback:
             case "running":  # it has ended, and its check is at work
                 conductor.stop(process, None, by=OFF)
             case "stopping":
-                await stopping.gone(process)
+                await stopping.gone(process, conductor.holding.silence)
             case "exited" | "failed" | "lost":
                 pass
 
@@ -207,7 +207,7 @@ class Handback:
         if gateway is not None and not gateway.row.ended:
             ended.append(self._part(gateway))
             daemon.conductor.stop(gateway, None, by=OFF)
-            await stopping.gone(gateway)
+            await stopping.gone(gateway, daemon.holding.silence)
         await self._end_errands()
         await daemon.conductor.remains.done()
         await daemon.launcher.sockets.done()

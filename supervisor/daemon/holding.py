@@ -12,11 +12,13 @@ import os
 import socket
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from aish.errors import DisconnectedError, UnavailableError
+from aish.supervisor.daemon.silence import Silence
 from aish.supervisor.holder import wire
 from aish.supervisor.holder.wire import HolderError, Refusal
 from aish.wire import address
@@ -77,11 +79,15 @@ class Holding:
         self.build: str | None = None
         self.keeper_build: str | None = None
         """Which code they are; None: of a release that did not tell."""
+        self._revocable = False
         self.drained: Callable[[str], None] | None = None
         self._died, self._regained, self._lost, self._home = died, regained, lost, home
         self._sock: socket.socket | None = None
         self._seq = 0
         self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
+        self._payloads: dict[str, int] = {}
+        """Of the spawns that are not answered, by id."""
+        self.silence = Silence(lambda: self.pid, lambda: bool(self._waiting), lambda: self.tell("ack", ids=[]))
         self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.Task[None] | None = None
@@ -126,6 +132,7 @@ class Holding:
                     self.pid, self.keeper_pid = told["pid"], told.get("keeper_pid") or 0
                     self.estate = f"{told['boot_id']} {told['started']}"
                     self.build, self.keeper_build = told.get("build"), told.get("keeper_build")
+                    self._revocable = told.get("revocable") is True
                     self._greeted = True
                     self._there.set()
                     return
@@ -135,6 +142,11 @@ class Holding:
             if time.monotonic() > begin + patience_s:
                 raise UnavailableError(f"the holder cannot be reached at {self.path}: {why}")
             await asyncio.sleep(_STEP_S)  # a keeper that forks a new holder tells nobody
+
+    async def answers(self) -> None:
+        """Raises UnavailableError where it is silent; one that has just died is no matter, the next one answers."""
+        with suppress(DisconnectedError):
+            await self.silence.bounded(self.request("ack", ids=[]))
 
     def close(self) -> None:
         """Let go without telling the holder anything."""
@@ -147,12 +159,29 @@ class Holding:
 
     async def spawn(self, id_: str, payload: bytes, fds: Sequence[int]) -> Birth:
         """Start `id_`, or answer what an earlier spawn of it started. Raises Refusal (stage, errno in details)."""
-        memfd = wire.payload_fd(payload)
+        memfd = self._payloads[id_] = wire.payload_fd(payload)
         try:
             told = await self.request("spawn", [memfd, *fds], id=id_)
         finally:
+            del self._payloads[id_]
             os.close(memfd)
         return Birth(id_, told["pid"], told.get("start_time"))
+
+    def take_back(self, id_: str) -> bool:
+        """Have a spawn that is not answered never happen. False: it may have begun.
+
+        The holder seals the payload before it acts on it; what is empty by then it refuses. So one of us is
+        the first, and both know who."""
+        memfd = self._payloads.get(id_)
+        if memfd is None:
+            return True  # it was not sent
+        if not self._revocable:
+            return False  # a release that does not seal
+        try:
+            os.ftruncate(memfd, 0)
+        except PermissionError:
+            return False
+        return True
 
     async def birth(self, id_: str) -> Birth | None:
         """What became of a child that was between fork and exec; None where the holder does not know it any more:
@@ -260,6 +289,7 @@ class Holding:
         data = wire.encode({"op": op, "seq": seq, **fields})
         future: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
         self._waiting[seq] = future
+        self.silence.asked()
         self._send(data, list(fds))
         try:
             return await future
@@ -318,6 +348,7 @@ class Holding:
                 packet.close()
 
     def _received(self, message: dict[str, Any], packet: wire.Packet) -> None:
+        self.silence.heard()
         event = message.get("event")
         if event == "exit":
             self._died(_death(message))
@@ -352,6 +383,7 @@ class Holding:
             for fd in fds:
                 os.close(fd)
         self._unsent.clear()
+        self.silence.heard()
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():

@@ -7,11 +7,12 @@ import math
 import os
 import platform
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from aish.errors import InputError
+from aish.errors import InputError, UnavailableError
 from aish.model import kind, state
 from aish.model.spec import ORDERED
 from aish.supervisor.daemon import adopting, authority, runs, view
@@ -200,7 +201,8 @@ class Looking:
     async def _waited(self, process: Process, *, timed_out: bool = False) -> Waited:
         row = process.row
         if row.ended and row.spec.pty:
-            await self.daemon.conductor.sending.done()
+            with suppress(UnavailableError):  # a silent holder: that it has ended is known all the same
+                await self.daemon.conductor.sending.done()
         if row.ended and row.spec.sockets:
             await self.daemon.launcher.sockets.closed(row.id)
         self.daemon.recorder.flush()

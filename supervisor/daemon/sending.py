@@ -47,9 +47,9 @@ class Sending:
 
     async def done(self) -> None:
         """Until all that is under way is done: who was told 'paused' must find it standing still, who was told
-        'ended' the whole log of its terminal."""
+        'ended' the whole log of its terminal. Raises UnavailableError where the holder is silent."""
         while self._under_way:
-            await asyncio.wait(self._under_way)
+            await self.holding.silence.bounded(asyncio.wait(set(self._under_way)))
 
     def send(self, process: Process, number: int) -> None:
         """A signal to its group, without waiting for it to be sent."""
@@ -66,9 +66,10 @@ class Sending:
             return False  # the take-over by the next holder does again what must be done
 
     async def signal_told(self, process: Process, number: int) -> bool:
-        """`signal` for a person. Raises UnavailableError where nobody can tell whether it was sent."""
+        """`signal` for a person. Raises UnavailableError where nobody can tell whether it was sent, and where the
+        holder is silent: then it is sent when that goes on."""
         try:
-            return await self._sent(process, number)
+            return await self.holding.silence.bounded(self._sent(process, number))
         except DisconnectedError as error:
             raise UnavailableError(
                 f"the holder died while {process.row.name} ({process.id}) was signalled: it may have taken effect",

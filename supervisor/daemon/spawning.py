@@ -12,6 +12,7 @@ import msgspec
 from aish.errors import AishError, ConflictError, StorageError, UnavailableError
 from aish.model import kind, state
 from aish.supervisor.daemon import authority, environ, want
+from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.control import who
 from aish.supervisor.daemon.process import Process, shared
 from aish.supervisor.daemon.row import Row
@@ -46,7 +47,7 @@ class Spawning:
             if known.resend_timer is not None and fds:
                 known.fds, fds[:] = fds[:], []
                 self.daemon.takeover.resume(known)
-            return await self._answer(known, existed=True)
+            return await self._answer(known, existed=True, patience_s=request.patience_s)
         authority.check(table, caller, "Spawn")
         self._open()
         want.check_spawn(request, len(fds))
@@ -66,7 +67,7 @@ class Spawning:
         self._begin(process)
         if row.lifecycle == "queued":
             await self.daemon.launcher.keep_passed(process)
-        return await self._answer(process, existed=False)
+        return await self._answer(process, existed=False, patience_s=request.patience_s)
 
     def _open(self) -> None:
         if self.daemon.ending.begun:
@@ -113,11 +114,21 @@ class Spawning:
         else:
             daemon.admission.enqueue(process)
 
-    async def _answer(self, process: Process, *, existed: bool) -> Started:
-        """Once it has begun, failed, or is known to wait."""
-        row = process.row
+    async def _answer(self, process: Process, *, existed: bool, patience_s: float | None = None) -> Started:
+        """Once it has begun, failed, or is known to wait. A holder that is silent for `patience_s` is not waited for:
+        then it has failed, and is not started later.
+
+        Raises UnavailableError where nobody can tell whether it has begun."""
+        row, births = process.row, self.daemon.conductor.births
+        due_s = asyncio.get_running_loop().time() + (PATIENCE_S if patience_s is None else patience_s)
         while row.lifecycle == "starting" or (row.lifecycle == "queued" and not self._decided(process)):
-            await process.change()
+            silent = await births.change(process, due_s)
+            if silent is None or row.lifecycle != "starting" or births.give_up(process, silent):
+                continue
+            raise UnavailableError(
+                f"{row.name} ({row.id}) may have been started, or may yet be: {silent}",
+                hint="`aish ps` shows it when the holder answers",
+            )
         self.daemon.recorder.flush()
         return Started(
             id=row.id,

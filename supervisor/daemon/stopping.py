@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.silence import Silence
 
 KILL_WAIT_S: Final = 10.0
 """How long after SIGKILL a process may take to be gone."""
@@ -29,17 +30,20 @@ async def stop_all(
         for row in level:
             conductor.stop(by_id[row.id], grace_s, by=by)
         for row in level:
-            await gone(by_id[row.id], grace_s)
+            await gone(by_id[row.id], conductor.holding.silence, grace_s)
 
 
-async def gone(process: Process, grace_s: float | None = None) -> None:
-    """Until it has ended. Raises UnavailableError where not even SIGKILL ends it."""
+async def gone(process: Process, silence: Silence, grace_s: float | None = None) -> None:
+    """Until it has ended. Raises UnavailableError where not even SIGKILL ends it, or the holder is silent."""
     row = process.row
     try:
         async with asyncio.timeout((row.spec.grace_s if grace_s is None else grace_s) + KILL_WAIT_S):
             while not row.ended:
                 await process.change()
     except TimeoutError as error:
+        silent = silence.why()
+        if silent is not None:
+            raise UnavailableError(f"{row.name} ({row.id}, pid {row.pid}) does not end: {silent}") from error
         raise UnavailableError(
             f"{row.name} ({row.id}, pid {row.pid}) does not end, not even by SIGKILL",
             hint="it may hang in the kernel; the supervisor stays",

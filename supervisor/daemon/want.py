@@ -62,6 +62,9 @@ def check_spawn(request: Spawn, fd_count: int) -> None:
             field="restart",
             hint="`aish spawn` starts it with a log of its own",
         )
+    patience_s = request.patience_s
+    if patience_s is not None and not (math.isfinite(patience_s) and patience_s >= 0):
+        raise InputError("expected a number of seconds", field="patience_s")
     if request.window is not None and not all(1 <= size <= 0xFFFF for size in request.window):
         raise InputError("expected rows and columns, 1 to 65535", field="window")
     if request.spec.pty and any(target <= 2 for target in targets):

@@ -113,6 +113,14 @@ def candidates(word: bytes, env: Sequence[bytes]) -> list[bytes]:
     return [folder + b"/" + word if folder else word for folder in path.split(b":")]
 
 
+def take(fd: int) -> None:
+    """From here on the payload cannot be taken back: see `spawn` of wire. What is no memfd is refused later."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    except OSError:  # one that was made without sealing: its sender does not mean to take it back
+        return
+
+
 def read_payload(fd: int) -> bytes:
     """What a payload memfd holds. Raises Refusal for anything that is not a memfd or is too big.
 
@@ -123,6 +131,8 @@ def read_payload(fd: int) -> bytes:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise wire.Refusal("bad-request", "the first descriptor must be a memfd")
+        if not status.st_size:
+            raise wire.Refusal("revoked", "the payload was taken back before anything was done with it")
         if status.st_size > wire.PAYLOAD_BYTES:
             raise wire.Refusal("too-large", f"the payload has {status.st_size} bytes, at most {wire.PAYLOAD_BYTES}")
         return os.pread(fd, status.st_size, 0)

@@ -113,6 +113,7 @@ class Desk:
             "daemon_pid": holder.ward.pid,
             "build": build.OWN,
             "keeper_build": holder.succession.keeper_build,
+            "revocable": True,
         }
 
     def _become_controller(self, peer: Peer) -> None:
@@ -156,6 +157,8 @@ class Desk:
     def _spawn(self, peer: Peer, seq: int, message: Reply, fds: list[int]) -> Reply | None:
         holder = self.holder
         id = wire.name_of(message, "id")
+        if fds:
+            birth.take(fds[0])
 
         def answer(result: Child | birth.Failure, again: bool = False) -> None:
             if isinstance(result, birth.Failure):

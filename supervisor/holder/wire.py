@@ -7,7 +7,7 @@ is answered with seq null. Events have "event" and no seq. Whatever a caller sen
 
 | op | request | reply |
 |---|---|---|
-| hello | version, role | version, pid, keeper_pid, boot_id, started (epoch s), daemon_pid, build, keeper_build |
+| hello | version, role | version, pid, keeper_pid, boot_id, started (epoch s), daemon_pid, build, keeper_build, … |
 | daemon | | pid, started (false: it ran already); starts the daemon now |
 | spawn | id; fds: payload memfd, then the child's | pid, start_time (clock ticks, field 22), again |
 | signal | id, sig, group (default false) | |
@@ -44,7 +44,11 @@ log's file system refused (at least; errno says why).
 or at another path, where the folder above is gone.
 
 Error codes: malformed, too-large, fds, bad-request, unknown-op, version, not-allowed, unknown-id, reaped, signal
-(errno), spawn (stage, errno), full, unknown-name, busy (live, unacknowledged), no-daemon, closing, upgrade.
+(errno), spawn (stage, errno), full, unknown-name, busy (live, unacknowledged), no-daemon, closing, upgrade, revoked.
+
+spawn. The payload is sealed against shrinking (F_SEAL_SHRINK) before anything is done with the request. Who has sent
+it and waits too long truncates it to nothing: where the kernel lets him, the holder refuses it when it reads it
+("revoked"); where not, the holder has it. `revocable` of hello (true) says that this holder seals.
 
 spawn. The same id again answers the same (again: true) while the child lives or its exit is unacknowledged; the
 new payload is then ignored. A failed spawn leaves nothing behind and may be tried again. The payload memfd holds
@@ -211,7 +215,7 @@ def encode_payload(
 
 def payload_fd(payload: bytes) -> int:
     """A memfd holding the payload, the first descriptor of `spawn`. The caller closes it."""
-    fd = os.memfd_create("aish-spawn", os.MFD_CLOEXEC)
+    fd = os.memfd_create("aish-spawn", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         view = memoryview(payload)
         while view:

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,8 @@ from aish.cli import rc_block, shim, shims
 from aish.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Home
 
     from .conftest import Bash, OpenBash
@@ -217,6 +221,47 @@ def test_what_is_refused_runs_all_the_same(at: Shimmed, options: list[str], why:
     assert (done.stdout, done.returncode) == (b"in", 5)
     assert why in done.stderr
     assert b"runs unsupervised" in done.stderr
+
+
+@contextmanager
+def stopped_holder(home: Home) -> Iterator[None]:
+    """In SIGSTOP."""
+    holder = int(home.aish("doctor").stdout.partition(", holder ")[2].partition(",")[0])
+    os.kill(holder, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(holder, signal.SIGCONT)
+
+
+def test_with_a_stopped_holder_it_runs_once_and_without_it(at: Shimmed) -> None:
+    """It hung until somebody let the holder go on, and ran then."""
+    at.home.aish("spawn", "--name", "first", "--", "true")
+    at.program("once", '#!/bin/sh\necho ran >>"$HOME/ran"; cat\n')
+    at.make("once")
+    with stopped_holder(at.home):
+        done = at.run("once", input=b"in")
+        assert (done.stdout, done.returncode) == (b"in", 0)
+        assert b"runs unsupervised: the holder" in done.stderr
+    assert at.home.aish("wait", "first").returncode == 0
+    assert at.home.aish("run", "--", "true").returncode == 0  # the holder has done all that it was asked
+    assert (at.home.root / "ran").read_text() == "ran\n"
+
+
+def test_a_signal_that_came_while_a_stopped_holder_was_asked_is_obeyed(at: Shimmed) -> None:
+    """SIGTERM had no effect: nobody was there to get it."""
+    at.home.aish("spawn", "--name", "first", "--", "true")
+    at.make("mysh")
+    with stopped_holder(at.home):
+        found = shutil.which("mysh", path=at.home.environ["PATH"])
+        assert found is not None
+        shimmed = subprocess.Popen([found, "-c", "echo ran"], env=at.home.environ, stdout=subprocess.PIPE)
+        end_s = time.monotonic() + 20
+        while '"starting"' not in at.home.aish("ps", "--json").stdout:
+            assert time.monotonic() < end_s
+        shimmed.send_signal(signal.SIGTERM)
+        assert shimmed.communicate(timeout=20)[0] == b""
+        assert shimmed.returncode == -signal.SIGTERM
 
 
 def test_without_aish_it_runs(at: Shimmed) -> None:

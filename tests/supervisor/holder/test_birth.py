@@ -304,3 +304,30 @@ def test_many_spawns_of_one_id_at_once_start_one(held: World) -> None:
     assert [row["id"] for row in listed] == ["p1"]
     child = held.spawn("p1", ["true"])
     assert listed[0]["pid"] == child["pid"]
+
+
+def test_a_spawn_that_was_taken_back_never_happens(held: World, tmp_path: Path) -> None:
+    """What lay in the queue of a stopped holder was started when it went on, however late."""
+    memfd = wire.payload_fd(held.payload(["touch", str(tmp_path / "ran")]))
+    holder = held.hello["pid"]
+    os.kill(holder, signal.SIGSTOP)
+    try:
+        seq = held.link.send("spawn", [memfd, held.null, held.null, held.null], id="p1")
+        os.ftruncate(memfd, 0)
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    os.close(memfd)
+    assert held.everything()["children"] == []  # answered after it
+    (answer,) = [message.body for message in held.link.backlog if message.body.get("seq") == seq]
+    assert answer["error"]["code"] == "revoked"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_spawn_that_was_begun_cannot_be_taken_back(held: World) -> None:
+    """Else who believes so would run it a second time."""
+    memfd = wire.payload_fd(held.payload(["sleep", "600"]))
+    assert held.hello["revocable"] is True
+    held.note(held.call("spawn", [memfd, held.null, held.null, held.null], id="p1")["pid"])
+    with pytest.raises(PermissionError):
+        os.ftruncate(memfd, 0)
+    os.close(memfd)
