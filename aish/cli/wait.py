@@ -11,7 +11,7 @@ from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.each import chosen
 from aish.cli.output import print_json
 from aish.client import connect
-from aish.client.stage import STATUS_LOST, STATUS_NOT_RUNNABLE
+from aish.client.stage import STATUS_LOST, STATUS_NOT_RUNNABLE, status_without_a_run
 from aish.errors import DisconnectedError, InternalError, UsageError
 from aish.model import exit as exits
 from aish.wire.message import WaitMany
@@ -95,15 +95,18 @@ def _status(waited: list[Waited], *, ready: bool) -> int:
     """That of the first that failed."""
     if ready:
         return int(any(one.exit is not None for one in waited))  # it ended before it was ready
-    return next(filter(None, (shell_status(one.exit or ExitPart()) for one in waited)), 0)
+    return next(filter(None, (shell_status(one.exit or ExitPart(), one.reason) for one in waited)), 0)
 
 
-def shell_status(end: ExitPart) -> int:
-    """The status that a shell reports for it; 126 where it never ran, 69 where nobody can tell."""
+def shell_status(end: ExitPart, why_not: str | None = None) -> int:
+    """The status that a shell reports for it; 69 where nobody can tell. Where it never ran `why_not` decides: 127
+    for a program that is not there, 126 for one that cannot be run."""
     if end.code == 0 and end.reason not in (None, exits.DONE, *exits.WANTED):
         return 1  # the supervisor knows better: a limit, too many restarts
     if end.code is not None:
         return end.code
     if end.signal is not None:
         return 128 + end.signal
-    return STATUS_NOT_RUNNABLE if end.reason == exits.START else STATUS_LOST
+    if end.reason != exits.START:
+        return STATUS_LOST
+    return STATUS_NOT_RUNNABLE if why_not is None else status_without_a_run(why_not)

@@ -133,9 +133,14 @@ def not_started(program: str, started: Started) -> ExitPart:
     reason = started.reason or "it did not start"
     error = UnavailableError(f"{started.name} ({started.id}): {reason}")
     report(program, error)
+    return ExitPart(code=status_without_a_run(reason))
+
+
+def status_without_a_run(reason: str) -> int:
+    """Of what could not be started, and why."""
     if not reason.startswith("the program cannot be run"):
-        return ExitPart(code=error.exit_status)
-    return ExitPart(code=STATUS_NOT_FOUND if "No such file" in reason else STATUS_NOT_RUNNABLE)
+        return STATUS_LOST
+    return STATUS_NOT_FOUND if "No such file" in reason else STATUS_NOT_RUNNABLE
 
 
 def _passable(fd: int) -> bool:
@@ -206,7 +211,16 @@ def _answer(client: Client, process: str, signals: Caught, holds: Holds, asked: 
             reply = client.receive()
             if not isinstance(reply, Waited):
                 raise InternalError(f"the daemon answered {type(reply).__name__} to a wait")
-            return reply.exit or ExitPart()
+            return _end_of(reply)
+
+
+def _end_of(waited: Waited) -> ExitPart:
+    """What waited for its turn and could then not be started has the status, and the word, of what cannot at once."""
+    end = waited.exit or ExitPart()
+    if end.reason != exits.START or waited.reason is None:
+        return end
+    report("aish", UnavailableError(f"{waited.id}: {waited.reason}"))
+    return ExitPart(code=status_without_a_run(waited.reason))
 
 
 def _begun(holds: Holds, signals: Caught) -> bool:

@@ -127,6 +127,8 @@ class Waited(Message, frozen=True, kw_only=True):
     id: str
     state: str
     exit: ExitPart | None = None
+    reason: str | None = None
+    """Why it never ran, where it did not."""
     timed_out: bool = False
     hopeless: str | None = None
     """Why waiting for its readiness is in vain."""

@@ -207,7 +207,8 @@ class Looking:
             await self.daemon.launcher.sockets.closed(row.id)
         self.daemon.recorder.flush()
         end = row.exit if row.ended else None
-        return Waited(id=row.id, state=process.word, exit=end, timed_out=timed_out)
+        reason = row.reason if end is not None and end.code is None and end.signal is None else None
+        return Waited(id=row.id, state=process.word, exit=end, reason=reason, timed_out=timed_out)
 
     async def logs(self, caller: Caller, request: Logs, connection: Connection) -> None:
         process = self.target(caller, "Logs", request.target)

@@ -32,7 +32,8 @@ def test_a_program_that_cannot_be_run_is_told_by_spawn_run_wait_and_ps(home: Hom
         assert (done.returncode, "cannot be run: Permission denied" in done.stderr) == (126, True), verb
         done = home.aish(verb, "--vram", "1G", "--", "true")
         assert (done.returncode, "no GPU was found" in done.stderr) == (69, True), verb
-    assert home.aish("wait", "p1").returncode == 126
+    assert [home.aish("wait", f"p{number}").returncode for number in (1, 2, 3)] == [127, 126, 69]
+    assert home.aish("wait", "--any", "p1").returncode == 127
     lines = home.aish("ps", "--all").stdout.splitlines()[1:]
     assert [line.rpartition("  ")[2] for line in lines if " gateway " not in line] == 2 * [
         "the program cannot be run: No such file or directory",

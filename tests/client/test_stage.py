@@ -247,3 +247,16 @@ def test_a_signal_ends_a_stage_that_is_still_queued(shared_home: Home, number: s
     assert running.wait(DEADLINE_S) == -number  # 128 and the signal, for a shell
     row = shared_home.client.process("waits").row()
     assert (row.state, row.exit) == ("failed", ExitPart(reason="cancelled"))
+
+
+def test_a_program_that_is_not_there_when_its_turn_comes_is_127(shared_home: Home) -> None:
+    """One that could be started at once had 127, one that waited first 126 and no reason."""
+    ends_well = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    shared_home.client.spawn(["sh", "-c", ends_well], name="first", ready="line:up").wait_ready()
+    words = ("run", "--needs", "first:completed", "--", "/no/such/program")
+    running = shared_home.popen(*words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert running.stderr is not None
+    assert b"is queued" in running.stderr.readline()
+    shared_home.client.process("first").signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=60)
+    assert (running.returncode, b"cannot be run: No such file" in err) == (127, True), err
