@@ -37,7 +37,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         created_s=row.created_s,
         started_s=row.started_s,
         ended_s=row.ended_s if row.ended else None,
-        exit=row.exit if row.ended or row.lifecycle == "scheduled" else None,
+        exit=row.exit if row.ended or row.lifecycle in ("scheduled", "backoff") else None,
         reason=row.reason,
         doing=process.doing,
         restarts=row.restarts,

@@ -15,6 +15,7 @@ import pytest
 from aish.client import connect, launch
 from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
 from aish.wire.message import Pause, Restart, Start, Stop
+from aish.wire.part import ExitPart
 from aish.wire.reply import Done
 from aish.wire.spec import NeedPart, ProbePart, RestartPart
 
@@ -349,6 +350,15 @@ def test_start_runs_an_ended_one_again_under_its_id(up: Supervised) -> None:
     up.until("both runs are in its log", lambda: up.log("job")[0] == "run\nrun\n")
     assert up.code(started.id) == 3
     assert up.row("job").id == started.id
+
+
+def test_between_two_runs_the_status_of_the_last_one_is_told(up: Supervised) -> None:
+    """ps said 'exit -' and its JSON null, while the history knew it."""
+    up.spawn("sh", "-c", "exit 3", name="again", restart="always", restarts=RestartPart(delay_s=600, longest_s=600))
+    up.until("it waits for its next run", lambda: up.row("again").lifecycle == "backoff")
+    assert up.row("again").exit == ExitPart(code=3)
+    assert "exit 3: restart 2 follows" in up.home.aish("ps", "again").stdout
+    assert up.inspect("again").process.exit == ExitPart(code=3)
 
 
 def test_restart_is_one_step_even_when_asked_for_twice(up: Supervised) -> None:
