@@ -80,7 +80,7 @@ class _Service:
         for key, name in (("ExecStartPre", "before"), ("ExecStopPost", "after")):
             lines = self.unit.all("Service", key)
             if lines:
-                self.table[name] = " && ".join(plain(self._line(line, key)) for line in lines)
+                self.table[name] = " && ".join(self._specified(plain(self._line(line, key))) for line in lines)
         if socket is not None:
             self._sockets(socket)
         for section, key, value in self.unit.rest():
@@ -271,7 +271,7 @@ class _Service:
                 if address is None:
                     self.draft.leave(unit.file, f"{key}={where}", "it is no HOST:PORT and no path")
                     continue
-                full = {"address": address, "kind": kind, **more}
+                full = {"address": self._specified(address), "kind": kind, **more}
                 found.append({key: value for key, value in full.items() if value})
         for section, key, value in unit.rest():
             if section == "Socket":
@@ -281,7 +281,7 @@ class _Service:
 
 
 def _address(where: str) -> str | None:
-    if where.startswith("/"):
+    if where.startswith(("/", "%h/", "%t/", "%T/")):
         return "unix:" + plain(where)
     if where.isdecimal():
         return f"0.0.0.0:{where}"

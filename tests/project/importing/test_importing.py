@@ -238,6 +238,26 @@ def test_systemd_units(told: Callable[..., Any]) -> None:
         assert any(what in line for line in left), what
 
 
+def test_specifiers_in_hooks_and_sockets_are_put_in_or_told() -> None:
+    """A hook of `mkdir %t/foo` made a folder called %t, and nobody was told."""
+    hooks = "ExecStartPre=/bin/mkdir -p %t/foo\nExecStartPre=/bin/echo 5%% %i\nExecStopPost=/bin/rm -r %t/foo\n"
+    tables, left = taken(
+        ("a.service", f"[Service]\nExecStart=/bin/a\n{hooks}"),
+        ("a.socket", "[Socket]\nListenStream=%t/foo.sock\nListenStream=/run/%j.sock\n"),
+    )
+    assert tables["services"]["a"] == {
+        "command": ["/bin/a"],
+        "restart": "never",
+        "before": "/bin/mkdir -p ${XDG_RUNTIME_DIR}/foo && /bin/echo 5% %i",
+        "after": "/bin/rm -r ${XDG_RUNTIME_DIR}/foo",
+        "sockets": [
+            {"address": "unix:${XDG_RUNTIME_DIR}/foo.sock", "kind": "stream"},
+            {"address": "unix:/run/%j.sock", "kind": "stream"},
+        ],
+    }
+    assert left == [f"{word}: what systemd puts there is not known here" for word in ("%i", "%j")]
+
+
 @pytest.mark.parametrize("text", ["[Service", "ExecStart=x", "[Service]\nnonsense\n"])
 def test_what_is_no_unit_has_its_line(text: str) -> None:
     with pytest.raises(SourceError) as caught:
