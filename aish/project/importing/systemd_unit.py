@@ -23,8 +23,10 @@ _SPECIFIERS: Final = {"%h": "${HOME}", "%u": "${USER}", "%t": "${XDG_RUNTIME_DIR
 _RESTARTS: Final = {"no": "never", "always": "always", "on-failure": "on-failure"}
 _NEARLY: Final = ("on-abnormal", "on-abort", "on-watchdog")
 _IO: Final = {"idle": "idle", "3": "idle", "best-effort": "best-effort", "2": "best-effort", "realtime": "realtime"}
-_SILENT: Final = frozenset(("Description", "Documentation", "Alias", "Also", "StandardOutput", "StandardError"))
-"""Nothing is lost with them: output goes to the log, a comment is a comment."""
+_SILENT: Final = frozenset(("Description", "Documentation", "Alias", "Also"))
+"""Nothing is lost with them: a comment is a comment."""
+_LOGGED: Final = ("inherit", "journal", "syslog", "")
+"""Where output goes to a log, as it does here."""
 _WHY: Final = {
     "User": "it runs as who brings it up",
     "Group": "it runs as who brings it up",
@@ -77,6 +79,7 @@ class _Service:
         self._times()
         self._limits()
         self._order()
+        self._output()
         for key, name in (("ExecStartPre", "before"), ("ExecStopPost", "after")):
             lines = self.unit.all("Service", key)
             if lines:
@@ -237,6 +240,13 @@ class _Service:
                     self.leave(f"{key}={other}", "it is not among what is imported")
         if needs:
             self.table["needs"] = list(needs)
+
+    def _output(self) -> None:
+        for key in ("StandardOutput", "StandardError"):
+            where = self.unit.pop("Service", key)
+            if where is not None and where not in _LOGGED:
+                why = f"it goes to its log: `aish logs {self.name}`; redirect it in its command line where it has to"
+                self.leave(f"{key}={where[:60]}", why)
 
     # --- timers and sockets -----------------------------------------------------------------------------------------
 

@@ -258,6 +258,17 @@ def test_specifiers_in_hooks_and_sockets_are_put_in_or_told() -> None:
     assert left == [f"{word}: what systemd puts there is not known here" for word in ("%i", "%j")]
 
 
+@pytest.mark.parametrize("key", ["StandardOutput", "StandardError"])
+def test_output_that_went_to_a_file_is_told(key: str) -> None:
+    """The file was not written any more, and nobody was told."""
+    for where in ("file:/tmp/x", "append:/tmp/x", "truncate:/tmp/x", "null", "journal+console", "tty", "fd:out"):
+        _, left = taken(("a.service", f"[Service]\nExecStart=/bin/a\n{key}={where}\n"))
+        assert [line.partition(": ")[0] for line in left] == [f"{key}={where}"]
+        assert "`aish logs a`" in left[0]
+    for where in ("journal", "inherit", "syslog"):
+        assert taken(("a.service", f"[Service]\nExecStart=/bin/a\n{key}={where}\n"))[1] == []
+
+
 @pytest.mark.parametrize("text", ["[Service", "ExecStart=x", "[Service]\nnonsense\n"])
 def test_what_is_no_unit_has_its_line(text: str) -> None:
     with pytest.raises(SourceError) as caught:
