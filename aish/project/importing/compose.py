@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from aish.errors import SourceError
+from aish.errors import InputError, SourceError
+from aish.model import label
 from aish.project.importing.procfile import run as shell_line
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ class _Service:
         self._restart(table)
         self._stop(table)
         self._limits(table)
+        self._labels(table)
+        self._oom_score(table)
         profiles = self.left.pop("profiles", None)
         if isinstance(profiles, list):
             table["profiles"] = profiles
@@ -285,6 +288,29 @@ class _Service:
         found = {key: str(value) for key, value in limits.items() if value and str(value) not in ("0", "-1")}
         if found:
             table["limits"] = found
+
+    def _labels(self, table: dict[str, Any]) -> None:
+        """A table, or a list of KEY=VALUE."""
+        said = self.left.pop("labels", None)
+        if isinstance(said, list):
+            said = dict(str(item).partition("=")[::2] for item in said)
+        labels: dict[str, str] = {}
+        for key, value in said.items() if isinstance(said, dict) else ():
+            try:
+                label.check({**labels, key: str(value)})
+            except InputError as error:
+                self._leave(f"labels.{key[:60]}", str(error))
+            else:
+                labels[key] = _variables(str(value))
+        if labels:
+            table["labels"] = labels
+
+    def _oom_score(self, table: dict[str, Any]) -> None:
+        score = self._text("oom_score_adj")
+        if score is not None and re.fullmatch(r"-?\d{1,4}", score) and abs(int(score)) <= 1000:
+            table["oom_score"] = int(score)
+        elif score is not None:
+            self._leave("oom_score_adj", f"{score[:60]}: a number from -1000 to 1000 is")
 
     def _text(self, key: str) -> str | None:
         value = self.left.pop(key, None)

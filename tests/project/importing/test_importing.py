@@ -117,6 +117,30 @@ processes:
 """
 
 
+@pytest.mark.parametrize(
+    "labels", ["{ team: web, tier: '${TIER:-1}', empty: '' }", "[team=web, 'tier=${TIER:-1}', empty]"]
+)
+def test_labels_and_the_oom_score_of_compose_are_taken(labels: str) -> None:
+    """They were told as keys that aish.toml does not have."""
+    text = f"services: {{ s: {{ command: x, labels: {labels}, oom_score_adj: -500 }} }}"
+    tables, left = taken(("c.yml", text))
+    assert left == []
+    assert tables["services"]["s"]["labels"] == {"team": "web", "tier": "${TIER:-1}", "empty": ""}
+    assert tables["services"]["s"]["oom_score"] == -500
+
+
+def test_labels_that_a_process_cannot_have_are_told_one_by_one() -> None:
+    many = ", ".join(f"k{number}: v" for number in range(40))
+    text = f"services: {{ s: {{ command: x, labels: {{ 'a b': c, good: yes, {many} }}, oom_score_adj: 5000 }} }}"
+    tables, left = taken(("c.yml", text))
+    assert len(tables["services"]["s"]["labels"]) == 32
+    assert tables["services"]["s"]["labels"]["good"] == "yes"
+    assert left[0] == "s.labels.a b: not a label's key: 'a b'"
+    assert left[1:10] == [f"s.labels.k{number}: at most 32 labels" for number in range(31, 40)]
+    assert left[10].startswith("s.oom_score_adj: 5000")
+    assert len(left) == 11
+
+
 def test_a_file_of_process_compose() -> None:
     tables, left = taken(
         (
