@@ -65,7 +65,11 @@ class Control:
         grace_s, row = request.grace_s, process.row
         want.check_grace(grace_s)
         self._check_ours(process, f"`kill {row.pid}` ends it")
-        return Done(changed=self.daemon.conductor.stop(process, grace_s, by=who(caller)), restarts=row.restarts)
+        changed = self.daemon.conductor.stop(process, grace_s, by=who(caller))
+        silent = self.daemon.holding.silence.why()
+        if silent is not None and row.lifecycle == state.STOPPING and row.pid is not None:
+            raise UnavailableError(f"{row.name} ({row.id}) is to end, and waits: {silent}")
+        return Done(changed=changed, restarts=row.restarts)
 
     async def start(self, caller: Caller, request: Start) -> Done:
         """What has ended runs again, what is scheduled runs now.

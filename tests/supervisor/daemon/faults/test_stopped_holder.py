@@ -99,11 +99,16 @@ def test_what_waits_for_a_stopped_holder_can_be_stopped(up: Supervised) -> None:
 
 
 def test_who_asks_a_stopped_holder_for_more_is_answered(up: Supervised) -> None:
-    """Signal and pause hung; shutdown said that the process hangs in the kernel."""
+    """Signal, pause and the wait after a stop hung; shutdown said that the process hangs in the kernel."""
     up.spawn("sleep", "600", name="nap")
     with stopped(up):
-        for request in (Signal(target="nap", signal=signal.SIGUSR1), Pause(target="nap"), Shutdown(force=True)):
-            with pytest.raises(UnavailableError, match=r"the holder .* is stopped: `kill -CONT"):
+        for request in (
+            Signal(target="nap", signal=signal.SIGUSR1),
+            Pause(target="nap"),
+            Shutdown(force=True),
+            Stop(target="nap"),
+        ):
+            with pytest.raises(UnavailableError, match=r"the holder .*is stopped: `kill -CONT"):
                 up.client.request(request)
     assert up.wait("nap").exit is not None  # SIGUSR1 has come
 
