@@ -174,6 +174,8 @@ def queued(e: Evidence) -> Cause | None:
 def starting(e: Evidence) -> Cause | None:
     if e.row.lifecycle != state.STARTING:
         return None
+    if e.row.reason:  # the holder is silent
+        return Cause("starting", 70, (f"It waits: {e.row.reason}.",), (Fact(e.row.reason, TABLE),))
     text = (
         "Its hook before the start has to end with 0 first."
         if e.row.spec.before

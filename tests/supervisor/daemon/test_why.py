@@ -132,6 +132,9 @@ CASES: dict[str, Evidence] = {
     ),
     "for something else": evidence(row({}, lifecycle="queued", reason="the holder is away")),
     "is being started": evidence(row({"before": [b"true"]}, lifecycle="starting")),
+    "is being started, and the holder is silent": evidence(
+        row({"before": [b"true"]}, lifecycle="starting", reason="the holder (pid 7) is stopped: `kill -CONT 7` …")
+    ),
     "is being stopped": evidence(
         row(lifecycle="stopping", stop_reason="cancelled", ended_by="p9"),
         kill_in_s=4.0,

@@ -88,6 +88,18 @@ def test_a_start_waits_for_a_holder_that_goes_on(up: Supervised) -> None:
     assert up.code("true") == 0
 
 
+def test_a_stopped_holder_that_is_killed_leaves_its_starts_to_the_next(up: Supervised) -> None:
+    _, holder = up.holder_pids()
+    with ThreadPoolExecutor(1) as pool, connect() as other:
+        os.kill(holder, signal.SIGSTOP)
+        asked = pool.submit(other.ask, Started, up.request(b"true"))
+        up.until("its reason is shown", lambda: "is stopped" in (_only(up).reason or ""))
+        os.kill(holder, signal.SIGKILL)
+        assert asked.result(ENOUGH_S).state in ("running", "exited")
+    assert up.code("true") == 0
+    assert [event.kind for event in up.events() if event.process == "p1"].count("started") == 1
+
+
 def test_what_waits_for_a_stopped_holder_can_be_stopped(up: Supervised) -> None:
     with ThreadPoolExecutor(1) as pool, connect() as other, stopped(up):
         asked = pool.submit(other.ask, Started, up.request(b"true"))
