@@ -204,6 +204,9 @@ def test_a_daemon_that_hangs_while_the_process_runs(home: Home) -> None:
     assert running.stderr is not None
     assert running.stdout.readline() == b"up\n"
     with connect(program="test") as client:
+        deadline_s = time.monotonic() + DEADLINE_S  # the process may speak before the daemon knows that it runs
+        while client.ask(Inspected, Inspect(target="p1")).process.state != "running":
+            assert time.monotonic() < deadline_s
         os.kill(client.welcome.pid, signal.SIGSTOP)
         try:
             running.send_signal(signal.SIGINT)

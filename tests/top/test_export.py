@@ -28,7 +28,16 @@ def test_figures_are_raw_with_their_unit_in_the_key(views: Views) -> None:
     table = json.loads(dump(views["usual"]))
     model = table["processes"][0]
     assert model["vram_quota_bytes"] == 48 << 30
-    assert model["tokens"] == {"input": 1_900_000, "output": 84_000, "requests": 118, "estimated": 0}
+    assert model["tokens"] == {
+        "input": 1_900_000,
+        "output": 84_000,
+        "requests": 118,
+        "estimated": 0,
+        "cached": 0,
+        "reasoning": 0,
+        "cost_usd": 0.0,
+        "unpriced": 0,
+    }
     assert table["gpus"][0]["power_w"] == 512.3
     assert table["gpus"][0]["processes"][1]["process"] is None
 

@@ -171,7 +171,7 @@ def test_the_limit_of_a_named_key_is_changed_by_the_user_alone(up: Supervised) -
     assert (done.returncode, budget()) == (0, None), done
     with pytest.raises(NotFoundError, match="no key is called"):
         up.client.request(Limit(target="key:you", tokens="5"))
-    with pytest.raises(UsageError, match="for tokens only"):
+    with pytest.raises(UsageError, match="a key has a budget only"):
         up.client.request(Limit(target="key:me", vram="5G"))
 
 
