@@ -13,6 +13,7 @@ KINDS: Final = (
     "ready",
     "not-ready",
     "unhealthy",
+    "unheard",
     "stopping",
     "killed",
     "ended",

@@ -43,7 +43,7 @@ async def _run(boot_id: str, turns: Turns) -> dict[str, int] | None:
     await daemon.begin()
     await daemon.left.wait()
     daemon.end()
-    return daemon.conductor.watch.legacy() if daemon.relaunch else None
+    return daemon.legacy() if daemon.relaunch else None
 
 
 def _launch(legacy: dict[str, int]) -> int:

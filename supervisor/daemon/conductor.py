@@ -347,13 +347,17 @@ class Conductor:
             process.grace_timer.cancel()
         row = process.row
         grace_s = row.spec.grace_s if row.grace_s is None else row.grace_s
-        process.grace_timer = self._loop.call_later(grace_s, self.apply, process, machine.GraceElapsed())
+        process.grace_timer = self.lives.vigil.call_later(
+            grace_s, lambda: self.apply(process, machine.GraceElapsed())
+        )
 
-    def grace_until(self, process: Process, due_s: float) -> None:
-        """A longer grace, on the loop's clock: it says that it is still at it."""
-        if process.grace_timer is not None and process.grace_timer.when() < due_s:
+    def grace_for(self, process: Process, more_s: float) -> None:
+        """A longer grace, from now on: it says that it is still at it."""
+        if process.grace_timer is not None and process.grace_timer.left_s() < more_s:
             process.grace_timer.cancel()
-            process.grace_timer = self._loop.call_at(due_s, self.apply, process, machine.GraceElapsed())
+            process.grace_timer = self.lives.vigil.call_later(
+                more_s, lambda: self.apply(process, machine.GraceElapsed())
+            )
 
     def backoff(self, process: Process, delay_s: float) -> None:
         """Arm the restart timer (a new daemon does so for what it finds in backoff)."""

@@ -398,6 +398,7 @@ class Daemon:
             text = "the runtime folder had been removed: sockets and captured environments are there again"
             self.recorder.event("runtime-folder", text=text)
         self.takeover.restart_unreachable()
+        self.conductor.lives.call_again()
         self.prompt.removed()
 
     def _move_to(self, path: str) -> None:
@@ -416,9 +417,15 @@ class Daemon:
 
     relaunch = False
 
+    def legacy(self) -> dict[str, int]:
+        """What the next daemon is to have, by the names under which it looks in the next holder's store."""
+        return {**self.conductor.watch.legacy(), **self.conductor.lives.notices.legacy()}
+
     def end(self) -> None:
         """Leave everything as it is for the next daemon."""
-        if self.server is not None:
+        if self.server is not None and self.relaunch:
+            self.server.stand_by()
+        elif self.server is not None:
             self.server.stop_accepting(folders.daemon_socket())
         self.parents.close()
         self.gpus.close()

@@ -185,7 +185,7 @@ def _left_s(boot_s: float | None) -> float | None:
 def _due_s(process: Process) -> float | None:
     """How long the grace still is."""
     timer = process.grace_timer
-    if process.row.lifecycle != state.STOPPING or timer is None or timer.cancelled():
+    if process.row.lifecycle != state.STOPPING or timer is None:
         return None
-    left_s = timer.when() - time.monotonic()  # the clock of asyncio's loop
+    left_s = timer.left_s()
     return left_s if left_s > 0 else None

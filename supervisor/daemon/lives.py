@@ -4,11 +4,12 @@ they mean for its life the conductor's machine decides."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from typing import TYPE_CHECKING, Final
 
-from aish.errors import DisconnectedError
+from aish.errors import DisconnectedError, StorageError
 from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import RUNNING, STARTING, STOPPING, YES
@@ -19,6 +20,7 @@ from aish.supervisor.daemon.probe import Probes
 from aish.supervisor.daemon.prober import Prober
 from aish.supervisor.daemon.process import once
 from aish.supervisor.daemon.secret import Secrets
+from aish.supervisor.daemon.vigil import Vigil
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -36,13 +38,15 @@ class Lives:
     def __init__(self, conductor: Conductor, runtime_folder: str) -> None:
         self.conductor = conductor
         launcher = conductor.launcher
+        self.vigil = Vigil(asyncio.get_running_loop())
         self.errands = Errands(conductor.holding, launcher)
         self.secrets = Secrets(self.errands)
-        self.prober = Prober(conductor, Probes(self.errands, launcher.logs))
+        self.prober = Prober(conductor, Probes(self.errands, launcher.logs), self.vigil)
         self.fdstore = launcher.fdstore
         self.fdstore.refused = self._fds_refused
         self.notices = Notices(os.path.join(runtime_folder, "notify"), self._noticed, self._ours)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._calling: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
     # --- before and while it runs -------------------------------------------------------------------------------
@@ -75,13 +79,42 @@ class Lives:
             self._limit_run(process, spec.run_timeout_s)
 
     async def taken_over(self, process: Process) -> None:
-        """What a daemon before listened to. Raises DisconnectedError."""
-        if _notifies(process.row.spec):
-            kept = await self.conductor.holding.fetch(notify.store_name(process.id))
-            for fd in kept[1:]:
-                os.close(fd)
-            if kept:
-                self.notices.listen(process, socket.socket(fileno=kept[0]))
+        """What a daemon before listened to; where that was lost with everybody who had it, or nobody finds it any
+        more, another one. Raises DisconnectedError."""
+        if not _notifies(process.row.spec):
+            return
+        kept = await self.conductor.holding.fetch(notify.store_name(process.id))
+        for fd in kept[1:]:
+            os.close(fd)
+        if kept:
+            self.notices.listen(process, socket.socket(fileno=kept[0]))
+        if not kept or self.notices.missing(process.id):
+            await self._call_again(process)
+
+    def call_again(self) -> None:
+        """Something was taken away from the runtime folder: sockets that nobody finds any more are made again."""
+        for process in self.conductor.table.alive():
+            row = process.row
+            told = _notifies(row.spec) and row.pid is not None and row.lifecycle in (RUNNING, STOPPING)
+            if told and self.notices.missing(process.id):
+                task: asyncio.Task[None] = asyncio.ensure_future(self._call_again(process))
+                self._calling.add(task)
+                task.add_done_callback(self._calling.discard)
+
+    async def _call_again(self, process: Process) -> None:
+        """Another socket at the same path: who sends there is heard from now on. What it has said to nobody, or says
+        to the one before, is lost: until its first word its silence means nothing (`row.unheard`)."""
+        row, conductor = process.row, self.conductor
+        row.unheard = True
+        conductor.recorder.change(row)
+        try:
+            sock = self.notices.bind(process)
+        except StorageError as error:
+            conductor.recorder.event("fault", row, f"it cannot be heard: {error}")
+            return
+        conductor.recorder.event("unheard", row, "its socket for sd_notify was lost and made again")
+        with contextlib.suppress(DisconnectedError):  # if we die, too, before the next one has it: once more
+            await conductor.holding.store(notify.store_name(process.id), [sock.fileno()])
 
     def _ours(self, process: Process, pid: int) -> bool:
         row = process.row
@@ -91,6 +124,9 @@ class Lives:
     def _noticed(self, process: Process, said: dict[str, str], fds: list[int]) -> None:
         """sd_notify(3)'s words. What is unknown is for others."""
         row = process.row
+        if row.unheard:
+            row.unheard = False
+            self.conductor.recorder.change(row)
         self._passed(process, said, fds)
         if row.lifecycle not in (STARTING, RUNNING, STOPPING):
             return  # these are its last words
@@ -101,7 +137,7 @@ class Lives:
         if "STATUS" in said:
             process.doing = said["STATUS"][:MOST_STATUS_CHARS]
         if said.get("WATCHDOG") == "1":
-            process.watchdog_s = self._loop.time()
+            process.watchdog_s = self.vigil.now_s()
         elif said.get("WATCHDOG") == "trigger":
             self.unhealthy(process, "it says so itself (WATCHDOG=trigger)")
         more = said.get("EXTEND_TIMEOUT_USEC", "")
@@ -140,7 +176,7 @@ class Lives:
         if process.health_timer is not None:
             process.health_timer.cancel()
         sending.stop(process)
-        process.health_timer = self._loop.call_later(process.row.spec.grace_s, sending.kill, process)
+        process.health_timer = self.vigil.call_later(process.row.spec.grace_s, lambda: sending.kill(process))
 
     def _limit_run(self, process: Process, most_s: float) -> None:
         """Have it stopped for good when this run has taken `most_s`."""
@@ -154,15 +190,15 @@ class Lives:
 
     def _extend(self, process: Process, more_s: float) -> None:
         """It asks for `more_s` from now: to get ready, to run, or to end (EXTEND_TIMEOUT_USEC of sd_notify(3))."""
-        due_s = self._loop.time() + more_s
         if process.start_due_s is not None:
-            process.start_due_s = max(process.start_due_s, due_s)
+            process.start_due_s = max(process.start_due_s, self.vigil.now_s() + more_s)
+        due_s = self._loop.time() + more_s
         if process.run_timer is not None and process.run_timer.when() < due_s:
             process.run_timer.cancel()
             most_s = process.row.spec.run_timeout_s or 0.0
             process.run_timer = self._loop.call_at(due_s, self._timed_out, process, most_s)
         if process.grace_timer is not None:
-            self.conductor.grace_until(process, due_s)
+            self.conductor.grace_for(process, more_s)
 
     # --- its end ------------------------------------------------------------------------------------------------
 

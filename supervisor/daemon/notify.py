@@ -1,8 +1,9 @@
 """What processes tell by themselves: sd_notify(3), one datagram socket for each that is to.
 
-The socket lies in the runtime folder and, so that no word gets lost while no daemon runs, in the holder's store. A
-datagram counts where its sender (SCM_CREDENTIALS, told by the kernel) is of the process's tree. Descriptors are taken
-from who may have some kept; those of others the kernel closes, which is all that a barrier (sd_notify(3)) waits for.
+The socket lies in the runtime folder and, so that no word gets lost while no daemon runs, in the holder's store; when
+keeper and holder have died, the daemon passes its own on to the next ones. A datagram counts where its sender
+(SCM_CREDENTIALS, told by the kernel) is of the process's tree. Descriptors are taken from who may have some kept;
+those of others the kernel closes, which is all that a barrier (sd_notify(3)) waits for.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ DATAGRAM_BYTES: Final = 4096
 PATH_BYTES: Final = 107
 """What sun_path holds; clients of sd_notify know no way round it."""
 BATCH: Final = 64
+BATCHES: Final = 16
+"""More cannot wait at once, unless somebody talks without end (net.unix.max_dgram_qlen is 10, as a rule)."""
 _CREDENTIALS: Final = struct.Struct("3i")
 _ROOM: Final = socket.CMSG_SPACE(_CREDENTIALS.size)
 _FDS_ROOM: Final = socket.CMSG_SPACE(KERNEL_FDS_MAX * array.array("i").itemsize)
@@ -62,6 +65,14 @@ class Notices:
 
     def path(self, id_: str) -> str:
         return os.path.join(self.folder, id_)
+
+    def missing(self, id_: str) -> bool:
+        """Whether nobody finds its socket any more: it was taken away with the runtime folder."""
+        return not os.path.lexists(self.path(id_))
+
+    def legacy(self) -> dict[str, int]:
+        """All sockets, by the names under which the next daemon finds them."""
+        return {store_name(id_): sock.fileno() for id_, sock in self._sockets.items()}
 
     def bind(self, process: Process) -> socket.socket:
         """A new socket for it, listened to. Raises StorageError."""
@@ -99,26 +110,31 @@ class Notices:
                 return  # never made, or gone with the runtime folder
 
     def hear(self, process: Process) -> bool:
-        """Its last words, before the socket is closed; False where nobody here listens to it."""
+        """All its words so far: before it is judged by its silence, or its socket closed. False where nobody here
+        listens to it."""
         sock = self._sockets.get(process.id)
-        if sock is not None:
-            self.read(process, sock)
-        return sock is not None
+        if sock is None:
+            return False
+        for _ in range(BATCHES):
+            if not self.read(process, sock):
+                break
+        return True
 
-    def read(self, process: Process, sock: socket.socket) -> None:
-        """What waits at its socket."""
+    def read(self, process: Process, sock: socket.socket) -> bool:
+        """What waits at its socket; whether that may not be all."""
         room = _ROOM + (_FDS_ROOM if process.row.spec.kept_fds_most else 0)
         for _ in range(BATCH):
             try:
                 data, ancillary, _, _ = sock.recvmsg(DATAGRAM_BYTES, room, socket.MSG_CMSG_CLOEXEC)
             except OSError:
-                return
+                return False
             pid, fds = _sender(ancillary)
             if self._ours(process, pid):
                 self._told(process, parse(data), fds)
             else:
                 for fd in fds:
                     os.close(fd)
+        return True
 
 
 def _sender(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, list[int]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.probe import Probes
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.vigil import Vigil
     from aish.wire.spec import ProbePart
 
 LINE_EVERY_S: Final = 0.1
@@ -25,8 +26,8 @@ LEAST_S: Final = 0.01
 class Prober:
     """While nothing is asked there is a timer for a process, and no task: of those there may be thousands."""
 
-    def __init__(self, conductor: Conductor, probes: Probes) -> None:
-        self.conductor, self.probes = conductor, probes
+    def __init__(self, conductor: Conductor, probes: Probes, vigil: Vigil) -> None:
+        self.conductor, self.probes, self.vigil = conductor, probes, vigil
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -46,6 +47,7 @@ class Prober:
 
     def ended(self, process: Process) -> None:
         self._failures.pop(process.id, None)
+        self.vigil.let_go(process.id)
         task, timer = self._tasks.pop(process.id, None), self._timers.pop(process.id, None)
         if task is not None:
             task.cancel()
@@ -65,26 +67,33 @@ class Prober:
             self.conductor.recorder.event("fault", text=f"{name} while {id_} was looked at: please report this")
 
     async def _look_after(self, process: Process) -> None:
-        if await self._await_ready(process):
+        ready = await self._await_ready(process)
+        self.vigil.let_go(process.id)
+        if ready:
             self._watch(process)
 
     def _watch(self, process: Process) -> None:
         """It is ready: does it go on?"""
         live = process.row.spec.live
         if live is not None and live.notify:
-            process.watchdog_s = process.watchdog_s or self._loop.time()
-            due_s = max(process.watchdog_s + live.timeout_s, self._loop.time() + LEAST_S)
-            self._timers[process.id] = self._loop.call_at(due_s, self._words_due, process, live)
+            self.vigil.need(process.id, live.timeout_s)
+            now_s = self.vigil.now_s()
+            if process.watchdog_s is None:
+                process.watchdog_s = now_s
+            left_s = max(LEAST_S, process.watchdog_s + live.timeout_s - now_s)
+            self._timers[process.id] = self._loop.call_later(left_s, self._words_due, process, live)
         elif live is not None:
             self._timers[process.id] = self._loop.call_later(live.every_s, self._life_due, process, live)
 
     async def _await_ready(self, process: Process) -> bool:
         """Until it is ready; False if it was given up."""
-        loop, spec = asyncio.get_running_loop(), process.row.spec
-        process.start_due_s = loop.time() + spec.start_timeout_s if spec.start_timeout_s is not None else None
+        vigil, spec = self.vigil, process.row.spec
+        if spec.start_timeout_s is not None:
+            vigil.need(process.id, spec.start_timeout_s)
+            process.start_due_s = vigil.now_s() + spec.start_timeout_s
         why = None
         while True:
-            if process.row.ready == YES:  # it told so itself, or the gateway found out
+            if _is_ready(process):  # it told so itself, or the gateway found out
                 return True
             if spec.ready is not None and not spec.ready.notify:
                 try:
@@ -96,7 +105,8 @@ class Prober:
                     self.conductor.readiness(process, "probe-yes")
                     self.conductor.recorder.event("ready", process.row)
                     return True
-            if process.start_due_s is not None and loop.time() > process.start_due_s:
+            late = process.start_due_s is not None and vigil.now_s() > process.start_due_s
+            if late and not self._unknown(process, spec.ready) and not _is_ready(process):
                 told = f": {why}" if why else ""
                 self.conductor.lives.unhealthy(process, f"it was not ready within {spec.start_timeout_s:g} s{told}")
                 return False
@@ -113,11 +123,18 @@ class Prober:
             self._begin(process, self._ask_life(process, live))
 
     async def _ask_life(self, process: Process, live: ProbePart) -> None:
+        asking = object()
+        self.vigil.need(asking, live.timeout_s)
+        standstills = self.vigil.standstills()
         try:
             why = await self.probes.ask(process, live, "live")
+            if why is not None and self.vigil.standstills() != standstills:
+                raise UnaskedError("who asked stood still meanwhile")
         except UnaskedError:  # it is asked next time: a process is not ill because nobody could look at it
             self._watch(process)
             return
+        finally:
+            self.vigil.let_go(asking)
         if why is None:
             self._failures.pop(process.id, None)
         else:
@@ -134,13 +151,23 @@ class Prober:
         self._timers.pop(process.id, None)
         if process.row.lifecycle != RUNNING:
             return
-        now_s = self._loop.time()
-        if process.row.holds:
-            process.watchdog_s = now_s
-        elif now_s > (process.watchdog_s or 0.0) + live.timeout_s:
+        if process.row.holds or self._unknown(process, live):
+            process.watchdog_s = self.vigil.now_s()
+        elif self.vigil.now_s() > (process.watchdog_s or 0.0) + live.timeout_s:
             self.conductor.lives.unhealthy(process, f"it did not say WATCHDOG=1 for {live.timeout_s:g} s")
             return
         self._watch(process)
+
+    def _unknown(self, process: Process, probe: ProbePart | None) -> bool:
+        """Whether its silence means nothing: what it said may be lost. What waits to be heard is heard first."""
+        if probe is None or not probe.notify:
+            return False
+        self.conductor.lives.notices.hear(process)
+        return process.row.unheard
+
+
+def _is_ready(process: Process) -> bool:
+    return process.row.ready == YES
 
 
 def _every_s(probe: ProbePart | None) -> float:

@@ -14,6 +14,7 @@ from aish.wire.spec import LaunchPart
 if TYPE_CHECKING:
     from aish.model.state import Activity
     from aish.supervisor.daemon.row import Row
+    from aish.supervisor.daemon.vigil import Reminder
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -112,16 +113,16 @@ class Process:
         self.activity: Activity | None = None
         self.doing: str | None = None
         self.tokens_per_s: float | None = None
-        self.grace_timer: asyncio.TimerHandle | None = None
+        self.grace_timer: Reminder | None = None
         self.backoff_timer: asyncio.TimerHandle | None = None
         self.run_timer: asyncio.TimerHandle | None = None
         """How long a run may take."""
-        self.health_timer: asyncio.TimerHandle | None = None
+        self.health_timer: Reminder | None = None
         """From the stop signal to SIGKILL for one that does not do its job any more."""
         self.start_due_s: float | None = None
-        """When it must be ready, on the loop's clock."""
+        """When it must be ready, on the vigil's clock."""
         self.watchdog_s: float | None = None
-        """When it last said WATCHDOG=1, on the loop's clock."""
+        """When it last said WATCHDOG=1, on the vigil's clock."""
         self.log_from: dict[str, int] = {}
         """Where in its logs the text of this run begins that was not looked at yet; never changed in place."""
         self.launching = False

@@ -89,6 +89,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The latest time of its schedule that is done with: no time is run twice."""
     preparing: bool = False
     """Its hook before the start, or what fetches its secrets, may run: the holder was not asked for it so far."""
+    unheard: bool = False
+    """Its socket for sd_notify was lost and made again, and it has not been heard since: what it said may be lost."""
     was_ready: bool = False
     """Whether any of its runs was ever ready."""
     restarts_boot_s: list[float] = []

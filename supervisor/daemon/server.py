@@ -106,6 +106,13 @@ class Server:
             pass  # somebody cleaned the runtime folder
         self.sock.close()
 
+    def stand_by(self) -> None:
+        """Take in nobody any more, but keep the door: who comes waits until this program has ended, and finds the
+        next daemon. Where nobody listened a client would start keeper and holder itself, without what we have for
+        them."""
+        if self.sock.fileno() >= 0:
+            self._loop.remove_reader(self.sock)
+
     def _accept(self) -> None:
         for _ in range(_ACCEPT_BATCH):
             try:

@@ -88,7 +88,9 @@ class Takeover:
                 await self._unknown(process, same_estate=same_estate)
         if not begun:
             for process in daemon.table.alive():
-                if process.row.lifecycle == state.RUNNING and not process.row.checking:
+                if process.row.lifecycle == state.STOPPING and process.row.pid is not None:
+                    await daemon.conductor.lives.taken_over(process)
+                elif process.row.lifecycle == state.RUNNING and not process.row.checking:
                     await daemon.conductor.lives.taken_over(process)
                     daemon.conductor.lives.began(process)
                     daemon.enforcement.forks.watch(process)

@@ -26,6 +26,8 @@ class Turns(selectors.EpollSelector):
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
         asked_ns = time.time_ns()
         found = super().select(timeout)
+        if not found and timeout:  # stopped and continued it did not look again; what is there comes before timers
+            found = super().select(0)
         before_ns, self._answered_ns = self._answered_ns, time.time_ns()
         slept = self._answered_ns - asked_ns >= INTERVAL_NS
         self._since_ns = self._answered_ns - INTERVAL_NS if slept else before_ns
