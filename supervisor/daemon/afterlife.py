@@ -76,6 +76,7 @@ class Afterlife:
             row.ended_s = time.time()
         conductor.recorder.run(row)
         process.cancel_timers()
+        row.after_due = end if row.spec.after else None
         row.leave_pid()
         conductor.watch.end(process)
         conductor.lives.ended(process)
@@ -121,6 +122,7 @@ class Afterlife:
         if row.handed_back:
             conductor.launcher.files.drop(row.id)
         else:
+            row.after_due = end if row.spec.after and row.spec.argv else None
             conductor.remains.sweep(process)
         conductor.fellowship.settled(process)
         self._release(process)

@@ -13,7 +13,7 @@ from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import STARTING, STOPPING
 from aish.supervisor.daemon import clock, machine, ports, restart, verdict
-from aish.supervisor.daemon.errands import ErrandError
+from aish.supervisor.daemon.errands import BEFORE, ErrandError
 from aish.supervisor.daemon.holding import Refusal
 from aish.supervisor.daemon.launcher import why
 from aish.supervisor.daemon.secret import SecretError
@@ -95,6 +95,7 @@ class Births:
             if row.preparing:
                 row.preparing = False
                 recorder.change(row)
+                conductor.lives.errands.settled(process, BEFORE)
                 if not recorder.flush():
                     process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
                     return
@@ -121,6 +122,7 @@ class Births:
     def _given_up(self, process: Process) -> None:
         """It was stopped before anything ran of it."""
         row = process.row
+        self.conductor.lives.errands.settled(process, BEFORE)
         if row.lifecycle == STOPPING:
             row.reason = "stopped before it was started"
             row.exit = ExitPart(reason=row.stop_reason or exits.CANCELLED)
@@ -215,6 +217,7 @@ class Births:
             self.conductor.not_started(process)
 
     def _failed(self, process: Process, error: Exception) -> None:
+        self.conductor.lives.errands.settled(process, BEFORE)
         if process.row.lifecycle == STOPPING:
             self._given_up(process)
             return

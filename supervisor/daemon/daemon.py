@@ -227,7 +227,8 @@ class Daemon:
         """Environments of processes that are gone, and ended processes beyond what is kept."""
         for id_ in self.launcher.files.ids():
             process = self.table.get(id_)
-            if process is None or (process.row.ended and process.row.spec.project is None):
+            ended = process is not None and process.row.ended and process.row.after_due is None
+            if process is None or (ended and process.row.spec.project is None):
                 self.launcher.files.drop(id_)
         self._prune()
 

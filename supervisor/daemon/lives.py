@@ -14,7 +14,7 @@ from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import RUNNING, STARTING, STOPPING, YES
 from aish.supervisor.daemon import clock, notify
-from aish.supervisor.daemon.errands import ErrandError, Errands
+from aish.supervisor.daemon.errands import AFTER, BEFORE, CHECK, ErrandError, Errands
 from aish.supervisor.daemon.notify import Notices
 from aish.supervisor.daemon.probe import Probes
 from aish.supervisor.daemon.prober import Prober
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.process import Process
+    from aish.wire.part import ExitPart
     from aish.wire.spec import SpecPart
 
 MOST_STATUS_CHARS: Final = 200
@@ -39,14 +40,18 @@ class Lives:
         self.conductor = conductor
         launcher = conductor.launcher
         self.vigil = Vigil(asyncio.get_running_loop())
-        self.errands = Errands(conductor.holding, launcher)
+        self.errands = Errands(conductor.holding, launcher, self.vigil)
+        self.errands.wanted, conductor.reach.errands = self._hook_wanted, self.errands.pids
+        self.errands.written = lambda process, after: conductor.recorder.change(process.row, after=after)
         self.secrets = Secrets(self.errands)
         self.prober = Prober(conductor, Probes(self.errands, launcher.logs), self.vigil)
         self.fdstore = launcher.fdstore
         self.fdstore.refused = self._fds_refused
         self.notices = Notices(os.path.join(runtime_folder, "notify"), self._noticed, self._ours)
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._calling: set[asyncio.Task[None]] = set()
+        self._others: set[asyncio.Task[None]] = set()
+        self._afters: dict[str, asyncio.Future[None]] = {}
+        """Done when the hook after a run that is being run is over."""
         self._loop = asyncio.get_running_loop()
 
     # --- before and while it runs -------------------------------------------------------------------------------
@@ -56,13 +61,14 @@ class Lives:
 
         Raises ErrandError (the hook failed), StorageError, DisconnectedError.
         """
+        while process.row.after_due is not None:  # the hook after the run before
+            await process.change()
         spec = process.row.spec
-        before = self._tasks.get(process.id)
-        if before is not None:
-            await asyncio.wait([before])  # the hook after the run before
         await self.fdstore.settled(process.id)
+        if process.row.lifecycle != STARTING:
+            raise ErrandError("it was given up before its start")
         if spec.before:
-            end = await self.errands.run(process, "before", spec.before, spec.hook_timeout_s)
+            end = await self.errands.run(process, BEFORE, spec.before, spec.hook_timeout_s)
             if end.code != 0:
                 raise ErrandError(f"its hook before the start ended with {end.shell_status}")
         if _notifies(spec):
@@ -97,9 +103,7 @@ class Lives:
             row = process.row
             told = _notifies(row.spec) and row.pid is not None and row.lifecycle in (RUNNING, STOPPING)
             if told and self.notices.missing(process.id):
-                task: asyncio.Task[None] = asyncio.ensure_future(self._call_again(process))
-                self._calling.add(task)
-                task.add_done_callback(self._calling.discard)
+                self._under_way(self._call_again(process))
 
     async def _call_again(self, process: Process) -> None:
         """Another socket at the same path: who sends there is heard from now on. What it has said to nobody, or says
@@ -212,19 +216,21 @@ class Lives:
         process.doing = "checking: " + " ".join(os.fsdecode(word) for word in spec.check)[:60]
         why, code = None, 1
         try:
-            end = await self.errands.run(process, "check", spec.check, spec.hook_timeout_s, _told(process))
+            end = await self.errands.run(process, CHECK, spec.check, spec.hook_timeout_s, _told(row.exit))
             code = end.shell_status or 0
             why = f"it ended with 0, but its check with {code}" if code else None
         except ErrandError as error:
             why = f"it ended with 0, but its check failed: {error}"
-        if not row.checking:
-            return  # it was given up meanwhile
+        if not row.checking:  # it was given up meanwhile
+            self.errands.settled(process, CHECK)
+            return
         if why is None:
             self.conductor.ended(process, Exit(0, None), row.ended_s, checked=True)
         else:
             row.reason = why
             end = Exit(min(code, 255), None)
             self.conductor.ended(process, end, row.ended_s, cause=exits.CHECK, checked=True)
+        self.errands.settled(process, CHECK)
 
     def ended(self, process: Process) -> None:
         """A run is over: nobody looks after it any more."""
@@ -255,35 +261,68 @@ class Lives:
         holding.drop(notify.store_name(process.id))
 
     async def after(self, process: Process) -> None:
-        """The hook after a run. That it fails is noted, no more."""
+        """The hook after a run, if it is due: never two at once. That it fails is noted, no more."""
         row, spec = process.row, process.row.spec
-        if not spec.after:
+        while (before := self._afters.get(process.id)) is not None:
+            await asyncio.wait({before})
+        due = row.after_due
+        if due is None:
             return
+        self._afters[process.id] = asyncio.get_running_loop().create_future()
         try:
-            end = await self.errands.run(process, "after", spec.after, spec.hook_timeout_s, _told(process))
+            end = await self.errands.run(process, AFTER, spec.after, spec.hook_timeout_s, _told(due))
+            why = None if end.code == 0 else f"it ended with {end.shell_status}"
         except ErrandError as error:
-            self.conductor.recorder.event("hook-failed", row, f"after its end: {error}")
-            return
-        if end.code != 0:
-            self.conductor.recorder.event("hook-failed", row, f"after its end: it ended with {end.shell_status}")
+            why = str(error)
+        finally:
+            self._afters.pop(process.id).set_result(None)
+        if why is not None:
+            self.conductor.recorder.event("hook-failed", row, f"after its end: {why}")
+        if row.after_due is due:
+            row.after_due = None
+        self.errands.settled(process, AFTER)
+        self.conductor.recorder.change(row)
+        process.changed()
 
     def after_run(self, process: Process) -> None:
         """Between two runs: the next one waits for it."""
-        if process.row.spec.after:
-            self._begin(process, self.after(process))
+        if process.row.after_due is not None:
+            self._under_way(self.after(process))
+
+    def _hook_wanted(self, id_: str, what: str) -> bool:
+        """Whether its end still means something to the process."""
+        process = self.conductor.table.get(id_)
+        if process is None:
+            return False
+        row = process.row
+        match what:
+            case "before":
+                return row.lifecycle == STARTING and row.preparing and bool(row.spec.before)
+            case "check":
+                return row.checking
+            case "after":
+                return row.after_due is not None
+            case _:
+                return False
 
     def stopped(self, process: Process) -> None:
         """Somebody wants it to end: what is run before its start, or decides about its end, is given up."""
         row = process.row
         if process.launching:
-            self.errands.give_up(process, "before")
+            self.errands.give_up(process, BEFORE)
             self.secrets.give_up(process)
         if row.checking:
             task = self._tasks.get(process.id)
             if task is not None:
                 task.cancel()
             row.checking = False
+            self.errands.settled(process, CHECK)
             self.conductor.ended(process, Exit(0, None), row.ended_s, checked=True)
+
+    def _under_way(self, work: Coroutine[object, object, None]) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
 
     def _begin(self, process: Process, work: Coroutine[object, object, None]) -> None:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
@@ -314,8 +353,7 @@ def _notifies(spec: SpecPart) -> bool:
     return spec.kept_fds_most > 0 or any(probe is not None and probe.notify for probe in (spec.ready, spec.live))
 
 
-def _told(process: Process) -> dict[str, str]:
-    end = process.row.exit
+def _told(end: ExitPart | None) -> dict[str, str]:
     if end is None:
         return {}
     pairs = {"AISH_EXIT_CODE": end.code, "AISH_EXIT_SIGNAL": end.signal, "AISH_EXIT_REASON": end.reason}

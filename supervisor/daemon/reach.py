@@ -19,7 +19,7 @@ from aish.wire import key
 from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from aish.supervisor.daemon.cgroup import Layout
     from aish.supervisor.daemon.process import Process
@@ -48,6 +48,8 @@ class Reach:
         self._table, self._reapers, self._own = table, reapers, own
         self._secret, self._epoch = secret, epoch
         self._kin = Kin()
+        self.errands: Collection[int] = ()
+        """Pids of hooks and probes: they have the tag of a process and are no part of it."""
 
     def tag(self, row: Row) -> str:
         return key.tag(self._secret, row.id, self._epoch)
@@ -177,7 +179,7 @@ class Reach:
 
     def _known(self, pid: int) -> bool:
         """Whether it is somebody's leader, or one of our own programs: no orphan."""
-        if pid == self._own or pid in self._reapers():
+        if pid == self._own or pid in self._reapers() or pid in self.errands:
             return True
         process = self._table.get(self._table.session(pid) or "")
         return process is not None and process.row.pid == pid and not process.row.ended

@@ -89,6 +89,10 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The latest time of its schedule that is done with: no time is run twice."""
     preparing: bool = False
     """Its hook before the start, or what fetches its secrets, may run: the holder was not asked for it so far."""
+    hook: tuple[str, int, int] | None = None
+    """What is run around its runs, or was last: before, check or after; its pid and start_ticks."""
+    after_due: ExitPart | None = None
+    """The end of the run after which its hook is to be run, or is being run: nobody has noted that it is done."""
     unheard: bool = False
     """Its socket for sd_notify was lost and made again, and it has not been heard since: what it said may be lost."""
     was_ready: bool = False

@@ -70,9 +70,11 @@ class Takeover:
         daemon.handback.held(held)
         for birth in births:
             if MARK in birth.id:
-                daemon.conductor.lives.errands.left(birth.id)
+                daemon.conductor.lives.errands.left(birth)
             elif daemon.table.get(birth.id) is None:
                 self._found(birth)
+        if not begun:
+            self._hooks(same_estate=same_estate)
         for process, pid in before:
             if process.row.ended or process.row.lifecycle in (state.BACKOFF, state.SCHEDULED):
                 continue
@@ -100,6 +102,14 @@ class Takeover:
         if not begun:
             self._timers([process for process, _ in before])
 
+    def _hooks(self, *, same_estate: bool) -> None:
+        """Those that were due after a run, when it was over or a daemon died: they are run, or waited for."""
+        if not same_estate:
+            self.daemon.conductor.lives.errands.look_for(list(self.daemon.table))
+        for process in self.daemon.table:
+            if process.row.after_due is not None and not process.row.ended:
+                self.daemon.conductor.lives.after_run(process)
+
     def _end_leftovers(self, *, begun: bool) -> None:
         """What somebody was ending when he died: nobody else does."""
         daemon = self.daemon
@@ -109,7 +119,8 @@ class Takeover:
         for id_ in daemon.reach.leftovers(alive | daemon.handback.groups()):
             daemon.recorder.event("left-behind", text=f"what {id_} had left behind was ended")
         if not begun:
-            for process in daemon.reach.strays():
+            due = [process for process in daemon.table if process.row.ended and process.row.after_due is not None]
+            for process in {process.id: process for process in (*due, *daemon.reach.strays())}.values():
                 daemon.conductor.remains.sweep(process)
 
     async def _drop_leftovers(self) -> None:
