@@ -89,6 +89,7 @@ class Lives:
         more, another one. Raises DisconnectedError."""
         if not _notifies(process.row.spec):
             return
+        process.doing = self.notices.status(process.id)
         kept = await self.conductor.holding.fetch(notify.store_name(process.id))
         for fd in kept[1:]:
             os.close(fd)
@@ -138,8 +139,9 @@ class Lives:
         if tells and said.get("READY") == "1" and row.ready != YES:
             self.conductor.readiness(process, "probe-yes")
             self.conductor.recorder.event("ready", row)
-        if "STATUS" in said:
-            process.doing = said["STATUS"][:MOST_STATUS_CHARS]
+        if "STATUS" in said and process.doing != (status := said["STATUS"][:MOST_STATUS_CHARS]):
+            process.doing = status
+            self.notices.keep_status(process.id, status)
         if said.get("WATCHDOG") == "1":
             process.watchdog_s = self.vigil.now_s()
         elif said.get("WATCHDOG") == "trigger":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -74,6 +75,28 @@ class Notices:
         """All sockets, by the names under which the next daemon finds them."""
         return {store_name(id_): sock.fileno() for id_, sock in self._sockets.items()}
 
+    def keep_status(self, id_: str, text: str) -> None:
+        """Beside its socket, so that the next daemon can show it: it may be said once, and a journal is no place for
+        what may change a hundred times a second."""
+        path = self._status_path(id_)
+        try:
+            with open(f"{path}.new", "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+            os.rename(f"{path}.new", path)
+        except OSError:
+            return  # the folder is full, or was taken away: it is shown as long as we live
+
+    def status(self, id_: str) -> str | None:
+        """What it has said last, to whichever daemon; None: nothing."""
+        try:
+            with open(self._status_path(id_), encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def _status_path(self, id_: str) -> str:
+        return f"{self.path(id_)}.status"
+
     def bind(self, process: Process) -> socket.socket:
         """A new socket for it, listened to. Raises StorageError."""
         path = self.path(process.id)
@@ -104,10 +127,9 @@ class Notices:
             asyncio.get_running_loop().remove_reader(sock)
             sock.close()
         if remove:
-            try:
-                os.unlink(self.path(id_))
-            except OSError:
-                return  # never made, or gone with the runtime folder
+            for path in (self.path(id_), self._status_path(id_)):
+                with contextlib.suppress(OSError):  # never made, or gone with the runtime folder
+                    os.unlink(path)
 
     def hear(self, process: Process) -> bool:
         """All its words so far: before it is judged by its silence, or its socket closed. False where nobody here

@@ -110,7 +110,8 @@ class Prober:
                 told = f": {why}" if why else ""
                 self.conductor.lives.unhealthy(process, f"it was not ready within {spec.start_timeout_s:g} s{told}")
                 return False
-            process.doing = f"not ready: {why}" if why else None
+            if why is not None:
+                process.doing = f"not ready: {why}"
             await asyncio.sleep(_every_s(spec.ready))
 
     def _life_due(self, process: Process, live: ProbePart) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from aish.client import connect
 from aish.wire.message import Stop, Wait
-from aish.wire.reply import Waited
+from aish.wire.reply import Done, Waited
 from aish.wire.spec import ProbePart
 
 if TYPE_CHECKING:
@@ -141,6 +141,34 @@ def test_the_runtime_folder_was_emptied_it_is_heard_again(up: Supervised) -> Non
     up.until("its socket is there again", (up.home.runtime / "notify" / "p1").exists)
     still_well(up, pid)
     heard(up)
+
+
+STATUS = """
+import os, socket, sys, time
+talk = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+talk.sendto(sys.argv[1].encode(), os.environ["NOTIFY_SOCKET"])
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("victims", [("daemon",), ("keeper", "holder"), ("keeper", "holder", "daemon")], ids="+".join)
+@pytest.mark.parametrize("words", ["READY=1\nSTATUS=at work", "STATUS=at work"], ids=["ready", "not ready"])
+def test_what_it_says_that_it_does_is_shown_by_the_next_daemon(
+    up: Supervised, victims: tuple[str, ...], words: str
+) -> None:
+    """It was lost with the daemon; and of one that was not ready yet with the next look whether it was."""
+    up.python(STATUS, words, name="job", ready=ProbePart(notify=True), live=ProbePart(notify=True, timeout_s=600.0))
+    up.until("it is shown", lambda: up.row("job").doing == "at work")
+    pids = up.programs()
+    daemon = os.pidfd_open(pids["daemon"])
+    kill([pids[name] for name in victims])
+    assert select.select([daemon], [], [], 20)[0]
+    os.close(daemon)
+    up.next_daemon()
+    assert up.row("job").doing == "at work"
+    up.client.ask(Done, Stop(target="job"))
+    up.wait("job")
+    assert list((up.home.runtime / "notify").iterdir()) == []
 
 
 STILL = (("daemon",), ("daemon", "holder"), ("daemon", "holder", "keeper"), ("daemon", "holder", "keeper", "well"))
