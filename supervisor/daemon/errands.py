@@ -22,7 +22,7 @@ from aish.model.exit import Exit
 from aish.supervisor.daemon import proc, tags
 from aish.supervisor.daemon.holding import Birth, Refusal
 from aish.supervisor.daemon.launcher import why
-from aish.supervisor.daemon.stranger import KILLED_S, Stranger, end_leaders
+from aish.supervisor.daemon.stranger import KILLED_S, Stranger, unnoted
 from aish.supervisor.holder import kernel
 
 if TYPE_CHECKING:
@@ -166,9 +166,12 @@ class Errands:
     def _born(self, process: Process, birth: Birth) -> None:
         self._births[birth.id] = birth
         self.pids.add(birth.pid)
-        what = _what(birth.id)
-        if what in HOOKS and birth.start_ticks is not None:
-            process.row.hook = (what, birth.pid, birth.start_ticks)
+        self._note(process, _what(birth.id), birth.pid, birth.start_ticks)
+
+    def _note(self, process: Process, what: str, pid: int, start_ticks: int | None) -> None:
+        """By this the next daemon finds it, whoever its parents are by then."""
+        if what in HOOKS and start_ticks is not None and process.row.hook != (what, pid, start_ticks):
+            process.row.hook = (what, pid, start_ticks)
             self.written(process, _nothing)
 
     async def _ended(self, id_: str, future: asyncio.Future[Exit], timeout_s: float) -> Exit:
@@ -289,6 +292,7 @@ class Errands:
             id_, future = next(iter(left.items()))
             try:
                 if id_ not in self._killed:
+                    self._note(process, what, self._births[id_].pid, self._births[id_].start_ticks)
                     return await self._ended(id_, future, timeout_s)
                 await asyncio.wait({future}, timeout=KILLED_S)
             except asyncio.CancelledError:
@@ -302,12 +306,14 @@ class Errands:
         if what not in HOOKS:
             return None
         noted = process.row.hook
-        if noted is not None and noted[0] == what:
-            return await self._stranger_end(key, noted[1], noted[2], timeout_s)
+        place = noted[1:] if noted is not None and noted[0] == what else None
         if key in self._unsure:
             self._unsure.discard(key)
-            await end_leaders(self.launcher.added(process.row)[tags.VARIABLE])
-        return None
+            place = place or unnoted(self.launcher.added(process.row)[tags.VARIABLE], key + MARK)
+        if place is None:
+            return None
+        self._note(process, what, *place)
+        return await self._stranger_end(key, *place, timeout_s)
 
     async def _stranger_end(self, key: str, pid: int, start_ticks: int, timeout_s: float) -> Exit | None:
         """Of one whose parents died: it is nobody's here any more. Raises TimeoutError."""

@@ -19,6 +19,7 @@ from aish.supervisor.daemon.fdstore import FdStore
 from aish.supervisor.daemon.given import FIRST_FD
 from aish.supervisor.daemon.logs import STREAMS
 from aish.supervisor.daemon.sockets import Sockets
+from aish.supervisor.daemon.tags import ERRAND
 from aish.supervisor.daemon.tags import VARIABLE as TAG
 from aish.supervisor.holder import wire
 from aish.supervisor.holder.birth import candidates
@@ -127,7 +128,7 @@ class Launcher:
             self._add_logs(row, (1, 2) if out is None else (2,), fds)
             payload = wire.encode_payload(
                 ports.fill(argv, row.port),
-                environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told}),
+                environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told, ERRAND: id_}),
                 row.spec.cwd,
                 umask=launch.umask,
                 nice=self._niceness(launch.nice),

@@ -50,17 +50,18 @@ class Stranger:
         os.close(self._fd)
 
 
-async def end_leaders(tag: str) -> None:
-    """SIGKILL to what leads a session and has the tag: a hook of which nobody has noted that it was begun, or what
-    such a one has left. Until it is gone."""
+def unnoted(tag: str, prefix: str) -> tuple[int, int] | None:
+    """Pid and start_ticks of the errand with that tag that was begun last, of those whose ids begin so, where it goes
+    on: the leader of a session. Its children may have made sessions of their own, but are younger."""
+    found: dict[str, tuple[int, int]] = {}
     for pid in tags.everybody():
         place = proc.stat(pid)
         if place is None or place.session != pid or tags.tag_of(pid) != tag:
             continue
-        fd = kernel.pidfd_of(pid, place.start_ticks)
-        if fd is None:
-            continue
-        stranger = Stranger(fd, pid, place.start_ticks)
-        stranger.kill()
-        await asyncio.wait({stranger.gone}, timeout=KILLED_S)
-        stranger.close()
+        errand = tags.value_of(pid, tags.ERRAND) or ""
+        if errand.startswith(prefix):
+            found[errand] = min(found.get(errand, (place.start_ticks, pid)), (place.start_ticks, pid))
+    if not found:
+        return None
+    start_ticks, pid = max(found.values())
+    return pid, start_ticks

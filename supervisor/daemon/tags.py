@@ -19,18 +19,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
 VARIABLE: Final = "AISH_TAG"
+ERRAND: Final = "AISH_ERRAND"
+"""Which hook or probe it is, for those that are run for a process: an id as `errands` has it."""
 ROUNDS: Final = 64
 """Looks until nothing is found any more: a fork bomb is a race that the capped side loses."""
 
 
 def tag_of(pid: int) -> str | None:
     """The tag in the environment with which it was started; None: none, gone, or not ours to read."""
+    return value_of(pid, VARIABLE)
+
+
+def value_of(pid: int, name: str) -> str | None:
+    """A variable's value there."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             environ = file.read(1 << 20)
     except OSError:
         return None
-    marker = f"{VARIABLE}=".encode()
+    marker = f"{name}=".encode()
     for entry in environ.split(b"\0"):
         if entry.startswith(marker):
             return entry[len(marker) :].decode("ascii", "replace")

@@ -190,3 +190,17 @@ def test_a_start_waits_for_the_hook_after_the_run_before(up: Supervised, tmp_pat
     up.until("both are over", lambda: hook.lines.read_text().count("end") == 2)
     hook.check(known=False)
     assert ran.read_text() == "x\nx\n"
+
+
+def test_one_that_was_begun_and_not_noted_is_waited_for(up: Supervised, tmp_path: Path) -> None:
+    """All were killed between its birth and the journal's line about it: nothing but itself told of it."""
+    hook = Hook(tmp_path)
+    with connect() as other:
+        first = [b"sh", b"-c", f"kill -STOP {up.daemon_pid}; ".encode() + hook.argv[2]]
+        other.send(up.request(b"sh", b"-c", b"exit 5", name="job", hook_timeout_s=20.0, before=first))
+        up.until("its hook has begun", hook.begun)
+        kill(up, ("keeper", "holder", "daemon"))
+    up.next_daemon()
+    hook.go.touch()
+    assert up.code("job") == 5
+    hook.check(known=TELLS_EXITS)
