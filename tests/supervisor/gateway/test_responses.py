@@ -243,6 +243,16 @@ def test_what_cannot_be_done_is_refused_with_its_place(fields: dict[str, Any], f
     assert caught.value.field == field
 
 
+CHAT: Any = {"model": "m", "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
+
+
+def test_no_tools_at_all_are_none() -> None:
+    call = head.parse(head.RESPONSES, b'{"model":"m","input":"hi","tools":null}')
+    assert "tools" not in to_chat(call).fields
+    assert json.loads(answer.whole(call, json.dumps(CHAT).encode(), 0))["status"] == "completed"
+    assert b"response.created" in answer.Events(call, 0).feed(b"data: " + json.dumps(CHAT).encode() + b"\n\n")
+
+
 # --- OpenAI's own servers -------------------------------------------------------------------------------------------
 
 

@@ -165,6 +165,12 @@ def test_what_tool_choice_means() -> None:
     assert none["messages"] == [{"role": "user", "content": "hi"}]
 
 
+def test_no_tools_at_all_are_none() -> None:
+    found = offer(tools=None)
+    assert not {"grammar", "tools"} & found.keys()
+    assert found["messages"] == [{"role": "user", "content": "hi"}]
+
+
 def test_several_calls_are_for_who_asks_for_them() -> None:
     assert "{0,7}" in offer(tool_choice="required", parallel_tool_calls=True)["grammar"]
     assert "{0,7}" not in offer(tool_choice="required")["grammar"]

@@ -140,8 +140,8 @@ def custom_tools(call: Call) -> frozenset[str]:
     """Names of the tools whose input is text."""
     if "tools" not in call.fields:
         return frozenset()
-    tools = msgspec.json.decode(call.fields["tools"], type=list[Tool])
-    return frozenset(tool.name for tool in tools if tool.type == "custom" and tool.name)
+    tools = msgspec.json.decode(call.fields["tools"], type=list[Tool] | None)
+    return frozenset(tool.name for tool in tools or () if tool.type == "custom" and tool.name)
 
 
 def _read(call: Call) -> Request:

@@ -83,7 +83,7 @@ def offered(call: Call) -> Call:
         return call
     fields = {name: raw for name, raw in call.fields.items() if name not in _TOOL_FIELDS}
     calls.check_room(bytes(call.fields["tools"]))
-    tools = _decoded(call, "tools", list[_Tool])
+    tools = _decoded(call, "tools", list[_Tool] | None)
     choice = _decoded(call, "tool_choice", str | _Choice | None) if "tool_choice" in call.fields else None
     messages = _decoded(call, "messages", list[msgspec.Raw])
     if not tools or choice == "none":
