@@ -164,6 +164,19 @@ def test_errors_of_the_gateway_itself(shared: World) -> None:
         client(shared).chat("nix", say("x"))
 
 
+def test_calls_of_many_turns_have_ids_of_their_own() -> None:
+    turn: Any = [
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}] * 2},
+        {"role": "tool", "content": "1", "tool_name": "f"},
+        {"role": "tool", "content": "2", "tool_name": "f"},
+    ]
+    call = request.chat(json.dumps({"model": "m", "messages": say("x") + turn * 3}).encode())
+    messages = json.loads(bytes(call.fields["messages"]))
+    made = [made["id"] for message in messages for made in message.get("tool_calls", ())]
+    assert len(set(made)) == 6
+    assert [message["tool_call_id"] for message in messages if message["role"] == "tool"] == made
+
+
 @pytest.mark.parametrize(
     ("read", "body"),
     [

@@ -126,7 +126,7 @@ def generate(body: bytes) -> Call:
     if asked.raw:
         return calls.parse(openai.COMPLETIONS, _encode(_common(asked) | {"prompt": asked.prompt}))
     said: list[dict[str, object]] = [{"role": "system", "content": asked.system}] if asked.system else []
-    said.append(_message(Message("user", asked.prompt, asked.images), []))
+    said.append(_message(Message("user", asked.prompt, asked.images), _Calls()))
     return calls.parse(openai.CHAT, _encode(_common(asked) | {"messages": said}))
 
 
@@ -172,19 +172,42 @@ def _common(asked: _Asked) -> dict[str, object]:
     return fields
 
 
+class _Calls:
+    """The calls of a conversation. Their numbers go on from turn to turn: no two of them may have the same id."""
+
+    def __init__(self) -> None:
+        self._made = 0
+        self._waiting: list[tuple[str, str]] = []
+        """Those whose result has not come: (name, id)."""
+
+    def make(self, name: str) -> str:
+        """The id of a new one."""
+        id_ = f"call_{self._made}_{name}"
+        self._made += 1
+        self._waiting.append((name, id_))
+        return id_
+
+    def answered(self, name: str | None) -> str:
+        """The id of the call that this is the result of: the first of that name, or the first of all."""
+        found = next((call for call in self._waiting if name is None or call[0] == name), None)
+        if found is None:
+            raise InputError("messages: a result of a tool that was not called", field="messages")
+        self._waiting.remove(found)
+        return found[1]
+
+
 def _messages(asked: list[Message]) -> list[dict[str, object]]:
-    waiting: list[tuple[str, str]] = []
-    """Calls whose result has not come: (name, id)."""
-    return [_message(message, waiting) for message in asked]
+    made = _Calls()
+    return [_message(message, made) for message in asked]
 
 
-def _message(message: Message, waiting: list[tuple[str, str]]) -> dict[str, object]:
+def _message(message: Message, made: _Calls) -> dict[str, object]:
     found: dict[str, object] = {"role": message.role, "content": message.content or ""}
     match message.role:
         case "tool":
-            found["tool_call_id"] = _answered(message.tool_name, waiting)
+            found["tool_call_id"] = made.answered(message.tool_name)
         case "assistant" if message.tool_calls:
-            found["tool_calls"] = [_tool_call(call, waiting) for call in message.tool_calls]
+            found["tool_calls"] = [_tool_call(call, made) for call in message.tool_calls]
         case "user" if message.images:
             text = [{"type": "text", "text": message.content}] if message.content else []
             found["content"] = [*text, *map(_image, message.images)]
@@ -195,20 +218,9 @@ def _message(message: Message, waiting: list[tuple[str, str]]) -> dict[str, obje
     return found
 
 
-def _tool_call(call: ToolCall, waiting: list[tuple[str, str]]) -> dict[str, object]:
-    id_ = f"call_{len(waiting)}_{call.function.name}"
-    waiting.append((call.function.name, id_))
+def _tool_call(call: ToolCall, made: _Calls) -> dict[str, object]:
     function = {"name": call.function.name, "arguments": bytes(call.function.arguments).decode()}
-    return {"id": id_, "type": "function", "function": function}
-
-
-def _answered(name: str | None, waiting: list[tuple[str, str]]) -> str:
-    """The id of the call that this is the result of: the first of that name, or the first of all."""
-    found = next((call for call in waiting if name is None or call[0] == name), None)
-    if found is None:
-        raise InputError("messages: a result of a tool that was not called", field="messages")
-    waiting.remove(found)
-    return found[1]
+    return {"id": made.make(call.function.name), "type": "function", "function": function}
 
 
 def _image(data: str) -> dict[str, object]:
