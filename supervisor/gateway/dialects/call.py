@@ -264,11 +264,13 @@ def render(
     limit_field: str = OLDER_LIMIT,
     *,
     as_stream: bool = False,
+    translated: bool = False,
 ) -> bytes:
     """The body to send upstream: the server's own name of the model, the output limit that was granted per answer.
 
     `limit` None leaves the request's own limits alone. A stream is always asked for its usage. `as_stream`:
     the client wants none, and one is asked for, with figures in every event (see assemble.py).
+    `translated`: it was made here from another dialect, so its limit may go by the name that the server knows.
     """
     fields = dict(call.fields)
     if upstream_name is not None:
@@ -277,6 +279,8 @@ def render(
         fields.pop(
             "top_k", None
         )  # Anthropic's clients may ask for it, and OpenAI's own servers refuse what they lack
+        if translated and call.endpoint == CHAT and OLDER_LIMIT in fields:
+            fields[NEWER_LIMIT] = fields.pop(OLDER_LIMIT)  # their newer models refuse the older name
     if limit is not None:
         present = [name for name in _LIMITS if name in fields] or [limit_field]
         fields.update((name, msgspec.Raw(_encode(limit))) for name in present)

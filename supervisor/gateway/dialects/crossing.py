@@ -98,7 +98,10 @@ class ToOpenAI:
         server, call = self._server, self.call
         # llama.cpp gives up a stream when its client goes, and nothing else: see assemble.py.
         as_stream = server.engine == LLAMACPP and call.endpoint != openai.EMBEDDINGS and not call.stream
-        return render(call, server.told_name, limit, server.limit_field, as_stream=as_stream)
+        translated = self._dialect.name != openai.NAME
+        return render(
+            call, server.told_name, limit, server.limit_field, as_stream=as_stream, translated=translated
+        )
 
     def headers(self, given: Mapping[str, str]) -> dict[str, str]:
         return headers.along(given, self._server)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from aish.errors import InputError
 from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.anthropic.dialect import Anthropic
 from aish.supervisor.gateway.dialects.call import (
     MAX_FIELDS,
     MAX_NAME_CHARS,
@@ -22,6 +23,10 @@ from aish.supervisor.gateway.dialects.call import (
     parse,
     render,
 )
+from aish.supervisor.gateway.dialects.crossing import cross
+from aish.supervisor.gateway.dialects.ollama.dialect import Chat
+from aish.supervisor.gateway.dialects.unchanged import Unchanged
+from aish.supervisor.gateway.routes import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,6 +143,31 @@ def test_a_limit_goes_into_every_field_that_is_there_else_into_the_given_one() -
     sent = json.loads(render(parsed(max_tokens=90, n_predict=-1), None, 5))
     assert (sent["max_tokens"], sent["n_predict"]) == (5, 5)
     assert json.loads(render(parsed(), None, 5, "max_completion_tokens"))["max_completion_tokens"] == 5
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fields"),
+    [
+        (Anthropic(), {"max_tokens": 9, "messages": MESSAGES}),
+        (Chat(), {"options": {"num_predict": 9}, "messages": MESSAGES}),
+    ],
+)
+@pytest.mark.parametrize("limit", [None, 5])
+def test_a_translated_limit_goes_by_the_name_that_newer_models_take(
+    dialect: Any, fields: dict[str, object], limit: int | None
+) -> None:
+    call = dialect.parse("/messages", json.dumps({"model": "m", **fields}).encode())
+    newer, others = Server("p1", "m", "https://api.openai.com/v1"), Server("p1", "m", "https://example.org/v1")
+    sent = json.loads(cross(call, dialect, newer).body(limit))
+    assert ("max_tokens" in sent, sent["max_completion_tokens"]) == (False, limit or 9)
+    sent = json.loads(cross(call, dialect, others).body(limit))
+    assert ("max_completion_tokens" in sent, sent["max_tokens"]) == (False, limit or 9)
+
+
+def test_a_client_s_own_limit_keeps_its_name() -> None:
+    server = Server("p1", "m", "https://api.openai.com/v1")
+    sent = json.loads(cross(parsed(max_tokens=9), Unchanged(), server).body(5))
+    assert ("max_completion_tokens" in sent, sent["max_tokens"]) == (False, 5)
 
 
 @settings(max_examples=200, deadline=None)
