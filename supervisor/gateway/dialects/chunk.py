@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import msgspec
 
 from aish.errors import UpstreamError
+from aish.supervisor.gateway.dialects.call import AnyObject
 from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
 
 UNSEEN: Final = msgspec.Raw(b"")
@@ -125,3 +126,19 @@ def usage(raw: msgspec.Raw) -> Usage | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return told
+
+
+def uncut(calls: list[ToolCall], why: str | None) -> list[ToolCall]:
+    """Without the last one where the output limit cut it; `why` is the finish_reason."""
+    if why != "length" or not calls:
+        return calls
+    function = calls[-1].function or Function()
+    return calls if is_object(function.arguments or "") else calls[:-1]
+
+
+def is_object(arguments: str) -> bool:
+    try:
+        msgspec.json.decode(arguments, type=AnyObject)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
+    return True

@@ -306,6 +306,28 @@ def test_stop_reasons(told: str, reason: str) -> None:
     assert json.loads(answer.whole(call(), json.dumps(body).encode()))["stop_reason"] == reason
 
 
+@pytest.mark.parametrize("cut", ["", '{"city": "Par'])
+def test_a_call_that_the_limit_cuts_is_left_out(cut: str) -> None:
+    called = [
+        {"id": "a", "function": {"name": "f", "arguments": ""}},
+        {"id": "b", "function": {"name": "g", "arguments": cut}},
+    ]
+    choice: Any = {"message": {"content": "so", "tool_calls": called}, "finish_reason": "length"}
+    found = json.loads(answer.whole(call(), json.dumps({"model": "m", "choices": [choice]}).encode()))
+    assert found["stop_reason"] == "max_tokens"
+    assert found["content"] == [
+        {"type": "text", "text": "so"},
+        {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+    ]
+
+
+def test_a_call_without_an_object_is_a_fault_of_the_server() -> None:
+    called = [{"id": "b", "function": {"name": "g", "arguments": '{"city": "Par'}}]
+    body = {"model": "m", "choices": [{"message": {"tool_calls": called}, "finish_reason": "tool_calls"}]}
+    with pytest.raises(UpstreamError, match="no JSON object"):
+        answer.whole(call(), json.dumps(body).encode())
+
+
 def test_a_refusal() -> None:
     body = {"choices": [{"message": {"content": None, "refusal": "no"}, "finish_reason": "stop"}]}
     found = json.loads(answer.whole(call(), json.dumps(body).encode()))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import ollama
 import pytest
 
-from aish.errors import InputError
-from aish.supervisor.gateway.dialects.ollama import request
+from aish.errors import InputError, UpstreamError
+from aish.supervisor.gateway.dialects.ollama import answer, request
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -175,6 +175,31 @@ def test_calls_of_many_turns_have_ids_of_their_own() -> None:
     made = [made["id"] for message in messages for made in message.get("tool_calls", ())]
     assert len(set(made)) == 6
     assert [message["tool_call_id"] for message in messages if message["role"] == "tool"] == made
+
+
+CALLED: Any = [
+    {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x": 1}'}},
+    {"index": 1, "id": "b", "function": {"name": "g", "arguments": '{"y": "lo'}},
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_the_limit_cuts_is_left_out(*, stream: bool) -> None:
+    call = request.chat(json.dumps({"model": "m", "messages": say("x")}).encode())
+
+    def lines(why: str) -> list[Any]:
+        choice = {"delta" if stream else "message": {"tool_calls": CALLED}, "finish_reason": why}
+        body = json.dumps({"model": "m", "choices": [choice]}).encode()
+        if not stream:
+            return [json.loads(answer.whole(call, body, chat=True))]
+        told = answer.Lines(call, chat=True).feed(b"data: " + body + b"\n\ndata: [DONE]\n\n")
+        return [json.loads(line) for line in told.splitlines()]
+
+    found = lines("length")
+    assert found[-1]["done_reason"] == "length"
+    assert found[0]["message"]["tool_calls"] == [{"function": {"name": "f", "arguments": {"x": 1}}}]
+    with pytest.raises(UpstreamError, match="no JSON object"):
+        lines("tool_calls")
 
 
 @pytest.mark.parametrize(

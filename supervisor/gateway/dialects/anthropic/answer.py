@@ -16,7 +16,6 @@ import msgspec
 from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import chunk, sse
 from aish.supervisor.gateway.dialects.anthropic import failure
-from aish.supervisor.gateway.dialects.call import AnyObject
 from aish.supervisor.gateway.meter import Stream, estimate_prompt
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def whole(call: Call, body: bytes) -> bytes:
         content.append({"type": "thinking", "thinking": said.thought, "signature": ""})
     if said.content or said.refusal:
         content.append({"type": "text", "text": said.content or said.refusal})
-    content += [_tool_use(tool, call) for tool in said.tool_calls or ()]
+    content += [_tool_use(tool, call) for tool in chunk.uncut(said.tool_calls or [], choice.finish_reason)]
     written = sum(len(part) for part in (said.thought, said.content or "", said.refusal or ""))
     reason = _reason(choice.finish_reason, called=bool(said.tool_calls), refused=bool(said.refusal))
     message = _message(event.model or call.model, content, reason, _usage(event.usage, call, -(-written // 4)))
@@ -56,12 +55,8 @@ def whole(call: Call, body: bytes) -> bytes:
 def _tool_use(tool: chunk.ToolCall, call: Call) -> dict[str, object]:
     function = tool.function or chunk.Function()
     arguments = (function.arguments or "").strip() or "{}"
-    try:
-        msgspec.json.decode(arguments, type=AnyObject)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise UpstreamError(
-            f"the server of {call.model} sent a tool call whose arguments are no JSON object"
-        ) from None
+    if not chunk.is_object(arguments):
+        raise UpstreamError(f"the server of {call.model} sent a tool call whose arguments are no JSON object")
     return {
         "type": "tool_use",
         "id": tool.id or _id("toolu"),

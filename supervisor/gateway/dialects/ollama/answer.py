@@ -13,7 +13,6 @@ import msgspec
 
 from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import chunk, openai, sse
-from aish.supervisor.gateway.dialects.call import AnyObject
 from aish.supervisor.gateway.meter import Stream, estimate_prompt
 
 if TYPE_CHECKING:
@@ -39,11 +38,15 @@ def said(words: chunk.Words, calls: list[Fields], *, chat: bool) -> Fields:
 def tool_call(name: str, arguments: str, server: str) -> Fields:
     """Raises UpstreamError."""
     given = arguments.strip() or "{}"
-    try:
-        msgspec.json.decode(given, type=AnyObject)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise UpstreamError(f"the server of {server} sent a tool call whose arguments are no JSON object") from None
+    if not chunk.is_object(given):
+        raise UpstreamError(f"the server of {server} sent a tool call whose arguments are no JSON object")
     return {"function": {"name": name, "arguments": msgspec.Raw(given.encode())}}
+
+
+def tool_calls(made: list[chunk.ToolCall], why: str | None, server: str) -> list[Fields]:
+    """Raises UpstreamError."""
+    functions = [tool.function for tool in chunk.uncut(made, why) if tool.function is not None]
+    return [tool_call(function.name or "", function.arguments or "", server) for function in functions]
 
 
 def stamp() -> str:
@@ -68,11 +71,7 @@ def whole(call: Call, body: bytes, *, chat: bool) -> bytes:
         raise UpstreamError(f"the server of {call.model} sent an answer without a choice")
     choice = event.choices[0]
     words = choice.message or chunk.Words(content=choice.text)
-    calls = [
-        tool_call(tool.function.name or "", tool.function.arguments or "", call.model)
-        for tool in words.tool_calls or ()
-        if tool.function is not None
-    ]
+    calls = tool_calls(words.tool_calls or [], choice.finish_reason, call.model)
     written = (len(words.content or "") + len(words.thought)) // 4
     head = {"model": event.model or call.model, "created_at": stamp()}
     return _encode(
@@ -139,7 +138,8 @@ class Lines:
         if self._over:
             return []
         self._over = True
-        calls = [tool_call(name, "".join(parts), self._model) for name, parts in self._calls.values()]
+        made = [chunk.ToolCall(function=chunk.Function(name, "".join(parts))) for name, parts in self._calls.values()]
+        calls = tool_calls(made, self._why, self._model)
         empty = chunk.Words(content="")
         out = [self._line({**said(empty, calls, chat=self._chat), "done": False})] if calls and self._chat else []
         last = {**said(empty, [], chat=self._chat), **over(self._why), **self._durations()}
