@@ -253,6 +253,19 @@ def test_no_tools_at_all_are_none() -> None:
     assert b"response.created" in answer.Events(call, 0).feed(b"data: " + json.dumps(CHAT).encode() + b"\n\n")
 
 
+@pytest.mark.parametrize(("why", "arguments"), [("tool_calls", "{}"), ("length", "")])
+def test_a_streamed_call_without_arguments_has_an_empty_object(why: str, arguments: str) -> None:
+    """But for one that the limit cut: it is told as incomplete."""
+    call = head.parse(head.RESPONSES, b'{"model":"m","input":"hi"}')
+    called = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]}
+    body = json.dumps({"model": "m", "choices": [{"delta": called, "finish_reason": why}]}).encode()
+    out = answer.Events(call, 0).feed(b"data: " + body + b"\n\ndata: [DONE]\n\n")
+    told = [json.loads(event.partition(b"data: ")[2]) for event in out.split(b"\n\n")[:-1]]
+    assert "".join(event["delta"] for event in told if event["type"].endswith("arguments.delta")) == arguments
+    (done,) = [event for event in told if event["type"].endswith("arguments.done")]
+    assert (done["arguments"], told[-1]["response"]["output"][0]["arguments"]) == (arguments, arguments)
+
+
 # --- OpenAI's own servers -------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import anthropic
 import openai
 import pytest
 
+from aish.supervisor.gateway.dialects.anthropic import chunks
 from aish.wire.spec import BudgetPart
 
 from .claude import KEY, LOGIN, Claude, read_tokens
@@ -323,6 +324,28 @@ def test_tools(there: World, *, stream: bool) -> None:
     assert [block["type"] for block in sent["messages"][2]["content"]] == ["tool_result", "tool_result", "text"]
     assert sent["messages"][1]["content"][0]["input"] == {"city": "Paris 0"}
     assert (sent["tools"], sent["tool_choice"]) == ([TOOL], {"type": "any"})
+
+
+@pytest.mark.parametrize(
+    ("begun", "pieces", "whole"),
+    [({}, [""], "{}"), ({}, [], "{}"), ({"a": 1}, [], '{"a":1}'), ({}, ['{"a":', "2}"], '{"a":2}')],
+)
+def test_the_arguments_of_a_streamed_call_are_json_always(begun: Any, pieces: list[str], whole: str) -> None:
+    block = {"type": "tool_use", "id": "t", "name": "f", "input": begun}
+    told = [{"type": "content_block_start", "index": 1, "content_block": block}]
+    told += [
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": piece}}
+        for piece in pieces
+    ]
+    told += [{"type": "content_block_stop", "index": 1}]
+    stream = b"".join(
+        f"event: {event['type']}\ndata: {json.dumps(event, separators=(',', ':'))}\n\n".encode() for event in told
+    )
+    out = chunks.Relay("m", 0, keep_usage=False).feed(stream)
+    deltas = [json.loads(event[6:])["choices"][0]["delta"] for event in out.split(b"\n\n")[:-1]]
+    made = [call for delta in deltas for call in delta["tool_calls"]]
+    assert {call["index"] for call in made} == {0}
+    assert "".join(call["function"]["arguments"] for call in made) == whole
 
 
 def test_images_and_json(there: World) -> None:

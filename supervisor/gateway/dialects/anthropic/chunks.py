@@ -65,13 +65,17 @@ def _of(message: reply.Message, kind: str) -> list[reply.Block]:
 
 
 def _call(place: int, block: reply.Block) -> dict[str, object]:
-    given = bytes(block.input).decode()
     return {
         "index": place,
         "id": block.id or "",
         "type": "function",
-        "function": {"name": block.name or "", "arguments": "{}" if given == "null" else given},
+        "function": {"name": block.name or "", "arguments": _given(block)},
     }
+
+
+def _given(block: reply.Block) -> str:
+    given = bytes(block.input).decode()
+    return "{}" if given == "null" else given
 
 
 def reason(told: str | None) -> str:
@@ -108,6 +112,8 @@ class Relay(sse.Frames):
         self._id = ""
         self._calls: dict[int, int] = {}
         """Blocks that are tool calls -> their place among these."""
+        self._bare: dict[int, str] = {}
+        """Those of which no arguments came in pieces -> what they began with."""
 
     def _is_last(self, event: bytes) -> bool:
         return b'"message_stop"' in event
@@ -125,6 +131,8 @@ class Relay(sse.Frames):
                 return self._open(told.index, told.content_block)
             case "content_block_delta" if told.delta is not None:
                 return self._more(told.index, told.delta)
+            case "content_block_stop":
+                return self._close(told.index)
             case "message_delta":
                 return self._end(told)
             case "message_stop":
@@ -150,6 +158,7 @@ class Relay(sse.Frames):
         if block.type != "tool_use":
             return b""
         place = self._calls[index] = len(self._calls)
+        self._bare[index] = _given(block)
         call = {
             "index": place,
             "id": block.id or "",
@@ -167,9 +176,18 @@ class Relay(sse.Frames):
             return self._chunk({"reasoning_content": delta.thinking})
         if delta.partial_json and index in self._calls:
             self.count.count(len(delta.partial_json.encode()))
-            call = {"index": self._calls[index], "function": {"arguments": delta.partial_json}}
-            return self._chunk({"tool_calls": [call]})
+            self._bare.pop(index, None)
+            return self._arguments(index, delta.partial_json)
         return b""
+
+    def _close(self, index: int) -> bytes:
+        """A call without arguments is told in no piece but an empty one, which would be no JSON to a client."""
+        given = self._bare.pop(index, None)
+        return b"" if given is None else self._arguments(index, given)
+
+    def _arguments(self, index: int, text: str) -> bytes:
+        call = {"index": self._calls[index], "function": {"arguments": text}}
+        return self._chunk({"tool_calls": [call]})
 
     def _end(self, told: reply.Event) -> bytes:
         usage = reply.usage(told.usage)

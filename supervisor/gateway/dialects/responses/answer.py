@@ -220,6 +220,8 @@ class Events:
         self._tell(f"{_DELTAS[opened.kind]}.delta", {**self._at(opened), **content, "delta": text, **more})
 
     def _close(self, status: str = _DONE) -> None:
+        if status == _DONE and self._open is not None and self._open.kind == "call" and not self._open.parts:
+            self._delta("{}")  # some servers say nothing where there are no arguments, and that is no JSON
         opened, self._open = self._open, None
         if opened is None:
             return
