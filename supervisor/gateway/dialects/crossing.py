@@ -21,6 +21,7 @@ from aish.supervisor.gateway.dialects.anthropic.messages import to_chat
 from aish.supervisor.gateway.dialects.call import render
 from aish.supervisor.gateway.dialects.responses import head as responses
 from aish.supervisor.gateway.dialects.responses import through as responses_through
+from aish.supervisor.gateway.dialects.responses.request import refuse
 from aish.supervisor.gateway.dialects.responses.request import to_chat as response_to_chat
 from aish.supervisor.gateway.dialects.toolcalls import take as toolcalls
 from aish.supervisor.gateway.dialects.toolcalls.offer import offered
@@ -217,6 +218,7 @@ class ResponsesThrough:
     path = responses.RESPONSES
 
     def __init__(self, call: Call, server: Server, asked: str) -> None:
+        refuse(call, "background")  # it would answer `queued`, and what it costs could never be counted
         self.call = call
         self._server, self._asked = server, asked
 

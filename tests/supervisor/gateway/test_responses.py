@@ -11,8 +11,11 @@ import pytest
 
 from aish.errors import InputError, UpstreamError
 from aish.supervisor.gateway.dialects.call import Call
+from aish.supervisor.gateway.dialects.crossing import ResponsesThrough, cross
 from aish.supervisor.gateway.dialects.responses import answer, head, through
+from aish.supervisor.gateway.dialects.responses.dialect import Responses
 from aish.supervisor.gateway.dialects.responses.request import to_chat
+from aish.supervisor.gateway.routes import Server
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -290,6 +293,17 @@ def test_a_stream_that_passes_is_read_for_its_usage() -> None:
     assert relay.used is not None
     assert (relay.used.input, relay.used.output, relay.used.cached, relay.used.reasoning) == (9, 4, 3, 2)
     assert (relay.done, relay.error, relay.count.events) == (True, False, 1)
+
+
+@pytest.mark.parametrize("url", ["https://api.openai.com/v1", "https://x.openai.azure.com/openai/v1"])
+def test_what_runs_in_the_background_is_refused_before_it_costs(url: str) -> None:
+    """It is answered without usage, and the gateway has no path to fetch what comes of it."""
+    server = Server("p1", "m", url)
+    with pytest.raises(InputError) as caught:
+        cross(head.parse(head.RESPONSES, b'{"model":"m","input":"x","background":true}'), Responses(), server)
+    assert caught.value.field == "background"
+    fields = b'{"model":"m","input":"x","background":false,"previous_response_id":"resp_1"}'
+    assert isinstance(cross(head.parse(head.RESPONSES, fields), Responses(), server), ResponsesThrough)
 
 
 def test_a_stream_that_is_cut_is_told() -> None:

@@ -114,9 +114,7 @@ _request: Final = msgspec.json.Decoder(Request)
 
 def to_chat(call: Call) -> Call:
     """Raises InputError with the field at fault."""
-    for name, why in _REFUSED.items():
-        if name in call.fields and bytes(call.fields[name]) not in (b"null", b"false"):
-            raise InputError(f"'{name}': {why}", field=name)
+    refuse(call, *_REFUSED)
     asked = _read(call)
     fields: dict[str, object] = {
         "model": asked.model,
@@ -134,6 +132,13 @@ def to_chat(call: Call) -> Call:
         fields["tool_choice"] = _choice(asked.tool_choice)
         fields["parallel_tool_calls"] = asked.parallel_tool_calls
     return calls.parse(openai.CHAT, _encode({name: value for name, value in fields.items() if value is not None}))
+
+
+def refuse(call: Call, *names: str) -> None:
+    """Raises InputError where one of these fields asks for something."""
+    for name in names:
+        if name in call.fields and bytes(call.fields[name]) not in (b"null", b"false"):
+            raise InputError(f"'{name}': {_REFUSED[name]}", field=name)
 
 
 def custom_tools(call: Call) -> frozenset[str]:
