@@ -100,9 +100,7 @@ class ToOpenAI:
         # llama.cpp gives up a stream when its client goes, and nothing else: see assemble.py.
         as_stream = server.engine == LLAMACPP and call.endpoint != openai.EMBEDDINGS and not call.stream
         translated = self._dialect.name != openai.NAME
-        return render(
-            call, server.told_name, limit, server.limit_field, as_stream=as_stream, translated=translated
-        )
+        return render(call, server.told_name, limit, server.limit_field, as_stream=as_stream, translated=translated)
 
     def headers(self, given: Mapping[str, str]) -> dict[str, str]:
         return headers.along(given, self._server)

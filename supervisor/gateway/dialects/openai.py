@@ -75,6 +75,7 @@ class Read:
 
 
 _reply: Final = msgspec.json.Decoder(_Reply)
+_objects: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _usage: Final = msgspec.json.Decoder(_Usage | None)
 
 
@@ -141,17 +142,39 @@ def choice_text(choice: bytes) -> str:
     return "".join(part for part in parts if part)
 
 
-def rename(told: str, asked: str, body: bytes) -> bytes:
-    """Put the asked name back where the reply tells the server's own.
+def rename(told: str, asked: str, body: bytes, within: str | None = None) -> bytes:
+    """Put the asked name back where the reply tells the server's own: its own field `model`, or that of the object in
+    its field `within`. What is deeper may be the input of a tool and is left alone."""
+    if within is None:
+        quick = _renamed_first(told, asked, body)
+        if quick is not None:
+            return quick
+    try:
+        fields = _objects.decode(body)
+        if within is not None:
+            inner = bytes(fields[within])
+            changed = rename(told, asked, inner)
+            return body if changed == inner else _encode({**fields, within: msgspec.Raw(changed)})
+        own = msgspec.json.decode(fields["model"])
+    except (msgspec.DecodeError, KeyError, RecursionError, UnicodeDecodeError):
+        return body
+    return _encode({**fields, "model": asked}) if own == told else body
 
-    Inside a JSON string every quote is escaped, so the bytes of a field `"model":"..."` occur only as a field.
+
+def _renamed_first(told: str, asked: str, body: bytes) -> bytes | None:
+    """The same without decoding, where nothing but plain fields comes before the name; None where something does.
+
+    Inside a JSON string every quote is escaped, so the bytes `"model":` occur only as a field.
     """
-    for gap in (b"", b" "):
-        body = body.replace(
-            b'"model":' + gap + _encode(told),
-            b'"model":' + gap + _encode(asked),
-        )
-    return body
+    at = body.find(b'"model":')
+    if at < 0 or body.count(b"{", 0, at) != 1 or body.find(b"[", 0, at) >= 0:
+        return None
+    start = at + len(b'"model":')
+    start += body.startswith(b" ", start)
+    own = _encode(told)
+    if not body.startswith(own, start):
+        return None
+    return b"".join([body[:start], _encode(asked), body[start + len(own) :]])
 
 
 # --- errors -----------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ class Relay(Frames):
         if text_bytes:
             self.count.count(text_bytes)
         if self._told and self._told != self._asked:
-            event = openai.rename(self._told, self._asked, event)
+            event = renamed(event, data, self._told, self._asked)
         return event + b"\n\n"
 
     def _is_last(self, event: bytes) -> bool:
@@ -154,6 +154,17 @@ def payload(event: bytes) -> bytes | None:
     if not lines and not all(_field(line) for line in event.split(b"\n")):
         return event  # not an event at all: the caller sees that it is no JSON object either
     return b"\n".join(lines) if lines else None
+
+
+def renamed(event: bytes, data: bytes, told: str, asked: str, within: str | None = None) -> bytes:
+    """The event whose payload is `data`, with the model's name put back: see openai.rename."""
+    changed = openai.rename(told, asked, data, within)
+    if changed == data:
+        return event
+    if data in event:
+        return event.replace(data, changed, 1)
+    kept = [line for line in event.split(b"\n") if not line.startswith(b"data:")]  # the data came on several lines
+    return b"\n".join([*kept, *(b"data: " + line for line in changed.split(b"\n"))])
 
 
 def _field(line: bytes) -> bool:

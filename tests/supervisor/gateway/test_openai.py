@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aish import errors
 from aish.errors import InputError
-from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects import openai, sse
 from aish.supervisor.gateway.meter import Used
 
 
@@ -46,6 +46,39 @@ def test_the_text_of_an_answer_is_all_that_the_model_wrote() -> None:
     assert sorted(openai.choice_text(json.dumps(choice).encode())) == ["a", "b", "c", "d"]
     assert openai.choice_text(b'{"text": "x"}') == "x"
     assert openai.choice_text(b"nonsense") == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "renamed"),
+    [
+        (
+            b'{"id":"\\"model\\":","model":"in", "x":{"model":"in"}}',
+            b'{"id":"\\"model\\":","model":"out", "x":{"model":"in"}}',
+        ),
+        (b'{"model": "in", "odd":1.50}', b'{"model": "out", "odd":1.50}'),
+        (b'{"x":[{"model":"in"}],"model":"in","odd":1.50}', b'{"x":[{"model":"in"}],"model":"out","odd":1.50}'),
+        (b'{"x":{"model":"in"},"model" : "in"}', b'{"x":{"model":"in"},"model":"out"}'),
+        (b'{"model":"else","x":{"model":"in"}}', None),
+        (b'{"x":{"model":"in"}}', None),
+        (b'{"x":["model"]}', None),
+        (b'{"x":{"model":"in"},"model":', None),
+        (b"[]", None),
+    ],
+)
+def test_only_the_reply_s_own_name_is_put_back(body: bytes, renamed: bytes | None) -> None:
+    """What is deeper may be the input of a tool, which the model wrote."""
+    assert openai.rename("in", "out", body) == (body if renamed is None else renamed)
+    outer = b'{"model":"in","x":5,"message":' + body + b"}"
+    there = outer if renamed is None else outer.replace(body, renamed)
+    assert openai.rename("in", "out", outer, "message") == there
+
+
+def test_an_event_on_several_lines_stays_one() -> None:
+    data = b'{"x":\n{"model":"in"},\n"model":"in"}'
+    event = b"event: e\n" + b"\n".join(b"data: " + line for line in data.split(b"\n"))
+    found = sse.renamed(event, data, "in", "out")
+    assert found.startswith(b"event: e\ndata: ")
+    assert json.loads(sse.payload(found) or b"") == {"x": {"model": "in"}, "model": "out"}
 
 
 @pytest.mark.parametrize(

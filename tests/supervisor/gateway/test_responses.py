@@ -286,10 +286,13 @@ def test_a_stream_that_passes_is_read_for_its_usage() -> None:
     }
     stream = event("response.created", response={"model": "gpt-inner", "usage": None})
     stream += event("response.output_text.delta", delta="hello there")
+    item = event("response.output_item.done", item={"action": {"model": "gpt-inner"}})
+    stream += item
     stream += event("response.completed", response={"model": "gpt-inner", "usage": usage})
     relay = through.Relay("mine")
     out = b"".join(relay.feed(stream[at : at + 7]) for at in range(0, len(stream), 7)) + relay.finish()
-    assert out == stream.replace(b"gpt-inner", b"mine")
+    renamed = stream.replace(b"gpt-inner", b"mine")
+    assert out == renamed.replace(item.replace(b"gpt-inner", b"mine"), item), "an item is what the model wrote"
     assert relay.used is not None
     assert (relay.used.input, relay.used.output, relay.used.cached, relay.used.reasoning) == (9, 4, 3, 2)
     assert (relay.done, relay.error, relay.count.events) == (True, False, 1)

@@ -12,7 +12,10 @@ import anthropic
 import openai
 import pytest
 
-from aish.supervisor.gateway.dialects.anthropic import chunks
+from aish.supervisor.gateway.dialects.anthropic import chunks, head
+from aish.supervisor.gateway.dialects.anthropic.dialect import Anthropic
+from aish.supervisor.gateway.dialects.crossing import cross
+from aish.supervisor.gateway.routes import Server
 from aish.wire.spec import BudgetPart
 
 from .claude import KEY, LOGIN, Claude, read_tokens
@@ -244,6 +247,19 @@ def test_our_key_never_goes_to_a_server_that_wants_a_login(there: World) -> None
     with pytest.raises(anthropic.AuthenticationError):
         logged_in(there, key, f"Bearer {key}").messages.create(model="claude-x", max_tokens=5, messages=say("x"))
     assert key not in str(there.upstream.headers[-2:])
+
+
+def test_the_input_of_a_tool_keeps_the_server_s_name_of_the_model() -> None:
+    server = Server("p1", "claude", "https://api.anthropic.com", dialect="anthropic")
+    call = head.parse(head.MESSAGES, b'{"model":"claude","max_tokens":5,"messages":[{"role":"user","content":"x"}]}')
+    block: Any = {"type": "tool_use", "id": "t", "name": "f", "input": {"model": "claude-x"}}
+    message = {"content": [block], "model": "claude-x", "usage": {"input_tokens": 1, "output_tokens": 1}}
+    crossing = cross(call, Anthropic(), server)
+    found = json.loads(crossing.answer(json.dumps(message).encode()))
+    assert found == {**message, "model": "claude"}
+    start = {"type": "message_start", "message": message}
+    out = crossing.relay(keep_usage=True).feed(f"event: message_start\ndata: {json.dumps(start)}\n\n".encode())
+    assert json.loads(out.partition(b"data: ")[2]) == {**start, "message": found}
 
 
 # --- translated -----------------------------------------------------------------------------------------------------

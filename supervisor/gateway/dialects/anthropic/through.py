@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from aish.supervisor.gateway.dialects import openai, sse
+from aish.supervisor.gateway.dialects import sse
 from aish.supervisor.gateway.dialects.anthropic import reply
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Relay(sse.Frames):
         if self._started is not None and self._started.input_tokens is not None:
             self.prompt = self._started.prompt
         if started.model and started.model != self._asked:
-            event = openai.rename(started.model, self._asked, event)
+            event = sse.renamed(event, data, started.model, self._asked, "message")
         return event
 
     def _end(self, data: bytes) -> None:

@@ -108,8 +108,8 @@ class Relay(sse.Frames):
         text_bytes = sum(map(len, _TEXT.findall(data)))
         if text_bytes:
             self.count.count(text_bytes)
-        if self._told and self._told != self._asked:
-            event = openai.rename(self._told, self._asked, event)
+        if self._told and self._told != self._asked and b'"model"' in data:
+            event = sse.renamed(event, data, self._told, self._asked, "response")
         return event + b"\n\n"
 
     def _look(self, data: bytes) -> None:
