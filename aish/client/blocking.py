@@ -14,6 +14,7 @@ from aish.client.choice import name_of
 from aish.client.connection import START_TIMEOUT_S
 from aish.client.lines import Lines
 from aish.client.log_answers import LogWanted
+from aish.client.wish import budget_of
 from aish.wire import message as m
 from aish.wire import reply as r
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from aish.client.wish import SpecFields, Word
     from aish.model.exit import Exit
     from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, RunPart, UsageRow
-    from aish.wire.spec import LimitPart, SpecPart
+    from aish.wire.spec import BudgetPart, LimitPart, SpecPart
 
     T = TypeVar("T")
 
@@ -326,9 +327,12 @@ class Aish:
         """Keys of programs that aish did not start, and what they used."""
         return self._lines.run(asks.keys())
 
-    def new_key(self, name: str, *, budget_tokens: int | None = None) -> r.KeyMade:
-        """A key for such a program: the only time that it is shown."""
-        return self._lines.run(ask(r.KeyMade, m.KeyNew(name=name, budget_tokens=budget_tokens)))
+    def new_key(
+        self, name: str, *, budget_tokens: int | None = None, budget: BudgetPart | str | None = None
+    ) -> r.KeyMade:
+        """A key for such a program: the only time that it is shown. `budget` as that of `spawn`."""
+        part = budget_of(budget)
+        return self._lines.run(ask(r.KeyMade, m.KeyNew(name=name, budget_tokens=budget_tokens, budget=part)))
 
     def revoke_key(self, name: str) -> bool:
         """A key is void from now on."""

@@ -181,7 +181,8 @@ def _schedule(value: SchedulePart | str | None) -> SchedulePart | None:
     return SchedulePart(cron=value) if isinstance(value, str) else value
 
 
-def _budget(value: BudgetPart | str | None) -> BudgetPart | None:
+def budget_of(value: BudgetPart | str | None) -> BudgetPart | None:
+    """Raises UsageError."""
     if not isinstance(value, str):
         return value
     tokens, part = budget.parse(value, "budget")
@@ -196,7 +197,7 @@ _MAKERS: Final[dict[str, Callable[[Any], object]]] = {
     "cwd": lambda value: os.path.abspath(os.fsencode(value)),
     "vram_bytes": _amount(parse_bytes),
     "budget_tokens": _amount(parse_count),
-    "budget": _budget,
+    "budget": budget_of,
     "log_bytes": _amount(parse_bytes),
     "labels": dict,
     "group": _group,
