@@ -66,6 +66,8 @@ def serve(words: list[str]) -> int:
     parser.add_argument(
         "--login", choices=dialect.LOGINS, default=dialect.KEY, help="client: the client's own login passes through"
     )
+    parser.add_argument("--proxy", metavar="URL", help="the HTTP proxy in between (that of the environment)")
+    parser.add_argument("--ca-file", metavar="FILE", help="authorities that count beside the system's, in PEM")
     parser.add_argument(
         "--price", metavar="WHAT=USD", help="per million tokens: input=3,output=15,cached=0.3; or hour=0.12 of work"
     )
@@ -147,6 +149,8 @@ def _check(options: Namespace, command: list[str], words: list[str]) -> None:
         for option, value in (
             ("--key-file", options.key_file),
             ("--key", options.key),
+            ("--proxy", options.proxy),
+            ("--ca-file", options.ca_file),
             ("--upstream-name", options.upstream_name),
             ("--dialect", options.dialect),
         ):
@@ -182,6 +186,8 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
         key=inputs.source_of("--key", options.key) if options.key is not None else None,
         dialect=options.dialect or dialect.of(url),
         login=options.login,
+        proxy=options.proxy,
+        ca_file=os.path.abspath(options.ca_file) if options.ca_file else None,
         price=parse_price(options.price) if options.price else None,
     )
     spec = SpecPart(

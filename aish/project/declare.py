@@ -34,6 +34,8 @@ _OF_A_SERVER: Final = (
     "price",
     "key_file",
     "key",
+    "proxy",
+    "ca_file",
 )
 """What says nothing of a model out of the store: whoever serves it decides."""
 _OF_AN_AGENT: Final = ("words", "model", "input")

@@ -201,6 +201,8 @@ MODEL: Final = Table(
     Key("price", PRICE, "What it costs. Default: its vendor's list; nothing on this machine."),
     Key("key_file", _PATH, "The server's key: first line of a file that only you can read."),
     Key("key", SECRET, "Where else its key is fetched."),
+    Key("proxy", Text('"http://HOST:PORT"', r"https?://[^@]+"), "The HTTP proxy in between.", "the environment's"),
+    Key("ca_file", _PATH, "Authorities that count beside the system's, in PEM."),
     *_ENTRY,
     at_most_one=[("command", "shell")],
 )

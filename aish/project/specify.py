@@ -168,6 +168,8 @@ def _route(entry: Entry, home: Mapping[str, str]) -> RoutePart:
         context_tokens=values.get("context"),
         key_file=located(key_file, entry.document.folder, home) if key_file else None,
         key=_source(values["key"], entry, home) if "key" in values else None,
+        proxy=values.get("proxy"),
+        ca_file=located(values["ca_file"], entry.document.folder, home) if "ca_file" in values else None,
     )
 
 

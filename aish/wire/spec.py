@@ -191,6 +191,10 @@ class RoutePart(Part, frozen=True, kw_only=True):
     """What the server speaks: see aish.model.dialect."""
     price: PricePart | None = None
     """None: what is known of its vendor's prices, and nothing for a server on this machine."""
+    proxy: str | None = None
+    """Address of the HTTP proxy in between; None: that of the environment."""
+    ca_file: str | None = None
+    """Certificates in PEM of authorities that count beside the system's."""
     login: str = "key"
     """Whose login the server is asked with: "key", ours if there is one, or "client", the client's own (of a
     subscription), which passes through untouched and is never kept."""

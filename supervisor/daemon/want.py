@@ -256,6 +256,19 @@ def check_limits(limits: LimitPart) -> None:
         raise InputError("there is no limit of memory at which to hold it", field="on_oom")
 
 
+def check_proxy(proxy: str) -> None:
+    """Raises InputError."""
+    host = proxy.partition("://")[2].partition("/")[0]
+    if not host or not proxy.startswith(("http://", "https://")):
+        raise InputError("expected http://HOST:PORT", field="route.proxy")
+    if "@" in host:
+        raise InputError(
+            "it holds a user or a password, which inspect and the journal would show",
+            field="route.proxy",
+            hint="HTTPS_PROXY in the environment may hold them",
+        )
+
+
 def check_route(route: RoutePart) -> None:
     """Raises InputError."""
     _one_of(route.dialect, dialect.DIALECTS, "route.dialect")
@@ -264,6 +277,10 @@ def check_route(route: RoutePart) -> None:
         raise InputError("more than one of a key, a key file and the client's own login", field="route.key")
     if route.key is not None:
         given.check_source(route.key, "route.key")
+    if route.proxy is not None:
+        check_proxy(route.proxy)
+    if route.ca_file is not None and (not route.ca_file.startswith("/") or "\0" in route.ca_file):
+        raise InputError("expected an absolute path", field="route.ca_file")
     if route.price is not None:
         for name in route.price.__struct_fields__:
             value = getattr(route.price, name)

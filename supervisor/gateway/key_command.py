@@ -50,14 +50,16 @@ class KeyCommands:
                 raise StorageError(printed.failed)
             if printed.failed is None and not printed.stale and age_s < self._keep_s:
                 return
+            printed.failed, printed.stale = None, True  # and stay so where nobody waits for it to the end
             try:
-                printed.text, printed.failed = await self._run(source), None
+                printed.text = await self._run(source)
+                printed.stale = False
             except (OSError, UnavailableError) as error:
                 reason = error.strerror if isinstance(error, OSError) else str(error)
                 printed.failed = f"the key of {name} cannot be had from {source.told()}: {reason}"
                 raise StorageError(printed.failed) from error
             finally:
-                printed.since_s, printed.stale = time.monotonic(), printed.failed is not None
+                printed.since_s = time.monotonic()
 
     def text(self, source: SecretPart) -> str:
         """What was fetched last."""

@@ -35,6 +35,12 @@ class Cost:
     price: str
 
 
+_PROBES: Final = (
+    *(Used(MILLION, 0), Used(MILLION, 0, written=MILLION)),
+    *(Used(0, MILLION), Used(MILLION, MILLION)),  # what an answer to a long prompt costs may be more
+)
+
+
 class Prices:
     """One per gateway. The library takes a third of a second to load: `expect` has a thread begin with it."""
 
@@ -67,12 +73,13 @@ class Prices:
             return FREE_TOKENS
         self._load()
         found = []
-        for used in (Used(MILLION, 0), Used(MILLION, 0, written=MILLION), Used(0, MILLION)):
+        for used in _PROBES:
             cost = None if self._library is None else self._known(server, used, asked)
             if cost is None:
                 return None
             found.append(cost.usd)
-        return Price(_pico(max(found[0], found[1])), _pico(found[2]))
+        read, written, short, both = found
+        return Price(_pico(max(read, written)), _pico(max(short, both - read)))
 
     def _load(self) -> None:
         with self._loading:

@@ -45,6 +45,7 @@ _BODIES: Final[dict[str, dict[str, object]]] = {
 }
 _ENDPOINTS: Final = {OPENAI: openai.ENDPOINTS, ANTHROPIC: (head.MESSAGES,)}
 _NOT_THIS_WAY: Final = (400, 404, 405, 422, 500, 501)
+_UNREACHED: Final = "cannot be reached"
 _NO_SUCH_PATH: Final = (404, 405)
 
 
@@ -248,7 +249,9 @@ def _unanswered(server: Server, error: AishError) -> Verdict:
         return Verdict(False, text, hopeless=error)
     if isinstance(error, NoServerError):
         return Verdict(False, text, hopeless=UpstreamError(str(error), hint=_hint(server)))
-    return Verdict(False, text.replace("cannot be reached", "no answer", 1), starting=True)
+    if text.startswith(_UNREACHED):
+        text = "no answer" + text.removeprefix(_UNREACHED)
+    return Verdict(False, text, starting=True)
 
 
 def _no_model_server(server: Server, what: str) -> Verdict:

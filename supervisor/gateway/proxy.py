@@ -17,6 +17,7 @@ from typing import Final
 from aiohttp import web
 
 from aish.errors import AishError, BudgetError, RefusedError, UpstreamError
+from aish.model.dialect import ANTHROPIC
 from aish.supervisor.gateway import routes
 from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.budget import FREE, Account, Claim, Ledger, Price, Reservation
@@ -137,7 +138,7 @@ class Proxy:
             server = await self._server(exchange, asked)  # the wait for tokens may have been long
             crossing = cross(asked, exchange.dialect, server)
         exchange.call, exchange.server, row.server = crossing.call, server, server.id
-        limit = _limit(crossing.call, claim, reservation, self._spending.ledger)
+        limit = _limit(crossing.call, server, claim, reservation, self._spending.ledger)
         return await self._send(exchange, crossing, server, limit)
 
     async def _server(self, exchange: Exchange, call: Call) -> Server:
@@ -165,13 +166,14 @@ class Proxy:
         if context is not None and server.engine == LLAMACPP:  # it refuses what does not fit into its context
             most = context * (call.prompts if call.endpoint == openai.EMBEDDINGS else call.copies)
         bound = min(bound, most)
-        each = call.max_output or context or UNSTATED_OUTPUT_TOKENS
+        each = call.max_output or (context if _bounds(server) else None) or UNSTATED_OUTPUT_TOKENS
         price = self._price(account, server, call.model)
         left = self._spending.ledger.left(account, price)
         if left is not None and (call.tools or left < FAR_AWAY * (bound + each * call.copies)):
             exchange.exact_prompt = await self._upstreams.count(server, call, exchange.request.headers)
             if exchange.exact_prompt is not None:
                 bound = min(exchange.exact_prompt, most)
+                context = server.context_tokens  # by its own word: what it does not have it does not give
                 if context is not None:
                     each = max(1, min(each, context - bound // call.copies))
         wish = 0 if call.endpoint == openai.EMBEDDINGS else min(each * call.copies, MOST_TOKENS)
@@ -274,15 +276,21 @@ class _Limit:
     """The budget that allows no more: an answer that ends at the limit is not whole."""
 
 
-def _limit(call: Call, claim: Claim, reservation: Reservation, ledger: Ledger) -> _Limit:
-    """Where nothing limits it, or only how many there may be, the request's own limit stays."""
+def _bounds(server: Server) -> bool:
+    """Whether an answer of which nobody says how long it may be ends with the server's context. To ask for all of it
+    is refused by those that add the prompt to that; in Anthropic's dialect a limit must be said."""
+    return server.context is not None and server.dialect != ANTHROPIC
+
+
+def _limit(call: Call, server: Server, claim: Claim, reservation: Reservation, ledger: Ledger) -> _Limit:
+    """Where nothing limits it, or there is enough, the request's own limit stays."""
     bounded = any(
         account.budget.limits for id in reservation.chain if (account := ledger.accounts.get(id)) is not None
     )
     if not bounded or claim.wish == 0:
         return _Limit(None)
     owner = ledger.accounts.get(reservation.lowered_by or "")
-    if call.max_output is not None and owner is None:
+    if owner is None and (call.max_output is not None or (_bounds(server) and server.engine != LLAMACPP)):
         return _Limit(None)
     return _Limit(reservation.output // call.copies, owner)
 

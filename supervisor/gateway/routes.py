@@ -43,6 +43,9 @@ class Server:
     price: PricePart | None = None
     key: SecretPart | None = None
     """Where its real key is fetched, if not from that file."""
+    proxy: str | None = None
+    ca_file: str | None = None
+    """See aish.wire.spec.RoutePart."""
     login: str = KEY
     """With whose login it is asked: see aish.wire.spec.RoutePart."""
     ready: state.Ready = state.NO
@@ -268,11 +271,13 @@ def _server(member: Member) -> Server | None:
         route.dialect,
         route.price,
         route.key,
+        route.proxy,
+        route.ca_file,
         route.login,
     )
 
 
 def _same(server: Server, wanted: Server) -> bool:
     """Whether the server at hand is the wanted one, so that what was learned about it stays true."""
-    names = ("name", "url", "dialect", "upstream_name", "key_file", "price", "key", "login")
+    names = ("name", "url", "dialect", "upstream_name", "key_file", "price", "key", "proxy", "ca_file", "login")
     return all(getattr(server, name) == getattr(wanted, name) for name in names)

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 import msgspec
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 from aish.errors import StorageError, UpstreamError
 from aish.model.dialect import ANTHROPIC
@@ -25,6 +25,7 @@ from aish.supervisor.gateway.dialects.call import Call, render
 from aish.supervisor.gateway.dialects.headers import along
 from aish.supervisor.gateway.provider_key import ProviderKeys, Scrub
 from aish.supervisor.gateway.routes import LLAMACPP, Server
+from aish.supervisor.gateway.way import Ways
 
 CONNECT_S: Final = 5.0
 IDLE_S: Final = 600.0  # between two reads, the first byte of an answer included: a long prompt on a small machine
@@ -54,6 +55,7 @@ class Upstreams:
         self._fresh: aiohttp.ClientSession | None = None
         self._unix: dict[str, aiohttp.ClientSession] = {}
         self._keys = ProviderKeys()
+        self._ways = Ways()
 
     async def close(self) -> None:
         for session in (self._kept, self._fresh, *self._unix.values()):
@@ -79,18 +81,18 @@ class Upstreams:
         return response
 
     async def _posted(self, server: Server, url: str, body: bytes, sent: CIMultiDict[str]) -> aiohttp.ClientResponse:
-        session = self._session(server)
+        session, way = self._session(server), self._ways.options(server)
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         try:
-            return await session.post(url, data=body, headers=sent, allow_redirects=False)
+            return await session.post(url, data=body, headers=sent, allow_redirects=False, **way)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as error:
             if session is not self._kept or loop.time() - started_s > _AGAIN_S:
                 raise _unreached(server, error) from error
         except _FAILURES as error:
             raise _unreached(server, error) from error
         try:
-            return await self._fresh_session().post(url, data=body, headers=sent, allow_redirects=False)
+            return await self._fresh_session().post(url, data=body, headers=sent, allow_redirects=False, **way)
         except _FAILURES as error:
             raise _unreached(server, error) from error
 
@@ -123,6 +125,7 @@ class Upstreams:
                     data=None if body is None else msgspec.json.encode(body),
                     headers=self._headers(server, headers),
                     allow_redirects=False,
+                    **self._ways.options(server),
                 ) as response:
                     data = await read_bounded(response, MAX_REPLY_BYTES, server)
                     if response.status != 200:
@@ -150,7 +153,7 @@ class Upstreams:
             return None
         return _numbers(bytes(told.tokens))
 
-    async def count(self, server: Server, call: Call, given: Mapping[str, str]) -> int | None:
+    async def count(self, server: Server, call: Call, given: MultiMapping[str]) -> int | None:
         """Exact input tokens of a request, in all its answers. None where the server cannot tell.
 
         `given`: the request's headers.
@@ -207,8 +210,9 @@ class Upstreams:
     # --- keys ---------------------------------------------------------------------------------------------------
 
     async def prepare(self, server: Server) -> None:
-        """Have its real key at hand, before `scrub` and `post`. Raises StorageError."""
+        """Have its real key and authorities at hand, before `scrub` and `post`. Raises StorageError."""
         await self._keys.fetch(server)
+        await self._ways.prepare(server)
 
     def scrub(self, server: Server) -> Scrub:
         """Takes the server's real key out of what it sends. Raises StorageError."""
@@ -315,6 +319,19 @@ def _unreached(server: Server, error: BaseException) -> UpstreamError:
         return UpstreamError(f"the server of {name} does not answer", status=504)
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return UpstreamError(f"the server of {name} closed the connection without an answer")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return UpstreamError(f"the proxy before {name} answered {error.status}")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", "") or "it does not fit"
+        return UpstreamError(
+            f"the certificate of the server of {name} is not accepted: {why}",
+            hint="--ca-file FILE names an authority of your own",
+        )
+    if isinstance(error, aiohttp.ClientSSLError):
+        return UpstreamError(f"the server of {name} does not speak TLS as it should")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else "its host is not known"
+        return UpstreamError(f"the proxy before {name} cannot be reached: {reason}")
     if isinstance(error, aiohttp.ClientOSError | ConnectionError | FileNotFoundError):
         # The text of a connector's error names the address; the reason alone is what a client needs.
         number = error.errno or 0

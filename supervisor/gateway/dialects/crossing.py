@@ -30,7 +30,7 @@ from aish.supervisor.gateway.meter import UNSTATED_OUTPUT_TOKENS
 from aish.supervisor.gateway.routes import LLAMACPP
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from multidict import MultiMapping
 
     from aish.supervisor.gateway.dialects.call import Call
     from aish.supervisor.gateway.dialects.dialect import Dialect, Writer
@@ -49,7 +49,7 @@ class Crossing(Protocol):
         """What is sent: `limit` output tokens were granted for each answer (None: as the request says). Raises
         InputError."""
 
-    def headers(self, given: Mapping[str, str]) -> dict[str, str]:
+    def headers(self, given: MultiMapping[str]) -> dict[str, str]:
         """Of the client's headers those that the server is to have, and what it needs beside them."""
 
     def relay(self, *, keep_usage: bool) -> sse.Frames: ...
@@ -102,7 +102,7 @@ class ToOpenAI:
         translated = self._dialect.name != openai.NAME
         return render(call, server.told_name, limit, server.limit_field, as_stream=as_stream, translated=translated)
 
-    def headers(self, given: Mapping[str, str]) -> dict[str, str]:
+    def headers(self, given: MultiMapping[str]) -> dict[str, str]:
         return headers.along(given, self._server)
 
     def relay(self, *, keep_usage: bool) -> sse.Relay:
@@ -143,7 +143,7 @@ class _OfAnthropic:
         self.call = call
         self._server, self._asked = server, asked
 
-    def headers(self, given: Mapping[str, str]) -> dict[str, str]:
+    def headers(self, given: MultiMapping[str]) -> dict[str, str]:
         return headers.along(given, self._server)
 
     def read(self, body: bytes) -> Read:
@@ -193,7 +193,7 @@ class ToAnthropic(_OfAnthropic):
         most = limit or self.call.max_output or UNSTATED_OUTPUT_TOKENS
         return chat.body(self.call, self._server.known_as(self.call.model), most)
 
-    def headers(self, given: Mapping[str, str]) -> dict[str, str]:
+    def headers(self, given: MultiMapping[str]) -> dict[str, str]:
         return {}
 
     def relay(self, *, keep_usage: bool) -> chunks.Relay:
@@ -223,7 +223,7 @@ class ResponsesThrough:
     def body(self, limit: int | None) -> bytes:
         return responses_through.body(self.call, self._server.told_name, limit)
 
-    def headers(self, given: Mapping[str, str]) -> dict[str, str]:
+    def headers(self, given: MultiMapping[str]) -> dict[str, str]:
         return headers.along(given, self._server)
 
     def relay(self, *, keep_usage: bool) -> responses_through.Relay:

@@ -9,7 +9,7 @@ from aish.supervisor.gateway.keys import presented
 from aish.wire.key import OWN_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from multidict import MultiMapping
 
     from aish.supervisor.gateway.routes import Server
 
@@ -19,19 +19,26 @@ _KNOWN: Final = {
 }
 _OURS: Final = frozenset(
     {
-        *("host", "content-length", "content-type", "accept-encoding", "expect", OWN_KEY),
+        *("host", "content-length", "content-type", "content-encoding", "accept-encoding", "expect", OWN_KEY),
         # RFC 9110, 7.6.1: of one hop only
-        *("connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"),
+        *("connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer"),
+        *("transfer-encoding", "upgrade"),
     }
 )
 
 
-def along(given: Mapping[str, str], server: Server) -> dict[str, str]:
+def along(given: MultiMapping[str], server: Server) -> dict[str, str]:
     """Those that the server's dialect has; of a client that is logged in itself everything that is not about this
-    connection, and has not our own key."""
+    connection or the form of the body, and has not our own key."""
     if server.login != CLIENT:
-        return {name: value for name in _KNOWN[server.dialect] if (value := given.get(name))}
+        return {name: value for name in _KNOWN[server.dialect] if (value := _joined(given, name))}
     ours = presented(given)
-    return {
-        name: value for name, value in given.items() if name.lower() not in _OURS and not (ours and ours in value)
-    }
+    hop = {word.strip().lower() for value in given.getall("connection", ()) for word in value.split(",")}
+    names = {name.lower(): name for name in given}
+    found = {name: _joined(given, low) for low, name in names.items() if low not in _OURS and low not in hop}
+    return {name: value for name, value in found.items() if not (ours and ours in value)}
+
+
+def _joined(given: MultiMapping[str], name: str) -> str:
+    """RFC 9110, 5.3: a field that comes several times is one list."""
+    return ", ".join(given.getall(name, ()))

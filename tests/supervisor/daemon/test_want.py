@@ -56,6 +56,10 @@ def spec(**fields: Any) -> SpecPart:
         ({"kind": "model", "route": RoutePart(url="https:///v1")}, "route.url"),
         ({"kind": "model", "route": RoutePart(url="http://user:word@host/v1")}, "route.url"),  # inspect would show it
         ({"kind": "model", "route": RoutePart(url="http://x/v1", login="other")}, "route.login"),
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", proxy="socks5://p:1")}, "route.proxy"),
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", proxy="http://")}, "route.proxy"),
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", proxy="http://me:word@p:1")}, "route.proxy"),
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", ca_file="ca.pem")}, "route.ca_file"),
         ({"kind": "model", "route": RoutePart(url="http://x/v1", key=SecretPart())}, "route.key"),
         ({"kind": "model", "route": RoutePart(url="http://x/v1", key=SecretPart(file=b"relative"))}, "route.key"),
         ({"kind": "model", "route": RoutePart(url="http://x/v1", key=KEYRING, key_file="/k")}, "route.key"),

@@ -15,6 +15,7 @@ from aish.wire.reply import Done, KeyMade, Keys
 from aish.wire.spec import BudgetPart, PricePart
 
 from .test_sdk import client
+from .upstream import Upstream
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -54,6 +55,25 @@ def test_money_is_never_above_the_budget(dear: World) -> None:
     assert sum(row["cost_usd"] for row in rows) == pytest.approx(
         sum(row["output"] + row["input"] / 10 for row in rows)
     )
+
+
+def test_no_limit_is_made_up_where_there_is_enough(dear: World) -> None:
+    """Servers that add the prompt to the limit refuse one as large as their context: vLLM."""
+    server = Upstream("127.0.0.1:0", context=32768).start()
+    dear.daemon.model("p30", "vllm", server.route)
+    dear.daemon.ready("p30")
+    try:
+        for budget in (BudgetPart(concurrent=2), BudgetPart(output_tokens=10_000_000)):
+            id, key = dear.agent()
+            dear.daemon.change(id, budget=budget)
+            assert dear.gateway.chat(key, "say 5", model="vllm")[0] == 200
+            assert not {"max_tokens", "max_completion_tokens"} & server.requests[-1].keys()
+        dear.daemon.change(id, budget=BudgetPart(output_tokens=9))
+        assert dear.gateway.chat(key, "say 50", model="vllm")[1]["choices"][0]["finish_reason"] == "length"
+        assert server.requests[-1]["max_tokens"] == 4
+    finally:
+        dear.daemon.change("p30", alive=False)
+        server.stop()
 
 
 def test_a_hard_budget_refuses_by_the_word_of_each_dialect(dear: World) -> None:

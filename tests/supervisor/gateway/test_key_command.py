@@ -68,6 +68,23 @@ def test_one_that_fails_is_not_run_at_each_request_and_its_words_are_told_to_nob
     assert count.read_text() == "x\n" * 3
 
 
+def test_one_that_nobody_waited_for_to_the_end_left_no_key(tmp_path: Path) -> None:
+    """A client that hung up while a person was asked for the PIN made an empty key good for five minutes."""
+    ready = tmp_path / "ready"
+    source = sh(f"until test -e {ready}; do sleep 0.05; done; echo sk-1")
+
+    async def hung_up(commands: KeyCommands) -> None:
+        task = asyncio.create_task(commands.fetch(source, "far"))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    commands = KeyCommands()
+    asyncio.run(hung_up(commands))
+    ready.touch()
+    assert fetched(commands, source) == "sk-1"
+
+
 @pytest.mark.parametrize(
     ("source", "why"),
     [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.supervisor.gateway.budget import PICO
 from aish.supervisor.gateway.meter import Used
 from aish.supervisor.gateway.prices import Prices, reckon
 from aish.supervisor.gateway.routes import Server
@@ -54,6 +55,22 @@ def test_a_vendor_s_list_counts_cached_input_apart() -> None:
     assert 0 < cached.usd < whole.usd
     assert whole.price.startswith("genai-prices ")
     assert "claude-sonnet-4-5" in whole.price
+
+
+@pytest.mark.parametrize(
+    ("vendor", "model"),
+    [
+        ("https://generativelanguage.googleapis.com", "gemini-2.5-pro"),
+        ("https://api.anthropic.com", "claude-sonnet-4-5"),
+    ],
+)
+def test_the_bound_is_above_what_a_long_prompt_makes_an_answer_cost(vendor: str, model: str) -> None:
+    """The output of 300,000 tokens of input was bounded by the price of an answer to a short prompt."""
+    server = Server("p1", "m", vendor, upstream_name=model)
+    price, cost = Prices().bound(server), Prices().cost(server, Used(300_000, 60_000), 0.0)
+    assert price is not None
+    assert cost is not None
+    assert cost.usd <= (300_000 * price.input + 60_000 * price.output) / PICO
 
 
 @pytest.mark.parametrize(

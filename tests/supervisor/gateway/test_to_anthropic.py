@@ -262,6 +262,20 @@ def test_the_input_of_a_tool_keeps_the_server_s_name_of_the_model() -> None:
     assert json.loads(out.partition(b"data: ")[2]) == {**start, "message": found}
 
 
+def test_a_context_that_was_said_too_small_lowers_no_reservation(there: World) -> None:
+    """A single token was reserved, and the request sent with the limit that it had."""
+    part = there.daemon.members["p2"].route
+    assert part is not None
+    there.daemon.model("p4", "small-said", part.url, dialect="anthropic", key_file=part.key_file, context_tokens=3)
+    there.daemon.ready("p4")
+    prompt = read_tokens({"messages": say("say 50 and more")})
+    id, key = there.agent(budget=prompt + 6)
+    answer = claude(there, key).messages.create(model="small-said", max_tokens=100, messages=say("say 50 and more"))
+    assert answer.stop_reason == "max_tokens"
+    assert there.daemon.settled(id, 1).tokens.output == 6
+    there.daemon.change("p4", alive=False)
+
+
 # --- translated -----------------------------------------------------------------------------------------------------
 
 

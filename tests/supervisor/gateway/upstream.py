@@ -35,6 +35,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import ssl
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,7 @@ class Upstream:
         self.context = context
         self.slots = slots
         self.route = ""
+        self.tls: ssl.SSLContext | None = None
         self.loading = False
         self.chat = True
         self.broken: tuple[int, str] | None = None
@@ -141,9 +143,9 @@ class Upstream:
             self.route = self.address
         else:
             host, _, port = self.address.partition(":")
-            site = web.TCPSite(self._runner, host, int(port))
+            site = web.TCPSite(self._runner, host, int(port), ssl_context=self.tls)
             await site.start()
-            self.route = f"http://{host}:{self._runner.addresses[0][1]}/v1"
+            self.route = f"http{'s' if self.tls else ''}://{host}:{self._runner.addresses[0][1]}/v1"
         self._up.set()
         await self._stop.wait()
         await self._runner.cleanup()
