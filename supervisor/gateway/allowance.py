@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from aish.supervisor.gateway.budget import MOST_BUDGET, NONE, PICO, Account, Budget, Claim
+from aish.supervisor.gateway.budget import MOST_BUDGET, NONE, PICO, SUMMED, Account, Budget, Claim
 from aish.wire.spec import BudgetPart
 
 WORDS: Final = {
@@ -51,6 +51,19 @@ def lacking(claim: Claim, account: Account) -> str:
     if budget.context is not None and claim.room(Budget(context=budget.context), account.spent) < claim.floor:
         return "context"
     return "concurrent" if budget.concurrent == 0 else "per_minute"
+
+
+def figures(claim: Claim, account: Account, what: str) -> str:
+    """How much of it there is, and how much the request may take at least; '' where that tells nothing."""
+    if what not in SUMMED:
+        return ""
+    most, used = getattr(account.budget, what), getattr(account.spent, what)
+    needed = getattr(claim.amounts(claim.floor), what)
+    if what == "pusd":
+        words = [f"{amount / PICO:.4g}" for amount in (used, most, needed)]
+    else:
+        words = [f"{amount:,}" for amount in (used, most, needed)]
+    return ": {} of {} are used, and it may take {}".format(*words)
 
 
 def said(account: Account, what: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from aish.model import state
 from aish.model.dialect import ANTHROPIC, CLIENT, OPENAI
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic import head, reply
+from aish.supervisor.gateway.dialects.call import NEWER_LIMIT
 from aish.supervisor.gateway.duties import Duties
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Used
@@ -32,6 +33,7 @@ FAST_S: Final = 0.06
 FAST_FOR_S: Final = 60.0
 SLOW_S: Final = 1.0
 REMOTE_S: Final = (0.5, 30.0)  # first and longest pause between questions that may cost money
+LOCAL_S: Final = 2.0  # the longest where waiting does not help: somebody mends a key, and looks on
 IDLE_CHECK_S: Final = 15.0
 # The first answer may include reading tens of gigabytes; a server that was ready answers sooner.
 FIRST_ANSWER_S: Final = 600.0
@@ -45,6 +47,7 @@ _BODIES: Final[dict[str, dict[str, object]]] = {
 }
 _ENDPOINTS: Final = {OPENAI: openai.ENDPOINTS, ANTHROPIC: (head.MESSAGES,)}
 _NOT_THIS_WAY: Final = (400, 404, 405, 422, 500, 501)
+_PASSES: Final = (408, 409, 425, 429)
 _UNREACHED: Final = "cannot be reached"
 _NO_SUCH_PATH: Final = (404, 405)
 
@@ -121,11 +124,11 @@ class Probes:
             if server.ready == state.YES and verdict.ready is not False:
                 await self._rest(server, doubt)
                 began_s, pause_s = loop.time(), REMOTE_S[0]
-            elif server.local:
+            elif server.local and verdict.hopeless is None:
                 await _pause(doubt, FAST_S if loop.time() - began_s < FAST_FOR_S else SLOW_S)
             else:
                 await _pause(doubt, pause_s)
-                pause_s = min(2 * pause_s, REMOTE_S[1])
+                pause_s = min(2 * pause_s, LOCAL_S if server.local else REMOTE_S[1])
 
     async def _rest(self, server: Server, doubt: asyncio.Event) -> None:
         """Until there is reason to doubt."""
@@ -171,6 +174,9 @@ class Probes:
             try:
                 async with asyncio.timeout(ANSWER_S if server.ready != state.NO else FIRST_ANSWER_S):
                     status, body = await self._answer(server, endpoint)
+                    if status == 400 and _wants_newer_limit(server, body):
+                        server.newer_limit = True
+                        status, body = await self._answer(server, endpoint)
             except TimeoutError:
                 return Verdict(False, "does not answer")
             except AishError as error:  # not reached, or its key file is not as it must be
@@ -290,7 +296,14 @@ def _refusal(server: Server, status: int, body: bytes) -> Verdict:
     what = f"answers {status}" + (f": {message}" if message else "")
     if status < 400 or status in _NO_SUCH_PATH or (status < 500 and _html(body)):
         return _no_model_server(server, what)
-    return Verdict(False, what, starting=status == 503)
+    lasts = status < 500 and status not in _PASSES
+    hopeless = UpstreamError(f"the server of {server.name} {what}") if lasts else None
+    return Verdict(False, what, starting=status == 503, hopeless=hopeless)
+
+
+def _wants_newer_limit(server: Server, body: bytes) -> bool:
+    """Newer models of OpenAI's, maybe behind a proxy, refuse the older word and say so."""
+    return server.limit_field != NEWER_LIMIT and NEWER_LIMIT.encode() in body
 
 
 def _message(body: bytes) -> str:

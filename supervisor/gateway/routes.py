@@ -62,6 +62,8 @@ class Server:
     context_tokens: int | None = None
     drops_tools: bool = False
     """It takes tools, and says nothing of them to the model: its template has no place for them."""
+    newer_limit: bool = False
+    """It refused max_tokens, and named the newer word."""
     slots: int | None = None
     """Requests that it serves at a time."""
     in_flight: int = 0
@@ -102,7 +104,7 @@ class Server:
     @property
     def limit_field(self) -> str:
         """Where a limit goes that the request does not have: OpenAI's own newer models refuse the old field."""
-        return "max_completion_tokens" if self._of_openai else "max_tokens"
+        return "max_completion_tokens" if self._of_openai or self.newer_limit else "max_tokens"
 
     @property
     def context(self) -> int | None:

@@ -18,7 +18,7 @@ import msgspec
 
 from aish.errors import AishError, BudgetError, StorageError
 from aish.model import kind as kinds
-from aish.supervisor.gateway.allowance import LIMITS, WORDS, lacking, said
+from aish.supervisor.gateway.allowance import LIMITS, WORDS, figures, lacking, said
 from aish.supervisor.gateway.budget import (
     PICO,
     Account,
@@ -351,7 +351,8 @@ class Spending:
         what = lacking(claim, account)
         wait.future.set_exception(
             BudgetError(
-                f"{whose} does not allow this request: too little is left of {WORDS[what]}",
+                f"{whose} does not allow this request: "
+                f"too little is left of {WORDS[what]}{figures(claim, account, what)}",
                 hint=f"aish limit {account.id} {LIMITS[what]} raises it",
             )
         )

@@ -83,6 +83,7 @@ def test_a_hard_budget_refuses_by_the_word_of_each_dialect(dear: World) -> None:
     with pytest.raises(openai.APIStatusError) as chat:
         sdk.chat.completions.create(model="small", messages=SAY)
     assert (chat.value.status_code, chat.value.code) == (402, "insufficient_quota")
+    assert "too little is left of tokens: 0 of 0 are used, and it may take " in str(chat.value)
     with pytest.raises(openai.RateLimitError) as response:
         sdk.responses.create(model="small", input="say 5")
     assert response.value.code == "insufficient_quota"

@@ -16,6 +16,7 @@ import openai
 import pytest
 
 from aish.wire.link import ActivityNote, Need, Readiness, ServeFailed
+from aish.wire.spec import BudgetPart
 
 from .test_limits import Call
 from .upstream import Upstream
@@ -232,6 +233,41 @@ def test_a_model_that_ends_while_it_is_waited_for(shared: World, another: Upstre
     status, body, _ = call.done()
     assert status == 503
     assert "ended before it was ready" in body["error"]["message"]
+
+
+def test_a_refused_key_is_not_tried_all_the_time(shared: World, another: Upstream) -> None:
+    """Sixteen times a second: a vendor behind a proxy on this machine would lock the account."""
+    another.broken = (401, "no")
+    another.start()
+    shared.daemon.model("p20", "remote", another.route)
+    shared.daemon.event(Readiness, lambda e: e.id == "p20" and "refuses the key" in e.text)
+    begun, began_s = len(another.paths), time.monotonic()
+    another.wait_for(lambda server: len(server.paths) >= begun + 2 * 3)  # each time it is asked in three ways
+    assert time.monotonic() - began_s > 0.9
+    another.broken = None
+    shared.daemon.ready("p20")
+
+
+def test_what_a_server_refuses_for_good_is_told_to_who_asks(shared: World, another: Upstream) -> None:
+    """It waited for ten minutes, while the reason was known."""
+    another.broken = (402, "pay first")
+    another.start()
+    shared.daemon.model("p20", "remote", another.route)
+    status, body, _ = shared.gateway.chat(shared.agent()[1], "say 1", model="remote")
+    assert status == 502
+    assert "answers 402: pay first" in body["error"]["message"]
+
+
+def test_a_model_that_takes_only_the_newer_word_for_a_limit(shared: World, another: Upstream) -> None:
+    another.newer = True
+    another.start()
+    shared.daemon.model("p20", "remote", another.route)
+    shared.daemon.ready("p20")
+    id, key = shared.agent()
+    shared.daemon.change(id, budget=BudgetPart(output_tokens=2))
+    answer = shared.gateway.chat(key, "say 5 w", model="remote")[1]
+    assert answer["choices"][0]["message"]["content"] == "w w "
+    assert another.requests[-1]["max_completion_tokens"] == 2
 
 
 def test_a_real_key_goes_upstream_and_nowhere_else(shared: World, another: Upstream) -> None:

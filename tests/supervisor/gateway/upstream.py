@@ -80,7 +80,8 @@ class Upstream:
         self.chat = True
         self.broken: tuple[int, str] | None = None
         """Every request for an answer gets this status and text: an error's message, or a page of HTML."""
-        self.echoes = False
+        self.echoes = self.newer = False
+        """`newer`: it refuses max_tokens, as OpenAI's newer models do."""
         self.drops_tools = False
         """As a template without tools does, and says so."""
         self.written = ""
@@ -236,6 +237,8 @@ class Upstream:
             return error(503, "Loading model")
         if self.broken is not None:
             return self._breaks(request)
+        if self.newer and "max_tokens" in body:
+            return error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
         if not self.chat:
             return error(501, "This server does not support chat")
         self._saw(request, body)
