@@ -15,10 +15,10 @@ import time
 from aish.client import bringup, connect
 from aish.errors import AishError
 from aish.wire.message import Shutdown
+from benches import machine
 from benches.soak import invariants
 from benches.soak.chaos import Chaos
 from benches.soak.killer import Killer
-from benches.supervisor import machine
 
 
 def main() -> int:

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aish.errors import AishError
+from benches import tables
+from benches.fetch import NotToBeHadError
 from benches.supervisor import measures, results
-from benches.supervisor.driver import Driver, NotToBeHadError
-from benches.supervisor.measures import Figures, Size
+from benches.supervisor.driver import Driver
+from benches.supervisor.measures import Size
 from benches.supervisor.ours import Ours
 from benches.supervisor.pm2 import Pm2
 from benches.supervisor.runit import Runit
 from benches.supervisor.s6 import S6
 from benches.supervisor.supervisord import Supervisord
+from benches.tables import Figures
 
 DRIVERS: dict[str, type[Driver]] = {kind.name: kind for kind in (Ours, S6, Runit, Supervisord, Pm2)}
 NORMAL = Size(jobs=500, crowd=1000, log_bytes=40_000_000, idle_s=5.0)
@@ -47,9 +50,13 @@ def main() -> int:
             for name in order:
                 _say(f"{time.monotonic() - begin:4.0f} s  round {number + 1}/{rounds}  {measure.__name__}  {name}")
                 runs[name].append(_measured(measure, name, options.folder, size))
-    told = results.medians(runs)
-    print(results.document(runs, absent) if options.json else results.table(told, absent))
-    _say(f"{time.monotonic() - begin:.0f} s; {results.machine_words()}; folders in {options.folder}")
+    told = tables.medians(runs, results.LINES, results.WORST)
+    goals = results.goals(told)
+    if options.json:
+        print(tables.document(runs, told, goals, absent))
+    else:
+        print(tables.markdown(told, results.LINES, goals, absent))
+    _say(f"{time.monotonic() - begin:.0f} s; {tables.machine_words()}; folders in {options.folder}")
     return 0
 
 

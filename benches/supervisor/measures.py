@@ -9,11 +9,10 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from benches.supervisor import machine
+from benches import machine
 from benches.supervisor.driver import DEADLINE_S, Driver, Service
 from benches.supervisor.ours import Ours
-
-Figures = dict[str, float | None]
+from benches.tables import Figures
 
 CRASHED = 6
 RESTARTED = 4

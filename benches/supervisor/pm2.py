@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from benches.supervisor import fetch
+from benches import fetch
 from benches.supervisor.driver import DEADLINE_S, Driver, Service
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benches.supervisor import fetch
+from benches import fetch
 from benches.supervisor.driver import Service
 from benches.supervisor.scanned import Scanned
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 
-from benches.supervisor import machine
+from benches import machine
 from benches.supervisor.driver import DEADLINE_S, Driver, Service, write_script
 
 

@@ -7,7 +7,7 @@ import os
 import socket
 import xmlrpc.client
 
-from benches.supervisor import fetch, machine
+from benches import fetch, machine
 from benches.supervisor.driver import DEADLINE_S, Driver, Service
 
 _HEAD = """

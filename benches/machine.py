@@ -25,6 +25,25 @@ def marked(entry: str) -> list[int]:
     return found
 
 
+def family(pids: Iterable[int]) -> list[int]:
+    """Those of them that live, with all that descend from them; parents first."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                    state, parent = file.read().rpartition(")")[2].split()[:2]
+            except OSError:
+                continue
+            if state not in "ZX":
+                children.setdefault(int(parent), []).append(int(name))
+    living = {pid for group in children.values() for pid in group}
+    found = [pid for pid in pids if pid in living]
+    for pid in found:  # it grows meanwhile
+        found += children.get(pid, ())
+    return found
+
+
 def comm(pid: int) -> str:
     """Its name; '' if it is gone or a zombie."""
     try:
