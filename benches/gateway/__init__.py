@@ -1,0 +1,1 @@
+"""The gateway beside direct access, nginx, LiteLLM and Portkey: `./dev bench-gateway`."""
