@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 WARN_PERCENT: Final = 80
@@ -65,6 +65,9 @@ class Price:
 FREE: Final = Price()
 
 
+LIMITED: Final = (*SUMMED, "per_minute", "concurrent", "context")
+
+
 @dataclass(slots=True, frozen=True)
 class Budget:
     """None: no limit. `per_minute` and `concurrent` are of requests, `context` of the tokens of one. A hard one
@@ -82,7 +85,7 @@ class Budget:
 
     @property
     def limits(self) -> bool:
-        return any(getattr(self, each.name) is not None for each in fields(self) if each.name != "hard")
+        return any(getattr(self, name) is not None for name in LIMITED)
 
     def summed(self) -> Iterator[tuple[What, int]]:
         """What of the sums is limited, and to how much."""
