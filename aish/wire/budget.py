@@ -28,6 +28,16 @@ COUNTS: Final = {
 """Words -> fields of BudgetPart that are counts."""
 WORDS: Final = (*COUNTS, USD, HARD)
 """All that a budget may limit beside tokens in all."""
+_LACKING: Final = {
+    "tokens": ("", "tokens=+50k"),
+    "input_tokens": (" of input", "input=+50k"),
+    "output_tokens": (" of output", "output=+10k"),
+    "usd": (" of money", "usd=+1"),
+    "requests": (" of requests", "requests=+100"),
+    "concurrent": (" of requests at a time", "concurrent=4"),
+    "requests_per_minute": (" of requests in a minute", "rpm=30"),
+    "context_tokens": (" of tokens in one request", "context=32k"),
+}
 MOST: Final = 1 << 60
 MOST_USD: Final = 1_000_000.0
 
@@ -83,6 +93,25 @@ def told(part: BudgetPart) -> dict[str, str]:
     if part.usd is not None:
         found[USD] = f"{part.usd:g}"
     return found | ({HARD: "yes"} if part.hard else {})
+
+
+def whole(tokens: int | None, part: BudgetPart | None) -> str:
+    """All of it, as `aish limit` takes it; empty: nothing is limited."""
+    said = ({} if tokens is None else {TOKENS: str(tokens)}) | told(part or BudgetPart())
+    return " ".join(f"{word}={value}" for word, value in said.items())
+
+
+def lacking(detail: Mapping[str, object]) -> tuple[str, str]:
+    """Of what somebody held has too little, by the detail of its event: in words, and as a limit that helps."""
+    return _LACKING.get(str(detail.get("what", TOKENS)), _LACKING[TOKENS])
+
+
+def shown_usd(usd: float) -> str:
+    """Cents, and of less than a dollar as many digits as tell it from nothing."""
+    if not 0 < usd < 1:
+        return f"{usd:.2f}"
+    whole, _, rest = f"{usd:.{3 - math.floor(math.log10(usd))}f}".partition(".")
+    return f"{whole}.{rest.rstrip('0'):0<2}"
 
 
 def _dollars(before: float | None, text: str) -> float | None:

@@ -14,7 +14,7 @@ from aish.config import folders
 from aish.errors import AishError, UnavailableError
 from aish.model import kind, state
 from aish.supervisor.daemon import ports
-from aish.wire import codec, link
+from aish.wire import budget, codec, link
 from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, UsageQuery
 from aish.wire.reply import Failure, Reply
 
@@ -247,25 +247,26 @@ class GatewayLink:
     ) -> None:
         row = process.row
         match message:
-            case link.Hold(owner=owner, what=what, used=used, budget=budget):
+            case link.Hold(owner=owner, what=what, used=used, budget=most):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "put"):
                     # Until the gateway's next note, which says the same: a state without its reason helps nobody.
                     process.doing = "over budget" if owner == row.id else f"over the budget of {owner}"
                     whose = "its budget" if owner == row.id else f"the budget of {owner}"
-                    how = "is spent" if used >= budget else "has too little left for its next request"
+                    word, _ = budget.lacking({"what": what})
+                    how = "is spent" if used >= most else "has too little left for its next request"
                     self.recorder.event(
-                        "held", row, f"{whose} {how}", owner=owner, what=what, used=used, budget=budget
+                        "held", row, f"{whose}{word} {how}", owner=owner, what=what, used=used, budget=most
                     )
             case link.Release(owner=owner, raised=raised):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
                     process.doing = None
                     why = "its budget was raised" if raised else "the request that waited was given up"
                     self.recorder.event("released", row, why, owner=owner, raised=int(raised))
-            case link.Warn(what=what, used=used, budget=budget):
-                if self._warned.get((row.id, what)) != budget:
-                    self._warned[row.id, what] = budget
+            case link.Warn(what=what, used=used, budget=most):
+                if self._warned.get((row.id, what)) != most:
+                    self._warned[row.id, what] = most
                     text = f"80 % of its budget of {what.replace('_', ' ')} is used"
-                    self.recorder.event("warned", row, text, what=what, used=used, budget=budget)
+                    self.recorder.event("warned", row, text, what=what, used=used, budget=most)
             case link.Settled(tokens=tokens):
                 if row.spec.kind != kind.MODEL:  # of a model: what it was asked, not what it asked
                     row.tokens = tokens

@@ -94,6 +94,19 @@ def test_a_stage_over_its_budget_says_what_lets_it_go_on(shared_home: Home, url:
         assert b"A title" in running.stdout.read()
 
 
+def test_a_stage_over_another_budget_than_that_of_tokens_names_it_and_what_helps(shared_home: Home, url: str) -> None:
+    done = shared_home.aish("model", "serve", "stand", "--url", url, "--context", "4k", "--timeout", "20")
+    assert done.returncode == 0, done.stderr
+    words = ["run", "--budget", "requests=0", "--model", "stand", "@title", "hello"]
+    with shared_home.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        told_so = line_with(running.stderr, b"lets it go on").decode()
+        assert "title is held: its budget of requests is spent; `aish limit p" in told_so
+        assert " requests=+100` lets it go on" in told_so
+        limit = told_so.partition("`aish ")[2].partition("`")[0]
+        assert shared_home.aish(*limit.split()).returncode == 0
+        assert running.wait(timeout=30) == 0
+
+
 def test_a_held_stage_outlives_the_daemon(home: Home, url: str) -> None:
     assert home.aish("model", "serve", "stand", "--url", url, "--timeout", "20").returncode == 0
     words = ["run", "--budget", "5", "--model", "stand", "@title", "hello"]
@@ -137,6 +150,18 @@ def test_who_comes_later_is_told_what_holds_it_now() -> None:
     assert now(inspected(["budget"], held)) == [
         "x is held: its budget is spent; `aish limit p1 tokens=+50k` lets it go on"
     ]
+    money = EventPart(
+        number=2,
+        time_s=0.0,
+        kind="held",
+        process="p1",
+        name="x",
+        text="its budget of money is spent",
+        detail={"what": "usd"},
+    )
+    assert now(inspected(["budget"], held, money)) == [
+        "x is held: its budget of money is spent; `aish limit p1 usd=+1` lets it go on"
+    ], "more tokens would not help"
     assert now(inspected(["budget"])) == ["it is held: over budget"], "its event is among the oldest"
     assert now(inspected(["user"], held)) == ["it is paused: `aish cont x` lets it go on"]
 

@@ -61,3 +61,20 @@ def test_changes() -> None:
 def test_what_a_client_may_not_send(part: BudgetPart) -> None:
     with pytest.raises(InputError):
         budget.check(part)
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [
+        (0.0, "0.00"),
+        (5, "5.00"),
+        (1234.567, "1234.57"),
+        (0.5, "0.50"),
+        (0.001, "0.001"),
+        (0.00098765, "0.0009877"),
+        (1e-12, "0.000000000001"),
+        (0.99999, "1.00"),
+    ],
+)
+def test_a_small_sum_is_told_from_nothing(usd: float, shown: str) -> None:
+    assert budget.shown_usd(usd) == shown

@@ -8,6 +8,7 @@ from aish.model import state
 from aish.model.size import format_bytes, format_count
 from aish.supervisor.daemon.why.ends import FULL, PRESSURE_PERCENT
 from aish.supervisor.daemon.why.evidence import MACHINE, Cause, Evidence, Fact, fact, signal_name, span, who
+from aish.wire import budget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,37 +40,24 @@ def over_budget(e: Evidence) -> Cause | None:
     owner = str(detail.get("owner") or e.row.id)
     above = e.others.get(owner)
     whose = "its own budget" if owner == e.row.id else f"the budget of {who(above) if above is not None else owner}"
-    word, limit, spent = _budgeted(detail)
+    word, limit = budget.lacking(detail)
     name = above.name if above is not None else owner if owner != e.row.id else e.row.name
     sentences = (
-        f"Its requests to models wait, since {whose}{word} is spent{spent}.",
+        f"Its requests to models wait, since {whose}{word} is spent{_spent(detail)}.",
         f"`aish limit {name} {limit}` lets it go on.",
     )
     return Cause("budget", 95, sentences, (fact(event),) if event is not None else ())
 
 
-def _budgeted(detail: Mapping[str, object]) -> tuple[str, str, str]:
-    """Of what there is too little: in words, as a limit that helps, and how much of it is used."""
+def _spent(detail: Mapping[str, object]) -> str:
+    """How much of it is used."""
     what, used, most = detail.get("what", "tokens"), detail.get("used"), detail.get("budget")
-    word, limit = _BUDGETS.get(str(what), _BUDGETS["tokens"])
     if not isinstance(used, int | float) or not isinstance(most, int | float):
-        return word, limit, ""
+        return ""
     if what == "usd":
-        return word, limit, f": {used:.2f} of {most:.2f} USD"
+        return f": {budget.shown_usd(used)} of {budget.shown_usd(most)} USD"
     unit = "tokens" if "token" in str(what) else "requests"
-    return word, limit, f": {format_count(int(used))} of {format_count(int(most))} {unit}"
-
-
-_BUDGETS: Final = {
-    "tokens": ("", "tokens=+50k"),
-    "input_tokens": (" of input", "input=+50k"),
-    "output_tokens": (" of output", "output=+10k"),
-    "usd": (" of money", "usd=+1"),
-    "requests": (" of requests", "requests=+100"),
-    "concurrent": (" of requests at a time", "concurrent=4"),
-    "requests_per_minute": (" of requests in a minute", "rpm=30"),
-    "context_tokens": (" of tokens in one request", "context=32k"),
-}
+    return f": {format_count(int(used))} of {format_count(int(most))} {unit}"
 
 
 def out_of_memory(e: Evidence) -> Cause | None:

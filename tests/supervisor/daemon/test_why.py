@@ -287,6 +287,9 @@ CASES: dict[str, Evidence] = {
     "over its own budget of money": evidence(
         row(holds=["budget"]), events=(event("held", "", owner="p4", what="usd", used=4.99, budget=5.0),)
     ),
+    "over its own small budget of money": evidence(
+        row(holds=["budget"]), events=(event("held", "", owner="p4", what="usd", used=0.00098765, budget=0.001),)
+    ),
     "held without memory": evidence(row(holds=["memory"], reason="out of memory: it is held at its limit of 1.0G")),
     "held": evidence(row(holds=["operator"])),
     "not ready": evidence(row({"start_timeout_s": 90.0}, ready="no"), doing="not ready: connection refused"),
