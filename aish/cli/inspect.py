@@ -13,6 +13,7 @@ from aish.errors import UsageError
 from aish.model import exit as exits
 from aish.model.size import format_bytes
 from aish.report import clean
+from aish.wire import budget
 from aish.wire.message import History, Inspect
 from aish.wire.reply import Inspected, Runs
 from aish.wire.spec import LimitPart, SocketPart
@@ -102,6 +103,7 @@ def _show(found: Inspected) -> None:
         ("limits", _limits(found)),
         ("vram", _vram(found)),
         ("tokens", None if row.tokens is None else _tokens(found)),
+        ("budget", budget.whole(spec.budget_tokens, spec.budget)),
         ("model", None if spec.route is None else f"{spec.route.url} {spec.route.digest or ''}".strip()),
         ("attached", _attached(found)),
         ("secrets", _secrets(found)),
@@ -170,10 +172,9 @@ def _vram(found: Inspected) -> str | None:
 def _tokens(found: Inspected) -> str:
     tokens = found.process.tokens
     assert tokens is not None
-    budget = found.process.budget_tokens
     text = f"{tokens.input} in, {tokens.output} out, {tokens.requests} requests"
     if tokens.estimated:
-        text += f", {tokens.estimated} of them estimated"
+        text += f", {tokens.estimated} tokens estimated"
     if tokens.cost_usd or tokens.unpriced:
         text += f", {usd(tokens)} USD"
-    return text + (f"; budget {budget}" if budget is not None else "")
+    return text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import age, print_json, print_table
 from aish.client import connect
@@ -11,6 +13,9 @@ from aish.model.size import format_count, parse_count
 from aish.wire import budget
 from aish.wire.message import KeyList, KeyNew, KeyRevoke
 from aish.wire.reply import Done, KeyMade, Keys
+
+if TYPE_CHECKING:
+    from aish.wire.part import KeyPart
 
 _ACTIONS = ("new", "ls", "revoke")
 
@@ -71,13 +76,18 @@ def _list(words: list[str]) -> int:
             key.name,
             "revoked" if key.revoked else "valid",
             format_count(key.tokens.input + key.tokens.output),
-            " ".join([format_count(key.budget_tokens), *(f"{word}={most}" for word, most in key.budget.items())]),
+            _budget(key),
             age(key.created_s),
         ]
         for key in keys
     ]
     print_table(("NAME", "STATE", "TOKENS", "BUDGET", "AGE"), rows, ("TOKENS", "BUDGET", "AGE"))
     return 0
+
+
+def _budget(key: KeyPart) -> str:
+    tokens = [] if key.budget_tokens is None else [format_count(key.budget_tokens)]
+    return " ".join([*tokens, *(f"{word}={most}" for word, most in key.budget.items())]) or "-"
 
 
 def _revoke(words: list[str]) -> int:

@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aish.cli import inspect, key
+from aish.wire.part import KeyPart, ProcessPart, TokensPart
+from aish.wire.reply import Inspected
+from aish.wire.spec import LaunchNote, SpecPart
+
 if TYPE_CHECKING:
     from conftest import Home
 
@@ -203,6 +208,43 @@ def test_forget_drops_the_row_and_its_logs(shared_home: Home) -> None:
     assert shared_home.aish("forget", "--ended").returncode == 0
     assert rows(shared_home) == {}
     assert not os.path.exists(log)
+
+
+def test_inspect_has_the_whole_budget(shared_home: Home) -> None:
+    shared_home.client.spawn(["sleep", "60"], name="thrifty")
+    assert "\nbudget " not in shared_home.aish("inspect", "thrifty").stdout
+    assert shared_home.aish("limit", "thrifty", "tokens=2k", "usd=0.001", "requests=7", "hard=yes").returncode == 0
+    told = shared_home.aish("inspect", "thrifty").stdout
+    assert "\nbudget       tokens=2000 requests=7 usd=0.001 hard=yes\n" in told
+
+
+def test_of_what_is_estimated_tokens_are_told() -> None:
+    part = ProcessPart(
+        id="p1",
+        name="x",
+        kind="agent",
+        state="running",
+        lifecycle="running",
+        created_s=0.0,
+        tokens=TokensPart(input=80, output=20, requests=13, estimated=87),
+    )
+    found = Inspected(process=part, spec=SpecPart(argv=[b"x"], cwd=b"/"), launch=LaunchNote(umask=0, nice=0))
+    assert inspect._tokens(found) == "80 in, 20 out, 13 requests, 87 tokens estimated"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "budget", "shown"),
+    [
+        (None, {}, "-"),
+        (1000, {}, "1.0k"),
+        (1000, {"usd": "2"}, "1.0k usd=2"),
+        (None, {"concurrent": "2", "hard": "yes"}, "concurrent=2 hard=yes"),
+    ],
+)
+def test_the_budget_of_a_key_says_nothing_of_what_is_not_limited(
+    tokens: int | None, budget: dict[str, str], shown: str
+) -> None:
+    assert key._budget(KeyPart(name="k", created_s=0.0, budget_tokens=tokens, budget=budget)) == shown
 
 
 def test_inspect_has_the_niceness_among_the_limits(shared_home: Home) -> None:
