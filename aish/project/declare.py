@@ -13,6 +13,7 @@ from aish.project.entry import Entry, Project
 from aish.project.expand import Expander
 from aish.project.schema import FILE, SECTIONS
 from aish.project.value import Reading
+from aish.wire import budget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ _OF_A_SERVER: Final = (
     "ca_file",
 )
 """What says nothing of a model out of the store: whoever serves it decides."""
+_OF_WHO_ASKS: Final = ("tokens", "budget")
 _OF_AN_AGENT: Final = ("words", "model", "input")
 
 
@@ -164,10 +166,19 @@ def _check(entry: Entry, project: Project, problems: Problems) -> None:
         for key in _OF_AN_AGENT:
             if key in values:
                 wrong(key, "belongs to agent")
-    if entry.stored_model:
-        for key in values:
-            if key in _OF_A_SERVER:
-                wrong(key, "says nothing of a model out of the store", "it belongs to command, shell or url")
+    if entry.section == "models":
+        _check_model(entry, problems)
+
+
+def _check_model(entry: Entry, problems: Problems) -> None:
+    for key in entry.values:
+        at = (*entry.at, key)
+        if key in _OF_WHO_ASKS:
+            hint = f"{key} belongs to an agent, a service or a key (`aish key new`)"
+            problems.add(entry.document, at, budget.of_model(entry.name), hint)
+        elif key in _OF_A_SERVER and entry.stored_model:
+            hint = "it belongs to command, shell or url"
+            problems.add(entry.document, at, "says nothing of a model out of the store", hint)
 
 
 def _check_circle(entries: dict[str, Entry], problems: Problems) -> None:

@@ -95,6 +95,11 @@ def told(part: BudgetPart) -> dict[str, str]:
     return found | ({HARD: "yes"} if part.hard else {})
 
 
+def of_model(name: str) -> str:
+    """Why a model has no budget: one on it would cap nothing."""
+    return f"{name} is a model: what it is asked counts for who asks"
+
+
 def whole(tokens: int | None, part: BudgetPart | None) -> str:
     """All of it, as `aish limit` takes it; empty: nothing is limited."""
     said = ({} if tokens is None else {TOKENS: str(tokens)}) | told(part or BudgetPart())

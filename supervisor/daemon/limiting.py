@@ -45,7 +45,7 @@ class Limiting:
         if request.tokens is not None:
             if row.spec.kind == kind.MODEL:
                 raise UsageError(
-                    f"{row.name} is a model: what it is asked counts for who asks",
+                    budgets.of_model(row.name),
                     hint="limit an agent or a key: aish limit @AGENT tokens=+50k, aish limit key:NAME tokens=+50k",
                 )
             tokens = changed(tokens, request.tokens, parse_count, "tokens")
@@ -83,7 +83,7 @@ class Limiting:
         """What else it may ask of models. Raises UsageError."""
         if request.budget and row.spec.kind == kind.MODEL:
             raise UsageError(
-                f"{row.name} is a model: what it is asked counts for who asks",
+                budgets.of_model(row.name),
                 hint="limit an agent or a key: aish limit @AGENT usd=5, aish limit key:NAME usd=5",
             )
         unknown = [word for word in request.budget if word not in budgets.WORDS]

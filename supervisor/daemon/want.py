@@ -109,10 +109,7 @@ def check_spec(spec: SpecPart) -> None:
         raise InputError("expected a size above 0", field="vram_bytes")
     if not 1 <= spec.gpu_count <= MOST_GPUS:
         raise InputError(f"expected 1 to {MOST_GPUS}", field="gpu_count")
-    if spec.budget_tokens is not None and not 0 <= spec.budget_tokens < 1 << 60:
-        raise InputError("expected a count, 0 or more", field="budget_tokens")
-    if spec.budget is not None:
-        budget.check(spec.budget)
+    _check_budget(spec)
     if not 1 <= spec.stop_signal < signal.NSIG:
         raise InputError("not a signal", field="stop_signal")
     if spec.limits is not None:
@@ -127,6 +124,17 @@ def check_spec(spec: SpecPart) -> None:
     if spec.ionice is not None and not _IONICE.fullmatch(spec.ionice):
         raise InputError("expected idle, best-effort:0 to 7 or realtime:0 to 7", field="ionice")
     check_grace(spec.grace_s)
+
+
+def _check_budget(spec: SpecPart) -> None:
+    if spec.budget_tokens is not None and not 0 <= spec.budget_tokens < 1 << 60:
+        raise InputError("expected a count, 0 or more", field="budget_tokens")
+    if spec.budget is not None:
+        budget.check(spec.budget)
+    for field in ("budget_tokens", "budget"):
+        if spec.kind == kind.MODEL and getattr(spec, field) is not None:  # it would cap nothing
+            hint = "limit an agent or a key: aish limit @AGENT usd=5, aish limit key:NAME usd=5"
+            raise InputError(budget.of_model(spec.name or "this"), field=field, hint=hint)
 
 
 def _check_logs(spec: SpecPart) -> None:

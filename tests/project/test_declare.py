@@ -53,6 +53,8 @@ if TYPE_CHECKING:
         ('[services.a]\ncommand="x"\n[agents.a]\ncommand="x"', "aish.toml:3: agents.a: the name is taken by services.a (aish.toml:1)", None),
         ('[agents.a]\ncommand="x"\ninput="f"', "aish.toml:3: agents.a.input: belongs to agent", None),
         ('[models.m]\ncwd="x"', "aish.toml:2: models.m.cwd: says nothing of a model out of the store", None),
+        ('[models.m]\nbudget={usd=1}', "aish.toml:2: models.m.budget: m is a model: what it is asked counts for who asks", " belongs to an agent, a service or a key"),
+        ('[models.m]\nurl="http://h/v1"\ntokens="1k"', "aish.toml:3: models.m.tokens: m is a model: what it is asked counts", " belongs to an agent, a service or a key"),
         ('[schedules.s]\ncommand="x"', "aish.toml:1: schedules.s: expected cron", "cron: When it runs."),
         ('services = 3', "aish.toml:1: services: expected a table, found a number", None),
         ('[services]\na = 3', "aish.toml:2: services.a: expected a table, found 3", None),

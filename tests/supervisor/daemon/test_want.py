@@ -12,7 +12,7 @@ from aish.supervisor.daemon.authority import USER, Caller
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
 from aish.wire.message import Spawn
-from aish.wire.spec import LaunchPart, ProbePart, RoutePart, SecretPart, SpecPart
+from aish.wire.spec import BudgetPart, LaunchPart, ProbePart, RoutePart, SecretPart, SpecPart
 
 ROUTE = RoutePart(url="http://127.0.0.1:{port}/v1")
 KEYRING = SecretPart(keyring="a/b")
@@ -64,6 +64,8 @@ def spec(**fields: Any) -> SpecPart:
         ({"kind": "model", "route": RoutePart(url="http://x/v1", key=SecretPart(file=b"relative"))}, "route.key"),
         ({"kind": "model", "route": RoutePart(url="http://x/v1", key=KEYRING, key_file="/k")}, "route.key"),
         ({"kind": "model", "route": RoutePart(url="http://x/v1", key=KEYRING, login="client")}, "route.key"),
+        ({"kind": "model", "route": ROUTE, "budget_tokens": 1000}, "budget_tokens"),  # it would cap nothing
+        ({"kind": "model", "route": ROUTE, "budget": BudgetPart(usd=1.0)}, "budget"),
         ({"kind": "model", "route": ROUTE, "argv": []}, "argv"),  # a leased port that nobody listens on
     ],
 )
