@@ -96,10 +96,15 @@ BUDGET: Final = Table(
     Key("output", count(), "Tokens of output."),
     Key("usd", dollars(), "US dollars."),
     Key("requests", count(), "Requests."),
-    Key("rpm", count(), "Requests in a minute."),
-    Key("concurrent", count(), "Requests at a time."),
+    Key("rpm", count(), "Requests in a minute; more of them wait for their turn, hard or not."),
+    Key("concurrent", count(), "Requests at a time; more of them wait for their turn, hard or not."),
     Key("context", count(), "Tokens that one request may hold, its answer included."),
-    Key("hard", Flag(), "Refuse what would else wait.", "false"),
+    Key(
+        "hard",
+        Flag(),
+        "Refuse what would else be held until the budget is raised. Above 0, rpm and concurrent refuse nothing.",
+        "false",
+    ),
 )
 LOG: Final = Table(
     Key(
@@ -158,8 +163,12 @@ _ENTRY: Final = (
     Key("limits", LIMITS, "Of its whole tree."),
     Key("vram", size(), "GPU memory on each of its devices; it waits until that is free."),
     Key("gpus", Number(1, 64), "On how many devices.", "1"),
-    Key("tokens", count(), "Input and output at the gateway, with all that it starts."),
-    Key("budget", BUDGET, "What else it may ask of models, with all that it starts."),
+    Key(
+        "tokens",
+        count(),
+        "Input and output at the gateway, with all that it starts. Not of a model: it counts for who asks.",
+    ),
+    Key("budget", BUDGET, "What else it may ask of models, with all that it starts. Not of a model."),
     Key("group", Either(_NAME, MEMBER), "Of [groups]: whom its failure restarts."),
     Key(
         "labels",
@@ -200,7 +209,7 @@ MODEL: Final = Table(
     Key("login", Choice(*dialect.LOGINS), "client: the client's own login (a subscription) passes through.", "key"),
     Key("price", PRICE, "What it costs. Default: its vendor's list; nothing on this machine."),
     Key("key_file", _PATH, "The server's key: first line of a file that only you can read."),
-    Key("key", SECRET, "Where else its key is fetched."),
+    Key("key", SECRET, "Where else its key is fetched: the first line of what is read there."),
     Key("proxy", Text('"http://HOST:PORT"', r"https?://[^@]+"), "The HTTP proxy in between.", "the environment's"),
     Key("ca_file", _PATH, "Authorities that count beside the system's, in PEM."),
     *_ENTRY,
