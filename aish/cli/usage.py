@@ -11,7 +11,7 @@ from aish.client import connect
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.wire.message import UsageQuery
-from aish.wire.part import UsageRow
+from aish.wire.part import TokensPart, UsageRow
 from aish.wire.reply import UsageTable
 
 _BY = ("process", "agent", "model", "day", "project")
@@ -45,15 +45,15 @@ def main(argv: list[str]) -> int:
 
 
 def _print_rows(found: list[UsageRow], by: str) -> None:
-    header = (by.upper(), "MODEL", "REQUESTS", "INPUT", "CACHED", "OUTPUT", "USD", "SECONDS", "FIRST TOKEN", "FAILED")
+    figures = ("REQUESTS", "INPUT", "CACHED", "OUTPUT", "USD", "SECONDS", "FIRST TOKEN", "FAILED")
+    named = (by.upper(),) if by == "model" else (by.upper(), "MODEL")
     rows = [
         [
-            _who(row, by),
-            row.model or "-",
+            *(_who(row, by), row.model or "-")[: len(named)],
             str(row.tokens.requests),
-            str(row.tokens.input),
+            _counted(row.tokens.input, row.tokens),
             str(row.tokens.cached),
-            str(row.tokens.output),
+            _counted(row.tokens.output, row.tokens),
             usd(row.tokens),
             f"{row.seconds:.1f}",
             "-" if row.first_token_s is None else f"{row.first_token_s:.2f}s",
@@ -61,7 +61,12 @@ def _print_rows(found: list[UsageRow], by: str) -> None:
         ]
         for row in found
     ]
-    print_table(header, rows, header[2:])
+    print_table((*named, *figures), rows, figures)
+
+
+def _counted(count: int, tokens: TokensPart) -> str:
+    """`~` where some of the tokens are estimated: which ones, of input or of output, is not recorded."""
+    return f"~{count}" if tokens.estimated else str(count)
 
 
 def _print_csv(found: list[UsageRow], by: str) -> None:

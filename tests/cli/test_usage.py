@@ -50,6 +50,18 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert second == ["-", "-", "1", "5", "0", "1", "?", "0.0", "-", "0"]
 
 
+def test_the_table_by_model_names_the_model_once(capsys: pytest.CaptureFixture[str]) -> None:
+    usage._print_rows([UsageRow(key="claude", name="claude", model="claude", tokens=TokensPart(requests=3))], "model")
+    header, row = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert (header[:2], row[:2]) == (["MODEL", "REQUESTS"], ["claude", "3"])
+
+
+def test_figures_that_are_estimated_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [UsageRow(key="a", model="m", tokens=TokensPart(input=50, output=7, requests=2, cached=3, estimated=7))]
+    usage._print_rows(rows, "agent")
+    assert capsys.readouterr().out.splitlines()[1].split()[:6] == ["a", "m", "2", "~50", "3", "~7"]
+
+
 def test_comma_separated_values(capsys: pytest.CaptureFixture[str]) -> None:
     usage._print_csv(ROWS, "agent")
     first, second = csv.DictReader(io.StringIO(capsys.readouterr().out))
