@@ -30,6 +30,8 @@ from aish.wire.link import ServeFailed
 READY_S: Final = 600.0
 STARTING_S: Final = 15.0
 """How long it surprises nobody that a server does not answer yet."""
+MOST_TOLD: Final = 8
+"""So many names stand in an error, of those that there are."""
 FIRST_WORD_S: Final = 5.0
 """How long a request waits for the daemon's very first word about what models there are."""
 
@@ -234,7 +236,7 @@ def _not_found(found: Unknown) -> NotFoundError:
     if found.near:
         hint = f"did you mean {found.near}?"
     elif found.known:
-        hint = "there are: " + ", ".join(found.known[:8])
+        hint = "there are: " + ", ".join(found.known[:MOST_TOLD]) + (", …" if len(found.known) > MOST_TOLD else "")
     else:
         hint = "no model runs or is stored: aish model pull smollm2"
     return NotFoundError(f"The model '{name}' does not exist", hint=hint)

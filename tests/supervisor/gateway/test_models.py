@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import openai
 import pytest
 
+from aish.supervisor.gateway.models import _not_found
+from aish.supervisor.gateway.routes import Unknown
 from aish.wire.link import ActivityNote, Need, Readiness, ServeFailed
 from aish.wire.spec import BudgetPart
 
@@ -423,3 +425,10 @@ def test_names_are_found_in_all_their_forms(shared: World) -> None:
     status, body, _ = shared.gateway.chat(key, "say 1", model="gpt-9")
     assert (status, body["error"]["code"]) == (404, "model_not_found")
     assert "small" in body["error"]["message"]
+
+
+@pytest.mark.parametrize(("count", "last"), [(2, "m1"), (8, "m7"), (9, "m7, …")])
+def test_names_that_are_left_out_are_not_taken_for_all(count: int, last: str) -> None:
+    error = _not_found(Unknown("gpt-9", None, tuple(f"m{number}" for number in range(count))))
+    assert error.hint is not None
+    assert error.hint.endswith(f", {last}")
