@@ -112,9 +112,10 @@ def test_requests_are_counted_and_warned_of(dear: World) -> None:
     thread.join(30)
 
 
-def test_so_many_at_a_time(dear: World) -> None:
+@pytest.mark.parametrize("hard", [False, True])
+def test_so_many_at_a_time_and_the_others_wait_for_their_turn_hard_or_not(dear: World, hard: bool) -> None:
     id, key = dear.agent()
-    dear.daemon.change(id, budget=BudgetPart(concurrent=2))
+    dear.daemon.change(id, budget=BudgetPart(concurrent=2, hard=hard))
     dear.upstream.close_gate()
     dear.upstream.most_active = 0
     threads = [threading.Thread(target=dear.gateway.chat, args=(key, "gate say 1"), daemon=True) for _ in range(6)]
