@@ -31,14 +31,19 @@ def signalled(aish: Aish, script: str, signo: int, *, group: bool = False, in_wa
     running = aish.popen(script, start_new_session=True)
     assert running.stdout is not None
     assert running.stderr is not None
-    assert running.stdout.readline() == b"ready\n"
-    if in_wait:
-        asleep(running.pid)
-    if group:
-        os.killpg(running.pid, signo)
-    else:
-        os.kill(running.pid, signo)
-    out, err = running.communicate(timeout=20)
+    try:
+        assert running.stdout.readline() == b"ready\n"
+        if in_wait:
+            asleep(running.pid)
+        if group:
+            os.killpg(running.pid, signo)
+        else:
+            os.kill(running.pid, signo)
+        out, err = running.communicate(timeout=20)
+    finally:
+        if running.poll() is None:  # where the tests began with that signal ignored it would go on for ever
+            os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
     assert b"a fault in aish" not in err
     assert b"Traceback" not in err
     return out.decode(), running.returncode
