@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aish.supervisor.gateway.budget import MOST_BUDGET, NONE, PICO, SUMMED, Account, Budget, Claim
+from aish.wire import budget as budgets
 from aish.wire.spec import BudgetPart
 
 WORDS: Final = {
@@ -17,16 +18,6 @@ WORDS: Final = {
     "concurrent": "requests at a time",
     "per_minute": "requests in a minute",
     "context": "tokens of one request",
-}
-LIMITS: Final = {
-    "tokens": "tokens=+50k",
-    "input": "input=+50k",
-    "output": "output=+10k",
-    "pusd": "usd=+1",
-    "requests": "requests=+100",
-    "concurrent": "concurrent=4",
-    "per_minute": "rpm=30",
-    "context": "context=32k",
 }
 TOLD: Final = {
     "tokens": "tokens",
@@ -51,6 +42,11 @@ def lacking(claim: Claim, account: Account) -> str:
     if budget.context is not None and claim.room(Budget(context=budget.context), account.spent) < claim.floor:
         return "context"
     return "concurrent" if budget.concurrent == 0 else "per_minute"
+
+
+def helps(what: str) -> str:
+    """The limit that lets it go on, as `aish limit` takes it."""
+    return budgets.lacking({"what": TOLD[what]})[1]
 
 
 def figures(claim: Claim, account: Account, what: str) -> str:

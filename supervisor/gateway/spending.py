@@ -18,7 +18,7 @@ import msgspec
 
 from aish.errors import AishError, BudgetError, StorageError
 from aish.model import kind as kinds
-from aish.supervisor.gateway.allowance import LIMITS, WORDS, figures, lacking, said
+from aish.supervisor.gateway.allowance import WORDS, figures, helps, lacking, said
 from aish.supervisor.gateway.budget import (
     PICO,
     Account,
@@ -353,7 +353,7 @@ class Spending:
             BudgetError(
                 f"{whose} does not allow this request: "
                 f"too little is left of {WORDS[what]}{figures(claim, account, what)}",
-                hint=f"aish limit {account.id} {LIMITS[what]} raises it",
+                hint=f"aish limit {account.id} {helps(what)} raises it",
             )
         )
 
