@@ -44,6 +44,7 @@ OLDER_LIMIT: Final = "max_tokens"
 _LIMITS: Final[tuple[str, ...]] = (NEWER_LIMIT, OLDER_LIMIT, "n_predict")
 _COPIES: Final = ("n", "n_cmpl", "best_of")
 _PART: Final = re.compile(rb'"(?:image_url|input_audio|file)"\s*:')
+_NAMED: Final = "images, sounds and files"
 _STRING, _BOOLEAN, _NUMBER, _OBJECT, _ARRAY = "a string", "a boolean", "a number", "an object", "an array"
 _KINDS: Final = {ord('"'): _STRING, ord("t"): _BOOLEAN, ord("f"): _BOOLEAN, ord("{"): _OBJECT, ord("["): _ARRAY}
 _SPACE: Final = b" \t\r\n"
@@ -102,7 +103,7 @@ def parse(endpoint: str, body: bytes) -> Call:
         prompts=prompts,
         copies=1 if endpoint == EMBEDDINGS else copies * prompts,
         prompt_bytes=sum(map(len, prompt)) * (copies if endpoint == COMPLETIONS else 1),
-        parts=_parts(prompt),
+        parts=count_parts(prompt, _PART, _NAMED),
         tools="tools" in fields or "functions" in fields,
     )
     if bytes(memoryview(call.asked)[:MAX_VALUE_BYTES]).translate(None, _SPACE).startswith(b"[]"):
@@ -246,14 +247,14 @@ def _prompts(name: str, raw: memoryview) -> int:
     return max(1, count) if first in _KINDS and _KINDS[first] != _BOOLEAN else 1  # of numbers: one prompt, in tokens
 
 
-def _parts(prompt: list[memoryview]) -> int:
-    """Images and sounds. Raises InputError."""
+def count_parts(prompt: list[memoryview], pattern: re.Pattern[bytes], named: str) -> int:
+    """What is no text, as `pattern` finds it; some too many, for its words may stand in a text. Raises InputError."""
     count = 0
     for field in prompt:
-        for _ in _PART.finditer(field):
+        for _ in pattern.finditer(field):
             count += 1
             if count > MAX_PARTS:
-                raise InputError(f"the request has more than {MAX_PARTS} images, sounds and files")
+                raise InputError(f"the request has more than {MAX_PARTS} {named}")
     return count
 
 

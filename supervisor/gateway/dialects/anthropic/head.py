@@ -7,7 +7,7 @@ from typing import Final
 
 from aish.errors import InputError
 from aish.model.dialect import ANTHROPIC
-from aish.supervisor.gateway.dialects.call import MAX_PARTS, MAX_VALUE_BYTES, Call, Fields, checked_name, split
+from aish.supervisor.gateway.dialects.call import MAX_VALUE_BYTES, Call, Fields, checked_name, count_parts, split
 
 NAME: Final = ANTHROPIC
 MESSAGES: Final = "/messages"
@@ -42,15 +42,7 @@ def parse(path: str, body: bytes) -> Call:
         prompts=1,
         copies=1,
         prompt_bytes=sum(map(len, prompt)),
-        parts=_parts(prompt),
+        parts=count_parts(prompt, _PART, "images and documents"),
         tools="tools" in fields,
         dialect=NAME,
     )
-
-
-def _parts(prompt: list[memoryview]) -> int:
-    """Images and documents, some too many: their words may stand in a text. Raises InputError."""
-    count = sum(1 for field in prompt for _ in _PART.finditer(field))
-    if count > MAX_PARTS:
-        raise InputError(f"the request has more than {MAX_PARTS} images and documents")
-    return count

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from aish.errors import InputError
-from aish.supervisor.gateway.dialects.call import MAX_PARTS, MAX_VALUE_BYTES, Call, Fields, checked_name, split
+from aish.supervisor.gateway.dialects.call import MAX_VALUE_BYTES, Call, Fields, checked_name, count_parts, split
 
 NAME: Final = "responses"
 RESPONSES: Final = "/responses"
@@ -37,15 +37,7 @@ def parse(path: str, body: bytes) -> Call:
         prompts=1,
         copies=1,
         prompt_bytes=sum(map(len, prompt)),
-        parts=_parts(prompt),
+        parts=count_parts(prompt, _PART, "images, sounds and files"),
         tools="tools" in fields,
         dialect=NAME,
     )
-
-
-def _parts(prompt: list[memoryview]) -> int:
-    """Images, files and sounds, some too many: their words may stand in a text. Raises InputError."""
-    count = sum(1 for field in prompt for _ in _PART.finditer(field))
-    if count > MAX_PARTS:
-        raise InputError(f"the request has more than {MAX_PARTS} images, sounds and files")
-    return count
