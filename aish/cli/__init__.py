@@ -35,6 +35,7 @@ VERBS: Final = {
     "prompt": "a segment of the shell's prompt: what runs, waits, is held, failed",
     "ps": "the process tree with state, use and cost",
     "reload": "make what runs what aish.toml declares now",
+    "requests": "single requests to models, the newest [-f follows]",
     "restart": "stop processes and start them again",
     "run": "run a command supervised, attached to this terminal",
     "shim": "have names that you type run supervised, in any shell or editor",

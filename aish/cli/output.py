@@ -66,8 +66,14 @@ def usd(tokens: TokensPart) -> str:
     """What they cost; a `+` where some have a price that nobody knows, `?` where all have."""
     if tokens.unpriced and not tokens.cost_usd:
         return "?"
-    places = 2 if tokens.cost_usd >= 1 or not tokens.cost_usd else 4
-    return f"{tokens.cost_usd:.{places}f}" + ("+" if tokens.unpriced else "")
+    return usd_of(tokens.cost_usd) + ("+" if tokens.unpriced else "")
+
+
+def usd_of(cost_usd: float | None) -> str:
+    """One sum; `?` where nobody knows it."""
+    if cost_usd is None:
+        return "?"
+    return f"{cost_usd:.{2 if cost_usd >= 1 or not cost_usd else 4}f}"
 
 
 def clock(time_s: float) -> str:

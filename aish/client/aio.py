@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aish.client.log_stats import LogStats
     from aish.client.wish import SpecFields, Word
     from aish.model.exit import Exit
-    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, RunPart, UsageRow
+    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, RequestPart, RunPart, UsageRow
     from aish.wire.spec import BudgetPart, LimitPart, SpecPart
 
     T = TypeVar("T")
@@ -335,6 +335,22 @@ class AsyncAish:
     async def usage(self, *, by: str = "process", since_s: float | None = None) -> list[UsageRow]:
         """Sums of the gateway's records by "process", "model" or "agent"; since a moment, in seconds since 1970."""
         return await self._lines.run(asks.usage(by, since_s))
+
+    async def requests(
+        self,
+        *who: Target,
+        last: int = 20,
+        since_s: float | None = None,
+        after: int | None = None,
+        model: str | None = None,
+        failed: bool = False,
+    ) -> list[RequestPart]:
+        """Single requests to models, oldest first: the `last` ones, or those that follow the one of number `after`;
+        of these processes, agents or keys ("key:NAME"), else of all."""
+        wanted = m.RequestsQuery(
+            last=last, since_s=since_s, after=after, who=[name_of(each) for each in who], model=model, failed=failed
+        )
+        return await self._lines.run(asks.requests(wanted))
 
     async def keys(self) -> list[KeyPart]:
         """Keys of programs that aish did not start, and what they used."""

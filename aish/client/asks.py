@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aish.client.log_stats import LogStats
     from aish.client.wish import Word
     from aish.wire.message import Message
-    from aish.wire.part import ExitPart, Finding, KeyPart, ProcessPart, RunPart, UsageRow
+    from aish.wire.part import ExitPart, Finding, KeyPart, ProcessPart, RequestPart, RunPart, UsageRow
     from aish.wire.spec import LaunchPart, LimitPart
 
 
@@ -325,6 +325,10 @@ def keys() -> Asks[list[KeyPart]]:
 
 def usage(by: str, since_s: float | None) -> Asks[list[UsageRow]]:
     return (yield from ask(r.UsageTable, m.UsageQuery(by=by, since_s=since_s))).rows
+
+
+def requests(wanted: m.RequestsQuery) -> Asks[list[RequestPart]]:
+    return (yield from ask(r.RequestList, wanted)).requests
 
 
 def doctor() -> Asks[list[Finding]]:

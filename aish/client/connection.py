@@ -39,6 +39,7 @@ from aish.wire.message import (
     Logs,
     Message,
     Pause,
+    RequestsQuery,
     Serve,
     Snapshot,
     Spawn,
@@ -68,7 +69,22 @@ LATE_S: Final = 2.0
 MOST_S: Final = 1e9
 """More than that is no time-out; what is no number of seconds is for the daemon to refuse."""
 _REPEATABLE: Final = (
-    *(Adopt, Doctor, Events, Gpus, History, Inspect, KeyList, Logs, Serve, Snapshot, Spawn, UsageQuery, Wait),
+    *(
+        Adopt,
+        Doctor,
+        Events,
+        Gpus,
+        History,
+        Inspect,
+        KeyList,
+        Logs,
+        RequestsQuery,
+        Serve,
+        Snapshot,
+        Spawn,
+        UsageQuery,
+        Wait,
+    ),
     *(Amend, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""

@@ -25,6 +25,7 @@ NAMES: Final = (
     "model",
     "pause",
     "spawn",
+    "requests",
     "restart",
     "start",
     "stop",

@@ -277,6 +277,24 @@ class UsageQuery(Message, frozen=True, kw_only=True):
     """Seconds since the epoch."""
 
 
+class RequestsQuery(Message, frozen=True, kw_only=True):
+    """Single requests of the gateway's own records, the newest; all conditions must be met."""
+
+    last: int = 20
+    """The answer may have fewer: see RequestList.more."""
+    since_s: float | None = None
+    """That came from then on, in seconds since the epoch."""
+    after: int | None = None
+    """With a larger number: then the oldest of them, for who goes on where another answer ended."""
+    who: list[str] = []
+    """Of processes of this id or name, agents of this name, keys ("key:NAME")."""
+    model: str | None = None
+    failed: bool = False
+    """Only those that were answered with an error, or by nobody."""
+    numbers: list[int] = []
+    """These in any case: what was under way in an earlier answer."""
+
+
 class Doctor(Message, frozen=True, kw_only=True):
     pass
 
@@ -329,6 +347,7 @@ Request = (
     | KeyList
     | KeyRevoke
     | UsageQuery
+    | RequestsQuery
     | Doctor
     | Shutdown
     | Off

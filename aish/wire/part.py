@@ -198,6 +198,41 @@ class UsageRow(Part, frozen=True, kw_only=True):
     failures: int = 0
 
 
+class RequestPart(Part, frozen=True, kw_only=True):
+    """One request to a model, as the gateway has recorded it."""
+
+    number: int
+    time_s: float
+    """When it came."""
+    process: str
+    """Id of who asked, or "key:NAME"."""
+    name: str | None = None
+    agent: str | None = None
+    project: str | None = None
+    model: str
+    server: str | None = None
+    """Id of the model's process that was asked; None: nobody was."""
+    dialect: str
+    endpoint: str
+    stream: bool
+    status: int | None = None
+    """Of HTTP; 499: its client hung up; 0: it ended with the gateway; None: it is under way, and its tokens are the
+    most that it may take."""
+    input: int
+    output: int
+    cached: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+    cost_usd: float | None = None
+    """None: nobody knows its price."""
+    price: str | None = None
+    """What that was reckoned by."""
+    first_token_s: float | None = None
+    seconds: float | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
 class Finding(Part, frozen=True, kw_only=True):
     """One line of doctor: `level` is "ok", "warn" or "fail"."""
 

@@ -14,6 +14,7 @@ from aish.wire.part import (
     KeyPart,
     ProcessPart,
     QueuePart,
+    RequestPart,
     RunPart,
     UsageRow,
 )
@@ -208,6 +209,13 @@ class UsageTable(Message, frozen=True, kw_only=True):
     rows: list[UsageRow]
 
 
+class RequestList(Message, frozen=True, kw_only=True):
+    requests: list[RequestPart]
+    """Oldest first."""
+    more: bool = False
+    """There are others that were asked for: older ones, or with `after` newer ones."""
+
+
 class Findings(Message, frozen=True, kw_only=True):
     findings: list[Finding]
 
@@ -230,6 +238,7 @@ Reply = (
     | KeyMade
     | Keys
     | UsageTable
+    | RequestList
     | Findings
     | HandedBack
 )

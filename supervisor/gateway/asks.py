@@ -8,11 +8,11 @@ from collections.abc import Callable
 from aish.errors import UsageError
 from aish.model import size
 from aish.supervisor.gateway import keys as named
-from aish.supervisor.gateway import usage
+from aish.supervisor.gateway import requests, usage
 from aish.supervisor.gateway.allowance import budget_of, part_of
 from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
 from aish.wire import budget as budgets
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, UsageQuery
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery
 from aish.wire.part import KeyPart
 from aish.wire.reply import Done, KeyMade, Keys, Reply
 
@@ -26,7 +26,7 @@ class Asks:
         self._base_url = base_url
         self._revoked = revoked
 
-    async def answer(self, question: KeyNew | KeyList | KeyRevoke | UsageQuery | Limit) -> Reply:
+    async def answer(self, question: KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | Limit) -> Reply:
         """Raises AishError: the daemon passes it on as a Failure."""
         match question:
             case KeyNew():
@@ -46,6 +46,8 @@ class Asks:
                 return await asyncio.to_thread(
                     usage.query, self._spending.records.path, question.by, question.since_s
                 )  # fmt: skip
+            case RequestsQuery():
+                return await asyncio.to_thread(requests.query, self._spending.records.path, question)
 
     def _list(self) -> Keys:
         parts = [

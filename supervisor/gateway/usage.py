@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aish.errors import StorageError, UsageError
 from aish.supervisor.gateway.dialects.call import MAX_NAME_CHARS
+from aish.supervisor.gateway.requests import FAILED
 from aish.supervisor.gateway.spending import KEY_PREFIX
 from aish.wire.part import TokensPart, UsageRow
 from aish.wire.reply import UsageTable
@@ -27,7 +28,6 @@ _GROUPS: Final = {
     "day": ("date(time_s, 'unixepoch', 'localtime')", "NULL", "1"),
     "project": ("coalesce(project, '')", "NULL", "1"),
 }
-_FAILED: Final = "status >= 400 AND status != 499 OR status = 0"
 
 
 def query(path: str, by: str, since_s: float | None) -> UsageTable:
@@ -40,7 +40,7 @@ def query(path: str, by: str, since_s: float | None) -> UsageTable:
         " sum(input), sum(output), count(*), sum(CASE WHEN estimated THEN input + output ELSE 0 END),"
         " sum(cached), sum(reasoning), sum(coalesce(cost_usd, 0)),"
         " sum(CASE WHEN cost_usd IS NULL THEN input + output ELSE 0 END),"
-        f" sum(coalesce(seconds, 0)), avg(first_token_s), sum({_FAILED})"
+        f" sum(coalesce(seconds, 0)), avg(first_token_s), sum({FAILED})"
         f" FROM requests WHERE status IS NOT NULL AND {condition} AND time_s >= ?"
         f" GROUP BY 1 ORDER BY sum(input) + sum(output) DESC, 1 LIMIT {MOST_ROWS}"
     )

@@ -52,8 +52,8 @@ for request in (Limit(target="other", tokens="1"), Signal(target="other", signal
                 Pause(target="other"), Cont(target="other"), Logs(target="other"), Inspect(target="other"),
                 Wait(target="other"), Forget(target="other"), Events(target="other"), Attach(target="other"),
                 Limit(target="agent", tokens="none"), Cont(target="agent"), Forget(target="agent"),
-                KeyNew(name="x"), KeyList(), KeyRevoke(name="x"), UsageQuery(), Doctor(), Shutdown(force=True),
-                GatewayHello(pid=os.getpid())):
+                KeyNew(name="x"), KeyList(), KeyRevoke(name="x"), UsageQuery(), RequestsQuery(), Doctor(),
+                Shutdown(force=True), GatewayHello(pid=os.getpid())):
     words[type(request).__name__ + ":" + getattr(request, "target", "")] = tried(request)
 print(json.dumps(words))
 """,

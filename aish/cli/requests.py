@@ -1,0 +1,136 @@
+"""`aish requests`: every single request to a model, as the gateway has recorded it."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Final
+
+from msgspec import structs
+
+from aish.cli.arguments import Parser, json_option
+from aish.cli.output import json_line, print_json, print_table, usd_of, when
+from aish.client import connect, follow
+from aish.errors import UsageError
+from aish.model import moment
+from aish.report import clean
+from aish.top import amount
+from aish.wire.message import RequestsQuery
+from aish.wire.reply import RequestList
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from aish.client import Client
+    from aish.wire.part import RequestPart
+
+LAST_MOST: Final = 500
+LOOK_S: Final = 0.25
+UNDER_WAY: Final = "…"
+_STATUS: Final = {None: UNDER_WAY, 0: "died", 499: "hung up"}
+_HEADER: Final = (
+    *("TIME", "WHO", "MODEL", "ENDPOINT"),
+    *("INPUT", "CACHED", "OUTPUT", "USD", "FIRST", "SECONDS", "TOK/S", "STATUS"),
+)
+_RIGHT: Final = _HEADER[4:-1]
+_WIDTHS: Final = (8, 16, 16, 16, 6, 6, 6, 7, 5, 7, 5, 7)
+"""Of the lines that come one by one: what follows cannot be known."""
+
+
+def main(argv: list[str]) -> int:
+    options = _parser().parse_args(argv)
+    wanted = _wanted(options)
+    with connect(program="requests") as client:
+        found = client.ask(RequestList, wanted)
+        if options.follow:
+            return _follow(client, wanted, found, as_json=options.json)
+    if options.json:
+        print_json(found.requests)
+    else:
+        print_table(_HEADER, [_cells(part) for part in found.requests], _RIGHT)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser("requests", "Show single requests to models, oldest first.")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with those that end from now on")
+    parser.add_argument("-n", "--last", type=int, default=20, metavar="N", help="the last N of them (20)")
+    parser.add_argument("--since", metavar="TIME", help="from then on: 5m (ago), 14:30, 2026-07-01T09:00")
+    parser.add_argument("--model", metavar="MODEL", help="only those to this model")
+    parser.add_argument("--failed", action="store_true", help="only those that were answered with an error")
+    parser.add_argument(
+        "who", nargs="*", metavar="WHO", help="only of these: processes, ended ones too, agents, or keys (key:NAME)"
+    )
+    json_option(parser)
+    return parser
+
+
+def _wanted(options: Namespace) -> RequestsQuery:
+    """Raises UsageError."""
+    if not 0 <= options.last <= LAST_MOST:
+        raise UsageError(f"--last {options.last}: expected 0 to {LAST_MOST}")
+    since_s = None if options.since is None else moment.parse_moment_s(options.since, time.time())
+    return RequestsQuery(
+        last=options.last, since_s=since_s, who=options.who, model=options.model, failed=options.failed
+    )  # fmt: skip
+
+
+def _follow(client: Client, wanted: RequestsQuery, found: RequestList, *, as_json: bool) -> int:
+    """One line for each that has ended, in the order of their ends. Ends by Ctrl-C, or when nobody reads any more."""
+    if not as_json:
+        print(_line(_HEADER))
+    seen, open_numbers = 0, set[int]()
+    while True:
+        for part in found.requests:
+            seen = max(seen, part.number)
+            if part.status is None:
+                open_numbers.add(part.number)
+                continue
+            open_numbers.discard(part.number)
+            print(json_line(part) if as_json else _line(_cells(part)), flush=True)
+        wanted = structs.replace(wanted, after=seen, last=LAST_MOST, numbers=sorted(open_numbers)[:LAST_MOST])
+        if not found.more:
+            time.sleep(LOOK_S)
+            if follow.reader_left():
+                raise BrokenPipeError
+        found = client.ask(RequestList, wanted)
+
+
+def _line(cells: Sequence[str]) -> str:
+    padded = [
+        cell.rjust(width) if name in _RIGHT else cell.ljust(width)
+        for name, cell, width in zip(_HEADER, cells, _WIDTHS, strict=True)
+    ]
+    return clean("  ".join(padded).rstrip())
+
+
+def _cells(part: RequestPart) -> list[str]:
+    """What is known of it; of one under way that is not what it took."""
+    exact, under_way = "~" if part.estimated else "", part.status is None
+    return [
+        when(part.time_s, time.time()),
+        part.process if part.name is None or part.process.startswith("key:") else f"{part.process} {part.name}",
+        part.model,
+        part.endpoint.removeprefix("/v1").lstrip("/"),
+        f"{exact}{part.input}" if not under_way else amount.UNKNOWN,
+        str(part.cached) if not under_way else amount.UNKNOWN,
+        f"{exact}{part.output}" if not under_way else amount.UNKNOWN,
+        usd_of(part.cost_usd) if not under_way else amount.UNKNOWN,
+        _seconds(part.first_token_s, 2),
+        _seconds(part.seconds, 1),
+        _rate(part),
+        _STATUS.get(part.status, str(part.status)),
+    ]
+
+
+def _seconds(value: float | None, places: int) -> str:
+    return amount.UNKNOWN if value is None or not math.isfinite(value) else f"{value:.{places}f}"
+
+
+def _rate(part: RequestPart) -> str:
+    """Tokens a second after the first one, where that tells something."""
+    if part.seconds is None or part.first_token_s is None or part.output < 2:
+        return amount.UNKNOWN
+    span_s = part.seconds - part.first_token_s
+    return f"{(part.output - 1) / span_s:.0f}" if span_s > 0 else amount.UNKNOWN
