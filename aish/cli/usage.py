@@ -6,15 +6,16 @@ import sys
 import time
 
 from aish.cli.arguments import Parser, json_option
-from aish.cli.output import print_json, print_table, usd
+from aish.cli.output import age, print_json, print_table, usd
 from aish.client import connect
 from aish.errors import UsageError
 from aish.model.nearest import nearest
-from aish.wire.message import UsageQuery
-from aish.wire.part import TokensPart, UsageRow
-from aish.wire.reply import UsageTable
+from aish.wire.message import UsageQuery, WindowList
+from aish.wire.part import TokensPart, UsageRow, WindowPart
+from aish.wire.reply import UsageTable, Windows
 
 _BY = ("process", "agent", "model", "day", "project")
+_RIGHT = ("USED", "RESETS IN", "SEEN")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -24,9 +25,12 @@ def main(argv: list[str]) -> int:
         "--by", default="agent", metavar="WHAT", help="agent (default), process, model, day or project"
     )
     parser.add_argument("--since", metavar="AGE", help="only the last 30m, 2h, 1d")
+    parser.add_argument("--windows", action="store_true", help="usage windows of subscriptions instead")
     parser.add_argument("--csv", action="store_true", help="comma-separated values, with all figures")
     json_option(parser)
     options = parser.parse_args(argv)
+    if options.windows:
+        return _windows(json=options.json)
     if options.by not in _BY:
         near = nearest(options.by, _BY)
         raise UsageError(
@@ -42,6 +46,39 @@ def main(argv: list[str]) -> int:
     else:
         _print_rows(table.rows, options.by)
     return 0
+
+
+def _windows(*, json: bool) -> int:
+    with connect(program="usage") as client:
+        found = client.ask(Windows, WindowList()).windows
+    if json:
+        print_json(found)
+    elif not found:
+        print(
+            "no usage window is known: a subscription's answers tell of them; see `--login client` in docs/gateway.md"
+        )
+    else:
+        print_windows(found)
+    return 0
+
+
+def print_windows(found: list[WindowPart]) -> None:
+    now_s = time.time()
+    logins = {(part.account, part.login) for part in found}
+    names = [account for account, _ in logins]
+    rows = [
+        [
+            f"{part.account}#{part.login}" if names.count(part.account) > 1 else part.account,
+            part.window,
+            "-" if part.used is None else f"{part.used:.0%}",
+            "-" if part.resets_s is None else age(now_s, part.resets_s),
+            part.status or "-",
+            age(part.seen_s),
+            part.source,
+        ]
+        for part in found
+    ]
+    print_table(("ACCOUNT", "WINDOW", "USED", "RESETS IN", "STATUS", "SEEN", "SOURCE"), rows, _RIGHT)
 
 
 def _print_rows(found: list[UsageRow], by: str) -> None:

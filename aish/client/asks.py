@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aish.client.log_stats import LogStats
     from aish.client.wish import Word
     from aish.wire.message import Message
-    from aish.wire.part import ExitPart, Finding, KeyPart, ProcessPart, RequestPart, RunPart, UsageRow
+    from aish.wire.part import ExitPart, Finding, KeyPart, ProcessPart, RequestPart, RunPart, UsageRow, WindowPart
     from aish.wire.spec import LaunchPart, LimitPart
 
 
@@ -329,6 +329,10 @@ def usage(by: str, since_s: float | None) -> Asks[list[UsageRow]]:
 
 def requests(wanted: m.RequestsQuery) -> Asks[list[RequestPart]]:
     return (yield from ask(r.RequestList, wanted)).requests
+
+
+def windows() -> Asks[list[WindowPart]]:
+    return (yield from ask(r.Windows, m.WindowList())).windows
 
 
 def doctor() -> Asks[list[Finding]]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aish.client.log_stats import LogStats
     from aish.client.wish import SpecFields, Word
     from aish.model.exit import Exit
-    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, RequestPart, RunPart, UsageRow
+    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, RequestPart, RunPart, UsageRow, WindowPart
     from aish.wire.spec import BudgetPart, LimitPart, SpecPart
 
     T = TypeVar("T")
@@ -338,6 +338,10 @@ class Aish:
             last=last, since_s=since_s, after=after, who=[name_of(each) for each in who], model=model, failed=failed
         )
         return self._lines.run(asks.requests(wanted))
+
+    def windows(self) -> list[WindowPart]:
+        """Usage windows of subscriptions, as they stand now."""
+        return self._lines.run(asks.windows())
 
     def keys(self) -> list[KeyPart]:
         """Keys of programs that aish did not start, and what they used."""

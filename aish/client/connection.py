@@ -48,6 +48,7 @@ from aish.wire.message import (
     Wait,
     WaitMany,
     Why,
+    WindowList,
 )
 from aish.wire.reply import Failure, Welcome
 
@@ -85,7 +86,7 @@ _REPEATABLE: Final = (
         UsageQuery,
         Wait,
     ),
-    *(Amend, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why),
+    *(Amend, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why, WindowList),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 

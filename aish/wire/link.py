@@ -6,7 +6,7 @@ a reconnect until they are acknowledged; totals are cumulative, so a repeated ev
 
 from __future__ import annotations
 
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Message, RequestsQuery, UsageQuery
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Message, RequestsQuery, UsageQuery, WindowList
 from aish.wire.part import Part, TokensPart
 from aish.wire.reply import Reply
 from aish.wire.spec import BudgetPart, RoutePart
@@ -70,7 +70,7 @@ class Ask(Message, frozen=True, kw_only=True):
     """
 
     number: int
-    question: KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | Limit
+    question: KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit
 
 
 class ServeFailed(Message, frozen=True, kw_only=True):

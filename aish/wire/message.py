@@ -295,6 +295,10 @@ class RequestsQuery(Message, frozen=True, kw_only=True):
     """These in any case: what was under way in an earlier answer."""
 
 
+class WindowList(Message, frozen=True, kw_only=True):
+    """Usage windows of subscriptions, as the gateway knows them."""
+
+
 class Doctor(Message, frozen=True, kw_only=True):
     pass
 
@@ -348,6 +352,7 @@ Request = (
     | KeyRevoke
     | UsageQuery
     | RequestsQuery
+    | WindowList
     | Doctor
     | Shutdown
     | Off

@@ -233,6 +233,27 @@ class RequestPart(Part, frozen=True, kw_only=True):
     bytes_out: int = 0
 
 
+class WindowPart(Part, frozen=True, kw_only=True):
+    """A usage window of a subscription, as it stands now. None: not known; nothing is after it began anew, until the
+    vendor's next word."""
+
+    account: str
+    """The model of the route."""
+    login: str = ""
+    """A mark of the login, where clients bring their own."""
+    window: str
+    """5h, 7d, 7d_opus."""
+    used: float | None = None
+    """The part of it that is used: 1 is all."""
+    resets_s: float | None = None
+    length_s: float | None = None
+    status: str | None = None
+    """In the vendor's words."""
+    seen_s: float
+    source: str
+    """"header": of an answer; "log": a session's."""
+
+
 class Finding(Part, frozen=True, kw_only=True):
     """One line of doctor: `level` is "ok", "warn" or "fail"."""
 

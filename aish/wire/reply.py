@@ -17,6 +17,7 @@ from aish.wire.part import (
     RequestPart,
     RunPart,
     UsageRow,
+    WindowPart,
 )
 from aish.wire.spec import LaunchNote, SpecPart
 
@@ -216,6 +217,10 @@ class RequestList(Message, frozen=True, kw_only=True):
     """There are others that were asked for: older ones, or with `after` newer ones."""
 
 
+class Windows(Message, frozen=True, kw_only=True):
+    windows: list[WindowPart]
+
+
 class Findings(Message, frozen=True, kw_only=True):
     findings: list[Finding]
 
@@ -239,6 +244,7 @@ Reply = (
     | Keys
     | UsageTable
     | RequestList
+    | Windows
     | Findings
     | HandedBack
 )

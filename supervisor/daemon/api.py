@@ -67,7 +67,7 @@ class Api:
                 if any((request.memory, request.cpus, request.pids)):
                     raise UsageError(f"{request.target}: a key is for tokens only; it has no process")
                 return await self._relay(connection, request)
-            case m.KeyNew() | m.KeyList() | m.KeyRevoke() | m.UsageQuery() | m.RequestsQuery():
+            case m.KeyNew() | m.KeyList() | m.KeyRevoke() | m.UsageQuery() | m.RequestsQuery() | m.WindowList():
                 return await self._relay(connection, request)
             case m.Hello():
                 raise InputError("Hello was said already")

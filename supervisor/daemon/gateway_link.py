@@ -15,7 +15,7 @@ from aish.errors import AishError, UnavailableError
 from aish.model import kind, state
 from aish.supervisor.daemon import ports
 from aish.wire import budget, codec, link
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery, WindowList
 from aish.wire.reply import Failure, Reply
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ ACKNOWLEDGED: Final = "gateway-acknowledged"
 STORE_INDEX: Final = "models/index.json"
 """In the data folder: the one file of the store that changes (aish.store.layout)."""
 
-Question = KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | Limit
+Question = KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit
 """Limit: of a named key."""
 
 

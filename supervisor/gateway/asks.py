@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from aish.errors import UsageError
@@ -11,22 +12,28 @@ from aish.supervisor.gateway import keys as named
 from aish.supervisor.gateway import requests, usage
 from aish.supervisor.gateway.allowance import budget_of, part_of
 from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
+from aish.supervisor.gateway.windows.book import Book
 from aish.wire import budget as budgets
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery
-from aish.wire.part import KeyPart
-from aish.wire.reply import Done, KeyMade, Keys, Reply
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery, WindowList
+from aish.wire.part import KeyPart, WindowPart
+from aish.wire.reply import Done, KeyMade, Keys, Reply, Windows
+
+Question = KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit
 
 
 class Asks:
     """`revoked` is told the account of a key that is not valid any more."""
 
-    def __init__(self, keys: named.Keys, spending: Spending, base_url: str, revoked: Callable[[str], None]) -> None:
+    def __init__(
+        self, keys: named.Keys, spending: Spending, book: Book, base_url: str, revoked: Callable[[str], None]
+    ) -> None:
         self._keys = keys
+        self._book = book
         self._spending = spending
         self._base_url = base_url
         self._revoked = revoked
 
-    async def answer(self, question: KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | Limit) -> Reply:
+    async def answer(self, question: Question) -> Reply:
         """Raises AishError: the daemon passes it on as a Failure."""
         match question:
             case KeyNew():
@@ -48,6 +55,25 @@ class Asks:
                 )  # fmt: skip
             case RequestsQuery():
                 return await asyncio.to_thread(requests.query, self._spending.records.path, question)
+            case WindowList():
+                return self._windows()
+
+    def _windows(self) -> Windows:
+        parts = [
+            WindowPart(
+                account=window.account.name,
+                login=window.account.login,
+                window=window.name,
+                used=window.spent,
+                resets_s=window.resets_s,
+                length_s=window.length_s,
+                status=window.status,
+                seen_s=window.seen_s,
+                source=window.source,
+            )
+            for window in self._book.ledger.all(time.time())
+        ]
+        return Windows(windows=parts)
 
     def _list(self) -> Keys:
         parts = [

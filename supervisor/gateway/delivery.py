@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PASSED_BACK: Final = ("retry-after", "x-request-id", "request-id")
-_PREFIXES_BACK: Final = ("x-ratelimit-", "openai-", "anthropic-ratelimit-")
+_PREFIXES_BACK: Final = ("x-ratelimit-", "openai-", "anthropic-ratelimit-", "x-codex-")
 _JSON: Final = "application/json"
 
 

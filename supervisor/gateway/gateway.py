@@ -37,6 +37,7 @@ from aish.supervisor.gateway.routes import Changed, Directory, Server
 from aish.supervisor.gateway.settling import Settling
 from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
 from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
+from aish.supervisor.gateway.windows.book import Book
 from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, ServeFailed, Sync
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class Gateway:
         self.board = Board()
         self.link = Link(daemon_socket, records, self, alert)
         self.spending = Spending(records, self.link.wake)
-        self.upstreams = Upstreams(idle_s=idle_s)
+        self.book = Book(secret, records, self.bell.ring)
+        self.upstreams = Upstreams(idle_s=idle_s, heard=self.book.heard)
         self.keys = Keys(secret, self.directory, self.spending, self.bell)
         self.probes = Probes(
             self.upstreams, self.duties, self._readiness, self._probed, self.bell.ring, idle_check_s=idle_check_s
@@ -114,7 +116,7 @@ class Gateway:
             upstreams=self.upstreams,
             board=self.board,
         )
-        self._asks = Asks(self.keys, self.spending, base_url, self._revoked)
+        self._asks = Asks(self.keys, self.spending, self.book, base_url, self._revoked)
         self._tasks: list[asyncio.Task[None]] = []
         self._begun_anew = False
         self._forgetting: set[asyncio.Task[None]] = set()
@@ -156,6 +158,7 @@ class Gateway:
         await self.web.close(GRACE_S)
         await self.settling.close()
         self.spending.flush()
+        self.book.flush()
         await self.probes.close()
         for task in self._tasks:
             task.cancel()
@@ -277,6 +280,7 @@ class Gateway:
             await asyncio.sleep(UPKEEP_S)
             self.proxy.cut_slow()
             self.spending.flush()
+            self.book.flush()
             with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping
                 self.records.prune(time.time())
             if self.records.wants_checkpoint():

@@ -8,6 +8,8 @@
     requests      one row per request; while it is under way its tokens are the bound that was reserved for it and
                   `status` is NULL, so a row found like that at start is a request that died with the gateway
     events        what the daemon has not acknowledged; a later event of the same slot replaces the earlier one
+    windows       usage windows of accounts, as they were told last
+    logins        marks of bearers, and of the accounts that they stand for
 
 A commit survives kill -9 of the gateway (it is in the page cache); after a power cut the last moments may be missing,
 the file stays sound. fsync happens only in checkpoints, which run in a thread of their own.
@@ -27,6 +29,7 @@ import msgspec
 from aish.errors import StorageError
 from aish.supervisor.gateway import schema
 from aish.supervisor.gateway.budget import NONE, Amounts, Budget, What
+from aish.supervisor.gateway.windows.ledger import Account, Window
 from aish.wire.part import TokensPart
 
 MAX_REQUESTS: Final = 200_000
@@ -319,6 +322,43 @@ class Records:
             " VALUES (?, ?, ?, ?, ?, ?)",
             (row.name, row.hash, row.created_s, row.budget.tokens, _limits(row.budget), row.revoked_s),
         )
+
+    # --- usage windows ------------------------------------------------------------------------------------------
+
+    def windows(self) -> list[Window]:
+        """In the order in which they were seen."""
+        with self._guard():
+            rows = self._db.execute(
+                "SELECT account, login, name, used, resets_s, status, length_s, seen_s, source FROM windows"
+                " ORDER BY seen_s"
+            )
+            return [Window(Account(account, login), *rest) for account, login, *rest in rows]
+
+    def put_window(self, account: Account, name: str, window: Window | None) -> None:
+        """What is known of a window; None: it is forgotten. Inside a transaction."""
+        key = (account.name, account.login, name)
+        if window is None:
+            self._db.execute("DELETE FROM windows WHERE account = ? AND login = ? AND name = ?", key)
+            return
+        self._db.execute(
+            "INSERT OR REPLACE INTO windows (account, login, name, used, resets_s, status, length_s, seen_s, source)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *key,
+                *(window.used, window.resets_s, window.status, window.length_s, window.seen_s, window.source),
+            ),
+        )
+
+    def logins(self) -> list[tuple[str, str]]:
+        """Marks of bearers and of their accounts, in the order in which they were learned."""
+        with self._guard():
+            return list(self._db.execute("SELECT bearer, account FROM logins ORDER BY rowid"))
+
+    def put_login(self, bearer: str, account: str | None) -> None:
+        """Inside a transaction."""
+        self._db.execute("DELETE FROM logins WHERE bearer = ?", (bearer,))
+        if account is not None:
+            self._db.execute("INSERT INTO logins (bearer, account) VALUES (?, ?)", (bearer, account))
 
     # --- requests -----------------------------------------------------------------------------------------------
 

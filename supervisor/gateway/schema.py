@@ -7,7 +7,7 @@ from typing import Final
 
 from aish.errors import StorageError
 
-VERSION: Final = 4
+VERSION: Final = 5
 _SERVED: Final = """
 CREATE TABLE served (
     id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
@@ -38,6 +38,14 @@ ALTER TABLE accounts ADD COLUMN warned TEXT;
 ALTER TABLE keys ADD COLUMN limits TEXT;
 """
 """What came with version 4; a new file is made the same way."""
+_WINDOWS: Final = """
+CREATE TABLE windows (
+    account TEXT NOT NULL, login TEXT NOT NULL, name TEXT NOT NULL, used REAL, resets_s REAL, status TEXT,
+    length_s REAL, seen_s REAL NOT NULL, source TEXT NOT NULL, PRIMARY KEY (account, login, name)
+) WITHOUT ROWID;
+CREATE TABLE logins (bearer TEXT NOT NULL PRIMARY KEY, account TEXT NOT NULL);
+"""
+"""What came with version 5."""
 _SCHEMA: Final = f"""
 {_SERVED}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -60,6 +68,7 @@ CREATE INDEX requests_open ON requests (number) WHERE status IS NULL;
 CREATE INDEX requests_time ON requests (time_s);
 CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
 {_COSTS}
+{_WINDOWS}
 """
 _STEPS: Final = {
     1: """
@@ -68,6 +77,7 @@ UPDATE requests SET agent = name WHERE kind = 'agent';
 """,
     2: f"ALTER TABLE requests ADD COLUMN server TEXT; {_SERVED}",
     3: _COSTS,
+    4: _WINDOWS,
 }
 """What makes of a file of that version one of the next."""
 

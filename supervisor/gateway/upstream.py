@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 import aiohttp
@@ -47,9 +47,17 @@ class NoServerError(UpstreamError):
 
 
 class Upstreams:
-    """Connections to all servers. Every method raises UpstreamError when the server cannot be talked to."""
+    """Connections to all servers. Every method raises UpstreamError when the server cannot be talked to.
 
-    def __init__(self, *, idle_s: float = IDLE_S) -> None:
+    `heard` is told the head of every answer to `post`: the server, the headers that it was sent, and its own."""
+
+    def __init__(
+        self,
+        *,
+        idle_s: float = IDLE_S,
+        heard: Callable[[Server, Mapping[str, str], Mapping[str, str]], None] = lambda server, sent, told: None,
+    ) -> None:
+        self._heard = heard
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=idle_s)
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
@@ -78,6 +86,7 @@ class Upstreams:
         response = await self._posted(server, base(server) + path, body, self._headers(server, headers))
         if response.status in REFUSES_KEY:
             self._keys.refused(server)
+        self._heard(server, headers or {}, response.headers)
         return response
 
     async def _posted(self, server: Server, url: str, body: bytes, sent: CIMultiDict[str]) -> aiohttp.ClientResponse:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aish.cli import usage
 from aish.cli.output import usd
-from aish.wire.part import TokensPart, UsageRow
+from aish.wire.part import TokensPart, UsageRow, WindowPart
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -85,3 +86,22 @@ def test_a_sum_that_there_is_not(shared_home: Home) -> None:
     done = shared_home.aish("usage", "--by", "dya")
     assert done.returncode == 2
     assert "did you mean day?" in done.stderr
+
+
+def window(**fields: object) -> WindowPart:
+    base: dict[str, Any] = {"account": "claude", "window": "5h", "seen_s": time.time() - 61, "source": "header"}
+    return WindowPart(**base | fields)
+
+
+def test_windows_that_are_not_known_are_not_shown_as_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    ends_s = time.time() + 3 * 3600 + 5
+    usage.print_windows([window(used=0.421, resets_s=ends_s, status="allowed"), window(window="7d")])
+    first, second = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert first == ["claude", "5h", "42%", "3h00", "allowed", "1:01", "header"]
+    assert second[:5] == ["claude", "7d", "-", "-", "-"]
+
+
+def test_logins_are_told_apart_where_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
+    usage.print_windows([window(login="aa"), window(login="bb"), window(account="codex")])
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows == ["claude#aa", "claude#bb", "codex"]

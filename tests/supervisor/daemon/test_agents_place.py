@@ -53,7 +53,7 @@ for request in (Limit(target="other", tokens="1"), Signal(target="other", signal
                 Wait(target="other"), Forget(target="other"), Events(target="other"), Attach(target="other"),
                 Limit(target="agent", tokens="none"), Cont(target="agent"), Forget(target="agent"),
                 KeyNew(name="x"), KeyList(), KeyRevoke(name="x"), UsageQuery(), RequestsQuery(), Doctor(),
-                Shutdown(force=True), GatewayHello(pid=os.getpid())):
+                WindowList(), Shutdown(force=True), GatewayHello(pid=os.getpid())):
     words[type(request).__name__ + ":" + getattr(request, "target", "")] = tried(request)
 print(json.dumps(words))
 """,

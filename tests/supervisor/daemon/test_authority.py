@@ -42,6 +42,7 @@ KeyNew        y . . . .
 KeyList       y . . . .
 KeyRevoke     y . . . .
 UsageQuery    y . . . .
+WindowList    y . . . .
 Doctor        y . . . .
 Shutdown      y . . . .
 GatewayHello  . . . . .

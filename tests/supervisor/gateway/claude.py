@@ -21,6 +21,8 @@ LOGIN = "Bearer sk-ant-oat-a-subscription"
 
 
 class Claude(Upstream):
+    logins: tuple[str, ...] = (LOGIN,)
+
     def _routes(self, app: web.Application) -> None:
         app.router.add_post("/v1/messages", self._chat)
         app.router.add_post("/v1/messages/count_tokens", self._counted)
@@ -34,7 +36,7 @@ class Claude(Upstream):
         if "max_tokens" not in body or "anthropic-version" not in request.headers:
             return failed(400, "max_tokens and anthropic-version are required")
         shown = (request.headers.get("x-api-key"), request.headers.get("Authorization"))
-        if shown not in ((KEY, None), (None, LOGIN)):
+        if shown not in ((KEY, None), *((None, login) for login in self.logins)):
             return failed(401, "invalid x-api-key")
         script = Script(last_text(body))
         if script.has("gate"):

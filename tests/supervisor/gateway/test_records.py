@@ -31,6 +31,8 @@ LATER_THAN_1 = (
     "ALTER TABLE keys DROP COLUMN limits",
     "ALTER TABLE requests DROP COLUMN server",
     "DROP TABLE served",
+    "DROP TABLE windows",
+    "DROP TABLE logins",
     "ALTER TABLE requests DROP COLUMN agent",
 )
 """Takes away what version 1 of the file did not have."""
