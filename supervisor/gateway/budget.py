@@ -46,12 +46,29 @@ class Amounts:
     pusd: int = 0
     requests: int = 0
 
-    def add(self, other: Amounts, sign: int = 1) -> None:
-        for name in SUMMED:
-            setattr(self, name, getattr(self, name) + sign * getattr(other, name))
+    def add(self, other: Amounts) -> None:
+        self.tokens += other.tokens
+        self.input += other.input
+        self.output += other.output
+        self.pusd += other.pusd
+        self.requests += other.requests
+
+    def take(self, other: Amounts) -> None:
+        """Away."""
+        self.tokens -= other.tokens
+        self.input -= other.input
+        self.output -= other.output
+        self.pusd -= other.pusd
+        self.requests -= other.requests
 
     def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(*(getattr(self, name) + getattr(other, name) for name in SUMMED))
+        return Amounts(
+            self.tokens + other.tokens,
+            self.input + other.input,
+            self.output + other.output,
+            self.pusd + other.pusd,
+            self.requests + other.requests,
+        )
 
 
 @dataclass(slots=True, frozen=True)
@@ -153,21 +170,24 @@ class Claim:
 
     def room(self, budget: Budget, used: Amounts) -> int:
         """The output that a budget allows it after what is used; below 0 where not even the prompt fits."""
-        rooms = [self.wish]
+        room = self.wish
         if budget.tokens is not None:
-            rooms.append(budget.tokens - used.tokens - self.prompt)
+            room = min(room, budget.tokens - used.tokens - self.prompt)
         if budget.input is not None and budget.input - used.input < self.prompt:
-            rooms.append(-1)
+            room = min(room, -1)
         if budget.output is not None:
-            rooms.append(budget.output - used.output)
+            room = min(room, budget.output - used.output)
         if budget.pusd is not None:
             rest = budget.pusd - used.pusd - self.prompt * self.price.input
-            rooms.append(-1 if rest < 0 else rest // self.price.output if self.price.output else self.wish)
+            if rest < 0:
+                room = min(room, -1)
+            elif self.price.output:
+                room = min(room, rest // self.price.output)
         if budget.requests is not None and budget.requests <= used.requests:
-            rooms.append(-1)
+            room = min(room, -1)
         if budget.context is not None:
-            rooms.append((budget.context - -(-self.prompt // self.copies)) * self.copies)
-        return min(rooms)
+            room = min(room, (budget.context - -(-self.prompt // self.copies)) * self.copies)
+        return room
 
 
 @dataclass(slots=True, frozen=True)
@@ -215,6 +235,9 @@ class Ledger:
     reservations: dict[int, Reservation] = field(default_factory=dict)
     claims: dict[int, Claim] = field(default_factory=dict)
     """In the order of asking."""
+    _chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _limited: dict[str, tuple[Account, ...]] = field(default_factory=dict)
+    """Both by process, until somebody's place or budget changes: every request asks for them."""
 
     def place(self, id: str, parent: str | None, budget: Budget) -> None:
         """Make an account or change its parent and budget; what it spent stays."""
@@ -224,6 +247,11 @@ class Ledger:
         else:
             account.parent = parent
             account.budget = budget
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._chains.clear()
+        self._limited.clear()
 
     def prune(self, keep: set[str]) -> set[str]:
         """Drop all accounts but `keep`, what is above them and what requests under way count on; returns the ids."""
@@ -233,6 +261,7 @@ class Ledger:
         dropped = self.accounts.keys() - needed
         for id in dropped:
             del self.accounts[id]
+        self._look_again()
         return dropped
 
     def forget(self, ids: set[str]) -> None:
@@ -242,22 +271,36 @@ class Ledger:
             self.reservations[number] = replace(reservation, chain=chain)
         for id in ids:
             self.accounts.pop(id, None)
+        self._look_again()
 
     def chain(self, process: str) -> tuple[str, ...]:
         """The process and its ancestors, nearest first."""
+        known = self._chains.get(process)
+        if known is not None:
+            return known
         chain: list[str] = []
         next_id: str | None = process
         while next_id is not None and next_id not in chain:
             chain.append(next_id)
             account = self.accounts.get(next_id)
             next_id = account.parent if account else None
-        return tuple(chain)
+        found = self._chains[process] = tuple(chain)
+        return found
+
+    def limited(self, process: str) -> tuple[Account, ...]:
+        """The accounts of its chain that have a budget, nearest first."""
+        known = self._limited.get(process)
+        if known is not None:
+            return known
+        accounts = [account for id in self.chain(process) if (account := self.accounts.get(id)) is not None]
+        found = self._limited[process] = tuple(account for account in accounts if account.budget.limits)
+        return found
 
     def left(self, process: str, price: Price = FREE) -> int | None:
         """Tokens that the tightest budget above the process still has unpromised, money by the dearer token, and what
         one request may hold; None without a budget that limits them."""
         lefts = []
-        for account in self._limited(self.chain(process)):
+        for account in self.limited(process):
             used = account.spent + account.reserved
             lefts += [] if account.budget.context is None else [account.budget.context]
             for what, most in account.budget.summed():
@@ -279,7 +322,7 @@ class Ledger:
     def settle(self, number: int, used: Amounts) -> list[tuple[Account, What]]:
         """Release what the request reserved and count what it used. Returns what has just passed 80 %, and whose."""
         reservation = self.reservations.pop(number)
-        self._reserve(reservation, -1)
+        self._release(reservation)
         return self.spend(reservation.chain, used)
 
     def spend(self, chain: Iterable[str], used: Amounts) -> list[tuple[Account, What]]:
@@ -299,6 +342,8 @@ class Ledger:
     def advance(self, now_s: float = 0.0) -> list[Decision]:
         """Grant what can go now, in the order of asking; tell every claim whose state changed."""
         decisions: list[Decision] = []
+        if not self.claims:
+            return decisions
         taken: set[str] = set()  # accounts that an earlier claim waits for
         for claim in list(self.claims.values()):
             chain = self.chain(claim.process)
@@ -327,7 +372,7 @@ class Ledger:
         room = best = claim.wish  # output that fits now; that would fit if every request under way used nothing
         short: list[str] = []
         waits = False
-        for account in self._limited(chain):
+        for account in self.limited(claim.process):
             budget = account.budget
             could = claim.room(budget, account.spent)
             if could < claim.floor or budget.concurrent == 0 or budget.per_minute == 0:
@@ -350,27 +395,25 @@ class Ledger:
         if granted.output < claim.wish:
             rooms = {
                 account.id: claim.room(account.budget, account.spent + account.reserved)
-                for account in self._limited(granted.chain)
+                for account in self.limited(claim.process)
             }
             lowered_by = min(rooms, key=rooms.__getitem__)
         reservation = Reservation(
             claim.number, claim.process, granted.chain, claim.amounts(granted.output), lowered_by
         )
         self.reservations[claim.number] = reservation
-        self._reserve(reservation, 1)
-        for account in self._limited(granted.chain):
-            if account.budget.per_minute is not None:
-                account.begun_s.append(now_s)
-
-    def _limited(self, chain: tuple[str, ...]) -> Iterator[Account]:
-        for id in chain:
-            account = self.accounts.get(id)
-            if account is not None and account.budget.limits:
-                yield account
-
-    def _reserve(self, reservation: Reservation, sign: int) -> None:
         for id in reservation.chain:
             account = self.accounts.get(id)
             if account is not None:
-                account.reserved.add(reservation.promised, sign)
-                account.under_way += sign
+                account.reserved.add(reservation.promised)
+                account.under_way += 1
+        for account in self.limited(claim.process):
+            if account.budget.per_minute is not None:
+                account.begun_s.append(now_s)
+
+    def _release(self, reservation: Reservation) -> None:
+        for id in reservation.chain:
+            account = self.accounts.get(id)
+            if account is not None:
+                account.reserved.take(reservation.promised)
+                account.under_way -= 1

@@ -182,9 +182,7 @@ class Proxy:
 
     def _price(self, account: str, server: Server, asked: str) -> Price:
         """The most that a token costs. Raises BudgetError where money is limited and nobody knows the price."""
-        ledger = self._spending.ledger
-        accounts = [found for id in ledger.chain(account) if (found := ledger.accounts.get(id)) is not None]
-        if all(found.budget.pusd is None for found in accounts):
+        if all(found.budget.pusd is None for found in self._spending.ledger.limited(account)):
             return FREE
         price = self._prices.bound(server, asked)
         if price is None:
@@ -284,10 +282,7 @@ def _bounds(server: Server) -> bool:
 
 def _limit(call: Call, server: Server, claim: Claim, reservation: Reservation, ledger: Ledger) -> _Limit:
     """Where nothing limits it, or there is enough, the request's own limit stays."""
-    bounded = any(
-        account.budget.limits for id in reservation.chain if (account := ledger.accounts.get(id)) is not None
-    )
-    if not bounded or claim.wish == 0:
+    if not ledger.limited(claim.process) or claim.wish == 0:
         return _Limit(None)
     owner = ledger.accounts.get(reservation.lowered_by or "")
     if owner is None and (call.max_output is not None or (_bounds(server) and server.engine != LLAMACPP)):
