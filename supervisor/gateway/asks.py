@@ -11,7 +11,8 @@ from aish.model import size
 from aish.supervisor.gateway import keys as named
 from aish.supervisor.gateway import requests, usage
 from aish.supervisor.gateway.allowance import budget_of, part_of
-from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
+from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.supervisor.gateway.windows.book import Book
 from aish.wire import budget as budgets
 from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery, WindowList

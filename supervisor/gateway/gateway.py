@@ -35,7 +35,8 @@ from aish.supervisor.gateway.proxy import Proxy
 from aish.supervisor.gateway.records import Records, Row
 from aish.supervisor.gateway.routes import Changed, Directory, Server
 from aish.supervisor.gateway.settling import Settling
-from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
+from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
 from aish.supervisor.gateway.windows.book import Book
 from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, ServeFailed, Sync
@@ -157,7 +158,7 @@ class Gateway:
         """End in order: no new requests, a moment for those under way, the rest settled as estimates."""
         await self.web.close(GRACE_S)
         await self.settling.close()
-        self.spending.flush()
+        self.spending.journal.flush()
         self.book.flush()
         await self.probes.close()
         for task in self._tasks:
@@ -169,6 +170,7 @@ class Gateway:
     # --- the daemon's word --------------------------------------------------------------------------------------
 
     def on_sync(self, message: Sync) -> None:
+        self.spending.journal.flush()  # while everybody whom it is about is still known
         fresh = message.epoch != self.spending.epoch
         if fresh:
             self.spending.new_epoch(message.epoch)
@@ -184,7 +186,6 @@ class Gateway:
                 self.records.new_epoch()
             self.records.replace_members([(member.id, _encode(member)) for member in message.members])
             self.records.put_meta(_SYNC, _encode(msgspec.structs.replace(message, members=[])))
-            self.spending.save(ids)
             for id in dropped:
                 self.records.drop_account(id)
         self._spread(self.directory.sync(message))
@@ -196,14 +197,13 @@ class Gateway:
         self.spending.place(member.id, member.parent, budget_of(member.budget_tokens, member.budget))
         with self._unless_full():
             self.records.put_member(member.id, _encode(member))
-            self.spending.save((member.id,))
         self._spread(self.directory.put(member))
 
     @contextlib.contextmanager
     def _unless_full(self) -> Iterator[None]:
         """A transaction that a full disk only keeps from being remembered: the daemon's word counts all the same."""
         try:
-            with self.records.transaction():
+            with self.spending.journal.transaction():
                 yield
         except StorageError as error:
             log("records", f"the daemon's word is not kept: {error}")
@@ -279,7 +279,7 @@ class Gateway:
         while True:
             await asyncio.sleep(UPKEEP_S)
             self.proxy.cut_slow()
-            self.spending.flush()
+            self.spending.journal.flush()
             self.book.flush()
             with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping
                 self.records.prune(time.time())

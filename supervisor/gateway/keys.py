@@ -21,7 +21,8 @@ from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.budget import NONE, Budget
 from aish.supervisor.gateway.records import KeyRow
 from aish.supervisor.gateway.routes import Directory
-from aish.supervisor.gateway.spending import KEY_PREFIX, Spending
+from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.wire import key as derived
 from aish.wire.budget import MOST as MOST_TOKENS
 

@@ -5,8 +5,10 @@
     accounts      cumulative tokens of every process and named key (own, and `spent` with everything below)
     served        cumulative tokens of every model's process: what was routed to it, whoever asked
     keys          named keys, as hashes
-    requests      one row per request; while it is under way its tokens are the bound that was reserved for it and
-                  `status` is NULL, so a row found like that at start is a request that died with the gateway
+    begun         one row per request that is under way, with the bound that was reserved for it; it stays until its
+                  final figures are in the sums, accounts and `served`. What is found there at a start ended a moment
+                  before the gateway died, where `requests` has it, or else with it
+    requests      one row per request that ended
     events        what the daemon has not acknowledged; a later event of the same slot replaces the earlier one
     windows       usage windows of accounts, as they were told last
     logins        marks of bearers, and of the accounts that they stand for
@@ -20,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,7 +44,9 @@ _COLUMNS: Final = (
     "status, first_token_s, seconds, bytes_in, bytes_out, agent, server, "
     "cached, written, reasoning, cost_usd, price, project"
 )
-_INSERT: Final = f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608  constants
+_BEGIN: Final = f"INSERT INTO begun ({_COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608  constants
+_END: Final = _BEGIN.replace("begun", "requests")
+_ENDED: Final = "begun.number IN (SELECT number FROM requests)"
 _ACCOUNT: Final = "id, parent, budget, limits, warned, spent, spent_input, spent_output, spent_pusd, spent_requests"
 _SUMS: Final = "input, output, requests, estimated, cached, reasoning, cost_usd, unpriced"
 DIED: Final = 0
@@ -364,29 +368,45 @@ class Records:
 
     def last_number(self) -> int:
         with self._guard():
-            (number,) = self._db.execute("SELECT coalesce(max(number), 0) FROM requests").fetchone()
+            (number,) = self._db.execute(
+                "SELECT coalesce(max(number), 0) FROM"
+                " (SELECT max(number) AS number FROM requests UNION ALL SELECT max(number) FROM begun)"
+            ).fetchone()
         return int(number)
 
-    def open_request(self, row: Row) -> None:
-        """The intent, before anything is sent upstream. Inside a transaction."""
-        self._db.execute(_INSERT, row.values())
+    def put_begun(self, rows: Iterable[Row]) -> None:
+        """The intents, before anything is sent upstream; or what ended without, until it is in the sums. Inside a
+        transaction."""
+        self._db.executemany(_BEGIN, [row.values() for row in rows])
 
-    def close_request(self, row: Row) -> None:
-        """The final figures, whether it was opened before or not. Inside a transaction."""
-        self._db.execute(_INSERT.replace("INSERT", "INSERT OR REPLACE", 1), row.values())
+    def put_ended(self, rows: Iterable[Row]) -> None:
+        """The final figures. Inside a transaction."""
+        self._db.executemany(_END, [row.values() for row in rows])
 
-    def open_requests(self) -> list[Row]:
-        """Requests that were under way when the gateway died."""
+    def put_summed(self) -> None:
+        """The sums that are written in this transaction have all that ended so far."""
+        self._db.execute(f"DELETE FROM begun WHERE {_ENDED}")  # noqa: S608  constants
+
+    def unsummed(self) -> list[Row]:
+        """Requests that ended, and are not in the sums yet."""
+        return self._rows("requests WHERE number IN (SELECT number FROM begun)")
+
+    def under_way(self) -> list[Row]:
+        """Of requests that have not ended; at a start those that ended with the gateway."""
+        return self._rows(f"begun WHERE NOT {_ENDED}")
+
+    def _rows(self, which: str) -> list[Row]:
         with self._guard():
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM requests WHERE status IS NULL ORDER BY number")  # noqa: S608
+            rows = self._db.execute(f"SELECT {_COLUMNS} FROM {which} ORDER BY number")  # noqa: S608  constants
             return [_row(values) for values in rows]
 
     def prune(self, now_s: float, *, keep: int = MAX_REQUESTS, batch: int = 500) -> int:
         """Delete up to `batch` of the oldest rows beyond the bounds; returns how many. Sums in accounts stay."""
         with self._guard():
             cursor = self._db.execute(
-                "DELETE FROM requests WHERE number IN (SELECT number FROM requests WHERE status IS NOT NULL AND"
-                " (number <= (SELECT max(number) FROM requests) - ? OR time_s < ?) ORDER BY number LIMIT ?)",
+                "DELETE FROM requests WHERE number IN (SELECT number FROM requests WHERE"
+                " (number <= (SELECT max(number) FROM requests) - ? OR time_s < ?)"
+                " AND number NOT IN (SELECT number FROM begun) ORDER BY number LIMIT ?)",
                 (keep, now_s - MAX_AGE_S, batch),
             )
             return cursor.rowcount

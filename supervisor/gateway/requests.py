@@ -19,6 +19,11 @@ _COLUMNS: Final = (
     " cached, reasoning, estimated, cost_usd, price, first_token_s, seconds, bytes_in, bytes_out"
 )
 _FIELDS: Final = tuple(_COLUMNS.split(", "))
+_ALL: Final = (
+    f"(SELECT {_COLUMNS} FROM requests UNION ALL SELECT {_COLUMNS} FROM begun"  # noqa: S608  constants
+    " WHERE number NOT IN (SELECT number FROM requests))"
+)
+"""Those under way, too."""
 FAILED: Final = "(status >= 400 AND status != 499 OR status = 0)"
 
 
@@ -30,7 +35,7 @@ def query(path: str, wanted: RequestsQuery) -> RequestList:
         raise UsageError(f"too many names at once: at most {MOST_NAMES}")
     conditions, values = _conditions(wanted)
     order = "DESC" if wanted.after is None else "ASC"
-    statement = f"SELECT {_COLUMNS} FROM requests WHERE {{}} ORDER BY number {order} LIMIT ?"  # noqa: S608  constants
+    statement = f"SELECT {_COLUMNS} FROM {_ALL} WHERE {{}} ORDER BY number {order} LIMIT ?"  # noqa: S608  constants
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
         try:

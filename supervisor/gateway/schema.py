@@ -7,7 +7,7 @@ from typing import Final
 
 from aish.errors import StorageError
 
-VERSION: Final = 5
+VERSION: Final = 6
 _SERVED: Final = """
 CREATE TABLE served (
     id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
@@ -46,6 +46,28 @@ CREATE TABLE windows (
 CREATE TABLE logins (bearer TEXT NOT NULL PRIMARY KEY, account TEXT NOT NULL);
 """
 """What came with version 5."""
+_BEGUN: Final = """
+CREATE TABLE begun (
+    number INTEGER PRIMARY KEY, time_s REAL NOT NULL, epoch INTEGER, process TEXT NOT NULL, name TEXT, kind TEXT,
+    chain TEXT NOT NULL, model TEXT NOT NULL, dialect TEXT NOT NULL, endpoint TEXT NOT NULL, stream INTEGER NOT NULL,
+    input INTEGER NOT NULL, output INTEGER NOT NULL, estimated INTEGER NOT NULL, status INTEGER,
+    first_token_s REAL, seconds REAL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, agent TEXT, server TEXT,
+    cached INTEGER NOT NULL, written INTEGER NOT NULL, reasoning INTEGER NOT NULL, cost_usd REAL, price TEXT,
+    project TEXT
+);
+"""
+_COLUMNS: Final = (
+    "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
+    "status, first_token_s, seconds, bytes_in, bytes_out, agent, server, "
+    "cached, written, reasoning, cost_usd, price, project"
+)
+_APART: Final = f"""
+{_BEGUN}
+INSERT INTO begun ({_COLUMNS}) SELECT {_COLUMNS} FROM requests WHERE status IS NULL;
+DELETE FROM requests WHERE status IS NULL;
+DROP INDEX requests_open;
+"""  # noqa: S608  constants
+"""What came with version 6: those under way have a table of their own."""
 _SCHEMA: Final = f"""
 {_SERVED}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -64,11 +86,11 @@ CREATE TABLE requests (
     first_token_s REAL, seconds REAL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, agent TEXT,
     server TEXT
 );
-CREATE INDEX requests_open ON requests (number) WHERE status IS NULL;
 CREATE INDEX requests_time ON requests (time_s);
 CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
 {_COSTS}
 {_WINDOWS}
+{_BEGUN}
 """
 _STEPS: Final = {
     1: """
@@ -78,6 +100,7 @@ UPDATE requests SET agent = name WHERE kind = 'agent';
     2: f"ALTER TABLE requests ADD COLUMN server TEXT; {_SERVED}",
     3: _COSTS,
     4: _WINDOWS,
+    5: _APART,
 }
 """What makes of a file of that version one of the next."""
 

@@ -1,7 +1,7 @@
 """Reserving and settling: the pure ledger, the records that survive a crash, and the requests that wait.
 
     reserve   claim -> (wait) -> granted: a row in the records, before anything is sent upstream
-    settle    the row gets its final figures, accounts and events in the same transaction
+    settle    the row gets its final figures; sums and events follow (see journal.py)
 
 When the gateway was killed, its rows under way are settled at the next start, marked as estimated: at the full bound
 where a budget counts for them, so that a crash never makes tokens appear that a budget does not have.
@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from aish.errors import AishError, BudgetError, StorageError
-from aish.model import kind as kinds
 from aish.supervisor.gateway.allowance import WORDS, figures, helps, lacking, said
 from aish.supervisor.gateway.budget import (
     PICO,
@@ -28,21 +27,20 @@ from aish.supervisor.gateway.budget import (
     Granted,
     Ledger,
     Reservation,
-    What,
 )
+from aish.supervisor.gateway.journal import Journal
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
-from aish.supervisor.gateway.records import DIED, AccountRow, KeyRow, Records, Row, ServedRow
-from aish.wire.link import Hold, Release, Served, Settled, Warn
+from aish.supervisor.gateway.records import DIED, KeyRow, Records, Row
+from aish.supervisor.gateway.totals import KEY_PREFIX, Totals
+from aish.wire.link import Hold, Release
 from aish.wire.part import TokensPart
 
 if TYPE_CHECKING:
     from aish.wire.link import Member
     from aish.wire.message import Message
 
-KEY_PREFIX: Final = "key:"
 _HOLDS: Final = "holds"
-_MAX_UNSAVED: Final = 10_000
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -67,16 +65,12 @@ class Spending:
     def __init__(self, records: Records, notify: Callable[[], None]) -> None:
         self.records = records
         self.ledger = Ledger()
+        self.totals = Totals(records, self.ledger)
+        self.journal = Journal(records, self.totals, notify)
         self.epoch: int | None = None
         self._notify = notify
-        self._totals: dict[str, AccountRow] = {}
-        self._served: dict[str, ServedRow] = {}
-        """By the process of a model."""
         self._waits: dict[int, _Wait] = {}
         self._held: dict[str, _HeldProcess] = {}
-        self._unsaved: list[Row] = []
-        self._warned: list[tuple[Account, What]] = []
-        self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
         self._next_number = 1
 
@@ -85,23 +79,25 @@ class Spending:
     def restore(self) -> None:
         """Take over what the records hold. Raises StorageError."""
         self._next_number = self.records.last_number() + 1
-        for saved in self.records.accounts():
-            self._totals[saved.id] = saved
+        for saved in self.totals.load():
             self.ledger.place(saved.id, saved.parent, saved.budget)
             account = self.ledger.accounts[saved.id]
             account.spent, account.warned = saved.spent, saved.warned
-        self._served = {saved.id: saved for saved in self.records.served()}
-        died = self.records.open_requests()
+        for row in self.records.unsummed():
+            self._count(row)
+        died = self.records.under_way()
         for row in died:
             accounts = map(self.ledger.accounts.get, row.chain)
             if not any(account is not None and account.budget.limits for account in accounts):
                 row.input, row.output, row.cost_usd = estimate_prompt(row.bytes_in), 0, None
             row.estimated, row.status = True, DIED
-            self.settle(row)
+            self._count(row)
+            self.journal.take_over(row)
+            self.journal.end(row)
         for id, owner in self._holds():
             self._event(f"hold/{id}", Release(number=0, id=id, owner=owner, raised=False))  # it died with the gateway
         self.records.set_meta(_HOLDS, b"[]")
-        self.flush()
+        self.journal.flush()
         if died:
             log("records", f"{len(died)} requests were under way when the gateway died: settled as estimated")
 
@@ -122,39 +118,31 @@ class Spending:
     # --- accounts -----------------------------------------------------------------------------------------------
 
     def place(self, id: str, parent: str | None, budget: Budget) -> None:
-        """Make or change an account, in memory: `save` writes it, `advance` lets go what it allows."""
+        """Make or change an account, in memory: the journal writes it, `advance` lets go what it allows."""
         self.ledger.place(id, parent, budget)
-        self._totals.setdefault(id, AccountRow(id))
+        self.totals.own(id)
+        self.totals.touch((id,))
 
     def adopt(self, members: Iterable[Member], used: Mapping[str, TokensPart], spent: Mapping[str, int]) -> None:
-        """Go on from the daemon's totals of processes that have been placed: ours are lost. In memory; see `save`."""
+        """Go on from the daemon's totals of processes that have been placed: ours are lost. In memory."""
         for member in members:
             part = used.get(member.id, TokensPart())
-            if member.kind == kinds.MODEL:
-                total: AccountRow | ServedRow = self._served.setdefault(member.id, ServedRow(member.id))
-            else:
-                total = self._totals.setdefault(member.id, AccountRow(member.id))
-            total.take(part)
+            self.totals.adopt(member, part)
             # Of what else was spent below it nobody knows any more: its own is counted, and no less.
             pusd = round(part.cost_usd * PICO)
             self.ledger.accounts[member.id].spent = Amounts(
                 spent.get(member.id, 0), part.input, part.output, pusd, part.requests
             )
 
-    def save(self, ids: Iterable[str]) -> None:
-        """Write accounts and what models served, inside a transaction of the records."""
-        for id in ids:
-            self._put_account(id)
-            if id in self._served:
-                self.records.put_served(self._served[id])
-
     def put_key(self, row: KeyRow) -> None:
         """Make or change a named key and its account, on the disk and then in memory. Raises StorageError."""
         id = KEY_PREFIX + row.name
-        total = self._totals.get(id) or AccountRow(id)
-        with self.records.transaction():
-            self.records.put_key(row)
-            self.records.put_account(replace(total, budget=row.budget))
+        try:
+            with self.journal.transaction():
+                self.records.put_key(row)
+                self.totals.put(id, row.budget)
+        finally:
+            self.totals.touch((id,))
         self.place(id, None, row.budget)
 
     def prune(self, keep: set[str]) -> set[str]:
@@ -162,24 +150,19 @@ class Spending:
         stays in their ancestors and in the records of their requests."""
         keys = {id for id in self.ledger.accounts if id.startswith(KEY_PREFIX)}
         dropped = self.ledger.prune(keep | keys)
-        for id in dropped:
-            self._totals.pop(id, None)
+        self.totals.drop(dropped)
         return dropped
 
     def new_epoch(self, epoch: int) -> None:
         """All processes are others now: nothing of the old ones counts for them."""
         self.epoch = epoch
-        for id in list(self._totals):
-            if not id.startswith(KEY_PREFIX):
-                del self._totals[id]
-        self._served.clear()
+        self.totals.clear()
         self.ledger.forget({id for id in self.ledger.accounts if not id.startswith(KEY_PREFIX)})
         self._held.clear()
 
     def tokens(self, id: str) -> TokensPart:
         """Cumulative tokens of a process or key."""
-        total = self._totals.get(id)
-        return TokensPart() if total is None else total.part()
+        return self.totals.part(id)
 
     # --- a request ----------------------------------------------------------------------------------------------
 
@@ -201,7 +184,7 @@ class Spending:
                 True,
             )
             row.cost_usd = reservation.promised.pusd / PICO
-            self._write(row)
+            await self.journal.begin(row)
         except BaseException:
             self._give_back(claim.number)
             raise
@@ -233,79 +216,25 @@ class Spending:
 
     def settle(self, row: Row) -> None:
         """The request ended: `row` has its final figures. Also for one that never reserved anything."""
+        self._count(row)
+        self.journal.end(row)
+        self.advance()
+
+    def _count(self, row: Row) -> None:
         took = _amounts(row)
+        own = row.epoch == self.epoch  # a new process table gives ids anew
         if row.number in self.ledger.reservations:
             warned = self.ledger.settle(row.number, took)
         else:
-            warned = self.ledger.spend(row.chain, took)
-        if self._counts(row):
-            self._totals.setdefault(row.process, AccountRow(row.process)).add(row)
-        if row.server is not None and row.epoch == self.epoch:
-            self._served.setdefault(row.server, ServedRow(row.server)).add(row)
-        self._unsaved.append(row)
-        self._warned += warned
-        self.advance()
-        if not self._flushing:
-            # After the answer is on its way, and for all that end in the same turn together.
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self.flush)
-
-    def _counts(self, row: Row) -> bool:
-        """Whether the row's process is still the one of that id: a new process table gives ids anew."""
-        return row.epoch == self.epoch or row.process.startswith(KEY_PREFIX)
-
-    def flush(self) -> None:
-        """Write what was settled. What the disk does not take stays in memory and is tried again."""
-        self._flushing = False
-        if not self._unsaved:
-            return
-        try:
-            self._write(None)
-        except StorageError as error:
-            log("records", f"{error}; {len(self._unsaved)} settled requests are kept in memory")
-            del self._unsaved[:-_MAX_UNSAVED]
-
-    def _write(self, opening: Row | None) -> None:
-        """One transaction: requests that ended, the sums that they changed, events; and one that begins."""
-        rows = self._unsaved
-        ids = dict.fromkeys(id for row in rows for id in (row.process, *row.chain))
-        settled = {row.process: row for row in rows if self._counts(row) and not row.process.startswith(KEY_PREFIX)}
-        served = {row.server: self._served[row.server] for row in rows if row.server in self._served}
-        with self.records.transaction():
-            for row in rows:
-                self.records.close_request(row)
-            for id in ids:
-                self._put_account(id)
-            for id, row in settled.items():
-                event = Settled(number=0, id=id, model=row.model, tokens=self.tokens(id))
-                self.records.put_event(f"settled/{id}", _encode(event))
-            for id, total in served.items():
-                self.records.put_served(total)
-                self.records.put_event(f"served/{id}", _encode(Served(number=0, id=id, tokens=total.part())))
-            for account, what in self._warned:
-                if not account.id.startswith(KEY_PREFIX):
-                    warn = Warn(number=0, id=account.id, **said(account, what))
-                    self.records.put_event(f"warn/{account.id}/{what}", _encode(warn))
-            if opening is not None:
-                self.records.open_request(opening)
-        self._unsaved, self._warned = [], []
-        if rows:
-            self._notify()
-
-    def _put_account(self, id: str) -> None:
-        account = self.ledger.accounts.get(id)
-        total = self._totals.get(id)
-        if account is not None:
-            total = total or self._totals.setdefault(id, AccountRow(id))
-            total.parent, total.budget = account.parent, account.budget
-            total.spent, total.warned = account.spent, account.warned
-        if total is not None:
-            self.records.put_account(total)
+            warned = self.ledger.spend((id for id in row.chain if own or id.startswith(KEY_PREFIX)), took)
+        self.totals.add(row, warned, counts=own or row.process.startswith(KEY_PREFIX), served=own)
 
     # --- what changes for those who wait ------------------------------------------------------------------------
 
     def advance(self) -> None:
         """Let go what can go now, and tell of what is held."""
+        if not self.ledger.claims:
+            return
         loop = asyncio.get_running_loop()
         decisions = self.ledger.advance(loop.time())
         self._wake_at(self.ledger.next_s(loop.time()) if self.ledger.claims else None)

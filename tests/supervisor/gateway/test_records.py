@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 
 SUMS = ("cached", "reasoning", "cost_usd", "unpriced")
+LATER_THAN_5 = (
+    "DROP TABLE begun",
+    "CREATE INDEX requests_open ON requests (number) WHERE status IS NULL",
+)
 LATER_THAN_1 = (
+    *LATER_THAN_5,
     *(f"ALTER TABLE requests DROP COLUMN {name}" for name in (*SUMS[:3], "written", "price", "project")),
     *(f"ALTER TABLE accounts DROP COLUMN {name}" for name in (*SUMS, "limits", "warned")),
     *(f"ALTER TABLE accounts DROP COLUMN spent_{name}" for name in ("input", "output", "pusd", "requests")),
@@ -35,7 +40,7 @@ LATER_THAN_1 = (
     "DROP TABLE logins",
     "ALTER TABLE requests DROP COLUMN agent",
 )
-"""Takes away what version 1 of the file did not have."""
+"""Takes away what those versions of the file did not have."""
 
 
 @pytest.fixture
@@ -92,13 +97,13 @@ def test_numbers_go_on_above_what_the_listener_has_acknowledged(records: Records
 def test_old_rows_are_deleted_in_small_steps_and_open_ones_never(records: Records) -> None:
     with records.transaction():
         for number in range(1, 101):
-            records.close_request(row(number))
-        records.open_request(row(101, status=None))
-    assert records.prune(1000.0, keep=51, batch=30) == 30
-    assert records.prune(1000.0, keep=51, batch=30) == 20
-    assert records.prune(1000.0, keep=51) == 0
+            records.put_ended([row(number)])
+        records.put_begun([row(101, status=None)])
+    assert records.prune(1000.0, keep=50, batch=30) == 30
+    assert records.prune(1000.0, keep=50, batch=30) == 20
+    assert records.prune(1000.0, keep=50) == 0
     assert records.prune(1000.0 + MAX_AGE_S + 200, keep=1000) == 50
-    assert [open_row.number for open_row in records.open_requests()] == [101]
+    assert [open_row.number for open_row in records.under_way()] == [101]
 
 
 def test_a_transaction_that_fails_leaves_nothing(records: Records) -> None:
@@ -116,7 +121,7 @@ def test_checkpoints_run_beside_the_writer(path: str, records: Records) -> None:
     assert not records.wants_checkpoint()
     with records.transaction():
         for number in range(1, 2100):
-            records.close_request(row(number))
+            records.put_ended([row(number)])
     assert records.wants_checkpoint()
     assert not records.wants_checkpoint()
     checkpoint(path)
@@ -174,18 +179,18 @@ def test_a_file_of_the_first_version_is_taken_over(path: str) -> None:
     """What was used before an update stays known, and is grouped like what comes after it."""
     made = Records(path)
     with made.transaction():
-        made.close_request(row(1, "p1", name="review"))
-        made.close_request(row(2, "p2", name="embeds", kind="command"))
+        made.put_ended([row(1, "p1", name="review")])
+        made.put_ended([row(2, "p2", name="embeds", kind="command")])
     for later in LATER_THAN_1:
         made._db.execute(later)
     made._db.execute("PRAGMA user_version = 1")
     made.close()
     made = Records(path)
     with made.transaction():
-        made.close_request(row(3, "p3", name="review-2"))
-        made.open_request(row(4, "p3", status=None))
+        made.put_ended([row(3, "p3", name="review-2")])
+        made.put_begun([row(4, "p3", status=None)])
     assert {r.key: r.tokens.requests for r in usage.query(path, "agent", None).rows} == {"review": 2, "embeds": 1}
-    assert [left.number for left in made.open_requests()] == [4]
+    assert [left.number for left in made.under_way()] == [4]
     made.close()
     Records(path).close()
 
@@ -193,9 +198,9 @@ def test_a_file_of_the_first_version_is_taken_over(path: str) -> None:
 def test_sums_by_day_and_project_with_what_it_cost(path: str, records: Records) -> None:
     day_s = 1_700_000_000.0
     with records.transaction():
-        records.close_request(row(1, "p1", time_s=day_s, cost_usd=0.5, cached=3, reasoning=2, project="/a/aish.toml"))
-        records.close_request(row(2, "p1", time_s=day_s, cost_usd=None, project="/a/aish.toml"))
-        records.close_request(row(3, "p2", time_s=day_s + 86400, cost_usd=0.25))
+        records.put_ended([row(1, "p1", time_s=day_s, cost_usd=0.5, cached=3, reasoning=2, project="/a/aish.toml")])
+        records.put_ended([row(2, "p1", time_s=day_s, cost_usd=None, project="/a/aish.toml")])
+        records.put_ended([row(3, "p2", time_s=day_s + 86400, cost_usd=0.25)])
     days = usage.query(path, "day", None).rows
     assert sorted(r.key for r in days) == [
         time.strftime("%Y-%m-%d", time.localtime(day_s)),
@@ -210,12 +215,12 @@ def test_sums_by_day_and_project_with_what_it_cost(path: str, records: Records) 
 
 def test_usage_tables(path: str, records: Records) -> None:
     with records.transaction():
-        records.close_request(row(1, "p1", input=10, first_token_s=0.2))
-        records.close_request(row(2, "p1", input=10, first_token_s=0.4, model="big"))
-        records.close_request(row(3, "p2", status=502, estimated=True))
-        records.close_request(row(4, "p2", status=499))
-        records.close_request(row(5, "key:x", kind=None, name="x", agent=None))
-        records.open_request(row(6, "p9", status=None))
+        records.put_ended([row(1, "p1", input=10, first_token_s=0.2)])
+        records.put_ended([row(2, "p1", input=10, first_token_s=0.4, model="big")])
+        records.put_ended([row(3, "p2", status=502, estimated=True)])
+        records.put_ended([row(4, "p2", status=499)])
+        records.put_ended([row(5, "key:x", kind=None, name="x", agent=None)])
+        records.put_begun([row(6, "p9", status=None)])
     table = usage.query(path, "process", None)
     assert [r.key for r in table.rows] == ["p1", "p2", "key:x"]
     first, second, _ = table.rows
@@ -232,9 +237,9 @@ def test_usage_tables(path: str, records: Records) -> None:
 def test_usage_fits_into_one_message(path: str, records: Records) -> None:
     """Whatever was recorded: a name of 30 MB was in every table, and no frame of the link could hold one."""
     with records.transaction():
-        records.close_request(row(1, model="m" * (30 << 20), input=10**6))
+        records.put_ended([row(1, model="m" * (30 << 20), input=10**6)])
         for number in range(2, usage.MOST_ROWS + 102):
-            records.close_request(row(number, model=f"{number:x<200}", input=number))
+            records.put_ended([row(number, model=f"{number:x<200}", input=number)])
     rows = usage.query(path, "model", None).rows
     assert len(rows) == usage.MOST_ROWS
     assert (rows[0].key, rows[0].model) == ("m" * 200, "m" * 200)
@@ -253,8 +258,7 @@ def spending(records: Records) -> Spending:
 
 def place(made: Spending, id: str, parent: str | None, budget: int | None) -> None:
     made.place(id, parent, NONE if budget is None else Budget(tokens=budget))
-    with made.records.transaction():
-        made.save((id,))
+    made.journal.flush()
 
 
 def fresh(made: Spending, process: str) -> Row:
@@ -314,14 +318,14 @@ def test_a_full_disk_refuses_new_requests_and_keeps_what_was_settled(path: str, 
             await made.reserve(refused, Claim(refused.number, "p1", 10, 10, 10), Live(0, "p1", ""))
         assert made.ledger.left("p1") == 985, "counted in memory, the refused one given back"
         database.execute("PRAGMA max_page_count = 1000000")
-        made.flush()
+        made.journal.flush()
 
     asyncio.run(play())
     records.close()
     records.__init__(path)  # type: ignore[misc]  # a new start on the same file
     (saved,) = records.accounts()
     assert (saved.spent.tokens, saved.input, saved.output) == (15, 7, 8)
-    assert records.open_requests() == []
+    assert records.under_way() == []
 
 
 def test_a_request_that_is_cancelled_while_it_waits_gives_everything_back(records: Records) -> None:
@@ -347,20 +351,161 @@ def test_a_request_that_is_cancelled_while_it_waits_gives_everything_back(record
     asyncio.run(play())
 
 
+def transactions(records: Records) -> list[str]:
+    """What is committed from now on is added to it."""
+    found: list[str] = []
+    records._db.set_trace_callback(lambda statement: found.append(statement) if statement == "COMMIT" else None)
+    return found
+
+
 def test_many_settlements_of_one_turn_are_one_transaction(records: Records) -> None:
+    """And one event of each process, with the sums, a moment later."""
     told: list[None] = []
 
     async def play() -> None:
         made = Spending(records, lambda: told.append(None))
         made.epoch = 1
         place(made, "p1", None, None)
+        commits = transactions(records)
         for _ in range(50):
             settled = fresh(made, "p1")
             settled.chain = ("p1",)
             finish(made, settled, 1, 1)
         await asyncio.sleep(0)
+        assert len(commits) == 1
+        assert len(records.unsummed()) == 50
+        async with asyncio.timeout(10):
+            while not told:
+                await asyncio.sleep(0.01)
+        assert len(commits) == 2
 
     asyncio.run(play())
     assert len(told) == 1
     assert len(records.events(0)) == 1
     assert records.accounts()[0].requests == 50
+    assert records.unsummed() == []
+
+
+def test_many_that_begin_in_one_turn_are_one_transaction(records: Records) -> None:
+    """None of them may be sent before it is on the disk."""
+
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, 1000)
+        commits = transactions(records)
+
+        async def one() -> None:
+            begun = fresh(made, "p1")
+            await made.reserve(begun, Claim(begun.number, "p1", 10, 10, 10), Live(0, "p1", ""))
+            assert begun.number in {row.number for row in records.under_way()}
+
+        await asyncio.gather(*(one() for _ in range(20)))
+        assert len(commits) == 1
+
+    asyncio.run(play())
+
+
+def test_a_full_disk_refuses_all_that_begin_together_and_keeps_nothing_of_them(records: Records) -> None:
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, 1000)
+        records._db.execute("CREATE TRIGGER full BEFORE INSERT ON begun BEGIN SELECT RAISE(ABORT, 'full'); END")
+        rows = [fresh(made, "p1") for _ in range(5)]
+        waits = (made.reserve(r, Claim(r.number, "p1", 10, 10, 10), Live(0, "p1", "")) for r in rows)
+        refused = await asyncio.gather(*waits, return_exceptions=True)
+        assert all(isinstance(error, StorageError) for error in refused)
+        assert made.ledger.left("p1") == 1000
+        records._db.execute("DROP TRIGGER full")
+        again = fresh(made, "p1")
+        await made.reserve(again, Claim(again.number, "p1", 10, 10, 10), Live(0, "p1", ""))
+        assert [row.number for row in records.under_way()] == [again.number]
+
+    asyncio.run(play())
+
+
+def test_a_request_whose_client_goes_before_the_commit_leaves_nothing_under_way(records: Records) -> None:
+    """Its row would be settled at its full bound by the next start."""
+
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, 1000)
+        gone, stays = fresh(made, "p1"), fresh(made, "p1")
+        tasks = [
+            asyncio.ensure_future(made.reserve(r, Claim(r.number, "p1", 10, 10, 10), Live(0, "p1", "")))
+            for r in (gone, stays)
+        ]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        assert (await tasks[1]).output == 10
+        assert [row.number for row in records.under_way()] == [stays.number]
+        assert made.ledger.left("p1") == 980
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("starts", [1, 2])
+def test_what_ended_just_before_a_crash_is_in_the_sums_once(path: str, records: Records, starts: int) -> None:
+    """The row was committed, and the sums were not."""
+
+    async def before() -> None:
+        made = spending(records)
+        place(made, "p1", None, 100)
+        place(made, "p2", "p1", None)
+        for output in (1, 2):
+            ended = fresh(made, "p2")
+            await made.reserve(ended, Claim(ended.number, "p2", 10, 10, 10), Live(0, "p2", ""))
+            ended.server = "p9"
+            finish(made, ended, 5, output)
+            if output == 1:
+                made.journal.flush()
+        await asyncio.sleep(0)
+
+    async def after() -> Spending:
+        made = spending(records)
+        made.restore()
+        return made
+
+    asyncio.run(before())
+    assert [row.output for row in records.unsummed()] == [2]
+    for _ in range(starts):
+        made = asyncio.run(after())
+        assert made.ledger.accounts["p1"].spent == Amounts(13, 10, 3, 0, 2)
+        assert (made.tokens("p2").requests, made.tokens("p1").requests) == (2, 0)
+        assert [total.requests for total in records.served()] == [2]
+        assert records.unsummed() == []
+    slots = [slot for (slot,) in records._db.execute("SELECT slot FROM events ORDER BY slot")]
+    assert slots == ["served/p9", "settled/p2"]
+
+
+def test_of_an_earlier_process_table_only_the_keys_go_on(records: Records) -> None:
+    """A process of today was billed for one that had its id before."""
+
+    async def play() -> None:
+        made = spending(records)
+        for id in ("p1", "key:x"):
+            place(made, id, None, 100)
+        for id in ("p1", "key:x"):
+            late = fresh(made, id)
+            late.epoch, late.chain, late.server = 0, (id,), "p1"
+            finish(made, late, 5, 6)
+        assert [made.ledger.accounts[id].spent.tokens for id in ("p1", "key:x")] == [0, 11]
+        assert [made.tokens(id).requests for id in ("p1", "key:x")] == [0, 1]
+
+    asyncio.run(play())
+    assert records.served() == []
+
+
+def test_requests_under_way_in_a_file_of_version_5_are_settled(path: str) -> None:
+    made = Records(path)
+    with made.transaction():
+        made.put_ended([row(1), row(2, status=None)])
+    for later in LATER_THAN_5:
+        made._db.execute(later)
+    made._db.execute("PRAGMA user_version = 5")
+    made.close()
+    made = Records(path)
+    assert [left.number for left in made.under_way()] == [2]
+    assert made.unsummed() == []
+    assert made.last_number() == 2
+    assert usage.query(path, "process", None).rows[0].tokens.requests == 1
+    made.close()

@@ -31,8 +31,8 @@ def path(tmp_path: Path) -> str:
         Row(5, 50.0, 1, "p3", "tool", "command", ("p3",), "small", "openai", "/v1/completions", status=0),
     ]
     with records.transaction():
-        for row in rows:
-            records.open_request(row)
+        records.put_ended(row for row in rows if row.status is not None)
+        records.put_begun(row for row in rows if row.status is None)
     records.close()
     return path
 
@@ -65,10 +65,10 @@ def test_one_under_way_is_told_again_when_it_has_ended(path: str) -> None:
     found = requests.query(path, RequestsQuery(after=3, last=10))
     assert [(part.number, part.status) for part in found.requests] == [(4, None), (5, 0)]
     records = Records(path)
-    (row,) = records.open_requests()
+    (row,) = records.under_way()
     row.status = 200
     with records.transaction():
-        records.close_request(row)
+        records.put_ended([row])
     records.close()
     again = requests.query(path, RequestsQuery(after=5, numbers=[4]))
     assert [(part.number, part.status) for part in again.requests] == [(4, 200)]

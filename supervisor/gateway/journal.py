@@ -1,0 +1,127 @@
+"""What begins and what ends, written together: one transaction for all requests of one turn of the event loop.
+
+begins    a row in `begun`, with the bound that was reserved; nothing is sent before it is committed
+ended     that row goes, and one with the final figures is added to `requests`, in the order of ending
+sums      accounts, what models served and the events about both follow within SUMS_S, in one transaction with the
+          number of the last row that is in them: a start adds to them the rows that came after it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import StorageError
+from aish.supervisor.gateway.log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aish.supervisor.gateway.records import Records, Row
+    from aish.supervisor.gateway.totals import Totals
+
+SUMS_S: Final = 0.02
+_MAX_UNSAVED: Final = 10_000
+
+
+class Journal:
+    """One per gateway. `notify` is called when there are new events."""
+
+    def __init__(self, records: Records, totals: Totals, notify: Callable[[], None]) -> None:
+        self._records = records
+        self._totals = totals
+        self._notify = notify
+        self._begun: list[tuple[Row, asyncio.Future[None]]] = []
+        self._ended: list[Row] = []
+        self._under_way: set[int] = set()
+        """Who has a row in `begun`."""
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def take_over(self, row: Row) -> None:
+        """It has a row in `begun` from an earlier gateway, and is about to end."""
+        self._under_way.add(row.number)
+
+    async def begin(self, row: Row) -> None:
+        """Returns once the row is committed. Raises StorageError."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._begun.append((row, future))
+        self._soon()
+        await future
+
+    def end(self, row: Row) -> None:
+        """With its final figures, which are in the totals already."""
+        self._ended.append(row)
+        self._soon()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SUMS_S, self.flush)
+
+    def _soon(self) -> None:
+        # After the answers that are on their way, and for all that begin and end until then.
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._scheduled = False
+        # Whose client has gone meanwhile does not begin.
+        begun = [(row, future) for row, future in self._begun if not future.done()]
+        self._begun.clear()
+        if not begun and not self._ended:
+            return
+        try:
+            with self._records.transaction():
+                self._records.put_begun([row for row, _ in begun])
+                self._put_ended()
+        except StorageError as error:
+            self._kept(error)
+            for _, future in begun:
+                future.set_exception(error)
+            return
+        self._forget_ended()
+        for row, future in begun:
+            self._under_way.add(row.number)
+            future.set_result(None)
+
+    def _put_ended(self) -> None:
+        self._records.put_begun(row for row in self._ended if row.number not in self._under_way)
+        self._records.put_ended(self._ended)
+
+    def _forget_ended(self) -> None:
+        self._under_way.difference_update(row.number for row in self._ended)
+        self._ended.clear()
+
+    def _kept(self, error: StorageError) -> None:
+        """What the disk does not take stays in memory and is tried again."""
+        if self._ended:
+            log("records", f"{error}; {len(self._ended)} settled requests are kept in memory")
+            dropped = self._ended[:-_MAX_UNSAVED]
+            self._under_way.difference_update(row.number for row in dropped)
+            del self._ended[: len(dropped)]
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One of the records, with everything in it that is not written yet. Raises StorageError."""
+        with self._records.transaction():
+            yield
+            self._put_ended()
+            told = self._totals.write()
+            self._records.put_summed()
+        self._forget_ended()
+        self._totals.written()
+        if told:
+            self._notify()
+
+    def flush(self) -> None:
+        """Write what ended, and the sums."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._ended and not self._totals.changed:
+            return
+        try:
+            with self.transaction():
+                pass
+        except StorageError as error:
+            self._kept(error)

@@ -1,0 +1,157 @@
+"""What everybody has used in all: processes and named keys themselves, models by what was routed to them.
+
+Held in memory and written now and then (see journal.py), with the events that tell the daemon what changed: a row per
+request would else take four more with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from aish.model import kind as kinds
+from aish.supervisor.gateway.allowance import said
+from aish.supervisor.gateway.records import AccountRow, ServedRow
+from aish.wire.link import Served, Settled, Warn
+from aish.wire.part import TokensPart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aish.supervisor.gateway.budget import Account, Budget, Ledger, What
+    from aish.supervisor.gateway.records import Records, Row
+    from aish.wire.link import Member
+
+KEY_PREFIX: Final = "key:"
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class Totals:
+    """One per gateway. `ledger` has what accounts have spent with everything below them."""
+
+    def __init__(self, records: Records, ledger: Ledger) -> None:
+        self._records = records
+        self._ledger = ledger
+        self._own: dict[str, AccountRow] = {}
+        self._served: dict[str, ServedRow] = {}
+        """By the process of a model."""
+        self._changed: dict[str, None] = {}
+        """Accounts that are not written yet."""
+        self._changed_served: dict[str, None] = {}
+        self._settled: dict[str, str] = {}
+        """Processes that the daemon is to be told about, and the model that they asked last."""
+        self._warned: dict[tuple[str, What], Account] = {}
+
+    def load(self) -> list[AccountRow]:
+        """Take over what the records hold; returns the accounts. Raises StorageError."""
+        self._own = {saved.id: saved for saved in self._records.accounts()}
+        self._served = {saved.id: saved for saved in self._records.served()}
+        return list(self._own.values())
+
+    def part(self, id: str) -> TokensPart:
+        """Cumulative tokens of a process or key."""
+        total = self._own.get(id)
+        return TokensPart() if total is None else total.part()
+
+    def own(self, id: str) -> AccountRow:
+        """Those of a process or key, from nothing if need be."""
+        found = self._own.get(id)
+        if found is None:
+            found = self._own[id] = AccountRow(id)
+        return found
+
+    def add(self, row: Row, warned: Iterable[tuple[Account, What]], *, counts: bool, served: bool) -> None:
+        """A request ended. `counts`: its process is still the one of that id; `served`: so is its model's."""
+        if counts:
+            self.own(row.process).add(row)
+            if not row.process.startswith(KEY_PREFIX):
+                self._settled[row.process] = row.model
+        self._changed[row.process] = None
+        for id in row.chain:
+            self._changed[id] = None
+        if row.server is not None and served:
+            self._of_model(row.server).add(row)
+            self._changed_served[row.server] = None
+        for account, what in warned:
+            if not account.id.startswith(KEY_PREFIX):
+                self._warned[account.id, what] = account
+
+    def adopt(self, member: Member, part: TokensPart) -> None:
+        """Go on from what the daemon has heard."""
+        if member.kind == kinds.MODEL:
+            self._of_model(member.id).take(part)
+            self._changed_served[member.id] = None
+        else:
+            self.own(member.id).take(part)
+        self._changed[member.id] = None
+
+    def _of_model(self, id: str) -> ServedRow:
+        found = self._served.get(id)
+        if found is None:
+            found = self._served[id] = ServedRow(id)
+        return found
+
+    def touch(self, ids: Iterable[str]) -> None:
+        """To be written: their budget or their place changed."""
+        for id in ids:
+            self._changed[id] = None
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Forget these processes. What models served stays: a request may end after its model."""
+        for id in ids:
+            self._own.pop(id, None)
+            self._settled.pop(id, None)
+
+    def clear(self) -> None:
+        """Forget everybody but the keys: all processes are others now."""
+        self._own = {id: total for id, total in self._own.items() if id.startswith(KEY_PREFIX)}
+        self._served.clear()
+        self._changed_served.clear()
+        self._settled.clear()
+        self._warned.clear()
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._changed or self._changed_served)
+
+    def write(self) -> bool:
+        """What changed, and the events that tell of it; whether there are such. Inside a transaction; `written` when
+        that is over."""
+        for id in self._changed:
+            self._put_account(id)
+        for id, model in self._settled.items():
+            self._put_event(f"settled/{id}", Settled(number=0, id=id, model=model, tokens=self.part(id)))
+        for id in self._changed_served:
+            total = self._served[id]
+            self._records.put_served(total)
+            self._put_event(f"served/{id}", Served(number=0, id=id, tokens=total.part()))
+        for (id, what), account in self._warned.items():
+            self._put_event(f"warn/{id}/{what}", Warn(number=0, id=id, **said(account, what)))
+        return bool(self._settled or self._changed_served or self._warned)
+
+    def put(self, id: str, budget: Budget) -> None:
+        """One account, with the budget that it has once this transaction is over."""
+        self._changed.pop(id, None)
+        self._records.put_account(replace(self._own.get(id) or AccountRow(id), budget=budget))
+
+    def written(self) -> None:
+        for changes in (self._changed, self._changed_served, self._settled, self._warned):
+            changes.clear()
+
+    def _put_account(self, id: str) -> None:
+        account = self._ledger.accounts.get(id)
+        total = self._own.get(id)
+        if account is not None:
+            total = total or self.own(id)
+            total.parent, total.budget = account.parent, account.budget
+            total.spent, total.warned = account.spent, account.warned
+        if total is not None:
+            self._records.put_account(total)
+
+    def _put_event(self, slot: str, message: Settled | Served | Warn) -> None:
+        self._records.put_event(slot, _encode(message))
