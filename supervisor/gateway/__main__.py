@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import fcntl
 import gc
 import ipaddress
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from aish.supervisor.gateway.records import Records
 
 LISTEN_FD: Final = 3
+PR_SET_DUMPABLE: Final = 4
 LOCK_S: Final = 5.0
 
 
@@ -45,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--listen", metavar="127.0.0.1:PORT", help="for runs by hand; else descriptor 3 is taken")
     options = parser.parse_args(arguments)
     take_over_logging()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold real keys
+    _close_memory()
     try:
         sock = _listening(options.listen)
         state = folders.private(folders.state())
@@ -64,6 +66,14 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_status
     finally:
         os.close(lock)
+
+
+def _close_memory() -> None:
+    """No core file, also where the kernel pipes one to a program, which RLIMIT_CORE does not keep it from (core(5));
+    and no reading of our memory by other programs of this user (ptrace(2), /proc/PID/mem): real keys are in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        log("start", f"its memory can be read by others of this user: {os.strerror(ctypes.get_errno())}")
 
 
 async def _serve(sock: socket.socket, secret: bytes, records: Records, alert: str | None) -> int:

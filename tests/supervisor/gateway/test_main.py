@@ -42,6 +42,17 @@ def test_only_the_loopback(tmp_path: Path, address: str) -> None:
     assert "loopback" in done.stderr or "not an address" in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everybody's memory")
+def test_other_programs_of_the_user_cannot_read_its_memory(shared: World) -> None:
+    """Real keys: in a core file, or by an agent that looks into /proc."""
+    assert shared.gateway.process is not None
+    place = f"/proc/{shared.gateway.process.pid}"
+    for name in ("mem", "environ", "maps"):
+        with pytest.raises(PermissionError):
+            os.close(os.open(f"{place}/{name}", os.O_RDONLY))
+    assert os.stat(place).st_uid == 0  # as of all that is not to be dumped: proc(5)
+
+
 def test_a_taken_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run(tmp_path, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
