@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from aish.cli import shutdown
 from aish.client import Aish
@@ -23,6 +24,11 @@ from aish.errors import NotRunningError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+
+# How fast examples are drawn is the machine's business: one that is busy with other work must not fail a test.
+settings.register_profile("aish", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("aish")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _PASSED_BACK: Final = ("retry-after", "x-request-id", "request-id")
 _PREFIXES_BACK: Final = ("x-ratelimit-", "openai-", "anthropic-ratelimit-", "x-codex-")
+LEFT_OUT: Final = "x-aish-left-out"
+"""What the server cannot do, so that it was not asked for it."""
 _JSON: Final = "application/json"
 
 
@@ -58,6 +60,8 @@ class Delivery:
         self._response = response
         self._scrub = scrub
         self._headers = {**_headers_back(response.headers, scrub), **headers}
+        if crossing.call.left_out:
+            self._headers[LEFT_OUT] = ", ".join(crossing.call.left_out)
 
     async def pass_on(self) -> web.StreamResponse:
         """Raises UpstreamError before anything was sent, HungUpError."""

@@ -76,6 +76,8 @@ class Call:
     tools: bool
     dialect: str = NAME
     """That its fields are of."""
+    left_out: tuple[str, ...] = ()
+    """What its server cannot do, and was left out where it was translated."""
 
     @property
     def asked(self) -> msgspec.Raw:

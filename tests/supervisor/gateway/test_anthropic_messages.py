@@ -182,7 +182,15 @@ def test_results_of_tools_come_first_and_their_images_with_the_user_s_words() ->
             "messages.0.content",
         ),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools.0.type"),
+        ({"tools": [{"type": "robot", "name": "t"}]}, "tools.0.type"),
         ({"tools": [{"name": "t"}], "tool_choice": {"type": "tool"}}, "tool_choice"),
+        (
+            {
+                "tools": [{"name": "t"}, {"type": "web_search_20250305", "name": "search"}],
+                "tool_choice": {"type": "tool", "name": "search"},
+            },
+            "tool_choice",
+        ),
         ({"mcp_servers": [{"url": "http://x"}]}, "mcp_servers"),
         ({"container": "c1"}, "container"),
         ({"output_config": {"format": {"type": "xml", "schema": {}}}}, "output_config"),
@@ -193,6 +201,13 @@ def test_what_cannot_be_done_is_refused_with_its_place(fields: dict[str, Any], f
     with pytest.raises(InputError) as caught:
         call(**fields)
     assert caught.value.field == field
+
+
+def test_a_vendors_tool_beside_others_is_left_out_and_told() -> None:
+    """Whoever offers a search of the web with every request would be shut out of all other servers."""
+    chat = call(tools=[{"type": "web_search_20250305", "name": "web_search"}, {"name": "own"}])
+    assert [tool["function"]["name"] for tool in json.loads(bytes(chat.fields["tools"]))] == ["own"]
+    assert chat.left_out == ("web_search_20250305",)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"messages":' + b"[" * 100_000])

@@ -236,6 +236,11 @@ def test_images_and_parts() -> None:
         ({"input": [{"type": "function_call", "name": "x", "arguments": "{}"}]}, "input[0]"),
         ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0]"),
         ({"tools": [{"type": "web_search"}]}, "tools[0]"),
+        ({"tools": [WEATHER, {"type": "robot", "name": "x"}]}, "tools[1]"),
+        ({"tools": [{"type": "function"}]}, "tools[0]"),
+        ({"tools": [{"type": "namespace", "name": "a", "tools": [{"type": "namespace"}]}]}, "tools[0].tools[0]"),
+        ({"tools": [{"type": "namespace", "tools": [WEATHER]}]}, "tools[0].tools[0]"),
+        ({"tools": [WEATHER, WEATHER]}, "tools[1]"),
         ({"tools": [WEATHER], "tool_choice": {"type": "file_search"}}, "tool_choice"),
         ({"input": 5}, None),
     ],
@@ -244,6 +249,59 @@ def test_what_cannot_be_done_is_refused_with_its_place(fields: dict[str, Any], f
     with pytest.raises(InputError) as caught:
         parse(**fields)
     assert caught.value.field == field
+
+
+SPACE: Any = {"type": "namespace", "name": "agents", "description": "Of agents", "tools": [WEATHER, PATCH]}
+
+
+def test_a_tool_of_openais_servers_beside_others_is_left_out_and_told() -> None:
+    """Codex offers a search of the web with every request."""
+    call = head.parse(
+        head.RESPONSES,
+        json.dumps({"model": "m", "input": "x", "tools": [{"type": "web_search_preview"}, WEATHER]}).encode(),
+    )
+    chat = to_chat(call)
+    assert [tool["function"]["name"] for tool in json.loads(bytes(chat.fields["tools"]))] == ["weather"]
+    assert chat.left_out == ("web_search_preview",)
+
+
+def test_a_namespace_is_flat_for_the_server_and_apart_for_the_client(shared: World) -> None:
+    """Codex answers `unsupported call` to a name that has its namespace within."""
+    with client(shared).responses.stream(
+        model="small", input="say 1 call agents__weather", tools=[SPACE, {"type": "web_search"}]
+    ) as stream:
+        called = next(item for item in stream.get_final_response().output if item.type == "function_call")
+    assert (called.name, called.model_dump()["namespace"]) == ("weather", "agents")
+    offered = shared.upstream.requests[-1]["tools"]
+    assert [tool["function"]["name"] for tool in offered] == ["agents__weather", "agents__patch"]
+    raw = client(shared).responses.with_raw_response.create(
+        model="small",
+        input=[
+            {"role": "user", "content": "say 1"},
+            {**called.model_dump(include={"type", "call_id", "name", "arguments", "namespace"})},  # type: ignore[list-item]
+            {"type": "function_call_output", "call_id": called.call_id, "output": "sunny"},
+            {"role": "user", "content": "say 1 call agents__patch"},
+        ],
+        tools=[SPACE, {"type": "web_search"}],
+    )
+    assert raw.headers["x-aish-left-out"] == "web_search"
+    custom = next(item for item in raw.parse().output if item.type == "custom_tool_call")
+    assert (custom.name, custom.model_dump()["namespace"]) == ("patch", "agents")
+    said = shared.upstream.requests[-1]["messages"]
+    assert said[1]["tool_calls"][0]["function"]["name"] == "agents__weather"
+
+
+def test_a_long_name_in_a_namespace_is_cut_and_found_again() -> None:
+    """Servers take 64 characters; names of MCP servers and their tools together are longer."""
+    space = {"type": "namespace", "name": "mcp__" + "s" * 40, "tools": [{**WEATHER, "name": "t" * 40}]}
+    call = head.parse(head.RESPONSES, json.dumps({"model": "m", "input": "x", "tools": [space]}).encode())
+    (tool,) = json.loads(bytes(to_chat(call).fields["tools"]))
+    name = tool["function"]["name"]
+    assert len(name) == 64
+    made = {"function": {"name": name, "arguments": "{}"}, "id": "c", "type": "function"}
+    body = {"model": "m", "choices": [{"message": {"tool_calls": [made]}, "finish_reason": "tool_calls"}]}
+    (item,) = json.loads(answer.whole(call, json.dumps(body).encode(), 0))["output"]
+    assert (item["namespace"], item["name"]) == ("mcp__" + "s" * 40, "t" * 40)
 
 
 CHAT: Any = {"model": "m", "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}

@@ -13,6 +13,7 @@ What only Anthropic's own servers can do (their tools, files, containers, MCP se
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -35,7 +36,6 @@ from aish.supervisor.gateway.dialects.anthropic.request import (
     Text,
     Thinking,
     Tool,
-    ToolChoice,
     ToolResult,
     ToolUse,
     Url,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from aish.supervisor.gateway.dialects.call import Call
 
+_DATED: Final = re.compile(r"_20\d{6}$")
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -54,7 +55,10 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def to_chat(call: Call) -> Call:
     """The request as a chat. Raises InputError with the field at fault."""
-    return calls.parse(openai.CHAT, _encode(_chat(read(_encode(call.fields)))))
+    asked = read(_encode(call.fields))
+    chat = calls.parse(openai.CHAT, _encode(_chat(asked)))
+    chat.left_out = tuple(dict.fromkeys(tool.type or "" for tool in asked.tools or () if _of_vendor(tool)))
+    return chat
 
 
 def _chat(asked: Request) -> dict[str, object]:
@@ -75,8 +79,8 @@ def _chat(asked: Request) -> dict[str, object]:
     if asked.stream:
         fields["stream"], fields["stream_options"] = True, {"include_usage": True}
     if asked.tools:
-        fields["tools"] = [_tool(place, tool) for place, tool in enumerate(asked.tools)]
-        fields |= _choice(asked.tool_choice)
+        fields["tools"] = _tools(asked.tools)
+        fields |= _choice(asked)
     wanted = (asked.output_config.format if asked.output_config is not None else None) or asked.output_format
     if wanted is not None:
         if wanted.type != "json_schema":
@@ -86,19 +90,39 @@ def _chat(asked: Request) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _of_vendor(tool: Tool) -> bool:
+    """Whether only Anthropic's own models know it: their kinds have the date of their version behind."""
+    return _DATED.search(tool.type or "") is not None
+
+
+def _tools(tools: Sequence[Tool]) -> list[dict[str, object]]:
+    """What others do not know is left out beside tools of the client's own; refused where it has none."""
+    own = [_tool(place, tool) for place, tool in enumerate(tools) if not _of_vendor(tool)]
+    if not own:
+        raise InputError(
+            f"tools.0.type: {tools[0].type!r} is a tool of Anthropic's own servers", field="tools.0.type"
+        )
+    return own
+
+
 def _tool(place: int, tool: Tool) -> dict[str, object]:
     if tool.type not in (None, "custom"):
         field = f"tools.{place}.type"
-        raise InputError(f"{field}: {tool.type!r} is a tool of Anthropic's own servers", field=field)
+        raise InputError(f"{field}: no such kind of tool: {tool.type[:60]!r}", field=field)
     function: dict[str, object] = {"name": tool.name, "parameters": tool.input_schema}
     if tool.description is not None:
         function["description"] = tool.description
     return {"type": "function", "function": function}
 
 
-def _choice(choice: ToolChoice | None) -> dict[str, object]:
+def _choice(asked: Request) -> dict[str, object]:
+    choice = asked.tool_choice
     if choice is None:
         return {}
+    if any(_of_vendor(tool) and tool.name == choice.name for tool in asked.tools or ()):
+        raise InputError(
+            f"tool_choice.name: {choice.name!r} is a tool of Anthropic's own servers", field="tool_choice"
+        )
     found: dict[str, object] = {}
     if choice.type == "tool" and choice.name:
         found["tool_choice"] = {"type": "function", "function": {"name": choice.name}}

@@ -14,8 +14,8 @@ import msgspec
 from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import chunk, sse
 from aish.supervisor.gateway.dialects.responses import output
-from aish.supervisor.gateway.dialects.responses.output import Fields
-from aish.supervisor.gateway.dialects.responses.request import custom_tools
+from aish.supervisor.gateway.dialects.responses.output import Called, Fields
+from aish.supervisor.gateway.dialects.responses.tools import Names, names
 from aish.supervisor.gateway.meter import Stream
 
 if TYPE_CHECKING:
@@ -47,30 +47,31 @@ def whole(call: Call, body: bytes, created: int) -> bytes:
     if said.content or said.refusal or not said.tool_calls:
         part = output.refusal_part(said.refusal) if said.refusal else output.text_part(said.content or "")
         items.append(output.message(output.made_id("msg"), [part], status))
-    custom = custom_tools(call)
-    items += [_called(tool, status, custom=custom) for tool in said.tool_calls or ()]
+    known = names(call)
+    items += [_called(tool, status, known) for tool in said.tool_calls or ()]
     written = sum(len(part) for part in (said.thought, said.content or "", said.refusal or "")) // 4
     begun = output.response(call, output.made_id("resp"), event.model or call.model, created)
     return _encode(output.ended(begun, items, choice.finish_reason, output.usage(event.usage, call, written)))
 
 
-def _called(tool: chunk.ToolCall, status: str, *, custom: frozenset[str]) -> Fields:
+def _called(tool: chunk.ToolCall, status: str, known: Names) -> Fields:
     function = tool.function or chunk.Function()
     name, arguments = function.name or "", function.arguments or "{}"
     call_id = tool.id or output.made_id("call")
-    if name in custom:
-        return output.custom_call(output.made_id("ctc"), call_id, name, output.custom_input(arguments), status)
-    return output.function_call(output.made_id("fc"), call_id, name, arguments, status)
+    called = known.told(name)
+    if name in known.custom:
+        return output.custom_call(output.made_id("ctc"), call_id, called, output.custom_input(arguments), status)
+    return output.function_call(output.made_id("fc"), call_id, called, arguments, status)
 
 
 class _Open:
     """The item that is being told."""
 
-    __slots__ = ("call_id", "id", "kind", "name", "parts", "place")
+    __slots__ = ("call_id", "called", "id", "kind", "parts", "place")
 
-    def __init__(self, kind: Kind, place: int, call_id: str = "", name: str = "") -> None:
+    def __init__(self, kind: Kind, place: int, call_id: str = "", called: Called = (None, "")) -> None:
         prefix = {"reasoning": "rs", "text": "msg", "refusal": "msg", "call": "fc", "custom": "ctc"}[kind]
-        self.kind, self.place, self.call_id, self.name = kind, place, call_id, name
+        self.kind, self.place, self.call_id, self.called = kind, place, call_id, called
         self.id = output.made_id(prefix)
         self.parts: list[str] = []
 
@@ -82,9 +83,9 @@ class _Open:
             case "text" | "refusal":
                 return output.message(self.id, [self.part(text)] if status != "in_progress" else [], status)
             case "call":
-                return output.function_call(self.id, self.call_id, self.name, text, status)
+                return output.function_call(self.id, self.call_id, self.called, text, status)
             case "custom":
-                return output.custom_call(self.id, self.call_id, self.name, output.custom_input(text), status)
+                return output.custom_call(self.id, self.call_id, self.called, output.custom_input(text), status)
 
     def part(self, text: str) -> Fields:
         match self.kind:
@@ -105,7 +106,7 @@ class Events:
         self._call = call
         self._model = call.model
         self._created = created
-        self._custom = custom_tools(call)
+        self._names = names(call)
         self._begun: Fields | None = None
         self._number = 0
         self._open: _Open | None = None
@@ -193,8 +194,9 @@ class Events:
         place = self._called.get(tool.index)
         if place is None:
             name = function.name or ""
-            kind: Kind = "custom" if name in self._custom else "call"
-            opened = self._start(_Open(kind, len(self._items), tool.id or output.made_id("call"), name))
+            kind: Kind = "custom" if name in self._names.custom else "call"
+            call_id = tool.id or output.made_id("call")
+            opened = self._start(_Open(kind, len(self._items), call_id, self._names.told(name)))
             self._called[tool.index] = opened.place
         elif self._open is None or self._open.place != place:
             raise UpstreamError(f"the server of {self._model} sent a tool call in pieces that are out of order")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from aish.supervisor.gateway.dialects import chunk
-from aish.supervisor.gateway.dialects.responses.request import INPUT
+from aish.supervisor.gateway.dialects.responses.tools import INPUT
 from aish.supervisor.gateway.meter import estimate_prompt
 
 if TYPE_CHECKING:
@@ -106,13 +106,23 @@ def refusal_part(text: str) -> Fields:
     return {"type": "refusal", "refusal": text}
 
 
-def function_call(id_: str, call_id: str, name: str, arguments: str, status: str) -> Fields:
-    head = {"id": id_, "type": "function_call", "call_id": call_id, "name": name}
+Called = tuple[str | None, str]
+"""Namespace and name of a tool."""
+
+
+def function_call(id_: str, call_id: str, called: Called, arguments: str, status: str) -> Fields:
+    head = {"id": id_, "type": "function_call", "call_id": call_id, **_named(called)}
     return {**head, "arguments": arguments, "status": status}
 
 
-def custom_call(id_: str, call_id: str, name: str, text: str, status: str) -> Fields:
-    return {"id": id_, "type": "custom_tool_call", "call_id": call_id, "name": name, "input": text, "status": status}
+def custom_call(id_: str, call_id: str, called: Called, text: str, status: str) -> Fields:
+    head = {"id": id_, "type": "custom_tool_call", "call_id": call_id, **_named(called)}
+    return {**head, "input": text, "status": status}
+
+
+def _named(called: Called) -> Fields:
+    space, name = called
+    return {"name": name} if space is None else {"name": name, "namespace": space}
 
 
 def custom_input(arguments: str) -> str:

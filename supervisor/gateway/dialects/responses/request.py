@@ -3,12 +3,11 @@
     instructions                          a message of role system, the first
     message                               a message; input_text, output_text, input_image in it
     function_call, function_call_output   tool_calls, messages of role tool
-    custom tools                          functions with one argument, `input`
+    tools                                 functions: see tools.py
     text.format                           response_format
     reasoning                             left out: no server takes another's
 
-Nothing is stored here: `previous_response_id`, `conversation`, `background` and item references are refused, as are
-tools that only OpenAI's own servers have.
+Nothing is stored here: `previous_response_id`, `conversation`, `background` and item references are refused.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ import msgspec
 from aish.errors import InputError
 from aish.supervisor.gateway.dialects import call as calls
 from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.responses import tools
+from aish.supervisor.gateway.dialects.responses.tools import INPUT, Tool, ToolChoice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +28,6 @@ if TYPE_CHECKING:
     from aish.supervisor.gateway.dialects.call import Call
 
 _NONE: Final = msgspec.Raw(b"null")
-_NO_SCHEMA: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
-_FREE_TEXT: Final = msgspec.Raw(
-    b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}'
-)
-INPUT: Final = "input"
-"""The argument of a custom tool."""
 _REFUSED: Final = {
     "previous_response_id": "nothing is stored here: send the whole input, with store=false",
     "conversation": "nothing is stored here: send the whole input",
@@ -58,22 +53,10 @@ class Item(msgspec.Struct):
     content: str | list[Part] | None = None
     call_id: str | None = None
     name: str | None = None
+    namespace: str | None = None
     arguments: str | None = None
     input: str | None = None
     output: str | list[Part] | None = None
-
-
-class Tool(msgspec.Struct):
-    type: str
-    name: str | None = None
-    description: str | None = None
-    parameters: msgspec.Raw = _NO_SCHEMA
-    strict: bool | None = None
-
-
-class ToolChoice(msgspec.Struct):
-    type: str
-    name: str | None = None
 
 
 class Format(msgspec.Struct):
@@ -104,10 +87,6 @@ class Request(msgspec.Struct):
     safety_identifier: str | None = None
 
 
-class _Tools(msgspec.Struct):
-    tools: list[Tool] | None = None
-
-
 _READ: Final = frozenset(Request.__struct_fields__)
 _request: Final = msgspec.json.Decoder(Request)
 
@@ -127,11 +106,15 @@ def to_chat(call: Call) -> Call:
     }
     if asked.stream:
         fields["stream"], fields["stream_options"] = True, {"include_usage": True}
+    left_out: tuple[str, ...] = ()
     if asked.tools:
-        fields["tools"] = [_tool(place, tool) for place, tool in enumerate(asked.tools)]
-        fields["tool_choice"] = _choice(asked.tool_choice)
+        offered = tools.offered(asked.tools)
+        fields["tools"], left_out = offered.functions, offered.left_out
+        fields["tool_choice"] = tools.choice(asked.tool_choice)
         fields["parallel_tool_calls"] = asked.parallel_tool_calls
-    return calls.parse(openai.CHAT, _encode({name: value for name, value in fields.items() if value is not None}))
+    chat = calls.parse(openai.CHAT, _encode({name: value for name, value in fields.items() if value is not None}))
+    chat.left_out = left_out
+    return chat
 
 
 def refuse(call: Call, *names: str) -> None:
@@ -139,14 +122,6 @@ def refuse(call: Call, *names: str) -> None:
     for name in names:
         if name in call.fields and bytes(call.fields[name]) not in (b"null", b"false"):
             raise InputError(f"'{name}': {_REFUSED[name]}", field=name)
-
-
-def custom_tools(call: Call) -> frozenset[str]:
-    """Names of the tools whose input is text."""
-    if "tools" not in call.fields:
-        return frozenset()
-    tools = msgspec.json.decode(call.fields["tools"], type=list[Tool] | None)
-    return frozenset(tool.name for tool in tools or () if tool.type == "custom" and tool.name)
 
 
 def _read(call: Call) -> Request:
@@ -203,7 +178,7 @@ def _add_call(found: list[dict[str, object]], item: Item, arguments: str, place:
     """Calls one after another are of one message, and of the words before them."""
     if item.call_id is None or item.name is None:
         raise _invalid(place, "a call has a call_id and a name")
-    function = {"name": item.name, "arguments": arguments}
+    function = {"name": tools.flat(item.namespace, item.name), "arguments": arguments}
     call = {"id": item.call_id, "type": "function", "function": function}
     last = found[-1] if found else {}
     if last.get("role") != "assistant":
@@ -244,28 +219,6 @@ def _words(part: Part, place: int) -> str:
             return part.refusal or ""
         case _:
             raise _invalid(place, f"a part of type {part.type[:40]!r} cannot be translated for this model's server")
-
-
-def _tool(place: int, tool: Tool) -> dict[str, object]:
-    if tool.type not in ("function", "custom") or not tool.name:
-        raise InputError(
-            f"'tools[{place}]': {tool.type[:60]!r} is a tool of OpenAI's own servers", field=f"tools[{place}]"
-        )
-    schema = _NO_SCHEMA if tool.parameters == _NONE else tool.parameters
-    function: dict[str, object] = {"name": tool.name, "parameters": schema if tool.type == "function" else _FREE_TEXT}
-    if tool.description is not None:
-        function["description"] = tool.description
-    if tool.strict is not None:
-        function["strict"] = tool.strict
-    return {"type": "function", "function": function}
-
-
-def _choice(choice: str | ToolChoice | None) -> object:
-    if choice is None or isinstance(choice, str):
-        return choice
-    if choice.type not in ("function", "custom") or choice.name is None:
-        raise InputError(f"'tool_choice': {choice.type[:60]!r} cannot be translated", field="tool_choice")
-    return {"type": "function", "function": {"name": choice.name}}
 
 
 def _format(text: Text | None) -> dict[str, object] | None:
