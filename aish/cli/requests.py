@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LAST_MOST: Final = 500
 LOOK_S: Final = 0.25
+LEAST_SPAN_S: Final = 0.05
 UNDER_WAY: Final = "…"
 _STATUS: Final = {None: UNDER_WAY, 0: "died", 499: "hung up"}
 _HEADER: Final = (
@@ -129,8 +130,8 @@ def _seconds(value: float | None, places: int) -> str:
 
 
 def _rate(part: RequestPart) -> str:
-    """Tokens a second after the first one, where that tells something."""
+    """Tokens a second after the first one; not of an answer that came all at once, where that tells nothing."""
     if part.seconds is None or part.first_token_s is None or part.output < 2:
         return amount.UNKNOWN
     span_s = part.seconds - part.first_token_s
-    return f"{(part.output - 1) / span_s:.0f}" if span_s > 0 else amount.UNKNOWN
+    return f"{(part.output - 1) / span_s:.0f}" if span_s >= LEAST_SPAN_S else amount.UNKNOWN

@@ -44,6 +44,10 @@ def test_ends_without_an_answer_have_words() -> None:
     assert cells(status=499, estimated=True)["INPUT"] == "~1204"
 
 
+def test_an_answer_that_came_at_once_has_no_rate() -> None:
+    assert cells(first_token_s=2.5)["TOK/S"] == "-"
+
+
 def test_an_unknown_price_is_no_zero() -> None:
     assert cells(cost_usd=None)["USD"] == "?"
 
