@@ -95,8 +95,10 @@ def checking(e: Evidence) -> Cause | None:
 
 
 def waits_for_model(e: Evidence) -> Cause | None:
-    if e.activity != state.WAITING:
+    if e.activity != state.WAITING or e.row.holds:  # what holds it is the reason, and is told
         return None
+    if (e.doing or "").startswith("waits "):
+        return Cause("model-queue", 75, (f"Its request {e.doing}.",))
     what = f" ({e.doing})" if e.doing else ""
     return Cause("model-queue", 75, (f"Its request waits for a free place at the model{what}.",))
 

@@ -295,6 +295,15 @@ CASES: dict[str, Evidence] = {
     "not ready": evidence(row({"start_timeout_s": 90.0}, ready="no"), doing="not ready: connection refused"),
     "checked": evidence(row(checking=True)),
     "its request waits": evidence(row(ready="yes"), activity="queued", doing="smollm2"),
+    "its request waits for a model": evidence(
+        row(ready="yes"), activity="queued", doing="waits for smollm2 to get ready"
+    ),
+    "its request waits for its own budget": evidence(
+        row(holds=["budget"]),
+        events=(event("held", "", owner="p4", what="usd", used=4.99, budget=5.0),),
+        activity="queued",
+        doing="over budget",
+    ),
     "throttled": evidence(
         row({"limits": LimitPart(cpus=1.5)}, ready="yes"),
         samples=tuple(Sample(time_s=at, throttled={"p4": count}) for at, count in ((900.0, 10), (996.0, 410))),
