@@ -9,7 +9,6 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
 from aiohttp import web
 
 from aish.errors import UpstreamError
@@ -21,6 +20,7 @@ from aish.supervisor.gateway.dialects.sse import CONTENT_TYPE, Frames
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.probe import Probes, refused
 from aish.supervisor.gateway.provider_key import Scrub
+from aish.supervisor.gateway.reply import Reply
 from aish.supervisor.gateway.routes import Server
 from aish.supervisor.gateway.settling import Exchange
 from aish.supervisor.gateway.upstream import MAX_ERROR_BYTES, MAX_REPLY_BYTES, read_bounded, read_some
@@ -48,7 +48,7 @@ class Delivery:
         exchange: Exchange,
         crossing: Crossing,
         server: Server,
-        response: aiohttp.ClientResponse,
+        response: Reply,
         scrub: Scrub,
         headers: Mapping[str, str],
     ) -> None:

@@ -120,7 +120,6 @@ class Gateway:
         self._asks = Asks(self.keys, self.spending, self.book, base_url, self._revoked)
         self._tasks: list[asyncio.Task[None]] = []
         self._begun_anew = False
-        self._forgetting: set[asyncio.Task[None]] = set()
 
     async def start(self, sock: socket.socket) -> None:
         """Take over what the records know, then listen and look for the daemon. Raises StorageError."""
@@ -163,7 +162,7 @@ class Gateway:
         await self.probes.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._forgetting, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upstreams.close()
         self.records.close()
 
@@ -212,9 +211,7 @@ class Gateway:
         for server in changed.vanished:
             self.probes.stop(server)
             self.board.forget(server.id)
-            task = asyncio.get_running_loop().create_task(self.upstreams.forget(server))
-            self._forgetting.add(task)
-            task.add_done_callback(self._forgetting.discard)
+            self.upstreams.forget(server)
         for server in changed.appeared:
             self._appear(server)
         for id in changed.ended:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
 import msgspec
 
 from aish.errors import AishError, InputError, StorageError, UpstreamError
@@ -198,7 +197,7 @@ class Probes:
         body: dict[str, object] = {"model": server.known_as(server.name), **_BODIES[endpoint]}
         if endpoint != openai.EMBEDDINGS:
             body[server.limit_field] = 1
-        response: aiohttp.ClientResponse = await self._upstreams.post(server, endpoint, msgspec.json.encode(body))
+        response = await self._upstreams.post(server, endpoint, msgspec.json.encode(body))
         try:
             data = await read_bounded(response, MAX_PROBE_BYTES, server)
             return response.status, data if response.status == 200 else scrub.error(data)

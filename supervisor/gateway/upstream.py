@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import msgspec
@@ -19,23 +19,28 @@ from multidict import CIMultiDict, MultiMapping
 
 from aish.errors import StorageError, UpstreamError
 from aish.model.dialect import ANTHROPIC
+from aish.supervisor.gateway.connection import NotHttpError
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic import head
 from aish.supervisor.gateway.dialects.call import Call, render
 from aish.supervisor.gateway.dialects.headers import along
+from aish.supervisor.gateway.pool import AGAIN_S, CONNECT_S, KEEP_S, Address, Pool, address
 from aish.supervisor.gateway.provider_key import ProviderKeys, Scrub
+from aish.supervisor.gateway.reply import AiohttpReply, Reply
 from aish.supervisor.gateway.routes import LLAMACPP, Server
-from aish.supervisor.gateway.way import Ways
+from aish.supervisor.gateway.way import Ways, proxy_of
 
-CONNECT_S: Final = 5.0
 IDLE_S: Final = 600.0  # between two reads, the first byte of an answer included: a long prompt on a small machine
 ASK_S: Final = 10.0
-# Servers close idle connections after 5 s (llama.cpp, uvicorn): ours must go first, or a request meets the closing.
-KEEP_S: Final = 3.0
 REFUSES_KEY: Final = (401, 403)
 MAX_REPLY_BYTES: Final = 256 << 20
 MAX_ERROR_BYTES: Final = 64 << 10
-_AGAIN_S: Final = 1.0
+_DEFAULTS: Final = {
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+    "User-Agent": "aish-gateway",
+}
 _COUNTED: Final = ("messages", "system", "tools", "tool_choice", "thinking", "output_config")
 """What a count of tokens may be asked about."""
 # The client's own failures, and what an address that is none makes of asyncio and aiohttp: a..b, a NUL in a path.
@@ -59,51 +64,65 @@ class Upstreams:
     ) -> None:
         self._heard = heard
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=idle_s)
+        self._pool = Pool(idle_s)
+        self._addresses: dict[str, Address | None] = {}
+        """By URL; None for those that aiohttp's client connects to."""
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
-        self._unix: dict[str, aiohttp.ClientSession] = {}
         self._keys = ProviderKeys()
         self._ways = Ways()
 
     async def close(self) -> None:
-        for session in (self._kept, self._fresh, *self._unix.values()):
+        self._pool.close()
+        for session in (self._kept, self._fresh):
             if session is not None:
                 await session.close()
 
-    async def forget(self, server: Server) -> None:
-        """The server is gone: its socket's session too."""
-        session = self._unix.pop(server.url, None)
-        if session is not None:
-            await session.close()
+    def forget(self, server: Server) -> None:
+        """The server is gone: what is kept for it, too."""
+        where = self._addresses.pop(server.url, None)
+        if where is not None:
+            self._pool.forget(where)
 
-    async def post(
-        self, server: Server, path: str, body: bytes, headers: Mapping[str, str] | None = None
-    ) -> aiohttp.ClientResponse:
-        """Send a request below the base; returns once the head of the reply is here. The caller closes the reply.
-
-        A kept connection that the server closed at the same moment is replaced by a fresh one, once.
-        """
-        response = await self._posted(server, base(server) + path, body, self._headers(server, headers))
-        if response.status in REFUSES_KEY:
+    async def post(self, server: Server, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
+        """Send a request below the base; returns once the head of the reply is here. The caller closes the reply."""
+        try:
+            reply = await self._send(server, "POST", base(server) + path, body, self._headers(server, headers))
+        except _FAILURES as error:
+            raise _unreached(server, error) from error
+        if reply.status in REFUSES_KEY:
             self._keys.refused(server)
-        self._heard(server, headers or {}, response.headers)
-        return response
+        self._heard(server, headers or {}, reply.headers)
+        return reply
 
-    async def _posted(self, server: Server, url: str, body: bytes, sent: CIMultiDict[str]) -> aiohttp.ClientResponse:
-        session, way = self._session(server), self._ways.options(server)
+    async def _send(self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]) -> Reply:
+        """A kept connection that the server closed at the same moment is replaced by a fresh one, once. Raises one of
+        _FAILURES."""
+        where = self._address(server)
+        if where is not None:
+            target = "/" + url.split("/", 3)[3]
+            return await self._pool.send(where, method, target, sent, body, keep=_keeps(server) and not where.path)
+        session = self._kept_session() if _keeps(server) else self._fresh_session()
+        more: dict[str, Any] = {"data": body, "headers": sent, "allow_redirects": False, **self._ways.options(server)}
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         try:
-            return await session.post(url, data=body, headers=sent, allow_redirects=False, **way)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as error:
-            if session is not self._kept or loop.time() - started_s > _AGAIN_S:
-                raise _unreached(server, error) from error
-        except _FAILURES as error:
-            raise _unreached(server, error) from error
+            return AiohttpReply(await session.request(method, url, **more))
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
+            if session is not self._kept or loop.time() - started_s > AGAIN_S:
+                raise
+        return AiohttpReply(await self._fresh_session().request(method, url, **more))
+
+    def _address(self, server: Server) -> Address | None:
+        """Where a plain connection leads to the server; None: there is TLS, a proxy, or a URL of another kind."""
+        if server.proxy is not None:
+            return None
         try:
-            return await self._fresh_session().post(url, data=body, headers=sent, allow_redirects=False, **way)
-        except _FAILURES as error:
-            raise _unreached(server, error) from error
+            return self._addresses[server.url]
+        except KeyError:
+            found = address(server.url) if proxy_of(server) is None else None
+            self._addresses[server.url] = found
+            return found
 
     async def ask(
         self,
@@ -124,22 +143,19 @@ class Upstreams:
         self, server: Server, path: str, body: object, headers: Mapping[str, str] | None = None, *, root: bool
     ) -> bytes:
         url = (base(server).removesuffix("/v1") if root else base(server)) + path
-        session = self._session(server)
+        data = None if body is None else msgspec.json.encode(body)
         try:
             await self.prepare(server)
             async with asyncio.timeout(ASK_S):
-                async with session.request(
-                    "GET" if body is None else "POST",
-                    url,
-                    data=None if body is None else msgspec.json.encode(body),
-                    headers=self._headers(server, headers),
-                    allow_redirects=False,
-                    **self._ways.options(server),
-                ) as response:
-                    data = await read_bounded(response, MAX_REPLY_BYTES, server)
-                    if response.status != 200:
-                        raise UpstreamError(f"{path} answered {response.status}", status=response.status)
-                    return data
+                method = "GET" if data is None else "POST"
+                reply = await self._send(server, method, url, data, self._headers(server, headers))
+                try:
+                    told = await read_bounded(reply, MAX_REPLY_BYTES, server)
+                finally:
+                    reply.close()
+            if reply.status != 200:
+                raise UpstreamError(f"{path} answered {reply.status}", status=reply.status)
+            return told
         except StorageError as error:  # of its key
             raise UpstreamError(str(error)) from error
         except TimeoutError as error:
@@ -228,7 +244,7 @@ class Upstreams:
         return self._keys.scrub(server)
 
     def _headers(self, server: Server, given: Mapping[str, str] | None) -> CIMultiDict[str]:
-        sent = CIMultiDict({"Content-Type": "application/json"})
+        sent = CIMultiDict(_DEFAULTS)
         if server.dialect == ANTHROPIC:
             sent["anthropic-version"] = head.VERSION
         sent.update(given or {})
@@ -239,19 +255,9 @@ class Upstreams:
             sent["Authorization"] = f"Bearer {key}"
         return sent
 
-    # --- sessions -----------------------------------------------------------------------------------------------
+    # --- sessions of aiohttp ------------------------------------------------------------------------------------
 
-    def _session(self, server: Server) -> aiohttp.ClientSession:
-        """llama.cpp's server gives every open connection a thread of its own, the idle ones too, and lets new ones
-        wait for seconds behind them: a connection per request is the fast way there."""
-        if server.url.startswith("unix:"):
-            session = self._unix.get(server.url)
-            if session is None:
-                path = server.url.removeprefix("unix:")
-                session = self._unix[server.url] = self._open(aiohttp.UnixConnector(path, force_close=True, limit=0))
-            return session
-        if server.engine == LLAMACPP:
-            return self._fresh_session()
+    def _kept_session(self) -> aiohttp.ClientSession:
         if self._kept is None:
             self._kept = self._open(aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S))
         return self._kept
@@ -266,9 +272,14 @@ class Upstreams:
             connector=connector,
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "aish-gateway", "Accept-Encoding": "identity"},
             read_bufsize=256 << 10,
         )
+
+
+def _keeps(server: Server) -> bool:
+    """Whether a connection is kept for the next request. llama.cpp's server gives every open one a thread of its own,
+    the idle ones too, and lets new ones wait for seconds behind them: there one per request is the fast way."""
+    return server.engine != LLAMACPP
 
 
 class _Tokens(msgspec.Struct):
@@ -296,7 +307,7 @@ def base(server: Server) -> str:
     return f"{url}/v1" if server.dialect == ANTHROPIC and not url.endswith("/v1") else url
 
 
-async def read_bounded(response: aiohttp.ClientResponse, bound_bytes: int, server: Server) -> bytes:
+async def read_bounded(response: Reply, bound_bytes: int, server: Server) -> bytes:
     """The whole body. Raises UpstreamError above the bound or when it is cut."""
     parts = []
     size_bytes = 0
@@ -308,10 +319,10 @@ async def read_bounded(response: aiohttp.ClientResponse, bound_bytes: int, serve
     return b"".join(parts)
 
 
-async def read_some(response: aiohttp.ClientResponse, server: Server) -> bytes:
+async def read_some(response: Reply, server: Server) -> bytes:
     """What there is of the body, b'' at its end. Raises UpstreamError when it is cut or nothing comes any more."""
     try:
-        return await response.content.readany()
+        return await response.read()
     except aiohttp.ClientPayloadError as error:
         raise UpstreamError(
             f"the server of {server.name} closed the connection in the middle of its reply"
@@ -346,7 +357,9 @@ def _unreached(server: Server, error: BaseException) -> UpstreamError:
         number = error.errno or 0
         reason = os.strerror(number) if number > 0 else "its host is not known" if number else type(error).__name__
         return UpstreamError(f"the server of {name} cannot be reached: {reason}")
-    if isinstance(error, aiohttp.ClientResponseError):  # its message quotes the reply, which may quote our key
+    if isinstance(
+        error, aiohttp.ClientResponseError | NotHttpError
+    ):  # its message quotes the reply, which may quote our key
         return NoServerError(f"the server of {name} does not answer in HTTP")
     if isinstance(error, ValueError):
         return NoServerError(f"the address of {name} is none that can be connected to")

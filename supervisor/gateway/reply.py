@@ -1,0 +1,40 @@
+"""What a model server answers, whoever connected to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import aiohttp
+    from multidict import MultiMapping
+
+
+class Reply(Protocol):
+    """Its head is here, its body comes."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> MultiMapping[str]: ...
+
+    @property
+    def content_type(self) -> str:
+        """Without parameters, in small letters."""
+
+    async def read(self) -> bytes:
+        """What there is of the body, b'' at its end. Raises aiohttp.ClientError, OSError, ValueError."""
+
+    def close(self) -> None:
+        """Nothing more of it is wanted: a server that is still at it notices at once."""
+
+
+class AiohttpReply:
+    """A Reply that aiohttp's client reads."""
+
+    __slots__ = ("_response", "close", "content_type", "headers", "read", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status, self.headers, self.content_type = response.status, response.headers, response.content_type
+        self.read, self.close = response.content.readany, response.close
