@@ -16,6 +16,8 @@ import aiohttp
 import httptools
 from multidict import CIMultiDict
 
+from aish.supervisor.gateway.fields import decoded, encoded, lines
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -23,9 +25,8 @@ HIGH_BYTES: Final = 256 << 10
 MAX_HEAD_BYTES: Final = 64 << 10
 """Of a reply's head, and of what comes in a row that is no body: chunk extensions, trailers, interim replies."""
 _INFLATED_BYTES: Final = 1 << 20
-_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
-_UNSAFE: Final = re.compile(r"[\r\n\0]")
 _TARGET: Final = re.compile(r"/[!-~]*")
+_HOST: Final = re.compile(r"[!-~]+")
 _VERSIONS: Final = ("1.1", "1.0")
 _CUT: Final = "the connection was closed in the middle of the reply"
 
@@ -36,17 +37,11 @@ class NotHttpError(ValueError):
 
 def head(method: str, target: str, host: str, headers: Mapping[str, str], length: int | None, *, keep: bool) -> bytes:
     """A request's head. `keep`: another may follow. Raises ValueError for what would be one inside of this."""
-    if not _TARGET.fullmatch(target) or _UNSAFE.search(host):
+    if not _TARGET.fullmatch(target) or not _HOST.fullmatch(host):
         raise ValueError("not a path or a host of HTTP")
-    lines = [f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n"]
-    for name, value in headers.items():
-        if not _NAME.fullmatch(name) or _UNSAFE.search(value):
-            raise ValueError(f"not a header: {name[:40]!r}")
-        lines.append(f"{name}: {value}\r\n")
-    if not keep:
-        lines.append("Connection: close\r\n")
-    lines.append("\r\n" if length is None else f"Content-Length: {length}\r\n\r\n")
-    return "".join(lines).encode(errors="surrogateescape")
+    close = "" if keep else "Connection: close\r\n"
+    size = "" if length is None else f"Content-Length: {length}\r\n"
+    return encoded(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines(headers)}{close}{size}\r\n")
 
 
 class PlainReply:
@@ -304,7 +299,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_body:  # else it is a trailer
-            self._headers.add(name.decode("ascii"), value.decode(errors="surrogateescape"))
+            self._headers.add(name.decode("ascii"), decoded(value))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None

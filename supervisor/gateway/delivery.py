@@ -9,8 +9,6 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from aish.errors import UpstreamError
 from aish.model.dialect import CLIENT
 from aish.supervisor.gateway.dialects import openai
@@ -24,6 +22,7 @@ from aish.supervisor.gateway.reply import Reply
 from aish.supervisor.gateway.routes import Server
 from aish.supervisor.gateway.settling import Exchange
 from aish.supervisor.gateway.upstream import MAX_ERROR_BYTES, MAX_REPLY_BYTES, read_bounded, read_some
+from aish.supervisor.gateway.web import Answer, Response, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +31,6 @@ _PASSED_BACK: Final = ("retry-after", "x-request-id", "request-id")
 _PREFIXES_BACK: Final = ("x-ratelimit-", "openai-", "anthropic-ratelimit-", "x-codex-")
 LEFT_OUT: Final = "x-aish-left-out"
 """What the server cannot do, so that it was not asked for it."""
-_JSON: Final = "application/json"
 
 
 class HungUpError(Exception):
@@ -63,7 +61,7 @@ class Delivery:
         if crossing.call.left_out:
             self._headers[LEFT_OUT] = ", ".join(crossing.call.left_out)
 
-    async def pass_on(self) -> web.StreamResponse:
+    async def pass_on(self) -> Answer:
         """Raises UpstreamError before anything was sent, HungUpError."""
         if self._response.status != 200:
             return await self._refused()
@@ -73,7 +71,7 @@ class Delivery:
 
     # --- errors -------------------------------------------------------------------------------------------------
 
-    async def _refused(self) -> web.StreamResponse:
+    async def _refused(self) -> Answer:
         """The server answered with an error: it used nothing."""
         self._exchange.unused = True
         status, name = self._response.status, self._server.name
@@ -84,23 +82,23 @@ class Delivery:
             raise UpstreamError(f"the server of {name} answered {status}, which no model server should")
         return self._error(status, await read_bounded(self._response, MAX_ERROR_BYTES, self._server))
 
-    def _error(self, status: int, body: bytes) -> web.StreamResponse:
+    def _error(self, status: int, body: bytes) -> Answer:
         told, data = self._crossing.refusal(status, self._scrub.error(body))
         if told >= 500:
             log("upstream", f"{self._server.name} answered {status}")
             self._probes.doubt(self._server)
         self._exchange.row.status, self._exchange.row.bytes_out = told, len(data)
-        return web.Response(status=told, body=data, content_type=_JSON, headers=self._headers)
+        return Response(status=told, body=data, headers=self._headers)
 
     # --- whole replies ------------------------------------------------------------------------------------------
 
-    async def _whole(self) -> web.StreamResponse:
+    async def _whole(self) -> Answer:
         body = await read_bounded(self._response, MAX_REPLY_BYTES, self._server)
         found = self._crossing.read(body)
         self._exchange.used, self._exchange.choices = found.used, found.choices or ()
         return self._answer(body)
 
-    async def _assembled(self) -> web.StreamResponse:
+    async def _assembled(self) -> Answer:
         """The client wants no stream and the server was asked for one: see assemble.py."""
         exchange, relay = self._exchange, self._crossing.relay(keep_usage=True)
         assembly = exchange.assembly = Assembly(
@@ -121,34 +119,31 @@ class Delivery:
         exchange.choices = assembly.choices()
         return self._answer(assembly.answer())
 
-    def _answer(self, body: bytes) -> web.StreamResponse:
+    def _answer(self, body: bytes) -> Answer:
         body = self._crossing.answer(self._scrub.answer(body))
         self._answered()
         self._exchange.row.status, self._exchange.row.bytes_out = 200, len(body)
-        return web.Response(body=body, content_type=_JSON, headers=self._headers)
+        return Response(body=body, headers=self._headers)
 
     # --- streams ------------------------------------------------------------------------------------------------
 
-    async def _stream(self) -> web.StreamResponse:
+    async def _stream(self) -> Answer:
         """Pass events on as they come. Headers go out with the first of them: an early failure still has a status."""
         exchange = self._exchange
         relay = exchange.relay = self._crossing.relay(keep_usage=self._call.wants_usage)
         writer = self._crossing.writer()
-        reply = web.StreamResponse(headers=self._headers)
-        reply.content_type = writer.content_type
+        reply = Stream(exchange.request, content_type=writer.content_type, headers=self._headers)
         try:
             while not relay.done:
                 data = await read_some(self._response, self._server)
                 out = writer.feed(self._scrub.answer(relay.feed(data) if data else relay.finish()))
                 self._progress(relay)
                 if out:
-                    if not reply.prepared:
-                        await self._prepare(reply)
                     await self._write(reply, out)
                 if not data:
                     break
         except UpstreamError as error:
-            if not reply.prepared:
+            if not reply.begun:
                 raise
             log("upstream", str(error))
             self._probes.doubt(self._server)
@@ -168,13 +163,7 @@ class Delivery:
             if exchange.sent_s is not None:
                 exchange.row.first_token_s = time.monotonic() - exchange.sent_s
 
-    async def _prepare(self, reply: web.StreamResponse) -> None:
-        try:
-            await reply.prepare(self._exchange.request)
-        except ConnectionError as error:
-            raise HungUpError from error
-
-    async def _write(self, reply: web.StreamResponse, data: bytes) -> None:
+    async def _write(self, reply: Stream, data: bytes) -> None:
         exchange = self._exchange
         exchange.row.bytes_out += len(data)
         exchange.blocked_s = asyncio.get_running_loop().time()

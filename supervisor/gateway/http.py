@@ -16,13 +16,12 @@ Web pages must not reach it: a Host that is not the loopback's (DNS rebinding) a
 from __future__ import annotations
 
 import asyncio
-import socket
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from aiohttp import HttpVersion11, web
 
-from aish.errors import AishError, InputError, LimitError, RefusedError
+from aish.errors import AishError, InputError, RefusedError
 from aish.supervisor.gateway.allowance import part_of
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import checked_name
@@ -46,25 +45,23 @@ from aish.supervisor.gateway.models import Models
 from aish.supervisor.gateway.proxy import Proxy, refusal
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.upstream import Upstreams
+from aish.supervisor.gateway.visitor import Visitor
+from aish.supervisor.gateway.web import Answer, Request, Response
 from aish.wire import budget as budgets
 
 if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.http_parser import RawRequestMessage
-    from aiohttp.streams import StreamReader
-    from aiohttp.web_protocol import RequestHandler
+    import socket
 
     from aish.supervisor.gateway.dialects.dialect import Dialect
     from aish.supervisor.gateway.routes import Server
 
-MAX_BODY_BYTES: Final = 64 << 20
-MAX_HEADER_BYTES: Final = 32 << 10
 BODY_S: Final = 60.0
 IDLE_S: Final = 60.0  # a connection without a (whole) request head
+LAST_WORDS_S: Final = 0.1
+"""For answers that are on their way when the gateway ends."""
 _HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 ESTIMATED: Final = "x-aish-estimated"
 """With a count of tokens that the server could not tell."""
-_JSON: Final = "application/json"
 
 
 class Web:
@@ -90,57 +87,64 @@ class Web:
         self._board = board
         self._body_s = body_s
         self._idle_s = idle_s
-        self._handlers: web.Server | None = None
+        self._visitors: set[Visitor] = set()
+        self._gone = asyncio.Event()
+        """Nobody is connected."""
         self._server: asyncio.Server | None = None
 
     async def start(self, sock: socket.socket) -> None:
-        self._handlers = _Server(
-            self._handle,
-            request_factory=_request,
-            handler_cancellation=True,  # a client that hangs up ends its request at once
-            access_log=None,
-            keepalive_timeout=self._idle_s,
-            max_field_size=MAX_HEADER_BYTES,
-            max_line_size=MAX_HEADER_BYTES,
-            lingering_time=1.0,
-        )
-        self._server = await asyncio.get_running_loop().create_server(self._handlers, sock=sock, backlog=1024)
+        self._server = await asyncio.get_running_loop().create_server(self._visit, sock=sock, backlog=1024)
+
+    def _visit(self) -> Visitor:
+        visitor = Visitor(self._handle, _malformed, self._left, self._idle_s)
+        self._visitors.add(visitor)
+        self._gone.clear()
+        return visitor
+
+    def _left(self, visitor: Visitor) -> None:
+        self._visitors.discard(visitor)
+        if not self._visitors:
+            self._gone.set()
 
     async def close(self, grace_s: float) -> None:
         """Accept nothing new, let requests under way finish within the grace, then cut them."""
-        if self._server is not None:
-            self._server.close()
-        if self._handlers is not None:
-            self._handlers.pre_shutdown()
-            await self._proxy.drained(grace_s)
-            await self._handlers.shutdown(0.1)
-            await self._proxy.drained(1.0)  # those that were cut come to their end
+        if self._server is None:
+            return
+        self._server.close()
+        for visitor in list(self._visitors):
+            visitor.end()
+        await self._proxy.drained(grace_s)
+        if self._visitors:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    await self._gone.wait()
+        for visitor in list(self._visitors):
+            visitor.cut()
+        await self._proxy.drained(1.0)  # those that were cut come to their end
 
     # --- one request --------------------------------------------------------------------------------------------
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: Request) -> Answer:
         try:
             return await self._answer(request)
         except AishError as error:
             status, data = openai.failure(error)
             data = spoken(_path(request), request.headers).error(status, data)
-            return web.Response(status=status, body=data, content_type=_JSON)
-        except (asyncio.CancelledError, web.HTTPException):
-            raise
+            return Response(status=status, body=data)
         except Exception as error:  # noqa: BLE001  the edge of the process: recorded, and the client gets to know
             log("fault", place(error))
             data = openai.error_body("the gateway failed; its log says where", "server_error", "internal")
-            return web.Response(status=500, body=data, content_type=_JSON)
+            return Response(status=500, body=data)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: Request) -> Answer:
         refused = _foreign(request)
         if refused is not None:
             return refused
         path = _path(request)
         if path == "/health":
-            return web.Response(body=b'{"status":"ok"}', content_type=_JSON)
+            return Response(body=b'{"status":"ok"}')
         if path == "/":  # what Ollama's clients ask before anything else
-            return web.Response(text="the gateway of aish is running\n")
+            return Response(b"the gateway of aish is running\n", content_type="text/plain; charset=utf-8")
         try:
             caller = await self._keys.caller(request.headers)
         except RefusedError as error:
@@ -151,7 +155,7 @@ class Web:
             return self._get(request, caller, path)
         return _no_such(request)
 
-    async def _post(self, request: web.BaseRequest, caller: Caller, path: str) -> web.StreamResponse:
+    async def _post(self, request: Request, caller: Caller, path: str) -> Answer:
         dialect = SERVED.get(path)
         if dialect is not None:
             return await self._proxy.serve(request, caller, dialect, path, await self._body(request))
@@ -163,57 +167,47 @@ class Web:
             return await self._tokens(caller, await self._body(request))
         return _no_such(request)
 
-    def _get(self, request: web.BaseRequest, caller: Caller, path: str) -> web.StreamResponse:
+    def _get(self, request: Request, caller: Caller, path: str) -> Answer:
         dialect = spoken(path, request.headers)
         if path in LISTS:
             listed = self._models.listed()
             if path == RUNNING:
                 listed = [model for model in listed if model.state != STORED]
-            return web.Response(body=dialect.models(listed), content_type=_JSON)
+            return Response(body=dialect.models(listed))
         if path.startswith("/models/"):
             model = self._models.one(path.removeprefix("/models/"))
-            return web.Response(body=dialect.model(model), content_type=_JSON)
+            return Response(body=dialect.model(model))
         if path == "/api/version":
-            return web.Response(body=msgspec.json.encode({"version": OLLAMA_VERSION}), content_type=_JSON)
+            return Response(body=msgspec.json.encode({"version": OLLAMA_VERSION}))
         if path == "/aish/usage":
             return self._usage(caller)
         if path == "/aish/waits":
             data = {"waits": self._proxy.waits(caller.account)}
-            return web.Response(body=msgspec.json.encode(data), content_type=_JSON)
+            return Response(body=msgspec.json.encode(data))
         return _no_such(request)
 
-    async def _body(self, request: web.BaseRequest) -> bytes:
+    async def _body(self, request: Request) -> bytes:
         """The whole body. Raises LimitError above the bound, InputError when it does not come."""
-        length = request.content_length
-        if length is not None and length > MAX_BODY_BYTES:
-            raise _too_large()
-        expects = request.headers.get("Expect", "").lower() == "100-continue"
-        if expects and request.version == HttpVersion11 and request.transport is not None:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if request.complete:
+            return await request.read()
         try:
-            if request.content.is_eof():
-                return await request.read()
             async with asyncio.timeout(self._body_s):
                 return await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise _too_large() from None
-        except web.RequestPayloadError as error:
-            raise InputError(f"the body cannot be read: {error}", hint="is it encoded as its headers say?") from None
         except TimeoutError:
             raise InputError(f"the body did not come within {self._body_s:g} s") from None
 
-    def _show(self, body: bytes) -> web.StreamResponse:
+    def _show(self, body: bytes) -> Answer:
         """One model, by Ollama's way of asking."""
         try:
             asked = msgspec.json.decode(body, type=_ShowRequest)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise InputError(f"expected {{model}}: {error}") from None
         model = self._models.one(checked_name(asked.model or asked.name))
-        return web.Response(body=OLLAMA.model(model), content_type=_JSON)
+        return Response(body=OLLAMA.model(model))
 
     # --- our own ------------------------------------------------------------------------------------------------
 
-    async def _tokens(self, caller: Caller, body: bytes) -> web.StreamResponse:
+    async def _tokens(self, caller: Caller, body: bytes) -> Answer:
         """How many tokens a text has for a model."""
         try:
             asked = msgspec.json.decode(body, type=_TokensRequest)
@@ -226,11 +220,9 @@ class Web:
         exact = await self._upstreams.count_text(server, asked.text)
         tokens = exact if exact is not None else len(asked.text.encode(errors="replace"))
         data = {"tokens": tokens, "exact": exact is not None, "context_tokens": server.context}
-        return web.Response(body=msgspec.json.encode(data), content_type=_JSON)
+        return Response(body=msgspec.json.encode(data))
 
-    async def _count(
-        self, caller: Caller, dialect: Dialect, request: web.BaseRequest, path: str
-    ) -> web.StreamResponse:
+    async def _count(self, caller: Caller, dialect: Dialect, request: Request, path: str) -> Answer:
         """How many input tokens a request has: exact where the server can tell, else likely, which is said."""
         call = dialect.parse(path, await self._body(request))
         try:
@@ -242,7 +234,7 @@ class Web:
         tokens = exact if exact is not None else estimate_prompt(call.prompt_bytes)
         headers = {} if exact is not None else {ESTIMATED: "true"}
         data = msgspec.json.encode({"input_tokens": tokens})
-        return web.Response(body=data, content_type=_JSON, headers=headers)
+        return Response(body=data, headers=headers)
 
     async def _ready(self, caller: Caller, model: str) -> Server:
         """A ready server, for a question that costs nothing. Raises RefusedError once the caller has ended, and
@@ -254,7 +246,7 @@ class Web:
         finally:
             self._board.end(number)
 
-    def _usage(self, caller: Caller) -> web.StreamResponse:
+    def _usage(self, caller: Caller) -> Answer:
         """The caller's own usage; `left_tokens` is what the tightest budget above it leaves now."""
         tokens = self._spending.tokens(caller.account)
         account = self._spending.ledger.accounts.get(caller.account)
@@ -272,36 +264,7 @@ class Web:
             "budget": budgets.told(part_of(account.budget)) if account else {},
             "left_tokens": self._spending.ledger.left(caller.account),
         }
-        return web.Response(body=msgspec.json.encode(data), content_type=_JSON)
-
-
-class _Server(web.Server):
-    """aiohttp's server, but what it cannot read is answered as everything else is: in JSON, in OpenAI's shape."""
-
-    def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
-
-
-class _Connection(web.RequestHandler):
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """What aiohttp itself answers: to bytes that are no HTTP (400), to a handler that failed (500)."""
-        plain = super().handle_error(request, status, exc, message)  # raises ConnectionError if an answer has begun
-        if status >= 500:
-            data = openai.error_body("the gateway failed; its log says where", "server_error", "internal")
-        else:
-            words = " ".join((message or "").split())[:200]
-            data = openai.error_body(f"not an HTTP request: {words}", "invalid_request_error", "bad_request")
-        response = web.Response(status=plain.status, body=data, content_type=_JSON)
-        response.force_close()
-        return response
+        return Response(body=msgspec.json.encode(data))
 
 
 class _TokensRequest(msgspec.Struct):
@@ -315,19 +278,15 @@ class _ShowRequest(msgspec.Struct):
     """Its earlier name."""
 
 
-def _request(
-    message: RawRequestMessage,
-    payload: StreamReader,
-    protocol: RequestHandler,
-    writer: AbstractStreamWriter,
-    task: asyncio.Task[None],
-) -> web.BaseRequest:
-    return web.BaseRequest(
-        message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=MAX_BODY_BYTES
-    )  # fmt: skip
+def _malformed(why: str) -> Response:
+    """To bytes that are no HTTP, in the shape that most clients know."""
+    words = " ".join(why.split())[:200]
+    return Response(
+        openai.error_body(f"not an HTTP request: {words}", "invalid_request_error", "bad_request"), status=400
+    )
 
 
-def _foreign(request: web.BaseRequest) -> web.Response | None:
+def _foreign(request: Request) -> Response | None:
     """Refuses what comes from a web page."""
     host = request.headers.get("Host", "")
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
@@ -339,22 +298,18 @@ def _foreign(request: web.BaseRequest) -> web.Response | None:
     return None
 
 
-def _path(request: web.BaseRequest) -> str:
+def _path(request: Request) -> str:
     """Without /v1: some clients leave it out."""
     return (request.path.rstrip("/") or "/").removeprefix("/v1")
 
 
-def _no_such(request: web.BaseRequest) -> web.Response:
+def _no_such(request: Request) -> Response:
     dialect = spoken(_path(request), request.headers)
     known = ["/v1" + path for path in (*SERVED, *COUNTED, "/models")]
     if request.path in known:
         right = "GET" if request.path == "/v1/models" else "POST"
         body = openai.error_body(f"{request.path} takes {right}, not {request.method}", "invalid_request_error", None)
-        return web.Response(status=405, body=dialect.error(405, body), content_type=_JSON, headers={"Allow": right})
+        return Response(status=405, body=dialect.error(405, body), headers={"Allow": right})
     message = f"no such path: {request.method} {request.path} (there are {', '.join(known)})"
     body = openai.error_body(message, "invalid_request_error", "not_found")
-    return web.Response(status=404, body=dialect.error(404, body), content_type=_JSON)
-
-
-def _too_large() -> LimitError:
-    return LimitError(f"the body is larger than {MAX_BODY_BYTES >> 20} MiB")
+    return Response(status=404, body=dialect.error(404, body))

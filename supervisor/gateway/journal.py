@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import StorageError
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from aish.supervisor.gateway.records import Records, Row
     from aish.supervisor.gateway.totals import Totals
 
-SUMS_S: Final = 0.02
+SUMS_S: Final = (0.02, 0.2)
+"""How long sums wait: after the first request for a while, and while there are more and more."""
 _MAX_UNSAVED: Final = 10_000
 
 
@@ -38,6 +40,8 @@ class Journal:
         """Who has a row in `begun`."""
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
+        self._summed_s = 0.0
+        """When the sums were written last."""
 
     def take_over(self, row: Row) -> None:
         """It has a row in `begun` from an earlier gateway, and is about to end."""
@@ -55,7 +59,8 @@ class Journal:
         self._ended.append(row)
         self._soon()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SUMS_S, self.flush)
+            wait_s = max(SUMS_S[0], self._summed_s + SUMS_S[1] - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self.flush)
 
     def _soon(self) -> None:
         # After the answers that are on their way, and for all that begin and end until then.
@@ -110,6 +115,7 @@ class Journal:
             self._records.put_summed()
         self._forget_ended()
         self._totals.written()
+        self._summed_s = time.monotonic()
         if told:
             self._notify()
 

@@ -10,6 +10,7 @@ import importlib.metadata
 import math
 import threading
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from aish.supervisor.gateway.budget import FREE as FREE_TOKENS
@@ -122,6 +123,7 @@ def reckon(price: PricePart, used: Used, seconds: float) -> float:
     return tokens / MILLION + seconds / HOUR_S * price.hour_usd
 
 
+@cache
 def _words(price: PricePart) -> str:
     told = {
         "input": price.input_usd,

@@ -66,7 +66,8 @@ class ProviderKeys:
 
     def scrub(self, server: Server) -> Scrub:
         """Takes the key that the server has now out of what it sends. Raises StorageError."""
-        return Scrub(self.key(server))
+        key = self.key(server)
+        return _NOTHING if key is None else Scrub(key)
 
 
 class Scrub:
@@ -93,6 +94,9 @@ class Scrub:
 
     def header(self, value: str) -> str:
         return self.error(value.encode(errors="surrogateescape")).decode(errors="surrogateescape")
+
+
+_NOTHING: Final = Scrub(None)
 
 
 def _checked(value: str, otherwise: str, hint: str | None = None) -> str:

@@ -14,8 +14,6 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
-
 from aish.errors import AishError, BudgetError, RefusedError, UpstreamError
 from aish.model.dialect import ANTHROPIC
 from aish.supervisor.gateway import routes
@@ -42,6 +40,7 @@ from aish.supervisor.gateway.routes import LLAMACPP, Directory, Server
 from aish.supervisor.gateway.settling import Exchange, Settling
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.upstream import Upstreams
+from aish.supervisor.gateway.web import Answer, Request, Response
 
 SLOW_CLIENT_S: Final = 60.0
 LOWERED: Final = "x-aish-max-tokens-lowered"
@@ -51,7 +50,6 @@ BUDGET_OF: Final = "x-aish-budget-of"
 """Whose it is, where it is not the caller's own."""
 FAR_AWAY: Final = 64  # a budget this many times larger than a request's rough bound needs no exact count
 LEAST_OUTPUT_TOKENS: Final = 1024  # with fewer than this left, a request that names no limit waits for more
-_JSON: Final = "application/json"
 
 
 class Proxy:
@@ -85,9 +83,7 @@ class Proxy:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def serve(
-        self, request: web.BaseRequest, caller: Caller, dialect: Dialect, path: str, body: bytes
-    ) -> web.StreamResponse:
+    async def serve(self, request: Request, caller: Caller, dialect: Dialect, path: str, body: bytes) -> Answer:
         """Answer one request; every outcome, an error too, is one row in the records."""
         number = self._spending.number()
         row = Row(
@@ -106,10 +102,10 @@ class Proxy:
             row.status = dialect.status(row.status)
             if row.status >= 500:
                 log("request", f"{caller.account} {path} {row.model}: {row.status} {error}")
-            response = web.Response(status=row.status, body=dialect.error(row.status, data), content_type=_JSON)
+            response = Response(status=row.status, body=dialect.error(row.status, data))
         except HungUpError:
             row.status = HUNG_UP
-            response = web.Response(status=HUNG_UP)  # reaches nobody
+            response = Response(status=HUNG_UP)  # reaches nobody
         except asyncio.CancelledError:
             row.status = HUNG_UP
             raise
@@ -120,7 +116,7 @@ class Proxy:
             self._settling.end(exchange)
         return response
 
-    async def _serve(self, exchange: Exchange, path: str, body: bytes) -> web.StreamResponse:
+    async def _serve(self, exchange: Exchange, path: str, body: bytes) -> Answer:
         asked = exchange.dialect.parse(path, body)
         row, live = exchange.row, exchange.live
         row.model, row.stream = asked.model or routes.DEFAULT, asked.stream
@@ -194,9 +190,7 @@ class Proxy:
 
     # --- sending and passing on ---------------------------------------------------------------------------------
 
-    async def _send(
-        self, exchange: Exchange, crossing: Crossing, server: Server, limit: _Limit
-    ) -> web.StreamResponse:
+    async def _send(self, exchange: Exchange, crossing: Crossing, server: Server, limit: _Limit) -> Answer:
         exchange.unused = True  # until the server took it
         body = crossing.body(limit.each)
         await self._upstreams.prepare(server)
@@ -250,8 +244,7 @@ class Proxy:
             if blocked_s is None or now_s - blocked_s < SLOW_CLIENT_S or self._directory.held(exchange.row.process):
                 continue
             log("request", f"{exchange.row.process}: reads nothing for {SLOW_CLIENT_S:g} s, cut")
-            if exchange.request.transport is not None:
-                exchange.request.transport.abort()
+            exchange.request.cut()
 
 
 @dataclass(slots=True, frozen=True)
@@ -300,8 +293,8 @@ def _told(limit: _Limit, process: str) -> dict[str, str]:
     return headers if budget.id == process else {**headers, BUDGET_OF: budget.id}
 
 
-def refusal(dialect: Dialect, error: RefusedError, status: int) -> web.Response:
+def refusal(dialect: Dialect, error: RefusedError, status: int) -> Response:
     """A caller that may not."""
     status, data = openai.failure(error, status)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return web.Response(status=status, body=dialect.error(status, data), content_type=_JSON, headers=headers)
+    return Response(status=status, body=dialect.error(status, data), headers=headers)

@@ -9,8 +9,6 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from aish.supervisor.gateway.dialects import openai, sse
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.call import Call
@@ -22,6 +20,7 @@ from aish.supervisor.gateway.records import Row
 from aish.supervisor.gateway.routes import LLAMACPP, Server
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.upstream import Upstreams
+from aish.supervisor.gateway.web import Request
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +31,7 @@ class Exchange:
     row: Row
     live: Live
     began_s: float
-    request: web.BaseRequest
+    request: Request
     dialect: Dialect
     call: Call | None = None
     server: Server | None = None

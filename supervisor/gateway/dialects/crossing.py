@@ -91,6 +91,8 @@ class ToOpenAI:
     def __init__(self, given: Call, call: Call, dialect: Dialect, server: Server, asked: str) -> None:
         self.call, self.path = call, call.endpoint
         self._given, self._dialect, self._server, self._asked = given, dialect, server, asked
+        self._known: tuple[bytes, Read] | None = None
+        """The reply that was read last: it is metered first, and then answered."""
         self._compiled = server.drops_tools and call.tools
         if self._compiled:
             self.call = offered(call)
@@ -113,10 +115,14 @@ class ToOpenAI:
         return self._dialect.writer(self._given)
 
     def read(self, body: bytes) -> Read:
+        if self._known is not None and self._known[0] is body:
+            return self._known[1]
         try:
-            return openai.read(body)
+            found = openai.read(body)
         except InputError as error:
             raise UpstreamError(f"the server of {self._server.name} sent a {error}") from None
+        self._known = body, found
+        return found
 
     def answer(self, body: bytes) -> bytes:
         told = self.read(body).model

@@ -1,0 +1,31 @@
+"""Header fields of HTTP/1.1 as they are written, so that nothing but a field can be in one. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
+_UNSAFE: Final = re.compile(r"[\r\n\0]")
+
+
+def lines(headers: Mapping[str, str]) -> str:
+    """One line each. Raises ValueError for what would be another field, or the end of the head."""
+    found = []
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or _UNSAFE.search(value):
+            raise ValueError(f"not a header: {name[:40]!r}")
+        found.append(f"{name}: {value}\r\n")
+    return "".join(found)
+
+
+def encoded(head: str) -> bytes:
+    """Bytes that were no UTF-8 where they came from are what they were."""
+    return head.encode(errors="surrogateescape")
+
+
+def decoded(value: bytes) -> str:
+    return value.decode(errors="surrogateescape")
