@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 NOTE_S: Final = 0.25
 UPKEEP_S: Final = 5.0
+PRUNE_PAUSE_S: Final = 0.02
 GRACE_S: Final = 3.0
 _SYNC: Final = "sync"
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -279,7 +280,8 @@ class Gateway:
             self.spending.journal.flush()
             self.book.flush()
             with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping
-                self.records.prune(time.time())
+                while self.records.prune(time.time()) == store.PRUNED:
+                    await asyncio.sleep(PRUNE_PAUSE_S)
             if self.records.wants_checkpoint():
                 try:
                     await asyncio.to_thread(store.checkpoint, self.records.path)

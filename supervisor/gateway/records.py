@@ -36,6 +36,8 @@ from aish.wire.part import TokensPart
 
 MAX_REQUESTS: Final = 200_000
 MAX_AGE_S: Final = 90 * 86400.0
+PRUNED: Final = 500
+"""Rows deleted in one go: some milliseconds."""
 CHECK_BELOW_BYTES: Final = 16 << 20
 """A larger file is not read through at every start."""
 CHECKPOINT_WRITES: Final = 2000
@@ -400,16 +402,20 @@ class Records:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM {which} ORDER BY number")  # noqa: S608  constants
             return [_row(values) for values in rows]
 
-    def prune(self, now_s: float, *, keep: int = MAX_REQUESTS, batch: int = 500) -> int:
+    def prune(self, now_s: float, *, keep: int = MAX_REQUESTS, batch: int = PRUNED) -> int:
         """Delete up to `batch` of the oldest rows beyond the bounds; returns how many. Sums in accounts stay."""
         with self._guard():
-            cursor = self._db.execute(
-                "DELETE FROM requests WHERE number IN (SELECT number FROM requests WHERE"
-                " (number <= (SELECT max(number) FROM requests) - ? OR time_s < ?)"
-                " AND number NOT IN (SELECT number FROM begun) ORDER BY number LIMIT ?)",
-                (keep, now_s - MAX_AGE_S, batch),
-            )
-            return cursor.rowcount
+            (newest,) = self._db.execute("SELECT coalesce(max(number), 0) FROM requests").fetchone()
+            deleted = self._delete("number <= ?", newest - keep, batch)
+            return deleted + self._delete("time_s < ?", now_s - MAX_AGE_S, batch - deleted)
+
+    def _delete(self, which: str, bound: float, most: int) -> int:
+        """Those that the sums have. Each of the conditions is a range of an index."""
+        return self._db.execute(
+            f"DELETE FROM requests WHERE number IN (SELECT number FROM requests WHERE {which}"  # noqa: S608  constants
+            " AND number NOT IN (SELECT number FROM begun) LIMIT ?)",
+            (bound, most),
+        ).rowcount
 
     # --- events -------------------------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ def test_a_checkpoint_that_cannot_even_begin_is_an_error_of_ours(tmp_path: Path)
 
 def test_a_value_that_does_not_fit_is_an_error_of_ours_and_leaves_no_transaction(records: Records) -> None:
     """SQLite has 64 bits and whole characters: anything else ended whoever wrote it, the link among them."""
-    for impossible in (lambda: records.acknowledge(1 << 63), lambda: records.prune(0.0, keep=1 << 63)):
+    for impossible in (lambda: records.acknowledge(1 << 63), lambda: records.prune(0.0, keep=1 << 64)):
         with pytest.raises(StorageError, match="does not fit"):
             impossible()
 
