@@ -84,8 +84,10 @@ class Visitor(asyncio.Protocol):
         self._left(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._why is None:
-            self._feed(data)
+        while data and self._why is None:
+            data = self._feed(data)
+        if self._queue and self._task is None:
+            self._begin()
 
     def pause_writing(self) -> None:
         self._room = self._loop.create_future()
@@ -105,12 +107,14 @@ class Visitor(asyncio.Protocol):
 
     # --- reading ------------------------------------------------------------------------------------------------
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> bytes:
+        """Returns what is still to be fed."""
         in_head, seen = self._incoming is None, len(self._queue)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_without_upgrade(data[upgrade.args[0] :])
+            self._go_on_without_upgrade()
+            return data[upgrade.args[0] :]
         except httptools.HttpParserCallbackError as error:
             self._break(str(error.__context__ or error))
         except httptools.HttpParserError as error:
@@ -120,10 +124,9 @@ class Visitor(asyncio.Protocol):
                 self._head_bytes += len(data)
                 if self._head_bytes > MAX_HEAD_BYTES:
                     self._break(_TOO_LONG)
-        if self._queue and self._task is None:
-            self._begin()
+        return b""
 
-    def _go_on_without_upgrade(self, rest: bytes) -> None:
+    def _go_on_without_upgrade(self) -> None:
         """The client would like another protocol (as Java's does), and gets none. The parser stops before its body: a
         new one reads that, told of a head with its length."""
         request = self._queue[-1]
@@ -139,8 +142,6 @@ class Visitor(asyncio.Protocol):
             self._skips = True
             self._parser.feed_data(f"POST / HTTP/1.1\r\n{head}\r\n".encode())
             self._skips = False
-        if rest:
-            self.data_received(rest)
 
     def _break(self, why: str) -> None:
         """Nothing more of it can be understood."""

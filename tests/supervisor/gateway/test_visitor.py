@@ -198,6 +198,11 @@ def test_a_wish_for_another_protocol_is_left_alone(length: bytes, cut: int) -> N
     assert (third[0], "upgrade" in third[2]) == ("GET", False)
 
 
+def test_many_such_wishes_at_once() -> None:
+    wishes = 2000 * b"GET /v1/x HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    assert {status for status, _, _ in asked(wishes, answers=2000)} == {200}
+
+
 def test_a_tunnel_is_none() -> None:
     ((status, headers, _),) = asked(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n" + GET, ends=True)
     assert (status, headers["connection"]) == (200, "close")
