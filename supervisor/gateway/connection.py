@@ -277,7 +277,7 @@ class Connection(asyncio.Protocol):
         """The transport closes itself then."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self._transport = self._parser = None  # which refer to this
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

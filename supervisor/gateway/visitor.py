@@ -46,7 +46,7 @@ class Visitor(asyncio.Protocol):
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: CIMultiDict[str] = CIMultiDict()
         self._head_bytes = 0
@@ -74,9 +74,10 @@ class Visitor(asyncio.Protocol):
         self._timer = self._loop.call_later(self._idle_s, self._look)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self._transport = self._parser = None  # which refer to this
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         if self._task is not None:
             self._task.cancel()  # the client has hung up
         if self._room is not None and not self._room.done():
@@ -84,8 +85,8 @@ class Visitor(asyncio.Protocol):
         self._left(self)
 
     def data_received(self, data: bytes) -> None:
-        while data and self._why is None:
-            data = self._feed(data)
+        while data and self._why is None and self._parser is not None:
+            data = self._feed(self._parser, data)
         if self._queue and self._task is None:
             self._begin()
 
@@ -107,11 +108,11 @@ class Visitor(asyncio.Protocol):
 
     # --- reading ------------------------------------------------------------------------------------------------
 
-    def _feed(self, data: bytes) -> bytes:
+    def _feed(self, parser: httptools.HttpRequestParser, data: bytes) -> bytes:
         """Returns what is still to be fed."""
         in_head, seen = self._incoming is None, len(self._queue)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._go_on_without_upgrade()
             return data[upgrade.args[0] :]
@@ -130,7 +131,7 @@ class Visitor(asyncio.Protocol):
         """The client would like another protocol (as Java's does), and gets none. The parser stops before its body: a
         new one reads that, told of a head with its length."""
         request = self._queue[-1]
-        self._parser = httptools.HttpRequestParser(self)
+        parser = self._parser = httptools.HttpRequestParser(self)
         told = [name for name in ("Content-Length", "Transfer-Encoding") if request.headers.get(name, "0") != "0"]
         if request.method == "CONNECT":
             request.keep, self._why = False, "a tunnel"
@@ -140,7 +141,7 @@ class Visitor(asyncio.Protocol):
         else:
             head = "".join(f"{name}: {request.headers[name]}\r\n" for name in told)
             self._skips = True
-            self._parser.feed_data(f"POST / HTTP/1.1\r\n{head}\r\n".encode())
+            parser.feed_data(f"POST / HTTP/1.1\r\n{head}\r\n".encode())
             self._skips = False
 
     def _break(self, why: str) -> None:
@@ -179,6 +180,7 @@ class Visitor(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._skips:
             return
+        assert self._parser is not None
         version = self._parser.get_http_version()
         if version not in _VERSIONS:
             raise ValueError(f"version {version}")
@@ -196,6 +198,7 @@ class Visitor(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         request = self._incoming
+        assert self._parser is not None
         if request is None or self._skips or self._parser.should_upgrade():
             return
         request.keep = self._parser.should_keep_alive()
