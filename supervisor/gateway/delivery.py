@@ -6,6 +6,7 @@ Nothing of it goes on without the server's real key being taken out: some server
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 _PASSED_BACK: Final = ("retry-after", "x-request-id", "request-id")
 _PREFIXES_BACK: Final = ("x-ratelimit-", "openai-", "anthropic-ratelimit-", "x-codex-")
 LEFT_OUT: Final = "x-aish-left-out"
-"""What the server cannot do, so that it was not asked for it."""
+"""What the server cannot do, so that it was not asked for it: in the client's own words."""
+_UNPRINTABLE: Final = re.compile(r"[^ -~]")
 
 
 class HungUpError(Exception):
@@ -59,7 +61,7 @@ class Delivery:
         self._scrub = scrub
         self._headers = {**_headers_back(response.headers, scrub), **headers}
         if crossing.call.left_out:
-            self._headers[LEFT_OUT] = ", ".join(crossing.call.left_out)
+            self._headers[LEFT_OUT] = _UNPRINTABLE.sub("?", ", ".join(crossing.call.left_out))
 
     async def pass_on(self) -> Answer:
         """Raises UpstreamError before anything was sent, HungUpError."""

@@ -158,6 +158,17 @@ def peak_bytes(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
+@pytest.mark.parametrize("kind", ["web_search\r\nSet-Cookie: a=b", "web_search é\x00"])
+def test_words_of_a_client_come_back_in_a_header_as_a_header_may_have_them(shared: World, kind: str) -> None:
+    """They were a fault of ours, after the model had answered."""
+    function = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+    body = json.dumps({"model": "small", "input": "say 1", "tools": [function, {"type": kind}]})
+    status, _, headers = shared.gateway.call("/v1/responses", body.encode("utf-8"), shared.agent()[1])
+    assert (status, headers["x-aish-left-out"][:10]) == (200, "web_search")
+    assert "Set-Cookie" not in headers
+    assert "fault" not in shared.gateway.read_log()
+
+
 def test_headers_without_end_are_refused(shared: World) -> None:
     with socket.create_connection(("127.0.0.1", shared.gateway.port), timeout=20) as raw:
         raw.sendall(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * (64 << 10))
