@@ -279,7 +279,7 @@ async def _write(reply: Reply, writer: asyncio.StreamWriter) -> None:
         writer.write(head[: len(head) // 2] if reply.cut == "in the head" else head)
     if reply.cut not in ("before the head", "in the head"):
         for number, piece in enumerate(reply.framed()):
-            if number:
+            if number and reply.between_s:
                 await asyncio.sleep(reply.between_s)
             writer.write(piece)
             await writer.drain()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import UpstreamError
 from aish.model.dialect import CLIENT
-from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects import openai, text
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.crossing import Crossing
 from aish.supervisor.gateway.dialects.sse import CONTENT_TYPE, Frames
@@ -28,7 +28,7 @@ from aish.supervisor.gateway.web import Answer, Response, Stream
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PASSED_BACK: Final = ("retry-after", "x-request-id", "request-id")
+_PASSED_BACK: Final = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id")
 _PREFIXES_BACK: Final = ("x-ratelimit-", "openai-", "anthropic-ratelimit-", "x-codex-")
 LEFT_OUT: Final = "x-aish-left-out"
 """What the server cannot do, so that it was not asked for it: in the client's own words."""
@@ -69,7 +69,11 @@ class Delivery:
             return await self._refused()
         if self._response.content_type != CONTENT_TYPE:
             return await self._whole()
-        return await (self._stream() if self._call.stream else self._assembled())
+        if self._call.stream:
+            return await self._stream()
+        if not self._crossing.assembles:
+            raise UpstreamError(f"the server of {self._server.name} sent a stream in place of a whole answer")
+        return await self._assembled()
 
     # --- errors -------------------------------------------------------------------------------------------------
 
@@ -96,8 +100,14 @@ class Delivery:
 
     async def _whole(self) -> Answer:
         body = await read_bounded(self._response, MAX_REPLY_BYTES, self._server)
+        body = text.mended(body.removeprefix(text.BOM))
         found = self._crossing.read(body)
+        if found.failed:  # with status 200
+            return self._error(openai.error_status(body), body)
         self._exchange.used, self._exchange.choices = found.used, found.choices or ()
+        if found.empty or self._call.stream:
+            what = "nothing that is an answer" if found.empty else "a whole answer in place of a stream"
+            raise UpstreamError(f"the server of {self._server.name} sent {what}")
         return self._answer(body)
 
     async def _assembled(self) -> Answer:

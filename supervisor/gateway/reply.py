@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from aish.supervisor.gateway.kept import guarded
+
 if TYPE_CHECKING:
     import aiohttp
     from multidict import MultiMapping
@@ -35,6 +37,6 @@ class AiohttpReply:
     __slots__ = ("_response", "close", "content_type", "headers", "read", "status")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+        self._response = guarded(response)
         self.status, self.headers, self.content_type = response.status, response.headers, response.content_type
         self.read, self.close = response.content.readany, response.close

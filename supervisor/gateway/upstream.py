@@ -24,6 +24,7 @@ from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic import head
 from aish.supervisor.gateway.dialects.call import Call, render
 from aish.supervisor.gateway.dialects.headers import along
+from aish.supervisor.gateway.kept import Connector
 from aish.supervisor.gateway.pool import AGAIN_S, CONNECT_S, KEEP_S, Address, Pool, address
 from aish.supervisor.gateway.provider_key import ProviderKeys, Scrub
 from aish.supervisor.gateway.reply import AiohttpReply, Reply
@@ -259,7 +260,7 @@ class Upstreams:
 
     def _kept_session(self) -> aiohttp.ClientSession:
         if self._kept is None:
-            self._kept = self._open(aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S))
+            self._kept = self._open(Connector(limit=0, keepalive_timeout=KEEP_S))
         return self._kept
 
     def _fresh_session(self) -> aiohttp.ClientSession:

@@ -182,7 +182,7 @@ HTTP: Final = {
     "cut-head": _reply("the connection is closed in the middle of the head", "error", _cut_head),
     "garbage": _reply("what answers speaks no HTTP", "error", _garbage),
     "endless-head": _reply("headers that never end", "error", _endless_head),
-    "long-header": _reply("a header of 100 KB", "error", _headers(("X-Long", "y" * 100_000))),
+    "long-header": _reply("a header of 100 KB", "either", _headers(("X-Long", "y" * 100_000))),
     "many-headers": _reply("1,000 headers", "either", _headers(*((f"X-{n}", "y") for n in range(1000)))),
     "interim": _reply(
         "two interim answers before the right one",
@@ -194,7 +194,9 @@ HTTP: Final = {
     "closes-after": _reply(
         "the connection is closed behind the answer, unsaid", "answer", lambda reply: replace(reply, closes=True)
     ),
-    "length-long": _reply("the length in the head is too large", "error", _claims(50)),
+    "length-long": Fault(
+        what="the length in the head is too large", stream="either", whole="error", reply=_claims(50)
+    ),
     "length-short": _reply("the length in the head is too small", "error", _claims(-9)),
     "length-negative": _reply(
         "the length in the head is below 0", "error", lambda r: replace(r, framing="length", claimed_bytes=-5)
@@ -208,7 +210,7 @@ HTTP: Final = {
     ),
     "chunk-size": _reply("a chunk whose size is no number", "error", _raw(_bad_size)),
     "chunk-negative": _reply("chunks of less than nothing", "error", _raw(_negative_size)),
-    "chunk-huge": _reply("a chunk of 16 EiB", "error", _raw(_huge_size)),
+    "chunk-huge": Fault(what="a chunk of 16 EiB", stream="either", whole="error", reply=_raw(_huge_size)),
     "chunk-short": _reply("chunks that are longer than they say", "error", _raw(_short_size)),
     "chunk-no-last": Fault(what="the last chunk is missing", stream="either", whole="error", reply=_raw(_no_last)),
     "chunk-extended": _reply("extensions of chunks, and trailers", "answer", _raw(_extended, closes=False)),

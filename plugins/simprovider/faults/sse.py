@@ -210,7 +210,9 @@ STREAMS: Final = {
         "events without data, and blank lines", "answer", _between(b"event: ping\n\nid: 7\nretry: 9\n\n\n\n")
     ),
     "bare-lines": _sse(
-        "fields that nobody knows, or without a colon", "answer", _between(b"data\n\nnovel: 1\nx\n\n")
+        "fields that nobody knows, or without a colon",
+        "answer",
+        _each(lambda piece: b"data\n\nid\n\nnovel: 1\nx\n" + piece),
     ),
     "many-lines": _sse("data on many lines", "answer", _each(_lines)),
     "no-space": _sse("no space behind the colon", "answer", _each(lambda piece: piece.replace(b": ", b":", 2))),
@@ -226,7 +228,7 @@ STREAMS: Final = {
     "unknown-events": _sse("events of a kind that nobody knows", "answer", _between(_UNKNOWN)),
     "wrong-types": _sse(
         "an event whose fields have other types",
-        "error",
+        "either",
         _after_first(b'data: {"type": 5, "model": {}, "choices": 3, "delta": [], "usage": "x"}\n\n'),
     ),
     "end-twice": Fault(what="the last event comes twice", stream="answer", events=_twice),

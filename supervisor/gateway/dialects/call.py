@@ -9,7 +9,6 @@ Reading takes a bounded multiple of the body's size, whatever is in it.
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 import msgspec
 
 from aish.errors import InputError
+from aish.supervisor.gateway.dialects import text
 from aish.supervisor.gateway.dialects.entries import entries
 from aish.supervisor.gateway.dialects.openai import CHAT, COMPLETIONS, EMBEDDINGS, MOST_TOKENS, NAME
 
@@ -31,7 +31,6 @@ MAX_VALUE_BYTES: Final = 4096
 _MANY_COLONS: Final = 50_000  # up to here a body has so few fields that it may be split before they are counted
 _MANY_OBJECTS: Final = 100_000
 _MANY_QUOTES: Final = 1_000_000
-_STEP_BYTES: Final = 1 << 20
 _PROMPT_FIELDS: Final = {
     CHAT: ("messages", "tools", "functions", "response_format", "json_schema", "chat_template_kwargs"),
     COMPLETIONS: ("prompt", "suffix"),
@@ -125,7 +124,7 @@ def split(body: bytes) -> dict[str, msgspec.Raw]:
     if body.count(b":") > _MANY_COLONS and entries(body, MAX_FIELDS) is None:
         raise _too_many_fields()
     try:
-        _check_text(body)  # fields that only pass through are not looked into
+        text.check(body)  # fields that only pass through are not looked into
         fields = _fields.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InputError(
@@ -151,16 +150,6 @@ def check_room(body: bytes) -> None:
 
 def _too_many_fields() -> InputError:
     return InputError(f"the body has more than {MAX_FIELDS} fields, or more inside than can be looked at")
-
-
-def _check_text(body: bytes) -> None:
-    """Raises UnicodeDecodeError. In steps: as one text the body would be four times as large."""
-    if body.isascii():
-        return
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(body), _STEP_BYTES):
-        decoder.decode(body[start : start + _STEP_BYTES])
-    decoder.decode(b"", final=True)
 
 
 class Fields:

@@ -123,7 +123,7 @@ def usage(raw: msgspec.Raw) -> Usage | None:
         return None
     try:
         told: Usage | None = _usage.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     return told
 

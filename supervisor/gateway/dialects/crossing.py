@@ -44,6 +44,8 @@ class Crossing(Protocol):
 
     call: Call
     path: str
+    assembles: bool
+    """Whether an answer can be put together from a stream that came in its place."""
 
     def body(self, limit: int | None) -> bytes:
         """What is sent: `limit` output tokens were granted for each answer (None: as the request says). Raises
@@ -87,6 +89,8 @@ def cross(call: Call, dialect: Dialect, server: Server) -> Crossing:
 
 class ToOpenAI:
     """The server speaks OpenAI's dialect, the client that or another."""
+
+    assembles = True
 
     def __init__(self, given: Call, call: Call, dialect: Dialect, server: Server, asked: str) -> None:
         self.call, self.path = call, call.endpoint
@@ -144,6 +148,7 @@ class _OfAnthropic:
     """What is alike for all clients of a server that speaks Anthropic's dialect."""
 
     path = head.MESSAGES
+    assembles = False
 
     def __init__(self, call: Call, server: Server, asked: str) -> None:
         self.call = call
@@ -155,7 +160,8 @@ class _OfAnthropic:
     def read(self, body: bytes) -> Read:
         message = reply.message(body, self._server.name)
         told = reply.usage(message.usage)
-        return openai.Read(message.model, told.used() if told is not None else None, None)
+        used = told.used() if told is not None else None
+        return openai.Read(message.model, used, None, message.type == "error", message.content is None)
 
 
 class AnthropicThrough(_OfAnthropic):
@@ -220,6 +226,7 @@ class ResponsesThrough:
     """Client and server know OpenAI's responses."""
 
     path = responses.RESPONSES
+    assembles = False
 
     def __init__(self, call: Call, server: Server, asked: str) -> None:
         refuse(call, "background")  # it would answer `queued`, and what it costs could never be counted
@@ -236,7 +243,7 @@ class ResponsesThrough:
         return responses_through.Relay(self._asked)
 
     def writer(self) -> Writer:
-        return Passing()
+        return responses_through.Passed(self.call, self._asked, int(time.time()))
 
     def read(self, body: bytes) -> Read:
         return responses_through.read(body, self._server.name)

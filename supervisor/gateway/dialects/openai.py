@@ -24,6 +24,7 @@ from aish.errors import (
     UsageError,
 )
 from aish.model.dialect import OPENAI
+from aish.supervisor.gateway.dialects.entries import entries
 from aish.supervisor.gateway.meter import Used
 
 CHAT: Final = "/chat/completions"
@@ -32,6 +33,8 @@ EMBEDDINGS: Final = "/embeddings"
 ENDPOINTS: Final = (CHAT, COMPLETIONS, EMBEDDINGS)
 NAME: Final = OPENAI
 
+_MANY_COLONS: Final = 50_000  # up to here a reply has so few fields that it may be split before they are counted
+_MOST_FIELDS: Final = 256
 MOST_TOKENS: Final = 1 << 40  # beyond any model; sums of such numbers still fit into the records
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -41,6 +44,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+_NULL: Final = msgspec.Raw(b"null")
 
 
 class _Read(msgspec.Struct):
@@ -61,8 +65,10 @@ class _Usage(msgspec.Struct):
 
 class _Reply(msgspec.Struct):
     model: str | None = None
-    usage: msgspec.Raw = msgspec.Raw(b"null")
+    usage: msgspec.Raw = _NULL
     choices: list[msgspec.Raw] | None = None
+    data: msgspec.Raw = _NULL
+    error: msgspec.Raw = _NULL
 
 
 @dataclass(slots=True, frozen=True)
@@ -72,6 +78,10 @@ class Read:
     model: str | None
     used: Used | None
     choices: tuple[bytes, ...] | None
+    failed: bool = False
+    """It tells an error."""
+    empty: bool = False
+    """It has no answer in it."""
 
 
 _reply: Final = msgspec.json.Decoder(_Reply)
@@ -86,14 +96,15 @@ def read(body: bytes) -> Read:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InputError(f"malformed reply: {error}") from None
     choices = None if reply.choices is None else tuple(map(bytes, reply.choices))
-    return Read(reply.model, _used(reply.usage), choices)
+    empty = choices is None and reply.data == _NULL
+    return Read(reply.model, _used(reply.usage), choices, reply.error != _NULL, empty)
 
 
 def _used(raw: msgspec.Raw) -> Used | None:
     """The server's figures; None where it tells none or nonsense."""
     try:
         usage = _usage.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     if usage is None:
         return None
@@ -144,12 +155,15 @@ def choice_text(choice: bytes) -> str:
 
 def rename(told: str, asked: str, body: bytes, within: str | None = None) -> bytes:
     """Put the asked name back where the reply tells the server's own: its own field `model`, or that of the object in
-    its field `within`. What is deeper may be the input of a tool and is left alone."""
+    its field `within`. What is deeper may be the input of a tool and is left alone. Raises UpstreamError for a reply
+    that would be many times as large as objects."""
     if within is None:
         quick = _renamed_first(told, asked, body)
         if quick is not None:
             return quick
     try:
+        if body.count(b":") > _MANY_COLONS and entries(body, _MOST_FIELDS) is None:
+            raise UpstreamError(f"the server of {asked} sent a reply of more than {_MOST_FIELDS} fields")
         fields = _objects.decode(body)
         if within is not None:
             inner = bytes(fields[within])
@@ -218,6 +232,23 @@ def error_status(body: bytes) -> int:
     except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError, RecursionError):
         return 502
     return code if isinstance(code, int) and 400 <= code < 600 else 502
+
+
+class _Told(msgspec.Struct):
+    message: str
+
+
+class _ToldBody(msgspec.Struct):
+    error: _Told
+
+
+def told_failure(body: bytes, model: str) -> bytes:
+    """An error that a server told inside a stream: as it is where clients can read it."""
+    try:
+        msgspec.json.decode(body, type=_ToldBody)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return upstream_failure(error_status(body), body, model)
+    return body
 
 
 def upstream_failure(status: int, body: bytes, model: str) -> bytes:

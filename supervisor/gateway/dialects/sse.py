@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import msgspec
+
 from aish.errors import InputError, UpstreamError
-from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects import openai, text
+from aish.supervisor.gateway.dialects.call import AnyObject
 from aish.supervisor.gateway.meter import Stream, Used
 
 MAX_EVENT_BYTES: Final = 16 << 20
@@ -19,6 +22,8 @@ DONE: Final = b"[DONE]"
 # The text of an answer, of its reasoning or of a tool call. Quotes inside strings are escaped, so this finds fields.
 # Possessive (++, *+): without, the matcher keeps a hundred bytes for every byte of text in case it has to go back.
 _TEXT: Final = re.compile(rb'"(?:content|text|arguments|reasoning_content|reasoning)":\s*"((?:[^"\\]++|\\.)++)"')
+
+_object: Final = msgspec.json.Decoder(AnyObject)
 
 
 class Frames:
@@ -29,6 +34,8 @@ class Frames:
         self._asked = asked
         self._parts: list[bytes] = []
         self._pending_bytes = 0
+        self._looked = False
+        """Whether there was a byte order mark is known."""
         self.begun = False
         """An event came."""
         self.count = Stream()
@@ -36,7 +43,7 @@ class Frames:
         self.prompt: int | None = None
         """Input tokens, where the server tells them before the answer."""
         self.done = False
-        """The server said that this was all."""
+        """The server said that this was all: nothing is read behind it."""
         self.error = False
         """The server told an error inside the stream."""
 
@@ -51,9 +58,18 @@ class Frames:
             data = _unix(data)
         block, separator, rest = data.rpartition(b"\n\n")
         self._keep(rest)
-        if not separator:
-            return b""
-        return b"".join([self._event(event) for event in block.split(b"\n\n")])
+        return self._events(block) if separator else b""
+
+    def _events(self, block: bytes) -> bytes:
+        """Whole events. What comes behind the last one is none of the answer."""
+        if not self._looked:
+            self._looked, block = True, block.removeprefix(text.BOM)
+        out: list[bytes] = []
+        for event in text.mended(block).split(b"\n\n"):
+            out.append(self._event(event))
+            if self.done:
+                break
+        return b"".join(out)
 
     def finish(self) -> bytes:
         """The stream ended: what is left. Raises UpstreamError when it ended before it was complete."""
@@ -91,9 +107,17 @@ class Frames:
 
     def _checked(self, data: bytes) -> bytes:
         """Raises UpstreamError for what is no JSON object."""
-        if not (data.startswith(b"{") and data.endswith(b"}")):
-            raise self._malformed("an event is not a JSON object")
+        try:
+            _object.decode(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise self._malformed("an event is not a JSON object") from None
         return data
+
+    def _ended(self) -> None:
+        """The server says that this was all. Raises UpstreamError where it was nothing."""
+        if not self.begun:
+            raise UpstreamError(f"the server of {self._asked} ended its stream without an answer")
+        self.done = True
 
 
 class Relay(Frames):
@@ -110,19 +134,19 @@ class Relay(Frames):
             return b""
         data = payload(event)
         if data is None:
-            return event + b"\n\n"  # a comment that keeps the connection awake, an event without data
+            return awake(event)
         if data == DONE:
-            self.done = True
+            self._ended()
             return event + b"\n\n"
         if data == b"null":
             return b""  # llama.cpp's first word on several prompts; clients would stumble over it
         self._checked(data)
         self.begun = True
-        if data.startswith((b'{"error"', b'{ "error"')):
-            self.error = True
-        worth_reading = not self._told or b'"usage"' in data
+        worth_reading = not self._told or b'"usage"' in data or b'"error"' in data
         if worth_reading and not self._read(data):
             return b""
+        if self.error:
+            return b"data: " + openai.told_failure(data, self._asked) + b"\n\n"
         text_bytes = sum(map(len, _TEXT.findall(data)))
         if text_bytes:
             self.count.count(text_bytes)
@@ -139,6 +163,9 @@ class Relay(Frames):
             found = openai.read(data)
         except InputError as error:
             raise self._malformed(str(error)) from None
+        if found.failed:
+            self.error = self.done = True
+            return True
         self._told = self._told or found.model or ""
         if found.used is None:
             return True
@@ -146,14 +173,21 @@ class Relay(Frames):
         return self._keep_usage or found.choices != ()
 
 
+def awake(event: bytes) -> bytes:
+    """What goes on of an event without data: a comment. By the standard nobody is told of others, and some clients
+    would take their nothing for JSON."""
+    comments = [line for line in event.split(b"\n") if line.startswith(b":")]
+    return b"\n".join(comments or [b":"]) + b"\n\n"
+
+
 def payload(event: bytes) -> bytes | None:
     """The data of an event; None if it has none."""
     if event.startswith(b"data:") and b"\n" not in event:
-        return event[5:].strip()
+        return event[5:].strip() or None
     lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
     if not lines and not all(_field(line) for line in event.split(b"\n")):
         return event  # not an event at all: the caller sees that it is no JSON object either
-    return b"\n".join(lines) if lines else None
+    return b"\n".join(lines) or None
 
 
 def renamed(event: bytes, data: bytes, told: str, asked: str, within: str | None = None) -> bytes:
@@ -168,7 +202,7 @@ def renamed(event: bytes, data: bytes, told: str, asked: str, within: str | None
 
 
 def _field(line: bytes) -> bool:
-    return line.startswith((b":", b"event:", b"id:", b"retry:"))
+    return line.startswith((b":", b"event:", b"id:", b"retry:")) or line in (b"", b"data", b"event", b"id")
 
 
 def _unix(data: bytes) -> bytes:

@@ -27,6 +27,8 @@ from .upstream import Upstream
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .matrix import Matrix
+
 DEADLINE_S = 20.0
 
 
@@ -190,6 +192,15 @@ def world() -> Iterator[World]:
     finally:
         made.stop()
         shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Iterator[Matrix]:
+    """All clients, all servers, scripted by faults."""
+    from .matrix import running
+
+    with running() as made:
+        yield made
 
 
 def wait_readable(fd: int, deadline_s: float = DEADLINE_S) -> bool:

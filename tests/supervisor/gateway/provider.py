@@ -49,4 +49,6 @@ class Running:
     def wait_for(self, condition: Callable[[Provider], bool], deadline_s: float = DEADLINE_S) -> None:
         provider = self.provider
         with provider.changed:
-            assert provider.changed.wait_for(lambda: condition(provider), deadline_s), "the provider did not get there"
+            assert provider.changed.wait_for(lambda: condition(provider), deadline_s), (
+                "the provider did not get there"
+            )

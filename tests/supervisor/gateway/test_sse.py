@@ -130,3 +130,49 @@ def test_no_bytes_raise_anything_but_our_own_error(data: bytes) -> None:
         relay.finish()
     except UpstreamError:
         pass
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_event() -> None:
+    for cuts in ([], [1], [3]):
+        out, relay = relayed(b"\xef\xbb\xbf" + STREAM, cuts)
+        assert relay.used is not None
+        assert not out.startswith(b"\xef")
+
+
+def test_nothing_passes_behind_the_end() -> None:
+    """It would be the answer to a question that nobody asked, or a second end."""
+    out, relay = relayed(STREAM + delta("more") + b"\n\ndata: [DONE]\n\n", [])
+    assert relay.done
+    assert out.endswith(b"data: [DONE]\n\n")
+    assert out.count(b"[DONE]") == 2, "one is in a text"
+    assert b'"more"' not in out
+
+
+def test_an_error_ends_a_stream_wherever_it_stands_in_its_event() -> None:
+    failed = event([{"index": 0, "delta": {}}], error={"message": "no more", "code": 503})
+    out, relay = relayed(EVENTS[0] + b"\n\n" + failed + b"\n\n" + STREAM, [])
+    assert relay.error
+    assert relay.done
+    assert out.endswith(failed + b"\n\n")
+
+
+def test_an_error_without_a_message_gets_one() -> None:
+    out, _ = relayed(b'data: {"error": "it is late"}\n\n', [])
+    told = json.loads(out.removeprefix(b"data: "))["error"]
+    assert (told["message"], told["type"]) == ("it is late", "server_error")
+
+
+@pytest.mark.parametrize("nothing", [b"event: ping", b"data:", b"data", b"id: 4\nretry: 5"])
+def test_an_event_without_data_goes_on_as_a_comment(nothing: bytes) -> None:
+    out, _ = relayed(nothing + b"\n\n" + STREAM, [])
+    assert out.startswith(b":\n\n")
+
+
+def test_a_stream_that_only_ends_is_an_error() -> None:
+    with pytest.raises(UpstreamError, match="without an answer"):
+        relayed(b"data: [DONE]\n\n", [])
+
+
+def test_what_is_no_json_is_an_error_also_where_nobody_else_reads_it() -> None:
+    with pytest.raises(UpstreamError, match="not a JSON object"):
+        relayed(EVENTS[0] + b"\n\n" + EVENTS[1] + b"\n\ndata: {this is none}\n\n", [])

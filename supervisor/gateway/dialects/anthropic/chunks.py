@@ -61,7 +61,7 @@ def whole(body: bytes, asked: str, created: int) -> bytes:
 
 
 def _of(message: reply.Message, kind: str) -> list[reply.Block]:
-    return [block for block in message.content if block.type == kind]
+    return [block for block in message.content or () if block.type == kind]
 
 
 def _call(place: int, block: reply.Block) -> dict[str, object]:
@@ -123,7 +123,7 @@ class Relay(sse.Frames):
         data = sse.payload(event) if event else None
         if data is None:
             return _PING if event else b""
-        told = reply.event(self._checked(data), self._asked)
+        told = reply.event(data, self._asked)
         match told.type:
             case "message_start":
                 return self._start(told)
@@ -138,7 +138,7 @@ class Relay(sse.Frames):
             case "message_stop":
                 return self._stop()
             case "error":
-                self.error = True
+                self.error = self.done = True
                 return b"data: " + error(data) + b"\n\n"
             case "ping":
                 return _PING
@@ -197,7 +197,7 @@ class Relay(sse.Frames):
         return self._chunk({}, reason(why))
 
     def _stop(self) -> bytes:
-        self.done = True
+        self._ended()
         usage = b""
         if self._keep_usage and self.used is not None:
             usage = self._data({"choices": [], "usage": _usage(self.used)})

@@ -69,9 +69,10 @@ class Block(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
+    type: str = ""
     id: str | None = None
     model: str | None = None
-    content: list[Block] = []
+    content: list[Block] | None = None
     stop_reason: str | None = None
     usage: msgspec.Raw = _NONE
 
@@ -118,6 +119,6 @@ def usage(raw: msgspec.Raw) -> Usage | None:
     """None where the server tells none, or nonsense."""
     try:
         told: Usage | None = _usage.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     return told

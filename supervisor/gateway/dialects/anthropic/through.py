@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from aish.supervisor.gateway.dialects.call import Call
 
 _TEXT: Final = re.compile(rb'"(?:text|thinking|partial_json)":\s*"((?:[^"\\]++|\\.)++)"')
-_START, _END, _STOP = b'"message_start"', b'"message_delta"', b'"message_stop"'
+_TYPE: Final = re.compile(rb'"type":\s*"(\w+)"')
+_STOP: Final = b'"message_stop"'
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -48,16 +49,18 @@ class Relay(sse.Frames):
         event = event.lstrip(b"\n")
         data = sse.payload(event) if event else None
         if data is None:
-            return event + b"\n\n" if event else b""
-        head = self._checked(data)[:64]
-        if _START in head:
-            event = self._start(data, event)
-        elif _END in head:
-            self._end(data)
-        elif _STOP in head:
-            self.done = True
-        elif b'"error"' in head and reply.event(data, self._asked).type == "error":
-            self.error = True
+            return sse.awake(event) if event else b""
+        match _kind(event, self._checked(data)):
+            case b"message_start":
+                event = self._start(data, event)
+            case b"message_delta":
+                self._end(data)
+            case b"message_stop":
+                self._ended()
+            case b"error":
+                self.error = self.done = True
+            case _:
+                pass
         text_bytes = sum(map(len, _TEXT.findall(data)))
         if text_bytes:
             self.count.count(text_bytes)
@@ -79,3 +82,11 @@ class Relay(sse.Frames):
         told = reply.usage(reply.event(data, self._asked).usage)
         if told is not None:
             self.used = told.after(self._started).used()
+
+
+def _kind(event: bytes, data: bytes) -> bytes:
+    """Of an event: its name, else its type, which is the first of its fields but for servers that sort them."""
+    if event.startswith(b"event:"):
+        return event[6 : event.find(b"\n")].strip()
+    found = _TYPE.search(data, 0, 64)
+    return found[1] if found is not None else b""

@@ -136,16 +136,9 @@ class Events:
         return self._taken()
 
     def _fail(self, body: bytes) -> None:
-        """Told twice, as by OpenAI's own servers: as an error, and as the end of the response."""
-        try:
-            told = msgspec.json.decode(body, type=_ErrorBody).error
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            told = _Error()
-        code = told.code if isinstance(told.code, str) else "server_error"
         begun = self._begin()
         self._over = True
-        self._tell("error", {"code": code, "message": told.message, "param": None})
-        self._tell("response.failed", {"response": output.failed(begun, told.message, code)})
+        self._out += output.failure(begun, self._number, body)
 
     def _taken(self) -> bytes:
         out, self._out = b"".join(self._out), []
@@ -257,15 +250,5 @@ class Events:
         return {"item_id": opened.id, "output_index": opened.place}
 
     def _tell(self, kind: str, fields: Fields) -> None:
-        data = _encode({"type": kind, "sequence_number": self._number, **fields})
+        self._out.append(output.event(kind, self._number, fields))
         self._number += 1
-        self._out.append(b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n")
-
-
-class _Error(msgspec.Struct):
-    message: str = "the request failed"
-    code: str | int | None = None
-
-
-class _ErrorBody(msgspec.Struct):
-    error: _Error

@@ -33,8 +33,20 @@ _ECHOED: Final[dict[str, object]] = {
 """What of a request a response repeats, and what stands there if it is not said."""
 
 
+_encode: Final = msgspec.json.Encoder().encode
+
+
 class _Input(msgspec.Struct):
     input: str
+
+
+class _Error(msgspec.Struct):
+    message: str = "the request failed"
+    code: str | int | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
 
 
 def made_id(prefix: str) -> str:
@@ -68,8 +80,25 @@ def ended(begun: Fields, items: list[Fields], why: str | None, usage: Fields) ->
     return {**begun, **status, **details, "output": items, "usage": usage}
 
 
-def failed(begun: Fields, message: str, code: str) -> Fields:
-    return {**begun, "status": "failed", "error": {"code": code, "message": message}}
+def event(kind: str, number: int, fields: Fields) -> bytes:
+    """One of a stream."""
+    data = _encode({"type": kind, "sequence_number": number, **fields})
+    return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def failure(begun: Fields, number: int, body: bytes) -> list[bytes]:
+    """Told twice, as by OpenAI's own servers: as an error, and as the end of the response. `body` is an error in the
+    shape of OpenAI's other paths, `number` that of the next event."""
+    try:
+        told = msgspec.json.decode(body, type=_ErrorBody).error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        told = _Error()
+    code = told.code if isinstance(told.code, str) else "server_error"
+    over = {**begun, "status": "failed", "error": {"code": code, "message": told.message}}
+    return [
+        event("error", number, {"code": code, "message": told.message, "param": None}),
+        event("response.failed", number + 1, {"response": over}),
+    ]
 
 
 def usage(raw: msgspec.Raw, call: Call, written: int) -> Fields:

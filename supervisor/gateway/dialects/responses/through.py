@@ -9,6 +9,8 @@ import msgspec
 
 from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import openai, sse
+from aish.supervisor.gateway.dialects.responses import output
+from aish.supervisor.gateway.dialects.unchanged import Passing
 from aish.supervisor.gateway.meter import Used
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _TEXT: Final = re.compile(rb'"delta":\s*"((?:[^"\\]++|\\.)++)"')
 _LAST: Final = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"')
+_NULL: Final = msgspec.Raw(b"null")
 _Count = Annotated[int, msgspec.Meta(ge=0, le=openai.MOST_TOKENS)]
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -38,7 +41,9 @@ class _Usage(msgspec.Struct):
 
 class _Response(msgspec.Struct):
     model: str | None = None
-    usage: msgspec.Raw = msgspec.Raw(b"null")
+    usage: msgspec.Raw = _NULL
+    output: msgspec.Raw = _NULL
+    error: msgspec.Raw = _NULL
 
 
 class _Event(msgspec.Struct):
@@ -46,8 +51,14 @@ class _Event(msgspec.Struct):
     response: _Response | None = None
 
 
+class _Begun(msgspec.Struct):
+    sequence_number: int = -1
+    response: dict[str, msgspec.Raw] | None = None
+
+
 _response: Final = msgspec.json.Decoder(_Response)
 _event: Final = msgspec.json.Decoder(_Event)
+_begun: Final = msgspec.json.Decoder(_Begun)
 _usage: Final = msgspec.json.Decoder(_Usage | None)
 
 
@@ -67,13 +78,14 @@ def read(reply: bytes, server: str) -> openai.Read:
         found = _response.decode(reply)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise UpstreamError(f"the server of {server} sent a malformed reply: {error}") from None
-    return openai.Read(found.model, _used(found.usage), None)
+    empty = found.output == _NULL
+    return openai.Read(found.model, _used(found.usage), None, empty and found.error != _NULL, empty)
 
 
 def _used(raw: msgspec.Raw) -> Used | None:
     try:
         told: _Usage | None = _usage.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     if told is None:
         return None
@@ -96,7 +108,7 @@ class Relay(sse.Frames):
         event = event.lstrip(b"\n")
         data = sse.payload(event) if event else None
         if data is None:
-            return event + b"\n\n" if event else b""
+            return sse.awake(event) if event else b""
         if data == sse.DONE:
             return event + b"\n\n"
         self._checked(data)
@@ -128,3 +140,31 @@ class Relay(sse.Frames):
                 self.done = self.error = True
             case _:
                 pass
+
+
+class Passed(Passing):
+    """A Writer: what passes has its shape already; an error of ours goes on from what has passed."""
+
+    def __init__(self, call: Call, asked: str, created: int) -> None:
+        self._call, self._asked, self._created = call, asked, created
+        self._first = self._last = b""
+        """Of what was written; each ends with a whole event."""
+
+    def feed(self, events: bytes) -> bytes:
+        self._first = self._first or events
+        self._last = events or self._last
+        return events
+
+    def error(self, body: bytes) -> bytes:
+        first = _told(self._first.partition(b"\n\n")[0])
+        last = _told(self._last.rstrip(b"\n").rpartition(b"\n\n")[2])
+        begun: output.Fields = dict(first.response or {})
+        begun = begun or output.response(self._call, output.made_id("resp"), self._asked, self._created)
+        return b"".join(output.failure(begun, last.sequence_number + 1, body))
+
+
+def _told(event: bytes) -> _Begun:
+    try:
+        return _begun.decode(sse.payload(event) or b"{}")
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _Begun()

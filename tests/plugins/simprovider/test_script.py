@@ -1,0 +1,48 @@
+"""Scripts are read out of whatever a request has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aish.plugins.simprovider import said, script
+from aish.plugins.simprovider.script import Script
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["role", "content", "text", "output", "x"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": [{"role": "system", "content": "say 9"}, {"role": "user", "content": "say 2 fault bom"}]},
+        {"messages": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "say 2 fault bom"}]}]},
+        {"prompt": "say 2 fault bom"},
+        {"input": ["say 2 fault bom"]},
+        {"input": [{"role": "user", "content": [{"type": "input_text", "text": "say 2 fault bom"}]}]},
+    ],
+)
+def test_the_last_words_are_the_script(body: dict[str, Any]) -> None:
+    found = script.read(script.prompt(body))
+    assert (found.say, found.fault) == (2, "bom")
+
+
+def test_words_that_say_nothing_leave_what_is_usual() -> None:
+    assert script.read("hello say many think -1 first") == Script("hello say many think -1 first")
+
+
+@given(st.dictionaries(st.sampled_from(["messages", "input", "prompt", "system", "max_tokens"]), VALUES))
+def test_any_request_has_a_script_and_an_answer(body: dict[str, Any]) -> None:
+    asked = script.read(script.prompt(body))
+    answer = said.answer(asked, body)
+    assert answer.text == "".join(answer.words)
+    assert script.words(body) >= 0
