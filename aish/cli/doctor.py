@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -88,4 +90,17 @@ def _local() -> list[Finding]:
             findings.append(Finding(level="warn", topic=topic, text=lacks, hint=hint))
         else:
             findings.append(Finding(level="ok", topic=topic, text=f"{module} is installed"))
-    return findings
+    return findings + _telemetry()
+
+
+def _telemetry() -> list[Finding]:
+    """Only for who asks for it: aish.supervisor.gateway.observed."""
+    if not os.environ.get("AISH_OTEL"):
+        return []
+    for name in ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"):
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            text, hint = f"AISH_OTEL is set, and {name} is not installed", "pip install 'aish-shell[otel]'"
+            return [Finding(level="warn", topic="telemetry", text=text, hint=hint)]
+    return [Finding(level="ok", topic="telemetry", text="OpenTelemetry is installed")]

@@ -17,8 +17,8 @@ import msgspec
 
 from aish.errors import RefusedError, StorageError
 from aish.model import kind as kinds
+from aish.supervisor.gateway import observed, routes
 from aish.supervisor.gateway import records as store
-from aish.supervisor.gateway import routes
 from aish.supervisor.gateway.allowance import budget_of
 from aish.supervisor.gateway.asks import Asks
 from aish.supervisor.gateway.bell import Bell
@@ -44,6 +44,7 @@ from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, Se
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from aish.supervisor.gateway.telemetry import Telemetry
     from aish.wire.reply import Reply
 
 NOTE_S: Final = 0.25
@@ -97,7 +98,8 @@ class Gateway:
         )
         self.models = Models(self.directory, self.bell, self._need, self.probes.doubt, ready_s=ready_s)
         self.prices = Prices()
-        self.settling = Settling(self.board, self.spending, self.upstreams, self.prices)
+        self.telemetry = _telemetry()
+        self.settling = Settling(self.board, self.spending, self.upstreams, self.prices, self.telemetry)
         self.proxy = Proxy(
             settling=self.settling,
             directory=self.directory,
@@ -158,6 +160,8 @@ class Gateway:
         """End in order: no new requests, a moment for those under way, the rest settled as estimates."""
         await self.web.close(GRACE_S)
         await self.settling.close()
+        if self.telemetry is not None:
+            await self.telemetry.close()
         self.spending.journal.flush()
         self.book.flush()
         await self.probes.close()
@@ -287,6 +291,15 @@ class Gateway:
                     await asyncio.to_thread(store.checkpoint, self.records.path)
                 except StorageError as error:
                     log("records", str(error))
+
+
+def _telemetry() -> Telemetry | None:
+    """Loaded only where it is asked for."""
+    if not observed.asked():
+        return None
+    from aish.supervisor.gateway.telemetry import Telemetry
+
+    return Telemetry()
 
 
 def _activity(note: Note) -> ActivityNote:

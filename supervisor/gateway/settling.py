@@ -9,6 +9,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from aish.supervisor.gateway import observed
 from aish.supervisor.gateway.dialects import openai, sse
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.call import Call
@@ -56,9 +57,17 @@ class Exchange:
 
 
 class Settling:
-    """Ends exchanges. One per gateway."""
+    """Ends exchanges. One per gateway. `observe` is told of each that is settled."""
 
-    def __init__(self, board: Board, spending: Spending, upstreams: Upstreams, prices: Prices) -> None:
+    def __init__(
+        self,
+        board: Board,
+        spending: Spending,
+        upstreams: Upstreams,
+        prices: Prices,
+        observe: observed.Observer | None = None,
+    ) -> None:
+        self._observe = observe
         self._board = board
         self._prices = prices
         self._spending = spending
@@ -94,6 +103,8 @@ class Settling:
             cost = self._prices.cost(exchange.server, used, row.seconds or 0.0, asked)
             row.cost_usd, row.price = (None, None) if cost is None else (cost.usd, cost.price)
         self._spending.settle(row)
+        if self._observe is not None:
+            self._observe(observed.of(exchange))
 
     async def _settle_estimated(self, exchange: Exchange) -> None:
         """The server did not tell (all of) what was used: count again what went in and what came out."""

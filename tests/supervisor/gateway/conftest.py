@@ -45,6 +45,8 @@ class GatewayProcess:
         self.port: int = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self.environ: dict[str, str] = {}
+        """What it has besides."""
 
     def start(self) -> GatewayProcess:
         environ = {
@@ -53,6 +55,7 @@ class GatewayProcess:
             "XDG_STATE_HOME": str(self.root / "state"),
             "XDG_RUNTIME_DIR": str(self.root / "run"),
             "LISTEN_FDS": "1",
+            **self.environ,
         }
         # The shell moves the socket to descriptor 3 without a hook that runs between fork and exec.
         command = f'exec "$0" -m aish.supervisor.gateway 3<&{self.listener.fileno()} {self.listener.fileno()}<&-'
