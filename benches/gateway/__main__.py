@@ -17,6 +17,7 @@ from aish.errors import AishError
 from benches import tables
 from benches.fetch import NotToBeHadError
 from benches.gateway import cores, measures, results, wrk
+from benches.gateway.beside import Beside
 from benches.gateway.cores import Cores
 from benches.gateway.direct import Direct
 from benches.gateway.driver import DEADLINE_S, Driver
@@ -28,10 +29,10 @@ from benches.gateway.portkey import Portkey
 from benches.tables import Figures
 
 DRIVERS: dict[str, type[Driver]] = {
-    kind.name: kind for kind in (Ours, OursWithoutBudget, Direct, Nginx, LiteLlm, Portkey)
+    kind.name: kind for kind in (Ours, OursWithoutBudget, Beside, Direct, Nginx, LiteLlm, Portkey)
 }
 ALWAYS = ("aish", "aish, no budget", "direct")
-PEERS = [name for name in DRIVERS if name not in ALWAYS]
+PEERS = [name for name in DRIVERS if name not in (*ALWAYS, Beside.name)]
 Measure = Callable[[Driver, Size], Figures]
 _MEASURES: Sequence[Measure] = (
     measures.warm,
@@ -87,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="also ours over 200,000 requests: minutes more")
     parser.add_argument("--rounds", type=int, help="how often everything is measured (3)")
     parser.add_argument("--peer", action="append", choices=PEERS, help="this one alone beside ours and direct")
+    parser.add_argument("--beside", metavar="FOLDER", help="another checkout of aish too, in turn with this one")
     parser.add_argument("--json", action="store_true", help="all figures of all rounds, for programs")
     parser.add_argument(
         "--folder",
@@ -98,6 +100,9 @@ def _options() -> argparse.Namespace:
 
 def _wanted(options: argparse.Namespace) -> list[str]:
     peers = options.peer or [name for name in PEERS if not (options.quick and DRIVERS[name].slow)]
+    if options.beside is not None:
+        Beside.checkout = options.beside
+        peers.append(Beside.name)
     return [name for name in DRIVERS if name in ALWAYS or name in peers]
 
 

@@ -9,8 +9,10 @@ from benches.tables import Figures, Goal, Runs, ratio
 LINES = (
     ("p50_ms_1", "p50 with 1 connection, ms", "{:.3f}"),
     ("added_ms_1", "… added to direct", "{:.3f}"),
+    ("cpu_us_1", "… CPU time of the gateway for each, µs", "{:.0f}"),
     ("p50_ms_16", "p50 with 16 connections, ms", "{:.3f}"),
     ("added_ms_16", "… added to direct", "{:.3f}"),
+    ("cpu_us_16", "… CPU time of the gateway for each, µs", "{:.0f}"),
     ("p50_ms_64", "p50 with 64 connections, ms", "{:.2f}"),
     ("added_ms_64", "… added to direct", "{:.2f}"),
     ("p99_ms_64", "p99 with 64 connections, ms", "{:.2f}"),
