@@ -26,7 +26,7 @@ from aish.wire.reply import KeyMade, Keys
 
 KEY_NAME = "env"
 _NAMES = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
-_FOR = ("openai", "anthropic", "anthropic-login", "ollama", "all")
+_FOR = ("openai", "anthropic", "anthropic-login", "ollama", "gemini", "all")
 _KEY_BEGIN = "sk-aish-"
 _FILE_MOST = 4096
 
@@ -52,6 +52,7 @@ def named(made: dict[str, str], clients: str) -> dict[str, str]:
         "openai": made,
         "anthropic": {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key},
         "ollama": {"OLLAMA_HOST": url, "OLLAMA_API_KEY": key},
+        "gemini": {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": key},
     }
     if clients == "anthropic-login":
         return {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_CUSTOM_HEADERS": f"{OWN_KEY}: {key}"}

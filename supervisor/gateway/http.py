@@ -3,6 +3,7 @@
     POST /v1/chat/completions  /v1/completions  /v1/embeddings  /v1/responses      OpenAI's
     POST /v1/messages          /v1/messages/count_tokens                           Anthropic's
     POST /api/chat  /api/generate  /api/embed  /api/embeddings  /api/show           Ollama's
+    POST /v1beta/models/{id}:generateContent  :streamGenerateContent  :countTokens  Gemini's
     GET  /api/tags  /api/ps  /api/version
     GET  /v1/models            /v1/models/{id}                      in the client's own shape
     POST /v1/aish/tokens       {model, text} -> {tokens, exact, context_tokens}
@@ -18,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -26,9 +28,11 @@ from aish.supervisor.gateway.allowance import part_of
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import checked_name
 from aish.supervisor.gateway.dialects.crossing import cross
+from aish.supervisor.gateway.dialects.gemini import dialect as gemini
 from aish.supervisor.gateway.dialects.openai import STORED
 from aish.supervisor.gateway.dialects.paths import (
     COUNTED,
+    GEMINI_KEY,
     LISTS,
     OLLAMA,
     OLLAMA_VERSION,
@@ -59,6 +63,7 @@ BODY_S: Final = 60.0
 IDLE_S: Final = 60.0  # a connection without a (whole) request head
 LAST_WORDS_S: Final = 0.1
 """For answers that are on their way when the gateway ends."""
+MAX_QUERY_CHARS: Final = 2048
 _HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 ESTIMATED: Final = "x-aish-estimated"
 """With a count of tokens that the server could not tell."""
@@ -145,6 +150,7 @@ class Web:
             return Response(body=b'{"status":"ok"}')
         if path == "/":  # what Ollama's clients ask before anything else
             return Response(b"the gateway of aish is running\n", content_type="text/plain; charset=utf-8")
+        _take_key(request, path)
         try:
             caller = await self._keys.caller(request.headers)
         except RefusedError as error:
@@ -159,6 +165,11 @@ class Web:
         dialect = SERVED.get(path)
         if dialect is not None:
             return await self._proxy.serve(request, caller, dialect, path, await self._body(request))
+        named = gemini.spoken(path, request.query)
+        if named is not None and named.endpoint == gemini.COUNT:
+            return await self._count(caller, named, request, path)
+        if named is not None:
+            return await self._proxy.serve(request, caller, named, named.endpoint, await self._body(request))
         if path in COUNTED:
             return await self._count(caller, COUNTED[path], request, path)
         if path == SHOW:
@@ -169,6 +180,7 @@ class Web:
 
     def _get(self, request: Request, caller: Caller, path: str) -> Answer:
         dialect = spoken(path, request.headers)
+        path = path.removeprefix(gemini.PREFIX)
         if path in LISTS:
             listed = self._models.listed()
             if path == RUNNING:
@@ -233,8 +245,7 @@ class Web:
         exact = await self._upstreams.count(server, call, request.headers)
         tokens = exact if exact is not None else estimate_prompt(call.prompt_bytes)
         headers = {} if exact is not None else {ESTIMATED: "true"}
-        data = msgspec.json.encode({"input_tokens": tokens})
-        return Response(body=data, headers=headers)
+        return Response(body=dialect.counted(tokens), headers=headers)
 
     async def _ready(self, caller: Caller, model: str) -> Server:
         """A ready server, for a question that costs nothing. Raises RefusedError once the caller has ended, and
@@ -300,7 +311,16 @@ def _foreign(request: Request) -> Response | None:
 
 def _path(request: Request) -> str:
     """Without /v1: some clients leave it out."""
-    return (request.path.rstrip("/") or "/").removeprefix("/v1")
+    path = request.path.rstrip("/") or "/"
+    return path if path.startswith(gemini.PREFIX) else path.removeprefix("/v1")
+
+
+def _take_key(request: Request, path: str) -> None:
+    """Gemini's clients may have their key in the query."""
+    if path.startswith(gemini.PREFIX) and GEMINI_KEY not in request.headers:
+        for name, value in parse_qsl(request.query[:MAX_QUERY_CHARS]):
+            if name == "key":
+                request.headers[GEMINI_KEY] = value
 
 
 def _no_such(request: Request) -> Response:

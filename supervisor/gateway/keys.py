@@ -162,14 +162,14 @@ def check_budget(budget_tokens: int | None) -> None:
 
 
 def presented(headers: Mapping[str, str]) -> str:
-    """The key in the headers of OpenAI's, Azure's and Anthropic's clients; in one of its own beside a login that is
-    not for us."""
+    """The key in the headers of OpenAI's, Azure's, Anthropic's and Gemini's clients; in one of its own beside a login
+    that is not for us."""
     if derived.OWN_KEY in headers:
         return headers[derived.OWN_KEY].strip()
     scheme, _, credentials = headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials:
         return credentials.strip()
-    return headers.get("api-key") or headers.get("x-api-key") or ""
+    return headers.get("api-key") or headers.get("x-api-key") or headers.get("x-goog-api-key") or ""
 
 
 def _hash(key: str) -> bytes:

@@ -43,17 +43,18 @@ class Way(Protocol):
 
 
 class Request:
-    """Its head is here, its body comes. `path` is without the query, and decoded."""
+    """Its head is here, its body comes. `path` is without the query, and decoded; the query is as it came,
+    and may hold a key."""
 
     __slots__ = (
         "_error", "_parts", "_size_bytes", "_waiter", "complete", "headers", "keep", "method", "newer", "path",
-        "wanted", "way",
+        "query", "wanted", "way",
     )  # fmt: skip
 
     def __init__(self, way: Way, method: str, target: str, headers: CIMultiDict[str], *, newer: bool) -> None:
         self.way = way
         self.method, self.headers = method, headers
-        self.path = _path(target)
+        self.path, self.query = _path(target), target.partition("?")[2]
         self.newer = newer
         """It is of HTTP/1.1, not 1.0."""
         self.keep = newer

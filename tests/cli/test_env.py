@@ -51,6 +51,8 @@ def test_other_clients_get_their_own_names(shared_home: Home) -> None:
         "ANTHROPIC_API_KEY": key,
         "OLLAMA_HOST": url,
         "OLLAMA_API_KEY": key,
+        "GOOGLE_GEMINI_BASE_URL": url,
+        "GEMINI_API_KEY": key,
     }
 
 

@@ -42,6 +42,9 @@ class Dialect(Protocol):
     def writer(self, call: Call) -> Writer:
         """For one stream."""
 
+    def counted(self, tokens: int) -> bytes:
+        """How many tokens a request has."""
+
     def models(self, listed: list[Listed]) -> bytes:
         """The list of models."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic.dialect import Anthropic
 from aish.supervisor.gateway.dialects.anthropic.head import COUNT, MESSAGES
+from aish.supervisor.gateway.dialects.gemini import dialect as gemini
 from aish.supervisor.gateway.dialects.ollama import dialect as ollama
 from aish.supervisor.gateway.dialects.ollama import request
 from aish.supervisor.gateway.dialects.responses.dialect import Responses
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 OPENAI: Final = Unchanged()
 ANTHROPIC: Final = Anthropic()
 OLLAMA: Final = ollama.Chat()
+GEMINI: Final = gemini.Gemini()
 SERVED: Final[dict[str, Dialect]] = {
     openai.CHAT: OPENAI,
     openai.COMPLETIONS: OPENAI,
@@ -43,6 +45,7 @@ OLLAMA_VERSION: Final = "0.12.0"
 SHOW: Final = "/api/show"
 _OLLAMA_PREFIX: Final = "/api/"
 _ANTHROPIC_HEADER: Final = "anthropic-version"
+GEMINI_KEY: Final = "x-goog-api-key"
 
 
 def spoken(path: str, headers: Mapping[str, str]) -> Dialect:
@@ -52,4 +55,6 @@ def spoken(path: str, headers: Mapping[str, str]) -> Dialect:
         return dialect
     if path.startswith(_OLLAMA_PREFIX):
         return OLLAMA
+    if path.startswith(gemini.PREFIX) or GEMINI_KEY in headers or gemini.spoken(path, ""):
+        return GEMINI
     return ANTHROPIC if _ANTHROPIC_HEADER in headers else OPENAI

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from aish.supervisor.gateway.dialects import call, openai, sse
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ class Unchanged:
 
     def writer(self, _call: Call) -> Writer:
         return Passing()
+
+    def counted(self, tokens: int) -> bytes:
+        return msgspec.json.encode({"input_tokens": tokens})
 
     def models(self, listed: list[Listed]) -> bytes:
         return openai.model_list(listed)

@@ -56,9 +56,19 @@ class Client:
             "/api/chat": {"messages": said, "stream": self.stream},
             "/api/generate": {"prompt": words, "stream": self.stream},
             "/v1/embeddings": {"input": words},
+            "gemini": {"contents": [{"role": "user", "parts": [{"text": words}]}]},
             "/api/embed": {"input": words},
         }  # fmt: skip
-        return {"model": model, **asked[self.path]}
+        return asked["gemini"] if self.gemini else {"model": model, **asked[self.path]}
+
+    @property
+    def gemini(self) -> bool:
+        return ":" in self.path
+
+    def url(self, model: str) -> str:
+        """Below the gateway's own."""
+        named = self.path.replace("/models:", f"/v1beta/models/{model}:")
+        return f"{named}?alt=sse" if self.gemini and self.stream else named
 
     @property
     def embeds(self) -> bool:
@@ -78,6 +88,8 @@ CLIENTS = (
     Client("ollama-stream", "/api/chat", strict.ollama_stream, stream=True),
     Client("generate", "/api/generate", strict.ollama_whole),
     Client("generate-stream", "/api/generate", strict.ollama_stream, stream=True),
+    Client("content", "/models:generateContent", strict.content_whole),
+    Client("content-stream", "/models:streamGenerateContent", strict.content_stream, stream=True),
     Client("embeddings", "/v1/embeddings", strict.embeddings),
     Client("embed", "/api/embed", strict.ollama_embed),
 )
@@ -117,7 +129,7 @@ class Matrix:
             client, model = cell
             id, key = self.keys[client.name, model]
             self.asked[id] += 1
-            url, body = self.world.gateway.url + client.path, client.body(model, words)
+            url, body = self.world.gateway.url + client.url(model), client.body(model, words)
             async with session.post(url, json=body, headers={"x-api-key": key}) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}
                 return reply.status, headers, await reply.read()

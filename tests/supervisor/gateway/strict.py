@@ -353,3 +353,41 @@ def ollama_embed(body: bytes, model: str) -> Told:
     assert told["model"] == model
     assert told["embeddings"] == [[0.5, 0.0]]
     return Told("", None, told["prompt_eval_count"])
+
+
+# --- Gemini's -------------------------------------------------------------------------------------------------------
+
+
+def content_whole(body: bytes, model: str) -> Told:
+    return _content(object_(plain(body)), model, over=True)
+
+
+def content_stream(body: bytes, model: str) -> Told:
+    told = Told()
+    found = events(body)
+    assert found, "an empty stream"
+    for place, (name, data) in enumerate(found):
+        assert name is None
+        part = _content(object_(data), model, over=place == len(found) - 1)
+        told = Told(told.text + part.text, part.error, part.input, part.output)
+    return told
+
+
+def _content(told: dict[str, Any], model: str, *, over: bool) -> Told:
+    if "error" in told:
+        assert over, "something comes behind an error"
+        assert isinstance(told["error"]["code"], int)
+        assert told["error"]["status"].isupper()
+        assert told["error"]["message"]
+        return Told(error=told["error"]["message"])
+    assert told["modelVersion"] == model
+    (candidate,) = told["candidates"]
+    assert candidate["content"]["role"] == "model"
+    assert ("finishReason" in candidate) == over
+    text = "".join(part.get("text", "") for part in candidate["content"]["parts"] if not part.get("thought"))
+    if not over:
+        return Told(text)
+    usage = told["usageMetadata"]
+    made = usage["candidatesTokenCount"] + usage.get("thoughtsTokenCount", 0)
+    assert usage["totalTokenCount"] == usage["promptTokenCount"] + made
+    return Told(text, None, usage["promptTokenCount"], made)

@@ -26,6 +26,9 @@ class Anthropic:
     def writer(self, call: Call) -> Events:
         return Events(call)
 
+    def counted(self, tokens: int) -> bytes:
+        return msgspec.json.encode({"input_tokens": tokens})
+
     def models(self, listed: list[Listed]) -> bytes:
         return listing.models(listed)
 

@@ -20,6 +20,9 @@ NAME: Final = "ollama"
 class _Ollama:
     name = NAME
 
+    def counted(self, tokens: int) -> bytes:
+        return msgspec.json.encode({"input_tokens": tokens})
+
     def models(self, listed: list[Listed]) -> bytes:
         return msgspec.json.encode({"models": [answer.listed(model) for model in listed]})
 
