@@ -30,6 +30,8 @@ class Member(Part, frozen=True, kw_only=True):
     """Held by a person: its new requests wait."""
     project: str | None = None
     """The aish.toml that declares it, or one above it."""
+    nice: int = 0
+    """Its niceness: the weight of its requests where they wait for a place at a model."""
 
 
 # daemon -> gateway

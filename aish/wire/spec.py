@@ -198,6 +198,9 @@ class RoutePart(Part, frozen=True, kw_only=True):
     login: str = "key"
     """Whose login the server is asked with: "key", ours if there is one, or "client", the client's own (of a
     subscription), which passes through untouched and is never kept."""
+    concurrent: int | None = None
+    """How many requests it is sent at a time, the others wait for their turn; None: as many as its server says that
+    it serves at a time (llama.cpp), else all."""
 
 
 class SpecPart(Part, frozen=True, kw_only=True):

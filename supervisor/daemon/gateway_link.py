@@ -156,6 +156,7 @@ class GatewayLink:
             route=ports.route(row) if row.lifecycle == state.RUNNING else None,
             held=state.USER in row.holds,
             project=self._project(row),
+            nice=row.nice,
         )
 
     def _project(self, row: Row) -> str | None:

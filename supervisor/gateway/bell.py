@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 class Bell:
@@ -10,8 +11,15 @@ class Bell:
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
+        self._listeners: list[Callable[[], None]] = []
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Call it at every ring."""
+        self._listeners.append(listener)
 
     def ring(self) -> None:
+        for listener in self._listeners:
+            listener()
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)

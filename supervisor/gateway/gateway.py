@@ -37,6 +37,7 @@ from aish.supervisor.gateway.routes import Changed, Directory, Server
 from aish.supervisor.gateway.settling import Settling
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.totals import KEY_PREFIX
+from aish.supervisor.gateway.turns import Turns
 from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
 from aish.supervisor.gateway.windows.book import Book
 from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, ServeFailed, Sync
@@ -97,6 +98,13 @@ class Gateway:
             self.upstreams, self.duties, self._readiness, self._probed, self.bell.ring, idle_check_s=idle_check_s
         )
         self.models = Models(self.directory, self.bell, self._need, self.probes.doubt, ready_s=ready_s)
+        self.turns = Turns(
+            directory=self.directory,
+            bell=self.bell,
+            keys=self.keys,
+            models=self.models,
+            chain=self.spending.ledger.chain,
+        )
         self.prices = Prices()
         self.telemetry = _telemetry()
         self.settling = Settling(self.board, self.spending, self.upstreams, self.prices, self.telemetry)
@@ -106,9 +114,9 @@ class Gateway:
             bell=self.bell,
             board=self.board,
             keys=self.keys,
-            models=self.models,
             probes=self.probes,
             spending=self.spending,
+            turns=self.turns,
             upstreams=self.upstreams,
             prices=self.prices,
         )
@@ -215,6 +223,7 @@ class Gateway:
     def _spread(self, changed: Changed) -> None:
         for server in changed.vanished:
             self.probes.stop(server)
+            self.turns.forget(server)
             self.board.forget(server.id)
             self.upstreams.forget(server)
         for server in changed.appeared:
@@ -272,7 +281,8 @@ class Gateway:
             if not self.link.up:
                 continue
             now_s = asyncio.get_running_loop().time()
-            for note in self.board.look(now_s, routes.slots(self.directory.servers.values())):
+            waiting = self.turns.tell()
+            for note in self.board.look(now_s, routes.slots(self.directory.servers.values()), waiting):
                 if note.id.startswith(KEY_PREFIX):
                     continue
                 self.link.send(_activity(note))

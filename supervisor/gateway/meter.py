@@ -6,6 +6,7 @@ does not tell), the figures are estimated and say so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -116,8 +117,11 @@ class Board:
         """The listener is a new one, and knows nothing of what was told."""
         self._told.clear()
 
-    def look(self, now_s: float, slots: dict[str, int | None]) -> list[Note]:
-        """Notes that differ from what was told before. `slots`: ready models -> requests they serve at a time."""
+    def look(
+        self, now_s: float, slots: Mapping[str, int | None], waiting: Mapping[str, int] | None = None
+    ) -> list[Note]:
+        """Notes that differ from what was told before. `slots`: ready models -> requests they serve at a time;
+        `waiting`: how many wait for their turn there."""
         self._models.update(slots)
         span_s = None if self._looked_s is None else now_s - self._looked_s
         self._looked_s = now_s
@@ -139,12 +143,13 @@ class Board:
                 notes[id] = Note(id, note.activity, note.doing, _rounded(rates.get(id)))
         for id in slots:
             if id in busy:
-                notes[id] = Note(id, state.GENERATING, _requests(busy[id]), _rounded(rates.get(id)))
+                doing = _requests(busy[id]) + (f", {waiting[id]} wait" if waiting and id in waiting else "")
+                notes[id] = Note(id, state.GENERATING, doing, _rounded(rates.get(id)))
             else:
                 notes[id] = Note(id, state.LOADED)
         return self._changes(notes)
 
-    def _place(self, entry: Live, busy: dict[str, int], slots: dict[str, int | None]) -> tuple[str, str]:
+    def _place(self, entry: Live, busy: dict[str, int], slots: Mapping[str, int | None]) -> tuple[str, str]:
         if not entry.sent:
             return state.WAITING, entry.why
         if entry.model_id is not None:

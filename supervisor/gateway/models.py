@@ -141,6 +141,14 @@ class Models:
             if failed is not None and failed.serial > since:
                 raise UnavailableError(f"the model {name} cannot be started: {failed.message}", hint=failed.hint)
 
+    def open(self, asked: str, *, embedding: bool = False) -> tuple[Server, ...]:
+        """The servers of that model which can be asked now: ready, and paused by nobody."""
+        found = self._directory.find(asked, embedding=embedding)
+        if not isinstance(found, Running):
+            return ()
+        held = self._directory.held
+        return tuple(server for server in found.servers if server.ready == state.YES and not held(server.id))
+
     def _choose(self, servers: Sequence[Server]) -> Server | None:
         return choose([server for server in servers if not self._directory.held(server.id)])
 

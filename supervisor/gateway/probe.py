@@ -110,6 +110,7 @@ class Probes:
         """A request to the server failed, or somebody waits for it: find out at once whether it answers."""
         watch = self._watches.get(server)
         if watch is not None:
+            server.doubted = True
             watch.doubt.set()
 
     async def _watch(self, server: Server, doubt: asyncio.Event) -> None:
@@ -119,6 +120,7 @@ class Probes:
         while True:
             doubt.clear()
             verdict = await self._probe(server)
+            server.doubted = doubt.is_set()
             self._conclude(server, verdict)
             if server.ready == state.YES and verdict.ready is not False:
                 await self._rest(server, doubt)

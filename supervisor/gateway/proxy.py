@@ -1,6 +1,6 @@
 """A request from its body to its last byte: read, wait, reserve, send, pass on, settle.
 
-    parse -> a ready server -> not held by a person -> reserved -> sent -> first byte -> ... -> settled
+    parse -> a ready server -> not held by a person -> reserved -> its turn -> sent -> first byte -> ... -> settled
 
 At every step the client may hang up (its task is cancelled): what was reserved goes back, the upstream connection is
 closed at once, and what was streamed until then is settled as an estimate, off the path of the request.
@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aish.errors import AishError, BudgetError, RefusedError, UpstreamError
 from aish.model.dialect import ANTHROPIC
@@ -32,15 +32,18 @@ from aish.supervisor.gateway.meter import (
     Board,
     prompt_bound,
 )
-from aish.supervisor.gateway.models import Models
 from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.probe import Probes
 from aish.supervisor.gateway.records import HUNG_UP, Row
-from aish.supervisor.gateway.routes import LLAMACPP, Directory, Server
+from aish.supervisor.gateway.routes import LLAMACPP, Directory, Server, widest
 from aish.supervisor.gateway.settling import Exchange, Settling
 from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.turns import Turns
 from aish.supervisor.gateway.upstream import Upstreams
 from aish.supervisor.gateway.web import Answer, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SLOW_CLIENT_S: Final = 60.0
 LOWERED: Final = "x-aish-max-tokens-lowered"
@@ -62,10 +65,10 @@ class Proxy:
         bell: Bell,
         board: Board,
         keys: Keys,
-        models: Models,
         probes: Probes,
         settling: Settling,
         spending: Spending,
+        turns: Turns,
         upstreams: Upstreams,
         prices: Prices,
     ) -> None:
@@ -75,9 +78,9 @@ class Proxy:
         self._bell = bell
         self._board = board
         self._keys = keys
-        self._models = models
         self._probes = probes
         self._spending = spending
+        self._turns = turns
         self._upstreams = upstreams
         self._exchanges: set[Exchange] = set()
         self._idle = asyncio.Event()
@@ -121,39 +124,25 @@ class Proxy:
         row, live = exchange.row, exchange.live
         row.model, row.stream = asked.model or routes.DEFAULT, asked.stream
         live.model = row.model
-        server = await self._server(exchange, asked)
+        servers = await self._turns.ready(exchange, asked)
+        server = widest(servers)  # what is reserved is enough for any of them
         row.model, row.server = server.name, server.id
         live.model = server.name
         crossing = cross(asked, exchange.dialect, server)
         exchange.call = crossing.call
-        claim = await self._claim(exchange, crossing.call, server)
-        self._still(exchange.caller)()  # from here until it waits for tokens nobody else's turn comes in between
+        claim = await self._claim(exchange, crossing.call, server, servers)
+        self._keys.alive(row.process)  # from here until it waits for tokens nobody else's turn comes in between
         reservation = await self._spending.reserve(row, claim, live)
-        held = self._directory.held
-        if server.ready != "yes" or held(row.process) or held(server.id):
-            server = await self._server(exchange, asked)  # the wait for tokens may have been long
-            crossing = cross(asked, exchange.dialect, server)
-        exchange.call, exchange.server, row.server = crossing.call, server, server.id
-        limit = _limit(crossing.call, server, claim, reservation, self._spending.ledger)
-        return await self._send(exchange, crossing, server, limit)
-
-    async def _server(self, exchange: Exchange, call: Call) -> Server:
-        """A ready server, as soon as no person holds the process."""
-        account = exchange.row.process
-        alive = self._still(exchange.caller)
-        while self._directory.held(account):
-            exchange.live.why = "paused"
-            await self._bell.wait_until(None)
-            alive()
-        embedding = call.endpoint == openai.EMBEDDINGS
-        return await self._models.ready(call.model, account, exchange.live, alive, embedding=embedding)
-
-    def _still(self, caller: Caller) -> _Still:
-        return _Still(self._keys, caller)
+        async with self._turns.turn(exchange, asked) as place:
+            if place is not server:
+                server, crossing = place, cross(asked, exchange.dialect, place)
+            exchange.call, exchange.server, row.server = crossing.call, server, server.id
+            limit = _limit(crossing.call, server, claim, reservation, self._spending.ledger)
+            return await self._send(exchange, crossing, server, limit)
 
     # --- what to reserve ----------------------------------------------------------------------------------------
 
-    async def _claim(self, exchange: Exchange, call: Call, server: Server) -> Claim:
+    async def _claim(self, exchange: Exchange, call: Call, server: Server, servers: Sequence[Server]) -> Claim:
         """Upper bounds of input and output. Tokens are counted exactly where a budget is near and it costs little."""
         account = exchange.row.process
         bound = prompt_bound(call.prompt_bytes, call.parts)
@@ -163,7 +152,7 @@ class Proxy:
             most = context * (call.prompts if call.endpoint == openai.EMBEDDINGS else call.copies)
         bound = min(bound, most)
         each = call.max_output or (context if _bounds(server) else None) or UNSTATED_OUTPUT_TOKENS
-        price = self._price(account, server, call.model)
+        price = self._price(account, servers, call.model)
         left = self._spending.ledger.left(account, price)
         if left is not None and (call.tools or left < FAR_AWAY * (bound + each * call.copies)):
             exchange.exact_prompt = await self._upstreams.count(server, call, exchange.request.headers)
@@ -176,17 +165,21 @@ class Proxy:
         least = wish if call.max_output is not None else min(wish, LEAST_OUTPUT_TOKENS * call.copies)
         return Claim(exchange.row.number, account, bound, wish, least, call.copies, price)
 
-    def _price(self, account: str, server: Server, asked: str) -> Price:
-        """The most that a token costs. Raises BudgetError where money is limited and nobody knows the price."""
+    def _price(self, account: str, servers: Sequence[Server], asked: str) -> Price:
+        """The most that a token costs at any of them. Raises BudgetError where money is limited and nobody knows the
+        price."""
         if all(found.budget.pusd is None for found in self._spending.ledger.limited(account)):
             return FREE
-        price = self._prices.bound(server, asked)
-        if price is None:
-            raise BudgetError(
-                f"what {server.name} costs is not known, so that a budget in USD cannot be held",
-                hint=f"aish model serve {server.name} … --price input=…,output=… says it",
-            )
-        return price
+        most = FREE
+        for server in servers:
+            price = self._prices.bound(server, asked)
+            if price is None:
+                raise BudgetError(
+                    f"what {server.name} costs is not known, so that a budget in USD cannot be held",
+                    hint=f"aish model serve {server.name} … --price input=…,output=… says it",
+                )
+            most = Price(max(most.input, price.input), max(most.output, price.output))
+        return most
 
     # --- sending and passing on ---------------------------------------------------------------------------------
 
@@ -198,7 +191,6 @@ class Proxy:
         headers = crossing.headers(exchange.request.headers)
         exchange.sent_s = time.monotonic()  # the loop's own clock stands still within a turn
         exchange.live.sent, exchange.live.model_id = True, server.id
-        server.in_flight += 1
         try:
             exchange.unused = False
             try:
@@ -216,8 +208,6 @@ class Proxy:
         except UpstreamError:
             self._probes.doubt(server)
             raise
-        finally:
-            server.in_flight -= 1
 
     def waits(self, account: str) -> str:
         """What a person should know who waits for an answer to this caller; '' where all goes its way."""
@@ -245,17 +235,6 @@ class Proxy:
                 continue
             log("request", f"{exchange.row.process}: reads nothing for {SLOW_CLIENT_S:g} s, cut")
             exchange.request.cut()
-
-
-@dataclass(slots=True, frozen=True)
-class _Still:
-    """Raises RefusedError once the caller's process has ended or its key was revoked."""
-
-    keys: Keys
-    caller: Caller
-
-    def __call__(self) -> None:
-        self.keys.alive(self.caller.account)
 
 
 @dataclass(slots=True, frozen=True)

@@ -55,6 +55,8 @@ class Server:
     """That is what servers say while they start."""
     hopeless: AishError | None = None
     """What waiting does not mend: its key is refused, or it is no model server."""
+    doubted: bool = False
+    """A request to it failed, and no probe has come to an end since."""
     looked: int = 0
     """How often a probe has come to an end."""
     engine: str | None = None
@@ -65,8 +67,12 @@ class Server:
     newer_limit: bool = False
     """It refused max_tokens, and named the newer word."""
     slots: int | None = None
-    """Requests that it serves at a time."""
+    """Requests that it serves at a time, by its own word."""
+    concurrent: int | None = None
+    """Requests that it is sent at a time, by its user's word."""
     in_flight: int = 0
+    sent: int = 0
+    """Requests that it was given so far."""
     tokens_per_s: float | None = None
     """Output of its last request, per second."""
     answered_s: float | None = None
@@ -105,6 +111,17 @@ class Server:
     def limit_field(self) -> str:
         """Where a limit goes that the request does not have: OpenAI's own newer models refuse the old field."""
         return "max_completion_tokens" if self._of_openai or self.newer_limit else "max_tokens"
+
+    @property
+    def places(self) -> int | None:
+        """Requests that it is sent at a time; None: as many as come."""
+        return self.slots if self.concurrent is None else self.concurrent
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it can have one more now. While in doubt it gets none of those that wait for a place, or all of them
+        would fail one after the other."""
+        return self.places is None or (self.in_flight < self.places and not self.doubted)
 
     @property
     def context(self) -> int | None:
@@ -201,6 +218,7 @@ class Directory:
             vanished = () if server is None else (self.servers.pop(member.id),)
             return Changed((), vanished, ended)
         if server is not None and _same(server, wanted):
+            server.concurrent = wanted.concurrent
             return Changed((), (), ended)
         self.servers[member.id] = wanted
         return Changed((wanted,), () if server is None else (server,), ended)
@@ -228,6 +246,11 @@ class Directory:
         """Every model that can be asked for, running ones first, each once."""
         return tuple(dict.fromkeys([server.name for server in self.servers.values()] + list(self.stored)))
 
+    def nice(self, id: str) -> int:
+        """The niceness of a process; 0 where it is not known any more, and of named keys."""
+        member = self.members.get(id)
+        return 0 if member is None else member.nice
+
     def held(self, id: str) -> bool:
         """Whether a person holds the process."""
         member = self.members.get(id)
@@ -235,13 +258,24 @@ class Directory:
 
 
 def choose(candidates: Sequence[Server]) -> Server | None:
-    """The server to send a request to: a ready one, the least busy; None if none is ready."""
+    """The server to send a request to: a ready one, the least busy, of equals the one that had fewest so far; None if
+    none is ready."""
     ready = [server for server in candidates if server.ready == state.YES]
     return min(ready, key=_load) if ready else None
 
 
-def _load(server: Server) -> tuple[bool, int]:
-    return server.slots is not None and server.in_flight >= server.slots, server.in_flight
+def widest(servers: Sequence[Server]) -> Server:
+    """The one of them to which the largest requests can go: what is enough for it is enough for all."""
+    return max(servers, key=_width)
+
+
+def _width(server: Server) -> tuple[bool, int]:
+    context = server.context
+    return server.engine != LLAMACPP or context is None, context or 0
+
+
+def _load(server: Server) -> tuple[bool, int, int]:
+    return not server.has_place, server.in_flight, server.sent
 
 
 def paused(name: str) -> str:
@@ -256,7 +290,7 @@ def same_name(a: str, b: str) -> bool:
 
 def slots(servers: Iterable[Server]) -> dict[str, int | None]:
     """Ready models and how many requests each serves at a time."""
-    return {server.id: server.slots for server in servers if server.ready == state.YES}
+    return {server.id: server.places for server in servers if server.ready == state.YES}
 
 
 def _server(member: Member) -> Server | None:
@@ -276,6 +310,7 @@ def _server(member: Member) -> Server | None:
         route.proxy,
         route.ca_file,
         route.login,
+        concurrent=route.concurrent,
     )
 
 
