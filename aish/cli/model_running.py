@@ -69,6 +69,12 @@ def serve(words: list[str]) -> int:
     parser.add_argument("--proxy", metavar="URL", help="the HTTP proxy in between (that of the environment)")
     parser.add_argument("--ca-file", metavar="FILE", help="authorities that count beside the system's, in PEM")
     parser.add_argument(
+        "--concurrent",
+        type=int,
+        metavar="N",
+        help="requests that it is sent at a time; the others wait for their turn",
+    )
+    parser.add_argument(
         "--price", metavar="WHAT=USD", help="per million tokens: input=3,output=15,cached=0.3; or hour=0.12 of work"
     )
     parser.add_argument("--context", metavar="TOKENS", help="how much one request may hold")
@@ -153,6 +159,7 @@ def _check(options: Namespace, command: list[str], words: list[str]) -> None:
             ("--ca-file", options.ca_file),
             ("--upstream-name", options.upstream_name),
             ("--dialect", options.dialect),
+            ("--concurrent", options.concurrent is not None),
         ):
             if value:
                 raise UsageError(f"{option} belongs to --url or to a command after --")
@@ -189,6 +196,7 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
         proxy=options.proxy,
         ca_file=os.path.abspath(options.ca_file) if options.ca_file else None,
         price=parse_price(options.price) if options.price else None,
+        concurrent=options.concurrent,
     )
     spec = SpecPart(
         argv=[os.fsencode(word) for word in command],

@@ -17,3 +17,5 @@ SOCKET_KINDS: Final = ("stream", "datagram")
 SPLIT: Final = "split"
 ORDERED: Final = "ordered"
 LOGS: Final = (SPLIT, ORDERED)
+MOST_CONCURRENT: Final = 10_000
+"""Requests that a model's server is sent at a time, where its user says so."""

@@ -37,6 +37,7 @@ _OF_A_SERVER: Final = (
     "key",
     "proxy",
     "ca_file",
+    "concurrent",
 )
 """What says nothing of a model out of the store: whoever serves it decides."""
 _OF_WHO_ASKS: Final = ("tokens", "budget")

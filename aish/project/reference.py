@@ -31,6 +31,7 @@ _OWN: Final = {
             "key",
             "proxy",
             "ca_file",
+            "concurrent",
         ),
     ),
     "[schedules.NAME]": (schema.SCHEDULE, ("cron", "timezone", "missed", "command", "shell")),

@@ -212,6 +212,12 @@ MODEL: Final = Table(
     Key("key", SECRET, "Where else its key is fetched: the first line of what is read there."),
     Key("proxy", Text('"http://HOST:PORT"', r"https?://[^@]+"), "The HTTP proxy in between.", "the environment's"),
     Key("ca_file", _PATH, "Authorities that count beside the system's, in PEM."),
+    Key(
+        "concurrent",
+        Number(1, spec.MOST_CONCURRENT),
+        "Requests that it is sent at a time; the others wait for their turn.",
+        "its slots",
+    ),
     *_ENTRY,
     at_most_one=[("command", "shell")],
 )

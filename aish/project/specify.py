@@ -170,6 +170,7 @@ def _route(entry: Entry, home: Mapping[str, str]) -> RoutePart:
         key=_source(values["key"], entry, home) if "key" in values else None,
         proxy=values.get("proxy"),
         ca_file=located(values["ca_file"], entry.document.folder, home) if "ca_file" in values else None,
+        concurrent=values.get("concurrent"),
     )
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aish.errors import InputError, LimitError, RefusedError
 from aish.model import dialect, kind, label
 from aish.model.size import format_bytes, format_count
-from aish.model.spec import LOGS, MISSED, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
+from aish.model.spec import LOGS, MISSED, MOST_CONCURRENT, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
 from aish.supervisor.daemon import given, ports
 from aish.wire import budget
 
@@ -289,6 +289,8 @@ def check_route(route: RoutePart) -> None:
         check_proxy(route.proxy)
     if route.ca_file is not None and (not route.ca_file.startswith("/") or "\0" in route.ca_file):
         raise InputError("expected an absolute path", field="route.ca_file")
+    if route.concurrent is not None and not 1 <= route.concurrent <= MOST_CONCURRENT:
+        raise InputError(f"expected a number of requests, 1 to {MOST_CONCURRENT:,}", field="route.concurrent")
     if route.price is not None:
         for name in route.price.__struct_fields__:
             value = getattr(route.price, name)

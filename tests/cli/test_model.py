@@ -98,6 +98,12 @@ def test_without_words_it_explains_itself(home: Home) -> None:
         (["serve", "x", "--", "sleep", "9"], 2, "does not say {port}"),
         (["serve", "x", "--url", "http://127.0.0.1:1/v1", "--", "sleep", "9"], 2, "use {port}"),
         (["serve", "x", "--upstream-name", "y"], 2, "belongs to --url"),
+        (["serve", "x", "--concurrent", "0"], 2, "--concurrent belongs to --url"),
+        (
+            ["serve", "x", "--url", "http://127.0.0.1:1/v1", "--concurrent", "0"],
+            2,
+            "a number of requests, 1 to 10,000",
+        ),
         (["serve", "x", "--url", "http://127.0.0.1:1/v1", "--key-file", "/nowhere"], 69, "No such file"),
         (["serve", "x", "--vram", "lots"], 2, "a size such as"),
     ],

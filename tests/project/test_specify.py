@@ -174,7 +174,7 @@ def test_whose_login_and_key(told: Callable[..., Any]) -> None:
         '[models.a]\nurl = "https://host/v1"\nkey = {command = "pass show x"}\n'
         '[models.b]\nurl = "https://host/v1"\nkey = {file = "~/key"}\n'
         '[models.c]\nurl = "https://host/v1"\nlogin = "client"\nupstream = "claude-*"\n'
-        'proxy = "http://p:1"\nca_file = "ca.pem"'
+        'proxy = "http://p:1"\nca_file = "ca.pem"\nconcurrent = 4'
     )
     routes = [found.wanted(name).spec.route for name in "abc"]
     assert routes[0].key == SecretPart(command=[b"pass", b"show", b"x"])
@@ -182,6 +182,7 @@ def test_whose_login_and_key(told: Callable[..., Any]) -> None:
     assert routes[1].key.file.startswith(b"/")
     assert (routes[2].login, routes[2].upstream_name) == ("client", "claude-*")
     assert (routes[2].proxy, routes[2].ca_file) == ("http://p:1", "/work/demo/ca.pem")
+    assert [route.concurrent for route in routes] == [None, None, 4]
     for name in "abc":
         want.check_spec(found.wanted(name).spec)
 

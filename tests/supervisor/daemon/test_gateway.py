@@ -22,6 +22,8 @@ from aish.wire.reply import Done, KeyMade, Keys, UsageTable
 from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Supervised
 
 MODEL = """
@@ -141,6 +143,52 @@ def test_keys(up: Supervised) -> None:
     assert get(up.client.welcome.gateway_url, made.key)[0] == 401
     with pytest.raises(NotFoundError):
         up.client.request(KeyRevoke(name="you"))
+
+
+SLOW_MODEL = MODEL.replace(
+    'self.rfile.read(int(self.headers["Content-Length"]))',
+    """asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        if asked == "hi":  # a probe
+            return self.say()
+        with open(sys.argv[2], "a") as file:
+            file.write(asked + chr(10))
+        while not os.path.exists(sys.argv[2] + ".go"):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        self.say()
+    def say(self):""",
+).replace("import http.server, json, sys", "import http.server, json, os, sys, time")
+ASK_AT_ONCE = """
+import json, os, sys, threading, urllib.request
+def ask():
+    body = json.dumps({"model": "slow", "messages": [{"role": "user", "content": sys.argv[1]}]}).encode()
+    urllib.request.urlopen(urllib.request.Request(os.environ["OPENAI_BASE_URL"] + "/chat/completions", body,
+        {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"}))
+threads = [threading.Thread(target=ask) for _ in range(int(sys.argv[2]))]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.usefixtures("home")
+def test_turns_at_a_model_go_by_niceness_and_ps_tells_who_is_next(up: Supervised, tmp_path: Path) -> None:
+    """The niceness that `aish limit` sets is the weight at the gateway, too."""
+    file = tmp_path / "asked"
+    route = RoutePart(url="http://127.0.0.1:{port}/v1", concurrent=1)
+    up.wait(up.python(SLOW_MODEL, "{port}", str(file), kind="model", route=route, name="slow").id, until="ready")
+    up.python(ASK_AT_ONCE, "first", "1", kind="agent", name="first")
+    up.until("it is at work", file.exists)
+    up.python(ASK_AT_ONCE, "low", "3", kind="agent", name="low")
+    up.client.request(Limit(target="low", nice=str(min(19, os.nice(0) + 10))))
+    up.until("all of it wait", lambda: up.row("low").doing == "1st of 3 for slow")
+    assert up.row("low").state == "waiting"
+    up.python(ASK_AT_ONCE, "high", "3", kind="agent", name="high")
+    up.until("all wait", lambda: up.row("high").doing == "2nd of 6 for slow")
+    up.until("its model tells", lambda: up.row("slow").doing == "1 request, 6 wait")
+    file.with_suffix(".go").touch()
+    for name in ("low", "high"):
+        assert up.code(up.row(name).id) == 0, up.log(name)
+    assert file.read_text().split() == ["first", "low", "high", "high", "high", "low", "low"]
 
 
 LIMIT_KEY = """

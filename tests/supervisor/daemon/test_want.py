@@ -60,6 +60,8 @@ def spec(**fields: Any) -> SpecPart:
         ({"kind": "model", "route": RoutePart(url="http://x/v1", proxy="http://")}, "route.proxy"),
         ({"kind": "model", "route": RoutePart(url="http://x/v1", proxy="http://me:word@p:1")}, "route.proxy"),
         ({"kind": "model", "route": RoutePart(url="http://x/v1", ca_file="ca.pem")}, "route.ca_file"),
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", concurrent=0)}, "route.concurrent"),
+        ({"kind": "model", "route": RoutePart(url="http://x/v1", concurrent=10_001)}, "route.concurrent"),
         ({"kind": "model", "route": RoutePart(url="http://x/v1", key=SecretPart())}, "route.key"),
         ({"kind": "model", "route": RoutePart(url="http://x/v1", key=SecretPart(file=b"relative"))}, "route.key"),
         ({"kind": "model", "route": RoutePart(url="http://x/v1", key=KEYRING, key_file="/k")}, "route.key"),

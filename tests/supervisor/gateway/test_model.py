@@ -288,6 +288,26 @@ def test_a_hang_up_without_a_stream_frees_its_slot_beside_a_live_one(real: Real)
     other.hang_up()
 
 
+def test_a_third_request_for_two_slots_waits_at_the_gateway_and_is_told_so(real: Real) -> None:
+    """The server's own queue is first come, first served, and tells nobody."""
+    real.wait_idle()
+    busy = []
+    for about in ("Rome", "Greece"):
+        body = chat(f"Write about the history of {about}.", stream=True, max_tokens=3000)
+        busy.append(Client(real, real.agent()[1], body))
+        busy[-1].read_until(b'"content":')
+    id, key = real.agent()
+    call = Call(real, key, "Hi", max_tokens=1)
+    note = real.daemon.event(ActivityNote, lambda e: e.id == id and e.doing == "1st of 1 for small")
+    assert note.activity == "queued"
+    metrics = real.ask("GET", "/metrics")
+    assert ("llamacpp:requests_processing 2" in metrics, "llamacpp:requests_deferred 0" in metrics) == (True, True)
+    busy[0].hang_up()
+    assert call.done()[0] == 200
+    busy[1].read_until(b'"content":')
+    busy[1].hang_up()
+
+
 def test_what_a_hang_up_is_billed_is_what_the_server_worked(real: Real) -> None:
     real.wait_idle()
     id, key = real.agent()
