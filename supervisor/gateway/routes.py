@@ -119,8 +119,8 @@ class Server:
 
     @property
     def has_place(self) -> bool:
-        """Whether it can have one more now. While in doubt it gets none of those that wait for a place, or all of them
-        would fail one after the other."""
+        """Whether it can have one more now. While in doubt it gets none of those that wait for a place, or all of
+        them would fail one after the other."""
         return self.places is None or (self.in_flight < self.places and not self.doubted)
 
     @property

@@ -1,4 +1,4 @@
-"""Places and those who wait for them, pure: no place is free while somebody waits, and a prefix draws to its server."""
+"""Places and who waits for them, pure: none is free while somebody waits, and a prefix draws to its server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns on the whole way: who waits, who goes next and where to, who is told what; nobody keeps a place that he left."""
+"""Turns on the whole way: who waits, who goes next and where to, who is told what, and what becomes of places."""
 
 from __future__ import annotations
 
