@@ -38,7 +38,6 @@ class Ticket(Turn):
     """How often somebody went first since he was at home where the place was."""
     server: Server | None = None
     """Where its place is."""
-    began_s: float = 0.0
     waits: bool = False
 
     def wanted(self) -> Sequence[Server]:
@@ -56,7 +55,7 @@ class Pool:
 
     def __init__(self, nice: Callable[[str], int]) -> None:
         self._shares = Shares(nice)
-        self._at_work: set[Ticket] = set()
+        self._at_work = 0
         self._wanted: Counter[tuple[Server, ...]] = Counter()
 
     @property
@@ -67,9 +66,9 @@ class Pool:
     def idle(self) -> bool:
         return not self.waiting and not self._at_work
 
-    def join(self, ticket: Ticket, chain: tuple[str, ...]) -> None:
+    def join(self, ticket: Ticket, chain: tuple[str, ...], now_s: float) -> None:
         """It waits from now on; `advance` gives places. `chain`: its process and those above it, nearest first."""
-        self._shares.join(ticket, chain)
+        self._shares.join(ticket, chain, now_s)
         self._wanted[ticket.servers] += 1
         ticket.waits = True
 
@@ -88,41 +87,37 @@ class Pool:
     def advance(self, now_s: float) -> list[Ticket]:
         """Give every free place to somebody who waits; returns who got one."""
         given: list[Ticket] = []
-        if self.waiting:
-            for ticket in self._at_work:
-                if ticket.charged_s is not None and now_s - ticket.began_s > ticket.charged_s:
-                    self._shares.charge(ticket, now_s - ticket.began_s)
         while self.waiting:
-            found = self._next()
+            found = self._next(now_s)
             if found is None:
                 break
             ticket, server = found
             self._wants_no_more(ticket)
-            self._shares.begin(ticket)
-            self._at_work.add(ticket)
+            self._shares.begin(ticket, now_s)
+            self._at_work += 1
             ticket.waits = False
-            take(ticket, server, now_s)
+            take(ticket, server)
             given.append(ticket)
         return given
 
     def end(self, ticket: Ticket, now_s: float) -> None:
         """Its place is free again."""
-        self._at_work.remove(ticket)
-        self._shares.end(ticket, now_s - ticket.began_s)
+        self._at_work -= 1
+        self._shares.end(ticket, now_s)
         leave(ticket)
 
-    def order(self) -> Iterator[Ticket]:
+    def order(self, now_s: float) -> Iterator[Ticket]:
         """Who waits, in the order in which they will go if nobody comes or goes."""
-        for turn in self._shares.order():
+        for turn in self._shares.order(now_s):
             assert isinstance(turn, Ticket)
             yield turn
 
-    def _next(self) -> tuple[Ticket, Server] | None:
+    def _next(self, now_s: float) -> tuple[Ticket, Server] | None:
         """Who is next to have a place, and where. None: nobody can have one now."""
         free = {servers for servers in self._wanted if any(server.has_place for server in servers)}
         if not free:
             return None
-        able = (ticket for ticket in self.order() if ticket.servers in free)
+        able = (ticket for ticket in self.order(now_s) if ticket.servers in free)
         first = next(able, None)
         if first is None:
             return None
@@ -151,9 +146,9 @@ def spot(ticket: Ticket) -> tuple[Server, bool]:
     return server, not wanted or bool(homes)
 
 
-def take(ticket: Ticket, server: Server, now_s: float) -> None:
+def take(ticket: Ticket, server: Server) -> None:
     """It has a place there."""
-    ticket.server, ticket.began_s = server, now_s
+    ticket.server = server
     server.in_flight += 1
     server.sent += 1
 

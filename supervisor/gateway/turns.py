@@ -101,10 +101,10 @@ class Turns:
             ticket = Ticket(exchange.row.number, servers=servers, homes=homes)
             if any(server.places is None for server in servers):
                 pool = None  # there is always a place: nobody waits
-                take(ticket, spot(ticket)[0], asyncio.get_running_loop().time())
+                take(ticket, spot(ticket)[0])
             else:
                 pool = self._pool(servers[0])
-                pool.join(ticket, self._chain(exchange.row.process))
+                pool.join(ticket, self._chain(exchange.row.process), _now_s())
                 self._advance()
                 if ticket.server is None:
                     await self._wait(ticket, _Wait(_future(), pool, exchange.row.process, asked, exchange.live))
@@ -145,14 +145,14 @@ class Turns:
         if pool is None:
             leave(ticket)
         elif ticket.server is not None:
-            pool.end(ticket, asyncio.get_running_loop().time())
+            pool.end(ticket, _now_s())
         elif ticket.waits:
             pool.withdraw(ticket)
         self._advance()
 
     def _advance(self) -> None:
         """Who can have a place gets it. Pools take turns, since a server may be in two of them."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = _now_s()
         for name, pool in list(self._pools.items()):
             if not pool.waiting:
                 continue
@@ -194,9 +194,9 @@ class Turns:
     def tell(self) -> dict[str, int]:
         """Say to everybody who waits when it is its turn. Returns how many wait, by the id of each server that they
         wait for."""
-        waiting: Counter[str] = Counter()
+        waiting, now_s = Counter[str](), _now_s()
         for pool in self._pools.values():
-            for place, ticket in enumerate(pool.order(), 1):
+            for place, ticket in enumerate(pool.order(now_s), 1):
                 live = self._waits[ticket].live
                 live.why = f"{ordinal(place)} of {pool.waiting} for {live.model}"
                 waiting.update(server.id for server in ticket.servers)
@@ -211,6 +211,10 @@ def ordinal(number: int) -> str:
 
 def _embeds(asked: Call) -> bool:
     return asked.endpoint == openai.EMBEDDINGS
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _future() -> asyncio.Future[None]:

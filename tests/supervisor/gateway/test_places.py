@@ -29,7 +29,7 @@ class Queue:
     def ask(self, account: str, where: tuple[Server, ...], *homes: Server, **more: Any) -> Ticket:
         self.number += 1
         ticket = Ticket(self.number, servers=where, homes=frozenset(homes), **more)
-        self.pool.join(ticket, (account,))
+        self.pool.join(ticket, (account,), self.now_s)
         return ticket
 
     def advance(self) -> list[Ticket]:
@@ -51,7 +51,7 @@ def test_places_are_given_until_none_is_left_and_then_one_by_one() -> None:
     assert queue.advance() == tickets[:2]
     assert (server.in_flight, queue.pool.waiting) == (2, 2)
     assert queue.advance() == []
-    assert list(queue.pool.order()) == tickets[2:]
+    assert list(queue.pool.order(queue.now_s)) == tickets[2:]
     assert queue.end(tickets[0]) == [tickets[2]]
     queue.pool.withdraw(tickets[3])
     assert queue.end(tickets[1]) == queue.end(tickets[2]) == []

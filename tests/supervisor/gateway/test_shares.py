@@ -50,17 +50,13 @@ class Pool:
             self.number += 1
             turns.append(Turn(self.number))
             self.accounts[self.number] = account
-            self.shares.join(turns[-1], self.chain(account))
+            self.shares.join(turns[-1], self.chain(account), self.now_s)
         return turns
 
     def fill(self) -> None:
         """Every free place to the next."""
-        for _, _, began_s, turn in self.at_work:
-            assert turn.charged_s is not None
-            if self.now_s - began_s > turn.charged_s:
-                self.shares.charge(turn, self.now_s - began_s)
-        while len(self.at_work) < self.places and (turn := next(self.shares.order(), None)):
-            self.shares.begin(turn)
+        while len(self.at_work) < self.places and (turn := next(self.shares.order(self.now_s), None)):
+            self.shares.begin(turn, self.now_s)
             account = self.accounts[turn.number]
             self.went.append((account, turn.number))
             heappush(self.at_work, (self.now_s + self.lasts(account), turn.number, self.now_s, turn))
@@ -71,7 +67,7 @@ class Pool:
         self.now_s, number, began_s, turn = heappop(self.at_work)
         account = self.accounts[number]
         self.given_s[account] += self.now_s - began_s
-        self.shares.end(turn, self.now_s - began_s)
+        self.shares.end(turn, self.now_s)
         self.fill()
         return account
 
@@ -200,7 +196,9 @@ def test_first_come_first_served_within_a_process_and_nobody_is_forgotten(
         for _, number in pool.went:
             waiting.pop(number, None)
         assert pool.shares.waiting == len(waiting)
-        assert [turn.number for turn in sorted(pool.shares.order(), key=lambda turn: turn.number)] == sorted(waiting)
+        assert [
+            turn.number for turn in sorted(pool.shares.order(pool.now_s), key=lambda turn: turn.number)
+        ] == sorted(waiting)
         assert not waiting or len(pool.at_work) == places
     while pool.at_work:
         pool.step()
@@ -218,7 +216,7 @@ def test_the_order_that_is_told_is_the_one_that_comes() -> None:
     pool.fill()
     for account in "aabbbcccddeee":
         pool.ask(account)
-    told = [turn.number for turn in pool.shares.order()]
+    told = [turn.number for turn in pool.shares.order(pool.now_s)]
     del pool.went[:]
     while pool.at_work:
         pool.step()
