@@ -101,7 +101,7 @@ def test_without_words_it_explains_itself(home: Home) -> None:
         (["serve", "x", "--concurrent", "0"], 2, "--concurrent belongs to --url"),
         (
             ["serve", "x", "--url", "http://127.0.0.1:1/v1", "--concurrent", "0"],
-            2,
+            65,
             "a number of requests, 1 to 10,000",
         ),
         (["serve", "x", "--url", "http://127.0.0.1:1/v1", "--key-file", "/nowhere"], 69, "No such file"),
