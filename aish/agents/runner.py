@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aish.agents.chat import Messages
     from aish.agents.events import Events
     from aish.agents.stdout import Stdout
-    from aish.agents.upstream import Upstream
+    from aish.agents.upstream import Budget, Upstream
 
 # No tokenizer makes more than one token of a byte, and no model in use has a context below 2,048.
 SURELY_FITS_BYTES: Final = 1400
@@ -188,13 +188,7 @@ class Runner:
         self.events.emit("answered", finish=finish)
         budget = self.upstream.budget
         if finish == "length" and budget is not None:  # half an answer must not look like a whole one
-            whose = "its budget" if budget.owner is None else f"the budget of {budget.owner}"
-            raise LimitError(
-                f"the answer was cut off: {whose} of {budget.tokens} tokens is spent",
-                hint="start it again with a larger one: --budget TOKENS"
-                if budget.owner is None
-                else f"raise it, and start again: aish limit {budget.owner} tokens=+50k",
-            )
+            raise _cut_off(budget)
         if finish == "length" and not self.agent.whole_sentences:
             limit = "the context is full" if output_tokens is None else f"max_output_tokens is {output_tokens:,}"
             self.note(f"the answer was cut off: {limit}")
@@ -243,6 +237,19 @@ class Runner:
             at += len(piece)
             if at >= len(text):
                 return Counted(total, exact, context)
+
+
+def _cut_off(budget: Budget) -> LimitError:
+    from aish.wire import account
+
+    owner = budget.owner
+    of = "" if budget.tokens is None else f" of {budget.tokens} tokens"
+    if owner is None:
+        hint = "start it again with a larger one: --budget TOKENS" if of else "start it again with a larger one"
+        return LimitError(f"the answer was cut off: its budget{of} is spent", hint=hint)
+    name = account.written(owner)
+    hint = f"raise it, and start again: aish limit {name} tokens=+50k" if of else f"`aish limit {name}` shows it"
+    return LimitError(f"the answer was cut off: the budget of {account.words(owner)}{of} is spent", hint=hint)
 
 
 def _text_of(messages: Messages) -> str:

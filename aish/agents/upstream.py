@@ -77,11 +77,12 @@ def _look_s(looks: int) -> float:
 
 
 class Budget:
-    """What an answer was limited by: `tokens` in all, of the process `owner` (None: the agent itself)."""
+    """What an answer was limited by: `tokens` in all (None: it is of something else) of the account `owner` (None:
+    the agent itself)."""
 
     __slots__ = ("owner", "tokens")
 
-    def __init__(self, tokens: str, owner: str | None) -> None:
+    def __init__(self, tokens: str | None, owner: str | None) -> None:
         self.tokens = tokens
         self.owner = owner
 
@@ -244,10 +245,11 @@ class Upstream:
 
 
 def _budget(response: http.client.HTTPResponse) -> Budget | None:
-    tokens = response.headers.get("x-aish-budget", "")
-    if response.headers.get("x-aish-limited-by") != "budget" or not tokens.isdecimal():
+    if response.headers.get("x-aish-limited-by") != "budget":
         return None
-    return Budget(f"{int(tokens):,}", response.headers.get("x-aish-budget-of"))
+    tokens = response.headers.get("x-aish-budget", "")
+    known = tokens.isascii() and tokens.isdecimal() and len(tokens) < 20
+    return Budget(f"{int(tokens):,}" if known else None, response.headers.get("x-aish-budget-of"))
 
 
 def estimate(text: str) -> int:

@@ -87,7 +87,7 @@ def _list(words: list[str]) -> int:
 
 def _budget(key: KeyPart) -> str:
     tokens = [] if key.budget_tokens is None else [format_count(key.budget_tokens)]
-    return " ".join([*tokens, *(f"{word}={most}" for word, most in key.budget.items())]) or "-"
+    return " ".join([*tokens, *(budget.typed(word, most) for word, most in key.budget.items())]) or "-"
 
 
 def _revoke(words: list[str]) -> int:

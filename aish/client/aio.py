@@ -212,6 +212,7 @@ class AsyncAish:
     ) -> None:
         """Change limits, each as typed at `aish limit`: "8G" sets, "+50k" raises, "none" lifts. `read` and `write`
         are bytes per second, of each disk. `budget`: usd, input, output, requests, rpm, concurrent, context, hard.
+        A sum may be that of a day: usd="5/day". The target may be "key:NAME", "project:PATH" or "user", too.
         Raises UsageError."""
         changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids}
         await self._lines.run(asks.limit(target, {**changes, "read": read, "write": write, "nice": nice, **budget}))
@@ -331,6 +332,11 @@ class AsyncAish:
         return await self._lines.run(asks.doctor())
 
     # --- keys and usage -------------------------------------------------------------------------------------------
+
+    async def budgets(self, target: Target) -> r.Budgets:
+        """The budgets of a process and of what is above it, nearest first; or those of a key, of "project:PATH", of
+        "user". With what is used of each."""
+        return await self._lines.run(asks.budgets(target))
 
     async def usage(self, *, by: str = "process", since_s: float | None = None) -> list[UsageRow]:
         """Sums of the gateway's records by "process", "model" or "agent"; since a moment, in seconds since 1970."""
@@ -478,6 +484,10 @@ class AsyncProcess:
             nice=nice,
             **budget,
         )
+
+    async def budgets(self) -> r.Budgets:
+        """Its budgets and those above it: `AsyncAish.budgets`."""
+        return await self._aish.budgets(self.id)
 
     async def pause(self) -> bool:
         """Hold it: `AsyncAish.pause`."""

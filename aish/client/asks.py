@@ -272,7 +272,7 @@ def restart(
 
 def limit(target: Target, changes: Mapping[str, str | float | None]) -> Asks[bool]:
     """Raises UsageError."""
-    typed = {name: str(value) for name, value in changes.items() if value is not None}
+    typed = dict(budget.one(name, str(value)) for name, value in changes.items() if value is not None)
     if not typed:
         raise UsageError("no limit is named", hint='such as tokens="+50k"; "none" lifts one')
     budgeted = {name: typed.pop(name) for name in list(typed) if name not in m.Limit.__struct_fields__}
@@ -321,6 +321,10 @@ def process(target: Target) -> Asks[ProcessPart]:
 
 def keys() -> Asks[list[KeyPart]]:
     return (yield from ask(r.Keys, m.KeyList())).keys
+
+
+def budgets(target: Target) -> Asks[r.Budgets]:
+    return (yield from ask(r.Budgets, m.BudgetQuery(target=name_of(target))))
 
 
 def usage(by: str, since_s: float | None) -> Asks[list[UsageRow]]:

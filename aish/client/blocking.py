@@ -205,6 +205,7 @@ class Aish:
     ) -> None:
         """Change limits, each as typed at `aish limit`: "8G" sets, "+50k" raises, "none" lifts. `read` and `write`
         are bytes per second, of each disk. `budget`: usd, input, output, requests, rpm, concurrent, context, hard.
+        A sum may be that of a day: usd="5/day". The target may be "key:NAME", "project:PATH" or "user", too.
         Raises UsageError."""
         changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids}
         self._lines.run(asks.limit(target, {**changes, "read": read, "write": write, "nice": nice, **budget}))
@@ -318,6 +319,11 @@ class Aish:
         return self._lines.run(asks.doctor())
 
     # --- keys and usage -------------------------------------------------------------------------------------------
+
+    def budgets(self, target: Target) -> r.Budgets:
+        """The budgets of a process and of what is above it, nearest first; or those of a key, of "project:PATH", of
+        "user". With what is used of each."""
+        return self._lines.run(asks.budgets(target))
 
     def usage(self, *, by: str = "process", since_s: float | None = None) -> list[UsageRow]:
         """Sums of the gateway's records by "process", "model" or "agent"; since a moment, in seconds since 1970."""
@@ -465,6 +471,10 @@ class Process:
             nice=nice,
             **budget,
         )
+
+    def budgets(self) -> r.Budgets:
+        """Its budgets and those above it: `Aish.budgets`."""
+        return self._aish.budgets(self.id)
 
     def pause(self) -> bool:
         """Hold it: `Aish.pause`."""

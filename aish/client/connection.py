@@ -25,6 +25,7 @@ from aish.wire.message import (
     VERSION,
     Adopt,
     Amend,
+    BudgetQuery,
     Cont,
     Doctor,
     Down,
@@ -86,7 +87,7 @@ _REPEATABLE: Final = (
         UsageQuery,
         Wait,
     ),
-    *(Amend, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why, WindowList),
+    *(Amend, BudgetQuery, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why, WindowList),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 

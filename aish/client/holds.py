@@ -13,7 +13,7 @@ from aish.client.connection import Client, connect
 from aish.errors import AishError
 from aish.model import state
 from aish.report import clean
-from aish.wire import budget
+from aish.wire import account, budget
 from aish.wire.message import Events
 from aish.wire.reply import Done, EventList
 
@@ -141,7 +141,8 @@ def told(event: EventPart) -> str | None:
         case "held":
             owner = event.detail.get("owner") or event.process
             _, limit = budget.lacking(event.detail)
-            return f"{event.name} is held: {event.text}; `aish limit {owner} {limit}` lets it go on"
+            whose = account.written(str(owner))
+            return f"{event.name} is held: {event.text}; `aish limit {whose} {limit}` lets it go on"
         case "released" if event.detail.get("raised") != 0:
             return f"{event.name} goes on: {event.text}"
         case "paused":

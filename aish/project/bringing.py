@@ -13,13 +13,15 @@ from aish.client.last_words import last_words
 from aish.errors import AishError, ConflictError, NotFoundError, NotRunningError, UnavailableError
 from aish.model import exit as exits
 from aish.model import state
-from aish.project import declared
+from aish.project import declared, specify
 from aish.project import plan as planning
 from aish.project.profile import chosen
 from aish.project.specify import served
 from aish.report import clean
-from aish.wire.message import Amend, Down, Inspect, Restart, Serve, Snapshot, Spawn, Wait
-from aish.wire.reply import Inspected, Started, View, Waited
+from aish.wire import account, budget
+from aish.wire.message import Amend, Down, Inspect, Limit, Restart, Serve, Snapshot, Spawn, Wait
+from aish.wire.reply import Done, Inspected, Started, View, Waited
+from aish.wire.spec import BudgetPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,11 +97,27 @@ def act(found: Declared, asked: Asked, stored: Callable[[str], str]) -> Asks[tup
     plan = yield from planned(found, asked)
     check_names(plan)
     ensure_models(plan, stored)
+    yield from _budgeted(found)
     outcomes = (yield from _stopped(found, plan)) if asked.stops else []
     for level in plan.levels:
         outcomes += yield from _sent(level)
     yield from _stated(outcomes)
     return outcomes, plan
+
+
+def _budgeted(found: Declared) -> Asks[None]:
+    """What the file says of the project's budget counts before anything is started. Raises RefusedError."""
+    values = found.project.budget
+    tokens, part = values.get("tokens"), specify.budget_of(values)
+    yield from ask(
+        Done,
+        Limit(
+            target=account.PROJECT + found.project.path,
+            tokens=None if tokens is None else str(tokens),
+            budget=budget.told(part or BudgetPart()),
+            anew=True,
+        ),
+    )
 
 
 def check_names(plan: Plan) -> None:

@@ -57,9 +57,10 @@ def declare(documents: Sequence[Document], variables: Mapping[str, str], problem
     for document in documents:
         values = _read(document, expander, problems)
         if document is root:
-            top["name"] = values.get("name")
-        elif "name" in values:
-            problems.add(document, ("name",), "only the project's own file has a name")
+            top["name"], top["budget"] = values.get("name"), values.get("budget", {})
+        for key in ("name", "budget"):
+            if document is not root and key in values:
+                problems.add(document, (key,), f"only the project's own file has a {key}")
         top["env_files"] += paths(values.get("env_file"), document.folder, variables)
         top["inherit"] += values.get("inherit", [])
         for name, group in values.get("groups", {}).items():
@@ -76,6 +77,7 @@ def declare(documents: Sequence[Document], variables: Mapping[str, str], problem
         env_files=top["env_files"],
         inherit=top["inherit"],
         groups={name: strategy for name, (_, strategy) in groups.items()},
+        budget=top["budget"],
     )
     for entry in entries.values():
         _check(entry, project, problems)

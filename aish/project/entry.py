@@ -56,6 +56,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     inherit: list[str] = []
     groups: dict[str, str] = {}
     """Name -> strategy."""
+    budget: dict[str, Any] = {}
+    """What its table reads."""
 
     @property
     def profiles(self) -> list[str]:

@@ -91,11 +91,19 @@ PRICE: Final = Table(
     Key("written", dollars(), "The same of input that was written to one.", "as input"),
     Key("hour", dollars(), "For an hour of answering: energy, a rented machine."),
 )
-BUDGET: Final = Table(
+DAY: Final = Table(
+    Key("tokens", count(), "Tokens of input and output."),
     Key("input", count(), "Tokens of input."),
     Key("output", count(), "Tokens of output."),
     Key("usd", dollars(), "US dollars."),
     Key("requests", count(), "Requests."),
+)
+_BUDGET: Final = (
+    Key("input", count(), "Tokens of input."),
+    Key("output", count(), "Tokens of output."),
+    Key("usd", dollars(), "US dollars."),
+    Key("requests", count(), "Requests."),
+    Key("day", DAY, 'The same sums, and `tokens`, from midnight to midnight: { usd = 5, tokens = "2M" }.'),
     Key("rpm", count(), "Requests in a minute; more of them wait for their turn, hard or not."),
     Key("concurrent", count(), "Requests at a time; more of them wait for their turn, hard or not."),
     Key("context", count(), "Tokens that one request may hold, its answer included."),
@@ -106,6 +114,8 @@ BUDGET: Final = Table(
         "false",
     ),
 )
+BUDGET: Final = Table(*_BUDGET)
+PROJECT_BUDGET: Final = Table(Key("tokens", count(), "Tokens of input and output."), *_BUDGET)
 LOG: Final = Table(
     Key(
         "order",
@@ -263,6 +273,7 @@ FILE: Final = Table(
     Key("env", _ENV, "Variables of every entry."),
     Key("env_file", Either(_PATH, ListOf(_PATH, 16)), "Files of NAME=value lines for every entry."),
     Key("inherit", ListOf(_VARIABLE), "Variables of the caller that every entry gets."),
+    Key("budget", PROJECT_BUDGET, "What all entries together, and all that they start, may ask of models."),
     *(Key(name, MapOf(table, "a name", NAME), f"[{name}.NAME]: see below.") for name, table in SECTIONS.items()),
     Key("groups", MapOf(GROUP, "a name", NAME), "[groups.NAME]: entries that fail together."),
 )

@@ -182,11 +182,15 @@ def _source(values: Mapping[str, Any], entry: Entry, home: Mapping[str, str]) ->
     )
 
 
-def _budget(values: Mapping[str, Any]) -> BudgetPart:
-    fields: dict[str, Any] = {budget.COUNTS.get(name, name): value for name, value in values.items()}
-    if budget.USD in fields:
-        fields[budget.USD] = float(fields[budget.USD])
-    return BudgetPart(**fields)
+def budget_of(values: Mapping[str, Any]) -> BudgetPart | None:
+    """What a table `budget` says, without tokens in all."""
+    day = {name + budget.DAY: value for name, value in values.get("day", {}).items()}
+    words = {name: value for name, value in {**values, **day}.items() if name not in ("day", budget.TOKENS)}
+    fields: dict[str, Any] = {budget.COUNTS.get(word, word): value for word, value in words.items()}
+    for word, field in budget.DOLLARS.items():
+        if word in fields:
+            fields[field] = float(fields.pop(word))
+    return BudgetPart(**fields) if fields else None
 
 
 def _price(values: Mapping[str, Any]) -> PricePart:
@@ -250,7 +254,7 @@ def _limits(values: Mapping[str, Any]) -> dict[str, Any]:
     if table:
         found["limits"] = LimitPart(**{words.get(name, name): value for name, value in table.items()})
     if values.get("budget"):
-        found["budget"] = _budget(values["budget"])
+        found["budget"] = budget_of(values["budget"])
     plain = {"vram": "vram_bytes", "gpus": "gpu_count", "tokens": "budget_tokens", "oom_score": "oom_score_adj"}
     plain |= {"ionice": "ionice", "kept_fds": "kept_fds_most", "rights": "rights", "labels": "labels", "pty": "pty"}
     return found | {field: values[name] for name, field in plain.items() if name in values}

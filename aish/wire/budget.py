@@ -1,4 +1,7 @@
-"""Budgets of models as people write them: `usd=5,requests=100,rpm=30`. Pure."""
+"""Budgets of models as people write them: `usd=5,requests=100,rpm=30,tokens=1M/day`. Pure.
+
+A sum in a day has the word of that sum with `/day` behind it, here as behind its value: "usd/day".
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import msgspec
 
 from aish.errors import InputError, UsageError
 from aish.model.size import changed, parse_count
+from aish.wire import account
 from aish.wire.spec import BudgetPart
 
 if TYPE_CHECKING:
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 TOKENS: Final = "tokens"
 USD: Final = "usd"
 HARD: Final = "hard"
+DAY: Final = "/day"
+USD_DAY: Final = USD + DAY
 COUNTS: Final = {
     "input": "input_tokens",
     "output": "output_tokens",
@@ -24,10 +30,16 @@ COUNTS: Final = {
     "rpm": "requests_per_minute",
     "concurrent": "concurrent",
     "context": "context_tokens",
+    "tokens/day": "tokens_per_day",
+    "input/day": "input_tokens_per_day",
+    "output/day": "output_tokens_per_day",
+    "requests/day": "requests_per_day",
 }
 """Words -> fields of BudgetPart that are counts."""
-WORDS: Final = (*COUNTS, USD, HARD)
+DOLLARS: Final = {USD: "usd", USD_DAY: "usd_per_day"}
+WORDS: Final = (*COUNTS, *DOLLARS, HARD)
 """All that a budget may limit beside tokens in all."""
+DAILY: Final = tuple(word for word in WORDS if word.endswith(DAY))
 _LACKING: Final = {
     "tokens": ("", "tokens=+50k"),
     "input_tokens": (" of input", "input=+50k"),
@@ -37,23 +49,40 @@ _LACKING: Final = {
     "concurrent": (" of requests at a time", "concurrent=4"),
     "requests_per_minute": (" of requests in a minute", "rpm=30"),
     "context_tokens": (" of tokens in one request", "context=32k"),
+    "tokens_per_day": ("", "tokens=+50k/day"),
+    "input_tokens_per_day": (" of input", "input=+50k/day"),
+    "output_tokens_per_day": (" of output", "output=+10k/day"),
+    "usd_per_day": (" of money", "usd=+1/day"),
+    "requests_per_day": (" of requests", "requests=+100/day"),
+}
+_UNITS: Final = {
+    "usd": "USD",
+    "requests": "requests",
+    "concurrent": "at a time",
+    "requests_per_minute": "in a minute",
 }
 MOST: Final = 1 << 60
 MOST_USD: Final = 1_000_000.0
 
 
 def parse(text: str, option: str) -> tuple[int | None, BudgetPart | None]:
-    """Tokens in all, and the rest, of "200k" or "tokens=200k,usd=5,hard". Raises UsageError."""
+    """Tokens in all, and the rest, of "200k" or "tokens=200k,usd=5/day,hard". Raises UsageError."""
     if "=" not in text and text != HARD:
-        return parse_count(text), None
+        text = f"{TOKENS}={text}"
     asked: dict[str, str] = {}
     for each in text.split(","):
         word, _, value = each.strip().partition("=")
+        word, value = one(word, value)
         if word not in (TOKENS, *WORDS):
             raise UsageError(f"{option}: no such limit: {word[:40]}", hint=", ".join((TOKENS, *WORDS)))
         asked[word] = value
     tokens = asked.pop(TOKENS, None)
     return None if tokens is None else parse_count(tokens), after(None, asked)
+
+
+def one(word: str, value: str) -> tuple[str, str]:
+    """A limit as it was typed: "usd", "5/day" is "usd/day", "5"."""
+    return (word, value) if not value.endswith(DAY) else (word.removesuffix(DAY) + DAY, value.removesuffix(DAY))
 
 
 def after(before: BudgetPart | None, asked: Mapping[str, str]) -> BudgetPart | None:
@@ -69,8 +98,8 @@ def after(before: BudgetPart | None, asked: Mapping[str, str]) -> BudgetPart | N
         match word:
             case "hard":
                 fields[HARD] = _flag(text)
-            case "usd":
-                fields[USD] = _dollars(part.usd, text)
+            case "usd" | "usd/day":
+                fields[DOLLARS[word]] = _dollars(getattr(part, DOLLARS[word]), text, word)
             case _:
                 fields[COUNTS[word]] = changed(getattr(part, COUNTS[word]), text, parse_count, word)
     part = msgspec.structs.replace(part, **fields)
@@ -83,16 +112,22 @@ def check(part: BudgetPart) -> None:
         value = getattr(part, field)
         if value is not None and not 0 <= value < MOST:
             raise InputError("expected a count, 0 or more", field=f"budget.{field}")
-    if part.usd is not None and not (math.isfinite(part.usd) and 0 <= part.usd <= MOST_USD):
-        raise InputError(f"expected US dollars, 0 to {MOST_USD:,.0f}", field="budget.usd")
+    for field in DOLLARS.values():
+        usd = getattr(part, field)
+        if usd is not None and not (math.isfinite(usd) and 0 <= usd <= MOST_USD):
+            raise InputError(f"expected US dollars, 0 to {MOST_USD:,.0f}", field=f"budget.{field}")
 
 
 def told(part: BudgetPart) -> dict[str, str]:
     """As people write it."""
     found = {word: str(value) for word, field in COUNTS.items() if (value := getattr(part, field)) is not None}
-    if part.usd is not None:
-        found[USD] = f"{part.usd:g}"
+    found |= {word: f"{value:.12g}" for word, field in DOLLARS.items() if (value := getattr(part, field)) is not None}
     return found | ({HARD: "yes"} if part.hard else {})
+
+
+def typed(word: str, value: str) -> str:
+    """As `aish limit` takes it: "usd=5/day"."""
+    return f"{word.removesuffix(DAY)}={value}{DAY if word.endswith(DAY) else ''}"
 
 
 def of_model(name: str) -> str:
@@ -103,12 +138,42 @@ def of_model(name: str) -> str:
 def whole(tokens: int | None, part: BudgetPart | None) -> str:
     """All of it, as `aish limit` takes it; empty: nothing is limited."""
     said = ({} if tokens is None else {TOKENS: str(tokens)}) | told(part or BudgetPart())
-    return " ".join(f"{word}={value}" for word, value in said.items())
+    return " ".join(typed(word, value) for word, value in said.items())
 
 
 def lacking(detail: Mapping[str, object]) -> tuple[str, str]:
     """Of what somebody held has too little, by the detail of its event: in words, and as a limit that helps."""
     return _LACKING.get(str(detail.get("what", TOKENS)), _LACKING[TOKENS])
+
+
+def over(owner: str, process: str, what: str, most: float) -> str:
+    """Why a process is held, in a few words for ps: "over today's budget of the user: 20 USD"."""
+    whose = "" if owner == process else f" of {account.words(owner)}"
+    when = "today's " if daily(what) else "the " if whose else ""
+    return f"over {when}budget{whose}: {amount(what, most)}"
+
+
+def spent(owner: str, process: str, what: str, used: float, most: float) -> str:
+    """The same as a sentence for its event: "today's budget of money of the user is spent"."""
+    how = "is spent" if used >= most else "has too little left for its next request"
+    word = _LACKING.get(what, _LACKING[TOKENS])[0]
+    if owner == process:
+        return f"its budget{word}{' for today' if daily(what) else ''} {how}"
+    whose = "today's" if daily(what) else "the"
+    return f"{whose} budget{word} of {account.words(owner)} {how}"
+
+
+def daily(what: str) -> bool:
+    """Whether a field of BudgetPart is of a day."""
+    return what.endswith("_per_day")
+
+
+def amount(what: str, value: float) -> str:
+    """With its unit: "20 USD", "1,000 tokens"."""
+    name = what.removesuffix("_per_day")
+    if name == USD:
+        return f"{shown_usd(value).removesuffix('.00')} USD"
+    return f"{value:,.0f} {_UNITS.get(name, 'tokens')}"
 
 
 def shown_usd(usd: float) -> str:
@@ -119,7 +184,7 @@ def shown_usd(usd: float) -> str:
     return f"{whole}.{rest.rstrip('0'):0<2}"
 
 
-def _dollars(before: float | None, text: str) -> float | None:
+def _dollars(before: float | None, text: str, word: str) -> float | None:
     if text == "none":
         return None
     raised = text.startswith("+")
@@ -130,7 +195,7 @@ def _dollars(before: float | None, text: str) -> float | None:
     if not (math.isfinite(value) and 0 <= value <= MOST_USD):
         raise UsageError(f"not US dollars: {text[:20]!r}", hint="such as usd=5 or usd=+0.50")
     if raised and before is None:
-        raise UsageError("there is no limit of usd to raise", hint=f"set one: usd={text[1:]}")
+        raise UsageError(f"there is no limit of {word} to raise", hint=f"set one: {typed(word, text[1:])}")
     return value + (before or 0.0) if raised else value
 
 

@@ -6,7 +6,17 @@ a reconnect until they are acknowledged; totals are cumulative, so a repeated ev
 
 from __future__ import annotations
 
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Message, RequestsQuery, UsageQuery, WindowList
+from aish.wire.message import (
+    BudgetQuery,
+    KeyList,
+    KeyNew,
+    KeyRevoke,
+    Limit,
+    Message,
+    RequestsQuery,
+    UsageQuery,
+    WindowList,
+)
 from aish.wire.part import Part, TokensPart
 from aish.wire.reply import Reply
 from aish.wire.spec import BudgetPart, RoutePart
@@ -68,11 +78,11 @@ class Ack(Message, frozen=True, kw_only=True):
 class Ask(Message, frozen=True, kw_only=True):
     """A client's question that only the gateway can answer; answered by Told with the same `number`.
 
-    Limit comes here where its target is a named key: "key:NAME".
+    Limit comes here where its target is no process: a key, a project, the user.
     """
 
     number: int
-    question: KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit
+    question: KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit | BudgetQuery
 
 
 class ServeFailed(Message, frozen=True, kw_only=True):
@@ -110,10 +120,12 @@ class Release(Message, frozen=True, kw_only=True):
     id: str
     owner: str
     raised: bool = True
+    why: str = ""
+    """"raised", "day" (another one has begun) or "given-up"."""
 
 
 class Warn(Message, frozen=True, kw_only=True):
-    """80 % of a budget is used."""
+    """80 % of a budget is used. `id` is an account: a process, or what aish.wire.account knows beside these."""
 
     number: int
     id: str

@@ -180,7 +180,8 @@ class Cont(Message, frozen=True, kw_only=True):
 
 
 class Limit(Message, frozen=True, kw_only=True):
-    """Change limits, each as typed: "200k" sets, "+50k" raises, "none" lifts."""
+    """Change limits, each as typed: "200k" sets, "+50k" raises, "none" lifts. The target may be an account of the
+    gateway, too: see aish.wire.account."""
 
     target: str
     tokens: str | None = None
@@ -193,7 +194,16 @@ class Limit(Message, frozen=True, kw_only=True):
     """Bytes per second, of each disk."""
     nice: str | None = None
     budget: dict[str, str] = {}
-    """What a budget limits beside tokens, by the words of `aish.wire.budget`."""
+    """What a budget limits beside tokens in all, by the words of `aish.wire.budget`."""
+    anew: bool = False
+    """Of a project: this is all that its file says, and what it said before does not count any more. Where it says
+    what it said before nothing changes."""
+
+
+class BudgetQuery(Message, frozen=True, kw_only=True):
+    """Budgets above a process or a key, or those of a project or the user, with what is used of them."""
+
+    target: str
 
 
 class Label(Message, frozen=True, kw_only=True):
@@ -341,6 +351,7 @@ Request = (
     | Pause
     | Cont
     | Limit
+    | BudgetQuery
     | Label
     | Forget
     | Logs

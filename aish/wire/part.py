@@ -186,6 +186,20 @@ class KeyPart(Part, frozen=True, kw_only=True):
     revoked: bool = False
 
 
+class BudgetLine(Part, frozen=True, kw_only=True):
+    """One limit of a budget. `word` is one of aish.wire.budget: "usd", "tokens/day", "rpm"."""
+
+    account: str
+    """Whose it is: see aish.wire.account."""
+    word: str
+    most: float
+    used: float | None = None
+    """None: nothing adds up."""
+    promised: float = 0.0
+    """To requests under way."""
+    hard: bool = False
+
+
 class UsageRow(Part, frozen=True, kw_only=True):
     key: str
     """Process id, agent or model name, by the query."""

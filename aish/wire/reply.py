@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aish.wire.message import Message
 from aish.wire.part import (
+    BudgetLine,
     CausePart,
     EventPart,
     EvidencePart,
@@ -221,6 +222,14 @@ class Windows(Message, frozen=True, kw_only=True):
     windows: list[WindowPart]
 
 
+class Budgets(Message, frozen=True, kw_only=True):
+    """Nearest first. `day` is the one that counts for limits of a day, as 2025-11-29; it ends at `day_ends_s`."""
+
+    lines: list[BudgetLine]
+    day: str = ""
+    day_ends_s: float = 0.0
+
+
 class Findings(Message, frozen=True, kw_only=True):
     findings: list[Finding]
 
@@ -245,6 +254,7 @@ Reply = (
     | UsageTable
     | RequestList
     | Windows
+    | Budgets
     | Findings
     | HandedBack
 )

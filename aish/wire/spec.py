@@ -159,6 +159,12 @@ class BudgetPart(Part, frozen=True, kw_only=True):
     """Of one request, its answer included."""
     hard: bool = False
     """Refuse what would be held."""
+    tokens_per_day: int | None = None
+    """In a day, as the gateway has it: from midnight to midnight where it runs."""
+    input_tokens_per_day: int | None = None
+    output_tokens_per_day: int | None = None
+    usd_per_day: float | None = None
+    requests_per_day: int | None = None
 
 
 PRICES: Final = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.errors import InputError, UsageError
-from aish.model.name import KEY
+from msgspec import structs
+
+from aish.errors import InputError
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.adopting import Adopting
 from aish.supervisor.daemon.amending import Amending
@@ -21,6 +22,7 @@ from aish.supervisor.daemon.seats import Seats
 from aish.supervisor.daemon.spawning import Spawning
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.supervisor.daemon.telling import Telling
+from aish.wire import account
 from aish.wire import message as m
 from aish.wire import reply as r
 
@@ -63,10 +65,10 @@ class Api:
                 return await self.spawning.serve(caller, request)
             case m.Adopt():
                 return await self.adopting.adopt(caller, request, connection.pid)
-            case m.Limit() if request.target.removeprefix("@").startswith(KEY):
-                if any((request.memory, request.cpus, request.pids)):
-                    raise UsageError(f"{request.target}: a key is for tokens only; it has no process")
-                return await self._relay(connection, request)
+            case m.Limit() if not account.of_process(request.target.removeprefix("@")):
+                return await self._limit_account(connection, request)
+            case m.BudgetQuery():
+                return await self._budgets(connection, request)
             case m.KeyNew() | m.KeyList() | m.KeyRevoke() | m.UsageQuery() | m.RequestsQuery() | m.WindowList():
                 return await self._relay(connection, request)
             case m.Hello():
@@ -137,6 +139,30 @@ class Api:
             case _:
                 raise InputError(f"{type(request).__name__} is not answered here")
         return None
+
+    async def _limit_account(self, connection: Connection, request: m.Limit) -> r.Reply:
+        """Of a key, a project or the user. That a file without a budget has none needs no gateway."""
+        noted = f"budget:{request.target}"
+        says = request.tokens is not None or bool(request.budget)
+        if request.anew and not says and not self.daemon.recorder.noted(noted):
+            return r.Done(changed=False)
+        reply = await self._relay(connection, request)
+        if request.anew:
+            self.daemon.recorder.note(noted, "1" if says else "")
+        return reply
+
+    async def _budgets(self, connection: Connection, request: m.BudgetQuery) -> r.Reply:
+        """A process sees those of what it may see."""
+        caller, target = connection.caller or NOBODY, request.target
+        if not account.of_process(target.removeprefix("@")):
+            authority.check(self.daemon.table, caller, "Limit")
+            return await self._relay(connection, request)
+        process = self.control.target(caller, "BudgetQuery", target)
+        reply = await self._relay(connection, m.BudgetQuery(target=process.id))
+        visible = authority.visible(self.daemon.table, caller)
+        if visible is None or not isinstance(reply, r.Budgets):
+            return reply
+        return structs.replace(reply, lines=[line for line in reply.lines if line.account in visible])
 
     async def _relay(self, connection: Connection, question: Question) -> r.Reply:
         """Only the gateway can answer; it is started if need be. Raises what it answers, UnavailableError."""

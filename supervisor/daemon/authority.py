@@ -56,6 +56,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Pause": _TREE,
     "Cont": _BELOW,  # nobody lifts the hold that was put on it
     "Limit": _USER,  # a limit is the user's word
+    "BudgetQuery": _TREE,
     "Label": _TREE,  # a label gives no right
     "Forget": _BELOW,
     "Logs": _TREE,
@@ -82,6 +83,7 @@ _VERBS: Final = {
     "UsageQuery": "usage",
     "RequestsQuery": "requests",
     "WindowList": "usage --windows",
+    "BudgetQuery": "limit",
     "Serve": "model serve",
     "Signal": "kill",
     "WaitMany": "wait",

@@ -14,8 +14,8 @@ from aish.config import folders
 from aish.errors import AishError, UnavailableError
 from aish.model import kind, state
 from aish.supervisor.daemon import ports
-from aish.wire import budget, codec, link
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery, WindowList
+from aish.wire import account, budget, codec, link
+from aish.wire.message import BudgetQuery, KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery, WindowList
 from aish.wire.reply import Failure, Reply
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ ACKNOWLEDGED: Final = "gateway-acknowledged"
 STORE_INDEX: Final = "models/index.json"
 """In the data folder: the one file of the store that changes (aish.store.layout)."""
 
-Question = KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit
-"""Limit: of a named key."""
+Question = KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit | BudgetQuery
+"""Limit: of what is no process."""
 
 
 class GatewayLink:
@@ -226,6 +226,8 @@ class GatewayLink:
                 process = self.table.get(message.id)
                 if process is not None:
                     self._durable(process, message)
+                elif isinstance(message, link.Warn) and not account.of_process(message.id):
+                    self._warn(message, None)
                 self._unacknowledged = message.number
                 self.recorder.note(ACKNOWLEDGED, str(message.number), after=self._acknowledge)
 
@@ -251,23 +253,17 @@ class GatewayLink:
             case link.Hold(owner=owner, what=what, used=used, budget=most):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "put"):
                     # Until the gateway's next note, which says the same: a state without its reason helps nobody.
-                    process.doing = "over budget" if owner == row.id else f"over the budget of {owner}"
-                    whose = "its budget" if owner == row.id else f"the budget of {owner}"
-                    word, _ = budget.lacking({"what": what})
-                    how = "is spent" if used >= most else "has too little left for its next request"
-                    self.recorder.event(
-                        "held", row, f"{whose}{word} {how}", owner=owner, what=what, used=used, budget=most
-                    )
-            case link.Release(owner=owner, raised=raised):
+                    process.doing = budget.over(owner, row.id, what, most)
+                    text = budget.spent(owner, row.id, what, used, most)
+                    self.recorder.event("held", row, text, owner=owner, what=what, used=used, budget=most)
+            case link.Release(owner=owner, raised=raised, why=why):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
                     process.doing = None
-                    why = "its budget was raised" if raised else "the request that waited was given up"
-                    self.recorder.event("released", row, why, owner=owner, raised=int(raised))
-            case link.Warn(what=what, used=used, budget=most):
-                if self._warned.get((row.id, what)) != most:
-                    self._warned[row.id, what] = most
-                    text = f"80 % of its budget of {what.replace('_', ' ')} is used"
-                    self.recorder.event("warned", row, text, what=what, used=used, budget=most)
+                    text = "its budget was raised" if raised else "the request that waited was given up"
+                    text = "another day has begun" if why == "day" else text
+                    self.recorder.event("released", row, text, owner=owner, raised=int(raised))
+            case link.Warn():
+                self._warn(message, row)
             case link.Settled(tokens=tokens):
                 if row.spec.kind != kind.MODEL:  # of a model: what it was asked, not what it asked
                     row.tokens = tokens
@@ -277,6 +273,22 @@ class GatewayLink:
                 self.recorder.change(row)
             case link.Readiness():
                 self._ready(process, message)
+
+    def _warn(self, message: link.Warn, row: Row | None) -> None:
+        """Once for each budget, and that of a day once a day: then the event has another number."""
+        what = message.what
+        once = message.number if budget.daily(what) else message.budget
+        if self._warned.get((message.id, what)) == once:
+            return
+        self._warned[message.id, what] = once
+        of = (
+            f"budget of {what.removesuffix('_per_day').replace('_', ' ')}{' for today' if budget.daily(what) else ''}"
+        )
+        whose = f"its {of}" if row is not None else f"the {of} of {account.words(message.id)}"
+        detail = {} if row is not None else {"owner": message.id}
+        self.recorder.event(
+            "warned", row, f"80 % of {whose} is used", what=what, used=message.used, budget=message.budget, **detail
+        )
 
     def _ready(self, process: Process, message: link.Readiness) -> None:
         row = process.row

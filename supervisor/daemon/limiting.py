@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _WORDS: Final = {"memory_bytes": "memory", "read_bytes_per_s": "read", "write_bytes_per_s": "write"}
 """What `aish limit` calls the fields of a spec."""
-_NO_LIMITS: Final = ("target", "budget")
+_NO_LIMITS: Final = ("target", "budget", "anew")
 
 
 class Limiting:

@@ -114,6 +114,12 @@ class Recorder:
             self._after.append(after)
         self._schedule()
 
+    def noted(self, key: str) -> str | None:
+        """Such a value; None where there is none, or nothing can be read."""
+        if key in self._meta or self.journal is None:
+            return self._meta.get(key)
+        return self.journal.meta(key)
+
     def promise(self, row: Row, kind: str, text: str = "", **detail: Detail) -> None:
         """Write an intent, with all that waits. Raises StorageError; then the intent was not noted anywhere."""
         if self.journal is None:

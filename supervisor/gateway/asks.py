@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 
-from aish.errors import UsageError
+import msgspec
+
+from aish.errors import ConflictError, NotFoundError, UsageError
 from aish.model import size
+from aish.model.nearest import nearest
 from aish.supervisor.gateway import keys as named
 from aish.supervisor.gateway import requests, usage
-from aish.supervisor.gateway.allowance import budget_of, part_of
+from aish.supervisor.gateway.allowance import budget_of, lines, part_of
+from aish.supervisor.gateway.amounts import NONE, Budget
+from aish.supervisor.gateway.routes import Directory
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.supervisor.gateway.windows.book import Book
+from aish.wire import account as accounts
 from aish.wire import budget as budgets
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery, WindowList
+from aish.wire.message import BudgetQuery, KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery, WindowList
 from aish.wire.part import KeyPart, WindowPart
-from aish.wire.reply import Done, KeyMade, Keys, Reply, Windows
+from aish.wire.reply import Budgets, Done, KeyMade, Keys, Reply, Windows
 
-Question = KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit
+Question = KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit | BudgetQuery
 
 
 class Asks:
     """`revoked` is told the account of a key that is not valid any more."""
 
     def __init__(
-        self, keys: named.Keys, spending: Spending, book: Book, base_url: str, revoked: Callable[[str], None]
+        self,
+        keys: named.Keys,
+        directory: Directory,
+        spending: Spending,
+        book: Book,
+        base_url: str,
+        revoked: Callable[[str], None],
     ) -> None:
         self._keys = keys
+        self._directory = directory
         self._book = book
         self._spending = spending
         self._base_url = base_url
@@ -50,6 +64,8 @@ class Asks:
                 return Done(changed=changed)
             case Limit():
                 return self._limit(question)
+            case BudgetQuery():
+                return self._budgets(question.target)
             case UsageQuery():
                 return await asyncio.to_thread(
                     usage.query, self._spending.records.path, question.by, question.since_s
@@ -90,18 +106,93 @@ class Asks:
         ]
         return Keys(keys=parts)
 
+    # --- budgets ------------------------------------------------------------------------------------------------
+
     def _limit(self, question: Limit) -> Done:
-        """`aish limit key:NAME tokens=+50k`."""
-        name = question.target.removeprefix("@").removeprefix(KEY_PREFIX)
-        row = self._keys.find(name)
-        others = [name for name in question.__struct_fields__ if name not in ("target", "tokens", "budget")]
+        """`aish limit key:NAME tokens=+50k`, or of a project, or of the user."""
+        id = self._account(question.target)
+        others = [name for name in question.__struct_fields__ if name not in ("target", "tokens", "budget", "anew")]
         if any(getattr(question, other) is not None for other in others):
-            raise UsageError("a key has a budget only", hint=f"aish limit {KEY_PREFIX}{name} tokens=+50k usd=+1")
-        tokens = row.budget.tokens
-        if question.tokens is not None:
-            tokens = size.changed(tokens, question.tokens, size.parse_count, "tokens")
-        budget = budget_of(tokens, budgets.after(part_of(row.budget), question.budget))
-        changed = budget != row.budget
-        self._keys.limit(name, budget)
+            what = "a key" if id.startswith(KEY_PREFIX) else accounts.words(id)
+            raise UsageError(
+                f"{what} has a budget only", hint=f"aish limit {accounts.written(id)} tokens=+50k usd=+1"
+            )
+        if id.startswith(KEY_PREFIX):
+            row = self._keys.find(id.removeprefix(KEY_PREFIX))
+            budget = _after(row.budget, question)
+            self._keys.limit(row.name, budget)
+            changed = budget != row.budget
+        elif question.anew:
+            changed = self._declare(id, question)
+        else:
+            before = self._budget(id)
+            budget = _after(before, question)
+            changed = budget != before
+            if changed:
+                self._spending.limit(id, budget)
         self._spending.advance()
         return Done(changed=changed)
+
+    def _budget(self, id: str) -> Budget:
+        account = self._spending.ledger.accounts.get(id)
+        return NONE if account is None else account.budget
+
+    def _declare(self, id: str, question: Limit) -> bool:
+        """What a project's file says takes the place of what it said before, and of what was said here since."""
+        records, slot = self._spending.records, f"declared/{id}"
+        says = msgspec.json.encode([question.tokens, question.budget], order="sorted")
+        if records.meta(slot) == says:
+            return False
+        self._spending.limit(id, _after(NONE, question))
+        records.set_meta(slot, says)
+        return True
+
+    def _account(self, target: str) -> str:
+        """The account that is meant. Raises NotFoundError of a project that nobody knows."""
+        target = target.removeprefix("@")
+        told = target.removeprefix(accounts.PROJECT)
+        if told == target:
+            return target
+        known = self._projects()
+        found = [path for path in known if path == told or _folder(path) == told]
+        if len(found) == 1 or told in found:
+            return accounts.of_project(told if told in found else found[0])
+        if found:
+            raise ConflictError(f"several projects are called {told}: {', '.join(found)}", hint="say the whole path")
+        if told.startswith("/") and os.path.isfile(told):
+            return accounts.of_project(told)
+        near = nearest(told, [*known, *map(_folder, known)])
+        hint = f"did you mean {near}?" if near else "the path of its aish.toml, or as `aish usage --by project` shows"
+        raise NotFoundError(f"no project is known as {told}", hint=hint)
+
+    def _projects(self) -> list[str]:
+        """The aish.toml of each."""
+        placed = map(accounts.project, self._spending.ledger.accounts)
+        members = (member.project for member in self._directory.members.values())
+        return sorted({path for path in (*placed, *members, *self._spending.records.projects()) if path})
+
+    def _budgets(self, target: str) -> Budgets:
+        id = self._account(target)
+        if id.startswith(KEY_PREFIX):
+            self._keys.find(id.removeprefix(KEY_PREFIX))
+        ledger = self._spending.ledger
+        alone = id == accounts.USER or accounts.project(id) is not None
+        now_s = asyncio.get_running_loop().time()
+        found = [ledger.accounts[each] for each in ([id] if alone else ledger.chain(id)) if each in ledger.accounts]
+        day = self._spending.day
+        return Budgets(
+            lines=[line for account in found for line in lines(account, now_s)], day=day.date, day_ends_s=day.ends_s
+        )
+
+
+def _after(before: Budget, question: Limit) -> Budget:
+    """Raises UsageError."""
+    tokens = before.tokens
+    if question.tokens is not None:
+        tokens = size.changed(tokens, question.tokens, size.parse_count, "tokens")
+    return budget_of(tokens, budgets.after(part_of(before), question.budget))
+
+
+def _folder(path: str) -> str:
+    """What people call a project that says no name."""
+    return os.path.basename(os.path.dirname(path))

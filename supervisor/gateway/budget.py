@@ -1,17 +1,17 @@
 """Budgets, pure: reserve an upper bound before a request is sent, settle with the server's own figure afterwards.
 
-A budget counts for a process and everything below it, so a claim must fit every ancestor that has one, in everything
-that it limits: tokens, those of input and of output, money, requests. With `spent` settled and `reserved` promised to
-requests under way, an account always keeps, of each of them,
+A budget counts for a process and everything below it, so a claim must fit every account above it, in everything that
+is limited there: tokens, those of input and of output, money, requests; in all, and in a day. With `spent` settled
+and `reserved` promised to requests under way, an account always keeps, of each of them,
 
     spent + reserved <= budget
 
 as long as servers stay within what was reserved (they do where prompt tokens are counted exactly and the output is
-limited). A claim is
+limited). A request counts for the day that it was granted on, however long it takes. A claim is
 
     granted   its prompt and its wished output fit; or only part of the output fits and waiting could not make it more
     waiting   it would fit once requests under way release what they reserved, or end, or a minute is over
-    held      not even one token of output fits whatever is released: only a raised budget helps
+    held      not even one token of output fits whatever is released: only a raised budget helps, or another day
 
 Claims are served first come, first served: a waiting claim keeps later ones from the accounts that it waits for. A
 held claim keeps nobody (others may use the rest that is too small for it), and is the first to go when the budget is
@@ -20,124 +20,15 @@ raised.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Literal
 
-WARN_PERCENT: Final = 80
-MOST_BUDGET: Final = 1 << 62
-"""Of tokens, requests, or picodollars (4.6 million dollars): with what is spent beside it, it fits the records."""
-PICO: Final = 10**12
-MINUTE_S: Final = 60.0
+from aish.supervisor.gateway.account import Account, Passed, Today
+from aish.supervisor.gateway.amounts import FREE, Amounts, Budget, Most, Price
+from aish.wire.account import USER, of_process
 
 State = Literal["new", "waiting", "held"]
-What = Literal["tokens", "input", "output", "pusd", "requests"]
-SUMMED: Final[tuple[What, ...]] = ("tokens", "input", "output", "pusd", "requests")
-
-
-@dataclass(slots=True)
-class Amounts:
-    """What requests take. `pusd` are picodollars: prices of tokens are whole numbers of them."""
-
-    tokens: int = 0
-    input: int = 0
-    output: int = 0
-    pusd: int = 0
-    requests: int = 0
-
-    def add(self, other: Amounts) -> None:
-        self.tokens += other.tokens
-        self.input += other.input
-        self.output += other.output
-        self.pusd += other.pusd
-        self.requests += other.requests
-
-    def take(self, other: Amounts) -> None:
-        """Away."""
-        self.tokens -= other.tokens
-        self.input -= other.input
-        self.output -= other.output
-        self.pusd -= other.pusd
-        self.requests -= other.requests
-
-    def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(
-            self.tokens + other.tokens,
-            self.input + other.input,
-            self.output + other.output,
-            self.pusd + other.pusd,
-            self.requests + other.requests,
-        )
-
-
-@dataclass(slots=True, frozen=True)
-class Price:
-    """Picodollars for a token."""
-
-    input: int = 0
-    output: int = 0
-
-
-FREE: Final = Price()
-
-
-LIMITED: Final = (*SUMMED, "per_minute", "concurrent", "context")
-
-
-@dataclass(slots=True, frozen=True)
-class Budget:
-    """None: no limit. `per_minute` and `concurrent` are of requests, `context` of the tokens of one. A hard one
-    refuses what a soft one holds."""
-
-    tokens: int | None = None
-    input: int | None = None
-    output: int | None = None
-    pusd: int | None = None
-    requests: int | None = None
-    per_minute: int | None = None
-    concurrent: int | None = None
-    context: int | None = None
-    hard: bool = False
-
-    @property
-    def limits(self) -> bool:
-        return any(getattr(self, name) is not None for name in LIMITED)
-
-    def summed(self) -> Iterator[tuple[What, int]]:
-        """What of the sums is limited, and to how much."""
-        for name in SUMMED:
-            most: int | None = getattr(self, name)
-            if most is not None:
-                yield name, most
-
-
-NONE: Final = Budget()
-
-
-@dataclass(slots=True)
-class Account:
-    """What one process and everything below it may spend, has spent, and has promised."""
-
-    id: str
-    parent: str | None = None
-    budget: Budget = NONE
-    spent: Amounts = field(default_factory=Amounts)
-    reserved: Amounts = field(default_factory=Amounts)
-    under_way: int = 0
-    begun_s: deque[float] = field(default_factory=deque)
-    """When requests of the last minute went, while that is limited."""
-    warned: dict[What, int] = field(default_factory=dict)
-    """Of what the 80 % warning was given, and at which budget: a raised one warns again."""
-
-    def rate_free_s(self, now_s: float) -> float | None:
-        """When the next request may go by the limit of a minute; None: now."""
-        most = self.budget.per_minute
-        if most is None:
-            return None
-        while self.begun_s and self.begun_s[0] <= now_s - MINUTE_S:
-            self.begun_s.popleft()
-        return self.begun_s[-most] + MINUTE_S if len(self.begun_s) >= most > 0 else None
 
 
 @dataclass(slots=True)
@@ -168,26 +59,35 @@ class Claim:
         pusd = self.prompt * self.price.input + output * self.price.output
         return Amounts(self.prompt + output, self.prompt, output, pusd, 1)
 
-    def room(self, budget: Budget, used: Amounts) -> int:
-        """The output that a budget allows it after what is used; below 0 where not even the prompt fits."""
+    def fits(self, most: Most, used: Amounts) -> int:
+        """The output that sums allow it after what is used; below 0 where not even the prompt fits."""
         room = self.wish
-        if budget.tokens is not None:
-            room = min(room, budget.tokens - used.tokens - self.prompt)
-        if budget.input is not None and budget.input - used.input < self.prompt:
+        if most.tokens is not None:
+            room = min(room, most.tokens - used.tokens - self.prompt)
+        if most.input is not None and most.input - used.input < self.prompt:
             room = min(room, -1)
-        if budget.output is not None:
-            room = min(room, budget.output - used.output)
-        if budget.pusd is not None:
-            rest = budget.pusd - used.pusd - self.prompt * self.price.input
+        if most.output is not None:
+            room = min(room, most.output - used.output)
+        if most.pusd is not None:
+            rest = most.pusd - used.pusd - self.prompt * self.price.input
             if rest < 0:
                 room = min(room, -1)
             elif self.price.output:
                 room = min(room, rest // self.price.output)
-        if budget.requests is not None and budget.requests <= used.requests:
+        if most.requests is not None and most.requests <= used.requests:
             room = min(room, -1)
-        if budget.context is not None:
-            room = min(room, (budget.context - -(-self.prompt // self.copies)) * self.copies)
         return room
+
+    def room(self, account: Account, *, promised: bool) -> int:
+        """The output that an account allows it; `promised`: after what requests under way may still take, too."""
+        room = self.wish
+        for most, spent, reserved, _, _ in account.counted():
+            room = min(room, self.fits(most, spent + reserved if promised else spent))
+        return room if account.budget.context is None else min(room, self.in_context(account.budget.context))
+
+    def in_context(self, most: int) -> int:
+        """The output that so many tokens for one request leave it."""
+        return (most - -(-self.prompt // self.copies)) * self.copies
 
 
 @dataclass(slots=True, frozen=True)
@@ -198,6 +98,8 @@ class Reservation:
     process: str
     chain: tuple[str, ...]
     promised: Amounts
+    day: int
+    """On which it was granted."""
     lowered_by: str | None = None
     """The account that allows no more output than it got."""
 
@@ -235,23 +137,59 @@ class Ledger:
     reservations: dict[int, Reservation] = field(default_factory=dict)
     claims: dict[int, Claim] = field(default_factory=dict)
     """In the order of asking."""
+    day: int = 0
     _chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _limited: dict[str, tuple[Account, ...]] = field(default_factory=dict)
     """Both by process, until somebody's place or budget changes: every request asks for them."""
 
-    def place(self, id: str, parent: str | None, budget: Budget) -> None:
-        """Make an account or change its parent and budget; what it spent stays."""
+    def place(self, id: str, parent: str | None, budget: Budget, project: str | None = None) -> None:
+        """Make an account or change it; what it spent stays. One that is above requests under way counts them."""
         account = self.accounts.get(id)
+        fresh = account is None
         if account is None:
-            self.accounts[id] = Account(id, parent, budget)
-        else:
-            account.parent = parent
-            account.budget = budget
+            account = self.accounts[id] = Account(id)
+        account.parent, account.project = parent, project
+        if account.budget != budget:
+            account.limit(budget)
+            self._count_days(account)
         self._look_again()
+        if fresh and not of_process(id):
+            self._cover(account)
 
     def _look_again(self) -> None:
         self._chains.clear()
         self._limited.clear()
+
+    def _count_days(self, account: Account) -> None:
+        """Begin to count what an account has promised today, or stop."""
+        if account.budget.day is None:
+            account.today = None
+        elif account.today is None:
+            account.today = Today(self.day)
+            for reservation in self.reservations.values():
+                if reservation.day == self.day and account.id in reservation.chain:
+                    account.today.reserved.add(reservation.promised)
+
+    def _cover(self, account: Account) -> None:
+        """Requests under way count for an account that is new above them."""
+        for number, reservation in self.reservations.items():
+            if account.id in self.chain(reservation.process):
+                self.reservations[number] = replace(reservation, chain=(*reservation.chain, account.id))
+                account.under_way += 1
+                account.reserved.add(reservation.promised)
+                today = account.day_of(reservation.day)
+                if today is not None:
+                    today.reserved.add(reservation.promised)
+
+    def turn(self, day: int) -> None:
+        """Another day has begun: nothing of it is used, but for requests that began on it, where it was left."""
+        if day == self.day:
+            return
+        self.day = day
+        for account in self.accounts.values():
+            if account.today is not None:
+                account.today = None
+                self._count_days(account)
 
     def prune(self, keep: set[str]) -> set[str]:
         """Drop all accounts but `keep`, what is above them and what requests under way count on; returns the ids."""
@@ -274,42 +212,46 @@ class Ledger:
         self._look_again()
 
     def chain(self, process: str) -> tuple[str, ...]:
-        """The process and its ancestors, nearest first."""
+        """All accounts that a process counts for: itself and its ancestors, nearest first; then, where they have an
+        account, the projects that these are of, and the user."""
         known = self._chains.get(process)
         if known is not None:
             return known
-        chain: list[str] = []
+        chain: dict[str, None] = {}
+        projects: dict[str, None] = {}
         next_id: str | None = process
         while next_id is not None and next_id not in chain:
-            chain.append(next_id)
+            chain[next_id] = None
             account = self.accounts.get(next_id)
+            if account is not None and account.project is not None:
+                projects[account.project] = None
             next_id = account.parent if account else None
-        found = self._chains[process] = tuple(chain)
+        found = (*chain, *(id for id in (*projects, USER) if id in self.accounts))
+        self._chains[process] = found
         return found
 
     def limited(self, process: str) -> tuple[Account, ...]:
         """The accounts of its chain that have a budget, nearest first."""
         known = self._limited.get(process)
-        if known is not None:
-            return known
-        accounts = [account for id in self.chain(process) if (account := self.accounts.get(id)) is not None]
-        found = self._limited[process] = tuple(account for account in accounts if account.budget.limits)
-        return found
+        if known is None:
+            limited = (account for account in self._those(self.chain(process)) if account.limits)
+            known = self._limited[process] = tuple(limited)
+        return known
 
     def left(self, process: str, price: Price = FREE) -> int | None:
         """Tokens that the tightest budget above the process still has unpromised, money by the dearer token, and what
         one request may hold; None without a budget that limits them."""
         lefts = []
+        dearest = max(price.input, price.output)
         for account in self.limited(process):
-            used = account.spent + account.reserved
             lefts += [] if account.budget.context is None else [account.budget.context]
-            for what, most in account.budget.summed():
-                rest = most - getattr(used, what)
-                if what == "pusd":
-                    dearest = max(price.input, price.output)
-                    lefts += [rest // dearest] if dearest else []
-                elif what != "requests":
-                    lefts.append(rest)
+            for limits, spent, reserved, _, _ in account.counted():
+                for what, most in limits.summed():
+                    rest = most - getattr(spent, what) - getattr(reserved, what)
+                    if what == "pusd":
+                        lefts += [rest // dearest] if dearest else []
+                    elif what != "requests":
+                        lefts.append(rest)
         return max(0, min(lefts)) if lefts else None
 
     def ask(self, claim: Claim) -> None:
@@ -319,24 +261,28 @@ class Ledger:
         """The request is not wanted any more and has not been granted."""
         self.claims.pop(number, None)
 
-    def settle(self, number: int, used: Amounts) -> list[tuple[Account, What]]:
-        """Release what the request reserved and count what it used. Returns what has just passed 80 %, and whose."""
+    def settle(self, number: int, used: Amounts) -> list[Passed]:
+        """Release what the request reserved and count what it used. Returns what has just passed 80 %."""
         reservation = self.reservations.pop(number)
-        self._release(reservation)
-        return self.spend(reservation.chain, used)
+        for account in self._those(reservation.chain):
+            account.reserved.take(reservation.promised)
+            account.under_way -= 1
+            today = account.day_of(reservation.day)
+            if today is not None:
+                today.reserved.take(reservation.promised)
+        return self.spend(reservation.chain, used, reservation.day)
 
-    def spend(self, chain: Iterable[str], used: Amounts) -> list[tuple[Account, What]]:
-        """Count what was not reserved. Returns what has just passed 80 %, and whose."""
-        passed: list[tuple[Account, What]] = []
-        for id in chain:
-            account = self.accounts.get(id)
-            if account is None:
-                continue
+    def spend(self, chain: Iterable[str], used: Amounts, day: int | None = None) -> list[Passed]:
+        """Count what was not reserved, or is not any more, for that day (None: this one). Returns what has just
+        passed 80 %."""
+        passed: list[Passed] = []
+        for account in self._those(chain):
             account.spent.add(used)
-            for what, most in account.budget.summed():
-                if account.warned.get(what) != most and getattr(account.spent, what) * 100 >= most * WARN_PERCENT:
-                    account.warned[what] = most
-                    passed.append((account, what))
+            today = account.day_of(self.day if day is None else day)
+            if today is not None:
+                today.spent.add(used)
+            if account.limits:
+                passed += account.passed()
         return passed
 
     def advance(self, now_s: float = 0.0) -> list[Decision]:
@@ -374,10 +320,10 @@ class Ledger:
         waits = False
         for account in self.limited(claim.process):
             budget = account.budget
-            could = claim.room(budget, account.spent)
+            could = claim.room(account, promised=False)
             if could < claim.floor or budget.concurrent == 0 or budget.per_minute == 0:
                 return Held(claim.number, account.id)
-            fits = claim.room(budget, account.spent + account.reserved)
+            fits = claim.room(account, promised=True)
             busy = budget.concurrent is not None and account.under_way >= budget.concurrent
             busy = busy or account.rate_free_s(now_s) is not None
             if busy or fits < min(claim.least, could):
@@ -393,27 +339,22 @@ class Ledger:
         del self.claims[claim.number]
         lowered_by = None
         if granted.output < claim.wish:
-            rooms = {
-                account.id: claim.room(account.budget, account.spent + account.reserved)
-                for account in self.limited(claim.process)
-            }
+            rooms = {account.id: claim.room(account, promised=True) for account in self.limited(claim.process)}
             lowered_by = min(rooms, key=rooms.__getitem__)
-        reservation = Reservation(
-            claim.number, claim.process, granted.chain, claim.amounts(granted.output), lowered_by
+        promised = claim.amounts(granted.output)
+        self.reservations[claim.number] = Reservation(
+            claim.number, claim.process, granted.chain, promised, self.day, lowered_by
         )
-        self.reservations[claim.number] = reservation
-        for id in reservation.chain:
-            account = self.accounts.get(id)
-            if account is not None:
-                account.reserved.add(reservation.promised)
-                account.under_way += 1
-        for account in self.limited(claim.process):
+        for account in self._those(granted.chain):
+            account.reserved.add(promised)
+            account.under_way += 1
+            if account.today is not None:
+                account.today.reserved.add(promised)
             if account.budget.per_minute is not None:
                 account.begun_s.append(now_s)
 
-    def _release(self, reservation: Reservation) -> None:
-        for id in reservation.chain:
+    def _those(self, chain: Iterable[str]) -> Iterator[Account]:
+        for id in chain:
             account = self.accounts.get(id)
             if account is not None:
-                account.reserved.take(reservation.promised)
-                account.under_way -= 1
+                yield account

@@ -20,6 +20,7 @@ def open_records(path: str) -> tuple[Records, str | None]:
         aside = _move_aside(path)
         alert = (
             f"{error.message}; it is kept as {aside}. The keys of `aish key new` are gone with it: make new ones."
+            " So are the budgets of the user and of projects: set them again."
             " Budgets of what runs go on from what the daemon knew; earlier usage is not shown"
         )
         return Records(path), alert

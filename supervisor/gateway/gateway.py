@@ -32,14 +32,16 @@ from aish.supervisor.gateway.models import READY_S, Models
 from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.probe import IDLE_CHECK_S, Probes
 from aish.supervisor.gateway.proxy import Proxy
-from aish.supervisor.gateway.records import Records, Row
+from aish.supervisor.gateway.records import Records
 from aish.supervisor.gateway.routes import Changed, Directory, Server
+from aish.supervisor.gateway.row import Row
 from aish.supervisor.gateway.settling import Settling
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.supervisor.gateway.turns import Turns
 from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
 from aish.supervisor.gateway.windows.book import Book
+from aish.wire import account as accounts
 from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, ServeFailed, Sync
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ class Gateway:
             upstreams=self.upstreams,
             board=self.board,
         )
-        self._asks = Asks(self.keys, self.spending, self.book, base_url, self._revoked)
+        self._asks = Asks(self.keys, self.directory, self.spending, self.book, base_url, self._revoked)
         self._tasks: list[asyncio.Task[None]] = []
         self._begun_anew = False
 
@@ -188,7 +190,7 @@ class Gateway:
             self.spending.new_epoch(message.epoch)
         ids = {member.id for member in message.members}
         for member in message.members:
-            self.spending.place(member.id, member.parent, budget_of(member.budget_tokens, member.budget))
+            self._place(member)
         if self._begun_anew:  # our file was lost: what the daemon heard until then counts
             self.spending.adopt(message.members, message.used, message.spent)
             self._begun_anew = False
@@ -206,10 +208,14 @@ class Gateway:
 
     def on_delta(self, message: Delta) -> None:
         member = message.member
-        self.spending.place(member.id, member.parent, budget_of(member.budget_tokens, member.budget))
+        self._place(member)
         with self._unless_full():
             self.records.put_member(member.id, _encode(member))
         self._spread(self.directory.put(member))
+
+    def _place(self, member: Member) -> None:
+        project = None if member.project is None else accounts.of_project(member.project)
+        self.spending.place(member.id, member.parent, budget_of(member.budget_tokens, member.budget), project)
 
     @contextlib.contextmanager
     def _unless_full(self) -> Iterator[None]:
@@ -263,8 +269,8 @@ class Gateway:
         self.bell.ring()
 
     def _probed(self, server: Server, endpoint: str, used: Used) -> None:
-        """A probe's tokens count for the model's own process."""
-        chain = self.spending.ledger.chain(server.id)
+        """A probe's tokens count for the model's own process, and for no budget: nothing was reserved for them."""
+        chain = (server.id,)
         row = Row(
             self.spending.number(), time.time(), self.directory.epoch, server.id, server.name, kinds.MODEL, chain,
             server.name, "probe", endpoint, False, used.input, used.output, used.estimated, 200, server=server.id,
@@ -291,6 +297,7 @@ class Gateway:
         while True:
             await asyncio.sleep(UPKEEP_S)
             self.proxy.cut_slow()
+            self.spending.turn()
             self.spending.journal.flush()
             self.book.flush()
             with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping

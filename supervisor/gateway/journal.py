@@ -19,7 +19,8 @@ from aish.supervisor.gateway.log import log
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aish.supervisor.gateway.records import Records, Row
+    from aish.supervisor.gateway.records import Records
+    from aish.supervisor.gateway.row import Row
     from aish.supervisor.gateway.totals import Totals
 
 SUMS_S: Final = (0.02, 0.2)

@@ -17,10 +17,10 @@ from typing import Final
 
 from aish.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from aish.model.nearest import nearest
+from aish.supervisor.gateway.amounts import NONE, Budget
 from aish.supervisor.gateway.bell import Bell
-from aish.supervisor.gateway.budget import NONE, Budget
-from aish.supervisor.gateway.records import KeyRow
 from aish.supervisor.gateway.routes import Directory
+from aish.supervisor.gateway.row import KeyRow
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.wire import key as derived

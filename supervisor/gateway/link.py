@@ -23,7 +23,8 @@ from aish.errors import (
     VersionError,
 )
 from aish.supervisor.gateway.log import log, place
-from aish.supervisor.gateway.records import EventRow, Records
+from aish.supervisor.gateway.records import Records
+from aish.supervisor.gateway.row import EventRow
 from aish.wire import codec, frame
 from aish.wire.link import (
     Ack,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from aish.supervisor.gateway.budget import FREE as FREE_TOKENS
-from aish.supervisor.gateway.budget import PICO, Price
+from aish.supervisor.gateway.amounts import FREE as FREE_TOKENS
+from aish.supervisor.gateway.amounts import PICO, Price
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Used
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import AishError, BudgetError, RefusedError, UpstreamError
 from aish.model.dialect import ANTHROPIC
 from aish.supervisor.gateway import routes
+from aish.supervisor.gateway.account import Account
+from aish.supervisor.gateway.amounts import FREE, Price
 from aish.supervisor.gateway.bell import Bell
-from aish.supervisor.gateway.budget import FREE, Account, Claim, Ledger, Price, Reservation
+from aish.supervisor.gateway.budget import Claim, Ledger, Reservation
 from aish.supervisor.gateway.delivery import Delivery, HungUpError
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import Call
@@ -34,8 +36,8 @@ from aish.supervisor.gateway.meter import (
 )
 from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.probe import Probes
-from aish.supervisor.gateway.records import HUNG_UP, Row
 from aish.supervisor.gateway.routes import LLAMACPP, Directory, Server, widest
+from aish.supervisor.gateway.row import HUNG_UP, Row
 from aish.supervisor.gateway.settling import Exchange, Settling
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.turns import Turns
@@ -168,7 +170,7 @@ class Proxy:
     def _price(self, account: str, servers: Sequence[Server], asked: str) -> Price:
         """The most that a token costs at any of them. Raises BudgetError where money is limited and nobody knows the
         price."""
-        if all(found.budget.pusd is None for found in self._spending.ledger.limited(account)):
+        if not any(found.budget.costs for found in self._spending.ledger.limited(account)):
             return FREE
         most = FREE
         for server in servers:

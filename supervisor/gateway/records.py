@@ -2,7 +2,8 @@
 
     meta          epoch, the daemon's last Sync without its members
     members       the process table as the daemon told it last: a gateway that starts alone still knows its limits
-    accounts      cumulative tokens of every process and named key (own, and `spent` with everything below)
+    accounts      cumulative tokens of every process and named key (own, and `spent` with everything below); also of
+                  projects and the user while something is limited for them
     served        cumulative tokens of every model's process: what was routed to it, whoever asked
     keys          named keys, as hashes
     begun         one row per request that is under way, with the bound that was reserved for it; it stays until its
@@ -23,16 +24,17 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 from aish.errors import StorageError
 from aish.supervisor.gateway import schema
-from aish.supervisor.gateway.budget import NONE, Amounts, Budget, What
+from aish.supervisor.gateway.account import Today
+from aish.supervisor.gateway.amounts import Amounts, Budget, What
+from aish.supervisor.gateway.row import SUMMED, AccountRow, EventRow, KeyRow, Row, ServedRow
 from aish.supervisor.gateway.windows.ledger import Account, Window
-from aish.wire.part import TokensPart
+from aish.wire import account as accounts
 
 MAX_REQUESTS: Final = 200_000
 MAX_AGE_S: Final = 90 * 86400.0
@@ -44,137 +46,16 @@ CHECKPOINT_WRITES: Final = 2000
 _COLUMNS: Final = (
     "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
     "status, first_token_s, seconds, bytes_in, bytes_out, agent, server, "
-    "cached, written, reasoning, cost_usd, price, project"
+    "cached, written, reasoning, cost_usd, price, project, day"
 )
-_BEGIN: Final = f"INSERT INTO begun ({_COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608  constants
+_BEGIN: Final = f"INSERT INTO begun ({_COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608  constants
 _END: Final = _BEGIN.replace("begun", "requests")
 _ENDED: Final = "begun.number IN (SELECT number FROM requests)"
-_ACCOUNT: Final = "id, parent, budget, limits, warned, spent, spent_input, spent_output, spent_pusd, spent_requests"
-_SUMS: Final = "input, output, requests, estimated, cached, reasoning, cost_usd, unpriced"
-DIED: Final = 0
-"""Status of a request that ended with the gateway."""
-HUNG_UP: Final = 499
-"""Status of a request whose client went away."""
-
-
-@dataclass(slots=True)
-class Row:
-    """One request. `chain` is its process and the ancestors that it counts for, `server` the process of the model
-    that it was routed to. `status` is the HTTP status of the answer, HUNG_UP or DIED; None while it is under way."""
-
-    number: int
-    time_s: float
-    epoch: int | None
-    process: str
-    name: str | None
-    kind: str | None
-    chain: tuple[str, ...]
-    model: str
-    dialect: str
-    endpoint: str
-    stream: bool = False
-    input: int = 0
-    output: int = 0
-    estimated: bool = False
-    status: int | None = None
-    first_token_s: float | None = None
-    seconds: float | None = None
-    bytes_in: int = 0
-    bytes_out: int = 0
-    agent: str | None = None
-    server: str | None = None
-    cached: int = 0
-    written: int = 0
-    reasoning: int = 0
-    cost_usd: float | None = None
-    """None: nobody knows the price."""
-    price: str | None = None
-    """What it was reckoned by."""
-    project: str | None = None
-
-    def values(self) -> tuple[object, ...]:
-        return (
-            self.number, self.time_s, self.epoch, self.process, self.name, self.kind, " ".join(self.chain),
-            self.model, self.dialect, self.endpoint, self.stream, self.input, self.output, self.estimated,
-            self.status, self.first_token_s, self.seconds, self.bytes_in, self.bytes_out, self.agent,
-            self.server, self.cached, self.written, self.reasoning, self.cost_usd, self.price, self.project,
-        )  # fmt: skip
-
-
-@dataclass(slots=True, kw_only=True)
-class Sums:
-    """Cumulative figures of many requests: see aish.wire.part.TokensPart."""
-
-    input: int = 0
-    output: int = 0
-    requests: int = 0
-    estimated: int = 0
-    cached: int = 0
-    reasoning: int = 0
-    cost_usd: float = 0.0
-    unpriced: int = 0
-
-    def add(self, row: Row) -> None:
-        tokens = row.input + row.output
-        self.input += row.input
-        self.output += row.output
-        self.requests += 1
-        self.estimated += tokens if row.estimated else 0
-        self.cached += row.cached
-        self.reasoning += row.reasoning
-        self.cost_usd += row.cost_usd or 0.0
-        self.unpriced += tokens if row.cost_usd is None else 0
-
-    def take(self, part: TokensPart) -> None:
-        """Go on from these."""
-        for name in SUMMED:
-            setattr(self, name, getattr(part, name))
-
-    def part(self) -> TokensPart:
-        return TokensPart(**{name: getattr(self, name) for name in SUMMED})
-
-    def values(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in SUMMED)
-
-
-SUMMED: Final = tuple(_SUMS.split(", "))
-
-
-@dataclass(slots=True)
-class AccountRow(Sums):
-    """Of a process itself, and `spent` by it and everything below. An ended process stays as long as one below it
-    lives: its budget still counts for that one."""
-
-    id: str
-    parent: str | None = None
-    budget: Budget = NONE
-    spent: Amounts = field(default_factory=Amounts)
-    warned: dict[What, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class ServedRow(Sums):
-    """Of all requests that were routed to a model's process. Kept as long as the process table: a request may be
-    settled long after its model has ended."""
-
-    id: str
-
-
-@dataclass(slots=True)
-class KeyRow:
-    name: str
-    hash: bytes
-    created_s: float
-    budget: Budget = NONE
-    revoked_s: float | None = None
-
-
-@dataclass(slots=True, frozen=True)
-class EventRow:
-    """`body` is the message with number 0."""
-
-    number: int
-    body: bytes
+_ACCOUNT: Final = (
+    "id, parent, budget, limits, warned, spent, spent_input, spent_output, spent_pusd, spent_requests, "
+    "project, since_s, today"
+)
+_SUMS: Final = ", ".join(SUMMED)
 
 
 class DamagedError(StorageError):
@@ -270,7 +151,9 @@ class Records:
 
     def new_epoch(self) -> None:
         """The process table starts afresh: ids mean other processes now. Inside a transaction."""
-        self._db.execute("DELETE FROM accounts WHERE id NOT LIKE 'key:%'")
+        self._db.execute(
+            "DELETE FROM accounts WHERE id NOT GLOB 'key:*' AND id NOT GLOB 'project:*' AND id != 'user'"
+        )
         self._db.execute("DELETE FROM served")
         self._db.execute("DELETE FROM events")
 
@@ -285,10 +168,11 @@ class Records:
         """Inside a transaction."""
         spent = row.spent
         self._db.execute(
-            f"INSERT OR REPLACE INTO accounts ({_ACCOUNT}, {_SUMS}) VALUES ({_marks(18)})",  # noqa: S608  constants
+            f"INSERT OR REPLACE INTO accounts ({_ACCOUNT}, {_SUMS}) VALUES ({_marks(21)})",  # noqa: S608  constants
             (
                 *(row.id, row.parent, row.budget.tokens, _limits(row.budget), msgspec.json.encode(row.warned)),
                 *(spent.tokens, spent.input, spent.output, spent.pusd, spent.requests),
+                *(row.project, row.since_s, None if row.today is None else msgspec.json.encode(row.today)),
                 *row.values(),
             ),
         )
@@ -402,6 +286,27 @@ class Records:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM {which} ORDER BY number")  # noqa: S608  constants
             return [_row(values) for values in rows]
 
+    def spent_on(self, day: int, account: str) -> Amounts:
+        """What ended requests that count for that day took, of a process, a key, a project or all (the user)."""
+        path = accounts.project(account)
+        which = (
+            "1" if account == accounts.USER else "instr(' ' || chain || ' ', ?)" if path is None else "project = ?"
+        )
+        value = () if account == accounts.USER else (f" {account} " if path is None else path,)
+        with self._guard():
+            row = self._db.execute(
+                "SELECT coalesce(sum(input + output), 0), coalesce(sum(input), 0), coalesce(sum(output), 0),"  # noqa: S608
+                " coalesce(sum(CAST(round(cost_usd * 1e12) AS INTEGER)), 0), count(server)"
+                f" FROM requests WHERE day = ? AND {which}",
+                (day, *value),
+            ).fetchone()
+        return Amounts(*row)
+
+    def projects(self) -> list[str]:
+        """The aish.toml of all projects that something is recorded of."""
+        with self._guard():
+            return [path for (path,) in self._db.execute("SELECT DISTINCT project FROM requests") if path]
+
     def prune(self, now_s: float, *, keep: int = MAX_REQUESTS, batch: int = PRUNED) -> int:
         """Delete up to `batch` of the oldest rows beyond the bounds; returns how many. Sums in accounts stay."""
         with self._guard():
@@ -479,7 +384,10 @@ def _account(row: Sequence[Any]) -> AccountRow:
         _budget(row[2], row[3]),
         Amounts(*row[5:10]),
         msgspec.json.decode(row[4], type=dict[What, int]) if row[4] else {},
-        **dict(zip(SUMMED, row[10:], strict=True)),
+        project=row[10],
+        since_s=row[11],
+        today=msgspec.json.decode(row[12], type=Today) if row[12] else None,
+        **dict(zip(SUMMED, row[13:], strict=True)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from aish.errors import StorageError
 
-VERSION: Final = 6
+VERSION: Final = 7
 _SERVED: Final = """
 CREATE TABLE served (
     id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
@@ -68,6 +68,14 @@ DELETE FROM requests WHERE status IS NULL;
 DROP INDEX requests_open;
 """  # noqa: S608  constants
 """What came with version 6: those under way have a table of their own."""
+_DAYS: Final = """
+ALTER TABLE accounts ADD COLUMN project TEXT;
+ALTER TABLE accounts ADD COLUMN since_s REAL;
+ALTER TABLE accounts ADD COLUMN today TEXT;
+ALTER TABLE requests ADD COLUMN day INTEGER;
+ALTER TABLE begun ADD COLUMN day INTEGER;
+"""
+"""What came with version 7."""
 _SCHEMA: Final = f"""
 {_SERVED}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -91,6 +99,7 @@ CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NUL
 {_COSTS}
 {_WINDOWS}
 {_BEGUN}
+{_DAYS}
 """
 _STEPS: Final = {
     1: """
@@ -101,6 +110,7 @@ UPDATE requests SET agent = name WHERE kind = 'agent';
     3: _COSTS,
     4: _WINDOWS,
     5: _APART,
+    6: _DAYS,
 }
 """What makes of a file of that version one of the next."""
 

@@ -17,8 +17,8 @@ from aish.supervisor.gateway.dialects.dialect import Dialect
 from aish.supervisor.gateway.keys import Caller
 from aish.supervisor.gateway.meter import Board, Live, Used, estimate_prompt
 from aish.supervisor.gateway.prices import Prices
-from aish.supervisor.gateway.records import Row
 from aish.supervisor.gateway.routes import LLAMACPP, Server
+from aish.supervisor.gateway.row import Row
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.upstream import Upstreams
 from aish.supervisor.gateway.web import Request

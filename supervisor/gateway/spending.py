@@ -10,37 +10,36 @@ where a budget counts for them, so that a crash never makes tokens appear that a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from aish.errors import AishError, BudgetError, StorageError
-from aish.supervisor.gateway.allowance import WORDS, figures, helps, lacking, said
-from aish.supervisor.gateway.budget import (
-    PICO,
-    Account,
-    Amounts,
-    Budget,
-    Claim,
-    Granted,
-    Ledger,
-    Reservation,
-)
+from aish.supervisor.gateway.account import Account, Today
+from aish.supervisor.gateway.allowance import figures, helps, lacking, said, words
+from aish.supervisor.gateway.amounts import PICO, Amounts, Budget
+from aish.supervisor.gateway.budget import Claim, Granted, Ledger, Reservation
+from aish.supervisor.gateway.day import Day
+from aish.supervisor.gateway.held import DAY, GIVEN_UP, RAISED, HeldProcesses
 from aish.supervisor.gateway.journal import Journal
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
-from aish.supervisor.gateway.records import DIED, KeyRow, Records, Row
+from aish.supervisor.gateway.records import Records
+from aish.supervisor.gateway.row import DIED, KeyRow, Row
 from aish.supervisor.gateway.totals import KEY_PREFIX, Totals
-from aish.wire.link import Hold, Release
+from aish.wire import account as accounts
+from aish.wire import budget as budgets
+from aish.wire.account import of_process
 from aish.wire.part import TokensPart
 
 if TYPE_CHECKING:
     from aish.wire.link import Member
     from aish.wire.message import Message
 
-_HOLDS: Final = "holds"
+_DAY: Final = "day"
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -51,18 +50,24 @@ class _Wait:
     future: asyncio.Future[None]
     live: Live
     process: str
+    why: str = GIVEN_UP
+    """Why it waits no more."""
 
 
-@dataclass(slots=True)
-class _HeldProcess:
-    owner: str
-    numbers: set[int] = field(default_factory=set)
+def _clock() -> tuple[float, float]:
+    """Seconds since the epoch, and since boot."""
+    return time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Spending:
     """Owner of the ledger and of every write about usage. `notify` is called when there are new events."""
 
-    def __init__(self, records: Records, notify: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        records: Records,
+        notify: Callable[[], None],
+        clock: Callable[[], tuple[float, float]] = _clock,
+    ) -> None:
         self.records = records
         self.ledger = Ledger()
         self.totals = Totals(records, self.ledger)
@@ -70,7 +75,11 @@ class Spending:
         self.epoch: int | None = None
         self._notify = notify
         self._waits: dict[int, _Wait] = {}
-        self._held: dict[str, _HeldProcess] = {}
+        self._held = HeldProcesses(records, self._event)
+        self._clock = clock
+        self.day = Day()
+        self._dawn = False
+        """Whether what is let go now waited for another day."""
         self._timer: asyncio.TimerHandle | None = None
         self._next_number = 1
 
@@ -79,35 +88,70 @@ class Spending:
     def restore(self) -> None:
         """Take over what the records hold. Raises StorageError."""
         self._next_number = self.records.last_number() + 1
-        for saved in self.totals.load():
-            self.ledger.place(saved.id, saved.parent, saved.budget)
-            account = self.ledger.accounts[saved.id]
-            account.spent, account.warned = saved.spent, saved.warned
+        self._restore_day()
+        unknown = self._restore_accounts()
         for row in self.records.unsummed():
             self._count(row)
         died = self.records.under_way()
         for row in died:
-            accounts = map(self.ledger.accounts.get, row.chain)
-            if not any(account is not None and account.budget.limits for account in accounts):
+            row.chain = (*row.chain, *(id for id in self.ledger.chain(row.process) if id not in row.chain))
+            limited = map(self.ledger.accounts.get, row.chain)
+            if not any(account is not None and account.limits for account in limited):
                 row.input, row.output, row.cost_usd = estimate_prompt(row.bytes_in), 0, None
             row.estimated, row.status = True, DIED
             self._count(row)
             self.journal.take_over(row)
             self.journal.end(row)
-        for id, owner in self._holds():
-            self._event(f"hold/{id}", Release(number=0, id=id, owner=owner, raised=False))  # it died with the gateway
-        self.records.set_meta(_HOLDS, b"[]")
+        self._held.restore()
         self.journal.flush()
+        for today, id in unknown:
+            today.spent = self.records.spent_on(today.day, id)
         if died:
             log("records", f"{len(died)} requests were under way when the gateway died: settled as estimated")
 
-    def _holds(self) -> list[tuple[str, str]]:
-        """Who was held, and by whose budget."""
+    def _restore_accounts(self) -> list[tuple[Today, str]]:
+        """Returns those that limit days and do not know what was used of this one."""
+        unknown = []
+        for saved in self.totals.load():
+            self.ledger.place(saved.id, saved.parent, saved.budget, saved.project)
+            account = self.ledger.accounts[saved.id]
+            account.spent, account.warned = saved.spent, saved.warned
+            if account.today is not None and saved.today is None:
+                unknown.append((account.today, saved.id))
+            elif account.today is not None and saved.today is not None and saved.today.day == self.day.number:
+                account.today = Today(saved.today.day, saved.today.spent, warned=saved.today.warned)
+        return unknown
+
+    # --- days ---------------------------------------------------------------------------------------------------
+
+    def _restore_day(self) -> None:
         try:
-            return msgspec.json.decode(self.records.meta(_HOLDS) or b"[]", type=list[tuple[str, str]])
+            self.day = msgspec.json.decode(self.records.meta(_DAY) or b"{}", type=Day)
         except msgspec.DecodeError as error:
-            log("records", f"who was held by a budget cannot be read: {error}")
-            return []
+            log("records", f"which day it was cannot be read: {error}")
+        self._look_at_day()
+        self.ledger.turn(self.day.number)
+
+    def _look_at_day(self) -> bool:
+        """Whether another day has begun. Raises StorageError: it is another one all the same."""
+        if not self.day.look(*self._clock()):
+            return False
+        self.ledger.turn(self.day.number)
+        self.records.set_meta(_DAY, msgspec.json.encode(self.day))
+        return True
+
+    def turn(self) -> None:
+        """Let go who waits for another day, if that has begun. To be called now and then."""
+        time.tzset()  # people travel
+        try:
+            turned = self._look_at_day()
+        except StorageError as error:
+            log("records", f"that another day has begun is not kept: {error}")
+            turned = True
+        if turned:
+            self._dawn = True
+            self.advance()
+            self._dawn = False
 
     def number(self) -> int:
         """A number for a new request."""
@@ -117,22 +161,31 @@ class Spending:
 
     # --- accounts -----------------------------------------------------------------------------------------------
 
-    def place(self, id: str, parent: str | None, budget: Budget) -> None:
-        """Make or change an account, in memory: the journal writes it, `advance` lets go what it allows."""
-        self.ledger.place(id, parent, budget)
+    def place(self, id: str, parent: str | None, budget: Budget, project: str | None = None) -> None:
+        """Make or change an account, in memory: the journal writes it, `advance` lets go what it allows. Raises
+        StorageError where what was used today cannot be read."""
+        before = self.ledger.accounts.get(id)
+        counted = before.today is not None if before is not None else of_process(id)
+        self.ledger.place(id, parent, budget, project)
         self.totals.own(id)
         self.totals.touch((id,))
+        today = self.ledger.accounts[id].today
+        if today is not None and not counted:
+            self.journal.flush()
+            today.spent = self.records.spent_on(today.day, id)
 
     def adopt(self, members: Iterable[Member], used: Mapping[str, TokensPart], spent: Mapping[str, int]) -> None:
         """Go on from the daemon's totals of processes that have been placed: ours are lost. In memory."""
         for member in members:
             part = used.get(member.id, TokensPart())
             self.totals.adopt(member, part)
-            # Of what else was spent below it nobody knows any more: its own is counted, and no less.
+            # Of what else was spent below it nobody knows any more, nor when: its own is counted, and no less.
             pusd = round(part.cost_usd * PICO)
-            self.ledger.accounts[member.id].spent = Amounts(
-                spent.get(member.id, 0), part.input, part.output, pusd, part.requests
-            )
+            took = Amounts(spent.get(member.id, 0), part.input, part.output, pusd, part.requests)
+            account = self.ledger.accounts[member.id]
+            account.spent = took
+            if account.today is not None:
+                account.today.spent = replace(took)
 
     def put_key(self, row: KeyRow) -> None:
         """Make or change a named key and its account, on the disk and then in memory. Raises StorageError."""
@@ -145,11 +198,33 @@ class Spending:
             self.totals.touch((id,))
         self.place(id, None, row.budget)
 
+    def limit(self, id: str, budget: Budget) -> None:
+        """What a project, or the user, may spend: counted from its first limit on, until it has none any more. On
+        the disk and then in memory. Raises StorageError."""
+        if not budget.limits:
+            with self.journal.transaction():
+                self.records.drop_account(id)
+            self.totals.drop((id,))
+            self.ledger.forget({id})
+            return
+        fresh = id not in self.ledger.accounts
+        total = self.totals.own(id)
+        if fresh:
+            total.since_s = self._clock()[0]
+        try:
+            with self.journal.transaction():
+                self.totals.put(id, budget)
+        except StorageError:
+            if fresh:
+                self.totals.drop((id,))
+            raise
+        self.place(id, None, budget)
+
     def prune(self, keep: set[str]) -> set[str]:
         """Forget all processes but these and those above them, in memory; returns who is forgotten. What they used
         stays in their ancestors and in the records of their requests."""
-        keys = {id for id in self.ledger.accounts if id.startswith(KEY_PREFIX)}
-        dropped = self.ledger.prune(keep | keys)
+        others = {id for id in self.ledger.accounts if not of_process(id)}
+        dropped = self.ledger.prune(keep | others)
         self.totals.drop(dropped)
         return dropped
 
@@ -157,7 +232,7 @@ class Spending:
         """All processes are others now: nothing of the old ones counts for them."""
         self.epoch = epoch
         self.totals.clear()
-        self.ledger.forget({id for id in self.ledger.accounts if not id.startswith(KEY_PREFIX)})
+        self.ledger.forget({id for id in self.ledger.accounts if of_process(id)})
         self._held.clear()
 
     def tokens(self, id: str) -> TokensPart:
@@ -171,18 +246,16 @@ class Spending:
 
         Raises BudgetError of a hard budget, the error given to `refuse`, and StorageError. Cancelling gives all back.
         """
+        if self._clock()[0] >= self.day.ends_s:
+            self.turn()
         self.ledger.ask(claim)
         self.advance()
         try:
             if claim.number not in self.ledger.reservations:
                 await self._wait(claim, live)
             reservation = self.ledger.reservations[claim.number]
-            row.chain, row.input, row.output, row.estimated = (
-                reservation.chain,
-                claim.prompt,
-                reservation.output,
-                True,
-            )
+            row.chain, row.day = reservation.chain, reservation.day
+            row.input, row.output, row.estimated = claim.prompt, reservation.output, True
             row.cost_usd = reservation.promised.pusd / PICO
             await self.journal.begin(row)
         except BaseException:
@@ -198,8 +271,7 @@ class Spending:
             await wait.future
         finally:
             del self._waits[claim.number]
-            granted = wait.future.done() and not wait.future.cancelled() and wait.future.exception() is None
-            self._unhold(claim.process, claim.number, raised=granted)
+            self._held.release(claim.process, claim.number, wait.why)
 
     def _give_back(self, number: int) -> None:
         if number in self.ledger.reservations:
@@ -223,10 +295,13 @@ class Spending:
     def _count(self, row: Row) -> None:
         took = _amounts(row)
         own = row.epoch == self.epoch  # a new process table gives ids anew
-        if row.number in self.ledger.reservations:
+        reservation = self.ledger.reservations.get(row.number)
+        if reservation is not None:
+            row.chain = reservation.chain  # a budget may have been put above it meanwhile
             warned = self.ledger.settle(row.number, took)
         else:
-            warned = self.ledger.spend((id for id in row.chain if own or id.startswith(KEY_PREFIX)), took)
+            chain = [id for id in row.chain if own or not of_process(id)]
+            warned = self.ledger.spend(chain, took, row.day)
         self.totals.add(row, warned, counts=own or row.process.startswith(KEY_PREFIX), served=own)
 
     # --- what changes for those who wait ------------------------------------------------------------------------
@@ -237,22 +312,34 @@ class Spending:
             return
         loop = asyncio.get_running_loop()
         decisions = self.ledger.advance(loop.time())
-        self._wake_at(self.ledger.next_s(loop.time()) if self.ledger.claims else None)
+        self._wake_at(self._due_s(loop.time()))
         for decision in decisions:
             wait = self._waits.get(decision.number)
             if wait is None:
                 continue  # just asked: its own coroutine goes on by itself
             if isinstance(decision, Granted):
                 if not wait.future.done():
+                    wait.why = DAY if self._dawn else RAISED
                     wait.future.set_result(None)
             else:
                 self._tell(self.ledger.claims[decision.number], wait.live)
 
+    def _due_s(self, now_s: float) -> float | None:
+        """When time alone may let somebody go: a minute is over, or the day."""
+        if not self.ledger.claims:
+            return None
+        minute_s = self.ledger.next_s(now_s)
+        day_s = now_s + max(0.0, self.day.ends_s - self._clock()[0])
+        return day_s if minute_s is None else min(day_s, minute_s)
+
     def _wake_at(self, when_s: float | None) -> None:
-        """A minute is over then for a request that waits for that."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if when_s is None else asyncio.get_running_loop().call_at(when_s, self.advance)
+        self._timer = None if when_s is None else asyncio.get_running_loop().call_at(when_s, self._wake)
+
+    def _wake(self) -> None:
+        self.turn()
+        self.advance()
 
     def _tell(self, claim: Claim, live: Live) -> None:
         match claim.state:
@@ -262,13 +349,15 @@ class Spending:
                 if account.budget.hard:
                     self._refuse_hard(claim, account)
                     return
-                live.why = "over budget" if owner == claim.process else f"over the budget of {owner}"
-                self._hold(claim.process, claim.number, owner, lacking(claim, account))
+                what = lacking(claim, account)
+                told = said(account, what)
+                live.why = budgets.over(owner, claim.process, told["what"], told["budget"])
+                self._held.hold(claim.process, claim.number, account, what)
             case "waiting":
                 live.why = "waits until its budget lets more requests go at a time or in a minute"
                 if self.ledger.next_s(asyncio.get_running_loop().time()) is None:
                     live.why = "waits for what other requests have reserved"
-                self._unhold(claim.process, claim.number, raised=True)
+                self._held.release(claim.process, claim.number, DAY if self._dawn else RAISED)
             case "new":
                 pass
 
@@ -276,46 +365,16 @@ class Spending:
         wait = self._waits.get(claim.number)
         if wait is None or wait.future.done():
             return
-        whose = "its budget" if account.id == claim.process else f"the budget of {account.id}"
+        own = account.id == claim.process
+        whose = "its budget" if own else f"the budget of {accounts.words(account.id)}"
         what = lacking(claim, account)
         wait.future.set_exception(
             BudgetError(
                 f"{whose} does not allow this request: "
-                f"too little is left of {WORDS[what]}{figures(claim, account, what)}",
-                hint=f"aish limit {account.id} {helps(what)} raises it",
+                f"too little is left of {words(what)}{figures(claim, account, what)}",
+                hint=f"aish limit {accounts.written(account.id)} {helps(what)} raises it",
             )
         )
-
-    def _hold(self, process: str, number: int, owner: str, what: str) -> None:
-        held = self._held.get(process)
-        if held is not None:
-            held.numbers.add(number)
-            if held.owner == owner:
-                return
-            held.owner = owner
-        else:
-            self._held[process] = _HeldProcess(owner, {number})
-        hold = Hold(number=0, id=process, owner=owner, **said(self.ledger.accounts[owner], what))
-        self._hold_event(process, hold)
-
-    def _unhold(self, process: str, number: int, *, raised: bool) -> None:
-        held = self._held.get(process)
-        if held is None:
-            return
-        held.numbers.discard(number)
-        if not held.numbers:
-            del self._held[process]
-            self._hold_event(process, Release(number=0, id=process, owner=held.owner, raised=raised))
-
-    def _hold_event(self, process: str, event: Hold | Release) -> None:
-        if process.startswith(KEY_PREFIX):
-            return
-        try:
-            self._event(f"hold/{process}", event)
-            holds = [(id, held.owner) for id, held in self._held.items() if not id.startswith(KEY_PREFIX)]
-            self.records.set_meta(_HOLDS, msgspec.json.encode(holds))
-        except StorageError as error:
-            log("records", f"the daemon is not told about {process}: {error}")
 
     def event(self, slot: str, message: Message) -> None:
         """A durable event of somebody else's. Quiet on a full disk, save for the log."""

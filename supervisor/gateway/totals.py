@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from aish.model import kind as kinds
-from aish.supervisor.gateway.allowance import said
-from aish.supervisor.gateway.records import AccountRow, ServedRow
+from aish.supervisor.gateway.allowance import named, said
+from aish.supervisor.gateway.row import AccountRow, ServedRow
+from aish.wire.account import of_process
 from aish.wire.link import Served, Settled, Warn
 from aish.wire.part import TokensPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aish.supervisor.gateway.budget import Account, Budget, Ledger, What
-    from aish.supervisor.gateway.records import Records, Row
+    from aish.supervisor.gateway.account import Passed
+    from aish.supervisor.gateway.amounts import Budget
+    from aish.supervisor.gateway.budget import Ledger
+    from aish.supervisor.gateway.records import Records
+    from aish.supervisor.gateway.row import Row
     from aish.wire.link import Member
 
 KEY_PREFIX: Final = "key:"
@@ -42,7 +46,8 @@ class Totals:
         self._changed_served: dict[str, None] = {}
         self._settled: dict[str, str] = {}
         """Processes that the daemon is to be told about, and the model that they asked last."""
-        self._warned: dict[tuple[str, What], Account] = {}
+        self._warned: dict[str, Warn] = {}
+        """By their slots."""
 
     def load(self) -> list[AccountRow]:
         """Take over what the records hold; returns the accounts. Raises StorageError."""
@@ -62,11 +67,11 @@ class Totals:
             found = self._own[id] = AccountRow(id)
         return found
 
-    def add(self, row: Row, warned: Iterable[tuple[Account, What]], *, counts: bool, served: bool) -> None:
+    def add(self, row: Row, warned: Iterable[Passed], *, counts: bool, served: bool) -> None:
         """A request ended. `counts`: its process is still the one of that id; `served`: so is its model's."""
         if counts:
             self.own(row.process).add(row)
-            if not row.process.startswith(KEY_PREFIX):
+            if of_process(row.process):
                 self._settled[row.process] = row.model
         self._changed[row.process] = None
         for id in row.chain:
@@ -74,9 +79,9 @@ class Totals:
         if row.server is not None and served:
             self._of_model(row.server).add(row)
             self._changed_served[row.server] = None
-        for account, what in warned:
-            if not account.id.startswith(KEY_PREFIX):
-                self._warned[account.id, what] = account
+        for passed in warned:
+            id, what = passed.account.id, named(passed.what, daily=passed.daily)
+            self._warned[f"warn/{id}/{what}"] = Warn(number=0, id=id, **said(passed.account, what))
 
     def adopt(self, member: Member, part: TokensPart) -> None:
         """Go on from what the daemon has heard."""
@@ -99,14 +104,14 @@ class Totals:
             self._changed[id] = None
 
     def drop(self, ids: Iterable[str]) -> None:
-        """Forget these processes. What models served stays: a request may end after its model."""
+        """Forget these. What models served stays: a request may end after its model."""
         for id in ids:
             self._own.pop(id, None)
             self._settled.pop(id, None)
 
     def clear(self) -> None:
-        """Forget everybody but the keys: all processes are others now."""
-        self._own = {id: total for id, total in self._own.items() if id.startswith(KEY_PREFIX)}
+        """Forget all processes: they are others now."""
+        self._own = {id: total for id, total in self._own.items() if not of_process(id)}
         self._served.clear()
         self._changed_served.clear()
         self._settled.clear()
@@ -130,8 +135,8 @@ class Totals:
             total = self._served[id]
             self._records.put_served(total)
             self._put_event(f"served/{id}", Served(number=0, id=id, tokens=total.part()))
-        for (id, what), account in self._warned.items():
-            self._put_event(f"warn/{id}/{what}", Warn(number=0, id=id, **said(account, what)))
+        for slot, warn in self._warned.items():
+            self._put_event(slot, warn)
         return bool(self._settled or self._changed_served or self._warned)
 
     def put(self, id: str, budget: Budget) -> None:
@@ -148,8 +153,8 @@ class Totals:
         total = self._own.get(id)
         if account is not None:
             total = total or self.own(id)
-            total.parent, total.budget = account.parent, account.budget
-            total.spent, total.warned = account.spent, account.warned
+            total.parent, total.budget, total.project = account.parent, account.budget, account.project
+            total.spent, total.warned, total.today = account.spent, account.warned, account.today
         if total is not None:
             self._records.put_account(total)
 

@@ -104,6 +104,32 @@ def test_what_can_change_while_it_runs_does(folder: Folder) -> None:
     assert folder.steps("up") == {"db": "keep", "web": "keep"}
 
 
+def test_a_budget_of_the_project_is_that_of_its_file_until_somebody_raises_it(folder: Folder) -> None:
+    budgets = TWO + '[budget]\ntokens = "2M"\nusd = 9.5\nday = { usd = 2, requests = 100 }\n'
+    id = f"project:{folder.path}/aish.toml"
+
+    def shown(*words: str) -> dict[str, float]:
+        lines = json.loads(folder.aish("limit", "project:.", *words, "--json").stdout)["lines"]
+        assert {line["account"] for line in lines} <= {id}
+        return {line["word"]: line["most"] for line in lines}
+
+    folder.put(TWO)
+    folder.aish("up", "db")
+    assert not [row for row in folder.rows().values() if row["name"] == "gateway"], "it needs none"
+    folder.put(budgets)
+    folder.aish("up")
+    assert shown() == {"tokens": 2e6, "usd": 9.5, "usd/day": 2, "requests/day": 100}
+    folder.aish("limit", f"{id}", "usd=+1/day")
+    folder.aish("up")
+    assert shown()["usd/day"] == 3
+    folder.put(budgets.replace("usd = 2", "usd = 4"))
+    folder.aish("reload")
+    assert shown()["usd/day"] == 4
+    folder.put(TWO)
+    folder.aish("up")
+    assert shown() == {}
+
+
 def test_the_environment_is_the_declared_one_whoever_brings_it_up(folder: Folder) -> None:
     """Another value of it is a change; another terminal is none; a provider's key is not handed on."""
     folder.put(".env\nX=1".partition("\n")[2], ".env")

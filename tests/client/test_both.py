@@ -116,7 +116,7 @@ def test_every_request_is_offered(request_: type) -> None:
 @pytest.mark.parametrize(
     ("method", "request_", "ours"),
     [
-        ("limit", m.Limit, set[str]()),
+        ("limit", m.Limit, {"anew"}),  # of a project's file: aish.project says it
         ("adopt", m.Adopt, {"token", "start_ticks"}),
         ("events", m.Events, set[str]()),
         ("restart", m.Restart, {"launch", "target"}),

@@ -8,7 +8,7 @@ from aish.model import state
 from aish.model.size import format_bytes, format_count
 from aish.supervisor.daemon.why.ends import FULL, PRESSURE_PERCENT
 from aish.supervisor.daemon.why.evidence import MACHINE, Cause, Evidence, Fact, fact, signal_name, span, who
-from aish.wire import budget
+from aish.wire import account, budget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,7 @@ CPU_PRESSURE_PERCENT: Final = 40.0
 IO_PRESSURE_PERCENT: Final = 40.0
 RECENT_RUN_S: Final = 3600.0
 """How the run before ended tells of this one for so long."""
+_TODAYS: Final = "today's"
 RECENT_S: Final = 15.0
 """A sample of that age tells of now."""
 
@@ -39,24 +40,29 @@ def over_budget(e: Evidence) -> Cause | None:
     detail = event.detail if event is not None else {}
     owner = str(detail.get("owner") or e.row.id)
     above = e.others.get(owner)
-    whose = "its own budget" if owner == e.row.id else f"the budget of {who(above) if above is not None else owner}"
     word, limit = budget.lacking(detail)
-    name = above.name if above is not None else owner if owner != e.row.id else e.row.name
+    today = budget.daily(str(detail.get("what", "")))
+    whose = f"its own budget{word}{' for today' if today else ''}"
+    if owner != e.row.id:
+        other = who(above) if above is not None else account.words(owner)
+        whose = f"{_TODAYS if today else 'the'} budget{word} of {other}"
+    name = above.name if above is not None else account.written(owner) if owner != e.row.id else e.row.name
     sentences = (
-        f"Its requests to models wait, since {whose}{word} is spent{_spent(detail)}.",
-        f"`aish limit {name} {limit}` lets it go on.",
+        f"Its requests to models wait, since {whose} is spent{_spent(detail)}.",
+        f"`aish limit {name} {limit}` lets it go on{', and so does midnight' if today else ''}.",
     )
     return Cause("budget", 95, sentences, (fact(event),) if event is not None else ())
 
 
 def _spent(detail: Mapping[str, object]) -> str:
     """How much of it is used."""
-    what, used, most = detail.get("what", "tokens"), detail.get("used"), detail.get("budget")
+    what, used, most = str(detail.get("what", "tokens")), detail.get("used"), detail.get("budget")
+    what = what.removesuffix("_per_day")
     if not isinstance(used, int | float) or not isinstance(most, int | float):
         return ""
     if what == "usd":
         return f": {budget.shown_usd(used)} of {budget.shown_usd(most)} USD"
-    unit = "tokens" if "token" in str(what) else "requests"
+    unit = "tokens" if "token" in what else "requests"
     return f": {format_count(int(used))} of {format_count(int(most))} {unit}"
 
 

@@ -287,6 +287,52 @@ def test_a_spent_budget_holds_and_a_raised_one_releases(up: Supervised) -> None:
     assert "released" in kinds
 
 
+PEEK = """
+from aish.client import connect
+from aish.errors import RefusedError
+from aish.wire.message import BudgetQuery, Limit
+from aish.wire.reply import Budgets
+with connect(start=False) as client:
+    print([line.account for line in client.ask(Budgets, BudgetQuery(target="peek")).lines])
+    for request in (Limit(target="user", budget={"requests": "+9"}), BudgetQuery(target="user"),
+                    Limit(target="project:/a/aish.toml", budget={"requests": "+9"})):
+        try:
+            client.request(request)
+        except RefusedError:
+            print("refused")
+"""
+
+
+@pytest.mark.usefixtures("home")
+def test_the_users_budget_holds_everybody_and_the_user_alone_changes_it(up: Supervised) -> None:
+    serve(up)
+    assert up.client.ask(Done, Limit(target="user", budget={"requests/day": "2"})).changed
+    asker = up.python(ASK, "4", kind="agent", name="asker", budget_tokens=1000)
+    up.until("it is held", lambda: up.row("asker").state == "over-budget")
+    assert up.row("asker").doing == "over today's budget of the user: 2 requests"
+    why = up.home.aish("why", "asker").stdout
+    assert "since today's budget of requests of the user is spent: 2 of 2 requests" in " ".join(why.split())
+    assert "`aish limit user requests=+100/day` lets it go on, and so does midnight" in " ".join(why.split())
+    (warned,) = [event for event in up.events() if event.kind == "warned"]
+    assert (warned.process, warned.detail["owner"]) == (None, "user")
+    assert warned.text == "80 % of the budget of requests for today of the user is used"
+    peek = up.spawn(sys.executable, "-c", PEEK, name="peek")
+    assert up.code(peek.id) == 0
+    assert up.log("peek")[0].splitlines() == ["[]", "refused", "refused", "refused"]
+    shown = up.home.aish("limit", "asker").stdout
+    assert [line.split()[:4] for line in shown.splitlines()[1:]] == [
+        [asker.id, "tokens", "24", "-"],
+        ["user", "requests", "a", "day"],
+    ]
+    up.kill_daemon()
+    up.next_daemon()
+    assert up.home.aish("limit", "user", "requests=+2/day").returncode == 0
+    assert up.code(asker.id) == 0
+    assert "no_such" not in up.home.aish("limit", "user").stdout
+    assert up.home.aish("limit", "user", "requests=none/day").returncode == 0
+    assert up.home.aish("limit", "user").stdout.startswith("nothing is limited for the user: ")
+
+
 GIVES_UP = """
 import socket, os, sys
 host, port = os.environ["OPENAI_BASE_URL"].split("/")[2].split(":")

@@ -287,6 +287,18 @@ CASES: dict[str, Evidence] = {
     "over its own budget of money": evidence(
         row(holds=["budget"]), events=(event("held", "", owner="p4", what="usd", used=4.99, budget=5.0),)
     ),
+    "over today's budget of the user": evidence(
+        row(holds=["budget"]), events=(event("held", "", owner="user", what="usd_per_day", used=20.0, budget=20.0),)
+    ),
+    "over today's budget of its project": evidence(
+        row(holds=["budget"]),
+        events=(
+            event("held", "", owner="project:/a%20b/web/aish.toml", what="tokens_per_day", used=5000, budget=5000),
+        ),
+    ),
+    "over its own budget of today": evidence(
+        row(holds=["budget"]), events=(event("held", "", owner="p4", what="requests_per_day", used=9, budget=9),)
+    ),
     "over its own small budget of money": evidence(
         row(holds=["budget"]), events=(event("held", "", owner="p4", what="usd", used=0.00098765, budget=0.001),)
     ),

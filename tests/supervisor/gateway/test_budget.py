@@ -8,18 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from aish.supervisor.gateway.budget import (
-    NONE,
-    SUMMED,
-    Amounts,
-    Budget,
-    Claim,
-    Granted,
-    Held,
-    Ledger,
-    Price,
-    Waiting,
-)
+from aish.supervisor.gateway.account import Today
+from aish.supervisor.gateway.amounts import NONE, SUMMED, Amounts, Budget, Most, Price
+from aish.supervisor.gateway.budget import Claim, Granted, Held, Ledger, Reservation, Waiting
+from aish.wire.account import USER
 
 PROCESSES = ("p1", "p2", "p3", "p4", "p5")
 PARENTS = {"p1": None, "p2": "p1", "p3": "p2", "p4": "p1", "p5": None}
@@ -150,11 +142,11 @@ def test_an_embedding_needs_room_for_its_prompt_only() -> None:
 def test_eighty_percent_warns_once_for_each_budget() -> None:
     made = ledger(p1=100)
     assert made.spend(("p2", "p1"), used(79)) == []
-    assert [account.id for account, _ in made.spend(("p2", "p1"), used(1))] == ["p1"]
+    assert [passed.account.id for passed in made.spend(("p2", "p1"), used(1))] == ["p1"]
     assert made.spend(("p1",), used(10)) == []
     made.place("p1", None, tokens(1000))
     assert made.spend(("p1",), used(10)) == []
-    assert [account.id for account, _ in made.spend(("p1",), used(700))] == ["p1"]
+    assert [passed.account.id for passed in made.spend(("p1",), used(700))] == ["p1"]
 
 
 def test_a_dropped_account_waits_for_its_requests_and_a_ring_of_parents_ends() -> None:
@@ -180,33 +172,45 @@ def test_accounts_of_an_old_table_are_left_by_requests_under_way() -> None:
     assert (made.accounts["p1"].spent, made.accounts["p1"].reserved) == (Amounts(), Amounts())
 
 
+SUMS = {
+    "tokens": st.none() | st.integers(0, 300),
+    "input": st.none() | st.integers(0, 200),
+    "output": st.none() | st.integers(0, 200),
+    "pusd": st.none() | st.integers(0, 2000),
+    "requests": st.none() | st.integers(0, 10),
+}
 BUDGETS = st.builds(
     Budget,
-    tokens=st.none() | st.integers(0, 300),
-    input=st.none() | st.integers(0, 200),
-    output=st.none() | st.integers(0, 200),
-    pusd=st.none() | st.integers(0, 2000),
-    requests=st.none() | st.integers(0, 10),
+    **SUMS,
     concurrent=st.none() | st.integers(0, 3),
     per_minute=st.none() | st.integers(0, 5),
     context=st.none() | st.integers(0, 150),
+    day=st.none() | st.builds(Most, **SUMS),
 )
+PROJECTS = {"p2": "project:/a/aish.toml", "p5": "project:/b/aish.toml"}
+ABOVE = (*PROJECTS.values(), USER)
+"""Accounts that are there only while something is limited for them."""
+EVERYBODY = (*PROCESSES, *ABOVE)
 
 
 class Interleaved(RuleBasedStateMachine):
-    """Any order of asking, settling, giving up, raising, lowering, waiting and crashing."""
+    """Any order of asking, settling, giving up, raising, lowering, waiting, new days and crashing."""
 
     under_way = Bundle("under_way")
 
     def __init__(self) -> None:
         super().__init__()
         self.ledger = ledger()
+        for id in PROCESSES:
+            self.ledger.place(id, PARENTS[id], NONE, PROJECTS.get(id))
+        self.ledger.turn(1)
         self.number = 0
         self.now_s = 0.0
-        self.used: dict[str, Amounts] = {id: Amounts() for id in PROCESSES}
-        self.lowered: set[tuple[str, str]] = set()
+        self.used: dict[str, Amounts] = {id: Amounts() for id in EVERYBODY}
+        self.today: dict[str, Amounts] = {id: Amounts() for id in EVERYBODY}
+        self.lowered: set[tuple[str, str, bool]] = set()
         self.granted: dict[int, Granted] = {}
-        self.begun: dict[str, list[float]] = {id: [] for id in PROCESSES}
+        self.begun: dict[str, list[float]] = {id: [] for id in EVERYBODY}
 
     def advance(self) -> None:
         for decision in self.ledger.advance(self.now_s):
@@ -215,16 +219,34 @@ class Interleaved(RuleBasedStateMachine):
                 for id in decision.chain:
                     self.begun[id].append(self.now_s)
 
-    @rule(id=st.sampled_from(PROCESSES), budget=st.just(NONE) | BUDGETS)
+    def took(self, chain: tuple[str, ...], day: int, amounts: Amounts) -> None:
+        for id in chain:
+            self.used[id].add(amounts)
+            if day == self.ledger.day and self.ledger.accounts[id].today is not None:
+                self.today[id].add(amounts)
+
+    def note_lowered(self) -> None:
+        """Below what is spent already: above it until it is raised again."""
+        for id, account in self.ledger.accounts.items():
+            for limits, spent, reserved, _, daily in account.counted():
+                over = {(id, what, daily) for what, most in limits.summed() if most < getattr(spent + reserved, what)}
+                within = {(id, what, daily) for what, _ in limits.summed()} - over
+                self.lowered = self.lowered - within | over
+
+    @rule(id=st.sampled_from(EVERYBODY), budget=st.just(NONE) | BUDGETS)
     def limit(self, id: str, budget: Budget) -> None:
+        before = self.ledger.accounts.get(id)
+        if before is None or budget.day is None or before.today is None:
+            self.today[id] = Amounts()
+        if id in ABOVE and (before is None or not budget.limits):
+            self.used[id] = Amounts()  # it is counted from its first limit on
+        if id in ABOVE and not budget.limits:
+            self.ledger.forget({id})
+            self.advance()
+            return
+        self.ledger.place(id, PARENTS.get(id), budget, PROJECTS.get(id))
         account = self.ledger.accounts[id]
-        promised = account.spent + account.reserved
-        for what, most in budget.summed():
-            if most < getattr(promised, what):
-                self.lowered.add((id, what))  # below what is spent already: above it until it is raised again
-            else:
-                self.lowered.discard((id, what))
-        self.ledger.place(id, PARENTS[id], budget)
+        self.note_lowered()
         account.begun_s.clear()
         self.begun[id].clear()
         self.advance()
@@ -250,8 +272,7 @@ class Interleaved(RuleBasedStateMachine):
         if number in self.granted:
             reservation = self.ledger.reservations[number]
             took = Amounts(*(int(getattr(reservation.promised, what) * share) for what in SUMMED))
-            for id in reservation.chain:
-                self.used[id].add(took)
+            self.took(reservation.chain, reservation.day, took)
             self.ledger.settle(number, took)
         else:
             self.ledger.withdraw(number)
@@ -262,29 +283,41 @@ class Interleaved(RuleBasedStateMachine):
         self.now_s += seconds
         self.advance()
 
+    @rule(days=st.integers(-1, 1))
+    def another_day(self, days: int) -> None:
+        self.ledger.turn(self.ledger.day + days)
+        if days:
+            self.today = {id: Amounts() for id in EVERYBODY}
+            self.lowered = {key for key in self.lowered if not key[2]}
+            self.note_lowered()  # what began on a day that is gone back to counts there
+        self.advance()
+
     @rule()
     def crash(self) -> None:
         """kill -9: accounts and reservations come from the records, claims die with their connections; what was
         under way counts in full."""
         saved = self.ledger
         self.ledger = Ledger()
+        self.ledger.turn(saved.day)
         for account in saved.accounts.values():
-            self.ledger.place(account.id, account.parent, account.budget)
-            self.ledger.accounts[account.id].spent = account.spent
+            self.ledger.place(account.id, account.parent, account.budget, account.project)
+            restored = self.ledger.accounts[account.id]
+            restored.spent = account.spent
+            if account.today is not None:
+                restored.today = Today(account.today.day, account.today.spent, warned=account.today.warned)
             self.begun[account.id].clear()
         for reservation in saved.reservations.values():
-            self.ledger.spend(reservation.chain, reservation.promised)
-            for id in reservation.chain:
-                self.used[id].add(reservation.promised)
+            self.took(reservation.chain, reservation.day, reservation.promised)
+            self.ledger.spend(reservation.chain, reservation.promised, reservation.day)
         self.granted.clear()
 
     @invariant()
     def never_above_a_budget(self) -> None:
         for id, account in self.ledger.accounts.items():
-            promised = account.spent + account.reserved
-            for what, most in account.budget.summed():
-                if (id, what) not in self.lowered:
-                    assert getattr(promised, what) <= most, (id, what)
+            for limits, spent, reserved, _, daily in account.counted():
+                for what, most in limits.summed():
+                    if (id, what, daily) not in self.lowered:
+                        assert getattr(spent + reserved, what) <= most, (id, what)
 
     @invariant()
     def never_more_at_once_or_in_a_minute(self) -> None:
@@ -298,29 +331,41 @@ class Interleaved(RuleBasedStateMachine):
         for id, account in self.ledger.accounts.items():
             assert account.spent == self.used[id]
             counted = [r for r in self.ledger.reservations.values() if id in r.chain]
-            total = Amounts()
-            for reservation in counted:
-                total.add(reservation.promised)
-            assert (account.reserved, account.under_way) == (total, len(counted))
+            assert (account.reserved, account.under_way) == (_total(counted), len(counted))
+            assert (account.today is None) == (account.budget.day is None)
+            if account.today is not None:
+                assert account.today.day == self.ledger.day
+                assert account.today.spent == self.today[id]
+                assert account.today.reserved == _total([r for r in counted if r.day == self.ledger.day])
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
         """Whoever waits waits for a request under way, or for a minute to be over; whoever is held would not fit even
         if all gave back."""
         for waiting in self.ledger.claims.values():
-            accounts = [self.ledger.accounts[id] for id in self.ledger.chain(waiting.process)]
-            limited = [account for account in accounts if account.budget.limits]
+            chain = self.ledger.chain(waiting.process)
+            limited = [self.ledger.accounts[id] for id in chain if self.ledger.accounts[id].limits]
             assert limited
             if waiting.state == "held":
                 assert any(
-                    waiting.room(a.budget, a.spent) < waiting.floor or 0 in (a.budget.concurrent, a.budget.per_minute)
+                    waiting.room(a, promised=False) < waiting.floor or 0 in (a.budget.concurrent, a.budget.per_minute)
                     for a in limited
                 )
             else:
                 assert waiting.state == "waiting"
-                trees = {"p5"} if waiting.process == "p5" else {"p1", "p2", "p3", "p4"}
-                under_way = any(r.process in trees for r in self.ledger.reservations.values())
+                ids = {account.id for account in limited}
+                ahead = [c.process for c in self.ledger.claims.values() if c.number < waiting.number]
+                for process in ahead:  # who was here before may wait for others
+                    ids.update(self.ledger.chain(process))
+                under_way = any(ids & set(r.chain) for r in self.ledger.reservations.values())
                 assert under_way or self.ledger.next_s(self.now_s) is not None
+
+
+def _total(reservations: list[Reservation]) -> Amounts:
+    total = Amounts()
+    for reservation in reservations:
+        total.add(reservation.promised)
+    return total
 
 
 Interleaved.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
@@ -396,8 +441,8 @@ def test_nothing_is_allowed() -> None:
 
 def test_each_kind_warns_by_itself() -> None:
     made = ledger(p1=Budget(tokens=100, requests=10))
-    assert [what for _, what in made.spend(("p1",), Amounts(tokens=80, requests=1))] == ["tokens"]
-    assert [what for _, what in made.spend(("p1",), Amounts(requests=7))] == ["requests"]
+    assert [passed.what for passed in made.spend(("p1",), Amounts(tokens=80, requests=1))] == ["tokens"]
+    assert [passed.what for passed in made.spend(("p1",), Amounts(requests=7))] == ["requests"]
 
 
 @settings(max_examples=40, deadline=None)
@@ -420,3 +465,66 @@ def test_everybody_gets_a_turn_once_there_is_enough(random_source: random.Random
         else:
             break
     assert done == count
+
+
+# --- days, projects, the user ---------------------------------------------------------------------------------------
+
+
+def test_what_is_limited_in_a_day_is_there_again_on_the_next_and_what_is_in_all_is_not() -> None:
+    made = ledger(p1=Budget(tokens=70, day=Most(tokens=30)))
+    made.turn(7)
+    for number in (1, 2):
+        made.ask(claim(number, "p2", 10, 20))
+    assert made.advance() == [Granted(1, 20, ("p2", "p1")), Waiting(2)]
+    made.settle(1, Amounts(30, 10, 20))
+    assert made.advance() == [Held(2, "p1")]
+    made.turn(8)
+    assert made.advance() == [Granted(2, 20, ("p2", "p1"))]
+    made.turn(9)
+    made.settle(2, Amounts(30, 10, 20))
+    today = made.accounts["p1"].today
+    assert today == Today(9), "it counts for the day on which it was let go"
+    made.ask(claim(3, "p1", 10, 20))
+    assert made.advance() == [Held(3, "p1")], "10 are left of all, and it needs one more"
+
+
+def test_a_limit_of_a_day_counts_what_is_under_way() -> None:
+    made = ledger()
+    made.ask(claim(1, "p1", 10, 20))
+    made.advance()
+    made.place("p1", None, Budget(day=Most(tokens=40)))
+    made.ask(claim(2, "p1", 10, 20))
+    assert made.advance() == [Waiting(2)]
+
+
+def test_projects_and_the_user_count_all_that_is_below_them() -> None:
+    made = Ledger()
+    made.place("p1", None, NONE, "project:/a")
+    made.place("p2", "p1", NONE, "project:/b")
+    made.place("p3", "p2", NONE, "project:/b")
+    made.place("key:k", None, NONE)
+    assert made.chain("p3") == ("p3", "p2", "p1"), "who limits nothing costs nothing"
+    made.ask(claim(1, "p3", 10, 10))
+    made.advance()
+    for id in ("project:/a", "project:/b", USER):
+        made.place(id, None, Budget(tokens=50))
+    assert made.chain("p3") == ("p3", "p2", "p1", "project:/b", "project:/a", USER)
+    assert made.chain("key:k") == ("key:k", USER)
+    assert made.accounts[USER].reserved == Amounts(20, 10, 10, 0, 1), "what is under way counts, too"
+    made.settle(1, Amounts(15, 10, 5, 0, 1))
+    assert [made.accounts[id].spent.tokens for id in ("project:/a", "project:/b", USER)] == [15, 15, 15]
+    made.ask(claim(2, "key:k", 10, 40))
+    assert made.advance() == [Granted(2, 25, ("key:k", USER))]
+    made.forget({USER})
+    made.settle(2, Amounts(35, 10, 25, 0, 1))
+    assert made.chain("key:k") == ("key:k",)
+
+
+def test_each_day_warns_by_itself() -> None:
+    made = ledger(p1=Budget(day=Most(requests=10)))
+    made.turn(1)
+    assert [(p.what, p.daily) for p in made.spend(("p1",), Amounts(requests=8))] == [("requests", True)]
+    assert made.spend(("p1",), Amounts(requests=1)) == []
+    made.turn(2)
+    assert made.spend(("p1",), Amounts(requests=7)) == []
+    assert [(p.what, p.daily) for p in made.spend(("p1",), Amounts(requests=1))] == [("requests", True)]

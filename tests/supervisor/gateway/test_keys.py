@@ -8,8 +8,8 @@ import pytest
 
 from aish.errors import StorageError, UsageError
 from aish.model.size import changed, parse_count
+from aish.supervisor.gateway.amounts import Amounts, Budget
 from aish.supervisor.gateway.bell import Bell
-from aish.supervisor.gateway.budget import Amounts, Budget
 from aish.supervisor.gateway.keys import Keys, check_budget
 from aish.supervisor.gateway.records import Records
 from aish.supervisor.gateway.routes import Directory

@@ -52,7 +52,7 @@ def test_a_spent_budget_holds_and_a_raised_one_releases(shared: World) -> None:
     call = Call(shared, key, "say 5")
     hold = shared.daemon.event(Hold, lambda e: e.id == id)
     assert (hold.owner, hold.used, hold.budget) == (id, 20, 20)
-    note = shared.daemon.event(ActivityNote, lambda e: e.id == id and e.doing == "over budget")
+    note = shared.daemon.event(ActivityNote, lambda e: e.id == id and e.doing == "over budget: 20 tokens")
     assert note.activity == "queued"
     assert call.answer is None
     shared.daemon.change(id, budget_tokens=40)

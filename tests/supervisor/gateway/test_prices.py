@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.supervisor.gateway.budget import PICO
+from aish.supervisor.gateway.amounts import PICO
 from aish.supervisor.gateway.meter import Used
 from aish.supervisor.gateway.prices import Prices, reckon
 from aish.supervisor.gateway.routes import Server

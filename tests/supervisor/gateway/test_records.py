@@ -12,9 +12,11 @@ import pytest
 
 from aish.errors import StorageError
 from aish.supervisor.gateway import usage
-from aish.supervisor.gateway.budget import NONE, Amounts, Budget, Claim
+from aish.supervisor.gateway.amounts import NONE, Amounts, Budget
+from aish.supervisor.gateway.budget import Claim
 from aish.supervisor.gateway.meter import Live
-from aish.supervisor.gateway.records import MAX_AGE_S, Records, Row, checkpoint
+from aish.supervisor.gateway.records import MAX_AGE_S, Records, checkpoint
+from aish.supervisor.gateway.row import Row
 from aish.supervisor.gateway.spending import Spending
 from aish.wire.frame import MAX_FRAME_BYTES
 
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
 
 
 SUMS = ("cached", "reasoning", "cost_usd", "unpriced")
+LATER_THAN_6 = (
+    *(f"ALTER TABLE accounts DROP COLUMN {name}" for name in ("project", "since_s", "today")),
+    *(f"ALTER TABLE {name} DROP COLUMN day" for name in ("requests", "begun")),
+)
 LATER_THAN_5 = (
+    *LATER_THAN_6,
     "DROP TABLE begun",
     "CREATE INDEX requests_open ON requests (number) WHERE status IS NULL",
 )

@@ -9,7 +9,8 @@ import pytest
 
 from aish.errors import StorageError, UsageError
 from aish.supervisor.gateway import requests
-from aish.supervisor.gateway.records import Records, Row
+from aish.supervisor.gateway.records import Records
+from aish.supervisor.gateway.row import Row
 from aish.wire.message import RequestsQuery
 from aish.wire.reply import RequestList
 

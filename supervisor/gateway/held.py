@@ -1,0 +1,91 @@
+"""Which processes wait for a budget, and the word about it to the daemon: Hold, Release. One slot each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from aish.errors import StorageError
+from aish.supervisor.gateway.account import Account
+from aish.supervisor.gateway.allowance import said
+from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.records import Records
+from aish.wire.account import of_process
+from aish.wire.link import Hold, Release
+
+RAISED: Final = "raised"  # the budget lets it go on
+DAY: Final = "day"  # another day has begun
+GIVEN_UP: Final = "given-up"  # nothing of it waits any more
+_HOLDS: Final = "holds"
+
+
+@dataclass(slots=True)
+class _HeldProcess:
+    owner: str
+    numbers: set[int] = field(default_factory=set)
+
+
+class HeldProcesses:
+    """`tell` writes an event into its slot; raises StorageError."""
+
+    def __init__(self, records: Records, tell: Callable[[str, Hold | Release], None]) -> None:
+        self._records = records
+        self._tell = tell
+        self._held: dict[str, _HeldProcess] = {}
+
+    def restore(self) -> None:
+        """What was held died with the gateway. Raises StorageError."""
+        for id, owner in self._kept():
+            self._tell(f"hold/{id}", _release(id, owner, GIVEN_UP))
+        self._records.set_meta(_HOLDS, b"[]")
+
+    def _kept(self) -> list[tuple[str, str]]:
+        """Who was held, and by whose budget."""
+        try:
+            return msgspec.json.decode(self._records.meta(_HOLDS) or b"[]", type=list[tuple[str, str]])
+        except msgspec.DecodeError as error:
+            log("records", f"who was held by a budget cannot be read: {error}")
+            return []
+
+    def clear(self) -> None:
+        """All processes are others now."""
+        self._held.clear()
+
+    def hold(self, process: str, number: int, owner: Account, what: str) -> None:
+        """Request `number` waits for that account, which has too little of `what`."""
+        held = self._held.get(process)
+        if held is not None:
+            held.numbers.add(number)
+            if held.owner == owner.id:
+                return
+            held.owner = owner.id
+        else:
+            self._held[process] = _HeldProcess(owner.id, {number})
+        self._changed(process, Hold(number=0, id=process, owner=owner.id, **said(owner, what)))
+
+    def release(self, process: str, number: int, why: str) -> None:
+        """That request does not wait for an account any more."""
+        held = self._held.get(process)
+        if held is None:
+            return
+        held.numbers.discard(number)
+        if not held.numbers:
+            del self._held[process]
+            self._changed(process, _release(process, held.owner, why))
+
+    def _changed(self, process: str, event: Hold | Release) -> None:
+        if not of_process(process):
+            return
+        try:
+            self._tell(f"hold/{process}", event)
+            holds = [(id, held.owner) for id, held in self._held.items() if of_process(id)]
+            self._records.set_meta(_HOLDS, msgspec.json.encode(holds))
+        except StorageError as error:
+            log("records", f"the daemon is not told about {process}: {error}")
+
+
+def _release(id: str, owner: str, why: str) -> Release:
+    return Release(number=0, id=id, owner=owner, raised=why != GIVEN_UP, why=why)
