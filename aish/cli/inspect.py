@@ -103,7 +103,7 @@ def _show(found: Inspected) -> None:
         ("limits", _limits(found)),
         ("vram", _vram(found)),
         ("tokens", None if row.tokens is None else _tokens(found)),
-        ("budget", budget.whole(spec.budget_tokens, spec.budget)),
+        ("budget", budget.whole(spec.budget_tokens, spec.budget, spec.run_timeout_s)),
         ("model", None if spec.route is None else f"{spec.route.url} {spec.route.digest or ''}".strip()),
         ("attached", _attached(found)),
         ("secrets", _secrets(found)),

@@ -51,7 +51,9 @@ def _new(words: list[str]) -> int:
     parser.add_argument("--budget", metavar="LIMITS", help="tokens=200k,usd=5,requests=100,rpm=30,concurrent=4,hard")
     json_option(parser)
     options = parser.parse_args(words)
-    tokens, part = budget.parse(options.budget, "--budget") if options.budget else (None, None)
+    tokens, part, wall_s = budget.parse(options.budget, "--budget") if options.budget else budget.Asked(None, None)
+    if wall_s is not None:
+        raise UsageError("--budget wall: a key does not run", hint="it is a limit of a process")
     tokens = parse_count(options.tokens) if options.tokens else tokens
     with connect(program="key") as client:
         made = client.ask(KeyMade, KeyNew(name=options.name, budget_tokens=tokens, budget=part))

@@ -11,6 +11,7 @@ from aish.cli.each import each
 from aish.cli.output import print_json, print_table
 from aish.client import connect
 from aish.errors import UsageError
+from aish.model.moment import written
 from aish.model.nearest import nearest
 from aish.model.size import format_count
 from aish.wire import account, budget
@@ -20,7 +21,7 @@ from aish.wire.reply import Budgets
 if TYPE_CHECKING:
     from aish.wire.part import BudgetLine
 
-_OWN = ("tokens", "vram", "memory", "cpus", "pids", "read", "write", "nice")
+_OWN = ("tokens", "vram", "memory", "cpus", "pids", "read", "write", "nice", "wall")
 _KEYS = (*_OWN, *budget.WORDS)
 
 
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> int:
         "Without changes: its budgets and those above it, with what is used of them.",
         "examples:\n"
         "  aish limit @review tokens=+50k vram=8G memory=16G cpus=2.5 pids=200 read=50M write=20M nice=5\n"
-        "  aish limit @review usd=+2 requests=500 rpm=30 concurrent=4 context=32k hard\n"
+        "  aish limit @review usd=+2 requests=500 rpm=30 concurrent=4 context=32k hard wall=+30m\n"
         "  aish limit user usd=20/day\n"
         "  aish limit project:. tokens=5M/day",
     )
@@ -79,7 +80,7 @@ def _changed(change: str) -> tuple[str, str]:
 def _hint(key: str) -> str:
     if key == budget.HARD:
         return "hard refuses what would be held, hard=no holds it"
-    more = {"nice": "5", "cpus": "+1", budget.USD: "+1", budget.USD_DAY: "+1"}.get(key, "+50k")
+    more = {"nice": "5", "cpus": "+1", budget.WALL: "+30m", budget.USD: "+1", budget.USD_DAY: "+1"}.get(key, "+50k")
     lifts = "" if key == "nice" else f", {budget.typed(key, 'none')} lifts it"
     return f"{budget.typed(key, more)} {'sets' if key == 'nice' else 'raises'} it{lifts}"
 
@@ -126,11 +127,15 @@ def _look(target: str, *, as_json: bool) -> int:
 def _figure(line: BudgetLine, value: float | None) -> str:
     if value is None:
         return "-"
+    if line.word == budget.WALL:
+        return written(round(value))
     return budget.shown_usd(value) if line.word in budget.DOLLARS else format_count(int(value))
 
 
 def _then(line: BudgetLine, ends: str) -> str:
     """What becomes of a request for which too little is left."""
+    if line.word == budget.WALL:
+        return "it is stopped"
     if line.word in ("rpm", "concurrent"):
         return "it waits for its turn"
     if line.hard:

@@ -73,7 +73,8 @@ def options(parser: Parser) -> None:
         "--budget",
         "--tokens",
         metavar="LIMITS",
-        help="what it and its children may ask of models: 200k tokens, or tokens=200k,usd=5,rpm=30,hard",
+        help="what it and its children may ask of models: 200k tokens, or tokens=200k,usd=5/day,rpm=30,hard;"
+        " wall=2h is for how long it may run",
     )
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory per device, such as 8G; waits until it fits")
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="on how many devices (with --vram)")
@@ -133,7 +134,10 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
             cwd=os.fsencode(launch.folder()),
             kind=wanted.kind,  # without a name: the daemon makes one that fits out of the program's
         )
-    tokens, budgeted = budget.parse(wanted.budget, "--budget") if wanted.budget else (None, None)
+    asked = budget.parse(wanted.budget, "--budget") if wanted.budget else budget.Asked(None, None)
+    if asked.wall_s is not None and wanted.timeout is not None:
+        raise UsageError("--budget wall and --timeout are the same", hint="one of them")
+    wanted.timeout = wanted.timeout if asked.wall_s is None else asked.wall_s
     part = SpecPart(
         limits=limits_of(wanted),
         argv=part.argv,
@@ -142,8 +146,8 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         kind=part.kind,
         vram_bytes=parse_bytes(wanted.vram) if wanted.vram else None,
         gpu_count=wanted.gpus,
-        budget_tokens=tokens if wanted.budget else part.budget_tokens,
-        budget=budgeted,
+        budget_tokens=asked.tokens if wanted.budget else part.budget_tokens,
+        budget=asked.part,
         model=wanted.model or part.model,
         restart=wanted.restart,
         labels=label.parse(wanted.label),

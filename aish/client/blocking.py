@@ -201,14 +201,17 @@ class Aish:
         read: str | int | None = None,
         write: str | int | None = None,
         nice: str | int | None = None,
+        wall: str | None = None,
         **budget: str | float,
     ) -> None:
         """Change limits, each as typed at `aish limit`: "8G" sets, "+50k" raises, "none" lifts. `read` and `write`
         are bytes per second, of each disk. `budget`: usd, input, output, requests, rpm, concurrent, context, hard.
-        A sum may be that of a day: usd="5/day". The target may be "key:NAME", "project:PATH" or "user", too.
+        A sum may be that of a day: usd="5/day"; `wall` is for how long a run may go on. The target may be "key:NAME",
+        "project:PATH" or "user", too.
         Raises UsageError."""
         changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids}
-        self._lines.run(asks.limit(target, {**changes, "read": read, "write": write, "nice": nice, **budget}))
+        changes |= {"read": read, "write": write, "nice": nice, "wall": wall}
+        self._lines.run(asks.limit(target, {**changes, **budget}))
 
     def pause(self, *targets: Target, labels: Labels | None = None) -> bool:
         """Hold them (SIGSTOP, or a freeze of the tree); their new requests to models wait. False: they were held."""
@@ -456,6 +459,7 @@ class Process:
         read: str | int | None = None,
         write: str | int | None = None,
         nice: str | int | None = None,
+        wall: str | None = None,
         **budget: str | float,
     ) -> None:
         """Change its limits: `Aish.limit`."""
@@ -469,6 +473,7 @@ class Process:
             read=read,
             write=write,
             nice=nice,
+            wall=wall,
             **budget,
         )
 

@@ -185,9 +185,11 @@ def budget_of(value: BudgetPart | str | None) -> BudgetPart | None:
     """Raises UsageError."""
     if not isinstance(value, str):
         return value
-    tokens, part = budget.parse(value, "budget")
+    tokens, part, wall_s = budget.parse(value, "budget")
     if tokens is not None:
         raise UsageError("tokens in all are budget_tokens", hint=f"budget_tokens={tokens}")
+    if wall_s is not None:
+        raise UsageError("for how long it may run is run_timeout_s", hint=f"run_timeout_s={wall_s:g}")
     return part
 
 

@@ -24,6 +24,14 @@ def parse_duration_s(text: str) -> float:
     return seconds
 
 
+def written(seconds: float) -> str:
+    """As it can be parsed again, in the largest unit of which it is a whole number."""
+    for unit in ("d", "h", "m"):
+        if seconds >= _UNITS[unit] and seconds % _UNITS[unit] == 0:
+            return f"{seconds / _UNITS[unit]:.0f}{unit}"
+    return f"{seconds:.12g}s"
+
+
 def parse_moment_s(text: str, now_s: float) -> float:
     """Seconds since the epoch of what `text` says: how long ago, the last time it was that time of day, or a date in
     ISO 8601 (local where it names no zone). Raises UsageError."""

@@ -6,11 +6,12 @@ A sum in a day has the word of that sum with `/day` behind it, here as behind it
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from aish.errors import InputError, UsageError
+from aish.model.moment import parse_duration_s, written
 from aish.model.size import changed, parse_count
 from aish.wire import account
 from aish.wire.spec import BudgetPart
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 TOKENS: Final = "tokens"
 USD: Final = "usd"
 HARD: Final = "hard"
+WALL: Final = "wall"
+"""Of a process alone: for how long it may run, which is its spec's `run_timeout_s`."""
 DAY: Final = "/day"
 USD_DAY: Final = USD + DAY
 COUNTS: Final = {
@@ -65,19 +68,43 @@ MOST: Final = 1 << 60
 MOST_USD: Final = 1_000_000.0
 
 
-def parse(text: str, option: str) -> tuple[int | None, BudgetPart | None]:
-    """Tokens in all, and the rest, of "200k" or "tokens=200k,usd=5/day,hard". Raises UsageError."""
+class Asked(NamedTuple):
+    """Tokens in all, the rest, and for how long it may run."""
+
+    tokens: int | None
+    part: BudgetPart | None
+    wall_s: float | None = None
+
+
+def parse(text: str, option: str) -> Asked:
+    """What "200k" or "tokens=200k,usd=5/day,hard" asks for. Raises UsageError."""
     if "=" not in text and text != HARD:
         text = f"{TOKENS}={text}"
     asked: dict[str, str] = {}
     for each in text.split(","):
         word, _, value = each.strip().partition("=")
         word, value = one(word, value)
-        if word not in (TOKENS, *WORDS):
-            raise UsageError(f"{option}: no such limit: {word[:40]}", hint=", ".join((TOKENS, *WORDS)))
+        if word not in (TOKENS, *WORDS, WALL):
+            raise UsageError(f"{option}: no such limit: {word[:40]}", hint=", ".join((TOKENS, *WORDS, WALL)))
         asked[word] = value
-    tokens = asked.pop(TOKENS, None)
-    return None if tokens is None else parse_count(tokens), after(None, asked)
+    tokens, wall = asked.pop(TOKENS, None), asked.pop(WALL, None)
+    return Asked(
+        None if tokens is None else parse_count(tokens),
+        after(None, asked),
+        None if wall is None else parse_duration_s(wall),
+    )
+
+
+def wall_after(before_s: float | None, text: str) -> float | None:
+    """For how long it may run after a change as typed: "2h" sets, "+30m" raises, "none" lifts. Raises UsageError."""
+    if text == "none":
+        return None
+    seconds = parse_duration_s(text.removeprefix("+"))
+    if not text.startswith("+"):
+        return seconds
+    if before_s is None:
+        raise UsageError("there is no limit of wall to raise", hint=f"set one: wall={text[1:]}")
+    return before_s + seconds
 
 
 def one(word: str, value: str) -> tuple[str, str]:
@@ -135,9 +162,10 @@ def of_model(name: str) -> str:
     return f"{name} is a model: what it is asked counts for who asks"
 
 
-def whole(tokens: int | None, part: BudgetPart | None) -> str:
+def whole(tokens: int | None, part: BudgetPart | None, wall_s: float | None = None) -> str:
     """All of it, as `aish limit` takes it; empty: nothing is limited."""
     said = ({} if tokens is None else {TOKENS: str(tokens)}) | told(part or BudgetPart())
+    said |= {} if wall_s is None else {WALL: written(wall_s)}
     return " ".join(typed(word, value) for word, value in said.items())
 
 

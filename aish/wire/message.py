@@ -193,6 +193,8 @@ class Limit(Message, frozen=True, kw_only=True):
     write: str | None = None
     """Bytes per second, of each disk."""
     nice: str | None = None
+    wall: str | None = None
+    """For how long a run may go on: "2h"."""
     budget: dict[str, str] = {}
     """What a budget limits beside tokens in all, by the words of `aish.wire.budget`."""
     anew: bool = False

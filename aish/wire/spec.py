@@ -303,6 +303,7 @@ AMENDABLE: Final = frozenset(
         "project",
         "restart",
         "restarts",
+        "run_timeout_s",
         "schedule",
         "secret_sources",
         "stop_signal",

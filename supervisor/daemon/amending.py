@@ -58,6 +58,8 @@ class Amending:
             self.daemon.conductor.timetable.later(process)
         if "limits" in fields:
             self.limiting.held(process, memory_changed=memory_changed)
+        if "run_timeout_s" in fields:
+            self.daemon.conductor.lives.limit_run(process)
         self.daemon.conductor.changed(process)
         return Done()
 

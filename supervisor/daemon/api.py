@@ -17,14 +17,16 @@ from aish.supervisor.daemon.doctor import Doctors
 from aish.supervisor.daemon.explaining import Explaining
 from aish.supervisor.daemon.gateway_link import raised
 from aish.supervisor.daemon.limiting import Limiting
+from aish.supervisor.daemon.lives import ran
 from aish.supervisor.daemon.looking import Looking
 from aish.supervisor.daemon.seats import Seats
 from aish.supervisor.daemon.spawning import Spawning
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.supervisor.daemon.telling import Telling
-from aish.wire import account
+from aish.wire import account, budget
 from aish.wire import message as m
 from aish.wire import reply as r
+from aish.wire.part import BudgetLine
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.connection import Connection
@@ -159,10 +161,15 @@ class Api:
             return await self._relay(connection, request)
         process = self.control.target(caller, "BudgetQuery", target)
         reply = await self._relay(connection, m.BudgetQuery(target=process.id))
-        visible = authority.visible(self.daemon.table, caller)
-        if visible is None or not isinstance(reply, r.Budgets):
+        if not isinstance(reply, r.Budgets):
             return reply
-        return structs.replace(reply, lines=[line for line in reply.lines if line.account in visible])
+        visible = authority.visible(self.daemon.table, caller)
+        lines = [line for line in reply.lines if visible is None or line.account in visible]
+        most_s = process.row.spec.run_timeout_s
+        if most_s is not None:
+            wall = BudgetLine(account=process.id, word=budget.WALL, most=most_s, used=ran(process.row))
+            lines = [wall, *lines]
+        return structs.replace(reply, lines=lines)
 
     async def _relay(self, connection: Connection, question: Question) -> r.Reply:
         """Only the gateway can answer; it is started if need be. Raises what it answers, UnavailableError."""

@@ -53,6 +53,9 @@ class Limiting:
             vram = changed(vram, request.vram, parse_bytes, "vram")
             self._check_vram(process, vram)
         budget = self._budget(row, request)
+        wall_s = row.spec.run_timeout_s
+        if request.wall is not None:
+            wall_s = budgets.wall_after(wall_s, request.wall)
         limits = _limits(row.spec.limits, request)
         if limits is not None:
             try:
@@ -65,16 +68,16 @@ class Limiting:
             self._set_nice(process, nice)
         if limits != row.spec.limits:
             self.hold(process, limits)
-        before, row.spec = (
-            row.spec,
-            msgspec.structs.replace(row.spec, budget_tokens=tokens, budget=budget, vram_bytes=vram, limits=limits),
-        )
+        changes = {"budget_tokens": tokens, "budget": budget, "vram_bytes": vram, "limits": limits}
+        before, row.spec = row.spec, msgspec.structs.replace(row.spec, **changes, run_timeout_s=wall_s)
         if row.spec == before and nice is None:
             return Done(changed=False)
         asked = {name: getattr(request, name) for name in request.__struct_fields__ if name not in _NO_LIMITS}
         asked |= request.budget
         self.daemon.recorder.event("limited", row, by(caller), **{k: v for k, v in asked.items() if v is not None})
         self.held(process, memory_changed=request.memory is not None)
+        if wall_s != before.run_timeout_s:
+            self.daemon.conductor.lives.limit_run(process)
         self.daemon.conductor.changed(process)
         self.daemon.admission.evaluate()
         return Done()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import DisconnectedError, StorageError
 from aish.model import exit as exits
 from aish.model.exit import Exit
+from aish.model.moment import written
 from aish.model.state import RUNNING, STARTING, STOPPING, YES
 from aish.supervisor.daemon import clock, notify
 from aish.supervisor.daemon.errands import AFTER, BEFORE, CHECK, ErrandError, Errands
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
     from aish.wire.part import ExitPart
     from aish.wire.spec import SpecPart
 
 MOST_STATUS_CHARS: Final = 200
 MOST_DIGITS: Final = 18
 MOST_EXTENSION_S: Final = 24 * 3600.0
+WARN_SHARE: Final = 0.8
 
 
 class Lives:
@@ -79,10 +82,8 @@ class Lives:
 
     def began(self, process: Process) -> None:
         """It runs: by our doing, or found so by a new daemon."""
-        spec = process.row.spec
         self.prober.began(process)
-        if spec.run_timeout_s is not None:
-            self._limit_run(process, spec.run_timeout_s)
+        self.limit_run(process)
 
     async def taken_over(self, process: Process) -> None:
         """What a daemon before listened to; where that was lost with everybody who had it, or nobody finds it any
@@ -184,11 +185,24 @@ class Lives:
         sending.stop(process)
         process.health_timer = self.vigil.call_later(process.row.spec.grace_s, lambda: sending.kill(process))
 
-    def _limit_run(self, process: Process, most_s: float) -> None:
-        """Have it stopped for good when this run has taken `most_s`."""
-        row = process.row
-        ran_s = clock.boot_s() - row.start_ticks / clock.TICKS_PER_S if row.start_ticks is not None else 0.0
+    def limit_run(self, process: Process) -> None:
+        """Have it stopped for good when this run has taken as long as it may, and say so a while before."""
+        row, most_s = process.row, process.row.spec.run_timeout_s
+        for timer in (process.run_timer, process.run_warning):
+            if timer is not None:
+                timer.cancel()
+        process.run_timer = process.run_warning = None
+        if most_s is None or row.lifecycle != RUNNING:
+            return
+        ran_s = ran(row)
         process.run_timer = self._loop.call_later(max(0.0, most_s - ran_s), self._timed_out, process, most_s)
+        warned_s = WARN_SHARE * most_s
+        if ran_s < warned_s:
+            process.run_warning = self._loop.call_later(warned_s - ran_s, self._warn_of_time, process, most_s)
+
+    def _warn_of_time(self, process: Process, most_s: float) -> None:
+        text = f"{100 * WARN_SHARE:.0f} % of its time ({written(most_s)}) are over"
+        self.conductor.recorder.event("warned", process.row, text, what="wall", used=ran(process.row), budget=most_s)
 
     def _timed_out(self, process: Process, most_s: float) -> None:
         process.row.reason = f"it ran longer than {most_s:g} s"
@@ -244,10 +258,10 @@ class Lives:
         elif _notifies(process.row.spec):
             self.conductor.holding.drop(notify.store_name(process.id))
         process.watchdog_s = process.start_due_s = None
-        for timer in (process.run_timer, process.health_timer):
+        for timer in (process.run_timer, process.run_warning, process.health_timer):
             if timer is not None:
                 timer.cancel()
-        process.run_timer = process.health_timer = None
+        process.run_timer = process.run_warning = process.health_timer = None
 
     async def _last_words(self, process: Process) -> None:
         """What it said to a daemon that died, before it ended: it may have given descriptors away."""
@@ -334,6 +348,11 @@ class Lives:
     def _done(self, id_: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(id_) is task:
             del self._tasks[id_]
+
+
+def ran(row: Row) -> float:
+    """For how long this run has gone on, in seconds."""
+    return clock.boot_s() - row.start_ticks / clock.TICKS_PER_S if row.start_ticks is not None else 0.0
 
 
 def keeps_environ(spec: SpecPart) -> bool:

@@ -85,6 +85,7 @@ class Process:
         "resend_timer",
         "row",
         "run_timer",
+        "run_warning",
         "start_due_s",
         "tokens_per_s",
         "usage",
@@ -116,6 +117,7 @@ class Process:
         self.grace_timer: Reminder | None = None
         self.backoff_timer: asyncio.TimerHandle | None = None
         self.run_timer: asyncio.TimerHandle | None = None
+        self.run_warning: asyncio.TimerHandle | None = None
         """How long a run may take."""
         self.health_timer: Reminder | None = None
         """From the stop signal to SIGKILL for one that does not do its job any more."""

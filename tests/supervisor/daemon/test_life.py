@@ -14,7 +14,7 @@ import pytest
 
 from aish.client import connect, launch
 from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
-from aish.wire.message import Pause, Restart, Start, Stop
+from aish.wire.message import Limit, Pause, Restart, Start, Stop
 from aish.wire.part import ExitPart
 from aish.wire.reply import Done
 from aish.wire.spec import NeedPart, ProbePart, RestartPart
@@ -342,6 +342,30 @@ def test_a_run_that_takes_too_long_is_stopped_for_good(up: Supervised) -> None:
     end = up.wait(started.id).exit
     assert end is not None
     assert (end.reason, up.row("job").restarts) == ("timeout", 0)
+
+
+@pytest.mark.usefixtures("home")
+def test_the_time_of_a_run_can_be_changed_while_it_runs(up: Supervised) -> None:
+    """It was for the next run only, though limits act at once. Over the daemon's death."""
+    job = up.spawn("sleep", "100", run_timeout_s=100.0, name="job")
+    other = up.spawn("sleep", "100", run_timeout_s=20.0, name="other")
+    up.client.request(Limit(target="other", wall="+1h"))
+    up.client.request(Limit(target="job", wall="3s"))
+    up.kill_daemon()
+    up.next_daemon()
+    end = up.wait(job.id).exit
+    assert end is not None
+    assert (end.reason, up.row("job").reason) == ("timeout", "it ran longer than 3 s")
+    assert up.row(other.id).lifecycle == "running"
+    assert up.client.ask(Done, Limit(target="other", wall="none")).changed
+    assert not up.client.ask(Done, Limit(target="other", wall="none")).changed
+
+
+def test_a_run_is_warned_of_before_its_time_is_over(up: Supervised) -> None:
+    job = up.spawn("sleep", "100", run_timeout_s=0.5, name="job")
+    up.wait(job.id)
+    (warned,) = [event for event in up.events() if event.kind == "warned"]
+    assert (warned.process, warned.text) == (job.id, "80 % of its time (0.5s) are over")
 
 
 def test_start_runs_an_ended_one_again_under_its_id(up: Supervised) -> None:
