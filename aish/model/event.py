@@ -48,6 +48,7 @@ KINDS: Final = (
     "held",
     "released",
     "warned",
+    "exceeded",
     # aish itself
     "holder",
     "runtime-folder",

@@ -134,6 +134,30 @@ class Warn(Message, frozen=True, kw_only=True):
     budget: float
 
 
+class OverPart(Part, frozen=True, kw_only=True):
+    owner: str
+    what: str
+    """As in Hold."""
+    budget: float
+    over: float
+    """How much more it is above its budget now."""
+    used: float
+    """By the request alone."""
+    reserved: float
+
+
+class Exceeded(Message, frozen=True, kw_only=True):
+    """A server used more for a request than was reserved for it, and by that a budget is above its limit. Told once
+    for each request; `id` is the account that asked."""
+
+    number: int
+    id: str
+    request: int
+    model: str
+    overs: list[OverPart]
+    """Nearest first."""
+
+
 class Settled(Message, frozen=True, kw_only=True):
     """Cumulative totals of a process after a request was settled."""
 
@@ -184,4 +208,4 @@ class Told(Message, frozen=True, kw_only=True):
     reply: Reply
 
 
-FromGateway = Hold | Release | Warn | Settled | Served | Readiness | ActivityNote | Need | Told
+FromGateway = Hold | Release | Warn | Exceeded | Settled | Served | Readiness | ActivityNote | Need | Told

@@ -64,6 +64,7 @@ class GatewayLink:
         self._tasks: set[asyncio.Task[None]] = set()
         self._index: tuple[int, int] | None = None
         self._warned: dict[tuple[str, str], float] = {}
+        self._exceeded_number = 0
         self._told_given_up: set[str] = set()
 
     @property
@@ -222,12 +223,22 @@ class GatewayLink:
                 process = self.table.get(id_)
                 if process is not None and not process.row.ended:
                     self._activity(process, message)
-            case link.Hold() | link.Release() | link.Warn() | link.Settled() | link.Served() | link.Readiness():
+            case (
+                link.Hold()
+                | link.Release()
+                | link.Warn()
+                | link.Exceeded()
+                | link.Settled()
+                | link.Served()
+                | link.Readiness()
+            ):
                 process = self.table.get(message.id)
                 if process is not None:
                     self._durable(process, message)
                 elif isinstance(message, link.Warn) and not account.of_process(message.id):
                     self._warn(message, None)
+                elif isinstance(message, link.Exceeded):
+                    self._exceeded(message, None)
                 self._unacknowledged = message.number
                 self.recorder.note(ACKNOWLEDGED, str(message.number), after=self._acknowledge)
 
@@ -246,7 +257,7 @@ class GatewayLink:
     def _durable(
         self,
         process: Process,
-        message: link.Hold | link.Release | link.Warn | link.Settled | link.Served | link.Readiness,
+        message: link.Hold | link.Release | link.Warn | link.Exceeded | link.Settled | link.Served | link.Readiness,
     ) -> None:
         row = process.row
         match message:
@@ -264,6 +275,8 @@ class GatewayLink:
                     self.recorder.event("released", row, text, owner=owner, raised=int(raised))
             case link.Warn():
                 self._warn(message, row)
+            case link.Exceeded():
+                self._exceeded(message, row)
             case link.Settled(tokens=tokens):
                 if row.spec.kind != kind.MODEL:  # of a model: what it was asked, not what it asked
                     row.tokens = tokens
@@ -288,6 +301,33 @@ class GatewayLink:
         detail = {} if row is not None else {"owner": message.id}
         self.recorder.event(
             "warned", row, f"80 % of {whose} is used", what=what, used=message.used, budget=message.budget, **detail
+        )
+
+    def _exceeded(self, message: link.Exceeded, row: Row | None) -> None:
+        """Once: an event that is told again has a number that was seen."""
+        if message.number <= self._exceeded_number or not message.overs:
+            return
+        self._exceeded_number = message.number
+        first = message.overs[0]
+        whose = "its budget" if first.owner == message.id else f"the budget of {account.words(first.owner)}"
+        took = budget.amount(first.what, first.used)
+        text = (
+            f"request {message.request} to {message.model} took {took}, more than the bound of "
+            f"{budget.amount(first.what, first.reserved)}: {whose}{' for today' if budget.daily(first.what) else ''}"
+            f" is exceeded by {budget.amount(first.what, first.over)}"
+        )
+        others = [
+            f"{account.written(over.owner)} {budget.amount(over.what, over.over)}" for over in message.overs[1:]
+        ]
+        detail = {name: getattr(first, name) for name in ("owner", "what", "used", "reserved", "budget", "over")}
+        self.recorder.event(
+            "exceeded",
+            row,
+            f"{text}; also {', '.join(others)}" if others else text,
+            request=message.request,
+            model=message.model,
+            asked_by=message.id,
+            **detail,
         )
 
     def _ready(self, process: Process, message: link.Readiness) -> None:

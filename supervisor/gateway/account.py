@@ -77,6 +77,14 @@ class Account:
             self.begun_s.popleft()
         return self.begun_s[-most] + MINUTE_S if len(self.begun_s) >= most > 0 else None
 
+    def above(self) -> dict[tuple[What, bool], int]:
+        """By how much what is spent and promised is above what it allows, in all (False) and today (True)."""
+        return {
+            (what, daily): getattr(spent, what) + getattr(reserved, what) - most
+            for limits, spent, reserved, _, daily in self.counted()
+            for what, most in limits.summed()
+        }
+
     def passed(self) -> Iterator[Passed]:
         """What is 80 % used and was not told; it counts as told from now on."""
         for limits, spent, _, warned, daily in self.counted():
@@ -84,6 +92,17 @@ class Account:
                 if warned.get(what) != most and getattr(spent, what) * 100 >= most * WARN_PERCENT:
                     warned[what] = most
                     yield Passed(self, what, daily)
+
+
+@dataclass(slots=True, frozen=True)
+class Over:
+    """A request used more than was reserved for it, and by that an account is `by` more above what it allows."""
+
+    account: Account
+    what: What
+    daily: bool
+    most: int
+    by: int
 
 
 @dataclass(slots=True, frozen=True)

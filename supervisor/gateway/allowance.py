@@ -83,10 +83,14 @@ def figures(claim: Claim, account: Account, what: str) -> str:
 
 def said(account: Account, what: str) -> dict[str, Any]:
     """What is used of which budget."""
-    most, used = _most(account, what), _used(account, what)
-    if what.removesuffix(_DAY) == "pusd":
-        return {"what": told(what), "used": used / PICO, "budget": most / PICO}
+    name = what.removesuffix(_DAY)
+    most, used = in_words(name, _most(account, what)), in_words(name, _used(account, what))
     return {"what": told(what), "used": used, "budget": most}
+
+
+def in_words(what: str, value: int) -> float:
+    """As messages have it: dollars for picodollars."""
+    return value / PICO if what == "pusd" else value
 
 
 def _most(account: Account, what: str) -> int:

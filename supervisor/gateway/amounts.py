@@ -40,6 +40,16 @@ class Amounts:
         self.pusd -= other.pusd
         self.requests -= other.requests
 
+    def beyond(self, other: Amounts) -> bool:
+        """Whether it is more of anything."""
+        return (
+            self.tokens > other.tokens
+            or self.input > other.input
+            or self.output > other.output
+            or self.pusd > other.pusd
+            or self.requests > other.requests
+        )
+
     def __add__(self, other: Amounts) -> Amounts:
         return Amounts(
             self.tokens + other.tokens,

@@ -7,7 +7,8 @@ and `reserved` promised to requests under way, an account always keeps, of each 
     spent + reserved <= budget
 
 as long as servers stay within what was reserved (they do where prompt tokens are counted exactly and the output is
-limited). A request counts for the day that it was granted on, however long it takes. A claim is
+limited); by how much one that does not leads above is told (`Over`). A request counts for the day that it was granted
+on, however long it takes. A claim is
 
     granted   its prompt and its wished output fit; or only part of the output fits and waiting could not make it more
     waiting   it would fit once requests under way release what they reserved, or end, or a minute is over
@@ -24,8 +25,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from aish.supervisor.gateway.account import Account, Passed, Today
-from aish.supervisor.gateway.amounts import FREE, Amounts, Budget, Most, Price
+from aish.supervisor.gateway.account import Account, Over, Passed, Today
+from aish.supervisor.gateway.amounts import FREE, Amounts, Budget, Most, Price, What
 from aish.wire.account import USER, of_process
 
 State = Literal["new", "waiting", "held"]
@@ -106,6 +107,14 @@ class Reservation:
     @property
     def output(self) -> int:
         return self.promised.output
+
+
+@dataclass(slots=True, frozen=True)
+class Settlement:
+    """What has just passed 80 %, and what is above its limit by what the server used beyond the bound."""
+
+    passed: list[Passed]
+    over: list[Over]
 
 
 @dataclass(slots=True, frozen=True)
@@ -261,16 +270,33 @@ class Ledger:
         """The request is not wanted any more and has not been granted."""
         self.claims.pop(number, None)
 
-    def settle(self, number: int, used: Amounts) -> list[Passed]:
-        """Release what the request reserved and count what it used. Returns what has just passed 80 %."""
+    def resume(self, reservation: Reservation) -> None:
+        """What was promised before a crash is so again, until it is settled."""
+        self.reservations[reservation.number] = reservation
+        self._promise(reservation)
+
+    def settle(self, number: int, used: Amounts) -> Settlement:
+        """Release what the request reserved and count what it used."""
         reservation = self.reservations.pop(number)
+        before: dict[str, dict[tuple[What, bool], int]] = {}
+        if used.beyond(reservation.promised):
+            before = {account.id: account.above() for account in self._those(reservation.chain) if account.limits}
         for account in self._those(reservation.chain):
             account.reserved.take(reservation.promised)
             account.under_way -= 1
             today = account.day_of(reservation.day)
             if today is not None:
                 today.reserved.take(reservation.promised)
-        return self.spend(reservation.chain, used, reservation.day)
+        passed = self.spend(reservation.chain, used, reservation.day)
+        return Settlement(passed, [over for id, above in before.items() for over in self._over(id, above)])
+
+    def _over(self, id: str, before: dict[tuple[What, bool], int]) -> Iterator[Over]:
+        account = self.accounts[id]
+        for (what, daily), above in account.above().items():
+            by = max(0, above) - max(0, before[what, daily])
+            if by > 0:
+                limits = account.budget.day if daily else account.budget
+                yield Over(account, what, daily, getattr(limits, what), by)
 
     def spend(self, chain: Iterable[str], used: Amounts, day: int | None = None) -> list[Passed]:
         """Count what was not reserved, or is not any more, for that day (None: this one). Returns what has just
@@ -341,17 +367,22 @@ class Ledger:
         if granted.output < claim.wish:
             rooms = {account.id: claim.room(account, promised=True) for account in self.limited(claim.process)}
             lowered_by = min(rooms, key=rooms.__getitem__)
-        promised = claim.amounts(granted.output)
-        self.reservations[claim.number] = Reservation(
-            claim.number, claim.process, granted.chain, promised, self.day, lowered_by
+        reservation = Reservation(
+            claim.number, claim.process, granted.chain, claim.amounts(granted.output), self.day, lowered_by
         )
-        for account in self._those(granted.chain):
-            account.reserved.add(promised)
-            account.under_way += 1
-            if account.today is not None:
-                account.today.reserved.add(promised)
+        self.reservations[claim.number] = reservation
+        self._promise(reservation)
+        for account in self.limited(claim.process):
             if account.budget.per_minute is not None:
                 account.begun_s.append(now_s)
+
+    def _promise(self, reservation: Reservation) -> None:
+        for account in self._those(reservation.chain):
+            account.reserved.add(reservation.promised)
+            account.under_way += 1
+            today = account.day_of(reservation.day)
+            if today is not None:
+                today.reserved.add(reservation.promised)
 
     def _those(self, chain: Iterable[str]) -> Iterator[Account]:
         for id in chain:

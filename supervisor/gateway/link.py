@@ -30,6 +30,7 @@ from aish.wire.link import (
     Ack,
     Ask,
     Delta,
+    Exceeded,
     Hold,
     Readiness,
     Release,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 RETRY_S: Final = (0.05, 1.0)
 SETTLE_S: Final = 0.02  # events of the same slot replace each other when they come faster than this
 _READ_BYTES: Final = 256 << 10
-_decode_event: Final = msgspec.msgpack.Decoder(Hold | Release | Warn | Settled | Served | Readiness).decode
+_decode_event: Final = msgspec.msgpack.Decoder(Hold | Release | Warn | Exceeded | Settled | Served | Readiness).decode
 
 
 class Listener(Protocol):

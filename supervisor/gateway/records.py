@@ -273,9 +273,10 @@ class Records:
         """The sums that are written in this transaction have all that ended so far."""
         self._db.execute(f"DELETE FROM begun WHERE {_ENDED}")  # noqa: S608  constants
 
-    def unsummed(self) -> list[Row]:
-        """Requests that ended, and are not in the sums yet."""
-        return self._rows("requests WHERE number IN (SELECT number FROM begun)")
+    def unsummed(self) -> list[tuple[Row, Row]]:
+        """Requests that ended, and are not in the sums yet, each with what it began with."""
+        bounds = self._rows(f"begun WHERE {_ENDED}")
+        return list(zip(self._rows("requests WHERE number IN (SELECT number FROM begun)"), bounds, strict=True))
 
     def under_way(self) -> list[Row]:
         """Of requests that have not ended; at a start those that ended with the gateway."""

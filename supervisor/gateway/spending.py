@@ -21,7 +21,7 @@ from aish.errors import AishError, BudgetError, StorageError
 from aish.supervisor.gateway.account import Account, Today
 from aish.supervisor.gateway.allowance import figures, helps, lacking, said, words
 from aish.supervisor.gateway.amounts import PICO, Amounts, Budget
-from aish.supervisor.gateway.budget import Claim, Granted, Ledger, Reservation
+from aish.supervisor.gateway.budget import Claim, Granted, Ledger, Reservation, Settlement
 from aish.supervisor.gateway.day import Day
 from aish.supervisor.gateway.held import DAY, GIVEN_UP, RAISED, HeldProcesses
 from aish.supervisor.gateway.journal import Journal
@@ -29,7 +29,7 @@ from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
 from aish.supervisor.gateway.records import Records
 from aish.supervisor.gateway.row import DIED, KeyRow, Row
-from aish.supervisor.gateway.totals import KEY_PREFIX, Totals
+from aish.supervisor.gateway.totals import KEY_PREFIX, Totals, amounts_of
 from aish.wire import account as accounts
 from aish.wire import budget as budgets
 from aish.wire.account import of_process
@@ -90,11 +90,12 @@ class Spending:
         self._next_number = self.records.last_number() + 1
         self._restore_day()
         unknown = self._restore_accounts()
-        for row in self.records.unsummed():
+        ended, died = self.records.unsummed(), self.records.under_way()
+        for bound in (*(bound for _, bound in ended), *died):
+            self._resume(bound)
+        for row, _ in ended:
             self._count(row)
-        died = self.records.under_way()
         for row in died:
-            row.chain = (*row.chain, *(id for id in self.ledger.chain(row.process) if id not in row.chain))
             limited = map(self.ledger.accounts.get, row.chain)
             if not any(account is not None and account.limits for account in limited):
                 row.input, row.output, row.cost_usd = estimate_prompt(row.bytes_in), 0, None
@@ -108,6 +109,13 @@ class Spending:
             today.spent = self.records.spent_on(today.day, id)
         if died:
             log("records", f"{len(died)} requests were under way when the gateway died: settled as estimated")
+
+    def _resume(self, bound: Row) -> None:
+        """It is under way once more, until it is counted: what others could have above it stays the same."""
+        above = (id for id in self.ledger.chain(bound.process) if id not in bound.chain)
+        bound.chain = self._standing(bound, (*bound.chain, *above))
+        if bound.day is not None:
+            self.ledger.resume(Reservation(bound.number, bound.process, bound.chain, amounts_of(bound), bound.day))
 
     def _restore_accounts(self) -> list[tuple[Today, str]]:
         """Returns those that limit days and do not know what was used of this one."""
@@ -293,16 +301,21 @@ class Spending:
         self.advance()
 
     def _count(self, row: Row) -> None:
-        took = _amounts(row)
-        own = row.epoch == self.epoch  # a new process table gives ids anew
+        took = amounts_of(row)
+        own = row.epoch == self.epoch
         reservation = self.ledger.reservations.get(row.number)
-        if reservation is not None:
-            row.chain = reservation.chain  # a budget may have been put above it meanwhile
-            warned = self.ledger.settle(row.number, took)
+        if reservation is None:
+            settlement = Settlement(self.ledger.spend(self._standing(row, row.chain), took, row.day), [])
         else:
-            chain = [id for id in row.chain if own or not of_process(id)]
-            warned = self.ledger.spend(chain, took, row.day)
-        self.totals.add(row, warned, counts=own or row.process.startswith(KEY_PREFIX), served=own)
+            row.chain = reservation.chain  # a budget may have been put above it meanwhile
+            settlement = self.ledger.settle(row.number, took)
+            if settlement.over:
+                self.totals.exceeded(row, reservation.promised, settlement)
+        self.totals.add(row, settlement, counts=own or row.process.startswith(KEY_PREFIX), served=own)
+
+    def _standing(self, row: Row, chain: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of its accounts that still are who they were: a new process table gives ids anew."""
+        return chain if row.epoch == self.epoch else tuple(id for id in chain if not of_process(id))
 
     # --- what changes for those who wait ------------------------------------------------------------------------
 
@@ -387,9 +400,3 @@ class Spending:
         with self.records.transaction():
             self.records.put_event(slot, _encode(message))
         self._notify()
-
-
-def _amounts(row: Row) -> Amounts:
-    """What a request took, or is taken for."""
-    pusd = round((row.cost_usd or 0.0) * PICO)
-    return Amounts(row.input + row.output, row.input, row.output, pusd, 0 if row.server is None else 1)

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from aish.model import kind as kinds
-from aish.supervisor.gateway.allowance import named, said
+from aish.supervisor.gateway.allowance import in_words, named, said, told
+from aish.supervisor.gateway.amounts import PICO, Amounts
 from aish.supervisor.gateway.row import AccountRow, ServedRow
 from aish.wire.account import of_process
-from aish.wire.link import Served, Settled, Warn
+from aish.wire.link import Exceeded, OverPart, Served, Settled, Warn
 from aish.wire.part import TokensPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aish.supervisor.gateway.account import Passed
     from aish.supervisor.gateway.amounts import Budget
-    from aish.supervisor.gateway.budget import Ledger
+    from aish.supervisor.gateway.budget import Ledger, Settlement
     from aish.supervisor.gateway.records import Records
     from aish.supervisor.gateway.row import Row
     from aish.wire.link import Member
@@ -47,7 +47,8 @@ class Totals:
         self._settled: dict[str, str] = {}
         """Processes that the daemon is to be told about, and the model that they asked last."""
         self._warned: dict[str, Warn] = {}
-        """By their slots."""
+        self._exceeded: dict[str, Exceeded] = {}
+        """Both by their slots."""
 
     def load(self) -> list[AccountRow]:
         """Take over what the records hold; returns the accounts. Raises StorageError."""
@@ -67,7 +68,7 @@ class Totals:
             found = self._own[id] = AccountRow(id)
         return found
 
-    def add(self, row: Row, warned: Iterable[Passed], *, counts: bool, served: bool) -> None:
+    def add(self, row: Row, settlement: Settlement, *, counts: bool, served: bool) -> None:
         """A request ended. `counts`: its process is still the one of that id; `served`: so is its model's."""
         if counts:
             self.own(row.process).add(row)
@@ -79,9 +80,26 @@ class Totals:
         if row.server is not None and served:
             self._of_model(row.server).add(row)
             self._changed_served[row.server] = None
-        for passed in warned:
+        for passed in settlement.passed:
             id, what = passed.account.id, named(passed.what, daily=passed.daily)
             self._warned[f"warn/{id}/{what}"] = Warn(number=0, id=id, **said(passed.account, what))
+
+    def exceeded(self, row: Row, promised: Amounts, settlement: Settlement) -> None:
+        """More was used than that, and budgets are above their limits by it."""
+        used = amounts_of(row)
+        overs = [
+            OverPart(
+                owner=over.account.id,
+                what=told(named(over.what, daily=over.daily)),
+                budget=in_words(over.what, over.most),
+                over=in_words(over.what, over.by),
+                used=in_words(over.what, getattr(used, over.what)),
+                reserved=in_words(over.what, getattr(promised, over.what)),
+            )
+            for over in settlement.over
+        ]
+        event = Exceeded(number=0, id=row.process, request=row.number, model=row.model, overs=overs)
+        self._exceeded[f"exceeded/{row.number}"] = event
 
     def adopt(self, member: Member, part: TokensPart) -> None:
         """Go on from what the daemon has heard."""
@@ -116,6 +134,7 @@ class Totals:
         self._changed_served.clear()
         self._settled.clear()
         self._warned.clear()
+        self._exceeded.clear()
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -137,7 +156,9 @@ class Totals:
             self._put_event(f"served/{id}", Served(number=0, id=id, tokens=total.part()))
         for slot, warn in self._warned.items():
             self._put_event(slot, warn)
-        return bool(self._settled or self._changed_served or self._warned)
+        for slot, exceeded in self._exceeded.items():
+            self._put_event(slot, exceeded)
+        return bool(self._settled or self._changed_served or self._warned or self._exceeded)
 
     def put(self, id: str, budget: Budget) -> None:
         """One account, with the budget that it has once this transaction is over."""
@@ -145,7 +166,7 @@ class Totals:
         self._records.put_account(replace(self._own.get(id) or AccountRow(id), budget=budget))
 
     def written(self) -> None:
-        for changes in (self._changed, self._changed_served, self._settled, self._warned):
+        for changes in (self._changed, self._changed_served, self._settled, self._warned, self._exceeded):
             changes.clear()
 
     def _put_account(self, id: str) -> None:
@@ -158,5 +179,11 @@ class Totals:
         if total is not None:
             self._records.put_account(total)
 
-    def _put_event(self, slot: str, message: Settled | Served | Warn) -> None:
+    def _put_event(self, slot: str, message: Settled | Served | Warn | Exceeded) -> None:
         self._records.put_event(slot, _encode(message))
+
+
+def amounts_of(row: Row) -> Amounts:
+    """What a request took, or is taken for."""
+    pusd = round((row.cost_usd or 0.0) * PICO)
+    return Amounts(row.input + row.output, row.input, row.output, pusd, 0 if row.server is None else 1)

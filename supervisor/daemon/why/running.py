@@ -181,8 +181,8 @@ def restarted(e: Evidence) -> Cause | None:
 
 
 def warned(e: Evidence) -> Cause | None:
-    """Something is near a limit."""
-    event = e.last("quota-warned", "warned")
+    """Something is near a limit, or above it."""
+    event = e.last("quota-warned", "warned", "exceeded")
     if event is None or e.row.lifecycle != state.RUNNING or event.time_s < (e.row.started_s or 0):
         return None
     return Cause("near-limit", 50, (f"{event.text[0].upper()}{event.text[1:]}.",), (fact(event),))

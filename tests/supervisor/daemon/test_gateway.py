@@ -333,6 +333,25 @@ def test_the_users_budget_holds_everybody_and_the_user_alone_changes_it(up: Supe
     assert up.home.aish("limit", "user").stdout.startswith("nothing is limited for the user: ")
 
 
+def test_what_a_server_uses_beyond_the_bound_is_an_event_with_its_number(up: Supervised) -> None:
+    route = RoutePart(url="http://127.0.0.1:{port}/v1")
+    lies = MODEL.replace('"prompt_tokens": 7', '"prompt_tokens": 70000')
+    model = up.python(lies, "{port}", kind="model", route=route, name="made-up")
+    up.wait(model.id, until="ready")
+    asker = up.python(ASK, "2", kind="agent", name="asker", budget_tokens=20_000)
+    up.until("it is held", lambda: up.row("asker").state == "over-budget")
+    (event,) = [event for event in up.events() if event.kind == "exceeded"]
+    assert event.process == asker.id
+    assert {name: event.detail[name] for name in ("model", "owner", "what", "budget", "over")} == {
+        "model": "made-up", "owner": asker.id, "what": "tokens", "budget": 20_000, "over": 50_005,
+    }  # fmt: skip
+    assert event.text.startswith(
+        f"request {event.detail['request']} to made-up took 70,005 tokens, more than the bound of "
+    )
+    assert event.text.endswith(" tokens: its budget is exceeded by 50,005 tokens")
+    assert "50,005" in " ".join(up.home.aish("why", "asker", "--json").stdout.split())
+
+
 GIVES_UP = """
 import socket, os, sys
 host, port = os.environ["OPENAI_BASE_URL"].split("/")[2].split(":")

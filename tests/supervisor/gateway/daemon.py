@@ -15,6 +15,7 @@ from aish.wire.link import (
     ActivityNote,
     Ask,
     Delta,
+    Exceeded,
     Hold,
     Member,
     Need,
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEADLINE_S = 20.0
-Event = TypeVar("Event", Hold, Release, Warn, Settled, Served, Readiness, ActivityNote, Need, Told)
-DURABLE = (Hold, Release, Warn, Settled, Served, Readiness)
+Event = TypeVar("Event", Hold, Release, Warn, Exceeded, Settled, Served, Readiness, ActivityNote, Need, Told)
+DURABLE = (Hold, Release, Warn, Exceeded, Settled, Served, Readiness)
 
 
 class Daemon:

@@ -49,7 +49,7 @@ def test_a_budget_counts_for_everything_below_it() -> None:
     made.ask(claim(1, "p3"))
     assert made.advance() == [Granted(1, 10, ("p3", "p2", "p1"))]
     assert made.left("p4") == 80, "a sibling sees what is promised"
-    assert made.settle(1, used(15)) == []
+    assert made.settle(1, used(15)).passed == []
     assert [made.accounts[id].spent.tokens for id in ("p1", "p2", "p3", "p4")] == [15, 15, 15, 0]
     assert made.left("p4") == 85
 
@@ -209,6 +209,8 @@ class Interleaved(RuleBasedStateMachine):
         self.used: dict[str, Amounts] = {id: Amounts() for id in EVERYBODY}
         self.today: dict[str, Amounts] = {id: Amounts() for id in EVERYBODY}
         self.lowered: set[tuple[str, str, bool]] = set()
+        self.told: dict[tuple[str, str, bool], int] = {}
+        """By how much budgets are above their limits, as it was told."""
         self.granted: dict[int, Granted] = {}
         self.begun: dict[str, list[float]] = {id: [] for id in EVERYBODY}
 
@@ -238,6 +240,7 @@ class Interleaved(RuleBasedStateMachine):
         before = self.ledger.accounts.get(id)
         if before is None or budget.day is None or before.today is None:
             self.today[id] = Amounts()
+        self.told = {key: by for key, by in self.told.items() if key[0] != id}  # above another limit, it is lowered
         if id in ABOVE and (before is None or not budget.limits):
             self.used[id] = Amounts()  # it is counted from its first limit on
         if id in ABOVE and not budget.limits:
@@ -273,9 +276,28 @@ class Interleaved(RuleBasedStateMachine):
             reservation = self.ledger.reservations[number]
             took = Amounts(*(int(getattr(reservation.promised, what) * share) for what in SUMMED))
             self.took(reservation.chain, reservation.day, took)
-            self.ledger.settle(number, took)
+            assert self.ledger.settle(number, took).over == [], "it stayed within its bound"
         else:
             self.ledger.withdraw(number)
+        self.advance()
+
+    @rule(number=consumes(under_way), more=st.builds(Amounts, *[st.integers(0, 90)] * 4))
+    def end_beyond(self, number: int, more: Amounts) -> None:
+        """A remote server's own figures say that it used more than was reserved."""
+        if number not in self.granted:
+            self.ledger.withdraw(number)
+        else:
+            reservation = self.ledger.reservations[number]
+            took = reservation.promised + more
+            above = {id: self.ledger.accounts[id].above() for id in reservation.chain if id in self.ledger.accounts}
+            self.took(reservation.chain, reservation.day, took)
+            over = self.ledger.settle(number, took).over
+            for each in over:
+                key = (each.account.id, each.what, each.daily)
+                assert each.by <= getattr(more, each.what), "no more than the excess of the request"
+                assert each.by == max(0, each.account.above()[key[1:]]) - max(0, above[each.account.id][key[1:]])
+                self.told[key] = self.told.get(key, 0) + each.by
+            assert len(over) == len({(each.account.id, each.what, each.daily) for each in over}), "each once"
         self.advance()
 
     @rule(seconds=st.floats(0, 100))
@@ -288,6 +310,7 @@ class Interleaved(RuleBasedStateMachine):
         self.ledger.turn(self.ledger.day + days)
         if days:
             self.today = {id: Amounts() for id in EVERYBODY}
+            self.told = {key: by for key, by in self.told.items() if not key[2]}
             self.lowered = {key for key in self.lowered if not key[2]}
             self.note_lowered()  # what began on a day that is gone back to counts there
         self.advance()
@@ -307,8 +330,10 @@ class Interleaved(RuleBasedStateMachine):
                 restored.today = Today(account.today.day, account.today.spent, warned=account.today.warned)
             self.begun[account.id].clear()
         for reservation in saved.reservations.values():
+            self.ledger.resume(reservation)
+        for number, reservation in saved.reservations.items():
             self.took(reservation.chain, reservation.day, reservation.promised)
-            self.ledger.spend(reservation.chain, reservation.promised, reservation.day)
+            assert self.ledger.settle(number, reservation.promised).over == []
         self.granted.clear()
 
     @invariant()
@@ -317,7 +342,8 @@ class Interleaved(RuleBasedStateMachine):
             for limits, spent, reserved, _, daily in account.counted():
                 for what, most in limits.summed():
                     if (id, what, daily) not in self.lowered:
-                        assert getattr(spent + reserved, what) <= most, (id, what)
+                        above = getattr(spent + reserved, what) - most
+                        assert above <= self.told.get((id, what, daily), 0), (id, what)
 
     @invariant()
     def never_more_at_once_or_in_a_minute(self) -> None:
@@ -528,3 +554,34 @@ def test_each_day_warns_by_itself() -> None:
     made.turn(2)
     assert made.spend(("p1",), Amounts(requests=7)) == []
     assert [(p.what, p.daily) for p in made.spend(("p1",), Amounts(requests=1))] == [("requests", True)]
+
+
+# --- beyond the bound -----------------------------------------------------------------------------------------------
+
+
+def test_what_a_server_uses_beyond_the_bound_is_told_of_each_budget_that_it_leads_above() -> None:
+    made = ledger(p1=100, p2=1000)
+    made.ask(claim(1, "p3", 10, 60))
+    made.ask(claim(2, "p4", 10, 20))
+    made.advance()
+    settled = made.settle(1, Amounts(90, 10, 80, 0, 1))
+    (over,) = settled.over
+    assert (over.account.id, over.what, over.daily, over.most, over.by) == ("p1", "tokens", False, 100, 20)
+    assert made.settle(2, Amounts(30, 10, 20, 0, 1)).over == [], "the one that stayed within is not to blame"
+    assert made.accounts["p1"].spent.tokens == 120
+
+
+def test_what_stays_below_the_budget_is_not_told() -> None:
+    made = ledger(p1=1000)
+    made.ask(claim(1, "p1", 10, 60))
+    made.advance()
+    assert made.settle(1, Amounts(900, 10, 890, 0, 1)).over == []
+
+
+def test_a_budget_of_a_day_tells_what_is_above_it() -> None:
+    made = ledger(p1=Budget(requests=100, day=Most(pusd=500)))
+    made.turn(3)
+    made.ask(Claim(1, "p1", 10, 20, 20, price=Price(10, 20)))
+    made.advance()
+    (over,) = made.settle(1, Amounts(30, 10, 20, 700, 1)).over
+    assert (over.what, over.daily, over.most, over.by) == ("pusd", True, 500, 200)

@@ -11,6 +11,7 @@ The last message (or prompt) is a script: words separated by spaces.
     malformed N    after N events send an event that is not JSON
     notjson        answer with something that is not JSON
     nousage / wrongusage / nodone
+    beyond N       the prompt had N tokens more than anybody could know, as with an image
     flood          without any limit
     huge N         one event with N bytes of text
     mid            an error told inside the stream
@@ -375,6 +376,7 @@ class Upstream:
         return found
 
     def _used(self, input_tokens: int, output_tokens: int, script: Script) -> dict[str, object] | None:
+        input_tokens += int(script.number("beyond"))
         self._count(input_tokens, output_tokens)
         if script.has("nousage"):
             return None
