@@ -174,13 +174,15 @@ class Spending:
         StorageError where what was used today cannot be read."""
         before = self.ledger.accounts.get(id)
         counted = before.today is not None if before is not None else of_process(id)
+        if budget.day is not None and not counted:
+            self.journal.flush()
+            used = self.records.spent_on(self.day.number, id)
         self.ledger.place(id, parent, budget, project)
-        self.totals.own(id)
-        self.totals.touch((id,))
         today = self.ledger.accounts[id].today
         if today is not None and not counted:
-            self.journal.flush()
-            today.spent = self.records.spent_on(today.day, id)
+            today.spent = used
+        self.totals.own(id)
+        self.totals.touch((id,))
 
     def adopt(self, members: Iterable[Member], used: Mapping[str, TokensPart], spent: Mapping[str, int]) -> None:
         """Go on from the daemon's totals of processes that have been placed: ours are lost. In memory."""

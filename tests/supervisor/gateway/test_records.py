@@ -473,7 +473,7 @@ def test_what_ended_just_before_a_crash_is_in_the_sums_once(path: str, records: 
         return made
 
     asyncio.run(before())
-    assert [row.output for row in records.unsummed()] == [2]
+    assert [row.output for row, _ in records.unsummed()] == [2]
     for _ in range(starts):
         made = asyncio.run(after())
         assert made.ledger.accounts["p1"].spent == Amounts(13, 10, 3, 0, 2)
