@@ -13,6 +13,8 @@ from typing import Final
 from aish.model import state
 
 BYTES_PER_TOKEN: Final = 4  # English text through current tokenizers; only for estimates, never for a bound
+LIKELY_TOKENS_PER_S: Final = 50.0
+"""Of a server that has not been seen to answer yet; only for estimates."""
 UNSTATED_OUTPUT_TOKENS: Final = (
     4096  # reserved where neither the request nor the model says how long an answer may be
 )

@@ -128,7 +128,7 @@ class Proxy:
         live.model = row.model
         servers = await self._turns.ready(exchange, asked)
         server = widest(servers)  # what is reserved is enough for any of them
-        row.model, row.server = server.name, server.id
+        row.model, row.server = server.shown_as(asked.model), server.id
         live.model = server.name
         crossing = cross(asked, exchange.dialect, server)
         exchange.call = crossing.call

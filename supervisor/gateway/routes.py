@@ -98,6 +98,10 @@ class Server:
         """The name by which the server knows what is asked for."""
         return asked if self.serves_several else self.upstream_name or self.name
 
+    def shown_as(self, asked: str) -> str:
+        """The name by which what is asked for is recorded: of several models behind one server each has its own."""
+        return asked if self.serves_several and fnmatchcase(asked, self.upstream_name or "") else self.name
+
     @property
     def has_responses(self) -> bool:
         """Whether it gives responses itself: OpenAI's own servers, with what they store and their tools."""

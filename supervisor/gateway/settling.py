@@ -15,7 +15,7 @@ from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.call import Call
 from aish.supervisor.gateway.dialects.dialect import Dialect
 from aish.supervisor.gateway.keys import Caller
-from aish.supervisor.gateway.meter import Board, Live, Used, estimate_prompt
+from aish.supervisor.gateway.meter import LIKELY_TOKENS_PER_S, Board, Live, Used, estimate_prompt
 from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.routes import LLAMACPP, Server
 from aish.supervisor.gateway.row import Row
@@ -135,8 +135,9 @@ class Settling:
             output = exchange.relay.count.estimate()
         elif call.endpoint == openai.EMBEDDINGS:
             pass
-        elif not call.stream and server.engine != LLAMACPP and exchange.row.seconds and server.tokens_per_s:
-            output = int(exchange.row.seconds * server.tokens_per_s)  # it was at work all the time, unseen
+        elif not call.stream and server.engine != LLAMACPP and exchange.row.seconds:
+            rate = server.tokens_per_s or LIKELY_TOKENS_PER_S
+            output = max(1, int(exchange.row.seconds * rate))  # it was at work all the time, unseen
         if exchange.used is not None:
             prompt, output = max(prompt, exchange.used.input), max(output, exchange.used.output)
         return Used(prompt, output, estimated=True)

@@ -274,7 +274,8 @@ def render(
         if translated and call.endpoint == CHAT and OLDER_LIMIT in fields:
             fields[NEWER_LIMIT] = fields.pop(OLDER_LIMIT)  # their newer models refuse the older name
     if limit is not None:
-        present = [name for name in _LIMITS if name in fields] or [limit_field]
+        own = limit_field if call.endpoint == CHAT else OLDER_LIMIT  # completions never got the newer name
+        present = [name for name in _LIMITS if name in fields] or [own]
         fields.update((name, msgspec.Raw(_encode(limit))) for name in present)
     if as_stream:
         fields["stream"] = fields["timings_per_token"] = _TRUE

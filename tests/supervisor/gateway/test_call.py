@@ -280,3 +280,10 @@ def test_reading_a_body_takes_no_more_memory_than_a_few_bodies(name: str, share:
         assert int(done.stdout) >= len(body), "it is read"
     else:
         assert not done.stdout.strip().isdigit(), "it is refused"
+
+
+def test_a_completion_is_limited_by_the_older_word_everywhere() -> None:
+    """OpenAI's own completions refuse the newer one."""
+    call = parse("/completions", b'{"model": "m", "prompt": "x"}')
+    sent = json.loads(render(call, None, 5, "max_completion_tokens"))
+    assert ("max_completion_tokens" in sent, sent["max_tokens"]) == (False, 5)

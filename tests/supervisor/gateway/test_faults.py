@@ -229,6 +229,19 @@ def test_hanging_up_before_the_answer_frees_the_slot(shared: World) -> None:
     assert tokens.output <= 10, "never more than was asked for"
 
 
+def test_hanging_up_on_a_remote_server_is_estimated_though_nothing_was_seen(world: World) -> None:
+    """It was at work until then: nothing was counted where its pace was not known yet."""
+    world.upstream = Upstream("127.0.0.1:0")
+    world.start()
+    id, key = world.agent()
+    client = Client(world, key, chat("never", max_tokens=10))
+    world.upstream.wait_for(lambda server: any(r["messages"][-1]["content"] == "never" for r in server.requests))
+    client.hang_up()
+    tokens = world.daemon.settled(id, 1).tokens
+    assert 1 <= tokens.output <= 10
+    assert tokens.estimated == tokens.input + tokens.output
+
+
 def test_activity_is_told_while_it_happens_and_idle_after(shared: World) -> None:
     from aish.wire.link import ActivityNote
 

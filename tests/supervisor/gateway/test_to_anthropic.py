@@ -208,6 +208,8 @@ def test_a_subscription_is_metered_under_our_key_and_sees_none_of_it(there: Worl
     settled = there.daemon.settled(id, 1)
     assert (settled.tokens.output, settled.tokens.estimated) == (4, 0)
     assert LOGIN.removeprefix("Bearer ") not in str([tuple(row) for row in there.gateway.rows()])
+    (row,) = there.gateway.rows(f"process = '{id}'")
+    assert row["model"] == "claude-new-9", "of several models behind one server each is counted by its own name"
 
 
 def test_a_subscription_counts_too(there: World) -> None:
@@ -445,3 +447,74 @@ def test_errors_in_openai_s_words(there: World, text: str, error: type[openai.AP
 def test_a_translated_stream_that_fails(there: World, text: str) -> None:
     with pytest.raises(openai.APIError):
         list(gpt(there).chat.completions.create(model="claude", messages=say(text), stream=True))
+
+
+# --- responses ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_of_an_anthropic_server(there: World, *, stream: bool) -> None:
+    """Reasoning, words, a call of a function, cached tokens; and the result of the call on its way back."""
+    id, key = there.agent()
+    tool: Any = {"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}
+    fields: Any = {
+        "model": "claude",
+        "instructions": "be short",
+        "input": "say 3 think 2 cached 1 call weather",
+        "tools": [tool],
+        "max_output_tokens": 60,
+    }
+    if stream:
+        with gpt(there, key).responses.stream(**fields) as events:
+            kinds = [event.type for event in events]
+            answer: Any = events.get_final_response()
+        assert kinds[0] == "response.created"
+        assert kinds.count("response.output_text.delta") == 3
+        assert kinds[-1] == "response.completed"
+    else:
+        answer = gpt(there, key).responses.create(**fields)
+    assert [item.type for item in answer.output] == ["reasoning", "message", "function_call"]
+    assert answer.output_text.split() == ["w"] * 3
+    called = answer.output[-1]
+    assert (called.name, json.loads(called.arguments)) == ("weather", {"city": "Paris 0"})
+    sent = there.upstream.requests[-1]
+    assert (sent["model"], sent["max_tokens"], sent["system"]) == ("inner", 60, "be short")
+    assert sent["tools"][0]["name"] == "weather"
+    settled = there.daemon.settled(id, 1)
+    assert answer.usage is not None
+    assert (settled.tokens.input, settled.tokens.output, settled.tokens.estimated) == (
+        answer.usage.input_tokens, answer.usage.output_tokens, 0,
+    )  # fmt: skip
+    assert (settled.tokens.cached, answer.usage.input_tokens_details.cached_tokens) == (1, 1)
+    result: Any = {"type": "function_call_output", "call_id": called.call_id, "output": "sunny"}
+    back: Any = [{"role": "user", "content": "x"}, called.to_dict(), result, {"role": "user", "content": "say 1"}]
+    assert gpt(there, key).responses.create(model="claude", input=back).output_text.strip() == "w"
+    messages = there.upstream.requests[-1]["messages"]
+    assert messages[1]["content"][0]["type"] == "tool_use"
+    assert messages[2]["content"][0]["type"] == "tool_result"
+    assert messages[2]["content"][0]["tool_use_id"] == messages[1]["content"][0]["id"]
+
+
+def test_figures_alone_are_no_end() -> None:
+    """A message_delta without a stop_reason was told as `stop`, before the answer was over."""
+    relay = chunks.Relay("claude", 1, keep_usage=True)
+    events = [
+        {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 3, "output_tokens": 1}}},
+        {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 2}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}},
+        {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 4}},
+        {"type": "message_stop"},
+    ]
+    out = b"".join(relay.feed(b"data: " + json.dumps(event).encode() + b"\n\n") for event in events)
+    told = [json.loads(line[6:]) for line in out.decode().split("\n\n") if line.startswith("data: {")]
+    reasons = [choice["finish_reason"] for chunk in told for choice in chunk["choices"]]
+    assert reasons == [None, None, "length"]
+    assert relay.used is not None
+    assert (relay.used.input, relay.used.output) == (3, 4)
+
+
+def test_an_end_without_a_reason_is_a_stop() -> None:
+    relay = chunks.Relay("claude", 1, keep_usage=False)
+    out = relay.feed(b'data: {"type": "message_start", "message": {"id": "m"}}\n\ndata: {"type": "message_stop"}\n\n')
+    assert out.count(b'"finish_reason":"stop"') == 1
+    assert out.endswith(b"data: [DONE]\n\n")

@@ -108,6 +108,7 @@ class Relay(sse.Frames):
         super().__init__(asked)
         self._created = created
         self._keep_usage = keep_usage
+        self._why: str | None = None
         self._started: reply.Usage | None = None
         self._id = ""
         self._calls: dict[int, int] = {}
@@ -194,13 +195,16 @@ class Relay(sse.Frames):
         if usage is not None:
             self.used = usage.after(self._started).used()
         why = told.delta.stop_reason if told.delta is not None else None
+        if why is None or self._why is not None:
+            return b""  # it tells figures only
+        self._why = why
         return self._chunk({}, reason(why))
 
     def _stop(self) -> bytes:
         self._ended()
-        usage = b""
+        usage = b"" if self._why is not None else self._chunk({}, reason(None))
         if self._keep_usage and self.used is not None:
-            usage = self._data({"choices": [], "usage": _usage(self.used)})
+            usage += self._data({"choices": [], "usage": _usage(self.used)})
         return usage + b"data: " + sse.DONE + b"\n\n"
 
     def _chunk(self, delta: dict[str, object], why: str | None = None) -> bytes:
