@@ -10,11 +10,12 @@ if TYPE_CHECKING:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word at the least edit distance (transpositions count once), None if none is near enough.
 
-    Near enough: a third of the word's length, at least one edit; a known word that begins with `word` counts too.
+    Near enough: a third of the word's length, at least one edit; a known word that begins with `word` counts too, and
+    one that `word` only says more of: upstream_name for upstream.
     """
     best, best_distance = None, max(1, len(word) // 3) + 1
     for candidate in known:
-        if len(word) >= 2 and candidate.startswith(word):
+        if len(word) >= 2 and (candidate.startswith(word) or _says_more(word, candidate)):
             distance = 1
         elif abs(len(candidate) - len(word)) >= best_distance:
             continue
@@ -23,6 +24,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         if distance < best_distance:
             best, best_distance = candidate, distance
     return best
+
+
+def _says_more(word: str, candidate: str) -> bool:
+    return len(candidate) >= 3 and word.startswith((candidate + "_", candidate + "-"))
 
 
 def edit_distance(a: str, b: str) -> int:

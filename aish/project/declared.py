@@ -17,7 +17,7 @@ from aish.wire.spec import LaunchPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from aish.project.document import Document
-    from aish.project.entry import Project
+    from aish.project.entry import Entry, Project
     from aish.project.specify import Wanted
 
 
@@ -80,11 +80,19 @@ def _check(wanted: Wanted, problems: Problems) -> None:
         key = specify.KEYS.get(field) or specify.KEYS.get(field.partition(".")[0]) or field
         problems.add(entry.document, (*entry.at, *key.split(".")), error.message, error.hint)
     route = wanted.spec.route
-    if route is not None and route.key_file is not None:
-        try:
-            key_file.checked(route.key_file)
-        except AishError as error:
-            problems.add(entry.document, (*entry.at, "key_file"), str(error), error.hint)
+    if route is not None:
+        _check_key_file(route.key_file, (*entry.at, "key_file"), entry, problems)
+        said = route.key.file if route.key is not None else None
+        _check_key_file(None if said is None else os.fsdecode(said), (*entry.at, "key", "file"), entry, problems)
+
+
+def _check_key_file(path: str | None, at: tuple[str | int, ...], entry: Entry, problems: Problems) -> None:
+    if path is None:
+        return
+    try:
+        key_file.checked(path)
+    except AishError as error:
+        problems.add(entry.document, at, str(error), error.hint)
 
 
 def _as_served(spec: SpecPart) -> SpecPart:

@@ -295,6 +295,12 @@ def _refusal(server: Server, status: int, body: bytes) -> Verdict:
         return Verdict(True)  # somebody with authority over that address reads requests; the probe does not suit it
     message = _message(body)
     what = f"answers {status}" + (f": {message}" if message else "")
+    if status in _NO_SUCH_PATH and "model" in message.lower():  # it reads requests, and has no such model
+        if server.serves_several:
+            return Verdict(True)  # and nobody knows one that it has: it is there, and takes our key
+        known = server.known_as(server.name)
+        hint = f"it is asked for {known!r}: --upstream-name NAME says what it calls the model"
+        return Verdict(False, what, hopeless=UpstreamError(f"the server of {server.name} {what}", hint=hint))
     if status < 400 or status in _NO_SUCH_PATH or (status < 500 and _html(body)):
         return _no_model_server(server, what)
     lasts = status < 500 and status not in _PASSES

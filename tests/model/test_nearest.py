@@ -16,6 +16,11 @@ def test_a_typo_finds_its_word() -> None:
     ]
 
 
+def test_a_word_that_only_says_more_finds_the_shorter_one() -> None:
+    assert nearest("upstream_name", ("url", "upstream", "key_file")) == "upstream"
+    assert nearest("keyword_x", ("key",)) is None
+
+
 def test_what_is_far_from_everything_has_no_suggestion() -> None:
     assert nearest("kubernetes", VERBS) is None
 
