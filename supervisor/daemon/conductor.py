@@ -25,6 +25,7 @@ from aish.supervisor.daemon.fellowship import Fellowship
 from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.lives import Lives, keeps_environ, variables
 from aish.supervisor.daemon.remains import Remains
+from aish.supervisor.daemon.row import ALIVE
 from aish.supervisor.daemon.sending import Sending
 from aish.supervisor.daemon.timetable import Timetable
 from aish.supervisor.daemon.verdict import judge, recurs
@@ -232,8 +233,7 @@ class Conductor:
 
     def hand_back(self, process: Process) -> None:
         """It lives on, and is nobody's here any more (`aish off`)."""
-        process.row.reason = "handed back: it lives on without a supervisor"
-        process.row.exit = ExitPart(reason=exits.HANDED_BACK)
+        process.row.reason, process.row.exit = ALIVE, ExitPart(reason=exits.HANDED_BACK)
         self.apply(process, machine.Vanished())
 
     # --- holds --------------------------------------------------------------------------------------------------

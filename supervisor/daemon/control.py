@@ -11,7 +11,7 @@ from msgspec import structs
 from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
 from aish.model import exit as exits
 from aish.model import kind, label, state
-from aish.supervisor.daemon import authority, environ, runs, want
+from aish.supervisor.daemon import authority, environ, proc, runs, want
 from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
@@ -64,7 +64,7 @@ class Control:
         process = self.target(caller, "Stop", request.target)
         grace_s, row = request.grace_s, process.row
         want.check_grace(grace_s)
-        self._check_ours(process, f"`kill {row.pid}` ends it")
+        self._check_ours(process, "`kill {pid}` ends it")
         changed = self.daemon.conductor.stop(process, grace_s, by=who(caller))
         silent = self.daemon.holding.silence.why()
         if silent is not None and row.lifecycle == state.STOPPING and row.pid is not None:
@@ -140,18 +140,23 @@ class Control:
         return successor(process.row, spec)
 
     def _check_ours(self, process: Process, hint: str) -> None:
-        """Raises ConflictError where `aish off` gave it up, and it lives."""
-        row = process.row
-        if self.daemon.handback.lives(process):
-            raise ConflictError(
-                f"{row.name} ({row.id}) was handed back by `aish off` and still runs (pid {row.pid})", hint=hint
+        """Raises ConflictError where `aish off` gave it up, and something of it lives. `hint` has a {pid}."""
+        row, left = process.row, self.daemon.handback.left(process)
+        if not left:
+            return
+        text = f"{row.name} ({row.id}) was handed back by `aish off` and still runs (pid {row.pid})"
+        if row.pid not in left:
+            text = (
+                f"of {row.name} ({row.id}), which was handed back by `aish off`, these still run: {proc.named(left)}"
             )
+        pid = row.pid if row.pid in left else " ".join(map(str, left))
+        raise ConflictError(text, hint=hint.format(pid=pid))
 
     def _check_startable(self, process: Process) -> None:
         row = process.row
         if row.spec.kind == kind.SYSTEM:
             raise ConflictError(f"{row.name} is part of aish: it starts when it is needed")
-        self._check_ours(process, f"end it first: `kill {row.pid}`; or start another with `aish spawn`")
+        self._check_ours(process, "end it first: `kill {pid}`; or start another with `aish spawn`")
         if row.adopted:
             raise ConflictError(
                 f"{row.name} ({row.id}) was adopted: nobody captured what it was started with",

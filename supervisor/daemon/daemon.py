@@ -22,8 +22,8 @@ from aish.supervisor.daemon.environ import EnvironFiles
 from aish.supervisor.daemon.gateway_child import GatewayChild
 from aish.supervisor.daemon.gateway_link import GatewayLink
 from aish.supervisor.daemon.gpus import Gpus
+from aish.supervisor.daemon.handback import LEAVING, Handback
 from aish.supervisor.daemon.handback import NOTED as HANDED_BACK
-from aish.supervisor.daemon.handback import Handback
 from aish.supervisor.daemon.holding import Holding
 from aish.supervisor.daemon.launcher import Launcher
 from aish.supervisor.daemon.logkeeper import LogKeeper
@@ -112,8 +112,9 @@ class Daemon:
             home=self._home,
         )
         self._make_parts()
-        self.parents = Parents(self, journal.meta(NOTED) if journal is not None else None)
-        self.handback = Handback(self, journal.meta(HANDED_BACK) if journal is not None else None, kept.rows)
+        noted = {key: journal.meta(key) if journal is not None else None for key in (NOTED, HANDED_BACK, LEAVING)}
+        self.parents = Parents(self, noted[NOTED])
+        self.handback = Handback(self, noted[HANDED_BACK], noted[LEAVING])
         self.takeover.load(kept.rows)
         await self.holding.connect()
         await self.gateway.listen()
@@ -250,6 +251,7 @@ class Daemon:
     def forget(self, processes: Iterable[Process]) -> None:
         """Drop ended processes, their rows and their logs: on a full disk the logs are what makes room."""
         processes = list(processes)
+        self.handback.forget(processes)
         for process in processes:
             self.table.remove(process)
             self.launcher.files.drop(process.id)
@@ -411,6 +413,8 @@ class Daemon:
 
     async def _holder_lost(self) -> None:
         """Keeper and holder are both gone. The next daemon, a child of the next holder, takes over from us."""
+        if await self.handback.parents_lost():
+            return
         self.recorder.event("holder", text="keeper and holder are gone; they are started again")
         self.recorder.flush()
         self.left.set()

@@ -72,13 +72,13 @@ class GatewayChild:
             for fd in kept:
                 os.close(fd)
         else:
-            await self._end_orphan()
+            await self.end_orphan()
             self._listener = self._bind()
             await self.conductor.holding.store(LISTEN_NAME, [self._listener.fileno()])
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
 
-    async def _end_orphan(self) -> None:
+    async def end_orphan(self) -> None:
         """Keeper and holder died and took our copies of the socket with them; a gateway that lives on alone still has
         the port. It makes room; the next one has the same address."""
         process = self.process

@@ -1,36 +1,47 @@
 """`aish off`: everything is handed back and nothing is killed. What runs lives on as an ordinary process.
 
 What has not started does not start; the gateway, which is ours, ends. A paused process stays stopped by SIGSTOP, so
-that `kill -CONT` lets it go on; it leaves its freezer. Control groups stay with what is in them. The rows say
-"handed-back", so that no later daemon adopts, signals or sweeps what it did not start.
+that `kill -CONT` lets it go on; it leaves its freezer. Control groups stay with what is in them.
+
+Each mark is kept with what it is about. That a run was handed back its row says, so that no later daemon adopts,
+signals or sweeps what it did not start; of a new run, supervised like any other, it says nothing of the kind. Of rows
+that were forgotten the journal keeps the ids: their control groups are not ours. That the supervisor is to go is kept
+with its estate (the keeper and holder that it is about): another daemon of the same ones does the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from typing import TYPE_CHECKING, Final
+
+from msgspec import structs
 
 from aish.config import folders
 from aish.errors import ConflictError, DisconnectedError, StorageError, UnavailableError
-from aish.model import kind
-from aish.supervisor.daemon import authority, lock, machine, proc, stopping
+from aish.model import exit as exits
+from aish.model import kind, state
+from aish.supervisor.daemon import authority, lock, machine, proc, stopping, tags
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Refusal
+from aish.supervisor.daemon.row import ALIVE
 from aish.wire.message import Off
-from aish.wire.part import HandedPart
+from aish.wire.part import ExitPart, HandedPart
 from aish.wire.reply import HandedBack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.holding import Birth
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
 
 NOTED: Final = "handed-back"
+LEAVING: Final = "off"
 OFF: Final = "`aish off`"
 START_S: Final = 10.0
 """How long one that is just being started may take to run, or to fail."""
@@ -39,27 +50,48 @@ LOOKS_MOST: Final = 100
 
 
 class Handback:
-    """`noted` are the ids that daemons before have handed back, as the journal has them."""
+    """`forgotten` are the ids of forgotten rows that were handed back, `leaving` is the estate that is to go: both as
+    the journal has them."""
 
-    def __init__(self, daemon: Daemon, noted: str | None, rows: Iterable[Row]) -> None:
+    def __init__(self, daemon: Daemon, forgotten: str | None, leaving: str | None) -> None:
         self.daemon = daemon
-        self._noted = set((noted or "").split()) | {row.id for row in rows if row.handed_back}
+        self._forgotten = _of_this_boot(forgotten or "", daemon.boot_id)
+        self._leaving = leaving
         self._interrupted = False
+        self._alone = False
+        """Keeper and holder died before they had left."""
         self._task: asyncio.Task[list[HandedPart]] | None = None
 
-    def lives(self, process: Process) -> bool:
-        """Whether it was handed back, and something of it may live on under its id: it is not to be started again."""
-        row = process.row
-        if process.id not in self._noted:
-            return False
+    def left(self, process: Process) -> list[int]:
+        """Pids of what lives on of a run that was handed back: beside that it is not to be started again."""
+        row, reach = process.row, self.daemon.reach
+        if not row.handed_back:
+            return []
+        tag = reach.tag(row)
+        found = set(reach.groups.members(row.id) or ())
+        found |= {pid for pid in tags.everybody() if tags.tag_of(pid) == tag and not proc.ended(pid)}
         place = proc.stat(row.pid) if row.pid is not None and row.boot_id == self.daemon.boot_id else None
-        same = place is not None and place.start_ticks == row.start_ticks
-        return same or bool(self.daemon.reach.groups.members(process.id))
+        if row.pid is not None and place is not None and place.start_ticks == row.start_ticks:
+            found |= set() if proc.ended(row.pid) else {row.pid}
+        return sorted(found)
 
     def groups(self) -> set[str]:
         """The ids whose control groups are not ours any more; empty ones are given back."""
         groups = self.daemon.reach.groups
-        return {id_ for id_ in self._noted & groups.ids() if not groups.remove(id_)}
+        return {id_ for id_ in groups.ids() if self._given(id_) and not groups.remove(id_)}
+
+    def _given(self, id_: str) -> bool:
+        process = self.daemon.table.get(id_)
+        return id_ in self._forgotten if process is None else process.row.handed_back
+
+    def forget(self, processes: Iterable[Process]) -> None:
+        """They are about to leave the table."""
+        before = set(self._forgotten)
+        for process in processes:
+            (self._forgotten.add if process.row.handed_back else self._forgotten.discard)(process.id)
+        if self._forgotten != before:
+            words = [f"{_BOOT}{self.daemon.boot_id}", *sorted(self._forgotten)]
+            self.daemon.recorder.note(NOTED, " ".join(words))
 
     async def off(self, caller: Caller, request: Off, connection: Connection) -> None:
         """Raises ConflictError, StorageError, UnavailableError; then what runs is supervised as before."""
@@ -80,23 +112,47 @@ class Handback:
         except BaseException:
             daemon.ending.stay()
             raise
-        ended += await self._end_ours()
-        behind = await self._leave_holder()
+        try:
+            ended += await self._end_ours()
+            behind = await self._leave_holder()
+        except (UnavailableError, DisconnectedError):
+            daemon.left.set()  # the next one does the rest: see `held`
+            raise
         connection.send(HandedBack(living=living, ended=ended, behind=behind))
         try:
             await connection.flushed(1.0)
         finally:
             self._leave()
 
-    def held(self, ids: Iterable[str]) -> None:
-        """What the holder holds. An id that was handed back: the daemon that did so died before the holder left."""
-        self._interrupted = not self._noted.isdisjoint(ids)
+    def held(self, births: Mapping[str, Birth]) -> None:
+        """What the holder holds. A daemon before, which told it to go, died before it did: this one goes on.
+
+        A release that did not note the estate is known by what it had handed back and this holder still has."""
+        leaving = self._leaving == self.daemon.holding.estate
+        self._interrupted = leaving or any(self._handed(birth) for birth in births.values())
+
+    def _handed(self, birth: Birth) -> bool:
+        process = self.daemon.table.get(birth.id)
+        row = process.row if process is not None else None
+        return row is not None and row.handed_back and (row.pid, row.start_ticks) == (birth.pid, birth.start_ticks)
 
     def go_on(self) -> None:
         """At the end of a take-over: do the rest of an `off` that was interrupted."""
         if self._interrupted and self._task is None:
             self.daemon.ending.begun = True
+            self.daemon.recorder.event("off", text="the daemon died during `aish off`: the next one does the rest")
             self._task = asyncio.ensure_future(self._finish())
+
+    async def parents_lost(self) -> bool:
+        """Keeper and holder have both died. False: nobody had told them to go, and they are started again."""
+        if self._leaving != self.daemon.holding.estate:
+            return False
+        self._alone = True
+        gateway = self.daemon.gateway.process
+        await self.daemon.gateway.end_orphan()
+        if gateway is not None and not gateway.row.ended:
+            self.daemon.conductor.vanished(gateway, "keeper and holder died during `aish off`")
+        return True
 
     async def _finish(self) -> list[HandedPart]:
         try:
@@ -158,23 +214,28 @@ class Handback:
                 await self._stop_only(process)
 
     def _let_go(self) -> list[HandedPart]:
-        """From here on it is not ours: the journal says so before anything else is done. Raises StorageError.
+        """From here on it is not ours: the journal says so before anything else is done. Raises StorageError; then
+        nothing is another.
 
         Without a wait since everything ran or had ended: in one, something could end and be wanted again."""
         daemon = self.daemon
         running = [process for process in daemon.ending.supervised() if _runs(process)]
         parts = [self._part(process) for process in running]
-        self._noted |= {process.id for process in running}
-        daemon.recorder.note(NOTED, " ".join(sorted(self._noted)))
+        try:
+            daemon.recorder.promise_all(
+                [handed_back(process.row) for process in running],
+                {LEAVING: daemon.holding.estate},
+                "off",
+                f"{len(running)} processes were handed back; the supervisor leaves",
+            )
+        except StorageError as error:
+            raise StorageError(
+                f"the process table cannot be written: {error}",
+                hint="a later supervisor would take everything for its own: nothing is handed back",
+            ) from error
+        self._leaving = daemon.holding.estate
         for process in running:
             daemon.conductor.hand_back(process)
-        daemon.recorder.event("off", text=f"{len(running)} processes were handed back; the supervisor leaves")
-        if not daemon.recorder.flush():
-            daemon.left.set()  # the next daemon reads the journal, in which nothing has changed, and goes on
-            raise StorageError(
-                f"the process table cannot be written: {daemon.recorder.failure}",
-                hint="a later supervisor would take everything for its own: nothing is handed back",
-            )
         return [part for part in parts if part.pid is not None]
 
     async def _stop_only(self, process: Process) -> None:
@@ -208,7 +269,8 @@ class Handback:
             ended.append(self._part(gateway))
             daemon.conductor.stop(gateway, None, by=OFF)
             await stopping.gone(gateway, daemon.holding.silence)
-        await self._end_errands()
+        if not self._alone:
+            await self._end_errands()
         await daemon.conductor.remains.done()
         await daemon.launcher.sockets.done()
         await daemon.launcher.fdstore.done()
@@ -232,7 +294,7 @@ class Handback:
         """Who stays for the terminals. Raises UnavailableError; the next daemon tries again: see `held`."""
         holding = self.daemon.holding
         why = "it does not come to rest"
-        for _ in range(LOOKS_MOST):
+        for _ in range(LOOKS_MOST if not self._alone else 0):
             try:
                 behind = await holding.leave()
             except DisconnectedError:
@@ -245,11 +307,29 @@ class Handback:
                 await asyncio.sleep(LOOK_S)
             else:
                 return [holding.keeper_pid, holding.pid] if behind else []
-        self.daemon.left.set()
+        if self._alone:
+            return []
         raise UnavailableError(
             f"everything is handed back, but the holder has not left: {why}", hint="it is told again in a moment"
         )
 
 
+def handed_back(row: Row) -> Row:
+    """The row of what lives on, and is nobody's here any more. Pure but for the time."""
+    end = ExitPart(reason=exits.HANDED_BACK)
+    return structs.replace(row, lifecycle=state.LOST, reason=ALIVE, exit=end, ended_s=time.time())
+
+
 def _runs(process: Process) -> bool:
     return process.row.lifecycle == "running" and not process.row.checking
+
+
+_BOOT: Final = "boot:"
+
+
+def _of_this_boot(noted: str, boot_id: str) -> set[str]:
+    """The ids in what the journal has. Nothing outlives a boot; a release that did not note it is taken for this one.
+    Pure."""
+    words = noted.split()
+    boots = [word.removeprefix(_BOOT) for word in words if word.startswith(_BOOT)]
+    return set() if boots and boots != [boot_id] else {word for word in words if not word.startswith(_BOOT)}

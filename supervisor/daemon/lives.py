@@ -257,7 +257,8 @@ class Lives:
             self.fdstore.then(process.id, self._last_words(process))
         elif _notifies(process.row.spec):
             self.conductor.holding.drop(notify.store_name(process.id))
-        process.watchdog_s = process.start_due_s = None
+        process.watchdog_s = process.start_due_s = process.hopeless = None
+        process.row.unheard = False  # the next run has a socket of its own
         for timer in (process.run_timer, process.run_warning, process.health_timer):
             if timer is not None:
                 timer.cancel()

@@ -6,10 +6,11 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+NAMED_MOST: Final = 5
 
 
 class ProcStat(NamedTuple):
@@ -107,6 +108,12 @@ def name(pid: int) -> str | None:
     """The name of its program, at most 15 characters."""
     text = read_text(f"/proc/{pid}/comm")
     return text.rstrip("\n") if text is not None else None
+
+
+def named(pids: Sequence[int]) -> str:
+    """Some processes as people see them: name and number of each."""
+    names = ", ".join(f"{name(pid) or '?'} ({pid})" for pid in pids[:NAMED_MOST])
+    return names + (f" and {len(pids) - NAMED_MOST} more" if len(pids) > NAMED_MOST else "")
 
 
 def command(pid: int) -> tuple[list[bytes], bytes]:

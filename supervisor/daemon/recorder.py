@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
@@ -22,7 +23,7 @@ from aish.wire.part import EventPart, RunPart
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, TimerHandle
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from aish.supervisor.daemon.journal import Journal
     from aish.supervisor.daemon.row import Row
@@ -122,15 +123,21 @@ class Recorder:
 
     def promise(self, row: Row, kind: str, text: str = "", **detail: Detail) -> None:
         """Write an intent, with all that waits. Raises StorageError; then the intent was not noted anywhere."""
-        if self.journal is None:
-            raise self.failure or StorageError("the process table cannot be opened")
-        number = self._number
-        event = self._make(kind, row, text, detail)
+        self._promise(self._make(kind, row, text, detail), (row,), {})
+
+    def promise_all(self, rows: Sequence[Row], meta: dict[str, str], kind: str, text: str) -> None:
+        """The same of several, as they are to be from now on, and of values of the table itself."""
+        self._promise(self._make(kind, None, text, {}), rows, meta)
+
+    def _promise(self, event: EventPart, rows: Sequence[Row], meta: dict[str, str]) -> None:
         try:
-            self._save(self.journal, (row,), (event,))
+            if self.journal is None:
+                raise self.failure or StorageError("the process table cannot be opened")
+            self._save(self.journal, rows, (event,), meta)
         except StorageError as error:
-            self._number = number
-            self._failed(error)
+            self._number = event.number - 1
+            if self.journal is not None:
+                self._failed(error)
             raise
         self._saved()
         self._publish(event)
@@ -149,9 +156,16 @@ class Recorder:
         self._saved()
         return True
 
-    def _save(self, journal: Journal, rows: Sequence[Row] = (), events: Sequence[EventPart] = ()) -> None:
+    def _save(
+        self,
+        journal: Journal,
+        rows: Sequence[Row] = (),
+        events: Sequence[EventPart] = (),
+        meta: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """All that waits, and these. Raises StorageError."""
-        journal.save([*self._dirty.values(), *rows], [*self._events, *events], self._meta, self._runs, self._gone)
+        changed = [*self._dirty.values(), *rows]
+        journal.save(changed, [*self._events, *events], {**self._meta, **meta}, self._runs, self._gone)
 
     def after(self, number: int, limit: int, sieve: Sieve = ALL) -> Sequence[EventPart]:
         """At most `limit` events after `number`: from memory if they are there, else from the journal."""

@@ -25,7 +25,6 @@ FIRST_LOOK_S: Final = 0.005
 SLOWEST_LOOK_S: Final = 0.1
 KILLED_S: Final = 5.0
 """How long what was killed may take to be gone: after that it hangs in the kernel, and stays."""
-NAMED_MOST: Final = 5
 
 
 class Remains:
@@ -77,9 +76,7 @@ class Remains:
         swept = reach.swept(row)
         left = [] if swept else reach.rest(row)
         if left:
-            names = ", ".join(f"{proc.name(pid) or '?'} ({pid})" for pid in left[:NAMED_MOST])
-            more = f" and {len(left) - NAMED_MOST} more" if len(left) > NAMED_MOST else ""
-            self.conductor.recorder.event("left-behind", row, f"{names}{more}", count=len(left))
+            self.conductor.recorder.event("left-behind", row, proc.named(left), count=len(left))
             if not self._capped(process, left):
                 reach.signal_rest(row, row.spec.stop_signal)
                 reach.freeze(row, False)

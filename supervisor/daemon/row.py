@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Lifecycle = Literal["scheduled", "queued", "starting", "running", "stopping", "backoff", "exited", "failed", "lost"]
 Ready = Literal["yes", "no", "unknown"]
 Hold = Literal["user", "budget", "memory", "operator"]
+
+
+ALIVE: Final = "handed back: it lives on without a supervisor"
 
 
 class Row(msgspec.Struct, kw_only=True, omit_defaults=True):

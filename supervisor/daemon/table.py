@@ -65,8 +65,10 @@ class Table:
         return None
 
     def session(self, pid: int) -> str | None:
-        """The id whose process has, or last had, that pid."""
-        return self._pids.get(pid)
+        """The id whose process has, or last had, that pid. What was handed back is a program like others."""
+        id_ = self._pids.get(pid)
+        process = self._processes.get(id_ or "")
+        return None if process is not None and process.row.handed_back else id_
 
     def leader(self, pid: int, start_ticks: int) -> str | None:
         """The id whose process is that very process, by its start time."""

@@ -157,7 +157,8 @@ def with_group(e: Evidence) -> Cause | None:
 
 
 def handed_back(e: Evidence) -> Cause | None:
-    if _given(e, exits.HANDED_BACK) is None:
+    end = _given(e, exits.HANDED_BACK)
+    if end is None or end.earlier:  # a new run is supervised; `restarted` tells of the one before
         return None
     return Cause("handed-back", 95, ("`aish off` handed it back: it lives on, or lived on, without a supervisor.",))
 

@@ -74,7 +74,7 @@ FACTS_MOST: Final = 40
 _END_RULES: Final = frozenset(
     ("crash-loop", "start", "hook", "check", "needs", "start-timeout", "watchdog", "probe", "run-timeout", "vram")
     + ("own-oom", "machine-oom", "memory-pressure", "stopped", "signalled", "outside", "fault", "parent-ended")
-    + ("secret", "pids", "lost", "gpu-memory", "traceback", "status", "done")
+    + ("secret", "pids", "lost", "gpu-memory", "traceback", "status", "done", "group")
 )
 """Several of them about one end are alternatives: the best one is told."""
 _BY_THE_MACHINE: Final = frozenset(("fine", "throttled", "machine-busy"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from aish.model import exit as exits
 from aish.model import state
 from aish.model.size import format_bytes, format_count
 from aish.supervisor.daemon.why.ends import FULL, PRESSURE_PERCENT
@@ -174,7 +175,10 @@ def restarted(e: Evidence) -> Cause | None:
     if end.exit.signal is not None:
         status = signal_name(end.exit.signal)
     why = f" ({end.exit.reason})" if end.exit.reason else ""
-    text = f"It has been started again {times}{by}; the run before ended {e.ago(end.at_s)} ago with {status}{why}."
+    before = f"ended {e.ago(end.at_s)} ago with {status}{why}"
+    if end.exit.reason == exits.HANDED_BACK:
+        before = f"was handed back by `aish off` {e.ago(end.at_s)} ago"
+    text = f"It has been started again {times}{by}; the run before {before}."
     event = e.last("ended", "wanted")
     recent = end.at_s is None or e.now_s - end.at_s < RECENT_RUN_S
     return Cause("restarted", 86 if recent else 25, (text,), (fact(event),) if event is not None else ())

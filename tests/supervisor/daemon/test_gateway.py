@@ -16,9 +16,9 @@ import pytest
 
 from aish.errors import ConflictError, NotFoundError, UsageError
 from aish.supervisor.daemon.gateway_link import spent
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Pause, Stop, UsageQuery
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Pause, Restart, Stop, UsageQuery, Wait
 from aish.wire.part import ProcessPart, TokensPart
-from aish.wire.reply import Done, KeyMade, Keys, UsageTable
+from aish.wire.reply import Done, KeyMade, Keys, UsageTable, Waited
 from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:
@@ -481,3 +481,19 @@ def test_a_model_whose_server_dies_is_not_ready(up: Supervised) -> None:
     up.client.request(Stop(target=model, grace_s=0))
     assert up.wait(model).state == "exited"
     assert up.row(model).ready == "unknown"
+
+
+def test_what_was_hopeless_is_waited_for_in_its_next_run(up: Supervised, tmp_path: Path) -> None:
+    """`aish up` and `--ready` gave up at once, for what the server had said before it was started again."""
+    paid = tmp_path / "paid"
+    length = 'self.rfile.read(int(self.headers["Content-Length"]))'
+    refuses = f"if not os.path.exists(sys.argv[2]): return {length}, self.send_error(402)"
+    code = "import os" + MODEL.replace("def do_POST(self):", f"def do_POST(self):\n        {refuses}")
+    route = RoutePart(url="http://127.0.0.1:{port}/v1")
+    started = up.python(code, "{port}", str(paid), kind="model", route=route, name="dear")
+    request = Wait(target=started.id, until="ready", timeout_s=20.0, give_up=True)
+    assert "402" in (up.client.ask(Waited, request).hopeless or "")
+    paid.touch()
+    up.client.ask(Done, Restart(target=started.id))
+    waited = up.client.ask(Waited, request)
+    assert (waited.hopeless, waited.timed_out) == (None, False)

@@ -331,6 +331,15 @@ CASES: dict[str, Evidence] = {
         runs=(RunPart(number=2, started_s=800.0, ended_s=935.0, exit=ExitPart(signal=11)),),
         log=("assertion failed",),
     ),
+    "started again after it was handed back": evidence(
+        row(ready="yes", restarts=1, begun_by="the user"),
+        runs=(RunPart(number=1, started_s=800.0, ended_s=935.0, exit=ExitPart(reason="handed-back")),),
+    ),
+    "restarted with its group": evidence(
+        row({"group": GroupPart(name="front")}, ready="yes", restarts=1, begun_by="its group"),
+        runs=(RunPart(number=1, started_s=800.0, ended_s=935.0, exit=ExitPart(signal=15, reason="group")),),
+        events=(event("group", "web failed: it is to restart, too", 935.0, group="front"),),
+    ),
     "started again long ago": evidence(
         row(ready="yes", restarts=1, begun_by="the user", started_s=-90_000.0),
         runs=(RunPart(number=1, started_s=-95_000.0, ended_s=-91_000.0, exit=ExitPart(code=1)),),

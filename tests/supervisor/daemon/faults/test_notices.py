@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +18,6 @@ from aish.wire.reply import Done, Waited
 from aish.wire.spec import ProbePart
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Supervised
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -131,6 +131,21 @@ def test_all_three_killed_who_cannot_be_heard_is_not_judged_by_its_silence(up: S
     up.kill_daemon()
     up.next_daemon()
     still_well(up, pid)
+
+
+def test_who_could_not_be_heard_is_judged_by_its_silence_in_its_next_run(up: Supervised, tmp_path: Path) -> None:
+    """What the run before had said may have been lost; that was still held for the next one, for ever."""
+    code = 'test -e "$0" && exec sleep 600; exec "$1" -I -S -c "$2" connected'
+    live = ProbePart(notify=True, timeout_s=PATIENCE_S)
+    mute = str(tmp_path / "mute")
+    up.spawn("sh", "-c", code, mute, sys.executable, WELL, name="well", live=live, restart="always")
+    up.until("it speaks", lambda: said(up, 1) > 0)
+    kill(list(up.programs().values()))
+    up.next_daemon()
+    assert "unheard" in {event.kind for event in up.events()}
+    Path(mute).touch()
+    os.kill(up.row("well").pid or 0, signal.SIGKILL)
+    up.until("its silence is told", lambda: "unhealthy" in {event.kind for event in up.events()})
 
 
 def test_the_runtime_folder_was_emptied_it_is_heard_again(up: Supervised) -> None:
