@@ -10,13 +10,14 @@ from aish.cli.output import age, clock, command_line, exit_word, print_json, pri
 from aish.client import connect
 from aish.client.finding import recorded
 from aish.errors import UsageError
+from aish.model import dialect
 from aish.model import exit as exits
 from aish.model.size import format_bytes
 from aish.report import clean
 from aish.wire import budget
 from aish.wire.message import History, Inspect
 from aish.wire.reply import Inspected, Runs
-from aish.wire.spec import LimitPart, SocketPart
+from aish.wire.spec import FailoverPart, LimitPart, SocketPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -104,7 +105,8 @@ def _show(found: Inspected) -> None:
         ("vram", _vram(found)),
         ("tokens", None if row.tokens is None else _tokens(found)),
         ("budget", budget.whole(spec.budget_tokens, spec.budget, spec.run_timeout_s)),
-        ("model", None if spec.route is None else f"{spec.route.url} {spec.route.digest or ''}".strip()),
+        ("doing", row.doing),
+        *_server(found),
         ("attached", _attached(found)),
         ("secrets", _secrets(found)),
         ("sockets", ", ".join(_socket(part) for part in spec.sockets)),
@@ -135,6 +137,31 @@ def _attached(found: Inspected) -> str | None:
 def _socket(part: SocketPart) -> str:
     kind = "" if part.kind == "stream" else f" ({part.kind})"
     return f"{part.name + ' ' if part.name else ''}{part.address}{kind}"
+
+
+def _server(found: Inspected) -> list[tuple[str, object]]:
+    """How a model's server is reached; of its key where it comes from, and never the key."""
+    route = found.spec.route
+    if route is None:
+        return []
+    key = "the client's own login" if route.login == dialect.CLIENT else "none"
+    if route.key is not None:
+        key = route.key.told()
+    elif route.key_file is not None:
+        key = f"file:{route.key_file}"
+    named = f", known there as {route.upstream_name}" if route.upstream_name else ""
+    failover = found.spec.failover or FailoverPart()
+    return [
+        ("model", f"{route.url} {route.digest or ''}".strip()),
+        ("server", f"speaks {route.dialect}{named}"),
+        ("key", key),
+        ("price", "its vendor's list; nothing on this machine" if route.price is None else route.price.told()),
+        ("context", None if route.context_tokens is None else f"{route.context_tokens} tokens"),
+        ("proxy", route.proxy),
+        ("authorities", route.ca_file),
+        ("fallback", ", ".join(failover.fallback)),
+        ("retries", failover.retries or None),
+    ]
 
 
 def _secrets(found: Inspected) -> str | None:

@@ -51,6 +51,8 @@ def main(argv: list[str]) -> int:
             _raise_limit()
         logs = [_Log(client, target, name, streams, pattern) for target, name in chosen]
     for log in logs:
+        if log.note is not None:
+            print(f"aish logs: {clean(log.name)}: {clean(log.note)}", file=sys.stderr, flush=True)
         if log.mixed and len(streams) == 1:
             text = "its log is ordered: which lines are of stdout is not known, all are shown"
             print(f"aish logs: {clean(log.name)}: {text}", file=sys.stderr, flush=True)
@@ -137,6 +139,7 @@ class _Log:
         reply, fds = client.request_with_fds(Logs(target=target, index=True))
         files, self.reader = reader(reply, fds, streams)
         self.id, self.ended, self.name, self.mixed = files.id, files.ended, name, files.ordered
+        self.note = files.note
         self._pattern = pattern
         self._begun: dict[int, bool] = {}
         self._last: int | None = None

@@ -21,11 +21,12 @@ from aish.errors import AishError, NotFoundError, NotRunningError, RefusedError,
 from aish.model import dialect, kind
 from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
+from aish.model.spec import MOST_RETRIES
 from aish.report import clean, report
 from aish.wire.message import Inspect, Serve, Snapshot, Spawn, Stop, Wait
 from aish.wire.plain import plain
 from aish.wire.reply import Inspected, Started, View, Waited
-from aish.wire.spec import PRICES, PricePart, RoutePart, SpecPart
+from aish.wire.spec import PRICES, FailoverPart, PricePart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -51,7 +52,7 @@ def serve(words: list[str]) -> int:
         "  aish model serve big -- vllm serve ORG/NAME --port {port}      any OpenAI-compatible server\n"
         "  aish model serve big --url http://127.0.0.1:11434/v1 --upstream-name qwen3:32b\n"
         "  aish model serve claude --url https://api.anthropic.com --key-file ~/.claude-key \\\n"
-        "      --upstream-name claude-sonnet-4-5",
+        "      --upstream-name claude-sonnet-4-5 --fallback smollm2 --retries 2",
     )
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--url", metavar="URL", help="a server that runs already, up to and with /v1")
@@ -76,6 +77,16 @@ def serve(words: list[str]) -> int:
     )
     parser.add_argument(
         "--price", metavar="WHAT=USD", help="per million tokens: input=3,output=15,cached=0.3; or hour=0.12 of work"
+    )
+    parser.add_argument(
+        "--fallback",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="who is asked where it fails before it answers; several in this order, or one option with commas",
+    )
+    parser.add_argument(
+        "--retries", type=int, default=0, metavar="N", help="how often the same server is asked again then, later (0)"
     )
     parser.add_argument("--context", metavar="TOKENS", help="how much one request may hold")
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory that it gets; waits until it fits")
@@ -177,8 +188,12 @@ def _check(options: Namespace, command: list[str], words: list[str]) -> None:
 def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
     vram_bytes = parse_bytes(options.vram) if options.vram else None
     here = launch.capture()
+    failover = _failover(options)
     if not command and not options.url:
-        return Serve(model=stored_name(options.name), vram_bytes=vram_bytes, launch=here)
+        spec = None
+        if failover is not None:
+            spec = SpecPart(argv=[], kind=kind.MODEL, restart="on-failure", failover=failover)
+        return Serve(model=stored_name(options.name), vram_bytes=vram_bytes, launch=here, spec=spec)
     url = options.url or "http://127.0.0.1:{port}/v1"
     if command and not options.url and not any("{port}" in word for word in command):
         raise UsageError(
@@ -205,10 +220,21 @@ def _request(options: Namespace, command: list[str]) -> Serve | Spawn:
         kind=kind.MODEL,
         vram_bytes=vram_bytes,
         route=route,
+        failover=failover,
         model=options.name,
         restart="on-failure" if command else "never",
     )
     return Spawn(token=secrets.token_hex(16), spec=spec, launch=here)
+
+
+def _failover(options: Namespace) -> FailoverPart | None:
+    """Raises UsageError."""
+    names = [name for words in options.fallback for name in words.split(",") if name]
+    if not names and not options.retries:
+        return None
+    if not 0 <= options.retries <= MOST_RETRIES:
+        raise UsageError(f"--retries {options.retries}: expected 0 to {MOST_RETRIES}")
+    return FailoverPart(fallback=names, retries=options.retries)
 
 
 def parse_price(text: str) -> PricePart:
@@ -269,7 +295,7 @@ def _await_ready(client: Client, started: Started, timeout_s: float, *, give_up:
         raise
     if waited.hopeless is not None:
         raise UnavailableError(
-            f"{started.name} ({started.id}) will not get ready by waiting: its server {waited.hopeless}",
+            f"{started.name} ({started.id}) will not get ready by waiting: {waited.hopeless}",
             hint=f"mend that, or take it away: aish model stop {started.id}; it is asked again until then",
         )
     if waited.timed_out:

@@ -19,3 +19,5 @@ ORDERED: Final = "ordered"
 LOGS: Final = (SPLIT, ORDERED)
 MOST_CONCURRENT: Final = 10_000
 """Requests that a model's server is sent at a time, where its user says so."""
+MOST_RETRIES: Final = 10
+"""Of a request to a model."""

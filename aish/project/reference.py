@@ -27,6 +27,8 @@ _OWN: Final = {
             "context",
             "login",
             "price",
+            "fallback",
+            "retries",
             "key_file",
             "key",
             "proxy",

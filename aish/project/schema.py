@@ -220,6 +220,12 @@ MODEL: Final = Table(
     Key("price", PRICE, "What it costs. Default: its vendor's list; nothing on this machine."),
     Key("key_file", _PATH, "The server's key: first line of a file that only you can read."),
     Key("key", SECRET, "Where else its key is fetched: the first line of what is read there."),
+    Key(
+        "fallback",
+        ListOf(Text('a model like "smollm2"'), 8),
+        "Models that are asked where it fails before it answers.",
+    ),
+    Key("retries", Number(0, spec.MOST_RETRIES), "How often the same server is asked again then, after pauses.", "0"),
     Key("proxy", Text('"http://HOST:PORT"', r"https?://[^@]+"), "The HTTP proxy in between.", "the environment's"),
     Key("ca_file", _PATH, "Authorities that count beside the system's, in PEM."),
     Key(

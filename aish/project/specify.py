@@ -16,6 +16,7 @@ from aish.wire import budget
 from aish.wire.spec import (
     PRICES,
     BudgetPart,
+    FailoverPart,
     GroupPart,
     LimitPart,
     NeedPart,
@@ -70,6 +71,8 @@ KEYS: Final = {
     "log_age_s": "log.age",
     "schedule": "cron",
     "route": "url",
+    "failover": "fallback",
+    "failover.retries": "retries",
     "route.url": "url",
     "ready.every_s": "ready.every",
     "ready.timeout_s": "ready.timeout",
@@ -142,6 +145,8 @@ def _run(entry: Entry, read: Read, home: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {"cwd": _bytes(located(values.get("cwd", "."), folder, home))}
     if entry.section == "models":
         found["model"] = entry.name
+        if "fallback" in values or "retries" in values:
+            found["failover"] = FailoverPart(fallback=values.get("fallback", []), retries=values.get("retries", 0))
         if not entry.stored_model:
             found["route"] = _route(entry, home)
     if read.agent is not None:

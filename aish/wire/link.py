@@ -19,7 +19,7 @@ from aish.wire.message import (
 )
 from aish.wire.part import Part, TokensPart
 from aish.wire.reply import Reply
-from aish.wire.spec import BudgetPart, RoutePart
+from aish.wire.spec import BudgetPart, FailoverPart, RoutePart
 
 
 class Member(Part, frozen=True, kw_only=True):
@@ -36,6 +36,8 @@ class Member(Part, frozen=True, kw_only=True):
     budget: BudgetPart | None = None
     route: RoutePart | None = None
     """Set for a model: where its server listens (port filled in); `alive` and route: probe it until it is ready."""
+    failover: FailoverPart | None = None
+    """Of a model."""
     held: bool = False
     """Held by a person: its new requests wait."""
     project: str | None = None
@@ -187,6 +189,28 @@ class Readiness(Message, frozen=True, kw_only=True):
     """Waiting does not mend it: its key is refused, or it is no model server."""
 
 
+class Resting(Message, frozen=True, kw_only=True):
+    """A model's server is there and is not asked for a while: it wants that, or failed too often in a row."""
+
+    number: int
+    id: str
+    until_s: float | None = None
+    """Seconds since the epoch; None: it is asked again."""
+    text: str = ""
+    """What it did."""
+
+
+class FellBack(Message, frozen=True, kw_only=True):
+    """Requests to a model are answered by another one."""
+
+    number: int
+    id: str
+    to: str | None = None
+    """That model; None: it answers itself again."""
+    text: str = ""
+    """Why."""
+
+
 class ActivityNote(Message, frozen=True, kw_only=True):
     """Not durable, not numbered: what a process does now."""
 
@@ -208,4 +232,6 @@ class Told(Message, frozen=True, kw_only=True):
     reply: Reply
 
 
-FromGateway = Hold | Release | Warn | Exceeded | Settled | Served | Readiness | ActivityNote | Need | Told
+FromGateway = (
+    Hold | Release | Warn | Exceeded | Settled | Served | Readiness | Resting | FellBack | ActivityNote | Need | Told
+)

@@ -167,6 +167,8 @@ class LogFiles(Message, frozen=True, kw_only=True):
     ordered: bool = False
     index: bool = False
     """A third one is attached: when the two files had which size (aish.wire.log_index)."""
+    note: str | None = None
+    """What is known of a model's server and is not in its log."""
 
 
 class Attached(Message, frozen=True, kw_only=True):

@@ -144,6 +144,12 @@ class PricePart(Part, frozen=True, kw_only=True):
     """Of input that was written to a cache; None: as other input."""
     hour_usd: float = 0.0
 
+    def told(self) -> str:
+        """As people write it."""
+        values = {name: getattr(self, field) for name, field in PRICES.items()}
+        shown = {name: value for name, value in values.items() if value is not None and (value or name != "hour")}
+        return " ".join(f"{name}={value:g}" for name, value in shown.items())
+
 
 class BudgetPart(Part, frozen=True, kw_only=True):
     """What a process and all below it may ask of models, beside tokens in all (`budget_tokens`); None: no limit."""
@@ -209,6 +215,16 @@ class RoutePart(Part, frozen=True, kw_only=True):
     it serves at a time (llama.cpp), else all."""
 
 
+class FailoverPart(Part, frozen=True, kw_only=True):
+    """What becomes of a request to a model that fails before its first byte, beside going to another server of its
+    name."""
+
+    fallback: list[str] = []
+    """Models that are asked in its place, in this order."""
+    retries: int = 0
+    """How often it is sent again to the same server, after a pause."""
+
+
 class SpecPart(Part, frozen=True, kw_only=True):
     """The declared part of a process."""
 
@@ -239,7 +255,8 @@ class SpecPart(Part, frozen=True, kw_only=True):
     kept_fds_most: int = 0
     """How many descriptors it may have kept between its runs (FDSTORE=1 of sd_notify(3))."""
     route: RoutePart | None = None
-    """Of a model only."""
+    failover: FailoverPart | None = None
+    """Both of a model only."""
     model: str | None = None
     """The model that an agent uses (None: the default), or that a model process serves."""
     restart: str = "never"
@@ -292,6 +309,7 @@ AMENDABLE: Final = frozenset(
         "budget_tokens",
         "check",
         "digest",
+        "failover",
         "grace_s",
         "group",
         "hook_timeout_s",

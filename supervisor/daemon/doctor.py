@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from aish.client import scope
 from aish.config import folders
 from aish.errors import UnavailableError
-from aish.model import state
+from aish.model import kind, state
 from aish.model.size import format_bytes
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.build import fingerprint
@@ -42,6 +43,7 @@ class Doctors:
         return Findings(
             findings=[
                 *self._programs(),
+                *self._models(),
                 _logout(),
                 *self._folders(),
                 *self._logs(),
@@ -87,6 +89,19 @@ class Doctors:
         else:
             hint = "`aish logs gateway` says more"
             yield Finding(level="fail", topic="gateway", text=f"gateway is {gateway.word}", hint=hint)
+
+    def _models(self) -> Iterator[Finding]:
+        """Those that cannot be asked as things are."""
+        now_s = time.time()
+        for process in self.daemon.table:
+            row = process.row
+            if row.spec.kind != kind.MODEL or row.ended:
+                continue
+            if process.hopeless is not None:
+                hint = f"`aish inspect {row.name}` shows its address and where its key comes from"
+                yield Finding(level="fail", topic="model", text=f"{row.name}: {process.hopeless}", hint=hint)
+            elif process.rest is not None and process.rest[0] > now_s:
+                yield Finding(level="warn", topic="model", text=f"{row.name} {process.shown(now_s)}")
 
     def _folders(self) -> Iterator[Finding]:
         places = {"runtime": folders.runtime(), "state": folders.state(), "data": folders.data()}

@@ -61,7 +61,7 @@ class Explaining:
             now_s=now_s,
             row=structs.replace(row),
             word=process.word,
-            doing=process.doing,
+            doing=process.shown(now_s),
             activity=process.activity,
             rss_bytes=None if ended else process.usage.rss_bytes,
             cpu_seconds=row.cpu_seconds if ended else process.usage.cpu_seconds,

@@ -7,7 +7,9 @@ it tells again to the next connection.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
 from typing import TYPE_CHECKING, Final
 
 from aish.config import folders
@@ -155,6 +157,7 @@ class GatewayLink:
             budget_tokens=row.spec.budget_tokens,
             budget=row.spec.budget,
             route=ports.route(row) if row.lifecycle == state.RUNNING else None,
+            failover=row.spec.failover,
             held=state.USER in row.holds,
             project=self._project(row),
             nice=row.nice,
@@ -231,6 +234,8 @@ class GatewayLink:
                 | link.Settled()
                 | link.Served()
                 | link.Readiness()
+                | link.Resting()
+                | link.FellBack()
             ):
                 process = self.table.get(message.id)
                 if process is not None:
@@ -257,7 +262,15 @@ class GatewayLink:
     def _durable(
         self,
         process: Process,
-        message: link.Hold | link.Release | link.Warn | link.Exceeded | link.Settled | link.Served | link.Readiness,
+        message: link.Hold
+        | link.Release
+        | link.Warn
+        | link.Exceeded
+        | link.Settled
+        | link.Served
+        | link.Readiness
+        | link.Resting
+        | link.FellBack,
     ) -> None:
         row = process.row
         match message:
@@ -286,6 +299,24 @@ class GatewayLink:
                 self.recorder.change(row)
             case link.Readiness():
                 self._ready(process, message)
+            case link.Resting(until_s=until_s, text=text):
+                self._rests(process, until_s, text)
+            case link.FellBack(to=to, text=text):
+                if not row.ended and to is not None:
+                    self.recorder.event("fell-back", row, f"{to} answers in its place: {text}", to=to)
+                elif not row.ended:
+                    self.recorder.event("came-back", row, "it answers again")
+
+    def _rests(self, process: Process, until_s: float | None, text: str) -> None:
+        """Its server rests, or goes on resting; told when it begins and when it ends."""
+        row, before = process.row, process.rest
+        process.rest = None if until_s is None or row.ended else (until_s, text)
+        process.changed()
+        if before is None and process.rest is not None:
+            rest_s = max(0.0, process.rest[0] - time.time())
+            self.recorder.event("resting", row, f"it is not asked for {math.ceil(rest_s)} s: {text}", rest_s=rest_s)
+        elif before is not None and process.rest is None and not row.ended:
+            self.recorder.event("awake", row, "it is asked again")
 
     def _warn(self, message: link.Warn, row: Row | None) -> None:
         """Once for each budget, and that of a day once a day: then the event has another number."""
@@ -336,10 +367,13 @@ class GatewayLink:
             return
         if message.context_tokens is not None:
             row.context_tokens = message.context_tokens
-        process.doing = message.text or None if message.ready != "yes" else None  # why it is not ready
+        was = process.hopeless
+        process.trouble = message.text or None if message.ready != "yes" else None
         process.hopeless = message.text if message.hopeless and message.ready != "yes" else None
         if process.hopeless is not None:
             process.changed()
+            if process.hopeless != was and message.ready != "unknown":
+                self.recorder.event("unusable", row, process.hopeless)
         match message.ready:
             case "yes":
                 if self.conductor.readiness(process, "probe-yes"):

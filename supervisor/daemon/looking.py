@@ -75,14 +75,15 @@ class Looking:
         daemon = self.daemon
         visible = authority.visible(daemon.table, caller)
         machine = daemon.sampler.machine
+        now_s = time.time()
         return View(
-            time_s=time.time(),
+            time_s=now_s,
             host=platform.node(),
             cpu_percent=machine.cpu_percent,
             memory_used_bytes=machine.memory_used_bytes,
             memory_total_bytes=machine.memory_total_bytes,
             processes=[
-                view.process_part(process, daemon.gpus.indexes)
+                view.process_part(process, daemon.gpus.indexes, now_s)
                 for process in daemon.table
                 if view.shown(process, visible, request)
             ],
@@ -134,7 +135,7 @@ class Looking:
         logs = [os.fsencode(daemon.logs.path(row.id, stream)) for stream in ("out", "err")]
         out, err = (path if os.path.exists(path) else None for path in logs)
         return Inspected(
-            process=view.process_part(process, daemon.gpus.indexes),
+            process=view.process_part(process, daemon.gpus.indexes, time.time()),
             spec=row.spec,
             launch=view.launch_note(process),
             log_out=out,
@@ -225,9 +226,23 @@ class Looking:
             raise
         ordered = row.spec.log == ORDERED and not row.spec.pty
         told = LogFiles(
-            id=row.id, name=row.name, ended=row.ended, pty=row.spec.pty, ordered=ordered, index=request.index
-        )
+            id=row.id, name=row.name, ended=row.ended, pty=row.spec.pty, ordered=ordered, index=request.index,
+            note=_beside_log(process, time.time()),
+        )  # fmt: skip
         connection.send(told, fds)
+
+
+def _beside_log(process: Process, now_s: float) -> str | None:
+    """Of a model what its log does not hold: what the gateway found out about its server."""
+    row = process.row
+    if row.ended or row.spec.kind != kind.MODEL or row.spec.route is None:
+        return None
+    told = process.trouble or (process.shown(now_s) if process.rest is not None else None)
+    if row.spec.argv:
+        return told
+    return f"its server is at {row.spec.route.url}, what that writes is not known here" + (
+        f"; {told}" if told else ""
+    )
 
 
 def _check_wait(request: Wait | WaitMany) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -83,11 +84,13 @@ class Process:
         "oom_kills",
         "pidfd",
         "resend_timer",
+        "rest",
         "row",
         "run_timer",
         "run_warning",
         "start_due_s",
         "tokens_per_s",
+        "trouble",
         "usage",
         "waiting",
         "watch_fd",
@@ -140,8 +143,12 @@ class Process:
         self.watch_fd: int | None = None
         """The same for a process that lives outside the holder: it is watched."""
 
+        self.trouble: str | None = None
+        """Of a model: why it is not ready, as the gateway found out."""
         self.hopeless: str | None = None
-        """Why it will not get ready by waiting, as the gateway found out."""
+        """The same, where waiting does not mend it."""
+        self.rest: tuple[float, str] | None = None
+        """Of a model: until when (seconds since the epoch) its server is not asked, and why."""
         self.window: tuple[int, int] | None = None
         """Of its client's terminal, for its first run."""
 
@@ -152,6 +159,13 @@ class Process:
     @property
     def word(self) -> str:
         return self.row.word(self.activity)
+
+    def shown(self, now_s: float) -> str | None:
+        """What it is doing, or what keeps it from that."""
+        if self.rest is not None and self.rest[0] > now_s and not self.row.ended:
+            until_s, why = self.rest
+            return f"rests for {math.ceil(until_s - now_s)} s: {why}"
+        return self.trouble or self.doing
 
     def close_fds(self) -> None:
         while self.fds:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aish.wire.message import Snapshot
 
 
-def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]) -> ProcessPart:
+def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]], now_s: float) -> ProcessPart:
     """One row of ps. `indexes` turns device UUIDs into numbers."""
     row, usage = process.row, process.usage
     known = [used for used in process.device_use.values() if used is not None]
@@ -39,7 +39,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         ended_s=row.ended_s if row.ended else None,
         exit=row.exit if row.ended or row.lifecycle in ("scheduled", "backoff") else None,
         reason=row.reason,
-        doing=process.doing,
+        doing=process.shown(now_s),
         restarts=row.restarts,
         cpu_percent=None if row.ended else usage.cpu_percent,
         cpu_seconds=row.cpu_seconds if row.ended else usage.cpu_seconds,

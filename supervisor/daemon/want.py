@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from aish.errors import InputError, LimitError, RefusedError
 from aish.model import dialect, kind, label
 from aish.model.size import format_bytes, format_count
-from aish.model.spec import LOGS, MISSED, MOST_CONCURRENT, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
+from aish.model.spec import LOGS, MISSED, MOST_CONCURRENT, MOST_RETRIES, ON_OOM, RESTARTS, RIGHTS, STRATEGIES, UNTIL
 from aish.supervisor.daemon import given, ports
 from aish.wire import budget
+from aish.wire.spec import FailoverPart
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
@@ -40,6 +41,8 @@ MOST_USD: Final = 1e9
 PORT_MOST: Final = 65535
 _ADDRESS: Final = re.compile(r"unix:/.+|[^\s/]+:(\d{1,5}|\{port\})")
 MOST_WORDS: Final = 65_536
+MOST_FALLBACKS: Final = 8
+MOST_MODEL_CHARS: Final = 200
 
 
 def check_spawn(request: Spawn, fd_count: int) -> None:
@@ -91,6 +94,9 @@ def check_spec(spec: SpecPart) -> None:
         if spec.kind != kind.MODEL:
             raise InputError("only a model has a route", field="route")
         check_route(spec.route)
+        _check_failover(spec.failover or FailoverPart(), spec.name or "")
+    elif spec.failover is not None and spec.kind != kind.MODEL:
+        raise InputError("only a model falls back", field="failover")
     elif spec.kind == kind.MODEL:
         raise InputError("a model needs a route: where its server listens", field="route", hint="give --url")
     if not spec.argv and (spec.route is None or "{port}" in spec.route.url):
@@ -309,6 +315,18 @@ def check_route(route: RoutePart) -> None:
             field="route.url",
             hint="put the key into a file that only you can read: --key-file FILE",
         )
+
+
+def _check_failover(failover: FailoverPart, name: str) -> None:
+    if not 0 <= failover.retries <= MOST_RETRIES:
+        raise InputError(f"expected 0 to {MOST_RETRIES}", field="failover.retries")
+    names = failover.fallback
+    if len(names) > MOST_FALLBACKS:
+        raise InputError(f"at most {MOST_FALLBACKS} models", field="failover.fallback")
+    if not all(0 < len(each) <= MOST_MODEL_CHARS and each.isprintable() for each in names):
+        raise InputError("expected names of models", field="failover.fallback")
+    if name in names:
+        raise InputError(f"{name} cannot fall back to itself", field="failover.fallback")
 
 
 def check_launch(launch: LaunchPart) -> None:

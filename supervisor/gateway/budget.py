@@ -50,6 +50,13 @@ class Claim:
     state: State = "new"
     owner: str | None = None
     """The account that holds it, while held."""
+    again: bool = False
+    """It went before and was asked anew: in the limit of a minute it counts once."""
+
+    def same(self, other: Claim) -> bool:
+        """Whether what is reserved for one does for the other."""
+        names = ("prompt", "wish", "least", "copies", "price")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     @property
     def floor(self) -> int:
@@ -266,6 +273,12 @@ class Ledger:
     def ask(self, claim: Claim) -> None:
         self.claims[claim.number] = claim
 
+    def release(self, number: int) -> None:
+        """The request goes on with another claim, or not at all: what was reserved for it was not used."""
+        reservation = self.reservations.pop(number, None)
+        if reservation is not None:
+            self._take_back(reservation)
+
     def withdraw(self, number: int) -> None:
         """The request is not wanted any more and has not been granted."""
         self.claims.pop(number, None)
@@ -281,12 +294,7 @@ class Ledger:
         before: dict[str, dict[tuple[What, bool], int]] = {}
         if used.beyond(reservation.promised):
             before = {account.id: account.above() for account in self._those(reservation.chain) if account.limits}
-        for account in self._those(reservation.chain):
-            account.reserved.take(reservation.promised)
-            account.under_way -= 1
-            today = account.day_of(reservation.day)
-            if today is not None:
-                today.reserved.take(reservation.promised)
+        self._take_back(reservation)
         passed = self.spend(reservation.chain, used, reservation.day)
         return Settlement(passed, [over for id, above in before.items() for over in self._over(id, above)])
 
@@ -351,7 +359,7 @@ class Ledger:
                 return Held(claim.number, account.id)
             fits = claim.room(account, promised=True)
             busy = budget.concurrent is not None and account.under_way >= budget.concurrent
-            busy = busy or account.rate_free_s(now_s) is not None
+            busy = busy or (not claim.again and account.rate_free_s(now_s) is not None)
             if busy or fits < min(claim.least, could):
                 short.append(account.id)
             waits = waits or busy or account.id in taken
@@ -373,7 +381,7 @@ class Ledger:
         self.reservations[claim.number] = reservation
         self._promise(reservation)
         for account in self.limited(claim.process):
-            if account.budget.per_minute is not None:
+            if account.budget.per_minute is not None and not claim.again:
                 account.begun_s.append(now_s)
 
     def _promise(self, reservation: Reservation) -> None:
@@ -383,6 +391,14 @@ class Ledger:
             today = account.day_of(reservation.day)
             if today is not None:
                 today.reserved.add(reservation.promised)
+
+    def _take_back(self, reservation: Reservation) -> None:
+        for account in self._those(reservation.chain):
+            account.reserved.take(reservation.promised)
+            account.under_way -= 1
+            today = account.day_of(reservation.day)
+            if today is not None:
+                today.reserved.take(reservation.promised)
 
     def _those(self, chain: Iterable[str]) -> Iterator[Account]:
         for id in chain:

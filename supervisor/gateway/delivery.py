@@ -16,17 +16,19 @@ from aish.supervisor.gateway.dialects import openai, text
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.crossing import Crossing
 from aish.supervisor.gateway.dialects.sse import CONTENT_TYPE, Frames
+from aish.supervisor.gateway.failure import MAY_WORK, AnsweredError, rest_s
 from aish.supervisor.gateway.log import log
-from aish.supervisor.gateway.probe import Probes, refused
+from aish.supervisor.gateway.probe import refused
 from aish.supervisor.gateway.provider_key import Scrub
 from aish.supervisor.gateway.reply import Reply
-from aish.supervisor.gateway.routes import Server
 from aish.supervisor.gateway.settling import Exchange
 from aish.supervisor.gateway.upstream import MAX_ERROR_BYTES, MAX_REPLY_BYTES, read_bounded, read_some
 from aish.supervisor.gateway.web import Answer, Response, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aish.supervisor.gateway.asking import Asking
 
 _PASSED_BACK: Final = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id")
 _PREFIXES_BACK: Final = ("x-ratelimit-", "openai-", "anthropic-ratelimit-", "x-codex-")
@@ -44,19 +46,18 @@ class Delivery:
 
     def __init__(
         self,
-        probes: Probes,
+        asking: Asking,
         exchange: Exchange,
         crossing: Crossing,
-        server: Server,
         response: Reply,
         scrub: Scrub,
         headers: Mapping[str, str],
     ) -> None:
-        self._probes = probes
+        self._asking = asking
         self._exchange = exchange
         self._crossing = crossing
         self._call = crossing.call
-        self._server = server
+        self._server = asking.server
         self._response = response
         self._scrub = scrub
         self._headers = {**_headers_back(response.headers, scrub), **headers}
@@ -64,9 +65,9 @@ class Delivery:
             self._headers[LEFT_OUT] = _UNPRINTABLE.sub("?", ", ".join(crossing.call.left_out))
 
     async def pass_on(self) -> Answer:
-        """Raises UpstreamError before anything was sent, HungUpError."""
+        """Raises UpstreamError before anything was sent (AnsweredError: the server's own error), HungUpError."""
         if self._response.status != 200:
-            return await self._refused()
+            raise await self._refused()
         if self._response.content_type != CONTENT_TYPE:
             return await self._whole()
         if self._call.stream:
@@ -77,24 +78,23 @@ class Delivery:
 
     # --- errors -------------------------------------------------------------------------------------------------
 
-    async def _refused(self) -> Answer:
-        """The server answered with an error: it used nothing."""
-        self._exchange.unused = True
+    async def _refused(self) -> UpstreamError:
+        """The server answered with an error: it used nothing, unless it says that it waited for somebody who may."""
         status, name = self._response.status, self._server.name
+        self._exchange.unused = status != MAY_WORK
         if status in (401, 403) and self._server.login != CLIENT:
             log("upstream", f"{name} answered {status}")
-            raise refused(self._server, status)
+            return refused(self._server, status)
         if not 400 <= status < 600:
-            raise UpstreamError(f"the server of {name} answered {status}, which no model server should")
+            return UpstreamError(f"the server of {name} answered {status}, which no model server should")
         return self._error(status, await read_bounded(self._response, MAX_ERROR_BYTES, self._server))
 
-    def _error(self, status: int, body: bytes) -> Answer:
+    def _error(self, status: int, body: bytes) -> AnsweredError:
         told, data = self._crossing.refusal(status, self._scrub.error(body))
         if told >= 500:
             log("upstream", f"{self._server.name} answered {status}")
-            self._probes.doubt(self._server)
-        self._exchange.row.status, self._exchange.row.bytes_out = told, len(data)
-        return Response(status=told, body=data, headers=self._headers)
+        wait_s = rest_s(self._response.headers)
+        return AnsweredError(self._server.name, told, data, self._headers, rest_s=wait_s)
 
     # --- whole replies ------------------------------------------------------------------------------------------
 
@@ -103,7 +103,8 @@ class Delivery:
         body = text.mended(body.removeprefix(text.BOM))
         found = self._crossing.read(body)
         if found.failed:  # with status 200
-            return self._error(openai.error_status(body), body)
+            self._exchange.unused = found.used is None
+            raise self._error(openai.error_status(body), body)
         self._exchange.used, self._exchange.choices = found.used, found.choices or ()
         if found.empty or self._call.stream:
             what = "nothing that is an answer" if found.empty else "a whole answer in place of a stream"
@@ -125,7 +126,8 @@ class Delivery:
             assembly.feed(relay.feed(data) if data else relay.finish())
             self._progress(relay)
             if assembly.error is not None:
-                return self._error(openai.error_status(assembly.error), assembly.error)
+                self._exchange.unused = assembly.used() is None and not relay.count.events
+                raise self._error(openai.error_status(assembly.error), assembly.error)
             if not data:
                 break
         exchange.choices = assembly.choices()
@@ -133,6 +135,7 @@ class Delivery:
 
     def _answer(self, body: bytes) -> Answer:
         body = self._crossing.answer(self._scrub.answer(body))
+        self._asking.answered()
         self._answered()
         self._exchange.row.status, self._exchange.row.bytes_out = 200, len(body)
         return Response(body=body, headers=self._headers)
@@ -140,7 +143,8 @@ class Delivery:
     # --- streams ------------------------------------------------------------------------------------------------
 
     async def _stream(self) -> Answer:
-        """Pass events on as they come. Headers go out with the first of them: an early failure still has a status."""
+        """Pass events on as they come. Headers go out with the first of them: an early failure still has a status,
+        and may be mended by another attempt."""
         exchange = self._exchange
         relay = exchange.relay = self._crossing.relay(keep_usage=self._call.wants_usage)
         writer = self._crossing.writer()
@@ -148,8 +152,12 @@ class Delivery:
         try:
             while not relay.done:
                 data = await read_some(self._response, self._server)
-                out = writer.feed(self._scrub.answer(relay.feed(data) if data else relay.finish()))
+                events = relay.feed(data) if data else relay.finish()
                 self._progress(relay)
+                if relay.error is not None and not reply.begun and not relay.count.events:
+                    exchange.unused = relay.used is None and relay.prompt is None
+                    raise self._error(openai.error_status(relay.error), relay.error)
+                out = writer.feed(self._scrub.answer(events))
                 if out:
                     await self._write(reply, out)
                 if not data:
@@ -158,13 +166,16 @@ class Delivery:
             if not reply.begun:
                 raise
             log("upstream", str(error))
-            self._probes.doubt(self._server)
+            self._asking.failed(error)
             exchange.row.status = error.status or 502
             await self._write(reply, writer.error(openai.failure(error)[1]))
         else:
-            exchange.row.status = 502 if relay.error else 200
-            if not relay.error:
+            exchange.row.status = 200 if relay.error is None else 502
+            if relay.error is None:
+                self._asking.answered()
                 self._answered()
+            else:
+                self._asking.failed(self._error(openai.error_status(relay.error), relay.error))
         return reply
 
     def _progress(self, relay: Frames) -> None:
@@ -172,6 +183,8 @@ class Delivery:
         exchange.used, exchange.live.tokens = relay.used, relay.count.events
         if relay.begun and not exchange.live.answering:
             exchange.live.answering = True
+            if relay.error is None:
+                self._asking.began()
             if exchange.sent_s is not None:
                 exchange.row.first_token_s = time.monotonic() - exchange.sent_s
 

@@ -17,12 +17,16 @@ import msgspec
 
 from aish.errors import RefusedError, StorageError
 from aish.model import kind as kinds
+from aish.model import state
 from aish.supervisor.gateway import observed, routes
 from aish.supervisor.gateway import records as store
 from aish.supervisor.gateway.allowance import budget_of
 from aish.supervisor.gateway.asks import Asks
+from aish.supervisor.gateway.attempt import Attempts
 from aish.supervisor.gateway.bell import Bell
+from aish.supervisor.gateway.claims import Claims
 from aish.supervisor.gateway.duties import Duties
+from aish.supervisor.gateway.fallbacks import Fallbacks
 from aish.supervisor.gateway.http import Web
 from aish.supervisor.gateway.keys import Keys
 from aish.supervisor.gateway.link import Link
@@ -33,6 +37,7 @@ from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.probe import IDLE_CHECK_S, Probes
 from aish.supervisor.gateway.proxy import Proxy
 from aish.supervisor.gateway.records import Records
+from aish.supervisor.gateway.rests import Rests
 from aish.supervisor.gateway.routes import Changed, Directory, Server
 from aish.supervisor.gateway.row import Row
 from aish.supervisor.gateway.settling import Settling
@@ -99,7 +104,9 @@ class Gateway:
         self.probes = Probes(
             self.upstreams, self.duties, self._readiness, self._probed, self.bell.ring, idle_check_s=idle_check_s
         )
-        self.models = Models(self.directory, self.bell, self._need, self.probes.doubt, ready_s=ready_s)
+        self.rests = Rests(self.spending, self.bell)
+        self.fallbacks = Fallbacks(self.directory, self.spending)
+        self.models = Models(self.directory, self.bell, self._need, self.probes.doubt, self.rests, ready_s=ready_s)
         self.turns = Turns(
             directory=self.directory,
             bell=self.bell,
@@ -110,17 +117,25 @@ class Gateway:
         self.prices = Prices()
         self.telemetry = _telemetry()
         self.settling = Settling(self.board, self.spending, self.upstreams, self.prices, self.telemetry)
-        self.proxy = Proxy(
-            settling=self.settling,
-            directory=self.directory,
+        self.attempts = Attempts(
             bell=self.bell,
-            board=self.board,
             keys=self.keys,
+            models=self.models,
             probes=self.probes,
+            rests=self.rests,
+            fallbacks=self.fallbacks,
+            claims=Claims(self.spending.ledger, self.upstreams, self.prices),
+            settling=self.settling,
             spending=self.spending,
             turns=self.turns,
             upstreams=self.upstreams,
-            prices=self.prices,
+        )
+        self.proxy = Proxy(
+            directory=self.directory,
+            board=self.board,
+            attempts=self.attempts,
+            settling=self.settling,
+            spending=self.spending,
         )
         self.web = Web(
             keys=self.keys,
@@ -231,6 +246,7 @@ class Gateway:
             self.probes.stop(server)
             self.turns.forget(server)
             self.board.forget(server.id)
+            self.fallbacks.forget(server.id)
             self.upstreams.forget(server)
         for server in changed.appeared:
             self._appear(server)
@@ -260,7 +276,9 @@ class Gateway:
     def _need(self, model: str, asked_by: str | None) -> None:
         self.link.send(Need(model=model, asked_by=asked_by))
 
-    def _readiness(self, server: Server) -> None:
+    def _readiness(self, server: Server, before: state.Ready) -> None:
+        if server.ready == state.YES and before != state.YES:
+            self.rests.revived(server)
         event = Readiness(
             number=0, id=server.id, ready=server.ready, context_tokens=server.context, text=server.text,
             hopeless=server.hopeless is not None,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -253,7 +254,8 @@ class Web:
         number = self._spending.number()
         live = self._board.begin(number, caller.account, model)
         try:
-            return await self._models.ready(model, caller.account, live, lambda: self._keys.alive(caller.account))
+            alive = partial(self._keys.alive, caller.account)
+            return await self._models.ready(model, caller.account, live, alive, awake=False)
         finally:
             self._board.end(number)
 

@@ -31,9 +31,11 @@ from aish.wire.link import (
     Ask,
     Delta,
     Exceeded,
+    FellBack,
     Hold,
     Readiness,
     Release,
+    Resting,
     Served,
     ServeFailed,
     Settled,
@@ -50,7 +52,9 @@ if TYPE_CHECKING:
 RETRY_S: Final = (0.05, 1.0)
 SETTLE_S: Final = 0.02  # events of the same slot replace each other when they come faster than this
 _READ_BYTES: Final = 256 << 10
-_decode_event: Final = msgspec.msgpack.Decoder(Hold | Release | Warn | Exceeded | Settled | Served | Readiness).decode
+_decode_event: Final = msgspec.msgpack.Decoder(
+    Hold | Release | Warn | Exceeded | Settled | Served | Readiness | Resting | FellBack
+).decode
 
 
 class Listener(Protocol):

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aish.errors import NotFoundError, UnavailableError
+from aish.errors import NotFoundError, UnavailableError, UpstreamError
 from aish.model import state
 from aish.supervisor.gateway.bell import Bell
+from aish.supervisor.gateway.breaker import CLOSED
 from aish.supervisor.gateway.dialects.openai import STORED, Listed
 from aish.supervisor.gateway.meter import Live
+from aish.supervisor.gateway.rests import Rests
 from aish.supervisor.gateway.routes import (
     DEFAULT,
     Directory,
@@ -56,6 +58,7 @@ class Models:
         bell: Bell,
         need: Callable[[str, str | None], None],
         doubt: Callable[[Server], None],
+        rests: Rests,
         *,
         ready_s: float = READY_S,
     ) -> None:
@@ -63,6 +66,7 @@ class Models:
         self._bell = bell
         self._need = need
         self._doubt = doubt
+        self._rests = rests
         self._ready_s = ready_s
         self._waiting: Counter[str] = Counter()
         self._asked: dict[str, str] = {}
@@ -70,15 +74,26 @@ class Models:
         self._serial = 0
 
     async def ready(
-        self, asked: str, account: str, live: Live, alive: Callable[[], object], *, embedding: bool = False
+        self,
+        asked: str,
+        account: str,
+        live: Live,
+        alive: Callable[[], object],
+        *,
+        embedding: bool = False,
+        patient: bool = True,
+        awake: bool = True,
     ) -> Server:
         """A ready server for the model that `asked` means; waits for it up to a deadline.
 
-        `alive` is called after every change and may raise to end the wait. Raises NotFoundError for a name that
-        nobody knows, UnavailableError when the model cannot be had, UpstreamError when its server is none.
+        `alive` is called after every change and may raise to end the wait. Not `patient`: only one that is loading is
+        waited for. Not `awake`: one that rests will do, for a question that is none for the model.
+
+        Raises NotFoundError for a name that nobody knows, UnavailableError when the model cannot be had,
+        UpstreamError when its server is none, RestingError where all that are ready rest.
         """
         found = self._directory.find(asked, embedding=embedding)
-        if isinstance(found, Running) and (server := self._choose(found.servers)):
+        if isinstance(found, Running) and (server := self._choose(found.servers, awake=awake)):
             return server
         began_s = asyncio.get_running_loop().time()
         deadline_s = began_s + self._ready_s
@@ -89,7 +104,9 @@ class Models:
             raise _not_found(found)
         self._waiting[found.name] += 1
         try:
-            return await self._wait(found, asked, account, live, alive, deadline_s, embedding=embedding)
+            return await self._wait(
+                found, asked, account, live, alive, deadline_s, embedding=embedding, patient=patient, awake=awake
+            )
         finally:
             live.note = ""
             self._waiting[found.name] -= 1
@@ -107,6 +124,8 @@ class Models:
         deadline_s: float,
         *,
         embedding: bool,
+        patient: bool,
+        awake: bool,
     ) -> Server:
         name, since, seen = found.name, self._serial, _Seen()
         reason, loading = "", False
@@ -114,7 +133,7 @@ class Models:
             now = self._directory.find(asked, embedding=embedding)
             match now:
                 case Running(_, servers):
-                    server = self._choose(servers)
+                    server = self._choose(servers, awake=awake)
                     if server is not None:
                         return server
                     self._asked.pop(name, None)
@@ -122,7 +141,10 @@ class Models:
                         await self._until_continued(servers, live, alive)
                         deadline_s = asyncio.get_running_loop().time() + self._ready_s
                         continue
-                    self._give_up_if_hopeless(servers, seen)
+                    if patient:
+                        self._give_up_if_hopeless(servers, seen)
+                    else:
+                        _give_up_if_vain(servers)
                     reason, loading = servers[0].text, all(server.ready == state.NO for server in servers)
                     live.why, live.note = f"waits for {name} to get ready", _note(servers[0])
                 case Stored() if not loading:
@@ -141,16 +163,40 @@ class Models:
             if failed is not None and failed.serial > since:
                 raise UnavailableError(f"the model {name} cannot be started: {failed.message}", hint=failed.hint)
 
-    def open(self, asked: str, *, embedding: bool = False) -> tuple[Server, ...]:
-        """The servers of that model which can be asked now: ready, and paused by nobody."""
-        found = self._directory.find(asked, embedding=embedding)
-        if not isinstance(found, Running):
-            return ()
+    def open(
+        self, asked: str, *, embedding: bool = False, fits: Callable[[Server], bool] | None = None
+    ) -> tuple[Server, ...]:
+        """The servers of that model which can be asked now: ready, paused by nobody, and at no rest. `fits`: only
+        those of which it is true."""
         held = self._directory.held
-        return tuple(server for server in found.servers if server.ready == state.YES and not held(server.id))
+        return tuple(
+            server
+            for server in self.of(asked, embedding=embedding)
+            if server.ready == state.YES
+            and not held(server.id)
+            and self._admits(server)
+            and (fits is None or fits(server))
+        )
 
-    def _choose(self, servers: Sequence[Server]) -> Server | None:
-        return choose([server for server in servers if not self._directory.held(server.id)])
+    def of(self, asked: str, *, embedding: bool = False) -> tuple[Server, ...]:
+        """The servers of a model, ready or not."""
+        found = self._directory.find(asked, embedding=embedding)
+        return found.servers if isinstance(found, Running) else ()
+
+    def answers(self, asked: str, *, embedding: bool = False) -> bool:
+        """Whether one of them is ready, as the probes say."""
+        return any(server.ready == state.YES for server in self.of(asked, embedding=embedding))
+
+    def _choose(self, servers: Sequence[Server], *, awake: bool) -> Server | None:
+        """Raises RestingError where there are ready ones, and all of them rest."""
+        ready = [s for s in servers if s.ready == state.YES and not self._directory.held(s.id)]
+        found = [server for server in ready if self._admits(server)] if awake else ready
+        if ready and not found:
+            raise self._rests.error(ready[0].name, ready)
+        return choose(found)
+
+    def _admits(self, server: Server) -> bool:
+        return server.breaker is CLOSED or self._rests.admits(server)
 
     def _paused(self, servers: Sequence[Server]) -> bool:
         return all(self._directory.held(server.id) for server in servers)
@@ -221,12 +267,20 @@ class Models:
                 return Listed(name, 0, "unknown")
 
 
+def _give_up_if_vain(servers: Sequence[Server]) -> None:
+    """Raises what is wrong with them, where none of them is loading: there is somebody else to ask. No probe is made
+    for that: every request would make one."""
+    if any(server.ready == state.NO and server.hopeless is None for server in servers):
+        return
+    hopeless = next((server.hopeless for server in servers if server.hopeless is not None), None)
+    raise hopeless or UpstreamError(f"{servers[0].name} does not answer: {servers[0].text}")
+
+
 def _note(server: Server) -> str:
     """Why it takes long, for the person who waits; nothing while a server just starts."""
     if not server.text or (server.starting and time.time() - server.created_s < STARTING_S):
         return ""
-    about = "its server " if server.text.startswith(("answers", "does not")) else ""
-    return f"waiting for {server.name}: {about}{server.text}"
+    return f"waiting for {server.name}: {server.text}"
 
 
 def _state(server: Server) -> str:

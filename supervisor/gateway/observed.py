@@ -69,7 +69,7 @@ def of(exchange: Exchange) -> Observed:
     return Observed(
         operation=_OPERATIONS.get(call.endpoint if call is not None else "", "chat"),
         provider="aish" if server is None else _provider(server),
-        asked=(call.model if call is not None else "") or row.model,
+        asked=exchange.asked or row.model,
         model=None if server is None or call is None else server.known_as(call.model),
         began_s=row.time_s,
         waited_s=0.0 if exchange.sent_s is None else max(0.0, exchange.sent_s - exchange.began_s),

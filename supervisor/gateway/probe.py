@@ -23,6 +23,7 @@ from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic import head, reply
 from aish.supervisor.gateway.dialects.call import NEWER_LIMIT
 from aish.supervisor.gateway.duties import Duties
+from aish.supervisor.gateway.failure import KeyRefusedError, clause
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Used
 from aish.supervisor.gateway.routes import LLAMACPP, Server
@@ -47,7 +48,8 @@ _BODIES: Final[dict[str, dict[str, object]]] = {
 _ENDPOINTS: Final = {OPENAI: openai.ENDPOINTS, ANTHROPIC: (head.MESSAGES,)}
 _NOT_THIS_WAY: Final = (400, 404, 405, 422, 500, 501)
 _PASSES: Final = (408, 409, 425, 429)
-_UNREACHED: Final = "cannot be reached"
+_BUSY: Final = (429, 529)
+_UNREACHED: Final = "its server cannot be reached"
 _NO_SUCH_PATH: Final = (404, 405)
 
 
@@ -69,14 +71,14 @@ class _Watch:
 
 
 class Probes:
-    """Watches servers. `changed` is told after a server's readiness changed; `used` of the tokens of a probe;
-    `looked` is called after every probe."""
+    """Watches servers. `changed` is told after a server's readiness changed, with what it was; `used` of the tokens
+    of a probe; `looked` is called after every probe."""
 
     def __init__(
         self,
         upstreams: Upstreams,
         duties: Duties,
-        changed: Callable[[Server], None],
+        changed: Callable[[Server, state.Ready], None],
         used: Callable[[Server, str, Used], None],
         looked: Callable[[], None],
         *,
@@ -164,7 +166,7 @@ class Probes:
                 "probe",
                 f"{server.name} ({server.id}): ready {server.ready}" + (f", {server.text}" * bool(server.text)),
             )
-            self._changed(server)
+            self._changed(server, before[0])
         self._looked()
 
     # --- one probe ----------------------------------------------------------------------------------------------
@@ -179,7 +181,7 @@ class Probes:
                         server.newer_limit = True
                         status, body = await self._answer(server, endpoint)
             except TimeoutError:
-                return Verdict(False, "does not answer")
+                return Verdict(False, "its server does not answer")
             except AishError as error:  # not reached, or its key file is not as it must be
                 return _unanswered(server, error)
             if status == 200:
@@ -251,21 +253,20 @@ async def _pause(doubt: asyncio.Event, pause_s: float) -> bool:
 
 
 def _unanswered(server: Server, error: AishError) -> Verdict:
-    text = str(error).removeprefix(f"the server of {server.name} ")
+    text = clause(str(error), server.name)
     if isinstance(error, StorageError):
         return Verdict(False, text, hopeless=error)
     if isinstance(error, NoServerError):
         return Verdict(False, text, hopeless=UpstreamError(str(error), hint=_hint(server)))
-    if text.startswith(_UNREACHED):
+    if text.startswith(_UNREACHED):  # mostly it has not begun to listen: who waits for that knows no server yet
         text = "no answer" + text.removeprefix(_UNREACHED)
     return Verdict(False, text, starting=True)
 
 
 def _no_model_server(server: Server, what: str) -> Verdict:
     text = f"is no model server: it {what}"
-    return Verdict(
-        False, text, hopeless=UpstreamError(f"the server of {server.name} {text}", hint=_hint(server))
-    )  # fmt: skip
+    error = UpstreamError(f"the server of {server.name} {text}", hint=_hint(server))
+    return Verdict(False, f"its server {text}", hopeless=error)
 
 
 def _hint(server: Server) -> str:
@@ -276,9 +277,8 @@ def _html(body: bytes) -> bool:
     return body.lstrip()[:1] == b"<"
 
 
-def refused(server: Server, status: int) -> UpstreamError:
-    """It does not take the key that aish has for it."""
-    return UpstreamError(
+def refused(server: Server, status: int) -> KeyRefusedError:
+    return KeyRefusedError(
         f"the server of {server.name} refuses aish's key ({status})",
         hint="check the key of that model, and where it comes from",
     )
@@ -288,9 +288,9 @@ def _refusal(server: Server, status: int, body: bytes) -> Verdict:
     if status in (401, 403) and server.login == CLIENT:
         return Verdict(True)  # it is there, and wants a login that is not ours to have
     if status in (401, 403):
-        return Verdict(False, f"refuses the key ({status})", hopeless=refused(server, status))
-    if status == 429:
-        return Verdict(True if server.ready == state.NO else None, "too many requests")
+        return Verdict(False, f"its server refuses the key ({status})", hopeless=refused(server, status))
+    if status in _BUSY:
+        return Verdict(None if server.ready == state.YES else True, f"its server answers {status}: it is busy")
     if not server.local and status in (400, 422):
         return Verdict(True)  # somebody with authority over that address reads requests; the probe does not suit it
     message = _message(body)
@@ -305,7 +305,7 @@ def _refusal(server: Server, status: int, body: bytes) -> Verdict:
         return _no_model_server(server, what)
     lasts = status < 500 and status not in _PASSES
     hopeless = UpstreamError(f"the server of {server.name} {what}") if lasts else None
-    return Verdict(False, what, starting=status == 503, hopeless=hopeless)
+    return Verdict(False, f"its server {what}", starting=status == 503, hopeless=hopeless)
 
 
 def _wants_newer_limit(server: Server, body: bytes) -> bool:

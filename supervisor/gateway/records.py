@@ -48,8 +48,9 @@ _COLUMNS: Final = (
     "status, first_token_s, seconds, bytes_in, bytes_out, agent, server, "
     "cached, written, reasoning, cost_usd, price, project, day"
 )
-_BEGIN: Final = f"INSERT INTO begun ({_COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608  constants
-_END: Final = _BEGIN.replace("begun", "requests")
+_ROW: Final = f"({_COLUMNS}) VALUES ({', '.join('?' * 28)})"
+_BEGIN: Final = f"INSERT OR REPLACE INTO begun {_ROW}"
+_END: Final = f"INSERT INTO requests {_ROW}"
 _ENDED: Final = "begun.number IN (SELECT number FROM requests)"
 _ACCOUNT: Final = (
     "id, parent, budget, limits, warned, spent, spent_input, spent_output, spent_pusd, spent_requests, "

@@ -20,8 +20,9 @@ from aish.model import kind as kinds
 from aish.model import state
 from aish.model.dialect import KEY, OPENAI
 from aish.model.nearest import nearest
+from aish.supervisor.gateway.breaker import CLOSED, Breaker
 from aish.wire.link import Member, Sync
-from aish.wire.spec import PricePart, SecretPart
+from aish.wire.spec import FailoverPart, PricePart, SecretPart
 
 DEFAULT: Final = "default"
 LLAMACPP: Final = "llama.cpp"
@@ -48,6 +49,9 @@ class Server:
     """See aish.wire.spec.RoutePart."""
     login: str = KEY
     """With whose login it is asked: see aish.wire.spec.RoutePart."""
+    fallback: tuple[str, ...] = ()
+    retries: int = 0
+    """See aish.wire.spec.FailoverPart."""
     ready: state.Ready = state.NO
     text: str = ""
     """Why it is not ready."""
@@ -57,6 +61,8 @@ class Server:
     """What waiting does not mend: its key is refused, or it is no model server."""
     doubted: bool = False
     """A request to it failed, and no probe has come to an end since."""
+    breaker: Breaker = CLOSED
+    """Whether it wants to be asked: see rests.py."""
     looked: int = 0
     """How often a probe has come to an end."""
     engine: str | None = None
@@ -137,6 +143,12 @@ def is_local(url: str) -> bool:
         return True
     host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
     return host.partition(":")[0] in ("127.0.0.1", "localhost") or host.startswith("[::1]")
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port: whose server it is."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}".lower()
 
 
 @dataclass(slots=True, frozen=True)
@@ -223,6 +235,7 @@ class Directory:
             return Changed((), vanished, ended)
         if server is not None and _same(server, wanted):
             server.concurrent = wanted.concurrent
+            server.fallback, server.retries = wanted.fallback, wanted.retries
             return Changed((), (), ended)
         self.servers[member.id] = wanted
         return Changed((wanted,), () if server is None else (server,), ended)
@@ -300,7 +313,7 @@ def slots(servers: Iterable[Server]) -> dict[str, int | None]:
 def _server(member: Member) -> Server | None:
     if member.kind != kinds.MODEL or not member.alive or member.route is None:
         return None
-    route = member.route
+    route, failover = member.route, member.failover or FailoverPart()
     return Server(
         member.id,
         member.name,
@@ -314,6 +327,8 @@ def _server(member: Member) -> Server | None:
         route.proxy,
         route.ca_file,
         route.login,
+        tuple(failover.fallback),
+        failover.retries,
         concurrent=route.concurrent,
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aish.supervisor.gateway import observed
 from aish.supervisor.gateway.dialects import openai, sse
@@ -26,7 +26,8 @@ from aish.supervisor.gateway.web import Request
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One request under way, and all that its settlement needs."""
+    """One request under way, and all that its settlement needs. What stands below `attempts` is of the attempt that
+    is being made, or was made last."""
 
     caller: Caller
     row: Row
@@ -34,9 +35,19 @@ class Exchange:
     began_s: float
     request: Request
     dialect: Dialect
+    asked: str = ""
+    """The model's name as the client said it."""
+    blocked_s: float | None = None
+    """Since when the client does not read what we write."""
+    attempts: int = 0
+    """How often a server was asked."""
+    settled: bool = False
+    """Its row has been settled, and there is no other."""
     call: Call | None = None
     server: Server | None = None
     sent_s: float | None = None
+    over_s: float | None = None
+    """When it failed, while another may follow."""
     exact_prompt: int | None = None
     relay: sse.Frames | None = None
     assembly: Assembly | None = None
@@ -44,10 +55,32 @@ class Exchange:
     """The server's own figures."""
     unused: bool = False
     """Nothing was used: it was not sent, or refused."""
-    blocked_s: float | None = None
-    """Since when the client does not read what we write."""
     choices: tuple[bytes, ...] = ()
     """The answers of a reply that came whole."""
+
+    def ends(self, status: int, bytes_out: int | None = None) -> None:
+        """With this status; a row that was settled for itself keeps its own."""
+        if not self.settled:
+            self.row.status = status
+            self.row.bytes_out = self.row.bytes_out if bytes_out is None else bytes_out
+
+    def fails(self, status: int) -> None:
+        """The attempt is over, and another may follow."""
+        self.over_s, self.live.sent = time.monotonic(), False
+        self.ends(status)
+
+    def ended(self) -> Exchange:
+        """The attempt that was made last, to be settled for itself; the next one begins with nothing."""
+        ended = replace(self)
+        self.settled, self.sent_s, self.exact_prompt = True, None, None
+        self.relay = self.assembly = self.used = None
+        self.unused, self.choices = False, ()
+        return ended
+
+    def again(self) -> None:
+        """The next attempt goes on in the same row: the one before used nothing."""
+        self.exact_prompt = self.relay = self.assembly = self.used = None
+        self.choices, self.row.status, self.row.first_token_s, self.row.bytes_out = (), None, None, 0
 
     @property
     def told(self) -> bool:
@@ -75,10 +108,16 @@ class Settling:
         self._later: set[asyncio.Task[None]] = set()
 
     def end(self, exchange: Exchange) -> None:
-        """Settle now if the figures are known, else find them out off the request's path."""
-        self._board.end(exchange.row.number)
+        """The request is over: its live entry goes, and its row is settled."""
+        self._board.end(exchange.live.number)
+        if not exchange.settled:
+            self.settle(exchange)
+
+    def settle(self, exchange: Exchange) -> asyncio.Task[None] | None:
+        """Settle now if the figures are known, else find them out off the request's path, in the task that is
+        returned."""
         row = exchange.row
-        row.seconds = time.monotonic() - (exchange.sent_s or exchange.began_s)
+        row.seconds = (exchange.over_s or time.monotonic()) - (exchange.sent_s or exchange.began_s)
         if row.status is None:  # an error that nobody expected: see http.py
             row.status = 500
         if exchange.sent_s is None:
@@ -91,6 +130,8 @@ class Settling:
             task = asyncio.get_running_loop().create_task(self._settle_estimated(exchange), name="settle")
             self._later.add(task)
             task.add_done_callback(self._later.discard)
+            return task
+        return None
 
     def _settle(self, exchange: Exchange, used: Used) -> None:
         row = exchange.row

@@ -254,19 +254,47 @@ class Spending:
     async def reserve(self, row: Row, claim: Claim, live: Live) -> Reservation:
         """Wait until the claim is granted: what it got.
 
-        Raises BudgetError of a hard budget, the error given to `refuse`, and StorageError. Cancelling gives all back.
+        What was reserved for the same number is given back before. Raises BudgetError of a hard budget, the error
+        given to `refuse`, and StorageError. Cancelling gives all back.
         """
         if self._clock()[0] >= self.day.ends_s:
             self.turn()
+        claim.again = claim.number in self.ledger.reservations
+        self.ledger.release(claim.number)
         self.ledger.ask(claim)
         self.advance()
         try:
             if claim.number not in self.ledger.reservations:
                 await self._wait(claim, live)
-            reservation = self.ledger.reservations[claim.number]
-            row.chain, row.day = reservation.chain, reservation.day
-            row.input, row.output, row.estimated = claim.prompt, reservation.output, True
-            row.cost_usd = reservation.promised.pusd / PICO
+        except BaseException:
+            self._give_back(claim.number)
+            raise
+        return await self._begun(row, claim)
+
+    async def again(self, row: Row, claim: Claim) -> Reservation | None:
+        """The same for a further attempt of a request, which does not wait: None where there is no room at once.
+
+        What is reserved for the same number is given back before, whatever comes of it. Raises StorageError.
+        """
+        if self._clock()[0] >= self.day.ends_s:
+            self.turn()
+        claim.again = claim.number in self.ledger.reservations
+        self.ledger.release(claim.number)
+        self.ledger.ask(claim)
+        self.advance()
+        if claim.number not in self.ledger.reservations:
+            self.ledger.withdraw(claim.number)
+            self.advance()  # others that waited behind it
+            return None
+        return await self._begun(row, claim)
+
+    async def _begun(self, row: Row, claim: Claim) -> Reservation:
+        """Write it down before anything is sent. Raises StorageError; then all is given back."""
+        reservation = self.ledger.reservations[claim.number]
+        row.chain, row.day = reservation.chain, reservation.day
+        row.input, row.output, row.estimated = claim.prompt, reservation.output, True
+        row.cost_usd = reservation.promised.pusd / PICO
+        try:
             await self.journal.begin(row)
         except BaseException:
             self._give_back(claim.number)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from aish.errors import RefusedError, UnavailableError
 from aish.supervisor.gateway.bell import Bell
@@ -35,8 +36,32 @@ class _Wait:
     future: asyncio.Future[None]
     pool: Pool
     account: str
-    asked: Call
+    wish: Wish
     live: Live
+
+
+def _any(_server: Server) -> bool:
+    return True
+
+
+@dataclass(slots=True)
+class Wish:
+    """What a request wants: a place at a server of the model `name` of which `fits` is true. `patient`: see
+    Models.ready. `further`: it was asked before, and waits for no server to get ready."""
+
+    call: Call
+    name: str
+    fits: Callable[[Server], bool] = _any
+    patient: bool = True
+    further: bool = False
+
+    @property
+    def embedding(self) -> bool:
+        return self.call.endpoint == openai.EMBEDDINGS
+
+
+class NobodyError(UnavailableError):
+    """No server of the model can be asked now, and none is waited for."""
 
 
 class Turns:
@@ -62,41 +87,47 @@ class Turns:
         self._prefixes = Prefixes()
         bell.tell(self.look)
 
-    async def ready(self, exchange: Exchange, asked: Call) -> tuple[Server, ...]:
+    async def ready(self, exchange: Exchange, wish: Wish) -> tuple[Server, ...]:
         """Servers of the model that are ready, as soon as there is one and no person holds the process.
 
-        Raises RefusedError, and what Models.ready raises."""
+        Raises RefusedError, NobodyError, and what Models.ready raises."""
         account, live = exchange.row.process, exchange.live
         while True:
             while self._directory.held(account):
                 live.why = "paused"
                 await self._bell.wait_until(None)
                 self._keys.alive(account)
-            await self._models.ready(
-                asked.model, account, live, lambda: self._keys.alive(account), embedding=_embeds(asked)
-            )
-            servers = self._models.open(asked.model, embedding=_embeds(asked))
+            servers = self._open(wish)
+            if not servers and not wish.further:
+                alive, patient = partial(self._keys.alive, account), wish.patient
+                await self._models.ready(wish.name, account, live, alive, embedding=wish.embedding, patient=patient)
+                servers = self._open(wish)
+            if not servers and (wish.further or self._models.open(wish.name, embedding=wish.embedding)):
+                raise NobodyError(f"no other server of {live.model} can be asked now")
             if servers and not self._directory.held(account):
                 return servers
 
+    def _open(self, wish: Wish) -> tuple[Server, ...]:
+        return self._models.open(wish.name, embedding=wish.embedding, fits=wish.fits)
+
     @asynccontextmanager
-    async def turn(self, exchange: Exchange, asked: Call) -> AsyncIterator[Server]:
+    async def turn(self, exchange: Exchange, wish: Wish) -> AsyncIterator[Server]:
         """A place at one of the model's servers, as soon as it is this request's turn. Raises as `ready` does."""
-        ticket, pool = await self._take(exchange, asked)
+        ticket, pool = await self._take(exchange, wish)
         assert ticket.server is not None
         try:
             yield ticket.server
         finally:
             self._leave(ticket, pool)
 
-    async def _take(self, exchange: Exchange, asked: Call) -> tuple[Ticket, Pool | None]:
+    async def _take(self, exchange: Exchange, wish: Wish) -> tuple[Ticket, Pool | None]:
         """Raises as `ready` does."""
         known: tuple[bytes, ...] | None = None
         while True:
-            servers = await self.ready(exchange, asked)
+            servers = await self.ready(exchange, wish)
             homes = frozenset[Server]()
             if len(servers) > 1:
-                known = marks(asked) if known is None else known
+                known = marks(wish.call) if known is None else known
                 homes = self._prefixes.homes(servers, known)
             ticket = Ticket(exchange.row.number, servers=servers, homes=homes)
             if any(server.places is None for server in servers):
@@ -107,16 +138,16 @@ class Turns:
                 pool.join(ticket, self._chain(exchange.row.process), _now_s())
                 self._advance()
                 if ticket.server is None:
-                    await self._wait(ticket, _Wait(_future(), pool, exchange.row.process, asked, exchange.live))
+                    await self._wait(ticket, _Wait(_future(), pool, exchange.row.process, wish, exchange.live))
             if ticket.server is not None:
                 if known:
                     self._prefixes.put(ticket.server, known)
                 return ticket, pool
-            self._still_there(exchange, asked)
+            self._still_there(exchange, wish)
 
-    def _still_there(self, exchange: Exchange, asked: Call) -> None:
+    def _still_there(self, exchange: Exchange, wish: Wish) -> None:
         """Raises UnavailableError where nobody knows the model any more: it did exist when the request came."""
-        found = self._directory.find(asked.model, embedding=_embeds(asked))
+        found = self._directory.find(wish.name, embedding=wish.embedding)
         if isinstance(found, Unknown):
             name = exchange.live.model
             raise UnavailableError(
@@ -175,7 +206,7 @@ class Turns:
                 wait.pool.withdraw(ticket)
                 wait.future.set_exception(error)
                 continue
-            servers = self._models.open(wait.asked.model, embedding=_embeds(wait.asked))
+            servers = self._open(wait.wish)
             if not servers or self._directory.held(wait.account):
                 wait.pool.withdraw(ticket)
                 wait.future.set_result(None)
@@ -207,10 +238,6 @@ def ordinal(number: int) -> str:
     """1st, 2nd, 3rd, 4th, 11th, 21st."""
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
-
-
-def _embeds(asked: Call) -> bool:
-    return asked.endpoint == openai.EMBEDDINGS
 
 
 def _now_s() -> float:

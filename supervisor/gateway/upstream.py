@@ -24,6 +24,7 @@ from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic import head
 from aish.supervisor.gateway.dialects.call import Call, render
 from aish.supervisor.gateway.dialects.headers import along
+from aish.supervisor.gateway.failure import UntakenError
 from aish.supervisor.gateway.kept import Connector
 from aish.supervisor.gateway.pool import AGAIN_S, CONNECT_S, KEEP_S, Address, Pool, address
 from aish.supervisor.gateway.provider_key import ProviderKeys, Scrub
@@ -46,6 +47,7 @@ _COUNTED: Final = ("messages", "system", "tools", "tool_choice", "thinking", "ou
 """What a count of tokens may be asked about."""
 # The client's own failures, and what an address that is none makes of asyncio and aiohttp: a..b, a NUL in a path.
 _FAILURES: Final = (aiohttp.ClientError, OSError, ValueError)
+_CLOSED: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, BrokenPipeError)
 
 
 class NoServerError(UpstreamError):
@@ -87,10 +89,11 @@ class Upstreams:
 
     async def post(self, server: Server, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
         """Send a request below the base; returns once the head of the reply is here. The caller closes the reply."""
+        started_s = asyncio.get_running_loop().time()
         try:
             reply = await self._send(server, "POST", base(server) + path, body, self._headers(server, headers))
         except _FAILURES as error:
-            raise _unreached(server, error) from error
+            raise _unanswered(server, error, asyncio.get_running_loop().time() - started_s) from error
         if reply.status in REFUSES_KEY:
             self._keys.refused(server)
         self._heard(server, headers or {}, reply.headers)
@@ -332,6 +335,14 @@ async def read_some(response: Reply, server: Server) -> bytes:
         raise UpstreamError(f"the server of {server.name} stopped in the middle of its reply", status=504) from error
     except _FAILURES as error:
         raise _unreached(server, error) from error
+
+
+def _unanswered(server: Server, error: BaseException, seconds: float) -> UpstreamError:
+    """An UntakenError where it is sure that the server did not take the request, or so soon that it cannot have."""
+    told = _unreached(server, error)
+    if isinstance(error, aiohttp.ClientConnectorError) or (isinstance(error, _CLOSED) and seconds <= AGAIN_S):
+        return UntakenError(str(told), status=told.status, hint=told.hint)
+    return told
 
 
 def _unreached(server: Server, error: BaseException) -> UpstreamError:

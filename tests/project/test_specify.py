@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from aish.agents.definition import parse as parse_agent
+from aish.errors import InputError
 from aish.project import schema
+from aish.project.digest import same, same_run
 from aish.supervisor.daemon import want
 from aish.wire.spec import (
     BudgetPart,
+    FailoverPart,
     GroupPart,
     LimitPart,
     NeedPart,
@@ -198,6 +201,22 @@ def test_what_a_model_costs_and_what_may_be_asked(told: Callable[..., Any]) -> N
     assert found.wanted("s").spec.budget == BudgetPart(
         usd=2.5, requests=1000, requests_per_minute=30, input_tokens=5000, hard=True
     )
+
+
+def test_who_answers_in_its_place_may_change_while_it_runs(told: Callable[..., Any]) -> None:
+    """Of a model of the store, too: it need not be loaded again for that."""
+    text = '[models.stored]\n{0}\n[models.far]\nurl = "https://host/v1"\n{0}\n'
+    before = told(text.format('fallback = ["other"]\nretries = 2'))
+    after = told(text.format('fallback = ["other", "last"]'))
+    for name in ("stored", "far"):
+        spec, later = before.wanted(name).spec, after.wanted(name).spec
+        assert spec.failover == FailoverPart(fallback=["other"], retries=2)
+        assert later.failover == FailoverPart(fallback=["other", "last"])
+        assert not same(spec.digest, later.digest)
+        assert same_run(spec.digest, later.digest)
+    assert told('[models.far]\nurl = "https://host/v1"').wanted("far").spec.failover is None
+    with pytest.raises(InputError, match="cannot fall back to itself"):
+        want.check_spec(told('[models.far]\nurl = "https://host/v1"\nfallback = ["far"]').wanted("far").spec)
 
 
 def test_an_agent_file_with_an_input(told: Callable[..., Any]) -> None:

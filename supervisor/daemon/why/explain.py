@@ -56,6 +56,7 @@ RULES: Final[tuple[Rule, ...]] = (
     running.out_of_memory,
     running.operator,
     running.not_ready,
+    running.resting,
     running.checking,
     running.waits_for_model,
     running.throttled,

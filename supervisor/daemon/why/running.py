@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CPU_PRESSURE_PERCENT: Final = 40.0
 IO_PRESSURE_PERCENT: Final = 40.0
+RESTS: Final = "rests for "
 RECENT_RUN_S: Final = 3600.0
 """How the run before ended tells of this one for so long."""
 _TODAYS: Final = "today's"
@@ -93,6 +94,16 @@ def not_ready(e: Evidence) -> Cause | None:
         sentences.append(f"If it is not within {span(left_s)} more, it is ended.")
     event = e.last("not-ready")
     return Cause("not-ready", 80, tuple(sentences), (fact(event),) if event is not None else ())
+
+
+def resting(e: Evidence) -> Cause | None:
+    """A model that is there, and whose server is not asked for a while."""
+    event = e.last("resting", "awake")
+    told = e.doing or ""
+    if event is None or event.kind != "resting" or not told.startswith(RESTS):
+        return None
+    text = f"It is ready, but its server is not asked for another {told.removeprefix(RESTS)}."
+    return Cause("resting", 85, (text,), (fact(event),))
 
 
 def checking(e: Evidence) -> Cause | None:

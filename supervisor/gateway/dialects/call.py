@@ -10,7 +10,7 @@ Reading takes a bounded multiple of the body's size, whatever is in it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -77,6 +77,10 @@ class Call:
     """That its fields are of."""
     left_out: tuple[str, ...] = ()
     """What its server cannot do, and was left out where it was translated."""
+
+    def renamed(self, model: str) -> Call:
+        """The same, of another model."""
+        return replace(self, model=model, fields={**self.fields, "model": msgspec.Raw(_encode(model))})
 
     @property
     def asked(self) -> msgspec.Raw:

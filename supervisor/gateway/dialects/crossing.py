@@ -68,20 +68,22 @@ class Crossing(Protocol):
         """The server's error, with the status that the client is to get."""
 
 
-def cross(call: Call, dialect: Dialect, server: Server) -> Crossing:
-    """Raises InputError where the server cannot do what is asked in this dialect."""
+def cross(call: Call, dialect: Dialect, server: Server, model: str | None = None) -> Crossing:
+    """`model`: what the server is asked for, where that is not what the client asked for; the client is answered by
+    the name that it knows. Raises InputError where the server cannot do what is asked in this dialect."""
     asked = call.model or server.name
+    sent = call if model is None else call.renamed(model)
     if call.dialect == head.NAME and server.dialect == head.NAME:
-        return AnthropicThrough(call, server, asked)
+        return AnthropicThrough(sent, server, asked)
     if call.dialect == responses.NAME and server.has_responses:
-        return ResponsesThrough(call, server, asked)
+        return ResponsesThrough(sent, server, asked)
     match call.dialect:
         case head.NAME:
-            chatted = to_chat(call)
+            chatted = to_chat(sent)
         case responses.NAME:
-            chatted = response_to_chat(call)
+            chatted = response_to_chat(sent)
         case _:
-            chatted = call
+            chatted = sent
     if server.dialect == head.NAME:
         return ToAnthropic(call, chatted, dialect, server, asked)
     return ToOpenAI(call, chatted, dialect, server, asked)

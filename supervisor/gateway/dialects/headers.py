@@ -17,9 +17,12 @@ _KNOWN: Final = {
     OPENAI: ("accept", "idempotency-key", "x-request-id", "openai-organization", "openai-project", "openai-beta"),
     ANTHROPIC: ("accept", "anthropic-version", "anthropic-beta", "idempotency-key", "x-request-id"),
 }
+NO_FALLBACK: Final = "x-aish-no-fallback"
+"""1: the client wants this model or an error."""
 _OURS: Final = frozenset(
     {
         *("host", "content-length", "content-type", "content-encoding", "accept-encoding", "expect", OWN_KEY),
+        NO_FALLBACK,
         # RFC 9110, 7.6.1: of one hop only
         *("connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer"),
         *("transfer-encoding", "upgrade"),

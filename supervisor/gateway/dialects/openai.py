@@ -208,12 +208,17 @@ _SHAPES: Final[tuple[tuple[type[AishError], int, str, str | None], ...]] = (
 )
 
 
+_BUSY: Final = {429: ("rate_limit_error", "rate_limit_exceeded"), 529: ("overloaded_error", "overloaded")}
+"""What the status of a server means: (type, code)."""
+
+
 def failure(error: AishError, status: int | None = None) -> tuple[int, bytes]:
     """(HTTP status, body) of an error of ours."""
     shape = next((shape for shape in _SHAPES if isinstance(error, shape[0])), None)
     known_status, kind, code = shape[1:] if shape else (500, "server_error", "internal")
     if isinstance(error, UpstreamError) and error.status is not None:
         known_status = error.status
+        kind, code = _BUSY.get(error.status, (kind, code))
     if status == 401:
         kind, code = "invalid_request_error", "invalid_api_key"
     message = str(error) if error.hint is None else f"{error} ({error.hint})"
@@ -225,13 +230,34 @@ def error_body(message: str, kind: str, code: str | None, param: str | None = No
     return _encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
+_STATUSES: Final = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+    "server_is_overloaded": 529,
+}
+"""By the words of OpenAI's and Anthropic's servers."""
+
+
 def error_status(body: bytes) -> int:
-    """The HTTP status of an error that was told inside a stream: its code, if it is one."""
+    """The HTTP status of an error that was told inside a stream: its code, if it is one, else what its words mean."""
     try:
-        code = msgspec.json.decode(body)["error"]["code"]
-    except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError, RecursionError):
+        error = msgspec.json.decode(body)["error"]
+        code, kind = error.get("code"), error.get("type")
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError):
         return 502
-    return code if isinstance(code, int) and 400 <= code < 600 else 502
+    if isinstance(code, int) and 400 <= code < 600:
+        return code
+    return next((_STATUSES[word] for word in (code, kind) if isinstance(word, str) and word in _STATUSES), 502)
 
 
 class _Told(msgspec.Struct):

@@ -44,8 +44,8 @@ class Frames:
         """Input tokens, where the server tells them before the answer."""
         self.done = False
         """The server said that this was all: nothing is read behind it."""
-        self.error = False
-        """The server told an error inside the stream."""
+        self.error: bytes | None = None
+        """What the server told inside the stream: that it failed."""
 
     def feed(self, data: bytes) -> bytes:
         """What to pass on now, maybe nothing. Raises UpstreamError on what is not a stream of events."""
@@ -78,7 +78,7 @@ class Frames:
         out = b""
         if rest and self._is_last(rest):  # some leave out the last blank line
             out = self._event(rest)
-        if not (self.done or self.error):
+        if not self.done and self.error is None:
             raise UpstreamError(f"the server of {self._asked} closed the stream before its end")
         return out
 
@@ -164,7 +164,7 @@ class Relay(Frames):
         except InputError as error:
             raise self._malformed(str(error)) from None
         if found.failed:
-            self.error = self.done = True
+            self.error, self.done = data, True
             return True
         self._told = self._told or found.model or ""
         if found.used is None:

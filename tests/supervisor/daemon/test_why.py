@@ -305,6 +305,11 @@ CASES: dict[str, Evidence] = {
     "held without memory": evidence(row(holds=["memory"], reason="out of memory: it is held at its limit of 1.0G")),
     "held": evidence(row(holds=["operator"])),
     "not ready": evidence(row({"start_timeout_s": 90.0}, ready="no"), doing="not ready: connection refused"),
+    "its server rests": evidence(
+        row(ready="yes"),
+        events=(event("resting", "it is not asked for 12 s: its server answered 529: Overloaded", rest_s=12.0),),
+        doing="rests for 8 s: its server answered 529: Overloaded",
+    ),
     "checked": evidence(row(checking=True)),
     "its request waits": evidence(row(ready="yes"), activity="queued", doing="smollm2"),
     "its request waits for a model": evidence(

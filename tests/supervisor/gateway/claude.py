@@ -1,6 +1,6 @@
 """A scripted server of Anthropic's dialect: the same scripts as upstream.py's, as far as it has them.
 
-say, pace, gate, never, cut, status, mid, think, call, cached, refuse, notjson, echo
+say, pace, gate, never, cut, status, after, drop, overloaded, mid, think, call, cached, refuse, notjson, echo
 """
 
 from __future__ import annotations
@@ -38,14 +38,17 @@ class Claude(Upstream):
         shown = (request.headers.get("x-api-key"), request.headers.get("Authorization"))
         if shown not in ((KEY, None), *((None, login) for login in self.logins)):
             return failed(401, "invalid x-api-key")
-        script = Script(last_text(body))
+        script = self._script(last_text(body))
         if script.has("gate"):
             assert self._gate is not None
             await self._gate.wait()
         if script.has("never"):
             await asyncio.Event().wait()
         if script.has("status"):
-            return failed(int(script.number("status")), "scripted")
+            return failed(int(script.number("status")), "scripted", script.number("after"))
+        if script.has("drop"):
+            abort(request)
+            await asyncio.Event().wait()
         if script.has("echo"):
             return failed(400, f"what is {shown[0]}?")
         if script.has("notjson"):
@@ -79,6 +82,9 @@ class Claude(Upstream):
             data = json.dumps({"type": kind, **fields})
             await reply.write(f"event: {kind}\ndata: {data}\n\n".encode())
 
+        if script.has("overloaded"):
+            await send("error", error={"type": "overloaded_error", "message": "Overloaded"})
+            return reply
         start = {"id": "msg_inner", "type": "message", "role": "assistant", "model": "inner", "content": []}
         start |= {"stop_reason": None, "stop_sequence": None, "usage": usage(body, 1, script)}
         await send("message_start", message=start)
@@ -169,9 +175,12 @@ def usage(body: dict[str, Any], tokens: int, script: Script) -> dict[str, Any]:
     return told
 
 
-def failed(status: int, message: str) -> web.Response:
+def failed(status: int, message: str, after_s: float = 0) -> web.Response:
     kinds = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error"}
+    kinds[529] = "overloaded_error"
     error = {"type": kinds.get(status, "api_error"), "message": message}
     return web.json_response(
-        {"type": "error", "error": error, "request_id": "req_1"}, status=status, headers={"retry-after": "0"}
+        {"type": "error", "error": error, "request_id": "req_1"},
+        status=status,
+        headers={"retry-after": f"{after_s:g}"},
     )

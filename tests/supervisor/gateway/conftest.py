@@ -208,3 +208,12 @@ def matrix() -> Iterator[Matrix]:
 
 def wait_readable(fd: int, deadline_s: float = DEADLINE_S) -> bool:
     return bool(select.select([fd], [], [], deadline_s)[0])
+
+
+@pytest.fixture
+def not_in_a_row(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Between the faults of several tests the shared server answers once: else it would rest (breaker.py)."""
+    yield
+    if "shared" in request.fixturenames:
+        world: World = request.getfixturevalue("shared")
+        assert world.gateway.chat(world.agent()[1], "say 1")[0] == 200

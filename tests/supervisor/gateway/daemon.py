@@ -16,11 +16,13 @@ from aish.wire.link import (
     Ask,
     Delta,
     Exceeded,
+    FellBack,
     Hold,
     Member,
     Need,
     Readiness,
     Release,
+    Resting,
     Served,
     Settled,
     Sync,
@@ -30,14 +32,17 @@ from aish.wire.link import (
 from aish.wire.message import VERSION, GatewayHello, Hello
 from aish.wire.part import TokensPart
 from aish.wire.reply import Welcome
-from aish.wire.spec import RoutePart
+from aish.wire.spec import FailoverPart, RoutePart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEADLINE_S = 20.0
-Event = TypeVar("Event", Hold, Release, Warn, Exceeded, Settled, Served, Readiness, ActivityNote, Need, Told)
-DURABLE = (Hold, Release, Warn, Exceeded, Settled, Served, Readiness)
+Event = TypeVar(
+    "Event",
+    *(Hold, Release, Warn, Exceeded, Settled, Served, Readiness, Resting, FellBack, ActivityNote, Need, Told),
+)
+DURABLE = (Hold, Release, Warn, Exceeded, Settled, Served, Readiness, Resting, FellBack)
 
 
 class Daemon:
@@ -100,9 +105,9 @@ class Daemon:
         self.put(Member(id=id, name=name, kind="agent", agent=name, parent=parent, budget_tokens=budget, **more))
         return self.key(id)
 
-    def model(self, id: str, name: str, url: str, **route: Any) -> None:
+    def model(self, id: str, name: str, url: str, failover: FailoverPart | None = None, **route: Any) -> None:
         part = RoutePart(url=url, **{"upstream_name": "inner", **route})
-        self.put(Member(id=id, name=name, kind="model", route=part))
+        self.put(Member(id=id, name=name, kind="model", route=part, failover=failover))
 
     def put(self, member: Member) -> None:
         """Add or change a member, and tell."""

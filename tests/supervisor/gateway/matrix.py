@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
-from aish.wire.link import Settled
+from aish.wire.link import Readiness, Settled
 from aish.wire.spec import PricePart
 
 from . import strict
@@ -101,6 +101,7 @@ def refused(client: Client, model: str) -> bool:
     return model == CLAUDE and (client.embeds or client.path == "/v1/completions")
 
 
+_PROCESSES = {OPENAI: "p2", CLAUDE: "p3", LLAMA: "p4", DIRECT: "p5"}
 Cell = tuple[Client, str]
 """Who asks, and for which model."""
 CELLS: list[Cell] = [(client, model) for client in CLIENTS for model in (OPENAI, CLAUDE, LLAMA)]
@@ -135,6 +136,22 @@ class Matrix:
                 return reply.status, headers, await reply.read()
 
         return self._all(cells, one)
+
+    def afresh(self, *models: str) -> None:
+        """The servers of these models, or of all, are new to the gateway: nothing that they did is held against them
+        (breaker.py)."""
+        ids = [_PROCESSES[model] for model in models or _PROCESSES]
+
+        def forgotten(daemon: Daemon) -> bool:
+            daemon.heard[:] = [event for event in daemon.heard if not isinstance(event, Readiness)]
+            return True
+
+        self.world.daemon.wait_for(forgotten)
+        for id in ids:
+            self.world.daemon.change(id, alive=False)
+            self.world.daemon.change(id, alive=True)
+        for id in ids:
+            self.world.daemon.ready(id)
 
     def left(self, cells: list[Cell]) -> dict[Cell, int]:
         """What is left of their budgets."""
@@ -197,7 +214,7 @@ def running() -> Iterator[Matrix]:
         world.daemon.model("p3", CLAUDE, "http://claude.example", dialect="anthropic", **behind)
         world.daemon.model("p4", LLAMA, unix.url, upstream_name="sim")
         world.daemon.model("p5", DIRECT, "http://api.openai.com/v1", **behind)
-        for id in ("p2", "p3", "p4", "p5"):
+        for id in _PROCESSES.values():
             world.daemon.ready(id)
         keys = {(client.name, model): world.agent(budget=BUDGET) for client, model in CELLS}
         servers = {OPENAI: tcp, CLAUDE: tcp, DIRECT: tcp, LLAMA: unix}

@@ -12,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import World
 
+pytestmark = pytest.mark.usefixtures("not_in_a_row")
 WEATHER: Any = {
     "name": "weather",
     "description": "Of a city",

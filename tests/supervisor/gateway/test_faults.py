@@ -15,6 +15,7 @@ from .upstream import Upstream
 if TYPE_CHECKING:
     from .conftest import World
 
+pytestmark = pytest.mark.usefixtures("not_in_a_row")
 DEADLINE_S = 20.0
 
 

@@ -59,7 +59,7 @@ def wanted(fault: Fault, client: Client, model: str) -> str:
 def judge(matrix: Matrix, name: str, cells: list[Cell]) -> list[str]:
     """Ask all cells with this fault, and tell what is wrong."""
     last = matrix.last_row()
-    replies = matrix.ask(cells, f"say 3 fault {name}")
+    replies = ask(matrix, name, cells)
     sums, rows, left = matrix.settle(cells), matrix.rows(last), matrix.left(cells)
     found = []
     for cell, (status, headers, body) in zip(cells, replies, strict=True):
@@ -75,6 +75,19 @@ def judge(matrix: Matrix, name: str, cells: list[Cell]) -> list[str]:
             what = f"{client.name} at {model}: {type(error).__name__} {str(error)[:300]}"
             found.append(f"{what}\n    {status} {body[:300]!r}")
     return found
+
+
+def ask(matrix: Matrix, name: str, cells: list[Cell]) -> list[tuple[int, dict[str, str], bytes]]:
+    """All at once; but what makes a server rest is told to the first who asks it, and by the gateway to the next."""
+    words = f"say 3 fault {name}"
+    fault = FAULTS.get(name, NONE)
+    if fault.error is None or all(header.lower() != "retry-after" for header, _ in sent_headers(name)):
+        return matrix.ask(cells, words)
+    replies = []
+    for cell in cells:
+        matrix.afresh(cell[1])
+        replies += matrix.ask([cell], words)
+    return replies
 
 
 def judge_reply(
@@ -149,10 +162,12 @@ def judge_all(matrix: Matrix, name: str, cells: list[Cell], *, grows_bytes: int)
     assert grew < grows_bytes, f"the gateway grew by {grew >> 20} MiB"
     log = gateway.read_log()[logged:]
     assert "fault:" not in log, log
+    matrix.afresh(*{model for _, model in cells})
 
 
 def judge_afterwards(matrix: Matrix) -> None:
     """Who asks next gets what is right, over the same connections maybe."""
+    matrix.afresh()
     problems = judge(matrix, "", [cell for cell in CELLS if cell[0].name in AFTERWARDS])
     assert not problems, "what comes afterwards is harmed:\n" + "\n".join(problems)
 

@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import World
 
+pytestmark = pytest.mark.usefixtures("not_in_a_row")
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: apt-get install curl")
 

@@ -18,6 +18,9 @@ The last message (or prompt) is a script: words separated by spaces.
     echo           an error that repeats the Authorization header
     leak           repeats that header in its answer, in two writes; in a stream also in an error at its end
     fails TEXT     answer with 500 and all the text behind it, as llama.cpp does with some mistakes of clients
+    after S        with `status`: the header Retry-After
+    drop           close the connection without a word
+    overloaded     in a stream: an error as its first event
 
     crlf           events that end in CR LF
     think N        N tokens of reasoning before the answer, told apart in the usage
@@ -27,7 +30,8 @@ The last message (or prompt) is a script: words separated by spaces.
     refuse         a refusal in place of the answer
     writes N       the first N characters of what the test left in `written`, four in each event; N < 0: all
 
-With `echoes` every request is answered with an error that repeats that header.
+With `echoes` every request is answered with an error that repeats that header. Each of `faults` is the script of one
+request, in place of its own; probes (`hi`) have none.
 """
 
 from __future__ import annotations
@@ -86,6 +90,7 @@ class Upstream:
         self.drops_tools = False
         """As a template without tools does, and says so."""
         self.written = ""
+        self.faults: list[str] = []
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
@@ -213,6 +218,10 @@ class Upstream:
             self.paths.append(request.path)
             self.changed.notify_all()
 
+    def _script(self, text: str) -> Script:
+        with self.changed:
+            return Script(self.faults.pop(0) if self.faults and text != "hi" else text)
+
     def _count(self, input_tokens: int, output_tokens: int) -> None:
         with self.changed:
             self.input += input_tokens
@@ -256,7 +265,7 @@ class Upstream:
         text = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
         if isinstance(text, list):  # with images
             text = " ".join(part.get("text", "") for part in text if isinstance(part, dict))
-        script = Script(text if isinstance(text, str) else "")
+        script = self._script(text if isinstance(text, str) else "")
         if script.has("gate"):
             assert self._gate is not None
             await self._gate.wait()
@@ -264,9 +273,13 @@ class Upstream:
             await asyncio.Event().wait()
         if script.has("status"):
             status = int(script.number("status"))
+            after = {"retry-after": f"{script.number('after'):g}"}
             if script.has("text"):
-                return web.Response(status=status, text="plain words", headers={"retry-after": "0"})
-            return error(status, "scripted", {"retry-after": "0"})
+                return web.Response(status=status, text="plain words", headers=after)
+            return error(status, "scripted", after)
+        if script.has("drop"):
+            abort(request)
+            await asyncio.Event().wait()
         if script.has("fails"):
             return error(500, str(text).partition("fails ")[2])
         if script.has("echo"):
@@ -309,7 +322,6 @@ class Upstream:
         reply = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await reply.prepare(request)
         tokens, why = planned(body, script, self.context)
-        self._works(body, prompt_tokens(body))
         chat = "messages" in body
 
         async def send(payload: object) -> None:
@@ -324,6 +336,10 @@ class Upstream:
             part = {"delta": {"content": text}} if chat else {"text": text}
             return [{"index": 0, "finish_reason": None, **part}]
 
+        if script.has("overloaded"):
+            await send({"error": {"message": "Overloaded", "type": "overloaded_error", "code": None}})
+            return reply
+        self._works(body, prompt_tokens(body))
         if chat:
             await send(chunk([{"index": 0, "finish_reason": None, "delta": {"role": "assistant", "content": None}}]))
         if script.has("leak"):

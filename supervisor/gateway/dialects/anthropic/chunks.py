@@ -139,7 +139,7 @@ class Relay(sse.Frames):
             case "message_stop":
                 return self._stop()
             case "error":
-                self.error = self.done = True
+                self.error, self.done = data, True
                 return b"data: " + error(data) + b"\n\n"
             case "ping":
                 return _PING

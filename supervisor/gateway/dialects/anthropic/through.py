@@ -58,7 +58,7 @@ class Relay(sse.Frames):
             case b"message_stop":
                 self._ended()
             case b"error":
-                self.error = self.done = True
+                self.error, self.done = data, True
             case _:
                 pass
         text_bytes = sum(map(len, _TEXT.findall(data)))

@@ -116,7 +116,7 @@ class Relay(sse.Frames):
         if b'"response":' in data[:256]:
             self._look(data)
         elif b'"error"' in data[:64]:
-            self.error = True
+            self.error = _error(data)
         text_bytes = sum(map(len, _TEXT.findall(data)))
         if text_bytes:
             self.count.count(text_bytes)
@@ -137,7 +137,7 @@ class Relay(sse.Frames):
             case "response.completed" | "response.incomplete":
                 self.done = True
             case "response.failed":
-                self.done = self.error = True
+                self.done, self.error = True, b'{"error":' + bytes(told.response.error) + b"}"
             case _:
                 pass
 
@@ -168,3 +168,18 @@ def _told(event: bytes) -> _Begun:
         return _begun.decode(sse.payload(event) or b"{}")
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _Begun()
+
+
+class _Failed(msgspec.Struct):
+    error: msgspec.Raw = _NULL
+    message: str = "the server told an error without a word"
+    code: str | None = None
+
+
+def _error(event: bytes) -> bytes:
+    """An error that is an event of its own, in the shape that those in a reply have: its fields are at the top."""
+    try:
+        told = msgspec.json.decode(event, type=_Failed)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        told = _Failed()
+    return event if told.error != _NULL else _encode({"error": {"message": told.message, "code": told.code}})

@@ -1,0 +1,393 @@
+"""From a request to its answer, with as many attempts as that may take: see docs/adr/0017-fall-backs.md.
+
+for the model that was asked for, then for each of its fall-backs:
+    a ready server -> reserved -> asked -> the first byte goes to the client: from here on there is no other attempt
+       |                            |
+       |                            failed -> another server of that name, at once
+       |                                   -> the same ones after a pause, where that was asked for
+       none                                -> the next fall-back
+nobody: the client is told why the model that it asked for did not answer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import AishError, BudgetError, RefusedError, StorageError, UnavailableError, UpstreamError
+from aish.model.dialect import CLIENT
+from aish.supervisor.gateway.asking import Asking
+from aish.supervisor.gateway.delivery import Delivery
+from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.crossing import cross
+from aish.supervisor.gateway.dialects.headers import NO_FALLBACK
+from aish.supervisor.gateway.failure import Failure, Patience, clause, unusable
+from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.routes import DEFAULT, origin, widest
+from aish.supervisor.gateway.turns import NobodyError, Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from aish.supervisor.gateway.bell import Bell
+    from aish.supervisor.gateway.budget import Claim, Reservation
+    from aish.supervisor.gateway.claims import Claims, Limit
+    from aish.supervisor.gateway.dialects.call import Call
+    from aish.supervisor.gateway.dialects.crossing import Crossing
+    from aish.supervisor.gateway.fallbacks import Fallbacks
+    from aish.supervisor.gateway.keys import Keys
+    from aish.supervisor.gateway.models import Models
+    from aish.supervisor.gateway.probe import Probes
+    from aish.supervisor.gateway.rests import Rests
+    from aish.supervisor.gateway.routes import Server
+    from aish.supervisor.gateway.row import Row
+    from aish.supervisor.gateway.settling import Exchange, Settling
+    from aish.supervisor.gateway.spending import Spending
+    from aish.supervisor.gateway.turns import Turns
+    from aish.supervisor.gateway.upstream import Upstreams
+    from aish.supervisor.gateway.web import Answer
+
+ATTEMPTS: Final = "x-aish-attempts"
+"""How often a server was asked, where that was more than once."""
+MODEL: Final = "x-aish-model"
+"""Who answers, where it is not the model that was asked for."""
+
+
+class FailedError(Exception):
+    """An attempt failed, and nothing of it went to the client."""
+
+    def __init__(self, server: Server, failure: Failure) -> None:
+        super().__init__(failure.why)
+        self.server, self.failure = server, failure
+
+
+class NoAnswerError(Exception):
+    """A model does not answer, for a reason that another one may not have. `error` is for the client."""
+
+    def __init__(self, error: AishError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class NoRoomError(BudgetError):
+    """A budget has no room for a further attempt."""
+
+
+def _nothing() -> None:
+    pass
+
+
+@contextmanager
+def _vain() -> Iterator[None]:
+    """What keeps a model from answering becomes a NoAnswerError."""
+    try:
+        yield
+    except NobodyError:
+        raise
+    except (UpstreamError, UnavailableError, StorageError) as error:
+        raise NoAnswerError(error) from error
+
+
+@dataclass(slots=True)
+class _Course:
+    """One request on its way. `model`: the fall-back that is being asked; None: what was asked for."""
+
+    exchange: Exchange
+    call: Call
+    model: str | None = None
+    patient: bool = True
+    """Whether a model that does not answer is waited for: there is nobody else to ask."""
+    further: bool = False
+    """The model was asked before: it is not waited for once more."""
+    tried: set[Server] = field(default_factory=set)
+    """Servers that are not asked now."""
+    seen: set[Server] = field(default_factory=set)
+    """Every server that was asked."""
+    logins: set[str] = field(default_factory=set)
+    """Where a client's own login may go in place of where the client meant it to go: there as well."""
+    claim: Claim | None = None
+    reservation: Reservation | None = None
+    late: asyncio.Task[None] | None = None
+    """Counts what the attempt before may have used."""
+    well: Callable[[], None] = _nothing
+    """Called when an answer begins."""
+
+    @property
+    def name(self) -> str:
+        return self.call.model if self.model is None else self.model
+
+    @property
+    def embedding(self) -> bool:
+        return self.call.endpoint == openai.EMBEDDINGS
+
+    @property
+    def wish(self) -> Wish:
+        return Wish(self.call, self.name, self.fits, self.patient, self.further)
+
+    def fits(self, server: Server) -> bool:
+        """Whether it may be sent there."""
+        if server in self.tried:
+            return False
+        return self.model is None or server.login != CLIENT or origin(server.url) in self.logins
+
+
+class Attempts:
+    """One per gateway."""
+
+    def __init__(
+        self,
+        *,
+        bell: Bell,
+        keys: Keys,
+        models: Models,
+        turns: Turns,
+        probes: Probes,
+        rests: Rests,
+        fallbacks: Fallbacks,
+        claims: Claims,
+        settling: Settling,
+        spending: Spending,
+        upstreams: Upstreams,
+    ) -> None:
+        self._bell = bell
+        self._keys = keys
+        self._models = models
+        self._turns = turns
+        self._probes = probes
+        self._rests = rests
+        self._fallbacks = fallbacks
+        self._claims = claims
+        self._settling = settling
+        self._spending = spending
+        self._upstreams = upstreams
+
+    async def answer(self, exchange: Exchange, path: str, body: bytes) -> Answer:
+        """Raises AishError, which is for the client (AnsweredError: in the server's own words), and HungUpError."""
+        call = exchange.dialect.parse(path, body)
+        exchange.asked = call.model
+        exchange.row.model, exchange.row.stream = call.model or DEFAULT, call.stream
+        exchange.live.model = exchange.row.model
+        course = _Course(exchange, call)
+        course.patient = not self._following(course)
+        course.well = partial(self._fallbacks.over, call.model)
+        try:
+            return await self._of_model(course)
+        except NoAnswerError as failed:
+            first, row = failed.error, exchange.row
+            where = row.model, row.server
+            answer = await self._elsewhere(course, first)
+        if answer is not None:
+            return answer
+        if exchange.unused and not exchange.settled:  # nobody answered: it is the asked model's failure
+            exchange.row.model, exchange.row.server = where
+        raise first
+
+    # --- other models -------------------------------------------------------------------------------------------
+
+    def _following(self, course: _Course) -> tuple[str, ...]:
+        """The models that may answer in its place. Vectors of another model would mean nothing to who has some of
+        this one."""
+        if course.embedding or course.exchange.request.headers.get(NO_FALLBACK, "").strip() in ("1", "true"):
+            return ()
+        return tuple(dict.fromkeys(name for server in self._models.of(course.name) for name in server.fallback))
+
+    async def _elsewhere(self, course: _Course, error: AishError) -> Answer | None:
+        """A fall-back's answer; None where nobody has one."""
+        own, following = self._models.of(course.name), self._following(course)
+        asked = own[0].name if own else course.call.model or DEFAULT
+        course.logins = {origin(server.url) for server in own if server.login == CLIENT}
+        for place, name in enumerate(following):
+            course.model, course.patient, course.further = name, place + 1 == len(following), False
+            course.tried = set(course.seen)
+            if own:
+                course.well = partial(self._fallbacks.began, own[0], name, clause(str(error), own[0].name))
+            try:
+                return await self._of_model(course)
+            except RefusedError:  # the caller has ended
+                raise
+            except NoAnswerError as failed:
+                log("fall-back", f"{asked} -> {name}: {failed}")
+            except AishError as failed:  # it cannot be asked this, or does not want to answer that
+                log("fall-back", f"{asked} -> {name}: {failed}")
+        return None
+
+    # --- one model ----------------------------------------------------------------------------------------------
+
+    async def _of_model(self, course: _Course) -> Answer:
+        """Raises NoAnswerError, and AishError of what no other attempt mends."""
+        patience: Patience | None = None
+        failure: Failure | None = None
+        while True:
+            try:
+                return await self._attempt(course)
+            except FailedError as failed:
+                failure, server = failed.failure, failed.server
+                patience = patience or Patience(server.retries)
+                course.exchange.fails(failure.told)
+                if not failure.elsewhere:
+                    raise failure.error from failed
+                course.tried.add(server)
+            except (NoRoomError, NobodyError) as error:
+                if failure is None or patience is None:
+                    raise NoAnswerError(error) from error
+                if isinstance(error, NoRoomError) or not await self._later(course, patience, failure):
+                    raise NoAnswerError(failure.error) from error
+            course.further = True
+
+    async def _later(self, course: _Course, patience: Patience, failure: Failure) -> bool:
+        """Wait for as long as there is patience: whether a server can be asked then."""
+        exchange, loop, name = course.exchange, asyncio.get_running_loop(), course.exchange.live.model
+        course.tried = set()
+        while (pause_s := patience.pause_s(failure, random.random())) is not None:
+            log("retry", f"{name} again in {pause_s:.2f} s: {failure.why}")
+            exchange.live.why = f"asks {name} again: {failure.why}"
+            exchange.live.note = f"{name} is asked again in {math.ceil(pause_s)} s: {failure.why}"
+            until_s = loop.time() + pause_s
+            try:
+                while await self._bell.wait_until(until_s):
+                    self._keys.alive(exchange.row.process)
+                    if patience.retries == 0 and not self._models.answers(course.name, embedding=course.embedding):
+                        break  # it is gone, as the probe says: this last try would fail, too
+            finally:
+                exchange.live.note = ""
+            if self._models.open(course.name, embedding=course.embedding, fits=course.fits):
+                return True
+        return False
+
+    # --- one attempt --------------------------------------------------------------------------------------------
+
+    async def _attempt(self, course: _Course) -> Answer:
+        """Raises FailedError, NoRoomError, NobodyError, NoAnswerError; AishError of what no other attempt mends."""
+        exchange = course.exchange
+        while True:
+            with _vain():
+                servers = await self._turns.ready(exchange, course.wish)
+            self._begin_anew(course)
+            claim, reservation = await self._prepared(course, servers)
+            with _vain():
+                async with self._turns.turn(exchange, course.wish) as server:
+                    if server in servers:
+                        crossing = cross(course.call, exchange.dialect, server, course.model)
+                        limit = self._claims.limit(crossing.call, server, claim, reservation)
+                        return await self._send(course, crossing, server, limit)
+            # It came later than the claim was made, and may cost more.
+
+    def _begin_anew(self, course: _Course) -> None:
+        """What the attempt before may have used is settled for itself; one that used nothing leaves its row."""
+        exchange = course.exchange
+        if exchange.sent_s is None or exchange.settled:
+            return
+        exchange.live.model_id, exchange.live.answering = None, False
+        exchange.live.tokens = exchange.live.seen_tokens = 0
+        if exchange.unused:
+            exchange.again()
+        else:
+            course.claim = course.reservation = None
+            course.late = self._settling.settle(exchange.ended())
+
+    async def _prepared(self, course: _Course, servers: Sequence[Server]) -> tuple[Claim, Reservation]:
+        """Reserve what asking one of them may take."""
+        exchange = course.exchange
+        server = widest(servers)  # what is reserved is enough for any of them
+        crossing = cross(course.call, exchange.dialect, server, course.model)
+        exchange.call = crossing.call
+        number = self._spending.number() if exchange.settled else exchange.row.number
+        claim = await self._claims.of(exchange, crossing.call, server, servers, number)
+        self._keys.alive(
+            exchange.row.process
+        )  # from here until it waits for tokens nobody else's turn comes in between
+        return claim, await self._reserve(course, server, claim)
+
+    async def _reserve(self, course: _Course, server: Server, claim: Claim) -> Reservation:
+        """Raises NoRoomError for a further attempt, and what Spending.reserve raises."""
+        exchange = course.exchange
+        row = replace(exchange.row, number=claim.number) if exchange.settled else exchange.row
+        if exchange.settled:
+            _renew(row)
+            exchange.began_s = time.monotonic()
+        before = row.model, row.server
+        row.model, row.server = server.shown_as(course.name), server.id
+        exchange.live.model = server.name
+        kept = course.reservation
+        if kept is not None and course.claim is not None and claim.same(course.claim):
+            return kept
+        course.claim = course.reservation = None
+        if not exchange.attempts:
+            reservation = await self._spending.reserve(row, claim, exchange.live)
+        else:
+            try:
+                reservation = await self._further(course, row, claim)
+            except BaseException:
+                row.model, row.server = before  # it was not asked
+                raise
+        exchange.row, exchange.settled = row, False
+        course.claim, course.reservation = claim, reservation
+        return reservation
+
+    async def _further(self, course: _Course, row: Row, claim: Claim) -> Reservation:
+        """Raises NoRoomError."""
+        reservation = await self._spending.again(row, claim)
+        if reservation is None and course.late is not None:  # it may give back some
+            await asyncio.wait((course.late,))
+            reservation = await self._spending.again(row, claim)
+        if reservation is None:
+            raise NoRoomError("a budget has no room for a further attempt")
+        return reservation
+
+    async def _send(self, course: _Course, crossing: Crossing, server: Server, limit: Limit) -> Answer:
+        exchange = course.exchange
+        exchange.unused = True  # until the server took it
+        body = crossing.body(limit.each)
+        try:
+            await self._upstreams.prepare(server)
+            scrub = self._upstreams.scrub(server)  # of the key that the next lines send, whatever the file has later
+        except StorageError as error:
+            self._probes.doubt(server)
+            raise FailedError(server, unusable(error)) from error
+        headers = crossing.headers(exchange.request.headers)
+        asking = Asking(server, exchange.row.number, self._probes, self._rests, course.well)
+        if not asking.begins():
+            raise FailedError(server, self._rests.failure(server))
+        course.seen.add(server)
+        exchange.server, exchange.call = server, crossing.call
+        exchange.row.model, exchange.row.server = server.shown_as(course.name), server.id
+        exchange.attempts += 1
+        exchange.over_s = None
+        exchange.sent_s = time.monotonic()  # the loop's own clock stands still within a turn
+        exchange.live.sent, exchange.live.model_id = True, server.id
+        try:
+            exchange.unused = False
+            try:
+                response = await self._upstreams.post(server, crossing.path, body, headers)
+            except UpstreamError as error:
+                # 504: it may be at work on it still. Else it never took the request.
+                exchange.unused = error.status != 504
+                raise
+            try:
+                told = limit.told(exchange.row.process) | _told(course)
+                return await Delivery(asking, exchange, crossing, response, scrub, told).pass_on()
+            finally:
+                response.close()  # whatever is left of the reply is not wanted: the server's slot is free at once
+        except UpstreamError as error:
+            raise FailedError(server, asking.failed(error)) from error
+        finally:
+            asking.over()
+
+
+def _told(course: _Course) -> dict[str, str]:
+    """Headers of an answer."""
+    headers = {} if course.model is None else {MODEL: course.model}
+    return headers if course.exchange.attempts < 2 else {**headers, ATTEMPTS: str(course.exchange.attempts)}
+
+
+def _renew(row: Row) -> None:
+    """The row of an attempt of its own, of which nothing is known yet."""
+    row.time_s = time.time()
+    row.status = row.first_token_s = row.seconds = row.cost_usd = row.price = None
+    row.input = row.output = row.cached = row.written = row.reasoning = row.bytes_out = 0
