@@ -336,7 +336,7 @@ def test_who_waits_for_a_server_that_goes_goes_to_another(narrow: Narrow, shared
     narrow.told(id, "1st of 1 for narrow")
     other.open_gate()
     assert calls[-1].done()[0] == 200
-    assert texts(other)[-1] == "say 1 late"
+    assert "say 1 late" in texts(other)  # and what was at work at the one that went is tried there, too
 
 
 def test_who_waits_for_a_server_that_fails_waits_until_it_answers_again(narrow: Narrow, shared: World) -> None:
