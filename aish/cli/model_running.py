@@ -103,7 +103,7 @@ def serve(words: list[str]) -> int:
     request = _request(options, command)  # what is wrong with it is told before anything starts
     with connect(program="model") as client:
         started = client.ask(Started, request)
-        if started.state == "failed":
+        if started.came_to_nothing:
             raise UnavailableError(f"{started.name} ({started.id}): {started.reason or 'it did not start'}")
         waits = not options.no_wait and _may_wait(
             client, started, options.timeout, give_up=bool(options.url and not command)

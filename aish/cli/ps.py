@@ -167,23 +167,17 @@ def ended_cells(row: ProcessPart, now_s: float) -> list[str]:
         row.kind,
         row.state,
         when(row.ended_s, now_s),
-        "-" if row.started_s is None or never_ran(row) else age(row.started_s, row.ended_s),
+        "-" if row.started_s is None or row.never_ran else age(row.started_s, row.ended_s),
         str(row.restarts),
-        "-" if never_ran(row) else exit_word(row.exit),
+        "-" if row.never_ran else exit_word(row.exit),
         ": ".join(why),
     ]
-
-
-def never_ran(row: ProcessPart) -> bool:
-    """It ended without a run: it was refused, could not be started, or was stopped before."""
-    unseen = row.exit is None or (row.exit.code is None and row.exit.signal is None)
-    return unseen and (row.lifecycle == state.FAILED or (row.lifecycle == state.EXITED and row.started_s is None))
 
 
 def doing(row: ProcessPart) -> str:
     """The last column: how it ended, why it waits, or what it does."""
     if row.lifecycle in state.ENDED:
-        if never_ran(row) and row.reason:
+        if row.never_ran and row.reason:
             return row.reason
         why = row.exit.reason if row.exit is not None and row.exit.reason not in (None, "done") else row.reason
         return f"exit {exit_word(row.exit)}" + (f": {why}" if why else "") if row.exit is not None else (why or "")

@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
         _tell_of_logout()
     if options.json:
         print_json(started)
-    if started.state == "failed":
+    if started.came_to_nothing:
         return not_started("aish spawn", started).code or 0
     if not options.json:
         why = f"  {started.state}: {started.reason}" if started.reason else ""

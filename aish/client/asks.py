@@ -110,7 +110,7 @@ def adopt(
 
 
 def _begun(started: r.Started) -> r.Started:
-    if started.state == "failed":
+    if started.came_to_nothing:
         raise UnavailableError(
             f"{started.name} ({started.id}): {started.reason or 'it did not start'}", hint=f"aish logs {started.id}"
         )

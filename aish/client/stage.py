@@ -100,7 +100,7 @@ def run(
             raise NeverBeganError(why.error, signals.arrived()) from why
         except ImpatientError as error:
             return _given_up(error, "it may still start", "`aish ps` shows whether it has")
-        if started.state == "failed":
+        if started.came_to_nothing:
             return not_started("aish", started)
         if started.reason is not None and started.state == "queued":
             print(f"aish: {started.name} ({started.id}) is queued: {started.reason}", file=sys.stderr, flush=True)
@@ -118,7 +118,7 @@ def begun(client: Client, request: Spawn, fds: Sequence[int]) -> Started:
         started = client.ask(Started, request, fds)
     except (ConflictError, InputError, LimitError, NotFoundError, RefusedError, StorageError) as error:
         raise NeverBeganError(error) from error
-    if started.state == "failed":
+    if started.came_to_nothing:
         raise NeverBeganError(UnavailableError(started.reason or "it did not start"))
     return started
 

@@ -61,7 +61,7 @@ def run(
         )
         started = _started(client, request, fds, must_begin=must_begin)
         let_go(fds)
-        if started.state == "failed":
+        if started.came_to_nothing:
             return not_started("aish run", started)
         if started.state == "queued":
             _say(f"{started.name} ({started.id}) is queued: {started.reason}")

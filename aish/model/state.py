@@ -28,8 +28,8 @@ STARTING: Final = "starting"  # intent is journaled, the holder may or may not h
 RUNNING: Final = "running"
 STOPPING: Final = "stopping"  # stop signal sent, grace running
 BACKOFF: Final = "backoff"  # waits to be restarted
-EXITED: Final = "exited"  # ended, exit status known
-FAILED: Final = "failed"  # never started, or was restarted too often
+EXITED: Final = "exited"  # ended, exit status known; or somebody stopped it before it was started
+FAILED: Final = "failed"  # could not be started, or was restarted too often
 LOST: Final = "lost"  # ended or alive, nobody can tell which status it left
 
 LIFECYCLES: Final = (SCHEDULED, QUEUED, STARTING, RUNNING, STOPPING, BACKOFF, EXITED, FAILED, LOST)

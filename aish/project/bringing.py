@@ -171,7 +171,7 @@ def _note(outcome: Outcome, reply: object) -> None:
             reply.hint = _declaration(outcome.step)
     elif isinstance(reply, Started):
         outcome.id, outcome.state = reply.id, reply.state
-        if reply.state == "failed":
+        if reply.came_to_nothing:
             reason = reply.reason or "it did not start"
             outcome.error = UnavailableError(f"{reply.name} ({reply.id}): {reason}", hint=_declaration(outcome.step))
 

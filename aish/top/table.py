@@ -206,8 +206,8 @@ def ended(process: ProcessPart) -> str:
     """The end in a few words: 'exit 3', 'exit 75: budget', 'killed by SIGTERM', 'exit unknown'."""
     how = process.exit
     if how is None or (how.code is None and how.signal is None):
-        if process.lifecycle == state.FAILED and process.reason:
-            return clean(process.reason)  # it never ran
+        if process.never_ran and process.reason:
+            return clean(process.reason)
         text = "exit unknown" if process.lifecycle != state.FAILED else ""
     elif how.signal is not None:
         text = f"killed by {_signal_name(how.signal)}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from aish.model.state import EXITED, FAILED
+
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A value inside a message."""
@@ -76,6 +78,12 @@ class ProcessPart(Part, frozen=True, kw_only=True):
     """When its schedule starts it next."""
     port: int | None = None
     """The leased one, which `{port}` stands for."""
+
+    @property
+    def never_ran(self) -> bool:
+        """It ended without a run: it was refused, could not be started, or was stopped before."""
+        unseen = self.exit is None or (self.exit.code is None and self.exit.signal is None)
+        return unseen and (self.lifecycle == FAILED or (self.lifecycle == EXITED and self.started_s is None))
 
 
 class GpuProcessPart(Part, frozen=True, kw_only=True):

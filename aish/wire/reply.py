@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aish.model.state import EXITED, FAILED
 from aish.wire.message import Message
 from aish.wire.part import (
     BudgetLine,
@@ -65,6 +66,11 @@ class Started(Message, frozen=True, kw_only=True):
     existed: bool = False
     unheld: list[str] = []
     """Limits of its spec that nothing holds on this machine, as `Limit` calls them."""
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """It could not be started, or was stopped before it was."""
+        return self.state == FAILED or (self.state == EXITED and self.pid is None)
 
 
 class View(Message, frozen=True, kw_only=True):

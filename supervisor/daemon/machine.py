@@ -199,8 +199,10 @@ def _queued(event: LifecycleEvent) -> Step:
     match event:
         case Admitted():
             return Step(STARTING, ("launch",))
-        case Refused() | StopRequested():
+        case Refused():
             return Step(FAILED, ("settle",))
+        case StopRequested():  # wanted, so no failure: as in any other wait
+            return Step(EXITED, ("settle",))
         case GraceElapsed() | BackoffElapsed() | Missing():
             return Step(QUEUED, outcome=_LATE)
         case Vanished():  # it may have been started by a holder that died with all it knew

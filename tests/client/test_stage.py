@@ -249,7 +249,7 @@ def test_a_signal_ends_a_stage_that_is_still_queued(shared_home: Home, number: s
     running.send_signal(number)
     assert running.wait(DEADLINE_S) == -number  # 128 and the signal, for a shell
     row = shared_home.client.process("waits").row()
-    assert (row.state, row.exit) == ("failed", ExitPart(reason="cancelled"))
+    assert (row.state, row.exit) == ("exited", ExitPart(reason="cancelled"))
 
 
 def test_a_program_that_is_not_there_when_its_turn_comes_is_127(shared_home: Home) -> None:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish.top.rows import index_of, related, rows
+from aish.top.table import ended
 from aish.top.ui import SORTS, Ui
-from aish.wire.part import ProcessPart
+from aish.wire.part import ExitPart, ProcessPart
 from aish.wire.reply import View
 
 
@@ -101,3 +102,9 @@ def test_a_vanished_selection_falls_to_the_first(views: dict[str, View]) -> None
     assert index_of(shown, "p16") == 2
     assert index_of(shown, "p999") == 0
     assert index_of(shown, None) == 0
+
+
+def test_what_was_stopped_before_it_was_started_has_no_unknown_exit() -> None:
+    """Fault: `exit unknown: cancelled`, as if it had run and nobody had seen its end."""
+    never = part(1, state="exited", lifecycle="exited", exit=ExitPart(reason="cancelled"), reason="stopped before")
+    assert ended(never) == "stopped before"

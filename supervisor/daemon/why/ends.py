@@ -212,7 +212,8 @@ def stopped(e: Evidence) -> Cause | None:
     what = "stopped, to be started again," if end.exit.reason == exits.RESTARTED else "stopped"
     killed = e.last("killed", "stopping")
     by = end.by or (killed.detail.get("by") if killed is not None else None)
-    between = " while it waited for its next run" if e.last_run is not None else ""
+    between = " before it was started" if end.ran_s is None and end.exit.code is end.exit.signal is None else ""
+    between = " while it waited for its next run" if e.last_run is not None else between
     sentences = [f"It was {what} by {by or 'a person or program that is not noted'}{between}."]
     if end.exit.signal == signal.SIGKILL and killed is not None and killed.kind == "killed":
         sentences.append("It was ended by SIGKILL: at once, or because its grace was over.")

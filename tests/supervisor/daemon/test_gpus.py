@@ -241,9 +241,10 @@ def test_a_queued_process_can_be_stopped(up: Supervised) -> None:
     assert behind.state == "queued"
     up.client.request(Stop(target="waiting"))
     waited = up.wait(waiting.id)
-    assert waited.state == "failed"
+    assert waited.state == "exited", "a stop is no failure"
     assert waited.exit is not None
     assert waited.exit.reason == "cancelled"
+    assert up.row("waiting").reason == "stopped before it was started"
     up.wait(behind.id, until="ready")
 
 

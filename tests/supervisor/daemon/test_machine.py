@@ -74,6 +74,13 @@ def test_stop_during_backoff_does_not_start_it_again() -> None:
     assert machine.step("exited", machine.BackoffElapsed()).outcome == "ignored"
 
 
+@pytest.mark.parametrize("waiting", ["scheduled", "queued", "backoff"])
+def test_a_stop_while_it_waits_is_no_failure(waiting: state.Lifecycle) -> None:
+    """Fault: one that waited in the queue became 'failed', so who looked for failures found his own stops."""
+    assert machine.step(waiting, machine.StopRequested()) == Step("exited", ("settle",))
+    assert machine.step(waiting, machine.StopRequested(at_once=True)) == Step("exited", ("settle",))
+
+
 def test_readiness_is_complete_and_a_model_is_not_ready_before_its_probe() -> None:
     for ready in state.READY:
         for event in machine.READY_EVENTS:

@@ -220,6 +220,17 @@ CASES: dict[str, Evidence] = {
             ),
         ),
     ),
+    "stopped while it was queued": evidence(
+        row(
+            lifecycle="exited",
+            ended_s=990.0,
+            started_s=None,
+            exit=ExitPart(reason="cancelled"),
+            reason="stopped before it was started",
+            ended_by="the user",
+        ),
+        runs=(RunPart(number=1, ended_s=990.0, exit=ExitPart(reason="cancelled"), ended_by="the user"),),
+    ),
     "stopped between two runs": with_(
         ended(signal=9, word="cancelled"),
         row=row(
