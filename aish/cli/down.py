@@ -6,8 +6,8 @@ from aish.cli import declared
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json, print_table
 from aish.cli.up import look
-from aish.cli.wanted import MOST_GRACE_S
 from aish.errors import UsageError
+from aish.model.spec import MOST_GRACE_S
 from aish.project import ending
 from aish.project.declared import path_of
 
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     json_option(parser)
     options = parser.parse_args(argv)
     if options.grace is not None and not 0 <= options.grace <= MOST_GRACE_S:
-        raise UsageError(f"--grace {options.grace}: expected 0 to {MOST_GRACE_S} seconds")
+        raise UsageError(f"--grace {options.grace}: expected 0 to {MOST_GRACE_S:.0f} seconds")
     path = path_of(options.file)
     if options.dry_run:
         ended = look(ending.ending(path, options.name), "down")

@@ -13,10 +13,12 @@ from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.project import file
 from aish.project.declared import examine
+from aish.project.doubt import doubts
 from aish.report import clean, report, told
 from aish.wire.plain import plain
 
 if TYPE_CHECKING:
+    from aish.errors import SourceError
     from aish.project.specify import Wanted
 
 _ACTIONS = ("check", "show", "schema", "import")
@@ -58,15 +60,20 @@ def _check(words: list[str]) -> int:
     options = parser.parse_args(words)
     path = declared.path_of(options.file)
     found, problems = examine(path)
+    doubtful = doubts(found, os.environ) if found is not None else []
     if options.json:
-        rows = [told(each) | {"file": each.file, "line": each.line} for each in problems]
-        print_json({"file": path, "problems": rows})
+        print_json({"file": path, "problems": _placed(problems), "doubts": _placed(doubtful)})
     else:
-        for problem in problems:
-            report("aish project", problem)
-        if found is not None and not problems:
-            print(clean(f"{file.shown(path)}: {len(found.wanted)} entries, no problems"))
+        for each in (*problems, *doubtful):
+            report("aish project", each)
+        if found is not None:
+            unsure = f", {len(doubtful)} in doubt: see above" if doubtful else ""
+            print(clean(f"{file.shown(path)}: {len(found.wanted)} entries, no problems{unsure}"))
     return problems[0].exit_status if problems else 0
+
+
+def _placed(errors: list[SourceError]) -> list[dict[str, object]]:
+    return [told(each) | {"file": each.file, "line": each.line} for each in errors]
 
 
 def _show(words: list[str]) -> int:

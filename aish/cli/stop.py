@@ -6,9 +6,9 @@ import sys
 
 from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.each import chosen, for_each
-from aish.cli.wanted import MOST_GRACE_S
 from aish.client import connect
 from aish.errors import AishError, UsageError
+from aish.model.spec import MOST_GRACE_S
 from aish.wire.message import Stop, Wait
 from aish.wire.plain import plain
 from aish.wire.reply import Done, Waited
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     json_option(parser)
     options = parser.parse_args(argv)
     if options.grace is not None and not 0 <= options.grace <= MOST_GRACE_S:
-        raise UsageError(f"--grace {options.grace}: expected 0 to {MOST_GRACE_S} seconds")
+        raise UsageError(f"--grace {options.grace}: expected 0 to {MOST_GRACE_S:.0f} seconds")
     grace_s = 0.0 if options.now else options.grace
     with connect(start=False, program="stop") as client:
         refused: dict[str, AishError] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from aish.cli import inputs, life
@@ -14,6 +15,7 @@ from aish.model.moment import parse_duration_s
 from aish.model.nearest import nearest
 from aish.model.signal_number import signal_number
 from aish.model.size import parse_bytes, parse_count
+from aish.model.spec import MOST_GRACE_S
 from aish.wire import budget
 from aish.wire.spec import LimitPart, SpecPart
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from aish.cli.arguments import Parser
 
 _KINDS = (kind.COMMAND, kind.AGENT)
-MOST_GRACE_S = 3600
 _OPTIONS = {
     "name": "--name",
     "vram_bytes": "--vram",
@@ -49,6 +50,12 @@ _OPTIONS = {
     "start_timeout_s": "--start-timeout",
     "run_timeout_s": "--timeout",
     "restarts": "--restart-delay or --restart-limit",
+    "restarts.delay_s": "--restart-delay",
+    "restarts.longest_s": "--restart-delay",
+    "restarts.most": "--restart-limit",
+    "restarts.window_s": "--restart-limit",
+    "restarts.stable_s": "--restart-limit",
+    "log": "--log",
     "group.name": "--group",
     "group.place": "--group",
     "group.strategy": "--group",
@@ -175,8 +182,9 @@ def _refused_later(part: SpecPart, wanted: Namespace) -> None:
             table.check_name(wanted.name)
         want.check_spec(part)
     except InputError as error:
-        field = (error.field or "").partition(".")
-        option = _OPTIONS.get(error.field or "") or _OPTIONS.get(field[2] or field[0]) or _OPTIONS.get(field[0])
+        whole = re.sub(r"\[\d+\]", "", error.field or "")
+        field = whole.partition(".")
+        option = _OPTIONS.get(whole) or _OPTIONS.get(field[2] or field[0]) or _OPTIONS.get(field[0])
         raise UsageError(f"{option}: {error}" if option else str(error), hint=error.hint) from None
 
 
@@ -220,7 +228,7 @@ def _check(wanted: Namespace) -> None:
     if wanted.gpus > 1 and not wanted.vram:
         raise UsageError("--gpus says nothing without --vram", hint="say how much on each: --vram 8G")
     if not 0 <= wanted.grace <= MOST_GRACE_S:
-        raise UsageError(f"--grace {wanted.grace}: expected 0 to {MOST_GRACE_S} seconds")
+        raise UsageError(f"--grace {wanted.grace}: expected 0 to {MOST_GRACE_S:.0f} seconds")
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -6,25 +6,31 @@ from aish.errors import InputError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Final
 
 MOST: Final = 32
 KEY_CHARS: Final = 63
 VALUE_CHARS: Final = 256
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-")
-_KEY: Final = f"letters, digits and . _ / -, {KEY_CHARS} at most"
+KEY_HINT: Final = f"letters, digits and . _ / -, {KEY_CHARS} at most"
 
 
 def check(labels: Mapping[str, str]) -> None:
     """Raises InputError unless a process may have these."""
+    for each in flaws(labels):
+        raise each
+
+
+def flaws(labels: Mapping[str, str]) -> Iterator[InputError]:
+    """Why a process may not have these."""
     if len(labels) > MOST:
-        raise InputError(f"at most {MOST} labels", field="labels")
+        yield InputError(f"at most {MOST} labels", field="labels")
     for key, value in labels.items():
         if not 1 <= len(key) <= KEY_CHARS or not _LETTERS.issuperset(key):
-            raise InputError(f"not a label's key: {key[:80]!r}", field="labels", hint=_KEY)
+            yield InputError(f"not a label's key: {key[:80]!r}", field="labels", hint=KEY_HINT)
         if len(value) > VALUE_CHARS or not value.isprintable():
-            raise InputError(
+            yield InputError(
                 f"not a label's value: {key}={value[:80]!r}",
                 field="labels",
                 hint=f"printable characters, {VALUE_CHARS} at most",

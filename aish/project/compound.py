@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from aish.project.value import Value, shown, type_word
+from aish.project.value import WRONG, Value, shown, type_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,8 @@ class ListOf(Value):
         self.expected = f"a list, [ … ], of {item.expected}"
 
     def read(self, raw: Any, at: Path, reading: Reading) -> Any:
+        if raw is WRONG:
+            return []
         if not isinstance(raw, list):
             reading.wrong(at, f"expected {self.expected}, found {type_word(raw)}")
             return []
@@ -37,7 +39,10 @@ class ListOf(Value):
 class MapOf(Value):
     """A table whose keys the author chooses."""
 
-    def __init__(self, item: Value, expected_key: str, pattern: str, most: int = 1024) -> None:
+    def __init__(
+        self, item: Value, expected_key: str, pattern: str, most: int = 1024, hint: str | None = None
+    ) -> None:
+        self.hint = hint
         self.item = item
         self.pattern = pattern
         self.expected_key = expected_key
@@ -45,6 +50,8 @@ class MapOf(Value):
         self.kind = f"table: {item.kind}"
 
     def read(self, raw: Any, at: Path, reading: Reading) -> Any:
+        if raw is WRONG:
+            return {}
         if not isinstance(raw, dict):
             reading.wrong(at, f"expected a table, found {type_word(raw)}")
             return {}
@@ -53,7 +60,7 @@ class MapOf(Value):
             return {}
         for key in raw:
             if not re.fullmatch(self.pattern, key):
-                reading.wrong((*at, key), f"expected {self.expected_key}")
+                reading.wrong((*at, key), f"expected {self.expected_key}", self.hint)
         return {key: self.item.read(item, (*at, key), reading) for key, item in raw.items()}
 
     def schema(self) -> Schema:
@@ -110,6 +117,8 @@ class Table(Value):
         self.needed = tuple(needed)
 
     def read(self, raw: Any, at: Path, reading: Reading) -> dict[str, Any]:
+        if raw is WRONG:
+            return {}
         if not isinstance(raw, dict):
             keys = ", ".join(list(self.keys)[:4])
             reading.wrong(at, f"expected a table, found {shown(raw)}", f"its keys: {keys} …")

@@ -62,11 +62,11 @@ def declare(documents: Sequence[Document], variables: Mapping[str, str], problem
             if document is not root and key in values:
                 problems.add(document, (key,), f"only the project's own file has a {key}")
         top["env_files"] += paths(values.get("env_file"), document.folder, variables)
-        top["inherit"] += values.get("inherit", [])
+        top["inherit"] += [name for name in values.get("inherit", []) if name is not None]
         for name, group in values.get("groups", {}).items():
             if name in groups:
                 problems.add(document, ("groups", name), f"is declared in {groups[name][0].shown} already")
-            groups[name] = (document, group.get("strategy", "one_for_one"))
+            groups[name] = (document, group.get("strategy") or "one_for_one")
         found += _entries(document, values, len(found))
     entries = _once(found, problems)
     project = Project(
@@ -93,7 +93,10 @@ def _variables(document: Document, expander: Expander, env: dict[str, str]) -> N
             if name in env:
                 expander.problems.add(document, ("env", name), "is declared in another file already")
             value = expander.text(raw, document, ("env", name))
-            expander.variables[name] = env[name] = value
+            if value is None:
+                expander.unknown.add(name)
+            else:
+                expander.variables[name] = env[name] = value
 
 
 def _read(document: Document, expander: Expander, problems: Problems) -> dict[str, Any]:
@@ -135,7 +138,8 @@ def _once(found: list[Entry], problems: Problems) -> dict[str, Entry]:
             problems.add(entry.document, entry.at, f"the name is taken by {first.section}.{first.name} ({place})")
         if is_id(entry.name) or entry.name in RESERVED:
             what = "looks like an id" if is_id(entry.name) else "is a word of aish's own"
-            problems.add(entry.document, entry.at, f"a name must be another one: {entry.name} {what}")
+            hint = "p and digits is an id, as ps shows them: p7x or worker-7 are names" if is_id(entry.name) else None
+            problems.add(entry.document, entry.at, f"it needs another name: {entry.name} {what}", hint)
     return entries
 
 

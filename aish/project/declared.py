@@ -10,14 +10,16 @@ import msgspec
 from aish.client import launch
 from aish.client.asks import raise_first
 from aish.config import key_file
-from aish.errors import AishError, InputError, SourceError
+from aish.errors import AishError, SourceError
 from aish.project import declare, file, specify
 from aish.project.problem import Problems
+from aish.project.sound import as_written, sound
 from aish.wire.spec import LaunchPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from aish.project.document import Document
     from aish.project.entry import Entry, Project
+    from aish.project.places import Path
     from aish.project.specify import Wanted
 
 
@@ -57,42 +59,51 @@ def examine(path: str) -> tuple[Declared | None, list[SourceError]]:
     except SourceError as error:
         file.unread(error, documents[0], ("env_file",), problems)
     reads = {name: file.beside(entry, project, variables, problems) for name, entry in project.entries.items()}
-    if problems.found:  # values that are wrong are not there
-        return None, problems.in_order()
-    wanted = {
-        name: specify.wanted(entry, project, reads[name], shared, variables)
-        for name, entry in project.entries.items()
-    }
-    for each in wanted.values():
-        _check(each, problems)
-    return Declared(project, wanted, documents), problems.in_order()
+    wanted: dict[str, Wanted] = {}
+    wrong = bool(problems.found)  # else there is nothing that would have to be left out
+    for name, entry in project.entries.items():
+        each = specify.wanted(sound(entry) if wrong else entry, project, reads[name], shared, variables)
+        _check(each, entry, problems, wrong=wrong)
+        wanted[name] = each
+    return (None if problems.found else Declared(project, wanted, documents)), problems.in_order()
 
 
-def _check(wanted: Wanted, problems: Problems) -> None:
-    """What the daemon would refuse is told with its line."""
-    from aish.supervisor.daemon import want
+def _check(wanted: Wanted, entry: Entry, problems: Problems, *, wrong: bool) -> None:
+    """What the daemon would refuse is told with its line, all of it. `wrong`: the project has problems already, and
+    `wanted` is made of what is sound in `entry`."""
+    from aish.supervisor.daemon import flaw
 
-    entry = wanted.entry
-    try:
-        want.check_spec(_as_served(wanted.spec) if entry.stored_model else wanted.spec)
-    except InputError as error:
-        field = error.field or ""
-        key = specify.KEYS.get(field) or specify.KEYS.get(field.partition(".")[0]) or field
-        problems.add(entry.document, (*entry.at, *key.split(".")), error.message, error.hint)
-    route = wanted.spec.route
+    spec, known = wanted.spec, problems.inside(entry.document, entry.at)
+    if wrong and not spec.argv:  # it may be what is wrong
+        spec = msgspec.structs.replace(spec, argv=[b"command"])
+    for each in flaw.flaws(_as_served(spec) if wanted.entry.stored_model else spec):
+        at = as_written(specify.place_of(each.field or "", entry), entry)
+        if not _follows(at, known):
+            problems.add(entry.document, (*entry.at, *at), each.message, each.hint)
+    route = spec.route
     if route is not None:
         _check_key_file(route.key_file, (*entry.at, "key_file"), entry, problems)
         said = route.key.file if route.key is not None else None
         _check_key_file(None if said is None else os.fsdecode(said), (*entry.at, "key", "file"), entry, problems)
 
 
-def _check_key_file(path: str | None, at: tuple[str | int, ...], entry: Entry, problems: Problems) -> None:
+def _check_key_file(path: str | None, at: Path, entry: Entry, problems: Problems) -> None:
     if path is None:
         return
     try:
         key_file.checked(path)
     except AishError as error:
         problems.add(entry.document, at, str(error), error.hint)
+
+
+def _follows(at: Path, known: list[Path]) -> bool:
+    """Whether a flaw may be no more than a consequence of what is known: the same value is wrong, or a part of it, or
+    what stands beside it in a table."""
+    for place in filter(None, known):
+        beside = len(at) > 1 and isinstance(at[-1], str) and at[:-1] == place[:-1]
+        if beside or at[: len(place)] == place or place[: len(at)] == at:
+            return True
+    return False
 
 
 def _as_served(spec: SpecPart) -> SpecPart:

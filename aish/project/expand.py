@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from aish.model.provider_keys import PROVIDER_KEYS
+from aish.project.value import WRONG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,10 +31,12 @@ class Expander:
     def __init__(self, variables: Mapping[str, str], problems: Problems) -> None:
         self.variables = dict(variables)
         self.problems = problems
+        self.unknown: set[str] = set()
+        """Variables that are set to what cannot be had."""
         self._total = 0
 
     def tree(self, raw: Any, document: Document, at: Path) -> Any:
-        """`raw` with every text in it expanded; keys stay as they are."""
+        """`raw` with every text in it expanded, or WRONG in its place; keys stay as they are."""
         match raw:
             case str():
                 return self.text(raw, document, at)
@@ -44,24 +47,30 @@ class Expander:
             case _:
                 return raw
 
-    def text(self, raw: str, document: Document, at: Path) -> str:
-        """What cannot be expanded is a problem, and stays as it was."""
+    def text(self, raw: str, document: Document, at: Path) -> str | None:
+        """WRONG where it cannot be expanded, which is a problem."""
         if "$" not in raw:
             return raw
+        lacking: set[str] = set()
         pieces: list[str] = []
         done = size = 0
         for found in _MARK.finditer(raw):
-            value = "$" if found[1] is None else self._value(found, document, at)
-            pieces += (raw[done : found.start()], value)
-            size += len(pieces[-2]) + len(value)
+            value: str | None = "$"
+            if found[1] is not None and found[0] not in lacking:  # once is enough
+                value = self._value(found, document, at)
+            if value is None:
+                lacking.add(found[0])
+            pieces += (raw[done : found.start()], value or "")
+            size += len(pieces[-2]) + len(pieces[-1])
             done = found.end()
             if size > TEXT_MOST or self._total + size > TOTAL_MOST:
                 self.problems.add(document, at, f"expands to more than {TEXT_MOST:,} characters")
-                return raw
+                return WRONG
         self._total += size
-        return "".join(pieces) + raw[done:]
+        return "".join(pieces) + raw[done:] if not lacking else WRONG
 
-    def _value(self, found: re.Match[str], document: Document, at: Path) -> str:
+    def _value(self, found: re.Match[str], document: Document, at: Path) -> str | None:
+        """None where it cannot be had, which is a problem."""
         inside = _INSIDE.fullmatch(found[1])
         if inside is None or not found[0].endswith("}"):
             self.problems.add(
@@ -70,17 +79,19 @@ class Expander:
                 f"{found[0][:40]!r} is no variable",
                 "write ${NAME}, ${NAME:-default} or ${NAME:?message}; $$ stands for a $",
             )
-            return found[0]
+            return None
         name, mark, rest = inside[1], inside[2] or "", inside[3] or ""
         if name in PROVIDER_KEYS:
             self.problems.add(
                 document, at, f"the key in {name} would be seen by whoever looks", f'hand it on: keys = ["{name}"]'
             )
-            return found[0]
+            return None
+        if name in self.unknown:
+            return None  # which is told there
         value = self.variables.get(name)
         if value is not None and not _is_text(value):
             self.problems.add(document, at, f"the variable {name} is not UTF-8 text")
-            return found[0]
+            return None
         if value is not None and (value or not mark.startswith(":")):
             return value
         if mark.endswith("-"):
@@ -89,7 +100,7 @@ class Expander:
         told = f": {rest}" if mark and rest else ""
         hint = "${" + name + ":-default} would say what it is then; $$ stands for a $"
         self.problems.add(document, at, f"the variable {name} {lacking}{told}", None if told else hint)
-        return found[0]
+        return None
 
 
 def _is_text(value: str) -> bool:

@@ -21,10 +21,17 @@ class Problems:
     def __init__(self) -> None:
         self.found: list[SourceError] = []
         self.left_out = 0
+        self._places: list[tuple[Document, Path]] = []
 
     def add(self, document: Document, at: Path, message: str, hint: str | None = None) -> None:
         """About the key or item at `at`."""
+        if len(self.found) < MOST:
+            self._places.append((document, at))
         self.take(SourceError(f"{dotted(at)}: {message}", file=document.shown, line=document.line(at), hint=hint))
+
+    def inside(self, document: Document, at: Path) -> list[Path]:
+        """Where the problems are that stand at `at` or below, as paths from there."""
+        return [place[len(at) :] for each, place in self._places if each is document and place[: len(at)] == at]
 
     def unknown(self, document: Document, at: Path, known: Iterable[str]) -> None:
         """A key that nobody knows, with the nearest that somebody does."""

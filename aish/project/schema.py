@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aish.model import dialect, spec
+from aish.model import dialect, label, spec
 from aish.project.compound import Either, Key, ListOf, MapOf, Table
 from aish.project.value import (
     Choice,
@@ -23,16 +23,23 @@ from aish.project.value import (
 
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}"
 VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]*"
-_NAME: Final = Text('a name like "api"', NAME)
-_VARIABLE: Final = Text('the name of a variable like "SSH_AUTH_SOCK"', VARIABLE)
+GROUP_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+NAME_HINT: Final = "letters, digits and . _ : / + -, the first one a letter or digit, 128 at most"
+GROUP_HINT: Final = "letters, digits and . _ -, the first one a letter or digit, 64 at most"
+VARIABLE_HINT: Final = "letters, digits and _, the first one no digit"
+_NAME: Final = Text('a name like "api"', NAME, hint=NAME_HINT)
+_GROUP: Final = Text('the name of a group like "front"', GROUP_NAME, hint=GROUP_HINT)
+_VARIABLE: Final = Text('the name of a variable like "SSH_AUTH_SOCK"', VARIABLE, hint=VARIABLE_HINT)
 _PATH: Final = Text('a path like "data/input.txt"')
-_ENV: Final = MapOf(Text("a text in quotes", empty=True, private=True), "the name of a variable", VARIABLE)
+_ENV: Final = MapOf(
+    Text("a text in quotes", empty=True, private=True), "the name of a variable", VARIABLE, hint=VARIABLE_HINT
+)
 _ADDRESS: Final = r"unix:/.+|[^\s/]+:(\d{1,5}|\{port\})"
 
 _PROBE_TIMES: Final = (
-    Key("every", time(), "Between two probes.", "1s"),
-    Key("timeout", time(), "Of one probe; with notify within which WATCHDOG=1 must come.", "5s"),
-    Key("failures", Number(1, 1000), "So many in a row mean that it does not do its job any more.", "3"),
+    Key("every", time(least="0.01s"), "Between two probes.", "1s"),
+    Key("timeout", time(least="0.01s"), "Of one probe; with notify within which WATCHDOG=1 must come.", "5s"),
+    Key("failures", Number(1, spec.MOST_TIMES), "So many in a row mean that it does not do its job any more.", "3"),
 )
 _PROBES: Final = (
     Key(
@@ -61,8 +68,8 @@ RESTART: Final = Table(
         "Before the second restart; the first comes at once, each further one waits twice as long.",
         "0.1s",
     ),
-    Key("longest", time(), "The longest delay.", "30s"),
-    Key("most", Number(0, 1000), "So many within `window` are a crash loop; it has failed then.", "8"),
+    Key("longest", time(), "The longest delay.", "30s, or `delay` where that is longer"),
+    Key("most", Number(0, spec.MOST_TIMES), "So many within `window` are a crash loop; it has failed then.", "8"),
     Key("endless", Flag(), "true: never a crash loop.", "false"),
     Key("window", time(), "See `most`.", "60s"),
     Key("stable", time(), "A run of this length starts the count afresh.", "60s"),
@@ -74,14 +81,14 @@ TIMEOUTS: Final = Table(
 )
 STOP: Final = Table(
     Key("signal", Signal(), "How it is asked to end.", "TERM"),
-    Key("grace", time(), "From that signal to SIGKILL.", "10s"),
+    Key("grace", time(most="1h"), "From that signal to SIGKILL.", "10s"),
 )
 LIMITS: Final = Table(
-    Key("memory", size(), "Of its whole tree."),
-    Key("cpus", cores(), "Cores' worth of time."),
-    Key("pids", count(), "Processes and threads of its whole tree."),
-    Key("read", size(), "Bytes a second from each disk."),
-    Key("write", size(), "Bytes a second to each disk."),
+    Key("memory", size(least="64K"), "Of its whole tree."),
+    Key("cpus", cores(least="0.01", most="4096"), "Cores' worth of time."),
+    Key("pids", count(most="4194304"), "Processes and threads of its whole tree."),
+    Key("read", size(least="64K"), "Bytes a second from each disk."),
+    Key("write", size(least="64K"), "Bytes a second to each disk."),
     Key("on_oom", Choice(*spec.ON_OOM), "At its limit of memory: kill it, or hold it there.", "kill"),
 )
 PRICE: Final = Table(
@@ -95,13 +102,13 @@ DAY: Final = Table(
     Key("tokens", count(), "Tokens of input and output."),
     Key("input", count(), "Tokens of input."),
     Key("output", count(), "Tokens of output."),
-    Key("usd", dollars(), "US dollars."),
+    Key("usd", dollars(most="1000000"), "US dollars."),
     Key("requests", count(), "Requests."),
 )
 _BUDGET: Final = (
     Key("input", count(), "Tokens of input."),
     Key("output", count(), "Tokens of output."),
-    Key("usd", dollars(), "US dollars."),
+    Key("usd", dollars(most="1000000"), "US dollars."),
     Key("requests", count(), "Requests."),
     Key("day", DAY, 'The same sums, and `tokens`, from midnight to midnight: { usd = 5, tokens = "2M" }.'),
     Key("rpm", count(), "Requests in a minute; more of them wait for their turn, hard or not."),
@@ -123,14 +130,14 @@ LOG: Final = Table(
         "split: stdout and stderr have a file each. ordered: one file, exact order.",
         "split",
     ),
-    Key("size", size("none"), "How much of it stays.", "as configured"),
-    Key("age", time("none"), "How long it stays.", "as configured"),
+    Key("size", size("none", least="64K"), "How much of it stays.", "as configured"),
+    Key("age", time("none", least="1s"), "How long it stays.", "as configured"),
 )
 SOCKET: Final = Table(
     Key("address", Text('HOST:PORT or "unix:/PATH"', _ADDRESS), "Where it listens; {port} is the leased port."),
     Key("kind", Choice(*spec.SOCKET_KINDS), "What kind of socket.", "stream"),
     Key("name", Text(), "In LISTEN_FDNAMES."),
-    Key("backlog", Number(1, 65535), "Connections that may wait.", "4096"),
+    Key("backlog", Number(1, spec.MOST_BACKLOG), "Connections that may wait.", "4096"),
     Key("mode", Mode(), "Of a Unix socket's file.", "0600"),
     needed=["address"],
 )
@@ -141,8 +148,8 @@ SECRET: Final = Table(
     one_of=[("file", "command", "keyring")],
 )
 MEMBER: Final = Table(
-    Key("name", _NAME, "Of the group."),
-    Key("place", Number(0, 10_000), "Its place in the group's order.", "as in the file"),
+    Key("name", _GROUP, "Of the group."),
+    Key("place", Number(0, spec.MOST_PLACE), "Its place in the group's order.", "as in the file"),
     needed=["name"],
 )
 
@@ -158,10 +165,10 @@ _ENTRY: Final = (
     Key("keys", ListOf(_VARIABLE), "Provider keys of the caller that it may see."),
     Key(
         "secrets",
-        MapOf(SECRET, "the name of a variable", VARIABLE, 64),
+        MapOf(SECRET, "the name of a variable", VARIABLE, spec.MOST_SECRETS, VARIABLE_HINT),
         "Variables whose values are fetched at each start.",
     ),
-    Key("needs", ListOf(Either(_NAME, NEED), 64), "What it waits for: names, or tables."),
+    Key("needs", ListOf(Either(_NAME, NEED), spec.MOST_NEEDS), "What it waits for: names, or tables."),
     Key("ready", READY, "When it is ready.", "when it runs"),
     Key("live", LIVE, "That it does its job; else it is ended and counts as failed."),
     Key("check", Command(hook=True), "Decides success when it has ended with 0."),
@@ -172,25 +179,25 @@ _ENTRY: Final = (
     Key("stop", STOP, "How it is ended."),
     Key("limits", LIMITS, "Of its whole tree."),
     Key("vram", size(), "GPU memory on each of its devices; it waits until that is free."),
-    Key("gpus", Number(1, 64), "On how many devices.", "1"),
+    Key("gpus", Number(1, spec.MOST_GPUS), "On how many devices.", "1"),
     Key(
         "tokens",
         count(),
         "Input and output at the gateway, with all that it starts. Not of a model: it counts for who asks.",
     ),
     Key("budget", BUDGET, "What else it may ask of models, with all that it starts. Not of a model."),
-    Key("group", Either(_NAME, MEMBER), "Of [groups]: whom its failure restarts."),
+    Key("group", Either(_GROUP, MEMBER), "Of [groups]: whom its failure restarts."),
     Key(
         "labels",
-        MapOf(Text(empty=True), "a label", r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}", 64),
+        MapOf(Text(empty=True), "a label", r"[A-Za-z0-9._/-]{1,63}", label.MOST, label.KEY_HINT),
         "What people want to find it by.",
     ),
     Key(
         "sockets",
-        ListOf(Either(Text('HOST:PORT or "unix:/PATH"', _ADDRESS), SOCKET), 32),
+        ListOf(Either(Text('HOST:PORT or "unix:/PATH"', _ADDRESS), SOCKET), spec.MOST_SOCKETS),
         "Listening sockets passed to it: LISTEN_FDS.",
     ),
-    Key("kept_fds", Number(0, 1024), "Descriptors that it may have kept between runs: FDSTORE=1.", "0"),
+    Key("kept_fds", Number(0, spec.MOST_KEPT), "Descriptors that it may have kept between runs: FDSTORE=1.", "0"),
     Key("nice", Number(-20, 19), "Its niceness.", "the caller's"),
     Key(
         "ionice",
@@ -280,6 +287,9 @@ FILE: Final = Table(
     Key("env_file", Either(_PATH, ListOf(_PATH, 16)), "Files of NAME=value lines for every entry."),
     Key("inherit", ListOf(_VARIABLE), "Variables of the caller that every entry gets."),
     Key("budget", PROJECT_BUDGET, "What all entries together, and all that they start, may ask of models."),
-    *(Key(name, MapOf(table, "a name", NAME), f"[{name}.NAME]: see below.") for name, table in SECTIONS.items()),
-    Key("groups", MapOf(GROUP, "a name", NAME), "[groups.NAME]: entries that fail together."),
+    *(
+        Key(name, MapOf(table, "a name", NAME, hint=NAME_HINT), f"[{name}.NAME]: see below.")
+        for name, table in SECTIONS.items()
+    ),
+    Key("groups", MapOf(GROUP, "a name", GROUP_NAME, hint=GROUP_HINT), "[groups.NAME]: entries that fail together."),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from aish.project.declare import located
 from aish.project.digest import digest
 from aish.wire import budget
 from aish.wire.spec import (
+    LONGEST_S,
     PRICES,
     BudgetPart,
     FailoverPart,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from aish.agents.agent import Agent
     from aish.project.entry import Entry, Project
+    from aish.project.places import Path
 
 _KINDS: Final = {"models": kind.MODEL, "agents": kind.AGENT, "services": kind.COMMAND, "schedules": kind.COMMAND}
 _RESTARTS: Final = {"services": "on-failure", "models": "on-failure"}
@@ -58,6 +61,7 @@ KEYS: Final = {
     "restarts.longest_s": "restart.longest",
     "restarts.window_s": "restart.window",
     "restarts.stable_s": "restart.stable",
+    "restarts.most": "restart.most",
     "hook_timeout_s": "timeouts.hook",
     "start_timeout_s": "timeouts.start",
     "run_timeout_s": "timeouts.run",
@@ -70,16 +74,40 @@ KEYS: Final = {
     "log_bytes": "log.size",
     "log_age_s": "log.age",
     "schedule": "cron",
+    "schedule.cron": "cron",
+    "schedule.timezone": "timezone",
+    "schedule.missed": "missed",
     "route": "url",
     "failover": "fallback",
     "failover.retries": "retries",
     "route.url": "url",
+    "route.dialect": "dialect",
+    "route.login": "login",
+    "route.key": "key",
+    "route.proxy": "proxy",
+    "route.ca_file": "ca_file",
+    "route.price": "price",
+    **{f"budget.{field}": f"budget.{word}" for word, field in budget.COUNTS.items()},
     "ready.every_s": "ready.every",
     "ready.timeout_s": "ready.timeout",
     "live.every_s": "live.every",
     "live.timeout_s": "live.timeout",
 }
 """Fields of a spec -> how a file writes them, where that is another word."""
+_RUN_BY: Final = ("command", "shell", "agent")
+
+
+def place_of(field: str, entry: Entry) -> Path:
+    """Where in its entry stands what a field of its spec is made of: `sockets[1]` is ("sockets", 1)."""
+    head, rest = field, ""
+    while head not in KEYS and "." in head:
+        head, _, tail = head.rpartition(".")
+        rest = f".{tail}{rest}"
+    key = KEYS.get(head, head)
+    if key == "command":
+        key = next((name for name in _RUN_BY if name in entry.values), key)
+    parts = re.findall(r"\[(\d+)\]|([^.\[\]]+)", key + rest)
+    return tuple(int(number) if number else word for number, word in parts)
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +144,7 @@ def wanted(entry: Entry, project: Project, read: Read, shared: Mapping[str, str]
     declared = {**shared, **project.env, **read.env_files, **values.get("env", {})}
     inherit = sorted({*project.inherit, *values.get("inherit", [])})
     fields = {**_run(entry, read, home), **_life(values), **_limits(values), **_place(entry, project)}
-    if entry.section == "schedules":
+    if "cron" in values:
         fields["schedule"] = SchedulePart(
             cron=values["cron"], timezone=values.get("timezone"), missed=values.get("missed", "skip")
         )
@@ -247,6 +275,8 @@ def _restart(entry: Entry) -> dict[str, Any]:
         return {"restart": said}
     words = {"delay": "delay_s", "longest": "longest_s", "most": "most", "window": "window_s", "stable": "stable_s"}
     fields = {words[name]: value for name, value in said.items() if name in words}
+    if fields.get("delay_s", 0.0) > LONGEST_S:
+        fields.setdefault("longest_s", fields["delay_s"])
     if said.get("endless"):
         fields["most"] = None
     return {"restart": said.get("policy", usual), "restarts": RestartPart(**fields) if fields else None}
@@ -269,9 +299,9 @@ def _place(entry: Entry, project: Project) -> dict[str, Any]:
     """Among others: its group; and its restarts, whose default depends on what it is."""
     found = _restart(entry)
     said = entry.values.get("group")
-    if said is not None:
-        name = said if isinstance(said, str) else said["name"]
-        place = entry.place if isinstance(said, str) else said.get("place", entry.place)
+    name = said["name"] if isinstance(said, dict) else said
+    if name in project.groups:
+        place = said.get("place", entry.place) if isinstance(said, dict) else entry.place
         found["group"] = GroupPart(name=name, strategy=project.groups[name], place=place)
     return found
 

@@ -13,6 +13,7 @@ from aish.model.moment import parse_duration_s
 from aish.model.nearest import nearest
 from aish.model.signal_number import signal_number
 from aish.model.size import BELOW, parse_bytes, parse_count
+from aish.model.spec import MOST_TIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     Schema = dict[str, Any]
 
 WRONG: Final = None
-"""What a value that is a problem is read as: nobody looks at it any more."""
+"""What a value that is a problem is read as, and what stands in its place where it was one before it was read."""
 _VARIABLE: Final = r"\$\{"
+LONGEST: Final = f"{MOST_TIME_S / 86400:.0f}d"
+"""Of every time that is not bound closer."""
 
 
 class Reading:
@@ -47,12 +50,17 @@ class Value:
     private = False
     """Not to be shown in an error: it may be a secret."""
 
+    hint: str | None = None
+    """Told where `expected` does not say all."""
+
     def read(self, raw: Any, at: Path, reading: Reading) -> Any:
-        hint = None
+        if raw is WRONG or (isinstance(raw, list) and WRONG in raw):
+            return WRONG
+        hint = self.hint
         try:
             value = self.parse(raw)
         except UsageError as error:
-            value, hint = WRONG, error.hint
+            value, hint = WRONG, error.hint or hint
         if value is WRONG:
             found = type_word(raw) if self.private else shown(raw)
             reading.wrong(at, f"expected {self.expected}, found {found}", hint)
@@ -67,8 +75,17 @@ class Value:
 
 
 class Text(Value):
-    def __init__(self, expected: str = "", pattern: str = "", *, empty: bool = False, private: bool = False) -> None:
+    def __init__(
+        self,
+        expected: str = "",
+        pattern: str = "",
+        *,
+        empty: bool = False,
+        private: bool = False,
+        hint: str | None = None,
+    ) -> None:
         self.expected = expected or Value.expected
+        self.hint = hint
         self.pattern = pattern
         self.empty = empty
         self.private = private
@@ -120,11 +137,10 @@ class Flag(Value):
 class Number(Value):
     """A whole number, or text that is one: what a variable says is text."""
 
-    kind = "number"
-
     def __init__(self, least: int, most: int) -> None:
         self.least, self.most = least, most
-        self.expected = f"a whole number, {least} to {most}"
+        self.kind = f"number, {least} to {most}"
+        self.expected = f"a whole {self.kind}"
 
     def parse(self, raw: Any) -> int | None:
         if isinstance(raw, str) and re.fullmatch(r"-?[0-9]{1,18}", raw):
@@ -137,13 +153,25 @@ class Number(Value):
 
 
 class Amount(Value):
-    """A quantity that people write with its unit."""
+    """A quantity that people write with its unit, above 0; `least` and `most`, as they write them, bound it."""
 
     def __init__(
-        self, kind: str, expected: str, pattern: str, parse: Callable[[str], float], *, plain: bool, word: str = ""
+        self,
+        kind: str,
+        expected: str,
+        pattern: str,
+        parse: Callable[[str], float],
+        *,
+        plain: bool,
+        word: str = "",
+        least: str = "",
+        most: str = "",
     ) -> None:
-        self.kind = kind
-        self.expected = expected
+        bounds = [f"{least} or more"] if least else []
+        bounds += [f"at most {most}"] if most else []
+        self._least, self._most = parse(least) if least else 0, parse(most) if most else math.inf
+        self.kind = ", ".join([kind, *bounds])
+        self.expected = ", ".join([expected, *bounds])
         self.pattern = pattern
         self._parse = parse
         self._plain = plain
@@ -162,7 +190,7 @@ class Amount(Value):
             raise UsageError("", hint="in quotes, with its unit")
         else:
             return WRONG
-        return value if value > 0 else WRONG
+        return value if value > 0 and self._least <= value <= self._most else WRONG
 
     def schema(self) -> Schema:
         word = f"|{self._word}" if self._word else ""
@@ -170,33 +198,41 @@ class Amount(Value):
         return {"anyOf": [text, {"type": "number", "exclusiveMinimum": 0}]} if self._plain else text
 
 
-def size(word: str = "") -> Amount:
+def size(word: str = "", least: str = "") -> Amount:
     tail = f' or "{word}"' if word else ""
     pattern = r"\s*[0-9.]+\s*[kKmMgGtT]?([iI]?[bB])?\s*"
-    return Amount("size", 'a size like "8G" or "512M"' + tail, pattern, parse_bytes, plain=False, word=word)
+    expected = 'a size like "8G" or "512M"' + tail
+    return Amount("size", expected, pattern, parse_bytes, plain=False, word=word, least=least)
 
 
-def count() -> Amount:
-    return Amount("count", 'a count like "200k" or 5000', r"[0-9.]+[kKmMgG]?", parse_count, plain=True)
+def count(most: str = "") -> Amount:
+    return Amount("count", 'a count like "200k" or 5000', r"[0-9.]+[kKmMgG]?", parse_count, plain=True, most=most)
 
 
-def time(word: str = "") -> Amount:
+def time(word: str = "", least: str = "", most: str = LONGEST) -> Amount:
+    """At most LONGEST goes without saying, until somebody wants more."""
     tail = f' or "{word}"' if word else ""
-    return Amount(
-        "time", 'a time like "1s" or "5m"' + tail, r"[0-9.]+\s*[smhdw]", parse_duration_s, plain=False, word=word
-    )
+    expected, pattern = 'a time like "1s" or "5m"' + tail, r"[0-9.]+\s*[smhdw]"
+    found = Amount("time", expected, pattern, parse_duration_s, plain=False, word=word, least=least, most=most)
+    if most == LONGEST:
+        found.hint = f"above 0, at most {LONGEST}"
+        found.kind, found.expected = (
+            text.removesuffix(f", at most {LONGEST}") for text in (found.kind, found.expected)
+        )
+    return found
 
 
-def cores() -> Amount:
-    return Amount("cores", 'a number of cores like "1.5"', r"[0-9]+(\.[0-9]+)?", _cores, plain=True)
+def cores(least: str = "", most: str = "") -> Amount:
+    expected, pattern = 'a number of cores like "1.5"', r"[0-9]+(\.[0-9]+)?"
+    return Amount("cores", expected, pattern, _decimal, plain=True, least=least, most=most)
 
 
-def dollars() -> Amount:
-    return Amount("price", 'US dollars like 0.25 or "3"', r"[0-9]+(\.[0-9]+)?", _cores, plain=True)
+def dollars(most: str = "") -> Amount:
+    return Amount("price", 'US dollars like 0.25 or "3"', r"[0-9]+(\.[0-9]+)?", _decimal, plain=True, most=most)
 
 
-def _cores(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,6})?", text):
+def _decimal(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text):
         raise UsageError("")
     return float(text)
 

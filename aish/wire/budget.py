@@ -17,7 +17,7 @@ from aish.wire import account
 from aish.wire.spec import BudgetPart
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 TOKENS: Final = "tokens"
 USD: Final = "usd"
@@ -135,14 +135,20 @@ def after(before: BudgetPart | None, asked: Mapping[str, str]) -> BudgetPart | N
 
 def check(part: BudgetPart) -> None:
     """Raises InputError."""
+    for each in flaws(part):
+        raise each
+
+
+def flaws(part: BudgetPart) -> Iterator[InputError]:
+    """What is wrong with it."""
     for field in COUNTS.values():
         value = getattr(part, field)
         if value is not None and not 0 <= value < MOST:
-            raise InputError("expected a count, 0 or more", field=f"budget.{field}")
+            yield InputError("expected a count, 0 or more", field=f"budget.{field}")
     for field in DOLLARS.values():
         usd = getattr(part, field)
         if usd is not None and not (math.isfinite(usd) and 0 <= usd <= MOST_USD):
-            raise InputError(f"expected US dollars, 0 to {MOST_USD:,.0f}", field=f"budget.{field}")
+            yield InputError(f"expected US dollars, 0 to {MOST_USD:,.0f}", field=f"budget.{field}")
 
 
 def told(part: BudgetPart) -> dict[str, str]:

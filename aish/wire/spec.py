@@ -12,6 +12,9 @@ from typing import Final
 from aish.wire.part import Part
 
 TOLD_CHARS: Final = 80
+DELAY_S: Final = 0.1
+LONGEST_S: Final = 30.0
+"""The first and the longest delay before a restart, unless they are said; if one is, the other makes way for it."""
 
 
 class LimitPart(Part, frozen=True, kw_only=True):
@@ -34,8 +37,8 @@ class RestartPart(Part, frozen=True, kw_only=True):
     """How a restart policy goes about it: the first restart comes at once, each further one within `stable_s` waits
     twice as long, by a fifth more or less. More than `most` restarts within `window_s` are a crash loop."""
 
-    delay_s: float = 0.1
-    longest_s: float = 30.0
+    delay_s: float = DELAY_S
+    longest_s: float = LONGEST_S
     most: int | None = 8
     """None: never a crash loop."""
     window_s: float = 60.0

@@ -15,6 +15,7 @@ import select
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.errors import DisconnectedError
+from aish.model.spec import MOST_KEPT
 from aish.supervisor.daemon import given
 from aish.supervisor.daemon.holding import Refusal
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.holding import Holding
     from aish.supervisor.daemon.process import Process
 
-PENDING_MOST: Final = 4 * given.MOST_KEPT
+PENDING_MOST: Final = 4 * MOST_KEPT
 UNNAMED: Final = "stored"
 """As sd_pid_notify_with_fds(3) has it, also for what is no name."""
 

@@ -15,6 +15,8 @@ from cronsim import CronSim, CronSimError
 from aish.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aish.wire.spec import SchedulePart
 
 LATE_S: Final = 60.0
@@ -35,18 +37,22 @@ HINT: Final = "five fields as in crontab(5): `0 3 * * *` is every day at three; 
 """A sixth one in front of them is of seconds."""
 
 
-def check(part: SchedulePart) -> None:
-    """Raises InputError."""
-    zone(part)
+def flaws(part: SchedulePart) -> Iterator[InputError]:
+    """What is wrong with it."""
+    try:
+        zone(part)
+    except InputError as error:
+        yield error
     cron = _WORDS.get(part.cron.strip(), part.cron)
     if len(cron) > MOST_CHARS or len(cron.split()) not in (5, 6):
-        raise InputError(f"not a schedule: {part.cron[:60]!r}", field="schedule.cron", hint=HINT)
+        yield InputError(f"not a schedule: {part.cron[:60]!r}", field="schedule.cron", hint=HINT)
+        return
     try:
         next(CronSim(cron, datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)))
     except (CronSimError, AssertionError, ValueError) as error:
-        raise InputError(f"not a schedule: {part.cron!r} ({error})", field="schedule.cron", hint=HINT) from error
+        yield InputError(f"not a schedule: {part.cron!r} ({error})", field="schedule.cron", hint=HINT)
     except StopIteration:
-        raise InputError(f"there is no such time: {part.cron!r}", field="schedule.cron", hint=HINT) from None
+        yield InputError(f"there is no such time: {part.cron!r}", field="schedule.cron", hint=HINT)
 
 
 def zone(part: SchedulePart) -> datetime.tzinfo | None:

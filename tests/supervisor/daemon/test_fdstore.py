@@ -11,7 +11,8 @@ import pytest
 
 from aish.client import launch
 from aish.errors import InputError
-from aish.supervisor.daemon import fdstore, given, want
+from aish.model.spec import MOST_KEPT
+from aish.supervisor.daemon import fdstore, want
 from aish.supervisor.daemon.fdstore import Kept
 from aish.wire.message import Restart, Start, Stop
 from aish.wire.reply import Done
@@ -213,7 +214,7 @@ def test_the_same_one_under_the_same_name_is_kept_once() -> None:
         os.close(fd)
 
 
-@pytest.mark.parametrize("most", [-1, given.MOST_KEPT + 1])
+@pytest.mark.parametrize("most", [-1, MOST_KEPT + 1])
 def test_bad_counts(most: int) -> None:
     with pytest.raises(InputError) as error:
         want.check_spec(SpecPart(argv=[b"true"], kept_fds_most=most))

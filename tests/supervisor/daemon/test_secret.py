@@ -16,7 +16,8 @@ import pytest
 
 from aish.client import connect, launch
 from aish.errors import InputError, RefusedError
-from aish.supervisor.daemon import given, secret, want
+from aish.model.spec import MOST_SECRETS
+from aish.supervisor.daemon import secret, want
 from aish.supervisor.daemon.authority import Caller
 from aish.wire.message import Restart, Stop
 from aish.wire.reply import Done
@@ -262,7 +263,7 @@ def test_a_keyring(up: Supervised, tmp_path: Path) -> None:
         {"TOKEN": SecretPart(keyring="nouser")},
         {"TOKEN": SecretPart(keyring="-d/x")},
         {"BOTH": SecretPart(file=b"/x")},
-        {f"N{number}": SecretPart(file=b"/x") for number in range(given.MOST_SECRETS + 1)},
+        {f"N{number}": SecretPart(file=b"/x") for number in range(MOST_SECRETS + 1)},
     ],
 )
 def test_bad_sources(sources: dict[str, SecretPart]) -> None:

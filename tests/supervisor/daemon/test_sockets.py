@@ -267,7 +267,7 @@ def test_a_shutdown_leaves_no_socket_file(up: Supervised, tmp_path: Path) -> Non
 def test_bad_sockets(part: SocketPart) -> None:
     with pytest.raises(InputError) as error:
         want.check_spec(SpecPart(argv=[b"true"], sockets=[part]))
-    assert error.value.field == "sockets"
+    assert error.value.field == "sockets[0]"
 
 
 def test_good_sockets_and_the_same_one_twice() -> None:

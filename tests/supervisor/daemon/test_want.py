@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aish.errors import InputError, LimitError, RefusedError
-from aish.supervisor.daemon import want
+from aish.supervisor.daemon import flaw, want
 from aish.supervisor.daemon.authority import USER, Caller
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
@@ -32,7 +32,7 @@ def spec(**fields: Any) -> SpecPart:
         ({"argv": []}, "argv"),
         ({"argv": [b""]}, "argv"),
         ({"argv": [b"a\0b"]}, "argv"),
-        ({"argv": [b"x"] * (want.MOST_WORDS + 1)}, "argv"),
+        ({"argv": [b"x"] * (flaw.MOST_WORDS + 1)}, "argv"),
         ({"cwd": b"relative"}, "cwd"),
         ({"grace_s": float("nan")}, "grace_s"),
         ({"grace_s": float("inf")}, "grace_s"),
