@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from aish.cli import declared
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json, print_table
 from aish.cli.up import look
-from aish.errors import UsageError
+from aish.errors import NotFoundError, UsageError
 from aish.model.spec import MOST_GRACE_S
-from aish.project import ending
+from aish.project import ending, file
 from aish.project.declared import path_of
+from aish.report import clean
 
 
 def main(argv: list[str]) -> int:
@@ -31,8 +35,12 @@ def main(argv: list[str]) -> int:
         ended = look(ending.ending(path, options.name), "down")
     else:
         ended = look(ending.down(path, options.name, options.grace), "down")
+    if not ended and not os.path.exists(path):
+        raise NotFoundError(f"no such file: {options.file}", hint="and nothing runs that one of that name declared")
     if options.json:
         print_json([{"name": row.name, "id": row.id, "state": row.state, "exit": row.exit} for row in ended])
     elif ended:
         print_table(("NAME", "ID", "STATE"), [(row.name, row.id, row.state) for row in ended])
+    else:
+        print(clean(f"aish down: nothing of {file.shown(path)} runs"), file=sys.stderr)
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from aish.cli.arguments import Parser, json_option, label_option
-from aish.cli.output import clock, json_line
+from aish.cli.output import json_line, when
 from aish.client import connect, follow
 from aish.client.finding import recorded
 from aish.errors import DisconnectedError, UsageError
@@ -33,6 +33,7 @@ LAST_MOST = 10_000
 def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     request = _request(options)
+    told = _Lines()
     with connect(start=options.follow or recorded(), program="events") as client:
         while True:
             client.send(request)
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
                     if not isinstance(reply, EventList):
                         continue
                     for event in reply.events:
-                        print(json_line(event) if options.json else _line(event), flush=options.follow)
+                        print(json_line(event) if options.json else told.line(event), flush=options.follow)
                     request = structs.replace(request, since=reply.until, last=None)
                     if not options.follow:
                         if not reply.more:
@@ -113,6 +114,14 @@ def _replies(client: Client) -> Iterator[Reply]:
         yield client.receive()
 
 
-def _line(event: EventPart) -> str:
-    who = f"{event.name} ({event.process})" if event.process else "-"
-    return clean(f"{event.number:>6}  {clock(event.time_s)}  {event.kind:<12} {who}  {event.text}".rstrip())
+class _Lines:
+    """For people: those that follow lines with a date are as wide."""
+
+    def __init__(self) -> None:
+        self._wide = 0
+
+    def line(self, event: EventPart) -> str:
+        at = when(event.time_s, time.time())
+        self._wide = max(self._wide, len(at))
+        who = f"{event.name} ({event.process})" if event.process else "-"
+        return clean(f"{event.number:>6}  {at:>{self._wide}}  {event.kind:<12} {who}  {event.text}".rstrip())

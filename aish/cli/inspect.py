@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option, targets
-from aish.cli.output import age, clock, command_line, exit_word, print_json, print_table, usd, when
+from aish.cli.output import age, command_line, exit_word, print_json, print_table, usd, when
 from aish.client import connect
 from aish.client.finding import recorded
 from aish.errors import UsageError
@@ -86,6 +86,8 @@ def _show(found: Inspected) -> None:
         ("holds", ", ".join(row.holds) or "none"),
         ("reason", row.reason),
         ("labels", " ".join(f"{key}={value}" for key, value in sorted(row.labels.items()))),
+        ("project", spec.project),
+        ("digest", spec.digest),
         ("command", command_line(spec.argv) if spec.argv else None),
         ("folder", spec.cwd.decode(errors="backslashreplace")),
         ("pid", row.pid),
@@ -116,16 +118,21 @@ def _show(found: Inspected) -> None:
     for key, value in lines:
         if value not in (None, ""):
             print(f"{key:<12} {clean(str(value))}")
-    for event in found.events:
-        print(f"  {clock(event.time_s)}  {event.kind:<10} {clean(event.text)}")
+    now_s = time.time()
+    times = [when(event.time_s, now_s) for event in found.events]
+    wide = max(map(len, times), default=0)
+    for at, event in zip(times, found.events, strict=True):
+        print(f"  {at:>{wide}}  {event.kind:<10} {clean(event.text)}")
 
 
 def _adopted(found: Inspected) -> str | None:
     if not found.process.adopted:
         return None
+    if found.process.ended_s is not None:
+        return "it had no log here"
     named = [(name, path) for name, path in (("stdout", found.stdout), ("stderr", found.stderr)) if path is not None]
     told = ", ".join(f"{name} {path.decode(errors='backslashreplace')}" for name, path in named)
-    return "it has no log here; it writes to " + (told or "what is no file")
+    return "it has no log here; it writes to " + (told or "what cannot be seen")
 
 
 def _attached(found: Inspected) -> str | None:

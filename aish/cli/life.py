@@ -8,7 +8,7 @@ from aish.client import wish
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.model.spec import STRATEGIES
-from aish.wire.spec import LONGEST_S, GroupPart, RestartPart, SchedulePart
+from aish.wire.spec import GroupPart, RestartPart, SchedulePart
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -93,8 +93,8 @@ def _restarts(delay: str | None, limit: str | None) -> RestartPart | None:
         told["delay_s"] = wish.number(first, "--restart-delay")
         if longest:
             told["longest_s"] = wish.number(longest, "--restart-delay")
-        elif told["delay_s"] > LONGEST_S:
-            told["longest_s"] = told["delay_s"]
+            if told["longest_s"] < told["delay_s"]:
+                raise UsageError(f"--restart-delay {delay}: the longest delay is shorter than the first")
     if limit is not None:
         count, _, window = limit.partition(":")
         told["most"] = None if count == "none" else int(wish.number(count, "--restart-limit"))

@@ -54,7 +54,8 @@ def main(argv: list[str]) -> int:
         if log.note is not None:
             print(f"aish logs: {clean(log.name)}: {clean(log.note)}", file=sys.stderr, flush=True)
         if log.mixed and len(streams) == 1:
-            text = "its log is ordered: which lines are of stdout is not known, all are shown"
+            stream = "stdout" if streams == (1,) else "stderr"
+            text = f"its log is ordered: which lines are of {stream} is not known, all are shown"
             print(f"aish logs: {clean(log.name)}: {text}", file=sys.stderr, flush=True)
     if options.stats:
         _show_stats(logs, as_json=options.json)

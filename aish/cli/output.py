@@ -76,16 +76,13 @@ def usd_of(cost_usd: float | None) -> str:
     return f"{cost_usd:.{2 if cost_usd >= 1 or not cost_usd else 4}f}"
 
 
-def clock(time_s: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(time_s))
-
-
 def when(time_s: float | None, now_s: float) -> str:
-    """A moment: the time of day, with its date where that is not within the last day."""
+    """A moment: the time of day, with its date where that is not today."""
     if time_s is None:
         return amount.UNKNOWN
-    form = "%H:%M:%S" if 0 <= now_s - time_s < 86_400 else "%Y-%m-%d %H:%M"
-    return time.strftime(form, time.localtime(time_s))
+    moment, today = time.localtime(time_s), time.localtime(now_s)
+    is_today = (moment.tm_year, moment.tm_yday) == (today.tm_year, today.tm_yday)
+    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", moment)
 
 
 def exit_word(end: ExitPart | None) -> str:

@@ -12,7 +12,6 @@ from aish.cli.output import command_line, print_json, print_table
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.project import file
-from aish.project.declared import examine
 from aish.project.doubt import doubts
 from aish.report import clean, report, told
 from aish.wire.plain import plain
@@ -58,8 +57,7 @@ def _check(words: list[str]) -> int:
     declared.file_option(parser)
     json_option(parser)
     options = parser.parse_args(words)
-    path = declared.path_of(options.file)
-    found, problems = examine(path)
+    path, found, problems = declared.examined(options.file)
     doubtful = doubts(found, os.environ) if found is not None else []
     if options.json:
         print_json({"file": path, "problems": _placed(problems), "doubts": _placed(doubtful)})
@@ -83,7 +81,8 @@ def _show(words: list[str]) -> int:
     declared.file_option(parser)
     json_option(parser)
     options = parser.parse_args(words)
-    found = declared.load(declared.path_of(options.file), "project")
+    _, whole, problems = declared.examined(options.file)
+    found = declared.accepted(whole, problems, "project")
     if options.json:
         print_json(
             {

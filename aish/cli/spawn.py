@@ -9,7 +9,7 @@ import sys
 from aish.cli import wanted
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
-from aish.client import connect, launch
+from aish.client import connect, launch, needing
 from aish.client.stage import not_started
 from aish.config import folders
 from aish.wire.message import Spawn
@@ -32,6 +32,8 @@ def main(argv: list[str]) -> int:
     first = not os.path.exists(folders.daemon_socket())
     with connect(program="spawn") as client:
         started = client.ask(Started, request)
+        for doubt in needing.doubts(client, started, part):
+            print(f"aish spawn: {doubt}", file=sys.stderr)
     if started.unheld and not options.json:
         print(
             f"aish spawn: nothing here holds a limit of {', '.join(started.unheld)}: `aish doctor`", file=sys.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import textwrap
 import time
-from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.output import print_json, when
@@ -14,9 +13,6 @@ from aish.client.finding import recorded
 from aish.report import clean
 from aish.wire.message import Why
 from aish.wire.reply import Explained
-
-if TYPE_CHECKING:
-    from aish.wire.part import EvidencePart
 
 WIDEST = 100
 
@@ -39,10 +35,8 @@ def main(argv: list[str]) -> int:
     if found.evidence:
         print()
     now_s = time.time()
-    for line in found.evidence:
-        print(_line(line, now_s))
+    times = [when(line.time_s, now_s) for line in found.evidence]
+    wide = max(map(len, times), default=0)
+    for at, line in zip(times, found.evidence, strict=True):
+        print(f"  {at:<{max(wide, 8)}}  {line.source:<7}  {clean(line.text)}")
     return 0
-
-
-def _line(line: EvidencePart, now_s: float) -> str:
-    return f"  {when(line.time_s, now_s):<8}  {line.source:<7}  {clean(line.text)}"

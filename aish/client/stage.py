@@ -16,6 +16,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from aish.client import needing
 from aish.client.connection import Client, connect
 from aish.client.holds import Holds
 from aish.client.signals import Caught, ImpatientError
@@ -104,6 +105,10 @@ def run(
             return not_started("aish", started)
         if started.reason is not None and started.state == "queued":
             print(f"aish: {started.name} ({started.id}) is queued: {started.reason}", file=sys.stderr, flush=True)
+            with signals.blocked():
+                doubts = list(needing.doubts(client, started, spec))
+            for doubt in doubts:
+                print(f"  {doubt}", file=sys.stderr, flush=True)
         let_go(fd for fd in passed if fd != 2)
         try:
             return _wait(client, started.id, signals)

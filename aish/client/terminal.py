@@ -11,7 +11,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING
 
-from aish.client import follow, holds, raw
+from aish.client import follow, holds, needing, raw
 from aish.client.connection import Client, connect
 from aish.client.hotkeys import Hotkeys
 from aish.client.screen import Screen
@@ -65,6 +65,8 @@ def run(
             return not_started("aish run", started)
         if started.state == "queued":
             _say(f"{started.name} ({started.id}) is queued: {started.reason}")
+            for doubt in needing.doubts(client, started, spec):
+                _say(doubt)
         seat = Seat(client, started.id, write=True)
         try:
             try:

@@ -70,22 +70,33 @@ def private(path: str) -> str:
         if not stat.S_ISDIR(status.st_mode):
             raise StorageError(f"{path} is not a folder", hint="move it away; aish keeps its own files there")
         if status.st_uid != os.getuid():
-            raise StorageError(f"{path} belongs to user {status.st_uid}, not to you", hint="set XDG_RUNTIME_DIR")
+            raise StorageError(
+                f"{path} belongs to user {status.st_uid}, not to you",
+                hint=f"set {_variable(path)} to a folder of your own",
+            )
         if status.st_mode & 0o077:
             os.chmod(path, 0o700)
     except OSError as error:
-        raise StorageError(f"cannot make the folder {path}: {error.strerror}", hint=_hint(error)) from error
+        raise StorageError(f"cannot make the folder {path}: {error.strerror}", hint=hint(error, path)) from error
     return path
 
 
-def _hint(error: OSError) -> str:
+def _variable(path: str) -> str:
+    """By which `path` could be elsewhere."""
+    places = {state(): "XDG_STATE_HOME", data(): "XDG_DATA_HOME", config(): "XDG_CONFIG_HOME"}
+    found = (name for place, name in places.items() if f"{path}/".startswith(f"{place}/"))
+    return next(found, "XDG_RUNTIME_DIR")
+
+
+def hint(error: OSError, path: str) -> str:
+    """What to do where `path`, a folder of ours or in one, cannot be written."""
     import errno
 
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return "the disk is full: free some space and try again"
         case errno.EROFS:
-            return "the file system is read-only: point XDG_RUNTIME_DIR and XDG_STATE_HOME to one that is not"
+            return f"the file system is read-only: mount it writable, or set {_variable(path)} to a folder elsewhere"
         case errno.EACCES | errno.EPERM:
             return "check who owns the folders above it"
         case _:

@@ -61,6 +61,8 @@ class Outcome(msgspec.Struct):
     state: str | None = None
     """The word that ps shows, when all was ready or waited for in vain."""
     error: AishError | None = None
+    late: bool = False
+    """It was not ready in time, and goes on."""
 
     @property
     def name(self) -> str:
@@ -68,7 +70,9 @@ class Outcome(msgspec.Struct):
 
     @property
     def what(self) -> str:
-        """started, restarted, amended, kept, stopped, or failed."""
+        """started, restarted, amended, kept, stopped; late, or failed."""
+        if self.late:
+            return "late"
         return "failed" if self.error is not None else _DONE[self.step.action]
 
 
@@ -238,6 +242,7 @@ def wait(outcomes: list[Outcome], found: Declared, timeout_s: float | None) -> A
     for name, outcome in waiting.items():
         row = rows.get(outcome.id or "")
         why = f": {why_of(row)}" if row is not None and why_of(row) else ""
+        outcome.late = True
         outcome.error = UnavailableError(
             f"{name} ({outcome.id}) is {outcome.state} after {timeout_s or 0:g} s{why}",
             hint=f"it goes on; its output: `aish logs {name}`",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -167,6 +168,8 @@ def _check(entry: Entry, project: Project, problems: Problems) -> None:
     restart = values.get("restart")
     if isinstance(restart, dict) and restart.get("endless") and "most" in restart:
         wrong("restart", "both most and endless", "one of the two")
+    if isinstance(restart, dict) and (restart.get("longest") or math.inf) < (restart.get("delay") or 0):
+        wrong("restart", "the longest delay is shorter than the first")
     if "gpus" in values and "vram" not in values:
         wrong("gpus", "says nothing without vram", 'say how much on each: vram = "8G"')
     if entry.section == "agents" and "agent" not in values:

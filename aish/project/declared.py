@@ -44,12 +44,13 @@ def load(path: str) -> Declared:
     return declared
 
 
-def examine(path: str) -> tuple[Declared | None, list[SourceError]]:
-    """What is declared, and everything that is wrong with it; None where the file itself cannot be read."""
+def examine(path: str, content: bytes | None = None) -> tuple[Declared | None, list[SourceError]]:
+    """What is declared, and everything that is wrong with it; None where something is. `content` is taken as if it
+    stood at `path`."""
     problems = Problems()
     variables = dict(os.environ)
     try:
-        documents = file.read(path, problems)
+        documents = file.read(path, problems, content)
     except SourceError as error:
         return None, [error]
     project = declare.declare(documents, variables, problems)

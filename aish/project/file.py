@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from aish.project.problem import Problems
 
 NAME: Final = "aish.toml"
+STDIN: Final = "stdin"
+"""What it is called where it came through a pipe."""
 FILES_MOST: Final = 64
 TOTAL_BYTES_MAX: Final = 4 << 20
 DEPTH_MAX: Final = 8
@@ -37,6 +39,8 @@ def find(cwd: str, told: str | None = None) -> str:
         path = os.path.join(cwd, told)
         if os.path.isdir(path):
             path = os.path.join(path, NAME)
+            if not os.path.exists(path):
+                raise NotFoundError(f"there is no {NAME} in the folder {told}")
         if not os.path.exists(path):
             raise NotFoundError(f"no such file: {told}")
         return os.path.realpath(path)
@@ -65,11 +69,12 @@ def _check_ours(path: str) -> None:
         raise SourceError(f"belongs to user {owner}, not to you", file=path, hint=f"if you trust it: --file {path}")
 
 
-def read(path: str, problems: Problems) -> list[Document]:
-    """The project's file and those that it includes, in order. Raises SourceError where its own cannot be read; what
-    is wrong with the others is among the problems."""
+def read(path: str, problems: Problems, content: bytes | None = None) -> list[Document]:
+    """The project's file and those that it includes, in order; `content` was read elsewhere and is taken as if it
+    stood at `path`. Raises SourceError where its own cannot be read; what is wrong with the others is among the
+    problems."""
     reader = _Reader(problems)
-    reader.add(path, depth=0)
+    reader.add(path, depth=0, content=content)
     return reader.found
 
 
@@ -80,14 +85,15 @@ class _Reader:
         self._seen: set[str] = set()
         self._size_bytes = 0
 
-    def add(self, path: str, depth: int) -> None:
+    def add(self, path: str, depth: int, content: bytes | None = None) -> None:
         """`path` is absolute and without links. Raises SourceError."""
         self._seen.add(path)
-        content = content_of(path, shown(path))
+        name = shown(path) if content is None else STDIN
+        content = content_of(path, name) if content is None else content
         self._size_bytes += len(content)
         if self._size_bytes > TOTAL_BYTES_MAX:
-            raise SourceError(f"with its parts longer than {TOTAL_BYTES_MAX:,} bytes", file=shown(path))
-        document = parse(content, path, shown(path))
+            raise SourceError(f"with its parts longer than {TOTAL_BYTES_MAX:,} bytes", file=name)
+        document = parse(content, path, name)
         self.found.append(document)
         patterns = document.table.get("include", [])
         for place, pattern in enumerate(patterns if isinstance(patterns, list) else ()):

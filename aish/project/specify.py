@@ -15,7 +15,6 @@ from aish.project.declare import located
 from aish.project.digest import digest
 from aish.wire import budget
 from aish.wire.spec import (
-    LONGEST_S,
     PRICES,
     BudgetPart,
     FailoverPart,
@@ -275,8 +274,6 @@ def _restart(entry: Entry) -> dict[str, Any]:
         return {"restart": said}
     words = {"delay": "delay_s", "longest": "longest_s", "most": "most", "window": "window_s", "stable": "stable_s"}
     fields = {words[name]: value for name, value in said.items() if name in words}
-    if fields.get("delay_s", 0.0) > LONGEST_S:
-        fields.setdefault("longest_s", fields["delay_s"])
     if said.get("endless"):
         fields["most"] = None
     return {"restart": said.get("policy", usual), "restarts": RestartPart(**fields) if fields else None}

@@ -14,7 +14,7 @@ from aish.wire.part import Part
 TOLD_CHARS: Final = 80
 DELAY_S: Final = 0.1
 LONGEST_S: Final = 30.0
-"""The first and the longest delay before a restart, unless they are said; if one is, the other makes way for it."""
+"""The first and the longest delay before a restart, where they are not said."""
 
 
 class LimitPart(Part, frozen=True, kw_only=True):
@@ -44,6 +44,11 @@ class RestartPart(Part, frozen=True, kw_only=True):
     window_s: float = 60.0
     stable_s: float = 60.0
     """A run of this length starts the count afresh."""
+
+    @property
+    def most_s(self) -> float:
+        """The longest delay. Where that is not said, a first one that is longer is."""
+        return max(self.longest_s, self.delay_s) if self.longest_s == LONGEST_S else self.longest_s
 
 
 class ProbePart(Part, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -212,25 +211,23 @@ def ancestors(pid: int, read: Callable[[int], proc.ProcStat | None] = proc.stat)
 
 
 def output(row: Row, number: int) -> bytes | None:
-    """The file or terminal that an adopted one writes to; None: something else, or not to be seen."""
+    """What an adopted one writes to: a path, or pipe:[…] and the like; None: it cannot be seen."""
     if not row.adopted or row.ended or row.pid is None:
         return None
     try:
-        kind = os.stat(f"/proc/{row.pid}/fd/{number}").st_mode
         path = os.readlink(os.fsencode(f"/proc/{row.pid}/fd/{number}"))
     except OSError:
         return None
     place = proc.stat(row.pid)
-    same = place is not None and place.start_ticks == row.start_ticks
-    kept = stat.S_ISREG(kind) or (stat.S_ISCHR(kind) and path != b"/dev/null")
-    return path if same and kept else None
+    return path if place is not None and place.start_ticks == row.start_ticks else None
 
 
 def check_logged(row: Row) -> None:
     """Raises ConflictError for one whose output goes elsewhere."""
     if not row.adopted:
         return
-    path = output(row, 1) or output(row, 2)
+    places = [path for path in (output(row, 1), output(row, 2)) if path is not None]
+    path = next((path for path in places if path.startswith(b"/") and path != b"/dev/null"), None)
     raise ConflictError(
         f"{row.name} ({row.id}) was adopted: what it writes goes where it went before, not to a log",
         hint=f"look at {os.fsdecode(path)}" if path is not None else None,

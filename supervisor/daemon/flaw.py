@@ -185,7 +185,7 @@ def _of_restarts(restarts: RestartPart) -> Iterator[InputError]:
         for each in _of_time(getattr(restarts, field), f"restarts.{field}"):
             wrong = True
             yield each
-    if not wrong and restarts.longest_s < restarts.delay_s != DELAY_S:  # the usual one is no word of anybody's
+    if not wrong and restarts.most_s < restarts.delay_s != DELAY_S:  # the usual one makes way for a shorter longest
         yield InputError(
             f"the longest delay, {restarts.longest_s:g} s, is shorter than the first, {restarts.delay_s:g} s",
             field="restarts.longest_s",

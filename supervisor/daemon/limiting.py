@@ -1,4 +1,4 @@
-"""`Limit`: every limit of a process that lives, changed for all of its tree at once."""
+"""`Limit`: every limit of a process, changed for all of its tree at once; of one that has ended, for its next run."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Limiting:
         """All of it or nothing. Raises UsageError, InputError, LimitError, ConflictError."""
         process = self.target(caller, "Limit", request.target)
         row = process.row
-        if row.ended:
-            raise ConflictError(f"{row.name} ({row.id}) has ended")
+        if row.ended and (row.adopted or row.targets or row.handed_back):
+            raise ConflictError(f"{row.name} ({row.id}) has ended, and cannot be started again")
         nice = _nice(request.nice)
         tokens, vram = row.spec.budget_tokens, row.spec.vram_bytes
         if request.tokens is not None:
@@ -64,7 +64,9 @@ class Limiting:
                 key = _WORDS.get(error.field or "", error.field)
                 raise UsageError(f"{key}: {error}") from error
         self._check_held(request, limits)
-        if nice is not None:
+        if nice is not None and row.ended:
+            row.nice = row.nice_limit = nice
+        elif nice is not None:
             self._set_nice(process, nice)
         if limits != row.spec.limits:
             self.hold(process, limits)
@@ -134,7 +136,7 @@ class Limiting:
             raise ConflictError(f"{row.name} ({row.id}) was started without VRAM", hint="start it with --vram")
         rooms = [account.room(self.daemon.admission.reserve_bytes) for account in self.daemon.admission.accounts()]
         more = vram_bytes - row.spec.vram_bytes
-        if row.lifecycle == state.QUEUED:
+        if row.lifecycle == state.QUEUED or row.ended:
             never = admit.impossible(admit.Request(row.id, vram_bytes, row.spec.gpu_count), rooms)
             if never is not None:
                 raise LimitError(never)

@@ -71,5 +71,5 @@ def decide(
         return Loop(len(recent), how.window_s)
     if not recent:
         return Again(0.0)
-    delay_s = min(how.longest_s, how.delay_s * 2.0 ** min(len(recent) - 1, 60))
+    delay_s = min(how.most_s, how.delay_s * 2.0 ** min(len(recent) - 1, 60))
     return Again(delay_s * (1.0 + JITTER * (2.0 * chance - 1.0)))

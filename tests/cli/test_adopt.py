@@ -70,3 +70,18 @@ def test_words_that_mean_nothing(home: Home) -> None:
     ):
         done = home.aish(*words)
         assert (done.returncode, text in done.stderr) == (status, True), (words, done.stderr)
+
+
+def test_where_an_adopted_one_writes_is_shown_whatever_it_is(home: Home, bash: Bash) -> None:
+    """Fault: /dev/null, which the page's own example has, was 'what is no file'."""
+    bash.typed("nohup sleep 300 >/dev/null 2>&1 &")
+    bash.typed("aish adopt --pid $! --name null")
+    assert "it writes to stdout /dev/null, stderr /dev/null" in home.aish("inspect", "null").stdout
+    told = home.aish("logs", "null").stderr
+    assert ("was adopted" in told, "look at" in told) == (True, False)
+    bash.typed("sleep 301 | sleep 302 &")
+    bash.typed("aish adopt --pid $(pgrep -x -f 'sleep 301') --name piped")
+    assert "it writes to stdout pipe:[" in home.aish("inspect", "piped").stdout
+    home.aish("kill", "null")
+    home.aish("wait", "null")
+    assert "it had no log here" in home.aish("inspect", "null").stdout

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -114,3 +116,18 @@ def test_followed_over_a_daemons_end_nothing_is_lost_or_told_twice(home: Home) -
     assert told_next()["detail"] == {"nice": "6"}
     nap.signal(signal.SIGKILL)
     assert told_next()["kind"] == "exited"
+
+
+def test_what_is_not_of_today_has_its_date_in_events_and_inspect(two: Home) -> None:
+    """Fault: the time of day alone, however long ago it was."""
+    two.client.close()
+    assert two.aish("shutdown").returncode == 0
+    with sqlite3.connect(two.state / "processes.db") as db:
+        db.execute("UPDATE events SET time_s = time_s - 86400 WHERE name = 'one'")
+    lines = two.aish("events", "--kind", "created,exited").stdout.splitlines()
+    old, new = ([line for line in lines if f"{name} (" in line] for name in ("one", "two"))
+    assert old
+    assert all(re.match(r" +\d+  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line) for line in old)
+    assert all(re.match(r" +\d+ {13}\d\d:\d\d:\d\d  ", line) for line in new), "as wide as those with a date"
+    told = two.aish("inspect", "one").stdout
+    assert re.search(r"^  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  created", told, re.M)

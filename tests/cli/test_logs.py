@@ -320,7 +320,8 @@ def test_an_ordered_log_has_no_streams(shared_home: Home) -> None:
     assert [(row["text"], row["stream"]) for row in rows(shared_home, "job")] == [(text, None) for text in shown]
     only = shared_home.aish("logs", "--err", "job")
     assert only.stdout.splitlines() == shown
-    assert "which lines are of stdout is not known" in only.stderr
+    assert "which lines are of stderr is not known" in only.stderr
+    assert "which lines are of stdout is not known" in shared_home.aish("logs", "--out", "job").stderr
     (stats,) = json.loads(shared_home.aish("logs", "--stats", "--json", "job").stdout)
     assert (stats["stdout"]["lines"], stats["stderr"]) == (8, None)
     assert shared_home.aish("logs", "--stats", "job").stdout.splitlines()[1].split()[:5] == [

@@ -394,3 +394,51 @@ def test_a_restart_keeps_the_declared_environment(home: Home, tmp_path: Path) ->
     assert home.aish("start", "v", env=caller).returncode == 0
     home.aish("stop", "v")
     assert home.aish("logs", "v").stdout.splitlines() == ["yes//"] * 3
+
+
+def test_what_is_not_ready_in_time_is_late_and_goes_on(folder: Folder) -> None:
+    """Fault: 'failed' and 'loading' in one row, and then that it goes on."""
+    folder.put('[services.slow]\ncommand = "sleep 600"\nready = { log = "never" }\n')
+    done = folder.aish("up", "--timeout", "0.3", status=1)
+    assert done.stdout.splitlines()[1].split() == ["slow", "p1", "late", "loading"]
+    assert "slow (p1) is loading after 0.3 s" in done.stderr
+    assert "it goes on" in done.stderr
+    assert folder.rows()["slow"]["lifecycle"] == "running"
+
+
+def test_a_folder_without_a_file_is_named_as_what_it_is(folder: Folder) -> None:
+    """Fault: 'no such file: d.toml' of a folder that is there."""
+    (folder.path / "d.toml").mkdir()
+    for verb in ("up", "down"):
+        told = folder.aish(verb, "-f", "d.toml", status=69).stderr
+        assert "there is no aish.toml in the folder d.toml" in told, verb
+
+
+def test_down_says_that_there_was_nothing_to_end(folder: Folder) -> None:
+    """Fault: a mistyped file, or one of which nothing runs: no word, and 0."""
+    told = folder.aish("down", "-f", "tpyo.toml", status=69).stderr
+    assert "no such file: tpyo.toml" in told
+    folder.put(TWO)
+    done = folder.aish("down")
+    assert (done.stdout, done.stderr) == ("", "aish down: nothing of aish.toml runs\n")
+    assert folder.aish("down", "--json").stdout == "[]\n"
+
+
+def test_a_file_through_a_pipe_is_checked_and_shown_but_brings_nothing_up(folder: Folder) -> None:
+    """Fault: 'cannot be read: No such file or directory' of /dev/stdin."""
+    for name in ("-", "/dev/stdin"):
+        done = folder.home.aish("project", "check", "-f", name, cwd=folder.path, input=TWO.replace("needs", "neds"))
+        assert (done.returncode, "stdin:7: services.web.neds: unknown key" in done.stderr) == (2, True)
+        done = folder.home.aish("project", "show", "-f", name, cwd=folder.path, input=TWO)
+        assert (done.returncode, [line.split()[0] for line in done.stdout.splitlines()[1:]]) == (0, ["db", "web"])
+        done = folder.home.aish("up", "-f", name, cwd=folder.path, input=TWO)
+        assert (done.returncode, "known by its file" in done.stderr) == (2, True)
+
+
+def test_inspect_shows_the_project_and_the_digest(folder: Folder) -> None:
+    """Fault: the page speaks of them, and only --json had them."""
+    folder.put('[services.s]\ncommand = "sleep 600"\n')
+    folder.aish("up")
+    spec = json.loads(folder.aish("inspect", "--json", "s").stdout)["spec"]
+    lines = dict(line.split(None, 1) for line in folder.aish("inspect", "s").stdout.splitlines() if " " in line)
+    assert (lines["project"], lines["digest"]) == (str(folder.path / "aish.toml"), spec["digest"])

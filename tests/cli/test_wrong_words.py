@@ -73,8 +73,14 @@ def test_a_folder_that_was_removed_is_named_as_the_fault(shared_home: Home, tmp_
         ("run --ionice fast -- true", "--ionice: expected"),
         ("spawn --ready http://x --every 0 -- true", "--every: expected"),
         ("spawn --restart-delay 0 -- true", "--restart-delay: expected a time above 0 s, at most 316224000 s"),
-        ("spawn --restart-delay 5:1 -- true", "--restart-delay: the longest delay, 1 s, is shorter than the first, 5 s"),
-        ("spawn --pty --log ordered -- true", "--log: what is written to a terminal is in one log and in order anyway"),
+        (
+            "spawn --restart-delay 5:1 -- true",
+            "--restart-delay 5:1: the longest delay is shorter",
+        ),
+        (
+            "spawn --pty --log ordered -- true",
+            "--log: what is written to a terminal is in one log",
+        ),
         ("spawn --hook-timeout 1e12 -- true", "--hook-timeout: expected a time above 0 s, at most 316224000 s"),
         ("spawn --needs x:ready:1e12 -- true", "--needs: expected a time above 0 s, at most 316224000 s"),
         ("spawn --socket a=127.0.0.1:0 -- true", "--socket: expected a port from 1 to 65535"),
@@ -140,3 +146,20 @@ def test_a_stage_that_is_to_be_restarted_is_told_what_can_be(shared_home: Home) 
     """ "use files" said nothing to who had typed `run`."""
     done = shared_home.aish("run", "--restart", "always", "--", "true")
     assert (done.returncode, "`aish spawn`" in done.stderr) == (65, True)
+
+
+def test_a_need_that_is_mistyped_is_suspected(shared_home: Home) -> None:
+    """Fault: one line, and then it waits for ever, since any process may still come."""
+    shared_home.client.spawn(["sleep", "300"], name="database")
+    done = shared_home.aish("spawn", "--name", "web", "--needs", "databse", "--", "true")
+    assert done.returncode == 0
+    assert "no process is called databse so far: did you mean database?" in done.stderr
+    done = shared_home.aish("spawn", "--name", "other", "--needs", "entirely-else", "--", "true")
+    assert (done.returncode, done.stderr) == (0, "")
+    running = shared_home.popen("run", "--name", "front", "--needs", "databse", "--", "true", stderr=subprocess.PIPE)
+    assert running.stderr is not None
+    told = running.stderr.readline() + running.stderr.readline()
+    assert b"is queued" in told
+    assert b"did you mean database?" in told
+    shared_home.client.stop("front", "web", "other")
+    running.wait(30)

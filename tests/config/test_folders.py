@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -55,6 +56,26 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "theirs", 12345, 12345)
     with pytest.raises(StorageError, match="belongs to user 12345"):
         folders.private(str(tmp_path / "theirs"))
+
+
+PLACES = {"XDG_STATE_HOME": "state", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config", "XDG_RUNTIME_DIR": "run"}
+
+
+@pytest.mark.parametrize(("variable", "folder"), PLACES.items())
+@pytest.mark.parametrize("below", ["", "/logs"])
+def test_the_variable_that_moves_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, folder: str, below: str
+) -> None:
+    """Fault: for a state folder of another user, and on a read-only disk, XDG_RUNTIME_DIR was to be set."""
+    monkeypatch.delenv(folders.RUNTIME_VARIABLE, raising=False)
+    for name, place in PLACES.items():
+        monkeypatch.setenv(name, str(tmp_path / place))
+    told = folders.hint(OSError(errno.EROFS, "read-only"), f"{tmp_path}/{folder}/aish{below}")
+    assert f"set {variable} to a folder elsewhere" in told
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(StorageError, match="not to you") as error:
+        folders.private(f"{tmp_path}/{folder}/aish{below}")
+    assert error.value.hint == f"set {variable} to a folder of your own"
 
 
 def test_a_file_in_the_way_says_so(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import select
 import signal
 import threading
@@ -21,6 +22,7 @@ from aish.wire.message import (
     Cont,
     Doctor,
     Events,
+    Inspect,
     Limit,
     Logs,
     Pause,
@@ -33,8 +35,8 @@ from aish.wire.message import (
     Stop,
     Wait,
 )
-from aish.wire.reply import Attached, Done, EventList, Findings, LogFiles, Started, View, Waited
-from aish.wire.spec import BudgetPart, NeedPart, RestartPart, RoutePart, SpecPart
+from aish.wire.reply import Attached, Done, EventList, Findings, Inspected, LogFiles, Started, View, Waited
+from aish.wire.spec import BudgetPart, LimitPart, NeedPart, RestartPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -91,6 +93,35 @@ def test_ended_processes_cannot_be_paused(up: Supervised) -> None:
 
 
 # --- limits ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("home")
+def test_limits_of_what_has_ended_count_from_its_next_start(up: Supervised) -> None:
+    """Fault: 'job has ended', and it had to be started first with the limits that had ended it."""
+    up.spawn("sh", "-c", "ulimit -n; nice; sleep 62", name="job", budget_tokens=1000)
+    up.client.request(Stop(target="job", grace_s=0))
+    up.wait("job")
+    assert up.client.ask(Done, Limit(target="job", tokens="+50k", memory="2G", pids="100", nice="3")).changed
+    assert up.row("job").state == "exited", "and nothing is started by it"
+    up.client.request(Start(target="job", launch=launch.capture()))
+    found = up.client.ask(Inspected, Inspect(target="job"))
+    assert found.spec.limits == LimitPart(memory_bytes=2 << 30, pids=100)
+    assert (found.spec.budget_tokens, found.launch.nice) == (51_000, 3)
+
+
+def test_limits_of_what_cannot_be_started_again_are_refused(up: Supervised) -> None:
+    read_end, write_end = os.pipe()
+    try:
+        request = Spawn(
+            token=secrets.token_hex(16), spec=SpecPart(argv=[b"true"]), launch=launch.capture(), targets=[1]
+        )
+        started = up.client.ask(Started, request, [write_end])
+        up.wait(started.id)
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+    with pytest.raises(ConflictError, match="has ended, and cannot be started again"):
+        up.client.request(Limit(target=started.id, tokens="5k"))
 
 
 @pytest.mark.usefixtures("home")

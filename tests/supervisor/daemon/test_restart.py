@@ -46,6 +46,20 @@ def test_waits_double_and_then_it_is_a_crash_loop() -> None:
     assert verdict == Loop(8, 60.0)
 
 
+@pytest.mark.parametrize(
+    ("how", "delays"),
+    [
+        (RestartPart(delay_s=600.0), [600.0, 600.0]),
+        (RestartPart(delay_s=1.0, longest_s=2.0), [1.0, 2.0, 2.0]),
+        (RestartPart(longest_s=0.01), [0.01, 0.01]),
+    ],
+)
+def test_a_first_delay_above_the_usual_longest_is_the_longest(how: RestartPart, delays: list[float]) -> None:
+    """Fault: who asked for ten minutes between restarts got thirty seconds, and no word about it."""
+    found = [restart.decide("always", BAD, 0.0, [999.0] * count, 1000.0, how) for count in range(1, len(delays) + 1)]
+    assert found == [Again(delay_s) for delay_s in delays]
+
+
 def test_a_stable_run_starts_the_count_afresh() -> None:
     restarts = [1000.0 + n for n in range(8)]
     assert isinstance(restart.decide("always", BAD, 1.0, restarts, 1010.0), Loop)
