@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -29,15 +30,22 @@ _LEAST_BYTES: Final = 128 << 10
 
 
 def log_path() -> str:
-    """Where keeper, holder and daemon write what nobody else can be told."""
-    return os.path.join(folders.state(), "daemon.log")
+    """Where keeper, holder and daemon write what nobody else can be told: while the disk of the state folder is
+    read-only, in the runtime folder."""
+    folder = folders.runtime() if folders.read_only(folders.state()) else folders.state()
+    return os.path.join(folder, "daemon.log")
 
 
 def start() -> None:
-    """Make sure that a holder runs and has been asked for a daemon. Raises UnavailableError, StorageError."""
+    """Make sure that a holder runs and has been asked for a daemon. Raises UnavailableError, StorageError.
+
+    Where a supervisor has been before, a read-only disk keeps nobody from looking: the daemon reads what is there,
+    and takes nothing on.
+    """
     state = folders.state()
     if not holder_runs():  # one that runs knows how to live with a full disk
         check_space(state)
+        _check_log()
     host = foreign_host(state)
     if host is not None:
         raise UnavailableError(
@@ -59,14 +67,15 @@ def launch(kept: dict[str, int] | None = None) -> None:
     Their lock is in the state folder: the runtime folder may go with a logout while they live on.
     """
     argv = [sys.executable, "-P", "-m", "aish.supervisor.daemon"]  # -P: never a module out of the user's folder
+    lock_path = None if folders.read_only(folders.state()) else holder_lock()  # the daemon has one there all the same
     prefix = scope.find().prefix if kept is None else ()  # what a daemon starts is in its own scope already
     try:
-        link.launch(folders.runtime(), argv, log_path(), lock_path=holder_lock(), kept=kept, prefix=prefix)
+        link.launch(folders.runtime(), argv, log_path(), lock_path=lock_path, kept=kept, prefix=prefix)
     except link.StartError:
         if not prefix:
             raise
         # The user's systemd does not do it, or not now: without a scope, as where there is no systemd.
-        link.launch(folders.runtime(), argv, log_path(), lock_path=holder_lock())
+        link.launch(folders.runtime(), argv, log_path(), lock_path=lock_path)
 
 
 def holder_lock() -> str:
@@ -104,6 +113,18 @@ def check_space(folder: str) -> None:
     space = os.statvfs(folder)
     if space.f_bavail * space.f_frsize < _LEAST_BYTES:
         raise StorageError(f"the disk of {folder} is full", hint="free some space, then try again")
+
+
+def _check_log() -> None:
+    """Raises StorageError where nothing can be kept: nobody else would say so in time."""
+    state, path = folders.state(), log_path()
+    if folders.read_only(state) and not os.path.exists(os.path.join(state, folders.TABLE)):
+        error = OSError(errno.EROFS, os.strerror(errno.EROFS))
+        raise StorageError(f"{state}: {error.strerror}", hint=folders.hint(error, state))
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}", hint=folders.hint(error, path)) from error
 
 
 def holder_runs() -> bool:

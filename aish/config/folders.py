@@ -81,6 +81,14 @@ def private(path: str) -> str:
     return path
 
 
+def read_only(path: str) -> bool:
+    """Whether it is on a file system that nobody can write to now."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 def _variable(path: str) -> str:
     """By which `path` could be elsewhere."""
     places = {state(): "XDG_STATE_HOME", data(): "XDG_DATA_HOME", config(): "XDG_CONFIG_HOME"}

@@ -10,6 +10,8 @@ same id.
 from __future__ import annotations
 
 import base64
+import errno
+import fcntl
 import hashlib
 import hmac
 import os
@@ -57,11 +59,11 @@ def _mac(secret: bytes, process_id: str, epoch: int) -> str:
 def load_secret(path: str) -> bytes:
     """Read the master secret, made on first use (0600, no link followed). Raises StorageError."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd, writable = _open(path)
     except OSError as error:
         raise StorageError(f"cannot open the gateway's secret: {path}: {error.strerror}") from error
     try:
-        os.lockf(fd, os.F_LOCK, 0)  # two programs may start at once
+        fcntl.lockf(fd, fcntl.LOCK_EX if writable else fcntl.LOCK_SH)  # two programs may start at once
         secret = os.read(fd, SECRET_BYTES + 1)
         if not secret:
             secret = os.urandom(SECRET_BYTES)
@@ -77,3 +79,14 @@ def load_secret(path: str) -> bytes:
         raise StorageError(f"cannot read the gateway's secret: {path}: {error.strerror}") from error
     finally:
         os.close(fd)
+
+
+def _open(path: str) -> tuple[int, bool]:
+    """The file, and whether it can be written: what a read-only disk has can be read. Raises OSError."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o600), True
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, flags | os.O_RDONLY), False

@@ -78,7 +78,7 @@ class Control:
         process = self.target(caller, "Start", request.target)
         row = process.row
         if row.lifecycle == state.SCHEDULED:  # with the surroundings that it has: it is only its time that is another
-            self.daemon.recorder.event("wanted", row, f"started before its time {by(caller)}")
+            self.daemon.recorder.promise(row, "wanted", f"started before its time {by(caller)}")
             row.next_by = who(caller)
             self.daemon.conductor.start(process)
             await self._begun(process)
@@ -91,7 +91,7 @@ class Control:
             self._surroundings(process, request.launch, row.next_spec or row.spec, row.nice_limit)
         else:
             self._check_declared(process)
-        self.daemon.recorder.event("wanted", row, f"started again {by(caller)}")
+        self.daemon.recorder.promise(row, "wanted", f"started again {by(caller)}")
         row.next_by = who(caller)
         self.daemon.conductor.start(process)
         await self._begun(process)
@@ -117,7 +117,7 @@ class Control:
             )
         if row.ended:
             self.daemon.table.free_for(process)
-        self.daemon.recorder.event("wanted", row, f"restarted {by(caller)}")
+        self.daemon.recorder.promise(row, "wanted", f"restarted {by(caller)}")
         row.next_by = who(caller)
         row.next_spec = spec or row.next_spec
         if row.ended:

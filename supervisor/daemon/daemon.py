@@ -100,6 +100,7 @@ class Daemon:
             reopen=lambda: self.found.reopened(self.epoch),
             rows=lambda: [process.row for process in self.table],
             past=kept.events,
+            past_runs=kept.runs,
             told=Told(lambda: self.runtime_folder),
         )
         self.table = Table(max(kept.next_number, self.logs.last_number() + 1))

@@ -17,6 +17,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -28,7 +29,7 @@ from aish.supervisor.daemon.sieve import ALL
 from aish.wire.part import EventPart, RunPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aish.supervisor.daemon.sieve import Sieve
 
@@ -37,6 +38,7 @@ LOCK_WAIT_S: Final = 0.5
 """Nobody else writes; a person's sqlite3 may hold a lock for a moment. The loop stands still meanwhile."""
 CHECK_BELOW_BYTES: Final = 16 << 20
 KEEP_EVENTS: Final = 100_000
+RUNS_SALVAGED: Final = 20
 LAST_NUMBER: Final = "last_number"
 """In `meta`: the highest number of a process, whose row may be gone. Its id stays used."""
 
@@ -216,11 +218,14 @@ class Salvage(NamedTuple):
     events: Sequence[EventPart] = ()
     """The newest ones."""
     next_number: int = 1
+    runs: Mapping[int, Sequence[RunPart]] = MappingProxyType({})
+    """The newest ones of each process, by its number, newest first."""
 
 
 def salvage(path: str, folder: str, events: int) -> Salvage:
     """What is in a journal that cannot be opened where it is (its disk is full or read-only), read from a copy in
-    `folder`, which is another disk's; of its events the newest. Nothing where that fails, too."""
+    `folder`, which is another disk's; of its events and of the runs of each process the newest. Nothing where that
+    fails, too."""
     copy = os.path.join(folder, f"salvage-{os.getpid()}")
     try:
         for tail in ("", "-wal"):
@@ -230,7 +235,9 @@ def salvage(path: str, folder: str, events: int) -> Salvage:
         journal = open_journal(copy)
         try:
             latest = journal.before(journal.last_event() + 1, events)
-            return Salvage(journal.rows(), latest, journal.next_number())
+            rows = journal.rows()
+            runs = {row.number: journal.runs(row.number, RUNS_SALVAGED) for row in rows}
+            return Salvage(rows, latest, journal.next_number(), runs)
         finally:
             journal.close()
     except (StorageError, OSError):
@@ -283,6 +290,8 @@ def _hint(text: str) -> str:
     lower = text.lower()
     if "full" in lower or "no space" in lower or "disk i/o" in lower:
         return "free some space: running processes go on, and aish catches up by itself"
+    if "read-only" in lower or "readonly" in lower:
+        return "mount it writable: running processes go on, and aish catches up by itself"
     if "locked" in lower:
         return "another program holds the file open for writing: end it"
     return "check the rights of the folder; running processes go on"

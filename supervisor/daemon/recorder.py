@@ -55,9 +55,11 @@ class Recorder:
         reopen: Callable[[], Journal],
         rows: Callable[[], Iterable[Row]],
         past: Sequence[EventPart] = (),
+        past_runs: Mapping[int, Sequence[RunPart]] | None = None,
         told: Told | None = None,
     ) -> None:
         self.journal = journal
+        self._past_runs = past_runs or {}
         self.ring: deque[EventPart] = deque(past, maxlen=RING)
         self.failure: StorageError | None = why_none
         self.listeners: set[Callable[[EventPart], None]] = set()
@@ -123,11 +125,18 @@ class Recorder:
 
     def promise(self, row: Row, kind: str, text: str = "", **detail: Detail) -> None:
         """Write an intent, with all that waits. Raises StorageError; then the intent was not noted anywhere."""
+        self._ask_disk()
         self._promise(self._make(kind, row, text, detail), (row,), {})
 
     def promise_all(self, rows: Sequence[Row], meta: dict[str, str], kind: str, text: str) -> None:
         """The same of several, as they are to be from now on, and of values of the table itself."""
+        self._ask_disk()
         self._promise(self._make(kind, None, text, {}), rows, meta)
+
+    def _ask_disk(self) -> None:
+        """Somebody waits: where there is no journal it is looked for now, and not when its time has come."""
+        if self.journal is None:
+            self._again()
 
     def _promise(self, event: EventPart, rows: Sequence[Row], meta: dict[str, str]) -> None:
         try:
@@ -189,7 +198,8 @@ class Recorder:
         """Its last runs that are over, the newest first."""
         self.flush()
         unwritten = [run for number, run in self._runs if number == row.number][::-1]
-        kept = [] if self.journal is None else self.journal.runs(row.number, last)
+        past = self._past_runs.get(row.number, ())
+        kept = past if self.journal is None else self.journal.runs(row.number, last)
         return [*unwritten, *kept][:last]
 
     def forget(self, rows: Iterable[Row], last_number: int) -> None:
@@ -303,13 +313,16 @@ class Recorder:
         self._ring_start += further
 
     def _again(self) -> None:
-        self._retry = None
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
         if self.journal is None:
             try:
                 self.journal = self._reopen()
             except StorageError as error:
                 self._failed(error)
                 return
+            self._past_runs = {}
             self._renumber(self.journal.last_event())
             self._dirty |= {row.id: row for row in self._rows()}
         self.flush()

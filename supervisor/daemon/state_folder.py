@@ -84,7 +84,10 @@ class StateFolder:
             return key.load_secret(path)
         except key.DamagedSecretError as error:
             aside = f"{path}.damaged-{os.getpid()}"
-            os.replace(path, aside)
+            try:
+                os.replace(path, aside)
+            except OSError as failure:
+                raise StorageError(f"{error}, and cannot be moved aside: {failure.strerror}") from error
             self.alerts.append(f"{error}; it is kept as {aside}. Keys of running processes are void: restart them")
             return key.load_secret(path)
 
