@@ -86,6 +86,7 @@ KEYS: Final = {
     "route.proxy": "proxy",
     "route.ca_file": "ca_file",
     "route.price": "price",
+    "route.concurrent": "concurrent",
     **{f"budget.{field}": f"budget.{word}" for word, field in budget.COUNTS.items()},
     "ready.every_s": "ready.every",
     "ready.timeout_s": "ready.timeout",
