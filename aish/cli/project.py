@@ -160,7 +160,7 @@ def _import(words: list[str]) -> int:
         left = [{"file": each.file, "what": each.what, "why": each.why} for each in imported.left]
         print_json({"toml": imported.text, "left": left})
         return 0
-    print(imported.text, end="")
+    print(imported.text, end="", flush=True)  # before what is told on stderr, also where both go to one file
     for each in imported.left:
         print(clean(f"{each.file}: {each.what}: {each.why}"), file=sys.stderr)
     if imported.left:

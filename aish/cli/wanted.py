@@ -102,7 +102,9 @@ def options(parser: Parser) -> None:
     parser.add_argument("--stop-signal", default="TERM", metavar="SIGNAL", help="how it is asked to end (TERM)")
     parser.add_argument("--oom-score", type=int, metavar="N", help="-1000 to 1000: who goes first without memory")
     parser.add_argument("--ionice", metavar="CLASS", help="idle, best-effort:0 to 7, realtime:0 to 7")
-    parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL")
+    parser.add_argument(
+        "--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL (10; 3600 at most)"
+    )
     life.options(parser)
     inputs.options(parser)
 

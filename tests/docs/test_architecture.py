@@ -71,3 +71,18 @@ def test_every_package_is_listed_for_the_wheel() -> None:
             if not any((ROOT / top / part).is_symlink() for part in [folder, *folder.parents] if str(part) != "."):
                 found.add(".".join([name, *folder.parts]))
     assert found == listed
+
+
+ANCHORS = re.compile(r"\[[^\]]*\]\(([^)#: ]*)#([^)]+)\)")
+
+
+def headings(page: Path) -> set[str]:
+    """As the places that renderers of Markdown make of them."""
+    words = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", word.strip().lower()).replace(" ", "-") for word in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_heading_finds_it(page: Path) -> None:
+    for target, anchor in ANCHORS.findall(prose(page)):
+        assert anchor in headings(page.parent / target if target else page), f"{target}#{anchor}"
