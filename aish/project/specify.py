@@ -87,7 +87,10 @@ KEYS: Final = {
     "route.ca_file": "ca_file",
     "route.price": "price",
     "route.concurrent": "concurrent",
-    **{f"budget.{field}": f"budget.{word}" for word, field in budget.COUNTS.items()},
+    **{
+        f"budget.{field}": f"budget.day.{word.removesuffix(budget.DAY)}" if word in budget.DAILY else f"budget.{word}"
+        for word, field in {**budget.COUNTS, **budget.DOLLARS}.items()
+    },
     "ready.every_s": "ready.every",
     "ready.timeout_s": "ready.timeout",
     "live.every_s": "live.every",

@@ -119,6 +119,7 @@ def test_what_follows_from_a_mistake_is_none(tmp_path: Path) -> None:
         ('log.size = "64K"', 'log.size = "65535"'),
         ('log.age = "1s"', 'log.age = "0.9s"'),
         ("budget.usd = 1000000", "budget.usd = 1000001"),
+        ("budget.day.usd = 1000000", "budget.day.usd = 1000001"),
         ("kept_fds = 32", "kept_fds = 33"),
         ("restart.most = 1000", "restart.most = 1001"),
     ],
