@@ -74,12 +74,13 @@ class Visitor(asyncio.Protocol):
         self._timer = self._loop.call_later(self._idle_s, self._look)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = self._parser = None  # which refer to this
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         if self._task is not None:
             self._task.cancel()  # the client has hung up
+        # All of these refer to this, which would stay until the collector finds it.
+        self._transport = self._parser = self._timer = self._task = self._incoming = None
+        self._queue.clear()
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         self._left(self)
@@ -226,6 +227,8 @@ class Visitor(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001  the edge of the process: recorded, and the client sees an end
             log("fault", place(error))
             self.cut()
+            return
+        if self._transport is None:
             return
         self._queue.popleft()
         self._task = None
