@@ -26,6 +26,7 @@ from aish.wire.spec import FailoverPart, PricePart, SecretPart
 
 DEFAULT: Final = "default"
 LLAMACPP: Final = "llama.cpp"
+MOST_FOUND: Final = 1024
 _LATEST: Final = ":latest"
 
 
@@ -198,9 +199,12 @@ class Directory:
     default_model: str = ""
     embedding_model: str = ""
     stored: tuple[str, ...] = ()
+    _running: dict[tuple[str, bool], Running] = field(default_factory=dict)
+    """What was found, until the table changes: every request asks several times."""
 
     def sync(self, message: Sync) -> Changed:
         """Take over the whole truth."""
+        self._running.clear()
         fresh = message.epoch != self.epoch
         self.epoch = message.epoch
         self.default_model = message.default_model
@@ -225,6 +229,7 @@ class Directory:
 
     def put(self, member: Member) -> Changed:
         """Take over one member."""
+        self._running.clear()
         before = self.members.get(member.id)
         self.members[member.id] = member
         ended = (member.id,) if not member.alive and (before is None or before.alive) else ()
@@ -242,6 +247,17 @@ class Directory:
 
     def find(self, asked: str, *, embedding: bool = False) -> Found:
         """The model that `asked` means."""
+        known = self._running.get((asked, embedding))
+        if known is not None:
+            return known
+        found = self._find(asked, embedding=embedding)
+        if isinstance(found, Running):
+            if len(self._running) >= MOST_FOUND:
+                self._running.clear()
+            self._running[asked, embedding] = found
+        return found
+
+    def _find(self, asked: str, *, embedding: bool) -> Found:
         name = asked.removeprefix("@")
         if name in ("", DEFAULT):
             name = (self.embedding_model if embedding else "") or self.default_model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aish.supervisor.gateway.routes import (
+    MOST_FOUND,
     Directory,
     Running,
     Server,
@@ -41,6 +42,29 @@ def test_names(asked: str, name: str) -> None:
     found = made.find(asked)
     assert isinstance(found, Running)
     assert found.name.removesuffix(":latest") == name
+
+
+def test_what_was_found_is_looked_for_anew_when_the_table_changes() -> None:
+    made = directory(member("p1", "a"), stored=("c",))
+    assert [server.id for server in made.find("").servers] == ["p1"]
+    made.put(member("p2", "a"))
+    assert [server.id for server in made.find("").servers] == ["p1", "p2"]
+    assert made.find("c") == Stored("c")
+    made.put(member("p3", "c"))
+    assert isinstance(made.find("c"), Running)
+    made.put(member("p1", "a", alive=False))
+    assert [server.id for server in made.find("").servers] == ["p2"]
+    made.sync(Sync(epoch=1, number=2, members=[member("p3", "c")], default_model="c", embedding_model=""))
+    assert isinstance(made.find("a"), Unknown)
+    assert made.find("").name == "c"
+
+
+def test_what_was_found_is_remembered_within_bounds() -> None:
+    """Behind a name with a star there is a model for each name that anybody makes up."""
+    made = directory(member("p1", "a", upstream_name="x-*"))
+    for number in range(MOST_FOUND + 10):
+        assert isinstance(made.find(f"x-{number}"), Running)
+    assert len(made._running) <= MOST_FOUND
 
 
 def test_embeddings_have_a_default_of_their_own() -> None:
