@@ -22,13 +22,18 @@ if TYPE_CHECKING:
     from .conftest import World
 
 
+def at_the_gate(world: World) -> None:
+    """Its server has the request, and is not still about to end the one before it."""
+    world.upstream.wait_for(lambda server: any("gate" in r["messages"][-1]["content"] for r in server.requests))
+
+
 def test_kill_9_keeps_settled_usage_and_resolves_what_was_under_way(world: World) -> None:
     world.start()
     id, key = world.agent(budget=1000)
     for _ in range(3):
         assert world.gateway.chat(key, "say 5", max_tokens=5)[0] == 200
     client = Client(world, key, chat("gate say 7", max_tokens=7))
-    world.upstream.wait_for(lambda server: server.active == 1)
+    at_the_gate(world)
     world.gateway.kill()
     client.hang_up()
     world.upstream.wait_for(lambda server: server.active == 0)  # the broken connection freed the slot
@@ -298,7 +303,7 @@ def test_what_was_under_way_at_a_kill_9_counts_for_its_model(world: World) -> No
     _, key = world.agent(budget=1000)
     probe = world.daemon.served("p1", 1).tokens
     client = Client(world, key, chat("gate say 7", max_tokens=7))
-    world.upstream.wait_for(lambda server: server.active == 1)
+    at_the_gate(world)
     waiting = Client(world, world.agent(budget=1)[1], chat("say 9"))  # held: it never came to the model
     world.daemon.event(Hold)
     world.gateway.kill()
