@@ -50,6 +50,7 @@ from aish.wire.message import (
     WaitMany,
     Why,
     WindowList,
+    Wrapup,
 )
 from aish.wire.reply import Failure, Welcome
 
@@ -87,7 +88,7 @@ _REPEATABLE: Final = (
         UsageQuery,
         Wait,
     ),
-    *(Amend, BudgetQuery, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why, WindowList),
+    *(Amend, BudgetQuery, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why, WindowList, Wrapup),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 

@@ -35,6 +35,7 @@ KINDS: Final = (
     "unreachable",
     # what somebody asked for
     "wanted",
+    "wrapup",
     "needed",
     "signalled",
     "paused",

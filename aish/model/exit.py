@@ -25,6 +25,7 @@ RESTARTED: Final = "restarted"  # stopped to be started again
 TIMEOUT: Final = "timeout"  # it ran longer than it may
 NEEDS: Final = "needs"  # what it waits for has failed, or did not come in time
 GROUP: Final = "group"  # stopped since another of its group failed
+WRAPUP: Final = "wrapup"  # it was asked for a last message, and had its time to say it
 HANDED_BACK: Final = "handed-back"  # `aish off`: it lives on, and nobody here will see how it ends
 REASONS: Final = (
     DONE,
@@ -45,6 +46,7 @@ REASONS: Final = (
     NEEDS,
     RESTARTED,
     GROUP,
+    WRAPUP,
     HANDED_BACK,
 )
 

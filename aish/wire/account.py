@@ -4,6 +4,7 @@ p12              a process, with all that it starts
 key:NAME         a named key
 project:PATH     all processes of an aish.toml, with all that they start; of the path what no blank may be in
 user             everything, whoever asks
+wrapup:p12       the grace for the last message of a process that is wrapped up; counts for the process, too
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from aish.model.name import KEY
 
 USER: Final = "user"
 PROJECT: Final = "project:"
+WRAPUP: Final = "wrapup:"
 
 
 def of_project(path: str) -> str:
@@ -30,6 +32,7 @@ def project(id: str) -> str | None:
 
 
 def of_process(id: str) -> bool:
+    """Whether it goes with a process table; else it outlives that."""
     return id != USER and not id.startswith((KEY, PROJECT))
 
 
@@ -39,6 +42,8 @@ def words(id: str) -> str:
         return "the user"
     if id.startswith(KEY):
         return f"the key {id.removeprefix(KEY)}"
+    if id.startswith(WRAPUP):
+        return f"the last message of {id.removeprefix(WRAPUP)}"
     path = project(id)
     return id if path is None else f"the project {os.path.basename(os.path.dirname(path)) or path}"
 

@@ -19,7 +19,7 @@ from aish.wire.message import (
 )
 from aish.wire.part import Part, TokensPart
 from aish.wire.reply import Reply
-from aish.wire.spec import BudgetPart, FailoverPart, RoutePart
+from aish.wire.spec import BudgetPart, FailoverPart, LastWordPart, RoutePart
 
 
 class Member(Part, frozen=True, kw_only=True):
@@ -44,6 +44,8 @@ class Member(Part, frozen=True, kw_only=True):
     """The aish.toml that declares it, or one above it."""
     nice: int = 0
     """Its niceness: the weight of its requests where they wait for a place at a model."""
+    last_word: LastWordPart | None = None
+    """It is wrapped up."""
 
 
 # daemon -> gateway
@@ -123,7 +125,7 @@ class Release(Message, frozen=True, kw_only=True):
     owner: str
     raised: bool = True
     why: str = ""
-    """"raised", "day" (another one has begun) or "given-up"."""
+    """"raised", "day" (another one has begun), "wrapup" (a last message may be said) or "given-up"."""
 
 
 class Warn(Message, frozen=True, kw_only=True):
@@ -158,6 +160,13 @@ class Exceeded(Message, frozen=True, kw_only=True):
     model: str
     overs: list[OverPart]
     """Nearest first."""
+
+
+class LastSaid(Message, frozen=True, kw_only=True):
+    """A process that is wrapped up has had its last answer, or asks for more than it may."""
+
+    number: int
+    id: str
 
 
 class Settled(Message, frozen=True, kw_only=True):
@@ -233,5 +242,17 @@ class Told(Message, frozen=True, kw_only=True):
 
 
 FromGateway = (
-    Hold | Release | Warn | Exceeded | Settled | Served | Readiness | Resting | FellBack | ActivityNote | Need | Told
+    Hold
+    | Release
+    | Warn
+    | Exceeded
+    | LastSaid
+    | Settled
+    | Served
+    | Readiness
+    | Resting
+    | FellBack
+    | ActivityNote
+    | Need
+    | Told
 )

@@ -202,6 +202,19 @@ class Limit(Message, frozen=True, kw_only=True):
     what it said before nothing changes."""
 
 
+class Wrapup(Message, frozen=True, kw_only=True):
+    """Have a process say a last message and end: its next request to a model is asked for that, whatever its budgets
+    are, and what comes after is refused. When that is over, or the time, it is stopped."""
+
+    target: str
+    grace: str = ""
+    """What it may still ask, as `aish spawn --budget` has it: "tokens=2k,usd=0.10"; requests=1 where nothing else is
+    said of them."""
+    within_s: float = 30.0
+    message: str | None = None
+    """What it is told; None: a text of aish's own."""
+
+
 class BudgetQuery(Message, frozen=True, kw_only=True):
     """Budgets above a process or a key, or those of a project or the user, with what is used of them."""
 
@@ -353,6 +366,7 @@ Request = (
     | Pause
     | Cont
     | Limit
+    | Wrapup
     | BudgetQuery
     | Label
     | Forget

@@ -181,6 +181,15 @@ class BudgetPart(Part, frozen=True, kw_only=True):
     requests_per_day: int | None = None
 
 
+class LastWordPart(Part, frozen=True, kw_only=True):
+    """What a process that is wrapped up may still ask of models: a last message, within a grace."""
+
+    message: str
+    """What is added to its next request."""
+    tokens: int | None = None
+    budget: BudgetPart = BudgetPart(requests=1)
+
+
 PRICES: Final = {
     "input": "input_usd",
     "output": "output_usd",

@@ -100,6 +100,8 @@ class Api:
                 return await self.control.cont(caller, request)
             case m.Limit():
                 return await self.limiting.limit(caller, request)
+            case m.Wrapup():
+                return await self.control.wrapup(caller, request)
             case m.Label():
                 return await self.control.label(caller, request)
             case m.Forget():

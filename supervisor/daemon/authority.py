@@ -56,6 +56,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Pause": _TREE,
     "Cont": _BELOW,  # nobody lifts the hold that was put on it
     "Limit": _USER,  # a limit is the user's word
+    "Wrapup": _USER,  # its grace is beyond every budget
     "BudgetQuery": _TREE,
     "Label": _TREE,  # a label gives no right
     "Forget": _BELOW,

@@ -30,6 +30,7 @@ from aish.supervisor.daemon.sending import Sending
 from aish.supervisor.daemon.timetable import Timetable
 from aish.supervisor.daemon.verdict import judge, recurs
 from aish.supervisor.daemon.watch import Watch
+from aish.supervisor.daemon.wrapups import Wrapups
 from aish.wire.part import ExitPart
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Conductor:
         self.afterlife = Afterlife(self)
         self.timetable = Timetable(self)
         self.fellowship = Fellowship(self)
+        self.wrapups = Wrapups(self)
         self.lives = Lives(self, os.path.dirname(launcher.files.folder))
         launcher.own_variables = lambda process: variables(process, self.lives.notices.path(process.id))
 
@@ -161,6 +163,7 @@ class Conductor:
         """
         row = process.row
         row.ended_s = at_s or time.time()
+        self.wrapups.ended(process)
         self.run_over(process)
         cause = cause or row.cause
         if MEMORY in row.holds and cause is None and not end.lost and row.stop_reason in (None, *exits.WANTED):

@@ -1,4 +1,4 @@
-"""Signal, Stop, Start, Restart, Pause, Cont, Label, Forget: what changes a process, once authority is checked."""
+"""What changes a process, once authority is checked: signals, stops, starts, holds, last messages, labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aish.supervisor.daemon import authority, environ, proc, runs, want
 from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
-from aish.wire.message import Cont, Forget, Label, Pause, Restart, Signal, Start, Stop
+from aish.wire.message import Cont, Forget, Label, Pause, Restart, Signal, Start, Stop, Wrapup
 from aish.wire.reply import Done
 
 if TYPE_CHECKING:
@@ -242,6 +242,12 @@ class Control:
         row.paused_by = None
         self.daemon.recorder.event("continued", row, by(caller))
         return Done()
+
+    async def wrapup(self, caller: Caller, request: Wrapup) -> Done:
+        """Raises UsageError, InputError, ConflictError, StorageError."""
+        process = self.target(caller, "Wrapup", request.target)
+        changed = self.daemon.conductor.wrapups.begin(process, request, who(caller))
+        return Done(changed=changed, restarts=process.row.restarts)
 
     async def label(self, caller: Caller, request: Label) -> Done:
         """Raises InputError; then none has changed."""

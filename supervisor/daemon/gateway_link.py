@@ -161,6 +161,7 @@ class GatewayLink:
             held=state.USER in row.holds,
             project=self._project(row),
             nice=row.nice,
+            last_word=row.wrapup.last if row.wrapup is not None else None,
         )
 
     def _project(self, row: Row) -> str | None:
@@ -231,6 +232,7 @@ class GatewayLink:
                 | link.Release()
                 | link.Warn()
                 | link.Exceeded()
+                | link.LastSaid()
                 | link.Settled()
                 | link.Served()
                 | link.Readiness()
@@ -266,6 +268,7 @@ class GatewayLink:
         | link.Release
         | link.Warn
         | link.Exceeded
+        | link.LastSaid
         | link.Settled
         | link.Served
         | link.Readiness
@@ -284,12 +287,14 @@ class GatewayLink:
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
                     process.doing = None
                     text = "its budget was raised" if raised else "the request that waited was given up"
-                    text = "another day has begun" if why == "day" else text
+                    text = {"day": "another day has begun", "wrapup": "it may say a last message"}.get(why, text)
                     self.recorder.event("released", row, text, owner=owner, raised=int(raised))
             case link.Warn():
                 self._warn(message, row)
             case link.Exceeded():
                 self._exceeded(message, row)
+            case link.LastSaid():
+                self.conductor.wrapups.said(process)
             case link.Settled(tokens=tokens):
                 if row.spec.kind != kind.MODEL:  # of a model: what it was asked, not what it asked
                     row.tokens = tokens

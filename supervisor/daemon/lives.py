@@ -84,6 +84,7 @@ class Lives:
         """It runs: by our doing, or found so by a new daemon."""
         self.prober.began(process)
         self.limit_run(process)
+        self.conductor.wrapups.taken_over(process)
 
     async def taken_over(self, process: Process) -> None:
         """What a daemon before listened to; where that was lost with everybody who had it, or nobody finds it any

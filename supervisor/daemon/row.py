@@ -10,7 +10,7 @@ from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import ENDED, word
 from aish.wire.part import ExitPart, TokensPart
-from aish.wire.spec import SpecPart
+from aish.wire.spec import LastWordPart, SpecPart
 
 if TYPE_CHECKING:
     from aish.model.state import Activity
@@ -22,6 +22,17 @@ Hold = Literal["user", "budget", "memory", "operator"]
 
 
 ALIVE: Final = "handed back: it lives on without a supervisor"
+
+
+class Wrapup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """It is to say a last message, and is stopped at `until_boot_s`."""
+
+    last: LastWordPart
+    until_boot_s: float
+    within_s: float
+    by: str
+    said: bool = False
+    """It has had its last answer: it is left a moment to write it down."""
 
 
 class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -48,6 +59,7 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """It is to go on, and whether its SIGCONT has been sent is not known yet."""
     grace_s: float | None = None
     """Grace that whoever stops it wants instead of its spec's."""
+    wrapup: Wrapup | None = None
     stop_reason: str | None = None
     """Why it was asked to stop: a word of aish.model.exit, given to its exit."""
     created_s: float
