@@ -152,6 +152,19 @@ class AsyncAish:
         """The stop signal, and SIGKILL after the grace (0: at once); returns when all have ended."""
         return await self._lines.run(asks.stop(targets, labels, grace_s))
 
+    async def wrapup(
+        self,
+        *targets: Target,
+        labels: Labels | None = None,
+        grace: str = "",
+        within_s: float = 30.0,
+        message: str | None = None,
+    ) -> list[Exit]:
+        """Have them say a last message and end; returns when all have. The next request of each to a model is asked
+        for that, whatever its budgets are, and what comes after is refused. `grace`: what may still be asked, as
+        `aish wrapup --grace` has it, one request where nothing is said; `message`: in place of aish's own words."""
+        return await self._lines.run(asks.wrapup(targets, labels, grace, within_s, message))
+
     async def down(self, project: str, *targets: str, grace_s: float | None = None) -> bool:
         """Stop what belongs to a project (the absolute path of its aish.toml), or those of it that are named, in stop
         order; returns when all have ended. False: nothing ran."""
@@ -436,6 +449,11 @@ class AsyncProcess:
     async def stop(self, *, grace_s: float | None = None) -> Exit:
         """The stop signal, SIGKILL after the grace, and wait until it has ended: `AsyncAish.stop`."""
         ends = await self._aish.stop(self.id, grace_s=grace_s)
+        return ends[0]
+
+    async def wrapup(self, *, grace: str = "", within_s: float = 30.0, message: str | None = None) -> Exit:
+        """A last message, then the stop signal, and wait until it has ended: `AsyncAish.wrapup`."""
+        ends = await self._aish.wrapup(self.id, grace=grace, within_s=within_s, message=message)
         return ends[0]
 
     async def forget(self) -> None:

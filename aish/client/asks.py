@@ -183,11 +183,15 @@ def wait_ready(
 
 def stop(targets: Sequence[Target], labels: Labels | None, grace_s: float | None) -> Asks[list[Exit]]:
     """All are asked before the first is waited for. Raises as `each`."""
+    return (yield from _ended(lambda target: m.Stop(target=target, grace_s=grace_s), targets, labels))
+
+
+def _ended(request: Callable[[str], Message], targets: Sequence[Target], labels: Labels | None) -> Asks[list[Exit]]:
     asked: list[tuple[str, r.Done]] = []
     refused: list[AishError] = []
     for target in (yield from chosen(targets, labels)):
         try:
-            asked.append((target, (yield from ask(r.Done, m.Stop(target=target, grace_s=grace_s)))))
+            asked.append((target, (yield from ask(r.Done, request(target)))))
         except AishError as error:
             refused.append(error)
     ends = []
@@ -196,6 +200,17 @@ def stop(targets: Sequence[Target], labels: Labels | None, grace_s: float | None
         ends.append(exit_of(waited.exit))
     raise_first(refused)
     return ends
+
+
+def wrapup(
+    targets: Sequence[Target], labels: Labels | None, grace: str, within_s: float, message: str | None
+) -> Asks[list[Exit]]:
+    """All are asked before the first is waited for. Raises as `each`."""
+    return (
+        yield from _ended(
+            lambda target: m.Wrapup(target=target, grace=grace, within_s=within_s, message=message), targets, labels
+        )
+    )
 
 
 def each(

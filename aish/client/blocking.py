@@ -147,6 +147,19 @@ class Aish:
         """The stop signal, and SIGKILL after the grace (0: at once); returns when all have ended."""
         return self._lines.run(asks.stop(targets, labels, grace_s))
 
+    def wrapup(
+        self,
+        *targets: Target,
+        labels: Labels | None = None,
+        grace: str = "",
+        within_s: float = 30.0,
+        message: str | None = None,
+    ) -> list[Exit]:
+        """Have them say a last message and end; returns when all have. The next request of each to a model is asked
+        for that, whatever its budgets are, and what comes after is refused. `grace`: what may still be asked, as
+        `aish wrapup --grace` has it, one request where nothing is said; `message`: in place of aish's own words."""
+        return self._lines.run(asks.wrapup(targets, labels, grace, within_s, message))
+
     def down(self, project: str, *targets: str, grace_s: float | None = None) -> bool:
         """Stop what belongs to a project (the absolute path of its aish.toml), or those of it that are named, in stop
         order; returns when all have ended. False: nothing ran."""
@@ -423,6 +436,11 @@ class Process:
     def stop(self, *, grace_s: float | None = None) -> Exit:
         """The stop signal, SIGKILL after the grace, and wait until it has ended: `Aish.stop`."""
         ends = self._aish.stop(self.id, grace_s=grace_s)
+        return ends[0]
+
+    def wrapup(self, *, grace: str = "", within_s: float = 30.0, message: str | None = None) -> Exit:
+        """A last message, then the stop signal, and wait until it has ended: `Aish.wrapup`."""
+        ends = self._aish.wrapup(self.id, grace=grace, within_s=within_s, message=message)
         return ends[0]
 
     def forget(self) -> None:

@@ -30,6 +30,7 @@ NAMES: Final = (
     "start",
     "stop",
     "usage",
+    "wrapup",
 )
 
 # Bare and on a terminal they show ours; with arguments or in a pipeline they are the system's.

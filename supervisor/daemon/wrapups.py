@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SAY_S: Final = 5.0
 """From its last answer to its stop signal: to write it down."""
+_GRACE: Final = {"input", "output", "usd", "requests"}
 MOST_WITHIN_S: Final = 86400.0
 MOST_MESSAGE_CHARS: Final = 4000
 MESSAGE: Final = (
@@ -49,7 +50,8 @@ class Wrapups:
         if row.wrapup is not None:
             return False
         _check(process)
-        within = f"within {written(request.within_s)}: {budget.whole(last.tokens, last.budget)}"
+        words = budget.whole(last.tokens, structs.replace(last.budget, hard=False))
+        within = f"within {written(request.within_s)}: {words}"
         row.wrapup = Wrapup(
             last=last, until_boot_s=clock.boot_s() + request.within_s, within_s=request.within_s, by=by
         )
@@ -122,6 +124,9 @@ def last_word(request: message.Wrapup) -> LastWordPart:
     if asked.wall_s is not None:
         raise UsageError("a grace has no wall time", hint="--within says how long it may take")
     part = asked.part or BudgetPart()
+    beyond = budget.told(part).keys() - _GRACE
+    if beyond:
+        raise UsageError(f"a grace has no {min(beyond)}", hint="such as tokens=2k, usd=0.10, requests=1")
     if part.requests is None:
         part = structs.replace(part, requests=1)
     return LastWordPart(message=text, tokens=asked.tokens, budget=structs.replace(part, hard=True))

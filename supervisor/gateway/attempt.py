@@ -27,10 +27,13 @@ from aish.supervisor.gateway.delivery import Delivery
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.crossing import cross
 from aish.supervisor.gateway.dialects.headers import NO_FALLBACK
+from aish.supervisor.gateway.dialects.last_message import added
 from aish.supervisor.gateway.failure import Failure, Patience, clause, unusable
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.routes import DEFAULT, origin, widest
+from aish.supervisor.gateway.spending import AskAgainError
 from aish.supervisor.gateway.turns import NobodyError, Wish
+from aish.wire.account import WRAPUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,13 +48,14 @@ if TYPE_CHECKING:
     from aish.supervisor.gateway.models import Models
     from aish.supervisor.gateway.probe import Probes
     from aish.supervisor.gateway.rests import Rests
-    from aish.supervisor.gateway.routes import Server
+    from aish.supervisor.gateway.routes import Directory, Server
     from aish.supervisor.gateway.row import Row
     from aish.supervisor.gateway.settling import Exchange, Settling
     from aish.supervisor.gateway.spending import Spending
     from aish.supervisor.gateway.turns import Turns
     from aish.supervisor.gateway.upstream import Upstreams
     from aish.supervisor.gateway.web import Answer
+    from aish.wire.spec import LastWordPart
 
 ATTEMPTS: Final = "x-aish-attempts"
 """How often a server was asked, where that was more than once."""
@@ -96,10 +100,13 @@ def _vain() -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Course:
-    """One request on its way. `model`: the fall-back that is being asked; None: what was asked for."""
+    """One request on its way. `said` by the client, `call` with what is added to it for a `last` message. `model`: the
+    fall-back that is being asked; None: what was asked for."""
 
     exchange: Exchange
+    said: Call
     call: Call
+    last: LastWordPart | None = None
     model: str | None = None
     patient: bool = True
     """Whether a model that does not answer is waited for: there is nobody else to ask."""
@@ -144,6 +151,7 @@ class Attempts:
         self,
         *,
         bell: Bell,
+        directory: Directory,
         keys: Keys,
         models: Models,
         turns: Turns,
@@ -156,6 +164,7 @@ class Attempts:
         upstreams: Upstreams,
     ) -> None:
         self._bell = bell
+        self._directory = directory
         self._keys = keys
         self._models = models
         self._turns = turns
@@ -173,7 +182,7 @@ class Attempts:
         exchange.asked = call.model
         exchange.row.model, exchange.row.stream = call.model or DEFAULT, call.stream
         exchange.live.model = exchange.row.model
-        course = _Course(exchange, call)
+        course = _Course(exchange, call, call)
         course.patient = not self._following(course)
         course.well = partial(self._fallbacks.over, call.model)
         try:
@@ -266,10 +275,15 @@ class Attempts:
         """Raises FailedError, NoRoomError, NobodyError, NoAnswerError; AishError of what no other attempt mends."""
         exchange = course.exchange
         while True:
+            course.last = self._last_word(course)
+            course.call = course.said if course.last is None else added(course.said, course.last.message)
             with _vain():
                 servers = await self._turns.ready(exchange, course.wish)
             self._begin_anew(course)
-            claim, reservation = await self._prepared(course, servers)
+            try:
+                claim, reservation = await self._prepared(course, servers)
+            except AskAgainError:
+                continue
             with _vain():
                 async with self._turns.turn(exchange, course.wish) as server:
                     if server in servers:
@@ -291,17 +305,22 @@ class Attempts:
             course.claim = course.reservation = None
             course.late = self._settling.settle(exchange.ended())
 
+    def _last_word(self, course: _Course) -> LastWordPart | None:
+        return self._directory.last_word(course.exchange.row.process)
+
     async def _prepared(self, course: _Course, servers: Sequence[Server]) -> tuple[Claim, Reservation]:
-        """Reserve what asking one of them may take."""
+        """Reserve what asking one of them may take. Raises AskAgainError: what is to be asked is another by now."""
         exchange = course.exchange
         server = widest(servers)  # what is reserved is enough for any of them
         crossing = cross(course.call, exchange.dialect, server, course.model)
         exchange.call = crossing.call
         number = self._spending.number() if exchange.settled else exchange.row.number
-        claim = await self._claims.of(exchange, crossing.call, server, servers, number)
-        self._keys.alive(
-            exchange.row.process
-        )  # from here until it waits for tokens nobody else's turn comes in between
+        grace = None if course.last is None else WRAPUP + exchange.row.process
+        claim = await self._claims.of(exchange, crossing.call, server, servers, number, grace)
+        # From here until it waits for tokens nobody else's turn comes in between.
+        self._keys.alive(exchange.row.process)
+        if self._last_word(course) != course.last:
+            raise AskAgainError
         return claim, await self._reserve(course, server, claim)
 
     async def _reserve(self, course: _Course, server: Server, claim: Claim) -> Reservation:

@@ -47,6 +47,8 @@ class Claim:
     least: int
     copies: int = 1
     price: Price = FREE
+    grace: str | None = None
+    """The account that alone decides, where its process is wrapped up; what it takes counts for the others, too."""
     state: State = "new"
     owner: str | None = None
     """The account that holds it, while held."""
@@ -55,7 +57,7 @@ class Claim:
 
     def same(self, other: Claim) -> bool:
         """Whether what is reserved for one does for the other."""
-        names = ("prompt", "wish", "least", "copies", "price")
+        names = ("prompt", "wish", "least", "copies", "price", "grace")
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     @property
@@ -326,8 +328,11 @@ class Ledger:
             return decisions
         taken: set[str] = set()  # accounts that an earlier claim waits for
         for claim in list(self.claims.values()):
-            chain = self.chain(claim.process)
-            decision = self._decide(claim, chain, taken, now_s)
+            chain = self.chain(claim.grace or claim.process)
+            if claim.grace is not None:
+                decision = self._within_grace(claim, chain, self.accounts.get(claim.grace))
+            else:
+                decision = self._decide(claim, chain, taken, now_s)
             match decision:
                 case Granted():
                     self._grant(claim, decision, now_s)
@@ -369,11 +374,25 @@ class Ledger:
             return Waiting(claim.number)
         return Granted(claim.number, room, chain)
 
+    def _within_grace(self, claim: Claim, chain: tuple[str, ...], grace: Account | None) -> Decision:
+        """For a last message: its grace decides, and not what budgets above have left; only so many at a time go."""
+        if grace is None:  # it is being forgotten with its process
+            return Waiting(claim.number)
+        could, fits = claim.room(grace, promised=False), claim.room(grace, promised=True)
+        if could < claim.floor:
+            return Held(claim.number, grace.id)
+        most = [(account, account.budget.concurrent) for account in self.limited(claim.process)]
+        busy = any(concurrent and account.under_way >= concurrent for account, concurrent in most)
+        if busy or fits < min(claim.least, could):
+            return Waiting(claim.number)
+        return Granted(claim.number, fits, chain)
+
     def _grant(self, claim: Claim, granted: Granted, now_s: float) -> None:
         del self.claims[claim.number]
         lowered_by = None
         if granted.output < claim.wish:
-            rooms = {account.id: claim.room(account, promised=True) for account in self.limited(claim.process)}
+            those = self.limited(claim.process) if claim.grace is None else self._those((claim.grace,))
+            rooms = {account.id: claim.room(account, promised=True) for account in those}
             lowered_by = min(rooms, key=rooms.__getitem__)
         reservation = Reservation(
             claim.number, claim.process, granted.chain, claim.amounts(granted.output), self.day, lowered_by

@@ -19,6 +19,7 @@ from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.routes import LLAMACPP, Server
 from aish.supervisor.gateway.settling import Exchange
 from aish.supervisor.gateway.upstream import Upstreams
+from aish.wire.account import WRAPUP
 
 LOWERED: Final = "x-aish-max-tokens-lowered"
 LIMITED_BY: Final = "x-aish-limited-by"
@@ -43,6 +44,8 @@ class Limit:
         if budget is None:
             return {}
         headers = {LOWERED: str(self.each), LIMITED_BY: "budget"}
+        if budget.id == WRAPUP + process:
+            return headers
         if budget.budget.tokens is not None:
             headers[BUDGET] = str(budget.budget.tokens)
         return headers if budget.id == process else {**headers, BUDGET_OF: budget.id}
@@ -57,14 +60,21 @@ class Claims:
         self._prices = prices
 
     async def of(
-        self, exchange: Exchange, call: Call, server: Server, servers: Sequence[Server], number: int
+        self,
+        exchange: Exchange,
+        call: Call,
+        server: Server,
+        servers: Sequence[Server],
+        number: int,
+        grace: str | None,
     ) -> Claim:
         """Upper bounds of input and output, by the server that takes the most of `servers`, any of which may answer.
-        Tokens are counted exactly where a budget is near and it costs little.
+        Tokens are counted exactly where a budget is near and it costs little. `grace`: the account of a last message.
 
         Raises BudgetError where money is limited and nobody knows the price.
         """
-        account = exchange.row.process
+        process = exchange.row.process
+        account = grace or process
         bound = prompt_bound(call.prompt_bytes, call.parts)
         context = server.context
         most = MOST_TOKENS
@@ -85,7 +95,7 @@ class Claims:
         exchange.exact_prompt = exact
         wish = 0 if call.endpoint == openai.EMBEDDINGS else min(each * call.copies, MOST_TOKENS)
         least = wish if call.max_output is not None else min(wish, LEAST_OUTPUT_TOKENS * call.copies)
-        return Claim(number, account, bound, wish, least, call.copies, price)
+        return Claim(number, process, bound, wish, least, call.copies, price, grace)
 
     def _price(self, account: str, servers: Sequence[Server], asked: str) -> Price:
         """The most that a token costs at any of them. Raises BudgetError where money is limited and nobody knows the
@@ -105,7 +115,7 @@ class Claims:
 
     def limit(self, call: Call, server: Server, claim: Claim, reservation: Reservation) -> Limit:
         """Where nothing limits it, or there is enough, the request's own limit stays."""
-        if not self._ledger.limited(claim.process) or claim.wish == 0:
+        if not self._ledger.limited(claim.grace or claim.process) or claim.wish == 0:
             return Limit(None)
         owner = self._ledger.accounts.get(reservation.lowered_by or "")
         if owner is None and (call.max_output is not None or (_bounds(server) and server.engine != LLAMACPP)):

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
     from aish.supervisor.gateway.telemetry import Telemetry
     from aish.wire.reply import Reply
+    from aish.wire.spec import LastWordPart
 
 NOTE_S: Final = 0.25
 UPKEEP_S: Final = 5.0
@@ -119,6 +120,7 @@ class Gateway:
         self.settling = Settling(self.board, self.spending, self.upstreams, self.prices, self.telemetry)
         self.attempts = Attempts(
             bell=self.bell,
+            directory=self.directory,
             keys=self.keys,
             models=self.models,
             probes=self.probes,
@@ -209,7 +211,9 @@ class Gateway:
         if self._begun_anew:  # our file was lost: what the daemon heard until then counts
             self.spending.adopt(message.members, message.used, message.spent)
             self._begun_anew = False
-        dropped = self.spending.prune(ids)
+        dropped = self.spending.prune(
+            ids | {accounts.WRAPUP + member.id for member in message.members if _last_word(member) is not None}
+        )
         with self._unless_full():
             if fresh:
                 self.records.new_epoch()
@@ -231,6 +235,7 @@ class Gateway:
     def _place(self, member: Member) -> None:
         project = None if member.project is None else accounts.of_project(member.project)
         self.spending.place(member.id, member.parent, budget_of(member.budget_tokens, member.budget), project)
+        self.spending.wrap_up(member.id, _last_word(member))
 
     @contextlib.contextmanager
     def _unless_full(self) -> Iterator[None]:
@@ -335,6 +340,10 @@ def _telemetry() -> Telemetry | None:
     from aish.supervisor.gateway.telemetry import Telemetry
 
     return Telemetry()
+
+
+def _last_word(member: Member) -> LastWordPart | None:
+    return member.last_word if member.alive else None
 
 
 def _activity(note: Note) -> ActivityNote:

@@ -18,6 +18,7 @@ from aish.wire.link import Hold, Release
 
 RAISED: Final = "raised"  # the budget lets it go on
 DAY: Final = "day"  # another day has begun
+WRAPUP: Final = "wrapup"  # a last message may be said
 GIVEN_UP: Final = "given-up"  # nothing of it waits any more
 _HOLDS: Final = "holds"
 

@@ -33,6 +33,7 @@ from aish.wire.link import (
     Exceeded,
     FellBack,
     Hold,
+    LastSaid,
     Readiness,
     Release,
     Resting,
@@ -53,7 +54,7 @@ RETRY_S: Final = (0.05, 1.0)
 SETTLE_S: Final = 0.02  # events of the same slot replace each other when they come faster than this
 _READ_BYTES: Final = 256 << 10
 _decode_event: Final = msgspec.msgpack.Decoder(
-    Hold | Release | Warn | Exceeded | Settled | Served | Readiness | Resting | FellBack
+    Hold | Release | Warn | Exceeded | LastSaid | Settled | Served | Readiness | Resting | FellBack
 ).decode
 
 

@@ -22,7 +22,7 @@ from aish.model.dialect import KEY, OPENAI
 from aish.model.nearest import nearest
 from aish.supervisor.gateway.breaker import CLOSED, Breaker
 from aish.wire.link import Member, Sync
-from aish.wire.spec import FailoverPart, PricePart, SecretPart
+from aish.wire.spec import FailoverPart, LastWordPart, PricePart, SecretPart
 
 DEFAULT: Final = "default"
 LLAMACPP: Final = "llama.cpp"
@@ -283,6 +283,11 @@ class Directory:
         """The niceness of a process; 0 where it is not known any more, and of named keys."""
         member = self.members.get(id)
         return 0 if member is None else member.nice
+
+    def last_word(self, id: str) -> LastWordPart | None:
+        """What a process that is wrapped up may still ask."""
+        member = self.members.get(id)
+        return None if member is None else member.last_word
 
     def held(self, id: str) -> bool:
         """Whether a person holds the process."""

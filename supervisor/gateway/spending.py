@@ -19,11 +19,11 @@ import msgspec
 
 from aish.errors import AishError, BudgetError, StorageError
 from aish.supervisor.gateway.account import Account, Today
-from aish.supervisor.gateway.allowance import figures, helps, lacking, said, words
-from aish.supervisor.gateway.amounts import PICO, Amounts, Budget
+from aish.supervisor.gateway.allowance import budget_of, figures, helps, lacking, said, words
+from aish.supervisor.gateway.amounts import FREE, PICO, Amounts, Budget
 from aish.supervisor.gateway.budget import Claim, Granted, Ledger, Reservation, Settlement
 from aish.supervisor.gateway.day import Day
-from aish.supervisor.gateway.held import DAY, GIVEN_UP, RAISED, HeldProcesses
+from aish.supervisor.gateway.held import DAY, GIVEN_UP, RAISED, WRAPUP, HeldProcesses
 from aish.supervisor.gateway.journal import Journal
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
@@ -33,11 +33,13 @@ from aish.supervisor.gateway.totals import KEY_PREFIX, Totals, amounts_of
 from aish.wire import account as accounts
 from aish.wire import budget as budgets
 from aish.wire.account import of_process
+from aish.wire.link import LastSaid
 from aish.wire.part import TokensPart
 
 if TYPE_CHECKING:
     from aish.wire.link import Member
     from aish.wire.message import Message
+    from aish.wire.spec import LastWordPart
 
 _DAY: Final = "day"
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -52,6 +54,10 @@ class _Wait:
     process: str
     why: str = GIVEN_UP
     """Why it waits no more."""
+
+
+class AskAgainError(Exception):
+    """What a request asks for, or what it would cost, is something else by now: it is to be claimed anew."""
 
 
 def _clock() -> tuple[float, float]:
@@ -107,6 +113,8 @@ class Spending:
         self.journal.flush()
         for today, id in unknown:
             today.spent = self.records.spent_on(today.day, id)
+        for id in [id for id in self.ledger.accounts if id.startswith(accounts.WRAPUP)]:
+            self._last_said(id)  # told again, if it was
         if died:
             log("records", f"{len(died)} requests were under way when the gateway died: settled as estimated")
 
@@ -183,6 +191,33 @@ class Spending:
             today.spent = used
         self.totals.own(id)
         self.totals.touch((id,))
+        if budget.costs and not (before is not None and before.budget.costs):
+            self._price_again()
+
+    def _price_again(self) -> None:
+        """Money is limited that was not: requests that wait did not ask what they cost."""
+        for claim in self.ledger.claims.values():
+            wait = self._waits.get(claim.number)
+            costs = any(account.budget.costs for account in self.ledger.limited(claim.process))
+            if costs and claim.price == FREE and wait is not None and not wait.future.done():
+                wait.future.set_exception(AskAgainError())
+
+    def wrap_up(self, process: str, last: LastWordPart | None) -> None:
+        """From now on its requests are for a last message; None: that is over. Raises StorageError."""
+        id = accounts.WRAPUP + process
+        known = id in self.ledger.accounts
+        if last is not None:
+            self.place(id, process, budget_of(last.tokens, last.budget))
+            if not known:
+                for wait in self._waits.values():
+                    if wait.process == process and not wait.future.done():
+                        wait.why = WRAPUP
+                        wait.future.set_exception(AskAgainError())
+        elif known:
+            with self.journal.transaction():
+                self.records.drop_account(id)
+            self.totals.drop((id,))
+            self.ledger.forget({id})
 
     def adopt(self, members: Iterable[Member], used: Mapping[str, TokensPart], spent: Mapping[str, int]) -> None:
         """Go on from the daemon's totals of processes that have been placed: ours are lost. In memory."""
@@ -255,7 +290,7 @@ class Spending:
         """Wait until the claim is granted: what it got.
 
         What was reserved for the same number is given back before. Raises BudgetError of a hard budget, the error
-        given to `refuse`, and StorageError. Cancelling gives all back.
+        given to `refuse`, AskAgainError and StorageError. Cancelling gives all back.
         """
         if self._clock()[0] >= self.day.ends_s:
             self.turn()
@@ -329,6 +364,8 @@ class Spending:
         self._count(row)
         self.journal.end(row)
         self.advance()
+        if row.chain and row.chain[0].startswith(accounts.WRAPUP):
+            self._last_said(row.chain[0])
 
     def _count(self, row: Row) -> None:
         took = amounts_of(row)
@@ -339,9 +376,24 @@ class Spending:
         else:
             row.chain = reservation.chain  # a budget may have been put above it meanwhile
             settlement = self.ledger.settle(row.number, took)
+            self._count_last(row, reservation, took)
             if settlement.over:
                 self.totals.exceeded(row, reservation.promised, settlement)
         self.totals.add(row, settlement, counts=own or row.process.startswith(KEY_PREFIX), served=own)
+
+    def _count_last(self, row: Row, reservation: Reservation, took: Amounts) -> None:
+        """What failed, or was embedded, is no last message: another request may be."""
+        grace = self.ledger.accounts.get(row.chain[0]) if row.chain else None
+        last = row.status == 200 and reservation.output > 0
+        if grace is not None and grace.id.startswith(accounts.WRAPUP) and not last:
+            grace.spent.requests -= took.requests
+
+    def _last_said(self, id: str) -> None:
+        """Whether the process has had its last answer: then the daemon hears of it."""
+        grace = self.ledger.accounts.get(id)
+        if grace is not None and not grace.under_way and grace.spent.requests >= (grace.budget.requests or 0):
+            process = id.removeprefix(accounts.WRAPUP)
+            self.event(f"said/{process}", LastSaid(number=0, id=process))
 
     def _standing(self, row: Row, chain: tuple[str, ...]) -> tuple[str, ...]:
         """Those of its accounts that still are who they were: a new process table gives ids anew."""
@@ -407,6 +459,16 @@ class Spending:
     def _refuse_hard(self, claim: Claim, account: Account) -> None:
         wait = self._waits.get(claim.number)
         if wait is None or wait.future.done():
+            return
+        if account.id == claim.grace:
+            wait.future.set_exception(
+                BudgetError(
+                    "this process is wrapped up: it has had its last answer, or asks for more than its grace allows",
+                    hint="it is to end now",
+                )
+            )
+            if not account.under_way:
+                self.event(f"said/{claim.process}", LastSaid(number=0, id=claim.process))
             return
         own = account.id == claim.process
         whose = "its budget" if own else f"the budget of {accounts.words(account.id)}"

@@ -146,6 +146,16 @@ def timeout(e: Evidence) -> Cause | None:
     return Cause("run-timeout", 95, (f"It was stopped by its time limit: {_because(end, 'it ran too long')}.",))
 
 
+def wrapped_up(e: Evidence) -> Cause | None:
+    """It was asked for a last message."""
+    end, event = _given(e, exits.WRAPUP), e.last("wrapup")
+    if end is None:
+        return None
+    by = f"{end.by} had it wrapped up" if end.by is not None else "It was wrapped up"
+    how = f": {end.reason}" if end.reason else ""
+    return Cause("wrapup", 95, (f"{by[0].upper()}{by[1:]}{how}.",), _facts(event))
+
+
 def with_group(e: Evidence) -> Cause | None:
     """Another of its group failed, and took it along."""
     end, event = _given(e, exits.GROUP), e.last("group")

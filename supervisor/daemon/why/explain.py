@@ -35,6 +35,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ends.needs_failed,
     ends.unhealthy,
     ends.timeout,
+    ends.wrapped_up,
     ends.with_group,
     ends.handed_back,
     ends.quota,
@@ -52,6 +53,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ends.success,
     ends.last_words,
     running.paused,
+    running.wrapping_up,
     running.over_budget,
     running.out_of_memory,
     running.operator,
@@ -73,7 +75,19 @@ ALSO: Final = 50
 EVENTS_SHOWN: Final = 8
 FACTS_MOST: Final = 40
 _END_RULES: Final = frozenset(
-    ("crash-loop", "start", "hook", "check", "needs", "start-timeout", "watchdog", "probe", "run-timeout", "vram")
+    (
+        "crash-loop",
+        "start",
+        "hook",
+        "check",
+        "needs",
+        "start-timeout",
+        "watchdog",
+        "probe",
+        "run-timeout",
+        "wrapup",
+        "vram",
+    )
     + ("own-oom", "machine-oom", "memory-pressure", "stopped", "signalled", "outside", "fault", "parent-ended")
     + ("secret", "pids", "lost", "gpu-memory", "traceback", "status", "done", "group")
 )

@@ -34,6 +34,20 @@ def paused(e: Evidence) -> Cause | None:
     return Cause("paused", 95, (text,), (fact(event),) if event is not None else ())
 
 
+def wrapping_up(e: Evidence) -> Cause | None:
+    """It is to say a last message."""
+    if e.row.wrapup is None:
+        return None
+    event = e.last("wrapup")
+    how = (
+        "it has had its last answer, and"
+        if e.row.wrapup.said
+        else "its next request to a model is asked for that, and"
+    )
+    text = f"It is being wrapped up by {e.row.wrapup.by}: {how} then it gets its stop signal."
+    return Cause("wrapping-up", 96, (text,), (fact(event),) if event is not None else ())
+
+
 def over_budget(e: Evidence) -> Cause | None:
     """Its requests wait: a budget is spent, its own or one above it."""
     if state.BUDGET not in e.row.holds:

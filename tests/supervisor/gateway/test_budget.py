@@ -6,7 +6,7 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from aish.supervisor.gateway.account import Today
 from aish.supervisor.gateway.amounts import NONE, SUMMED, Amounts, Budget, Most, Price
@@ -190,7 +190,9 @@ BUDGETS = st.builds(
 PROJECTS = {"p2": "project:/a/aish.toml", "p5": "project:/b/aish.toml"}
 ABOVE = (*PROJECTS.values(), USER)
 """Accounts that are there only while something is limited for them."""
-EVERYBODY = (*PROCESSES, *ABOVE)
+GRACE = "wrapup:p3"
+EVERYBODY = (*PROCESSES, *ABOVE, GRACE)
+LIMITABLE = (*PROCESSES, *ABOVE)
 
 
 class Interleaved(RuleBasedStateMachine):
@@ -211,6 +213,8 @@ class Interleaved(RuleBasedStateMachine):
         self.lowered: set[tuple[str, str, bool]] = set()
         self.told: dict[tuple[str, str, bool], int] = {}
         """By how much budgets are above their limits, as it was told."""
+        self.graced: dict[str, Amounts] = {id: Amounts() for id in EVERYBODY}
+        """What was granted beyond them, for last messages."""
         self.granted: dict[int, Granted] = {}
         self.begun: dict[str, list[float]] = {id: [] for id in EVERYBODY}
 
@@ -219,7 +223,10 @@ class Interleaved(RuleBasedStateMachine):
             if isinstance(decision, Granted):
                 self.granted[decision.number] = decision
                 for id in decision.chain:
-                    self.begun[id].append(self.now_s)
+                    if decision.chain[0] == GRACE:
+                        self.graced[id].add(self.ledger.reservations[decision.number].promised)
+                    else:
+                        self.begun[id].append(self.now_s)
 
     def took(self, chain: tuple[str, ...], day: int, amounts: Amounts) -> None:
         for id in chain:
@@ -235,7 +242,7 @@ class Interleaved(RuleBasedStateMachine):
                 within = {(id, what, daily) for what, _ in limits.summed()} - over
                 self.lowered = self.lowered - within | over
 
-    @rule(id=st.sampled_from(EVERYBODY), budget=st.just(NONE) | BUDGETS)
+    @rule(id=st.sampled_from(LIMITABLE), budget=st.just(NONE) | BUDGETS)
     def limit(self, id: str, budget: Budget) -> None:
         before = self.ledger.accounts.get(id)
         if before is None or budget.day is None or before.today is None:
@@ -300,6 +307,20 @@ class Interleaved(RuleBasedStateMachine):
             assert len(over) == len({(each.account.id, each.what, each.daily) for each in over}), "each once"
         self.advance()
 
+    @rule(tokens=st.none() | st.integers(0, 60), requests=st.integers(1, 2))
+    def wrap_up(self, tokens: int | None, requests: int) -> None:
+        """p3 may say a last message; once that is begun its grace stays as it is."""
+        if GRACE not in self.ledger.accounts:
+            self.ledger.place(GRACE, "p3", Budget(tokens=tokens, requests=requests, hard=True))
+
+    @precondition(lambda self: GRACE in self.ledger.accounts)
+    @rule(target=under_way, prompt=st.integers(0, 60), wish=st.integers(0, 60))
+    def ask_last(self, prompt: int, wish: int) -> int:
+        self.number += 1
+        self.ledger.ask(Claim(self.number, "p3", prompt, wish, wish, grace=GRACE))
+        self.advance()
+        return self.number
+
     @rule(seconds=st.floats(0, 100))
     def time_passes(self, seconds: float) -> None:
         self.now_s += seconds
@@ -343,7 +364,8 @@ class Interleaved(RuleBasedStateMachine):
                 for what, most in limits.summed():
                     if (id, what, daily) not in self.lowered:
                         above = getattr(spent + reserved, what) - most
-                        assert above <= self.told.get((id, what, daily), 0), (id, what)
+                        told = self.told.get((id, what, daily), 0)
+                        assert above <= told + getattr(self.graced[id], what), (id, what)
 
     @invariant()
     def never_more_at_once_or_in_a_minute(self) -> None:
@@ -369,6 +391,14 @@ class Interleaved(RuleBasedStateMachine):
         """Whoever waits waits for a request under way, or for a minute to be over; whoever is held would not fit even
         if all gave back."""
         for waiting in self.ledger.claims.values():
+            if waiting.grace is not None:
+                grace = self.ledger.accounts[GRACE]
+                if waiting.state == "held":
+                    assert waiting.owner == GRACE
+                    assert waiting.room(grace, promised=False) < waiting.floor
+                else:
+                    assert self.ledger.reservations
+                continue
             chain = self.ledger.chain(waiting.process)
             limited = [self.ledger.accounts[id] for id in chain if self.ledger.accounts[id].limits]
             assert limited
