@@ -85,10 +85,11 @@ class Wrapups:
         row = process.row
         if row.wrapup is None:
             return
-        if row.cause is None:
-            row.stop_reason = row.stop_reason or exits.WRAPUP
-            row.ended_by = row.ended_by or row.wrapup.by
-        row.wrapup = row.reason = None
+        if row.stop_reason != exits.WRAPUP:
+            row.reason = None
+        if row.cause is None and row.stop_reason is None:
+            row.stop_reason, row.ended_by, row.reason = exits.WRAPUP, row.wrapup.by, "it ended by itself"
+        row.wrapup = None
         self._disarm(process)
 
     def _arm(self, process: Process) -> None:

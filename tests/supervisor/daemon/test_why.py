@@ -12,12 +12,12 @@ from msgspec import structs
 
 from aish.supervisor.daemon.explaining import last_lines
 from aish.supervisor.daemon.ring import Sample
-from aish.supervisor.daemon.row import Row
+from aish.supervisor.daemon.row import Row, Wrapup
 from aish.supervisor.daemon.why import explain as module
 from aish.supervisor.daemon.why.evidence import Device, Evidence, Holder
 from aish.supervisor.daemon.why.explain import explain
 from aish.wire.part import EventPart, ExitPart, RunPart, TokensPart
-from aish.wire.spec import GroupPart, LimitPart, NeedPart, SchedulePart, SpecPart
+from aish.wire.spec import GroupPart, LastWordPart, LimitPart, NeedPart, SchedulePart, SpecPart
 
 ROOT = Path(__file__).parents[3]
 NOW_S = 1000.0
@@ -182,6 +182,27 @@ CASES: dict[str, Evidence] = {
         events=(event("unhealthy", "it was not ready within 30 s: connection refused"),),
     ),
     "the run's time": ended(signal=15, word="timeout"),
+    "a last message was said": with_(
+        ended(signal=15, word="wrapup"),
+        runs=(
+            RunPart(
+                number=1,
+                started_s=940.0,
+                ended_s=960.0,
+                exit=ExitPart(signal=15, reason="wrapup"),
+                ended_by="the user",
+                reason="it has said its last message",
+            ),
+        ),
+    ),
+    "a last message is asked for": evidence(
+        row(
+            wrapup=Wrapup(last=LastWordPart(message="bye"), until_boot_s=1.0, within_s=30.0, by="the user"),
+            reason="it is asked for its last message",
+            holds=["budget"],
+        ),
+        events=(event("wrapup", "by the user, within 30s: requests=1"),),
+    ),
     "its group": with_(
         ended({"group": GroupPart(name="front")}, signal=15, word="group"),
         events=(event("group", "web failed: it is to restart, too", 955.0, group="front"),),
