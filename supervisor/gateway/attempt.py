@@ -31,8 +31,8 @@ from aish.supervisor.gateway.dialects.last_message import added
 from aish.supervisor.gateway.failure import Failure, Patience, clause, unusable
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.routes import DEFAULT, origin, widest
-from aish.supervisor.gateway.spending import AskAgainError
 from aish.supervisor.gateway.turns import NobodyError, Wish
+from aish.supervisor.gateway.waits import AskAgainError
 from aish.wire.account import WRAPUP
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def _vain() -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Course:
-    """One request on its way. `said` by the client, `call` with what is added to it for a `last` message. `model`: the
-    fall-back that is being asked; None: what was asked for."""
+    """One request on its way. `said`: by the client; `call`: with what is added to it for a `last` message. `model`:
+    the fall-back that is being asked; None: what was asked for."""
 
     exchange: Exchange
     said: Call

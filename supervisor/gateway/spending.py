@@ -9,29 +9,28 @@ where a budget counts for them, so that a crash never makes tokens appear that a
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from aish.errors import AishError, BudgetError, StorageError
-from aish.supervisor.gateway.account import Account, Today
-from aish.supervisor.gateway.allowance import budget_of, figures, helps, lacking, said, words
-from aish.supervisor.gateway.amounts import FREE, PICO, Amounts, Budget
-from aish.supervisor.gateway.budget import Claim, Granted, Ledger, Reservation, Settlement
+from aish.errors import StorageError
+from aish.supervisor.gateway.account import Today
+from aish.supervisor.gateway.allowance import budget_of
+from aish.supervisor.gateway.amounts import PICO, Amounts, Budget
+from aish.supervisor.gateway.budget import Claim, Ledger, Reservation, Settlement
 from aish.supervisor.gateway.day import Day
-from aish.supervisor.gateway.held import DAY, GIVEN_UP, RAISED, WRAPUP, HeldProcesses
+from aish.supervisor.gateway.held import HeldProcesses
 from aish.supervisor.gateway.journal import Journal
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Live, estimate_prompt
 from aish.supervisor.gateway.records import Records
 from aish.supervisor.gateway.row import DIED, KeyRow, Row
 from aish.supervisor.gateway.totals import KEY_PREFIX, Totals, amounts_of
+from aish.supervisor.gateway.waits import Waits
 from aish.wire import account as accounts
-from aish.wire import budget as budgets
 from aish.wire.account import of_process
 from aish.wire.link import LastSaid
 from aish.wire.part import TokensPart
@@ -43,21 +42,6 @@ if TYPE_CHECKING:
 
 _DAY: Final = "day"
 _encode: Final = msgspec.msgpack.Encoder().encode
-
-
-@dataclass(slots=True)
-class _Wait:
-    """A request that waits for its grant."""
-
-    future: asyncio.Future[None]
-    live: Live
-    process: str
-    why: str = GIVEN_UP
-    """Why it waits no more."""
-
-
-class AskAgainError(Exception):
-    """What a request asks for, or what it would cost, is something else by now: it is to be claimed anew."""
 
 
 def _clock() -> tuple[float, float]:
@@ -80,13 +64,17 @@ class Spending:
         self.journal = Journal(records, self.totals, notify)
         self.epoch: int | None = None
         self._notify = notify
-        self._waits: dict[int, _Wait] = {}
         self._held = HeldProcesses(records, self._event)
         self._clock = clock
         self.day = Day()
-        self._dawn = False
-        """Whether what is let go now waited for another day."""
-        self._timer: asyncio.TimerHandle | None = None
+        self.waits = Waits(
+            self.ledger,
+            self._held,
+            day_left_s=lambda: self.day.ends_s - clock()[0],
+            woken=self.turn,
+            beyond_grace=self._tell_last_said,
+        )
+        self.advance, self.refuse = self.waits.advance, self.waits.refuse
         self._next_number = 1
 
     # --- start --------------------------------------------------------------------------------------------------
@@ -165,9 +153,7 @@ class Spending:
             log("records", f"that another day has begun is not kept: {error}")
             turned = True
         if turned:
-            self._dawn = True
-            self.advance()
-            self._dawn = False
+            self.waits.dawn()
 
     def number(self) -> int:
         """A number for a new request."""
@@ -192,15 +178,7 @@ class Spending:
         self.totals.own(id)
         self.totals.touch((id,))
         if budget.costs and not (before is not None and before.budget.costs):
-            self._price_again()
-
-    def _price_again(self) -> None:
-        """Money is limited that was not: requests that wait did not ask what they cost."""
-        for claim in self.ledger.claims.values():
-            wait = self._waits.get(claim.number)
-            costs = any(account.budget.costs for account in self.ledger.limited(claim.process))
-            if costs and claim.price == FREE and wait is not None and not wait.future.done():
-                wait.future.set_exception(AskAgainError())
+            self.waits.price_again()
 
     def wrap_up(self, process: str, last: LastWordPart | None) -> None:
         """From now on its requests are for a last message; None: that is over. Raises StorageError."""
@@ -209,10 +187,7 @@ class Spending:
         if last is not None:
             self.place(id, process, budget_of(last.tokens, last.budget))
             if not known:
-                for wait in self._waits.values():
-                    if wait.process == process and not wait.future.done():
-                        wait.why = WRAPUP
-                        wait.future.set_exception(AskAgainError())
+                self.waits.wrap_up(process)
         elif known:
             with self.journal.transaction():
                 self.records.drop_account(id)
@@ -300,7 +275,7 @@ class Spending:
         self.advance()
         try:
             if claim.number not in self.ledger.reservations:
-                await self._wait(claim, live)
+                await self.waits.granted(claim, live)
         except BaseException:
             self._give_back(claim.number)
             raise
@@ -336,28 +311,12 @@ class Spending:
             raise
         return reservation
 
-    async def _wait(self, claim: Claim, live: Live) -> None:
-        wait = _Wait(asyncio.get_running_loop().create_future(), live, claim.process)
-        self._waits[claim.number] = wait
-        self._tell(claim, live)
-        try:
-            await wait.future
-        finally:
-            del self._waits[claim.number]
-            self._held.release(claim.process, claim.number, wait.why)
-
     def _give_back(self, number: int) -> None:
         if number in self.ledger.reservations:
             self.ledger.settle(number, Amounts())
         else:
             self.ledger.withdraw(number)
         self.advance()
-
-    def refuse(self, process: str, error: AishError) -> None:
-        """Requests of this process that wait for tokens wait in vain."""
-        for wait in list(self._waits.values()):
-            if wait.process == process and not wait.future.done():
-                wait.future.set_exception(error)
 
     def settle(self, row: Row) -> None:
         """The request ended: `row` has its final figures. Also for one that never reserved anything."""
@@ -392,94 +351,14 @@ class Spending:
         """Whether the process has had its last answer: then the daemon hears of it."""
         grace = self.ledger.accounts.get(id)
         if grace is not None and not grace.under_way and grace.spent.requests >= (grace.budget.requests or 0):
-            process = id.removeprefix(accounts.WRAPUP)
-            self.event(f"said/{process}", LastSaid(number=0, id=process))
+            self._tell_last_said(id.removeprefix(accounts.WRAPUP))
+
+    def _tell_last_said(self, process: str) -> None:
+        self.event(f"said/{process}", LastSaid(number=0, id=process))
 
     def _standing(self, row: Row, chain: tuple[str, ...]) -> tuple[str, ...]:
         """Those of its accounts that still are who they were: a new process table gives ids anew."""
         return chain if row.epoch == self.epoch else tuple(id for id in chain if not of_process(id))
-
-    # --- what changes for those who wait ------------------------------------------------------------------------
-
-    def advance(self) -> None:
-        """Let go what can go now, and tell of what is held."""
-        if not self.ledger.claims:
-            return
-        loop = asyncio.get_running_loop()
-        decisions = self.ledger.advance(loop.time())
-        self._wake_at(self._due_s(loop.time()))
-        for decision in decisions:
-            wait = self._waits.get(decision.number)
-            if wait is None:
-                continue  # just asked: its own coroutine goes on by itself
-            if isinstance(decision, Granted):
-                if not wait.future.done():
-                    wait.why = DAY if self._dawn else RAISED
-                    wait.future.set_result(None)
-            else:
-                self._tell(self.ledger.claims[decision.number], wait.live)
-
-    def _due_s(self, now_s: float) -> float | None:
-        """When time alone may let somebody go: a minute is over, or the day."""
-        if not self.ledger.claims:
-            return None
-        minute_s = self.ledger.next_s(now_s)
-        day_s = now_s + max(0.0, self.day.ends_s - self._clock()[0])
-        return day_s if minute_s is None else min(day_s, minute_s)
-
-    def _wake_at(self, when_s: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None if when_s is None else asyncio.get_running_loop().call_at(when_s, self._wake)
-
-    def _wake(self) -> None:
-        self.turn()
-        self.advance()
-
-    def _tell(self, claim: Claim, live: Live) -> None:
-        match claim.state:
-            case "held":
-                owner = claim.owner or claim.process
-                account = self.ledger.accounts[owner]
-                if account.budget.hard:
-                    self._refuse_hard(claim, account)
-                    return
-                what = lacking(claim, account)
-                told = said(account, what)
-                live.why = budgets.over(owner, claim.process, told["what"], told["budget"])
-                self._held.hold(claim.process, claim.number, account, what)
-            case "waiting":
-                live.why = "waits until its budget lets more requests go at a time or in a minute"
-                if self.ledger.next_s(asyncio.get_running_loop().time()) is None:
-                    live.why = "waits for what other requests have reserved"
-                self._held.release(claim.process, claim.number, DAY if self._dawn else RAISED)
-            case "new":
-                pass
-
-    def _refuse_hard(self, claim: Claim, account: Account) -> None:
-        wait = self._waits.get(claim.number)
-        if wait is None or wait.future.done():
-            return
-        if account.id == claim.grace:
-            wait.future.set_exception(
-                BudgetError(
-                    "this process is wrapped up: it has had its last answer, or asks for more than its grace allows",
-                    hint="it is to end now",
-                )
-            )
-            if not account.under_way:
-                self.event(f"said/{claim.process}", LastSaid(number=0, id=claim.process))
-            return
-        own = account.id == claim.process
-        whose = "its budget" if own else f"the budget of {accounts.words(account.id)}"
-        what = lacking(claim, account)
-        wait.future.set_exception(
-            BudgetError(
-                f"{whose} does not allow this request: "
-                f"too little is left of {words(what)}{figures(claim, account, what)}",
-                hint=f"aish limit {accounts.written(account.id)} {helps(what)} raises it",
-            )
-        )
 
     def event(self, slot: str, message: Message) -> None:
         """A durable event of somebody else's. Quiet on a full disk, save for the log."""
