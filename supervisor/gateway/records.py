@@ -289,7 +289,8 @@ class Records:
             return [_row(values) for values in rows]
 
     def spent_on(self, day: int, account: str) -> Amounts:
-        """What ended requests that count for that day took, of a process, a key, a project or all (the user)."""
+        """What requests that count for that day took, of a process, a key, a project or all (the user), as far as
+        they are in the sums."""
         path = accounts.project(account)
         which = (
             "1" if account == accounts.USER else "instr(' ' || chain || ' ', ?)" if path is None else "project = ?"
@@ -299,7 +300,7 @@ class Records:
             row = self._db.execute(
                 "SELECT coalesce(sum(input + output), 0), coalesce(sum(input), 0), coalesce(sum(output), 0),"  # noqa: S608
                 " coalesce(sum(CAST(round(cost_usd * 1e12) AS INTEGER)), 0), count(server)"
-                f" FROM requests WHERE day = ? AND {which}",
+                f" FROM requests WHERE day = ? AND {which} AND number NOT IN (SELECT number FROM begun)",
                 (day, *value),
             ).fetchone()
         return Amounts(*row)

@@ -83,7 +83,7 @@ class Spending:
         """Take over what the records hold. Raises StorageError."""
         self._next_number = self.records.last_number() + 1
         self._restore_day()
-        unknown = self._restore_accounts()
+        self._restore_accounts()
         ended, died = self.records.unsummed(), self.records.under_way()
         for bound in (*(bound for _, bound in ended), *died):
             self._resume(bound)
@@ -99,8 +99,6 @@ class Spending:
             self.journal.end(row)
         self._held.restore()
         self.journal.flush()
-        for today, id in unknown:
-            today.spent = self.records.spent_on(today.day, id)
         for id in [id for id in self.ledger.accounts if id.startswith(accounts.WRAPUP)]:
             self._last_said(id)  # told again, if it was
         if died:
@@ -113,18 +111,16 @@ class Spending:
         if bound.day is not None:
             self.ledger.resume(Reservation(bound.number, bound.process, bound.chain, amounts_of(bound), bound.day))
 
-    def _restore_accounts(self) -> list[tuple[Today, str]]:
-        """Returns those that limit days and do not know what was used of this one."""
-        unknown = []
+    def _restore_accounts(self) -> None:
+        """As of the last sums: what came later is counted on top. A crash may come before this is on the disk."""
         for saved in self.totals.load():
             self.ledger.place(saved.id, saved.parent, saved.budget, saved.project)
             account = self.ledger.accounts[saved.id]
             account.spent, account.warned = saved.spent, saved.warned
             if account.today is not None and saved.today is None:
-                unknown.append((account.today, saved.id))
+                account.today.spent = self.records.spent_on(account.today.day, saved.id)
             elif account.today is not None and saved.today is not None and saved.today.day == self.day.number:
                 account.today = Today(saved.today.day, saved.today.spent, warned=saved.today.warned)
-        return unknown
 
     # --- days ---------------------------------------------------------------------------------------------------
 

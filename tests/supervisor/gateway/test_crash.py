@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sqlite3
 import threading
@@ -14,7 +15,11 @@ import pytest
 
 from aish.wire.link import Ack, Hold, Member, Readiness, Release, Served, Settled
 from aish.wire.message import KeyNew, Limit, UsageQuery
+from aish.wire.reply import Done
+from aish.wire.spec import BudgetPart, PricePart
 
+from . import storm
+from .storm import Storm
 from .test_faults import Client, chat
 from .test_limits import Call
 
@@ -351,3 +356,130 @@ def test_random_kills_never_exceed_the_budget_and_account_for_everything(world: 
     assert left["input_tokens"] + left["output_tokens"] == sum(row["input"] + row["output"] for row in rows)
     assert left["requests"] == len(rows)
     assert left["input_tokens"] + left["output_tokens"] >= world.upstream.work
+
+
+# --- 200 at once, for half of whom there is enough ------------------------------------------------------------------
+
+ENOUGH_FOR = 100
+AISH_TOML = "/home/me/web/aish.toml"
+
+
+class Kind:
+    """A budget for half of a storm: how it is set, and what of it is used by the gateway's file and by the server."""
+
+    def __init__(self, name: str, most: float, model: str = "small") -> None:
+        self.name, self.most, self.model = name, most, model
+
+    def agents(self, world: World) -> list[str]:
+        """Keys of eight clients, all below the budget."""
+        if self.name in ("project", "user"):
+            keys = [world.agent(project=AISH_TOML)[1] for _ in range(7)]
+            last = world.daemon.ask(KeyNew(name="storm")).key if self.name == "user" else None
+            return [*keys, last or world.agent(project=AISH_TOML)[1]]
+        self.top, _ = world.agent()
+        self.set(world, self.most)
+        return [world.agent(parent=self.top)[1] for _ in range(8)]
+
+    def set(self, world: World, most: float) -> None:
+        match self.name:
+            case "project":
+                asked = Limit(target=f"project:{AISH_TOML}", tokens=str(int(most)))
+                assert world.daemon.ask(asked) == Done()
+            case "user":
+                assert world.daemon.ask(Limit(target="user", budget={"tokens/day": str(int(most))})) == Done()
+            case "tokens":
+                world.daemon.change(self.top, budget_tokens=int(most))
+            case "usd":
+                world.daemon.change(self.top, budget=BudgetPart(usd=most))
+            case "requests":
+                world.daemon.change(self.top, budget=BudgetPart(requests=int(most)))
+            case "day":
+                world.daemon.change(self.top, budget=BudgetPart(tokens_per_day=int(most)))
+
+    def taken(self, world: World) -> float:
+        """What is settled and reserved, by the gateway's file alone. To be asked while no gateway runs."""
+        what = {"usd": "cost_usd", "requests": "server IS NOT NULL"}.get(self.name, "input + output")
+        db = sqlite3.connect(f"file:{world.gateway.state}/gateway.db?mode=ro", uri=True)
+        try:
+            begun = "SELECT * FROM begun WHERE number NOT IN (SELECT number FROM requests)"
+            (sum_,) = db.execute(
+                f"SELECT coalesce(sum({what}), 0) FROM (SELECT * FROM requests UNION ALL {begun})"
+                " WHERE dialect != 'probe' AND bytes_in > 90"
+            ).fetchone()
+        finally:
+            db.close()
+        return float(sum_)
+
+    def worked(self, world: World) -> float:
+        """The same as the server itself saw it."""
+        asked = sum(1 for body in world.upstream.requests if "pace" in str(body.get("messages")))
+        if self.name == "requests":
+            return asked
+        if self.name == "usd":
+            read = asked * storm.PROMPT_TOKENS
+            return read * 0.1 + (world.upstream.work - read)
+        return world.upstream.work
+
+
+KINDS = [
+    Kind("tokens", ENOUGH_FOR * storm.TOKENS),
+    pytest.param(
+        Kind("usd", ENOUGH_FOR * (storm.PROMPT_TOKENS * 0.1 + storm.OUTPUT_TOKENS), "dear"), marks=pytest.mark.slow
+    ),
+    pytest.param(Kind("requests", ENOUGH_FOR), marks=pytest.mark.slow),
+    pytest.param(Kind("day", ENOUGH_FOR * storm.TOKENS), marks=pytest.mark.slow),
+    pytest.param(Kind("project", ENOUGH_FOR * storm.TOKENS), marks=pytest.mark.slow),
+    pytest.param(Kind("user", ENOUGH_FOR * storm.TOKENS), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+)
+def test_200_at_once_with_enough_for_100_whatever_dies(world: World, kind: Kind, seed: int) -> None:
+    """Never above the budget, by the file and by the server; all have their answer once it is raised; all is in the
+    sums: each kill -9 of gateway, daemon and clients at a moment of the seed's choice."""
+    order = random.Random(seed)
+    world.start()
+    price = PricePart(input_usd=100_000, output_usd=1_000_000)  # a dollar for a token of output
+    world.daemon.model("p2", "dear", world.upstream.route, price=price)
+    world.daemon.ready("p2")
+    keys = kind.agents(world)
+    if kind.name in ("project", "user"):
+        assert world.gateway.chat(keys[0], "hi", max_tokens=1)[0] == 200  # the project is known from now on
+        kind.set(world, kind.most)
+    clients = Storm(world.gateway.port, keys, kind.model, 200)
+    try:
+        for _ in range(8):
+            seen = len(world.upstream.requests)
+            more = order.randint(1, 12)
+            with contextlib.suppress(AssertionError):  # fewer are allowed by now
+                world.upstream.wait_for(lambda server, least=seen + more: len(server.requests) >= least, 2.0)
+            match order.choice(("gateway", "gateway", "daemon", "client")):
+                case "gateway":
+                    world.gateway.kill()
+                    assert kind.taken(world) <= kind.most + 1e-9
+                    world.gateway.start()
+                case "daemon":
+                    world.daemon.stop()
+                    world.daemon.start()
+                case "client":
+                    clients.kill(order.randrange(8))
+            assert kind.worked(world) <= kind.most + 1e-9
+        world.daemon.wait_for(lambda daemon: any(isinstance(event, Hold) for event in daemon.heard), 60)
+        assert kind.worked(world) > kind.most / 4, "crashes took a part of it, and no more"
+        world.gateway.kill()
+        assert kind.taken(world) <= kind.most + 1e-9
+        world.gateway.start()
+        world.daemon.wait_for(lambda daemon: daemon.links >= 2)
+        kind.set(world, 10 * kind.most)
+        clients.wait_for(lambda storm: len(storm.answers) == storm.requests)
+        assert set(clients.answers.values()) == {200}
+    finally:
+        clients.close()
+    assert world.gateway.stop() == 0
+    assert kind.worked(world) <= kind.taken(world) + 1e-9, "nothing that the server did is missing"
+    assert kind.taken(world) <= 10 * kind.most
+    ended = world.gateway.rows("status = 200 AND bytes_in > 90")
+    assert len(ended) >= 200

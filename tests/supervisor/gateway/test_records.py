@@ -12,7 +12,7 @@ import pytest
 
 from aish.errors import StorageError
 from aish.supervisor.gateway import usage
-from aish.supervisor.gateway.amounts import NONE, Amounts, Budget
+from aish.supervisor.gateway.amounts import NONE, Amounts, Budget, Most
 from aish.supervisor.gateway.budget import Claim
 from aish.supervisor.gateway.meter import Live
 from aish.supervisor.gateway.records import MAX_AGE_S, Records, checkpoint
@@ -516,3 +516,40 @@ def test_requests_under_way_in_a_file_of_version_5_are_settled(path: str) -> Non
     assert made.last_number() == 2
     assert usage.query(path, "process", None).rows[0].tokens.requests == 1
     made.close()
+
+
+def test_what_was_used_today_is_not_lost_by_a_crash_in_the_middle_of_a_start(path: str) -> None:
+    """A limit of a day that is on the disk without its sum, a crash, and another one before the start had written it:
+    the day began anew, and a budget of 100 requests let 101 go."""
+    crashed: list[Records] = []
+
+    def begun() -> Spending:
+        crashed.append(Records(path))  # kept open, as kill -9 leaves it: nothing is flushed
+        return Spending(crashed[-1], lambda: None)
+
+    async def used() -> None:
+        made = begun()
+        made.epoch = 1
+        made.restore()
+        place(made, "p1", None, None)
+        for _ in range(3):
+            each = fresh(made, "p1")
+            await made.reserve(each, Claim(each.number, "p1", 10, 10, 10), Live(0, "p1", ""))
+            finish(made, each, 10, 10)
+        made.journal.flush()
+        made.limit("user", Budget(day=Most(tokens=1000)))
+        under_way = fresh(made, "p1")
+        await made.reserve(under_way, Claim(under_way.number, "p1", 10, 10, 10), Live(0, "p1", ""))
+
+    async def again() -> int:
+        made = begun()
+        made.epoch = 1
+        made.restore()
+        today = made.ledger.accounts["user"].today
+        assert today is not None
+        return today.spent.tokens
+
+    asyncio.run(used())
+    assert [asyncio.run(again()) for _ in range(3)] == [80, 80, 80]
+    for records in crashed:
+        records.close()
