@@ -147,6 +147,7 @@ def test_a_kill_9_in_the_middle_of_it_does_not_take_it_away(world: World) -> Non
     world.upstream.open_gate()
     assert world.gateway.chat(key, "say 3", max_tokens=3)[0] == 200
     assert asked(world)[-1]["content"] == "gate say 3"
+    world.daemon.event(LastSaid)  # an answer is on its way a moment before it is on the disk
     world.gateway.kill()
     world.daemon.heard.clear()
     world.gateway.start()
