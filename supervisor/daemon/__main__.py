@@ -1,4 +1,7 @@
-"""`python -m aish.supervisor.daemon`: started by the holder, as its child. Its log is STATE/daemon.log."""
+"""`python -m aish.supervisor.daemon`: started by the holder, as its child. Its log is STATE/daemon.log.
+
+With `--check BUILD` it only says whether it could be: see aish.supervisor.daemon.trial.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import time
 from aish.client import bringup
 from aish.config import folders
 from aish.errors import AishError, ConflictError
-from aish.supervisor.daemon import lock
+from aish.supervisor.daemon import lock, trial
 from aish.supervisor.daemon.daemon import Daemon
 from aish.supervisor.daemon.turns import Turns
 from aish.supervisor.holder import kernel
@@ -20,6 +23,8 @@ from aish.supervisor.holder.wire import HolderError
 
 def main() -> int:
     os.umask(0o077)
+    if sys.argv[1:2] == [trial.CHECK] and len(sys.argv) == 3:
+        return trial.check(sys.argv[2])
     _raise_limits()
     try:
         boot_id = kernel.boot_id()

@@ -66,7 +66,7 @@ class Daemon:
         self.turns = turns
         self.started_s = time.time()
         self.build = fingerprint()
-        self.upgrade = Upgrade(self.build, self._upgraded)
+        self.upgrade = Upgrade(self.build, self._upgraded, self._upgrade_refused)
         self.runtime_folder = folders.private(folders.runtime())
         self.state_folder = folders.private(folders.state())
         self.found = StateFolder(self.state_folder)
@@ -265,7 +265,9 @@ class Daemon:
         found = [*self._alerts, *self.found.alerts]
         if self.recorder.failure is not None:
             found.append(f"the process table is not written: {self.recorder.failure}")
-        found += filter(None, (self.holding.silence.why(), self.gateway.alert, self.gateway.told))
+        found += filter(
+            None, (self.upgrade.alert(), self.holding.silence.why(), self.gateway.alert, self.gateway.told)
+        )
         trouble = self.gpus.trouble()
         if trouble is not None:
             found.append(trouble)
@@ -313,6 +315,10 @@ class Daemon:
         self.recorder.event("upgraded", text=text, build=build)
         self.recorder.flush()
         self.left.set()
+
+    def _upgrade_refused(self, why: str, build: str) -> None:
+        text = f"the program's files were replaced, and no daemon starts of them: {why}; build {self.build} goes on"
+        self.recorder.event("upgrade-refused", text=text, build=build)
 
     def traced(self, peer: Peer) -> Caller:
         holders = self.holding.pids | {os.getpid()}
@@ -434,6 +440,7 @@ class Daemon:
         elif self.server is not None:
             self.server.stop_accepting(folders.daemon_socket())
         self.parents.close()
+        self.upgrade.close()
         self.gpus.close()
         self.sampler.close()
         self.recall.close()

@@ -14,7 +14,6 @@ from aish.errors import UnavailableError
 from aish.model import kind, state
 from aish.model.size import format_bytes
 from aish.supervisor.daemon import authority
-from aish.supervisor.daemon.build import fingerprint
 from aish.supervisor.daemon.cgroup import WANTED
 from aish.wire.message import VERSION, Doctor
 from aish.wire.part import Finding
@@ -53,7 +52,7 @@ class Doctors:
                 *(
                     Finding(level="warn", topic="alert", text=alert)
                     for alert in self.daemon.alerts()
-                    if alert != self.daemon.holding.silence.why()
+                    if alert not in (self.daemon.holding.silence.why(), self.daemon.upgrade.alert())
                 ),
             ]
         )
@@ -64,11 +63,14 @@ class Doctors:
 
         version = metadata.version("aish-shell")
         yield Finding(level="ok", topic="version", text=f"aish {version}, protocol {VERSION}, build {daemon.build}")
-        if fingerprint() != daemon.build:
-            hint = "`aish shutdown` when it suits: the next daemon is the new version"
-            yield Finding(
-                level="warn", topic="version", text="the program was replaced since the daemon began", hint=hint
-            )
+        refused = daemon.upgrade.alert()
+        if refused is not None:
+            hint = "it is tried again when its files change; what it said is in the log"
+            yield Finding(level="warn", topic="version", text=refused, hint=hint)
+        elif daemon.upgrade.differs():
+            daemon.upgrade.look_closely()  # files that were changed in place are noticed by nobody else
+            text = "the program was replaced since the daemon began: it is tried, and taken if it starts"
+            yield Finding(level="warn", topic="version", text=text)
         holding = daemon.holding
         silent = holding.silence.why()
         text = f"keeper {holding.keeper_pid}, holder {holding.pid}, daemon {os.getpid()}"

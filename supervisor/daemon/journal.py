@@ -102,7 +102,8 @@ class Journal:
     def rows(self) -> list[Row]:
         """Every process, oldest first. Raises CorruptError on a row that cannot be read."""
         with _storage(self.path):
-            return [_decode(blob) for (blob,) in self._db.execute("SELECT row FROM processes ORDER BY number")]
+            blobs = [blob for (blob,) in self._db.execute("SELECT row FROM processes ORDER BY number")]
+        return decode_rows(self.path, blobs)
 
     def last_event(self) -> int:
         with _storage(self.path):
@@ -195,9 +196,7 @@ def open_journal(path: str) -> Journal:
             db.execute("PRAGMA wal_autocheckpoint=0")  # see `checkpoint`
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA:
-                raise StorageError(
-                    f"{path} was written by a later version of aish", hint="use that version, or move the file away"
-                )
+                raise later_version(path)
             if os.stat(path).st_size < CHECK_BELOW_BYTES:
                 (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict != "ok":
@@ -209,6 +208,19 @@ def open_journal(path: str) -> Journal:
         except BaseException:
             db.close()
             raise
+
+
+def decode_rows(path: str, blobs: Iterable[bytes]) -> list[Row]:
+    """Raises CorruptError."""
+    with _storage(path):
+        return [_decode(blob) for blob in blobs]
+
+
+def later_version(path: str) -> StorageError:
+    """The table cannot be read by this program."""
+    return StorageError(
+        f"{path} was written by a later version of aish", hint="use that version, or move the file away"
+    )
 
 
 class Salvage(NamedTuple):
