@@ -63,9 +63,7 @@ class Upgrade:
         """What a person should know about it."""
         if self.refused is None:
             return None
-        return (
-            f"the program on disk does not start: {self.refused}; the one before (build {self.build}) goes on"
-        )
+        return f"the program on disk does not start: {self.refused}; the one before (build {self.build}) goes on"
 
     def differs(self) -> bool:
         """Whether the files are others than ours. A few milliseconds."""
