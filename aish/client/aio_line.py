@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 
 from aish.client import aio_bringup, finding
 from aish.client.aio_wait import readable, writable
-from aish.client.connection import START_TIMEOUT_S, Trial, failure, hello, listening, silent, welcomed
+from aish.client.connection import (
+    LOOK_S,
+    START_TIMEOUT_S,
+    Trial,
+    check_runs,
+    failure,
+    hello,
+    listening,
+    silent,
+    welcomed,
+)
 from aish.errors import DisconnectedError, InternalError
 from aish.wire import codec, frame
 from aish.wire.reply import Failure
@@ -85,7 +95,7 @@ class AioLine:
         try:
             async with asyncio.timeout(patience_s):
                 await self._send(hello(self._program))
-                body, _ = await self._receive()
+                body, _ = await self._first_word()
             self.welcome = welcomed(body, self._program)
         except DisconnectedError:
             self.close()
@@ -97,6 +107,17 @@ class AioLine:
             self.close()
             raise
         return True
+
+    async def _first_word(self) -> tuple[bytes, list[int]]:
+        """Raises UnavailableError where the daemon is stopped."""
+        word = asyncio.ensure_future(self._receive())
+        try:
+            while not (await asyncio.wait({word}, timeout=LOOK_S))[0]:
+                assert self._sock is not None
+                check_runs(self._sock)
+            return word.result()
+        finally:
+            word.cancel()
 
     # --- questions and answers --------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from aish.client import scope
+from aish.client import scope, standstill
 from aish.config import folders
 from aish.errors import AishError, StorageError, UnavailableError
 from aish.report import told
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FOLDER_LOCK: Final = "daemon.lock"
 """A daemon has it for life, with its host's name in it: see aish.supervisor.daemon.lock."""
+ANSWER_S: Final = 1.0
+"""A holder that runs has answered by then."""
 LEAVE_S: Final = 10.0
 """How long holder and keeper may take to leave when everything else has ended."""
 _LEAST_BYTES: Final = 128 << 10
@@ -128,17 +130,23 @@ def _check_log() -> None:
 
 
 def holder_runs() -> bool:
-    """Whether a holder is there, which starts its daemon again when that dies; at once, since somebody waits."""
+    """Whether a holder is there, which starts its daemon again when that dies; at once, since somebody waits.
+
+    Raises UnavailableError where it, or the keeper that is to fork the next one, is stopped."""
     try:
         holder = link.HolderLink.connect(folders.runtime())
         try:
-            holder.call("hello", timeout_s=1.0, version=wire.VERSION, role=wire.CLIENT)
+            holder.call("hello", timeout_s=ANSWER_S, version=wire.VERSION, role=wire.CLIENT)
             holder.send("daemon")
         finally:
             holder.close()
     except (wire.HolderError, OSError):
-        return _locked(holder_lock())  # it may be there, and its runtime folder not yet again
-    return True
+        if not _locked(holder_lock()):
+            return False
+        why = standstill.why()
+        if why is not None:
+            raise UnavailableError(why, hint="then try again") from None
+    return True  # it may be there, and its runtime folder not yet again
 
 
 def why_not() -> str | None:
@@ -146,7 +154,7 @@ def why_not() -> str | None:
     try:
         holder = link.HolderLink.connect(folders.runtime())
         try:
-            told = holder.call("hello", version=wire.VERSION, role=wire.CLIENT).body
+            told = holder.call("hello", timeout_s=ANSWER_S, version=wire.VERSION, role=wire.CLIENT).body
         finally:
             holder.close()
         if told["daemon_pid"] is not None:

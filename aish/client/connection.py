@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
+import sys
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 from aish import errors
-from aish.client import finding, interrupts
+from aish.client import finding, interrupts, standstill
 from aish.config import folders
 from aish.errors import (
     AishError,
@@ -55,7 +58,6 @@ from aish.wire.message import (
 from aish.wire.reply import Failure, Welcome
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator, Sequence
     from types import TracebackType
     from typing import Self
@@ -67,6 +69,10 @@ R = TypeVar("R", bound=Message)
 START_TIMEOUT_S: Final = 30.0
 LIVED_S: Final = 1.0
 """A daemon that worked on a request for so long was one that works: with the next one the time starts anew."""
+LOOK_S: Final = 0.5
+"""One that runs has answered by then; else it is looked whether it does."""
+ONCE_MORE: Final = "then try again"
+OVERLOADED: Final = "it hangs, or the machine is overloaded: look at its process"
 LATE_S: Final = 2.0
 """How much later than the end of a wait the daemon may tell it: then it is taken for one that does not answer."""
 MOST_S: Final = 1e9
@@ -122,10 +128,8 @@ class Trial:
 
     def silent(self) -> UnavailableError:
         """There was no answer for so long."""
-        return UnavailableError(
-            f"the daemon does not answer: the time to wait was over {LATE_S:.0f} s ago",
-            hint="it may be stopped (SIGSTOP) or swapped out: look at its process",
-        )
+        late = f"the daemon does not answer: the time to wait was over {LATE_S:.0f} s ago"
+        return UnavailableError(late, hint=standstill.why() or OVERLOADED)
 
     def unsent(self, error: DisconnectedError) -> None:
         """The daemon was gone before it had the whole request, so nothing of it has been done: it may be sent again,
@@ -316,6 +320,7 @@ def _attempt(program: str, patience_s: float) -> tuple[Channel, Welcome] | None:
     try:
         sock.settimeout(patience_s)
         channel.send(hello(program))
+        _await_word(sock, patience_s)
         welcome = welcomed(channel.receive()[0], program)
         sock.settimeout(None)
     except DisconnectedError:
@@ -330,11 +335,36 @@ def _attempt(program: str, patience_s: float) -> tuple[Channel, Welcome] | None:
     return channel, welcome
 
 
+def _await_word(sock: socket.socket, patience_s: float) -> None:
+    """Until it says something. Raises TimeoutError, UnavailableError where it is stopped."""
+    until_s = time.monotonic() + patience_s
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    while not poll.poll(max(0.0, min(LOOK_S, until_s - time.monotonic())) * 1000):
+        check_runs(sock)
+        if time.monotonic() >= until_s:
+            raise TimeoutError
+
+
+def check_runs(sock: socket.socket) -> None:
+    """Look whether the daemon at the other end stands still. Raises UnavailableError."""
+    pid = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
+    if pid > 0 and standstill.stopped(pid):
+        raise UnavailableError(standstill.why(pid) or "the daemon was stopped, and goes on", hint=ONCE_MORE)
+
+
 def listening() -> socket.socket | None:
-    """A connection to the daemon's socket; None where nothing listens. Raises UnavailableError."""
+    """A connection to the daemon's socket; None where nothing listens, or so many wait that no more fit.
+
+    Raises UnavailableError: it cannot be reached, or is stopped and accepts nobody."""
     try:
-        return address.connect(folders.daemon_socket())
+        return address.connect(folders.daemon_socket(), wait=False)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        return None
+    except BlockingIOError:
+        why = standstill.why()
+        if why is not None:
+            raise UnavailableError(why, hint=ONCE_MORE) from None
         return None
     except OSError as error:
         raise UnavailableError(f"cannot reach the daemon: {folders.daemon_socket()}: {error.strerror}") from error
@@ -347,7 +377,7 @@ def hello(program: str) -> bytes:
 def silent(patience_s: float) -> UnavailableError:
     return UnavailableError(
         f"the daemon accepted the connection but said nothing for {patience_s:.0f} s",
-        hint="it may be stopped (SIGSTOP) or swapped out: look at its process",
+        hint=OVERLOADED,
     )
 
 

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 _SUN_PATH_BYTES: Final = 107
 
 
-def connect(path: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
-    """A connected, blocking, close-on-exec Unix socket. Raises OSError."""
+def connect(path: str, kind: int = socket.SOCK_STREAM, *, wait: bool = True) -> socket.socket:
+    """A connected, blocking, close-on-exec Unix socket. Raises OSError; BlockingIOError without `wait` where so many
+    want to connect already that no more fit: a program that is stopped accepts nobody."""
     sock = socket.socket(socket.AF_UNIX, kind)
     try:
+        sock.setblocking(wait)
         with _short(path) as name:
             sock.connect(name)
+        sock.setblocking(True)
     except OSError:
         sock.close()
         raise

@@ -53,7 +53,7 @@ class Adopting:
         changed."""
         daemon = self.daemon
         authority.check(daemon.table, caller, "Adopt")
-        await daemon.holding.reachable()
+        await daemon.holding.there()
         known = daemon.table.by_token(request.token)
         if known is not None:
             return self._answer(known, existed=True)

@@ -135,11 +135,13 @@ class Births:
 
         To a holder that is stopped none is sent: what is under way to it cannot be had back, and descriptors of a
         pipe that are under way keep it open."""
-        silent = self.conductor.holding.silence.why()
-        if silent is not None:
+        holding = self.conductor.holding
+        silent = holding.silence.why()
+        if silent is not None or not holding.connected:
             self._waits(process, silent)
             with self._asks(process):
-                await self.conductor.holding.request("ack", ids=[])
+                await holding.reachable()
+                await holding.request("ack", ids=[])
             self._waits(process, None)
         if process.row.lifecycle == STARTING:
             return True

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.daemon import Daemon
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
     from aish.wire.spec import LaunchPart, SpecPart
 
 
@@ -66,10 +67,17 @@ class Control:
         want.check_grace(grace_s)
         self._check_ours(process, "`kill {pid}` ends it")
         changed = self.daemon.conductor.stop(process, grace_s, by=who(caller))
-        silent = self.daemon.holding.silence.why()
+        silent = self._silent(row)
         if silent is not None and row.lifecycle == state.STOPPING and row.pid is not None:
             raise UnavailableError(f"{row.name} ({row.id}) is to end, and waits: {silent}")
         return Done(changed=changed, restarts=row.restarts)
+
+    def _silent(self, row: Row) -> str | None:
+        """Why its end is not told: by the holder, or by the keeper that has taken it in from a holder before."""
+        holding = self.daemon.holding
+        place = proc.stat(row.pid) if row.pid is not None else None
+        keepers = place is not None and place.parent == holding.keeper_pid
+        return holding.silence.behind() if keepers else holding.silence.why()
 
     async def start(self, caller: Caller, request: Start) -> Done:
         """What has ended runs again, what is scheduled runs now.

@@ -265,9 +265,8 @@ class Daemon:
         found = [*self._alerts, *self.found.alerts]
         if self.recorder.failure is not None:
             found.append(f"the process table is not written: {self.recorder.failure}")
-        found += filter(
-            None, (self.upgrade.alert(), self.holding.silence.why(), self.gateway.alert, self.gateway.told)
-        )
+        parts = (self.upgrade.alert(), self.holding.silence.behind(), self.gateway.alert, self.gateway.told)
+        found += filter(None, parts)
         trouble = self.gpus.trouble()
         if trouble is not None:
             found.append(trouble)
@@ -418,8 +417,15 @@ class Daemon:
         self.launcher.files.folder = os.path.join(path, "environ")
         self.conductor.lives.notices.folder = os.path.join(path, "notify")
 
-    async def _holder_lost(self) -> None:
-        """Keeper and holder are both gone. The next daemon, a child of the next holder, takes over from us."""
+    async def _holder_lost(self, live: bool) -> None:
+        """Keeper and holder are both gone. The next daemon, a child of the next holder, takes over from us.
+
+        `live`: one of them is there, but not where it was: it starts the next daemon, and tells it where."""
+        if live:
+            self.recorder.event("holder", text=f"nobody listens at {self.holding.path}: another daemon is told where")
+            self.recorder.flush()
+            self.left.set()
+            return
         if await self.handback.parents_lost():
             return
         self.recorder.event("holder", text="keeper and holder are gone; they are started again")

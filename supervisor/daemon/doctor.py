@@ -52,7 +52,7 @@ class Doctors:
                 *(
                     Finding(level="warn", topic="alert", text=alert)
                     for alert in self.daemon.alerts()
-                    if alert not in (self.daemon.holding.silence.why(), self.daemon.upgrade.alert())
+                    if alert not in (self.daemon.holding.silence.behind(), self.daemon.upgrade.alert())
                 ),
             ]
         )
@@ -72,7 +72,7 @@ class Doctors:
             text = "the program was replaced since the daemon began: it is tried, and taken if it starts"
             yield Finding(level="warn", topic="version", text=text)
         holding = daemon.holding
-        silent = holding.silence.why()
+        silent = holding.silence.behind()
         text = f"keeper {holding.keeper_pid}, holder {holding.pid}, daemon {os.getpid()}"
         yield Finding(
             level="fail" if silent else "ok", topic="programs", text=f"{text}: {silent}" if silent else text

@@ -26,6 +26,7 @@ from aish.supervisor.daemon import authority, lock, machine, proc, stopping, tag
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Refusal
 from aish.supervisor.daemon.row import ALIVE
+from aish.supervisor.daemon.silence import TURN_S
 from aish.wire.message import Off
 from aish.wire.part import ExitPart, HandedPart
 from aish.wire.reply import HandedBack
@@ -58,9 +59,9 @@ class Handback:
         self._forgotten = _of_this_boot(forgotten or "", daemon.boot_id)
         self._leaving = leaving
         self._interrupted = False
-        self._alone = False
+        self._alone = asyncio.Event()
         """Keeper and holder died before they had left."""
-        self._task: asyncio.Task[list[HandedPart]] | None = None
+        self._task: asyncio.Task[tuple[list[HandedPart], list[int]]] | None = None
 
     def left(self, process: Process) -> list[int]:
         """Pids of what lives on of a run that was handed back: beside that it is not to be started again."""
@@ -112,13 +113,18 @@ class Handback:
         except BaseException:
             daemon.ending.stay()
             raise
+        self._task = asyncio.ensure_future(self._rest())
+        while not (await asyncio.wait({self._task}, timeout=TURN_S))[0]:
+            silent = daemon.holding.silence.why()
+            if silent is not None:  # it is done when that goes on, whoever waits for it
+                self._task.add_done_callback(self._done)
+                raise _unfinished(silent)
         try:
-            ended += await self._end_ours()
-            behind = await self._leave_holder()
+            more, behind = self._task.result()
         except (UnavailableError, DisconnectedError):
             daemon.left.set()  # the next one does the rest: see `held`
             raise
-        connection.send(HandedBack(living=living, ended=ended, behind=behind))
+        connection.send(HandedBack(living=living, ended=ended + more, behind=behind))
         try:
             await connection.flushed(1.0)
         finally:
@@ -141,29 +147,57 @@ class Handback:
         if self._interrupted and self._task is None:
             self.daemon.ending.begun = True
             self.daemon.recorder.event("off", text="the daemon died during `aish off`: the next one does the rest")
-            self._task = asyncio.ensure_future(self._finish())
+            self._task = asyncio.ensure_future(self._rest())
+            self._task.add_done_callback(self._done)
 
     async def parents_lost(self) -> bool:
         """Keeper and holder have both died. False: nobody had told them to go, and they are started again."""
         if self._leaving != self.daemon.holding.estate:
             return False
-        self._alone = True
+        self._alone.set()
         gateway = self.daemon.gateway.process
         await self.daemon.gateway.end_orphan()
         if gateway is not None and not gateway.row.ended:
             self.daemon.conductor.vanished(gateway, "keeper and holder died during `aish off`")
         return True
 
-    async def _finish(self) -> list[HandedPart]:
+    async def _rest(self) -> tuple[list[HandedPart], list[int]]:
+        """What is ours goes. What has ended, and who stays for terminals.
+
+        Raises UnavailableError, DisconnectedError."""
+        await self._answered()
+        ended = await self._end_ours()
+        return ended, await self._leave_holder()
+
+    async def _answered(self) -> None:
+        """Until the holder answers, however late it is let go on; or has died with its keeper."""
+        waiting = {asyncio.ensure_future(each) for each in (self._ask(), self._alone.wait())}
         try:
-            ended = await self._end_ours()
-            await self._leave_holder()
-        except (UnavailableError, DisconnectedError) as error:
-            self.daemon.recorder.event("fault", text=str(error))
-            self.daemon.left.set()
-            return []
-        self._leave()
-        return ended
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def _ask(self) -> None:
+        holding = self.daemon.holding
+        while True:
+            await holding.reachable()
+            try:
+                await holding.request("ack", ids=[])
+                return
+            except DisconnectedError:
+                continue  # the next one is asked
+
+    def _done(self, task: asyncio.Task[tuple[list[HandedPart], list[int]]]) -> None:
+        """Nobody waits for it any more."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._leave()
+            return
+        self.daemon.recorder.event("fault", text=str(error))
+        self.daemon.left.set()
 
     def _leave(self) -> None:
         daemon = self.daemon
@@ -269,7 +303,7 @@ class Handback:
             ended.append(self._part(gateway))
             daemon.conductor.stop(gateway, None, by=OFF)
             await stopping.gone(gateway, daemon.holding.silence)
-        if not self._alone:
+        if not self._alone.is_set():
             await self._end_errands()
         await daemon.conductor.remains.done()
         await daemon.launcher.sockets.done()
@@ -279,7 +313,7 @@ class Handback:
     async def _end_errands(self) -> None:
         holding = self.daemon.holding
         for _ in range(LOOKS_MOST):
-            births, _ = await holding.listing()
+            births, _ = await holding.silence.bounded(holding.listing())
             errands = [birth.id for birth in births if MARK in birth.id]
             if not errands:
                 return
@@ -294,7 +328,7 @@ class Handback:
         """Who stays for the terminals. Raises UnavailableError; the next daemon tries again: see `held`."""
         holding = self.daemon.holding
         why = "it does not come to rest"
-        for _ in range(LOOKS_MOST if not self._alone else 0):
+        for _ in range(0 if self._alone.is_set() else LOOKS_MOST):
             try:
                 behind = await holding.leave()
             except DisconnectedError:
@@ -307,17 +341,21 @@ class Handback:
                 await asyncio.sleep(LOOK_S)
             else:
                 return [holding.keeper_pid, holding.pid] if behind else []
-        if self._alone:
+        if self._alone.is_set():
             return []
-        raise UnavailableError(
-            f"everything is handed back, but the holder has not left: {why}", hint="it is told again in a moment"
-        )
+        raise _unfinished(why)
 
 
 def handed_back(row: Row) -> Row:
     """The row of what lives on, and is nobody's here any more. Pure but for the time."""
     end = ExitPart(reason=exits.HANDED_BACK)
     return structs.replace(row, lifecycle=state.LOST, reason=ALIVE, exit=end, ended_s=time.time())
+
+
+def _unfinished(why: str) -> UnavailableError:
+    return UnavailableError(
+        f"everything is handed back, but the holder has not left: {why}", hint="it is told again by itself"
+    )
 
 
 def _runs(process: Process) -> bool:

@@ -2,7 +2,8 @@
 
 The holder is the parent of every supervised process and knows no policy; see aish/supervisor/holder/wire.py for what
 is said. When it dies its keeper forks another within milliseconds, so a lost connection is made again at once and
-`regained` is told to reconcile. When none can be reached for REACH_S, keeper and holder are both gone: `lost`.
+`regained` is told to reconcile. A keeper that is stopped does so when it goes on, however late that is. When there is
+neither any more, or nobody listens where they did: `lost`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import msgspec
 
 from aish.errors import DisconnectedError, UnavailableError
 from aish.supervisor.daemon.silence import Silence
+from aish.supervisor.daemon.standing import Standing
 from aish.supervisor.holder import wire
 from aish.supervisor.holder.wire import HolderError, Refusal
 from aish.wire import address
@@ -30,6 +32,7 @@ REACH_S: Final = 5.0
 REFUSED_S: Final = 0.5
 """The keeper has the listening socket as well: where nobody listens for this long, there is no keeper either."""
 _STEP_S: Final = 0.005
+_CROWDED_S: Final = 0.25
 _BATCH: Final = 64
 _ACKS: Final = 500
 
@@ -59,8 +62,13 @@ class Death(msgspec.Struct, frozen=True):
     max_rss_bytes: int | None = None
 
 
+class AwayError(DisconnectedError):
+    """There is no holder: it was not asked."""
+
+
 class Holding:
-    """One connection at a time. All methods raise DisconnectedError while there is none."""
+    """One connection at a time. All methods raise DisconnectedError while there is none. `lost` hears whether one of
+    the two lives."""
 
     def __init__(
         self,
@@ -68,7 +76,7 @@ class Holding:
         *,
         died: Callable[[Death], None],
         regained: Callable[[], Awaitable[None]],
-        lost: Callable[[], Awaitable[None]],
+        lost: Callable[[bool], Awaitable[None]],
         home: Callable[[str], None],
     ) -> None:
         self.path = path
@@ -87,7 +95,13 @@ class Holding:
         self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
         self._payloads: dict[str, int] = {}
         """Of the spawns that are not answered, by id."""
-        self.silence = Silence(lambda: self.pid, lambda: bool(self._waiting), lambda: self.tell("ack", ids=[]))
+        self.standing = Standing()
+        self.silence = Silence(
+            self.standing,
+            connected=lambda: self.connected,
+            waiting=lambda: bool(self._waiting) or self._reconnecting,
+            ask=lambda: self.tell("ack", ids=[]),
+        )
         self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.Task[None] | None = None
@@ -105,18 +119,27 @@ class Holding:
         """Until there is a holder to ask. When there is none any more the daemon leaves, and this never ends."""
         await self._there.wait()
 
+    async def there(self) -> None:
+        """The same for who does not wait for ever. Raises UnavailableError where a person has to do something."""
+        await self.silence.bounded(self.reachable())
+
     @property
     def pids(self) -> frozenset[int]:
         return frozenset({self.pid, self.keeper_pid} - {0})
 
     async def connect(self) -> None:
-        """Connect and say hello. Raises UnavailableError after REACH_S."""
+        """Connect and say hello. Raises UnavailableError after REACH_S, unless we know of a keeper or holder that may
+        yet answer."""
         begin = time.monotonic()
         patience_s = REACH_S
         why = "nothing listens"
         while True:
+            crowded = False
+            asked_s = time.monotonic()
             try:
-                sock = address.connect(self.path, socket.SOCK_SEQPACKET)
+                sock = address.connect(self.path, socket.SOCK_SEQPACKET, wait=False)
+            except BlockingIOError:
+                why, crowded = "so many wait for it that no more fit", True
             except OSError as error:
                 why = error.strerror or str(error)
                 patience_s = REFUSED_S
@@ -126,10 +149,9 @@ class Holding:
                 self._sock = sock
                 self._loop.add_reader(sock, self._readable)
                 try:
-                    told = await asyncio.wait_for(
-                        self.request("hello", version=wire.VERSION, role=wire.CONTROLLER), REACH_S
-                    )
+                    told = await self._hello()
                     self.pid, self.keeper_pid = told["pid"], told.get("keeper_pid") or 0
+                    self.standing.know(self.pid, self.keeper_pid)
                     self.estate = f"{told['boot_id']} {told['started']}"
                     self.build, self.keeper_build = told.get("build"), told.get("keeper_build")
                     self._revocable = told.get("revocable") is True
@@ -139,14 +161,36 @@ class Holding:
                 except (Refusal, TimeoutError, DisconnectedError) as error:
                     self._close()
                     why = str(error)
-            if time.monotonic() > begin + patience_s:
+                    if time.monotonic() > asked_s + REACH_S:
+                        begin = time.monotonic()  # it has been waited for, as long as it took
+            late = time.monotonic() > begin + patience_s
+            if late and not (crowded and self._may_come()):
                 raise UnavailableError(f"the holder cannot be reached at {self.path}: {why}")
-            await asyncio.sleep(_STEP_S)  # a keeper that forks a new holder tells nobody
+            await asyncio.sleep(_CROWDED_S if late else _STEP_S)  # a keeper that forks a new holder tells nobody
+
+    async def _hello(self) -> dict[str, Any]:
+        """What lies in the socket of a keeper that is stopped is answered by the holder that it forks later.
+
+        Raises TimeoutError, Refusal, DisconnectedError."""
+        answer = asyncio.ensure_future(self.request("hello", version=wire.VERSION, role=wire.CONTROLLER))
+        try:
+            while not (await asyncio.wait({answer}, timeout=REACH_S))[0]:
+                if not self._may_come():
+                    raise TimeoutError(f"it has not answered within {REACH_S:g} s")
+            return answer.result()
+        finally:
+            answer.cancel()
+
+    def _may_come(self) -> bool:
+        """Whether there is somebody who will answer, or from whom the one comes who does."""
+        return self._reconnecting and self.standing.live()
 
     async def answers(self) -> None:
         """Raises UnavailableError where it is silent; one that has just died is no matter, the next one answers."""
         with suppress(DisconnectedError):
             await self.silence.bounded(self.request("ack", ids=[]))
+            return
+        await self.there()
 
     def close(self) -> None:
         """Let go without telling the holder anything."""
@@ -154,6 +198,7 @@ class Holding:
         if self._again is not None:
             self._again.cancel()
         self._close()
+        self.standing.close()
 
     # --- operations ---------------------------------------------------------------------------------------------
 
@@ -283,7 +328,10 @@ class Holding:
         self, op: str, fds: Sequence[int], fields: Mapping[str, object]
     ) -> tuple[dict[str, Any], list[int]]:
         if self._sock is None or not (self._greeted or op == "hello"):
-            raise DisconnectedError("the holder is not connected", hint="it is being started again")
+            silent = self.silence.why()
+            if silent is not None:
+                raise AwayError(silent, hint="then try again")
+            raise AwayError("the holder is not connected", hint="it is being started again")
         self._seq += 1
         seq = self._seq
         data = wire.encode({"op": op, "seq": seq, **fields})
@@ -383,7 +431,7 @@ class Holding:
             for fd in fds:
                 os.close(fd)
         self._unsent.clear()
-        self.silence.heard()
+        self.silence.cut()
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
@@ -393,13 +441,14 @@ class Holding:
         self._close()
         if not self._leaving and not self._reconnecting:
             self._reconnecting = True
+            self.silence.asked()
             self._again = self._loop.create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
         try:
             await self.connect()
         except UnavailableError:
-            await self._lost()
+            await self._lost(self.standing.live())
             return
         finally:
             self._reconnecting = False  # from here on the next loss has a task of its own

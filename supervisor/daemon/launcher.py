@@ -172,7 +172,7 @@ class Launcher:
 
     async def keep_passed(self, process: Process) -> None:
         """A process that has to wait: its client's descriptors go to the holder, where they outlive the daemon."""
-        if process.fds and self.holding.silence.why() is None:
+        if process.fds and self.holding.connected and self.holding.silence.why() is None:
             await self.holding.store(passed_name(process.id), process.fds)
             process.close_fds()
 

@@ -60,6 +60,7 @@ class LogIndex:
         self._watched: dict[int, _Kept] = {}
         self._unwatched: set[str] = set()
         self._stalled = False
+        self._closed = False
         if self._inotify.fd >= 0:
             self._loop.add_reader(self._inotify.fd, self._told)
 
@@ -98,6 +99,7 @@ class LogIndex:
         self._loop.call_soon_threadsafe(self._awake)
 
     def close(self) -> None:
+        self._closed = True
         for kept in self._kept.values():
             if kept.timer is not None:
                 kept.timer.cancel()
@@ -176,6 +178,8 @@ class LogIndex:
 
     def _awake(self) -> None:
         """After a stand-still: what was told meanwhile is taken as it is, then everything is as before."""
+        if self._closed:  # the daemon leaves in the very turn in which it was let go on
+            return
         self._told()
         self._stalled = False
         now_ns = time.time_ns()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import DisconnectedError, UnavailableError
 from aish.supervisor.daemon import machine
-from aish.supervisor.daemon.holding import Refusal
+from aish.supervisor.daemon.holding import AwayError, Refusal
 from aish.supervisor.daemon.launcher import pty_name
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Sending:
         """Until all that is under way is done: who was told 'paused' must find it standing still, who was told
         'ended' the whole log of its terminal. Raises UnavailableError where the holder is silent."""
         while self._under_way:
-            await self.holding.silence.bounded(asyncio.wait(set(self._under_way)))
+            await self.holding.silence.bounded(asyncio.wait(set(self._under_way)), by_keeper=True)
 
     def send(self, process: Process, number: int) -> None:
         """A signal to its group, without waiting for it to be sent."""
@@ -69,12 +69,20 @@ class Sending:
         """`signal` for a person. Raises UnavailableError where nobody can tell whether it was sent, and where the
         holder is silent: then it is sent when that goes on."""
         try:
-            return await self.holding.silence.bounded(self._sent(process, number))
+            return await self.holding.silence.bounded(self._sent_by_next(process, number), by_keeper=True)
         except DisconnectedError as error:
             raise UnavailableError(
                 f"the holder died while {process.row.name} ({process.id}) was signalled: it may have taken effect",
                 hint="look with `aish ps`, then try again",
             ) from error
+
+    async def _sent_by_next(self, process: Process, number: int) -> bool:
+        """By the next holder, where there is none just now: then nobody was asked so far."""
+        while True:
+            try:
+                return await self._sent(process, number)
+            except AwayError:
+                await self.holding.reachable()
 
     async def _sent(self, process: Process, number: int) -> bool:
         if process.watch_fd is not None:

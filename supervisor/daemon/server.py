@@ -219,7 +219,8 @@ class Server:
             if connection.gone:
                 raise
             # It was the holder that went away, not this client.
-            connection.send(failure(UnavailableError(str(error), hint="it is being replaced: try again in a moment")))
+            hint = error.hint or "it is being replaced: try again in a moment"
+            connection.send(failure(UnavailableError(str(error), hint=hint)))
         except AishError as error:
             connection.send(failure(error))
         except Exception:  # noqa: BLE001  the edge of the process: recorded, and told to who asked

@@ -39,7 +39,7 @@ class Spawning:
     async def spawn(self, caller: Caller, request: Spawn, fds: list[int]) -> Started:
         """Takes what it needs of `fds` out of the list. Raises InputError, ConflictError, RefusedError,
         LimitError, StorageError; then nothing was started."""
-        await self.daemon.holding.reachable()  # what is promised to nobody cannot be lost with keeper and holder
+        await self.daemon.holding.there()  # what is promised to nobody cannot be lost with keeper and holder
         table = self.daemon.table
         known = table.by_token(request.token)
         if known is not None:
@@ -195,7 +195,7 @@ class Spawning:
         id_ = f"model-{os.urandom(4).hex()}"
         socket_path = os.path.join(self.daemon.runtime_folder, _SOCKET_NAME.format(id=id_))
         stored, plan = await asyncio.to_thread(plan_model, request.model, socket_path)
-        await self.daemon.holding.reachable()
+        await self.daemon.holding.there()
         running = self._running(stored.name)
         if running is not None:
             return running

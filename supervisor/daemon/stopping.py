@@ -41,7 +41,7 @@ async def gone(process: Process, silence: Silence, grace_s: float | None = None)
             while not row.ended:
                 await process.change()
     except TimeoutError as error:
-        silent = silence.why()
+        silent = silence.behind()
         if silent is not None:
             raise UnavailableError(f"{row.name} ({row.id}, pid {row.pid}) does not end: {silent}") from error
         raise UnavailableError(
