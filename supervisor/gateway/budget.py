@@ -235,18 +235,21 @@ class Ledger:
         known = self._chains.get(process)
         if known is not None:
             return known
-        chain: dict[str, None] = {}
-        projects: dict[str, None] = {}
-        next_id: str | None = process
-        while next_id is not None and next_id not in chain:
-            chain[next_id] = None
-            account = self.accounts.get(next_id)
-            if account is not None and account.project is not None:
-                projects[account.project] = None
-            next_id = account.parent if account else None
-        found = (*chain, *(id for id in (*projects, USER) if id in self.accounts))
+        line = self.line(process)
+        projects = dict.fromkeys(account.project for account in self._those(line) if account.project is not None)
+        found = (*line, *(id for id in (*projects, USER) if id in self.accounts))
         self._chains[process] = found
         return found
+
+    def line(self, process: str) -> tuple[str, ...]:
+        """A process and its ancestors, nearest first."""
+        line: dict[str, None] = {}
+        next_id: str | None = process
+        while next_id is not None and next_id not in line:
+            line[next_id] = None
+            account = self.accounts.get(next_id)
+            next_id = account.parent if account else None
+        return tuple(line)
 
     def limited(self, process: str) -> tuple[Account, ...]:
         """The accounts of its chain that have a budget, nearest first."""

@@ -113,7 +113,7 @@ class Gateway:
             bell=self.bell,
             keys=self.keys,
             models=self.models,
-            chain=self.spending.ledger.chain,
+            line=self.spending.ledger.line,
         )
         self.prices = Prices()
         self.telemetry = _telemetry()

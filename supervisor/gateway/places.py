@@ -66,9 +66,9 @@ class Pool:
     def idle(self) -> bool:
         return not self.waiting and not self._at_work
 
-    def join(self, ticket: Ticket, chain: tuple[str, ...], now_s: float) -> None:
-        """It waits from now on; `advance` gives places. `chain`: its process and those above it, nearest first."""
-        self._shares.join(ticket, chain, now_s)
+    def join(self, ticket: Ticket, line: tuple[str, ...], now_s: float) -> None:
+        """It waits from now on; `advance` gives places. `line`: its process and those above it, nearest first."""
+        self._shares.join(ticket, line, now_s)
         self._wanted[ticket.servers] += 1
         ticket.waits = True
 

@@ -123,10 +123,10 @@ class Shares:
     def waiting(self) -> int:
         return self.root.waiting
 
-    def join(self, turn: Turn, chain: tuple[str, ...], now_s: float) -> None:
-        """It waits from now on. `chain`: its process and those above it, nearest first."""
+    def join(self, turn: Turn, line: tuple[str, ...], now_s: float) -> None:
+        """It waits from now on. `line`: its process and those above it, nearest first."""
         share = self.root
-        for id in (*reversed(chain), _OWN):
+        for id in (*reversed(line), _OWN):
             share = share.below.get(id) or self._add(share, id, now_s)
         turn.share = share
         insort(share.queue, turn, key=_number)

@@ -65,7 +65,8 @@ class NobodyError(UnavailableError):
 
 
 class Turns:
-    """The queues of all models. `chain` tells a process and those above it, nearest first."""
+    """The queues of all models. `line` tells a process and those above it, nearest first: shares go down the process
+    tree, whatever else has a budget."""
 
     def __init__(
         self,
@@ -74,13 +75,13 @@ class Turns:
         bell: Bell,
         keys: Keys,
         models: Models,
-        chain: Callable[[str], tuple[str, ...]],
+        line: Callable[[str], tuple[str, ...]],
     ) -> None:
         self._directory = directory
         self._bell = bell
         self._keys = keys
         self._models = models
-        self._chain = chain
+        self._line = line
         self._pools: dict[str, Pool] = {}
         """By the name that the servers themselves use."""
         self._waits: dict[Ticket, _Wait] = {}
@@ -135,7 +136,7 @@ class Turns:
                 take(ticket, spot(ticket)[0])
             else:
                 pool = self._pool(servers[0])
-                pool.join(ticket, self._chain(exchange.row.process), _now_s())
+                pool.join(ticket, self._line(exchange.row.process), _now_s())
                 self._advance()
                 if ticket.server is None:
                     await self._wait(ticket, _Wait(_future(), pool, exchange.row.process, wish, exchange.live))

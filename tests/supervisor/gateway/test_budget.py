@@ -565,6 +565,7 @@ def test_projects_and_the_user_count_all_that_is_below_them() -> None:
     for id in ("project:/a", "project:/b", USER):
         made.place(id, None, Budget(tokens=50))
     assert made.chain("p3") == ("p3", "p2", "p1", "project:/b", "project:/a", USER)
+    assert made.line("p3") == ("p3", "p2", "p1")
     assert made.chain("key:k") == ("key:k", USER)
     assert made.accounts[USER].reserved == Amounts(20, 10, 10, 0, 1), "what is under way counts, too"
     made.settle(1, Amounts(15, 10, 5, 0, 1))

@@ -11,8 +11,8 @@ import pytest
 
 from aish.supervisor.gateway.turns import ordinal
 from aish.wire.link import ActivityNote, Hold
-from aish.wire.message import KeyNew, KeyRevoke
-from aish.wire.reply import KeyMade
+from aish.wire.message import KeyNew, KeyRevoke, Limit
+from aish.wire.reply import Done, KeyMade
 
 from .test_faults import Client
 from .test_limits import Call
@@ -175,6 +175,23 @@ def test_a_process_that_starts_others_gets_no_more_for_it(narrow: Narrow, shared
     assert {call.done()[0] for call in calls} == {200}
     names = [text.split()[-1] for text in texts(server)[1:]]
     assert Counter(names[:8])["alone"] == 4, names
+
+
+def test_a_budget_of_a_project_changes_no_shares(narrow: Narrow, shared: World) -> None:
+    """Accounts of projects stand above processes where money is counted; a turn is of a process."""
+    server = narrow.add()
+    narrow.occupy(server)
+    many = [shared.agent(project="/demo/aish.toml") for _ in range(3)]
+    assert shared.daemon.ask(Limit(target="project:/demo/aish.toml", budget={"tokens/day": "1m"})) == Done()
+    alone, key = shared.agent()
+    calls = [narrow.ask(one, "say 1 pace 0.2 many") for _, one in many for _ in range(2)]
+    narrow.queued(many[-1][0], 6)
+    calls += [narrow.ask(key, "say 1 pace 0.2 alone") for _ in range(2)]
+    narrow.queued(alone, 8)
+    server.open_gate()
+    assert {call.done()[0] for call in calls} == {200}
+    names = [text.split()[-1] for text in texts(server)[1:]]
+    assert Counter(names[:4])["alone"] == 1, "one of four processes, not one of two"
 
 
 @pytest.mark.parametrize("slots", [None, 8])
