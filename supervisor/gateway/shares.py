@@ -143,7 +143,7 @@ class Shares:
     def withdraw(self, turn: Turn) -> None:
         """It does not wait any more, and has had no place."""
         self._waits_no_more(turn)
-        self._forget(turn.share)
+        self._begin_anew()
 
     def begin(self, turn: Turn, now_s: float) -> None:
         """It has a place now."""
@@ -164,7 +164,7 @@ class Shares:
         for share, _ in turn.share.path():
             share.ends(turn.began_s, now_s)
         self.root.ends(turn.began_s, now_s)
-        self._forget(turn.share)
+        self._begin_anew()
 
     def order(self, now_s: float) -> Iterator[Turn]:
         """Who waits, in the order in which they would go if nothing changed. While it is told nothing may change."""
@@ -202,7 +202,7 @@ class Shares:
         share.start = min(time, above.now) + (owes - share.elapsed(now_s)) / weight
 
     def _add(self, above: Share, id: str, now_s: float) -> Share:
-        if len(above.below) >= above.sweep_at:
+        if len(above.below) >= above.sweep_at:  # who is not there and owes nothing is as one who comes anew
             for old in [old for old in above.below.values() if not old.active and old.start <= above.now]:
                 del above.below[old.id]
             above.sweep_at = 2 * len(above.below) + _SWEEP
@@ -218,13 +218,9 @@ class Shares:
                 above.waiters -= 1
         self.root.waiting -= 1
 
-    def _forget(self, share: Share) -> None:
-        """What tells nothing: nobody of it waits or is at work, and it owes nothing."""
-        for each, above in share.path():
-            if each.active or each.start > above.now:
-                break
-            del above.below[each.id]
-        if not self.root.active:  # nobody is there to whom anything is owed
+    def _begin_anew(self) -> None:
+        """Where nobody is left, nothing is owed to anybody."""
+        if not self.root.active:
             self.root = Share(_OWN, None, cost_s=self.root.cost_s)
 
 

@@ -148,6 +148,21 @@ def test_who_had_much_while_nobody_else_wanted_owes_nothing() -> None:
     assert abs(names.count("a") - names.count("b")) <= 1
 
 
+def test_who_comes_begins_where_a_turn_that_goes_on_is_by_then() -> None:
+    """Else who came last would be given all that the first had while nobody else was there."""
+    lasts = iter([600.0])
+    pool = Pool(2, lambda account: next(lasts, 10.0))
+    pool.ask("a", 12)
+    pool.places = 1
+    pool.fill()
+    pool.now_s, pool.places = 590.0, 2
+    pool.ask("b", 12)
+    for _ in range(12):
+        pool.step()
+    names = [account for account, _ in pool.went]
+    assert 4 <= names[1:13].count("a") <= 8, names
+
+
 def test_a_turn_that_lasts_is_charged_while_it_does() -> None:
     """Else `a` would get the second place too, since nothing of its first turn is known to be long."""
     pool = Pool(2, lambda account: 100.0 if account == "a" else 1.0)
