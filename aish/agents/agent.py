@@ -5,6 +5,8 @@ Plain slotted classes: the shell loads this on every `@name`.
 
 from __future__ import annotations
 
+from aish.model.spec import HOLD
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Literal
@@ -74,7 +76,8 @@ class MapReduce:
 
 class Agent:
     """One agent. `instructions` is the system message, `prompt` the user message, where `{input}` stands for the
-    text; `file` is where it was read from, None for a model that is asked directly."""
+    text; `when_reserved` as aish.wire.spec.SpecPart has it; `file` is where it was read from, None for a model that
+    is asked directly."""
 
     __slots__ = (
         "description",
@@ -86,6 +89,7 @@ class Agent:
         "name",
         "prompt",
         "sampling",
+        "when_reserved",
         "whole_sentences",
     )
 
@@ -101,6 +105,7 @@ class Agent:
         sampling: Sampling | None = None,
         map_reduce: MapReduce | None = None,
         whole_sentences: bool = False,
+        when_reserved: str = HOLD,
         file: str | None = None,
     ) -> None:
         self.name = name
@@ -112,6 +117,7 @@ class Agent:
         self.sampling = sampling or Sampling()
         self.map_reduce = map_reduce or MapReduce()
         self.whole_sentences = whole_sentences
+        self.when_reserved = when_reserved
         self.file = file
 
 

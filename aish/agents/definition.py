@@ -10,6 +10,7 @@ from aish.agents.front_matter import load, split
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.model.size import parse_count
+from aish.model.spec import HOLD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ KEYS: Final = (
     "frequency_penalty",
     "presence_penalty",
     "whole_sentences",
+    "when_reserved",
     "map_reduce",
 )
 LIMIT_KEYS: Final = ("tokens", "max_output_tokens", "wall_s")
@@ -76,6 +78,7 @@ def parse(text: str, file: str) -> Agent:
         sampling=_sampling(reader),
         map_reduce=_map_reduce(reader.table("map_reduce")),
         whole_sentences=reader.flag("whole_sentences"),
+        when_reserved=_when_reserved(reader),
         file=file,
     )
 
@@ -87,6 +90,13 @@ def _name(reader: _Reader, file: str) -> str:
         hint = "letters, digits, '.', '_' and '-', first a letter, not like an id such as p12"
         raise reader.error("name", f"@{name[:80]} cannot be a name", hint)
     return name
+
+
+def _when_reserved(reader: _Reader) -> str:
+    text = reader.text("when_reserved", HOLD, length_max=200)
+    if text != HOLD and not (text.startswith("model:") and text.removeprefix("model:").strip()):
+        raise reader.error("when_reserved", f"expected hold or model:NAME, found {text!r}")
+    return text
 
 
 def _limits(reader: _Reader) -> Limits:

@@ -16,7 +16,7 @@ from aish.agents.agent import DEFAULT_MODEL
 from aish.client import launch
 from aish.config import settings
 from aish.errors import AishError, NotFoundError, SourceError, UsageError
-from aish.model import kind
+from aish.model import kind, spec
 from aish.model.nearest import nearest
 from aish.report import report
 from aish.tensor import address
@@ -72,7 +72,7 @@ def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
         wanted = model or agent.model
         ensure_model(wanted)
         argv = invocation.command(words, file=agent.file, name=agent.name, model=model)
-        return _spec(argv, cwd, agent.name, wanted, agent.limits.tokens)
+        return _spec(argv, cwd, agent.name, wanted, agent.limits.tokens, agent.when_reserved)
     models = known_models()
     if name in models or name == DEFAULT_MODEL:
         ensure_model(name)
@@ -140,7 +140,14 @@ def ensure_model(name: str) -> None:
         pull(wanted)
 
 
-def _spec(argv: tuple[str, ...], cwd: str, name: str, model: str, budget_tokens: int | None) -> SpecPart:
+def _spec(
+    argv: tuple[str, ...],
+    cwd: str,
+    name: str,
+    model: str,
+    budget_tokens: int | None,
+    when_reserved: str = spec.HOLD,
+) -> SpecPart:
     return SpecPart(
         argv=[os.fsencode(word) for word in argv],
         cwd=os.fsencode(cwd),
@@ -148,5 +155,6 @@ def _spec(argv: tuple[str, ...], cwd: str, name: str, model: str, budget_tokens:
         kind=kind.AGENT,
         model=model,
         budget_tokens=budget_tokens,
+        when_reserved=when_reserved,
         grace_s=2.0,
     )

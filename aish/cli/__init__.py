@@ -50,6 +50,7 @@ VERBS: Final = {
     "up": "have the processes of aish.toml run",
     "usage": "tokens, seconds and first-token time per process, agent or model",
     "wait": "wait until processes end (or are ready)",
+    "window": "rules over usage windows of subscriptions: set, ls, show, unset",
     "wrapup": "have a process say a last message, and end",
     "why": "why a process waits, was ended, failed, restarts or is slow",
 }

@@ -106,6 +106,7 @@ def _show(found: Inspected) -> None:
         ("limits", _limits(found)),
         ("vram", _vram(found)),
         ("tokens", None if row.tokens is None else _tokens(found)),
+        ("metered", _metered(found)),
         ("budget", budget.whole(spec.budget_tokens, spec.budget, spec.run_timeout_s)),
         ("doing", row.doing),
         *_server(found),
@@ -203,10 +204,20 @@ def _vram(found: Inspected) -> str | None:
     return f"{format_bytes(row.vram_bytes)} of {format_bytes(row.vram_quota_bytes)}{held}"
 
 
+def _metered(found: Inspected) -> str | None:
+    if found.spec.observe is None:
+        return None
+    return (
+        f"no: observed, in the logs of its {found.spec.observe} sessions; at a budget it stands still, after the fact"
+    )
+
+
 def _tokens(found: Inspected) -> str:
     tokens = found.process.tokens
     assert tokens is not None
     text = f"{tokens.input} in, {tokens.output} out, {tokens.requests} requests"
+    if tokens.observed:
+        text += f", {tokens.observed} tokens observed in logs of its sessions"
     if tokens.estimated:
         text += f", {tokens.estimated} tokens estimated"
     if tokens.cost_usd or tokens.unpriced:

@@ -140,6 +140,8 @@ def cells(row: ProcessPart, stem: str) -> list[str]:
         if row.budget_tokens is None
         else f"{format_count(tokens or 0)}/{format_count(row.budget_tokens)}"
     )
+    if row.observe is not None:
+        spent += " observed"
     vram = "-"
     if row.vram_bytes is not None or row.vram_quota_bytes is not None:
         vram = f"{format_bytes(row.vram_bytes)}/{format_bytes(row.vram_quota_bytes)}"

@@ -15,7 +15,8 @@ from aish.wire.part import TokensPart, UsageRow, WindowPart
 from aish.wire.reply import UsageTable, Windows
 
 _BY = ("process", "agent", "model", "day", "project")
-_RIGHT = ("USED", "RESETS IN", "SEEN")
+_WINDOWS = ("ACCOUNT", "WINDOW", "USED", "RESETS IN", "RESERVE", "HELD", "STATUS", "SEEN", "SOURCE")
+_RIGHT = ("USED", "RESETS IN", "RESERVE", "SEEN")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -72,17 +73,20 @@ def print_windows(found: list[WindowPart]) -> None:
             part.window,
             "-" if part.used is None else f"{part.used:.0%}",
             "-" if part.resets_s is None else age(now_s, part.resets_s),
+            "-" if part.reserve is None else f"{part.reserve:.0%}",
+            ", ".join(part.held) or "-",
             part.status or "-",
             age(part.seen_s),
             part.source,
         ]
         for part in found
     ]
-    print_table(("ACCOUNT", "WINDOW", "USED", "RESETS IN", "STATUS", "SEEN", "SOURCE"), rows, _RIGHT)
+    print_table(_WINDOWS, rows, _RIGHT)
 
 
 def _print_rows(found: list[UsageRow], by: str) -> None:
     figures = ("REQUESTS", "INPUT", "CACHED", "OUTPUT", "USD", "SECONDS", "FIRST TOKEN", "FAILED")
+    observed = any(row.tokens.observed for row in found)
     named = (by.upper(),) if by == "model" else (by.upper(), "MODEL")
     rows = [
         [
@@ -95,10 +99,11 @@ def _print_rows(found: list[UsageRow], by: str) -> None:
             f"{row.seconds:.1f}",
             "-" if row.first_token_s is None else f"{row.first_token_s:.2f}s",
             str(row.failures),
+            *([_meter(row.tokens)] if observed else ()),
         ]
         for row in found
     ]
-    print_table((*named, *figures), rows, figures)
+    print_table((*named, *figures, *(("METER",) if observed else ())), rows, figures)
 
 
 def _counted(count: int, tokens: TokensPart) -> str:
@@ -106,11 +111,18 @@ def _counted(count: int, tokens: TokensPart) -> str:
     return f"~{count}" if tokens.estimated else str(count)
 
 
+def _meter(tokens: TokensPart) -> str:
+    """How they are known: metered at the gateway, or observed in logs of sessions."""
+    if not tokens.observed:
+        return "metered"
+    return "observed" if tokens.observed >= tokens.input + tokens.output else "both"
+
+
 def _print_csv(found: list[UsageRow], by: str) -> None:
     """RFC 4180. What is not known is empty."""
     import csv
 
-    figures = ("requests", "input", "cached", "output", "reasoning", "estimated", "cost_usd", "unpriced")
+    figures = ("requests", "input", "cached", "output", "reasoning", "estimated", "cost_usd", "unpriced", "observed")
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([by, "name", "model", *figures, "seconds", "first_token_s", "failures"])
     for row in found:

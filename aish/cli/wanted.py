@@ -66,6 +66,8 @@ _OPTIONS = {
     "secret_sources": "--secret",
     "sockets": "--socket",
     "kept_fds_most": "--keep-fds",
+    "observe": "--observe",
+    "when_reserved": "--when-reserved",
 }
 """How people write the fields of a spec."""
 N = TypeVar("N", int, float)
@@ -88,6 +90,17 @@ def options(parser: Parser) -> None:
     limit_options(parser)
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
     parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
+    parser.add_argument(
+        "--observe",
+        metavar="KIND",
+        help="its requests do not pass the gateway: read what it uses in the logs of its sessions (codex)",
+    )
+    parser.add_argument(
+        "--when-reserved",
+        default=spec.HOLD,
+        metavar="WHAT",
+        help="where a usage window is reserved for others: hold (default), or model:NAME answers instead",
+    )
     parser.add_argument(
         "--log",
         default=spec.SPLIT,
@@ -158,6 +171,8 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         budget_tokens=asked.tokens if wanted.budget else part.budget_tokens,
         budget=asked.part,
         model=wanted.model or part.model,
+        observe=wanted.observe,
+        when_reserved=wanted.when_reserved if wanted.when_reserved != spec.HOLD else part.when_reserved,
         restart=wanted.restart,
         labels=label.parse(wanted.label),
         stop_signal=signal_number(wanted.stop_signal),

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from aish.client.log_stats import LogStats
     from aish.client.wish import SpecFields, Word
     from aish.model.exit import Exit
-    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, RequestPart, RunPart, UsageRow, WindowPart
+    from aish.wire.part import (
+        EventPart,
+        Finding,
+        KeyPart,
+        ProcessPart,
+        RequestPart,
+        RunPart,
+        UsageRow,
+        WindowPart,
+        WindowRulePart,
+    )
     from aish.wire.spec import BudgetPart, LimitPart, SpecPart
 
     T = TypeVar("T")
@@ -377,6 +387,19 @@ class AsyncAish:
     async def windows(self) -> list[WindowPart]:
         """Usage windows of subscriptions, as they stand now."""
         return await self._lines.run(asks.windows())
+
+    async def window_rules(self) -> list[WindowRulePart]:
+        """The rules over them."""
+        return await self._lines.run(asks.window_rules())
+
+    async def set_window(self, name: str, changes: Mapping[str, str]) -> bool:
+        """Change the rule over the windows of a model's subscription, as `aish window set` does: "claude",
+        {"reserve": "40%", "hours": "09-18"}; "none" lifts a word."""
+        return await self._lines.run(asks.changed(m.WindowSet(target=name, changes=dict(changes))))
+
+    async def unset_window(self, name: str) -> bool:
+        """Take that rule away."""
+        return await self._lines.run(asks.changed(m.WindowUnset(target=name)))
 
     async def keys(self) -> list[KeyPart]:
         """Keys of programs that aish did not start, and what they used."""

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from aish.client.log_stats import LogStats
     from aish.client.wish import Word
     from aish.wire.message import Message
-    from aish.wire.part import ExitPart, Finding, KeyPart, ProcessPart, RequestPart, RunPart, UsageRow, WindowPart
+    from aish.wire.part import (
+        ExitPart,
+        Finding,
+        KeyPart,
+        ProcessPart,
+        RequestPart,
+        RunPart,
+        UsageRow,
+        WindowPart,
+        WindowRulePart,
+    )
     from aish.wire.spec import LaunchPart, LimitPart
 
 
@@ -352,6 +362,10 @@ def requests(wanted: m.RequestsQuery) -> Asks[list[RequestPart]]:
 
 def windows() -> Asks[list[WindowPart]]:
     return (yield from ask(r.Windows, m.WindowList())).windows
+
+
+def window_rules() -> Asks[list[WindowRulePart]]:
+    return (yield from ask(r.Windows, m.WindowList())).rules
 
 
 def doctor() -> Asks[list[Finding]]:

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from aish.client.log_stats import LogStats
     from aish.client.wish import SpecFields, Word
     from aish.model.exit import Exit
-    from aish.wire.part import EventPart, Finding, KeyPart, ProcessPart, RequestPart, RunPart, UsageRow, WindowPart
+    from aish.wire.part import (
+        EventPart,
+        Finding,
+        KeyPart,
+        ProcessPart,
+        RequestPart,
+        RunPart,
+        UsageRow,
+        WindowPart,
+        WindowRulePart,
+    )
     from aish.wire.spec import BudgetPart, LimitPart, SpecPart
 
     T = TypeVar("T")
@@ -364,6 +374,19 @@ class Aish:
     def windows(self) -> list[WindowPart]:
         """Usage windows of subscriptions, as they stand now."""
         return self._lines.run(asks.windows())
+
+    def window_rules(self) -> list[WindowRulePart]:
+        """The rules over them."""
+        return self._lines.run(asks.window_rules())
+
+    def set_window(self, name: str, changes: Mapping[str, str]) -> bool:
+        """Change the rule over the windows of a model's subscription, as `aish window set` does: "claude",
+        {"reserve": "40%", "hours": "09-18"}; "none" lifts a word."""
+        return self._lines.run(asks.changed(m.WindowSet(target=name, changes=dict(changes))))
+
+    def unset_window(self, name: str) -> bool:
+        """Take that rule away."""
+        return self._lines.run(asks.changed(m.WindowUnset(target=name)))
 
     def keys(self) -> list[KeyPart]:
         """Keys of programs that aish did not start, and what they used."""

@@ -53,6 +53,8 @@ from aish.wire.message import (
     WaitMany,
     Why,
     WindowList,
+    WindowSet,
+    WindowUnset,
     Wrapup,
 )
 from aish.wire.reply import Failure, Welcome
@@ -94,7 +96,8 @@ _REPEATABLE: Final = (
         UsageQuery,
         Wait,
     ),
-    *(Amend, BudgetQuery, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why, WindowList, Wrapup),
+    *(Amend, BudgetQuery, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why, WindowList),
+    *(WindowSet, WindowUnset, Wrapup),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 

@@ -55,6 +55,10 @@ class SpecFields(TypedDict, total=False):
     kept_fds_most: int
     route: RoutePart | None
     model: str | None
+    observe: str | None
+    """"codex": what it uses is read in the logs of its sessions."""
+    when_reserved: str
+    """"model:NAME" answers it where a usage window is reserved for others."""
     restart: str
     restarts: RestartPart | None
     ready: ProbePart | str | None

@@ -44,6 +44,8 @@ KINDS: Final = (
     "labelled",
     "amended",
     "adopted",
+    "observed",
+    "unobserved",
     "group",
     # limits
     "oom",

@@ -42,3 +42,5 @@ MOST_SOCKETS: Final = 16
 MOST_KEPT: Final = 32
 """All of these, the standard three, the payload and the control groups are within the 64 that the holder takes."""
 MOST_BACKLOG: Final = 65535
+OBSERVED: Final = ("codex",)
+HOLD: Final = "hold"

@@ -186,6 +186,17 @@ _ENTRY: Final = (
         "Input and output at the gateway, with all that it starts. Not of a model: it counts for who asks.",
     ),
     Key("budget", BUDGET, "What else it may ask of models, with all that it starts. Not of a model."),
+    Key(
+        "observe",
+        Choice(*spec.OBSERVED),
+        "Its requests do not pass the gateway: what it uses is read in the logs of its sessions. Not of a model.",
+    ),
+    Key(
+        "when_reserved",
+        Text('"hold" or "model:NAME"', r"hold|model:.+"),
+        "Where a usage window is reserved for others: hold its requests, or have another model answer them.",
+        "hold",
+    ),
     Key("group", Either(_GROUP, MEMBER), "Of [groups]: whom its failure restarts."),
     Key(
         "labels",

@@ -186,6 +186,7 @@ def _run(entry: Entry, read: Read, home: Mapping[str, str]) -> dict[str, Any]:
         )
         found["model"] = values.get("model") or read.agent.model
         found["budget_tokens"] = read.agent.limits.tokens
+        found["when_reserved"] = read.agent.when_reserved
     if "input" in values:  # opened anew at each start, which a passed descriptor could not be
         words = ["sh", "-c", 'exec "$@" <"$0"', located(values["input"], folder, home), *words]
     return found | {"argv": [_bytes(word) for word in words]}
@@ -293,6 +294,7 @@ def _limits(values: Mapping[str, Any]) -> dict[str, Any]:
         found["budget"] = budget_of(values["budget"])
     plain = {"vram": "vram_bytes", "gpus": "gpu_count", "tokens": "budget_tokens", "oom_score": "oom_score_adj"}
     plain |= {"ionice": "ionice", "kept_fds": "kept_fds_most", "rights": "rights", "labels": "labels", "pty": "pty"}
+    plain |= {"observe": "observe", "when_reserved": "when_reserved"}
     return found | {field: values[name] for name, field in plain.items() if name in values}
 
 

@@ -16,8 +16,10 @@ from aish.wire.message import (
     RequestsQuery,
     UsageQuery,
     WindowList,
+    WindowSet,
+    WindowUnset,
 )
-from aish.wire.part import Part, TokensPart
+from aish.wire.part import Part, SessionPart, TokensPart
 from aish.wire.reply import Reply
 from aish.wire.spec import BudgetPart, FailoverPart, LastWordPart, RoutePart
 
@@ -46,6 +48,15 @@ class Member(Part, frozen=True, kw_only=True):
     """Its niceness: the weight of its requests where they wait for a place at a model."""
     last_word: LastWordPart | None = None
     """It is wrapped up."""
+    observe: str | None = None
+    sessions: list[SessionPart] = []
+    """Of one that is observed: the logs of its sessions."""
+    sessions_known: bool = False
+    """It has ended, and there are no others: SessionsRead when they are read to the end."""
+    when_reserved: str = "hold"
+    """See aish.wire.spec.SpecPart."""
+    background: bool = False
+    """Nobody waits for it at a terminal, or it is nice: see `aish.supervisor.daemon.foreground`."""
 
 
 # daemon -> gateway
@@ -86,7 +97,18 @@ class Ask(Message, frozen=True, kw_only=True):
     """
 
     number: int
-    question: KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit | BudgetQuery
+    question: (
+        KeyNew
+        | KeyList
+        | KeyRevoke
+        | UsageQuery
+        | RequestsQuery
+        | Limit
+        | BudgetQuery
+        | WindowList
+        | WindowSet
+        | WindowUnset
+    )
 
 
 class ServeFailed(Message, frozen=True, kw_only=True):
@@ -111,9 +133,11 @@ class Hold(Message, frozen=True, kw_only=True):
     id: str
     owner: str
     what: str
-    """Of what there is too little: see `aish.wire.spec.BudgetPart`, or "tokens"."""
+    """Of what there is too little: see `aish.wire.spec.BudgetPart`, or "tokens"; of a window `aish.wire.window`."""
     used: float
     budget: float
+    until_s: float | None = None
+    """When it goes on by itself at the latest, as far as is known."""
 
 
 class Release(Message, frozen=True, kw_only=True):
@@ -125,7 +149,8 @@ class Release(Message, frozen=True, kw_only=True):
     owner: str
     raised: bool = True
     why: str = ""
-    """"raised", "day" (another one has begun), "wrapup" (a last message may be said) or "given-up"."""
+    """"raised", "day" (another one has begun), "window" (it has room), "wrapup" (a last message may be said) or
+    "given-up"."""
 
 
 class Warn(Message, frozen=True, kw_only=True):
@@ -220,6 +245,13 @@ class FellBack(Message, frozen=True, kw_only=True):
     """Why."""
 
 
+class SessionsRead(Message, frozen=True, kw_only=True):
+    """All that an observed process wrote before its end is counted."""
+
+    number: int
+    id: str
+
+
 class ActivityNote(Message, frozen=True, kw_only=True):
     """Not durable, not numbered: what a process does now."""
 
@@ -241,18 +273,8 @@ class Told(Message, frozen=True, kw_only=True):
     reply: Reply
 
 
-FromGateway = (
-    Hold
-    | Release
-    | Warn
-    | Exceeded
-    | LastSaid
-    | Settled
-    | Served
-    | Readiness
-    | Resting
-    | FellBack
-    | ActivityNote
-    | Need
-    | Told
+Durable = (
+    Hold | Release | Warn | Exceeded | LastSaid | Settled | Served | Readiness | Resting | FellBack | SessionsRead
 )
+"""Events: numbered, and told until they are acknowledged."""
+FromGateway = Durable | ActivityNote | Need | Told

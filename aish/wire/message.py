@@ -321,7 +321,21 @@ class RequestsQuery(Message, frozen=True, kw_only=True):
 
 
 class WindowList(Message, frozen=True, kw_only=True):
-    """Usage windows of subscriptions, as the gateway knows them."""
+    """Usage windows of subscriptions, as the gateway knows them, and the rules over them."""
+
+
+class WindowSet(Message, frozen=True, kw_only=True):
+    """Change the rule over the windows of a model's accounts, each word as typed; "none" lifts it."""
+
+    target: str
+    """claude, claude/5h, claude#LOGIN/7d."""
+    changes: dict[str, str]
+
+
+class WindowUnset(Message, frozen=True, kw_only=True):
+    """Take a rule away."""
+
+    target: str
 
 
 class Doctor(Message, frozen=True, kw_only=True):
@@ -380,6 +394,8 @@ Request = (
     | UsageQuery
     | RequestsQuery
     | WindowList
+    | WindowSet
+    | WindowUnset
     | Doctor
     | Shutdown
     | Off

@@ -15,6 +15,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A value inside a message."""
 
 
+class SessionPart(Part, frozen=True, kw_only=True):
+    """The log of a session, which an observed process writes: what is in it from `from_s` on is used by that."""
+
+    path: bytes
+    session: str
+    from_s: float
+
+
 class ExitPart(Part, frozen=True, kw_only=True):
     code: int | None = None
     signal: int | None = None
@@ -33,6 +41,8 @@ class TokensPart(Part, frozen=True, kw_only=True):
     cost_usd: float = 0.0
     unpriced: int = 0
     """Tokens whose price nobody knows: the cost is without them."""
+    observed: int = 0
+    """Of both: those that did not come through the gateway, but were read in logs of sessions."""
 
 
 class ProcessPart(Part, frozen=True, kw_only=True):
@@ -78,6 +88,8 @@ class ProcessPart(Part, frozen=True, kw_only=True):
     """When its schedule starts it next."""
     port: int | None = None
     """The leased one, which `{port}` stands for."""
+    observe: str | None = None
+    """What it uses of models is not metered by the gateway: it is observed, in logs of that kind."""
 
     @property
     def never_ran(self) -> bool:
@@ -274,6 +286,25 @@ class WindowPart(Part, frozen=True, kw_only=True):
     seen_s: float
     source: str
     """"header": of an answer; "log": a session's."""
+    reserve: float | None = None
+    """What is kept for the foreground now: 0.4 is two fifths of it."""
+    shares: dict[str, float | None] = {}
+    """Who has a share now -> about which part of the window it has used; None: that cannot be told."""
+    held: list[str] = []
+    """Processes and keys that wait for it."""
+
+
+class WindowRulePart(Part, frozen=True, kw_only=True):
+    """A rule over usage windows."""
+
+    target: str
+    """claude, claude/5h, claude#LOGIN/7d."""
+    words: dict[str, str]
+    """As it was typed: reserve, hours, days, share.SUBJECT, foreground, background."""
+    holds: bool
+    """It holds now: these are its hours."""
+    windows: list[str] = []
+    """Those that it is about, of what is known."""
 
 
 class Finding(Part, frozen=True, kw_only=True):

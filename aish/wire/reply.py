@@ -20,6 +20,7 @@ from aish.wire.part import (
     RunPart,
     UsageRow,
     WindowPart,
+    WindowRulePart,
 )
 from aish.wire.spec import LaunchNote, SpecPart
 
@@ -228,6 +229,7 @@ class RequestList(Message, frozen=True, kw_only=True):
 
 class Windows(Message, frozen=True, kw_only=True):
     windows: list[WindowPart]
+    rules: list[WindowRulePart] = []
 
 
 class Budgets(Message, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aish.errors import ConflictError, NotFoundError, RefusedError, StorageError, UnavailableError
 from aish.supervisor.daemon import authority, clock, proc, want
 from aish.supervisor.daemon.ancestry import Peer
+from aish.supervisor.daemon.foreground import at_terminal
 from aish.supervisor.daemon.launcher import pidfd_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
@@ -140,6 +141,7 @@ class Adopting:
             start_ticks=ticks,
             boot_id=daemon.boot_id,
             adopted=True,
+            terminal=at_terminal(proc.read_text(f"/proc/{pid}/stat")),
             umask=status.umask,
             nice=_niceness(pid),
             logged=(False, False),

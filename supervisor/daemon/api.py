@@ -71,7 +71,9 @@ class Api:
                 return await self._limit_account(connection, request)
             case m.BudgetQuery():
                 return await self._budgets(connection, request)
-            case m.KeyNew() | m.KeyList() | m.KeyRevoke() | m.UsageQuery() | m.RequestsQuery() | m.WindowList():
+            case m.KeyNew() | m.KeyList() | m.KeyRevoke() | m.UsageQuery() | m.RequestsQuery():
+                return await self._relay(connection, request)
+            case m.WindowList() | m.WindowSet() | m.WindowUnset():
                 return await self._relay(connection, request)
             case m.Hello():
                 raise InputError("Hello was said already")

@@ -244,7 +244,7 @@ class Conductor:
     def hold(self, process: Process, reason: Hold, event: machine.HoldEvent) -> bool:
         """Put or lift a hold; False if it was so already."""
         row = process.row
-        after = machine.hold_step(frozenset(row.holds), reason, event)
+        after = machine.hold_step(frozenset(row.holds), reason, event, observed=row.spec.observe is not None)
         if not after.changed:
             return False
         row.holds = sorted(after.holds)
@@ -261,7 +261,7 @@ class Conductor:
     def held_again(self, process: Process) -> None:
         """Whether a held process was stopped, or one let go was told, before the daemon or the holder died is not
         known: once more does no harm."""
-        if machine.freezes(frozenset(process.row.holds)):
+        if process.row.stands_still:
             self.sending.freeze(process)
         elif process.row.thawing:
             self.sending.thaw(process)

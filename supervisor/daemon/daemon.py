@@ -28,6 +28,7 @@ from aish.supervisor.daemon.holding import Holding
 from aish.supervisor.daemon.launcher import Launcher
 from aish.supervisor.daemon.logkeeper import LogKeeper
 from aish.supervisor.daemon.logs import Logs
+from aish.supervisor.daemon.observing import Observing
 from aish.supervisor.daemon.parents import NOTED, Parents
 from aish.supervisor.daemon.ports import Ports
 from aish.supervisor.daemon.prompt import PromptFile
@@ -140,6 +141,7 @@ class Daemon:
         self.ending.check()
         self.sampler.schedule()
         self.handback.go_on()
+        self.observing.go_on()
         self.parents.look()
         self.recall.schedule()
 
@@ -210,6 +212,15 @@ class Daemon:
         self.admission.changed = self.conductor.changed
         self.admission.group_waits = self.conductor.fellowship.waits_for
         self.enforcement = Enforcement(self.table, self.conductor)
+        self.observing = Observing(
+            self.table,
+            self.recorder,
+            self.reach,
+            self.launcher.files,
+            changed=self.conductor.changed,
+            wanted=self.want_gateway,
+        )
+        self.link.sessions_read = self.observing.read
         self.conductor.run_over = self.enforcement.run_over
         self.sampler.over, self.sampler.sampled = self.enforcement.vram, self._sampled
         self.sampler.watched_memory = self.enforcement.watches
@@ -339,6 +350,7 @@ class Daemon:
     def _began(self, process: Process) -> None:
         self.enforcement.forks.watch(process)
         self.sampler.began(process)
+        self.observing.began(process)
         self.recall.began()
 
     def _sampled(self) -> None:
@@ -348,6 +360,7 @@ class Daemon:
     def _freed(self, process: Process) -> None:
         """It holds nothing any more."""
         self.log_keeper.ended(process)
+        self.observing.ended(process)
         if process.row.ended and process is self.gateway.process:
             self.gateway.watch()
         if not self._freeing:
@@ -450,6 +463,7 @@ class Daemon:
         self.gpus.close()
         self.sampler.close()
         self.recall.close()
+        self.observing.close()
         self.enforcement.forks.close()
         self.log_keeper.close()
         self.prompt.close()

@@ -12,6 +12,7 @@ from aish.errors import InputError
 from aish.model import dialect, kind, label
 from aish.model.size import format_bytes
 from aish.model.spec import (
+    HOLD,
     LEAST_AGE_S,
     LEAST_BYTES,
     LEAST_CPUS,
@@ -28,6 +29,7 @@ from aish.model.spec import (
     MOST_RETRIES,
     MOST_TIME_S,
     MOST_TIMES,
+    OBSERVED,
     ON_OOM,
     ORDERED,
     RESTARTS,
@@ -66,6 +68,7 @@ def flaws(spec: SpecPart) -> Iterator[InputError]:
     if not 1 <= spec.gpu_count <= MOST_GPUS:
         yield InputError(f"expected 1 to {MOST_GPUS}", field="gpu_count")
     yield from _of_budget(spec)
+    yield from _of_observing(spec)
     if not 1 <= spec.stop_signal < signal.NSIG:
         yield InputError("not a signal", field="stop_signal")
     if spec.limits is not None:
@@ -105,6 +108,17 @@ def _of_command(spec: SpecPart) -> Iterator[InputError]:
         yield InputError("expected an absolute path", field="program")
     if not spec.cwd.startswith(b"/") or b"\0" in spec.cwd:
         yield InputError("expected an absolute path", field="cwd")
+
+
+def _of_observing(spec: SpecPart) -> Iterator[InputError]:
+    """How it is metered, and what becomes of its requests while a usage window is reserved."""
+    if spec.observe is not None:
+        yield from _one_of(spec.observe, OBSERVED, "observe")
+        if spec.kind == kind.MODEL or not spec.argv:
+            yield InputError("a model is not observed: who asks it is metered", field="observe")
+    action, colon, name = spec.when_reserved.partition(":")
+    if spec.when_reserved != HOLD and (action != "model" or not colon or not 0 < len(name) <= MOST_MODEL_CHARS):
+        yield InputError("expected hold or model:NAME", field="when_reserved")
 
 
 def _of_budget(spec: SpecPart) -> Iterator[InputError]:

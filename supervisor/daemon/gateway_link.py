@@ -16,8 +16,20 @@ from aish.config import folders
 from aish.errors import AishError, UnavailableError
 from aish.model import kind, state
 from aish.supervisor.daemon import ports
-from aish.wire import account, budget, codec, link
-from aish.wire.message import BudgetQuery, KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery, WindowList
+from aish.supervisor.daemon.foreground import background
+from aish.wire import account, budget, codec, link, window
+from aish.wire.message import (
+    BudgetQuery,
+    KeyList,
+    KeyNew,
+    KeyRevoke,
+    Limit,
+    RequestsQuery,
+    UsageQuery,
+    WindowList,
+    WindowSet,
+    WindowUnset,
+)
 from aish.wire.reply import Failure, Reply
 
 if TYPE_CHECKING:
@@ -33,10 +45,27 @@ if TYPE_CHECKING:
 
 ANSWER_S: Final = 10.0
 ACKNOWLEDGED: Final = "gateway-acknowledged"
+_RELEASED: Final = {
+    "day": "another day has begun",
+    "window": "the usage window has room for it",
+    "wrapup": "it may say a last message",
+}
+"""Why a process goes on, by the reason that the gateway gives, where it is not its budget."""
 STORE_INDEX: Final = "models/index.json"
 """In the data folder: the one file of the store that changes (aish.store.layout)."""
 
-Question = KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit | BudgetQuery
+Question = (
+    KeyNew
+    | KeyList
+    | KeyRevoke
+    | UsageQuery
+    | RequestsQuery
+    | Limit
+    | BudgetQuery
+    | WindowList
+    | WindowSet
+    | WindowUnset
+)
 """Limit: of what is no process."""
 
 
@@ -55,6 +84,7 @@ class GatewayLink:
     ) -> None:
         self.table, self.recorder, self.settings, self.epoch = table, recorder, settings, epoch
         self.conductor: Conductor
+        self.sessions_read: Callable[[Process], None]
         self._stored_models, self._need = stored_models, need
         self._connection: Connection | None = None
         self._number = 0
@@ -136,7 +166,7 @@ class GatewayLink:
         return link.Sync(
             epoch=self.epoch,
             number=self._number,
-            members=[self.member(process) for process in self.table if not process.row.ended],
+            members=[self.member(p) for p in self.table if not p.row.ended or p.row.sessions_open],
             default_model=self.settings.default_model,
             embedding_model=self.settings.embedding_model or self.settings.default_model,
             stored_models=names,
@@ -162,6 +192,11 @@ class GatewayLink:
             project=self._project(row),
             nice=row.nice,
             last_word=row.wrapup.last if row.wrapup is not None else None,
+            background=background(row),
+            observe=row.spec.observe,
+            sessions=row.sessions,
+            sessions_known=row.sessions_known,
+            when_reserved=row.spec.when_reserved,
         )
 
     def _project(self, row: Row) -> str | None:
@@ -238,6 +273,7 @@ class GatewayLink:
                 | link.Readiness()
                 | link.Resting()
                 | link.FellBack()
+                | link.SessionsRead()
             ):
                 process = self.table.get(message.id)
                 if process is not None:
@@ -264,30 +300,17 @@ class GatewayLink:
     def _durable(
         self,
         process: Process,
-        message: link.Hold
-        | link.Release
-        | link.Warn
-        | link.Exceeded
-        | link.LastSaid
-        | link.Settled
-        | link.Served
-        | link.Readiness
-        | link.Resting
-        | link.FellBack,
+        message: link.Durable,
     ) -> None:
         row = process.row
         match message:
-            case link.Hold(owner=owner, what=what, used=used, budget=most):
-                if not row.ended and self.conductor.hold(process, state.BUDGET, "put"):
-                    # Until the gateway's next note, which says the same: a state without its reason helps nobody.
-                    process.doing = budget.over(owner, row.id, what, most)
-                    text = budget.spent(owner, row.id, what, used, most)
-                    self.recorder.event("held", row, text, owner=owner, what=what, used=used, budget=most)
+            case link.Hold():
+                self._hold(process, message)
             case link.Release(owner=owner, raised=raised, why=why):
                 if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
                     process.doing = None
                     text = "its budget was raised" if raised else "the request that waited was given up"
-                    text = {"day": "another day has begun", "wrapup": "it may say a last message"}.get(why, text)
+                    text = _RELEASED.get(why, text)
                     self.recorder.event("released", row, text, owner=owner, raised=int(raised))
             case link.Warn():
                 self._warn(message, row)
@@ -311,6 +334,22 @@ class GatewayLink:
                     self.recorder.event("fell-back", row, f"{to} answers in its place: {text}", to=to)
                 elif not row.ended:
                     self.recorder.event("came-back", row, "it answers again")
+            case link.SessionsRead():
+                self.sessions_read(process)
+
+    def _hold(self, process: Process, message: link.Hold) -> None:
+        row, owner, what, most = process.row, message.owner, message.what, message.budget
+        if row.ended or not self.conductor.hold(process, state.BUDGET, "put"):
+            return
+        # Until the gateway's next note, which says the same: a state without its reason helps nobody.
+        if what in window.WHATS:
+            process.doing = window.over(owner, what, message.until_s)
+            text = window.spent(owner, what, message.used, most, message.until_s)
+        else:
+            process.doing = budget.over(owner, row.id, what, most)
+            text = budget.spent(owner, row.id, what, message.used, most)
+        until = {} if message.until_s is None else {"until_s": message.until_s}
+        self.recorder.event("held", row, text, owner=owner, what=what, used=message.used, budget=most, **until)
 
     def _rests(self, process: Process, until_s: float | None, text: str) -> None:
         """Its server rests, or goes on resting; told when it begins and when it ends."""

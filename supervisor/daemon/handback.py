@@ -22,7 +22,7 @@ from aish.config import folders
 from aish.errors import ConflictError, DisconnectedError, StorageError, UnavailableError
 from aish.model import exit as exits
 from aish.model import kind, state
-from aish.supervisor.daemon import authority, lock, machine, proc, stopping, tags
+from aish.supervisor.daemon import authority, lock, proc, stopping, tags
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Refusal
 from aish.supervisor.daemon.row import ALIVE
@@ -244,7 +244,7 @@ class Handback:
 
     async def _stand_still(self) -> None:
         for process in [process for process in self.daemon.ending.supervised() if process.row.spec.argv]:
-            if machine.freezes(frozenset(process.row.holds)):
+            if process.row.stands_still:
                 await self._stop_only(process)
 
     def _let_go(self) -> list[HandedPart]:
@@ -288,7 +288,7 @@ class Handback:
             name=row.name,
             kind=row.spec.kind,
             pid=row.pid if row.spec.argv else None,
-            paused=machine.freezes(frozenset(row.holds)),
+            paused=row.stands_still,
             terminal=row.spec.pty,
             grouped=bool(self.daemon.reach.groups.members(row.id)),
             gateway=row.spec.kind == kind.AGENT or (used and row.spec.kind != kind.MODEL),

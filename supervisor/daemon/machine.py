@@ -396,11 +396,12 @@ class HoldStep(msgspec.Struct, frozen=True):
     changed: bool = True
 
 
-def hold_step(holds: AbstractSet[Hold], reason: Hold, event: HoldEvent) -> HoldStep:
+def hold_step(holds: AbstractSet[Hold], reason: Hold, event: HoldEvent, *, observed: bool = False) -> HoldStep:
     """The set of holds after `reason` was put or lifted, or the process ended (which clears all).
 
-    Only a hold of user, memory or operator stops the process itself (SIGSTOP to its group); a spent budget lets it
-    run, its requests wait at the gateway. A process held for two reasons goes on when both are lifted.
+    A hold of user, memory or operator stops the process itself (SIGSTOP to its group). A spent budget lets it run,
+    and its requests wait at the gateway; only one that is observed is stopped, too, since its requests do not come
+    there. A process held for two reasons goes on when both are lifted.
     """
     before = frozenset(holds)
     match reason in before:
@@ -409,21 +410,21 @@ def hold_step(holds: AbstractSet[Hold], reason: Hold, event: HoldEvent) -> HoldS
                 case "put":
                     return HoldStep(before, changed=False)
                 case "lift":
-                    return _held(before, before - {reason})
+                    return _held(before, before - {reason}, observed=observed)
                 case "ended":
                     return HoldStep(frozenset())
         case False:
             match event:
                 case "put":
-                    return _held(before, before | {reason})
+                    return _held(before, before | {reason}, observed=observed)
                 case "lift":
                     return HoldStep(before, changed=False)
                 case "ended":
                     return HoldStep(frozenset(), changed=bool(before))
 
 
-def _held(before: frozenset[Hold], after: frozenset[Hold]) -> HoldStep:
-    match freezes(before), freezes(after):
+def _held(before: frozenset[Hold], after: frozenset[Hold], *, observed: bool) -> HoldStep:
+    match freezes(before, observed=observed), freezes(after, observed=observed):
         case False, True:
             return HoldStep(after, "freeze")
         case True, False:
@@ -432,6 +433,6 @@ def _held(before: frozenset[Hold], after: frozenset[Hold]) -> HoldStep:
             return HoldStep(after)
 
 
-def freezes(holds: AbstractSet[Hold]) -> bool:
+def freezes(holds: AbstractSet[Hold], *, observed: bool = False) -> bool:
     """Whether a process with these holds stands still."""
-    return any(reason != "budget" for reason in holds)
+    return any(observed or reason != "budget" for reason in holds)

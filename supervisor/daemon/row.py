@@ -9,7 +9,8 @@ import msgspec
 from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import ENDED, word
-from aish.wire.part import ExitPart, TokensPart
+from aish.supervisor.daemon import machine
+from aish.wire.part import ExitPart, SessionPart, TokensPart
 from aish.wire.spec import LastWordPart, SpecPart
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Of the run before: the next one gets it again if it is still free."""
     targets: list[int] = []
     """Numbers of the descriptors that its client passed."""
+    terminal: bool = False
+    """One of them is a terminal; of an adopted one: it has one."""
     logged: tuple[bool, bool] = (True, True)
     """Whether stdout and stderr go to log files."""
     umask: int = 0o022
@@ -134,6 +137,17 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What `aish limit` set: its next runs have it, too, whatever they are started from. None: that decides."""
     rlimits: dict[str, tuple[int, int]] = {}
     environ_names: list[str] = []
+    sessions: list[SessionPart] = []
+    """Logs of its sessions, where it is observed."""
+    sessions_in: bytes | None = None
+    """The folder in which they are looked for."""
+    sessions_run: tuple[int, int] | None = None
+    """(pid, start_ticks) of the run that they are looked for, and when it began."""
+    sessions_from_s: float | None = None
+    sessions_open: bool = False
+    """The gateway may not have read all of them yet."""
+    sessions_known: bool = False
+    """It has ended, and there are no others."""
     tokens: TokensPart | None = None
     context_tokens: int | None = None
     cpu_seconds: float | None = None
@@ -143,6 +157,11 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     @property
     def ended(self) -> bool:
         return self.lifecycle in ENDED
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether what holds it stops the process itself."""
+        return machine.freezes(frozenset(self.holds), observed=self.spec.observe is not None)
 
     @property
     def handed_back(self) -> bool:

@@ -11,7 +11,6 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import DisconnectedError, UnavailableError
-from aish.supervisor.daemon import machine
 from aish.supervisor.daemon.holding import AwayError, Refusal
 from aish.supervisor.daemon.launcher import pty_name
 
@@ -124,7 +123,7 @@ class Sending:
         await _until(
             lambda: not self.reach.moving(row), STOP_S
         )  # a frozen one would act on it only when it is thawed
-        if not machine.freezes(frozenset(row.holds)):
+        if not row.stands_still:
             return  # it was let go on meanwhile
         if not self.reach.freeze(row, True):
             self.reach.signal_rest(row, signal.SIGSTOP)
@@ -138,7 +137,7 @@ class Sending:
             self.reach.signal_rest(row, signal.SIGCONT)
             if not await self.signal(process, signal.SIGCONT):
                 return
-        if machine.freezes(frozenset(row.holds)):
+        if row.stands_still:
             return  # it was held again meanwhile, and told so after us
         row.thawing = False
         self.recorder.change(row)

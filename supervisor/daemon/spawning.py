@@ -14,6 +14,7 @@ from aish.model import kind, state
 from aish.supervisor.daemon import authority, environ, want
 from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.control import who
+from aish.supervisor.daemon.foreground import any_terminal
 from aish.supervisor.daemon.process import Process, shared
 from aish.supervisor.daemon.row import Row
 from aish.wire.message import Serve, Spawn
@@ -61,7 +62,7 @@ class Spawning:
         row = process.row
         row.token, row.begun_by = request.token, who(caller)
         row.parent = None if parent is None or request.spec.kind == kind.MODEL else parent.id
-        row.targets = list(request.targets)
+        row.targets, row.terminal = list(request.targets), any_terminal(fds)
         process.window = request.window
         process.fds, fds[:] = fds[:], []
         self._begin(process)

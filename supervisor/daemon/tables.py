@@ -105,12 +105,17 @@ def hold_table() -> str:
     lines = ["| hold | put by | lifted by | the process itself | its requests |", "|---|---|---|---|---|"]
     who = {
         state.USER: ("`aish pause`", "`aish cont`"),
-        state.BUDGET: ("the gateway, when a budget is spent", "a raised budget"),
+        state.BUDGET: (
+            "the gateway, when a budget is spent or a usage window reserved",
+            "a raised budget, another day, the window's next beginning",
+        ),
         state.MEMORY: ("its limit of memory, with `--on-oom hold`", "a changed limit (`aish limit NAME memory=…`)"),
         state.OPERATOR: ("nobody yet: kept for GPU memory that a person has to free", "nobody yet"),
     }
     for hold in state.HOLDS:
         stands = "stands still (SIGSTOP)" if machine.freezes(frozenset({hold})) else "runs"
+        if stands == "runs" and machine.freezes(frozenset({hold}), observed=True):
+            stands = "runs; stands still where it is observed"
         lines.append(f"| {hold} | {who[hold][0]} | {who[hold][1]} | {stands} | wait |")
     return "\n".join(lines) + "\n"
 

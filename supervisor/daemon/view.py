@@ -56,6 +56,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         digest=row.spec.digest,
         due_s=row.due_s,
         port=row.port,
+        observe=row.spec.observe,
     )
 
 

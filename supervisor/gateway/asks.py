@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -19,14 +18,36 @@ from aish.supervisor.gateway.amounts import NONE, Budget
 from aish.supervisor.gateway.routes import Directory
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.totals import KEY_PREFIX
-from aish.supervisor.gateway.windows.book import Book
+from aish.supervisor.gateway.windows.asks import WindowAsks
 from aish.wire import account as accounts
 from aish.wire import budget as budgets
-from aish.wire.message import BudgetQuery, KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery, UsageQuery, WindowList
-from aish.wire.part import KeyPart, WindowPart
-from aish.wire.reply import Budgets, Done, KeyMade, Keys, Reply, Windows
+from aish.wire.message import (
+    BudgetQuery,
+    KeyList,
+    KeyNew,
+    KeyRevoke,
+    Limit,
+    RequestsQuery,
+    UsageQuery,
+    WindowList,
+    WindowSet,
+    WindowUnset,
+)
+from aish.wire.part import KeyPart
+from aish.wire.reply import Budgets, Done, KeyMade, Keys, Reply
 
-Question = KeyNew | KeyList | KeyRevoke | UsageQuery | RequestsQuery | WindowList | Limit | BudgetQuery
+Question = (
+    KeyNew
+    | KeyList
+    | KeyRevoke
+    | UsageQuery
+    | RequestsQuery
+    | Limit
+    | BudgetQuery
+    | WindowList
+    | WindowSet
+    | WindowUnset
+)
 
 
 class Asks:
@@ -37,13 +58,13 @@ class Asks:
         keys: named.Keys,
         directory: Directory,
         spending: Spending,
-        book: Book,
+        windows: WindowAsks,
         base_url: str,
         revoked: Callable[[str], None],
     ) -> None:
         self._keys = keys
         self._directory = directory
-        self._book = book
+        self._windows = windows
         self._spending = spending
         self._base_url = base_url
         self._revoked = revoked
@@ -72,25 +93,8 @@ class Asks:
                 )  # fmt: skip
             case RequestsQuery():
                 return await asyncio.to_thread(requests.query, self._spending.records.path, question)
-            case WindowList():
-                return self._windows()
-
-    def _windows(self) -> Windows:
-        parts = [
-            WindowPart(
-                account=window.account.name,
-                login=window.account.login,
-                window=window.name,
-                used=window.spent,
-                resets_s=window.resets_s,
-                length_s=window.length_s,
-                status=window.status,
-                seen_s=window.seen_s,
-                source=window.source,
-            )
-            for window in self._book.ledger.all(time.time())
-        ]
-        return Windows(windows=parts)
+            case WindowList() | WindowSet() | WindowUnset():
+                return await self._windows.answer(question)
 
     def _list(self) -> Keys:
         parts = [

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from aish.supervisor.gateway.turns import Turns
     from aish.supervisor.gateway.upstream import Upstreams
     from aish.supervisor.gateway.web import Answer
+    from aish.supervisor.gateway.windows.gate import Gate
     from aish.wire.spec import LastWordPart
 
 ATTEMPTS: Final = "x-aish-attempts"
@@ -155,6 +156,7 @@ class Attempts:
         keys: Keys,
         models: Models,
         turns: Turns,
+        gate: Gate,
         probes: Probes,
         rests: Rests,
         fallbacks: Fallbacks,
@@ -168,6 +170,7 @@ class Attempts:
         self._keys = keys
         self._models = models
         self._turns = turns
+        self._gate = gate
         self._probes = probes
         self._rests = rests
         self._fallbacks = fallbacks
@@ -279,6 +282,9 @@ class Attempts:
             course.call = course.said if course.last is None else added(course.said, course.last.message)
             with _vain():
                 servers = await self._turns.ready(exchange, course.wish)
+            servers = await self._admitted(course, servers)
+            if not servers:
+                continue
             self._begin_anew(course)
             try:
                 claim, reservation = await self._prepared(course, servers)
@@ -291,6 +297,24 @@ class Attempts:
                         limit = self._claims.limit(crossing.call, server, claim, reservation)
                         return await self._send(course, crossing, server, limit)
             # It came later than the claim was made, and may cost more.
+
+    async def _admitted(self, course: _Course, servers: tuple[Server, ...]) -> tuple[Server, ...]:
+        """Those that the rules over usage windows let it go to. None, after a while, where it had to wait for that.
+
+        Raises NobodyError where it does not wait: it is a fall-back, or another attempt."""
+        exchange, gate = course.exchange, self._gate
+        process, headers = exchange.row.process, exchange.request.headers
+        barriers = {server: await gate.barrier(server, headers, process) for server in servers}
+        free = tuple(server for server, barrier in barriers.items() if barrier is None)
+        if free:
+            course.tried |= barriers.keys() - set(free)
+            return free
+        server, barrier = next(iter(barriers.items()))
+        assert barrier is not None
+        if course.model is not None or course.further:
+            raise NobodyError(f"{server.name} cannot be asked now: {gate.told(barrier)}")
+        await gate.wait(server, headers, exchange.live, barrier, partial(self._keys.alive, process))
+        return ()
 
     def _begin_anew(self, course: _Course) -> None:
         """What the attempt before may have used is settled for itself; one that used nothing leaves its row."""
@@ -408,5 +432,5 @@ def _told(course: _Course) -> dict[str, str]:
 def _renew(row: Row) -> None:
     """The row of an attempt of its own, of which nothing is known yet."""
     row.time_s = time.time()
-    row.status = row.first_token_s = row.seconds = row.cost_usd = row.price = None
+    row.status = row.first_token_s = row.seconds = row.cost_usd = row.price = row.login = None
     row.input = row.output = row.cached = row.written = row.reasoning = row.bytes_out = 0

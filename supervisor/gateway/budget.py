@@ -275,6 +275,16 @@ class Ledger:
                         lefts.append(rest)
         return max(0, min(lefts)) if lefts else None
 
+    def spent(self, process: str) -> tuple[Account, What, bool] | None:
+        """A budget above the process of which nothing is left, in what, and whether that is of a day: for what
+        reserves nothing."""
+        for account in self.limited(process):
+            for limits, spent, _, _, daily in account.counted():
+                for what, most in limits.summed():
+                    if getattr(spent, what) >= most:
+                        return account, what, daily
+        return None
+
     def ask(self, claim: Claim) -> None:
         self.claims[claim.number] = claim
 

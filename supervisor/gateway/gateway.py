@@ -40,12 +40,16 @@ from aish.supervisor.gateway.records import Records
 from aish.supervisor.gateway.rests import Rests
 from aish.supervisor.gateway.routes import Changed, Directory, Server
 from aish.supervisor.gateway.row import Row
+from aish.supervisor.gateway.sessions.reader import Reader
 from aish.supervisor.gateway.settling import Settling
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.supervisor.gateway.turns import Turns
 from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
+from aish.supervisor.gateway.windows.asks import WindowAsks
 from aish.supervisor.gateway.windows.book import Book
+from aish.supervisor.gateway.windows.gate import Gate
+from aish.supervisor.gateway.windows.parts import Parts
 from aish.wire import account as accounts
 from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, ServeFailed, Sync
 
@@ -101,6 +105,15 @@ class Gateway:
         self.spending = Spending(records, self.link.wake)
         self.book = Book(secret, records, self.bell.ring)
         self.upstreams = Upstreams(idle_s=idle_s, heard=self.book.heard)
+        self.gate = Gate(
+            book=self.book,
+            parts=Parts(records.path),
+            records=records,
+            directory=self.directory,
+            bell=self.bell,
+            held=self.spending.held,
+            chain=self.spending.ledger.chain,
+        )
         self.keys = Keys(secret, self.directory, self.spending, self.bell)
         self.probes = Probes(
             self.upstreams, self.duties, self._readiness, self._probed, self.bell.ring, idle_check_s=idle_check_s
@@ -117,7 +130,12 @@ class Gateway:
         )
         self.prices = Prices()
         self.telemetry = _telemetry()
-        self.settling = Settling(self.board, self.spending, self.upstreams, self.prices, self.telemetry)
+        self.reader = Reader(
+            directory=self.directory, spending=self.spending, book=self.book, gate=self.gate, prices=self.prices
+        )
+        self.settling = Settling(
+            self.board, self.spending, self.upstreams, self.prices, self.telemetry, login=self.book.login
+        )
         self.attempts = Attempts(
             bell=self.bell,
             directory=self.directory,
@@ -130,6 +148,7 @@ class Gateway:
             settling=self.settling,
             spending=self.spending,
             turns=self.turns,
+            gate=self.gate,
             upstreams=self.upstreams,
         )
         self.proxy = Proxy(
@@ -147,7 +166,8 @@ class Gateway:
             upstreams=self.upstreams,
             board=self.board,
         )
-        self._asks = Asks(self.keys, self.directory, self.spending, self.book, base_url, self._revoked)
+        windows = WindowAsks(self.book, self.gate, self.spending.held.by)
+        self._asks = Asks(self.keys, self.directory, self.spending, windows, base_url, self._revoked)
         self._tasks: list[asyncio.Task[None]] = []
         self._begun_anew = False
 
@@ -155,7 +175,8 @@ class Gateway:
         """Take over what the records know, then listen and look for the daemon. Raises StorageError."""
         self._restore()
         await self.web.start(sock)
-        for work, name in ((self.link.run(), "link"), (self._notes(), "notes"), (self._upkeep(), "upkeep")):
+        works = {"link": self.link.run(), "notes": self._notes(), "upkeep": self._upkeep()}
+        for name, work in {**works, "sessions": self.reader.run()}.items():
             self._tasks.append(self.duties.begin(work, name))
 
     def _restore(self) -> None:
@@ -168,6 +189,7 @@ class Gateway:
             appeared = self.directory.sync(said).appeared
             self.spending.epoch = said.epoch
         self.spending.restore()
+        self.reader.restore()
         for server in appeared:
             self._appear(server)
 
@@ -205,11 +227,13 @@ class Gateway:
         fresh = message.epoch != self.spending.epoch
         if fresh:
             self.spending.new_epoch(message.epoch)
+            self.reader.clear()
         ids = {member.id for member in message.members}
         for member in message.members:
             self._place(member)
         if self._begun_anew:  # our file was lost: what the daemon heard until then counts
             self.spending.adopt(message.members, message.used, message.spent)
+            self.reader.skip(member for member in message.members if member.id in message.used)
             self._begun_anew = False
         dropped = self.spending.prune(
             ids | {accounts.WRAPUP + member.id for member in message.members if _last_word(member) is not None}
@@ -259,6 +283,7 @@ class Gateway:
             self.board.forget(id)
             self.spending.refuse(id, RefusedError(f"the process {id} has ended"))
         self.spending.advance()
+        self.reader.spread()
         self.bell.ring()
 
     def _appear(self, server: Server) -> None:

@@ -9,8 +9,6 @@ from typing import Final
 import msgspec
 
 from aish.errors import StorageError
-from aish.supervisor.gateway.account import Account
-from aish.supervisor.gateway.allowance import said
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.records import Records
 from aish.wire.account import of_process
@@ -19,6 +17,7 @@ from aish.wire.link import Hold, Release
 RAISED: Final = "raised"  # the budget lets it go on
 DAY: Final = "day"  # another day has begun
 WRAPUP: Final = "wrapup"  # a last message may be said
+WINDOW: Final = "window"  # the usage window that it waited for has room
 GIVEN_UP: Final = "given-up"  # nothing of it waits any more
 _HOLDS: Final = "holds"
 
@@ -55,17 +54,21 @@ class HeldProcesses:
         """All processes are others now."""
         self._held.clear()
 
-    def hold(self, process: str, number: int, owner: Account, what: str) -> None:
-        """Request `number` waits for that account, which has too little of `what`."""
+    def hold(self, process: str, number: int, hold: Hold) -> None:
+        """Request `number` waits, for what `hold` says."""
         held = self._held.get(process)
         if held is not None:
             held.numbers.add(number)
-            if held.owner == owner.id:
+            if held.owner == hold.owner:
                 return
-            held.owner = owner.id
+            held.owner = hold.owner
         else:
-            self._held[process] = _HeldProcess(owner.id, {number})
-        self._changed(process, Hold(number=0, id=process, owner=owner.id, **said(owner, what)))
+            self._held[process] = _HeldProcess(hold.owner, {number})
+        self._changed(process, hold)
+
+    def by(self, owner: str) -> list[str]:
+        """Who waits for it now."""
+        return [process for process, held in self._held.items() if held.owner == owner]
 
     def release(self, process: str, number: int, why: str) -> None:
         """That request does not wait for an account any more."""

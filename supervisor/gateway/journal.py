@@ -37,6 +37,8 @@ class Journal:
         self._notify = notify
         self._begun: list[tuple[Row, asyncio.Future[None]]] = []
         self._ended: list[Row] = []
+        self._places: dict[tuple[str, bytes], tuple[float, bytes]] = {}
+        """Up to where logs of sessions are read: written together with what was found there."""
         self._under_way: set[int] = set()
         """Who has a row in `begun`."""
         self._scheduled = False
@@ -63,6 +65,11 @@ class Journal:
             wait_s = max(SUMS_S[0], self._summed_s + SUMS_S[1] - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait_s, self.flush)
 
+    def place(self, log: tuple[str, bytes], seen_s: float, place: bytes) -> None:
+        """Up to where the log of a process (its id, the path) is read: what ended in this turn came from there."""
+        self._places[log] = seen_s, place
+        self._soon()
+
     def _soon(self) -> None:
         # After the answers that are on their way, and for all that begin and end until then.
         if not self._scheduled:
@@ -74,7 +81,7 @@ class Journal:
         # Whose client has gone meanwhile does not begin.
         begun = [(row, future) for row, future in self._begun if not future.done()]
         self._begun.clear()
-        if not begun and not self._ended:
+        if not begun and not self._ended and not self._places:
             return
         try:
             with self._records.transaction():
@@ -93,10 +100,13 @@ class Journal:
     def _put_ended(self) -> None:
         self._records.put_begun(row for row in self._ended if row.number not in self._under_way)
         self._records.put_ended(self._ended)
+        for (process, path), (seen_s, place) in self._places.items():
+            self._records.put_session(process, path, seen_s, place)
 
     def _forget_ended(self) -> None:
         self._under_way.difference_update(row.number for row in self._ended)
         self._ended.clear()
+        self._places.clear()
 
     def _kept(self, error: StorageError) -> None:
         """What the disk does not take stays in memory and is tried again."""

@@ -30,19 +30,10 @@ from aish.wire.link import (
     Ack,
     Ask,
     Delta,
-    Exceeded,
-    FellBack,
-    Hold,
-    LastSaid,
-    Readiness,
-    Release,
-    Resting,
-    Served,
+    Durable,
     ServeFailed,
-    Settled,
     Sync,
     Told,
-    Warn,
 )
 from aish.wire.message import VERSION, GatewayHello, Hello
 from aish.wire.reply import Failure, Reply, Welcome
@@ -53,9 +44,7 @@ if TYPE_CHECKING:
 RETRY_S: Final = (0.05, 1.0)
 SETTLE_S: Final = 0.02  # events of the same slot replace each other when they come faster than this
 _READ_BYTES: Final = 256 << 10
-_decode_event: Final = msgspec.msgpack.Decoder(
-    Hold | Release | Warn | Exceeded | LastSaid | Settled | Served | Readiness | Resting | FellBack
-).decode
+_decode_event: Final = msgspec.msgpack.Decoder(Durable).decode
 
 
 class Listener(Protocol):

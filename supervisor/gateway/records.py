@@ -13,6 +13,7 @@
     events        what the daemon has not acknowledged; a later event of the same slot replaces the earlier one
     windows       usage windows of accounts, as they were told last
     logins        marks of bearers, and of the accounts that they stand for
+    sessions      up to where logs of sessions are read
 
 A commit survives kill -9 of the gateway (it is in the page cache); after a power cut the last moments may be missing,
 the file stays sound. fsync happens only in checkpoints, which run in a thread of their own.
@@ -46,9 +47,9 @@ CHECKPOINT_WRITES: Final = 2000
 _COLUMNS: Final = (
     "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
     "status, first_token_s, seconds, bytes_in, bytes_out, agent, server, "
-    "cached, written, reasoning, cost_usd, price, project, day"
+    "cached, written, reasoning, cost_usd, price, project, day, login"
 )
-_ROW: Final = f"({_COLUMNS}) VALUES ({', '.join('?' * 28)})"
+_ROW: Final = f"({_COLUMNS}) VALUES ({', '.join('?' * 29)})"
 _BEGIN: Final = f"INSERT OR REPLACE INTO begun {_ROW}"
 _END: Final = f"INSERT INTO requests {_ROW}"
 _ENDED: Final = "begun.number IN (SELECT number FROM requests)"
@@ -157,6 +158,7 @@ class Records:
         )
         self._db.execute("DELETE FROM served")
         self._db.execute("DELETE FROM events")
+        self._db.execute("DELETE FROM sessions")
 
     # --- accounts -----------------------------------------------------------------------------------------------
 
@@ -169,7 +171,7 @@ class Records:
         """Inside a transaction."""
         spent = row.spent
         self._db.execute(
-            f"INSERT OR REPLACE INTO accounts ({_ACCOUNT}, {_SUMS}) VALUES ({_marks(21)})",  # noqa: S608  constants
+            f"INSERT OR REPLACE INTO accounts ({_ACCOUNT}, {_SUMS}) VALUES ({_marks(22)})",  # noqa: S608  constants
             (
                 *(row.id, row.parent, row.budget.tokens, _limits(row.budget), msgspec.json.encode(row.warned)),
                 *(spent.tokens, spent.input, spent.output, spent.pusd, spent.requests),
@@ -190,7 +192,7 @@ class Records:
     def put_served(self, row: ServedRow) -> None:
         """Inside a transaction."""
         self._db.execute(
-            f"INSERT OR REPLACE INTO served (id, {_SUMS}) VALUES ({_marks(9)})",  # noqa: S608  constants
+            f"INSERT OR REPLACE INTO served (id, {_SUMS}) VALUES ({_marks(10)})",  # noqa: S608  constants
             (row.id, *row.values()),
         )
 
@@ -213,6 +215,17 @@ class Records:
             " VALUES (?, ?, ?, ?, ?, ?)",
             (row.name, row.hash, row.created_s, row.budget.tokens, _limits(row.budget), row.revoked_s),
         )
+
+    # --- logs of sessions ---------------------------------------------------------------------------------------
+
+    def sessions(self) -> list[tuple[str, bytes, bytes]]:
+        """Process, path of a log, and up to where that is read."""
+        with self._guard():
+            return list(self._db.execute("SELECT process, path, place FROM sessions"))
+
+    def put_session(self, process: str, path: bytes, seen_s: float, place: bytes) -> None:
+        """Inside a transaction."""
+        self._db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)", (process, path, seen_s, place))
 
     # --- usage windows ------------------------------------------------------------------------------------------
 

@@ -9,7 +9,19 @@ from aish.supervisor.gateway.account import Today
 from aish.supervisor.gateway.amounts import NONE, Amounts, Budget, What
 from aish.wire.part import TokensPart
 
-SUMMED: Final = ("input", "output", "requests", "estimated", "cached", "reasoning", "cost_usd", "unpriced")
+SUMMED: Final = (
+    "input",
+    "output",
+    "requests",
+    "estimated",
+    "cached",
+    "reasoning",
+    "cost_usd",
+    "unpriced",
+    "observed",
+)
+OBSERVED: Final = "observed"
+"""The endpoint of what did not come through the gateway: it was read in a session's log."""
 DIED: Final = 0
 """Status of a request that ended with the gateway."""
 HUNG_UP: Final = 499
@@ -52,6 +64,8 @@ class Row:
     project: str | None = None
     day: int | None = None
     """Whose budgets it counts for, by its number; None: it reserved nothing."""
+    login: str | None = None
+    """The mark of the account that it was for, where the client has a login of its own."""
 
     def values(self) -> tuple[object, ...]:
         return (
@@ -59,7 +73,7 @@ class Row:
             self.model, self.dialect, self.endpoint, self.stream, self.input, self.output, self.estimated,
             self.status, self.first_token_s, self.seconds, self.bytes_in, self.bytes_out, self.agent,
             self.server, self.cached, self.written, self.reasoning, self.cost_usd, self.price, self.project,
-            self.day,
+            self.day, self.login,
         )  # fmt: skip
 
 
@@ -75,6 +89,7 @@ class Sums:
     reasoning: int = 0
     cost_usd: float = 0.0
     unpriced: int = 0
+    observed: int = 0
 
     def add(self, row: Row) -> None:
         tokens = row.input + row.output
@@ -86,6 +101,7 @@ class Sums:
         self.reasoning += row.reasoning
         self.cost_usd += row.cost_usd or 0.0
         self.unpriced += tokens if row.cost_usd is None else 0
+        self.observed += tokens if row.endpoint == OBSERVED else 0
 
     def take(self, part: TokensPart) -> None:
         """Go on from these."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from aish.errors import StorageError
 
-VERSION: Final = 7
+VERSION: Final = 8
 _SERVED: Final = """
 CREATE TABLE served (
     id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
@@ -76,6 +76,16 @@ ALTER TABLE requests ADD COLUMN day INTEGER;
 ALTER TABLE begun ADD COLUMN day INTEGER;
 """
 """What came with version 7."""
+_OBSERVED: Final = """
+ALTER TABLE requests ADD COLUMN login TEXT;
+ALTER TABLE begun ADD COLUMN login TEXT;
+ALTER TABLE accounts ADD COLUMN observed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE served ADD COLUMN observed INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE sessions (
+    process TEXT NOT NULL, path BLOB NOT NULL, seen_s REAL NOT NULL, place BLOB NOT NULL, PRIMARY KEY (process, path)
+) WITHOUT ROWID;
+"""
+"""What came with version 8."""
 _SCHEMA: Final = f"""
 {_SERVED}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -100,6 +110,7 @@ CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NUL
 {_WINDOWS}
 {_BEGUN}
 {_DAYS}
+{_OBSERVED}
 """
 _STEPS: Final = {
     1: """
@@ -111,6 +122,7 @@ UPDATE requests SET agent = name WHERE kind = 'agent';
     4: _WINDOWS,
     5: _APART,
     6: _DAYS,
+    7: _OBSERVED,
 }
 """What makes of a file of that version one of the next."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from aish.supervisor.gateway import observed
@@ -89,6 +90,10 @@ class Exchange:
         return self.used is not None and not (several and self.server is not None and self.server.engine == LLAMACPP)
 
 
+Login = Callable[[Server, Mapping[str, str]], str | None]
+"""The mark of the login that a server was asked with, by the headers of the request."""
+
+
 class Settling:
     """Ends exchanges. One per gateway. `observe` is told of each that is settled."""
 
@@ -99,8 +104,11 @@ class Settling:
         upstreams: Upstreams,
         prices: Prices,
         observe: observed.Observer | None = None,
+        *,
+        login: Login = lambda server, request: None,
     ) -> None:
         self._observe = observe
+        self._login = login
         self._board = board
         self._prices = prices
         self._spending = spending
@@ -137,6 +145,8 @@ class Settling:
         row = exchange.row
         row.input, row.output, row.estimated = used.input, used.output, used.estimated
         row.cached, row.written, row.reasoning = used.cached, used.written, used.reasoning
+        if exchange.server is not None:
+            row.login = self._login(exchange.server, exchange.request.headers)
         if row.server is None or exchange.server is None:
             row.cost_usd = 0.0  # nobody was asked
         else:

@@ -64,12 +64,12 @@ class Spending:
         self.journal = Journal(records, self.totals, notify)
         self.epoch: int | None = None
         self._notify = notify
-        self._held = HeldProcesses(records, self._event)
+        self.held = HeldProcesses(records, self._event)
         self._clock = clock
         self.day = Day()
         self.waits = Waits(
             self.ledger,
-            self._held,
+            self.held,
             day_left_s=lambda: self.day.ends_s - clock()[0],
             woken=self.turn,
             beyond_grace=self._tell_last_said,
@@ -97,7 +97,7 @@ class Spending:
             self._count(row)
             self.journal.take_over(row)
             self.journal.end(row)
-        self._held.restore()
+        self.held.restore()
         self.journal.flush()
         for id in [id for id in self.ledger.accounts if id.startswith(accounts.WRAPUP)]:
             self._last_said(id)  # told again, if it was
@@ -249,7 +249,7 @@ class Spending:
         self.epoch = epoch
         self.totals.clear()
         self.ledger.forget({id for id in self.ledger.accounts if of_process(id)})
-        self._held.clear()
+        self.held.clear()
 
     def tokens(self, id: str) -> TokensPart:
         """Cumulative tokens of a process or key."""

@@ -14,7 +14,7 @@ import msgspec
 from aish.model import kind as kinds
 from aish.supervisor.gateway.allowance import in_words, named, said, told
 from aish.supervisor.gateway.amounts import PICO, Amounts
-from aish.supervisor.gateway.row import AccountRow, ServedRow
+from aish.supervisor.gateway.row import OBSERVED, AccountRow, ServedRow
 from aish.wire.account import of_process
 from aish.wire.link import Exceeded, OverPart, Served, Settled, Warn
 from aish.wire.part import TokensPart
@@ -186,4 +186,5 @@ class Totals:
 def amounts_of(row: Row) -> Amounts:
     """What a request took, or is taken for."""
     pusd = round((row.cost_usd or 0.0) * PICO)
-    return Amounts(row.input + row.output, row.input, row.output, pusd, 0 if row.server is None else 1)
+    asked = row.server is not None or row.endpoint == OBSERVED
+    return Amounts(row.input + row.output, row.input, row.output, pusd, int(asked))

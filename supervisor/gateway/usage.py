@@ -8,6 +8,7 @@ from typing import Any, Final
 from aish.errors import StorageError, UsageError
 from aish.supervisor.gateway.dialects.call import MAX_NAME_CHARS
 from aish.supervisor.gateway.requests import FAILED
+from aish.supervisor.gateway.row import OBSERVED
 from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.wire.part import TokensPart, UsageRow
 from aish.wire.reply import UsageTable
@@ -40,6 +41,7 @@ def query(path: str, by: str, since_s: float | None) -> UsageTable:
         " sum(input), sum(output), count(*), sum(CASE WHEN estimated THEN input + output ELSE 0 END),"
         " sum(cached), sum(reasoning), sum(coalesce(cost_usd, 0)),"
         " sum(CASE WHEN cost_usd IS NULL THEN input + output ELSE 0 END),"
+        f" sum(CASE WHEN endpoint = '{OBSERVED}' THEN input + output ELSE 0 END),"
         f" sum(coalesce(seconds, 0)), avg(first_token_s), sum({FAILED})"
         f" FROM requests WHERE {condition} AND time_s >= ?"
         f" GROUP BY 1 ORDER BY sum(input) + sum(output) DESC, 1 LIMIT {MOST_ROWS}"
@@ -57,7 +59,7 @@ def query(path: str, by: str, since_s: float | None) -> UsageTable:
 
 def _usage_row(values: tuple[Any, ...]) -> UsageRow:
     key, name, model, *sums, seconds, first_token_s, failures = values
-    names = ("input", "output", "requests", "estimated", "cached", "reasoning", "cost_usd", "unpriced")
+    names = ("input", "output", "requests", "estimated", "cached", "reasoning", "cost_usd", "unpriced", "observed")
     return UsageRow(
         key=key,
         name=name,

@@ -15,6 +15,7 @@ from aish.supervisor.gateway.held import DAY, GIVEN_UP, RAISED, WRAPUP, HeldProc
 from aish.supervisor.gateway.meter import Live
 from aish.wire import account as accounts
 from aish.wire import budget as budgets
+from aish.wire.link import Hold
 
 
 @dataclass(slots=True)
@@ -137,7 +138,8 @@ class Waits:
                 what = lacking(claim, account)
                 told = said(account, what)
                 live.why = budgets.over(owner, claim.process, told["what"], told["budget"])
-                self._held.hold(claim.process, claim.number, account, what)
+                hold = Hold(number=0, id=claim.process, owner=owner, **told)
+                self._held.hold(claim.process, claim.number, hold)
             case "waiting":
                 live.why = "waits until its budget lets more requests go at a time or in a minute"
                 if self._ledger.next_s(asyncio.get_running_loop().time()) is None:

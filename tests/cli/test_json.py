@@ -19,6 +19,7 @@ ACTIONS = {
     "key": ("new", "ls", "revoke"),
     "project": ("check", "show", "schema", "import"),
     "systemd": ("install", "uninstall", "ls"),
+    "window": ("set", "ls", "show", "unset"),
     "model": ("pull", "ls", "show", "serve", "stop", "rm"),
 }
 EVERY = [[verb, action] for verb in VERBS for action in ACTIONS.get(verb, ("",))]

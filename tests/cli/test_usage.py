@@ -95,9 +95,11 @@ def window(**fields: object) -> WindowPart:
 
 def test_windows_that_are_not_known_are_not_shown_as_empty(capsys: pytest.CaptureFixture[str]) -> None:
     ends_s = time.time() + 3 * 3600 + 5
-    usage.print_windows([window(used=0.421, resets_s=ends_s, status="allowed"), window(window="7d")])
+    usage.print_windows(
+        [window(used=0.421, resets_s=ends_s, status="allowed", reserve=0.4, held=["p7"]), window(window="7d")]
+    )
     first, second = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
-    assert first == ["claude", "5h", "42%", "3h00", "allowed", "1:01", "header"]
+    assert first == ["claude", "5h", "42%", "3h00", "40%", "p7", "allowed", "1:01", "header"]
     assert second[:5] == ["claude", "7d", "-", "-", "-"]
 
 

@@ -54,6 +54,8 @@ vram = "4G"
 gpus = 2
 tokens = "200k"
 budget = { usd = 1, requests = 5 }
+observe = "codex"
+when_reserved = "model:small"
 group = { name = "g", place = 7 }
 labels = { team = "a" }
 sockets = ["127.0.0.1:{port}", { address = "unix:/tmp/s", kind = "datagram", name = "n", backlog = 9, mode = "0660" }]
@@ -108,6 +110,8 @@ def test_every_key_of_an_entry_arrives(told: Callable[..., Any]) -> None:
         gpu_count=2,
         budget_tokens=200_000,
         budget=BudgetPart(usd=1.0, requests=5),
+        observe="codex",
+        when_reserved="model:small",
         group=GroupPart(name="g", strategy="one_for_all", place=7),
         labels={"team": "a"},
         sockets=[

@@ -55,6 +55,7 @@ RULES: Final[tuple[Rule, ...]] = (
     running.paused,
     running.wrapping_up,
     running.over_budget,
+    running.reserved,
     running.out_of_memory,
     running.operator,
     running.not_ready,

@@ -9,7 +9,7 @@ from aish.model import state
 from aish.model.size import format_bytes, format_count
 from aish.supervisor.daemon.why.ends import FULL, PRESSURE_PERCENT
 from aish.supervisor.daemon.why.evidence import MACHINE, Cause, Evidence, Fact, fact, signal_name, span, who
-from aish.wire import account, budget
+from aish.wire import account, budget, window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,8 @@ def over_budget(e: Evidence) -> Cause | None:
         return None
     event = e.last("held")
     detail = event.detail if event is not None else {}
+    if detail.get("what") in window.WHATS:
+        return None
     owner = str(detail.get("owner") or e.row.id)
     above = e.others.get(owner)
     word, limit = budget.lacking(detail)
@@ -64,10 +66,28 @@ def over_budget(e: Evidence) -> Cause | None:
         whose = f"{_TODAYS if today else 'the'} budget{word} of {other}"
     name = above.name if above is not None else account.written(owner) if owner != e.row.id else e.row.name
     sentences = (
-        f"Its requests to models wait, since {whose} is spent{_spent(detail)}.",
+        f"{_waits(e)}, since {whose} is spent{_spent(detail)}.",
         f"`aish limit {name} {limit}` lets it go on{', and so does midnight' if today else ''}.",
     )
     return Cause("budget", 95, sentences, (fact(event),) if event is not None else ())
+
+
+def reserved(e: Evidence) -> Cause | None:
+    """What is left of a usage window is for others."""
+    event = e.last("held")
+    if state.BUDGET not in e.row.holds or event is None or event.detail.get("what") not in window.WHATS:
+        return None
+    name = window.name(str(event.detail.get("owner")))
+    sentences = (
+        f"{_waits(e)}: {event.text}.",
+        f"It goes on by itself when there is room; `aish window show {name.partition('/')[0]}` shows the rule.",
+    )
+    return Cause("window", 95, sentences, (fact(event),))
+
+
+def _waits(e: Evidence) -> str:
+    """What a spent budget means for it."""
+    return "Its requests to models wait" if e.row.spec.observe is None else "It stands still"
 
 
 def _spent(detail: Mapping[str, object]) -> str:

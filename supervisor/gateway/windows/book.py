@@ -71,6 +71,10 @@ class Book:
         login = self._logins.account(request)
         return None if login is None else Account(server.name, login)
 
+    def login(self, server: Server, request: Mapping[str, str]) -> str | None:
+        """The mark of the account that a request was for, where clients have logins of their own."""
+        return self._logins.account(request) if server.login == CLIENT else None
+
     def flush(self) -> None:
         """Write what is new. What the disk does not take stays in memory and is tried again."""
         self._flushing = False

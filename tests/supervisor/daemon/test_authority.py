@@ -43,6 +43,8 @@ KeyList       y . . . .
 KeyRevoke     y . . . .
 UsageQuery    y . . . .
 WindowList    y . . . .
+WindowSet     y . . . .
+WindowUnset   y . . . .
 Doctor        y . . . .
 Shutdown      y . . . .
 GatewayHello  . . . . .

@@ -381,6 +381,19 @@ CASES: dict[str, Evidence] = {
         row(ready="yes", restarts=1, begun_by="the user", started_s=-90_000.0),
         runs=(RunPart(number=1, started_s=-95_000.0, ended_s=-91_000.0, exit=ExitPart(code=1)),),
     ),
+    "a window that is reserved": evidence(
+        row(holds=["budget"]),
+        events=(
+            event(
+                "held",
+                "61% of the window claude/5h is used, and what is above 60% is reserved until 14:00",
+                owner="window:claude/5h",
+                what="window_reserve",
+                used=0.61,
+                budget=0.6,
+            ),
+        ),
+    ),
     "near a limit": evidence(row(ready="yes"), events=(event("warned", "80 % of its budget is used", 990.0),)),
     "nothing": evidence(
         row(ready="yes", tokens=tokens(input=1, output=1, requests=1)), cpu_seconds=1.25, rss_bytes=GB

@@ -24,6 +24,7 @@ from aish.wire.link import (
     Release,
     Resting,
     Served,
+    SessionsRead,
     Settled,
     Sync,
     Told,
@@ -40,9 +41,10 @@ if TYPE_CHECKING:
 DEADLINE_S = 20.0
 Event = TypeVar(
     "Event",
-    *(Hold, Release, Warn, Exceeded, Settled, Served, Readiness, Resting, FellBack, ActivityNote, Need, Told),
+    *(Hold, Release, Warn, Exceeded, Settled, Served, Readiness, Resting, FellBack, SessionsRead),
+    *(ActivityNote, Need, Told),
 )
-DURABLE = (Hold, Release, Warn, Exceeded, Settled, Served, Readiness, Resting, FellBack)
+DURABLE = (Hold, Release, Warn, Exceeded, Settled, Served, Readiness, Resting, FellBack, SessionsRead)
 
 
 class Daemon:

@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 
 SUMS = ("cached", "reasoning", "cost_usd", "unpriced")
+LATER_THAN_7 = (
+    *(f"ALTER TABLE {name} DROP COLUMN login" for name in ("requests", "begun")),
+    *(f"ALTER TABLE {name} DROP COLUMN observed" for name in ("accounts", "served")),
+    "DROP TABLE sessions",
+)
 LATER_THAN_6 = (
+    *LATER_THAN_7,
     *(f"ALTER TABLE accounts DROP COLUMN {name}" for name in ("project", "since_s", "today")),
     *(f"ALTER TABLE {name} DROP COLUMN day" for name in ("requests", "begun")),
 )

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import sqlite3
 import tempfile
+import threading
 import time
 import urllib.request
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.wire.link import Readiness
-from aish.wire.message import WindowList
-from aish.wire.reply import Windows
+from aish.wire.link import Hold, Readiness, Release
+from aish.wire.message import KeyNew, WindowList, WindowSet, WindowUnset
+from aish.wire.reply import Done, Windows
 
 from .claude import KEY, LOGIN
 from .conftest import World
-from .subscription import OTHER, RENEWED, Subscription, joined, unified
+from .subscription import OTHER, PREFIX, RENEWED, Subscription, joined, unified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,3 +179,198 @@ def test_a_server_on_this_machine_with_a_key_of_ours_is_not_listened_to(there: W
     body = {"model": "here", "max_tokens": 50, "messages": [{"role": "user", "content": "say 2"}]}
     assert there.gateway.call("/v1/messages", body, key)[0] == 200
     assert listed(there) == []
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------
+
+
+def set_rule(world: World, target: str = "claude", **changes: str) -> None:
+    assert world.daemon.ask(WindowSet(target=target, changes=changes)) == Done()
+
+
+def ask_later(world: World, key: str, text: str = "say 2") -> tuple[threading.Thread, list[int]]:
+    """A request in a thread of its own, and its status once it is answered."""
+    answers: list[int] = []
+    thread = threading.Thread(target=lambda: answers.append(ask(world, key, text)[0]), daemon=True)
+    thread.start()
+    return thread, answers
+
+
+def begun(world: World, key: str) -> http.client.HTTPConnection:
+    """A request whose answer nobody waits for."""
+    headers = {"x-aish-key": key, "Authorization": LOGIN, "anthropic-version": "2023-06-01"}
+    body = {"model": "claude-x", "max_tokens": 5, "messages": [{"role": "user", "content": "say 2"}]}
+    client = http.client.HTTPConnection("127.0.0.1", world.gateway.port)
+    client.request("POST", "/v1/messages", json.dumps(body), headers)
+    return client
+
+
+def used(world: World, part: float, ends_in_s: float = 3600.0, login: str = LOGIN) -> None:
+    """From the next answer on so much of the five hours is used."""
+    server(world).told[login] = joined(unified(part, time.time() + ends_in_s), {ORG: f"org of {login}"})
+
+
+def held(world: World, id: str) -> Hold:
+    return world.daemon.event(Hold, lambda event: event.id == id)
+
+
+def released(world: World, id: str) -> Release:
+    return world.daemon.event(Release, lambda event: event.id == id)
+
+
+def test_the_background_is_held_at_the_reserve_and_goes_on_when_the_window_begins_anew(there: World) -> None:
+    """Two agents behind, one in front. The vendor's figure rises with each answer; nobody raises anything."""
+    first, first_key = there.agent(background=True)
+    second, second_key = there.agent(background=True)
+    _, front_key = there.agent()
+    set_rule(there, reserve="40%")
+    used(there, 0.56, 5.0)
+    server(there).step = 0.02
+    assert ask(there, first_key)[0] == ask(there, second_key)[0] == 200
+    server(there).told[LOGIN][f"{PREFIX}5h-utilization"] = "0.61"
+    assert ask(there, front_key)[0] == 200, "and tells that 61 % are used by now"
+    waiting = [ask_later(there, key) for key in (first_key, second_key)]
+    for id in (first, second):
+        hold = held(there, id)
+        assert (hold.owner, hold.what, hold.used, hold.budget) == ("window:claude/5h", "window_reserve", 0.61, 0.6)
+        assert hold.until_s is not None
+        assert 0 < hold.until_s - time.time() <= 6
+    (part,) = listed(there)
+    assert (sorted(part.held), part.reserve) == (sorted((first, second)), 0.4)
+    for _ in range(3):
+        assert ask(there, front_key)[0] == 200
+    asked = len(server(there).requests)
+    assert all(answers == [] for _, answers in waiting)
+    server(there).told[LOGIN] = {}
+    for thread, answers in waiting:
+        thread.join(20)
+        assert answers == [200]
+    assert len(server(there).requests) == asked + 2, "nothing was sent while they waited"
+    assert [released(there, id).why for id in (first, second)] == ["window", "window"]
+
+
+def test_a_rule_that_is_changed_or_taken_away_lets_them_go(there: World) -> None:
+    id, key = there.agent(background=True)
+    used(there, 0.9)
+    assert ask(there, key)[0] == 200
+    set_rule(there, reserve="40%")
+    thread, answers = ask_later(there, key)
+    held(there, id)
+    set_rule(there, reserve="5%")
+    thread.join(20)
+    assert answers == [200]
+    set_rule(there, reserve="50%", hours="09-18")
+    rules = there.daemon.ask(WindowList()).rules
+    assert [(rule.target, rule.words, rule.windows) for rule in rules] == [
+        ("claude", {"reserve": "50%", "hours": "09-18"}, ["claude/5h"])
+    ]
+    assert there.daemon.ask(WindowUnset(target="claude")).changed
+    assert not there.daemon.ask(WindowUnset(target="claude")).changed
+    refused = there.daemon.ask(WindowSet(target="claude", changes={"reserv": "40%"}))
+    assert (refused.code, refused.hint) == ("usage", "did you mean reserve=?")
+
+
+@pytest.mark.slow
+def test_hours_that_end_let_them_go(there: World) -> None:
+    """A rule that holds for this minute: it is over at the next."""
+    deadline_s = time.monotonic() + 20
+    while time.localtime().tm_sec > 50:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+    id, key = there.agent(background=True)
+    used(there, 0.9)
+    assert ask(there, key)[0] == 200
+    now = datetime.now().astimezone()
+    later = (now + timedelta(minutes=1)).replace(second=0, microsecond=0)
+    set_rule(there, reserve="40%", hours=f"{now:%H:%M}-{later:%H:%M}")
+    thread, answers = ask_later(there, key)
+    assert held(there, id).until_s == later.timestamp()
+    thread.join(75)
+    assert answers == [200]
+    assert time.time() >= later.timestamp()
+
+
+def test_a_client_that_hangs_up_while_it_waits_is_told_as_given_up(there: World) -> None:
+    id, key = there.agent(background=True)
+    used(there, 0.9)
+    assert ask(there, key)[0] == 200
+    set_rule(there, reserve="40%")
+    client = begun(there, key)
+    held(there, id)
+    client.close()
+    assert released(there, id).why == "given-up"
+    assert listed(there)[0].held == []
+
+
+def test_rules_and_what_is_known_outlive_kill_9_and_hold_again(there: World) -> None:
+    id, key = there.agent(background=True)
+    used(there, 0.9)
+    assert ask(there, key)[0] == 200
+    set_rule(there, reserve="40%")
+    client = begun(there, key)
+    held(there, id)
+    there.gateway.kill()
+    client.close()
+    there.gateway.start()
+    released(there, id)
+    holds = len(there.daemon.events(Hold))
+    thread, answers = ask_later(there, key)
+    there.daemon.wait_for(lambda daemon: sum(isinstance(e, Hold) for e in daemon.heard) > holds)
+    assert there.daemon.ask(WindowUnset(target="claude")).changed
+    thread.join(20)
+    assert answers == [200]
+
+
+def test_another_login_has_windows_of_its_own(there: World) -> None:
+    id, key = there.agent(background=True)
+    used(there, 0.9)
+    used(there, 0.1, login=OTHER)
+    assert ask(there, key)[0] == ask(there, key, login=OTHER)[0] == 200
+    set_rule(there, reserve="40%")
+    assert ask(there, key, login=OTHER)[0] == 200
+    thread, answers = ask_later(there, key)
+    hold = held(there, id)
+    full = next(part for part in listed(there) if part.used == 0.9)
+    assert hold.owner == f"window:claude#{full.login}/5h"
+    set_rule(there, f"claude#{full.login}", reserve="1%")
+    thread.join(20)
+    assert answers == [200]
+
+
+def test_a_named_key_is_in_front_unless_the_rule_says_otherwise(there: World) -> None:
+    made = there.daemon.ask(KeyNew(name="ci"))
+    used(there, 0.9)
+    assert ask(there, made.key)[0] == 200
+    set_rule(there, reserve="40%")
+    assert ask(there, made.key)[0] == 200
+    set_rule(there, background="key:ci")
+    thread, answers = ask_later(there, made.key)
+    deadline_s = time.monotonic() + 20
+    while listed(there)[0].held != ["key:ci"]:
+        assert time.monotonic() < deadline_s
+    set_rule(there, background="none")
+    thread.join(20)
+    assert answers == [200]
+
+
+def test_who_has_used_its_share_waits_in_front_or_not_and_others_go_on(there: World) -> None:
+    """Of all that was taken in this window the agent and what it started took the most."""
+    id, _ = there.agent()
+    child, child_key = there.agent(parent=id)
+    _, other_key = there.agent()
+    used(there, 0.4)
+    for _ in range(3):
+        assert ask(there, child_key, "say 9")[0] == 200
+    assert ask(there, other_key, "say 1")[0] == 200
+    there.daemon.settled(child, 3)
+    share = f"share.@agent-{id}"
+    set_rule(there, **{share: "20%"})
+    thread, answers = ask_later(there, child_key)
+    hold = held(there, child)
+    assert (hold.what, hold.budget) == ("window_share", 0.2)
+    assert 0.3 < hold.used <= 0.4
+    assert ask(there, other_key)[0] == 200
+    assert listed(there)[0].shares == {f"@agent-{id}": pytest.approx(hold.used, abs=0.05)}
+    set_rule(there, **{share: "90%"})
+    thread.join(20)
+    assert answers == [200]
