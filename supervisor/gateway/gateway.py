@@ -238,6 +238,7 @@ class Gateway:
         dropped = self.spending.prune(
             ids | {accounts.WRAPUP + member.id for member in message.members if _last_word(member) is not None}
         )
+        unread = self.reader.prune(ids)
         with self._unless_full():
             if fresh:
                 self.records.new_epoch()
@@ -245,6 +246,7 @@ class Gateway:
             self.records.put_meta(_SYNC, _encode(msgspec.structs.replace(message, members=[])))
             for id in dropped:
                 self.records.drop_account(id)
+            self.records.drop_sessions(unread)
         self._spread(self.directory.sync(message))
         self.board.clear()
         self.models.ask_again()

@@ -227,6 +227,10 @@ class Records:
         """Inside a transaction."""
         self._db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)", (process, path, seen_s, place))
 
+    def drop_sessions(self, processes: Iterable[str]) -> None:
+        """Inside a transaction."""
+        self._db.executemany("DELETE FROM sessions WHERE process = ?", [(process,) for process in processes])
+
     # --- usage windows ------------------------------------------------------------------------------------------
 
     def windows(self) -> list[Window]:

@@ -78,6 +78,12 @@ class Reader:
         self._closed.clear()
         self._holds.clear()
 
+    def prune(self, known: set[str]) -> set[str]:
+        """Forget processes that nobody knows any more; returns which."""
+        gone = {process for process, _ in self._places} - known
+        self._places = {key: place for key, place in self._places.items() if key[0] not in gone}
+        return gone
+
     def skip(self, members: Iterable[Member]) -> None:
         """Our records were lost, and what the daemon had heard of these counts: what they write later is new."""
         now_s = time.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
@@ -195,6 +196,23 @@ def test_records_that_were_lost_do_not_count_what_the_daemon_knows_a_second_time
     world.daemon.ready("p1")
     session.answer(7, 1)
     assert world.daemon.settled(session.id, 2).tokens.input == 107
+
+
+def test_of_a_process_that_nobody_knows_any_more_no_place_is_kept(world: World, tmp_path: Path) -> None:
+    world.start()
+    session, other = Session(world, tmp_path, "s1").known(), Session(world, tmp_path, "s2").known()
+    for each in (session, other):
+        each.answer()
+        world.daemon.settled(each.id, 1)
+    world.daemon.stop()
+    del world.daemon.members[session.id]
+    world.daemon.start()
+    assert world.daemon.ask(WindowList()).windows  # it has heard who there is
+    db = sqlite3.connect(f"file:{world.gateway.state}/gateway.db?mode=ro", uri=True)
+    try:
+        assert db.execute("SELECT process FROM sessions").fetchall() == [(other.id,)]
+    finally:
+        db.close()
 
 
 def test_a_key_of_it_is_metered_as_ever_beside_its_log(session: Session) -> None:
