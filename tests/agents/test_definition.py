@@ -22,6 +22,7 @@ stop: ["END", "\\n\\n"]
 frequency_penalty: 0.5
 presence_penalty: -1
 whole_sentences: true
+when_reserved: model:small
 limits:
   tokens: 200k
   max_output_tokens: 300
@@ -54,6 +55,7 @@ def test_every_key() -> None:
     assert (sampling.temperature, sampling.top_p, sampling.seed, sampling.stop) == (0.2, 0.9, 7, ("END", "\n\n"))
     assert (sampling.frequency_penalty, sampling.presence_penalty) == (0.5, -1.0)
     assert agent.whole_sentences is True
+    assert agent.when_reserved == "model:small"
     folding = agent.map_reduce
     assert (folding.chunk_prompt, folding.reduce, folding.reduce_prompt) == (
         "Part: {input}",
@@ -139,6 +141,7 @@ WRONG = {
     "a tag": (["model: !!python/object/apply:os.system [id]"], 2, "expected a text", None),
     "a tagged scalar": (["model: !secret x"], 2, "the tag !secret is not supported", None),
     "two documents": (["model: x", "...", "model: y"], 4, "", None),
+    "a way out that is none": (["when_reserved: models:x"], 2, "expected hold or model:NAME", None),
     "deep": (["stop: " + "[" * 20 + "]" * 20], 2, "nested deeper than 6", None),
     "wide": (["stop: [" + "a, " * 3000 + "a]"], 2, "more than 1000 values", None),
     "a merge key": (["<<: {model: x}"], 2, "<<: unknown key", None),

@@ -326,6 +326,13 @@ def test_a_budget_leads_it_to_the_gateway(at: Shimmed) -> None:
 # --- the verb -------------------------------------------------------------------------------------------------------
 
 
+def test_its_sessions_are_observed(at: Shimmed) -> None:
+    at.make("probe", "--observe", "codex")
+    assert at.run("probe").returncode == 0
+    (row,) = [row for row in at.rows() if row["name"] == "probe"]  # the gateway runs, too
+    assert row["observe"] == "codex"
+
+
 def test_list_change_and_off(at: Shimmed) -> None:
     assert "no shims" in at.home.aish("shim").stdout
     at.make("probe", "mysh", "--memory", "1G")
