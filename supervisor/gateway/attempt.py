@@ -432,5 +432,6 @@ def _told(course: _Course) -> dict[str, str]:
 def _renew(row: Row) -> None:
     """The row of an attempt of its own, of which nothing is known yet."""
     row.time_s = time.time()
-    row.status = row.first_token_s = row.seconds = row.cost_usd = row.price = row.login = None
+    row.status = row.first_token_s = row.seconds = row.cost_usd = row.price = None
+    row.subscription = None
     row.input = row.output = row.cached = row.written = row.reasoning = row.bytes_out = 0

@@ -134,7 +134,7 @@ class Gateway:
             directory=self.directory, spending=self.spending, book=self.book, gate=self.gate, prices=self.prices
         )
         self.settling = Settling(
-            self.board, self.spending, self.upstreams, self.prices, self.telemetry, login=self.book.login
+            self.board, self.spending, self.upstreams, self.prices, self.telemetry, account=self.book.account
         )
         self.attempts = Attempts(
             bell=self.bell,

@@ -47,7 +47,7 @@ CHECKPOINT_WRITES: Final = 2000
 _COLUMNS: Final = (
     "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
     "status, first_token_s, seconds, bytes_in, bytes_out, agent, server, "
-    "cached, written, reasoning, cost_usd, price, project, day, login"
+    "cached, written, reasoning, cost_usd, price, project, day, subscription"
 )
 _ROW: Final = f"({_COLUMNS}) VALUES ({', '.join('?' * 29)})"
 _BEGIN: Final = f"INSERT OR REPLACE INTO begun {_ROW}"

@@ -64,8 +64,8 @@ class Row:
     project: str | None = None
     day: int | None = None
     """Whose budgets it counts for, by its number; None: it reserved nothing."""
-    login: str | None = None
-    """The mark of the account that it was for, where the client has a login of its own."""
+    subscription: str | None = None
+    """The account in whose usage windows it counts: see `aish.supervisor.gateway.windows.ledger.Account`."""
 
     def values(self) -> tuple[object, ...]:
         return (
@@ -73,7 +73,7 @@ class Row:
             self.model, self.dialect, self.endpoint, self.stream, self.input, self.output, self.estimated,
             self.status, self.first_token_s, self.seconds, self.bytes_in, self.bytes_out, self.agent,
             self.server, self.cached, self.written, self.reasoning, self.cost_usd, self.price, self.project,
-            self.day, self.login,
+            self.day, self.subscription,
         )  # fmt: skip
 
 

@@ -77,8 +77,8 @@ ALTER TABLE begun ADD COLUMN day INTEGER;
 """
 """What came with version 7."""
 _OBSERVED: Final = """
-ALTER TABLE requests ADD COLUMN login TEXT;
-ALTER TABLE begun ADD COLUMN login TEXT;
+ALTER TABLE requests ADD COLUMN subscription TEXT;
+ALTER TABLE begun ADD COLUMN subscription TEXT;
 ALTER TABLE accounts ADD COLUMN observed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE served ADD COLUMN observed INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE sessions (

@@ -23,6 +23,7 @@ from aish.supervisor.gateway.row import Row
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.upstream import Upstreams
 from aish.supervisor.gateway.web import Request
+from aish.supervisor.gateway.windows.ledger import Account
 
 
 @dataclass(slots=True, eq=False)
@@ -90,8 +91,8 @@ class Exchange:
         return self.used is not None and not (several and self.server is not None and self.server.engine == LLAMACPP)
 
 
-Login = Callable[[Server, Mapping[str, str]], str | None]
-"""The mark of the login that a server was asked with, by the headers of the request."""
+AccountOf = Callable[[Server, Mapping[str, str]], Account | None]
+"""In whose usage windows a request to a server counts, by its headers."""
 
 
 class Settling:
@@ -105,10 +106,10 @@ class Settling:
         prices: Prices,
         observe: observed.Observer | None = None,
         *,
-        login: Login = lambda server, request: None,
+        account: AccountOf = lambda server, request: None,
     ) -> None:
         self._observe = observe
-        self._login = login
+        self._account = account
         self._board = board
         self._prices = prices
         self._spending = spending
@@ -146,7 +147,8 @@ class Settling:
         row.input, row.output, row.estimated = used.input, used.output, used.estimated
         row.cached, row.written, row.reasoning = used.cached, used.written, used.reasoning
         if exchange.server is not None:
-            row.login = self._login(exchange.server, exchange.request.headers)
+            account = self._account(exchange.server, exchange.request.headers)
+            row.subscription = None if account is None else str(account)
         if row.server is None or exchange.server is None:
             row.cost_usd = 0.0  # nobody was asked
         else:

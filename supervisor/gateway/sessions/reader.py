@@ -173,7 +173,7 @@ class Reader:
             self._spending.number(), told.at_s, self._directory.epoch, member.id, member.name, member.kind, chain,
             told.model or kind, kind, OBSERVED, False, used.input, used.output, status=200, agent=member.agent,
             cached=used.cached, written=used.written, reasoning=used.reasoning, project=member.project,
-            day=self._spending.day.number,
+            day=self._spending.day.number, subscription=str(Account(kind)),
         )  # fmt: skip
         cost = self._prices.cost(Server("", row.model, _VENDORS.get(kind, "")), used, 0.0)
         row.cost_usd, row.price = (None, None) if cost is None else (cost.usd, cost.price)

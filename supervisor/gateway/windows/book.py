@@ -65,15 +65,11 @@ class Book:
             asyncio.get_running_loop().call_soon(self.flush)
 
     def account(self, server: Server, request: Mapping[str, str]) -> Account | None:
-        """The account that a request to this server is for; None: no answer has told yet."""
+        """The account that a request to this server is for. None: it has no windows, or no answer has told yet."""
         if server.login != CLIENT:
-            return Account(server.name)
+            return None if server.local else Account(server.name)
         login = self._logins.account(request)
         return None if login is None else Account(server.name, login)
-
-    def login(self, server: Server, request: Mapping[str, str]) -> str | None:
-        """The mark of the account that a request was for, where clients have logins of their own."""
-        return self._logins.account(request) if server.login == CLIENT else None
 
     def flush(self) -> None:
         """Write what is new. What the disk does not take stays in memory and is tried again."""

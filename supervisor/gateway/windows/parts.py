@@ -82,8 +82,8 @@ def _rows(path: str, account: Account, since_s: float) -> tuple[tuple[frozenset[
         try:
             found = db.execute(
                 f"SELECT process, name, agent, chain, {_TOOK} FROM requests WHERE time_s >= ? AND status IS NOT NULL"  # noqa: S608  constants
-                " AND model = ? AND coalesce(login, '') = ? GROUP BY 1, 2, 3, 4",
-                (since_s, account.name, account.login),
+                " AND subscription = ? GROUP BY 1, 2, 3, 4",
+                (since_s, str(account)),
             ).fetchall()
         finally:
             db.close()

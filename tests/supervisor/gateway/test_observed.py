@@ -179,6 +179,23 @@ def test_its_windows_are_known_and_reserved_for_the_foreground(world: World, tmp
     assert not [event for event in world.daemon.events(Hold) if event.id == front.id]
 
 
+def test_who_has_used_its_share_is_held_and_others_are_not(world: World, tmp_path: Path) -> None:
+    world.start()
+    greedy, modest = Session(world, tmp_path, "greedy").known(), Session(world, tmp_path, "modest").known()
+    for session, read in ((greedy, 900), (modest, 100)):
+        session.answer(read, 0, percent=50.0)
+        world.daemon.settled(session.id, 1)
+    shares = {f"share.@{session.id}": "40%" for session in (greedy, modest)}
+    world.daemon.ask(WindowSet(target="codex", changes=shares))
+    hold = world.daemon.event(Hold)
+    assert (hold.id, hold.what, round(hold.used, 2), hold.budget) == (greedy.id, "window_share", 0.45, 0.4)
+    (window,) = world.daemon.ask(WindowList()).windows
+    assert {subject: round(part or 0, 2) for subject, part in window.shares.items()} == {
+        f"@{greedy.id}": 0.45,
+        f"@{modest.id}": 0.05,
+    }
+
+
 def test_records_that_were_lost_do_not_count_what_the_daemon_knows_a_second_time(
     world: World, tmp_path: Path
 ) -> None:

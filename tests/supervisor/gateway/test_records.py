@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SUMS = ("cached", "reasoning", "cost_usd", "unpriced")
 LATER_THAN_7 = (
-    *(f"ALTER TABLE {name} DROP COLUMN login" for name in ("requests", "begun")),
+    *(f"ALTER TABLE {name} DROP COLUMN subscription" for name in ("requests", "begun")),
     *(f"ALTER TABLE {name} DROP COLUMN observed" for name in ("accounts", "served")),
     "DROP TABLE sessions",
 )
