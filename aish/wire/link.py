@@ -235,7 +235,7 @@ class Resting(Message, frozen=True, kw_only=True):
 
 
 class FellBack(Message, frozen=True, kw_only=True):
-    """Requests to a model are answered by another one."""
+    """Requests to a model, or of a process, are answered by another one."""
 
     number: int
     id: str

@@ -330,10 +330,7 @@ class GatewayLink:
             case link.Resting(until_s=until_s, text=text):
                 self._rests(process, until_s, text)
             case link.FellBack(to=to, text=text):
-                if not row.ended and to is not None:
-                    self.recorder.event("fell-back", row, f"{to} answers in its place: {text}", to=to)
-                elif not row.ended:
-                    self.recorder.event("came-back", row, "it answers again")
+                self._fell_back(row, to, text)
             case link.SessionsRead():
                 self.sessions_read(process)
 
@@ -350,6 +347,19 @@ class GatewayLink:
             text = budget.spent(owner, row.id, what, message.used, most)
         until = {} if message.until_s is None else {"until_s": message.until_s}
         self.recorder.event("held", row, text, owner=owner, what=what, used=message.used, budget=most, **until)
+
+    def _fell_back(self, row: Row, to: str | None, text: str) -> None:
+        """A model is answered for by another one, or a process that asks one; or that is over."""
+        if row.ended:
+            return
+        model = row.spec.kind == kind.MODEL
+        if to is not None:
+            who = f"{to} answers in its place" if model else f"its requests are answered by {to}"
+            self.recorder.event("fell-back", row, f"{who}: {text}", to=to)
+        else:
+            self.recorder.event(
+                "came-back", row, "it answers again" if model else "its requests are its model's again"
+            )
 
     def _rests(self, process: Process, until_s: float | None, text: str) -> None:
         """Its server rests, or goes on resting; told when it begins and when it ends."""

@@ -6,6 +6,7 @@ for the model that was asked for, then for each of its fall-backs:
        |                            failed -> another server of that name, at once
        |                                   -> the same ones after a pause, where that was asked for
        none                                -> the next fall-back
+a usage window is reserved -> it waits, or the model that its process names for that answers
 nobody: the client is told why the model that it asked for did not answer
 """
 
@@ -16,32 +17,30 @@ import math
 import random
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from aish.errors import AishError, BudgetError, RefusedError, StorageError, UnavailableError, UpstreamError
+from aish.errors import AishError, RefusedError, StorageError, UnavailableError, UpstreamError
 from aish.model.dialect import CLIENT
 from aish.supervisor.gateway.asking import Asking
+from aish.supervisor.gateway.course import Course, FailedError, MovedError, NoAnswerError, NoRoomError
 from aish.supervisor.gateway.delivery import Delivery
-from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.crossing import cross
-from aish.supervisor.gateway.dialects.headers import NO_FALLBACK
 from aish.supervisor.gateway.dialects.last_message import added
 from aish.supervisor.gateway.failure import Failure, Patience, clause, unusable
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.routes import DEFAULT, origin, widest
-from aish.supervisor.gateway.turns import NobodyError, Wish
+from aish.supervisor.gateway.turns import NobodyError
 from aish.supervisor.gateway.waits import AskAgainError
 from aish.wire.account import WRAPUP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from aish.supervisor.gateway.bell import Bell
     from aish.supervisor.gateway.budget import Claim, Reservation
     from aish.supervisor.gateway.claims import Claims, Limit
-    from aish.supervisor.gateway.dialects.call import Call
     from aish.supervisor.gateway.dialects.crossing import Crossing
     from aish.supervisor.gateway.fallbacks import Fallbacks
     from aish.supervisor.gateway.keys import Keys
@@ -64,30 +63,6 @@ MODEL: Final = "x-aish-model"
 """Who answers, where it is not the model that was asked for."""
 
 
-class FailedError(Exception):
-    """An attempt failed, and nothing of it went to the client."""
-
-    def __init__(self, server: Server, failure: Failure) -> None:
-        super().__init__(failure.why)
-        self.server, self.failure = server, failure
-
-
-class NoAnswerError(Exception):
-    """A model does not answer, for a reason that another one may not have. `error` is for the client."""
-
-    def __init__(self, error: AishError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class NoRoomError(BudgetError):
-    """A budget has no room for a further attempt."""
-
-
-def _nothing() -> None:
-    pass
-
-
 @contextmanager
 def _vain() -> Iterator[None]:
     """What keeps a model from answering becomes a NoAnswerError."""
@@ -97,52 +72,6 @@ def _vain() -> Iterator[None]:
         raise
     except (UpstreamError, UnavailableError, StorageError) as error:
         raise NoAnswerError(error) from error
-
-
-@dataclass(slots=True)
-class _Course:
-    """One request on its way. `said`: by the client; `call`: with what is added to it for a `last` message. `model`:
-    the fall-back that is being asked; None: what was asked for."""
-
-    exchange: Exchange
-    said: Call
-    call: Call
-    last: LastWordPart | None = None
-    model: str | None = None
-    patient: bool = True
-    """Whether a model that does not answer is waited for: there is nobody else to ask."""
-    further: bool = False
-    """The model was asked before: it is not waited for once more."""
-    tried: set[Server] = field(default_factory=set)
-    """Servers that are not asked now."""
-    seen: set[Server] = field(default_factory=set)
-    """Every server that was asked."""
-    logins: set[str] = field(default_factory=set)
-    """Where a client's own login may go in place of where the client meant it to go: there as well."""
-    claim: Claim | None = None
-    reservation: Reservation | None = None
-    late: asyncio.Task[None] | None = None
-    """Counts what the attempt before may have used."""
-    well: Callable[[], None] = _nothing
-    """Called when an answer begins."""
-
-    @property
-    def name(self) -> str:
-        return self.call.model if self.model is None else self.model
-
-    @property
-    def embedding(self) -> bool:
-        return self.call.endpoint == openai.EMBEDDINGS
-
-    @property
-    def wish(self) -> Wish:
-        return Wish(self.call, self.name, self.fits, self.patient, self.further)
-
-    def fits(self, server: Server) -> bool:
-        """Whether it may be sent there."""
-        if server in self.tried:
-            return False
-        return self.model is None or server.login != CLIENT or origin(server.url) in self.logins
 
 
 class Attempts:
@@ -185,11 +114,11 @@ class Attempts:
         exchange.asked = call.model
         exchange.row.model, exchange.row.stream = call.model or DEFAULT, call.stream
         exchange.live.model = exchange.row.model
-        course = _Course(exchange, call, call)
+        course = Course(exchange, call, call)
         course.patient = not self._following(course)
         course.well = partial(self._fallbacks.over, call.model)
         try:
-            return await self._of_model(course)
+            return await self._of_model_or_moved(course)
         except NoAnswerError as failed:
             first, row = failed.error, exchange.row
             where = row.model, row.server
@@ -202,18 +131,17 @@ class Attempts:
 
     # --- other models -------------------------------------------------------------------------------------------
 
-    def _following(self, course: _Course) -> tuple[str, ...]:
-        """The models that may answer in its place. Vectors of another model would mean nothing to who has some of
-        this one."""
-        if course.embedding or course.exchange.request.headers.get(NO_FALLBACK, "").strip() in ("1", "true"):
+    def _following(self, course: Course) -> tuple[str, ...]:
+        """The models that may answer in its place."""
+        if course.alone:
             return ()
         return tuple(dict.fromkeys(name for server in self._models.of(course.name) for name in server.fallback))
 
-    async def _elsewhere(self, course: _Course, error: AishError) -> Answer | None:
+    async def _elsewhere(self, course: Course, error: AishError) -> Answer | None:
         """A fall-back's answer; None where nobody has one."""
         own, following = self._models.of(course.name), self._following(course)
         asked = own[0].name if own else course.call.model or DEFAULT
-        course.logins = {origin(server.url) for server in own if server.login == CLIENT}
+        course.logins = _logins(own)
         for place, name in enumerate(following):
             course.model, course.patient, course.further = name, place + 1 == len(following), False
             course.tried = set(course.seen)
@@ -229,9 +157,36 @@ class Attempts:
                 log("fall-back", f"{asked} -> {name}: {failed}")
         return None
 
+    async def _of_model_or_moved(self, course: Course) -> Answer:
+        """Raises as `_of_model`."""
+        try:
+            return await self._of_model(course)
+        except MovedError as moved:
+            to, why = moved.to, str(moved)
+        exchange, process = course.exchange, course.exchange.row.process
+        patient, well = course.patient, course.well
+        course.logins = _logins(self._models.of(course.name))
+        course.model, course.patient, course.moves = to, True, False
+        course.well = partial(self._fallbacks.moved, process, to, why)
+        try:
+            return await self._of_model(course)
+        except RefusedError:  # the caller has ended
+            raise
+        except NoAnswerError as failed:
+            if exchange.attempts:  # the failure of who was asked
+                raise failed.error from failed
+            log("window", f"{process} waits, {to} cannot be asked: {failed}")
+        except AishError as error:
+            if exchange.attempts:
+                raise
+            log("window", f"{process} waits, {to} cannot be asked: {error}")
+        course.model, course.patient, course.well = None, patient, well
+        course.further, course.tried = False, set()
+        return await self._of_model(course)
+
     # --- one model ----------------------------------------------------------------------------------------------
 
-    async def _of_model(self, course: _Course) -> Answer:
+    async def _of_model(self, course: Course) -> Answer:
         """Raises NoAnswerError, and AishError of what no other attempt mends."""
         patience: Patience | None = None
         failure: Failure | None = None
@@ -252,7 +207,7 @@ class Attempts:
                     raise NoAnswerError(failure.error) from error
             course.further = True
 
-    async def _later(self, course: _Course, patience: Patience, failure: Failure) -> bool:
+    async def _later(self, course: Course, patience: Patience, failure: Failure) -> bool:
         """Wait for as long as there is patience: whether a server can be asked then."""
         exchange, loop, name = course.exchange, asyncio.get_running_loop(), course.exchange.live.model
         course.tried = set()
@@ -274,7 +229,7 @@ class Attempts:
 
     # --- one attempt --------------------------------------------------------------------------------------------
 
-    async def _attempt(self, course: _Course) -> Answer:
+    async def _attempt(self, course: Course) -> Answer:
         """Raises FailedError, NoRoomError, NobodyError, NoAnswerError; AishError of what no other attempt mends."""
         exchange = course.exchange
         while True:
@@ -298,7 +253,7 @@ class Attempts:
                         return await self._send(course, crossing, server, limit)
             # It came later than the claim was made, and may cost more.
 
-    async def _admitted(self, course: _Course, servers: tuple[Server, ...]) -> tuple[Server, ...]:
+    async def _admitted(self, course: Course, servers: tuple[Server, ...]) -> tuple[Server, ...]:
         """Those that the rules over usage windows let it go to. None, after a while, where it had to wait for that.
 
         Raises NobodyError where it does not wait: it is a fall-back, or another attempt."""
@@ -307,16 +262,24 @@ class Attempts:
         barriers = {server: await gate.barrier(server, headers, process) for server in servers}
         free = tuple(server for server, barrier in barriers.items() if barrier is None)
         if free:
+            if course.model is None:
+                self._fallbacks.back(process)
             course.tried |= barriers.keys() - set(free)
             return free
         server, barrier = next(iter(barriers.items()))
         assert barrier is not None
         if course.model is not None or course.further:
             raise NobodyError(f"{server.name} cannot be asked now: {gate.told(barrier)}")
+        to = gate.elsewhere(process)
+        if to is not None and course.moves and not course.alone and server not in self._models.of(to):
+            raise MovedError(to, gate.told(barrier))
+        if course.reservation is not None:  # others may have it meanwhile
+            self._spending.give_back(exchange.row.number)
+            course.claim = course.reservation = None
         await gate.wait(server, headers, exchange.live, barrier, partial(self._keys.alive, process))
         return ()
 
-    def _begin_anew(self, course: _Course) -> None:
+    def _begin_anew(self, course: Course) -> None:
         """What the attempt before may have used is settled for itself; one that used nothing leaves its row."""
         exchange = course.exchange
         if exchange.sent_s is None or exchange.settled:
@@ -329,10 +292,10 @@ class Attempts:
             course.claim = course.reservation = None
             course.late = self._settling.settle(exchange.ended())
 
-    def _last_word(self, course: _Course) -> LastWordPart | None:
+    def _last_word(self, course: Course) -> LastWordPart | None:
         return self._directory.last_word(course.exchange.row.process)
 
-    async def _prepared(self, course: _Course, servers: Sequence[Server]) -> tuple[Claim, Reservation]:
+    async def _prepared(self, course: Course, servers: Sequence[Server]) -> tuple[Claim, Reservation]:
         """Reserve what asking one of them may take. Raises AskAgainError: what is to be asked is another by now."""
         exchange = course.exchange
         server = widest(servers)  # what is reserved is enough for any of them
@@ -347,7 +310,7 @@ class Attempts:
             raise AskAgainError
         return claim, await self._reserve(course, server, claim)
 
-    async def _reserve(self, course: _Course, server: Server, claim: Claim) -> Reservation:
+    async def _reserve(self, course: Course, server: Server, claim: Claim) -> Reservation:
         """Raises NoRoomError for a further attempt, and what Spending.reserve raises."""
         exchange = course.exchange
         row = replace(exchange.row, number=claim.number) if exchange.settled else exchange.row
@@ -373,7 +336,7 @@ class Attempts:
         course.claim, course.reservation = claim, reservation
         return reservation
 
-    async def _further(self, course: _Course, row: Row, claim: Claim) -> Reservation:
+    async def _further(self, course: Course, row: Row, claim: Claim) -> Reservation:
         """Raises NoRoomError."""
         reservation = await self._spending.again(row, claim)
         if reservation is None and course.late is not None:  # it may give back some
@@ -383,7 +346,7 @@ class Attempts:
             raise NoRoomError("a budget has no room for a further attempt")
         return reservation
 
-    async def _send(self, course: _Course, crossing: Crossing, server: Server, limit: Limit) -> Answer:
+    async def _send(self, course: Course, crossing: Crossing, server: Server, limit: Limit) -> Answer:
         exchange = course.exchange
         exchange.unused = True  # until the server took it
         body = crossing.body(limit.each)
@@ -423,7 +386,12 @@ class Attempts:
             asking.over()
 
 
-def _told(course: _Course) -> dict[str, str]:
+def _logins(servers: Sequence[Server]) -> set[str]:
+    """Where a client's own login may go that was meant for one of these."""
+    return {origin(server.url) for server in servers if server.login == CLIENT}
+
+
+def _told(course: Course) -> dict[str, str]:
     """Headers of an answer."""
     headers = {} if course.model is None else {MODEL: course.model}
     return headers if course.exchange.attempts < 2 else {**headers, ATTEMPTS: str(course.exchange.attempts)}

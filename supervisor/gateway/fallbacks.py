@@ -1,4 +1,5 @@
-"""Which models are answered for by another one: told when that begins and when it ends, not for each request."""
+"""Which models are answered for by another one, and which processes are while a usage window is reserved: told when
+that begins and when it ends, not for each request."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ class Fallbacks:
         self._directory = directory
         self._spending = spending
         self._to: dict[str, str] = {}
-        """By the process of the model that was asked for."""
+        """By the process of the model that was asked for, or by the process that asks."""
 
     def began(self, server: Server, to: str, why: str) -> None:
         """A request to the model of that server is answered by another model."""
@@ -34,6 +35,19 @@ class Fallbacks:
             if self._to.pop(server.id, None) is not None:
                 log("fall-back", f"{server.name} ({server.id}) answers again")
                 self._tell(server.id, FellBack(number=0, id=server.id))
+
+    def moved(self, process: str, to: str, why: str) -> None:
+        """A request of that process is answered by another model than it asked for: a window is reserved."""
+        if self._to.get(process) != to and process in self._directory.members:
+            self._to[process] = to
+            log("window", f"{process} -> {to}: {why}")
+            self._tell(process, FellBack(number=0, id=process, to=to, text=why))
+
+    def back(self, process: str) -> None:
+        """That process asks what it wants to ask."""
+        if self._to and self._to.pop(process, None) is not None:
+            log("window", f"{process} asks its own model again")
+            self._tell(process, FellBack(number=0, id=process))
 
     def forget(self, id: str) -> None:
         """That process is gone."""

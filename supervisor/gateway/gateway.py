@@ -283,6 +283,7 @@ class Gateway:
             self._appear(server)
         for id in changed.ended:
             self.board.forget(id)
+            self.fallbacks.forget(id)
             self.spending.refuse(id, RefusedError(f"the process {id} has ended"))
         self.spending.advance()
         self.reader.spread()

@@ -273,7 +273,7 @@ class Spending:
             if claim.number not in self.ledger.reservations:
                 await self.waits.granted(claim, live)
         except BaseException:
-            self._give_back(claim.number)
+            self.give_back(claim.number)
             raise
         return await self._begun(row, claim)
 
@@ -303,11 +303,12 @@ class Spending:
         try:
             await self.journal.begin(row)
         except BaseException:
-            self._give_back(claim.number)
+            self.give_back(claim.number)
             raise
         return reservation
 
-    def _give_back(self, number: int) -> None:
+    def give_back(self, number: int) -> None:
+        """What was reserved for that request, or is asked for it."""
         if number in self.ledger.reservations:
             self.ledger.settle(number, Amounts())
         else:

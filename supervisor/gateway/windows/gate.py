@@ -183,7 +183,8 @@ class Gate:
         finally:
             self._held.release(live.process, live.number, why)
 
-    def _elsewhere(self, process: str) -> str | None:
+    def elsewhere(self, process: str) -> str | None:
+        """The model that its process wants to answer while a window is reserved, rather than to wait."""
         member = self._directory.members.get(process)
         return None if member is None else member.when_reserved.partition(":")[2] or None
 

@@ -11,18 +11,21 @@ import threading
 import time
 import urllib.request
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.wire.link import Hold, Readiness, Release
+from aish.wire.link import FellBack, Hold, Readiness, Release
 from aish.wire.message import KeyNew, WindowList, WindowSet, WindowUnset
 from aish.wire.reply import Done, Windows
+from aish.wire.spec import FailoverPart
 
 from .claude import KEY, LOGIN
 from .conftest import World
 from .subscription import OTHER, PREFIX, RENEWED, Subscription, joined, unified
+from .upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,11 +61,16 @@ def server(world: World) -> Subscription:
 
 
 def ask(
-    world: World, key: str, text: str = "say 2", login: str = LOGIN, **more: Any
+    world: World,
+    key: str,
+    text: str = "say 2",
+    login: str = LOGIN,
+    headers: dict[str, str] | None = None,
+    **more: Any,
 ) -> tuple[int, Any, dict[str, str]]:
     body = {"model": "claude-x", "max_tokens": 50, "messages": [{"role": "user", "content": text}], **more}
-    headers = {"x-aish-key": key, "Authorization": login, "anthropic-version": "2023-06-01"}
-    return world.gateway.call("/v1/messages", body, None, headers)
+    own = {"x-aish-key": key, "Authorization": login, "anthropic-version": "2023-06-01"}
+    return world.gateway.call("/v1/messages", body, None, own | (headers or {}))
 
 
 def listed(world: World) -> list[WindowPart]:
@@ -374,3 +382,85 @@ def test_who_has_used_its_share_waits_in_front_or_not_and_others_go_on(there: Wo
     set_rule(there, **{share: "90%"})
     thread.join(20)
     assert answers == [200]
+
+
+# --- moved to another model ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def helper(there: World) -> Iterator[Upstream]:
+    """A model `helper` beside `claude`, that nobody has reserved."""
+    with_it = Upstream("127.0.0.1:0").start()
+    try:
+        there.daemon.model("p3", "helper", with_it.route)
+        there.daemon.ready("p3")
+        yield with_it
+    finally:
+        with_it.stop()
+
+
+def test_whose_file_names_another_model_is_answered_by_that_while_the_window_is_reserved(
+    there: World, helper: Upstream
+) -> None:
+    id, key = there.agent(background=True, when_reserved="model:helper")
+    _, front_key = there.agent(when_reserved="model:helper")
+    used(there, 0.9)
+    assert ask(there, key)[0] == 200
+    set_rule(there, reserve="40%")
+    for _ in range(2):
+        status, body, headers = ask(there, key, "say 3")
+        assert (status, body["content"][0]["text"].split()) == (200, ["w"] * 3)
+        assert headers["x-aish-model"] == "helper"
+    assert "x-aish-model" not in ask(there, front_key)[2]
+    moved = there.daemon.event(FellBack, lambda event: event.id == id)
+    assert (moved.to, "claude/5h: what is left is reserved" in moved.text) == ("helper", True)
+    assert [row["model"] for row in there.gateway.rows(f"process = '{id}'")] == ["claude-x", "helper", "helper"]
+    assert not there.daemon.events(Hold)
+    there.daemon.ask(WindowUnset(target="claude"))
+    assert "x-aish-model" not in ask(there, key)[2]
+    there.daemon.event(FellBack, lambda event: event.id == id and event.to is None)
+    assert [event.to for event in there.daemon.events(FellBack) if event.id == id] == ["helper", None]
+
+
+@pytest.mark.parametrize(
+    ("way_out", "headers"), [("nobody", {}), ("claude", {}), ("helper", {"x-aish-no-fallback": "1"})]
+)
+def test_who_can_be_answered_by_nobody_else_waits(
+    there: World, helper: Upstream, way_out: str, headers: dict[str, str]
+) -> None:
+    id, key = there.agent(background=True, when_reserved=f"model:{way_out}")
+    used(there, 0.9)
+    assert ask(there, key)[0] == 200
+    set_rule(there, reserve="40%")
+    answers: list[int] = []
+    asking = partial(ask, there, key, headers=headers)
+    thread = threading.Thread(target=lambda: answers.append(asking()[0]), daemon=True)
+    thread.start()
+    held(there, id)
+    assert there.daemon.ask(WindowUnset(target="claude")).changed
+    thread.join(20)
+    assert answers == [200]
+    assert "say 2" not in str(helper.requests)
+
+
+def test_a_failure_of_who_answers_instead_is_the_answer(there: World, helper: Upstream) -> None:
+    """Not a wait of hours after it."""
+    _, key = there.agent(background=True, when_reserved="model:helper")
+    used(there, 0.9)
+    assert ask(there, key)[0] == 200
+    set_rule(there, reserve="40%")
+    assert ask(there, key, "status 400")[0] == 400
+
+
+def test_a_fall_back_that_is_reserved_is_not_asked(there: World, helper: Upstream) -> None:
+    failing = FailoverPart(fallback=["claude"])
+    there.daemon.model("p4", "broken", "http://127.0.0.1:1", failing, dialect="anthropic", login="client")
+    there.daemon.event(Readiness, lambda event: event.id == "p4")
+    id, key = there.agent(background=True)
+    used(there, 0.9)
+    assert ask(there, key)[0] == 200
+    set_rule(there, reserve="40%")
+    asked = len(server(there).requests)
+    assert ask(there, key, model="broken")[0] >= 500
+    assert len(server(there).requests) == asked
+    assert not [event for event in there.daemon.events(Hold) if event.id == id]

@@ -1,0 +1,109 @@
+"""One request on its way to an answer, over as many attempts and models as that takes; and what ends an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aish.errors import AishError, BudgetError
+from aish.model.dialect import CLIENT
+from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.headers import NO_FALLBACK
+from aish.supervisor.gateway.routes import Server, origin
+from aish.supervisor.gateway.turns import Wish
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from aish.supervisor.gateway.budget import Claim, Reservation
+    from aish.supervisor.gateway.dialects.call import Call
+    from aish.supervisor.gateway.failure import Failure
+    from aish.supervisor.gateway.settling import Exchange
+    from aish.wire.spec import LastWordPart
+
+
+class FailedError(Exception):
+    """An attempt failed, and nothing of it went to the client."""
+
+    def __init__(self, server: Server, failure: Failure) -> None:
+        super().__init__(failure.why)
+        self.server, self.failure = server, failure
+
+
+class NoAnswerError(Exception):
+    """A model does not answer, for a reason that another one may not have. `error` is for the client."""
+
+    def __init__(self, error: AishError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class MovedError(Exception):
+    """A usage window is reserved, and its process wants the model `to` to answer rather than to wait."""
+
+    def __init__(self, to: str, why: str) -> None:
+        super().__init__(why)
+        self.to = to
+
+
+class NoRoomError(BudgetError):
+    """A budget has no room for a further attempt."""
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Course:
+    """One request on its way. `said`: by the client; `call`: with what is added to it for a `last` message. `model`:
+    the fall-back that is being asked; None: what was asked for."""
+
+    exchange: Exchange
+    said: Call
+    call: Call
+    last: LastWordPart | None = None
+    model: str | None = None
+    patient: bool = True
+    """Whether a model that does not answer is waited for: there is nobody else to ask."""
+    further: bool = False
+    """The model was asked before: it is not waited for once more."""
+    moves: bool = True
+    """It may be answered by the model that its process names for reserved windows."""
+    tried: set[Server] = field(default_factory=set)
+    """Servers that are not asked now."""
+    seen: set[Server] = field(default_factory=set)
+    """Every server that was asked."""
+    logins: set[str] = field(default_factory=set)
+    """Where a client's own login may go in place of where the client meant it to go: there as well."""
+    claim: Claim | None = None
+    reservation: Reservation | None = None
+    late: asyncio.Task[None] | None = None
+    """Counts what the attempt before may have used."""
+    well: Callable[[], None] = _nothing
+    """Called when an answer begins."""
+
+    @property
+    def name(self) -> str:
+        return self.call.model if self.model is None else self.model
+
+    @property
+    def embedding(self) -> bool:
+        return self.call.endpoint == openai.EMBEDDINGS
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other model may answer. Vectors of another would mean nothing to who has some of this one."""
+        headers = self.exchange.request.headers
+        return self.embedding or headers.get(NO_FALLBACK, "").strip() in ("1", "true")
+
+    @property
+    def wish(self) -> Wish:
+        return Wish(self.call, self.name, self.fits, self.patient, self.further)
+
+    def fits(self, server: Server) -> bool:
+        """Whether it may be sent there."""
+        if server in self.tried:
+            return False
+        return self.model is None or server.login != CLIENT or origin(server.url) in self.logins
