@@ -452,15 +452,21 @@ def test_a_failure_of_who_answers_instead_is_the_answer(there: World, helper: Up
     assert ask(there, key, "status 400")[0] == 400
 
 
-def test_a_fall_back_that_is_reserved_is_not_asked(there: World, helper: Upstream) -> None:
-    failing = FailoverPart(fallback=["claude"])
-    there.daemon.model("p4", "broken", "http://127.0.0.1:1", failing, dialect="anthropic", login="client")
-    there.daemon.event(Readiness, lambda event: event.id == "p4")
+def test_a_fall_back_that_is_reserved_is_not_asked(there: World) -> None:
+    """Nor waited for: the failure of the model that was asked for is told at once."""
+    failing = FailoverPart(fallback=["claude-x"])
+    route = {"dialect": "anthropic", "login": "client", "upstream_name": "opus"}
+    there.daemon.model("p4", "opus", server(there).route, failing, **route)
+    there.daemon.ready("p4")
     id, key = there.agent(background=True)
     used(there, 0.9)
     assert ask(there, key)[0] == 200
     set_rule(there, reserve="40%")
-    asked = len(server(there).requests)
-    assert ask(there, key, model="broken")[0] >= 500
-    assert len(server(there).requests) == asked
+    assert ask(there, key, "status 503", model="opus")[0] == 503
+    asked = [body["model"] for body in server(there).requests if "status 503" in str(body)]
+    assert set(asked) == {"opus"}
     assert not [event for event in there.daemon.events(Hold) if event.id == id]
+    there.daemon.ask(WindowUnset(target="claude"))
+    ask(there, key, "status 503", model="opus")
+    asked = [body["model"] for body in server(there).requests if "status 503" in str(body)]
+    assert set(asked) == {"opus", "claude-x"}
