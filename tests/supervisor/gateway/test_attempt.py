@@ -361,16 +361,27 @@ def test_embeddings_of_another_model_are_no_answer(farm: Farm) -> None:
 
 
 def test_a_login_of_the_client_s_own_goes_to_no_other_vendor(farm: Farm) -> None:
-    """Its bearer would be in another vendor's hands."""
-    farm.serve("lone", farm.one, login="client", fallback=["other"])
-    farm.serve("other", farm.claude, login="client", key_file=None, ready=False)
+    """Its bearer would be in another vendor's hands. Another model of the same vendor may have it."""
+    farm.serve("lone", farm.one, login="client", fallback=["stranger"])
+    farm.serve("own", farm.one, login="client", fallback=["stranger", "sister"])
+    farm.serve("stranger", farm.two, login="client")
+    farm.serve("sister", farm.one, login="client")
     _, key = farm.world.agent()
-    farm.one.faults = ["status 503"]
-    body = {"model": "lone", "messages": say("say 1")}
     headers = {"x-aish-key": key, "Authorization": "Bearer of-the-client"}
-    seen = len(farm.claude.headers)
-    assert farm.world.gateway.call("/v1/chat/completions", body, None, headers)[0] == 503
-    assert not [told for told in farm.claude.headers[seen:] if "of-the-client" in str(told)]
+    seen = len(farm.two.headers)
+
+    def ask(model: str) -> tuple[int, dict[str, str]]:
+        farm.one.faults = ["status 503"]
+        body = {"model": model, "messages": say("say 1")}
+        status, _, told = farm.world.gateway.call("/v1/chat/completions", body, None, headers)
+        return status, told
+
+    assert ask("lone")[0] == 503
+    status, told = ask("own")
+    assert (status, told["x-aish-model"]) == (200, "sister")
+    assert not [told for told in farm.two.headers[seen:] if "of-the-client" in str(told)]
+    asked_with = [told for told in farm.one.headers if "of-the-client" in str(told)]
+    assert len(asked_with) == 3, "both models that failed, and the sister"
 
 
 # --- models that are not there --------------------------------------------------------------------------------------
