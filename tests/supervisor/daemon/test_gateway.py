@@ -340,6 +340,7 @@ def test_what_a_server_uses_beyond_the_bound_is_an_event_with_its_number(up: Sup
     up.wait(model.id, until="ready")
     asker = up.python(ASK, "2", kind="agent", name="asker", budget_tokens=20_000)
     up.until("it is held", lambda: up.row("asker").state == "over-budget")
+    up.until("it is told", lambda: any(event.kind == "exceeded" for event in up.events()))
     (event,) = [event for event in up.events() if event.kind == "exceeded"]
     assert event.process == asker.id
     assert {name: event.detail[name] for name in ("model", "owner", "what", "budget", "over")} == {
