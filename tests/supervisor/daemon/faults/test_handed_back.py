@@ -52,9 +52,10 @@ class Given:
     def end(self, *started: Started) -> None:
         for each in started:
             assert each.pid is not None
-            fd = os.pidfd_open(each.pid)
+            children = Path(f"/proc/{each.pid}/task/{each.pid}/children").read_text().split()
+            fds = [os.pidfd_open(pid) for pid in (each.pid, *map(int, children))]
             os.killpg(each.pid, signal.SIGKILL)
-            await_ends([fd])
+            await_ends(fds)
 
     def start(self, name: str) -> int:
         """Once more; its new pid."""
