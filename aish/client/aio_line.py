@@ -88,14 +88,15 @@ class AioLine:
 
     async def _attempt(self, patience_s: float) -> bool:
         """False where nothing listens, or what listens is just going down."""
-        self._sock = listening()
+        again = self.welcome is not None
+        self._sock = listening(even_stopped=again)
         if self._sock is None:
             return False
         self._sock.setblocking(False)
         try:
             async with asyncio.timeout(patience_s):
                 await self._send(hello(self._program))
-                body, _ = await self._first_word()
+                body, _ = await (self._receive() if again else self._first_word())
             self.welcome = welcomed(body, self._program)
         except DisconnectedError:
             self.close()

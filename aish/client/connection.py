@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from aish import errors
-from aish.client import finding, interrupts, standstill
+from aish.client import finding, interrupts
 from aish.config import folders
 from aish.errors import (
     AishError,
@@ -131,6 +131,8 @@ class Trial:
 
     def silent(self) -> UnavailableError:
         """There was no answer for so long."""
+        from aish.client import standstill
+
         late = f"the daemon does not answer: the time to wait was over {LATE_S:.0f} s ago"
         return UnavailableError(late, hint=standstill.why() or OVERLOADED)
 
@@ -249,7 +251,7 @@ class Client:
     def reconnect(self, *, start: bool = True) -> None:
         """Find the daemon again; with `start` (and `starts`), starting one if need be."""
         self._channel.close()
-        self._channel, self.welcome = _connected(self._program, start=start and self.starts)
+        self._channel, self.welcome = _connected(self._program, start=start and self.starts, even_stopped=True)
 
     def _reply_within(self, patience_s: float | None) -> tuple[Reply, list[int]]:
         """Raises TimeoutError."""
@@ -287,19 +289,24 @@ def failure(reply: Failure) -> AishError:
     return kind(reply.message, hint=reply.hint)
 
 
-def connect(*, start: bool = True, program: str = "aish", patience_s: float = START_TIMEOUT_S) -> Client:
+def connect(
+    *, start: bool = True, program: str = "aish", patience_s: float = START_TIMEOUT_S, even_stopped: bool = False
+) -> Client:
     """Connect to this user's daemon; with `start`, bring it up first where none runs.
 
-    `patience_s`: for how long, where it does not answer.
+    `patience_s`: for how long, where it does not answer. One that is stopped is told at once, unless `even_stopped`:
+    for who has begun something, and goes on with it when the daemon does.
 
     Raises NotRunningError (none runs, without `start`), UnavailableError (it does not get up in time), VersionError
     (it speaks another version), StorageError (the folders cannot be used).
     """
-    channel, welcome = _connected(program, start=start, patience_s=patience_s)
+    channel, welcome = _connected(program, start=start, patience_s=patience_s, even_stopped=even_stopped)
     return Client(channel, welcome, program)
 
 
-def _connected(program: str, *, start: bool, patience_s: float = START_TIMEOUT_S) -> tuple[Channel, Welcome]:
+def _connected(
+    program: str, *, start: bool, patience_s: float = START_TIMEOUT_S, even_stopped: bool
+) -> tuple[Channel, Welcome]:
     for pause_s in finding.attempts(start=start, patience_s=patience_s):
         if pause_s is None:
             from aish.client import bringup
@@ -308,22 +315,23 @@ def _connected(program: str, *, start: bool, patience_s: float = START_TIMEOUT_S
             continue
         if pause_s:
             time.sleep(pause_s)
-        greeted = _attempt(program, patience_s)
+        greeted = _attempt(program, patience_s, even_stopped=even_stopped)
         if greeted is not None:
             return greeted
     raise InternalError("the attempts to find the daemon ended without a word")
 
 
-def _attempt(program: str, patience_s: float) -> tuple[Channel, Welcome] | None:
+def _attempt(program: str, patience_s: float, *, even_stopped: bool) -> tuple[Channel, Welcome] | None:
     """A greeted connection, or None where nothing listens (or what listens is just going down)."""
-    sock = listening()
+    sock = listening(even_stopped=even_stopped)
     if sock is None:
         return None
     channel = Channel(sock)
     try:
         sock.settimeout(patience_s)
         channel.send(hello(program))
-        _await_word(sock, patience_s)
+        if not even_stopped:
+            _await_word(sock, patience_s)
         welcome = welcomed(channel.receive()[0], program)
         sock.settimeout(None)
     except DisconnectedError:
@@ -351,21 +359,25 @@ def _await_word(sock: socket.socket, patience_s: float) -> None:
 
 def check_runs(sock: socket.socket) -> None:
     """Look whether the daemon at the other end stands still. Raises UnavailableError."""
+    from aish.client import standstill  # only where there is no answer
+
     pid = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
     if pid > 0 and standstill.stopped(pid):
         raise UnavailableError(standstill.why(pid) or "the daemon was stopped, and goes on", hint=ONCE_MORE)
 
 
-def listening() -> socket.socket | None:
+def listening(*, even_stopped: bool = False) -> socket.socket | None:
     """A connection to the daemon's socket; None where nothing listens, or so many wait that no more fit.
 
-    Raises UnavailableError: it cannot be reached, or is stopped and accepts nobody."""
+    Raises UnavailableError: it cannot be reached, or (unless `even_stopped`) is stopped and accepts nobody."""
     try:
         return address.connect(folders.daemon_socket(), wait=False)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         return None
     except BlockingIOError:
-        why = standstill.why()
+        from aish.client import standstill
+
+        why = None if even_stopped else standstill.why()
         if why is not None:
             raise UnavailableError(why, hint=ONCE_MORE) from None
         return None

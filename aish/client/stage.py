@@ -237,7 +237,7 @@ def _forward(process: str, number: int, arrived: bytes, signals: Caught, holds: 
     """Pass a signal on; a stop is a pause of the process and a stop of this stub, so that the shell sees it."""
     with signals.blocked(arrived, hangs_s=AWAY_S) as blocked:
         try:
-            with connect(program="stage") as control:
+            with connect(program="stage", even_stopped=True) as control:  # it is passed on when the daemon goes on
                 if number == signal.SIGTSTP:
                     holds.ours("paused", control.request(Pause(target=process)))
                 elif number == signal.SIGCONT:

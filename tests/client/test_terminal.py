@@ -13,6 +13,7 @@ import pexpect
 import pytest
 
 from aish.client import connect
+from aish.wire import address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,15 +130,29 @@ def test_ctrl_c_leaves_the_queue_to_itself_and_says_how_to_end_it(full_card: Hom
 
 
 def test_ctrl_c_while_the_daemon_hangs(home: Home, at_terminal: Start) -> None:
+    """One that is not stopped, which would be told at once."""
+    home.runtime.mkdir(mode=0o700)
+    with address.bind(str(home.runtime / "daemon.sock")) as deaf:
+        deaf.listen()
+        terminal = at_terminal("run", "--", "true")
+        with pytest.raises(pexpect.TIMEOUT):
+            terminal.expect(pexpect.EOF, timeout=1)
+        terminal.sendintr()
+        terminal.expect(pexpect.EOF, timeout=10)
+        terminal.close()
+        assert terminal.exitstatus == 130
+    (home.runtime / "daemon.sock").unlink()
+
+
+def test_a_daemon_that_is_stopped_is_told_at_once(home: Home, at_terminal: Start) -> None:
+    """Each verb waited half a minute, and said nothing of whom to let go on."""
     with connect(program="test") as client:
         os.kill(client.welcome.pid, signal.SIGSTOP)
         try:
             terminal = at_terminal("run", "--", "true")
-            with pytest.raises(pexpect.TIMEOUT):
-                terminal.expect(pexpect.EOF, timeout=1)
-            terminal.sendintr()
+            terminal.expect(f"the daemon .pid {client.welcome.pid}. is stopped: `kill -CONT {client.welcome.pid}`")
             terminal.expect(pexpect.EOF, timeout=10)
             terminal.close()
-            assert terminal.exitstatus == 130
+            assert terminal.exitstatus == 69
         finally:
             os.kill(client.welcome.pid, signal.SIGCONT)
