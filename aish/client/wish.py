@@ -18,7 +18,7 @@ from aish.wire.spec import BudgetPart, GroupPart, NeedPart, ProbePart, ScheduleP
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aish.wire.spec import LimitPart, RestartPart, RoutePart, SecretPart, SocketPart
+    from aish.wire.spec import FailoverPart, LimitPart, RestartPart, RoutePart, SecretPart, SocketPart
 
 Word: TypeAlias = "str | bytes | os.PathLike[str]"
 """A word of a command; bytes where it is no UTF-8."""
@@ -54,6 +54,7 @@ class SpecFields(TypedDict, total=False):
     sockets: Sequence[SocketPart]
     kept_fds_most: int
     route: RoutePart | None
+    failover: FailoverPart | None
     model: str | None
     observe: str | None
     """"codex": what it uses is read in the logs of its sessions."""
