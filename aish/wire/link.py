@@ -51,6 +51,8 @@ class Member(Part, frozen=True, kw_only=True):
     observe: str | None = None
     sessions: list[SessionPart] = []
     """Of one that is observed: the logs of its sessions."""
+    sessions_run: tuple[int, int] | None = None
+    """Its (pid, start_ticks): of two short runs that follow each other, neither is taken for the other."""
     sessions_known: bool = False
     """It has ended, and there are no others: SessionsRead when they are read to the end."""
     when_reserved: str = "hold"
@@ -246,10 +248,11 @@ class FellBack(Message, frozen=True, kw_only=True):
 
 
 class SessionsRead(Message, frozen=True, kw_only=True):
-    """All that an observed process wrote before its end is counted."""
+    """All that an observed process wrote before the end of that run is counted."""
 
     number: int
     id: str
+    run: tuple[int, int] | None = None
 
 
 class ActivityNote(Message, frozen=True, kw_only=True):

@@ -84,7 +84,7 @@ class GatewayLink:
     ) -> None:
         self.table, self.recorder, self.settings, self.epoch = table, recorder, settings, epoch
         self.conductor: Conductor
-        self.sessions_read: Callable[[Process], None]
+        self.sessions_read: Callable[[Process, tuple[int, int] | None], None]
         self._stored_models, self._need = stored_models, need
         self._connection: Connection | None = None
         self._number = 0
@@ -195,6 +195,7 @@ class GatewayLink:
             background=background(row),
             observe=row.spec.observe,
             sessions=row.sessions,
+            sessions_run=row.sessions_run,
             sessions_known=row.sessions_known,
             when_reserved=row.spec.when_reserved,
         )
@@ -331,8 +332,8 @@ class GatewayLink:
                 self._rests(process, until_s, text)
             case link.FellBack(to=to, text=text):
                 self._fell_back(row, to, text)
-            case link.SessionsRead():
-                self.sessions_read(process)
+            case link.SessionsRead(run=run):
+                self.sessions_read(process, run)
 
     def _hold(self, process: Process, message: link.Hold) -> None:
         row, owner, what, most = process.row, message.owner, message.what, message.budget

@@ -86,10 +86,10 @@ class Observing:
             self._wanted()
             self._soon()
 
-    def read(self, process: Process) -> None:
-        """The gateway has read all that there is."""
+    def read(self, process: Process, run: tuple[int, int] | None) -> None:
+        """The gateway has read all that there is of that run."""
         row = process.row
-        if row.ended and row.sessions_known and row.sessions_open:
+        if row.sessions_run == run and row.ended and row.sessions_known and row.sessions_open:
             row.sessions_open = False
             self._recorder.change(row)
 
@@ -116,15 +116,16 @@ class Observing:
         self._looking = self._loop.create_task(self._look(), name="sessions")
 
     async def _look(self) -> None:
-        over = [process for process in self._open() if process.row.ended]
+        over = [(process, process.row.sessions_run) for process in self._open() if process.row.ended]
         wanted = [each for process in self._open() if (each := self._as_wanted(process)) is not None]
         everywhere = self._looks % EVERYWHERE == 0 or bool(over)
         self._looks += 1
         try:
             found = await asyncio.to_thread(self._finder.find, wanted, everywhere=everywhere)
             self._enter(found)
-            for process in over:
-                self._close(process)
+            for process, run in over:
+                if process.row.sessions_run == run:  # else it was started again meanwhile
+                    self._close(process)
         finally:
             self._looking = None
         if self._again:

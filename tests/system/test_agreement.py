@@ -134,7 +134,7 @@ def total(tokens: Row) -> int:
 
 def added(rows: Any) -> Row:
     """Tokens of many rows, added up field by field."""
-    names = ("input", "output", "requests", "estimated", "cached", "reasoning", "cost_usd", "unpriced")
+    names = ("input", "output", "requests", "estimated", "cached", "reasoning", "cost_usd", "unpriced", "observed")
     found = [row["tokens"] for row in rows if row["tokens"]]
     return {name: sum(tokens[name] for tokens in found) for name in names}
 

@@ -37,6 +37,7 @@ def test_figures_are_raw_with_their_unit_in_the_key(views: Views) -> None:
         "reasoning": 0,
         "cost_usd": 0.0,
         "unpriced": 0,
+        "observed": 0,
     }
     assert table["gpus"][0]["power_w"] == 512.3
     assert table["gpus"][0]["processes"][1]["process"] is None

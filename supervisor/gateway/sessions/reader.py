@@ -59,8 +59,8 @@ class Reader:
         self._gate = gate
         self._prices = prices
         self._places: dict[Key, Place] = {}
-        self._closed: set[str] = set()
-        """Those of which all is read, and told so."""
+        self._closed: dict[str, tuple[int, int] | None] = {}
+        """Those of which all of a run is read, and told so: of which run."""
         self._holds: dict[str, tuple[int, Hold]] = {}
         self._unreadable: set[Key] = set()
         self._news = asyncio.Event()
@@ -111,7 +111,9 @@ class Reader:
         members = [member for member in self._directory.members.values() if member.observe is not None]
         for member in members:
             self._expect(member.observe or "")
-        self._closed.difference_update(member.id for member in members if member.alive or not member.sessions_known)
+        for member in members:
+            if member.alive or not member.sessions_known or self._closed.get(member.id) != member.sessions_run:
+                self._closed.pop(member.id, None)
         for id in self._holds.keys() - {member.id for member in members if member.alive}:
             self._release(id)
         return [member for member in members if member.id not in self._closed]
@@ -137,8 +139,10 @@ class Reader:
             await self._judge(member)
         elif member.sessions_known and whole:
             self._spending.journal.flush()
-            self._spending.event(f"sessions/{member.id}", SessionsRead(number=0, id=member.id))
-            self._closed.add(member.id)
+            self._spending.event(
+                f"sessions/{member.id}", SessionsRead(number=0, id=member.id, run=member.sessions_run)
+            )
+            self._closed[member.id] = member.sessions_run
 
     async def _read(self, key: Key, place: Place) -> Look | None:
         """None where it cannot be read: that is told once."""

@@ -128,6 +128,15 @@ def test_the_last_lines_of_one_that_has_ended_are_counted_before_that_is_told(wo
     assert settled.number < read.number
 
 
+def test_a_run_that_is_over_before_anybody_saw_it_is_read_too(session: Session) -> None:
+    """It was taken for the run before, of which all was read."""
+    for run, pid in enumerate((100, 101), 1):
+        session.answer()
+        session.known(alive=False, sessions_known=True, sessions_run=(pid, 7))
+        read = session.world.daemon.event(SessionsRead, lambda event, pid=pid: event.run == (pid, 7))  # type: ignore[misc]
+        assert session.world.daemon.settled(session.id, run).number < read.number
+
+
 def test_a_log_that_cannot_be_read_keeps_nobody_waiting(session: Session) -> None:
     session.path.unlink()
     session.path.symlink_to("/etc/passwd")
