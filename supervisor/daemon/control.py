@@ -55,10 +55,13 @@ class Control:
         if row.lifecycle not in (state.RUNNING, state.STOPPING) or not row.spec.argv:
             raise ConflictError(f"{row.name} ({row.id}) is {process.word}: there is nothing to signal")
         before, row.signalled = row.signalled, (request.signal, who(caller))  # its end may be told before the answer
-        if not await self.daemon.conductor.sending.signal_told(process, request.signal):
+
+        def sent() -> None:
+            self.daemon.recorder.event("signalled", row, by(caller), signal=request.signal)
+
+        if not await self.daemon.conductor.sending.signal_told(process, request.signal, sent):
             row.signalled = before
             raise ConflictError(f"{row.name} ({row.id}) has just ended")
-        self.daemon.recorder.event("signalled", row, by(caller), signal=request.signal)
         return Done()
 
     async def stop(self, caller: Caller, request: Stop) -> Done:

@@ -93,6 +93,8 @@ class Holding:
         self._sock: socket.socket | None = None
         self._seq = 0
         self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
+        self._done: dict[int, Callable[[], None]] = {}
+        """What is called with their answers, in the order in which those come: who waits has his turn later."""
         self._payloads: dict[str, int] = {}
         """Of the spawns that are not answered, by id."""
         self.standing = Standing()
@@ -239,9 +241,14 @@ class Holding:
             raise
         return Birth(id_, told["pid"], told.get("start_time"))
 
-    async def signal(self, id_: str, number: int, *, group: bool = True) -> None:
-        """Raises Refusal: `reaped`, `unknown-id`, `signal` with its errno."""
-        await self.request("signal", id=id_, sig=number, group=group)
+    async def signal(
+        self, id_: str, number: int, *, group: bool = True, sent: Callable[[], None] | None = None
+    ) -> None:
+        """`sent` is called when the holder says so: before anything that comes of it is told, and also where nobody
+        waits for that any more. Raises Refusal: `reaped`, `unknown-id`, `signal` with its errno."""
+        _, received = await self._ask("signal", (), {"id": id_, "sig": number, "group": group}, done=sent)
+        for fd in received:
+            os.close(fd)
 
     async def listing(self) -> tuple[list[Birth], list[Death]]:
         """Every child that lives, and every exit that is not acknowledged."""
@@ -325,7 +332,7 @@ class Holding:
             self._send(wire.encode({"op": op, "seq": self._seq, **fields}), [])
 
     async def _ask(
-        self, op: str, fds: Sequence[int], fields: Mapping[str, object]
+        self, op: str, fds: Sequence[int], fields: Mapping[str, object], *, done: Callable[[], None] | None = None
     ) -> tuple[dict[str, Any], list[int]]:
         if self._sock is None or not (self._greeted or op == "hello"):
             silent = self.silence.why()
@@ -337,6 +344,8 @@ class Holding:
         data = wire.encode({"op": op, "seq": seq, **fields})
         future: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
         self._waiting[seq] = future
+        if done is not None:
+            self._done[seq] = done
         self.silence.asked()
         self._send(data, list(fds))
         try:
@@ -408,10 +417,12 @@ class Holding:
         elif event == "displaced":
             self._down()
         elif event is None:
-            future = self._waiting.pop(message.get("seq") or 0, None)
+            seq, error = message.get("seq") or 0, message.get("error")
+            done, future = self._done.pop(seq, None), self._waiting.pop(seq, None)
+            if done is not None and error is None:
+                done()
             if future is None or future.done():
                 return
-            error = message.get("error")
             if error is None:
                 fds, packet.fds = packet.fds, []
                 future.set_result((message, fds))
@@ -432,6 +443,7 @@ class Holding:
                 os.close(fd)
         self._unsent.clear()
         self.silence.cut()
+        self._done.clear()
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
