@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from aish.cli.arguments import Parser, json_option, label_option
 from aish.cli.output import age, exit_word, print_json, print_table, when
 from aish.client import connect
 from aish.client.finding import recorded
+from aish.config import folders
 from aish.errors import NotFoundError, NotRunningError, UsageError
 from aish.model import exit as exits
 from aish.model import label, moment, state
@@ -40,13 +42,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("target", nargs="*", metavar="PROCESS", help="only these: ids or names, with or without @")
     json_option(parser)
     options = parser.parse_args(argv)
-    request = _request(options)
+    request, unsupervised = _request(options), False
     try:
         with connect(start=_of_the_past(options) and recorded()) as client:
             view = client.ask(View, request)
             rows, alerts = view.processes, view.alerts
-    except NotRunningError:
-        rows, alerts = [], []  # no daemon: nothing is supervised, which is an answer and no error
+    except NotRunningError:  # nothing is supervised, which is an answer and no error
+        rows, alerts = [], _remnant()
+        unsupervised = bool(alerts)
     if options.target:
         rows = [_named(rows, target) for target in options.target]
     if options.ended:
@@ -59,14 +62,24 @@ def main(argv: list[str]) -> int:
     elif not rows and (options.label or options.ended):
         print("no process has " + " and ".join(_conditions(options)))
     elif not rows:
-        print("nothing is supervised; `aish spawn -- COMMAND` starts something, `aish run` runs it here")
+        if not unsupervised:
+            print("nothing is supervised; `aish spawn -- COMMAND` starts something, `aish run` runs it here")
     else:
         _show(rows, ended=options.ended)
-    if not (options.json or options.quiet):
+    if not (options.json or options.quiet) or unsupervised:
         sys.stdout.flush()
         for alert in alerts:
             print(f"aish: {clean(alert)}", file=sys.stderr)
     return 0
+
+
+def _remnant() -> list[str]:
+    """What should be supervised, and is not."""
+    from aish.supervisor.daemon import remnant  # only where there is no daemon
+    from aish.supervisor.holder import kernel
+
+    text = remnant.told(remnant.running(os.path.join(folders.state(), folders.TABLE), kernel.boot_id()))
+    return [] if text is None else [text]
 
 
 def _request(options: Namespace) -> Snapshot:

@@ -102,6 +102,7 @@ class Control:
             self._surroundings(process, request.launch, row.next_spec or row.spec, row.nice_limit)
         else:
             self._check_declared(process)
+        self.daemon.handback.taken_again(process)
         self.daemon.recorder.promise(row, "wanted", f"started again {by(caller)}")
         row.next_by = who(caller)
         self.daemon.conductor.start(process)
@@ -128,6 +129,7 @@ class Control:
             )
         if row.ended:
             self.daemon.table.free_for(process)
+            self.daemon.handback.taken_again(process)
         self.daemon.recorder.promise(row, "wanted", f"restarted {by(caller)}")
         row.next_by = who(caller)
         row.next_spec = spec or row.next_spec

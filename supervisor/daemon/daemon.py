@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.config import folders, settings
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
-from aish.supervisor.daemon import ancestry, cgroup, proc, server
+from aish.supervisor.daemon import ancestry, cgroup, proc, server, tagged
 from aish.supervisor.daemon.admission import Admission
 from aish.supervisor.daemon.api import Api
 from aish.supervisor.daemon.authority import NOBODY, Caller
@@ -37,11 +37,13 @@ from aish.supervisor.daemon.recall import Recall
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
 from aish.supervisor.daemon.state_folder import StateFolder
+from aish.supervisor.daemon.survivors import Survivors
 from aish.supervisor.daemon.table import Table
 from aish.supervisor.daemon.takeover import Takeover
 from aish.supervisor.daemon.told import Told
 from aish.supervisor.daemon.upgrade import Upgrade
 from aish.supervisor.holder import wire as holder_wire
+from aish.wire import key
 from aish.wire.message import VERSION
 from aish.wire.reply import Welcome
 
@@ -71,6 +73,7 @@ class Daemon:
         self.runtime_folder = folders.private(folders.runtime())
         self.state_folder = folders.private(folders.state())
         self.found = StateFolder(self.state_folder)
+        self.survivors = Survivors(self.state_folder, boot_id)
         self.left = asyncio.Event()
         self.server: server.Server | None = None
         self.gateway_connection: Connection | None = None
@@ -105,7 +108,8 @@ class Daemon:
             told=Told(lambda: self.runtime_folder),
         )
         self.table = Table(max(kept.next_number, self.logs.last_number() + 1))
-        self.epoch = self.found.epoch(journal, holder_lives=os.path.exists(self._holder_socket()))
+        secret = self.found.secret()
+        self.epoch = self.found.epoch(journal, lambda epoch: self._lives(secret, epoch))
         self.holding = Holding(
             os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME),
             died=lambda death: self.conductor.died(death),  # noqa: PLW0108  made later
@@ -113,12 +117,16 @@ class Daemon:
             lost=self._holder_lost,
             home=self._home,
         )
-        self._make_parts()
+        self._make_parts(secret)
         noted = {key: journal.meta(key) if journal is not None else None for key in (NOTED, HANDED_BACK, LEAVING)}
         self.parents = Parents(self, noted[NOTED])
         self.handback = Handback(self, noted[HANDED_BACK], noted[LEAVING])
         self.takeover.load(kept.rows)
+        if self.found.rebuilt:
+            self.takeover.rebuilding.by_mark()
         await self.holding.connect()
+        if self.found.rebuilt:
+            await self.takeover.rebuilding.by_store()
         await self.gateway.listen()
         before = journal.meta(ESTATE) if journal is not None else None
         await self.takeover.reconcile(begun=False, same_estate=before in (None, self.holding.estate))
@@ -154,7 +162,7 @@ class Daemon:
         ours = [pid for pid in (place.parent if place is not None else 0, holder, os.getpid()) if pid > 1]
         return cgroup.probe(cgroup.group_name(os.getuid(), self.state_folder), ours)
 
-    def _make_parts(self) -> None:
+    def _make_parts(self, secret: bytes) -> None:
         """The parts know each other by calls, set here; none of them runs before the next is there."""
         self.takeover = Takeover(self)
         self.ending = Ending(self)
@@ -164,7 +172,6 @@ class Daemon:
             self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
         )
         self.gateway = GatewayChild(self.table, self.recorder, self.state_folder, self.settings.gateway_port)
-        secret = self.found.secret()
         self.reach = Reach(
             self._layout(),
             self.table,
@@ -233,8 +240,11 @@ class Daemon:
         self.conductor.struck = self.recall.struck
         self.holding.silence.told = self._silent
 
-    def _holder_socket(self) -> str:
-        return os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME)
+    def _lives(self, secret: bytes, epoch: int) -> bool:
+        """Whether something may run that was started in that epoch."""
+        if os.path.exists(os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME)):
+            return True
+        return bool(tagged.look(lambda id_: key.tag(secret, id_, epoch)))
 
     def _tidy(self) -> None:
         """Environments of processes that are gone, and ended processes beyond what is kept."""

@@ -85,11 +85,26 @@ class Handback:
         process = self.daemon.table.get(id_)
         return id_ in self._forgotten if process is None else process.row.handed_back
 
+    def taken_again(self, process: Process) -> None:
+        """It is about to be started once more. Raises StorageError; then nothing is another."""
+        if process.row.handed_back:
+            self.daemon.survivors.remove(process.id)
+
+    def leave_alone(self) -> None:
+        """The table was lost: what is in a group that nobody in the new one has is not for the next daemon to end."""
+        before = set(self._forgotten)
+        groups, table = self.daemon.reach.groups, self.daemon.table
+        self._forgotten |= {id_ for id_ in groups.ids() if table.get(id_) is None and not groups.remove(id_)}
+        self._note(before)
+
     def forget(self, processes: Iterable[Process]) -> None:
         """They are about to leave the table."""
         before = set(self._forgotten)
         for process in processes:
             (self._forgotten.add if process.row.handed_back else self._forgotten.discard)(process.id)
+        self._note(before)
+
+    def _note(self, before: set[str]) -> None:
         if self._forgotten != before:
             words = [f"{_BOOT}{self.daemon.boot_id}", *sorted(self._forgotten)]
             self.daemon.recorder.note(NOTED, " ".join(words))
@@ -256,6 +271,7 @@ class Handback:
         running = [process for process in daemon.ending.supervised() if _runs(process)]
         parts = [self._part(process) for process in running]
         try:
+            daemon.survivors.add(process.id for process in running)
             daemon.recorder.promise_all(
                 [handed_back(process.row) for process in running],
                 {LEAVING: daemon.holding.estate},

@@ -104,6 +104,13 @@ def ended(pid: int) -> bool:
     return state(pid) in "ZX"
 
 
+def pid_of(pidfd: int) -> int | None:
+    """Whose pidfd it is; None: its process is gone, or it is none."""
+    text = read_text(f"/proc/self/fdinfo/{pidfd}") or ""
+    word = next((line.split()[1] for line in text.splitlines() if line.startswith("Pid:")), "")
+    return int(word) if word.isdecimal() and int(word) > 0 else None
+
+
 def name(pid: int) -> str | None:
     """The name of its program, at most 15 characters."""
     text = read_text(f"/proc/{pid}/comm")

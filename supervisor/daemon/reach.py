@@ -52,7 +52,11 @@ class Reach:
         """Pids of hooks and probes: they have the tag of a process and are no part of it."""
 
     def tag(self, row: Row) -> str:
-        return key.tag(self._secret, row.id, self._epoch)
+        return self.tag_of(row.id)
+
+    def tag_of(self, id_: str) -> str:
+        """The mark of a process, whether it has a row or not."""
+        return key.tag(self._secret, id_, self._epoch)
 
     def open(self, process: Process) -> list[int]:
         """Descriptors of the groups that its child is to join; the caller closes them. Raises LimitError."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aish.config import folders
 from aish.errors import StorageError
 from aish.supervisor.daemon.journal import CorruptError, Journal, Salvage, move_aside, open_journal, salvage
 from aish.supervisor.daemon.recorder import RING
 from aish.wire import key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Found(NamedTuple):
@@ -30,6 +33,7 @@ class StateFolder:
         self.rebuilt = False
         """The table was lost: it is made of what the holder knows."""
         self._journal_path = os.path.join(path, folders.TABLE)
+        self._epoch_path = os.path.join(path, "epoch")
 
     def journal(self, other_disk: str) -> Found:
         """The journal and what it has; a damaged one is moved aside. None at all where the disk refuses: then that is
@@ -37,6 +41,9 @@ class StateFolder:
         try:
             try:
                 journal = open_journal(self._journal_path)
+                if journal.fresh and _read_number(self._epoch_path) is not None:
+                    self.alerts.append(f"{self._journal_path} was gone: the table was rebuilt from what runs")
+                    self.rebuilt = True
                 return Found(journal, Salvage(journal.rows(), next_number=journal.next_number()))
             except CorruptError as error:
                 aside = move_aside(self._journal_path)
@@ -59,13 +66,14 @@ class StateFolder:
             journal.begin(epoch)
         return journal
 
-    def epoch(self, journal: Journal | None, *, holder_lives: bool) -> int:
-        """The table's epoch. It outlives a lost table by a file: what runs keeps its key, and no id comes twice."""
+    def epoch(self, journal: Journal | None, lives: Callable[[int], bool]) -> int:
+        """The table's epoch. It outlives a lost table by a file: what runs keeps its key and is found by its mark,
+        and no id comes twice. `lives`: whether anything of an epoch does."""
         if journal is not None and not journal.fresh:
             return journal.epoch
-        path = os.path.join(self.path, "epoch")
+        path = self._epoch_path
         epoch = _read_number(path)
-        if epoch is None or not holder_lives:
+        if epoch is None or not lives(epoch):
             epoch = max(int(time.time()), (epoch or 0) + 1)
         if journal is not None:
             journal.begin(epoch)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from aish.supervisor.daemon import proc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 VARIABLE: Final = "AISH_TAG"
 ERRAND: Final = "AISH_ERRAND"
@@ -32,16 +32,23 @@ def tag_of(pid: int) -> str | None:
 
 def value_of(pid: int, name: str) -> str | None:
     """A variable's value there."""
+    return values_of(pid, (name,)).get(name)
+
+
+def values_of(pid: int, names: Sequence[str]) -> dict[str, str]:
+    """The values of those of these variables that it was started with."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             environ = file.read(1 << 20)
     except OSError:
-        return None
-    marker = f"{name}=".encode()
+        return {}
+    found: dict[str, str] = {}
     for entry in environ.split(b"\0"):
-        if entry.startswith(marker):
-            return entry[len(marker) :].decode("ascii", "replace")
-    return None
+        name, _, value = entry.partition(b"=")
+        word = name.decode("ascii", "replace")
+        if word in names and word not in found:
+            found[word] = value.decode("ascii", "replace")
+    return found
 
 
 def everybody() -> list[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from typing import TYPE_CHECKING, Final
 
 from aish.model import exit as exits
@@ -19,18 +18,17 @@ from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.process import Process
+from aish.supervisor.daemon.rebuilding import Rebuilding
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.table import GATEWAY_ID
 from aish.supervisor.daemon.watch import store_name
 from aish.supervisor.holder import kernel
 from aish.wire.part import ExitPart
-from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aish.supervisor.daemon.daemon import Daemon
-    from aish.supervisor.daemon.holding import Death
 
 RESEND_S: Final = 10.0
 """How long a client has to send its descriptors again; it does so within milliseconds if it lives."""
@@ -39,6 +37,7 @@ RESEND_S: Final = 10.0
 class Takeover:
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
+        self.rebuilding = Rebuilding(daemon)
 
     def load(self, rows: Iterable[Row]) -> None:
         """The journal's table, before the holder is asked."""
@@ -62,7 +61,7 @@ class Takeover:
         births, deaths = await daemon.holding.listing()
         for death in deaths:
             if daemon.found.rebuilt and MARK not in death.id and daemon.table.get(death.id) is None:
-                self._found_ended(death)
+                self.rebuilding.died(death)
             daemon.conductor.died(death)
         held = {birth.id: birth for birth in births}
         if not same_estate:
@@ -72,7 +71,7 @@ class Takeover:
             if MARK in birth.id:
                 daemon.conductor.lives.errands.left(birth)
             elif daemon.table.get(birth.id) is None:
-                self._found(birth)
+                self.rebuilding.born(birth)
         if not begun:
             self._hooks(same_estate=same_estate)
         for process, pid in before:
@@ -113,8 +112,11 @@ class Takeover:
     def _end_leftovers(self, *, begun: bool) -> None:
         """What somebody was ending when he died: nobody else does."""
         daemon = self.daemon
-        if daemon.recorder.journal is None or daemon.found.rebuilt:
+        if daemon.recorder.journal is None:
             return  # what was handed back is not known
+        if daemon.found.rebuilt:
+            daemon.handback.leave_alone()  # nor is it here
+            return
         alive = {process.id for process in daemon.table.alive()}
         for id_ in daemon.reach.leftovers(alive | daemon.handback.groups()):
             daemon.recorder.event("left-behind", text=f"what {id_} had left behind was ended")
@@ -303,36 +305,6 @@ class Takeover:
             self.daemon.conductor.vanished(process, "the machine was started anew, or its runtime folder was emptied")
         else:
             self.daemon.conductor.timetable.go_on(process)
-
-    def _found(self, birth: Birth) -> None:
-        """A child of the holder that the journal does not know: the table was lost and is being rebuilt."""
-        argv, cwd = proc.command(birth.pid)
-        row = self._row(birth.id, birth.pid, birth.start_ticks, argv or [b"?"], cwd)
-        row.reason = "found running: the process table had been lost"
-        process = Process(row)
-        self.daemon.table.add(process)
-        self.daemon.recorder.event("found", row, row.reason, pid=birth.pid)
-        self.daemon.conductor.changed(process)
-
-    def _found_ended(self, death: Death) -> None:
-        """The same of one that has ended meanwhile: its exit is about to be applied."""
-        row = self._row(death.id, death.pid, death.start_ticks, [b"?"], b"/")
-        row.reason = "found ended: the process table had been lost"
-        self.daemon.table.add(Process(row))
-
-    def _row(self, id_: str, pid: int, start_ticks: int | None, argv: list[bytes], cwd: bytes) -> Row:
-        return Row(
-            id=id_,
-            number=int(id_[1:]) if id_[:1] == "p" and id_[1:].isdecimal() else 0,  # 0: the gateway
-            name=id_,
-            spec=SpecPart(argv=argv, cwd=cwd, name=id_),
-            lifecycle="running",
-            created_s=time.time(),
-            started_s=time.time(),
-            pid=pid,
-            start_ticks=start_ticks,
-            boot_id=self.daemon.boot_id,
-        )
 
 
 def _may_have_been_asked(row: Row) -> bool:
