@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 VERBS: Final = {
     "adopt": "supervise a process that runs already",
     "agent": "agent files: ls, show, check",
+    "answer": "answer what an agent asks: allow, deny, an option, words",
     "attach": "this terminal at a process that has one of its own",
     "completion": "the script that has bash, zsh or fish complete aish's words",
     "cont": "let a paused process go on",
@@ -29,6 +30,7 @@ VERBS: Final = {
     "limit": "change limits: tokens=+50k vram=8G nice=5",
     "logs": "show or follow output",
     "model": "models: pull, ls, show, serve, stop, rm",
+    "next": "go through what agents ask, oldest first",
     "off": "the supervisor leaves, what runs lives on",
     "pause": "stop a process until cont",
     "project": "aish.toml: check, show, schema, import",

@@ -11,7 +11,7 @@ BASH: Final = r"""
 __aish_prompt() {
     AISH_PROMPT=
     local file=${AISH_RUNTIME_DIR:-${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/aish}} line word IFS=$' \t\n'
-    local pid=0 running=0 queued=0 held=0 failed=0
+    local pid=0 running=0 queued=0 held=0 failed=0 asks=0
     file=${file:-/tmp/aish-$UID}/prompt
     [[ -f $file && -O $file ]] && read -r line <"$file" || return
     for word in $line; do
@@ -22,6 +22,7 @@ __aish_prompt() {
             queued=*) queued=${word#*=} ;;
             held=*) held=${word#*=} ;;
             failed=*) failed=${word#*=} ;;
+            asks=*) asks=${word#*=} ;;
         esac
     done
     [[ -d /proc/$pid ]] || return
@@ -33,6 +34,11 @@ __aish_prompt() {
     [[ $queued = 0 ]] || AISH_PROMPT+="$2$queued$6 "
     [[ $held = 0 ]] || AISH_PROMPT+="$3$held$7 "
     [[ $failed = 0 ]] || AISH_PROMPT+="$4$failed$8 "
+    case $asks in
+        0) ;;
+        1) AISH_PROMPT+="1 needs you " ;;
+        *) AISH_PROMPT+="$asks need you " ;;
+    esac
 }
 """
 _BASH_HOOK: Final = r"""
@@ -65,6 +71,12 @@ function __aish_prompt
             set AISH_PROMPT "$AISH_PROMPT$marks[$at]$value "
         end
     end
+    set -l asks (string match -r '(?:^| )asks=([0-9]+)(?= |$)' -- $line)[2]
+    if test "$asks" = 1
+        set AISH_PROMPT "$AISH_PROMPT"'1 needs you '
+    else if test -n "$asks" -a "$asks" != 0
+        set AISH_PROMPT "$AISH_PROMPT$asks need you "
+    end
 end
 if not functions -q __aish_prompt_before
     functions -q fish_prompt; or function fish_prompt; echo -n '> '; end
@@ -89,7 +101,8 @@ SCRIPTS: Final = {
 def main(argv: list[str]) -> int:
     parser = Parser(
         "prompt",
-        "Print what puts a segment before a shell's prompt: ⏵ how many run, … wait, ⏸ are held, ✗ failed of late.\n"
+        "Print what puts a segment before a shell's prompt: ⏵ how many run, … wait, ⏸ are held, ✗ failed of late,\n"
+        "and how many of their questions need you: aish next.\n"
         "The shell reads it from a file that the daemon keeps; nothing is shown where no daemon runs.",
         'in ~/.bashrc:  eval "$(aish prompt bash)"        in ~/.zshrc:  eval "$(aish prompt zsh)"\n'
         "in ~/.config/fish/config.fish:  aish prompt fish | source",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.client import asks
+from aish.client import asks, questions
 from aish.client.aio_lines import AioLines
 from aish.client.answers import EventAnswers, ViewAnswers
 from aish.client.call import ask
@@ -17,6 +17,7 @@ from aish.client.log_answers import LogWanted
 from aish.client.wish import budget_of
 from aish.wire import message as m
 from aish.wire import reply as r
+from aish.wire.question import PERMISSION, TEXT, YES_OR_NO
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         WindowPart,
         WindowRulePart,
     )
+    from aish.wire.question import AnswerPart, OptionPart, QuestionPart
     from aish.wire.spec import BudgetPart, LimitPart, SpecPart
 
     T = TypeVar("T")
@@ -416,6 +418,40 @@ class AsyncAish:
         """A key is void from now on."""
         return await self._lines.run(asks.changed(m.KeyRevoke(name=name)))
 
+    # --- what agents ask ------------------------------------------------------------------------------------------
+
+    async def questions(self, target: Target | None = None) -> list[QuestionPart]:
+        """What agents ask the person and is not answered yet, oldest first; of one, or of all."""
+        return await self._lines.run(questions.waiting(target))
+
+    async def answer(self, number: int, option: str | None = None, *, words: str | None = None) -> QuestionPart:
+        """Answer the question with that number: by the id of one of its options, or in words where it takes them.
+        Raises RefusedError (only the user answers), ConflictError where it was answered already."""
+        return await self._lines.run(questions.answer(number, option, words))
+
+    async def tell(self, activity: str | None, doing: str | None = None) -> bool:
+        """For a supervised program: what it is doing, "generating", "tool", "idle" or None, and a word about it."""
+        return await self._lines.run(questions.tell(activity, doing))
+
+    async def ask_person(
+        self,
+        title: str,
+        *,
+        kind: str = PERMISSION,
+        body: str = "",
+        form: str = TEXT,
+        options: Sequence[OptionPart] = YES_OR_NO,
+        words: bool = False,
+        token: str | None = None,
+    ) -> AnswerPart:
+        """For a supervised program: ask the person that it works for, and wait for the answer. The same `token` again
+        is the same question: it has its answer at once if there is one. See aish.wire.question."""
+        return await self._lines.run(questions.put(title, kind, body, form, options, words, token))
+
+    async def withdraw(self, token: str) -> bool:
+        """For a supervised program: the question with that token needs no answer any more. False: it has one."""
+        return await self._lines.run(questions.withdraw(token))
+
     # --- below ----------------------------------------------------------------------------------------------------
 
     async def carry(self, question: Asks[T]) -> T:
@@ -550,6 +586,10 @@ class AsyncProcess:
     async def label(self, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()) -> bool:
         """Give it labels, and take others away: `AsyncAish.label`."""
         return await self._aish.label(self.id, labels, unset=unset)
+
+    async def questions(self) -> list[QuestionPart]:
+        """What it asks the person and is not answered yet: `AsyncAish.questions`."""
+        return await self._aish.questions(self.id)
 
     async def why(self) -> r.Explained:
         """Why it is as it is: `AsyncAish.why`."""

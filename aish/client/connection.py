@@ -28,6 +28,8 @@ from aish.wire.message import (
     VERSION,
     Adopt,
     Amend,
+    Answer,
+    Ask,
     BudgetQuery,
     Cont,
     Doctor,
@@ -43,11 +45,13 @@ from aish.wire.message import (
     Logs,
     Message,
     Pause,
+    Questions,
     RequestsQuery,
     Serve,
     Snapshot,
     Spawn,
     Stop,
+    Tell,
     UsageQuery,
     Wait,
     WaitMany,
@@ -55,6 +59,7 @@ from aish.wire.message import (
     WindowList,
     WindowSet,
     WindowUnset,
+    Withdraw,
     Wrapup,
 )
 from aish.wire.reply import Failure, Welcome
@@ -98,6 +103,7 @@ _REPEATABLE: Final = (
     ),
     *(Amend, BudgetQuery, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why, WindowList),
     *(WindowSet, WindowUnset, Wrapup),
+    *(Answer, Ask, Questions, Tell, Withdraw),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 

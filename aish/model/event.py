@@ -46,6 +46,9 @@ KINDS: Final = (
     "adopted",
     "observed",
     "unobserved",
+    "asked",
+    "answered",
+    "withdrawn",
     "group",
     # limits
     "oom",

@@ -54,6 +54,7 @@ IDLE: Final = "idle"
 LOADED: Final = "loaded"
 ASLEEP: Final = "asleep"
 ACTIVITIES: Final = (GENERATING, TOOL, WAITING, NEEDS_INPUT, IDLE, LOADED, ASLEEP)
+TOLD: Final = (GENERATING, TOOL, IDLE)  # what a process may say of itself; needs-input follows from its questions
 
 WORDS: Final = (
     "scheduled",
@@ -78,6 +79,17 @@ WORDS: Final = (
     "failed",
     "lost",
 )
+
+
+def activity(metered: Activity | None, told: Activity | None, *, asks: bool) -> Activity | None:
+    """What a process is doing, of what the gateway knows of its requests, what it tells itself, and whether it waits
+    for a person's answer. A request under way goes before what was told; that goes before the gateway's "idle", which
+    is whatever is no request."""
+    if asks:
+        return NEEDS_INPUT
+    if metered in (GENERATING, WAITING):
+        return metered
+    return told or metered
 
 
 def word(lifecycle: Lifecycle, ready: Ready, holds: AbstractSet[Hold], activity: Activity | None) -> str:

@@ -17,6 +17,7 @@ from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.search import accept_search
 from prompt_toolkit.styles import Style
 
+from aish.config import folders
 from aish.lang.control import Interrupted
 from aish.lang.parser import parse
 from aish.lang.signals import SIGINT
@@ -24,6 +25,7 @@ from aish.shell.ask import ask
 from aish.shell.complete import Situation, described, situation, verb_words, written_as
 from aish.shell.highlight import by_line
 from aish.shell.history import open_history
+from aish.shell.need import need_you
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,6 +61,7 @@ _STYLE = Style.from_dict(
         "aish.folder": "bold ansiblue",
         "aish.good": "ansigreen",
         "aish.bad": "bold ansired",
+        "aish.need": "bold ansiyellow",
     }
 )
 
@@ -107,10 +110,12 @@ class Prompt:
             self.rt.signals.reinstall()  # the event loop took SIGINT and SIGWINCH for itself
 
     def _message(self) -> StyleAndTextTuples:
-        """folder, then $ (or #), red after a failure."""
+        """How many need the person, the folder, then $ (or #), red after a failure."""
         style = "class:aish.good" if self.rt.status == 0 else "class:aish.bad"
         sign = "#" if os.geteuid() == 0 else "$"
-        return [("class:aish.folder", short_folder(self.rt)), ("", " "), (style, sign), ("", " ")]
+        waiting = need_you(folders.runtime())
+        head: StyleAndTextTuples = [("class:aish.need", waiting), ("", " ")] if waiting else []
+        return [*head, ("class:aish.folder", short_folder(self.rt)), ("", " "), (style, sign), ("", " ")]
 
 
 def short_folder(rt: Runtime) -> str:

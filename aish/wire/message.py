@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from aish.wire.question import OptionPart
 from aish.wire.spec import BudgetPart, LaunchPart, LimitPart, SpecPart
 
 VERSION: Final = 1
@@ -338,6 +339,48 @@ class WindowUnset(Message, frozen=True, kw_only=True):
     target: str
 
 
+class Tell(Message, frozen=True, kw_only=True):
+    """What the caller, a supervised process, is doing: one of TOLD in aish.model.state; None: that is not known. What
+    the gateway knows of its requests goes before it."""
+
+    activity: str | None = None
+    doing: str | None = None
+
+
+class Ask(Message, frozen=True, kw_only=True):
+    """A question of the caller, a supervised process, to the person; answered when that has answered. The same token
+    again is the same question."""
+
+    token: str
+    kind: str
+    title: str
+    body: str = ""
+    form: str = "text"
+    options: list[OptionPart] = []
+    words: bool = False
+    """It may be answered in one's own words."""
+
+
+class Withdraw(Message, frozen=True, kw_only=True):
+    """The caller does not want to know any more."""
+
+    token: str
+
+
+class Answer(Message, frozen=True, kw_only=True):
+    """Answer the question with that number: by one of its options, or in words where it takes them."""
+
+    number: int
+    option: str | None = None
+    words: str | None = None
+
+
+class Questions(Message, frozen=True, kw_only=True):
+    """All that wait for an answer, oldest first, or those of one process."""
+
+    target: str | None = None
+
+
 class Doctor(Message, frozen=True, kw_only=True):
     pass
 
@@ -396,6 +439,11 @@ Request = (
     | WindowList
     | WindowSet
     | WindowUnset
+    | Tell
+    | Ask
+    | Withdraw
+    | Answer
+    | Questions
     | Doctor
     | Shutdown
     | Off

@@ -22,6 +22,7 @@ from aish.wire.part import (
     WindowPart,
     WindowRulePart,
 )
+from aish.wire.question import QuestionPart
 from aish.wire.spec import LaunchNote, SpecPart
 
 
@@ -240,6 +241,16 @@ class Budgets(Message, frozen=True, kw_only=True):
     day_ends_s: float = 0.0
 
 
+class Answered(Message, frozen=True, kw_only=True):
+    """`question` has its answer."""
+
+    question: QuestionPart
+
+
+class QuestionList(Message, frozen=True, kw_only=True):
+    questions: list[QuestionPart]
+
+
 class Findings(Message, frozen=True, kw_only=True):
     findings: list[Finding]
 
@@ -265,6 +276,8 @@ Reply = (
     | RequestList
     | Windows
     | Budgets
+    | Answered
+    | QuestionList
     | Findings
     | HandedBack
 )

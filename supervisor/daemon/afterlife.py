@@ -129,7 +129,7 @@ class Afterlife:
 
     def _release(self, process: Process) -> None:
         row = process.row
-        process.activity = process.doing = process.tokens_per_s = None
+        process.metered = process.doing = process.tokens_per_s = None
         process.trouble = process.hopeless = process.rest = None
         process.device_use = {}
         process.members = frozenset()

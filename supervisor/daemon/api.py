@@ -29,6 +29,7 @@ from aish.wire import reply as r
 from aish.wire.part import BudgetLine
 
 if TYPE_CHECKING:
+    from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.daemon import Daemon
 from aish.supervisor.daemon.gateway_link import Question
@@ -134,6 +135,8 @@ class Api:
                 await self.telling.events(caller, request, connection)
             case m.Gpus():
                 return await self.looking.gpus(caller, request)
+            case m.Tell() | m.Ask() | m.Withdraw() | m.Answer() | m.Questions():
+                return await self._asked(caller, request)
             case m.Doctor():
                 return await self.doctors.doctor(caller, request)
             case m.Shutdown():
@@ -145,6 +148,20 @@ class Api:
             case _:
                 raise InputError(f"{type(request).__name__} is not answered here")
         return None
+
+    async def _asked(self, caller: Caller, request: m.Tell | m.Ask | m.Withdraw | m.Answer | m.Questions) -> r.Reply:
+        asking = self.daemon.asking
+        match request:
+            case m.Tell():
+                return await asking.tell(caller, request)
+            case m.Ask():
+                return await asking.ask(caller, request)
+            case m.Withdraw():
+                return await asking.withdraw(caller, request)
+            case m.Answer():
+                return await asking.answer(caller, request)
+            case m.Questions():
+                return await asking.questions(caller, request)
 
     async def _limit_account(self, connection: Connection, request: m.Limit) -> r.Reply:
         """Of a key, a project or the user. That a file without a budget has none needs no gateway."""

@@ -34,6 +34,7 @@ NOBODY: Final = Caller("nobody")
 
 _USER: Final[frozenset[Relation]] = frozenset({"user"})
 _TREE: Final[frozenset[Relation]] = frozenset({"user", "self", "below"})
+_SELF: Final[frozenset[Relation]] = frozenset({"self"})
 _BELOW: Final[frozenset[Relation]] = frozenset({"user", "below"})
 
 ALLOWED: Final[dict[str, frozenset[Relation]]] = {
@@ -72,6 +73,11 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "WindowList": _USER,
     "WindowSet": _USER,
     "WindowUnset": _USER,
+    "Tell": _SELF,
+    "Ask": _SELF,
+    "Withdraw": _SELF,
+    "Answer": _USER,  # nobody answers for the person, least of all who asks
+    "Questions": _TREE,
     "Doctor": _USER,
     "Shutdown": _USER,
     "Off": _USER,

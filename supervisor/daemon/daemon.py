@@ -13,6 +13,7 @@ from aish.errors import AishError, DisconnectedError, SourceError, StorageError
 from aish.supervisor.daemon import ancestry, cgroup, proc, server, tagged
 from aish.supervisor.daemon.admission import Admission
 from aish.supervisor.daemon.api import Api
+from aish.supervisor.daemon.asking import Asking
 from aish.supervisor.daemon.authority import NOBODY, Caller
 from aish.supervisor.daemon.build import fingerprint
 from aish.supervisor.daemon.conductor import Conductor
@@ -150,6 +151,7 @@ class Daemon:
         self.sampler.schedule()
         self.handback.go_on()
         self.observing.go_on()
+        self.asking.restore()
         self.parents.look()
         self.recall.schedule()
 
@@ -235,7 +237,13 @@ class Daemon:
 
         self.log_keeper = LogKeeper(self)
         loop = asyncio.get_running_loop()
-        self.prompt = PromptFile(loop, lambda: self.runtime_folder, lambda: [process.row for process in self.table])
+        self.prompt = PromptFile(
+            loop,
+            lambda: self.runtime_folder,
+            lambda: [process.row for process in self.table],
+            lambda: self.asking.open(),  # noqa: PLW0108  made later
+        )
+        self.asking = Asking(self.table, self.recorder, self.prompt.changed)
         self.recall = Recall(self.table, self.gpus, self.reach, self.recorder, lambda: self.sampler.owner_of)
         self.conductor.struck = self.recall.struck
         self.holding.silence.told = self._silent
@@ -371,6 +379,7 @@ class Daemon:
         """It holds nothing any more."""
         self.log_keeper.ended(process)
         self.observing.ended(process)
+        self.asking.over(process)
         if process.row.ended and process is self.gateway.process:
             self.gateway.watch()
         if not self._freeing:

@@ -293,7 +293,7 @@ class GatewayLink:
 
     def _activity(self, process: Process, note: link.ActivityNote) -> None:
         known = [word for word in state.ACTIVITIES if word == note.activity]
-        process.activity = known[0] if known else None
+        process.metered = known[0] if known else None
         process.doing = note.doing
         process.tokens_per_s = note.tokens_per_s
         process.changed()

@@ -4,6 +4,7 @@
     processes  one row each       the whole row as msgpack, and the columns that a person would look for
     events     numbered facts
     runs       the last runs of each process
+    questions  those of agents to the person, until their run has ended
 
 A table more is no other version: older programs do not look at it.
 synchronous=NORMAL: a commit survives the death of any process; a power cut may lose the last ones, and with it all
@@ -27,6 +28,7 @@ from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.runs import KEPT
 from aish.supervisor.daemon.sieve import ALL
 from aish.wire.part import EventPart, RunPart
+from aish.wire.question import QuestionPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,6 +54,8 @@ CREATE TABLE IF NOT EXISTS events (
     detail TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (
     process INTEGER NOT NULL, run INTEGER NOT NULL, part BLOB NOT NULL, PRIMARY KEY (process, run)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS questions (
+    process TEXT NOT NULL, token TEXT NOT NULL, part BLOB NOT NULL, PRIMARY KEY (process, token)) WITHOUT ROWID;
 """
 _SAVE_ROW: Final = """
 INSERT INTO processes (number, id, token, name, lifecycle, row) VALUES (?,?,?,?,?,?)
@@ -60,11 +64,13 @@ ON CONFLICT (number) DO UPDATE SET lifecycle=excluded.lifecycle, row=excluded.ro
 _SAVE_EVENT: Final = "INSERT OR REPLACE INTO events VALUES (?,?,?,?,?,?,?)"
 _SAVE_RUN: Final = "INSERT OR REPLACE INTO runs VALUES (?,?,?)"
 _TRIM_RUNS: Final = "DELETE FROM runs WHERE process=? AND run<=?"
+_SAVE_QUESTION: Final = "INSERT OR REPLACE INTO questions VALUES (?,?,?)"
 _SAVE_META: Final = "INSERT OR REPLACE INTO meta VALUES (?,?)"
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Row).decode
 _decode_run: Final = msgspec.msgpack.Decoder(RunPart).decode
+_decode_question: Final = msgspec.msgpack.Decoder(QuestionPart).decode
 _json: Final = msgspec.json.Encoder().encode
 _detail: Final = msgspec.json.Decoder(dict[str, str | int | float | None]).decode
 
@@ -130,6 +136,14 @@ class Journal:
         with _storage(self.path):
             return [_decode_run(blob) for (blob,) in self._db.execute(query, (process, limit))]
 
+    def questions(self) -> list[tuple[str, QuestionPart]]:
+        """Tokens and questions of all processes."""
+        with _storage(self.path):
+            return [
+                (token, _decode_question(blob))
+                for token, blob in self._db.execute("SELECT token, part FROM questions")
+            ]
+
     def save(
         self,
         rows: Iterable[Row] = (),
@@ -137,8 +151,10 @@ class Journal:
         meta: dict[str, str] | None = None,
         runs: Iterable[tuple[int, RunPart]] = (),
         gone: Iterable[int] = (),
+        questions: Iterable[tuple[str, str, QuestionPart | None]] = (),
     ) -> None:
-        """All of it or nothing, in one transaction. `gone`: the numbers of processes that leave the table."""
+        """All of it or nothing, in one transaction. `gone`: the numbers of processes that leave the table.
+        `questions`: (process, token) and what is asked; None: it is not any more."""
         with _storage(self.path):
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -152,6 +168,11 @@ class Journal:
                     self._db.execute(_SAVE_RUN, (number, run.number, _encode(run)))
                     if run.number > KEPT:
                         self._db.execute(_TRIM_RUNS, (number, run.number - KEPT))
+                for process, token, part in questions:
+                    if part is None:
+                        self._db.execute("DELETE FROM questions WHERE process=? AND token=?", (process, token))
+                    else:
+                        self._db.execute(_SAVE_QUESTION, (process, token, _encode(part)))
                 for item in (meta or {}).items():
                     self._db.execute(_SAVE_META, item)
                 for number in gone:

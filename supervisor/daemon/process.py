@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from aish.model.state import activity
 from aish.model.usage import Usage
 from aish.wire.spec import LaunchPart
 
@@ -67,7 +68,6 @@ class Process:
     """`row` is journaled, the rest is lost with the daemon and found again."""
 
     __slots__ = (
-        "activity",
         "backoff_timer",
         "device_use",
         "doing",
@@ -81,6 +81,7 @@ class Process:
         "launching",
         "log_from",
         "members",
+        "metered",
         "oom_kills",
         "pidfd",
         "resend_timer",
@@ -90,9 +91,11 @@ class Process:
         "run_warning",
         "start_due_s",
         "tokens_per_s",
+        "told",
         "trouble",
         "usage",
         "waiting",
+        "wants",
         "watch_fd",
         "watchdog_s",
         "window",
@@ -114,8 +117,13 @@ class Process:
         """The same, and what has been noted of this run."""
         self.device_use: dict[str, int | None] = {}
         """VRAM by device UUID in the last sample."""
-        self.activity: Activity | None = None
+        self.metered: Activity | None = None
+        """What the gateway knows of its requests; `doing` is its word, or the supervisor's own."""
         self.doing: str | None = None
+        self.told: tuple[Activity | None, str | None] = (None, None)
+        """What it tells itself that it does."""
+        self.wants: str | None = None
+        """The oldest of its questions that wait for a person's answer."""
         self.tokens_per_s: float | None = None
         self.grace_timer: Reminder | None = None
         self.backoff_timer: asyncio.TimerHandle | None = None
@@ -157,6 +165,10 @@ class Process:
         return self.row.id
 
     @property
+    def activity(self) -> Activity | None:
+        return activity(self.metered, self.told[0], asks=self.wants is not None)
+
+    @property
     def word(self) -> str:
         return self.row.word(self.activity)
 
@@ -165,7 +177,10 @@ class Process:
         if self.rest is not None and self.rest[0] > now_s and not self.row.ended:
             until_s, why = self.rest
             return f"rests for {math.ceil(until_s - now_s)} s: {why}"
-        return self.trouble or self.doing
+        if self.trouble or self.row.holds or self.row.ended:
+            return self.trouble or self.doing
+        told, doing = self.told
+        return self.wants or (doing if doing and told == self.activity else None) or self.doing
 
     def close_fds(self) -> None:
         while self.fds:

@@ -1,7 +1,7 @@
 """The file that shells read for their prompt: what is going on, in one line, so that no prompt costs a process.
 
-`pid=4711 running=3 queued=0 held=1 failed=1`: words divided by blanks, values in digits; readers skip what they do
-not know. `pid` is the daemon's: while /proc/PID is there the line is true, to a second.
+`pid=4711 running=3 queued=0 held=1 failed=1 asks=0`: words divided by blanks, values in digits; readers skip
+what they do not know. `pid` is the daemon's: while /proc/PID is there the line is true, to a second.
 """
 
 from __future__ import annotations
@@ -67,18 +67,24 @@ def failed(row: Row) -> bool:
     return end.reason not in (None, exits.DONE) or (not seen and (end.signal is not None or end.code != 0))
 
 
-def line(pid: int, counts: Counts) -> str:
+def line(pid: int, counts: Counts, asks: int) -> str:
     """Pure."""
-    return " ".join([f"pid={pid}", *(f"{name}={value}" for name, value in counts._asdict().items())]) + "\n"
+    words = {"pid": pid, **counts._asdict(), "asks": asks}
+    return " ".join(f"{name}={value}" for name, value in words.items()) + "\n"
 
 
 class PromptFile:
-    """`folder` and `rows` are asked at each look. A disk that refuses is asked again at the next change."""
+    """`folder`, `rows` and `asks` (how many questions wait for a person) are called at each look. A disk
+    that refuses is asked again at the next change."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, folder: Callable[[], str], rows: Callable[[], Iterable[Row]]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        folder: Callable[[], str],
+        rows: Callable[[], Iterable[Row]],
+        asks: Callable[[], int],
     ) -> None:
-        self._loop, self._folder, self._rows = loop, folder, rows
+        self._loop, self._folder, self._rows, self._asks = loop, folder, rows, asks
         self._written: tuple[str, str] | None = None
         self._next_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -103,7 +109,7 @@ class PromptFile:
         if self._old is not None:
             self._old.cancel()
         self._old = self._loop.call_later(max(EVERY_S, old_s - now_s), self.changed) if old_s is not None else None
-        wanted = (os.path.join(self._folder(), NAME), line(os.getpid(), counts))
+        wanted = (os.path.join(self._folder(), NAME), line(os.getpid(), counts, self._asks()))
         if wanted != self._written and _replaced(*wanted):
             self._written = wanted
 

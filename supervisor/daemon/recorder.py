@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.journal import Journal
     from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.told import Told
+    from aish.wire.question import QuestionPart
 
 RETRY_S: Final = 2.0
 RING: Final = 2048
@@ -75,6 +76,7 @@ class Recorder:
         self._events: deque[EventPart] = deque(maxlen=WAITING_EVENTS)
         self._runs: deque[tuple[int, RunPart]] = deque(maxlen=WAITING_EVENTS)
         self._meta: dict[str, str] = {}
+        self._questions: dict[tuple[str, str], QuestionPart | None] = {}
         self._gone: set[int] = set()
         """Numbers of forgotten processes that are still in the journal."""
         self._after: list[Callable[[], None]] = []
@@ -108,6 +110,11 @@ class Recorder:
         self._dirty[row.id] = row
         if after is not None:
             self._after.append(after)
+        self._schedule()
+
+    def question(self, process: str, token: str, part: QuestionPart | None) -> None:
+        """What is asked, or was answered; None: it is gone."""
+        self._questions[process, token] = part
         self._schedule()
 
     def note(self, key: str, value: str, after: Callable[[], None] | None = None) -> None:
@@ -153,7 +160,7 @@ class Recorder:
 
     def flush(self) -> bool:
         """Write all that waits; False (and an alert) if the disk refuses."""
-        if not (self._dirty or self._events or self._meta or self._gone or self._after):
+        if not (self._dirty or self._events or self._meta or self._questions or self._gone or self._after):
             return True
         if self.journal is None:
             return False  # the holder keeps its exits until there is one
@@ -174,7 +181,8 @@ class Recorder:
     ) -> None:
         """All that waits, and these. Raises StorageError."""
         changed = [*self._dirty.values(), *rows]
-        journal.save(changed, [*self._events, *events], {**self._meta, **meta}, self._runs, self._gone)
+        questions = [(process, token, part) for (process, token), part in self._questions.items()]
+        journal.save(changed, [*self._events, *events], {**self._meta, **meta}, self._runs, self._gone, questions)
 
     def after(self, number: int, limit: int, sieve: Sieve = ALL) -> Sequence[EventPart]:
         """At most `limit` events after `number`: from memory if they are there, else from the journal."""
@@ -255,6 +263,7 @@ class Recorder:
         self._events.clear()
         self._runs.clear()
         self._meta.clear()
+        self._questions.clear()
         self._gone.clear()
         if self._retry is not None:
             self._retry.cancel()

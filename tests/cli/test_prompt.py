@@ -54,8 +54,12 @@ def test_what_is_not_none_is_shown(home: Home, shell: str) -> None:
     assert shown(home, shell) == "⏵3 ⏸1 ✗2 "
     write(home, f"pid={os.getpid()} running=0 queued=4 held=0 failed=0 later=word needs=x5 more\n")
     assert shown(home, shell) == "…4 "
-    write(home, f"pid={os.getpid()} running=0 queued=0 held=0 failed=0\n")
+    write(home, f"pid={os.getpid()} running=0 queued=0 held=0 failed=0 asks=0\n")
     assert shown(home, shell) == ""
+    write(home, f"pid={os.getpid()} running=3 queued=0 held=0 failed=0 asks=2\n")
+    assert shown(home, shell) == "⏵3 2 need you "
+    write(home, f"pid={os.getpid()} running=0 queued=0 held=0 failed=0 asks=1\n")
+    assert shown(home, shell) == "1 needs you "
     if shell != "fish":
         write(home, f"pid={os.getpid()} running=3 queued=0 held=1 failed=0\n")
         assert shown(home, shell, LC_ALL="C") == "3 running 1 held "

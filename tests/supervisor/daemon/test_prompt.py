@@ -52,7 +52,7 @@ def test_what_is_counted() -> None:
         row("exited", end=ExitPart(code=3)),
     ]
     assert prompt.count(rows, 1001.0) == (prompt.Counts(4, 1, 2, 1), 1000.0 + prompt.FAILED_S)
-    assert prompt.line(7, prompt.Counts(4, 2, 2, 1)) == "pid=7 running=4 queued=2 held=2 failed=1\n"
+    assert prompt.line(7, prompt.Counts(4, 2, 2, 1), 3) == "pid=7 running=4 queued=2 held=2 failed=1 asks=3\n"
     assert prompt.count([], 0.0) == (prompt.Counts(0, 0, 0, 0), None)
 
 
@@ -91,7 +91,7 @@ def test_at_most_once_a_second_and_only_what_is_new(tmp_path: Path) -> None:
             looks.append(time.monotonic())
             return rows
 
-        made = prompt.PromptFile(asyncio.get_running_loop(), lambda: str(tmp_path), asked)
+        made = prompt.PromptFile(asyncio.get_running_loop(), lambda: str(tmp_path), asked, lambda: 0)
         file = tmp_path / prompt.NAME
         made.changed()
         while not looks:
@@ -108,7 +108,7 @@ def test_at_most_once_a_second_and_only_what_is_new(tmp_path: Path) -> None:
         made.changed()
         while len(looks) < 3:
             await asyncio.sleep(0.01)
-        assert file.read_text() == f"pid={os.getpid()} running=1 queued=0 held=0 failed=0\n"
+        assert file.read_text() == f"pid={os.getpid()} running=1 queued=0 held=0 failed=0 asks=0\n"
         made.close()
         assert not file.exists()
 
@@ -137,7 +137,7 @@ def told(up: Supervised) -> dict[str, int] | None:
 
 
 def says(up: Supervised, **counts: int) -> None:
-    wanted = {"running": 0, "queued": 0, "held": 0, "failed": 0} | counts
+    wanted = {"running": 0, "queued": 0, "held": 0, "failed": 0, "asks": 0} | counts
     up.until(f"{wanted} is told", lambda: told(up) == {"pid": up.daemon_pid} | wanted)
 
 

@@ -1,0 +1,46 @@
+"""The prompt's word for agents that wait for the person."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.shell.need import need_you
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("pid={pid} running=3 asks=2\n", "2 need you"),
+        ("pid={pid} asks=1 later=x\n", "1 needs you"),
+        ("pid={pid} asks=0\n", ""),
+        ("pid={pid} running=3\n", ""),
+        ("pid={gone} asks=2\n", ""),
+        ("asks=2\n", ""),
+        ("pid=/../proc asks=2\n", ""),
+        ("pid={pid} asks=\x1b[31m2\n", ""),
+        ("", ""),
+    ],
+)
+def test_it_is_shown_where_it_is_true(tmp_path: Path, text: str, shown: str) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (tmp_path / "prompt").write_text(text.format(pid=os.getpid(), gone=gone.pid))
+    assert need_you(str(tmp_path)) == shown
+
+
+def test_nothing_where_there_is_no_file_or_a_trap(tmp_path: Path) -> None:
+    """A pipe would hang every prompt; a link could show another's file."""
+    assert need_you(str(tmp_path)) == ""
+    os.mkfifo(tmp_path / "prompt")
+    assert need_you(str(tmp_path)) == ""
+    os.unlink(tmp_path / "prompt")
+    (tmp_path / "there").write_text(f"pid={os.getpid()} asks=2\n")
+    (tmp_path / "prompt").symlink_to(tmp_path / "there")
+    assert need_you(str(tmp_path)) == ""
