@@ -47,9 +47,9 @@ def main(argv: list[str]) -> int:
         events.emit("failed", code="downstream", message="nobody reads the answer", status=141)
         die_by(signal.SIGPIPE)
     except AishError as error:
-        return _failed(program, error, events)
+        return failed(program, error, events)
     except Exception as error:  # noqa: BLE001  the process's edge: told, and the status is terminal
-        return _failed(program, InternalError(f"a fault in aish: {error!r}", hint=_place(error)), events)
+        return failed(program, InternalError(f"a fault in aish: {error!r}", hint=_place(error)), events)
 
 
 def _run(invocation: Invocation, program: str, events: Events) -> None:
@@ -66,7 +66,7 @@ def _run(invocation: Invocation, program: str, events: Events) -> None:
 
     def note(text: str) -> None:
         events.emit("note", text=text)
-        _tell(f"{program}: {text}")
+        tell(f"{program}: {text}")
 
     key = os.environ.get("OPENAI_API_KEY")
     upstream = Upstream(base_url, key, out_fd=out.fd, deadline_s=deadline_s, note=note)
@@ -77,13 +77,13 @@ def _run(invocation: Invocation, program: str, events: Events) -> None:
     Runner(agent, upstream, out, events, note).run(invocation.prompt, given.text)
 
 
-def _failed(program: str, error: AishError, events: Events) -> int:
+def failed(program: str, error: AishError, events: Events) -> int:
     events.emit("failed", code=error.code, message=str(error), hint=error.hint, status=error.exit_status)
     report(program, error)
     return error.exit_status
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
     try:
         os.write(2, (clean(line) + "\n").encode("utf-8", "replace"))
     except OSError:

@@ -17,6 +17,11 @@ DEFAULT_MODEL: Final = "default"  # the gateway knows which model the user made 
 INPUT_MARK: Final = "{input}"
 NAME_LENGTH_MAX: Final = 64
 
+GATEWAY: Final = "gateway"
+LOGINS: Final = (GATEWAY, "own")
+ASK: Final = "ask"
+PERMISSIONS: Final = (ASK, "allow", "deny")
+
 
 class Limits:
     """`tokens`: input + output of all its requests, enforced by the gateway. `max_output_tokens`: of one answer.
@@ -77,16 +82,22 @@ class MapReduce:
 class Agent:
     """One agent. `instructions` is the system message, `prompt` the user message, where `{input}` stands for the
     text; `when_reserved` as aish.wire.spec.SpecPart has it; `file` is where it was read from, None for a model that
-    is asked directly."""
+    is asked directly. `adapter`: it is a program that others wrote; `program`, `arguments`, `login` and `permissions`
+    are of such a one, as aish.spi.agent_adapter.Task has them."""
 
     __slots__ = (
+        "adapter",
+        "arguments",
         "description",
         "file",
         "instructions",
         "limits",
+        "login",
         "map_reduce",
         "model",
         "name",
+        "permissions",
+        "program",
         "prompt",
         "sampling",
         "when_reserved",
@@ -107,6 +118,11 @@ class Agent:
         whole_sentences: bool = False,
         when_reserved: str = HOLD,
         file: str | None = None,
+        adapter: str | None = None,
+        program: str | None = None,
+        arguments: tuple[str, ...] = (),
+        login: str = GATEWAY,
+        permissions: str = ASK,
     ) -> None:
         self.name = name
         self.description = description
@@ -119,6 +135,11 @@ class Agent:
         self.whole_sentences = whole_sentences
         self.when_reserved = when_reserved
         self.file = file
+        self.adapter = adapter
+        self.program = program
+        self.arguments = arguments
+        self.login = login
+        self.permissions = permissions
 
 
 def direct(model: str) -> Agent:

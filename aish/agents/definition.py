@@ -5,7 +5,19 @@ docs/reference/agent-files.md is the table of keys.
 
 from __future__ import annotations
 
-from aish.agents.agent import DEFAULT_MODEL, INPUT_MARK, Agent, Limits, MapReduce, Sampling, valid_name
+from aish.agents.agent import (
+    ASK,
+    DEFAULT_MODEL,
+    GATEWAY,
+    INPUT_MARK,
+    LOGINS,
+    PERMISSIONS,
+    Agent,
+    Limits,
+    MapReduce,
+    Sampling,
+    valid_name,
+)
 from aish.agents.front_matter import load, split
 from aish.errors import UsageError
 from aish.model.nearest import nearest
@@ -23,6 +35,7 @@ FILE_BYTES_MAX: Final = 256 << 10
 TEXT_MAX: Final = 16 << 10
 WALL_S_MAX: Final = 366 * 86400.0
 TOKENS_MAX: Final = 10**15
+ARGUMENTS_MAX: Final = 100
 STOPS_MAX: Final = 4  # more are refused by OpenAI's dialect
 
 KEYS: Final = (
@@ -41,15 +54,22 @@ KEYS: Final = (
     "whole_sentences",
     "when_reserved",
     "map_reduce",
+    "adapter",
+    *("program", "arguments", "login", "permissions"),
 )
+ADAPTER_KEYS: Final = ("program", "arguments", "login", "permissions")
+"""Of an agent that an adapter runs."""
+TEXT_KEYS: Final = (
+    *("temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty"),
+    *("whole_sentences", "map_reduce"),
+)
+"""Of one that turns text into text: an adapter's program asks its model by itself."""
 LIMIT_KEYS: Final = ("tokens", "max_output_tokens", "wall_s")
 MAP_REDUCE_KEYS: Final = ("chunk_prompt", "part_tokens", "reduce", "reduce_prompt")
 # Known to come; until then an agent that relies on them must not run without them.
 RESERVED_KEYS: Final = (
     "tools",
-    "permissions",
     "worktree",
-    "adapter",
     "environment",
     "secrets",
     "mcp_servers",
@@ -64,8 +84,9 @@ def parse(text: str, file: str) -> Agent:
     reader = _Reader(page, load(page), "")
     reader.known(KEYS, RESERVED_KEYS)
     reader.choice("input", ("text",), "text")
+    adapter = _adapter(reader)
     prompt = reader.template("prompt")
-    if not page.body and prompt is None:
+    if not page.body and prompt is None and adapter is None:
         hint = "write what it shall do below the front matter, or give it a prompt"
         raise page.error("the agent has no instructions", page.body_line, hint)
     return Agent(
@@ -80,7 +101,22 @@ def parse(text: str, file: str) -> Agent:
         whole_sentences=reader.flag("whole_sentences"),
         when_reserved=_when_reserved(reader),
         file=file,
+        adapter=adapter,
+        program=reader.text("program", "", length_max=1000) or None,
+        arguments=reader.texts("arguments", ARGUMENTS_MAX),
+        login=reader.choice("login", LOGINS, GATEWAY),
+        permissions=reader.choice("permissions", PERMISSIONS, ASK),
     )
+
+
+def _adapter(reader: _Reader) -> str | None:
+    """What runs it; None: aish itself. A key that would do nothing is a mistake."""
+    adapter = reader.text("adapter", "", length_max=100) or None
+    for key in TEXT_KEYS if adapter is not None else ADAPTER_KEYS:
+        if key in reader.fields:
+            hint = "adapter: NAME has a program run" if adapter is None else f"{adapter} asks its model by itself"
+            raise reader.error(key, "does nothing here", hint)
+    return adapter
 
 
 def _name(reader: _Reader, file: str) -> str:

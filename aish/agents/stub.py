@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from aish.agents import find as agents
 from aish.agents import invocation
-from aish.agents.agent import DEFAULT_MODEL
+from aish.agents.agent import DEFAULT_MODEL, Agent
 from aish.client import launch
 from aish.config import settings
 from aish.errors import AishError, NotFoundError, SourceError, UsageError
@@ -66,6 +66,8 @@ def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
         raise UsageError("a name must follow the @", hint="`aish agent ls` and `aish model ls` list them")
     cwd = launch.folder()
     agent = agents.find(name, cwd)
+    if agent is not None and agent.adapter is not None:
+        return _hosted(agent, words, cwd, model)
     if agent is not None:
         if model is None and agent.model == DEFAULT_MODEL:
             model = os.environ.get("AISH_MODEL") or None
@@ -80,11 +82,24 @@ def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
     running = _running(name)
     if running is not None:
         return _again(running, words, cwd)
-    near = nearest(name, [*agents.names(cwd), *models])
+    from aish.agents import adapters
+
+    if name in adapters.names():
+        return _hosted(Agent(name, adapter=name), words, cwd, model)
+    near = nearest(name, [*agents.names(cwd), *models, *adapters.names()])
     raise NotFoundError(
         f"no agent or model is called {name}",
         hint=f"did you mean @{near}?" if near else "`aish agent ls` and `aish model ls` list what there is",
     )
+
+
+def _hosted(agent: Agent, words: list[str], cwd: str, model: str | None) -> SpecPart:
+    from aish.agents import hosted  # not for who turns text into text
+
+    part = hosted.spec(agent, words, cwd, model)
+    if part.model is not None:
+        ensure_model(part.model)
+    return part
 
 
 def _running(name: str) -> ProcessPart | None:

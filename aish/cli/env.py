@@ -20,13 +20,12 @@ from aish.cli.standing import USER
 from aish.client import Client, connect
 from aish.config import folders
 from aish.errors import ConflictError, RefusedError, StorageError
-from aish.wire.key import OWN_KEY
+from aish.wire import client_environ
 from aish.wire.message import KeyList, KeyNew
 from aish.wire.reply import KeyMade, Keys
 
 KEY_NAME = "env"
-_NAMES = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
-_FOR = ("openai", "anthropic", "anthropic-login", "ollama", "gemini", "all")
+_FOR = (*client_environ.VENDORS, client_environ.ANTHROPIC_LOGIN, "all")
 _KEY_BEGIN = "sk-aish-"
 _FILE_MOST = 4096
 
@@ -47,16 +46,7 @@ def main(argv: list[str]) -> int:
 
 def named(made: dict[str, str], clients: str) -> dict[str, str]:
     """The same address and key by the names that these clients read."""
-    url, key = made["OPENAI_BASE_URL"].removesuffix("/v1"), made["OPENAI_API_KEY"]
-    names = {
-        "openai": made,
-        "anthropic": {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key},
-        "ollama": {"OLLAMA_HOST": url, "OLLAMA_API_KEY": key},
-        "gemini": {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": key},
-    }
-    if clients == "anthropic-login":
-        return {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_CUSTOM_HEADERS": f"{OWN_KEY}: {key}"}
-    return {name: value for each in names if clients in (each, "all") for name, value in names[each].items()}
+    return client_environ.variables(made["OPENAI_BASE_URL"], made["OPENAI_API_KEY"], clients)
 
 
 def variables() -> dict[str, str]:
@@ -65,13 +55,13 @@ def variables() -> dict[str, str]:
         if client.welcome.standing != USER:
             return _own(client.welcome.caller)
         base_url = client.welcome.gateway_url + "/v1"
-        return dict(zip(_NAMES, (base_url, base_url, _key(client)), strict=True))
+        return dict(zip(client_environ.OPENAI_NAMES, (base_url, base_url, _key(client)), strict=True))
 
 
 def _own(process: str | None) -> dict[str, str]:
     """Those that a supervised process was started with: its requests are counted as its own. Raises RefusedError."""
-    found = {name: os.environ[name] for name in _NAMES if name in os.environ}
-    if len(found) < len(_NAMES):
+    found = {name: os.environ[name] for name in client_environ.OPENAI_NAMES if name in os.environ}
+    if len(found) < len(client_environ.OPENAI_NAMES):
         raise RefusedError(
             f"{process or 'this program'} was started with its own way to a model, or has dropped ours",
             hint="only the user can make another key: ask for `aish key new NAME` from outside",

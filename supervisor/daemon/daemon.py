@@ -8,8 +8,10 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final
 
+from aish.agents import keeping
 from aish.config import folders, settings
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
+from aish.model import kind
 from aish.supervisor.daemon import ancestry, cgroup, proc, server, tagged
 from aish.supervisor.daemon.admission import Admission
 from aish.supervisor.daemon.api import Api
@@ -286,6 +288,7 @@ class Daemon:
             self.table.remove(process)
             self.launcher.files.drop(process.id)
             self.logs.remove(process.id)
+            keeping.forget(self.state_folder, process.id, self.epoch)
         self.recorder.forget([process.row for process in processes], self.table.next_number - 1)
         self.prompt.changed()
 
@@ -380,6 +383,8 @@ class Daemon:
         self.log_keeper.ended(process)
         self.observing.ended(process)
         self.asking.over(process)
+        if process.row.spec.kind == kind.AGENT:
+            keeping.over(self.runtime_folder, process.id)
         if process.row.ended and process is self.gateway.process:
             self.gateway.watch()
         if not self._freeing:

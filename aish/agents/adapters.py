@@ -1,0 +1,41 @@
+"""Adapters for agent programs that others wrote, as plugins offer them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aish.errors import InternalError, NotFoundError
+from aish.model.nearest import nearest
+from aish.spi.agent_adapter import GROUP, AgentAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.metadata import EntryPoint
+
+
+def names() -> list[str]:
+    """Of all that are installed, sorted; none of them is loaded."""
+    return sorted(_points())
+
+
+def _points() -> dict[str, EntryPoint]:
+    from importlib import metadata  # slow, and not for who names an agent file
+
+    return {point.name: point for point in metadata.entry_points(group=GROUP)}
+
+
+def load(name: str) -> AgentAdapter:
+    """Raises NotFoundError with the nearest name, InternalError for a plugin that is none."""
+    points = _points()
+    if name not in points:
+        near = nearest(name, sorted(points))
+        hint = f"did you mean {near}?" if near else "there are: " + (", ".join(sorted(points)) or "none")
+        raise NotFoundError(f"no adapter is called {name}", hint=hint)
+    try:
+        make: Callable[[], object] = points[name].load()
+        adapter = make()
+    except Exception as error:
+        raise InternalError(f"the adapter {name} cannot be loaded: {error!r}", hint="reinstall its plugin") from error
+    if not isinstance(adapter, AgentAdapter):
+        raise InternalError(f"the adapter {name} is none: {type(adapter).__name__}", hint="reinstall its plugin")
+    return adapter

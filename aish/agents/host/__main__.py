@@ -1,0 +1,271 @@
+"""`python -P -m aish.agents.host`: an agent program that others wrote, for one turn, or attached to a terminal.
+
+stdin text · stdout the answer alone · stderr a person's notes and the program's own · AISH_EVENTS_FD events
+Exit status as that of aish.agents; SIGINT cancels the turn: the program is told, and it ends by that signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from aish.agents import adapters, compose, keeping, stdin
+from aish.agents.__main__ import die_by, failed, tell
+from aish.agents.agent import DEFAULT_MODEL, Agent
+from aish.agents.events import from_environment
+from aish.agents.host.desk import Desk
+from aish.agents.host.invocation import parse_words
+from aish.agents.host.turn import Turn
+from aish.agents.stdout import DownstreamError, Stdout
+from aish.agents.transcript import Transcript
+from aish.client import connect
+from aish.config import folders
+from aish.errors import AishError, InternalError, LimitError, NotFoundError, UnavailableError, UsageError
+from aish.spi.agent_adapter import Gateway, ProgramError, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any, NoReturn
+
+    from aish.agents.events import Events
+    from aish.agents.host.invocation import Invocation
+    from aish.spi.agent_adapter import AgentAdapter
+
+
+def main(argv: list[str]) -> int:
+    """Run one turn to its end; the exit status."""
+    events = from_environment(os.environ)
+    program = "agent"
+    try:
+        invocation = parse_words(argv)
+        program = f"@{invocation.called}"
+        agent, adapter = _chosen(invocation)
+        if invocation.attached:
+            _become(invocation, agent, adapter)
+        _run(invocation, agent, adapter, program, events)
+        return 0
+    except DownstreamError:
+        events.emit("failed", code="downstream", message="nobody reads the answer", status=141)
+        die_by(signal.SIGPIPE)
+    except KeyboardInterrupt:
+        events.emit("failed", code="cancelled", message="the turn was cancelled", status=130)
+        die_by(signal.SIGINT)
+    except ProgramError as error:
+        failed(program, error, events)
+        return error.ended
+    except AishError as error:
+        return failed(program, error, events)
+    except Exception as error:  # noqa: BLE001  the process's edge: told, and the status is terminal
+        return failed(program, InternalError(f"a fault in aish: {error!r}", hint="please report it"), events)
+
+
+def _chosen(invocation: Invocation) -> tuple[Agent, AgentAdapter]:
+    """Raises SourceError, NotFoundError, UsageError."""
+    if invocation.file is None:
+        agent = Agent(invocation.name or invocation.adapter or "", adapter=invocation.adapter)
+    else:
+        from aish.agents.find import read  # YAML is only loaded for a file
+
+        agent = read(invocation.file)
+    name = invocation.adapter or agent.adapter
+    if name is None:
+        raise UsageError(f"{agent.name} names no adapter", hint="adapter: claude, in its front matter")
+    return agent, adapters.load(name)
+
+
+def _task(invocation: Invocation, agent: Agent, prompt: str) -> Task:
+    login = _login(invocation.login or agent.login)
+    model = (
+        invocation.model or (None if agent.model == DEFAULT_MODEL else agent.model) or os.environ.get("AISH_MODEL")
+    )
+    return Task(
+        prompt=prompt,
+        instructions=agent.instructions,
+        model=model or (DEFAULT_MODEL if login == "gateway" else None),
+        login=login,
+        permissions=_permissions(invocation.permissions or agent.permissions),
+        session=invocation.session,
+        program=invocation.program or agent.program,
+        arguments=(*agent.arguments, *(invocation.words if invocation.attached else ())),
+        cwd=os.getcwd(),
+    )
+
+
+def _permissions(word: str) -> Any:
+    if word not in ("ask", "allow", "deny"):
+        raise UsageError(f"--permissions {word}", hint="ask, allow or deny")
+    return word
+
+
+def _login(word: str) -> Any:
+    if word not in ("gateway", "own"):
+        raise UsageError(f"--login {word}", hint="gateway or own")
+    return word
+
+
+def _gateway() -> Gateway:
+    base_url, key = os.environ.get("OPENAI_BASE_URL", ""), os.environ.get("OPENAI_API_KEY", "")
+    if not base_url or not key:
+        raise UnavailableError(
+            "OPENAI_BASE_URL is not set: there is no gateway to ask",
+            hint="run it as @NAME in aish, or with: aish run -- @NAME",
+        )
+    return Gateway(base_url=base_url, key=key)
+
+
+def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoReturn:
+    """The program itself, on our terminal. Raises NotFoundError, UnavailableError."""
+    id_, _ = _self()
+    command = adapter.attached(_task(invocation, agent, ""), _gateway(), _folder(id_))
+    environ = {name: value for name, value in {**os.environ, **command.environ}.items() if value is not None}
+    found = shutil.which(command.argv[0], path=environ.get("PATH"))
+    if found is None:
+        raise NotFoundError(f"{command.argv[0]} is not installed", hint=adapter.missing())
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        os.execve(found, command.argv, environ)
+    except OSError as error:
+        raise UnavailableError(f"{command.argv[0]} cannot be started: {error.strerror}") from error
+
+
+def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: str, events: Events) -> None:
+    wall_s = agent.limits.wall_s
+    deadline_s = None if wall_s is None else time.monotonic() + wall_s
+    out = Stdout(1)
+    gateway = _gateway()
+    given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
+    words = " ".join(invocation.words)
+    if not given.text.strip() and not words.strip():
+        raise UsageError(
+            "there is nothing to do: stdin is empty and no words follow",
+            hint=f"say what it shall do: {program} fix the failing test",
+        )
+    task = _task(invocation, agent, compose.whole(agent, given.text, words)[-1][1])
+    id_, epoch = _self()
+    transcript = Transcript(keeping.transcript(folders.state(), id_, epoch) if id_ else None)
+    transcript.write("prompt", text=task.prompt, agent=agent.name, adapter=adapter.name, model=task.model)
+    events.emit("started", agent=agent.name, model=task.model, adapter=adapter.name)
+    folder = _folder(id_)
+    status = "failed"
+    try:
+        _until_done(
+            _turn(adapter, task, gateway, folder, out, events, transcript, program),
+            out.fd,
+            None if deadline_s is None else deadline_s - time.monotonic(),
+        )
+        out.end()
+        status = "done"
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        status = "cancelled"
+        raise KeyboardInterrupt from None
+    finally:
+        transcript.write("end", status=status)
+        transcript.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    if transcript.failure is not None:
+        tell(f"{program}: {transcript.failure}")
+    events.emit("finished", output_bytes=out.written_bytes)
+
+
+async def _turn(
+    adapter: AgentAdapter,
+    task: Task,
+    gateway: Gateway,
+    folder: str,
+    out: Stdout,
+    events: Events,
+    transcript: Transcript,
+    program: str,
+) -> None:
+    async with Desk() as desk:
+        turn = Turn(
+            task,
+            gateway,
+            folder,
+            desk=desk,
+            stdout=out,
+            events=events,
+            transcript=transcript,
+            note=lambda line: tell(f"{program}: {line}"),
+            missing=adapter.missing,
+        )
+        try:
+            await adapter.run(task, turn)
+        finally:
+            await turn.close()
+
+
+def _until_done(turn: Coroutine[Any, Any, None], out_fd: int, timeout_s: float | None) -> None:
+    """Raises what the turn raises, KeyboardInterrupt for SIGINT, DownstreamError when our reader leaves, LimitError
+    when its time is up. Whichever it is, the turn has ended by then: it was cancelled, and let its program know."""
+
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(turn)
+        left: list[BaseException] = []
+
+        def end(why: BaseException) -> None:
+            if not left:
+                left.append(why)
+            task.cancel()  # a second Ctrl-C cuts the farewell short
+
+        loop.add_signal_handler(signal.SIGINT, end, KeyboardInterrupt())
+        reader = _reader_gone(out_fd)
+        if reader is not None:
+            loop.add_reader(reader.fileno(), end, DownstreamError())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(task)
+        except TimeoutError:
+            end(LimitError("its time is up", hint="limits.wall_s in the agent's file is how long it may take"))
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            pass
+        finally:
+            if reader is not None:
+                loop.remove_reader(reader.fileno())
+                reader.close()
+        if left:
+            raise left[0]
+        await task
+
+    asyncio.run(go())
+
+
+def _reader_gone(fd: int) -> select.epoll | None:
+    """Readable when nobody reads a pipe or socket any more; None for a file."""
+    epoll = select.epoll()
+    try:
+        epoll.register(fd, 0)
+    except OSError:
+        epoll.close()
+        return None
+    return epoll
+
+
+def _self() -> tuple[str, int]:
+    """Our id and the table that it is of; ("", 0) where nobody supervises us."""
+    try:
+        with connect(start=False, program="agent") as client:
+            return client.welcome.caller or "", client.welcome.epoch
+    except UnavailableError:
+        return "", 0
+
+
+def _folder(id_: str) -> str:
+    """Private, empty, in memory where the runtime folder is."""
+    folders.private(folders.runtime())
+    path = keeping.run_folder(folders.runtime(), id_ or f"pid-{os.getpid()}")
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path, mode=0o700)
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""The host's command line: made by whoever starts an agent program, read by aish.agents.host.__main__."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import UsageError
+from aish.model.nearest import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OPTIONS: Final = ("--adapter", "--file", "--name", "--model", "--session", "--permissions", "--login", "--program")
+FLAGS: Final = ("--attached",)
+
+
+class Invocation:
+    """`adapter` is set, or `file` whose front matter names one. The others override what the file says.
+
+    `attached`: the words behind `--` are the program's own; else they are the prompt."""
+
+    __slots__ = (*(option.removeprefix("--") for option in (*OPTIONS, *FLAGS)), "words")
+
+    adapter: str | None
+    file: str | None
+    name: str | None
+    model: str | None
+    session: str | None
+    permissions: str | None
+    login: str | None
+    program: str | None
+    attached: bool
+    words: tuple[str, ...]
+
+    def __init__(self, values: dict[str, str], words: Sequence[str], *, attached: bool) -> None:
+        for option in OPTIONS:
+            setattr(self, option.removeprefix("--"), values.get(option))
+        self.attached = attached
+        self.words = tuple(words)
+
+    @property
+    def called(self) -> str:
+        stem = (self.file or "").rpartition("/")[2].removesuffix(".md")
+        return self.name or stem or self.adapter or "agent"
+
+
+def command(words: Sequence[str], *, attached: bool = False, **options: str | None) -> tuple[str, ...]:
+    """The argv of a host; `options` are those of OPTIONS, without dashes. -P: as in aish.agents.invocation."""
+    argv = [sys.executable, "-P", "-m", "aish.agents.host"]
+    for name, value in options.items():
+        if f"--{name}" not in OPTIONS:
+            raise TypeError(f"no option --{name}")
+        if value is not None:
+            argv += [f"--{name}", value]
+    return (*argv, *(FLAGS if attached else ()), "--", *words)
+
+
+def parse_words(argv: Sequence[str]) -> Invocation:
+    """Read the words that `command` made. Raises UsageError."""
+    values: dict[str, str] = {}
+    attached = False
+    at = 0
+    while at < len(argv) and argv[at] != "--":
+        option, equals, value = argv[at].partition("=")
+        if option in FLAGS:
+            attached = True
+        elif option not in OPTIONS:
+            near = nearest(option, (*OPTIONS, *FLAGS))
+            hint = f"did you mean {near}?" if near else "words for the agent follow after --"
+            raise UsageError(f"unknown option {option}", hint=hint)
+        else:
+            if not equals:
+                at += 1
+                if at >= len(argv) or argv[at] == "--":
+                    raise UsageError(f"{option} needs a value")
+                value = argv[at]
+            values[option] = value
+        at += 1
+    if "--adapter" not in values and "--file" not in values:
+        raise UsageError("give --adapter NAME or --file PATH")
+    return Invocation(values, argv[at + 1 :], attached=attached)

@@ -1,0 +1,129 @@
+"""A program that an adapter has started: whole lines in and out, bounded, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from typing import TYPE_CHECKING, Final
+
+from aish.errors import NotFoundError, UnavailableError, UpstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aish.spi.agent_adapter import Command
+
+LINE_BYTES: Final = 16 << 20
+_PIECE_BYTES: Final = 1 << 16
+STOP_S: Final = 5.0
+"""From SIGTERM to SIGKILL for a program that is left behind by its turn."""
+
+
+class Child:
+    """Implements aish.spi.agent_adapter.Program."""
+
+    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
+        self._process, self._name = process, name
+        self._pidfd: int | None = None
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and was reaped
+            self._pidfd = os.pidfd_open(process.pid)
+        self._buffer = bytearray()
+        self._skipping = False
+
+    async def send(self, line: str) -> None:
+        stdin = self._process.stdin
+        if stdin is None or stdin.is_closing():
+            raise UpstreamError(f"{self._name} does not read any more")
+        try:
+            stdin.write(line.encode("utf-8", "replace") + b"\n")
+            await stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise UpstreamError(f"{self._name} does not read any more") from error
+
+    async def lines(self) -> AsyncIterator[str]:
+        stdout = self._process.stdout
+        if stdout is None:
+            return
+        while data := await stdout.read(_PIECE_BYTES):
+            for line in self._feed(data):
+                yield line
+        if self._buffer and not self._skipping:
+            yield self._buffer.decode("utf-8", "replace")
+            self._buffer.clear()
+
+    def _feed(self, data: bytes) -> list[str]:
+        """Whole lines; of one that is too long the beginning."""
+        found: list[str] = []
+        *ended, rest = data.split(b"\n")
+        for piece in ended:
+            if not self._skipping:
+                found.append((bytes(self._buffer) + piece)[:LINE_BYTES].decode("utf-8", "replace"))
+            self._skipping = False
+            self._buffer.clear()
+        if not self._skipping:
+            self._buffer += rest
+            if len(self._buffer) > LINE_BYTES:
+                found.append(self._buffer[:LINE_BYTES].decode("utf-8", "replace"))
+                self._buffer.clear()
+                self._skipping = True
+        return found
+
+    async def close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def ended(self) -> int:
+        code = await self._process.wait()
+        return code if code >= 0 else 128 - code
+
+    def signal(self, number: int) -> None:
+        """By its pidfd: subprocess's own way reaps what has just ended, and asyncio loses its status (3.11)."""
+        if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    async def stop(self) -> None:
+        """It is not needed any more: TERM, then KILL. What it started is the supervisor's to end."""
+        try:
+            if self._process.returncode is None:
+                await self.close()
+                self.signal(signal.SIGTERM)
+                async with asyncio.timeout(STOP_S):
+                    await self._process.wait()
+        except TimeoutError:
+            self.signal(signal.SIGKILL)
+            await self._process.wait()
+        finally:
+            if self._pidfd is not None:
+                os.close(self._pidfd)
+                self._pidfd = None
+
+
+async def start(command: Command, cwd: str, missing: str | None) -> Child:
+    """In our process group, with default signals. Raises NotFoundError, UnavailableError."""
+    environ = {**os.environ}
+    for name, value in command.environ.items():
+        if value is None:
+            environ.pop(name, None)
+        else:
+            environ[name] = value
+    program = command.argv[0]
+    found = shutil.which(program, path=environ.get("PATH"))
+    if found is None:
+        raise NotFoundError(f"{program} is not installed", hint=missing or "install it, or name its path")
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command.argv,
+            executable=found,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=cwd,
+            env=environ,
+            limit=_PIECE_BYTES,
+        )
+    except OSError as error:
+        raise UnavailableError(f"{program} cannot be started: {error.strerror}") from error
+    return Child(process, os.path.basename(program))

@@ -1,0 +1,27 @@
+"""By which variables clients of models find the gateway, vendor by vendor. docs/gateway.md says which client reads
+which."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aish.wire.key import OWN_KEY
+
+OPENAI_NAMES: Final = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
+VENDORS: Final = ("openai", "anthropic", "ollama", "gemini")
+ANTHROPIC_LOGIN: Final = "anthropic-login"
+"""Beside the login that a client of Anthropic's has itself: our key is a header of its own."""
+
+
+def variables(base_url: str, key: str, clients: str) -> dict[str, str]:
+    """For the clients of one vendor, of "all", or ANTHROPIC_LOGIN. `base_url` is OpenAI's, with /v1."""
+    url = base_url.removesuffix("/").removesuffix("/v1")
+    if clients == ANTHROPIC_LOGIN:
+        return {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_CUSTOM_HEADERS": f"{OWN_KEY}: {key}"}
+    names = {
+        "openai": dict(zip(OPENAI_NAMES, (base_url, base_url, key), strict=True)),
+        "anthropic": {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key},
+        "ollama": {"OLLAMA_HOST": url, "OLLAMA_API_KEY": key},
+        "gemini": {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": key},
+    }
+    return {name: value for each in names if clients in (each, "all") for name, value in names[each].items()}
