@@ -23,6 +23,7 @@ from aish.agents.events import from_environment
 from aish.agents.invocation import Invocation, agent_of, parse_words
 from aish.agents.runner import Runner
 from aish.agents.stdout import DownstreamError, Stdout
+from aish.agents.transcript import Transcript
 from aish.agents.upstream import Upstream
 from aish.errors import AishError, InternalError, UnavailableError
 from aish.report import clean, report
@@ -70,11 +71,22 @@ def _run(invocation: Invocation, program: str, events: Events) -> None:
 
     key = os.environ.get("OPENAI_API_KEY")
     upstream = Upstream(base_url, key, out_fd=out.fd, deadline_s=deadline_s, note=note)
+    kept = Transcript.of_environment()
     events.emit("started", agent=agent.name, model=agent.model)
     given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
+    kept.write("prompt", text=given.text, words=invocation.prompt, agent=agent.name, model=agent.model)
     if given.replaced:
         note(f"stdin is not all UTF-8: {given.replaced:,} places were replaced by U+FFFD")
-    Runner(agent, upstream, out, events, note).run(invocation.prompt, given.text)
+    status = "failed"
+    try:
+        Runner(agent, upstream, out, events, note).run(invocation.prompt, given.text)
+        status = "done"
+    finally:
+        kept.write("text", text="".join(out.text))
+        kept.write("end", status=status)
+        kept.close()
+    if kept.failure is not None:
+        note(str(kept.failure))
 
 
 def failed(program: str, error: AishError, events: Events) -> int:

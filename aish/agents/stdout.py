@@ -12,6 +12,8 @@ import select
 
 from aish.errors import StorageError, UsageError
 
+TEXT_CHARS = 1 << 20
+
 
 class DownstreamError(Exception):
     """Nobody reads stdout any more. Not an error of the tree: the process dies by SIGPIPE, silently, as Unix does."""
@@ -23,6 +25,9 @@ class Stdout:
     def __init__(self, fd: int = 1) -> None:
         self.fd = fd
         self.written_bytes = 0
+        self.text: list[str] = []
+        """What was written, for the transcript, up to TEXT_CHARS."""
+        self._text_chars = 0
         self._held = ""  # white space that is only written if text follows
 
     def write(self, text: str) -> None:
@@ -33,6 +38,7 @@ class Stdout:
         shown = text.rstrip()
         self._held = text[len(shown) :]
         if shown:
+            self._keep(shown)
             self._write_all(shown.encode("utf-8", "replace"))
 
     def end(self) -> None:
@@ -45,6 +51,12 @@ class Stdout:
         """Between joined answers: an empty line."""
         if self.written_bytes:
             self._held = "\n\n"
+
+    def _keep(self, text: str) -> None:
+        text = text[: TEXT_CHARS - self._text_chars]
+        if text:
+            self._text_chars += len(text)
+            self.text.append(text)
 
     def _write_all(self, data: bytes) -> None:
         view = memoryview(data)

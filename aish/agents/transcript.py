@@ -14,6 +14,8 @@ from typing import Final
 
 from aish.errors import StorageError
 
+VARIABLE: Final = "AISH_TRANSCRIPT"
+"""Names the file, for who runs in an agent's process; its tools do not get it."""
 LINE_BYTES: Final = 1 << 20
 """Longer texts are cut, and say so."""
 
@@ -39,6 +41,11 @@ class Transcript:
                 view = view[os.write(self._fd, view) :]
         except OSError as error:
             self.failure = StorageError(f"the transcript cannot be written: {error.strerror}")
+
+    @classmethod
+    def of_environment(cls) -> Transcript:
+        """That of this process, whose children will not find it."""
+        return cls(os.environ.pop(VARIABLE, None))
 
     def close(self) -> None:
         if self._fd is not None:

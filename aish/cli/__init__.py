@@ -49,6 +49,7 @@ VERBS: Final = {
     "systemd": "have a project come back after a reboot: install, uninstall, ls",
     "tensor": "look into tensors: ls, stat, knn",
     "top": "live view of processes and GPUs",
+    "transcript": "what an agent was asked, said, did, was allowed [-f follows]",
     "up": "have the processes of aish.toml run",
     "usage": "tokens, seconds and first-token time per process, agent or model",
     "wait": "wait until processes end (or are ready)",

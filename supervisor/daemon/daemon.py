@@ -195,6 +195,7 @@ class Daemon:
             gpu_environ=lambda row: self.gpus.environ(row.gpus, row.spec.vram_bytes),
             reach=self.reach,
             has_socket=self.table.has_socket,
+            transcript=lambda id_: keeping.transcript(self.state_folder, id_, self.epoch),
         )
         self.link = GatewayLink(
             self.table,

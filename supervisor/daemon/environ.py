@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from aish.agents.transcript import VARIABLE as TRANSCRIPT
 from aish.errors import StorageError
 from aish.model.provider_keys import PROVIDER_KEYS
 from aish.wire.spec import LaunchPart
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _PROVIDER_KEYS: Final = frozenset(map(os.fsencode, PROVIDER_KEYS))
+_TRANSCRIPT: Final = os.fsencode(TRANSCRIPT)
 
 _decode: Final = msgspec.msgpack.Decoder(LaunchPart).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -26,13 +28,13 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 def build(captured: Iterable[bytes], secrets: Iterable[str], added: Mapping[str, str]) -> list[bytes]:
     """The child's environment, b"NAME=value" each: as captured, without provider keys that `secrets` does not name,
-    with `added` in place of what had those names. Pure."""
+    with `added` in place of what had those names, and without the caller's own transcript. Pure."""
     keep = {os.fsencode(name) for name in secrets}
     new = {os.fsencode(name): os.fsencode(value) for name, value in added.items() if os.fsencode(name) not in keep}
     entries = []
     for entry in captured:
         name = entry.partition(b"=")[0]
-        if name not in new and (name not in _PROVIDER_KEYS or name in keep):
+        if name not in new and name != _TRANSCRIPT and (name not in _PROVIDER_KEYS or name in keep):
             entries.append(entry)
     return entries + [name + b"=" + value for name, value in new.items()]
 

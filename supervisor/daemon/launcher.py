@@ -11,6 +11,7 @@ import struct
 import termios
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aish.agents.transcript import VARIABLE as TRANSCRIPT
 from aish.errors import AishError, StorageError, UnavailableError
 from aish.model import kind
 from aish.model.spec import ORDERED
@@ -59,7 +60,9 @@ class Launcher:
         gpu_environ: Callable[[Row], dict[str, str]],
         reach: Reach,
         has_socket: Callable[[Endpoint, str], str | None],
+        transcript: Callable[[str], str],
     ) -> None:
+        self._transcript = transcript
         self.holding, self.logs, self.files, self.leases = holding, logs, files, leases
         self._reach = reach
         self.sockets, self.fdstore = Sockets(holding, has_socket), FdStore(holding)
@@ -156,6 +159,8 @@ class Launcher:
                 "OPENAI_API_BASE": base,
                 _OWN_ADDRESS: key.derive(self._secret, row.id, self._epoch),
             }
+        if row.spec.kind == kind.AGENT:
+            variables[TRANSCRIPT] = self._transcript(row.id)
         if row.gpus:
             variables |= self._gpu_environ(row)
         return variables

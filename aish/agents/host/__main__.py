@@ -15,7 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from aish.agents import adapters, compose, keeping, stdin
+from aish.agents import adapters, compose, keeping, stdin, transcript
 from aish.agents.__main__ import die_by, failed, tell
 from aish.agents.agent import DEFAULT_MODEL, Agent
 from aish.agents.events import from_environment
@@ -24,7 +24,6 @@ from aish.agents.host.invocation import parse_words
 from aish.agents.host.turn import Turn
 from aish.agents.stdout import DownstreamError, Stdout
 from aish.agents.transcript import Transcript
-from aish.client import connect
 from aish.config import folders
 from aish.errors import AishError, InternalError, LimitError, NotFoundError, UnavailableError, UsageError
 from aish.spi.agent_adapter import Gateway, ProgramError, Task
@@ -121,8 +120,8 @@ def _gateway() -> Gateway:
 
 def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoReturn:
     """The program itself, on our terminal. Raises NotFoundError, UnavailableError."""
-    id_, _ = _self()
-    command = adapter.attached(_task(invocation, agent, ""), _gateway(), _folder(id_))
+    os.environ.pop(transcript.VARIABLE, None)
+    command = adapter.attached(_task(invocation, agent, ""), _gateway(), _folder())
     environ = {name: value for name, value in {**os.environ, **command.environ}.items() if value is not None}
     found = shutil.which(command.argv[0], path=environ.get("PATH"))
     if found is None:
@@ -147,15 +146,14 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
             hint=f"say what it shall do: {program} fix the failing test",
         )
     task = _task(invocation, agent, compose.whole(agent, given.text, words)[-1][1])
-    id_, epoch = _self()
-    transcript = Transcript(keeping.transcript(folders.state(), id_, epoch) if id_ else None)
-    transcript.write("prompt", text=task.prompt, agent=agent.name, adapter=adapter.name, model=task.model)
+    kept = Transcript.of_environment()
+    kept.write("prompt", text=task.prompt, agent=agent.name, adapter=adapter.name, model=task.model)
     events.emit("started", agent=agent.name, model=task.model, adapter=adapter.name)
-    folder = _folder(id_)
+    folder = _folder()
     status = "failed"
     try:
         _until_done(
-            _turn(adapter, task, gateway, folder, out, events, transcript, program),
+            _turn(adapter, task, gateway, folder, out, events, kept, program),
             out.fd,
             None if deadline_s is None else deadline_s - time.monotonic(),
         )
@@ -165,11 +163,11 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
         status = "cancelled"
         raise KeyboardInterrupt from None
     finally:
-        transcript.write("end", status=status)
-        transcript.close()
+        kept.write("end", status=status)
+        kept.close()
         shutil.rmtree(folder, ignore_errors=True)
-    if transcript.failure is not None:
-        tell(f"{program}: {transcript.failure}")
+    if kept.failure is not None:
+        tell(f"{program}: {kept.failure}")
     events.emit("finished", output_bytes=out.written_bytes)
 
 
@@ -180,7 +178,7 @@ async def _turn(
     folder: str,
     out: Stdout,
     events: Events,
-    transcript: Transcript,
+    kept: Transcript,
     program: str,
 ) -> None:
     async with Desk() as desk:
@@ -191,7 +189,7 @@ async def _turn(
             desk=desk,
             stdout=out,
             events=events,
-            transcript=transcript,
+            transcript=kept,
             note=lambda line: tell(f"{program}: {line}"),
             missing=adapter.missing,
         )
@@ -249,19 +247,10 @@ def _reader_gone(fd: int) -> select.epoll | None:
     return epoll
 
 
-def _self() -> tuple[str, int]:
-    """Our id and the table that it is of; ("", 0) where nobody supervises us."""
-    try:
-        with connect(start=False, program="agent") as client:
-            return client.welcome.caller or "", client.welcome.epoch
-    except UnavailableError:
-        return "", 0
-
-
-def _folder(id_: str) -> str:
+def _folder() -> str:
     """Private, empty, in memory where the runtime folder is."""
     folders.private(folders.runtime())
-    path = keeping.run_folder(folders.runtime(), id_ or f"pid-{os.getpid()}")
+    path = keeping.run_folder(folders.runtime(), os.environ.get("AISH_ID") or f"pid-{os.getpid()}")
     shutil.rmtree(path, ignore_errors=True)
     os.makedirs(path, mode=0o700)
     return path
