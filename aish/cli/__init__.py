@@ -29,6 +29,7 @@ VERBS: Final = {
     "label": "labels by which processes are found: KEY=VALUE, KEY-",
     "limit": "change limits: tokens=+50k vram=8G nice=5",
     "logs": "show or follow output",
+    "map": "one command over many items, N at a time: retry, resume",
     "model": "models: pull, ls, show, serve, stop, rm",
     "next": "go through what agents ask, oldest first",
     "off": "the supervisor leaves, what runs lives on",

@@ -171,7 +171,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         budget_tokens=asked.tokens if wanted.budget else part.budget_tokens,
         budget=asked.part,
         model=wanted.model or part.model,
-        observe=wanted.observe,
+        observe=wanted.observe or part.observe,
         when_reserved=wanted.when_reserved if wanted.when_reserved != spec.HOLD else part.when_reserved,
         restart=wanted.restart,
         labels=label.parse(wanted.label),
