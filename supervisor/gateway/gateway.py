@@ -176,7 +176,8 @@ class Gateway:
         self._restore()
         await self.web.start(sock)
         works = {"link": self.link.run(), "notes": self._notes(), "upkeep": self._upkeep()}
-        for name, work in {**works, "sessions": self.reader.run()}.items():
+        works |= {"sessions": self.reader.run(), "checkpoints": self.records.wal.keep_short()}
+        for name, work in works.items():
             self._tasks.append(self.duties.begin(work, name))
 
     def _restore(self) -> None:
@@ -354,11 +355,6 @@ class Gateway:
             with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping
                 while self.records.prune(time.time()) == store.PRUNED:
                     await asyncio.sleep(PRUNE_PAUSE_S)
-            if self.records.wants_checkpoint():
-                try:
-                    await asyncio.to_thread(store.checkpoint, self.records.path)
-                except StorageError as error:
-                    log("records", str(error))
 
 
 def _telemetry() -> Telemetry | None:
