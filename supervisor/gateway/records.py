@@ -283,6 +283,10 @@ class Records:
         transaction."""
         self._db.executemany(_BEGIN, [row.values() for row in rows])
 
+    def drop_begun(self, numbers: Iterable[int]) -> None:
+        """Of what was never sent. Inside a transaction."""
+        self._db.executemany("DELETE FROM begun WHERE number = ?", [(number,) for number in numbers])
+
     def put_ended(self, rows: Iterable[Row]) -> None:
         """The final figures. Inside a transaction."""
         self._db.executemany(_END, [row.values() for row in rows])

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aish.supervisor.gateway import requests
 from aish.supervisor.gateway.turns import ordinal
 from aish.wire.link import ActivityNote, Hold
-from aish.wire.message import KeyNew, KeyRevoke, Limit
+from aish.wire.message import KeyNew, KeyRevoke, Limit, RequestsQuery
 from aish.wire.reply import Done, KeyMade
 
 from .test_faults import Client
@@ -112,6 +113,29 @@ def test_who_waits_is_told_its_place_and_goes_when_it_is_its_turn(narrow: Narrow
     assert shared.daemon.settled(b, 1).tokens.requests == 1
     (row,) = shared.gateway.rows(f"process = '{b}'")
     assert (row["server"], row["input"], row["output"]) == (None, 0, 0), "it was never sent"
+
+
+def test_a_further_attempt_that_never_has_its_turn_leaves_no_row(narrow: Narrow, shared: World) -> None:
+    """There was one of no tokens beside that of the attempt before, and `aish requests` showed two."""
+    narrow.occupy(server := narrow.add())
+    narrow.add().faults.append("status 504")
+    id, key = shared.agent(budget=4000)
+    client = narrow.client(key, "say 1 first", max_tokens=10)
+    narrow.queued(id, 1)
+    later, other_key = shared.agent()
+    narrow.remove(next(each for each in narrow.ids if each is not server))
+    other = narrow.ask(other_key, "say 1 second")
+    narrow.told(later, "2nd of 2 for narrow")
+    client.hang_up()
+    narrow.told(later, "1st of 1 for narrow")
+    server.open_gate()
+    assert other.done()[0] == 200
+    shared.daemon.settled(later, 1)
+    tokens = shared.daemon.settled(id, 1).tokens
+    (row,) = requests.query(str(shared.gateway.state / "gateway.db"), RequestsQuery(who=[id])).requests
+    assert (row.status, row.input, tokens.requests) == (504, tokens.input, 1)
+    usage = shared.gateway.call("/v1/aish/usage", key=key)[1]
+    assert usage["left_tokens"] == 4000 - tokens.input - tokens.output
 
 
 def test_the_niceness_of_a_process_is_its_weight(narrow: Narrow, shared: World) -> None:
