@@ -138,6 +138,13 @@ class Records:
         with self._guard():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
+    def told(self) -> dict[str, bytes]:
+        """What people said of usage windows, and files of projects of their budgets."""
+        with self._guard():
+            return dict(
+                self._db.execute("SELECT key, value FROM meta WHERE key = 'window-rules' OR key GLOB 'declared/*'")
+            )
+
     def members(self) -> list[bytes]:
         with self._guard():
             return [body for (body,) in self._db.execute("SELECT body FROM members")]
