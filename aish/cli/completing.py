@@ -16,6 +16,7 @@ from aish.cli import _ELSEWHERE
 from aish.client import connect
 from aish.errors import AishError
 from aish.model import kind, spec, state
+from aish.model.name import KEY
 from aish.wire import account, budget
 from aish.wire.message import Snapshot
 from aish.wire.reply import View
@@ -169,7 +170,10 @@ def _limits(target: str, written: str) -> Offers:
     if value is not None:
         word, most = value.groups()
         return [(f"{word}={most}{budget.DAY}", "from midnight to midnight")] if word in _SUMS else []
-    words = _BUDGETS if not account.of_process(target) else (*_BUDGETS, *_OF_PROCESSES)
+    if account.of_process(target):
+        words = (*_BUDGETS, *_OF_PROCESSES)
+    else:
+        words = (*_BUDGETS, "nice") if target.startswith(KEY) else _BUDGETS
     return [(budget.HARD, "refuse what would else be held"), *((f"{word}=", "") for word in words)]
 
 

@@ -208,19 +208,19 @@ class Records:
     def named_keys(self) -> list[KeyRow]:
         with self._guard():
             rows = self._db.execute(
-                "SELECT name, hash, created_s, budget_tokens, limits, revoked_s FROM keys ORDER BY created_s"
+                "SELECT name, hash, created_s, budget_tokens, limits, revoked_s, nice FROM keys ORDER BY created_s"
             )
             return [
-                KeyRow(name, digest, created_s, _budget(tokens, limits), revoked_s)
-                for name, digest, created_s, tokens, limits, revoked_s in rows
+                KeyRow(name, digest, created_s, _budget(tokens, limits), revoked_s, nice)
+                for name, digest, created_s, tokens, limits, revoked_s, nice in rows
             ]
 
     def put_key(self, row: KeyRow) -> None:
         """Inside a transaction."""
         self._db.execute(
-            "INSERT OR REPLACE INTO keys (name, hash, created_s, budget_tokens, limits, revoked_s)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (row.name, row.hash, row.created_s, row.budget.tokens, _limits(row.budget), row.revoked_s),
+            "INSERT OR REPLACE INTO keys (name, hash, created_s, budget_tokens, limits, revoked_s, nice)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (row.name, row.hash, row.created_s, row.budget.tokens, _limits(row.budget), row.revoked_s, row.nice),
         )
 
     # --- logs of sessions ---------------------------------------------------------------------------------------

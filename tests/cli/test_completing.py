@@ -56,6 +56,7 @@ def test_a_limit_of_the_user_and_of_projects_and_of_a_day(home: Home, monkeypatc
     assert after(["limit"], "project:") == [], "no shell would take it as one word"
     assert words(after(["limit", "user"], "r")) == ["requests=", "rpm="]
     assert words(after(["limit", "project:/x"], "w")) == []
+    assert words(after(["limit", "key:ci"], "ni")) == ["nice="]
     assert words(after(["limit", "long"], "w")) == ["wall=", "write="]
     assert words(after(["limit", "user", "usd=5"], "tokens=+5M")) == ["tokens=+5M/day"]
     assert words(after(["limit", "user"], "usd=2.5/d")) == ["usd=2.5/day"]

@@ -262,7 +262,7 @@ def test_what_people_limited_outlives_a_damaged_database(world: World) -> None:
     """Limits of the user and of projects were gone, and all that they had held went on."""
     world.start()
     id, key = world.agent(project="/web/aish.toml")
-    named = world.daemon.ask(KeyNew(name="mine", budget_tokens=10)).key
+    named = world.daemon.ask(KeyNew(name="mine", budget_tokens=10, nice=3)).key
     for target, tokens in (("user", 1000), ("project:/web/aish.toml", 20)):
         assert world.daemon.ask(Limit(target=target, tokens=str(tokens))) == Done(changed=True)
     assert world.daemon.ask(KeyNew(name="old")).key

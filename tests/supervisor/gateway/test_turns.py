@@ -12,7 +12,7 @@ import pytest
 from aish.supervisor.gateway import requests
 from aish.supervisor.gateway.turns import ordinal
 from aish.wire.link import ActivityNote, Hold
-from aish.wire.message import KeyNew, KeyRevoke, Limit, RequestsQuery
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery
 from aish.wire.reply import Done, KeyMade
 
 from .test_faults import Client
@@ -150,6 +150,28 @@ def test_the_niceness_of_a_process_is_its_weight(narrow: Narrow, shared: World) 
     names = [text.split()[-1] for text in texts(server)[1:]]
     assert sorted(names[:2]) == ["nice", "rude"], "both had nothing yet"
     assert names[2:] == ["rude", "rude", "nice", "nice"]
+
+
+def test_the_niceness_of_a_key_is_its_weight(narrow: Narrow, shared: World) -> None:
+    """A key weighed as much as an agent, whatever it was for."""
+    server = narrow.add()
+    narrow.occupy(server)
+    made = shared.daemon.ask(KeyNew(name="nightly", nice=19))
+    assert isinstance(made, KeyMade)
+    quick, key = shared.agent()
+    limit = Limit(target="key:nightly", nice="10")
+    assert [shared.daemon.ask(limit) for _ in range(2)] == [Done(), Done(changed=False)]
+    assert [part.nice for part in shared.daemon.ask(KeyList()).keys if part.name == "nightly"] == [10]
+    calls = [narrow.ask(key, "say 5 pace 0.05 quick") for _ in range(3)]
+    narrow.queued(quick, 3)
+    calls += [narrow.ask(made.key, "say 5 pace 0.05 nice") for _ in range(3)]
+    narrow.queued(quick, 6)
+    server.open_gate()
+    assert {call.done()[0] for call in calls} == {200}
+    assert [text.split()[-1] for text in texts(server)[1:]] == ["quick", "nice", *["quick"] * 2, *["nice"] * 2]
+    for wrong in ("20", "x"):
+        assert shared.daemon.ask(Limit(target="key:nightly", nice=wrong)).code == "usage"
+    assert shared.daemon.ask(KeyNew(name="wrong", nice=-21)).code == "usage"
 
 
 def test_a_niceness_that_is_changed_counts_for_those_that_wait(narrow: Narrow, shared: World) -> None:
