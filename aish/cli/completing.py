@@ -16,6 +16,8 @@ from aish.cli import _ELSEWHERE
 from aish.client import connect
 from aish.errors import AishError
 from aish.model import kind, spec, state
+from aish.model.name import KEY
+from aish.wire import account, budget
 from aish.wire.message import Snapshot
 from aish.wire.reply import View
 
@@ -33,7 +35,10 @@ _ANY: Final = frozenset(("events", "inspect", "label", "logs", "ps", "restart", 
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor", "window"))
 _OF_A_PROJECT: Final = frozenset(("down", "up"))
 _RUNNING: Final = frozenset(("run", "spawn"))
-_LIMITS: Final = ("cpus=", "memory=", "nice=", "pids=", "read=", "tokens=", "usd=", "vram=", "write=")
+_OF_PROCESSES: Final = ("cpus", "memory", "nice", "pids", "read", "vram", budget.WALL, "write")
+_SUMS: Final = tuple(word.removesuffix(budget.DAY) for word in budget.DAILY)
+_BUDGETS: Final = (budget.TOKENS, *(word for word in budget.WORDS if word not in (*budget.DAILY, budget.HARD)))
+_VALUE: Final = re.compile(r"(\w+)=(\+?[\d.]+[A-Za-z]*)(?:/\w*)?")
 _OPTION: Final = re.compile(
     r"(?m)^  (?:-\w(?: [A-Z]+)?, )?(--[a-z][a-z-]*)(?: \S+)*?(?:(?:  +|\n {12,})(\S[^\n]*))?$"
 )
@@ -134,8 +139,8 @@ def _help(verb: str, action: str | None) -> str:
 
 
 def _operands(verb: str, action: str | None, operands: list[str], written: str) -> Offers | None:
-    if verb == "limit" and operands:
-        return [(word, "") for word in _LIMITS]
+    if verb == "limit":
+        return _limits(operands[0], written) if operands else [*_at(_processes(verb), written), *_accounts()]
     if verb in _OF_A_PROJECT:
         return _at(_declared(), written)
     if verb in _LIVING or verb in _ENDED or verb in _ANY:
@@ -157,6 +162,31 @@ def _operands(verb: str, action: str | None, operands: list[str], written: str) 
             return [(name, "") for name in find.names(os.getcwd())]
         case _:
             return None
+
+
+def _limits(target: str, written: str) -> Offers:
+    """What may be limited of it; behind a value, that it is for a day."""
+    value = _VALUE.fullmatch(written)
+    if value is not None:
+        word, most = value.groups()
+        return [(f"{word}={most}{budget.DAY}", "from midnight to midnight")] if word in _SUMS else []
+    if account.of_process(target):
+        words = (*_BUDGETS, *_OF_PROCESSES)
+    else:
+        words = (*_BUDGETS, "nice") if target.startswith(KEY) else _BUDGETS
+    return [(budget.HARD, "refuse what would else be held"), *((f"{word}=", "") for word in words)]
+
+
+def _accounts() -> Offers:
+    """What has a budget and is no process. Keys are not asked for: the gateway would have to be there."""
+    from aish.cli.declared import path_of
+
+    paths = {row.project for row in _rows() if row.project is not None}
+    with contextlib.suppress(AishError):
+        paths.add(path_of(None))
+    plain = sorted(path for path in paths if account.written(path_id := account.of_project(path)) == path_id)
+    projects = [(account.PROJECT + path, "all processes of that project") for path in plain]
+    return [(account.USER, "all that you run, and your keys"), *projects]
 
 
 def _at(offers: Offers, written: str) -> Offers:

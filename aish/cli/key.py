@@ -8,6 +8,7 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.output import age, print_json, print_table
 from aish.client import connect
 from aish.errors import UsageError
+from aish.model import niceness
 from aish.model.nearest import nearest
 from aish.model.size import format_count, parse_count
 from aish.wire import budget
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from aish.wire.part import KeyPart
 
 _ACTIONS = ("new", "ls", "revoke")
+_NICE = "nice="
 
 
 def main(argv: list[str]) -> int:
@@ -49,14 +51,20 @@ def _new(words: list[str]) -> int:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--tokens", metavar="COUNT", help="how many tokens it may use, such as 200k")
     parser.add_argument("--budget", metavar="LIMITS", help="tokens=200k,usd=5,requests=100,rpm=30,concurrent=4,hard")
+    parser.add_argument("change", nargs="*", metavar="nice=N", help="how much less than others it wants of a model")
     json_option(parser)
     options = parser.parse_args(words)
+    nice = 0
+    for change in options.change:
+        if not change.startswith(_NICE):
+            raise UsageError(f"no such setting of a key: {change}", hint="nice=5; limits are for --budget")
+        nice = niceness.parse(change.removeprefix(_NICE))
     tokens, part, wall_s = budget.parse(options.budget, "--budget") if options.budget else budget.Asked(None, None)
     if wall_s is not None:
         raise UsageError("--budget wall: a key does not run", hint="it is a limit of a process")
     tokens = parse_count(options.tokens) if options.tokens else tokens
     with connect(program="key") as client:
-        made = client.ask(KeyMade, KeyNew(name=options.name, budget_tokens=tokens, budget=part))
+        made = client.ask(KeyMade, KeyNew(name=options.name, budget_tokens=tokens, budget=part, nice=nice))
     if options.json:
         print_json(made)
     else:
@@ -79,11 +87,12 @@ def _list(words: list[str]) -> int:
             "revoked" if key.revoked else "valid",
             format_count(key.tokens.input + key.tokens.output),
             _budget(key),
+            str(key.nice),
             age(key.created_s),
         ]
         for key in keys
     ]
-    print_table(("NAME", "STATE", "TOKENS", "BUDGET", "AGE"), rows, ("TOKENS", "BUDGET", "AGE"))
+    print_table(("NAME", "STATE", "TOKENS", "BUDGET", "NICE", "AGE"), rows, ("TOKENS", "BUDGET", "NICE", "AGE"))
     return 0
 
 

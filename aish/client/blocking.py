@@ -395,11 +395,17 @@ class Aish:
         return self._lines.run(asks.keys())
 
     def new_key(
-        self, name: str, *, budget_tokens: int | None = None, budget: BudgetPart | str | None = None
+        self,
+        name: str,
+        *,
+        budget_tokens: int | None = None,
+        budget: BudgetPart | str | None = None,
+        nice: int = 0,
     ) -> r.KeyMade:
-        """A key for such a program: the only time that it is shown. `budget` as that of `spawn`."""
-        part = budget_of(budget)
-        return self._lines.run(ask(r.KeyMade, m.KeyNew(name=name, budget_tokens=budget_tokens, budget=part)))
+        """A key for such a program: the only time that it is shown. `budget` as that of `spawn`; `nice`: the weight
+        of its requests where they wait for a place at a model."""
+        made = m.KeyNew(name=name, budget_tokens=budget_tokens, budget=budget_of(budget), nice=nice)
+        return self._lines.run(ask(r.KeyMade, made))
 
     def revoke_key(self, name: str) -> bool:
         """A key is void from now on."""

@@ -285,6 +285,8 @@ class KeyNew(Message, frozen=True, kw_only=True):
     name: str
     budget_tokens: int | None = None
     budget: BudgetPart | None = None
+    nice: int = 0
+    """The weight of its requests where they wait for a place at a model."""
 
 
 class KeyList(Message, frozen=True, kw_only=True):

@@ -204,6 +204,7 @@ class KeyPart(Part, frozen=True, kw_only=True):
     """What else is limited, as people write it."""
     tokens: TokensPart = TokensPart()
     revoked: bool = False
+    nice: int = 0
 
 
 class BudgetLine(Part, frozen=True, kw_only=True):

@@ -39,6 +39,8 @@ SCHEMA: Final = 1
 LOCK_WAIT_S: Final = 0.5
 """Nobody else writes; a person's sqlite3 may hold a lock for a moment. The loop stands still meanwhile."""
 CHECK_BELOW_BYTES: Final = 16 << 20
+MOST_WAL_BYTES: Final = 16 << 20
+"""Where checkpoints never end since there is always more, the writer ends one: see `shorten`."""
 KEEP_EVENTS: Final = 100_000
 RUNS_SALVAGED: Final = 20
 LAST_NUMBER: Final = "last_number"
@@ -197,6 +199,13 @@ class Journal:
             finally:
                 db.close()
 
+    def shorten(self) -> None:
+        """What was written during a checkpoint, too, where the WAL has grown long: it begins anew only when nothing
+        is left in it, and while somebody always writes, that never comes. A moment of the loop's time."""
+        with _storage(self.path):
+            if os.stat(f"{self.path}-wal").st_size > MOST_WAL_BYTES:
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def close(self) -> None:
         self._db.close()
 
@@ -215,6 +224,7 @@ def open_journal(path: str) -> Journal:
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute("PRAGMA temp_store=MEMORY")
             db.execute("PRAGMA wal_autocheckpoint=0")  # see `checkpoint`
+            db.execute(f"PRAGMA journal_size_limit={MOST_WAL_BYTES}")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA:
                 raise later_version(path)

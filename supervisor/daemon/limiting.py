@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from aish.errors import ConflictError, InputError, LimitError, UsageError
-from aish.model import kind, state
+from aish.model import kind, niceness, state
 from aish.model.size import changed, format_bytes, parse_bytes, parse_count
 from aish.supervisor.daemon import admit, want
 from aish.supervisor.daemon.control import by
@@ -40,7 +40,7 @@ class Limiting:
         row = process.row
         if row.ended and (row.adopted or row.targets or row.handed_back):
             raise ConflictError(f"{row.name} ({row.id}) has ended, and cannot be started again")
-        nice = _nice(request.nice)
+        nice = None if request.nice is None else niceness.parse(request.nice)
         tokens, vram = row.spec.budget_tokens, row.spec.vram_bytes
         if request.tokens is not None:
             if row.spec.kind == kind.MODEL:
@@ -180,15 +180,3 @@ def _cores(before: float | None, text: str) -> float | None:
     except ValueError:
         raise UsageError(f"not a number of cores: {text[:20]!r}", hint="write cpus=1.5") from None
     return (before or 0.0) + cores if text.startswith("+") else cores
-
-
-def _nice(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        nice = int(text)
-    except ValueError:
-        nice = 99
-    if not -20 <= nice <= 19:
-        raise UsageError(f"not a niceness: {text[:20]!r}", hint="write nice=N, -20 to 19")
-    return nice

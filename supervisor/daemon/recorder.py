@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -225,6 +226,8 @@ class Recorder:
         self.flush()
         if self._retry is not None:
             self._retry.cancel()
+        if self._checkpoint is not None:
+            self._checkpoint.cancel()  # it may end by itself; nothing comes after it
         if self.journal is not None:
             self.journal.close()
 
@@ -272,7 +275,7 @@ class Recorder:
         if self._saves >= CHECKPOINT_EVERY and self._checkpoint is None and self.journal is not None:
             self._saves = 0
             self._checkpoint = self._loop.run_in_executor(None, self.journal.checkpoint)
-            self._checkpoint.add_done_callback(self._checkpointed)
+            self._checkpoint.add_done_callback(partial(self._checkpointed, self.journal))
         if self._number - self._trimmed > TRIM_EVERY and self.journal is not None:
             self._trimmed = self._number
             self._trim(self.journal)
@@ -290,10 +293,14 @@ class Recorder:
         except StorageError as error:
             self.event("storage-failed", text=f"old events stay: {error}")
 
-    def _checkpointed(self, done: Future[None]) -> None:
+    def _checkpointed(self, journal: Journal, done: Future[None]) -> None:
         self._checkpoint = None
-        error = done.exception() if not done.cancelled() else None
-        if isinstance(error, StorageError):
+        if done.cancelled() or journal is not self.journal:
+            return
+        try:
+            done.result()
+            journal.shorten()
+        except StorageError as error:
             self._failed(error)  # the next write will say so, too, or mend it
 
     def _failed(self, error: StorageError) -> None:

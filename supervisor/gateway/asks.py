@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from aish.errors import ConflictError, NotFoundError, UsageError
-from aish.model import size
+from aish.model import niceness, size
 from aish.model.nearest import nearest
 from aish.supervisor.gateway import keys as named
 from aish.supervisor.gateway import requests, usage
@@ -75,7 +75,8 @@ class Asks:
             case KeyNew():
                 if question.budget is not None:
                     budgets.check(question.budget)
-                key = self._keys.make(question.name, budget_of(question.budget_tokens, question.budget))
+                budget = budget_of(question.budget_tokens, question.budget)
+                key = self._keys.make(question.name, budget, niceness.checked(question.nice))
                 return KeyMade(name=question.name, key=key, base_url=self._base_url)
             case KeyList():
                 return self._list()
@@ -105,6 +106,7 @@ class Asks:
                 budget=budgets.told(part_of(row.budget)),
                 tokens=self._spending.tokens(KEY_PREFIX + row.name),
                 revoked=row.revoked_s is not None,
+                nice=row.nice,
             )
             for row in self._keys.named.values()
         ]
@@ -113,19 +115,20 @@ class Asks:
     # --- budgets ------------------------------------------------------------------------------------------------
 
     def _limit(self, question: Limit) -> Done:
-        """`aish limit key:NAME tokens=+50k`, or of a project, or of the user."""
+        """`aish limit key:NAME tokens=+50k nice=5`, or of a project, or of the user."""
         id = self._account(question.target)
-        others = [name for name in question.__struct_fields__ if name not in ("target", "tokens", "budget", "anew")]
+        of_key = id.startswith(KEY_PREFIX)
+        own = ("target", "tokens", "budget", "anew", *(("nice",) if of_key else ()))
+        others = [name for name in question.__struct_fields__ if name not in own]
         if any(getattr(question, other) is not None for other in others):
-            what = "a key" if id.startswith(KEY_PREFIX) else accounts.words(id)
-            raise UsageError(
-                f"{what} has a budget only", hint=f"aish limit {accounts.written(id)} tokens=+50k usd=+1"
-            )
-        if id.startswith(KEY_PREFIX):
+            what = "a key has a budget and a niceness" if of_key else f"{accounts.words(id)} has a budget"
+            raise UsageError(f"{what} only", hint=f"aish limit {accounts.written(id)} tokens=+50k usd=+1")
+        if of_key:
             row = self._keys.find(id.removeprefix(KEY_PREFIX))
             budget = _after(row.budget, question)
-            self._keys.limit(row.name, budget)
-            changed = budget != row.budget
+            nice = row.nice if question.nice is None else niceness.parse(question.nice)
+            changed = (budget, nice) != (row.budget, row.nice)
+            self._keys.limit(row.name, budget, nice)
         elif question.anew:
             changed = self._declare(id, question)
         else:

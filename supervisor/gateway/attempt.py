@@ -237,7 +237,7 @@ class Attempts:
             course.call = course.said if course.last is None else added(course.said, course.last.message)
             with _vain():
                 servers = await self._turns.ready(exchange, course.wish)
-            servers = await self._admitted(course, servers)
+            servers = await self._admitted(course, course.able(servers))
             if not servers:
                 continue
             self._begin_anew(course)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aish.errors import AishError, BudgetError
+from aish.errors import AishError, BudgetError, InputError
 from aish.model.dialect import CLIENT
 from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects.crossing import cross
 from aish.supervisor.gateway.dialects.headers import NO_FALLBACK
 from aish.supervisor.gateway.routes import Server, origin
-from aish.supervisor.gateway.turns import Wish
+from aish.supervisor.gateway.turns import NobodyError, Wish
 
 if TYPE_CHECKING:
     import asyncio
@@ -73,6 +74,8 @@ class Course:
     """It may be answered by the model that its process names for reserved windows."""
     tried: set[Server] = field(default_factory=set)
     """Servers that are not asked now."""
+    unfit: set[Server] = field(default_factory=set)
+    """Servers that cannot be asked this in their dialect."""
     seen: set[Server] = field(default_factory=set)
     """Every server that was asked."""
     logins: set[str] = field(default_factory=set)
@@ -104,6 +107,29 @@ class Course:
 
     def fits(self, server: Server) -> bool:
         """Whether it may be sent there."""
-        if server in self.tried:
+        if server in self.tried or server in self.unfit:
             return False
         return self.model is None or server.login != CLIENT or origin(server.url) in self.logins
+
+    def able(self, servers: tuple[Server, ...]) -> tuple[Server, ...]:
+        """Those that can be asked this. Where all speak alike, that is found out when one is asked.
+
+        Raises InputError, NobodyError where one that could was asked before."""
+        alike: dict[tuple[object, ...], list[Server]] = {}
+        for server in servers:
+            alike.setdefault((server.dialect, server.has_responses, server.drops_tools), []).append(server)
+        if len(alike) == 1 and not self.further:
+            return servers
+        refused: InputError | None = None
+        for group in alike.values():
+            try:
+                cross(self.call, self.exchange.dialect, group[0], self.model)
+            except InputError as error:
+                refused = refused or error
+                self.unfit.update(group)
+        able = tuple(server for server in servers if server not in self.unfit)
+        if not able and refused is not None:
+            if self.further:
+                raise NobodyError(f"no other server of {self.name} can be asked this: {refused}")
+            raise refused
+        return able

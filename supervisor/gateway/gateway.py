@@ -42,6 +42,7 @@ from aish.supervisor.gateway.routes import Changed, Directory, Server
 from aish.supervisor.gateway.row import Row
 from aish.supervisor.gateway.sessions.reader import Reader
 from aish.supervisor.gateway.settling import Settling
+from aish.supervisor.gateway.spare import Spare
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.supervisor.gateway.turns import Turns
@@ -97,6 +98,7 @@ class Gateway:
         idle_check_s: float = IDLE_CHECK_S,
     ) -> None:
         self.records = records
+        self.spare = Spare(records.path)
         self.duties = Duties(failed)
         self.directory = Directory()
         self.bell = Bell()
@@ -174,9 +176,11 @@ class Gateway:
     async def start(self, sock: socket.socket) -> None:
         """Take over what the records know, then listen and look for the daemon. Raises StorageError."""
         self._restore()
+        await self.spare.keep(self.records)
         await self.web.start(sock)
         works = {"link": self.link.run(), "notes": self._notes(), "upkeep": self._upkeep()}
-        for name, work in {**works, "sessions": self.reader.run()}.items():
+        works |= {"sessions": self.reader.run(), "checkpoints": self.records.wal.keep_short()}
+        for name, work in works.items():
             self._tasks.append(self.duties.begin(work, name))
 
     def _restore(self) -> None:
@@ -218,6 +222,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upstreams.close()
+        await self.spare.keep(self.records)
         self.records.close()
 
     # --- the daemon's word --------------------------------------------------------------------------------------
@@ -298,7 +303,10 @@ class Gateway:
         self.models.failed(message)
 
     async def on_ask(self, message: Ask) -> Reply:
-        return await self._asks.answer(message.question)
+        try:
+            return await self._asks.answer(message.question)
+        finally:
+            await self.spare.keep(self.records)
 
     def _revoked(self, account: str) -> None:
         self.spending.refuse(account, RefusedError("the key was revoked"))
@@ -351,14 +359,10 @@ class Gateway:
             self.spending.turn()
             self.spending.journal.flush()
             self.book.flush()
+            await self.spare.keep(self.records)
             with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping
                 while self.records.prune(time.time()) == store.PRUNED:
                     await asyncio.sleep(PRUNE_PAUSE_S)
-            if self.records.wants_checkpoint():
-                try:
-                    await asyncio.to_thread(store.checkpoint, self.records.path)
-                except StorageError as error:
-                    log("records", str(error))
 
 
 def _telemetry() -> Telemetry | None:

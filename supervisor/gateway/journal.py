@@ -1,6 +1,7 @@
 """What begins and what ends, written together: one transaction for all requests of one turn of the event loop.
 
 begins    a row in `begun`, with the bound that was reserved; nothing is sent before it is committed
+dropped   that row goes: nothing was sent
 ended     that row goes, and one with the final figures is added to `requests`, in the order of ending
 sums      accounts, what models served and the events about both follow within SUMS_S, in one transaction with the
           number of the last row that is in them: a start adds to them the rows that came after it
@@ -37,6 +38,8 @@ class Journal:
         self._notify = notify
         self._begun: list[tuple[Row, asyncio.Future[None]]] = []
         self._ended: list[Row] = []
+        self._dropped: set[int] = set()
+        """What began and is to be as if it had not."""
         self._places: dict[tuple[str, bytes], tuple[float, bytes]] = {}
         """Up to where logs of sessions are read: written together with what was found there."""
         self._under_way: set[int] = set()
@@ -65,6 +68,11 @@ class Journal:
             wait_s = max(SUMS_S[0], self._summed_s + SUMS_S[1] - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait_s, self.flush)
 
+    def drop(self, row: Row) -> None:
+        """It began, and nothing of it is to stay."""
+        self._dropped.add(row.number)
+        self._soon()
+
     def place(self, log: tuple[str, bytes], seen_s: float, place: bytes) -> None:
         """Up to where the log of a process (its id, the path) is read: what ended in this turn came from there."""
         self._places[log] = seen_s, place
@@ -81,7 +89,7 @@ class Journal:
         # Whose client has gone meanwhile does not begin.
         begun = [(row, future) for row, future in self._begun if not future.done()]
         self._begun.clear()
-        if not begun and not self._ended and not self._places:
+        if not begun and not self._ended and not self._places and not self._dropped:
             return
         try:
             with self._records.transaction():
@@ -100,12 +108,15 @@ class Journal:
     def _put_ended(self) -> None:
         self._records.put_begun(row for row in self._ended if row.number not in self._under_way)
         self._records.put_ended(self._ended)
+        self._records.drop_begun(self._dropped)
         for (process, path), (seen_s, place) in self._places.items():
             self._records.put_session(process, path, seen_s, place)
 
     def _forget_ended(self) -> None:
         self._under_way.difference_update(row.number for row in self._ended)
+        self._under_way -= self._dropped
         self._ended.clear()
+        self._dropped.clear()
         self._places.clear()
 
     def _kept(self, error: StorageError) -> None:
@@ -135,7 +146,7 @@ class Journal:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._ended and not self._totals.changed:
+        if not self._ended and not self._dropped and not self._totals.changed:
             return
         try:
             with self.transaction():

@@ -110,7 +110,7 @@ class Keys:
 
     # --- named keys ---------------------------------------------------------------------------------------------
 
-    def make(self, name: str, budget: Budget = NONE) -> str:
+    def make(self, name: str, budget: Budget = NONE, nice: int = 0) -> str:
         """Make a named key and return it: the only time that it is seen. Raises UsageError, ConflictError,
         StorageError."""
         if not _NAME.fullmatch(name):
@@ -121,7 +121,7 @@ class Keys:
             raise ConflictError(f"the key {name} {state}", hint=f"choose another name, such as {name}-2")
         check_budget(budget.tokens)
         key = NAMED_PREFIX + secrets.token_urlsafe(32)
-        self._put(KeyRow(name, _hash(key), time.time(), budget))
+        self._put(KeyRow(name, _hash(key), time.time(), budget, nice=nice))
         return key
 
     def revoke(self, name: str) -> bool:
@@ -132,10 +132,20 @@ class Keys:
         self._put(replace(row, revoked_s=time.time()))
         return True
 
-    def limit(self, name: str, budget: Budget) -> None:
-        """Change what a named key may spend in all. Raises NotFoundError, UsageError, StorageError."""
+    def limit(self, name: str, budget: Budget, nice: int | None = None) -> None:
+        """Change what a named key may spend in all, and how much its requests weigh. Raises NotFoundError,
+        UsageError, StorageError."""
         check_budget(budget.tokens)
-        self._put(replace(self.find(name), budget=budget))
+        row = self.find(name)
+        self._put(replace(row, budget=budget, nice=row.nice if nice is None else nice))
+        self._bell.ring()  # who waits for a place may be next by now
+
+    def nice(self, account: str) -> int:
+        """The niceness of a process, or of a named key."""
+        if not account.startswith(KEY_PREFIX):
+            return self._directory.nice(account)
+        row = self.named.get(account.removeprefix(KEY_PREFIX))
+        return 0 if row is None else row.nice
 
     def _put(self, row: KeyRow) -> None:
         """On the disk first: what a full one does not take has not happened, and can be tried again."""

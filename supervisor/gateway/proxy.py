@@ -56,7 +56,8 @@ class Proxy:
         self._idle.set()
 
     async def serve(self, request: Request, caller: Caller, dialect: Dialect, path: str, body: bytes) -> Answer:
-        """Answer one request; every outcome, an error too, is one row in the records."""
+        """Answer one request; every outcome, an error too, is one row in the records. So is each attempt before it
+        that may have cost something; where the last one was not made, that before is the outcome."""
         number = self._spending.number()
         row = Row(
             number, time.time(), self._directory.epoch, caller.account, caller.name, caller.kind, (), "",

@@ -16,7 +16,7 @@
     sessions      up to where logs of sessions are read
 
 A commit survives kill -9 of the gateway (it is in the page cache); after a power cut the last moments may be missing,
-the file stays sound. fsync happens only in checkpoints, which run in a thread of their own.
+the file stays sound. fsync happens only in checkpoints, see wal.py.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from aish.supervisor.gateway import schema
 from aish.supervisor.gateway.account import Today
 from aish.supervisor.gateway.amounts import Amounts, Budget, What
 from aish.supervisor.gateway.row import SUMMED, AccountRow, EventRow, KeyRow, Row, ServedRow
+from aish.supervisor.gateway.wal import WriteAheadLog
 from aish.supervisor.gateway.windows.ledger import Account, Window
 from aish.wire import account as accounts
 
@@ -43,7 +44,6 @@ PRUNED: Final = 500
 """Rows deleted in one go: some milliseconds."""
 CHECK_BELOW_BYTES: Final = 16 << 20
 """A larger file is not read through at every start."""
-CHECKPOINT_WRITES: Final = 2000
 _COLUMNS: Final = (
     "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
     "status, first_token_s, seconds, bytes_in, bytes_out, agent, server, "
@@ -70,12 +70,12 @@ class Records:
     def __init__(self, path: str) -> None:
         """Raises DamagedError, StorageError."""
         self.path = path
-        self._checked = 0
         with self._guard():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
             try:
                 schema.prepare(self._db, path)
+                self.wal = WriteAheadLog(path, self._db)
                 if os.stat(path).st_size < CHECK_BELOW_BYTES:
                     (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
                     if verdict != "ok":
@@ -137,6 +137,13 @@ class Records:
     def set_meta(self, key: str, value: bytes) -> None:
         with self._guard():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def told(self) -> dict[str, bytes]:
+        """What people said of usage windows, and files of projects of their budgets."""
+        with self._guard():
+            return dict(
+                self._db.execute("SELECT key, value FROM meta WHERE key = 'window-rules' OR key GLOB 'declared/*'")
+            )
 
     def members(self) -> list[bytes]:
         with self._guard():
@@ -201,19 +208,19 @@ class Records:
     def named_keys(self) -> list[KeyRow]:
         with self._guard():
             rows = self._db.execute(
-                "SELECT name, hash, created_s, budget_tokens, limits, revoked_s FROM keys ORDER BY created_s"
+                "SELECT name, hash, created_s, budget_tokens, limits, revoked_s, nice FROM keys ORDER BY created_s"
             )
             return [
-                KeyRow(name, digest, created_s, _budget(tokens, limits), revoked_s)
-                for name, digest, created_s, tokens, limits, revoked_s in rows
+                KeyRow(name, digest, created_s, _budget(tokens, limits), revoked_s, nice)
+                for name, digest, created_s, tokens, limits, revoked_s, nice in rows
             ]
 
     def put_key(self, row: KeyRow) -> None:
         """Inside a transaction."""
         self._db.execute(
-            "INSERT OR REPLACE INTO keys (name, hash, created_s, budget_tokens, limits, revoked_s)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (row.name, row.hash, row.created_s, row.budget.tokens, _limits(row.budget), row.revoked_s),
+            "INSERT OR REPLACE INTO keys (name, hash, created_s, budget_tokens, limits, revoked_s, nice)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (row.name, row.hash, row.created_s, row.budget.tokens, _limits(row.budget), row.revoked_s, row.nice),
         )
 
     # --- logs of sessions ---------------------------------------------------------------------------------------
@@ -282,6 +289,10 @@ class Records:
         """The intents, before anything is sent upstream; or what ended without, until it is in the sums. Inside a
         transaction."""
         self._db.executemany(_BEGIN, [row.values() for row in rows])
+
+    def drop_begun(self, numbers: Iterable[int]) -> None:
+        """Of what was never sent. Inside a transaction."""
+        self._db.executemany("DELETE FROM begun WHERE number = ?", [(number,) for number in numbers])
 
     def put_ended(self, rows: Iterable[Row]) -> None:
         """The final figures. Inside a transaction."""
@@ -376,25 +387,6 @@ class Records:
             self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
             self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (acknowledged,))
             self._db.executemany("INSERT INTO events (slot, body) VALUES (?, ?)", pending)
-
-    # --- upkeep -------------------------------------------------------------------------------------------------
-
-    def wants_checkpoint(self) -> bool:
-        """Whether much was written since the last time that this was true."""
-        written = self._db.total_changes
-        if written - self._checked < CHECKPOINT_WRITES:
-            return False
-        self._checked = written
-        return True
-
-
-def checkpoint(path: str) -> None:
-    """Move the write-ahead log into the database; for a thread, since it waits for the disk. Raises StorageError."""
-    try:
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=1.0)) as db:
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    except sqlite3.Error as error:
-        raise StorageError(f"cannot write {path}: {error}") from error
 
 
 def _account(row: Sequence[Any]) -> AccountRow:

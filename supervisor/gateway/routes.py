@@ -280,7 +280,7 @@ class Directory:
         return tuple(dict.fromkeys([server.name for server in self.servers.values()] + list(self.stored)))
 
     def nice(self, id: str) -> int:
-        """The niceness of a process; 0 where it is not known any more, and of named keys."""
+        """The niceness of a process; 0 where it is not known any more."""
         member = self.members.get(id)
         return 0 if member is None else member.nice
 

@@ -147,6 +147,7 @@ class KeyRow:
     created_s: float
     budget: Budget = NONE
     revoked_s: float | None = None
+    nice: int = 0
 
 
 @dataclass(slots=True, frozen=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from aish.errors import StorageError
 
-VERSION: Final = 8
+VERSION: Final = 9
 _SERVED: Final = """
 CREATE TABLE served (
     id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
@@ -86,6 +86,10 @@ CREATE TABLE sessions (
 ) WITHOUT ROWID;
 """
 """What came with version 8."""
+_NICE: Final = """
+ALTER TABLE keys ADD COLUMN nice INTEGER NOT NULL DEFAULT 0;
+"""
+"""What came with version 9."""
 _SCHEMA: Final = f"""
 {_SERVED}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -111,6 +115,7 @@ CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NUL
 {_BEGUN}
 {_DAYS}
 {_OBSERVED}
+{_NICE}
 """
 _STEPS: Final = {
     1: """
@@ -123,6 +128,7 @@ UPDATE requests SET agent = name WHERE kind = 'agent';
     5: _APART,
     6: _DAYS,
     7: _OBSERVED,
+    8: _NICE,
 }
 """What makes of a file of that version one of the next."""
 

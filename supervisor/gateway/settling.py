@@ -117,9 +117,15 @@ class Settling:
         self._later: set[asyncio.Task[None]] = set()
 
     def end(self, exchange: Exchange) -> None:
-        """The request is over: its live entry goes, and its row is settled."""
+        """The request is over: its live entry goes, and its row is settled, or goes as well where it is of a further
+        attempt that was never made."""
         self._board.end(exchange.live.number)
-        if not exchange.settled:
+        if exchange.settled:
+            return
+        if exchange.attempts and exchange.sent_s is None:
+            exchange.settled = True
+            self._spending.drop(exchange.row)
+        else:
             self.settle(exchange)
 
     def settle(self, exchange: Exchange) -> asyncio.Task[None] | None:

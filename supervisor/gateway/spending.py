@@ -315,6 +315,11 @@ class Spending:
             self.ledger.withdraw(number)
         self.advance()
 
+    def drop(self, row: Row) -> None:
+        """It began, and was not sent: nothing of it stays."""
+        self.give_back(row.number)
+        self.journal.drop(row)
+
     def settle(self, row: Row) -> None:
         """The request ended: `row` has its final figures. Also for one that never reserved anything."""
         self._count(row)

@@ -157,7 +157,7 @@ class Turns:
 
     def _pool(self, server: Server) -> Pool:
         name = server.upstream_name or server.name
-        return self._pools.get(name) or self._pools.setdefault(name, Pool(self._directory.nice))
+        return self._pools.get(name) or self._pools.setdefault(name, Pool(self._keys.nice))
 
     async def _wait(self, ticket: Ticket, wait: _Wait) -> None:
         """Until it has a place, or is not in the queue any more. Raises RefusedError."""

@@ -41,6 +41,29 @@ def test_options_and_actions_with_what_they_mean() -> None:
     assert after(["spawn"], "x") is None
 
 
+def test_a_limit_of_the_user_and_of_projects_and_of_a_day(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no process was not offered, nor that a limit may be one of a day."""
+    assert words(after(["limit"], "us")) == ["user"]
+    project = home.root / "web" / "aish.toml"
+    project.parent.mkdir()
+    project.write_text('[spawn.one]\nrun = "sleep 60"\n')
+    (home.root / "of mine").mkdir()
+    (home.root / "of mine" / "aish.toml").write_text(project.read_text())
+    assert after(["limit"], "project:") == []
+    monkeypatch.chdir(project.parent)
+    assert words(after(["limit"], "project:")) == [f"project:{project}"]
+    monkeypatch.chdir(home.root / "of mine")
+    assert after(["limit"], "project:") == [], "no shell would take it as one word"
+    assert words(after(["limit", "user"], "r")) == ["requests=", "rpm="]
+    assert words(after(["limit", "project:/x"], "w")) == []
+    assert words(after(["limit", "key:ci"], "ni")) == ["nice="]
+    assert words(after(["limit", "long"], "w")) == ["wall=", "write="]
+    assert words(after(["limit", "user", "usd=5"], "tokens=+5M")) == ["tokens=+5M/day"]
+    assert words(after(["limit", "user"], "usd=2.5/d")) == ["usd=2.5/day"]
+    assert words(after(["limit", "user"], "usd=")) == ["usd="]
+    assert after(["limit", "user"], "rpm=5") == []
+
+
 def test_processes_with_their_state_and_no_daemon_is_started(home: Home) -> None:
     assert after(["kill"], "") == []
     assert not (home.runtime / "daemon.sock").exists()

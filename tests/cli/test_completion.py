@@ -77,6 +77,8 @@ def test_one_tab_completes_what_is_the_only_one(home: Home, shell: Shell) -> Non
         ("aish kill -s WIN", "aish kill -s WINCH"),
         ("aish spawn --restart on", "aish spawn --restart on-failure"),
         ("aish limit training mem", "aish limit training memory=;"),
+        ("aish limit us", "aish limit user"),
+        ("aish limit user tokens=5M", "aish limit user tokens=5M/day"),
     ):
         assert wanted in shell.completed(typed), typed
     assert re.search(r"aish stop a\\?:job", shell.completed("aish stop a:j"))

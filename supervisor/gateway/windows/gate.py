@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from aish.supervisor.gateway.held import GIVEN_UP, WINDOW
+from aish.supervisor.gateway.held import GIVEN_UP, WINDOW, WRAPUP
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.windows import words
 from aish.supervisor.gateway.windows.rule import Barrier, Caller, Rule, Rules, Target, barrier
@@ -152,7 +152,10 @@ class Gate:
     # --- requests -----------------------------------------------------------------------------------------------
 
     async def barrier(self, server: Server, request: Mapping[str, str], process: str) -> Barrier | None:
-        """What keeps a request from using the server's windows now. `request`: its headers, for whose login it is."""
+        """What keeps a request from using the server's windows now. `request`: its headers, for whose login it is.
+        Nothing keeps a last message: its time is a short one, and its grace says how much it may take."""
+        if self._directory.last_word(process) is not None:
+            return None
         account = self._book.account(server, request) if self.rules.rules else None
         return None if account is None else await self.judge(account, process)
 
@@ -179,7 +182,7 @@ class Gate:
                 await self._bell.wait_until(asyncio.get_running_loop().time() + _patience_s(found))
                 alive()
                 found = await self.barrier(server, request, live.process)
-            live.why, why = "", WINDOW
+            live.why, why = "", WINDOW if self._directory.last_word(live.process) is None else WRAPUP
         finally:
             self._held.release(live.process, live.number, why)
 

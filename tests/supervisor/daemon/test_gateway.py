@@ -203,6 +203,20 @@ except RefusedError:
 
 
 @pytest.mark.usefixtures("home")
+def test_a_key_is_as_nice_as_it_was_made_and_as_it_is_told_since(up: Supervised) -> None:
+    def nice() -> list[int]:
+        return [key.nice for key in up.client.ask(Keys, KeyList()).keys]
+
+    assert up.home.aish("key", "new", "ci", "nice=5").returncode == 0
+    assert nice() == [5]
+    assert up.home.aish("limit", "key:ci", "nice=-3", "usd=5").returncode == 0
+    assert nice() == [-3]
+    refused = up.home.aish("key", "new", "other", "usd=5")
+    assert (refused.returncode, "no such setting of a key: usd=5" in refused.stderr) == (2, True), refused
+    assert nice() == [-3]
+
+
+@pytest.mark.usefixtures("home")
 def test_the_limit_of_a_named_key_is_changed_by_the_user_alone(up: Supervised) -> None:
     up.client.ask(KeyMade, KeyNew(name="me", budget_tokens=1000))
 
@@ -219,7 +233,7 @@ def test_the_limit_of_a_named_key_is_changed_by_the_user_alone(up: Supervised) -
     assert (done.returncode, budget()) == (0, None), done
     with pytest.raises(NotFoundError, match="no key is called"):
         up.client.request(Limit(target="key:you", tokens="5"))
-    with pytest.raises(UsageError, match="a key has a budget only"):
+    with pytest.raises(UsageError, match="a key has a budget and a niceness only"):
         up.client.request(Limit(target="key:me", vram="5G"))
 
 

@@ -237,6 +237,29 @@ class Broken:
         return getattr(self.real, name)
 
 
+def test_a_constant_load_leaves_the_log_short(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint ended only when nobody wrote: under constant load the WAL grew without end."""
+    most_bytes = 1 << 20
+    monkeypatch.setattr(module, "MOST_WAL_BYTES", most_bytes)
+
+    async def scene() -> int:
+        longest = 0
+        journal = open_journal(path)
+        journal.begin(1)
+        recorder = Recorder(journal, asyncio.get_running_loop(), reopen=never, rows=list)
+        big = row(1)
+        for number in range(4000):
+            big.lifecycle = f"{number:x<12000}"
+            recorder.change(big)
+            assert recorder.flush()
+            longest = max(longest, os.stat(f"{path}-wal").st_size)
+            await asyncio.sleep(0)
+        recorder.close()
+        return longest
+
+    assert asyncio.run(scene()) < 24 * most_bytes, "some 80 MB were written"
+
+
 def never() -> Journal:
     raise AssertionError("the journal is there")
 

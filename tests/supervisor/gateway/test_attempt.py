@@ -133,6 +133,38 @@ def test_what_another_server_would_say_as_well_is_told_at_once(
     assert len(farm.one.faults) == 1, "one server was asked, once"
 
 
+@pytest.mark.parametrize("widest", ["one", "claude"])
+def test_what_one_server_cannot_be_asked_is_asked_of_another(farm: Farm, widest: str) -> None:
+    """They speak different dialects. The client was told of the one that cannot, whenever it was looked at first."""
+    context = {widest: 100_000}
+    farm.serve("twin", farm.claude, context_tokens=context.get("claude", 50_000))
+    farm.serve("twin", farm.one, context_tokens=context.get("one", 50_000))
+    _, key = farm.world.agent()
+    before = farm.asked(farm.claude)
+    for _ in range(4):
+        assert farm.world.gateway.chat(key, "say 1", model="twin", n=2)[0] == 200
+    assert farm.asked(farm.claude) == before
+    assert farm.world.gateway.chat(key, "say 1", model="twin")[0] == 200
+
+
+def test_what_no_server_can_be_asked_is_told(farm: Farm) -> None:
+    farm.serve("twin", farm.claude)
+    farm.serve("twin", farm.one)
+    _, key = farm.world.agent()
+    body = {"model": "twin", "input": "say 1", "previous_response_id": "resp_1"}
+    status, said, _ = farm.world.gateway.call("/v1/responses", body, key)
+    assert (status, said["error"]["param"]) == (400, "previous_response_id")
+
+
+def test_who_can_be_asked_and_failed_is_what_the_client_is_told_of(farm: Farm) -> None:
+    """And not of the one that could not be asked: 400 would say that the request was wrong."""
+    farm.serve("twin", farm.claude)
+    farm.serve("twin", farm.one)
+    _, key = farm.world.agent()
+    farm.one.faults = ["status 503"]
+    assert farm.world.gateway.chat(key, "say 1", model="twin", n=2)[0] == 503
+
+
 @pytest.mark.parametrize("ask", DIALECTS)
 def test_an_error_as_the_first_word_of_a_stream_is_mended(farm: Farm, ask: Callable[..., str]) -> None:
     farm.serve("twin", farm.one)

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from aish.wire.link import Ack, Hold, Member, Readiness, Release, Served, Settled
-from aish.wire.message import KeyNew, Limit, UsageQuery
+from aish.wire.message import BudgetQuery, KeyList, KeyNew, KeyRevoke, Limit, UsageQuery, WindowList, WindowSet
 from aish.wire.reply import Done
 from aish.wire.spec import BudgetPart, PricePart
 
@@ -24,6 +24,8 @@ from .test_faults import Client, chat
 from .test_limits import Call
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conftest import World
 
 
@@ -219,6 +221,15 @@ def test_a_lost_database_does_not_silence_events(world: World) -> None:
     assert world.daemon.settled(id, 1).number > 5000
 
 
+def damaged(world: World) -> Path:
+    """Kill the gateway, and make garbage of its database, the path of which is returned."""
+    world.gateway.kill()
+    path = world.gateway.state / "gateway.db"
+    for tail in ("", "-wal"):  # a whole write-ahead log would mend it
+        path.with_name(path.name + tail).write_bytes(b"this is no database at all" * 100)
+    return path
+
+
 def test_a_damaged_database_is_kept_aside_and_budgets_go_on_from_what_the_daemon_knew(world: World) -> None:
     """The gateway did not start any more, and no agent could ask a model."""
     world.start()
@@ -227,19 +238,16 @@ def test_a_damaged_database_is_kept_aside_and_budgets_go_on_from_what_the_daemon
     assert world.gateway.chat(key, "say 7", max_tokens=7)[0] == 200
     before = world.daemon.settled(id, 1).tokens
     served = world.daemon.served("p1", 2).tokens
-    world.gateway.kill()
-    path = world.gateway.state / "gateway.db"
-    for tail in ("", "-wal"):  # a whole write-ahead log would mend it
-        path.with_name(path.name + tail).write_bytes(b"this is no database at all" * 100)
+    path = damaged(world)
     world.daemon.used, world.daemon.spent = {id: before, "p1": served}, {id: before.input + before.output}
     world.daemon.alert = None
     world.gateway.start()
     world.daemon.wait_for(lambda daemon: daemon.alert is not None)
     (aside,) = [file for file in path.parent.glob("gateway.db.damaged-*") if not file.name.endswith(("-wal", "-shm"))]
     assert aside.read_bytes().startswith(b"this is no database")
-    for words in ("is damaged", str(aside), "keys of `aish key new` are gone"):
+    for words in ("is damaged", str(aside), "keys of `aish key new`, the budgets"):
         assert words in (world.daemon.alert or "")
-    assert world.gateway.call("/v1/models", key=named)[0] == 401
+    assert world.gateway.call("/v1/models", key=named)[0] == 200
     assert world.gateway.chat(key, "say 50", max_tokens=50)[2]["x-aish-max-tokens-lowered"] == "7"
     tokens = world.daemon.settled(id, 2).tokens
     assert (tokens.input, tokens.output, tokens.requests) == (6, 14, 2)
@@ -248,6 +256,50 @@ def test_a_damaged_database_is_kept_aside_and_budgets_go_on_from_what_the_daemon
     world.gateway.kill()
     world.gateway.start()
     assert world.gateway.call("/v1/aish/usage", key=key)[1]["left_tokens"] == 0, "it is written, too"
+
+
+def test_what_people_limited_outlives_a_damaged_database(world: World) -> None:
+    """Limits of the user and of projects were gone, and all that they had held went on."""
+    world.start()
+    id, key = world.agent(project="/web/aish.toml")
+    named = world.daemon.ask(KeyNew(name="mine", budget_tokens=10, nice=3)).key
+    for target, tokens in (("user", 1000), ("project:/web/aish.toml", 20)):
+        assert world.daemon.ask(Limit(target=target, tokens=str(tokens))) == Done(changed=True)
+    assert world.daemon.ask(KeyNew(name="old")).key
+    assert world.daemon.ask(KeyRevoke(name="old")) == Done(changed=True)
+    rule = {"reserve": "40%"}
+    assert world.daemon.ask(WindowSet(target="claude", changes=rule)) == Done()
+    assert world.gateway.chat(key, "say 7", max_tokens=7)[0] == 200
+    world.daemon.settled(id, 1)
+    assert world.daemon.ask(KeyNew(name="later")).key, "after which the copy has what was used, too"
+    damaged(world)
+    world.gateway.start()
+    world.daemon.wait_for(lambda daemon: daemon.alert is not None)
+    assert world.gateway.chat(named, "say 50")[2]["x-aish-max-tokens-lowered"] == "7"
+    assert world.gateway.chat(key, "say 50", max_tokens=50)[2]["x-aish-max-tokens-lowered"] == "7"
+    call = Call(world, key, "say 1")
+    assert world.daemon.event(Hold, lambda e: e.id == id).owner == "project:/web/aish.toml"
+    keys = {key.name: key.revoked for key in world.daemon.ask(KeyList()).keys}
+    assert keys == {"mine": False, "old": True, "later": False}
+    assert [found.words for found in world.daemon.ask(WindowList()).rules] == [rule]
+    (line,) = world.daemon.ask(BudgetQuery(target="user")).lines
+    assert (line.most, line.used) == (1000, 3 * 10)
+    assert world.daemon.ask(Limit(target="project:/web/aish.toml", tokens="none")) == Done(changed=True)
+    assert call.done()[0] == 200
+
+
+def test_where_nobody_knows_any_more_what_was_limited_all_is_held_until_a_person_says_so(world: World) -> None:
+    world.start()
+    id, key = world.agent()
+    path = damaged(world)
+    path.with_name("gateway.limits").write_bytes(b"{")
+    world.gateway.start()
+    world.daemon.wait_for(lambda daemon: daemon.alert is not None)
+    assert "aish limit user tokens=none" in (world.daemon.alert or "")
+    call = Call(world, key, "say 1")
+    assert world.daemon.event(Hold, lambda e: e.id == id).owner == "user"
+    assert world.daemon.ask(Limit(target="user", tokens="none")) == Done(changed=True)
+    assert call.done()[0] == 200
 
 
 def test_a_database_that_is_damaged_inside_is_found_at_the_start(world: World) -> None:

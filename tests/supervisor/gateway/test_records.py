@@ -15,7 +15,7 @@ from aish.supervisor.gateway import usage
 from aish.supervisor.gateway.amounts import NONE, Amounts, Budget, Most
 from aish.supervisor.gateway.budget import Claim
 from aish.supervisor.gateway.meter import Live
-from aish.supervisor.gateway.records import MAX_AGE_S, Records, checkpoint
+from aish.supervisor.gateway.records import MAX_AGE_S, Records
 from aish.supervisor.gateway.row import Row
 from aish.supervisor.gateway.spending import Spending
 from aish.wire.frame import MAX_FRAME_BYTES
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 SUMS = ("cached", "reasoning", "cost_usd", "unpriced")
+LATER_THAN_8 = ("ALTER TABLE keys DROP COLUMN nice",)
 LATER_THAN_7 = (
+    *LATER_THAN_8,
     *(f"ALTER TABLE {name} DROP COLUMN subscription" for name in ("requests", "begun")),
     *(f"ALTER TABLE {name} DROP COLUMN observed" for name in ("accounts", "served")),
     "DROP TABLE sessions",
@@ -128,22 +130,6 @@ def test_a_transaction_that_fails_leaves_nothing(records: Records) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert records.events(0) == []
-
-
-def test_checkpoints_run_beside_the_writer(path: str, records: Records) -> None:
-    assert not records.wants_checkpoint()
-    with records.transaction():
-        for number in range(1, 2100):
-            records.put_ended([row(number)])
-    assert records.wants_checkpoint()
-    assert not records.wants_checkpoint()
-    checkpoint(path)
-    assert records.last_number() == 2099
-
-
-def test_a_checkpoint_that_cannot_even_begin_is_an_error_of_ours(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="cannot write"):
-        checkpoint(str(tmp_path / "no folder" / "gateway.db"))
 
 
 def test_a_value_that_does_not_fit_is_an_error_of_ours_and_leaves_no_transaction(records: Records) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aish.supervisor.gateway import requests
 from aish.supervisor.gateway.turns import ordinal
 from aish.wire.link import ActivityNote, Hold
-from aish.wire.message import KeyNew, KeyRevoke, Limit
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery
 from aish.wire.reply import Done, KeyMade
 
 from .test_faults import Client
@@ -114,6 +115,29 @@ def test_who_waits_is_told_its_place_and_goes_when_it_is_its_turn(narrow: Narrow
     assert (row["server"], row["input"], row["output"]) == (None, 0, 0), "it was never sent"
 
 
+def test_a_further_attempt_that_never_has_its_turn_leaves_no_row(narrow: Narrow, shared: World) -> None:
+    """There was one of no tokens beside that of the attempt before, and `aish requests` showed two."""
+    narrow.occupy(server := narrow.add())
+    narrow.add().faults.append("status 504")
+    id, key = shared.agent(budget=4000)
+    client = narrow.client(key, "say 1 first", max_tokens=10)
+    narrow.queued(id, 1)
+    later, other_key = shared.agent()
+    narrow.remove(next(each for each in narrow.ids if each is not server))
+    other = narrow.ask(other_key, "say 1 second")
+    narrow.told(later, "2nd of 2 for narrow")
+    client.hang_up()
+    narrow.told(later, "1st of 1 for narrow")
+    server.open_gate()
+    assert other.done()[0] == 200
+    shared.daemon.settled(later, 1)
+    tokens = shared.daemon.settled(id, 1).tokens
+    (row,) = requests.query(str(shared.gateway.state / "gateway.db"), RequestsQuery(who=[id])).requests
+    assert (row.status, row.input, tokens.requests) == (504, tokens.input, 1)
+    usage = shared.gateway.call("/v1/aish/usage", key=key)[1]
+    assert usage["left_tokens"] == 4000 - tokens.input - tokens.output
+
+
 def test_the_niceness_of_a_process_is_its_weight(narrow: Narrow, shared: World) -> None:
     """Nine turns of one beside each of the other, where both wait for all of them."""
     server = narrow.add()
@@ -126,6 +150,28 @@ def test_the_niceness_of_a_process_is_its_weight(narrow: Narrow, shared: World) 
     names = [text.split()[-1] for text in texts(server)[1:]]
     assert sorted(names[:2]) == ["nice", "rude"], "both had nothing yet"
     assert names[2:] == ["rude", "rude", "nice", "nice"]
+
+
+def test_the_niceness_of_a_key_is_its_weight(narrow: Narrow, shared: World) -> None:
+    """A key weighed as much as an agent, whatever it was for."""
+    server = narrow.add()
+    narrow.occupy(server)
+    made = shared.daemon.ask(KeyNew(name="nightly", nice=19))
+    assert isinstance(made, KeyMade)
+    quick, key = shared.agent()
+    limit = Limit(target="key:nightly", nice="10")
+    assert [shared.daemon.ask(limit) for _ in range(2)] == [Done(), Done(changed=False)]
+    assert [part.nice for part in shared.daemon.ask(KeyList()).keys if part.name == "nightly"] == [10]
+    calls = [narrow.ask(key, "say 5 pace 0.05 quick") for _ in range(3)]
+    narrow.queued(quick, 3)
+    calls += [narrow.ask(made.key, "say 5 pace 0.05 nice") for _ in range(3)]
+    narrow.queued(quick, 6)
+    server.open_gate()
+    assert {call.done()[0] for call in calls} == {200}
+    assert [text.split()[-1] for text in texts(server)[1:]] == ["quick", "nice", *["quick"] * 2, *["nice"] * 2]
+    for wrong in ("20", "x"):
+        assert shared.daemon.ask(Limit(target="key:nightly", nice=wrong)).code == "usage"
+    assert shared.daemon.ask(KeyNew(name="wrong", nice=-21)).code == "usage"
 
 
 def test_a_niceness_that_is_changed_counts_for_those_that_wait(narrow: Narrow, shared: World) -> None:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.wire.link import FellBack, Hold, Readiness, Release
+from aish.wire.link import FellBack, Hold, LastSaid, Readiness, Release
 from aish.wire.message import KeyNew, WindowList, WindowSet, WindowUnset
 from aish.wire.reply import Done, Windows
-from aish.wire.spec import FailoverPart
+from aish.wire.spec import BudgetPart, FailoverPart, LastWordPart
 
 from .claude import KEY, LOGIN
 from .conftest import World
@@ -308,6 +308,29 @@ def test_a_client_that_hangs_up_while_it_waits_is_told_as_given_up(there: World)
     client.close()
     assert released(there, id).why == "given-up"
     assert listed(there)[0].held == []
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_who_is_wrapped_up_says_its_last_message_whatever_is_reserved(there: World, *, waits: bool) -> None:
+    """It was held until its grace was over, and ended with nothing said."""
+    id, key = there.agent(background=True)
+    used(there, 0.9)
+    assert ask(there, key)[0] == 200
+    set_rule(there, reserve="40%")
+    last = LastWordPart(message="say 3 as your goodbye", budget=BudgetPart(requests=1, hard=True))
+    if waits:
+        thread, answers = ask_later(there, key)
+        held(there, id)
+        there.daemon.change(id, last_word=last)
+        thread.join(20)
+        assert answers == [200]
+        assert released(there, id).why == "wrapup"
+    else:
+        there.daemon.change(id, last_word=last)
+        assert ask(there, key)[0] == 200
+    there.daemon.event(LastSaid, lambda event: event.id == id)
+    assert "goodbye" in str(server(there).requests[-1]["messages"][-1]["content"])
+    assert ask(there, key)[0] == 402, "what comes after is refused, and is not held at the window"
 
 
 def test_rules_and_what_is_known_outlive_kill_9_and_hold_again(there: World) -> None:
