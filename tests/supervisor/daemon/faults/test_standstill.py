@@ -220,6 +220,61 @@ def test_off_with_a_stopped_holder_says_so_and_ends_when_it_goes_on(three: Three
     up.client = connect(program="test")
 
 
+def within(up: Supervised, *words: str) -> tuple[int, str, str, float]:
+    """Status, stdout and stderr of a verb, and how long it took."""
+    begun_s = time.monotonic()
+    done = up.home.aish(*words)
+    return done.returncode, done.stdout, done.stderr, time.monotonic() - begun_s
+
+
+def test_off_that_needs_a_stopped_holder_says_so_at_once(three: Three) -> None:
+    """It waited for ever, without a word: what is paused is stopped by the holder."""
+    up = three.up
+    up.spawn("sleep", "600", name="job")
+    assert up.home.aish("pause", "job").returncode == 0
+    three.put(holder="stopped")
+    status, _, err, took_s = within(up, "off", "--yes")
+    assert (status, f"the holder (pid {three.pids['holder']}) is stopped" in err) == (69, True), err
+    assert "nothing is handed back yet" in err
+    assert took_s < AT_ONCE_S
+    three.go_on()
+    status, out, err, _ = within(up, "off", "--yes")
+    assert (status, "it stands still" in out) == (0, True), err
+    os.killpg(int(out.split("as pid ")[1].split(";")[0]), signal.SIGKILL)
+    up.client = connect(program="test")
+
+
+def test_off_that_is_done_tells_who_does_not_leave(three: Three) -> None:
+    """After ten seconds: "holder or keeper is still there"; and not what had become of the processes."""
+    up = three.up
+    started = up.spawn("sleep", "600", name="job")
+    assert started.pid is not None
+    three.put(keeper="stopped")
+    status, out, err, took_s = within(up, "off", "--yes")
+    assert (status, f"job  lives on as pid {started.pid}" in out) == (69, True), out + err
+    assert f"the keeper (pid {three.pids['keeper']}) is stopped" in err
+    assert took_s < AT_ONCE_S
+    three.go_on()
+    up.until("the keeper has left", lambda: state(three.pids["keeper"]) in "ZX")
+    os.killpg(started.pid, signal.SIGKILL)
+    up.client = connect(program="test")
+
+
+def test_shutdown_tells_programs_who_does_not_leave(three: Three) -> None:
+    """The asynchronous one waits in its own way."""
+    import asyncio
+
+    async def end() -> None:
+        async with AsyncAish(program="test") as aish:
+            await aish.shutdown()
+
+    three.put(keeper="stopped")
+    assert f"the keeper (pid {three.pids['keeper']}) is stopped" in told(lambda: asyncio.run(end()))
+    three.go_on()
+    three.up.until("the keeper has left", lambda: state(three.pids["keeper"]) in "ZX")
+    three.up.client = connect(program="test")
+
+
 def test_a_stopped_daemon_that_many_have_asked_is_told_all_the_same(three: Three) -> None:
     """Who gives up stays in its queue: when that was full connect(2) did not return any more."""
     import socket
