@@ -152,11 +152,14 @@ def why_not() -> str | None:
             holder.close()
         if told["daemon_pid"] is not None:
             return None
+    except (wire.HolderError, OSError):
+        return None
+    try:
         with open(log_path(), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
             lines = file.read().decode("utf-8", "replace").splitlines()
-    except (wire.HolderError, OSError):
-        return None
+    except OSError as error:  # where nobody can write a log, a daemon cannot be either
+        return f"{log_path()}: {error.strerror}"
     said = [line for line in lines if not line.startswith(("holder ", "keeper "))]
     return said[-1][-300:] if said else None
 
