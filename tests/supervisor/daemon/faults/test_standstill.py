@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.client import AsyncAish, connect
-from aish.errors import AishError, UnavailableError
+from aish.cli.brought import Progress
+from aish.cli.up import in_time
+from aish.client import Aish, AsyncAish, connect
+from aish.client.call import Together
+from aish.client.patience import Patience
+from aish.errors import AishError, TimedOutError, UnavailableError
 from aish.supervisor.daemon.standing import STATES, blame
-from aish.wire.message import Off, Shutdown, Signal, Stop
+from aish.wire.message import Off, Shutdown, Signal, Stop, Wait
 from aish.wire.reply import HandedBack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from conftest import Supervised
 
@@ -273,6 +278,41 @@ def test_shutdown_tells_programs_who_does_not_leave(three: Three) -> None:
     three.go_on()
     three.up.until("the keeper has left", lambda: state(three.pids["keeper"]) in "ZX")
     three.up.client = connect(program="test")
+
+
+def test_who_waits_in_vain_is_told_who_stood_still(three: Three, tmp_path: Path) -> None:
+    """It was over without a word, or "slow is loading": as if the process were to blame."""
+    up = three.up
+    up.spawn("sleep", "600", name="nap")
+    (tmp_path / "aish.toml").write_text('[services.slow]\ncommand = "sleep 600"\nready.log = "never"\n')
+    assert up.home.aish("up", "--no-wait", cwd=tmp_path).returncode == 0
+    three.put(holder="stopped")
+    still = f"the holder (pid {three.pids['holder']}) has stood still for "
+    done = up.home.aish("wait", "nap", "--timeout", "1")
+    assert (done.returncode, still in done.stderr) == (124, True), done.stderr
+    done = up.home.aish("up", "--timeout", "1", cwd=tmp_path)
+    assert (done.returncode, still in done.stderr, "slow" in done.stderr) == (1, True, True), done.stderr
+    with Aish(program="test") as aish, pytest.raises(TimedOutError, match=r"the holder \(pid \d+\) is stopped"):
+        aish.wait("nap", timeout_s=1)
+
+
+def test_a_wait_is_over_though_the_daemon_is_stopped_meanwhile(three: Three) -> None:
+    """`up` waited for its answer for ever, whatever its --timeout."""
+
+    class Stopping(Progress):
+        """It is called when nothing has come for a while."""
+
+        def __call__(self, names: list[str]) -> None:
+            if state(three.pids["daemon"]) != "T":
+                three.put(daemon="stopped")
+            super().__call__(names)
+
+    three.up.spawn("sleep", "600", name="nap")
+    with connect(program="test") as client:
+        progress = Stopping("up", Patience(client.welcome.pid))
+        still = rf"the time is over: the daemon \(pid {three.pids['daemon']}\) has stood still for"
+        with pytest.raises(UnavailableError, match=still):
+            in_time(Together({"nap": Wait(target="nap")}, 4.0), client=client, progress=progress)
 
 
 def test_a_stopped_daemon_that_many_have_asked_is_told_all_the_same(three: Three) -> None:
