@@ -1,4 +1,5 @@
-"""Write aio.py of aish/client and of aish/project: what blocking.py beside it has, for asyncio.
+"""Write aio.py of aish/client and of aish/project, and aish/client/aio_process.py: what the file beside it that waits
+for each answer has, for asyncio.
 
 The methods hold no logic, so that replacing words is enough; tests/client/test_both.py holds the two together.
 
@@ -15,12 +16,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADS = {
-    "client": '"""aish from Python for asyncio, without threads: `AsyncAish` and `AsyncProcess`.\n',
-    "project": '"""aish.toml from Python for asyncio: `AsyncProject`, what a file declares.\n',
+    ("client", "blocking"): '"""aish from Python for asyncio, without threads: `AsyncAish`.\n',
+    ("client", "process"): '"""aish from Python for asyncio, without threads: `AsyncProcess`.\n',
+    ("project", "blocking"): '"""aish.toml from Python for asyncio: `AsyncProject`, what a file declares.\n',
 }
-"""Folder in aish -> how its file begins."""
+"""Folder in aish and name of a file -> how the one that is made of it begins."""
+NAMES = {"blocking": "aio", "process": "aio_process"}
 REST = """
-Made from aish.{0}.blocking by docs/make_aio.py; do not edit it.
+Made from aish.{0}.{1} by docs/make_aio.py; do not edit it.
 \"\"\"
 """
 PLAIN = ("__init__", "__eq__", "__hash__", "__repr__", "_handle")
@@ -30,14 +33,15 @@ STREAMS = ("answers", "log", "logs", "events")
 
 
 def path_of(folder: str, name: str) -> Path:
-    return ROOT / "aish" / folder / name
+    return ROOT / "aish" / folder / f"{name}.py"
 
 
-def made(folder: str) -> str:
+def made(folder: str, name: str) -> str:
     """The text of the asynchronous file."""
-    text = path_of(folder, "blocking.py").read_text()
-    text = HEADS[folder] + REST.format(folder) + text.partition('\n"""\n')[2]
-    text = text.replace("aish.client.blocking import", "aish.client.aio import")
+    text = path_of(folder, name).read_text()
+    text = HEADS[folder, name] + REST.format(folder, name) + text.partition('\n"""\n')[2]
+    for blocking, asynchronous in NAMES.items():
+        text = text.replace(f"aish.client.{blocking} import", f"aish.client.{asynchronous} import")
     text = text.replace("aish.client.lines import Lines", "aish.client.aio_lines import AioLines")
     text = text.replace("self._lines = Lines(", "self._lines = AioLines(")
     text = text.replace(
@@ -58,7 +62,7 @@ def made(folder: str) -> str:
     text = re.sub(r"(?<!await )(self\._(?:lines|aish)\.(\w+)\()", _awaited, text)
     text = text.replace("self.row()", "await self.row()").replace("self.close()", "await self.close()")
     text = re.sub(r"    def (\w+)\((?:[^()]|\([^()]*\))*\) -> ([\w.]+)", _defined, text)
-    path = path_of(folder, "aio.py")
+    path = path_of(folder, NAMES[name])
     return _ruffed(_ruffed(text, path, "check", "--quiet", "--select", "I", "--fix"), path, "format")
 
 
@@ -78,7 +82,7 @@ def _defined(method: re.Match[str]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    texts = {path_of(folder, "aio.py"): made(folder) for folder in HEADS}
+    texts = {path_of(folder, NAMES[name]): made(folder, name) for folder, name in HEADS}
     if "--check" in argv:
         return int(any(not path.exists() or path.read_text() != text for path, text in texts.items()))
     for path, text in texts.items():

@@ -16,26 +16,28 @@ from aish.wire.reply import View
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from aish.client.patience import Patience
     from aish.project.plan import Plan, Step
 
 
 class Progress:
-    """On a terminal: what is waited for, whenever that has changed and nothing else was said."""
+    """On a terminal: what is waited for, whenever that has changed and nothing else was said. `patience` looks."""
 
-    def __init__(self, verb: str) -> None:
-        self._verb = verb
+    def __init__(self, verb: str, patience: Patience) -> None:
+        self.verb, self.patience = verb, patience
         self._said: dict[str, str] = {}
 
     def __call__(self, names: list[str]) -> None:
+        self.patience.look()
         if not sys.stderr.isatty():
             return
-        with connect(program=self._verb) as client:
+        with connect(program=self.verb) as client:
             rows = {row.name: row for row in client.ask(View, Snapshot()).processes}
         for name in names:
             text = bringing.why_of(rows.get(name)) or "is awaited"
             if self._said.get(name) != text:
                 self._said[name] = text
-                print(clean(f"aish {self._verb}: {name}: {text}"), file=sys.stderr, flush=True)
+                print(clean(f"aish {self.verb}: {name}: {text}"), file=sys.stderr, flush=True)
 
 
 def tell_plan(plan: Plan, options: Namespace) -> int:

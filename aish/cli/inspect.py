@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from aish.cli import terms
 from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.output import age, command_line, exit_word, print_json, print_table, usd, when
 from aish.client import connect
@@ -100,7 +101,8 @@ def _show(found: Inspected) -> None:
             "exit",
             None if row.exit is None else exit_word(row.exit) + (f" ({row.exit.reason})" if row.exit.reason else ""),
         ),
-        ("restart", None if row.adopted else f"{spec.restart}, {row.restarts} so far"),
+        ("restart", None if row.adopted else terms.restart(spec, row.restarts)),
+        *terms.terms(spec),
         ("cpu", None if row.cpu_seconds is None else f"{row.cpu_seconds:.1f} s, {row.cpu_percent or 0:.0f} % now"),
         ("memory", None if row.rss_bytes is None else format_bytes(row.rss_bytes)),
         ("limits", _limits(found)),
@@ -192,7 +194,7 @@ def _limits(found: Inspected) -> str | None:
         f"nice {nice}" if nice else "",
     ]
     lacking = f"; not held here: {', '.join(found.unheld)}" if found.unheld else ""
-    held = "held by" if found.spec.limits is not None else "its tree is held by"
+    held = "held by" if any(told[:-1]) else "its tree is held by"
     return (", ".join(filter(None, told)) or "none") + f"; {held} {found.limit_tier}{lacking}"
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from aish.cli import shims
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
-from aish.client import bringup, connect
+from aish.client import connect
+from aish.client.departure import Departure
 from aish.errors import NotRunningError
 from aish.report import clean
 from aish.wire.message import Off, Snapshot
@@ -17,7 +17,6 @@ from aish.wire.plain import plain
 from aish.wire.reply import HandedBack, View
 
 if TYPE_CHECKING:
-    from aish.client import Client
     from aish.wire.part import HandedPart
 
 
@@ -29,23 +28,34 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     json_option(parser)
     options = parser.parse_args(argv)
-    told: HandedBack | None = None
     try:
         client = connect(start=False, program="off")
     except NotRunningError:
-        pass
-    else:
-        with client:
-            if not options.yes and sys.stdin.isatty() and not _agreed(client.ask(View, Snapshot())):
-                return 1
-            told = _off(client)
-    undone = [f"{name}  is no shim any more: `aish shim {name}` makes it one again" for name in shims.remove_all()]
-    if options.json:
-        print_json({"ran": told is not None, "undone": undone, **(plain(told or HandedBack()))})
+        _show(None, options.json)
         return 0
+    with client:
+        if not options.yes and sys.stdin.isatty() and not _agreed(client.ask(View, Snapshot())):
+            return 1
+        with Departure(client.welcome.pid) as programs:
+            try:
+                told = client.ask(HandedBack, Off())
+                _show(told, options.json)  # first: it is done, even if one of the programs stays
+                programs.wait(told.behind)
+            except KeyboardInterrupt:
+                print("aish off: it goes on leaving; `aish ps` shows what is left", file=sys.stderr)
+                raise
+    return 0
+
+
+def _show(told: HandedBack | None, as_json: bool) -> None:
+    """What became of all, and of the shims; None: no supervisor ran."""
+    undone = [f"{name}  is no shim any more: `aish shim {name}` makes it one again" for name in shims.remove_all()]
+    if as_json:
+        print_json({"ran": told is not None, "undone": undone, **(plain(told or HandedBack()))})
+        return
     for line in [*(_lines(told) if told is not None else ["no supervisor runs"]), *undone]:
         print(clean(line))
-    return 0
+    sys.stdout.flush()
 
 
 def _agreed(view: View) -> bool:
@@ -55,18 +65,6 @@ def _agreed(view: View) -> bool:
     print(f"What runs ({len(running)}) lives on, without restarts, probes, budgets and the retention of logs{also}.")
     print("Hand everything back? [y/N] ", end="", flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _off(client: Client) -> HandedBack:
-    """Ask, and wait until all that goes has gone."""
-    programs = bringup.pidfds(client.welcome.pid)
-    try:
-        told = client.ask(HandedBack, Off())
-        bringup.await_left(fd for pid, fd in programs.items() if pid not in told.behind)
-    finally:
-        for fd in programs.values():
-            os.close(fd)
-    return told
 
 
 def _lines(told: HandedBack) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
-from aish.client import bringup, connect
+from aish.client import connect
+from aish.client.departure import Departure
 from aish.errors import DisconnectedError, NotRunningError
 from aish.wire.message import Shutdown
 
@@ -21,21 +21,18 @@ def main(argv: list[str]) -> int:
         client = connect(start=False, program="shutdown")
     except NotRunningError:
         return _ended(False, options.json)
-    programs = bringup.pidfds(client.welcome.pid)
     try:
-        with client:
-            client.request(Shutdown(force=not options.if_idle))
-            try:
-                client.receive()  # the end of the connection is the end of the daemon
-            except DisconnectedError:
-                pass
-        bringup.await_left(programs.values())
+        with Departure(client.welcome.pid) as programs:
+            with client:
+                client.request(Shutdown(force=not options.if_idle))
+                try:
+                    client.receive()  # the end of the connection is the end of the daemon
+                except DisconnectedError:
+                    pass
+            programs.wait()
     except KeyboardInterrupt:
         print("aish shutdown: it goes on ending; `aish ps` shows what is left", file=sys.stderr)
         raise
-    finally:
-        for fd in programs.values():
-            os.close(fd)
     return _ended(True, options.json)
 
 

@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING, TypeVar
 from aish.cli import brought, declared
 from aish.cli.arguments import Parser, json_option
 from aish.cli.model_running import stored_name
-from aish.client import connect
+from aish.client import connect, standstill
 from aish.client.call import by, carry
 from aish.client.connection import START_TIMEOUT_S
 from aish.client.lines import Lines
+from aish.client.patience import Patience
 from aish.client.together import answers
-from aish.errors import UsageError
+from aish.errors import UnavailableError, UsageError
 from aish.project import bringing
 from aish.project.turn import Turn
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from aish.client.call import Asks
+    from aish.client import Client
+    from aish.client.call import Asks, Together
+    from aish.errors import AishError
     from aish.project.declared import Declared
+    from aish.wire.reply import Reply
 
 T = TypeVar("T")
 
@@ -67,9 +71,11 @@ def _act(found: Declared, asked: bringing.Asked, options: Namespace) -> int:
     with Turn(found.project.path, _say_waiting), connect(program=options.verb) as client:
         outcomes, plan = carry(bringing.act(found, asked, stored_name), by(client, several))
     if not options.no_wait:
-        several = partial(several, silent=brought.Progress(options.verb))
         try:
             with connect(program=options.verb) as client:
+                patience = Patience(client.welcome.pid)
+                progress = brought.Progress(options.verb, patience)
+                several = partial(in_time, client=client, progress=progress)
                 carry(bringing.wait(outcomes, found, options.timeout), by(client, several))
         except KeyboardInterrupt:
             print(f"aish {options.verb}: they go on starting; `aish down` ends them", file=sys.stderr)
@@ -77,6 +83,20 @@ def _act(found: Declared, asked: bringing.Asked, options: Namespace) -> int:
     status = brought.tell(outcomes, options)
     brought.tell_left(plan, options)
     return status
+
+
+def in_time(wanted: Together, *, client: Client, progress: brought.Progress) -> dict[str, Reply | AishError]:
+    """What came in time. Raises UnavailableError where the daemon is stopped, which cannot say what became of the
+    rest."""
+    found = answers(wanted, progress.verb, progress)
+    if len(found) < len(wanted.messages):
+        stood = progress.patience.told()
+        if standstill.stopped(client.welcome.pid):
+            why = stood or standstill.why(client.welcome.pid) or "the daemon does not answer"
+            raise UnavailableError(f"the time is over: {why}", hint="what was begun goes on; then try again")
+        if stood is not None:
+            print(f"aish {progress.verb}: the time is over: {stood}", file=sys.stderr, flush=True)
+    return found
 
 
 def _options(parser: Parser) -> None:

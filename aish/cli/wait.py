@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import select
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.each import chosen
 from aish.cli.output import print_json
 from aish.client import connect
+from aish.client.patience import LOOK_S, Patience
 from aish.client.stage import STATUS_LOST, STATUS_NOT_RUNNABLE, status_without_a_run
 from aish.errors import DisconnectedError, InternalError, UsageError
 from aish.model import exit as exits
@@ -26,8 +28,6 @@ STATUS_TIMED_OUT = 124
 """As timeout(1) has it."""
 _LATE_S = 2.0
 """How much later than the time-out the daemon may tell it: then it is taken for one that does not answer."""
-_POLL_MOST_MS = 86_400_000
-"""poll(2) counts milliseconds in an int: longer waits are made of several."""
 
 
 def main(argv: list[str]) -> int:
@@ -53,20 +53,24 @@ def main(argv: list[str]) -> int:
     with connect(start=False, program="wait") as client:
         names = chosen(client, options, ended=None)
         request = WaitMany(targets=names, until="ready" if options.ready else "ended", any=options.any)
-        found = _wait(client, request, options.timeout)
+        patience = Patience(client.welcome.pid)
+        found = _wait(client, request, options.timeout, patience)
+    stood = patience.told() if found.timed_out else None
+    if stood is not None:
+        print(f"aish wait: the time is over: {stood}", file=sys.stderr)
     if options.json:
         print_json(found.waited)
     told = found.waited[:1] if options.any else found.waited
     return STATUS_TIMED_OUT if found.timed_out else _status(told, ready=options.ready)
 
 
-def _wait(client: Client, request: WaitMany, timeout_s: float | None) -> WaitedMany:
+def _wait(client: Client, request: WaitMany, timeout_s: float | None, patience: Patience) -> WaitedMany:
     """The daemon's answer, or that of the next daemon."""
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
         left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
         client.send(WaitMany(targets=request.targets, until=request.until, any=request.any, timeout_s=left_s))
-        if not _answered(client, left_s):
+        if not _answered(client, left_s, patience):
             return WaitedMany(timed_out=True)
         try:
             reply = client.receive()
@@ -78,17 +82,20 @@ def _wait(client: Client, request: WaitMany, timeout_s: float | None) -> WaitedM
         return reply
 
 
-def _answered(client: Client, left_s: float | None) -> bool:
+def _answered(client: Client, left_s: float | None, patience: Patience) -> bool:
     """Whether it has anything to say, in time."""
     poll = select.poll()
     poll.register(client.fileno(), select.POLLIN)
-    deadline_s = None if left_s is None else time.monotonic() + left_s + _LATE_S
+    if left_s is None:
+        return client.buffered or bool(poll.poll())
+    deadline_s = time.monotonic() + left_s + _LATE_S
     while True:
-        left_ms = None if deadline_s is None else (deadline_s - time.monotonic()) * 1000
-        if client.buffered or poll.poll(None if left_ms is None else max(0.0, min(left_ms, _POLL_MOST_MS))):
+        left_s = deadline_s - time.monotonic()
+        if client.buffered or poll.poll(max(0.0, min(left_s, LOOK_S)) * 1000):
             return True
-        if left_ms is not None and left_ms <= 0:
+        if left_s <= 0:
             return False
+        patience.look()
 
 
 def _status(waited: list[Waited], *, ready: bool) -> int:

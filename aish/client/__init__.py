@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from aish.client.connection import Client, connect
 
 if TYPE_CHECKING:
-    from aish.client.aio import AsyncAish, AsyncProcess
-    from aish.client.blocking import Aish, Process
+    from aish.client.aio import AsyncAish
+    from aish.client.aio_process import AsyncProcess
+    from aish.client.blocking import Aish
     from aish.client.log_answers import LogLine
     from aish.client.log_stats import LogStats
+    from aish.client.process import Process
     from aish.model.exit import Exit
     from aish.wire.spec import (
         GroupPart,
@@ -55,11 +57,11 @@ __all__ = [
 _HOMES = {
     "Aish": "aish.client.blocking",
     "AsyncAish": "aish.client.aio",
-    "AsyncProcess": "aish.client.aio",
+    "AsyncProcess": "aish.client.aio_process",
     "Exit": "aish.model.exit",
     "LogLine": "aish.client.log_answers",
     "LogStats": "aish.client.log_stats",
-    "Process": "aish.client.blocking",
+    "Process": "aish.client.process",
 }
 
 

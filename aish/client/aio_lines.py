@@ -10,11 +10,12 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
-from aish.client import bringup, follow
+from aish.client import follow
 from aish.client.aio_line import AioLine
 from aish.client.aio_wait import readable
 from aish.client.call import Breath, Call, Files, Together
 from aish.client.connection import expect
+from aish.client.departure import LOOK_S, Departure
 from aish.client.lines import KEPT_MOST
 from aish.client.together import MOST
 from aish.errors import AishError, DisconnectedError, UnavailableError
@@ -170,19 +171,12 @@ class AioLines:
         line = await AioLine(starts=False, program="shutdown").open()
         async with line:
             assert line.welcome is not None
-            programs = bringup.pidfds(line.welcome.pid)
-            try:
+            with Departure(line.welcome.pid) as programs:
                 told = expect(expected, await line.request(request))
-                behind = told.behind if isinstance(told, r.HandedBack) else ()
-                loop = asyncio.get_running_loop()
-                deadline_s = loop.time() + bringup.LEAVE_S
-                for fd in [fd for pid, fd in programs.items() if pid not in behind]:
-                    if not await readable([fd], max(0.0, deadline_s - loop.time())):
-                        raise bringup.lingering()
+                for fd in programs.told(told.behind if isinstance(told, r.HandedBack) else ()):
+                    while not await readable([fd], LOOK_S):
+                        programs.check()
                 return told
-            finally:
-                for fd in programs.values():
-                    os.close(fd)
 
     # --- the connections --------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
-from aish.client import choice, launch, log_answers, wish
+from aish.client import choice, launch, log_answers, standstill, wish
 from aish.client import log_stats as stats
 from aish.client.call import Files, ask
 from aish.client.choice import chosen, name_of
@@ -51,6 +51,8 @@ class Descriptor(Protocol):
 
 
 Passed: TypeAlias = "int | Descriptor"
+_LONG_S = 1.0
+"""Who waits for less only looks."""
 
 
 def signal_of(number: int | str) -> int:
@@ -248,9 +250,10 @@ def raise_first(refused: Sequence[AishError]) -> None:
 
 
 def _late(ids: Sequence[str], what: str, timeout_s: float | None) -> TimedOutError:
-    return TimedOutError(
-        f"{', '.join(ids)} {what} after {timeout_s or 0:g} s", hint="it goes on; wait again, or stop it"
-    )
+    """A time that stood still counts, too; who waits in vain is told of it, unless he only looked."""
+    why = standstill.why() if (timeout_s or 0.0) >= _LONG_S else None
+    message = f"{', '.join(ids)} {what} after {timeout_s or 0:g} s" + (f"; {why}" if why is not None else "")
+    return TimedOutError(message, hint="it goes on; wait again, or stop it")
 
 
 def exit_of(part: ExitPart | None) -> Exit:

@@ -7,10 +7,8 @@ import fcntl
 import json
 import os
 import platform
-import select
 import sys
-import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aish.client import scope, standstill
 from aish.config import folders
@@ -18,15 +16,10 @@ from aish.errors import AishError, StorageError, UnavailableError
 from aish.report import told
 from aish.supervisor.holder import kernel, link, wire
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 FOLDER_LOCK: Final = "daemon.lock"
 """A daemon has it for life, with its host's name in it: see aish.supervisor.daemon.lock."""
 ANSWER_S: Final = 1.0
 """A holder that runs has answered by then."""
-LEAVE_S: Final = 10.0
-"""How long holder and keeper may take to leave when everything else has ended."""
 _LEAST_BYTES: Final = 128 << 10
 """For the table, its write-ahead log and the index of that, all empty."""
 
@@ -159,11 +152,14 @@ def why_not() -> str | None:
             holder.close()
         if told["daemon_pid"] is not None:
             return None
+    except (wire.HolderError, OSError):
+        return None
+    try:
         with open(log_path(), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
             lines = file.read().decode("utf-8", "replace").splitlines()
-    except (wire.HolderError, OSError):
-        return None
+    except OSError as error:  # where nobody can write a log, a daemon cannot be either
+        return f"{log_path()}: {error.strerror}"
     said = [line for line in lines if not line.startswith(("holder ", "keeper "))]
     return said[-1][-300:] if said else None
 
@@ -190,45 +186,6 @@ def _lock_text(path: str) -> str | None:
     except OSError:
         return None
     return None
-
-
-def pidfds(daemon_pid: int) -> dict[int, int]:
-    """By pid, descriptors that become readable when daemon, holder and keeper end; without those that are gone."""
-    pids = [daemon_pid]
-    try:
-        holder = link.HolderLink.connect(folders.runtime())
-        try:
-            told = holder.call("hello", version=wire.VERSION, role=wire.CLIENT).body
-        finally:
-            holder.close()
-        pids += [told["pid"], told["keeper_pid"]]
-    except (wire.HolderError, OSError):
-        pass  # no holder: the daemon alone is left
-    found: dict[int, int] = {}
-    for pid in pids:
-        try:
-            found[pid] = os.pidfd_open(pid)
-        except (ProcessLookupError, TypeError):
-            continue
-    return found
-
-
-def await_left(pidfds: Iterable[int]) -> None:
-    """Until the programs have ended that were told to. Raises UnavailableError after LEAVE_S."""
-    deadline_s = time.monotonic() + LEAVE_S
-    for fd in pidfds:
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
-            raise lingering()
-
-
-def lingering() -> UnavailableError:
-    """They have not left within LEAVE_S."""
-    return UnavailableError(
-        f"everything was told to end, but holder or keeper is still there after {LEAVE_S:.0f} s",
-        hint=f"their log is {log_path()}",
-    )
 
 
 def main() -> int:

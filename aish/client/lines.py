@@ -11,9 +11,10 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from aish.client import bringup, follow
+from aish.client import follow
 from aish.client.call import by, carry
 from aish.client.connection import Client, connect, expect
+from aish.client.departure import Departure
 from aish.client.together import answers
 from aish.errors import AishError, DisconnectedError, UnavailableError
 from aish.wire import message as m
@@ -125,16 +126,10 @@ class Lines:
         """Have the supervisor end, and wait until all programs are gone that go. Raises UnavailableError where one
         stays."""
         self.close()
-        with connect(start=False, program="shutdown") as line:
-            programs = bringup.pidfds(line.welcome.pid)
-            try:
-                told = expect(expected, line.request(request))
-                behind = told.behind if isinstance(told, r.HandedBack) else ()
-                bringup.await_left(fd for pid, fd in programs.items() if pid not in behind)
-                return told
-            finally:
-                for fd in programs.values():
-                    os.close(fd)
+        with connect(start=False, program="shutdown") as line, Departure(line.welcome.pid) as programs:
+            told = expect(expected, line.request(request))
+            programs.wait(told.behind if isinstance(told, r.HandedBack) else ())
+            return told
 
     # --- the connections --------------------------------------------------------------------------------------------
 

@@ -36,8 +36,12 @@ def told(pids: Mapping[str, int]) -> str | None:
 
 
 def why(daemon: int | None = None) -> str | None:
-    """Why they do not answer, as far as one of them is stopped. `daemon`: its pid, where that is known. A look at all
-    processes: for when something is wrong."""
+    """Why they do not answer, as far as one of them is stopped. `daemon`: its pid, where that is known."""
+    return told({role: pid for role, pid in programs(daemon).items() if stopped(pid)})
+
+
+def programs(daemon: int | None = None) -> dict[str, int]:
+    """Their pids by what they are, as far as they are there. A look at all processes: for when something is wrong."""
     from aish.client import bringup
 
     lock = b"\0--lock\0" + os.fsencode(bringup.holder_lock()) + b"\0"
@@ -49,8 +53,7 @@ def why(daemon: int | None = None) -> str | None:
             daemons[pid] = _parent(pid)
     found = [pid for pid, parent in daemons.items() if parent in parents]
     found = [daemon] if daemon is not None else found
-    roles = ({DAEMON: found[0]} if found else {}) | _roles(parents)
-    return told({role: pid for role, pid in roles.items() if stopped(pid)})
+    return ({DAEMON: found[0]} if found else {}) | _roles(parents)
 
 
 def _roles(parents: Mapping[int, int | None]) -> dict[str, int]:

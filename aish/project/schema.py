@@ -81,7 +81,7 @@ TIMEOUTS: Final = Table(
 )
 STOP: Final = Table(
     Key("signal", Signal(), "How it is asked to end.", "TERM"),
-    Key("grace", time(most="1h"), "From that signal to SIGKILL.", "10s"),
+    Key("grace", time(most="1h", zero=True), "From that signal to SIGKILL; 0s: at once.", "10s"),
 )
 LIMITS: Final = Table(
     Key("memory", size(least="64K"), "Of its whole tree."),
@@ -99,21 +99,21 @@ PRICE: Final = Table(
     Key("hour", dollars(), "For an hour of answering: energy, a rented machine."),
 )
 DAY: Final = Table(
-    Key("tokens", count(), "Tokens of input and output."),
-    Key("input", count(), "Tokens of input."),
-    Key("output", count(), "Tokens of output."),
+    Key("tokens", count(zero=True), "Tokens of input and output."),
+    Key("input", count(zero=True), "Tokens of input."),
+    Key("output", count(zero=True), "Tokens of output."),
     Key("usd", dollars(most="1000000"), "US dollars."),
-    Key("requests", count(), "Requests."),
+    Key("requests", count(zero=True), "Requests."),
 )
 _BUDGET: Final = (
-    Key("input", count(), "Tokens of input."),
-    Key("output", count(), "Tokens of output."),
+    Key("input", count(zero=True), "Tokens of input."),
+    Key("output", count(zero=True), "Tokens of output."),
     Key("usd", dollars(most="1000000"), "US dollars."),
-    Key("requests", count(), "Requests."),
+    Key("requests", count(zero=True), "Requests."),
     Key("day", DAY, 'The same sums, and `tokens`, from midnight to midnight: { usd = 5, tokens = "2M" }.'),
-    Key("rpm", count(), "Requests in a minute; more of them wait for their turn, hard or not."),
-    Key("concurrent", count(), "Requests at a time; more of them wait for their turn, hard or not."),
-    Key("context", count(), "Tokens that one request may hold, its answer included."),
+    Key("rpm", count(zero=True), "Requests in a minute; more of them wait for their turn, hard or not."),
+    Key("concurrent", count(zero=True), "Requests at a time; more of them wait for their turn, hard or not."),
+    Key("context", count(zero=True), "Tokens that one request may hold, its answer included."),
     Key(
         "hard",
         Flag(),
@@ -122,7 +122,7 @@ _BUDGET: Final = (
     ),
 )
 BUDGET: Final = Table(*_BUDGET)
-PROJECT_BUDGET: Final = Table(Key("tokens", count(), "Tokens of input and output."), *_BUDGET)
+PROJECT_BUDGET: Final = Table(Key("tokens", count(zero=True), "Tokens of input and output."), *_BUDGET)
 LOG: Final = Table(
     Key(
         "order",
@@ -182,7 +182,7 @@ _ENTRY: Final = (
     Key("gpus", Number(1, spec.MOST_GPUS), "On how many devices.", "1"),
     Key(
         "tokens",
-        count(),
+        count(zero=True),
         "Input and output at the gateway, with all that it starts. Not of a model: it counts for who asks.",
     ),
     Key("budget", BUDGET, "What else it may ask of models, with all that it starts. Not of a model."),

@@ -153,7 +153,8 @@ class Number(Value):
 
 
 class Amount(Value):
-    """A quantity that people write with its unit, above 0; `least` and `most`, as they write them, bound it."""
+    """A quantity that people write with its unit, above 0 (with `zero` 0 as well); `least` and `most`, as they write
+    them, bound it."""
 
     def __init__(
         self,
@@ -166,6 +167,7 @@ class Amount(Value):
         word: str = "",
         least: str = "",
         most: str = "",
+        zero: bool = False,
     ) -> None:
         bounds = [f"{least} or more"] if least else []
         bounds += [f"at most {most}"] if most else []
@@ -178,6 +180,7 @@ class Amount(Value):
         """Whether a number without quotes is one, too."""
         self._word = word
         """That stands for no bound: 0."""
+        self._zero = zero
 
     def parse(self, raw: Any) -> float | None:
         if isinstance(raw, str):
@@ -190,12 +193,14 @@ class Amount(Value):
             raise UsageError("", hint="in quotes, with its unit")
         else:
             return WRONG
-        return value if value > 0 and self._least <= value <= self._most else WRONG
+        enough = value >= 0 if self._zero else value > 0
+        return value if enough and self._least <= value <= self._most else WRONG
 
     def schema(self) -> Schema:
         word = f"|{self._word}" if self._word else ""
         text: Schema = {"type": "string", "pattern": f"^(?:{self.pattern}{word})$|{_VARIABLE}"}
-        return {"anyOf": [text, {"type": "number", "exclusiveMinimum": 0}]} if self._plain else text
+        number = {"type": "number", "minimum" if self._zero else "exclusiveMinimum": 0}
+        return {"anyOf": [text, number]} if self._plain else text
 
 
 def size(word: str = "", least: str = "") -> Amount:
@@ -205,15 +210,18 @@ def size(word: str = "", least: str = "") -> Amount:
     return Amount("size", expected, pattern, parse_bytes, plain=False, word=word, least=least)
 
 
-def count(most: str = "") -> Amount:
-    return Amount("count", 'a count like "200k" or 5000', r"[0-9.]+[kKmMgG]?", parse_count, plain=True, most=most)
+def count(most: str = "", *, zero: bool = False) -> Amount:
+    expected, pattern = 'a count like "200k" or 5000', r"[0-9.]+[kKmMgG]?"
+    return Amount("count", expected, pattern, parse_count, plain=True, most=most, zero=zero)
 
 
-def time(word: str = "", least: str = "", most: str = LONGEST) -> Amount:
+def time(word: str = "", least: str = "", most: str = LONGEST, *, zero: bool = False) -> Amount:
     """At most LONGEST goes without saying, until somebody wants more."""
     tail = f' or "{word}"' if word else ""
     expected, pattern = 'a time like "1s" or "5m"' + tail, r"[0-9.]+\s*[smhdw]"
-    found = Amount("time", expected, pattern, parse_duration_s, plain=False, word=word, least=least, most=most)
+    found = Amount(
+        "time", expected, pattern, parse_duration_s, plain=False, word=word, least=least, most=most, zero=zero
+    )
     if most == LONGEST:
         found.hint = f"above 0, at most {LONGEST}"
         found.kind, found.expected = (
@@ -228,7 +236,9 @@ def cores(least: str = "", most: str = "") -> Amount:
 
 
 def dollars(most: str = "") -> Amount:
-    return Amount("price", 'US dollars like 0.25 or "3"', r"[0-9]+(\.[0-9]+)?", _decimal, plain=True, most=most)
+    """Also none: what is free has a price, too."""
+    expected, pattern = 'US dollars like 0.25 or "3"', r"[0-9]+(\.[0-9]+)?"
+    return Amount("price", expected, pattern, _decimal, plain=True, most=most, zero=True)
 
 
 def _decimal(text: str) -> float:

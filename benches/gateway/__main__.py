@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from aish.errors import AishError
-from benches import tables
+from benches.contest import Contest, arguments, housed, say
 from benches.fetch import NotToBeHadError
 from benches.gateway import cores, measures, results, wrk
 from benches.gateway.beside import Beside
@@ -50,52 +47,40 @@ _LAST: Sequence[Measure] = (measures.long,)
 def main() -> int:
     options = _options()
     size = Size(1, 1.0, cores.chosen()) if options.quick else Size(3, 3.0, cores.chosen())
-    rounds = options.rounds or (1 if options.quick else 3)
     if size.cores.load is None:
-        _say("one core alone: nobody is pinned; load, upstream and gateway share it")
+        say("one core alone: nobody is pinned; load, upstream and gateway share it")
     try:
         wrk.fetched()
     except NotToBeHadError as error:
-        _say(f"there is no load without wrk: {error}")
+        say(f"there is no load without wrk: {error}")
         return 1
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that all ends with us then, too
-    absent: dict[str, str] = {}
-    runs: dict[str, list[Figures]] = {name: [] for name in _to_be_had(_wanted(options), absent, options.folder)}
-    begin = time.monotonic()
+    contest = Contest(options)
+    contest.runs = {name: [] for name in _to_be_had(_wanted(options), contest.absent, options.folder)}
     with _upstream(size.cores) as url:
-        for number in range(rounds):
-            order = list(runs)[number % len(runs) :] + list(runs)[: number % len(runs)]
-            _say(f"{time.monotonic() - begin:4.0f} s  round {number + 1}/{rounds}")
-            last = _LAST if options.full and number == rounds - 1 else ()
+        for number, order in contest.rounds():
+            contest.say_at(number)
+            last = _LAST if options.full and contest.last(number) else ()
             for name, figures in _round(order, url, options.folder, size, last).items():
-                runs[name].append(figures)
-    every = results.derived(runs)
-    told = tables.medians(every, results.LINES, results.WORST)
-    goals = results.goals(told)
-    if options.json:
-        print(tables.document(every, told, goals, absent))
-    else:
-        print(tables.markdown(told, results.LINES, goals, absent))
-    _say(f"{time.monotonic() - begin:.0f} s; {tables.machine_words()}; {cores.words(size.cores)}")
+                contest.runs[name].append(figures)
+    contest.report(
+        results.derived(contest.runs), results.LINES, results.WORST, results.goals, cores.words(size.cores)
+    )
     return 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./dev bench-gateway", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="one short round, ours, direct and nginx alone: under a minute"
+    return arguments(
+        "./dev bench-gateway",
+        __doc__,
+        quick="one short round, ours, direct and nginx alone: under a minute",
+        full="also ours over 200,000 requests: minutes more",
+        peers=PEERS,
+        peer="this one alone beside ours and direct",
+        more=lambda parser: parser.add_argument(
+            "--beside", metavar="FOLDER", help="another checkout of aish too, in turn with this one"
+        ),
     )
-    parser.add_argument("--full", action="store_true", help="also ours over 200,000 requests: minutes more")
-    parser.add_argument("--rounds", type=int, help="how often everything is measured (3)")
-    parser.add_argument("--peer", action="append", choices=PEERS, help="this one alone beside ours and direct")
-    parser.add_argument("--beside", metavar="FOLDER", help="another checkout of aish too, in turn with this one")
-    parser.add_argument("--json", action="store_true", help="all figures of all rounds, for programs")
-    parser.add_argument(
-        "--folder",
-        default="/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir(),
-        help="where everybody's files are made (memory, so that no disk is measured)",
-    )
-    return parser.parse_args()
 
 
 def _wanted(options: argparse.Namespace) -> list[str]:
@@ -125,7 +110,7 @@ def _round(names: list[str], url: str, folder: str, size: Size, last: Sequence[M
     with ExitStack() as stack:
         drivers = []
         for name in names:
-            driver = stack.enter_context(_driver(name, folder, url))
+            driver = stack.enter_context(housed(partial(DRIVERS[name], upstream_url=url), folder))
             if _measured(measures.start, driver, size, figures[name]):
                 drivers.append(driver)
         for measure in _MEASURES:
@@ -140,27 +125,13 @@ def _round(names: list[str], url: str, folder: str, size: Size, last: Sequence[M
 
 def _measured(measure: Measure, driver: Driver, size: Size, figures: Figures) -> bool:
     """One measurement, its figures added to `figures`. What fails is told and is no figure."""
-    _say(f"        {measure.__name__}  {driver.name}")
+    say(f"        {measure.__name__}  {driver.name}")
     try:
         figures.update(measure(driver, size))
     except (OSError, RuntimeError, AishError, subprocess.SubprocessError) as error:  # TimeoutError is an OSError
-        _say(f"        {measure.__name__}  {driver.name} failed: {error}")
+        say(f"        {measure.__name__}  {driver.name} failed: {error}")
         return False
     return True
-
-
-@contextmanager
-def _driver(name: str, parent: str, url: str) -> Iterator[Driver]:
-    """A driver in a new folder, both gone afterwards."""
-    folder = tempfile.mkdtemp(prefix="aish-b-", dir=parent)
-    try:
-        driver = DRIVERS[name](folder, url)
-        try:
-            yield driver
-        finally:
-            driver.down()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -179,10 +150,6 @@ def _upstream(where: Cores) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(DEADLINE_S)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aish.errors import AishError
-from benches import tables
+from benches.contest import Contest, arguments, housed, say
 from benches.fetch import NotToBeHadError
 from benches.supervisor import measures, results
 from benches.supervisor.driver import Driver
@@ -33,50 +30,32 @@ QUICK_PEERS = ("s6", "runit")
 def main() -> int:
     options = _options()
     size = (QUICK if options.quick else NORMAL)._replace(whole=options.full)
-    rounds = options.rounds or (1 if options.quick else 3)
-    absent: dict[str, str] = {}
-    runs: dict[str, list[Figures]] = {}
+    contest = Contest(options)
     every = QUICK_PEERS if options.quick else [peer for peer in DRIVERS if peer != "aish"]
     for name in ["aish", *(options.peer or every)]:
         try:
             with _driver(name, options.folder):
-                runs[name] = []
+                contest.runs[name] = []
         except NotToBeHadError as error:
-            absent[name] = str(error)
-    begin = time.monotonic()
-    for number in range(rounds):
-        order = list(runs)[number % len(runs) :] + list(runs)[: number % len(runs)]
+            contest.absent[name] = str(error)
+    for number, order in contest.rounds():
         for measure in _round(size, first=number == 0):
             for name in order:
-                _say(f"{time.monotonic() - begin:4.0f} s  round {number + 1}/{rounds}  {measure.__name__}  {name}")
-                runs[name].append(_measured(measure, name, options.folder, size))
-    told = tables.medians(runs, results.LINES, results.WORST)
-    goals = results.goals(told)
-    if options.json:
-        print(tables.document(runs, told, goals, absent))
-    else:
-        print(tables.markdown(told, results.LINES, goals, absent))
-    _say(f"{time.monotonic() - begin:.0f} s; {tables.machine_words()}; folders in {options.folder}")
+                contest.say_at(number, measure.__name__, name)
+                contest.runs[name].append(_measured(measure, name, options.folder, size))
+    where = f"folders in {options.folder}"
+    contest.report(contest.runs, results.LINES, results.WORST, results.goals, where)
     return 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./dev bench-supervisor", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="one round, less of everything, s6 and runit alone: under a minute"
+    return arguments(
+        "./dev bench-supervisor",
+        __doc__,
+        quick="one round, less of everything, s6 and runit alone: under a minute",
+        full="the slow peers with as many children as the others: minutes more",
+        peers=[name for name in DRIVERS if name != "aish"],
     )
-    parser.add_argument(
-        "--full", action="store_true", help="the slow peers with as many children as the others: minutes more"
-    )
-    parser.add_argument("--rounds", type=int, help="how often everything is measured (3)")
-    parser.add_argument("--peer", action="append", choices=[name for name in DRIVERS if name != "aish"])
-    parser.add_argument("--json", action="store_true", help="all figures of all rounds, for programs")
-    parser.add_argument(
-        "--folder",
-        default="/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir(),
-        help="where everybody's files are made (memory, so that no disk is measured)",
-    )
-    return parser.parse_args()
 
 
 def _round(size: Size, *, first: bool) -> list[Callable[[Driver, Size], Figures]]:
@@ -104,30 +83,21 @@ def _measured(measure: Callable[[Driver, Size], Figures], name: str, folder: str
             more_mb = (figures["pss_mb"] or 0) - (figures["pss_mb_0"] or 0)
             figures["kb_per_child"] = more_mb * 1e6 / 1024 / (figures["crowd"] or 1)
     except (OSError, RuntimeError, AishError) as error:  # TimeoutError is an OSError
-        _say(f"       {name}: {measure.__name__} failed: {error}")
+        say(f"       {name}: {measure.__name__} failed: {error}")
         return {}
     return figures
 
 
 @contextmanager
 def _driver(name: str, parent: str) -> Iterator[Driver]:
-    """A driver in a new folder, both gone afterwards. Raises NotToBeHadError."""
-    folder = tempfile.mkdtemp(prefix="aish-b-", dir=parent)
+    """A driver in a new folder, both gone afterwards, and the environment as before. Raises NotToBeHadError."""
     environ = dict(os.environ)
     try:
-        driver = DRIVERS[name](folder)
-        try:
+        with housed(DRIVERS[name], parent) as driver:
             yield driver
-        finally:
-            driver.down()
     finally:
         os.environ.clear()
         os.environ.update(environ)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 NOTED: Final = "handed-back"
 LEAVING: Final = "off"
 OFF: Final = "`aish off`"
+NOTHING: Final = "nothing is handed back yet: then try again"
 START_S: Final = 10.0
 """How long one that is just being started may take to run, or to fail."""
 LOOK_S: Final = 0.02
@@ -122,8 +123,7 @@ class Handback:
             )
         daemon.ending.begun = True
         try:
-            await self._stand_still()
-            ended = await self._settle()
+            ended = await self._settled()
             living = self._let_go()
         except BaseException:
             daemon.ending.stay()
@@ -223,17 +223,22 @@ class Handback:
         daemon.reach.groups.close()
         daemon.left.set()
 
-    async def _settle(self) -> list[HandedPart]:
-        """Until everything that is supervised runs or has ended."""
-        ending = self.daemon.ending
+    async def _settled(self) -> list[HandedPart]:
+        """Until everything that is supervised runs or has ended; what has. It takes the holder, where something is
+        paused, begins or ends. Raises UnavailableError."""
+        bounded = self.daemon.holding.silence.bounded
+        await bounded(self._stand_still(), by_keeper=True, hint=NOTHING)
         ended: list[HandedPart] = []
-        while waiting := [process for process in ending.supervised() if not _runs(process)]:
-            for process in waiting:
-                process.row.again = False
-                await self._decided(process)
-                if process.row.ended:
-                    ended.append(self._part(process))
+        while waiting := [process for process in self.daemon.ending.supervised() if not _runs(process)]:
+            await bounded(self._decide(waiting, ended), by_keeper=True, hint=NOTHING)
         return ended
+
+    async def _decide(self, waiting: list[Process], ended: list[HandedPart]) -> None:
+        for process in waiting:
+            process.row.again = False
+            await self._decided(process)
+            if process.row.ended:
+                ended.append(self._part(process))
 
     async def _decided(self, process: Process) -> None:
         row, conductor = process.row, self.daemon.conductor

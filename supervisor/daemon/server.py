@@ -7,6 +7,7 @@ import os
 import socket
 import time
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import (
@@ -61,6 +62,8 @@ def listen(path: str) -> socket.socket:
         sock.setblocking(False)
         os.rename(new, path)
     except OSError as error:
+        with suppress(OSError):
+            os.unlink(new)
         raise StorageError(f"cannot listen at {path}: {error.strerror}") from error
     return sock
 

@@ -72,15 +72,15 @@ class Silence:
         """Why it cannot do what it asks its keeper for, whatever else it does."""
         return self.why() or self._standing.keeper_stopped()
 
-    async def bounded(self, answer: Awaitable[T], *, by_keeper: bool = False) -> T:
-        """What it answers; `by_keeper`: it may have to ask that. Raises UnavailableError where one of them is silent:
-        what it was asked it does when it goes on."""
+    async def bounded(self, answer: Awaitable[T], *, by_keeper: bool = False, hint: str | None = None) -> T:
+        """What it answers; `by_keeper`: it may have to ask that. Raises UnavailableError, with `hint`, where one of
+        them is silent: what it was asked it does when it goes on."""
         task = asyncio.ensure_future(answer)
         try:
             while not (await asyncio.wait({task}, timeout=TURN_S))[0]:
                 why = self.behind() if by_keeper else self.why()
                 if why is not None:
-                    raise UnavailableError(why)
+                    raise UnavailableError(why, hint=hint)
             return task.result()
         finally:
             task.cancel()

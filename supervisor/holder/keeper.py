@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from .estate import Estate
 
 STEADY_S = 1.0  # a holder that lived this long did not die of its start
-MOST_PAUSE_S = 1.0
+MOST_PAUSE_S = 30.0
+ASKED_PAUSE_S = 1.0  # while somebody waits for a holder to answer
 STATUS_GRACE_S = 5.0  # how long a stranger's exit code may take to appear after its end: until its parent reaps it
 STATUS_POLL_S = 0.05
 
@@ -153,15 +154,23 @@ class Inheritance:
             os._exit(0)
 
     def watch_for(self, pause_s: float) -> None:
-        """Reap for a while without a holder: the last ones died at once."""
-        until = time.monotonic() + pause_s
-        while time.monotonic() < until:
-            self._turn(until - time.monotonic(), 0)
+        """Reap for a while without a holder: the last ones died at once. Who connects cuts it short."""
+        begun = now = time.monotonic()
+        while now < begun + pause_s:
+            if now < begun + ASKED_PAUSE_S:
+                self._turn(min(pause_s, ASKED_PAUSE_S) - (now - begun), 0)
+            elif _readable(self.estate.listener):
+                return
+            else:
+                self._turn(begun + pause_s - now, 0, self.estate.listener)
+            now = time.monotonic()
 
-    def _turn(self, timeout_s: float | None, holder_pid: int) -> bool:
-        """Wait once and handle it; true when the holder has died."""
+    def _turn(self, timeout_s: float | None, holder_pid: int, listener: socket.socket | None = None) -> bool:
+        """Wait once, also for who connects to `listener`, and handle it; true when the holder has died."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
+        if listener is not None:
+            poll.register(listener, select.POLLIN)
         if self._control is not None:
             poll.register(self._control, select.POLLIN | (select.POLLOUT if self._unlooked else 0))
         for pidfd in self.strangers:
@@ -307,6 +316,12 @@ def _empty(wake: socket.socket) -> None:
             pass
     except BlockingIOError:
         return
+
+
+def _readable(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _log(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 from . import birth, wire
@@ -40,7 +41,7 @@ class Ward:
     def ended(self, child: Child, status: int | None) -> None:
         """It has died."""
         self.holder.say(f"the daemon {child.pid} ended with wait status {status}")
-        self.revival.ended(time.monotonic(), said_bye=child.said_bye)
+        self.revival.ended(time.monotonic(), said_bye=child.said_bye, killed=status == signal.SIGKILL)
 
     def failed(self, failure: birth.Failure) -> None:
         """It could not be started."""

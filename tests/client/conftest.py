@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Blocked:
-    """An object of aish.client.aio whose methods return when they are done, in a loop of its own."""
+    """An object of aish.client.aio or aio_process whose methods return when they are done, in a loop of its own."""
 
     def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:
         self.inner, self.loop = inner, loop
@@ -54,7 +54,8 @@ class Blocked:
     def _blocked(self, result: Any) -> Any:
         if isinstance(result, tuple) and type(result) is tuple:
             return tuple(self._blocked(each) for each in result)
-        return Blocked(result, self.loop) if type(result).__module__ == "aish.client.aio" else result
+        ours = type(result).__module__ in ("aish.client.aio", "aish.client.aio_process")
+        return Blocked(result, self.loop) if ours else result
 
 
 KINDS = ["blocking", pytest.param("asyncio", marks=pytest.mark.slow)]

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import aish.client
-from aish.client import aio, asks, blocking, questions, wish
+from aish.client import aio, aio_process, asks, blocking, process, questions, wish
 from aish.project import aio as project_aio
 from aish.project import blocking as project_blocking
 from aish.wire import message as m
@@ -22,7 +22,7 @@ from aish.wire.spec import SpecPart
 ROOT = Path(__file__).parents[2]
 PAIRS = [
     (blocking.Aish, aio.AsyncAish),
-    (blocking.Process, aio.AsyncProcess),
+    (process.Process, aio_process.AsyncProcess),
     (project_blocking.Project, project_aio.AsyncProject),
 ]
 NOT_OFFERED = {
@@ -44,7 +44,7 @@ def words(method: Any) -> str:
     return re.sub(r"Async(Aish|Process|Project|Iterator)", r"\1", text)
 
 
-def test_the_asyncio_file_is_made_from_the_blocking_one() -> None:
+def test_the_asyncio_files_are_made_from_the_blocking_ones() -> None:
     done = subprocess.run([sys.executable, ROOT / "docs" / "make_aio.py", "--check"], check=False)
     assert done.returncode == 0, "run: .venv/bin/python docs/make_aio.py"
 
@@ -74,7 +74,7 @@ def test_a_handle_can_do_what_can_be_done_to_one_process() -> None:
         for name, method in methods(blocking.Aish).items()
         if any(word in inspect.signature(method).parameters for word in ("target", "targets")) and name != "down"
     }
-    assert taking - elsewhere <= set(methods(blocking.Process))
+    assert taking - elsewhere <= set(methods(process.Process))
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,9 @@ def test_what_follows_from_a_mistake_is_none(tmp_path: Path) -> None:
     ("most", "more"),
     [
         ('stop.grace = "1h"', 'stop.grace = "3601s"'),
+        ('stop.grace = "0s"', 'stop.grace = "-1s"'),
+        ("tokens = 0", "tokens = -1"),
+        ("budget.usd = 0", "budget.usd = -1"),
         ('timeouts.hook = "3660d"', 'timeouts.hook = "3661d"'),
         ('needs = [{ name = "o", timeout = "3660d" }]', 'needs = [{ name = "o", timeout = "3661d" }]'),
         ('live = { notify = true, every = "0.01s" }', 'live = { notify = true, every = "0.009s" }'),

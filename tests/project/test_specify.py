@@ -194,6 +194,23 @@ def test_whose_login_and_key(told: Callable[..., Any]) -> None:
         want.check_spec(found.wanted(name).spec)
 
 
+def test_nothing_is_something_that_can_be_said(told: Callable[..., Any]) -> None:
+    """What is free, ends at once or may ask nothing was refused, though the daemon takes it: 'expected … above 0'."""
+    found = told(
+        '[models.m]\nurl = "https://api.anthropic.com"\nprice = {input = 0, output = "0", hour = 0.0}\n'
+        '[services.s]\ncommand = "x"\nstop.grace = "0s"\ntokens = 0\n'
+        "budget = {usd = 0, requests = 0, rpm = 0, day = {tokens = 0, usd = 0}}\n"
+        "[budget]\ntokens = 0\n"
+    )
+    route, spec = found.wanted("m").spec.route, found.wanted("s").spec
+    assert route is not None
+    assert route.price == PricePart()
+    assert (spec.grace_s, spec.budget_tokens) == (0, 0)
+    assert spec.budget == BudgetPart(usd=0, requests=0, requests_per_minute=0, tokens_per_day=0, usd_per_day=0)
+    want.check_spec(spec)
+    want.check_spec(found.wanted("m").spec)
+
+
 def test_what_a_model_costs_and_what_may_be_asked(told: Callable[..., Any]) -> None:
     found = told(
         '[models.m]\nurl = "https://api.anthropic.com"\nprice = {input = 3, output = "15", cached = 0.3}\n'

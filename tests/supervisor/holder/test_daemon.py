@@ -6,13 +6,15 @@ import json
 import os
 import select
 import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aish.supervisor.holder import link, wire
-from aish.supervisor.holder.revival import BURST, BURST_DELAY_S, FIRST_DELAY_S, MOST_DELAY_S, Revival
+from aish.supervisor.holder.keeper import ASKED_PAUSE_S
+from aish.supervisor.holder.revival import BURST, BURST_DELAY_S, FIRST_DELAY_S, MOST_DELAY_S, STEADY_S, Revival
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -105,7 +107,7 @@ def test_started_with_the_launchers_environment_and_the_folder(kept: Kept) -> No
 
 
 def test_started_again_whenever_it_dies(kept: Kept) -> None:
-    """Killed or ended by itself, without delay as long as it had come to work."""
+    """Killed, without delay; ended by itself soon after its start, after a moment."""
     for number in range(1, 6):
         pid = kept.starts(number)[-1]["pid"]
         if number % 2:
@@ -190,42 +192,83 @@ def test_forced_quit_by_the_daemon(kept: Kept) -> None:
         assert kept.world.gone(pid)
 
 
-def test_revival_backs_off_and_recovers() -> None:
-    """The clockwork by itself: delays double up to a bound, and a hello forgives."""
-    revival = Revival()
-    now = 0.0
+def failing(revival: Revival, now: float, *, greeted: bool) -> list[float]:
+    """The delays before twelve starts that each fail at once."""
     delays = []
     for _ in range(12):
         revival.started(now)
         assert revival.due is None
+        if greeted:
+            revival.greeted()
         revival.ended(now)
         assert revival.due is not None
         delays.append(revival.due - now)
         now = revival.due
+    return delays
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+def test_revival_backs_off_and_recovers(greeted: bool) -> None:
+    """Delays double up to a bound, also where it ends just after its hello: one whose socket could not be made was
+    started once a second for ever."""
+    revival = Revival()
+    delays = failing(revival, 0.0, greeted=greeted)
     assert delays[:4] == pytest.approx([FIRST_DELAY_S * 2**power for power in range(4)])
     assert delays[-1] == MOST_DELAY_S
-    revival.started(now)
+    revival.started(1000.0)
     revival.greeted()
-    revival.ended(now)
-    assert revival.due == now
-    revival.started(now)
-    revival.ended(now, said_bye=True)
+    revival.ended(1000.0 + STEADY_S)
+    assert revival.due == 1000.0 + STEADY_S, "one that was at work is started again at once"
+    assert failing(revival, 2000.0, greeted=greeted) == pytest.approx(delays), "and has it begin anew"
+    revival.started(3000.0)
+    revival.ended(3000.0, said_bye=True)
     assert revival.due is None
 
 
+def test_revival_of_a_daemon_that_an_earlier_holder_started() -> None:
+    revival = Revival()
+    revival.greeted()
+    revival.ended(5.0)
+    assert revival.due == 5.0
+
+
 def test_revival_bounds_the_rate_of_a_daemon_that_dies_after_hello() -> None:
-    """A burst at once, then one a second."""
+    """Killed again and again: a burst at once, then one a second."""
     revival = Revival()
     for _ in range(BURST - 1):
         revival.started(0.0)
         revival.greeted()
-        revival.ended(0.0)
+        revival.ended(0.0, killed=True)
         assert revival.due == 0.0
     revival.started(0.0)
     revival.greeted()
-    revival.ended(0.0)
+    revival.ended(0.0, killed=True)
     assert revival.due == BURST_DELAY_S
     revival.started(1000.0)
     revival.greeted()
-    revival.ended(1000.0)
+    revival.ended(1000.0, killed=True)
     assert revival.due == 1000.0
+
+
+WATCH = """
+import socket, sys, time, types
+from aish.supervisor.holder import keeper
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind("")
+listener.listen()
+comer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+if sys.argv[1] == "asked":
+    comer.connect(listener.getsockname())
+begun = time.monotonic()
+keeper.Inheritance(types.SimpleNamespace(listener=listener)).watch_for(float(sys.argv[2]))
+print(time.monotonic() - begun)
+"""
+
+
+@pytest.mark.parametrize(("comes", "pause_s", "least_s"), [("asked", 30.0, ASKED_PAUSE_S), ("nobody", 1.2, 1.2)])
+def test_the_keeper_pauses_less_while_somebody_waits(comes: str, pause_s: float, least_s: float) -> None:
+    """Between holders that die at once: a client does not wait for half a minute."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH, comes, str(pause_s)], capture_output=True, text=True, check=True, timeout=25
+    )
+    assert least_s - 0.01 <= float(done.stdout) < 20, done.stdout

@@ -162,3 +162,29 @@ def test_a_daemon_that_cannot_start_says_why_soon(home: Home) -> None:
     assert "secret" in done.stderr
     assert time.monotonic() - begun < 10
     (home.state / "secret").rmdir()
+
+
+def test_a_daemon_that_cannot_start_leaves_nothing_and_who_asks_does_not_wait(up: Supervised) -> None:
+    """Each try left a socket behind; and a state folder that is none was told after half a minute."""
+    sock = up.home.runtime / "daemon.sock"
+    sock.unlink()
+    sock.mkdir()
+    up.kill_daemon()
+    refused = up.home.aish("ps")
+    assert "the daemon does not start" in refused.stderr
+    assert [path.name for path in up.home.runtime.iterdir() if path.name.startswith("daemon.sock")] == ["daemon.sock"]
+    sock.rmdir()
+    begun_s = time.monotonic()
+    assert up.home.aish("ps").returncode == 0
+    assert time.monotonic() - begun_s < 5, "a client waited for the next try"
+    up.next_daemon()
+    away = up.home.state.rename(up.home.state.with_name("away"))
+    up.home.state.touch()
+    up.kill_daemon()
+    begun_s = time.monotonic()
+    refused = up.home.aish("ps")
+    assert (f"{up.home.state}/daemon.log: Not a directory" in refused.stderr, refused.returncode) == (True, 69)
+    assert time.monotonic() - begun_s < 15
+    up.home.state.unlink()
+    away.rename(up.home.state)
+    up.next_daemon()

@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.client import AsyncAish, connect
-from aish.errors import AishError, UnavailableError
+from aish.cli.brought import Progress
+from aish.cli.up import in_time
+from aish.client import Aish, AsyncAish, connect
+from aish.client.call import Together
+from aish.client.patience import Patience
+from aish.errors import AishError, TimedOutError, UnavailableError
 from aish.supervisor.daemon.standing import STATES, blame
-from aish.wire.message import Off, Shutdown, Signal, Stop
+from aish.wire.message import Off, Shutdown, Signal, Stop, Wait
 from aish.wire.reply import HandedBack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from conftest import Supervised
 
@@ -218,6 +223,96 @@ def test_off_with_a_stopped_holder_says_so_and_ends_when_it_goes_on(three: Three
     assert state(started.pid) == "S"
     os.killpg(started.pid, signal.SIGKILL)
     up.client = connect(program="test")
+
+
+def within(up: Supervised, *words: str) -> tuple[int, str, str, float]:
+    """Status, stdout and stderr of a verb, and how long it took."""
+    begun_s = time.monotonic()
+    done = up.home.aish(*words)
+    return done.returncode, done.stdout, done.stderr, time.monotonic() - begun_s
+
+
+def test_off_that_needs_a_stopped_holder_says_so_at_once(three: Three) -> None:
+    """It waited for ever, without a word: what is paused is stopped by the holder."""
+    up = three.up
+    up.spawn("sleep", "600", name="job")
+    assert up.home.aish("pause", "job").returncode == 0
+    three.put(holder="stopped")
+    status, _, err, took_s = within(up, "off", "--yes")
+    assert (status, f"the holder (pid {three.pids['holder']}) is stopped" in err) == (69, True), err
+    assert "nothing is handed back yet" in err
+    assert took_s < AT_ONCE_S
+    three.go_on()
+    status, out, err, _ = within(up, "off", "--yes")
+    assert (status, "it stands still" in out) == (0, True), err
+    os.killpg(int(out.split("as pid ")[1].split(";")[0]), signal.SIGKILL)
+    up.client = connect(program="test")
+
+
+def test_off_that_is_done_tells_who_does_not_leave(three: Three) -> None:
+    """After ten seconds: "holder or keeper is still there"; and not what had become of the processes."""
+    up = three.up
+    started = up.spawn("sleep", "600", name="job")
+    assert started.pid is not None
+    three.put(keeper="stopped")
+    status, out, err, took_s = within(up, "off", "--yes")
+    assert (status, f"job  lives on as pid {started.pid}" in out) == (69, True), out + err
+    assert f"the keeper (pid {three.pids['keeper']}) is stopped" in err
+    assert took_s < AT_ONCE_S
+    three.go_on()
+    up.until("the keeper has left", lambda: state(three.pids["keeper"]) in "ZX")
+    os.killpg(started.pid, signal.SIGKILL)
+    up.client = connect(program="test")
+
+
+def test_shutdown_tells_programs_who_does_not_leave(three: Three) -> None:
+    """The asynchronous one waits in its own way."""
+    import asyncio
+
+    async def end() -> None:
+        async with AsyncAish(program="test") as aish:
+            await aish.shutdown()
+
+    three.put(keeper="stopped")
+    assert f"the keeper (pid {three.pids['keeper']}) is stopped" in told(lambda: asyncio.run(end()))
+    three.go_on()
+    three.up.until("the keeper has left", lambda: state(three.pids["keeper"]) in "ZX")
+    three.up.client = connect(program="test")
+
+
+def test_who_waits_in_vain_is_told_who_stood_still(three: Three, tmp_path: Path) -> None:
+    """It was over without a word, or "slow is loading": as if the process were to blame."""
+    up = three.up
+    up.spawn("sleep", "600", name="nap")
+    (tmp_path / "aish.toml").write_text('[services.slow]\ncommand = "sleep 600"\nready.log = "never"\n')
+    assert up.home.aish("up", "--no-wait", cwd=tmp_path).returncode == 0
+    three.put(holder="stopped")
+    still = f"the holder (pid {three.pids['holder']}) has stood still for "
+    done = up.home.aish("wait", "nap", "--timeout", "1")
+    assert (done.returncode, still in done.stderr) == (124, True), done.stderr
+    done = up.home.aish("up", "--timeout", "1", cwd=tmp_path)
+    assert (done.returncode, still in done.stderr, "slow" in done.stderr) == (1, True, True), done.stderr
+    with Aish(program="test") as aish, pytest.raises(TimedOutError, match=r"the holder \(pid \d+\) is stopped"):
+        aish.wait("nap", timeout_s=1)
+
+
+def test_a_wait_is_over_though_the_daemon_is_stopped_meanwhile(three: Three) -> None:
+    """`up` waited for its answer for ever, whatever its --timeout."""
+
+    class Stopping(Progress):
+        """It is called when nothing has come for a while."""
+
+        def __call__(self, names: list[str]) -> None:
+            if state(three.pids["daemon"]) != "T":
+                three.put(daemon="stopped")
+            super().__call__(names)
+
+    three.up.spawn("sleep", "600", name="nap")
+    with connect(program="test") as client:
+        progress = Stopping("up", Patience(client.welcome.pid))
+        still = rf"the time is over: the daemon \(pid {three.pids['daemon']}\) has stood still for"
+        with pytest.raises(UnavailableError, match=still):
+            in_time(Together({"nap": Wait(target="nap")}, 4.0), client=client, progress=progress)
 
 
 def test_a_stopped_daemon_that_many_have_asked_is_told_all_the_same(three: Three) -> None:
