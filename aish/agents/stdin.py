@@ -91,6 +91,14 @@ def decode(content: bytes) -> Input:
         return Input(text, len(content), text.count(_REPLACEMENT) - content.count(_REPLACEMENT.encode()))
 
 
+def is_given(fd: int) -> bool:
+    """Whether somebody has given us an input: neither a terminal nor /dev/null, nor nothing at all."""
+    try:
+        return not os.isatty(fd) and not os.path.samestat(os.fstat(fd), os.stat(os.devnull))
+    except OSError:
+        return False
+
+
 def _readable(fd: int) -> bool:
     """Open, and no terminal: an agent in the background would take the shell's lines."""
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.client import asks, questions
+from aish.client import asks, mail, questions
 from aish.client.aio_lines import AioLines
 from aish.client.aio_process import AsyncProcess
 from aish.client.answers import EventAnswers, ViewAnswers
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aish.client.log_stats import LogStats
     from aish.client.wish import SpecFields, Word
     from aish.model.exit import Exit
+    from aish.wire.mail import MailPart
     from aish.wire.part import (
         EventPart,
         Finding,
@@ -458,6 +459,30 @@ class AsyncAish:
     async def withdraw(self, token: str) -> bool:
         """For a supervised program: the question with that token needs no answer any more. False: it has one."""
         return await self._lines.run(questions.withdraw(token))
+
+    # --- mail to agents -------------------------------------------------------------------------------------------
+
+    async def send(self, target: Target, text: str, *, token: str | None = None) -> int:
+        """A message to an agent that runs, read at the boundary of its turn; its number. It outlives every death but
+        that of its receiver, and is sent once. Raises ConflictError where nobody reads mail."""
+        return await self._lines.run(mail.send(target, text, token))
+
+    async def response(self, number: int, *, timeout_s: float | None = None) -> MailPart:
+        """That message once it is answered, or returned since its receiver has ended. Raises TimedOutError."""
+        return await self._lines.run(mail.response(number, timeout_s))
+
+    async def mail(self, target: Target | None = None) -> list[MailPart]:
+        """Messages to one agent, or to all, oldest first."""
+        return await self._lines.run(mail.waiting(target))
+
+    async def receive(self, *, after: int = 0, timeout_s: float | None = None) -> MailPart | None:
+        """For a supervised program: its oldest message that it has not answered, once there is one. Who wants another
+        before it answers says `after` which."""
+        return await self._lines.run(mail.receive(after, timeout_s))
+
+    async def respond(self, number: int, text: str, *, status: int = 0) -> None:
+        """For a supervised program: its answer to a message; `status` as an exit status."""
+        await self._lines.run(mail.respond(number, text, status))
 
     # --- below ----------------------------------------------------------------------------------------------------
 

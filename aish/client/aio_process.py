@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aish.client.log_stats import LogStats
     from aish.model.exit import Exit
     from aish.wire import reply as r
+    from aish.wire.mail import MailPart
     from aish.wire.part import EventPart, ProcessPart, RunPart
     from aish.wire.question import QuestionPart
     from aish.wire.spec import SpecPart
@@ -148,6 +149,14 @@ class AsyncProcess:
     async def questions(self) -> list[QuestionPart]:
         """What it asks the person and is not answered yet: `AsyncAish.questions`."""
         return await self._aish.questions(self.id)
+
+    async def send(self, text: str, *, token: str | None = None) -> int:
+        """A message to it: `AsyncAish.send`."""
+        return await self._aish.send(self.id, text, token=token)
+
+    async def mail(self) -> list[MailPart]:
+        """Messages to it: `AsyncAish.mail`."""
+        return await self._aish.mail(self.id)
 
     async def why(self) -> r.Explained:
         """Why it is as it is: `AsyncAish.why`."""

@@ -30,6 +30,7 @@ from aish.wire.message import (
     Amend,
     Answer,
     Ask,
+    AwaitResponse,
     BudgetQuery,
     Cont,
     Doctor,
@@ -43,10 +44,14 @@ from aish.wire.message import (
     KeyRevoke,
     Label,
     Logs,
+    MailQuery,
     Message,
     Pause,
     Questions,
+    Receive,
     RequestsQuery,
+    Respond,
+    Send,
     Serve,
     Snapshot,
     Spawn,
@@ -104,6 +109,7 @@ _REPEATABLE: Final = (
     *(Amend, BudgetQuery, Cont, Down, KeyRevoke, Label, Pause, Stop, WaitMany, Why, WindowList),
     *(WindowSet, WindowUnset, Wrapup),
     *(Answer, Ask, Questions, Tell, Withdraw),
+    *(AwaitResponse, MailQuery, Receive, Respond, Send),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""
 

@@ -49,6 +49,9 @@ KINDS: Final = (
     "asked",
     "answered",
     "withdrawn",
+    "mail",
+    "mail-answered",
+    "mail-returned",
     "group",
     # limits
     "oom",

@@ -383,6 +383,44 @@ class Questions(Message, frozen=True, kw_only=True):
     target: str | None = None
 
 
+class Send(Message, frozen=True, kw_only=True):
+    """A message to an agent that runs, read at the boundary of its turn. The same token again is the same message."""
+
+    token: str
+    target: str
+    text: str
+
+
+class Receive(Message, frozen=True, kw_only=True):
+    """The oldest message of the caller, a supervised process, that it has not answered and whose number is above
+    `after`; None when the time is over. So who answers one before it asks for the next says nothing of `after`."""
+
+    after: int = 0
+    timeout_s: float | None = None
+
+
+class Respond(Message, frozen=True, kw_only=True):
+    """The caller's answer to a message that it has received; `status` as an exit status."""
+
+    number: int
+    text: str
+    status: int = 0
+
+
+class AwaitResponse(Message, frozen=True, kw_only=True):
+    """A message of the caller's, or of anybody's to the user, once it is answered or returned, or as it is when the
+    time is over."""
+
+    number: int
+    timeout_s: float | None = None
+
+
+class MailQuery(Message, frozen=True, kw_only=True):
+    """The mail of one process, or of all, oldest first."""
+
+    target: str | None = None
+
+
 class Doctor(Message, frozen=True, kw_only=True):
     pass
 
@@ -446,6 +484,11 @@ Request = (
     | Withdraw
     | Answer
     | Questions
+    | Send
+    | Receive
+    | Respond
+    | AwaitResponse
+    | MailQuery
     | Doctor
     | Shutdown
     | Off

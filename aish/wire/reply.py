@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aish.model.state import EXITED, FAILED
+from aish.wire.mail import MailPart
 from aish.wire.message import Message
 from aish.wire.part import (
     BudgetLine,
@@ -251,6 +252,21 @@ class QuestionList(Message, frozen=True, kw_only=True):
     questions: list[QuestionPart]
 
 
+class Sent(Message, frozen=True, kw_only=True):
+    """A message is in the mail of `to`."""
+
+    number: int
+    to: str
+
+
+class Mail(Message, frozen=True, kw_only=True):
+    mail: MailPart | None
+
+
+class MailList(Message, frozen=True, kw_only=True):
+    mail: list[MailPart]
+
+
 class Findings(Message, frozen=True, kw_only=True):
     findings: list[Finding]
 
@@ -278,6 +294,9 @@ Reply = (
     | Budgets
     | Answered
     | QuestionList
+    | Sent
+    | Mail
+    | MailList
     | Findings
     | HandedBack
 )

@@ -135,6 +135,8 @@ class Api:
                 await self.telling.events(caller, request, connection)
             case m.Gpus():
                 return await self.looking.gpus(caller, request)
+            case m.Send() | m.Receive() | m.Respond() | m.AwaitResponse() | m.MailQuery():
+                return await self._mailed(caller, request)
             case m.Tell() | m.Ask() | m.Withdraw() | m.Answer() | m.Questions():
                 return await self._asked(caller, request)
             case m.Doctor():
@@ -162,6 +164,22 @@ class Api:
                 return await asking.answer(caller, request)
             case m.Questions():
                 return await asking.questions(caller, request)
+
+    async def _mailed(
+        self, caller: Caller, request: m.Send | m.Receive | m.Respond | m.AwaitResponse | m.MailQuery
+    ) -> r.Reply:
+        posting = self.daemon.posting
+        match request:
+            case m.Send():
+                return await posting.send(caller, request)
+            case m.Receive():
+                return await posting.receive(caller, request)
+            case m.Respond():
+                return await posting.respond(caller, request)
+            case m.AwaitResponse():
+                return await posting.response(caller, request)
+            case m.MailQuery():
+                return await posting.mail(caller, request)
 
     async def _limit_account(self, connection: Connection, request: m.Limit) -> r.Reply:
         """Of a key, a project or the user. That a file without a budget has none needs no gateway."""

@@ -78,6 +78,11 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Withdraw": _SELF,
     "Answer": _USER,  # nobody answers for the person, least of all who asks
     "Questions": _TREE,
+    "Send": _BELOW,  # and to its parent and those with the same one: see aish.supervisor.daemon.posting
+    "Receive": _SELF,
+    "Respond": _SELF,
+    "AwaitResponse": _TREE,  # of what it has sent itself
+    "MailQuery": _TREE,
     "Doctor": _USER,
     "Shutdown": _USER,
     "Off": _USER,

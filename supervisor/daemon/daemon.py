@@ -34,6 +34,7 @@ from aish.supervisor.daemon.logs import Logs
 from aish.supervisor.daemon.observing import Observing
 from aish.supervisor.daemon.parents import NOTED, Parents
 from aish.supervisor.daemon.ports import Ports
+from aish.supervisor.daemon.posting import Posting
 from aish.supervisor.daemon.prompt import PromptFile
 from aish.supervisor.daemon.reach import Reach
 from aish.supervisor.daemon.recall import Recall
@@ -154,6 +155,7 @@ class Daemon:
         self.handback.go_on()
         self.observing.go_on()
         self.asking.restore()
+        self.posting.restore()
         self.parents.look()
         self.recall.schedule()
 
@@ -246,6 +248,7 @@ class Daemon:
             lambda: [process.row for process in self.table],
             lambda: self.asking.open(),  # noqa: PLW0108  made later
         )
+        self.posting = Posting(self.table, self.recorder)
         self.asking = Asking(self.table, self.recorder, self.prompt.changed)
         self.recall = Recall(self.table, self.gpus, self.reach, self.recorder, lambda: self.sampler.owner_of)
         self.conductor.struck = self.recall.struck
@@ -289,6 +292,7 @@ class Daemon:
             self.table.remove(process)
             self.launcher.files.drop(process.id)
             self.logs.remove(process.id)
+            self.posting.forget(process)
             keeping.forget(self.state_folder, process.id, self.epoch)
         self.recorder.forget([process.row for process in processes], self.table.next_number - 1)
         self.prompt.changed()
@@ -384,6 +388,7 @@ class Daemon:
         self.log_keeper.ended(process)
         self.observing.ended(process)
         self.asking.over(process)
+        self.posting.run_over(process)
         if process.row.spec.kind == kind.AGENT:
             keeping.over(self.runtime_folder, process.id)
         if process.row.ended and process is self.gateway.process:

@@ -5,6 +5,7 @@
     events     numbered facts
     runs       the last runs of each process
     questions  those of agents to the person, until their run has ended
+    mail       to agents, until its receiver is forgotten
 
 A table more is no other version: older programs do not look at it.
 synchronous=NORMAL: a commit survives the death of any process; a power cut may lose the last ones, and with it all
@@ -27,6 +28,7 @@ from aish.errors import StorageError
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.runs import KEPT
 from aish.supervisor.daemon.sieve import ALL
+from aish.wire.mail import MailPart
 from aish.wire.part import EventPart, RunPart
 from aish.wire.question import QuestionPart
 
@@ -58,6 +60,7 @@ CREATE TABLE IF NOT EXISTS runs (
     process INTEGER NOT NULL, run INTEGER NOT NULL, part BLOB NOT NULL, PRIMARY KEY (process, run)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS questions (
     process TEXT NOT NULL, token TEXT NOT NULL, part BLOB NOT NULL, PRIMARY KEY (process, token)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mail (number INTEGER PRIMARY KEY, token TEXT NOT NULL, part BLOB NOT NULL);
 """
 _SAVE_ROW: Final = """
 INSERT INTO processes (number, id, token, name, lifecycle, row) VALUES (?,?,?,?,?,?)
@@ -67,12 +70,14 @@ _SAVE_EVENT: Final = "INSERT OR REPLACE INTO events VALUES (?,?,?,?,?,?,?)"
 _SAVE_RUN: Final = "INSERT OR REPLACE INTO runs VALUES (?,?,?)"
 _TRIM_RUNS: Final = "DELETE FROM runs WHERE process=? AND run<=?"
 _SAVE_QUESTION: Final = "INSERT OR REPLACE INTO questions VALUES (?,?,?)"
+_SAVE_MAIL: Final = "INSERT OR REPLACE INTO mail VALUES (?,?,?)"
 _SAVE_META: Final = "INSERT OR REPLACE INTO meta VALUES (?,?)"
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Row).decode
 _decode_run: Final = msgspec.msgpack.Decoder(RunPart).decode
 _decode_question: Final = msgspec.msgpack.Decoder(QuestionPart).decode
+_decode_mail: Final = msgspec.msgpack.Decoder(MailPart).decode
 _json: Final = msgspec.json.Encoder().encode
 _detail: Final = msgspec.json.Decoder(dict[str, str | int | float | None]).decode
 
@@ -146,6 +151,11 @@ class Journal:
                 for token, blob in self._db.execute("SELECT token, part FROM questions")
             ]
 
+    def mail(self) -> list[tuple[str, MailPart]]:
+        """Tokens and messages of all processes."""
+        with _storage(self.path):
+            return [(token, _decode_mail(blob)) for token, blob in self._db.execute("SELECT token, part FROM mail")]
+
     def save(
         self,
         rows: Iterable[Row] = (),
@@ -154,9 +164,10 @@ class Journal:
         runs: Iterable[tuple[int, RunPart]] = (),
         gone: Iterable[int] = (),
         questions: Iterable[tuple[str, str, QuestionPart | None]] = (),
+        mail: Iterable[tuple[int, str, MailPart | None]] = (),
     ) -> None:
         """All of it or nothing, in one transaction. `gone`: the numbers of processes that leave the table.
-        `questions`: (process, token) and what is asked; None: it is not any more."""
+        `questions`: (process, token) and what is asked; `mail`: number, token, message. None: it is gone."""
         with _storage(self.path):
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -175,6 +186,11 @@ class Journal:
                         self._db.execute("DELETE FROM questions WHERE process=? AND token=?", (process, token))
                     else:
                         self._db.execute(_SAVE_QUESTION, (process, token, _encode(part)))
+                for number, token, message in mail:
+                    if message is None:
+                        self._db.execute("DELETE FROM mail WHERE number=?", (number,))
+                    else:
+                        self._db.execute(_SAVE_MAIL, (number, token, _encode(message)))
                 for item in (meta or {}).items():
                     self._db.execute(_SAVE_META, item)
                 for number in gone:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.journal import Journal
     from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.told import Told
+    from aish.wire.mail import MailPart
     from aish.wire.question import QuestionPart
 
 RETRY_S: Final = 2.0
@@ -78,6 +79,7 @@ class Recorder:
         self._runs: deque[tuple[int, RunPart]] = deque(maxlen=WAITING_EVENTS)
         self._meta: dict[str, str] = {}
         self._questions: dict[tuple[str, str], QuestionPart | None] = {}
+        self._mail: dict[int, tuple[str, MailPart | None]] = {}
         self._gone: set[int] = set()
         """Numbers of forgotten processes that are still in the journal."""
         self._after: list[Callable[[], None]] = []
@@ -116,6 +118,11 @@ class Recorder:
     def question(self, process: str, token: str, part: QuestionPart | None) -> None:
         """What is asked, or was answered; None: it is gone."""
         self._questions[process, token] = part
+        self._schedule()
+
+    def mail(self, number: int, token: str, part: MailPart | None) -> None:
+        """A message as it is now; None: it is gone."""
+        self._mail[number] = token, part
         self._schedule()
 
     def note(self, key: str, value: str, after: Callable[[], None] | None = None) -> None:
@@ -161,7 +168,9 @@ class Recorder:
 
     def flush(self) -> bool:
         """Write all that waits; False (and an alert) if the disk refuses."""
-        if not (self._dirty or self._events or self._meta or self._questions or self._gone or self._after):
+        if not (
+            self._dirty or self._events or self._meta or self._questions or self._mail or self._gone or self._after
+        ):
             return True
         if self.journal is None:
             return False  # the holder keeps its exits until there is one
@@ -182,8 +191,11 @@ class Recorder:
     ) -> None:
         """All that waits, and these. Raises StorageError."""
         changed = [*self._dirty.values(), *rows]
+        mail = [(number, token, part) for number, (token, part) in self._mail.items()]
         questions = [(process, token, part) for (process, token), part in self._questions.items()]
-        journal.save(changed, [*self._events, *events], {**self._meta, **meta}, self._runs, self._gone, questions)
+        journal.save(
+            changed, [*self._events, *events], {**self._meta, **meta}, self._runs, self._gone, questions, mail
+        )
 
     def after(self, number: int, limit: int, sieve: Sieve = ALL) -> Sequence[EventPart]:
         """At most `limit` events after `number`: from memory if they are there, else from the journal."""
@@ -267,6 +279,7 @@ class Recorder:
         self._runs.clear()
         self._meta.clear()
         self._questions.clear()
+        self._mail.clear()
         self._gone.clear()
         if self._retry is not None:
             self._retry.cancel()

@@ -25,7 +25,19 @@ from aish.supervisor.daemon import ancestry
 from aish.supervisor.daemon.connection import STALL_S, Connection
 from aish.supervisor.holder import kernel
 from aish.wire import address, codec
-from aish.wire.message import VERSION, Ask, Attach, Events, Hello, Shutdown, Snapshot, Spawn, Wait
+from aish.wire.message import (
+    VERSION,
+    Ask,
+    Attach,
+    AwaitResponse,
+    Events,
+    Hello,
+    Receive,
+    Shutdown,
+    Snapshot,
+    Spawn,
+    Wait,
+)
 from aish.wire.reply import Failure, Welcome
 
 if TYPE_CHECKING:
@@ -39,7 +51,7 @@ MOST_CONNECTIONS: Final = 1024
 HELLO_S: Final = 10.0
 RATE_PER_S: Final = 5000
 """Requests of one connection; beyond that it waits for the next second."""
-_LONG: Final = (Wait, Snapshot, Events, Attach, Ask)
+_LONG: Final = (Wait, Snapshot, Events, Attach, Ask, Receive, AwaitResponse)
 """Requests that only their client waits for: cancelled when it goes."""
 SHUTDOWN: Final = "shutdown"
 """The program whose Hello is taken whatever its version; it may only end everything."""

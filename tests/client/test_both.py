@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import aish.client
-from aish.client import aio, aio_process, asks, blocking, process, questions, wish
+from aish.client import aio, aio_process, asks, blocking, mail, process, questions, wish
 from aish.project import aio as project_aio
 from aish.project import blocking as project_blocking
 from aish.wire import message as m
@@ -104,7 +104,7 @@ def test_a_log_is_chosen_from_as_the_verb_does_it() -> None:
 @pytest.mark.parametrize("request_", get_args(m.Request), ids=lambda kind: kind.__name__)
 def test_every_request_is_offered(request_: type) -> None:
     """One that is added to the protocol is added here, or it is said why not."""
-    sources = [inspect.getsource(module) for module in (asks, blocking, questions)]
+    sources = [inspect.getsource(module) for module in (asks, blocking, mail, questions)]
     sources += [
         inspect.getsource(importlib.import_module(f"aish.client.{name}"))
         for name in ("log_answers", "lines", "choice")

@@ -13,12 +13,14 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aish.agents import adapters, compose, keeping, stdin, transcript
 from aish.agents.__main__ import die_by, failed, tell
 from aish.agents.agent import DEFAULT_MODEL, Agent
 from aish.agents.events import from_environment
+from aish.agents.host import serving
 from aish.agents.host.desk import Desk
 from aish.agents.host.invocation import parse_words
 from aish.agents.host.turn import Turn
@@ -29,7 +31,7 @@ from aish.errors import AishError, InternalError, LimitError, NotFoundError, Una
 from aish.spi.agent_adapter import Gateway, ProgramError, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from typing import Any, NoReturn
 
     from aish.agents.events import Events
@@ -140,35 +142,38 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
     gateway = _gateway()
     given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
     words = " ".join(invocation.words)
-    if not given.text.strip() and not words.strip():
+    kept = Transcript.of_environment()
+    events.emit("started", agent=agent.name, adapter=adapter.name)
+
+    def turn(prompt: str, session: str | None, called: Callable[[str], None], out: Stdout) -> None:
+        task = replace(_task(invocation, agent, prompt), session=session or invocation.session)
+        folder = _folder()
+        kept.write("prompt", text=prompt, agent=agent.name, adapter=adapter.name, model=task.model)
+        status = "failed"
+        try:
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            _until_done(_turn(adapter, task, gateway, folder, out, events, kept, program, called), out.fd, left_s)
+            status = "done"
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            status = "cancelled"
+            raise KeyboardInterrupt from None
+        finally:
+            kept.write("end", status=status)
+            shutil.rmtree(folder, ignore_errors=True)
+            if kept.failure is not None:
+                tell(f"{program}: {kept.failure}")
+        events.emit("finished", output_bytes=out.written_bytes)
+
+    if given.text.strip() or words.strip():
+        turn(compose.whole(agent, given.text, words)[-1][1], None, lambda id: None, out)
+        out.end()
+    elif "AISH_ID" in os.environ and not stdin.is_given(0):
+        serving.serve(program, turn, serving.Session(os.path.dirname(kept.path) if kept.path else None))
+    else:
         raise UsageError(
             "there is nothing to do: stdin is empty and no words follow",
-            hint=f"say what it shall do: {program} fix the failing test",
+            hint=f"{program} fix the failing test; or `aish spawn -- {program}`, which waits for messages",
         )
-    task = _task(invocation, agent, compose.whole(agent, given.text, words)[-1][1])
-    kept = Transcript.of_environment()
-    kept.write("prompt", text=task.prompt, agent=agent.name, adapter=adapter.name, model=task.model)
-    events.emit("started", agent=agent.name, model=task.model, adapter=adapter.name)
-    folder = _folder()
-    status = "failed"
-    try:
-        _until_done(
-            _turn(adapter, task, gateway, folder, out, events, kept, program),
-            out.fd,
-            None if deadline_s is None else deadline_s - time.monotonic(),
-        )
-        out.end()
-        status = "done"
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        status = "cancelled"
-        raise KeyboardInterrupt from None
-    finally:
-        kept.write("end", status=status)
-        kept.close()
-        shutil.rmtree(folder, ignore_errors=True)
-    if kept.failure is not None:
-        tell(f"{program}: {kept.failure}")
-    events.emit("finished", output_bytes=out.written_bytes)
 
 
 async def _turn(
@@ -180,6 +185,7 @@ async def _turn(
     events: Events,
     kept: Transcript,
     program: str,
+    called: Callable[[str], None],
 ) -> None:
     async with Desk() as desk:
         turn = Turn(
@@ -192,6 +198,7 @@ async def _turn(
             transcript=kept,
             note=lambda line: tell(f"{program}: {line}"),
             missing=adapter.missing,
+            called=called,
         )
         try:
             await adapter.run(task, turn)

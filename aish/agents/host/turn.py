@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class Turn:
-    """Implements aish.spi.agent_adapter.Host. `note` tells a person one line."""
+    """Implements aish.spi.agent_adapter.Host. `note` tells a person one line; `called` is told what the program calls
+    this conversation."""
 
     def __init__(
         self,
@@ -37,11 +38,13 @@ class Turn:
         transcript: Transcript,
         note: Callable[[str], None],
         missing: Callable[[], str | None],
+        called: Callable[[str], None],
     ) -> None:
         self.gateway, self.folder = gateway, folder
         self._task, self._desk, self._stdout = task, desk, stdout
         self._events, self._transcript = events, transcript
         self._note, self._missing = note, missing
+        self._session, self._called = task.session, called
         self._children: list[Child] = []
         self._text: list[str] = []
 
@@ -108,7 +111,10 @@ class Turn:
         return answer
 
     def session(self, id: str) -> None:
-        self.record("session", id=id)
+        if id != self._session:
+            self._session = id
+            self.record("session", id=id)
+            self._called(id)
 
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         self._entered()

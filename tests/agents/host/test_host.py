@@ -241,6 +241,62 @@ def test_what_the_turn_leaves_behind_is_ended_with_it(plugin: Home) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_without_a_prompt_it_goes_on_and_each_message_is_a_turn(plugin: Home) -> None:
+    process = spawned(plugin)
+    assert plugin.aish("ask", "@scripted", "say=one", "session=s1").stdout == "one\n"
+    assert process.row().state in ("idle", "running")
+    done = plugin.aish("ask", process.id, "say=half", "fail")
+    assert (done.returncode, done.stdout) == (75, "half\n\n@scripted: its budget is spent\n")
+    assert plugin.aish("ask", process.id, "status=7").returncode == 7
+    number = plugin.aish("send", process.id, "say=three", "about").stdout.strip()
+    assert plugin.aish("mail", number).stdout == "three model=some-model permissions=ask\n"
+    assert plugin.aish("send", process.id, "-w", "say=four").stdout == "four\n"
+    rows = plugin.aish("mail", process.id).stdout.splitlines()
+    assert [row.split()[4:6] for row in rows[1:]] == [
+        ["answered", "say=one"],
+        ["answered", "75"],
+        ["answered", "7"],
+        ["answered", "say=three"],
+        ["answered", "say=four"],
+    ]
+    process.stop()
+    kinds = [entry["kind"] for entry in entries(plugin)]
+    assert kinds.count("prompt") == kinds.count("end") == 5
+
+
+def test_ctrl_c_ends_its_turn_and_not_the_session_and_a_kill_loses_no_message(plugin: Home) -> None:
+    done = plugin.aish("spawn", "--json", "--restart", "on-failure", "--", "@scripted", cwd=plugin.root)
+    process = plugin.client.process(json.loads(done.stdout)["id"])
+    number = plugin.client.send(process, "session=s9 tool=x wait")
+    while process.row().state != "tool":
+        pass
+    process.signal("INT")
+    mail = plugin.client.response(number, timeout_s=DEADLINE_S)
+    assert (mail.answer, mail.status) == ("told", 130)
+    second = plugin.client.send(process, "ask=push say=after")
+    until_event(plugin, process.id, "asked")
+    pid = process.row().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    while not plugin.client.questions(process) or process.row().pid in (pid, None):
+        pass
+    assert plugin.aish("answer", process.id, "allow").returncode == 0
+    mail = plugin.client.response(second, timeout_s=DEADLINE_S)
+    assert (mail.answer, mail.status, mail.deliveries) == ("push:once after", 0, 2)
+    (session,) = (plugin.state / "agents").glob(f"*-{process.id}/session")
+    assert session.read_text() == "s9"
+    process.stop()
+
+
+def test_an_agent_that_does_not_run_is_run_for_the_question(plugin: Home) -> None:
+    done = plugin.aish("ask", "scripted", "say=hello", cwd=plugin.root)
+    assert (done.returncode, done.stdout) == (0, "hello\n")
+    done = plugin.aish("ask", "scripted", input="say=from-stdin", cwd=plugin.root)
+    assert done.stdout == "from-stdin\n"
+    done = plugin.aish("ask", "nobody-there", "hello", cwd=plugin.root)
+    assert (done.returncode, "nobody-there" in done.stderr) == (69, True)
+
+
 def test_a_reader_that_leaves_stops_the_turn(plugin: Home) -> None:
     """`@agent | head -1` would work on for an hour, and cost."""
     done = subprocess.run(
