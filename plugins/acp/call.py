@@ -20,7 +20,19 @@ _DIFF_CHARS: Final = 1 << 20
 class Call:
     """Changed by `learn`. `cwd`: paths below it are told without it."""
 
-    __slots__ = ("_content", "_title", "cwd", "entered", "id", "input", "kind", "output", "refused", "status")
+    __slots__ = (
+        "_content",
+        "_places",
+        "_title",
+        "cwd",
+        "entered",
+        "id",
+        "input",
+        "kind",
+        "output",
+        "refused",
+        "status",
+    )
 
     def __init__(self, id_: str, cwd: str) -> None:
         self.id, self.cwd = id_, cwd
@@ -34,6 +46,7 @@ class Call:
         """A person did not allow it: its agent may tell nothing more of it."""
         self._title = ""
         self._content: list[object] = []
+        self._places: list[object] = []
 
     def learn(self, fields: Mapping[str, Any]) -> None:
         """An update has only what is new."""
@@ -46,6 +59,8 @@ class Call:
             self.status = status
         if isinstance(fields.get("content"), list):
             self._content = fields["content"]
+        if fields.get("locations") and isinstance(fields["locations"], list):
+            self._places = fields["locations"]
         if fields.get("rawInput"):
             self.input = fields["rawInput"]
         if fields.get("rawOutput") is not None:
@@ -58,7 +73,8 @@ class Call:
     @property
     def title(self) -> str:
         """What it does: `run: pytest -x`, `edit: src/a.py`."""
-        told = (self.command if self.kind == "execute" else None) or self._title or self.kind or "a tool"
+        known = self.command if self.kind == "execute" else ", ".join(dict.fromkeys(self.paths() or self.places()))
+        told = known or self._title or self.kind or "a tool"
         told = one_line(told).replace(f"{self.cwd.rstrip('/')}/", "")
         does = DOES.get(self.kind)
         return told if does is None or told.lower().startswith(does) else f"{does}: {told}"
@@ -82,6 +98,13 @@ class Call:
     def paths(self) -> list[str]:
         """Of files that it would change, as far as it shows how."""
         return [os.path.normpath(os.path.join(self.cwd, path)) for path, _, _ in self._diffs()]
+
+    def places(self) -> list[str]:
+        """Files that it is about, for a kind that has no other object."""
+        if self.kind not in ("edit", "delete", "read"):
+            return []
+        found = [place.get("path") for place in self._places if isinstance(place, dict)]
+        return [os.path.normpath(os.path.join(self.cwd, path)) for path in found if isinstance(path, str)]
 
     def diff(self) -> str:
         """Unified; empty where it shows none."""

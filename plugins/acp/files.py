@@ -75,7 +75,6 @@ class Files:
             write(path, content)
         except AishError as error:
             raise _answer(error) from error
-        self._host.record("tool", name="write", title=f"write: {self._told(path)}")
         return {}
 
     async def _ask(self, path: str, content: str, wait: Waits, token: str) -> None:
@@ -84,6 +83,7 @@ class Files:
         except NotFoundError:
             old = ""
         told = self._told(path)
+        self._host.record("tool", name="write", title=f"write: {told}")
         asking = self._host.ask(
             f"write: {told}", body=diff(told, old, content), form=q.DIFF, options=OPTIONS, token=token
         )

@@ -14,7 +14,10 @@ Its words: --mute never answers, --die ends at once, --auth wants a login, --ver
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import select
+import signal
 import sys
 from typing import Any
 
@@ -28,7 +31,6 @@ OPTIONS = [
     schema.PermissionOption(option_id="no", name="Reject", kind="reject_once"),
 ]
 STOPS = {"refuse": "refusal", "max": "max_tokens", "turns": "max_turn_requests", "odd": "cancelled"}
-_tasks: set[asyncio.Task[None]] = set()
 
 
 class Scripted:
@@ -128,12 +130,10 @@ class Scripted:
                 os.write(1, b'{"method": "session/update"}\n{"method": "session/update", "params": {"update": 3}}\n')
                 os.write(1, b'{"method": 5, "id": 6}\n{"id": 99, "error": "x"}\n')
             case "huge":
-                data = memoryview(b'{"x": "' + b"x" * (17 << 20) + b'"}\n')
-                while data:
-                    data = data[os.write(1, data) :]
+                _put(b'{"x": "' + b"x" * (17 << 20) + b'"}\n')
             case "stray":
-                while True:
-                    os.write(1, b"noise\n" * 1000)
+                while _put(b"noise\n" * 1000):
+                    pass
             case "error":
                 raise RequestError.internal_error({"details": "its model is away"})
 
@@ -169,7 +169,21 @@ class Scripted:
             await self._say(session, f"client: {error} {error.data or ''}")
 
 
+def _put(data: bytes) -> bool:
+    """False: nobody reads it any more."""
+    view = memoryview(data)
+    with contextlib.suppress(BrokenPipeError):
+        while view:
+            try:
+                view = view[os.write(1, view) :]
+            except BlockingIOError:
+                select.select([], [1], [])
+        return True
+    return False
+
+
 async def main(words: list[str]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for all of its group: it waits to be told by its client
     await acp.run_agent(Scripted(words))  # type: ignore[arg-type]
 
 

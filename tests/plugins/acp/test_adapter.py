@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aish.client import connect
+
 if TYPE_CHECKING:
     from conftest import Home
 
@@ -195,9 +197,8 @@ def test_nothing_is_asked_twice_over_a_death_of_the_daemon(x: Home) -> None:
     process = spawned(x, "ask=make")
     until_event(x, process.id, "asked")
     (before,) = x.client.questions()
-    os.kill(x.client.welcome.pid, signal.SIGKILL)
-    x.client.close()
-    x._client = None
+    with connect(start=False, program="test") as client:
+        os.kill(client.welcome.pid, signal.SIGKILL)
     (after,) = x.client.questions()
     assert (after.number, after.title) == (before.number, before.title)
     assert x.aish("answer", f"q{after.number}", "allow").returncode == 0

@@ -6,7 +6,12 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Call = tuple[str, dict[str, Any]]
 
@@ -94,3 +99,10 @@ def _whole(events: list[bytes]) -> bytes:
     return json.dumps(
         {**parts[0], "object": "chat.completion", "choices": [choice], "usage": parts[-1]["usage"]}
     ).encode()
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    made = Provider("hello")
+    yield made
+    made.close()
