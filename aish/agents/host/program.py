@@ -97,6 +97,8 @@ class Child:
             self.signal(signal.SIGKILL)
             await self._process.wait()
         finally:
+            # What it wrote last may wait in its pipe for ever, and asyncio has no other way to let go of that.
+            self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
             if self._pidfd is not None:
                 os.close(self._pidfd)
                 self._pidfd = None

@@ -1,0 +1,51 @@
+"""How Gemini CLI finds the gateway: by Google's variables, and settings that take them for its login (home.py)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from aish.plugins.acp.adapter import Adapter as AcpAdapter
+from aish.plugins.acp.adapter import own_environ
+from aish.plugins.gemini import home
+from aish.spi.agent_adapter import Command
+from aish.wire import client_environ
+
+if TYPE_CHECKING:
+    from aish.spi.agent_adapter import Gateway, Task
+
+HOME: Final = "GEMINI_CLI_HOME"
+OTHER_LOGINS: Final = ("GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_GCA")
+"""Variables that would be another login."""
+
+
+class Adapter(AcpAdapter):
+    name = "gemini"
+    program = "gemini"
+    words: ClassVar[tuple[tuple[str, ...], ...]] = (("--acp",), ("--experimental-acp",))
+    files: ClassVar[bool] = False
+    login_hint: ClassVar[str] = "log in with it, once: gemini"
+
+    def missing(self) -> str | None:
+        return super().missing() or "install it: npm install -g @google/gemini-cli"
+
+    def environ(self, task: Task, gateway: Gateway, folder: str) -> dict[str, str | None]:
+        if task.login == "own":
+            return own_environ(gateway, os.environ)
+        environ: dict[str, str | None] = {
+            **client_environ.variables(gateway.base_url, gateway.key, "gemini"),
+            **dict.fromkeys(OTHER_LOGINS),
+            HOME: home.make(folder, os.environ.get(HOME) or os.path.expanduser("~")),
+        }
+        if task.model is not None:
+            environ["GEMINI_MODEL"] = task.model
+        return environ
+
+    def model_words(self, task: Task) -> tuple[str, ...]:
+        return ("--model", task.model) if task.model is not None else ()
+
+    def attached(self, task: Task, gateway: Gateway, folder: str) -> Command:
+        prompt = ("--prompt-interactive", task.prompt) if task.prompt else ()
+        session = ("--resume", task.session) if task.session else ()
+        argv = (self.of(task), *self.model_words(task), *session, *prompt, *task.arguments)
+        return Command(argv=argv, environ=self.environ(task, gateway, folder))

@@ -1,0 +1,62 @@
+"""How opencode finds the gateway: by a configuration in a variable, which goes before all its files."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from aish.plugins.acp.adapter import Adapter as AcpAdapter
+from aish.plugins.acp.adapter import own_environ
+from aish.spi.agent_adapter import Command
+
+if TYPE_CHECKING:
+    from aish.spi.agent_adapter import Gateway, Task
+
+CONFIG: Final = "OPENCODE_CONFIG_CONTENT"
+PROVIDER: Final = "aish"
+ASKS: Final = ("edit", "bash", "webfetch")
+"""What is asked for where nobody says otherwise: its own way is to ask for nothing."""
+
+
+class Adapter(AcpAdapter):
+    name = "opencode"
+    program = "opencode"
+    words: ClassVar[tuple[tuple[str, ...], ...]] = (("acp",),)
+    files: ClassVar[bool] = False
+    login_hint: ClassVar[str] = "log in with it, once: opencode auth login"
+
+    def missing(self) -> str | None:
+        return super().missing() or "install it: npm install -g opencode-ai"
+
+    def environ(self, task: Task, gateway: Gateway, folder: str) -> dict[str, str | None]:
+        if task.login == "own":
+            return own_environ(gateway, os.environ)
+        return {CONFIG: json.dumps(config(task, gateway))}
+
+    def attached(self, task: Task, gateway: Gateway, folder: str) -> Command:
+        prompt = ("--prompt", task.prompt) if task.prompt else ()
+        session = ("--session", task.session) if task.session else ()
+        argv = (self.of(task), *session, *prompt, *task.arguments)
+        return Command(argv=argv, environ=self.environ(task, gateway, folder))
+
+
+def config(task: Task, gateway: Gateway) -> dict[str, Any]:
+    """Pure."""
+    model = task.model or "default"
+    made: dict[str, Any] = {
+        "provider": {
+            PROVIDER: {
+                "npm": "@ai-sdk/openai-compatible",
+                "name": PROVIDER,
+                "options": {"baseURL": gateway.base_url, "apiKey": gateway.key},
+                "models": {model: {"name": model}},
+            }
+        },
+        "enabled_providers": [PROVIDER],  # our key is in variables that it would take for that of a vendor
+        "model": f"{PROVIDER}/{model}",
+        "small_model": f"{PROVIDER}/{model}",
+    }
+    if task.permissions != "allow":
+        made["permission"] = dict.fromkeys(ASKS, "ask")
+    return made
