@@ -533,5 +533,6 @@ def test_200_at_once_with_enough_for_100_whatever_dies(world: World, kind: Kind,
     assert world.gateway.stop() == 0
     assert kind.worked(world) <= kind.taken(world) + 1e-9, "nothing that the server did is missing"
     assert kind.taken(world) <= 10 * kind.most
-    ended = world.gateway.rows("status = 200 AND bytes_in > 90")
-    assert len(ended) >= 200
+    # A kill may come between an answer's last byte and its row: that one is known as begun, at its bound.
+    known = world.gateway.rows("status IN (0, 200) AND bytes_in > 90")
+    assert len(known) >= 200
