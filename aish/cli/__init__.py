@@ -52,6 +52,7 @@ VERBS: Final = {
     "spawn": "start a supervised process in the background",
     "start": "start ended processes again",
     "stop": "end processes: signal, grace, kill",
+    "switch": "another model answers an agent from now on",
     "systemd": "have a project come back after a reboot: install, uninstall, ls",
     "tensor": "look into tensors: ls, stat, knn",
     "top": "live view of processes and GPUs",

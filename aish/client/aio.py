@@ -262,6 +262,11 @@ class AsyncAish:
             asks.each(lambda target: m.Signal(target=target, signal=bare, bare=True), targets, labels)
         )
 
+    async def switch(self, target: Target, model: str | None) -> bool:
+        """From its next request on that model answers it, whatever it asks for; None: what it asks for does again.
+        False: it was so already."""
+        return await self._lines.run(asks.changed(m.Switch(target=name_of(target), model=model)))
+
     async def label(
         self, target: Target, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()
     ) -> bool:

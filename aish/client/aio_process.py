@@ -142,6 +142,10 @@ class AsyncProcess:
         """Send a signal: `AsyncAish.signal`."""
         await self._aish.signal(number, self.id)
 
+    async def switch(self, model: str | None) -> bool:
+        """Answered by that model from now on: `AsyncAish.switch`."""
+        return await self._aish.switch(self.id, model)
+
     async def label(self, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()) -> bool:
         """Give it labels, and take others away: `AsyncAish.label`."""
         return await self._aish.label(self.id, labels, unset=unset)

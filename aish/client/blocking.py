@@ -253,6 +253,11 @@ class Aish:
         bare = asks.signal_of(number)
         self._lines.run(asks.each(lambda target: m.Signal(target=target, signal=bare, bare=True), targets, labels))
 
+    def switch(self, target: Target, model: str | None) -> bool:
+        """From its next request on that model answers it, whatever it asks for; None: what it asks for does again.
+        False: it was so already."""
+        return self._lines.run(asks.changed(m.Switch(target=name_of(target), model=model)))
+
     def label(self, target: Target, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()) -> bool:
         """Give it labels, and take others away. False: it was so already."""
         wanted = m.Label(target=name_of(target), set=dict(labels or {}), unset=list(unset))

@@ -142,6 +142,10 @@ class Process:
         """Send a signal: `Aish.signal`."""
         self._aish.signal(number, self.id)
 
+    def switch(self, model: str | None) -> bool:
+        """Answered by that model from now on: `Aish.switch`."""
+        return self._aish.switch(self.id, model)
+
     def label(self, labels: Mapping[str, str] | None = None, *, unset: Sequence[str] = ()) -> bool:
         """Give it labels, and take others away: `Aish.label`."""
         return self._aish.label(self.id, labels, unset=unset)

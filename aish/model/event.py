@@ -41,6 +41,7 @@ KINDS: Final = (
     "paused",
     "continued",
     "limited",
+    "switched",
     "labelled",
     "amended",
     "adopted",

@@ -57,6 +57,8 @@ class Member(Part, frozen=True, kw_only=True):
     """It has ended, and there are no others: SessionsRead when they are read to the end."""
     when_reserved: str = "hold"
     """See aish.wire.spec.SpecPart."""
+    switched: str | None = None
+    """The model that answers it, whatever it asks for; vectors are still those of the model that was asked."""
     background: bool = False
     """Nobody waits for it at a terminal, or it is nice: see `aish.supervisor.daemon.foreground`."""
 

@@ -222,6 +222,14 @@ class BudgetQuery(Message, frozen=True, kw_only=True):
     target: str
 
 
+class Switch(Message, frozen=True, kw_only=True):
+    """From its next request on a process is answered by that model, whatever it asks for; None: by what it asks for
+    again."""
+
+    target: str
+    model: str | None = None
+
+
 class Label(Message, frozen=True, kw_only=True):
     """Give a process labels, and take others away; all of it or nothing."""
 
@@ -465,6 +473,7 @@ Request = (
     | Limit
     | Wrapup
     | BudgetQuery
+    | Switch
     | Label
     | Forget
     | Logs

@@ -105,6 +105,8 @@ class Api:
                 return await self.limiting.limit(caller, request)
             case m.Wrapup():
                 return await self.control.wrapup(caller, request)
+            case m.Switch():
+                return await self.control.switch(caller, request)
             case m.Label():
                 return await self.control.label(caller, request)
             case m.Forget():

@@ -59,6 +59,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Limit": _USER,  # a limit is the user's word
     "Wrapup": _USER,  # its grace is beyond every budget
     "BudgetQuery": _TREE,
+    "Switch": _USER,  # another model costs more, and sees what is asked
     "Label": _TREE,  # a label gives no right
     "Forget": _BELOW,
     "Logs": _TREE,

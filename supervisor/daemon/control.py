@@ -15,7 +15,7 @@ from aish.supervisor.daemon import authority, environ, proc, runs, want
 from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
-from aish.wire.message import Cont, Forget, Label, Pause, Restart, Signal, Start, Stop, Wrapup
+from aish.wire.message import Cont, Forget, Label, Pause, Restart, Signal, Start, Stop, Switch, Wrapup
 from aish.wire.reply import Done
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aish.wire.spec import LaunchPart, SpecPart
 
 
+MODEL_CHARS: Final = 200
 _NOT_YET: Final = (state.SCHEDULED, state.QUEUED, state.STARTING, state.BACKOFF)
 _ENDING: Final = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL))
 
@@ -261,6 +262,24 @@ class Control:
         process = self.target(caller, "Wrapup", request.target)
         changed = self.daemon.conductor.wrapups.begin(process, request, who(caller))
         return Done(changed=changed, restarts=process.row.restarts)
+
+    async def switch(self, caller: Caller, request: Switch) -> Done:
+        """Raises InputError, ConflictError for who asks no model."""
+        process = self.target(caller, "Switch", request.target)
+        row, model = process.row, request.model
+        if row.spec.kind not in (kind.AGENT, kind.COMMAND):
+            raise ConflictError(f"{row.name} ({row.id}) is a {row.spec.kind}: it asks no model")
+        if row.spec.observe is not None and model is not None:
+            raise ConflictError(f"{row.name} ({row.id}) is observed: its requests do not pass the gateway")
+        if model is not None and (not model.strip() or len(model) > MODEL_CHARS or not model.isprintable()):
+            raise InputError("expected the name of a model", field="model", hint="`aish model ls` lists them")
+        if model == row.switched:
+            return Done(changed=False)
+        row.switched = model
+        text = "answered by what it asks for again" if model is None else f"answered by {model} from now on"
+        self.daemon.recorder.event("switched", row, f"{text} {by(caller)}", model=model)
+        self.daemon.conductor.changed(process)
+        return Done()
 
     async def label(self, caller: Caller, request: Label) -> Done:
         """Raises InputError; then none has changed."""

@@ -198,6 +198,7 @@ class GatewayLink:
             sessions_run=row.sessions_run,
             sessions_known=row.sessions_known,
             when_reserved=row.spec.when_reserved,
+            switched=row.switched,
         )
 
     def _project(self, row: Row) -> str | None:

@@ -132,6 +132,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     logged: tuple[bool, bool] = (True, True)
     """Whether stdout and stderr go to log files."""
     umask: int = 0o022
+    switched: str | None = None
+    """The model that answers it, whatever it asks for."""
     nice: int = 0
     nice_limit: int | None = None
     """What `aish limit` set: its next runs have it, too, whatever they are started from. None: that decides."""

@@ -50,7 +50,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         tokens=row.tokens,
         tokens_per_s=process.tokens_per_s,
         budget_tokens=row.spec.budget_tokens,
-        model=row.spec.model,
+        model=row.switched or row.spec.model,
         labels=row.spec.labels,
         project=row.spec.project,
         digest=row.spec.digest,

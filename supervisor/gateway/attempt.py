@@ -115,6 +115,10 @@ class Attempts:
         exchange.row.model, exchange.row.stream = call.model or DEFAULT, call.stream
         exchange.live.model = exchange.row.model
         course = Course(exchange, call, call)
+        to = self._directory.switched(exchange.row.process)
+        if to is not None and not course.embedding:  # vectors of another model would mean nothing to it
+            course.logins = _logins(self._models.of(course.name))
+            course.model = to
         course.patient = not self._following(course)
         course.well = partial(self._fallbacks.over, call.model)
         try:
@@ -164,7 +168,7 @@ class Attempts:
         except MovedError as moved:
             to, why = moved.to, str(moved)
         exchange, process = course.exchange, course.exchange.row.process
-        patient, well = course.patient, course.well
+        own, patient, well = course.model, course.patient, course.well
         course.logins = _logins(self._models.of(course.name))
         course.model, course.patient, course.moves = to, True, False
         course.well = partial(self._fallbacks.moved, process, to, why)
@@ -180,7 +184,7 @@ class Attempts:
             if exchange.attempts:
                 raise
             log("window", f"{process} waits, {to} cannot be asked: {error}")
-        course.model, course.patient, course.well = None, patient, well
+        course.model, course.patient, course.well = own, patient, well
         course.further, course.tried = False, set()
         return await self._of_model(course)
 

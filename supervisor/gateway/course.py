@@ -59,7 +59,7 @@ def _nothing() -> None:
 @dataclass(slots=True)
 class Course:
     """One request on its way. `said`: by the client; `call`: with what is added to it for a `last` message. `model`:
-    the fall-back that is being asked; None: what was asked for."""
+    the one that is asked in its place, a fall-back or what its process was switched to; None: what was asked for."""
 
     exchange: Exchange
     said: Call

@@ -289,6 +289,11 @@ class Directory:
         member = self.members.get(id)
         return None if member is None else member.last_word
 
+    def switched(self, id: str) -> str | None:
+        """The model that answers a process, whatever it asks for."""
+        member = self.members.get(id)
+        return None if member is None else member.switched
+
     def held(self, id: str) -> bool:
         """Whether a person holds the process."""
         member = self.members.get(id)

@@ -147,6 +147,48 @@ def test_what_one_server_cannot_be_asked_is_asked_of_another(farm: Farm, widest:
     assert farm.world.gateway.chat(key, "say 1", model="twin")[0] == 200
 
 
+@pytest.mark.parametrize("ask", DIALECTS)
+def test_switched_it_is_answered_by_another_model_in_the_middle_of_a_conversation(
+    farm: Farm, ask: Callable[..., str]
+) -> None:
+    """Also by one that speaks another dialect, and where the asked one is not there at all."""
+    farm.serve("first", farm.one)
+    farm.serve("second", farm.two)
+    farm.serve("third", farm.claude)
+    id, key = farm.world.agent()
+    ask(farm, key, "first", "say 1")
+    for model, server in (("second", farm.two), ("third", farm.claude)):
+        farm.world.daemon.change(id, switched=model)
+        before, first = farm.asked(server), farm.asked(farm.one)
+        for asked in ("first", "no-such-model"):
+            assert ask(farm, key, asked, "say 2").split() == ["w"] * 2
+        assert (farm.asked(server) - before, farm.asked(farm.one) - first) == (2, 0)
+    rows = farm.world.gateway.rows(f"process = '{id}'")
+    assert [row["model"] for row in rows] == ["first", "second", "second", "third", "third"]
+    farm.world.daemon.change(id, switched=None)
+    before = farm.asked(farm.one)
+    ask(farm, key, "first", "say 1")
+    assert farm.asked(farm.one) == before + 1
+
+
+def test_switched_to_what_is_not_there_it_is_told(farm: Farm) -> None:
+    farm.serve("first", farm.one)
+    id, key = farm.world.agent()
+    farm.world.daemon.change(id, switched="gone")
+    with pytest.raises(openai.NotFoundError, match="gone"):
+        by_openai(farm, key, "first", "say 1")
+
+
+def test_vectors_are_those_of_the_asked_model(farm: Farm) -> None:
+    """Of another they would mean nothing to who has some of this one."""
+    farm.serve("first", farm.one)
+    farm.serve("second", farm.two)
+    _, key = farm.world.agent(switched="second")
+    before = farm.asked(farm.one)
+    assert farm.world.gateway.call("/v1/embeddings", {"model": "first", "input": "x"}, key=key)[0] == 200
+    assert farm.asked(farm.one) == before + 1
+
+
 def test_what_no_server_can_be_asked_is_told(farm: Farm) -> None:
     farm.serve("twin", farm.claude)
     farm.serve("twin", farm.one)
