@@ -22,7 +22,7 @@ _MOST_FILTER: Final = 64
 class Act(NamedTuple):
     """What is to be done outside: leave, draw anew, or ask the daemon for something about `target`."""
 
-    kind: Literal["quit", "redraw", "pause", "cont", "stop"]
+    kind: Literal["quit", "redraw", "pause", "cont", "stop", "answer"]
     target: str = ""
     name: str = ""
 
@@ -60,6 +60,8 @@ def _chosen(ui: Ui, view: View | None, key: str) -> tuple[Ui, Act | None]:
             return replace(ui, sort=SORTS[at % len(SORTS)]), None
         case "p" | "k":
             return _on_selected(ui, view, key)
+        case "a":
+            return _to_answer(ui, view)
         case _ if key in _MOVES:
             return _moved(ui, view, _MOVES[key]), None
         case _:
@@ -90,6 +92,15 @@ def _on_selected(ui: Ui, view: View | None, key: str) -> tuple[Ui, Act | None]:
     if key == "k":
         return replace(ui, confirm=Confirm(target=process.id, name=process.name)), None
     return ui, Act("cont" if state.USER in process.holds else "pause", process.id, process.name)
+
+
+def _to_answer(ui: Ui, view: View | None) -> tuple[Ui, Act | None]:
+    """What the selected process asks; where it asks nothing, all that others ask."""
+    asking = [each.id for each in view.processes if each.activity == state.NEEDS_INPUT] if view is not None else []
+    if not asking:
+        return replace(ui, message="nobody needs you"), None
+    process = selected(ui, view)
+    return ui, Act("answer", process.id if process is not None and process.id in asking else "")
 
 
 def _answered(ui: Ui, question: Confirm, key: str) -> tuple[Ui, Act | None]:

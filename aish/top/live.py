@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aish.client.signals import Caught
+from aish.errors import AishError
 from aish.top.control import press
 from aish.top.feed import Answered, Failed, Feed, Lost
 from aish.top.frame import frame
@@ -144,6 +145,24 @@ class _Loop:
                 self._terminal.forget()
             case "pause" | "cont" | "stop":
                 self._feed.act(act)
+            case "answer":
+                self._answer(act.target or None)
+
+    def _answer(self, target: str | None) -> None:
+        """On the terminal as it was before us; then the screen again."""
+        from aish.client import connect
+        from aish.top.answering import go_through
+
+        self._terminal.suspend()
+        try:
+            with connect(start=False, program="top") as client:
+                go_through(client, target)
+        except AishError as error:
+            self._ui = replace(self._ui, message=str(error), trouble=True)
+        except KeyboardInterrupt:
+            pass  # no answer: the view goes on
+        finally:
+            self._terminal.resume()
 
 
 def plain(ui: Ui, connect: Connect, *, all_processes: bool) -> int:

@@ -173,3 +173,31 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(shared_home: Home) -> None:
     assert at.exitstatus == 130
     assert [part.title for part in shared_home.client.questions()] == ["push"]
     process.stop()
+
+
+def test_in_top_the_selected_one_is_answered_and_the_view_comes_back(shared_home: Home) -> None:
+    process = asker(shared_home, "push")
+    at = pexpect.spawn(
+        sys.executable,
+        ["-P", "-m", "aish", "top"],
+        env=shared_home.environ | {"TERM": "xterm"},
+        encoding="utf-8",
+        timeout=DEADLINE_S,
+        dimensions=(40, 120),
+    )
+    at.expect_exact("wants: push")
+    at.send("a")
+    at.expect_exact("[a] Allow once")
+    at.send("\x03")  # no answer: the view goes on
+    at.expect_exact("aish top")
+    at.send("a")
+    at.expect_exact("[a] Allow once")
+    at.send("d")
+    at.expect_exact("nobody needs you")
+    at.expect_exact("aish top")
+    assert said(shared_home, process) == ["push no"]
+    at.send("a")
+    at.send("q")
+    at.expect(pexpect.EOF)
+    at.close()
+    assert at.exitstatus == 0
