@@ -35,6 +35,8 @@ READY_S: Final = 90.0
 """To answer initialize, and again to begin a session: programs of Node load for seconds, and look for updates."""
 FAREWELL_S: Final = 3.0
 """For the end of a turn that was cancelled."""
+QUIET_S: Final = 0.5
+"""After session/load: an agent may go on to tell what was said before when it has answered (Gemini CLI does)."""
 ENDED_S: Final = 2.0
 """From the end of its output to the program's own."""
 
@@ -53,6 +55,7 @@ class Conversation:
         self._able: dict[str, Any] = {}
         """What the agent can do, as it says."""
         self._session = ""
+        self._heard = asyncio.Event()
         self._prompted = False
         """Before it, what is told is of turns before this one."""
         self._cancelled = False
@@ -129,8 +132,11 @@ class Conversation:
             session = await self._request("session/new", where)
             self._session = str(session.get("sessionId") or "")
         else:
-            session = await self._request(self._going_on(), {**where, "sessionId": task.session})
+            method = self._going_on()
+            session = await self._request(method, {**where, "sessionId": task.session})
             self._session = task.session
+            if method == "session/load":
+                await self._quiet()
         if not self._session:
             raise UpstreamError(f"{self._name} began a session without an id", hint="its fault: report it there")
         self._host.session(self._session)
@@ -143,6 +149,13 @@ class Conversation:
                 hint = f"it has: {known}" if known else "it lets nobody choose"
                 raise UsageError(f"{self._name} has no model {task.model}", hint=hint)
         return session
+
+    async def _quiet(self) -> None:
+        """Until it tells nothing more."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self._heard.clear()
+                await asyncio.wait_for(self._heard.wait(), QUIET_S)
 
     def _going_on(self) -> str:
         """The method that goes on with a session; resume, which does not tell all of it again, where there is one."""
@@ -253,6 +266,7 @@ class Conversation:
             raise RequestError.internal_error({"details": str(error)}) from error
 
     def _told(self, fields: dict[str, Any]) -> None:
+        self._heard.set()
         if self._prompted and fields.get("sessionId") == self._session:
             update = updates.read(fields.get("update"))
             if update is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from aish.config import folders
 from aish.plugins.acp.adapter import Adapter as AcpAdapter
 from aish.plugins.acp.adapter import own_environ
 from aish.plugins.gemini import home
@@ -35,7 +36,7 @@ class Adapter(AcpAdapter):
         environ: dict[str, str | None] = {
             **client_environ.variables(gateway.base_url, gateway.key, "gemini"),
             **dict.fromkeys(OTHER_LOGINS),
-            HOME: home.make(folder, os.environ.get(HOME) or os.path.expanduser("~")),
+            HOME: home.make(os.path.join(folders.state(), "gemini"), os.environ.get(HOME) or os.path.expanduser("~")),
         }
         if task.model is not None:
             environ["GEMINI_MODEL"] = task.model

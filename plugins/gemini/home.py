@@ -1,5 +1,5 @@
-"""A home for Gemini CLI that is the person's in all but its login: links to what is in ~/.gemini, and settings of its
-own that have theirs and our login.
+"""A home for Gemini CLI that is the person's in all but its login: links to what is in ~/.gemini, settings of its own
+that have theirs and our login, and its own sessions.
 
 Nothing else leads past a login that the person's settings name: those of the system have to be root's, and the
 protocol's `authenticate` writes to the person's.
@@ -7,36 +7,50 @@ protocol's `authenticate` writes to the person's.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import tempfile
 from typing import Any, Final
 
 FOLDER: Final = ".gemini"
 SETTINGS: Final = "settings.json"
+OWN: Final = (SETTINGS, "projects.json", "tmp", "history")
+"""Settings, and where it keeps its sessions: it replaces projects.json, and would not write through a link."""
 _COMMENT: Final = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
-def make(folder: str, theirs: str) -> str:
-    """In `folder`, of the person's home `theirs`; its path."""
-    home, source = os.path.join(folder, "home"), os.path.join(theirs, FOLDER)
-    made = os.path.join(home, FOLDER)
-    os.makedirs(made, mode=0o700)
-    try:
-        names = os.listdir(source)
-    except OSError:
-        names = []
-    for name in names:
-        if name != SETTINGS:
-            os.symlink(os.path.join(source, name), os.path.join(made, name))
+def make(home: str, theirs: str) -> str:
+    """`home`, of the person's home `theirs`. It stays, and with it the sessions that are gone on with; several turns
+    may make it at once."""
+    made, source = os.path.join(home, FOLDER), os.path.join(theirs, FOLDER)
+    os.makedirs(made, mode=0o700, exist_ok=True)
+    for name in _names(made):
+        if os.path.islink(os.path.join(made, name)) and not os.path.exists(os.path.join(made, name)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(made, name))
+    for name in _names(source):
+        if name not in OWN:
+            with contextlib.suppress(FileExistsError):
+                os.symlink(os.path.join(source, name), os.path.join(made, name))
     try:
         with open(os.path.join(source, SETTINGS), encoding="utf-8") as file:
             text = file.read()
     except (OSError, ValueError):
         text = ""
-    with open(os.path.join(made, SETTINGS), "x", encoding="utf-8") as file:
+    fd, path = tempfile.mkstemp(dir=made)
+    with open(fd, "w", encoding="utf-8") as file:
         json.dump(settings(text), file)
+    os.replace(path, os.path.join(made, SETTINGS))
     return home
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def settings(theirs: str) -> dict[str, Any]:

@@ -59,7 +59,8 @@ class Scripted:
     async def load_session(self, cwd: str, session_id: str, **_: Any) -> schema.LoadSessionResponse:
         if session_id == "lost":
             raise RequestError.resource_not_found(session_id)
-        await self.client.session_update(session_id, acp.update_agent_message_text("what was said before"))
+        await self._say(session_id, "what was said before")
+        self.late = asyncio.create_task(self._say(session_id, "and told late"))  # as Gemini CLI does
         return schema.LoadSessionResponse(config_options=self._options())
 
     def _options(self) -> Any:

@@ -265,6 +265,20 @@ def test_its_model_is_chosen_where_it_has_it(x: Home) -> None:
     assert (done.returncode, "has no model three" in done.stderr) == (2, True)
 
 
+def test_a_session_is_gone_on_with_and_what_was_said_before_is_not_said_again(x: Home) -> None:
+    def again(session: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        agent_file(x, arguments=arguments)
+        file = str(x.root / ".aish" / "agents" / "x.md")
+        host = (sys.executable, "-P", "-m", "aish.agents.host", "--file", file, "--session", session)
+        return x.aish("run", "--", *host, "--", "say=on", cwd=x.root, input="")
+
+    assert again("s9").stdout == "on\n"
+    lost = again("lost")
+    assert (lost.returncode, "failed at session/load" in lost.stderr) == (69, True)
+    bare = again("s9", "--bare")
+    assert (bare.returncode, "cannot go on with a session" in bare.stderr) == (69, True)
+
+
 def test_without_a_program_nothing_is_started(x: Home) -> None:
     done = x.aish("run", "@acp", "hello", cwd=x.root, input="")
     assert (done.returncode, "program: NAME" in done.stderr) == (2, True)

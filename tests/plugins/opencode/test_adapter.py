@@ -1,0 +1,31 @@
+"""By what opencode finds the gateway: pure."""
+
+from __future__ import annotations
+
+import json
+
+from aish.plugins.opencode.adapter import CONFIG, Adapter
+from aish.spi.agent_adapter import Gateway, Task
+
+GATEWAY = Gateway(base_url="http://127.0.0.1:1/v1", key="aish-key")
+
+
+def test_its_configuration_has_the_gateway_the_model_and_what_it_asks_for() -> None:
+    command = Adapter().attached(Task(prompt="", model="org/m"), GATEWAY, "/tmp")
+    assert command.argv == ("opencode",)
+    config = json.loads(command.environ[CONFIG] or "")
+    provider = config["provider"]["aish"]
+    assert provider["options"] == {"baseURL": GATEWAY.base_url, "apiKey": "aish-key"}
+    assert (config["model"], list(provider["models"])) == ("aish/org/m", ["org/m"])
+    assert config["permission"] == {"edit": "ask", "bash": "ask", "webfetch": "ask"}
+    assert "aish-key" not in " ".join(command.argv)
+
+
+def test_what_the_file_allows_it_does_not_ask_for() -> None:
+    command = Adapter().attached(Task(prompt="go", permissions="allow", session="s"), GATEWAY, "/tmp")
+    assert command.argv == ("opencode", "--session", "s", "--prompt", "go")
+    assert "permission" not in json.loads(command.environ[CONFIG] or "")
+
+
+def test_with_its_own_login_its_configuration_is_left_alone() -> None:
+    assert CONFIG not in Adapter().environ(Task(prompt="", login="own"), GATEWAY, "/tmp")
