@@ -17,6 +17,7 @@ import httptools
 from multidict import CIMultiDict
 
 from aish.supervisor.gateway.fields import decoded, encoded, lines
+from aish.supervisor.gateway.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -175,9 +176,14 @@ class Connection(asyncio.Protocol):
     """`released` is called when a reply was received and another request may follow, `lost` when it is closed."""
 
     def __init__(
-        self, idle_s: float, released: Callable[[Connection], None], lost: Callable[[Connection], None]
+        self,
+        idle_s: float,
+        released: Callable[[Connection], None],
+        lost: Callable[[Connection], None],
+        outbox: Outbox | None = None,
     ) -> None:
         self._idle_s = idle_s
+        self._outbox = outbox or Outbox()
         self._released, self._lost = released, lost
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -208,10 +214,7 @@ class Connection(asyncio.Protocol):
         self._heard_s = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_later(self._idle_s, self._look)
-        if body:
-            transport.writelines((head, body))
-        else:
-            transport.write(head)
+        self._outbox.put(transport, (head, body) if body else (head,))
         try:
             await reply.head()
         except BaseException:
@@ -334,7 +337,8 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._paused = False
             transport.resume_reading()
-        if parser.should_keep_alive() and not transport.get_write_buffer_size():
+        sent = not transport.get_write_buffer_size() and not self._outbox.holds(transport)
+        if sent and parser.should_keep_alive():
             self._released(self)
         else:
             transport.abort()

@@ -47,6 +47,7 @@ from aish.supervisor.gateway.keys import Caller, Keys
 from aish.supervisor.gateway.log import log, place
 from aish.supervisor.gateway.meter import Board, estimate_prompt
 from aish.supervisor.gateway.models import Models
+from aish.supervisor.gateway.outbox import Outbox
 from aish.supervisor.gateway.proxy import Proxy, refusal
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.upstream import Upstreams
@@ -82,6 +83,7 @@ class Web:
         spending: Spending,
         upstreams: Upstreams,
         board: Board,
+        outbox: Outbox | None = None,
         body_s: float = BODY_S,
         idle_s: float = IDLE_S,
     ) -> None:
@@ -91,6 +93,7 @@ class Web:
         self._spending = spending
         self._upstreams = upstreams
         self._board = board
+        self._outbox = outbox or Outbox()
         self._body_s = body_s
         self._idle_s = idle_s
         self._visitors: set[Visitor] = set()
@@ -102,7 +105,7 @@ class Web:
         self._server = await asyncio.get_running_loop().create_server(self._visit, sock=sock, backlog=1024)
 
     def _visit(self) -> Visitor:
-        visitor = Visitor(self._handle, _malformed, self._left, self._idle_s)
+        visitor = Visitor(self._handle, _malformed, self._left, self._idle_s, self._outbox)
         self._visitors.add(visitor)
         self._gone.clear()
         return visitor

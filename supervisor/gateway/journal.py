@@ -29,9 +29,17 @@ _MAX_UNSAVED: Final = 10_000
 
 
 class Journal:
-    """One per gateway. `notify` is called when there are new events."""
+    """One per gateway. `notify` is called when there are new events, `before` before a turn's commit: what is to be
+    sent does not wait for it."""
 
-    def __init__(self, records: Records, totals: Totals, notify: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        records: Records,
+        totals: Totals,
+        notify: Callable[[], None],
+        before: Callable[[], None] | None = None,
+    ) -> None:
+        self._before = before
         self._records = records
         self._totals = totals
         self._notify = notify
@@ -78,6 +86,8 @@ class Journal:
 
     def _commit(self) -> None:
         self._scheduled = False
+        if self._before is not None:
+            self._before()
         # Whose client has gone meanwhile does not begin.
         begun = [(row, future) for row, future in self._begun if not future.done()]
         self._begun.clear()

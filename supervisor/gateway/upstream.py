@@ -26,6 +26,7 @@ from aish.supervisor.gateway.dialects.call import Call, render
 from aish.supervisor.gateway.dialects.headers import along
 from aish.supervisor.gateway.failure import UntakenError
 from aish.supervisor.gateway.kept import Connector
+from aish.supervisor.gateway.outbox import Outbox
 from aish.supervisor.gateway.pool import AGAIN_S, CONNECT_S, KEEP_S, Address, Pool, address
 from aish.supervisor.gateway.provider_key import ProviderKeys, Scrub
 from aish.supervisor.gateway.reply import AiohttpReply, Reply
@@ -64,10 +65,11 @@ class Upstreams:
         *,
         idle_s: float = IDLE_S,
         heard: Callable[[Server, Mapping[str, str], Mapping[str, str]], None] = lambda server, sent, told: None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._heard = heard
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=idle_s)
-        self._pool = Pool(idle_s)
+        self._pool = Pool(idle_s, outbox)
         self._addresses: dict[str, Address | None] = {}
         """By URL; None for those that aiohttp's client connects to."""
         self._kept: aiohttp.ClientSession | None = None
