@@ -73,7 +73,8 @@ class Claim:
         """The output that sums allow it after what is used; below 0 where not even the prompt fits."""
         room = self.wish
         if most.tokens is not None:
-            room = min(room, most.tokens - used.tokens - self.prompt)
+            rest = most.tokens - used.tokens - self.prompt
+            room = rest if rest < room else room
         if most.input is not None and most.input - used.input < self.prompt:
             room = min(room, -1)
         if most.output is not None:
@@ -82,18 +83,20 @@ class Claim:
             rest = most.pusd - used.pusd - self.prompt * self.price.input
             if rest < 0:
                 room = min(room, -1)
-            elif self.price.output:
-                room = min(room, rest // self.price.output)
+            elif self.price.output and rest < room * self.price.output:  # fewer: the division is seldom needed
+                room = rest // self.price.output
         if most.requests is not None and most.requests <= used.requests:
             room = min(room, -1)
         return room
 
     def room(self, account: Account, *, promised: bool) -> int:
         """The output that an account allows it; `promised`: after what requests under way may still take, too."""
-        room = self.wish
-        for most, spent, reserved, _, _ in account.counted():
-            room = min(room, self.fits(most, spent + reserved if promised else spent))
-        return room if account.budget.context is None else min(room, self.in_context(account.budget.context))
+        room, budget, today = self.wish, account.budget, account.today
+        if account.summed:
+            room = self.fits(budget, account.spent + account.reserved if promised else account.spent)
+        if budget.day is not None and today is not None:
+            room = min(room, self.fits(budget.day, today.spent + today.reserved if promised else today.spent))
+        return room if budget.context is None else min(room, self.in_context(budget.context))
 
     def in_context(self, most: int) -> int:
         """The output that so many tokens for one request leave it."""
@@ -265,14 +268,14 @@ class Ledger:
         lefts = []
         dearest = max(price.input, price.output)
         for account in self.limited(process):
-            lefts += [] if account.budget.context is None else [account.budget.context]
-            for limits, spent, reserved, _, _ in account.counted():
-                for what, most in limits.summed():
-                    rest = most - getattr(spent, what) - getattr(reserved, what)
-                    if what == "pusd":
-                        lefts += [rest // dearest] if dearest else []
-                    elif what != "requests":
+            if account.budget.context is not None:
+                lefts.append(account.budget.context)
+            for what, rest in account.left():
+                if what != "pusd":
+                    if what != "requests":
                         lefts.append(rest)
+                elif dearest:
+                    lefts.append(rest // dearest)
         return max(0, min(lefts)) if lefts else None
 
     def spent(self, process: str) -> tuple[Account, What, bool] | None:
@@ -325,10 +328,11 @@ class Ledger:
         """Count what was not reserved, or is not any more, for that day (None: this one). Returns what has just
         passed 80 %."""
         passed: list[Passed] = []
+        day = self.day if day is None else day
         for account in self._those(chain):
             account.spent.add(used)
-            today = account.day_of(self.day if day is None else day)
-            if today is not None:
+            today = account.today
+            if today is not None and today.day == day:
                 today.spent.add(used)
             if account.limits:
                 passed += account.passed()
@@ -420,20 +424,18 @@ class Ledger:
         for account in self._those(reservation.chain):
             account.reserved.add(reservation.promised)
             account.under_way += 1
-            today = account.day_of(reservation.day)
-            if today is not None:
+            today = account.today
+            if today is not None and today.day == reservation.day:
                 today.reserved.add(reservation.promised)
 
     def _take_back(self, reservation: Reservation) -> None:
         for account in self._those(reservation.chain):
             account.reserved.take(reservation.promised)
             account.under_way -= 1
-            today = account.day_of(reservation.day)
-            if today is not None:
+            today = account.today
+            if today is not None and today.day == reservation.day:
                 today.reserved.take(reservation.promised)
 
-    def _those(self, chain: Iterable[str]) -> Iterator[Account]:
-        for id in chain:
-            account = self.accounts.get(id)
-            if account is not None:
-                yield account
+    def _those(self, chain: Iterable[str]) -> list[Account]:
+        accounts = self.accounts
+        return [accounts[id] for id in chain if id in accounts]
