@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from aish.errors import RefusedError, UnavailableError
+from aish.supervisor.gateway import places
 from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import Call
 from aish.supervisor.gateway.keys import Keys
 from aish.supervisor.gateway.meter import Live
 from aish.supervisor.gateway.models import Models
-from aish.supervisor.gateway.places import Pool, Ticket, leave, spot, take
+from aish.supervisor.gateway.places import Pool, Ticket
 from aish.supervisor.gateway.prefixes import Prefixes, marks
 from aish.supervisor.gateway.routes import Directory, Server, Unknown
 from aish.supervisor.gateway.settling import Exchange
@@ -111,21 +111,17 @@ class Turns:
     def _open(self, wish: Wish) -> tuple[Server, ...]:
         return self._models.open(wish.name, embedding=wish.embedding, fits=wish.fits)
 
-    @asynccontextmanager
-    async def turn(self, exchange: Exchange, wish: Wish) -> AsyncIterator[Server]:
+    def turn(self, exchange: Exchange, wish: Wish) -> _Turn:
         """A place at one of the model's servers, as soon as it is this request's turn. Raises as `ready` does."""
-        ticket, pool = await self._take(exchange, wish)
-        assert ticket.server is not None
-        try:
-            yield ticket.server
-        finally:
-            self._leave(ticket, pool)
+        return _Turn(self, exchange, wish)
 
-    async def _take(self, exchange: Exchange, wish: Wish) -> tuple[Ticket, Pool | None]:
+    async def take(self, exchange: Exchange, wish: Wish) -> tuple[Ticket, Pool | None]:
         """Raises as `ready` does."""
         known: tuple[bytes, ...] | None = None
         while True:
-            servers = await self.ready(exchange, wish)
+            # Mostly it has found one just now, and the same one is ready still.
+            servers = self._open(wish) if not self._directory.held(exchange.row.process) else ()
+            servers = servers or await self.ready(exchange, wish)
             homes = frozenset[Server]()
             if len(servers) > 1:
                 known = marks(wish.call) if known is None else known
@@ -133,7 +129,7 @@ class Turns:
             ticket = Ticket(exchange.row.number, servers=servers, homes=homes)
             if any(server.places is None for server in servers):
                 pool = None  # there is always a place: nobody waits
-                take(ticket, spot(ticket)[0])
+                places.take(ticket, places.spot(ticket)[0] if len(servers) > 1 else servers[0])
             else:
                 pool = self._pool(servers[0])
                 pool.join(ticket, self._line(exchange.row.process), _now_s())
@@ -166,16 +162,16 @@ class Turns:
         try:
             await wait.future
         except BaseException:
-            self._leave(ticket, wait.pool)
+            self.leave(ticket, wait.pool)
             raise
         finally:
             wait.live.note = ""
             self._waits.pop(ticket, None)
 
-    def _leave(self, ticket: Ticket, pool: Pool | None) -> None:
+    def leave(self, ticket: Ticket, pool: Pool | None) -> None:
         """It wants no place any more, or gives back the one that it has, for the next at once."""
         if pool is None:
-            leave(ticket)
+            places.leave(ticket)
         elif ticket.server is not None:
             pool.end(ticket, _now_s())
         elif ticket.waits:
@@ -184,6 +180,8 @@ class Turns:
 
     def _advance(self) -> None:
         """Who can have a place gets it. Pools take turns, since a server may be in two of them."""
+        if not self._pools:
+            return
         now_s = _now_s()
         for name, pool in list(self._pools.items()):
             if not pool.waiting:
@@ -233,6 +231,23 @@ class Turns:
                 live.why = f"{ordinal(place)} of {pool.waiting} for {live.model}"
                 waiting.update(server.id for server in ticket.servers)
         return waiting
+
+
+class _Turn:
+    """The place of one request, while it is asked."""
+
+    __slots__ = ("_exchange", "_pool", "_ticket", "_turns", "_wish")
+
+    def __init__(self, turns: Turns, exchange: Exchange, wish: Wish) -> None:
+        self._turns, self._exchange, self._wish = turns, exchange, wish
+
+    async def __aenter__(self) -> Server:
+        self._ticket, self._pool = await self._turns.take(self._exchange, self._wish)
+        assert self._ticket.server is not None
+        return self._ticket.server
+
+    async def __aexit__(self, *_failed: object) -> None:
+        self._turns.leave(self._ticket, self._pool)
 
 
 def ordinal(number: int) -> str:

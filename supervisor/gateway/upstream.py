@@ -315,13 +315,16 @@ def base(server: Server) -> str:
 
 async def read_bounded(response: Reply, bound_bytes: int, server: Server) -> bytes:
     """The whole body. Raises UpstreamError above the bound or when it is cut."""
-    parts = []
-    size_bytes = 0
-    while data := await read_some(response, server):
+    whole = response.rest()
+    if whole is not None and len(whole) <= bound_bytes:
+        return whole
+    parts = [] if whole is None else [whole]
+    size_bytes = sum(map(len, parts))
+    while size_bytes <= bound_bytes and (data := await read_some(response, server)):
         size_bytes += len(data)
-        if size_bytes > bound_bytes:
-            raise UpstreamError(f"the server of {server.name} sent more than {bound_bytes} bytes")
         parts.append(data)
+    if size_bytes > bound_bytes:
+        raise UpstreamError(f"the server of {server.name} sent more than {bound_bytes} bytes")
     return b"".join(parts)
 
 
