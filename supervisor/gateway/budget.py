@@ -22,8 +22,10 @@ raised.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from aish.supervisor.gateway.account import Account, Over, Passed, Today
 from aish.supervisor.gateway.amounts import FREE, Amounts, Budget, Most, Price, What
@@ -103,8 +105,7 @@ class Claim:
         return (most - -(-self.prompt // self.copies)) * self.copies
 
 
-@dataclass(slots=True, frozen=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """Promised to a request under way, on the accounts that were above its process when it began."""
 
     number: int
@@ -121,28 +122,24 @@ class Reservation:
         return self.promised.output
 
 
-@dataclass(slots=True, frozen=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """What has just passed 80 %, and what is above its limit by what the server used beyond the bound."""
 
     passed: list[Passed]
     over: list[Over]
 
 
-@dataclass(slots=True, frozen=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     number: int
     output: int
     chain: tuple[str, ...]
 
 
-@dataclass(slots=True, frozen=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     number: int
 
 
-@dataclass(slots=True, frozen=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     number: int
     owner: str
 
@@ -195,7 +192,8 @@ class Ledger:
         """Requests under way count for an account that is new above them."""
         for number, reservation in self.reservations.items():
             if account.id in self.chain(reservation.process):
-                self.reservations[number] = replace(reservation, chain=(*reservation.chain, account.id))
+                chain = (*reservation.chain, account.id)
+                self.reservations[number] = msgspec.structs.replace(reservation, chain=chain)
                 account.under_way += 1
                 account.reserved.add(reservation.promised)
                 today = account.day_of(reservation.day)
@@ -227,7 +225,7 @@ class Ledger:
         """Drop these accounts for good: requests under way settle on what is left of their chains."""
         for number, reservation in self.reservations.items():
             chain = tuple(id for id in reservation.chain if id not in ids)
-            self.reservations[number] = replace(reservation, chain=chain)
+            self.reservations[number] = msgspec.structs.replace(reservation, chain=chain)
         for id in ids:
             self.accounts.pop(id, None)
         self._look_again()

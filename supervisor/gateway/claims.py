@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from aish.errors import BudgetError
 from aish.model.dialect import ANTHROPIC
@@ -30,8 +31,7 @@ FAR_AWAY: Final = 64  # a budget this many times larger than a request's rough b
 LEAST_OUTPUT_TOKENS: Final = 1024  # with fewer than this left, a request that names no limit waits for more
 
 
-@dataclass(slots=True, frozen=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """Output tokens per answer to ask the server for; None: as the request says."""
 
     each: int | None

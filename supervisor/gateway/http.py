@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -304,14 +304,18 @@ def _malformed(why: str) -> Response:
 
 def _foreign(request: Request) -> Response | None:
     """Refuses what comes from a web page."""
-    host = request.headers.get("Host", "")
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    if name.lower() not in _HOSTS:
+    if not _is_ours(request.headers.get("Host", "")):
         return refusal(OPENAI, RefusedError("this address answers to 127.0.0.1 and localhost only"), 403)
     if "Origin" in request.headers:
         error = RefusedError("requests of web pages are refused", hint="no Origin header is allowed")
         return refusal(OPENAI, error, 403)
     return None
+
+
+@lru_cache(maxsize=64)
+def _is_ours(host: str) -> bool:
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    return name.lower() in _HOSTS
 
 
 def _path(request: Request) -> str:

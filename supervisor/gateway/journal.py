@@ -95,8 +95,10 @@ class Journal:
             return
         try:
             with self._records.transaction():
-                self._records.put_begun([row for row, _ in begun])
-                self._put_ended()
+                if begun:
+                    self._records.put_begun([row for row, _ in begun])
+                if self._ended or self._places:
+                    self._put_ended()
         except StorageError as error:
             self._kept(error)
             for _, future in begun:
@@ -108,7 +110,9 @@ class Journal:
             future.set_result(None)
 
     def _put_ended(self) -> None:
-        self._records.put_begun(row for row in self._ended if row.number not in self._under_way)
+        alone = [row for row in self._ended if row.number not in self._under_way]
+        if alone:
+            self._records.put_begun(alone)
         self._records.put_ended(self._ended)
         for (process, path), (seen_s, place) in self._places.items():
             self._records.put_session(process, path, seen_s, place)

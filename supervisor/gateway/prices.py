@@ -9,9 +9,10 @@ import importlib
 import importlib.metadata
 import math
 import threading
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from aish.supervisor.gateway.amounts import FREE as FREE_TOKENS
 from aish.supervisor.gateway.amounts import PICO, Price
@@ -28,8 +29,7 @@ _LIBRARY: Final = "genai_prices"
 FREE: Final = "local"
 
 
-@dataclass(slots=True, frozen=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """`price` says what it was reckoned by, in words that stay true when prices change."""
 
     usd: float

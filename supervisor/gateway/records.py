@@ -24,7 +24,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -64,6 +64,40 @@ class DamagedError(StorageError):
     """The file is no database, or not a whole one."""
 
 
+class _Guard:
+    """Errors of the disk become those of ours. One for all: it remembers nothing."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        failure = None if error is None else self._records.failure(error)
+        if failure is not None:
+            raise failure from error
+
+
+class _Transaction:
+    def __init__(self, db: sqlite3.Connection, guard: _Guard) -> None:
+        self._db, self._guard = db, guard
+
+    def __enter__(self) -> None:
+        with self._guard:
+            self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        with self._guard:
+            try:
+                if error is None:
+                    self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:  # SQLite itself rolls back on some errors
+                    self._db.execute("ROLLBACK")
+        self._guard.__exit__(kind, error, trace)
+
+
 class Records:
     """The open database. Every method raises StorageError when the disk does not take it."""
 
@@ -71,6 +105,7 @@ class Records:
         """Raises DamagedError, StorageError."""
         self.path = path
         self._checked = 0
+        self._guarded = _Guard(self)
         with self._guard():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
@@ -83,22 +118,25 @@ class Records:
             except BaseException:
                 self._db.close()
                 raise
+        self._transaction = _Transaction(self._db, self._guarded)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # the last checkpoint is a convenience; the WAL holds everything
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
-    @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise self._failure(error) from error
-        except OSError as error:
-            raise StorageError(f"cannot open {self.path}: {error.strerror}") from error
-        except (OverflowError, UnicodeEncodeError) as error:  # beyond 64 bits; half a character
-            raise StorageError(f"a value does not fit into {self.path}: {error}") from error
+    def _guard(self) -> _Guard:
+        return self._guarded
+
+    def failure(self, error: BaseException) -> StorageError | None:
+        """What an error of the disk is to who writes; None: it is none."""
+        if isinstance(error, sqlite3.DatabaseError):
+            return self._failure(error)
+        if isinstance(error, OSError):
+            return StorageError(f"cannot open {self.path}: {error.strerror}")
+        if isinstance(error, OverflowError | UnicodeEncodeError):  # beyond 64 bits; half a character
+            return StorageError(f"a value does not fit into {self.path}: {error}")
+        return None
 
     def _failure(self, error: sqlite3.Error) -> StorageError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -110,18 +148,9 @@ class Records:
             )
         return StorageError(f"cannot use {self.path}: {error}")
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> _Transaction:
         """Everything inside happens, or nothing. Raises StorageError."""
-        with self._guard():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # SQLite itself rolls back on some errors
-                    self._db.execute("ROLLBACK")
-                raise
+        return self._transaction
 
     # --- the daemon's word --------------------------------------------------------------------------------------
 

@@ -75,8 +75,7 @@ class _Reply(msgspec.Struct):
     error: msgspec.Raw = _NULL
 
 
-@dataclass(slots=True, frozen=True)
-class Read:
+class Read(msgspec.Struct, frozen=True):
     """What a reply, or one event of a stream, says of itself."""
 
     model: str | None
