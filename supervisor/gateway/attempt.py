@@ -238,8 +238,9 @@ class Attempts:
         while True:
             course.last = self._last_word(course)
             course.call = course.said if course.last is None else added(course.said, course.last.message)
+            wish = course.wish
             with _VAIN:
-                servers = await self._turns.ready(exchange, course.wish)
+                servers = self._turns.at_once(exchange, wish) or await self._turns.ready(exchange, wish)
             servers = await self._admitted(course, servers)
             if not servers:
                 continue
@@ -249,7 +250,7 @@ class Attempts:
             except AskAgainError:
                 continue
             with _VAIN:
-                async with self._turns.turn(exchange, course.wish) as server:
+                async with self._turns.turn(exchange, wish) as server:
                     if server in servers:
                         crossing = cross(course.call, exchange.dialect, server, course.model)
                         limit = self._claims.limit(crossing.call, server, claim, reservation)

@@ -374,10 +374,10 @@ class Ledger:
         waits = False
         for account in self.limited(claim.process):
             budget = account.budget
-            could = claim.room(account, promised=False)
+            fits = claim.room(account, promised=True)
+            could = fits if fits >= claim.wish else claim.room(account, promised=False)
             if could < claim.floor or budget.concurrent == 0 or budget.per_minute == 0:
                 return Held(claim.number, account.id)
-            fits = claim.room(account, promised=True)
             busy = budget.concurrent is not None and account.under_way >= budget.concurrent
             busy = busy or (not claim.again and account.rate_free_s(now_s) is not None)
             if busy or fits < min(claim.least, could):

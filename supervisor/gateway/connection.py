@@ -51,6 +51,11 @@ def _start(method: str, target: str, host: str) -> str:
     return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n"
 
 
+@lru_cache(maxsize=256)
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower() or "application/octet-stream"
+
+
 class PlainReply:
     """A Reply."""
 
@@ -82,8 +87,7 @@ class PlainReply:
     @property
     def content_type(self) -> str:
         """Without parameters, in small letters."""
-        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return kind or "application/octet-stream"
+        return _kind(self.headers.get("Content-Type", ""))
 
     async def read(self) -> bytes:
         """What there is of the body, b'' at its end. Raises aiohttp.ClientPayloadError when it was cut, TimeoutError,

@@ -108,6 +108,10 @@ class Turns:
             if servers and not self._directory.held(account):
                 return servers
 
+    def at_once(self, exchange: Exchange, wish: Wish) -> tuple[Server, ...]:
+        """The same where nothing is waited for, as it mostly is; () else."""
+        return () if self._directory.held(exchange.row.process) else self._open(wish)
+
     def _open(self, wish: Wish) -> tuple[Server, ...]:
         return self._models.open(wish.name, embedding=wish.embedding, fits=wish.fits)
 
@@ -119,9 +123,7 @@ class Turns:
         """Raises as `ready` does."""
         known: tuple[bytes, ...] | None = None
         while True:
-            # Mostly it has found one just now, and the same one is ready still.
-            servers = self._open(wish) if not self._directory.held(exchange.row.process) else ()
-            servers = servers or await self.ready(exchange, wish)
+            servers = self.at_once(exchange, wish) or await self.ready(exchange, wish)
             homes = frozenset[Server]()
             if len(servers) > 1:
                 known = marks(wish.call) if known is None else known

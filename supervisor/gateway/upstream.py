@@ -242,8 +242,10 @@ class Upstreams:
 
     async def prepare(self, server: Server) -> None:
         """Have its real key and authorities at hand, before `scrub` and `post`. Raises StorageError."""
-        await self._keys.fetch(server)
-        await self._ways.prepare(server)
+        if server.key is not None:
+            await self._keys.fetch(server)
+        if server.ca_file is not None:
+            await self._ways.prepare(server)
 
     def scrub(self, server: Server) -> Scrub:
         """Takes the server's real key out of what it sends. Raises StorageError."""

@@ -137,7 +137,7 @@ class Response:
         self.body, self.status, self.content_type, self.headers = body, status, content_type, headers or {}
 
     def head(self, request: Request, *, keep: bool) -> bytes:
-        told = {"Content-Type": self.content_type, **self.headers, "Content-Length": str(len(self.body))}
+        told = f"Content-Type: {self.content_type}\r\n{lines(self.headers)}Content-Length: {len(self.body)}\r\n"
         return _head(self.status, told, request, keep=keep)
 
 
@@ -169,7 +169,7 @@ class Stream:
         told = {"Content-Type": self._content_type, **self._headers}
         if self._chunks:
             told["Transfer-Encoding"] = "chunked"
-        return _head(200, told, request, keep=self.keep)
+        return _head(200, lines(told), request, keep=self.keep)
 
     def last(self) -> bytes:
         """What ends it."""
@@ -180,13 +180,13 @@ class Stream:
 Answer = Response | Stream
 
 
-def _head(status: int, headers: Mapping[str, str], request: Request, *, keep: bool) -> bytes:
+def _head(status: int, fields: str, request: Request, *, keep: bool) -> bytes:
     try:
         start = _STARTS[status]
     except KeyError:
         start = f"HTTP/1.1 {status} \r\n"
     connection = "" if keep == request.newer else "Connection: keep-alive\r\n" if keep else "Connection: close\r\n"
-    return encoded(f"{start}{_date()}{lines(headers)}{connection}\r\n")
+    return encoded(f"{start}{_date()}{fields}{connection}\r\n")
 
 
 _STARTS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
