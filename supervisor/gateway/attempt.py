@@ -249,12 +249,11 @@ class Attempts:
                 claim, reservation = await self._prepared(course, servers)
             except AskAgainError:
                 continue
-            with _VAIN:
-                async with self._turns.turn(exchange, wish) as server:
-                    if server in servers:
-                        crossing = cross(course.call, exchange.dialect, server, course.model)
-                        limit = self._claims.limit(crossing.call, server, claim, reservation)
-                        return await self._send(course, crossing, server, limit)
+            with _VAIN, await self._turns.turn(exchange, wish) as server:
+                if server in servers:
+                    crossing = cross(course.call, exchange.dialect, server, course.model)
+                    limit = self._claims.limit(crossing.call, server, claim, reservation)
+                    return await self._send(course, crossing, server, limit)
             # It came later than the claim was made, and may cost more.
 
     async def _admitted(self, course: Course, servers: tuple[Server, ...]) -> tuple[Server, ...]:

@@ -156,7 +156,7 @@ class Web:
             return Response(b"the gateway of aish is running\n", content_type="text/plain; charset=utf-8")
         _take_key(request, path)
         try:
-            caller = await self._keys.caller(request.headers)
+            caller = self._keys.known(request.headers) or await self._keys.caller(request.headers)
         except RefusedError as error:
             return refusal(spoken(path, request.headers), error, 401)
         if request.method == "POST":
@@ -168,7 +168,8 @@ class Web:
     async def _post(self, request: Request, caller: Caller, path: str) -> Answer:
         dialect = SERVED.get(path)
         if dialect is not None:
-            return await self._proxy.serve(request, caller, dialect, path, await self._body(request))
+            body = request.whole() if request.complete else await self._body(request)
+            return await self._proxy.serve(request, caller, dialect, path, body)
         named = gemini.spoken(path, request.query)
         if named is not None and named.endpoint == gemini.COUNT:
             return await self._count(caller, named, request, path)
@@ -205,7 +206,7 @@ class Web:
     async def _body(self, request: Request) -> bytes:
         """The whole body. Raises LimitError above the bound, InputError when it does not come."""
         if request.complete:
-            return await request.read()
+            return request.whole()
         try:
             async with asyncio.timeout(self._body_s):
                 return await request.read()

@@ -58,12 +58,12 @@ class Journal:
         """It has a row in `begun` from an earlier gateway, and is about to end."""
         self._under_way.add(row.number)
 
-    async def begin(self, row: Row) -> None:
-        """Returns once the row is committed. Raises StorageError."""
+    def begin(self, row: Row) -> asyncio.Future[None]:
+        """Done once the row is committed. Raises StorageError."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._begun.append((row, future))
         self._soon()
-        await future
+        return future
 
     def end(self, row: Row) -> None:
         """With its final figures, which are in the totals already."""

@@ -62,6 +62,11 @@ class Keys:
         self._presented: dict[str, KeyRow] = {}
         """Named keys that came before and are still as they were."""
 
+    def known(self, headers: Mapping[str, str]) -> Caller | None:
+        """The same for a named key that came before. Raises RefusedError."""
+        key = presented(headers)
+        return self._named(key) if key in self._presented else None
+
     async def caller(self, headers: Mapping[str, str]) -> Caller:
         """The caller by the request's headers. Raises RefusedError, which means 401."""
         key = presented(headers)

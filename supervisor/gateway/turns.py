@@ -115,12 +115,9 @@ class Turns:
     def _open(self, wish: Wish) -> tuple[Server, ...]:
         return self._models.open(wish.name, embedding=wish.embedding, fits=wish.fits)
 
-    def turn(self, exchange: Exchange, wish: Wish) -> _Turn:
-        """A place at one of the model's servers, as soon as it is this request's turn. Raises as `ready` does."""
-        return _Turn(self, exchange, wish)
-
-    async def take(self, exchange: Exchange, wish: Wish) -> tuple[Ticket, Pool | None]:
-        """Raises as `ready` does."""
+    async def turn(self, exchange: Exchange, wish: Wish) -> Place:
+        """A place at one of the model's servers, as soon as it is this request's turn; to be entered at once. Raises
+        as `ready` does."""
         known: tuple[bytes, ...] | None = None
         while True:
             servers = self.at_once(exchange, wish) or await self.ready(exchange, wish)
@@ -141,7 +138,7 @@ class Turns:
             if ticket.server is not None:
                 if known:
                     self._prefixes.put(ticket.server, known)
-                return ticket, pool
+                return Place(self, ticket, pool, ticket.server)
             self._still_there(exchange, wish)
 
     def _still_there(self, exchange: Exchange, wish: Wish) -> None:
@@ -235,20 +232,18 @@ class Turns:
         return waiting
 
 
-class _Turn:
-    """The place of one request, while it is asked."""
+class Place:
+    """What one request has, until it leaves it."""
 
-    __slots__ = ("_exchange", "_pool", "_ticket", "_turns", "_wish")
+    __slots__ = ("_pool", "_server", "_ticket", "_turns")
 
-    def __init__(self, turns: Turns, exchange: Exchange, wish: Wish) -> None:
-        self._turns, self._exchange, self._wish = turns, exchange, wish
+    def __init__(self, turns: Turns, ticket: Ticket, pool: Pool | None, server: Server) -> None:
+        self._turns, self._ticket, self._pool, self._server = turns, ticket, pool, server
 
-    async def __aenter__(self) -> Server:
-        self._ticket, self._pool = await self._turns.take(self._exchange, self._wish)
-        assert self._ticket.server is not None
-        return self._ticket.server
+    def __enter__(self) -> Server:
+        return self._server
 
-    async def __aexit__(self, *_failed: object) -> None:
+    def __exit__(self, *_failed: object) -> None:
         self._turns.leave(self._ticket, self._pool)
 
 

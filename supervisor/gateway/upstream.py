@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -101,13 +101,20 @@ class Upstreams:
         self._heard(server, headers or {}, reply.headers)
         return reply
 
-    async def _send(self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]) -> Reply:
+    def _send(
+        self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]
+    ) -> Coroutine[None, None, Reply]:
         """A kept connection that the server closed at the same moment is replaced by a fresh one, once. Raises one of
         _FAILURES."""
         where = self._address(server)
-        if where is not None:
-            target = "/" + url.split("/", 3)[3]
-            return await self._pool.send(where, method, target, sent, body, keep=_keeps(server) and not where.path)
+        if where is None:
+            return self._send_by_session(server, method, url, body, sent)
+        target = "/" + url.split("/", 3)[3]
+        return self._pool.send(where, method, target, sent, body, keep=_keeps(server) and not where.path)
+
+    async def _send_by_session(
+        self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]
+    ) -> Reply:
         session = self._kept_session() if _keeps(server) else self._fresh_session()
         more: dict[str, Any] = {"data": body, "headers": sent, "allow_redirects": False, **self._ways.options(server)}
         loop = asyncio.get_running_loop()

@@ -227,7 +227,9 @@ class Visitor(asyncio.Protocol):
     async def _answer(self, request: Request) -> None:
         self._outbox.under_way += 1
         try:
-            keep = await self._write_answer(request, await self._handler(request))
+            keep = self._write_answer(request, await self._handler(request))
+            if self._room is not None:
+                await self._room  # nobody sees whether it is read: what it took is settled
         except Exception as error:  # noqa: BLE001  the edge of the process: recorded, and the client sees an end
             log("fault", place(error))
             self.cut()
@@ -246,7 +248,7 @@ class Visitor(asyncio.Protocol):
             self._begin()
         self._resume()
 
-    async def _write_answer(self, request: Request, answer: Answer) -> bool:
+    def _write_answer(self, request: Request, answer: Answer) -> bool:
         """Whether another one may follow."""
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -258,8 +260,6 @@ class Visitor(asyncio.Protocol):
         else:
             self._outbox.put(transport, (answer.last(),))
             keep = keep and answer.keep
-        if self._room is not None:
-            await self._room  # nobody sees whether it is read: what it took is settled
         return keep
 
     def keeps(self, request: Request) -> bool:

@@ -75,12 +75,18 @@ class Request:
             raise _too_large()
         if not self.complete:
             await self._rest()
+        return self.whole()
+
+    def whole(self) -> bytes:
+        """The same, once it is complete."""
         if self._error is not None:
             raise self._error
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
-        coding = self.headers.get("Content-Encoding", "").strip().lower()
-        return body if coding in _PLAIN else _unpacked(body, coding)
+        coding = self.headers.get("Content-Encoding")
+        if coding is None or (coding := coding.strip().lower()) in _PLAIN:
+            return body
+        return _unpacked(body, coding)
 
     async def _rest(self) -> None:
         if self.newer and self.headers.get("Expect", "").lower() == "100-continue":
