@@ -33,9 +33,5 @@ def lines(headers: Mapping[str, str]) -> str:
 
 
 def encoded(head: str) -> bytes:
-    """Bytes that were no UTF-8 where they came from are what they were."""
+    """Bytes that were no UTF-8 where they came from, and were read with surrogates, are what they were."""
     return head.encode(errors="surrogateescape")
-
-
-def decoded(value: bytes) -> str:
-    return value.decode(errors="surrogateescape")

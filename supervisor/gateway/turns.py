@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from aish.errors import RefusedError, UnavailableError
 from aish.supervisor.gateway import places
@@ -38,6 +39,9 @@ class _Wait:
     account: str
     wish: Wish
     live: Live
+
+
+_NOWHERE: Final[frozenset[Server]] = frozenset()
 
 
 def _any(_server: Server) -> bool:
@@ -121,7 +125,7 @@ class Turns:
         known: tuple[bytes, ...] | None = None
         while True:
             servers = self.at_once(exchange, wish) or await self.ready(exchange, wish)
-            homes = frozenset[Server]()
+            homes = _NOWHERE
             if len(servers) > 1:
                 known = marks(wish.call) if known is None else known
                 homes = self._prefixes.homes(servers, known)

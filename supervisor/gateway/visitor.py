@@ -14,7 +14,6 @@ import httptools
 from multidict import CIMultiDict
 
 from aish.errors import InputError
-from aish.supervisor.gateway.fields import decoded
 from aish.supervisor.gateway.log import log, place
 from aish.supervisor.gateway.outbox import Outbox
 from aish.supervisor.gateway.web import Request, Response
@@ -179,7 +178,7 @@ class Visitor(asyncio.Protocol):
             self._head_bytes += len(name) + len(value)
             if self._head_bytes > MAX_HEAD_BYTES:
                 raise ValueError(_TOO_LONG)
-            self._headers.add(name.decode("ascii"), decoded(value))
+            self._headers.add(name.decode("ascii"), value.decode(errors="surrogateescape"))
 
     def on_headers_complete(self) -> None:
         if self._skips:
@@ -222,7 +221,8 @@ class Visitor(asyncio.Protocol):
     # --- answering ----------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._task = self._loop.create_task(self._answer(self._queue[0]))
+        # Named, or a name would be made for each.
+        self._task = asyncio.Task(self._answer(self._queue[0]), loop=self._loop, name="request")
 
     async def _answer(self, request: Request) -> None:
         self._outbox.under_way += 1
