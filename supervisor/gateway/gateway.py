@@ -103,8 +103,8 @@ class Gateway:
         self.bell = Bell()
         self.board = Board()
         self.link = Link(daemon_socket, records, self, alert)
-        self.outbox = Outbox()
-        self.spending = Spending(records, self.link.wake, before_commit=self.outbox.flush)
+        self.spending = Spending(records, self.link.wake)
+        self.outbox = Outbox(self.spending.journal.write)
         self.book = Book(secret, records, self.bell.ring)
         self.upstreams = Upstreams(idle_s=idle_s, heard=self.book.heard, outbox=self.outbox)
         self.gate = Gate(

@@ -29,17 +29,9 @@ _MAX_UNSAVED: Final = 10_000
 
 
 class Journal:
-    """One per gateway. `notify` is called when there are new events, `before` before a turn's commit: what is to be
-    sent does not wait for it."""
+    """One per gateway. `notify` is called when there are new events."""
 
-    def __init__(
-        self,
-        records: Records,
-        totals: Totals,
-        notify: Callable[[], None],
-        before: Callable[[], None] | None = None,
-    ) -> None:
-        self._before = before
+    def __init__(self, records: Records, totals: Totals, notify: Callable[[], None]) -> None:
         self._records = records
         self._totals = totals
         self._notify = notify
@@ -79,15 +71,19 @@ class Journal:
         self._soon()
 
     def _soon(self) -> None:
-        # After the answers that are on their way, and for all that begin and end until then.
+        # For all that begin and end until then; after the answer of a request that is alone, before those that wait
+        # for each other (see outbox.py).
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._commit)
 
+    def write(self) -> None:
+        """Commit now what began and ended in this turn."""
+        if self._scheduled:
+            self._commit()
+
     def _commit(self) -> None:
         self._scheduled = False
-        if self._before is not None:
-            self._before()
         # Whose client has gone meanwhile does not begin.
         begun = [(row, future) for row, future in self._begun if not future.done()]
         self._begun.clear()

@@ -2,7 +2,8 @@
 
 Every write to a peer that sleeps wakes it, which takes the writer as long as the rest of the write: where one process
 has several things to tell in a turn, it is awake from the first of them on. With one request under way alone nothing
-waits, for there is nothing to be written with.
+waits, for there is nothing to be written with. What waits does so for the turn's commit, too: who is answered then
+has been counted, whatever dies at that moment.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 LARGE_BYTES: Final = 16 << 10
 """What is larger goes at once, so that its writer sees at once whether it is read."""
 
 
 class Outbox:
-    """One per gateway. What is written to one transport through it stays in order."""
+    """One per gateway. What is written to one transport through it stays in order. `before` is called before what was
+    held is written."""
 
-    __slots__ = ("_held", "under_way")
+    __slots__ = ("_before", "_held", "under_way")
 
-    def __init__(self) -> None:
+    def __init__(self, before: Callable[[], None] | None = None) -> None:
+        self._before = before
         self._held: dict[asyncio.WriteTransport, list[bytes]] = {}
         self.under_way = 0
         """Requests of clients: whoever begins one adds it, and takes it away at its end."""
@@ -53,8 +56,13 @@ class Outbox:
 
     def flush(self) -> None:
         """Write all that there is. What is for a transport that was closed meanwhile reaches nobody."""
-        if self._held:
-            held, self._held = self._held, {}
+        if not self._held:
+            return
+        held, self._held = self._held, {}
+        try:
+            if self._before is not None:
+                self._before()
+        finally:
             for transport, parts in held.items():
                 _write(transport, parts)
 

@@ -34,6 +34,7 @@ from aish.supervisor.gateway import schema
 from aish.supervisor.gateway.account import Today
 from aish.supervisor.gateway.amounts import Amounts, Budget, What
 from aish.supervisor.gateway.row import SUMMED, AccountRow, EventRow, KeyRow, Row, ServedRow
+from aish.supervisor.gateway.transaction import Guard, Transaction
 from aish.supervisor.gateway.windows.ledger import Account, Window
 from aish.wire import account as accounts
 
@@ -64,40 +65,6 @@ class DamagedError(StorageError):
     """The file is no database, or not a whole one."""
 
 
-class _Guard:
-    """Errors of the disk become those of ours. One for all: it remembers nothing."""
-
-    def __init__(self, records: Records) -> None:
-        self._records = records
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        failure = None if error is None else self._records.failure(error)
-        if failure is not None:
-            raise failure from error
-
-
-class _Transaction:
-    def __init__(self, db: sqlite3.Connection, guard: _Guard) -> None:
-        self._db, self._guard = db, guard
-
-    def __enter__(self) -> None:
-        with self._guard:
-            self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        with self._guard:
-            try:
-                if error is None:
-                    self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:  # SQLite itself rolls back on some errors
-                    self._db.execute("ROLLBACK")
-        self._guard.__exit__(kind, error, trace)
-
-
 class Records:
     """The open database. Every method raises StorageError when the disk does not take it."""
 
@@ -105,7 +72,7 @@ class Records:
         """Raises DamagedError, StorageError."""
         self.path = path
         self._checked = 0
-        self._guarded = _Guard(self)
+        self._guarded = Guard(self._known_failure)
         with self._guard():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
@@ -118,17 +85,17 @@ class Records:
             except BaseException:
                 self._db.close()
                 raise
-        self._transaction = _Transaction(self._db, self._guarded)
+        self._transaction = Transaction(self._db, self._guarded)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # the last checkpoint is a convenience; the WAL holds everything
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
-    def _guard(self) -> _Guard:
+    def _guard(self) -> Guard:
         return self._guarded
 
-    def failure(self, error: BaseException) -> StorageError | None:
+    def _known_failure(self, error: BaseException) -> StorageError | None:
         """What an error of the disk is to who writes; None: it is none."""
         if isinstance(error, sqlite3.DatabaseError):
             return self._failure(error)
@@ -148,7 +115,7 @@ class Records:
             )
         return StorageError(f"cannot use {self.path}: {error}")
 
-    def transaction(self) -> _Transaction:
+    def transaction(self) -> Transaction:
         """Everything inside happens, or nothing. Raises StorageError."""
         return self._transaction
 

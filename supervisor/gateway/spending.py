@@ -57,12 +57,11 @@ class Spending:
         records: Records,
         notify: Callable[[], None],
         clock: Callable[[], tuple[float, float]] = _clock,
-        before_commit: Callable[[], None] | None = None,
     ) -> None:
         self.records = records
         self.ledger = Ledger()
         self.totals = Totals(records, self.ledger)
-        self.journal = Journal(records, self.totals, notify, before_commit)
+        self.journal = Journal(records, self.totals, notify)
         self.epoch: int | None = None
         self._notify = notify
         self.held = HeldProcesses(records, self._event)

@@ -67,6 +67,17 @@ async def test_several_are_written_together_at_the_end_of_the_turn(written: Writ
 
 
 @_in_a_loop
+async def test_the_commit_comes_first(written: Written) -> None:
+    seen: list[int] = []
+    outbox, transport = Outbox(lambda: seen.append(len(written))), _Transport(written)
+    outbox.under_way = 2
+    outbox.put(transport, (b"1",))
+    await asyncio.sleep(0)
+    assert seen == [0]
+    assert len(written) == 1
+
+
+@_in_a_loop
 async def test_what_is_large_goes_at_once_and_in_order(written: Written) -> None:
     outbox, transport = Outbox(), _Transport(written)
     outbox.under_way = 2
