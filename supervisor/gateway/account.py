@@ -54,9 +54,15 @@ class Account:
     today: Today | None = None
     """Kept where the budget limits days."""
     limits: bool = False
+    costs: bool = False
+    summed: tuple[tuple[What, int], ...] = ()
+    summed_today: tuple[tuple[What, int], ...] = ()
+    """What the budget limits, looked up when it changes: every request asks several times."""
 
     def limit(self, budget: Budget) -> None:
-        self.budget, self.limits = budget, budget.limits
+        self.budget, self.limits, self.costs = budget, budget.limits, budget.costs
+        self.summed = tuple(budget.summed())
+        self.summed_today = () if budget.day is None else tuple(budget.day.summed())
 
     def counted(self) -> Iterator[Counted]:
         """All that is limited in sum."""
@@ -85,13 +91,32 @@ class Account:
             for what, most in limits.summed()
         }
 
-    def passed(self) -> Iterator[Passed]:
+    def passed(self) -> list[Passed]:
         """What is 80 % used and was not told; it counts as told from now on."""
-        for limits, spent, _, warned, daily in self.counted():
-            for what, most in limits.summed():
-                if warned.get(what) != most and getattr(spent, what) * 100 >= most * WARN_PERCENT:
-                    warned[what] = most
-                    yield Passed(self, what, daily)
+        found = [Passed(self, what) for what in _passed(self.summed, self.spent, self.warned)]
+        if self.summed_today and self.today is not None:
+            whats = _passed(self.summed_today, self.today.spent, self.today.warned)
+            found += [Passed(self, what, daily=True) for what in whats]
+        return found
+
+    def left(self) -> list[tuple[What, int]]:
+        """What is neither spent nor promised of all that is limited in sum."""
+        spent, reserved = self.spent, self.reserved
+        found = [(what, most - getattr(spent, what) - getattr(reserved, what)) for what, most in self.summed]
+        if self.summed_today and self.today is not None:
+            spent, reserved = self.today.spent, self.today.reserved
+            for what, most in self.summed_today:
+                found.append((what, most - getattr(spent, what) - getattr(reserved, what)))
+        return found
+
+
+def _passed(summed: tuple[tuple[What, int], ...], spent: Amounts, warned: dict[What, int]) -> list[What]:
+    found: list[What] = []
+    for what, most in summed:
+        if getattr(spent, what) * 100 >= most * WARN_PERCENT and warned.get(what) != most:
+            warned[what] = most
+            found.append(what)
+    return found
 
 
 @dataclass(slots=True, frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from aish.errors import UpstreamError
 from aish.supervisor.gateway.failure import Failure, judge
@@ -12,8 +13,7 @@ from aish.supervisor.gateway.rests import Rests
 from aish.supervisor.gateway.routes import Server
 
 
-@dataclass(slots=True, frozen=True)
-class Asking:
+class Asking(msgspec.Struct, frozen=True):
     """`number` tells it from others at the same server."""
 
     server: Server

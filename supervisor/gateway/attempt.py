@@ -16,7 +16,6 @@ import asyncio
 import math
 import random
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -36,7 +35,7 @@ from aish.supervisor.gateway.waits import AskAgainError
 from aish.wire.account import WRAPUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from aish.supervisor.gateway.bell import Bell
     from aish.supervisor.gateway.budget import Claim, Reservation
@@ -63,15 +62,18 @@ MODEL: Final = "x-aish-model"
 """Who answers, where it is not the model that was asked for."""
 
 
-@contextmanager
-def _vain() -> Iterator[None]:
+class _Vain:
     """What keeps a model from answering becomes a NoAnswerError."""
-    try:
-        yield
-    except NobodyError:
-        raise
-    except (UpstreamError, UnavailableError, StorageError) as error:
-        raise NoAnswerError(error) from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, UpstreamError | UnavailableError | StorageError) and not isinstance(error, NobodyError):
+            raise NoAnswerError(error) from error
+
+
+_VAIN: Final = _Vain()
 
 
 class Attempts:
@@ -137,9 +139,10 @@ class Attempts:
 
     def _following(self, course: Course) -> tuple[str, ...]:
         """The models that may answer in its place."""
-        if course.alone:
+        named = [server.fallback for server in self._models.of(course.name) if server.fallback]
+        if not named or course.alone:
             return ()
-        return tuple(dict.fromkeys(name for server in self._models.of(course.name) for name in server.fallback))
+        return tuple(dict.fromkeys(name for names in named for name in names))
 
     async def _elsewhere(self, course: Course, error: AishError) -> Answer | None:
         """A fall-back's answer; None where nobody has one."""
@@ -239,8 +242,9 @@ class Attempts:
         while True:
             course.last = self._last_word(course)
             course.call = course.said if course.last is None else added(course.said, course.last.message)
-            with _vain():
-                servers = await self._turns.ready(exchange, course.wish)
+            wish = course.wish
+            with _VAIN:
+                servers = self._turns.at_once(exchange, wish) or await self._turns.ready(exchange, wish)
             servers = await self._admitted(course, course.able(servers))
             if not servers:
                 continue
@@ -249,12 +253,11 @@ class Attempts:
                 claim, reservation = await self._prepared(course, servers)
             except AskAgainError:
                 continue
-            with _vain():
-                async with self._turns.turn(exchange, course.wish) as server:
-                    if server in servers:
-                        crossing = cross(course.call, exchange.dialect, server, course.model)
-                        limit = self._claims.limit(crossing.call, server, claim, reservation)
-                        return await self._send(course, crossing, server, limit)
+            with _VAIN, await self._turns.turn(exchange, wish) as server:
+                if server in servers:
+                    crossing = cross(course.call, exchange.dialect, server, course.model)
+                    limit = self._claims.limit(crossing.call, server, claim, reservation)
+                    return await self._send(course, crossing, server, limit)
             # It came later than the claim was made, and may cost more.
 
     async def _admitted(self, course: Course, servers: tuple[Server, ...]) -> tuple[Server, ...]:
@@ -263,6 +266,10 @@ class Attempts:
         Raises NobodyError where it does not wait: it is a fall-back, or another attempt."""
         exchange, gate = course.exchange, self._gate
         process, headers = exchange.row.process, exchange.request.headers
+        if not gate.rules.rules:
+            if course.model is None:
+                self._fallbacks.back(process)
+            return servers
         barriers = {server: await gate.barrier(server, headers, process) for server in servers}
         free = tuple(server for server, barrier in barriers.items() if barrier is None)
         if free:

@@ -22,8 +22,10 @@ raised.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from aish.supervisor.gateway.account import Account, Over, Passed, Today
 from aish.supervisor.gateway.amounts import FREE, Amounts, Budget, Most, Price, What
@@ -73,7 +75,8 @@ class Claim:
         """The output that sums allow it after what is used; below 0 where not even the prompt fits."""
         room = self.wish
         if most.tokens is not None:
-            room = min(room, most.tokens - used.tokens - self.prompt)
+            rest = most.tokens - used.tokens - self.prompt
+            room = rest if rest < room else room
         if most.input is not None and most.input - used.input < self.prompt:
             room = min(room, -1)
         if most.output is not None:
@@ -82,26 +85,27 @@ class Claim:
             rest = most.pusd - used.pusd - self.prompt * self.price.input
             if rest < 0:
                 room = min(room, -1)
-            elif self.price.output:
-                room = min(room, rest // self.price.output)
+            elif self.price.output and rest < room * self.price.output:  # fewer: the division is seldom needed
+                room = rest // self.price.output
         if most.requests is not None and most.requests <= used.requests:
             room = min(room, -1)
         return room
 
     def room(self, account: Account, *, promised: bool) -> int:
         """The output that an account allows it; `promised`: after what requests under way may still take, too."""
-        room = self.wish
-        for most, spent, reserved, _, _ in account.counted():
-            room = min(room, self.fits(most, spent + reserved if promised else spent))
-        return room if account.budget.context is None else min(room, self.in_context(account.budget.context))
+        room, budget, today = self.wish, account.budget, account.today
+        if account.summed:
+            room = self.fits(budget, account.spent + account.reserved if promised else account.spent)
+        if budget.day is not None and today is not None:
+            room = min(room, self.fits(budget.day, today.spent + today.reserved if promised else today.spent))
+        return room if budget.context is None else min(room, self.in_context(budget.context))
 
     def in_context(self, most: int) -> int:
         """The output that so many tokens for one request leave it."""
         return (most - -(-self.prompt // self.copies)) * self.copies
 
 
-@dataclass(slots=True, frozen=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """Promised to a request under way, on the accounts that were above its process when it began."""
 
     number: int
@@ -118,28 +122,24 @@ class Reservation:
         return self.promised.output
 
 
-@dataclass(slots=True, frozen=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """What has just passed 80 %, and what is above its limit by what the server used beyond the bound."""
 
     passed: list[Passed]
     over: list[Over]
 
 
-@dataclass(slots=True, frozen=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     number: int
     output: int
     chain: tuple[str, ...]
 
 
-@dataclass(slots=True, frozen=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     number: int
 
 
-@dataclass(slots=True, frozen=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     number: int
     owner: str
 
@@ -192,7 +192,8 @@ class Ledger:
         """Requests under way count for an account that is new above them."""
         for number, reservation in self.reservations.items():
             if account.id in self.chain(reservation.process):
-                self.reservations[number] = replace(reservation, chain=(*reservation.chain, account.id))
+                chain = (*reservation.chain, account.id)
+                self.reservations[number] = msgspec.structs.replace(reservation, chain=chain)
                 account.under_way += 1
                 account.reserved.add(reservation.promised)
                 today = account.day_of(reservation.day)
@@ -224,7 +225,7 @@ class Ledger:
         """Drop these accounts for good: requests under way settle on what is left of their chains."""
         for number, reservation in self.reservations.items():
             chain = tuple(id for id in reservation.chain if id not in ids)
-            self.reservations[number] = replace(reservation, chain=chain)
+            self.reservations[number] = msgspec.structs.replace(reservation, chain=chain)
         for id in ids:
             self.accounts.pop(id, None)
         self._look_again()
@@ -265,14 +266,14 @@ class Ledger:
         lefts = []
         dearest = max(price.input, price.output)
         for account in self.limited(process):
-            lefts += [] if account.budget.context is None else [account.budget.context]
-            for limits, spent, reserved, _, _ in account.counted():
-                for what, most in limits.summed():
-                    rest = most - getattr(spent, what) - getattr(reserved, what)
-                    if what == "pusd":
-                        lefts += [rest // dearest] if dearest else []
-                    elif what != "requests":
+            if account.budget.context is not None:
+                lefts.append(account.budget.context)
+            for what, rest in account.left():
+                if what != "pusd":
+                    if what != "requests":
                         lefts.append(rest)
+                elif dearest:
+                    lefts.append(rest // dearest)
         return max(0, min(lefts)) if lefts else None
 
     def spent(self, process: str) -> tuple[Account, What, bool] | None:
@@ -325,10 +326,11 @@ class Ledger:
         """Count what was not reserved, or is not any more, for that day (None: this one). Returns what has just
         passed 80 %."""
         passed: list[Passed] = []
+        day = self.day if day is None else day
         for account in self._those(chain):
             account.spent.add(used)
-            today = account.day_of(self.day if day is None else day)
-            if today is not None:
+            today = account.today
+            if today is not None and today.day == day:
                 today.spent.add(used)
             if account.limits:
                 passed += account.passed()
@@ -372,10 +374,10 @@ class Ledger:
         waits = False
         for account in self.limited(claim.process):
             budget = account.budget
-            could = claim.room(account, promised=False)
+            fits = claim.room(account, promised=True)
+            could = fits if fits >= claim.wish else claim.room(account, promised=False)
             if could < claim.floor or budget.concurrent == 0 or budget.per_minute == 0:
                 return Held(claim.number, account.id)
-            fits = claim.room(account, promised=True)
             busy = budget.concurrent is not None and account.under_way >= budget.concurrent
             busy = busy or (not claim.again and account.rate_free_s(now_s) is not None)
             if busy or fits < min(claim.least, could):
@@ -420,20 +422,18 @@ class Ledger:
         for account in self._those(reservation.chain):
             account.reserved.add(reservation.promised)
             account.under_way += 1
-            today = account.day_of(reservation.day)
-            if today is not None:
+            today = account.today
+            if today is not None and today.day == reservation.day:
                 today.reserved.add(reservation.promised)
 
     def _take_back(self, reservation: Reservation) -> None:
         for account in self._those(reservation.chain):
             account.reserved.take(reservation.promised)
             account.under_way -= 1
-            today = account.day_of(reservation.day)
-            if today is not None:
+            today = account.today
+            if today is not None and today.day == reservation.day:
                 today.reserved.take(reservation.promised)
 
-    def _those(self, chain: Iterable[str]) -> Iterator[Account]:
-        for id in chain:
-            account = self.accounts.get(id)
-            if account is not None:
-                yield account
+    def _those(self, chain: Iterable[str]) -> list[Account]:
+        accounts = self.accounts
+        return [accounts[id] for id in chain if id in accounts]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from aish.errors import BudgetError
 from aish.model.dialect import ANTHROPIC
@@ -30,8 +31,7 @@ FAR_AWAY: Final = 64  # a budget this many times larger than a request's rough b
 LEAST_OUTPUT_TOKENS: Final = 1024  # with fewer than this left, a request that names no limit waits for more
 
 
-@dataclass(slots=True, frozen=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """Output tokens per answer to ask the server for; None: as the request says."""
 
     each: int | None
@@ -100,7 +100,7 @@ class Claims:
     def _price(self, account: str, servers: Sequence[Server], asked: str) -> Price:
         """The most that a token costs at any of them. Raises BudgetError where money is limited and nobody knows the
         price."""
-        if not any(found.budget.costs for found in self._ledger.limited(account)):
+        if not any(found.costs for found in self._ledger.limited(account)):
             return FREE
         most = FREE
         for server in servers:
@@ -110,7 +110,7 @@ class Claims:
                     f"what {server.name} costs is not known, so that a budget in USD cannot be held",
                     hint=f"aish model serve {server.name} … --price input=…,output=… says it",
                 )
-            most = Price(max(most.input, price.input), max(most.output, price.output))
+            most = price if most is FREE else Price(max(most.input, price.input), max(most.output, price.output))
         return most
 
     def limit(self, call: Call, server: Server, claim: Claim, reservation: Reservation) -> Limit:

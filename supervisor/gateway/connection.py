@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
 import httptools
 from multidict import CIMultiDict
 
-from aish.supervisor.gateway.fields import decoded, encoded, lines
+from aish.supervisor.gateway.fields import encoded, lines
+from aish.supervisor.gateway.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,11 +39,21 @@ class NotHttpError(ValueError):
 
 def head(method: str, target: str, host: str, headers: Mapping[str, str], length: int | None, *, keep: bool) -> bytes:
     """A request's head. `keep`: another may follow. Raises ValueError for what would be one inside of this."""
-    if not _TARGET.fullmatch(target) or not _HOST.fullmatch(host):
-        raise ValueError("not a path or a host of HTTP")
     close = "" if keep else "Connection: close\r\n"
     size = "" if length is None else f"Content-Length: {length}\r\n"
-    return encoded(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines(headers)}{close}{size}\r\n")
+    return encoded(f"{_start(method, target, host)}{lines(headers)}{close}{size}\r\n")
+
+
+@lru_cache(maxsize=256)
+def _start(method: str, target: str, host: str) -> str:
+    if not _TARGET.fullmatch(target) or not _HOST.fullmatch(host):
+        raise ValueError("not a path or a host of HTTP")
+    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n"
+
+
+@lru_cache(maxsize=256)
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower() or "application/octet-stream"
 
 
 class PlainReply:
@@ -51,6 +63,7 @@ class PlainReply:
         "_connection",
         "_error",
         "_inflate",
+        "_loop",
         "_parts",
         "_size_bytes",
         "_waiter",
@@ -59,8 +72,8 @@ class PlainReply:
         "status",
     )
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection, self._loop = connection, loop
         self.status = 0
         self.headers: CIMultiDict[str] = CIMultiDict()
         self.ended = False
@@ -74,20 +87,14 @@ class PlainReply:
     @property
     def content_type(self) -> str:
         """Without parameters, in small letters."""
-        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return kind or "application/octet-stream"
-
-    async def head(self) -> None:
-        """Returns once the head is here."""
-        while not self.status:
-            await self._more()
+        return _kind(self.headers.get("Content-Type", ""))
 
     async def read(self) -> bytes:
         """What there is of the body, b'' at its end. Raises aiohttp.ClientPayloadError when it was cut, TimeoutError,
         NotHttpError."""
         while True:
             while not self._parts and not self.ended:
-                await self._more()
+                await self.more()
             if not self._parts:
                 if self._inflate is not None:
                     self._inflate.finish()
@@ -104,11 +111,19 @@ class PlainReply:
             if data:
                 return data
 
-    async def _more(self) -> None:
+    def rest(self) -> bytes | None:
+        """All that was not read yet, if it is here and is not packed."""
+        if not self.ended or self._inflate is not None:
+            return None
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        return data
+
+    async def more(self) -> None:
         """Until something came. Raises what went wrong."""
         if self._error is not None:
             raise self._error
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -175,9 +190,14 @@ class Connection(asyncio.Protocol):
     """`released` is called when a reply was received and another request may follow, `lost` when it is closed."""
 
     def __init__(
-        self, idle_s: float, released: Callable[[Connection], None], lost: Callable[[Connection], None]
+        self,
+        idle_s: float,
+        released: Callable[[Connection], None],
+        lost: Callable[[Connection], None],
+        outbox: Outbox | None = None,
     ) -> None:
         self._idle_s = idle_s
+        self._outbox = outbox or Outbox()
         self._released, self._lost = released, lost
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -201,19 +221,17 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             raise aiohttp.ServerDisconnectedError
-        reply = self._reply = PlainReply(self)
+        reply = self._reply = PlainReply(self, self._loop)
         self._headers = CIMultiDict()
         self._parser = httptools.HttpResponseParser(self)  # a new one: nothing of the reply before is left in it
         self._no_body_bytes, self._in_body, self._until_end = 0, False, False
         self._heard_s = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_later(self._idle_s, self._look)
-        if body:
-            transport.writelines((head, body))
-        else:
-            transport.write(head)
+        self._outbox.put(transport, (head, body) if body else (head,))
         try:
-            await reply.head()
+            while not reply.status:
+                await reply.more()
         except BaseException:
             self.abort()
             raise
@@ -299,7 +317,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_body:  # else it is a trailer
-            self._headers.add(name.decode("ascii"), decoded(value))
+            self._headers.add(name.decode("ascii"), value.decode(errors="surrogateescape"))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -334,7 +352,8 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._paused = False
             transport.resume_reading()
-        if parser.should_keep_alive() and not transport.get_write_buffer_size():
+        sent = not transport.get_write_buffer_size() and not self._outbox.holds(transport)
+        if sent and parser.should_keep_alive():
             self._released(self)
         else:
             transport.abort()

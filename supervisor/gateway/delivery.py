@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import UpstreamError
@@ -208,8 +209,10 @@ class Delivery:
 
 
 def _headers_back(headers: Mapping[str, str], scrub: Scrub) -> dict[str, str]:
-    return {
-        name: scrub.header(value)
-        for name, value in headers.items()
-        if name.lower() in _PASSED_BACK or name.lower().startswith(_PREFIXES_BACK)
-    }
+    return {name: scrub.header(value) for name, value in headers.items() if _goes_back(name)}
+
+
+@lru_cache(maxsize=1024)
+def _goes_back(name: str) -> bool:
+    low = name.lower()
+    return low in _PASSED_BACK or low.startswith(_PREFIXES_BACK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,20 +13,25 @@ _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _UNSAFE: Final = re.compile(r"[\r\n\0]")
 
 
+@lru_cache(maxsize=1024)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
 def lines(headers: Mapping[str, str]) -> str:
     """One line each. Raises ValueError for what would be another field, or the end of the head."""
     found = []
     for name, value in headers.items():
-        if not _NAME.fullmatch(name) or _UNSAFE.search(value):
+        if not _is_name(name):
             raise ValueError(f"not a header: {name[:40]!r}")
         found.append(f"{name}: {value}\r\n")
-    return "".join(found)
+    told, count = "".join(found), len(found)
+    if told.count("\n") != count or told.count("\r") != count or "\0" in told:  # of all at once
+        wrong = next(name for name, value in headers.items() if _UNSAFE.search(value))
+        raise ValueError(f"not a header: {wrong[:40]!r}")
+    return told
 
 
 def encoded(head: str) -> bytes:
-    """Bytes that were no UTF-8 where they came from are what they were."""
+    """Bytes that were no UTF-8 where they came from, and were read with surrogates, are what they were."""
     return head.encode(errors="surrogateescape")
-
-
-def decoded(value: bytes) -> str:
-    return value.decode(errors="surrogateescape")

@@ -33,6 +33,7 @@ from aish.supervisor.gateway.link import Link
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.meter import Board, Note, Used
 from aish.supervisor.gateway.models import READY_S, Models
+from aish.supervisor.gateway.outbox import Outbox
 from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.probe import IDLE_CHECK_S, Probes
 from aish.supervisor.gateway.proxy import Proxy
@@ -105,8 +106,9 @@ class Gateway:
         self.board = Board()
         self.link = Link(daemon_socket, records, self, alert)
         self.spending = Spending(records, self.link.wake)
+        self.outbox = Outbox(self.spending.journal.write)
         self.book = Book(secret, records, self.bell.ring)
-        self.upstreams = Upstreams(idle_s=idle_s, heard=self.book.heard)
+        self.upstreams = Upstreams(idle_s=idle_s, heard=self.book.heard, outbox=self.outbox)
         self.gate = Gate(
             book=self.book,
             parts=Parts(records.path),
@@ -167,6 +169,7 @@ class Gateway:
             spending=self.spending,
             upstreams=self.upstreams,
             board=self.board,
+            outbox=self.outbox,
         )
         windows = WindowAsks(self.book, self.gate, self.spending.held.by)
         self._asks = Asks(self.keys, self.directory, self.spending, windows, base_url, self._revoked)

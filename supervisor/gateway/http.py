@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -47,6 +47,7 @@ from aish.supervisor.gateway.keys import Caller, Keys
 from aish.supervisor.gateway.log import log, place
 from aish.supervisor.gateway.meter import Board, estimate_prompt
 from aish.supervisor.gateway.models import Models
+from aish.supervisor.gateway.outbox import Outbox
 from aish.supervisor.gateway.proxy import Proxy, refusal
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.upstream import Upstreams
@@ -82,6 +83,7 @@ class Web:
         spending: Spending,
         upstreams: Upstreams,
         board: Board,
+        outbox: Outbox | None = None,
         body_s: float = BODY_S,
         idle_s: float = IDLE_S,
     ) -> None:
@@ -91,6 +93,7 @@ class Web:
         self._spending = spending
         self._upstreams = upstreams
         self._board = board
+        self._outbox = outbox or Outbox()
         self._body_s = body_s
         self._idle_s = idle_s
         self._visitors: set[Visitor] = set()
@@ -102,7 +105,7 @@ class Web:
         self._server = await asyncio.get_running_loop().create_server(self._visit, sock=sock, backlog=1024)
 
     def _visit(self) -> Visitor:
-        visitor = Visitor(self._handle, _malformed, self._left, self._idle_s)
+        visitor = Visitor(self._handle, _malformed, self._left, self._idle_s, self._outbox)
         self._visitors.add(visitor)
         self._gone.clear()
         return visitor
@@ -153,7 +156,7 @@ class Web:
             return Response(b"the gateway of aish is running\n", content_type="text/plain; charset=utf-8")
         _take_key(request, path)
         try:
-            caller = await self._keys.caller(request.headers)
+            caller = self._keys.known(request.headers) or await self._keys.caller(request.headers)
         except RefusedError as error:
             return refusal(spoken(path, request.headers), error, 401)
         if request.method == "POST":
@@ -165,7 +168,8 @@ class Web:
     async def _post(self, request: Request, caller: Caller, path: str) -> Answer:
         dialect = SERVED.get(path)
         if dialect is not None:
-            return await self._proxy.serve(request, caller, dialect, path, await self._body(request))
+            body = request.whole() if request.complete else await self._body(request)
+            return await self._proxy.serve(request, caller, dialect, path, body)
         named = gemini.spoken(path, request.query)
         if named is not None and named.endpoint == gemini.COUNT:
             return await self._count(caller, named, request, path)
@@ -202,7 +206,7 @@ class Web:
     async def _body(self, request: Request) -> bytes:
         """The whole body. Raises LimitError above the bound, InputError when it does not come."""
         if request.complete:
-            return await request.read()
+            return request.whole()
         try:
             async with asyncio.timeout(self._body_s):
                 return await request.read()
@@ -301,14 +305,18 @@ def _malformed(why: str) -> Response:
 
 def _foreign(request: Request) -> Response | None:
     """Refuses what comes from a web page."""
-    host = request.headers.get("Host", "")
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    if name.lower() not in _HOSTS:
+    if not _is_ours(request.headers.get("Host", "")):
         return refusal(OPENAI, RefusedError("this address answers to 127.0.0.1 and localhost only"), 403)
     if "Origin" in request.headers:
         error = RefusedError("requests of web pages are refused", hint="no Origin header is allowed")
         return refusal(OPENAI, error, 403)
     return None
+
+
+@lru_cache(maxsize=64)
+def _is_ours(host: str) -> bool:
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    return name.lower() in _HOSTS
 
 
 def _path(request: Request) -> str:

@@ -53,12 +53,12 @@ class Journal:
         """It has a row in `begun` from an earlier gateway, and is about to end."""
         self._under_way.add(row.number)
 
-    async def begin(self, row: Row) -> None:
-        """Returns once the row is committed. Raises StorageError."""
+    def begin(self, row: Row) -> asyncio.Future[None]:
+        """Done once the row is committed. Raises StorageError."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._begun.append((row, future))
         self._soon()
-        await future
+        return future
 
     def end(self, row: Row) -> None:
         """With its final figures, which are in the totals already."""
@@ -79,10 +79,16 @@ class Journal:
         self._soon()
 
     def _soon(self) -> None:
-        # After the answers that are on their way, and for all that begin and end until then.
+        # For all that begin and end until then; after the answer of a request that is alone, before those that wait
+        # for each other (see outbox.py).
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._commit)
+
+    def write(self) -> None:
+        """Commit now what began and ended in this turn."""
+        if self._scheduled:
+            self._commit()
 
     def _commit(self) -> None:
         self._scheduled = False
@@ -93,8 +99,10 @@ class Journal:
             return
         try:
             with self._records.transaction():
-                self._records.put_begun([row for row, _ in begun])
-                self._put_ended()
+                if begun:
+                    self._records.put_begun([row for row, _ in begun])
+                if self._ended or self._places:
+                    self._put_ended()
         except StorageError as error:
             self._kept(error)
             for _, future in begun:
@@ -106,7 +114,9 @@ class Journal:
             future.set_result(None)
 
     def _put_ended(self) -> None:
-        self._records.put_begun(row for row in self._ended if row.number not in self._under_way)
+        alone = [row for row in self._ended if row.number not in self._under_way]
+        if alone:
+            self._records.put_begun(alone)
         self._records.put_ended(self._ended)
         self._records.drop_begun(self._dropped)
         for (process, path), (seen_s, place) in self._places.items():

@@ -12,8 +12,10 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from aish.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from aish.model.nearest import nearest
@@ -35,8 +37,7 @@ _KNOWN_MOST: Final = 4096
 _HINT: Final = "a supervised process finds its key in its environment; for other programs: aish key new NAME"
 
 
-@dataclass(slots=True, frozen=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Whom a request counts for. `account` is a process id or `key:NAME`."""
 
     account: str
@@ -58,6 +59,13 @@ class Keys:
         """Keys whose MAC was checked before."""
         self.named: dict[str, KeyRow] = {row.name: row for row in spending.records.named_keys()}
         self._hashes: dict[bytes, KeyRow] = {row.hash: row for row in self.named.values()}
+        self._presented: dict[str, KeyRow] = {}
+        """Named keys that came before and are still as they were."""
+
+    def known(self, headers: Mapping[str, str]) -> Caller | None:
+        """The same for a named key that came before. Raises RefusedError."""
+        key = presented(headers)
+        return self._named(key) if key in self._presented else None
 
     async def caller(self, headers: Mapping[str, str]) -> Caller:
         """The caller by the request's headers. Raises RefusedError, which means 401."""
@@ -75,9 +83,12 @@ class Keys:
         return await self._process(process, epoch)
 
     def _named(self, key: str) -> Caller:
-        row = self._hashes.get(_hash(key))
+        row = self._presented.get(key)
         if row is None:
-            raise RefusedError("unknown API key", hint=_HINT)
+            row = self._hashes.get(_hash(key))
+            if row is None:
+                raise RefusedError("unknown API key", hint=_HINT)
+            self._presented[key] = row
         if row.revoked_s is not None:
             raise RefusedError(f"the key {row.name} was revoked", hint=f"aish key new {row.name}-2")
         return Caller(KEY_PREFIX + row.name, row.name)
@@ -151,6 +162,7 @@ class Keys:
         """On the disk first: what a full one does not take has not happened, and can be tried again."""
         self._spending.put_key(row)
         self.named[row.name] = self._hashes[row.hash] = row
+        self._presented.clear()
 
     def find(self, name: str) -> KeyRow:
         """The named key. Raises NotFoundError, with the nearest name."""

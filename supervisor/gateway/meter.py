@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from aish.model import state
 
 BYTES_PER_TOKEN: Final = 4  # English text through current tokenizers; only for estimates, never for a bound
@@ -22,8 +24,7 @@ TEMPLATE_TOKENS: Final = 512  # a chat template's own words: a default system pr
 PART_TOKENS: Final = 4096  # an image or a sound given by reference: more tokens than its address has bytes
 
 
-@dataclass(slots=True, frozen=True)
-class Used:
+class Used(msgspec.Struct, frozen=True):
     """Tokens of one request. What was read from or written to a cache is part of the input, what was reasoned of the
     output."""
 

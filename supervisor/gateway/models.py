@@ -168,15 +168,19 @@ class Models:
     ) -> tuple[Server, ...]:
         """The servers of that model which can be asked now: ready, paused by nobody, and at no rest. `fits`: only
         those of which it is true."""
+        found = self._directory.find(asked, embedding=embedding)
+        if not isinstance(found, Running):
+            return ()
         held = self._directory.held
-        return tuple(
+        those = [
             server
-            for server in self.of(asked, embedding=embedding)
+            for server in found.servers
             if server.ready == state.YES
             and not held(server.id)
-            and self._admits(server)
+            and (server.breaker is CLOSED or self._rests.admits(server))
             and (fits is None or fits(server))
-        )
+        ]
+        return found.servers if len(those) == len(found.servers) else tuple(those)
 
     def of(self, asked: str, *, embedding: bool = False) -> tuple[Server, ...]:
         """The servers of a model, ready or not."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from aish.supervisor.gateway.connection import Connection, head
+from aish.supervisor.gateway.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,8 +66,9 @@ def address(url: str) -> Address | None:
 class Pool:
     """All connections that are ours. `idle_s`: how long a server may be silent while something is expected of it."""
 
-    def __init__(self, idle_s: float) -> None:
+    def __init__(self, idle_s: float, outbox: Outbox | None = None) -> None:
         self._idle_s = idle_s
+        self._outbox = outbox or Outbox()
         self._connections: set[Connection] = set()
         self._kept: dict[Address, list[tuple[Connection, float]]] = {}
         """Idle ones with the time since when, the newest last."""
@@ -165,7 +167,7 @@ class Pool:
                 self._kept[where] = [entry for entry in kept if entry[0] is not connection]
 
         def made() -> Connection:
-            return Connection(self._idle_s, released, lost)
+            return Connection(self._idle_s, released, lost, self._outbox)
 
         try:
             connection = await _open(where, made)

@@ -9,9 +9,10 @@ import importlib
 import importlib.metadata
 import math
 import threading
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from aish.supervisor.gateway.amounts import FREE as FREE_TOKENS
 from aish.supervisor.gateway.amounts import PICO, Price
@@ -28,8 +29,7 @@ _LIBRARY: Final = "genai_prices"
 FREE: Final = "local"
 
 
-@dataclass(slots=True, frozen=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """`price` says what it was reckoned by, in words that stay true when prices change."""
 
     usd: float
@@ -67,9 +67,7 @@ class Prices:
     def bound(self, server: Server, asked: str = "") -> Price | None:
         """The most that a token of input and of output may cost, without what is asked by the hour; None: unknown."""
         if server.price is not None:
-            price = server.price
-            dearest = max(price.input_usd, price.cached_usd or 0.0, price.written_usd or 0.0)
-            return Price(_pico(dearest), _pico(price.output_usd))
+            return _dearest(server.price)
         if server.local:
             return FREE_TOKENS
         self._load()
@@ -107,6 +105,12 @@ class Prices:
             f"genai-prices {self._library.__version__}: {found.provider.id}/{found.model.id}, {found.model_price}"
         )
         return Cost(float(found.total_price), source)
+
+
+@cache
+def _dearest(price: PricePart) -> Price:
+    most = max(price.input_usd, price.cached_usd or 0.0, price.written_usd or 0.0)
+    return Price(_pico(most), _pico(price.output_usd))
 
 
 def _pico(usd_per_million: float) -> int:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +34,7 @@ from aish.supervisor.gateway import schema
 from aish.supervisor.gateway.account import Today
 from aish.supervisor.gateway.amounts import Amounts, Budget, What
 from aish.supervisor.gateway.row import SUMMED, AccountRow, EventRow, KeyRow, Row, ServedRow
+from aish.supervisor.gateway.transaction import Guard, Transaction
 from aish.supervisor.gateway.wal import WriteAheadLog
 from aish.supervisor.gateway.windows.ledger import Account, Window
 from aish.wire import account as accounts
@@ -70,6 +71,7 @@ class Records:
     def __init__(self, path: str) -> None:
         """Raises DamagedError, StorageError."""
         self.path = path
+        self._guarded = Guard(self._known_failure)
         with self._guard():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
@@ -83,22 +85,25 @@ class Records:
             except BaseException:
                 self._db.close()
                 raise
+        self._transaction = Transaction(self._db, self._guarded)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # the last checkpoint is a convenience; the WAL holds everything
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
-    @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise self._failure(error) from error
-        except OSError as error:
-            raise StorageError(f"cannot open {self.path}: {error.strerror}") from error
-        except (OverflowError, UnicodeEncodeError) as error:  # beyond 64 bits; half a character
-            raise StorageError(f"a value does not fit into {self.path}: {error}") from error
+    def _guard(self) -> Guard:
+        return self._guarded
+
+    def _known_failure(self, error: BaseException) -> StorageError | None:
+        """What an error of the disk is to who writes; None: it is none."""
+        if isinstance(error, sqlite3.DatabaseError):
+            return self._failure(error)
+        if isinstance(error, OSError):
+            return StorageError(f"cannot open {self.path}: {error.strerror}")
+        if isinstance(error, OverflowError | UnicodeEncodeError):  # beyond 64 bits; half a character
+            return StorageError(f"a value does not fit into {self.path}: {error}")
+        return None
 
     def _failure(self, error: sqlite3.Error) -> StorageError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -110,18 +115,9 @@ class Records:
             )
         return StorageError(f"cannot use {self.path}: {error}")
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Transaction:
         """Everything inside happens, or nothing. Raises StorageError."""
-        with self._guard():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # SQLite itself rolls back on some errors
-                    self._db.execute("ROLLBACK")
-                raise
+        return self._transaction
 
     # --- the daemon's word --------------------------------------------------------------------------------------
 

@@ -27,6 +27,9 @@ class Reply(Protocol):
     async def read(self) -> bytes:
         """What there is of the body, b'' at its end. Raises aiohttp.ClientError, OSError, ValueError."""
 
+    def rest(self) -> bytes | None:
+        """All that was not read yet, if it is known to be here."""
+
     def close(self) -> None:
         """Nothing more of it is wanted: a server that is still at it notices at once."""
 
@@ -40,3 +43,6 @@ class AiohttpReply:
         self._response = guarded(response)
         self.status, self.headers, self.content_type = response.status, response.headers, response.content_type
         self.read, self.close = response.content.readany, response.close
+
+    def rest(self) -> bytes | None:
+        return None

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 from aish.errors import AishError
@@ -116,7 +117,7 @@ class Server:
 
     @property
     def _of_openai(self) -> bool:
-        return self.url.partition("://")[2].partition("/")[0].endswith((".openai.com", ".openai.azure.com"))
+        return _is_of_openai(self.url)
 
     @property
     def limit_field(self) -> str:
@@ -139,6 +140,12 @@ class Server:
         return self.context_tokens if self.context_tokens is not None else self.declared_context_tokens
 
 
+@lru_cache(maxsize=256)
+def _is_of_openai(url: str) -> bool:
+    return url.partition("://")[2].partition("/")[0].endswith((".openai.com", ".openai.azure.com"))
+
+
+@lru_cache(maxsize=256)
 def is_local(url: str) -> bool:
     if url.startswith("unix:"):
         return True

@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from aish.errors import RefusedError, UnavailableError
+from aish.supervisor.gateway import places
 from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import Call
 from aish.supervisor.gateway.keys import Keys
 from aish.supervisor.gateway.meter import Live
 from aish.supervisor.gateway.models import Models
-from aish.supervisor.gateway.places import Pool, Ticket, leave, spot, take
+from aish.supervisor.gateway.places import Pool, Ticket
 from aish.supervisor.gateway.prefixes import Prefixes, marks
 from aish.supervisor.gateway.routes import Directory, Server, Unknown
 from aish.supervisor.gateway.settling import Exchange
@@ -38,6 +39,9 @@ class _Wait:
     account: str
     wish: Wish
     live: Live
+
+
+_NOWHERE: Final[frozenset[Server]] = frozenset()
 
 
 def _any(_server: Server) -> bool:
@@ -108,32 +112,27 @@ class Turns:
             if servers and not self._directory.held(account):
                 return servers
 
+    def at_once(self, exchange: Exchange, wish: Wish) -> tuple[Server, ...]:
+        """The same where nothing is waited for, as it mostly is; () else."""
+        return () if self._directory.held(exchange.row.process) else self._open(wish)
+
     def _open(self, wish: Wish) -> tuple[Server, ...]:
         return self._models.open(wish.name, embedding=wish.embedding, fits=wish.fits)
 
-    @asynccontextmanager
-    async def turn(self, exchange: Exchange, wish: Wish) -> AsyncIterator[Server]:
-        """A place at one of the model's servers, as soon as it is this request's turn. Raises as `ready` does."""
-        ticket, pool = await self._take(exchange, wish)
-        assert ticket.server is not None
-        try:
-            yield ticket.server
-        finally:
-            self._leave(ticket, pool)
-
-    async def _take(self, exchange: Exchange, wish: Wish) -> tuple[Ticket, Pool | None]:
-        """Raises as `ready` does."""
+    async def turn(self, exchange: Exchange, wish: Wish) -> Place:
+        """A place at one of the model's servers, as soon as it is this request's turn; to be entered at once. Raises
+        as `ready` does."""
         known: tuple[bytes, ...] | None = None
         while True:
-            servers = await self.ready(exchange, wish)
-            homes = frozenset[Server]()
+            servers = self.at_once(exchange, wish) or await self.ready(exchange, wish)
+            homes = _NOWHERE
             if len(servers) > 1:
                 known = marks(wish.call) if known is None else known
                 homes = self._prefixes.homes(servers, known)
             ticket = Ticket(exchange.row.number, servers=servers, homes=homes)
             if any(server.places is None for server in servers):
                 pool = None  # there is always a place: nobody waits
-                take(ticket, spot(ticket)[0])
+                places.take(ticket, places.spot(ticket)[0] if len(servers) > 1 else servers[0])
             else:
                 pool = self._pool(servers[0])
                 pool.join(ticket, self._line(exchange.row.process), _now_s())
@@ -143,7 +142,7 @@ class Turns:
             if ticket.server is not None:
                 if known:
                     self._prefixes.put(ticket.server, known)
-                return ticket, pool
+                return Place(self, ticket, pool, ticket.server)
             self._still_there(exchange, wish)
 
     def _still_there(self, exchange: Exchange, wish: Wish) -> None:
@@ -166,16 +165,16 @@ class Turns:
         try:
             await wait.future
         except BaseException:
-            self._leave(ticket, wait.pool)
+            self.leave(ticket, wait.pool)
             raise
         finally:
             wait.live.note = ""
             self._waits.pop(ticket, None)
 
-    def _leave(self, ticket: Ticket, pool: Pool | None) -> None:
+    def leave(self, ticket: Ticket, pool: Pool | None) -> None:
         """It wants no place any more, or gives back the one that it has, for the next at once."""
         if pool is None:
-            leave(ticket)
+            places.leave(ticket)
         elif ticket.server is not None:
             pool.end(ticket, _now_s())
         elif ticket.waits:
@@ -184,6 +183,8 @@ class Turns:
 
     def _advance(self) -> None:
         """Who can have a place gets it. Pools take turns, since a server may be in two of them."""
+        if not self._pools:
+            return
         now_s = _now_s()
         for name, pool in list(self._pools.items()):
             if not pool.waiting:
@@ -233,6 +234,21 @@ class Turns:
                 live.why = f"{ordinal(place)} of {pool.waiting} for {live.model}"
                 waiting.update(server.id for server in ticket.servers)
         return waiting
+
+
+class Place:
+    """What one request has, until it leaves it."""
+
+    __slots__ = ("_pool", "_server", "_ticket", "_turns")
+
+    def __init__(self, turns: Turns, ticket: Ticket, pool: Pool | None, server: Server) -> None:
+        self._turns, self._ticket, self._pool, self._server = turns, ticket, pool, server
+
+    def __enter__(self) -> Server:
+        return self._server
+
+    def __exit__(self, *_failed: object) -> None:
+        self._turns.leave(self._ticket, self._pool)
 
 
 def ordinal(number: int) -> str:

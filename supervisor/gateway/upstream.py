@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -26,6 +26,7 @@ from aish.supervisor.gateway.dialects.call import Call, render
 from aish.supervisor.gateway.dialects.headers import along
 from aish.supervisor.gateway.failure import UntakenError
 from aish.supervisor.gateway.kept import Connector
+from aish.supervisor.gateway.outbox import Outbox
 from aish.supervisor.gateway.pool import AGAIN_S, CONNECT_S, KEEP_S, Address, Pool, address
 from aish.supervisor.gateway.provider_key import ProviderKeys, Scrub
 from aish.supervisor.gateway.reply import AiohttpReply, Reply
@@ -64,10 +65,11 @@ class Upstreams:
         *,
         idle_s: float = IDLE_S,
         heard: Callable[[Server, Mapping[str, str], Mapping[str, str]], None] = lambda server, sent, told: None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._heard = heard
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=idle_s)
-        self._pool = Pool(idle_s)
+        self._pool = Pool(idle_s, outbox)
         self._addresses: dict[str, Address | None] = {}
         """By URL; None for those that aiohttp's client connects to."""
         self._kept: aiohttp.ClientSession | None = None
@@ -99,13 +101,20 @@ class Upstreams:
         self._heard(server, headers or {}, reply.headers)
         return reply
 
-    async def _send(self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]) -> Reply:
+    def _send(
+        self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]
+    ) -> Coroutine[None, None, Reply]:
         """A kept connection that the server closed at the same moment is replaced by a fresh one, once. Raises one of
         _FAILURES."""
         where = self._address(server)
-        if where is not None:
-            target = "/" + url.split("/", 3)[3]
-            return await self._pool.send(where, method, target, sent, body, keep=_keeps(server) and not where.path)
+        if where is None:
+            return self._send_by_session(server, method, url, body, sent)
+        target = "/" + url.split("/", 3)[3]
+        return self._pool.send(where, method, target, sent, body, keep=_keeps(server) and not where.path)
+
+    async def _send_by_session(
+        self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]
+    ) -> Reply:
         session = self._kept_session() if _keeps(server) else self._fresh_session()
         more: dict[str, Any] = {"data": body, "headers": sent, "allow_redirects": False, **self._ways.options(server)}
         loop = asyncio.get_running_loop()
@@ -240,8 +249,10 @@ class Upstreams:
 
     async def prepare(self, server: Server) -> None:
         """Have its real key and authorities at hand, before `scrub` and `post`. Raises StorageError."""
-        await self._keys.fetch(server)
-        await self._ways.prepare(server)
+        if server.key is not None:
+            await self._keys.fetch(server)
+        if server.ca_file is not None:
+            await self._ways.prepare(server)
 
     def scrub(self, server: Server) -> Scrub:
         """Takes the server's real key out of what it sends. Raises StorageError."""
@@ -313,13 +324,16 @@ def base(server: Server) -> str:
 
 async def read_bounded(response: Reply, bound_bytes: int, server: Server) -> bytes:
     """The whole body. Raises UpstreamError above the bound or when it is cut."""
-    parts = []
-    size_bytes = 0
-    while data := await read_some(response, server):
+    whole = response.rest()
+    if whole is not None and len(whole) <= bound_bytes:
+        return whole
+    parts = [] if whole is None else [whole]
+    size_bytes = sum(map(len, parts))
+    while size_bytes <= bound_bytes and (data := await read_some(response, server)):
         size_bytes += len(data)
-        if size_bytes > bound_bytes:
-            raise UpstreamError(f"the server of {server.name} sent more than {bound_bytes} bytes")
         parts.append(data)
+    if size_bytes > bound_bytes:
+        raise UpstreamError(f"the server of {server.name} sent more than {bound_bytes} bytes")
     return b"".join(parts)
 
 

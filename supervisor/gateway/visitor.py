@@ -14,8 +14,8 @@ import httptools
 from multidict import CIMultiDict
 
 from aish.errors import InputError
-from aish.supervisor.gateway.fields import decoded
 from aish.supervisor.gateway.log import log, place
+from aish.supervisor.gateway.outbox import Outbox
 from aish.supervisor.gateway.web import Request, Response
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class Visitor(asyncio.Protocol):
         malformed: Callable[[str], Response],
         left: Callable[[Visitor], None],
         idle_s: float,
+        outbox: Outbox | None = None,
     ) -> None:
+        self._outbox = outbox or Outbox()
         self._handler, self._malformed, self._left = handler, malformed, left
         self._idle_s = idle_s
         self._loop = asyncio.get_running_loop()
@@ -158,7 +160,7 @@ class Visitor(asyncio.Protocol):
         request = Request(self, "GET", "/", CIMultiDict(), newer=True)
         if self._transport is not None:
             answer = self._malformed(self._why or "")
-            self._transport.write(answer.head(request, keep=False) + answer.body)
+            self._outbox.put(self._transport, (answer.head(request, keep=False), answer.body))
             self._leave()
 
     # --- httptools ----------------------------------------------------------------------------------------------
@@ -176,7 +178,7 @@ class Visitor(asyncio.Protocol):
             self._head_bytes += len(name) + len(value)
             if self._head_bytes > MAX_HEAD_BYTES:
                 raise ValueError(_TOO_LONG)
-            self._headers.add(name.decode("ascii"), decoded(value))
+            self._headers.add(name.decode("ascii"), value.decode(errors="surrogateescape"))
 
     def on_headers_complete(self) -> None:
         if self._skips:
@@ -219,15 +221,21 @@ class Visitor(asyncio.Protocol):
     # --- answering ----------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._task = self._loop.create_task(self._answer(self._queue[0]))
+        # Named, or a name would be made for each.
+        self._task = asyncio.Task(self._answer(self._queue[0]), loop=self._loop, name="request")
 
     async def _answer(self, request: Request) -> None:
+        self._outbox.under_way += 1
         try:
-            keep = await self._write_answer(request, await self._handler(request))
+            keep = self._write_answer(request, await self._handler(request))
+            if self._room is not None:
+                await self._room  # nobody sees whether it is read: what it took is settled
         except Exception as error:  # noqa: BLE001  the edge of the process: recorded, and the client sees an end
             log("fault", place(error))
             self.cut()
             return
+        finally:
+            self._outbox.under_way -= 1
         if self._transport is None:
             return
         self._queue.popleft()
@@ -240,7 +248,7 @@ class Visitor(asyncio.Protocol):
             self._begin()
         self._resume()
 
-    async def _write_answer(self, request: Request, answer: Answer) -> bool:
+    def _write_answer(self, request: Request, answer: Answer) -> bool:
         """Whether another one may follow."""
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -248,12 +256,10 @@ class Visitor(asyncio.Protocol):
         keep = self.keeps(request)
         if isinstance(answer, Response):
             head = answer.head(request, keep=keep)
-            transport.writelines((head, answer.body) if request.method != "HEAD" else (head,))
+            self._outbox.put(transport, (head, answer.body) if request.method != "HEAD" else (head,))
         else:
-            transport.write(answer.last())
+            self._outbox.put(transport, (answer.last(),))
             keep = keep and answer.keep
-        if self._room is not None:
-            await self._room  # nobody sees whether it is read: what it took is settled
         return keep
 
     def keeps(self, request: Request) -> bool:
@@ -263,6 +269,7 @@ class Visitor(asyncio.Protocol):
         """Close the connection, as gently as it takes for the client to see the answer."""
         if self._transport is None:
             return
+        self._outbox.release(self._transport)
         if self._incoming is None and self._why is None:
             self._transport.close()
             return
@@ -279,12 +286,12 @@ class Visitor(asyncio.Protocol):
 
     def proceed(self) -> None:
         if self._transport is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._outbox.put(self._transport, (b"HTTP/1.1 100 Continue\r\n\r\n",))
 
     async def write(self, data: bytes) -> None:
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError
-        self._transport.write(data)
+        self._outbox.put(self._transport, (data,))
         if self._room is not None:
             await self._room
             if self._transport is None:
@@ -300,6 +307,7 @@ class Visitor(asyncio.Protocol):
         """Close it once what is under way has been answered."""
         self._ending = True
         if not self._queue and self._transport is not None:
+            self._outbox.release(self._transport)
             self._transport.close()
 
 

@@ -96,9 +96,10 @@ class Waits:
         """Let go what can go now, and tell of what is held."""
         if not self._ledger.claims:
             return
-        loop = asyncio.get_running_loop()
-        decisions = self._ledger.advance(loop.time())
-        self._wake_at(self._due_s(loop.time()))
+        now_s = asyncio.get_running_loop().time()
+        decisions = self._ledger.advance(now_s)
+        if self._ledger.claims or self._timer is not None:
+            self._wake_at(self._due_s(now_s))
         for decision in decisions:
             wait = self._waits.get(decision.number)
             if wait is None:

@@ -75,12 +75,18 @@ class Request:
             raise _too_large()
         if not self.complete:
             await self._rest()
+        return self.whole()
+
+    def whole(self) -> bytes:
+        """The same, once it is complete."""
         if self._error is not None:
             raise self._error
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
-        coding = self.headers.get("Content-Encoding", "").strip().lower()
-        return body if coding in _PLAIN else _unpacked(body, coding)
+        coding = self.headers.get("Content-Encoding")
+        if coding is None or (coding := coding.strip().lower()) in _PLAIN:
+            return body
+        return _unpacked(body, coding)
 
     async def _rest(self) -> None:
         if self.newer and self.headers.get("Expect", "").lower() == "100-continue":
@@ -137,7 +143,7 @@ class Response:
         self.body, self.status, self.content_type, self.headers = body, status, content_type, headers or {}
 
     def head(self, request: Request, *, keep: bool) -> bytes:
-        told = {"Content-Type": self.content_type, **self.headers, "Content-Length": str(len(self.body))}
+        told = f"Content-Type: {self.content_type}\r\n{lines(self.headers)}Content-Length: {len(self.body)}\r\n"
         return _head(self.status, told, request, keep=keep)
 
 
@@ -169,7 +175,7 @@ class Stream:
         told = {"Content-Type": self._content_type, **self._headers}
         if self._chunks:
             told["Transfer-Encoding"] = "chunked"
-        return _head(200, told, request, keep=self.keep)
+        return _head(200, lines(told), request, keep=self.keep)
 
     def last(self) -> bytes:
         """What ends it."""
@@ -180,13 +186,13 @@ class Stream:
 Answer = Response | Stream
 
 
-def _head(status: int, headers: Mapping[str, str], request: Request, *, keep: bool) -> bytes:
+def _head(status: int, fields: str, request: Request, *, keep: bool) -> bytes:
     try:
         start = _STARTS[status]
     except KeyError:
         start = f"HTTP/1.1 {status} \r\n"
     connection = "" if keep == request.newer else "Connection: keep-alive\r\n" if keep else "Connection: close\r\n"
-    return encoded(f"{start}{_date()}{lines(headers)}{connection}\r\n")
+    return encoded(f"{start}{_date()}{fields}{connection}\r\n")
 
 
 _STARTS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}

@@ -47,6 +47,7 @@ _NAMED: Final = "images, sounds and files"
 _STRING, _BOOLEAN, _NUMBER, _OBJECT, _ARRAY = "a string", "a boolean", "a number", "an object", "an array"
 _KINDS: Final = {ord('"'): _STRING, ord("t"): _BOOLEAN, ord("f"): _BOOLEAN, ord("{"): _OBJECT, ord("["): _ARRAY}
 _SPACE: Final = b" \t\r\n"
+_NOTHING: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\]")
 _TRUE: Final = msgspec.Raw(b"true")
 
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -96,14 +97,14 @@ def parse(endpoint: str, body: bytes) -> Call:
         raise InputError(f"Missing required parameter: '{required}'.", field=required)
     prompt = [memoryview(fields[name]) for name in _PROMPT_FIELDS[endpoint] if name in fields]
     options = Fields(fields)
-    copies = max(options.copies(name) for name in _COPIES)
+    copies = max([options.copies(name) for name in _COPIES if name in fields], default=1)
     prompts = 1 if endpoint == CHAT else _prompts(required, memoryview(fields[required]))
     call = Call(
         endpoint=endpoint,
         fields=fields,
         model=checked_name(options.text("model")),
-        stream=options.flag("stream"),
-        wants_usage=options.table("stream_options").get("include_usage") is True,
+        stream="stream" in fields and options.flag("stream"),
+        wants_usage="stream_options" in fields and options.table("stream_options").get("include_usage") is True,
         max_output=options.limit(),
         prompts=prompts,
         copies=1 if endpoint == EMBEDDINGS else copies * prompts,
@@ -111,7 +112,7 @@ def parse(endpoint: str, body: bytes) -> Call:
         parts=count_parts(prompt, _PART, _NAMED),
         tools="tools" in fields or "functions" in fields,
     )
-    if bytes(memoryview(call.asked)[:MAX_VALUE_BYTES]).translate(None, _SPACE).startswith(b"[]"):
+    if _NOTHING.match(memoryview(fields[required])[:MAX_VALUE_BYTES]):
         raise InputError(f"Invalid '{required}': at least one.", field=required)  # llama.cpp would make up an answer
     return call
 
@@ -220,7 +221,7 @@ class Fields:
 
         llama.cpp takes a negative limit as none, and makes one token at a limit of 0.
         """
-        limits = [value for value in map(self._limit, _LIMITS) if value is not None]
+        limits = [value for name in _LIMITS if name in self._fields and (value := self._limit(name)) is not None]
         if not limits or min(limits) < 0:
             return None
         return max(1, *limits)

@@ -34,7 +34,7 @@ def along(given: MultiMapping[str], server: Server) -> dict[str, str]:
     """Those that the server's dialect has; of a client that is logged in itself everything that is not about this
     connection or the form of the body, and has not our own key."""
     if server.login != CLIENT:
-        return {name: value for name in _KNOWN[server.dialect] if (value := _joined(given, name))}
+        return {name: value for name in _KNOWN[server.dialect] if name in given and (value := _joined(given, name))}
     ours = presented(given)
     hop = {word.strip().lower() for value in given.getall("connection", ()) for word in value.split(",")}
     names = {name.lower(): name for name in given}

@@ -55,6 +55,10 @@ class _Made(msgspec.Struct):
     reasoning_tokens: _Count | None = None
 
 
+_NO_READ: Final = _Read()
+_NO_MADE: Final = _Made()
+
+
 class _Usage(msgspec.Struct):
     prompt_tokens: _Count
     completion_tokens: _Count = 0
@@ -71,8 +75,7 @@ class _Reply(msgspec.Struct):
     error: msgspec.Raw = _NULL
 
 
-@dataclass(slots=True, frozen=True)
-class Read:
+class Read(msgspec.Struct, frozen=True):
     """What a reply, or one event of a stream, says of itself."""
 
     model: str | None
@@ -111,7 +114,7 @@ def _used(raw: msgspec.Raw) -> Used | None:
     output = usage.completion_tokens
     if usage.total_tokens is not None:  # some count the reasoning only in the total
         output = max(output, usage.total_tokens - usage.prompt_tokens)
-    read, made = usage.prompt_tokens_details or _Read(), usage.completion_tokens_details or _Made()
+    read, made = usage.prompt_tokens_details or _NO_READ, usage.completion_tokens_details or _NO_MADE
     return Used(
         usage.prompt_tokens,
         output,
