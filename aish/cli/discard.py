@@ -12,7 +12,8 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.each import for_each
 from aish.errors import ConflictError
 from aish.report import clean
-from aish.worktree import removal
+from aish.worktree import recovery, removal
+from aish.worktree.record import LANDING
 from aish.worktree.residents import residents
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def discard(target: str, *, yes: bool) -> Lost:
     with records.held(record.name):
         rows = residents(record.name, record.folder)
         worktree.check_idle(rows, f"the worktree {record.name}", f"stop it first: aish stop {record.name}")
+        if record.state == LANDING:  # a landing that was cut off may have left half of it in the user's tree
+            record = recovery.recovered(records, record, worktree.teller("aish discard"))
         lost = removal.lost(records, record)
         if str(lost) and not yes:
             _agreed(record, lost)

@@ -23,6 +23,8 @@ LOCAL: Final = (
 """Variables that lead git to another repository than its folder's (`git rev-parse --local-env-vars`): a hook of a
 repository has them, and so has all that it starts."""
 _OURS: Final = {"LC_ALL": "C.UTF-8", "LANGUAGE": "", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": ":"}
+_PLAIN: Final = ("-c", "gc.auto=0", "-c", "log.showSignature=false", "-c", "rebase.updateRefs=false")
+"""Configuration that would have git do, or print, more than was asked."""
 LOCKED_S: Final = 10.0
 """How long another git program may hold what we need."""
 _AGAIN_S: Final = 0.05
@@ -77,9 +79,12 @@ class Git:
 
     def _once(self, words: Sequence[str], given: bytes, more: dict[str, str], *, alone: bool) -> Done:
         options = [] if self._git_dir is None else [f"--git-dir={self._git_dir}"]
+        options += _PLAIN
+        if self._keep:
+            options += ["-c", "core.fsmonitor=false"]  # it would start a daemon that has our lock, too
         try:
             done = subprocess.run(
-                ["git", *options, "-c", "gc.auto=0", *words],
+                ["git", *options, *words],
                 cwd=self.folder,
                 env=environ(os.environ) | more,
                 input=given,

@@ -20,6 +20,7 @@ from aish.worktree.record import LANDED, LANDING, READY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aish.worktree.git import Done
     from aish.worktree.record import Record, Records
 
 MERGE: Final = "merge"
@@ -101,7 +102,7 @@ def _landed(records: Records, record: Record, wish: Wish, lock: int, tell: Calla
     record.state = LANDING
     records.save(record)
     try:
-        _commit(git, record, wish)
+        _commit(git, record, wish, tell)
         return _rounds(records, record, git, wish, lock, tell)
     except BaseException:
         if record.state == LANDING and record.new is None:
@@ -114,10 +115,11 @@ def _check_places(record: Record, git: Git) -> None:
     if not os.path.exists(os.path.join(record.folder, ".git")):
         hint = f"its commits are on {record.branch}: git merge {record.branch}; then aish discard {record.name}"
         raise ConflictError(f"{record.folder} is gone", hint=hint)
-    under_way = next((word for mark, word in _UNDER_WAY.items() if _has(git, mark)), None)
-    if under_way is not None:
-        hint = f"finish it there, or git -C {record.folder} {under_way} --abort"
-        raise ConflictError(f"{record.name} is in the middle of a {under_way}", hint=hint)
+    for where in (git, Git(record.home)) if os.path.isdir(record.home) else (git,):
+        under_way = next((word for mark, word in _UNDER_WAY.items() if _has(where, mark)), None)
+        if under_way is not None:
+            hint = f"finish it there, or git -C {where.folder} {under_way} --abort"
+            raise ConflictError(f"{where.folder} is in the middle of a {under_way}", hint=hint)
 
 
 def _has(git: Git, mark: str) -> bool:
@@ -136,11 +138,22 @@ def target_of(record: Record) -> Target:
     return Target(branch.line.removeprefix("refs/heads/"), home("rev-parse", "--verify", "HEAD").line)
 
 
-def _commit(git: Git, record: Record, wish: Wish) -> None:
+def _commit(git: Git, record: Record, wish: Wish, tell: Callable[[str], None]) -> None:
     """What it has not committed, with the hooks of the repository."""
     git("add", "--all")
     if git.attempt("diff", "--cached", "--quiet").status:
-        git("commit", "-q", "-m", wish.message or f"Work of @{record.name}")
+        words = ("commit", "-q", "-m", wish.message or f"Work of @{record.name}")
+        done = git.attempt(*words)
+        if done.status:
+            raise _refused(words, done, tell)
+
+
+def _refused(words: tuple[str, ...], done: Done, tell: Callable[[str], None]) -> AishError:
+    """By git, or by a hook of the repository, which has said why."""
+    lines = done.err.splitlines()
+    for line in lines if len(lines) > 1 else ():
+        tell(line)
+    return error_of(words, done)
 
 
 def _rounds(records: Records, record: Record, git: Git, wish: Wish, lock: int, tell: Callable[[str], None]) -> Landed:
@@ -154,7 +167,7 @@ def _rounds(records: Records, record: Record, git: Git, wish: Wish, lock: int, t
             records.save(record)
             return Landed(record.name, target.branch, target.commit, 0, 0)
         commits = int(git("rev-list", "--count", f"{target.commit}..{tip}").line)
-        new = _merged(git, record, target, tip, wish)
+        new = _merged(git, record, target, tip, wish, tell)
         found = changes(git("diff-tree", "-r", "-z", "--no-renames", target.commit, new).items)
         _check_untouched(record, found)
         tree = git("rev-parse", f"{new}^{{tree}}").line
@@ -175,15 +188,15 @@ def _contains(git: Git, commit: str, other: str) -> bool:
     return not git.attempt("merge-base", "--is-ancestor", other, commit).status
 
 
-def _merged(git: Git, record: Record, target: Target, tip: str, wish: Wish) -> str:
+def _merged(git: Git, record: Record, target: Target, tip: str, wish: Wish, tell: Callable[[str], None]) -> str:
     """The commit that the target is to be led to; its tree is in the worktree. Raises ConflictError."""
     if wish.how == REBASE:
-        _join(git, target, ("rebase", target.commit))
+        _join(git, target, ("rebase", target.commit), tell)
         return git("rev-parse", "HEAD").line
     straight = _contains(git, tip, target.commit)
     if not straight:
         message = f"Merge {target.branch} into {record.branch}"
-        _join(git, target, ("merge", "--no-edit", "--ff", "--commit", "-q", "-m", message, target.commit))
+        _join(git, target, ("merge", "--no-edit", "--ff", "--commit", "-q", "-m", message, target.commit), tell)
     if wish.how == SQUASH:
         return _made(git, (target.commit,), wish.message or f"Work of @{record.name}")
     if straight:
@@ -192,7 +205,7 @@ def _merged(git: Git, record: Record, target: Target, tip: str, wish: Wish) -> s
     return _made(git, (target.commit, tip), message)  # the target's line first, as if it had been merged there
 
 
-def _join(git: Git, target: Target, words: tuple[str, ...]) -> None:
+def _join(git: Git, target: Target, words: tuple[str, ...], tell: Callable[[str], None]) -> None:
     done = git.attempt(*words)
     if not done.status:
         return
@@ -201,7 +214,7 @@ def _join(git: Git, target: Target, words: tuple[str, ...]) -> None:
     if conflicts:
         hint = f"nothing has changed; merge {target.branch} in {git.folder}, then land again"
         raise ConflictError(f"conflicts with {target.branch}: {listed(conflicts)}", hint=hint)
-    raise error_of(words, done)
+    raise _refused(words, done, tell)
 
 
 def _made(git: Git, parents: tuple[str, ...], message: str) -> str:

@@ -49,7 +49,8 @@ def _line(records: Records, record: Record) -> Line:
         target = landing.target_of(record)
         into = target.branch
         inside = Git(record.folder)
-        dirty = len(status(inside("status", "--porcelain=v2", "-z", GIT_OPTIONAL_LOCKS="0").items).dirty)
+        items = inside("status", "--porcelain=v2", "-z", "--untracked-files=normal", GIT_OPTIONAL_LOCKS="0").items
+        dirty = len(status(items).dirty)
         head = inside("rev-parse", "HEAD").line
         counts = inside("rev-list", "--left-right", "--count", f"{target.commit}...{head}").line.split()
         behind, ahead = int(counts[0]), int(counts[1])

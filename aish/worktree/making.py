@@ -47,7 +47,9 @@ def make(
     records = Records(repository.common)
     if again:
         return Made(_old(records, name), new=False)
-    changed = status(git("status", "--porcelain=v2", "-z", GIT_OPTIONAL_LOCKS="0").items).dirty
+    changed = status(
+        git("status", "--porcelain=v2", "-z", "--untracked-files=normal", GIT_OPTIONAL_LOCKS="0").items
+    ).dirty
     for each in naming.candidates(name):
         if each in taken:
             continue
@@ -67,7 +69,8 @@ def make(
                 record.state = READY
                 records.save(record)
             except BaseException:
-                removal.take_away(records, record)
+                with contextlib.suppress(AishError):  # what stays is half made, as the record says
+                    removal.take_away(records, record)
                 raise
             if changed and not dirty:
                 hint = "--worktree-dirty takes them along"

@@ -122,6 +122,25 @@ def test_what_would_be_lost_is_told_before_it_is(shared_home: Home, repo: Path, 
     assert git(repo, "branch", "--format=%(refname:short)") == "main"
 
 
+def test_killed_in_mid_landing_and_in_mid_making(shared_home: Home, repo: Path, aish: Run) -> None:
+    aish("run", "--worktree", "--name", "w", "--", "sh", "-c", "echo x > b.txt")
+    before = git(repo, "rev-parse", "HEAD")
+    assert aish("land", "w", "--check", "kill -9 $PPID").returncode == -9
+    assert (git(repo, "rev-parse", "HEAD"), git(repo, "status", "--porcelain")) == (before, "")
+    assert json.loads(aish("land", "--json").stdout)[0]["state"] == "half landed"
+    done = aish("land", "w")
+    assert (done.returncode, done.stderr) == (0, "aish land: landing w was broken off: gone on with\n")
+    assert (repo / "sub" / "b.txt").exists()
+    hook = repo / ".aish" / "worktree-setup"
+    hook.write_text("#!/bin/sh\nkill -9 $PPID\n")
+    hook.chmod(0o755)
+    assert aish("spawn", "--worktree", "--name", "v", "--", "true").returncode == -9
+    assert json.loads(aish("land", "--json").stdout)[0]["state"] == "half made"
+    assert aish("discard", "v").returncode == 0
+    assert git(repo, "branch", "--format=%(refname:short)") == "main"
+    hook.unlink()
+
+
 def test_names_go_on_and_restarts_stay(shared_home: Home, repo: Path, aish: Run) -> None:
     for name in ("job", "job-2"):
         done = aish("spawn", "--worktree=job", "--", "sh", "-c", "pwd >> runs.txt")

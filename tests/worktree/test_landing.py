@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from aish.worktree.record import LANDED, LANDING, READY, Records
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Repo  # type: ignore[attr-defined]
+    from conftest import Repo
 
 
 @pytest.fixture
@@ -171,17 +172,53 @@ def test_what_cannot_be_landed(repo: Repo, tree: Path, told: list[str]) -> None:
     repo.commit("a.txt", "theirs\n", folder=tree)
     repo.commit("a.txt", "mine\n")
     subprocess.run(["git", "merge", "-q", "main"], cwd=tree, check=False, capture_output=True)
-    with pytest.raises(ConflictError, match="in the middle of a merge"):
+    with pytest.raises(ConflictError, match="x is in the middle of a merge"):
         land(repo, told)
-    assert (tree / ".git").exists()
+    repo.git("merge", "--abort", folder=tree)
+    subprocess.run(["git", "merge", "-q", "aish/x"], cwd=repo.root, check=False, capture_output=True)
+    with pytest.raises(ConflictError, match="repo is in the middle of a merge"):
+        land(repo, told, check="touch ../never")
+    assert not repo.tree("never").exists()
+
+
+def test_two_at_once_both_come_home(repo: Repo, told: list[str]) -> None:
+    """Neither may be lost because the other moved the branch."""
+    failed: list[BaseException] = []
+
+    def one(name: str) -> None:
+        try:
+            land(repo, [], name=name, check="true")
+        except BaseException as error:  # noqa: BLE001  told in the main thread
+            failed.append(error)
+
+    for name in ("x", "y", "z"):
+        repo.commit(f"{name}.txt", name, folder=_tree(repo, told, name))
+    threads = [threading.Thread(target=one, args=(name,)) for name in ("x", "y", "z")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
+    assert [(repo.root / f"{name}.txt").read_text() for name in ("x", "y", "z")] == ["x", "y", "z"]
+    assert repo.branches == ["main"]
+    assert repo.status() == ""
+
+
+def test_what_the_agent_checked_out_is_what_lands(repo: Repo, tree: Path, told: list[str]) -> None:
+    repo.git("checkout", "-q", "-b", "fix", folder=tree)
+    repo.commit("b.txt", "b\n", folder=tree)
+    land(repo, told)
+    assert (repo.root / "b.txt").exists()
+    assert repo.branches == ["fix", "main"]
 
 
 def test_hooks_of_the_repository_have_their_say(repo: Repo, tree: Path, told: list[str]) -> None:
-    repo.hook("pre-commit", "echo not like this >&2; exit 1")
+    repo.hook("pre-commit", "echo not like this; echo why >&2; exit 1")
     repo.write("b.txt", "b\n", folder=tree)
-    with pytest.raises(UnavailableError, match="not like this"):
+    with pytest.raises(UnavailableError):
         land(repo, told)
     assert (tree / "b.txt").read_text() == "b\n"
+    assert told == ["not like this", "why"]
     repo.hook("pre-commit", "exit 0")
     repo.hook("post-merge", f"echo x >> '{repo.root.parent}/merged'; exit 1")
     land(repo, told)

@@ -18,7 +18,7 @@ from aish.worktree.record import MAKING, READY, Records
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Repo  # type: ignore[attr-defined]
+    from conftest import Repo
 
     from aish.worktree.record import Record
 
