@@ -83,7 +83,8 @@ class Agent:
     """One agent. `instructions` is the system message, `prompt` the user message, where `{input}` stands for the
     text; `when_reserved` as aish.wire.spec.SpecPart has it; `file` is where it was read from, None for a model that
     is asked directly. `adapter`: it is a program that others wrote; `program`, `arguments`, `login` and `permissions`
-    are of such a one, as aish.spi.agent_adapter.Task has them."""
+    are of such a one, as aish.spi.agent_adapter.Task has them. `worktree`: it runs in a
+    git worktree of that name, "" for its own."""
 
     __slots__ = (
         "adapter",
@@ -102,6 +103,7 @@ class Agent:
         "sampling",
         "when_reserved",
         "whole_sentences",
+        "worktree",
     )
 
     def __init__(
@@ -123,6 +125,7 @@ class Agent:
         arguments: tuple[str, ...] = (),
         login: str = GATEWAY,
         permissions: str = ASK,
+        worktree: str | None = None,
     ) -> None:
         self.name = name
         self.description = description
@@ -140,6 +143,7 @@ class Agent:
         self.arguments = arguments
         self.login = login
         self.permissions = permissions
+        self.worktree = worktree
 
 
 def direct(model: str) -> Agent:

@@ -56,6 +56,7 @@ KEYS: Final = (
     "map_reduce",
     "adapter",
     *("program", "arguments", "login", "permissions"),
+    "worktree",
 )
 ADAPTER_KEYS: Final = ("program", "arguments", "login", "permissions")
 """Of an agent that an adapter runs."""
@@ -69,7 +70,6 @@ MAP_REDUCE_KEYS: Final = ("chunk_prompt", "part_tokens", "reduce", "reduce_promp
 # Known to come; until then an agent that relies on them must not run without them.
 RESERVED_KEYS: Final = (
     "tools",
-    "worktree",
     "environment",
     "secrets",
     "mcp_servers",
@@ -106,6 +106,7 @@ def parse(text: str, file: str) -> Agent:
         arguments=reader.texts("arguments", ARGUMENTS_MAX),
         login=reader.choice("login", LOGINS, GATEWAY),
         permissions=reader.choice("permissions", PERMISSIONS, ASK),
+        worktree=_worktree(reader),
     )
 
 
@@ -133,6 +134,17 @@ def _when_reserved(reader: _Reader) -> str:
     if text != HOLD and not (text.startswith("model:") and text.removeprefix("model:").strip()):
         raise reader.error("when_reserved", f"expected hold or model:NAME, found {text!r}")
     return text
+
+
+def _worktree(reader: _Reader) -> str | None:
+    """`true`: called as the process; a text: called so."""
+    field = reader.fields.get("worktree")
+    if field is None or isinstance(field.value, bool):
+        return "" if field is not None and field.value else None
+    name = reader.text("worktree", "", length_max=200)
+    if not valid_name(name):
+        raise reader.error("worktree", f"{name[:80]} cannot be a name", "true, or a name as an agent has")
+    return name
 
 
 def _limits(reader: _Reader) -> Limits:

@@ -10,6 +10,8 @@ import os
 import sys
 from typing import NoReturn
 
+from msgspec import structs
+
 from aish.agents import find as agents
 from aish.agents import invocation
 from aish.agents.agent import DEFAULT_MODEL, Agent
@@ -18,14 +20,16 @@ from aish.config import settings
 from aish.errors import AishError, NotFoundError, SourceError, UsageError
 from aish.model import kind, spec
 from aish.model.nearest import nearest
-from aish.report import report
+from aish.report import clean, report
 from aish.tensor import address
 from aish.tensor.errors import TensorError
 from aish.wire.spec import SpecPart
+from aish.worktree.naming import LABEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aish.wire.part import ProcessPart
+    from aish.wire.part import ExitPart, ProcessPart
+    from aish.wire.spec import LaunchPart
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -33,13 +37,28 @@ def main(argv: list[str]) -> NoReturn:
     from aish.client import stage
 
     try:
-        end = stage.run(resolve(argv[0], argv[1:]), launch.capture(), (0, 1, 2, *edge_fds()))
+        part, surroundings = resolve(argv[0], argv[1:], worktree=True), launch.capture()
+        fds = (0, 1, 2, *edge_fds())
+        end = _placed(part, surroundings, fds) if LABEL in part.labels else stage.run(part, surroundings, fds)
     except AishError as error:
         report(argv[0], error)
         os._exit(error.exit_status)
     except KeyboardInterrupt:
         os._exit(130)
     stage.leave(end)
+
+
+def _placed(part: SpecPart, surroundings: LaunchPart, fds: tuple[int, ...]) -> ExitPart:
+    """In a worktree of its own."""
+    from aish.client import stage
+    from aish.worktree.starting import given  # not for who needs none
+
+    with given(part, surroundings, named=False, tell=lambda line: _tell(part, line)) as placed:
+        return stage.run(placed.part, placed.launch, fds)
+
+
+def _tell(part: SpecPart, line: str) -> None:
+    print(clean(f"@{part.name}: {line}"), file=sys.stderr, flush=True)
 
 
 def edge_fds() -> tuple[int, ...]:
@@ -55,8 +74,9 @@ def edge_fds() -> tuple[int, ...]:
     return tuple(fds)
 
 
-def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
-    """What `@name words…` stands for; `model` replaces the agent's own.
+def resolve(word: str, words: list[str], model: str | None = None, *, worktree: bool = False) -> SpecPart:
+    """What `@name words…` stands for; `model` replaces the agent's own. `worktree`: the caller has one made where the
+    spec has its label (aish.worktree.starting); who cannot is refused an agent that wants one.
 
     An agent that leaves the model to the user gets AISH_MODEL where that is set. Raises UsageError, NotFoundError
     with the nearest name, SourceError of the agent file.
@@ -66,22 +86,20 @@ def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
         raise UsageError("a name must follow the @", hint="`aish agent ls` and `aish model ls` list them")
     cwd = launch.folder()
     agent = agents.find(name, cwd)
-    if agent is not None and agent.adapter is not None:
-        return _hosted(agent, words, cwd, model)
+    if agent is not None and agent.worktree is not None:
+        if not worktree:
+            hint = "begin it by aish run, aish spawn or in a pipeline"
+            raise UsageError(f"@{name} wants a git worktree of its own, and none is made here", hint=hint)
+        return structs.replace(_of(agent, words, cwd, model), labels={LABEL: agent.worktree})
     if agent is not None:
-        if model is None and agent.model == DEFAULT_MODEL:
-            model = os.environ.get("AISH_MODEL") or None
-        wanted = model or agent.model
-        ensure_model(wanted)
-        argv = invocation.command(words, file=agent.file, name=agent.name, model=model)
-        return _spec(argv, cwd, agent.name, wanted, agent.limits.tokens, agent.when_reserved)
+        return _of(agent, words, cwd, model)
     models = known_models()
     if name in models or name == DEFAULT_MODEL:
         ensure_model(name)
         return _spec(invocation.command(words, direct_model=name), cwd, f"ask-{name}", name, None)
     running = _running(name)
     if running is not None:
-        return _again(running, words, cwd)
+        return _again(running, words, cwd, worktree=worktree)
     from aish.agents import adapters
 
     if name in adapters.names():
@@ -91,6 +109,18 @@ def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
         f"no agent or model is called {name}",
         hint=f"did you mean @{near}?" if near else "`aish agent ls` and `aish model ls` list what there is",
     )
+
+
+def _of(agent: Agent, words: list[str], cwd: str, model: str | None) -> SpecPart:
+    """Of an agent file."""
+    if agent.adapter is not None:
+        return _hosted(agent, words, cwd, model)
+    if model is None and agent.model == DEFAULT_MODEL:
+        model = os.environ.get("AISH_MODEL") or None
+    wanted = model or agent.model
+    ensure_model(wanted)
+    argv = invocation.command(words, file=agent.file, name=agent.name, model=model)
+    return _spec(argv, cwd, agent.name, wanted, agent.limits.tokens, agent.when_reserved)
 
 
 def _hosted(agent: Agent, words: list[str], cwd: str, model: str | None) -> SpecPart:
@@ -113,7 +143,7 @@ def _running(name: str) -> ProcessPart | None:
     return next((row for row in rows if name in (row.id, row.name)), None)
 
 
-def _again(running: ProcessPart, words: list[str], cwd: str) -> SpecPart:
+def _again(running: ProcessPart, words: list[str], cwd: str, *, worktree: bool) -> SpecPart:
     """A stage named by a process: a model is asked, of an agent there is another run. Raises NotFoundError."""
     if running.kind == kind.MODEL:
         return _spec(
@@ -122,7 +152,7 @@ def _again(running: ProcessPart, words: list[str], cwd: str) -> SpecPart:
     stem, _, number = running.name.rpartition("-")
     for name in (running.name, stem if number.isdecimal() else ""):  # the second one that runs is called NAME-2
         if running.kind == kind.AGENT and name and agents.locate(name, cwd):
-            return resolve(name, words)
+            return resolve(name, words, worktree=worktree)
     raise NotFoundError(
         f"{running.name} ({running.id}) runs already, with an input of its own",
         hint=f"`aish logs -f {running.id}` shows what it writes; a stage is an agent or a model",

@@ -60,7 +60,9 @@ class Parser(argparse.ArgumentParser):
         return plain, options
 
     def _takes_value(self, word: str) -> bool:
-        return any(word in action.option_strings and action.nargs != 0 for action in self._actions if "=" not in word)
+        """Whether the next word is its value; one that may have a value has it behind a `=`."""
+        takers = (action for action in self._actions if action.nargs not in (0, "?"))
+        return "=" not in word and any(word in action.option_strings for action in takers)
 
 
 def targets(parser: Parser, *, many: bool = True, none: str = "", labels: bool = False) -> None:

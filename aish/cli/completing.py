@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "signal", "stop", "wait", "wrapup"))
 _ENDED: Final = frozenset(("forget", "start"))
-_ANY: Final = frozenset(("events", "inspect", "label", "logs", "ps", "restart", "why"))
+_ANY: Final = frozenset(("discard", "events", "inspect", "label", "land", "logs", "ps", "restart", "why"))
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor", "window"))
 _OF_A_PROJECT: Final = frozenset(("down", "up"))
 _RUNNING: Final = frozenset(("run", "spawn"))

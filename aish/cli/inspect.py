@@ -19,6 +19,7 @@ from aish.wire import budget
 from aish.wire.message import History, Inspect
 from aish.wire.reply import Inspected, Runs
 from aish.wire.spec import FailoverPart, LimitPart, SocketPart
+from aish.worktree.naming import LABEL, branch
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -91,6 +92,7 @@ def _show(found: Inspected) -> None:
         ("digest", spec.digest),
         ("command", command_line(spec.argv) if spec.argv else None),
         ("folder", spec.cwd.decode(errors="backslashreplace")),
+        ("worktree", f"{tree}, on branch {branch(tree)}" if (tree := row.labels.get(LABEL)) else None),
         ("pid", row.pid),
         ("port", row.port),
         ("adopted", _adopted(found)),

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from aish.cli import wanted
+from aish.cli import wanted, worktree
 from aish.cli.arguments import Parser
 from aish.cli.output import json_line
 from aish.client import launch, stage
@@ -35,19 +35,22 @@ def main(argv: list[str]) -> int:
         "example: aish run --budget 50k -- my-agent",
     )
     wanted.options(parser)
+    worktree.options(parser)
     parser.add_argument("--json", action="store_true", help="at its end, one line of JSON on stderr: how it ended")
     options, command = parser.command(argv)
     at_terminal = os.isatty(0) and os.isatty(1)
     part = wanted.spec_of(options, command, pty=at_terminal)
     end: ExitPart | None
-    if at_terminal:
-        from aish.client import terminal
+    with worktree.given(part, launch.capture(), options, "aish run") as given:
+        if at_terminal:
+            from aish.client import terminal
 
-        end = terminal.run(part, launch.capture(), rename=options.name is None)
-    else:
-        from aish.agents.stub import edge_fds
+            end = terminal.run(given.part, given.launch, rename=options.name is None)
+        else:
+            from aish.agents.stub import edge_fds
 
-        end = stage.run(part, launch.capture(), (0, 1, 2, *edge_fds()), rename=options.name is None)
+            fds = (0, 1, 2, *edge_fds())
+            end = stage.run(given.part, given.launch, fds, rename=options.name is None)
     if options.json:
         print(json_line({"exit": end}), file=sys.stderr, flush=True)
     if end is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from typing import TYPE_CHECKING
 
-from aish.cli import wanted
+from aish.cli import wanted, worktree
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import connect, launch, needing
@@ -14,6 +15,11 @@ from aish.client.stage import not_started
 from aish.config import folders
 from aish.wire.message import Spawn
 from aish.wire.reply import Started
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from aish.wire.spec import LaunchPart, SpecPart
 
 
 def main(argv: list[str]) -> int:
@@ -24,16 +30,14 @@ def main(argv: list[str]) -> int:
         "example: aish spawn --name train --vram 8G -- python train.py",
     )
     wanted.options(parser)
+    worktree.options(parser)
     parser.add_argument("--pty", action="store_true", help="with a terminal of its own, for aish attach")
     json_option(parser)
     options, command = parser.command(argv)
     part = wanted.spec_of(options, command, pty=options.pty)
-    request = Spawn(token=secrets.token_hex(16), spec=part, launch=launch.capture(), rename=options.name is None)
     first = not os.path.exists(folders.daemon_socket())
-    with connect(program="spawn") as client:
-        started = client.ask(Started, request)
-        for doubt in needing.doubts(client, started, part):
-            print(f"aish spawn: {doubt}", file=sys.stderr)
+    with worktree.given(part, launch.capture(), options, "aish spawn") as given:
+        started = _begun(given.part, given.launch, options)
     if started.unheld and not options.json:
         print(
             f"aish spawn: nothing here holds a limit of {', '.join(started.unheld)}: `aish doctor`", file=sys.stderr
@@ -48,6 +52,15 @@ def main(argv: list[str]) -> int:
         why = f"  {started.state}: {started.reason}" if started.reason else ""
         print(f"{started.id}  {started.name}{why}")
     return 0
+
+
+def _begun(part: SpecPart, surroundings: LaunchPart, options: Namespace) -> Started:
+    request = Spawn(token=secrets.token_hex(16), spec=part, launch=surroundings, rename=options.name is None)
+    with connect(program="spawn") as client:
+        started = client.ask(Started, request)
+        for doubt in needing.doubts(client, started, part):
+            print(f"aish spawn: {doubt}", file=sys.stderr)
+    return started
 
 
 def _tell_of_logout() -> None:

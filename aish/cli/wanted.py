@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from aish.cli import inputs, life
+from aish.cli import inputs, life, worktree
 from aish.client import launch
 from aish.config.settings import LEAST_LOG_BYTES
 from aish.errors import InputError, UsageError
@@ -144,7 +144,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     if command[0].startswith("@"):
         from aish.agents.stub import resolve
 
-        part = resolve(command[0], command[1:], wanted.model)
+        part = resolve(command[0], command[1:], wanted.model, worktree=hasattr(wanted, "worktree"))
     elif wanted.model:
         raise UsageError(
             f"--model chooses for agent files and models: @NAME, not {command[0]}",
@@ -174,7 +174,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         observe=wanted.observe or part.observe,
         when_reserved=wanted.when_reserved if wanted.when_reserved != spec.HOLD else part.when_reserved,
         restart=wanted.restart,
-        labels=label.parse(wanted.label),
+        labels={**worktree.label(part, wanted), **label.parse(wanted.label)},
         stop_signal=signal_number(wanted.stop_signal),
         grace_s=wanted.grace,
         oom_score_adj=wanted.oom_score,

@@ -75,6 +75,11 @@ def test_instructions_alone_are_an_agent(text: str) -> None:
     assert agent.sampling.stop == ()
 
 
+@pytest.mark.parametrize(("word", "worktree"), [("true", ""), ("false", None), ("mine", "mine")])
+def test_a_worktree(word: str, worktree: str | None) -> None:
+    assert parse(f"---\nworktree: {word}\n---\nBe brief.", "a.md").worktree == worktree
+
+
 def test_windows_line_ends_and_a_byte_order_mark() -> None:
     agent = parse("\ufeff---\r\nmodel: big\r\n---\r\nBe\r\nbrief.\r\n", "a.md")
     assert (agent.model, agent.instructions) == ("big", "Be\nbrief.")
@@ -92,6 +97,8 @@ WRONG = {
     "unknown option": (["map_reduce:", "  redcue: join"], 3, "map_reduce.redcue", "did you mean reduce?"),
     "instructions in the head": (["instructions: be brief"], 2, "instructions", "text below the front matter"),
     "reserved": (["model: x", "tools: [shell]"], 3, "tools: not supported yet", "remove it"),
+    "a worktree that is no name": (["worktree: a/b"], 2, "worktree: a/b cannot be a name", "true, or a name"),
+    "a worktree without a word": (["worktree:"], 2, "worktree: has no value", "drop the line"),
     "reserved limit": (["limits:", "  usd: 5"], 3, "limits.usd: not supported yet", "remove it"),
     "not a table": (["- a", "- b"], 2, "not a table", "model: smollm2"),
     "a text where a table belongs": (["limits: 200k"], 2, "limits: expected a table", "indented"),

@@ -1,0 +1,65 @@
+"""Which repository a folder is in, and where its worktrees lie."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from aish.errors import ConflictError, StorageError
+from aish.worktree.git import Git
+from aish.worktree.naming import PLACE
+
+
+class Repository(NamedTuple):
+    """`top` is the working tree that the folder is in, `prefix` the folder in it ("" or "a/b"); `common` is what all
+    working trees of the repository share; `place` is where new ones are made."""
+
+    top: str
+    prefix: str
+    common: str
+    place: str
+
+
+def find(folder: str) -> Repository:
+    """Raises NotFoundError (no repository), ConflictError (a bare one), RefusedError (not trusted),
+    UnavailableError."""
+    git = Git(folder)
+    if git("rev-parse", "--is-inside-work-tree").line != "true":
+        hint = "a bare repository has none: git worktree add one, and begin there"
+        raise ConflictError(f"{folder} is in no working tree of its repository", hint=hint)
+    top = git("rev-parse", "--show-toplevel").line
+    prefix = git("rev-parse", "--show-prefix").line.rstrip("/")
+    git_dir, common = git("rev-parse", "--absolute-git-dir").line, common_of(folder)
+    return Repository(top, prefix, common, place_of(top, git_dir, common))
+
+
+def common_of(folder: str) -> str:
+    """Raises as `find`; a bare repository has one, too."""
+    return Git(folder)("rev-parse", "--path-format=absolute", "--git-common-dir").line
+
+
+def place_of(top: str, git_dir: str, common: str) -> str:
+    """In the main working tree, also where it begins in another: whose worktree goes takes no other's with it. A bare
+    repository has no such tree, and a submodule's is not to be found: it is in what they share. Pure."""
+    if git_dir == common:
+        return os.path.join(top, PLACE)
+    if os.path.dirname(top).endswith("/" + PLACE):
+        return os.path.dirname(top)
+    if os.path.basename(common) == ".git":
+        return os.path.join(os.path.dirname(common), PLACE)
+    return os.path.join(common, PLACE)
+
+
+def exclude(common: str, *patterns: str) -> None:
+    """Have `git status` not show them, in any working tree. Raises StorageError."""
+    path = os.path.join(common, "info", "exclude")
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "a+b") as file:
+            file.seek(0)
+            content = file.read()
+            lines = [os.fsencode(pattern) for pattern in patterns if os.fsencode(pattern) not in content.splitlines()]
+            if lines:
+                file.write(b"\n" * (content[-1:] not in (b"", b"\n")) + b"\n".join(lines) + b"\n")
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error

@@ -1,0 +1,87 @@
+"""A process that is to have a worktree gets one, and its surroundings say so; one that never began leaves none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from aish.errors import AishError, ConflictError
+from aish.worktree import naming, outfit, removal, repository
+from aish.worktree.git import LOCAL
+from aish.worktree.making import make
+from aish.worktree.record import Records
+from aish.worktree.residents import living, names, residents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aish.wire.spec import LaunchPart, SpecPart
+    from aish.worktree.record import Record
+
+
+class Given(NamedTuple):
+    """What is spawned."""
+
+    part: SpecPart
+    launch: LaunchPart
+
+
+@contextlib.contextmanager
+def given(
+    part: SpecPart,
+    launch: LaunchPart,
+    *,
+    named: bool,
+    again: bool = False,
+    dirty: bool = False,
+    tell: Callable[[str], None],
+) -> Iterator[Given]:
+    """As it was where the spec does not ask for a worktree (by its label); what begins in it has to begin before the
+    end of this. `named`: the process has to be called so. Raises as `aish.worktree.making.make`."""
+    wish = part.labels.get(naming.LABEL)
+    if wish is None:
+        yield Given(part, launch)
+        return
+    found = repository.find(os.fsdecode(part.cwd))
+    program = os.path.basename(os.fsdecode(part.argv[0])) if part.argv else ""
+    name = naming.plain(wish or part.name or program)
+    taken = names() - ({name} if named or wish else set())
+    made = make(found, name, again=again, dirty=dirty, taken=taken, tell=tell)
+    record = made.record
+    try:
+        if not made.new and living(residents(record.name, record.folder)):
+            raise ConflictError(f"somebody works in the worktree {record.name}", hint="`aish land` shows who")
+        yield Given(_part(part, record, named=named), _launch(launch, record))
+    finally:
+        if made.new:
+            _take_away(Records(found.common), record)
+
+
+def _part(part: SpecPart, record: Record, *, named: bool) -> SpecPart:
+    labels = {**part.labels, naming.LABEL: record.name}
+    name = part.name if named else record.name
+    return msgspec.structs.replace(part, cwd=os.fsencode(record.cwd), labels=labels, name=name)
+
+
+def _launch(launch: LaunchPart, record: Record) -> LaunchPart:
+    """Variables of a repository, as its hooks have them, would lead its git back there."""
+    added = outfit.variables(record)
+    dropped = {os.fsencode(name) for name in (*LOCAL, *added, "PWD", "OLDPWD")}
+    kept = [entry for entry in launch.environ if entry.partition(b"=")[0] not in dropped]
+    new = [os.fsencode(f"{name}={value}") for name, value in (*added.items(), ("PWD", record.cwd))]
+    return msgspec.structs.replace(launch, environ=[*kept, *new])
+
+
+def _take_away(records: Records, record: Record) -> None:
+    """Unless somebody has begun in it, or nobody can tell."""
+    try:
+        rows = residents(record.name, record.folder)
+        if all(row.never_ran for row in rows):
+            with records.held(record.name):
+                if not str(removal.lost(records, record)):
+                    removal.take_away(records, record)
+    except AishError:
+        return  # it stays: `aish land` lists it
