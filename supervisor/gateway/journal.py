@@ -101,7 +101,7 @@ class Journal:
             with self._records.transaction():
                 if begun:
                     self._records.put_begun([row for row, _ in begun])
-                if self._ended or self._places:
+                if self._ended or self._places or self._dropped:
                     self._put_ended()
         except StorageError as error:
             self._kept(error)
@@ -118,7 +118,8 @@ class Journal:
         if alone:
             self._records.put_begun(alone)
         self._records.put_ended(self._ended)
-        self._records.drop_begun(self._dropped)
+        if self._dropped:
+            self._records.drop_begun(self._dropped)
         for (process, path), (seen_s, place) in self._places.items():
             self._records.put_session(process, path, seen_s, place)
 
