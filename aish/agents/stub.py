@@ -55,8 +55,8 @@ def edge_fds() -> tuple[int, ...]:
     return tuple(fds)
 
 
-def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
-    """What `@name words…` stands for; `model` replaces the agent's own.
+def resolve(word: str, words: list[str], model: str | None = None, cwd: str | None = None) -> SpecPart:
+    """What `@name words…` stands for; `model` replaces the agent's own. `cwd`: another folder than the current one.
 
     An agent that leaves the model to the user gets AISH_MODEL where that is set. Raises UsageError, NotFoundError
     with the nearest name, SourceError of the agent file.
@@ -64,7 +64,7 @@ def resolve(word: str, words: list[str], model: str | None = None) -> SpecPart:
     name = word.removeprefix("@")
     if not name:
         raise UsageError("a name must follow the @", hint="`aish agent ls` and `aish model ls` list them")
-    cwd = launch.folder()
+    cwd = launch.folder() if cwd is None else cwd
     agent = agents.find(name, cwd)
     if agent is not None and agent.adapter is not None:
         return _hosted(agent, words, cwd, model)
@@ -122,7 +122,7 @@ def _again(running: ProcessPart, words: list[str], cwd: str) -> SpecPart:
     stem, _, number = running.name.rpartition("-")
     for name in (running.name, stem if number.isdecimal() else ""):  # the second one that runs is called NAME-2
         if running.kind == kind.AGENT and name and agents.locate(name, cwd):
-            return resolve(name, words)
+            return resolve(name, words, cwd=cwd)
     raise NotFoundError(
         f"{running.name} ({running.id}) runs already, with an input of its own",
         hint=f"`aish logs -f {running.id}` shows what it writes; a stage is an agent or a model",
