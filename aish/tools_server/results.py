@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from aish.client.asks import exit_of, told
 from aish.model import state
+from aish.model.exit import DONE, Exit
 from aish.model.size import format_bytes, format_count
 from aish.wire import account
 
@@ -78,7 +79,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             parent=row.parent,
             mine=mine,
             doing=row.reason or row.doing,
-            exit=None if end is None or (row.never_ran and ended) else told(end),
+            exit=None if end is None or (row.never_ran and ended) else _how(end),
             exit_code=None if end is None else end.code,
             restarts=row.restarts,
             age_s=round(until_s - (row.started_s or row.created_s), 1),
@@ -315,6 +316,10 @@ class Askables(Result, frozen=True, kw_only=True):
 
 
 # --- words ------------------------------------------------------------------------------------------------------
+
+
+def _how(end: Exit) -> str:
+    return told(end if end.reason != DONE else Exit(end.code, end.signal))
 
 
 def log_text(line: LogLine) -> str:

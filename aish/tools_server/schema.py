@@ -39,6 +39,8 @@ def _flat(part: Any, parts: Mapping[str, Any]) -> Any:
         inner = _flat(parts[part["$ref"]], parts)
         return {key: value for key, value in inner.items() if key not in ("title", "description")}
     found = {key: _flat(value, parts) for key, value in part.items() if (key, value) != ("default", None)}
+    if all(isinstance(each, str) for each in found.get("enum", [0])):
+        found = {"type": "string"} | found
     kinds = [each for each in found.get("anyOf", ()) if each != _NULL]
     if len(kinds) == 1:
         del found["anyOf"]
