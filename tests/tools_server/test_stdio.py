@@ -154,6 +154,22 @@ def test_the_daemon_comes_when_it_is_needed_and_may_die_in_the_middle_of_a_wait(
     go(work)
 
 
+def test_it_finds_the_supervisor_where_a_client_passes_few_variables_on(
+    shared_home: Home, open_wire: Any, go: Any
+) -> None:
+    """Codex passes no XDG_RUNTIME_DIR: a second supervisor would be started beside the first."""
+    process = shared_home.client.spawn(["sleep", "600"])
+    del shared_home.environ["XDG_RUNTIME_DIR"]
+
+    async def work() -> None:
+        async with open_wire() as wire:
+            await wire.greeted()
+            wire.ask(1, "tools/call", name="inspect", arguments={"process": process.id})
+            assert (await wire.answer(1))["result"]["isError"] is False
+
+    go(work)
+
+
 def test_without_the_library_the_extra_is_named(shared_home: Home) -> None:
     code = "import sys; sys.modules['mcp'] = None\nfrom aish.cli import main\nsys.exit(main(['mcp']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=shared_home.environ)
