@@ -74,9 +74,12 @@ def edge_fds() -> tuple[int, ...]:
     return tuple(fds)
 
 
-def resolve(word: str, words: list[str], model: str | None = None, *, worktree: bool = False) -> SpecPart:
+def resolve(
+    word: str, words: list[str], model: str | None = None, *, worktree: bool = False, cwd: str | None = None
+) -> SpecPart:
     """What `@name words…` stands for; `model` replaces the agent's own. `worktree`: the caller has one made where the
-    spec has its label (aish.worktree.starting); who cannot is refused an agent that wants one.
+    spec has its label (aish.worktree.starting); who cannot is refused an agent that wants one. `cwd`: another folder
+    than the current one.
 
     An agent that leaves the model to the user gets AISH_MODEL where that is set. Raises UsageError, NotFoundError
     with the nearest name, SourceError of the agent file.
@@ -84,7 +87,7 @@ def resolve(word: str, words: list[str], model: str | None = None, *, worktree: 
     name = word.removeprefix("@")
     if not name:
         raise UsageError("a name must follow the @", hint="`aish agent ls` and `aish model ls` list them")
-    cwd = launch.folder()
+    cwd = launch.folder() if cwd is None else cwd
     agent = agents.find(name, cwd)
     if agent is not None and agent.worktree is not None:
         if not worktree:
@@ -152,7 +155,7 @@ def _again(running: ProcessPart, words: list[str], cwd: str, *, worktree: bool) 
     stem, _, number = running.name.rpartition("-")
     for name in (running.name, stem if number.isdecimal() else ""):  # the second one that runs is called NAME-2
         if running.kind == kind.AGENT and name and agents.locate(name, cwd):
-            return resolve(name, words, worktree=worktree)
+            return resolve(name, words, worktree=worktree, cwd=cwd)
     raise NotFoundError(
         f"{running.name} ({running.id}) runs already, with an input of its own",
         hint=f"`aish logs -f {running.id}` shows what it writes; a stage is an agent or a model",

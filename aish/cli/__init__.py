@@ -34,6 +34,7 @@ VERBS: Final = {
     "logs": "show or follow output",
     "mail": "messages to agents, and what has become of them",
     "map": "one command over many items, N at a time: retry, resume",
+    "mcp": "tools for MCP clients: start and watch processes and agents",
     "model": "models: pull, ls, show, serve, stop, rm",
     "next": "go through what agents ask, oldest first",
     "off": "the supervisor leaves, what runs lives on",

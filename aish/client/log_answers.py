@@ -70,11 +70,11 @@ class LogWanted(NamedTuple):
         """Ask for all of them. Raises UsageError, NotFoundError."""
         self._check()
         pattern = grep.compiled(self.grep, "grep") if isinstance(self.grep, str) else self.grep
-        logs: list[_Log] = []
+        logs: list[Log] = []
         try:
             for target, name in (yield from choice.logged(self.targets, self.labels, self.kind)):
                 reply, fds = yield Files(Logs(target=target, index=True))
-                logs.append(_Log(self, pattern, name or target, reply, fds))
+                logs.append(Log(self, pattern, name or target, reply, fds))
         except BaseException:
             for log in logs:
                 log.reader.close()
@@ -101,7 +101,7 @@ def reader(reply: Reply, fds: Sequence[int], streams: Collection[int] = STREAMS)
     return reply, LogReader(fds[0], fds[1], fds[2] if reply.index else None, shown)
 
 
-class _Log:
+class Log:
     """One of them. Takes the descriptors."""
 
     def __init__(
@@ -115,7 +115,7 @@ class _Log:
         count = wanted.last if pattern is None else None  # else which are the last is known when all were looked at
         self.reader.window(_ns(wanted.since_s), _ns(wanted.until_s), count)
 
-    def blocks(self, *, ended: bool) -> Iterator[tuple[_Log, Block]]:
+    def blocks(self, *, ended: bool) -> Iterator[tuple[Log, Block]]:
         """What has come since; when it has ended, the rest."""
         blocks: Iterator[Block] = self.reader.blocks(all_=ended)
         blocks = chain(blocks, self.reader.rest()) if ended else blocks
@@ -139,7 +139,7 @@ class LogAnswers:
     """`ended` is for who waits to set, when the daemon says that all have: what they wrote until then is read once
     more. One that had ended before is known to have."""
 
-    def __init__(self, logs: list[_Log], *, follow: bool) -> None:
+    def __init__(self, logs: list[Log], *, follow: bool) -> None:
         self._logs = logs
         self.ended = not follow or all(log.ended for log in logs)
 
@@ -168,7 +168,7 @@ class LogAnswers:
             log.reader.close()
 
 
-def _time(item: tuple[_Log, Block]) -> int:
+def _time(item: tuple[Log, Block]) -> int:
     return item[1].until_ns or 0
 
 

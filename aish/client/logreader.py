@@ -98,6 +98,18 @@ class LogReader:
         for tail, start, end in zip(self.tails.values(), self.records.sizes(first - 1), ends, strict=True):
             tail.offset = follow.line_start(tail.fd, min(start, end), PIECES_MOST * LINE_BYTES)
 
+    def begin(self, offsets: tuple[int, int]) -> tuple[int, int]:
+        """Only what is behind these offsets of both streams; where that begins, since what was there may be gone."""
+        found = [
+            min(max(offset, follow.data_start(tail.fd, 0)), size)
+            for tail, offset, size in zip(self.tails.values(), offsets, self.sizes(), strict=True)
+        ]
+        for tail, offset in zip(self.tails.values(), found, strict=True):
+            tail.offset = offset
+        columns = (self.records.outs, self.records.errs)
+        self._segment = min(bisect_left(column, at) for column, at in zip(columns, found, strict=True))
+        return found[0], found[1]
+
     def unsure(self, since_ns: int | None, until_ns: int | None) -> list[tuple[int | None, int]]:
         """The intervals of the index in which `since_ns` and `until_ns` lie, where something was written."""
         found = []
