@@ -55,8 +55,14 @@ def answer(script: Script, body: Body) -> Said:
     thoughts = [f"t{number} " for number in range(min(script.think, made))]
     words = [f"w{number} " for number in range(made - len(thoughts))]
     cut = made < wanted
-    calls = [] if cut else [(tool, json.dumps({"place": number})) for number, tool in enumerate(script.calls)]
+    calls = [(tool, given or json.dumps({"place": number})) for number, (tool, given) in enumerate(script.calls)]
     model = body.get("model")
     return Said(
-        words, thoughts, calls, scripts.words(body), made, cut, model if isinstance(model, str) and model else MODEL
+        words,
+        thoughts,
+        [] if cut else calls,
+        scripts.words(body),
+        made,
+        cut,
+        model if isinstance(model, str) and model else MODEL,
     )
