@@ -37,6 +37,8 @@ class Said:
     model: str = MODEL
     told: bool = True
     """Whether the server says how many tokens there were."""
+    turn: int = 0
+    """How long the conversation is: ids of calls and messages are no others' of it."""
 
     @property
     def text(self) -> str:
@@ -65,4 +67,5 @@ def answer(script: Script, body: Body) -> Said:
         made,
         cut,
         model if isinstance(model, str) and model else MODEL,
+        turn=scripts.turn(body),
     )

@@ -120,6 +120,11 @@ def _words(value: object) -> int:
             return 0
 
 
+def turn(body: Body) -> int:
+    """How many entries the conversation has."""
+    return max((len(body[field]) for field in ("messages", "input") if isinstance(body.get(field), list)), default=0)
+
+
 def limit(body: Body) -> int | None:
     """Tokens of output that the request allows."""
     names = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict")
