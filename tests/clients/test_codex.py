@@ -47,8 +47,9 @@ def test_a_patch_is_a_diff(client: Client) -> None:
     process = client.spawn("call exec_command " + json.dumps({"cmd": command, **more}))
     client.until(process, "asked")
     question = client.question(process)
-    assert question.body
+    path = client.home.root / "poem.txt"
+    assert (question.title, question.form) == (f"patch: {path}", "diff")
+    assert question.body == f"--- /dev/null\n+++ {path}\n+roses"
     assert client.home.aish("answer", process.id, "allow").returncode == 0
     assert process.wait(timeout_s=DEADLINE_S).code == 0, client.log(process)
-    assert (client.home.root / "poem.txt").read_text() == "roses\n"
-    print(question)
+    assert path.read_text() == "roses\n"
