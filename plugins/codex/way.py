@@ -26,7 +26,7 @@ def attached(task: Task, gateway: Gateway) -> Command:
     """Its own terminal. `codex resume ID` where a session is gone on with."""
     words = (
         *(("resume",) if task.session else ()),
-        *(("-m", task.model) if task.model else ()),
+        *(("-c", _setting("model", task.model)) if task.model else ()),  # its verbs know -c of before them
         *(("-c", _setting("developer_instructions", task.instructions)) if task.instructions else ()),
         *task.arguments,
         *((task.session,) if task.session else ()),

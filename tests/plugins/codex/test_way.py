@@ -58,4 +58,5 @@ def test_on_a_terminal() -> None:
     command = way.attached(task, GATEWAY)
     assert command.argv[-3:] == ("s", "--", "-p?")
     assert "resume" in command.argv
-    assert settings(command.argv)["developer_instructions"] == 'say "no"\n'
+    found = settings(command.argv)
+    assert (found["model"], found["developer_instructions"]) == ("m", 'say "no"\n')
