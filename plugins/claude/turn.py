@@ -164,7 +164,7 @@ class Turn:
     def _end(self, over: Over) -> None:
         self._host.activity(None)
         if over.failure is None:
-            self._host.text(over.text)
+            self._host.text(over.text or self._text)
         elif over.spent:
             raise LimitError(over.failure)
         else:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.agents.host import invocation
+
 from .conftest import DEADLINE_S, helpers
 
 if TYPE_CHECKING:
@@ -122,6 +124,16 @@ def test_killed_in_the_middle_it_is_told_in_a_sentence(client: Client) -> None:
     assert end.code == 137
     assert f"{client.name} ended with 137 in the middle of its turn" in client.log(process, "stderr")
     assert client.home.client.questions() == [], "nobody waits for an answer any more"
+
+
+def test_a_conversation_is_gone_on_with(client: Client) -> None:
+    first = client.spawn("say 2 the first words")
+    assert first.wait(timeout_s=DEADLINE_S).code == 0, client.log(first)
+    (session,) = [entry["id"] for entry in client.entries(first) if entry["kind"] == "session"]
+    argv = invocation.command(["say 3"], adapter=client.name, model=client.model, session=session)
+    done = client.home.aish("run", "--", *argv, cwd=client.home.root)
+    assert done.stdout.split() == ["w0", "w1", "w2"], done.stderr
+    assert b"the first words" in client.asked()[-1].body
 
 
 def test_a_model_that_there_is_not(client: Client) -> None:
