@@ -119,6 +119,12 @@ class Client:
     def log(self, process: Any, *streams: str) -> str:
         return "".join(line.text for line in self.home.client.logs(process, streams=streams or ("stdout", "stderr")))
 
+    def key(self, process: Any) -> str:
+        """The one that it has at the gateway."""
+        environ = Path(f"/proc/{process.row().pid}/environ").read_bytes().split(b"\0")
+        (found,) = [each.partition(b"=")[2].decode() for each in environ if each.startswith(b"OPENAI_API_KEY=")]
+        return found
+
     def entries(self, process: Any) -> list[dict[str, Any]]:
         (path,) = (self.home.state / "agents").glob(f"*-{process.id}/transcript.jsonl")
         return [json.loads(line) for line in path.read_text().splitlines()]

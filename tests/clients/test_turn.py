@@ -32,6 +32,8 @@ def test_a_whole_turn_with_a_tool(client: Client) -> None:
     assert question.title == f"{client.shell}: touch made && echo say 4"
     assert (question.form, question.body.splitlines()[0]) == ("command", "touch made && echo say 4")
     assert not (client.home.root / "made").exists()
+    key = client.key(process)
+    assert helpers(key) == [], "the key is in an argument"
     assert client.home.aish("answer", process.id, "allow").returncode == 0
     assert process.wait(timeout_s=DEADLINE_S).code == 0, client.log(process)
     assert (client.home.root / "made").exists()
@@ -41,6 +43,9 @@ def test_a_whole_turn_with_a_tool(client: Client) -> None:
         assert kind in kinds
     assert client.counted(process) == client.told_tokens()
     assert len(client.asked()) == 2
+    kept = [path for path in client.home.root.rglob("*.jsonl") if path.is_file()]
+    assert not any(key.encode() in path.read_bytes() for path in kept), "nor in a transcript, ours or its own"
+    assert key not in client.log(process)
 
 
 def test_what_is_denied_is_not_done_and_it_goes_on(client: Client) -> None:
