@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from conftest import Home
 
 DEADLINE_S = 60.0
-MODELS = {"claude": "simclaude", "codex": "sim"}
+MODELS = {"aider": "sim", "claude": "simclaude", "codex": "sim"}
 _PATHS = ("/messages", "/chat/completions", "/responses")
 
 
 def where(name: str) -> str | None:
     """The folder of that program: of ./dev test-clients, else of PATH."""
     pinned = os.environ.get("AISH_TEST_CLIENTS")
-    folders = os.path.join(pinned, "node_modules", ".bin") if pinned else os.environ["PATH"]
+    folders = os.environ["PATH"]
+    if pinned:
+        folders = f"{os.path.join(pinned, 'node_modules', '.bin')}{os.pathsep}{folders}"
     found = shutil.which(name, path=folders)
     return os.path.dirname(found) if found else None
 
@@ -159,7 +161,7 @@ def client(home: Home, running: Running, request: pytest.FixtureRequest) -> Clie
     name = request.param
     folder = where(name)
     if folder is None:
-        pytest.skip(f"{name} is not installed: ./dev test-clients does that")
+        pytest.skip(f"{name} is not installed: ./dev test-clients does that for those of npm")
     path = f"{folder}{os.pathsep}{home.environ['PATH']}"
     home.environ["PATH"] = path
     os.environ["PATH"] = path  # of this test: `home` puts it back
