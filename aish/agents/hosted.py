@@ -34,6 +34,7 @@ def spec(
         model=model,
     )
     own = agent.login == "own"
+    keys = getattr(adapter, "own_keys", ()) if own else ()
     return SpecPart(
         argv=[os.fsencode(word) for word in argv],
         cwd=os.fsencode(cwd),
@@ -42,6 +43,7 @@ def spec(
         model=None if own else model or os.environ.get("AISH_MODEL") or agent.model or DEFAULT_MODEL,
         budget_tokens=agent.limits.tokens,
         when_reserved=agent.when_reserved,
+        secrets=[name for name in keys if name in os.environ],
         observe=adapter.name if own and adapter.own_login == "observed" else None,
         grace_s=GRACE_S,
     )

@@ -11,7 +11,7 @@ from typing import Final
 from aish.cli import rc_block, shims, wanted
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json, print_table
-from aish.cli.shimmed import options_of
+from aish.cli.shimmed import gateway_option, options_of
 from aish.errors import NotFoundError, UsageError
 from aish.lang.builtins import TOPIC_OF
 from aish.model.nearest import nearest
@@ -43,6 +43,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--install", metavar="SHELL", help="put the folder on PATH in bash's, zsh's or fish's start-up"
     )
+    gateway_option(parser)
     parser.add_argument("--nested", action="store_true", help="below a supervised process, too")
     json_option(parser)
     names, words = parser.operands(argv)
@@ -62,7 +63,7 @@ def main(argv: list[str]) -> int:
     kept = _kept(words)
     if kept and not names:
         raise UsageError("whose options?", hint="aish shim NAME … [OPTION …]")
-    _check_options(kept)
+    _check_options(kept, names)
     _make(names, kept, nested=options.nested)
     installed = _install(options.install) if options.install is not None else None
     _tell(as_json=options.json, installed=installed)
@@ -84,18 +85,26 @@ def _kept(words: list[str]) -> list[str]:
     return kept
 
 
-def _check_options(words: list[str]) -> None:
-    """Raises UsageError for what a shim could not have at any start."""
+def _check_options(words: list[str], names: list[str]) -> None:
+    """Raises UsageError, NotFoundError for what a shim could not have at any start."""
     options = options_of(words)
     for option, refused in (
         ("--name", options.name is not None),
         ("--restart", options.restart != "never"),
-        ("--model", options.model is not None),
+        ("--model", options.model is not None and not options.gateway),
     ):
         if refused:
             raise UsageError(
                 f"{option} is not for a shim", hint="it runs once for each start; `aish spawn` keeps one running"
             )
+    if options.gateway:
+        from aish.agents import adapters
+
+        if options.observe is not None:
+            raise UsageError("--observe is for what does not pass the gateway", hint="that, or --gateway")
+        options.model = None
+        for name in names:
+            adapters.load(name)
     wanted.spec_of(options, ["true"])
 
 

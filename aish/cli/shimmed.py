@@ -19,11 +19,12 @@ from aish.cli.arguments import Parser
 from aish.client import connect, launch, stage
 from aish.client.stage import NeverBeganError
 from aish.errors import AishError
+from aish.model.kind import AGENT, COMMAND
 from aish.model.provider_keys import PROVIDER_KEYS
 from aish.report import clean
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
 
     from aish.wire.spec import LaunchPart, SpecPart
 
@@ -63,10 +64,19 @@ def main(argv: list[str]) -> int:
 
 
 def options_of(words: list[str]) -> Namespace:
-    """The options of run that a shim may have. Raises UsageError."""
+    """The options of run that a shim may have, and its own. Raises UsageError."""
     parser = Parser("shim", "")
     wanted.options(parser)
+    gateway_option(parser)
     return parser.parse_args(words)
+
+
+def gateway_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--gateway",
+        action="store_true",
+        help="its models are the gateway's, as the adapter of that name has it; --model says which",
+    )
 
 
 def spec_of(
@@ -75,11 +85,25 @@ def spec_of(
     """Raises UsageError, NotFoundError.
 
     Without a budget its environment stays what it is, provider keys included; with one it is led to the gateway,
-    which counts, as `aish run` leads it there."""
+    which counts, as `aish run` leads it there. With --gateway its adapter does that."""
     options = options_of(words)
+    if options.gateway:
+        return _by_adapter(name, options, program, arguments, pty=pty)
     part = wanted.spec_of(options, [name, *arguments], pty=pty)
     secrets = part.secrets if options.budget else [*_provider_keys(surroundings), _OPENAI]
     return msgspec.structs.replace(part, program=os.fsencode(program), secrets=secrets)
+
+
+def _by_adapter(name: str, options: Namespace, program: str, arguments: list[str], *, pty: bool) -> SpecPart:
+    """The host of agents, which becomes the program."""
+    from aish.agents.agent import DEFAULT_MODEL
+    from aish.agents.host import invocation
+
+    model, options.model = options.model or os.environ.get("AISH_MODEL"), None
+    argv = invocation.command(arguments, attached=True, adapter=name, name=name, program=program, model=model)
+    part = wanted.spec_of(options, list(argv), pty=pty)
+    kind = AGENT if part.kind == COMMAND else part.kind
+    return msgspec.structs.replace(part, name=name, kind=kind, model=model or DEFAULT_MODEL)
 
 
 def _provider_keys(surroundings: LaunchPart) -> list[str]:

@@ -160,6 +160,8 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     if asked.wall_s is not None and wanted.timeout is not None:
         raise UsageError("--budget wall and --timeout are the same", hint="one of them")
     wanted.timeout = wanted.timeout if asked.wall_s is None else asked.wall_s
+    given = inputs.fields(wanted)
+    given["secrets"] = [*part.secrets, *(name for name in given["secrets"] if name not in part.secrets)]
     part = SpecPart(
         limits=limits_of(wanted),
         argv=part.argv,
@@ -184,7 +186,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         log_bytes=_bound("--log-size", wanted.log_size, parse_bytes, LEAST_LOG_BYTES, "64K"),
         log_age_s=_bound("--log-age", wanted.log_age, parse_duration_s, 1, "1s"),
         **life.fields(wanted),
-        **inputs.fields(wanted),
+        **given,
     )
     _refused_later(part, wanted)
     return part

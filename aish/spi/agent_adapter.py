@@ -150,6 +150,8 @@ class ProgramError(UpstreamError):
 
 @runtime_checkable
 class AgentAdapter(Protocol):
+    """May have `own_keys`, too: variables with provider keys, else withheld, that its own login may be in."""
+
     name: str
     program: str
     """The program as people type it, such as "claude"."""

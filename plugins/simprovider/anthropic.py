@@ -60,7 +60,7 @@ def told_error(message: str) -> Event:
 
 
 def _message(said: Said) -> Fields:
-    return {"id": "msg_sim", "type": "message", "role": "assistant", "model": said.model}
+    return {"id": f"msg_sim_{said.turn}", "type": "message", "role": "assistant", "model": said.model}
 
 
 def _blocks(said: Said) -> list[Fields]:
@@ -70,7 +70,9 @@ def _blocks(said: Said) -> list[Fields]:
     if said.words:
         found.append({"type": "text", "text": said.text})
     for place, (tool, given) in enumerate(said.calls):
-        found.append({"type": "tool_use", "id": f"toolu_{place}", "name": tool, "input": json.loads(given)})
+        found.append(
+            {"type": "tool_use", "id": f"toolu_{said.turn}_{place}", "name": tool, "input": json.loads(given)}
+        )
     return found
 
 

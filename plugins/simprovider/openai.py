@@ -32,7 +32,7 @@ def events(said: Said, body: Body) -> list[Event]:
     found += [event("content", {"reasoning_content": word}) for word in (said.thoughts if chat else ())]
     found += [event("content", {"content": word}) for word in said.words]
     for place, (tool, given) in enumerate(said.calls if chat else ()):
-        head_part = {"index": place, "id": f"call_{place}", "type": "function"}
+        head_part = {"index": place, "id": f"call_{said.turn}_{place}", "type": "function"}
         found.append(event("content", {"tool_calls": [{**head_part, "function": {"name": tool, "arguments": ""}}]}))
         for piece in (given[:3], given[3:]):
             part = {"index": place, "function": {"arguments": piece}}
@@ -86,7 +86,7 @@ def _message(said: Said) -> Fields:
         message["reasoning_content"] = said.thought
     if said.calls:
         message["tool_calls"] = [
-            {"id": f"call_{place}", "type": "function", "function": {"name": tool, "arguments": given}}
+            {"id": f"call_{said.turn}_{place}", "type": "function", "function": {"name": tool, "arguments": given}}
             for place, (tool, given) in enumerate(said.calls)
         ]
     return message

@@ -17,7 +17,7 @@ def whole(said: Said) -> Fields:
     details = {"reason": "max_output_tokens"} if said.cut else None
     items = [_reasoning(said)] if said.thoughts else []
     items += [_message(said, status)] if said.words else []
-    items += [_call(place, tool, given) for place, (tool, given) in enumerate(said.calls)]
+    items += [_call(f"{said.turn}_{place}", tool, given) for place, (tool, given) in enumerate(said.calls)]
     return {**_begun(said), "status": status, "incomplete_details": details, "output": items, "usage": usage(said)}
 
 
@@ -121,14 +121,14 @@ def _begun(said: Said) -> Fields:
 
 def _reasoning(said: Said) -> Fields:
     content = [{"type": "reasoning_text", "text": said.thought}]
-    return {"id": "rs_sim", "type": "reasoning", "summary": [], "content": content}
+    return {"id": f"rs_sim_{said.turn}", "type": "reasoning", "summary": [], "content": content}
 
 
 def _message(said: Said, status: str) -> Fields:
     part = {"type": "output_text", "text": said.text, "annotations": [], "logprobs": []}
-    return {"id": "msg_sim", "type": "message", "role": "assistant", "status": status, "content": [part]}
+    return {"id": f"msg_sim_{said.turn}", "type": "message", "role": "assistant", "status": status, "content": [part]}
 
 
-def _call(place: int, tool: str, given: str) -> Fields:
+def _call(place: str, tool: str, given: str) -> Fields:
     head = {"id": f"fc_{place}", "type": "function_call", "call_id": f"call_{place}", "name": tool}
     return {**head, "arguments": given, "status": "completed"}

@@ -37,6 +37,8 @@ class Said:
     model: str = MODEL
     told: bool = True
     """Whether the server says how many tokens there were."""
+    turn: int = 0
+    """How long the conversation is: ids of calls and messages are no others' of it."""
 
     @property
     def text(self) -> str:
@@ -55,8 +57,15 @@ def answer(script: Script, body: Body) -> Said:
     thoughts = [f"t{number} " for number in range(min(script.think, made))]
     words = [f"w{number} " for number in range(made - len(thoughts))]
     cut = made < wanted
-    calls = [] if cut else [(tool, json.dumps({"place": number})) for number, tool in enumerate(script.calls)]
+    calls = [(tool, given or json.dumps({"place": number})) for number, (tool, given) in enumerate(script.calls)]
     model = body.get("model")
     return Said(
-        words, thoughts, calls, scripts.words(body), made, cut, model if isinstance(model, str) and model else MODEL
+        words,
+        thoughts,
+        [] if cut else calls,
+        scripts.words(body),
+        made,
+        cut,
+        model if isinstance(model, str) and model else MODEL,
+        turn=scripts.turn(body),
     )

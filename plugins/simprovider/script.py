@@ -2,7 +2,7 @@
 
 say N       N words of answer (3), cut by the request's output limit
 think N     N words of reasoning before them
-call TOOL   a call of that tool behind them; may stand several times
+call TOOL   a call of that tool behind them; may stand several times; a JSON object may follow: its arguments
 pace S      so many seconds before each piece
 fault NAME  one of aish.plugins.simprovider.faults
 first N     that fault only befalls the first N requests of these words
@@ -11,10 +11,14 @@ first N     that fault only befalls the first N requests of these words
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 Body = dict[str, Any]
+_CALL: Final = re.compile(r"(?<!\S)call\s+(\S+)(\s+(?=\{))?")
+_decode: Final = json.JSONDecoder().raw_decode
 
 
 @dataclass(slots=True, frozen=True)
@@ -22,7 +26,8 @@ class Script:
     text: str
     say: int = 3
     think: int = 0
-    calls: tuple[str, ...] = ()
+    calls: tuple[tuple[str, str | None], ...] = ()
+    """(tool, its arguments as JSON where the words have them)."""
     pace_s: float = 0.0
     fault: str = ""
     first: int | None = None
@@ -30,9 +35,8 @@ class Script:
 
 def read(text: str) -> Script:
     """Whatever a prompt says: words that mean nothing here are words, and a number that is none is the usual one."""
-    words = text.split()
-    told = dict(itertools.pairwise(words))
-    calls = tuple(after for word, after in itertools.pairwise(words) if word == "call")
+    plain, calls = _calls(text)
+    told = dict(itertools.pairwise(plain.split()))
     first = _number(told.get("first"), -1.0)
     return Script(
         text,
@@ -45,6 +49,24 @@ def read(text: str) -> Script:
     )
 
 
+def _calls(text: str) -> tuple[str, tuple[tuple[str, str | None], ...]]:
+    """The text without the arguments of calls, which are no words of the script, and the calls. What is no JSON
+    object is words."""
+    plain, calls, at = [], [], 0
+    while found := _CALL.search(text, at):
+        given, end = None, found.end(1)
+        if found[2]:
+            try:
+                value, end = _decode(text, found.end())
+                given = json.dumps(value)
+            except (ValueError, RecursionError):
+                pass
+        calls.append((found[1], given))
+        plain += [text[at : found.end(1)], " "]
+        at = end
+    return "".join([*plain, text[at:]]), tuple(calls)
+
+
 def _number(text: str | None, otherwise: float) -> float:
     if text is None or len(text) > 9 or not (text.isascii() and text.replace(".", "", 1).isdecimal()):
         return otherwise
@@ -52,11 +74,18 @@ def _number(text: str | None, otherwise: float) -> float:
 
 
 def prompt(body: Body) -> str:
-    """The last words of a request in any of the dialects."""
+    """The last words of a request in any of the dialects, less what its client tells the model behind them."""
     for field in ("messages", "input", "prompt"):
         if field in body:
-            return _last(body[field])
+            return _last(_asked(body[field]))
     return ""
+
+
+def _asked(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    behind = ({"role": "system"}, {"role": "developer"})
+    return [entry for entry in value if not isinstance(entry, dict) or {"role": entry.get("role")} not in behind]
 
 
 def _last(value: object) -> str:
@@ -89,6 +118,11 @@ def _words(value: object) -> int:
             return _words(inner)
         case _:
             return 0
+
+
+def turn(body: Body) -> int:
+    """How many entries the conversation has."""
+    return max((len(body[field]) for field in ("messages", "input") if isinstance(body.get(field), list)), default=0)
 
 
 def limit(body: Body) -> int | None:

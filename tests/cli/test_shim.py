@@ -105,6 +105,35 @@ def test_the_program_is_started_as_it_would_be_without(at: Shimmed, tmp_path: Pa
     assert (row["name"], row["argv"][1:3]) == ("probe", ["a b", ""])
 
 
+def test_an_adapter_leads_it_to_the_gateway(at: Shimmed) -> None:
+    """Its own words stand behind those of the adapter, and its key is none of the caller's."""
+    at.program("claude", PROBE)
+    at.make("claude", "--gateway", "--model", "small", "--budget", "200k")
+    environ = at.home.environ | {"ANTHROPIC_API_KEY": "sk-mine"}
+    done = at.run("claude", "-p", "a b", env=environ, input=b"")
+    told = json.loads(done.stdout)
+    assert told["args"] == ["--model", "small", "-p", "a b"]
+    assert told["environ"]["ANTHROPIC_BASE_URL"].startswith("http://127.0.0.1:")
+    assert told["environ"]["ANTHROPIC_AUTH_TOKEN"].startswith("aish-")
+    assert "ANTHROPIC_API_KEY" not in told["environ"]
+    (row,) = [each for each in at.rows() if each["name"] == "claude"]
+    assert (row["kind"], row["model"], row["budget_tokens"]) == ("agent", "small", 200_000)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (("probe", "--gateway"), 69, "no adapter is called probe"),
+        (("probe", "--model", "small"), 2, "--model is not for a shim"),
+        (("claude", "--gateway", "--observe", "codex"), 2, "--observe is for what does not pass the gateway"),
+    ],
+)
+def test_what_no_adapter_knows(at: Shimmed, words: tuple[str, ...], status: int, told: str) -> None:
+    at.program("claude", PROBE)
+    done = at.home.aish("shim", *words)
+    assert (done.returncode, told in done.stderr) == (status, True), done.stderr
+
+
 def test_argv_0_is_the_name(at: Shimmed) -> None:
     """By its full path a program of several names would not know which it is."""
     at.make("mysh")

@@ -128,7 +128,8 @@ def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoRe
     found = shutil.which(command.argv[0], path=environ.get("PATH"))
     if found is None:
         raise NotFoundError(f"{command.argv[0]} is not installed", hint=adapter.missing())
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # what Python ignores
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execve(found, command.argv, environ)
     except OSError as error:

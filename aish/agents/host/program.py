@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LINE_BYTES: Final = 16 << 20
 _PIECE_BYTES: Final = 1 << 16
+LAST_S: Final = 1.0
+"""For what was written before it ended, where one that it left behind has its stdout still."""
 STOP_S: Final = 5.0
 """From SIGTERM to SIGKILL for a program that is left behind by its turn."""
 
@@ -30,8 +32,18 @@ class Child:
         self._pidfd: int | None = None
         with contextlib.suppress(ProcessLookupError):  # it has ended, and was reaped
             self._pidfd = os.pidfd_open(process.pid)
+        self._gone = asyncio.Event()
+        if self._pidfd is not None:
+            asyncio.get_running_loop().add_reader(self._pidfd, self._end)
+        else:
+            self._gone.set()
         self._buffer = bytearray()
         self._skipping = False
+
+    def _end(self) -> None:
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+        self._gone.set()
 
     async def send(self, line: str) -> None:
         stdin = self._process.stdin
@@ -47,12 +59,26 @@ class Child:
         stdout = self._process.stdout
         if stdout is None:
             return
-        while data := await stdout.read(_PIECE_BYTES):
+        while data := await self._read(stdout):
             for line in self._feed(data):
                 yield line
         if self._buffer and not self._skipping:
             yield self._buffer.decode("utf-8", "replace")
             self._buffer.clear()
+
+    async def _read(self, stdout: asyncio.StreamReader) -> bytes:
+        """Nothing where it is over: at the end of its stdout, or after its own."""
+        reading = asyncio.ensure_future(stdout.read(_PIECE_BYTES))
+        ended = asyncio.ensure_future(self._gone.wait())
+        try:
+            await asyncio.wait((reading, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                await asyncio.wait((reading,), timeout=LAST_S)
+            return reading.result() if reading.done() else b""
+        finally:
+            reading.cancel()
+            ended.cancel()
+            await asyncio.gather(reading, ended, return_exceptions=True)
 
     def _feed(self, data: bytes) -> list[str]:
         """Whole lines; of one that is too long the beginning."""
@@ -76,7 +102,15 @@ class Child:
             self._process.stdin.close()
 
     async def ended(self) -> int:
-        code = await self._process.wait()
+        """asyncio's own wait is for its pipes, too, in some versions: another process may have them yet."""
+        await self._gone.wait()
+        waiting = asyncio.ensure_future(self._process.wait())
+        try:
+            while (code := self._process.returncode) is None:
+                await asyncio.wait((waiting,), timeout=0.02)
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
         return code if code >= 0 else 128 - code
 
     def signal(self, number: int) -> None:
@@ -92,14 +126,15 @@ class Child:
                 await self.close()
                 self.signal(signal.SIGTERM)
                 async with asyncio.timeout(STOP_S):
-                    await self._process.wait()
+                    await self.ended()
         except TimeoutError:
             self.signal(signal.SIGKILL)
-            await self._process.wait()
+            await self.ended()
         finally:
             # What it wrote last may wait in its pipe for ever, and asyncio has no other way to let go of that.
             self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
             if self._pidfd is not None:
+                asyncio.get_running_loop().remove_reader(self._pidfd)
                 os.close(self._pidfd)
                 self._pidfd = None
 

@@ -67,6 +67,7 @@ SCRIPTS = {
     "killed": "kill -9 $$",
     "left": "trap '' TERM; echo $$ > left.pid; exec sleep 3600",
     "gone": "exit 3",
+    "held": "echo last; sleep 3600 & exit 4",
 }
 def adapter():
     return Adapter()
@@ -178,6 +179,7 @@ def test_how_it_fails(plugin: Home, words: str, status: int, told: str) -> None:
         ("bytes", "\ufffd\nended 0\n"),
         ("killed", "ended 137\n"),
         ("gone", "ended 3\n"),
+        ("held", "last\nended 4\n"),  # what it leaves behind has its stdout
     ],
 )
 def test_programs(plugin: Home, script: str, said: str) -> None:

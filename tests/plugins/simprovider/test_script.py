@@ -46,3 +46,20 @@ def test_any_request_has_a_script_and_an_answer(body: dict[str, Any]) -> None:
     answer = said.answer(asked, body)
     assert answer.text == "".join(answer.words)
     assert script.words(body) >= 0
+
+
+def test_a_call_may_have_its_arguments() -> None:
+    """A client's own tool refuses those that are not its schema's."""
+    found = script.read('say 2 call Bash {"command": "echo say 9"} call weather call bad {"x call more {}')
+    assert found.say == 2, "what stands in arguments is no script"
+    calls = (("Bash", '{"command": "echo say 9"}'), ("weather", None), ("bad", None), ("more", "{}"))
+    assert found.calls == calls
+    answer = said.answer(found, {"messages": [{"role": "user"}] * 3})
+    assert answer.calls[:2] == [("Bash", '{"command": "echo say 9"}'), ("weather", '{"place": 1}')]
+    assert answer.turn == 3
+
+
+def test_what_a_client_tells_the_model_behind_the_prompt_is_no_script() -> None:
+    messages = [{"role": "user", "content": "say 2"}, {"role": "system", "content": "say 9"}]
+    assert script.prompt({"messages": messages}) == "say 2"
+    assert script.prompt({"input": [{"role": ["odd"], "content": "say 2"}]}) == "say 2"

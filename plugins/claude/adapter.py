@@ -1,0 +1,37 @@
+"""How aish runs Claude Code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Final
+
+from aish.plugins.claude import way
+from aish.spi.agent_adapter import Command, Meter
+
+if TYPE_CHECKING:
+    from aish.spi.agent_adapter import Gateway, Host, Task
+
+PROGRAM: Final = "claude"
+
+
+class Adapter:
+    """Implements aish.spi.agent_adapter.AgentAdapter."""
+
+    name = "claude"
+    program = PROGRAM
+    own_login: Meter = "metered"
+    own_keys = way.KEYS
+
+    def missing(self) -> str | None:
+        return None if shutil.which(PROGRAM) else "install it with: npm install -g @anthropic-ai/claude-code"
+
+    def attached(self, task: Task, gateway: Gateway, folder: str) -> Command:
+        return way.attached(task, gateway, os.environ)
+
+    async def run(self, task: Task, host: Host) -> None:
+        """stdout is the answer alone: the text of its last message, which nothing followed."""
+        from aish.plugins.claude.turn import Turn
+
+        program = await host.start(way.headless(task, host.gateway, os.environ))
+        await Turn(host, program).hold(task.prompt)
