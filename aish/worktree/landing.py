@@ -169,17 +169,18 @@ def _rounds(records: Records, record: Record, git: Git, wish: Wish, lock: int, t
         commits = int(git("rev-list", "--count", f"{target.commit}..{tip}").line)
         new = _merged(git, record, target, tip, wish, tell)
         found = changes(git("diff-tree", "-r", "-z", "--no-renames", target.commit, new).items)
-        _check_untouched(record, found)
+        with records.at_home():
+            if target_of(record) == target:
+                _check_untouched(record, found)
         tree = git("rev-parse", f"{new}^{{tree}}").line
         if wish.check is not None and checked != tree:
             _check(git, record, wish.check, tell)
             checked = tree
-        if target_of(record) != target:
-            tell(f"{target.branch} has moved meanwhile: once more")
-            continue
-        _check_untouched(record, found)
-        if _forward(records, record, target, new, lock):
-            return Landed(record.name, target.branch, new, commits, len(found))
+        with records.at_home() as home:
+            if target_of(record) == target:
+                _check_untouched(record, found)
+                if _forward(records, record, target, new, (lock, home)):
+                    return Landed(record.name, target.branch, new, commits, len(found))
         tell(f"{target.branch} has moved meanwhile: once more")
     raise ConflictError(f"{record.home} changes all the time", hint="try again when it stands still")
 
@@ -272,11 +273,11 @@ def _check(git: Git, record: Record, command: str, tell: Callable[[str], None]) 
         tell(f"the check has changed {counted(len(changed), 'path')}, which is not landed: {listed(changed)}")
 
 
-def _forward(records: Records, record: Record, target: Target, new: str, lock: int) -> bool:
+def _forward(records: Records, record: Record, target: Target, new: str, locks: tuple[int, ...]) -> bool:
     """False: somebody was faster. What is to happen is written down first, and git outlives us."""
     record.into, record.old, record.new = target.branch, target.commit, new
     records.save(record)
-    home = Git(record.home, keep=(lock,))
+    home = Git(record.home, keep=locks)
     why: AishError | None = None
     try:
         done = home.attempt(

@@ -22,6 +22,8 @@ READY: Final = "ready"
 LANDING: Final = "landing"
 LANDED: Final = "landed"
 """Only its removal is left."""
+_HOME: Final = ".home"
+"""The lock of who brings work home. No name of a worktree begins like that."""
 _SUFFIX: Final = ".json"
 
 
@@ -108,6 +110,22 @@ class Records:
             if not os.path.exists(self._path(name, _SUFFIX)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._path(name, ".lock"))
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def at_home(self) -> Iterator[int]:
+        """Nobody else brings work to the user's working trees meanwhile; who does is waited for, since that takes a
+        moment. What he has half written would look like the user's own changes. Raises StorageError."""
+        path = os.path.join(self._folder, _HOME)
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield fd
+        finally:
             os.close(fd)
 
     def is_held(self, name: str) -> bool:
