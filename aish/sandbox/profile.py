@@ -54,10 +54,10 @@ def plan(part: SandboxPart, cwd: bytes, around: Around, own: Sequence[str] = (),
     named = [path for path in named if not paths.covered(path, hidden)]
     network = _network(part)
     system = (*around.system, *(around.resolver if network == "open" else ()))
-    programs = [path for path in around.programs if not paths.covered(path, write)]
-    read = paths.tidy([*system, *named, *programs])
+    kept = [path for path in around.programs if path not in write]  # what it writes to may hold aish itself
+    read = paths.tidy([*system, *named, *(path for path in kept if not paths.covered(path, write))])
     return Plan(
-        read=tuple(path for path in read if not paths.covered(path, write)),
+        read=(*(path for path in read if not paths.covered(path, write)), *_within(kept, write)),
         write=write,
         hide=hidden,
         git=tuple(path if path.endswith("/.git") else os.path.join(path, ".git") for path in write),
@@ -70,6 +70,10 @@ def plan(part: SandboxPart, cwd: bytes, around: Around, own: Sequence[str] = (),
         plain=tuple(path for path in (*write, *named) if path in write or path in read),
         gpu=gpu,
     )
+
+
+def _within(given: Sequence[str], roots: Sequence[str]) -> list[str]:
+    return [path for path in paths.tidy(given) if paths.covered(path, roots)]
 
 
 def _network(part: SandboxPart) -> Network:

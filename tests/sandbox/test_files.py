@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import aish
 from aish.model.sandbox import BWRAP, LANDLOCK
 
 if TYPE_CHECKING:
@@ -224,3 +225,12 @@ def test_a_home_is_not_written_to_because_it_is_the_folder(box: Box) -> None:
     """Shells read files there at the next login."""
     box.run("sh", "-c", "echo evil >>.bashrc", cwd=box.root)
     assert not (box.root / ".bashrc").exists()
+
+
+def test_aish_itself_is_not_written_to_where_it_lies_in_its_folder(box: Box) -> None:
+    """What starts the next sandbox would else be the work of the one before."""
+    if box.tier != BWRAP:
+        pytest.skip("Landlock cannot keep a part of what is written to")
+    package = Path(aish.__file__).resolve().parent
+    script = f"test -w {package}/sandbox/enter/__main__.py && echo writable; test -w {package.parent} && echo folder"
+    assert "writable" not in box.run("sh", "-c", script, write=[package.parent]).stdout

@@ -7,6 +7,7 @@ Exit status as that of aish.agents; SIGINT cancels the turn: the program is told
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import select
 import shutil
@@ -26,6 +27,7 @@ from aish.agents.stdout import DownstreamError, Stdout
 from aish.agents.transcript import Transcript
 from aish.config import folders
 from aish.errors import AishError, InternalError, LimitError, NotFoundError, UnavailableError, UsageError
+from aish.sandbox import hosted
 from aish.spi.agent_adapter import Gateway, ProgramError, Task
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from aish.agents.events import Events
     from aish.agents.host.invocation import Invocation
+    from aish.agents.host.program import Confine
     from aish.spi.agent_adapter import AgentAdapter
 
 
@@ -118,17 +121,32 @@ def _gateway() -> Gateway:
     return Gateway(base_url=base_url, key=key)
 
 
+def _confine(gateway: Gateway, folder: str) -> Confine | None:
+    """What puts its sandbox around the program, which is not to know of it."""
+    sandbox = hosted.of_environment(os.environ)
+    if sandbox is None:
+        return None
+    return functools.partial(sandbox.around, gateway_url=gateway.base_url, folder=folder)
+
+
 def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoReturn:
     """The program itself, on our terminal. Raises NotFoundError, UnavailableError."""
     os.environ.pop(transcript.VARIABLE, None)
-    command = adapter.attached(_task(invocation, agent, ""), _gateway(), _folder())
+    folder, gateway = _folder(), _gateway()
+    confine = _confine(gateway, folder)
+    command = adapter.attached(_task(invocation, agent, ""), gateway, folder)
     environ = {name: value for name, value in {**os.environ, **command.environ}.items() if value is not None}
     found = shutil.which(command.argv[0], path=environ.get("PATH"))
     if found is None:
         raise NotFoundError(f"{command.argv[0]} is not installed", hint=adapter.missing())
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    argv = list(command.argv)
+    if confine is not None:
+        argv, environ, fd = confine(argv, found, environ, os.getcwd())
+        os.set_inheritable(fd, True)
+        found = argv[0]
     try:
-        os.execve(found, command.argv, environ)
+        os.execve(found, argv, environ)
     except OSError as error:
         raise UnavailableError(f"{command.argv[0]} cannot be started: {error.strerror}") from error
 
@@ -150,10 +168,11 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
     kept.write("prompt", text=task.prompt, agent=agent.name, adapter=adapter.name, model=task.model)
     events.emit("started", agent=agent.name, model=task.model, adapter=adapter.name)
     folder = _folder()
+    confine = _confine(gateway, folder)
     status = "failed"
     try:
         _until_done(
-            _turn(adapter, task, gateway, folder, out, events, kept, program),
+            _turn(adapter, task, gateway, folder, out, events, kept, program, confine),
             out.fd,
             None if deadline_s is None else deadline_s - time.monotonic(),
         )
@@ -180,6 +199,7 @@ async def _turn(
     events: Events,
     kept: Transcript,
     program: str,
+    confine: Confine | None,
 ) -> None:
     async with Desk() as desk:
         turn = Turn(
@@ -192,6 +212,7 @@ async def _turn(
             transcript=kept,
             note=lambda line: tell(f"{program}: {line}"),
             missing=adapter.missing,
+            confine=confine,
         )
         try:
             await adapter.run(task, turn)
