@@ -93,7 +93,7 @@ def look() -> Around:
         ),
         system=tuple(path for path in SYSTEM if os.path.isdir(path) and not os.path.islink(path)),
         links=links,
-        resolver=tuple(path for path in RESOLVER if os.path.exists(path)),
+        resolver=tuple(os.path.realpath(path) for path in RESOLVER if os.path.exists(path)),
         programs=tuple(sorted({os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, *own)})),
         cache=os.path.join(os.path.realpath(folders.data()), "sandbox", "cache"),
     )

@@ -9,7 +9,7 @@ from aish.sandbox import paths
 from aish.sandbox.profile import GUARDED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from aish.sandbox.profile import Plan
 
@@ -38,7 +38,9 @@ def _words(plan: Plan, seen: Seen) -> Iterator[str]:
     if plan.network == "none":
         yield "--unshare-net"
     yield from ("--as-pid-1", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")  # noqa: S108
-    yield from ("--tmpfs", "/var/tmp", "--tmpfs", plan.home)  # noqa: S108  what is left there is gone with it
+    yield from ("--tmpfs", "/var/tmp")  # noqa: S108
+    if plan.home != "/":
+        yield from ("--tmpfs", plan.home)  # what is left there is gone with it
     for path, target in plan.links:
         yield from ("--symlink", target, path)
     if plan.cache is not None:
@@ -58,10 +60,8 @@ def _words(plan: Plan, seen: Seen) -> Iterator[str]:
 def _files(plan: Plan, seen: Seen) -> Iterator[str]:
     """In the order of their depth, so that none lies over one within it."""
     mounts = [(path, "--ro-bind") for path in plan.read] + [(path, "--bind") for path in plan.write]
-    for path, option in sorted(mounts):
-        if seen.exists(path):
-            yield from (option, path, path)
-    for path, option in guards(plan, seen):
+    mounts = [(path, option) for path, option in mounts if seen.exists(path)]
+    for path, option in sorted([*mounts, *guards(plan, seen)]):
         yield from (option, path, path)
     for path in plan.hide:
         if seen.exists(path) and paths.covered(path, (*plan.read, *plan.write)):
@@ -71,11 +71,25 @@ def _files(plan: Plan, seen: Seen) -> Iterator[str]:
 
 
 def guards(plan: Plan, seen: Seen) -> Iterator[tuple[str, str]]:
-    """.git is a mount itself, so that nobody moves it out of the way and puts another one there."""
+    """Mounts over what is written to. .git is one itself, so that nobody moves it out of the way and puts another one
+    there; so is each folder between what is written to and what is not in it."""
+    kept = [path for path in (*plan.hide, *plan.read) if seen.exists(path)]
+    for path in sorted({above for each in kept for above in _between(each, plan.write)}):
+        if seen.is_folder(path) and not seen.is_link(path):
+            yield path, "--bind"
     for git in plan.git:
         if seen.is_folder(git) and not seen.is_link(git):
             yield git, "--bind"
             yield from ((path, "--ro-bind") for path in guarded(git) if path in made(git) or seen.exists(path))
+
+
+def _between(path: str, roots: Sequence[str]) -> Iterator[str]:
+    """The folders above `path` and below the one of `roots` that it is in."""
+    root = next((root for root in roots if paths.within(path, root)), None)
+    above = os.path.dirname(path)
+    while root is not None and above != root and paths.within(above, root):
+        yield above
+        above = os.path.dirname(above)
 
 
 def guarded(git: str) -> list[str]:

@@ -32,7 +32,7 @@ def _network(part: SandboxPart, tier: str, abi: int) -> Iterator[str]:
 def _others(tier: str, abi: int) -> Iterator[str]:
     if tier == LANDLOCK:
         yield "names and arguments of other processes"
-        yield "modes, owners and times of files elsewhere"
+        yield "whether a file is there, and its mode, owner and times"
         yield "the hooks and the configuration of .git, where it writes"
         if abi < SCOPE_ABI:
             yield "signals to other processes of the user"

@@ -165,7 +165,9 @@ def test_what_git_would_run_outside_is_not_changed(box: Box, script: str) -> Non
         pytest.skip("Landlock cannot keep a part of what is written to: docs/reference/sandbox.md says so")
     git = repository(box)
     before = (git / "config").read_text()
-    assert box.run("sh", "-ec", script).returncode != 0
+    ran = box.run("sh", "-ec", f"echo began; {script}")
+    assert ran.stdout.startswith("began\n"), ran.stderr
+    assert ran.returncode != 0
     assert (git / "config").read_text() == before
     assert not [path for path in git.rglob("*") if path.is_file() and path.read_bytes() == b"evil\n"]
     assert not (git / "hooks").is_symlink()
@@ -176,7 +178,8 @@ def test_hooks_that_were_not_there_cannot_be_put_there(box: Box) -> None:
         pytest.skip("Landlock cannot keep a part of what is written to")
     git = repository(box)
     subprocess.run(["rm", "-rf", git / "hooks"], check=True)
-    assert box.run("sh", "-ec", "mkdir -p .git/hooks; echo evil >.git/hooks/pre-commit").returncode != 0
+    ran = box.run("sh", "-ec", "echo began; mkdir -p .git/hooks; echo evil >.git/hooks/pre-commit")
+    assert (ran.stdout, ran.returncode != 0) == ("began\n", True), ran.stderr
     assert list((git / "hooks").iterdir()) == []
 
 
@@ -234,3 +237,16 @@ def test_aish_itself_is_not_written_to_where_it_lies_in_its_folder(box: Box) -> 
     package = Path(aish.__file__).resolve().parent
     script = f"test -w {package}/sandbox/enter/__main__.py && echo writable; test -w {package.parent} && echo folder"
     assert "writable" not in box.run("sh", "-c", script, write=[package.parent]).stdout
+
+
+@pytest.mark.parametrize("place", ["private", "a/private", "a/b/private"])
+def test_what_is_hidden_is_not_moved_to_where_the_next_run_sees_it(box: Box, place: str) -> None:
+    """What is hidden is so by its path: a folder above it that got another name would show it."""
+    path = box.project / place
+    path.mkdir(parents=True)
+    (path / "key").write_text(SECRET)
+    top = place.partition("/")[0]
+    script = f"mv {top} moved; rm -rf {top}; mkdir -p a; mv a/b a/c; find . -name key -exec cat {{}} +; true"
+    for _ in range(2):
+        assert SECRET not in box.run("sh", "-c", script, hide=[path]).stdout
+    assert (path / "key").read_text() == SECRET

@@ -50,7 +50,7 @@ def _in_place(wanted: order.Order) -> NoReturn:
         os.makedirs(folder, 0o700, exist_ok=True)
     kernel.drop_capabilities()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    rules = landlock.Rules(wanted.read, wanted.write, wanted.devices, plain=wanted.plain)
+    rules = landlock.Rules(wanted.read, wanted.write, wanted.devices)
     landlock.restrict(rules, wanted.ports, fds=descriptors.streams())
     kernel.seccomp(_filter(wanted))
     become(wanted.candidates, wanted.argv, wanted.env)

@@ -66,17 +66,15 @@ def port(number: int) -> bytes:
 
 
 class Rules:
-    """What may be reached of files. `plain`: paths in which no link may stand."""
+    """What may be reached of files. No part of `read` and `write` may be a link by now: see kernel.open_plain."""
 
     def __init__(
         self,
         read: Sequence[str] = (),
         write: Sequence[str] = (),
         devices: Sequence[str] = (),
-        *,
-        plain: Sequence[str] = (),
     ) -> None:
-        self.read, self.write, self.devices, self.plain = read, write, devices, plain
+        self.read, self.write, self.devices = read, write, devices
 
 
 def restrict(rules: Rules | None, ports: Sequence[int] | None, fds: Sequence[int] = ()) -> None:
@@ -103,9 +101,9 @@ def _add_files(ruleset: int, abi: int, rules: Rules, fds: Sequence[int]) -> None
     for paths, rights in ((rules.read, READ), (rules.write, WRITE), (rules.devices, DEVICE)):
         for path in paths:
             try:
-                fd = kernel.open_plain(path) if path in rules.plain else os.open(path, os.O_PATH | os.O_CLOEXEC)
+                fd = kernel.open_plain(path)
             except OSError:
-                continue  # not there: nothing to allow
+                continue  # not there, or a link: nothing to allow
             try:
                 _allow(ruleset, rights & every, fd)
             finally:

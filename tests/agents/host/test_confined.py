@@ -56,7 +56,8 @@ def test_transcript_and_host_are_out_of_its_reach(agent: Agent) -> None:
     state, runtime = agent.home.state, agent.home.runtime
     agent.write(
         f"cat >/dev/null; env | grep -c ^AISH_SANDBOX; env | grep -c ^AISH_TRANSCRIPT; cat {state}/agents/*/*;"
-        f"ls {runtime}/daemon.sock; tr '\\0' '\\n' </proc/$PPID/environ | grep AISH_TRANSCRIPT; echo end"
+        f"cat {state}/secret {runtime}/environ/*;"
+        f"tr '\\0' '\\n' </proc/$PPID/environ | grep AISH_TRANSCRIPT; echo end"
     )
     done = agent.run()
     assert done.stdout == "0\n0\nend\n", done.stderr
