@@ -103,7 +103,7 @@ def tools(
     search: str, programs: Iterable[str], home: str, real: Callable[[str], str] = os.path.realpath
 ) -> list[str]:
     """What the programs in the folders of PATH are made of: of /x/y/bin it is /x/y. Never a home, and of
-    ~/.local no more than the folder itself."""
+    ~/.local or ~/.config no more than the folder itself."""
     found = []
     places = [*(part for part in search.split(":") if part.startswith("/")), *map(os.path.dirname, programs)]
     for place in map(real, places):
@@ -114,6 +114,13 @@ def tools(
     return sorted(set(found))
 
 
+_WIDE: Final = (".local", ".local/share", ".config", ".cache", ".var")
+
+
 def _too_wide(folder: str, home: str) -> bool:
-    """A home, what is above it, ~/.local."""
-    return f"{home}/".startswith(f"{folder.rstrip('/')}/") or folder in (f"{home}/.local", "/tmp", "/var", "/run")  # noqa: S108
+    """A home, what is above it, what programs of all kinds keep things in."""
+    return (
+        f"{home}/".startswith(f"{folder.rstrip('/')}/")
+        or folder in ("/tmp", "/var", "/run")  # noqa: S108
+        or folder in (os.path.join(home, name) for name in _WIDE)
+    )

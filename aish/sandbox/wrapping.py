@@ -38,7 +38,8 @@ class Wrapping(NamedTuple):
     def plan(self, part: SandboxPart, wanted: Wanted, own: Sequence[str]) -> Plan:
         """`own`: what it may write to of aish's folders."""
         part = settle(part, wanted.cwd, wanted.env, _program(wanted), self.around)
-        return plan(part, wanted.cwd, self.around, own, gpu=wanted.gpu)
+        cwd = os.path.realpath(wanted.cwd)  # where it is, by whatever name: links on the way are not there inside
+        return plan(part, cwd, self.around, own, gpu=wanted.gpu)
 
     def order(
         self, part: SandboxPart, wanted: Wanted, *, gateway_url: str, folder: str, sockets: Sequence[str] = ()

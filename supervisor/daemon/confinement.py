@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aish.wire.spec import SpecPart
 
 _TOO_WIDE = (b"/", b"/proc", b"/dev", b"/sys", b"/run", b"/tmp")
+HOST = (b"-P", b"-m", b"aish.agents.host")
 _PATHS = ("write", "read", "hide")
 
 
@@ -31,6 +32,8 @@ def flaws(spec: SpecPart) -> Iterator[InputError]:
         yield InputError(f"expected {', '.join(PROFILES)}", field="sandbox.profile")
     if spec.kind == kind.MODEL:
         yield InputError("a model's server has no sandbox", field="sandbox")
+    if part.hosted and tuple(spec.argv[1:4]) != HOST:
+        yield InputError("only the host of an agent stays outside of its sandbox", field="sandbox.hosted")
     if spec.rights == "owner":
         hint = "what acts as the user reaches what the user does"
         yield InputError("a sandbox and the rights of the owner exclude each other", field="sandbox", hint=hint)

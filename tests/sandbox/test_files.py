@@ -250,3 +250,9 @@ def test_what_is_hidden_is_not_moved_to_where_the_next_run_sees_it(box: Box, pla
     for _ in range(2):
         assert SECRET not in box.run("sh", "-c", script, hide=[path]).stdout
     assert (path / "key").read_text() == SECRET
+
+
+def test_a_folder_is_the_same_by_another_name(box: Box) -> None:
+    (box.root / "way").symlink_to(box.project)
+    ran = box.run("sh", "-ec", "pwd -P; echo x >here; cat here", cwd=box.root / "way")
+    assert (ran.returncode, ran.stdout) == (0, f"{box.project}\nx\n"), ran.stderr

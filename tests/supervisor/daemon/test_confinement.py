@@ -355,6 +355,7 @@ def test_a_sandbox_is_asked_for_in_words_that_mean_something(box: Sandboxed) -> 
         (SandboxPart(write=[b"relative"]), {}),
         (SandboxPart(write=[b"/"]), {}),
         (SandboxPart(), {"rights": "owner"}),
+        (SandboxPart(hosted=True), {}),
     ):
         with pytest.raises(InputError):
             box.spawn("true", sandbox=part, **fields)  # type: ignore[arg-type]
