@@ -59,6 +59,28 @@ class Sampling:
         self.presence_penalty = presence_penalty
 
 
+class SandboxTable:
+    """What the file of an agent lets its program reach: paths as they are written there, `~` and relative ones to the
+    folder it is started in."""
+
+    __slots__ = ("hide", "hosts", "models", "profile", "read", "spawn", "write")
+
+    def __init__(
+        self,
+        profile: str,
+        *,
+        write: tuple[str, ...] = (),
+        read: tuple[str, ...] = (),
+        hide: tuple[str, ...] = (),
+        hosts: tuple[str, ...] = (),
+        models: bool = True,
+        spawn: bool = False,
+    ) -> None:
+        self.profile = profile
+        self.write, self.read, self.hide, self.hosts = write, read, hide, hosts
+        self.models, self.spawn = models, spawn
+
+
 class MapReduce:
     """What happens to an input that the model's context cannot hold: every part is answered by `chunk_prompt`; then
     the answers are one text that `reduce_prompt` answers ("answer"), or simply follow each other ("join"). A part has
@@ -82,9 +104,9 @@ class MapReduce:
 class Agent:
     """One agent. `instructions` is the system message, `prompt` the user message, where `{input}` stands for the
     text; `when_reserved` as aish.wire.spec.SpecPart has it; `file` is where it was read from, None for a model that
-    is asked directly. `adapter`: it is a program that others wrote; `program`, `arguments`, `login` and `permissions`
-    are of such a one, as aish.spi.agent_adapter.Task has them. `worktree`: it runs in a
-    git worktree of that name, "" for its own."""
+    is asked directly. `adapter`: it is a program that others wrote; `program`, `arguments`, `login`, `permissions`,
+    `sandbox` are of such a one, as aish.spi.agent_adapter.Task has them. `worktree`: it runs in a git worktree of
+    that name, "" for its own."""
 
     __slots__ = (
         "adapter",
@@ -101,6 +123,7 @@ class Agent:
         "program",
         "prompt",
         "sampling",
+        "sandbox",
         "when_reserved",
         "whole_sentences",
         "worktree",
@@ -126,6 +149,7 @@ class Agent:
         login: str = GATEWAY,
         permissions: str = ASK,
         worktree: str | None = None,
+        sandbox: SandboxTable | None = None,
     ) -> None:
         self.name = name
         self.description = description
@@ -144,6 +168,7 @@ class Agent:
         self.login = login
         self.permissions = permissions
         self.worktree = worktree
+        self.sandbox = sandbox
 
 
 def direct(model: str) -> Agent:

@@ -16,11 +16,13 @@ from aish.agents.agent import (
     Limits,
     MapReduce,
     Sampling,
+    SandboxTable,
     valid_name,
 )
 from aish.agents.front_matter import load, split
 from aish.errors import UsageError
 from aish.model.nearest import nearest
+from aish.model.sandbox import CLOSED, HOSTS_MOST, PATHS_MOST, PROFILES
 from aish.model.size import parse_count
 from aish.model.spec import HOLD
 
@@ -55,10 +57,10 @@ KEYS: Final = (
     "when_reserved",
     "map_reduce",
     "adapter",
-    *("program", "arguments", "login", "permissions"),
+    *("program", "arguments", "login", "permissions", "sandbox"),
     "worktree",
 )
-ADAPTER_KEYS: Final = ("program", "arguments", "login", "permissions")
+ADAPTER_KEYS: Final = ("program", "arguments", "login", "permissions", "sandbox")
 """Of an agent that an adapter runs."""
 TEXT_KEYS: Final = (
     *("temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty"),
@@ -66,6 +68,7 @@ TEXT_KEYS: Final = (
 )
 """Of one that turns text into text: an adapter's program asks its model by itself."""
 LIMIT_KEYS: Final = ("tokens", "max_output_tokens", "wall_s")
+SANDBOX_KEYS: Final = ("profile", "write", "read", "hide", "hosts", "models", "spawn")
 MAP_REDUCE_KEYS: Final = ("chunk_prompt", "part_tokens", "reduce", "reduce_prompt")
 # Known to come; until then an agent that relies on them must not run without them.
 RESERVED_KEYS: Final = (
@@ -107,6 +110,7 @@ def parse(text: str, file: str) -> Agent:
         login=reader.choice("login", LOGINS, GATEWAY),
         permissions=reader.choice("permissions", PERMISSIONS, ASK),
         worktree=_worktree(reader),
+        sandbox=_sandbox(reader),
     )
 
 
@@ -164,6 +168,26 @@ def _sampling(reader: _Reader) -> Sampling:
         stop=reader.texts("stop", STOPS_MAX),
         frequency_penalty=reader.number("frequency_penalty", -2.0, 2.0),
         presence_penalty=reader.number("presence_penalty", -2.0, 2.0),
+    )
+
+
+def _sandbox(reader: _Reader) -> SandboxTable | None:
+    """A word, or a table."""
+    field = reader.fields.get("sandbox")
+    if field is None:
+        return None
+    if isinstance(field.value, str):
+        return SandboxTable(reader.choice("sandbox", PROFILES, CLOSED))
+    table = reader.table("sandbox")
+    table.known(SANDBOX_KEYS, ())
+    return SandboxTable(
+        table.choice("profile", PROFILES, CLOSED),
+        write=table.texts("write", PATHS_MOST),
+        read=table.texts("read", PATHS_MOST),
+        hide=table.texts("hide", PATHS_MOST),
+        hosts=table.texts("hosts", HOSTS_MOST),
+        models=table.flag("models", True),
+        spawn=table.flag("spawn"),
     )
 
 
@@ -250,11 +274,11 @@ class _Reader:
             raise self.error(key, f"expected {' or '.join(choices)}, found {value!r}", hint)
         return value
 
-    def flag(self, key: str) -> bool:
+    def flag(self, key: str, default: bool = False) -> bool:
         value = self._value(key)
         if value is not None and not isinstance(value, bool):
             raise self.error(key, f"expected true or false, found {_kind(value)}")
-        return bool(value)
+        return default if value is None else bool(value)
 
     def count(self, key: str) -> int | None:
         value = self._value(key)

@@ -9,12 +9,13 @@ from aish.agents import adapters
 from aish.agents.agent import DEFAULT_MODEL
 from aish.agents.host import invocation
 from aish.model import kind
+from aish.wire.sandbox import SandboxPart
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aish.agents.agent import Agent
+    from aish.agents.agent import Agent, SandboxTable
 
 GRACE_S = 10.0
 """Its program may have helpers of its own to end."""
@@ -46,4 +47,21 @@ def spec(
         secrets=[name for name in keys if name in os.environ],
         observe=adapter.name if own and adapter.own_login == "observed" else None,
         grace_s=GRACE_S,
+        sandbox=None if agent.sandbox is None else _sandbox(agent.sandbox, cwd),
+    )
+
+
+def _sandbox(said: SandboxTable, cwd: str) -> SandboxPart:
+    def paths(words: Sequence[str]) -> list[bytes]:
+        return [os.fsencode(os.path.join(cwd, os.path.expanduser(word))) for word in words]
+
+    return SandboxPart(
+        profile=said.profile,
+        write=paths(said.write),
+        read=paths(said.read),
+        hide=paths(said.hide),
+        hosts=list(said.hosts),
+        models=said.models,
+        spawn=said.spawn,
+        hosted=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from aish.wire.part import RunPart
 
 HISTORY = ("RUN", "STARTED", "TOOK", "ENDED", "EXIT", "WHY", "WHO")
+_ADDED = ("write", "read", "hide")
 MOST_RUNS = 100
 """So many are kept."""
 
@@ -108,6 +110,7 @@ def _show(found: Inspected) -> None:
         ("cpu", None if row.cpu_seconds is None else f"{row.cpu_seconds:.1f} s, {row.cpu_percent or 0:.0f} % now"),
         ("memory", None if row.rss_bytes is None else format_bytes(row.rss_bytes)),
         ("limits", _limits(found)),
+        ("sandbox", _sandbox(found)),
         ("vram", _vram(found)),
         ("tokens", None if row.tokens is None else _tokens(found)),
         ("metered", _metered(found)),
@@ -198,6 +201,22 @@ def _limits(found: Inspected) -> str | None:
     lacking = f"; not held here: {', '.join(found.unheld)}" if found.unheld else ""
     held = "held by" if any(told[:-1]) else "its tree is held by"
     return (", ".join(filter(None, told)) or "none") + f"; {held} {found.limit_tier}{lacking}"
+
+
+def _sandbox(found: Inspected) -> str | None:
+    part, tier = found.spec.sandbox, found.sandbox_tier
+    if part is None:
+        return None
+    added = [
+        *(f"{name} {' '.join(map(os.fsdecode, paths))}" for name in _ADDED if (paths := getattr(part, name))),
+        "" if part.models else "no models",
+        "may start processes" if part.spawn else "",
+    ]
+    of = ", around its program" if part.hosted else ""
+    text = "; ".join(filter(None, (f"{part.profile}{of}", *added)))
+    if tier is None:
+        return f"{text}; it did not start yet"
+    return f"{text}; held by {tier}; open: {', '.join(found.sandbox_open) or 'nothing more'}"
 
 
 def _vram(found: Inspected) -> str | None:

@@ -161,7 +161,7 @@ def cells(row: ProcessPart, stem: str) -> list[str]:
     return [
         row.id,
         stem + row.name,
-        row.kind,
+        row.kind if row.sandbox is None else f"{row.kind} [{row.sandbox}]",
         row.state,
         "-" if row.cpu_percent is None else f"{row.cpu_percent:.0f}",
         format_bytes(row.rss_bytes),

@@ -6,7 +6,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from aish.cli import inputs, life, worktree
+from aish.agents.host.invocation import is_host
+from aish.cli import confined, inputs, life, worktree
 from aish.client import launch
 from aish.config.settings import LEAST_LOG_BYTES
 from aish.errors import InputError, UsageError
@@ -68,6 +69,11 @@ _OPTIONS = {
     "kept_fds_most": "--keep-fds",
     "observe": "--observe",
     "when_reserved": "--when-reserved",
+    "sandbox": "--sandbox",
+    "sandbox.profile": "--sandbox",
+    "sandbox.write": "--write",
+    "sandbox.read": "--read",
+    "sandbox.hide": "--hide",
 }
 """How people write the fields of a spec."""
 N = TypeVar("N", int, float)
@@ -118,6 +124,7 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL (10; 3600 at most)"
     )
+    confined.options(parser)
     life.options(parser)
     inputs.options(parser)
 
@@ -181,6 +188,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         grace_s=wanted.grace,
         oom_score_adj=wanted.oom_score,
         ionice=wanted.ionice,
+        sandbox=confined.part_of(wanted, part.sandbox, hosted=is_host(part.argv)),
         pty=pty,
         log=wanted.log,
         log_bytes=_bound("--log-size", wanted.log_size, parse_bytes, LEAST_LOG_BYTES, "64K"),

@@ -13,6 +13,7 @@ from aish.model.nearest import nearest
 from aish.model.size import parse_bytes, parse_count
 from aish.model.spec import UNTIL
 from aish.wire import budget
+from aish.wire.sandbox import SandboxPart
 from aish.wire.spec import BudgetPart, GroupPart, NeedPart, ProbePart, SchedulePart, SpecPart
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class SpecFields(TypedDict, total=False):
     start_timeout_s: float | None
     run_timeout_s: float | None
     rights: str
+    sandbox: SandboxPart | str | None
+    """A text is a profile: "closed", "dev", "open"."""
     secrets: Sequence[str]
     secret_sources: Mapping[str, SecretPart]
     stop_signal: int
@@ -216,6 +219,7 @@ _MAKERS: Final[dict[str, Callable[[Any], object]]] = {
     "before": _hook("before"),
     "after": _hook("after"),
     "check": _hook("check"),
+    "sandbox": lambda value: SandboxPart(profile=value) if isinstance(value, str) else value,
     "secrets": list,
     "secret_sources": dict,
     "stop_signal": int,

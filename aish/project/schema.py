@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aish.model import dialect, label, spec
+from aish.model import dialect, label, sandbox, spec
 from aish.project.compound import Either, Key, ListOf, MapOf, Table
 from aish.project.value import (
     Choice,
@@ -141,6 +141,14 @@ SOCKET: Final = Table(
     Key("mode", Mode(), "Of a Unix socket's file.", "0600"),
     needed=["address"],
 )
+SANDBOX: Final = Table(
+    Key("profile", Choice(*sandbox.PROFILES), "closed, dev or open.", "closed"),
+    Key("write", ListOf(_PATH, sandbox.PATHS_MOST), "What it may write, beside the folder that it is started in."),
+    Key("read", ListOf(_PATH, sandbox.PATHS_MOST), "What it may read beside the system and that folder."),
+    Key("hide", ListOf(_PATH, sandbox.PATHS_MOST), "What it does not see in any case."),
+    Key("models", Flag(), "false: it may not ask the gateway; closed, it has no network then.", "true"),
+    Key("spawn", Flag(), "true: it may start processes, in no wider sandbox than its own.", "false"),
+)
 SECRET: Final = Table(
     Key("file", _PATH, "Its text without the last line end."),
     Key("command", Command(), "Its stdout without the last line end."),
@@ -219,6 +227,7 @@ _ENTRY: Final = (
     Key("umask", Mode(), "Its umask.", "the caller's"),
     Key("pty", Flag(), "With a terminal of its own, for `aish attach`.", "false"),
     Key("log", Either(Choice(*spec.LOGS), LOG), "Its output.", "split"),
+    Key("sandbox", Either(Choice(*sandbox.PROFILES), SANDBOX), "What it may reach. Not of a model.", "as its user"),
     Key("rights", Choice(*spec.RIGHTS), "owner: it acts as the user, not as itself.", "own"),
     Key("profiles", ListOf(_NAME, 32), "Only there with one of these `--profile`s.", "always there"),
 )

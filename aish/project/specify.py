@@ -14,6 +14,7 @@ from aish.project import environ
 from aish.project.declare import located
 from aish.project.digest import digest
 from aish.wire import budget
+from aish.wire.sandbox import SandboxPart
 from aish.wire.spec import (
     PRICES,
     BudgetPart,
@@ -152,6 +153,8 @@ def wanted(entry: Entry, project: Project, read: Read, shared: Mapping[str, str]
             cron=values["cron"], timezone=values.get("timezone"), missed=values.get("missed", "skip")
         )
     fields |= _streams(values, entry, home)
+    if "sandbox" in values:
+        fields["sandbox"] = _sandbox(values["sandbox"], entry, home)
     spec = SpecPart(name=entry.name, kind=_KINDS[entry.section], project=project.path, **fields)
     others = {
         "inherit": inherit,
@@ -296,6 +299,15 @@ def _limits(values: Mapping[str, Any]) -> dict[str, Any]:
     plain |= {"ionice": "ionice", "kept_fds": "kept_fds_most", "rights": "rights", "labels": "labels", "pty": "pty"}
     plain |= {"observe": "observe", "when_reserved": "when_reserved"}
     return found | {field: values[name] for name, field in plain.items() if name in values}
+
+
+def _sandbox(said: str | Mapping[str, Any], entry: Entry, home: Mapping[str, str]) -> SandboxPart:
+    if isinstance(said, str):
+        return SandboxPart(profile=said)
+    fields: dict[str, Any] = dict(said)
+    for name in ("write", "read", "hide"):
+        fields[name] = [_bytes(located(path, entry.document.folder, home)) for path in said.get(name, ())]
+    return SandboxPart(**fields)
 
 
 def _place(entry: Entry, project: Project) -> dict[str, Any]:

@@ -102,7 +102,8 @@ class Host(Protocol):
     """Private, empty, and gone when the turn is over: for settings files and the like."""
 
     async def start(self, command: Command) -> Program:
-        """Raises NotFoundError where there is no such program, with the hint of `AgentAdapter.missing`."""
+        """In the agent's sandbox, if it has one: what an adapter starts by itself is not. Raises NotFoundError where
+        there is no such program, with the hint of `AgentAdapter.missing`."""
         ...
 
     def text(self, piece: str) -> None:

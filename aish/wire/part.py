@@ -90,6 +90,8 @@ class ProcessPart(Part, frozen=True, kw_only=True):
     """The leased one, which `{port}` stands for."""
     observe: str | None = None
     """What it uses of models is not metered by the gateway: it is observed, in logs of that kind."""
+    sandbox: str | None = None
+    """The profile of its sandbox."""
 
     @property
     def never_ran(self) -> bool:

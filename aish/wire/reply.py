@@ -110,6 +110,10 @@ class Inspected(Message, frozen=True, kw_only=True):
     """Of an adopted one: the file or terminal that it writes to; None: a pipe, nothing, or not ours to know."""
     unheld: list[str] = []
     """Limits of its spec that nothing holds on this machine."""
+    sandbox_tier: str | None = None
+    """What holds its sandbox: "bwrap" or "landlock"; None: it has none, or did not run yet."""
+    sandbox_open: list[str] = []
+    """What it can reach there all the same, for people."""
     children: list[str] = []
     attached: int = 0
     """Connections that are at its terminal."""

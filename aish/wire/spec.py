@@ -10,6 +10,7 @@ import os
 from typing import Final
 
 from aish.wire.part import Part
+from aish.wire.sandbox import SandboxPart
 
 TOLD_CHARS: Final = 80
 DELAY_S: Final = 0.1
@@ -303,6 +304,8 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """Of one run; then it is stopped for good, reason "timeout"."""
     rights: str = "own"
     """"owner": it acts as the user, not as itself."""
+    sandbox: SandboxPart | None = None
+    """None: it reaches what its user does."""
     secrets: list[str] = []
     """Provider key variables of the calling environment that it may see."""
     secret_sources: dict[str, SecretPart] = {}

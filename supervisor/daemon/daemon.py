@@ -40,6 +40,7 @@ from aish.supervisor.daemon.reach import Reach
 from aish.supervisor.daemon.recall import Recall
 from aish.supervisor.daemon.recorder import Recorder
 from aish.supervisor.daemon.sampler import Sampler
+from aish.supervisor.daemon.sandboxes import Sandboxes
 from aish.supervisor.daemon.state_folder import StateFolder
 from aish.supervisor.daemon.survivors import Survivors
 from aish.supervisor.daemon.table import Table
@@ -198,6 +199,7 @@ class Daemon:
             reach=self.reach,
             has_socket=self.table.has_socket,
             transcript=lambda id_: keeping.transcript(self.state_folder, id_, self.epoch),
+            sandboxes=Sandboxes(self.runtime_folder, lambda: self.gateway.url),
         )
         self.link = GatewayLink(
             self.table,
@@ -389,7 +391,7 @@ class Daemon:
         self.observing.ended(process)
         self.asking.over(process)
         self.posting.run_over(process)
-        if process.row.spec.kind == kind.AGENT:
+        if process.row.spec.kind == kind.AGENT or process.row.spec.sandbox is not None:
             keeping.over(self.runtime_folder, process.id)
         if process.row.ended and process is self.gateway.process:
             self.gateway.watch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import time
@@ -13,7 +14,7 @@ from aish.config import folders
 from aish.errors import UnavailableError
 from aish.model import kind, state
 from aish.model.size import format_bytes
-from aish.supervisor.daemon import authority
+from aish.supervisor.daemon import authority, sandboxes
 from aish.supervisor.daemon.cgroup import WANTED
 from aish.wire.message import VERSION, Doctor
 from aish.wire.part import Finding
@@ -48,6 +49,7 @@ class Doctors:
                 *self._logs(),
                 *self._gpus(),
                 limits(self.daemon.reach.layout),
+                *await asyncio.to_thread(sandboxes.findings),
                 *_system(),
                 *(
                     Finding(level="warn", topic="alert", text=alert)

@@ -37,7 +37,7 @@ from aish.model.spec import (
     STRATEGIES,
     UNTIL,
 )
-from aish.supervisor.daemon import given, ports
+from aish.supervisor.daemon import confinement, given, ports
 from aish.wire import budget
 from aish.wire.spec import DELAY_S, FailoverPart
 
@@ -83,6 +83,7 @@ def flaws(spec: SpecPart) -> Iterator[InputError]:
     if spec.ionice is not None and not _IONICE.fullmatch(spec.ionice):
         yield InputError("expected idle, best-effort:0 to 7 or realtime:0 to 7", field="ionice")
     yield from of_grace(spec.grace_s)
+    yield from confinement.flaws(spec)
 
 
 def _of_command(spec: SpecPart) -> Iterator[InputError]:

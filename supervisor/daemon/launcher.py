@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.reach import Reach
     from aish.supervisor.daemon.row import Row
+    from aish.supervisor.daemon.sandboxes import Sandboxes, Start
 
 _WINDOW: Final = (24, 80)
 _FIRST_LINE_BYTES: Final = 256
@@ -61,8 +62,9 @@ class Launcher:
         reach: Reach,
         has_socket: Callable[[Endpoint, str], str | None],
         transcript: Callable[[str], str],
+        sandboxes: Sandboxes,
     ) -> None:
-        self._transcript = transcript
+        self._transcript, self.sandboxes = transcript, sandboxes
         self.holding, self.logs, self.files, self.leases = holding, logs, files, leases
         self._reach = reach
         self.sockets, self.fdstore = Sockets(holding, has_socket), FdStore(holding)
@@ -86,14 +88,19 @@ class Launcher:
         try:
             passed, targets = await self._descriptors(process, ours)
             listening = await self._listening(process, ours, targets)
+            added = {**self.added(row), **secrets, **self.own_variables(process), **listening}
+            started = await self.sandboxes.start(
+                row,
+                ports.fill(row.spec.argv, row.port),
+                environ.build(launch.environ, row.spec.secrets, added),
+                targets,
+                program=row.spec.program,
+            )
+            _order(started, ours, targets)
             groups = self._reach.open(process)
             payload = wire.encode_payload(
-                ports.fill(row.spec.argv, row.port),
-                environ.build(
-                    launch.environ,
-                    row.spec.secrets,
-                    {**self.added(row), **secrets, **self.own_variables(process), **listening},
-                ),
+                started.argv,
+                started.env,
                 row.spec.cwd,
                 umask=launch.umask,
                 nice=self._niceness(launch.nice if row.nice_limit is None else row.nice_limit),
@@ -103,8 +110,8 @@ class Launcher:
                 groups=len(groups),
                 oom_score_adj=row.spec.oom_score_adj,
                 ioprio=_ioprio(row.spec.ionice),
-                program=row.spec.program,
-                listen_pid=bool(listening),
+                program=started.program,
+                listen_pid=bool(listening) and started.order is None,
             )
             return await self.holding.spawn(row.id, payload, [*groups, *passed, *ours])
         except wire.Refusal as error:
@@ -129,14 +136,18 @@ class Launcher:
         try:
             fds += [os.dup(out)] if out is not None else []
             self._add_logs(row, (1, 2) if out is None else (2,), fds)
+            targets = [0, 1, 2]
+            env = environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told, ERRAND: id_})
+            started = await self.sandboxes.start(row, ports.fill(argv, row.port), env, targets)
+            _order(started, fds, targets)
             payload = wire.encode_payload(
-                ports.fill(argv, row.port),
-                environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told, ERRAND: id_}),
+                started.argv,
+                started.env,
                 row.spec.cwd,
                 umask=launch.umask,
                 nice=self._niceness(launch.nice),
                 rlimits=reachable(launch.rlimits, self._floor),
-                targets=(0, 1, 2),
+                targets=targets,
             )
             return await self.holding.spawn(id_, payload, fds)
         finally:
@@ -243,6 +254,13 @@ class Launcher:
             raise
         finally:
             os.close(master)
+
+
+def _order(started: Start, fds: list[int], targets: list[int]) -> None:
+    """Its descriptor and the number of that, where it enters a sandbox."""
+    if started.order is not None:
+        fds.append(started.order)
+        targets.append(started.target)
 
 
 class Floor(NamedTuple):

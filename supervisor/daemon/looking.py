@@ -145,6 +145,8 @@ class Looking:
             stdout=adopting.output(row, 1),
             stderr=adopting.output(row, 2),
             unheld=daemon.reach.unheld(row.spec.limits),
+            sandbox_tier=row.sandbox_tier,
+            sandbox_open=row.sandbox_open,
             children=[child.id for child in daemon.table.children(row.id)],
             attached=self.seats.count(row.id),
             events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),

@@ -152,6 +152,10 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """It has ended, and there are no others."""
     tokens: TokensPart | None = None
     context_tokens: int | None = None
+    sandbox_tier: str | None = None
+    """What holds its sandbox, in this run or the last one."""
+    sandbox_open: list[str] = []
+    """What of it cannot be kept from it there."""
     cpu_seconds: float | None = None
     """Of the last run that ended, as the kernel told its parent; None: unknown, or it runs."""
     max_rss_bytes: int | None = None

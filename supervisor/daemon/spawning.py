@@ -11,7 +11,7 @@ import msgspec
 
 from aish.errors import AishError, ConflictError, StorageError, UnavailableError
 from aish.model import kind, state
-from aish.supervisor.daemon import authority, environ, want
+from aish.supervisor.daemon import authority, confinement, environ, want
 from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.control import who
 from aish.supervisor.daemon.foreground import any_terminal
@@ -56,6 +56,7 @@ class Spawning:
         want.check_rights(caller, parent, request.spec)
         if parent is not None and parent.row.ended:
             raise ConflictError(f"{parent.row.name} ({parent.id}), which this caller belongs to, has ended")
+        request = self._confined(caller, parent, request)
         program = os.fsdecode(request.spec.argv[0]) if request.spec.argv else ""
         name = table.new_name(request.spec.name, program, number=request.rename)
         process = self._make(name, request.spec, request.launch)
@@ -69,6 +70,21 @@ class Spawning:
         if row.lifecycle == "queued":
             await self.daemon.launcher.keep_passed(process)
         return await self._answer(process, existed=False, patience_s=request.patience_s)
+
+    def _confined(self, caller: Caller, parent: Process | None, request: Spawn) -> Spawn:
+        """In no wider sandbox than that of who asks. Raises RefusedError."""
+        if caller.standing == "user" or parent is None or parent.row.spec.sandbox is None:
+            return request
+        launcher = self.daemon.launcher
+        above = parent.launch or launcher.files.load(parent.id)
+        spec = confinement.confined(
+            parent,
+            request.spec,
+            request.launch.environ,
+            above.environ if above is not None else [],
+            launcher.sandboxes.around,
+        )
+        return msgspec.structs.replace(request, spec=spec)
 
     def _open(self) -> None:
         if self.daemon.ending.begun:

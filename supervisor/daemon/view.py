@@ -57,6 +57,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         due_s=row.due_s,
         port=row.port,
         observe=row.spec.observe,
+        sandbox=None if row.spec.sandbox is None else row.spec.sandbox.profile,
     )
 
 

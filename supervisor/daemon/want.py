@@ -63,6 +63,8 @@ def check_adopt(request: Adopt, spec: SpecPart) -> None:
     if not 1 <= request.pid <= MOST_PID:
         raise InputError(f"expected 1 to {MOST_PID}", field="pid")
     check_spec(spec)
+    if spec.sandbox is not None:
+        raise InputError("what runs already cannot be put into one", field="sandbox")
     if spec.limits is not None and (spec.limits.read_bytes_per_s or spec.limits.write_bytes_per_s):
         raise InputError("not of a process that runs already", field="limits")
 

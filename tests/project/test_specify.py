@@ -12,6 +12,7 @@ from aish.errors import InputError
 from aish.project import schema
 from aish.project.digest import same, same_run
 from aish.supervisor.daemon import want
+from aish.wire.sandbox import SandboxPart
 from aish.wire.spec import (
     BudgetPart,
     FailoverPart,
@@ -135,9 +136,31 @@ def test_every_key_of_an_entry_arrives(told: Callable[..., Any]) -> None:
     assert wanted.entry.profiles == ["debug"]
 
 
+@pytest.mark.parametrize(
+    ("said", "part"),
+    [
+        ('"open"', SandboxPart(profile="open")),
+        (
+            '{profile = "dev", write = ["out"], read = ["/data"], hide = [".env"], models = false, spawn = true}',
+            SandboxPart(
+                profile="dev",
+                write=[b"/work/demo/out"],
+                read=[b"/data"],
+                hide=[b"/work/demo/.env"],
+                models=False,
+                spawn=True,
+            ),
+        ),
+    ],
+)
+def test_a_sandbox_arrives(told: Callable[..., Any], said: str, part: SandboxPart) -> None:
+    """It goes with no rights of the owner, so it is not in the entry above."""
+    assert told(f'[services.s]\ncommand = "x"\nsandbox = {said}\n').wanted("s").spec.sandbox == part
+
+
 def test_no_key_is_missing_above() -> None:
     """A key that is added to the schema must be shown to arrive."""
-    own = {"command", "shell", "env_file"}
+    own = {"command", "shell", "env_file", "sandbox"}
     said = {line.partition(" = ")[0] for line in EVERYTHING.splitlines() if " = " in line}
     assert set(schema.SERVICE.keys) - own <= said
 

@@ -7,6 +7,7 @@ Exit status as that of aish.agents; SIGINT cancels the turn: the program is told
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import select
 import shutil
@@ -28,6 +29,7 @@ from aish.agents.stdout import DownstreamError, Stdout
 from aish.agents.transcript import Transcript
 from aish.config import folders
 from aish.errors import AishError, InternalError, LimitError, NotFoundError, UnavailableError, UsageError
+from aish.sandbox import hosted
 from aish.spi.agent_adapter import Gateway, ProgramError, Task
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
     from aish.agents.events import Events
     from aish.agents.host.invocation import Invocation
+    from aish.agents.host.program import Confine
+    from aish.sandbox.hosted import Sandbox
     from aish.spi.agent_adapter import AgentAdapter
 
 
@@ -120,18 +124,32 @@ def _gateway() -> Gateway:
     return Gateway(base_url=base_url, key=key)
 
 
+def _confine(sandbox: Sandbox | None, gateway: Gateway, folder: str) -> Confine | None:
+    """What puts that sandbox around a program."""
+    if sandbox is None:
+        return None
+    return functools.partial(sandbox.around, gateway_url=gateway.base_url, folder=folder)
+
+
 def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoReturn:
     """The program itself, on our terminal. Raises NotFoundError, UnavailableError."""
     os.environ.pop(transcript.VARIABLE, None)
-    command = adapter.attached(_task(invocation, agent, ""), _gateway(), _folder())
+    folder, gateway = _folder(), _gateway()
+    confine = _confine(hosted.of_environment(os.environ), gateway, folder)
+    command = adapter.attached(_task(invocation, agent, ""), gateway, folder)
     environ = {name: value for name, value in {**os.environ, **command.environ}.items() if value is not None}
     found = shutil.which(command.argv[0], path=environ.get("PATH"))
     if found is None:
         raise NotFoundError(f"{command.argv[0]} is not installed", hint=adapter.missing())
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # what Python ignores
         signal.signal(number, signal.SIG_DFL)
+    argv = list(command.argv)
+    if confine is not None:
+        argv, environ, fd = confine(argv, found, environ, os.getcwd())
+        os.set_inheritable(fd, True)
+        found = argv[0]
     try:
-        os.execve(found, command.argv, environ)
+        os.execve(found, argv, environ)
     except OSError as error:
         raise UnavailableError(f"{command.argv[0]} cannot be started: {error.strerror}") from error
 
@@ -144,16 +162,20 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
     given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
     words = " ".join(invocation.words)
     kept = Transcript.of_environment()
+    sandbox = hosted.of_environment(os.environ)  # once for all turns: it is out of the environment by that
     events.emit("started", agent=agent.name, adapter=adapter.name)
 
     def turn(prompt: str, session: str | None, called: Callable[[str], None], out: Stdout) -> None:
         task = replace(_task(invocation, agent, prompt), session=session or invocation.session)
         folder = _folder()
+        confine = _confine(sandbox, gateway, folder)
         kept.write("prompt", text=prompt, agent=agent.name, adapter=adapter.name, model=task.model)
         status = "failed"
         try:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            _until_done(_turn(adapter, task, gateway, folder, out, events, kept, program, called), out.fd, left_s)
+            _until_done(
+                _turn(adapter, task, gateway, folder, out, events, kept, program, called, confine), out.fd, left_s
+            )
             status = "done"
         except (asyncio.CancelledError, KeyboardInterrupt):
             status = "cancelled"
@@ -187,6 +209,7 @@ async def _turn(
     kept: Transcript,
     program: str,
     called: Callable[[str], None],
+    confine: Confine | None,
 ) -> None:
     async with Desk() as desk:
         turn = Turn(
@@ -200,6 +223,7 @@ async def _turn(
             note=lambda line: tell(f"{program}: {line}"),
             missing=adapter.missing,
             called=called,
+            confine=confine,
         )
         try:
             await adapter.run(task, turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -54,6 +55,11 @@ def command(words: Sequence[str], *, attached: bool = False, **options: str | No
         if value is not None:
             argv += [f"--{name}", value]
     return (*argv, *(FLAGS if attached else ()), "--", *words)
+
+
+def is_host(argv: Sequence[bytes]) -> bool:
+    """Whether these are words that `command` made."""
+    return [os.fsdecode(word) for word in argv[:4]] == [sys.executable, "-P", "-m", "aish.agents.host"]
 
 
 def parse_words(argv: Sequence[str]) -> Invocation:

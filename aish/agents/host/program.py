@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import NotFoundError, UnavailableError, UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from aish.sandbox.hosted import Entered
     from aish.spi.agent_adapter import Command
+
+    Confine = Callable[[Sequence[str], str, Mapping[str, str], str], Entered]
+    """(argv, the program's path, environment, folder) -> what is started in their place."""
 
 LINE_BYTES: Final = 16 << 20
 _PIECE_BYTES: Final = 1 << 16
@@ -139,8 +143,9 @@ class Child:
                 self._pidfd = None
 
 
-async def start(command: Command, cwd: str, missing: str | None) -> Child:
-    """In our process group, with default signals. Raises NotFoundError, UnavailableError."""
+async def start(command: Command, cwd: str, missing: str | None, confine: Confine | None = None) -> Child:
+    """In our process group, with default signals; `confine` puts its sandbox around it. Raises NotFoundError,
+    UnavailableError."""
     environ = {**os.environ}
     for name, value in command.environ.items():
         if value is None:
@@ -151,10 +156,15 @@ async def start(command: Command, cwd: str, missing: str | None) -> Child:
     found = shutil.which(program, path=environ.get("PATH"))
     if found is None:
         raise NotFoundError(f"{program} is not installed", hint=missing or "install it, or name its path")
+    argv, fds = list(command.argv), []
+    if confine is not None:
+        argv, environ, fd = confine(argv, found, environ, cwd)
+        found, fds = argv[0], [fd]
     try:
         process = await asyncio.create_subprocess_exec(
-            *command.argv,
+            *argv,
             executable=found,
+            pass_fds=fds,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=cwd,
@@ -163,4 +173,7 @@ async def start(command: Command, cwd: str, missing: str | None) -> Child:
         )
     except OSError as error:
         raise UnavailableError(f"{program} cannot be started: {error.strerror}") from error
+    finally:
+        for fd in fds:
+            os.close(fd)
     return Child(process, os.path.basename(program))

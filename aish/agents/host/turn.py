@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from aish.agents.events import Events
     from aish.agents.host.desk import Desk
+    from aish.agents.host.program import Confine
     from aish.agents.stdout import Stdout
     from aish.agents.transcript import Transcript
     from aish.spi.agent_adapter import Command, Gateway, Task
@@ -39,17 +40,18 @@ class Turn:
         note: Callable[[str], None],
         missing: Callable[[], str | None],
         called: Callable[[str], None],
+        confine: Confine | None = None,
     ) -> None:
         self.gateway, self.folder = gateway, folder
         self._task, self._desk, self._stdout = task, desk, stdout
         self._events, self._transcript = events, transcript
-        self._note, self._missing = note, missing
+        self._note, self._missing, self._confine = note, missing, confine
         self._session, self._called = task.session, called
         self._children: list[Child] = []
         self._text: list[str] = []
 
     async def start(self, command: Command) -> Child:
-        child = await program.start(command, self._task.cwd, self._missing())
+        child = await program.start(command, self._task.cwd, self._missing(), self._confine)
         self._children.append(child)
         return child
 

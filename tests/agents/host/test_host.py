@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,7 @@ SCRIPTS = {
     "killed": "kill -9 $$",
     "left": "trap '' TERM; echo $$ > left.pid; exec sleep 3600",
     "gone": "exit 3",
+    "outside": "touch $OUTSIDE/it 2>/dev/null; test -e $OUTSIDE/it",
     "held": "echo last; sleep 3600 & exit 4",
 }
 def adapter():
@@ -264,6 +266,20 @@ def test_without_a_prompt_it_goes_on_and_each_message_is_a_turn(plugin: Home) ->
     process.stop()
     kinds = [entry["kind"] for entry in entries(plugin)]
     assert kinds.count("prompt") == kinds.count("end") == 5
+
+
+def test_every_turn_of_a_session_is_in_the_sandbox(plugin: Home) -> None:
+    """What says so is taken out of the environment: the second turn found nothing of it."""
+    outside = Path(tempfile.mkdtemp(dir=plugin.root.parent))
+    plugin.environ["OUTSIDE"] = str(outside)
+    agent_file(plugin, "boxed", "adapter: scripted\nsandbox: closed\n")
+    done = plugin.aish("spawn", "--json", "--", "@boxed", cwd=plugin.root)
+    assert done.returncode == 0, done.stderr
+    process = plugin.client.process(json.loads(done.stdout)["id"])
+    for _ in range(3):
+        assert plugin.aish("ask", process.id, "run=outside").stdout == "ended 1\n"
+    assert list(outside.iterdir()) == []
+    process.stop()
 
 
 def test_ctrl_c_ends_its_turn_and_not_the_session_and_a_kill_loses_no_message(plugin: Home) -> None:

@@ -1,0 +1,101 @@
+"""A plan as words for bubblewrap. Pure but for what is there: see `Seen`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from aish.sandbox import paths
+from aish.sandbox.profile import GUARDED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from aish.sandbox.profile import Plan
+
+NAMESPACES: Final = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+
+GPUS: Final = (
+    *(f"/dev/nvidia{number}" for number in range(16)),
+    *("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/dri", "/dev/kfd"),
+)
+
+
+class Seen(NamedTuple):
+    """Questions to the file system."""
+
+    exists: Callable[[str], bool] = os.path.exists
+    is_folder: Callable[[str], bool] = os.path.isdir
+    is_link: Callable[[str], bool] = os.path.islink
+
+
+def words(program: str, plan: Plan, seen: Seen | None = None) -> list[str]:
+    """The program and its options; what is run in it follows. A later mount lies over an earlier one."""
+    return [program, *NAMESPACES, *_words(plan, seen or Seen())]
+
+
+def _words(plan: Plan, seen: Seen) -> Iterator[str]:
+    if plan.network == "none":
+        yield "--unshare-net"
+    yield from ("--as-pid-1", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")  # noqa: S108
+    yield from ("--tmpfs", "/var/tmp")  # noqa: S108
+    if plan.home != "/":
+        yield from ("--tmpfs", plan.home)  # what is left there is gone with it
+    for path, target in plan.links:
+        yield from ("--symlink", target, path)
+    if plan.cache is not None:
+        yield from ("--bind", plan.cache, os.path.join(plan.home, ".cache"))
+    if plan.gpu:
+        for name in GPUS:
+            yield from ("--dev-bind-try", name, name)
+    yield from _files(plan, seen)
+    for path in plan.own:
+        yield from ("--bind-try", path, path)
+    # Root owns the settings in /proc and needs no capability to write to what it owns.
+    yield from ("--remount-ro", "/proc", "--remount-ro", "/")
+    shown = (*plan.read, *plan.write, *plan.own, plan.home, "/tmp")  # noqa: S108
+    yield from ("--chdir", plan.cwd if paths.covered(plan.cwd, shown) else "/")
+
+
+def _files(plan: Plan, seen: Seen) -> Iterator[str]:
+    """In the order of their depth, so that none lies over one within it."""
+    mounts = [(path, "--ro-bind") for path in plan.read] + [(path, "--bind") for path in plan.write]
+    mounts = [(path, option) for path, option in mounts if seen.exists(path)]
+    for path, option in sorted([*mounts, *guards(plan, seen)]):
+        yield from (option, path, path)
+    for path in plan.hide:
+        if seen.exists(path) and paths.covered(path, (*plan.read, *plan.write)):
+            yield from (
+                ("--perms", "0111", "--tmpfs", path) if seen.is_folder(path) else ("--ro-bind", "/dev/null", path)
+            )
+
+
+def guards(plan: Plan, seen: Seen) -> Iterator[tuple[str, str]]:
+    """Mounts over what is written to. .git is one itself, so that nobody moves it out of the way and puts another one
+    there; so is each folder between what is written to and what is not in it."""
+    kept = [path for path in (*plan.hide, *plan.read) if seen.exists(path)]
+    for path in sorted({above for each in kept for above in _between(each, plan.write)}):
+        if seen.is_folder(path) and not seen.is_link(path):
+            yield path, "--bind"
+    for git in plan.git:
+        if seen.is_folder(git) and not seen.is_link(git):
+            yield git, "--bind"
+            yield from ((path, "--ro-bind") for path in guarded(git) if path in made(git) or seen.exists(path))
+
+
+def _between(path: str, roots: Sequence[str]) -> Iterator[str]:
+    """The folders above `path` and below the one of `roots` that it is in."""
+    root = next((root for root in roots if paths.within(path, root)), None)
+    above = os.path.dirname(path)
+    while root is not None and above != root and paths.within(above, root):
+        yield above
+        above = os.path.dirname(above)
+
+
+def guarded(git: str) -> list[str]:
+    return [os.path.join(git, name) for name in GUARDED]
+
+
+def made(git: str) -> list[str]:
+    """Folders that are made where they are missing, so that they can be kept as they are."""
+    return [os.path.join(git, name) for name in GUARDED if name != "config"]

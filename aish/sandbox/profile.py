@@ -1,0 +1,83 @@
+"""What a settled sandbox comes to: paths that are read, written, hidden and left as they are; the network. Pure."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from aish.model.sandbox import CLOSED, DEV
+from aish.sandbox import paths
+from aish.sandbox.around import HOME_SECRETS, SECRETS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aish.model.sandbox import Network
+    from aish.sandbox.around import Around
+    from aish.wire.sandbox import SandboxPart
+
+GUARDED: Final = ("hooks", "config", "modules")
+"""Of a .git that is written to: what git runs, or takes for an order, when somebody uses it outside."""
+_GUARDED: Final = re.compile(r"/\.git/(?:" + "|".join(GUARDED) + r")(?:/|$)")
+
+
+class Plan(NamedTuple):
+    """Paths are absolute, those of a spec without links. What is hidden goes before what is read or written, what is
+    guarded before what is written; `own` goes before all."""
+
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+    hide: tuple[str, ...]
+    git: tuple[str, ...]
+    """Where a .git would be whose GUARDED are not written to."""
+    own: tuple[str, ...]
+    """Its run folder, and sockets of the daemon that it may speak to."""
+    cache: str | None
+    network: Network
+    home: str
+    cwd: str
+    links: tuple[tuple[str, str], ...]
+    plain: tuple[str, ...]
+    """Of read and write: those that a spec named."""
+    gpu: bool = False
+
+
+def plan(part: SandboxPart, cwd: bytes, around: Around, own: Sequence[str] = (), *, gpu: bool = False) -> Plan:
+    """`part` is settled."""
+    hide = [os.fsdecode(path) for path in part.hide]
+    hide += [*SECRETS, *(os.path.join(around.home, name) for name in HOME_SECRETS), *around.aish]
+    hidden = paths.tidy(hide)
+    asked = [os.fsdecode(path) for path in part.write if not paths.covered(os.fsdecode(path), hidden)]
+    write = paths.tidy(path for path in asked if not _GUARDED.search(f"{path}/"))
+    named = [os.fsdecode(path) for path in part.read] + [path for path in asked if path not in write]
+    named = [path for path in named if not paths.covered(path, hidden)]
+    network = _network(part)
+    system = (*around.system, *(around.resolver if network == "open" else ()))
+    kept = [path for path in around.programs if path not in write]  # what it writes to may hold aish itself
+    read = paths.tidy([*system, *named, *(path for path in kept if not paths.covered(path, write))])
+    return Plan(
+        read=(*(path for path in read if not paths.covered(path, write)), *_within(kept, write)),
+        write=write,
+        hide=hidden,
+        git=tuple(path if path.endswith("/.git") else os.path.join(path, ".git") for path in write),
+        own=tuple(own),
+        cache=around.cache if part.profile == DEV else None,
+        network=network,
+        home=around.home,
+        cwd=os.path.normpath(os.fsdecode(cwd)),
+        links=around.links,
+        plain=tuple(path for path in (*write, *named) if path in write or path in read),
+        gpu=gpu,
+    )
+
+
+def _within(given: Sequence[str], roots: Sequence[str]) -> list[str]:
+    return [path for path in paths.tidy(given) if paths.covered(path, roots)]
+
+
+def _network(part: SandboxPart) -> Network:
+    """`dev` is open until there is a proxy that knows hosts."""
+    if part.profile != CLOSED:
+        return "open"
+    return "gateway" if part.models else "none"
