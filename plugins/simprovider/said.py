@@ -54,8 +54,13 @@ def answer(script: Script, body: Body) -> Said:
     made = wanted if most is None else min(wanted, most)
     thoughts = [f"t{number} " for number in range(min(script.think, made))]
     words = [f"w{number} " for number in range(made - len(thoughts))]
+    words = [script.json] if script.json else words
     cut = made < wanted
-    calls = [] if cut else [(tool, json.dumps({"place": number})) for number, tool in enumerate(script.calls)]
+    calls = (
+        []
+        if cut
+        else [(tool, given or json.dumps({"place": number})) for number, (tool, given) in enumerate(script.calls)]
+    )
     model = body.get("model")
     return Said(
         words, thoughts, calls, scripts.words(body), made, cut, model if isinstance(model, str) and model else MODEL

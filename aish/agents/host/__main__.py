@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aish.agents import adapters, compose, keeping, stdin, transcript
 from aish.agents.__main__ import die_by, failed, tell
@@ -30,10 +30,11 @@ from aish.spi.agent_adapter import Gateway, ProgramError, Task
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
     from aish.agents.events import Events
     from aish.agents.host.invocation import Invocation
+    from aish.spi.acting import Acting
     from aish.spi.agent_adapter import AgentAdapter
 
 
@@ -45,6 +46,7 @@ def main(argv: list[str]) -> int:
         invocation = parse_words(argv)
         program = f"@{invocation.called}"
         agent, adapter = _chosen(invocation)
+        os.environ.update(agent.environment)
         if invocation.attached:
             _become(invocation, agent, adapter)
         _run(invocation, agent, adapter, program, events)
@@ -93,7 +95,22 @@ def _task(invocation: Invocation, agent: Agent, prompt: str) -> Task:
         program=invocation.program or agent.program,
         arguments=(*agent.arguments, *(invocation.words if invocation.attached else ())),
         cwd=os.getcwd(),
+        acting=_acting(invocation, agent),
     )
+
+
+def _acting(invocation: Invocation, agent: Agent) -> Acting | None:
+    """With the settings of its requests; a rule that was typed goes before the file's table of them."""
+    acting, sampling = agent.acting, agent.sampling
+    if acting is None:
+        return None
+    settings: dict[str, Any] = {name: getattr(sampling, name) for name in sampling.__slots__}
+    settings |= {"max_tokens": agent.limits.max_output_tokens}
+    acting.settings = {name: value for name, value in settings.items() if value not in (None, ())}
+    acting.context_tokens = agent.limits.context
+    if invocation.permissions is not None:
+        acting.permissions = {}
+    return acting
 
 
 def _permissions(word: str) -> Any:
