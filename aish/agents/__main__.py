@@ -55,6 +55,7 @@ def main(argv: list[str]) -> int:
 
 def _run(invocation: Invocation, program: str, events: Events) -> None:
     agent = agent_of(invocation, os.environ)
+    os.environ.update(agent.environment)
     wall_s = agent.limits.wall_s
     deadline_s = None if wall_s is None else time.monotonic() + wall_s
     base_url = os.environ.get("OPENAI_BASE_URL", "")

@@ -9,7 +9,10 @@ from aish.model.spec import HOLD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Final, Literal
+
+    from aish.spi.acting import Acting
 
     Reduce = Literal["answer", "join"]
 
@@ -24,17 +27,27 @@ PERMISSIONS: Final = (ASK, "allow", "deny")
 
 
 class Limits:
-    """`tokens`: input + output of all its requests, enforced by the gateway. `max_output_tokens`: of one answer.
-    `wall_s`: seconds by the clock, holds included. None: no limit of its own."""
+    """`tokens`: input + output of all its requests, enforced by the gateway, as `usd` and `requests` are and
+    `context`, of one request. `max_output_tokens`: of one answer. `wall_s`: seconds by the clock, holds included.
+    None: no limit of its own."""
 
-    __slots__ = ("max_output_tokens", "tokens", "wall_s")
+    __slots__ = ("context", "max_output_tokens", "requests", "tokens", "usd", "wall_s")
 
     def __init__(
-        self, tokens: int | None = None, max_output_tokens: int | None = None, wall_s: float | None = None
+        self,
+        tokens: int | None = None,
+        max_output_tokens: int | None = None,
+        wall_s: float | None = None,
+        usd: float | None = None,
+        requests: int | None = None,
+        context: int | None = None,
     ) -> None:
         self.tokens = tokens
         self.max_output_tokens = max_output_tokens
         self.wall_s = wall_s
+        self.usd = usd
+        self.requests = requests
+        self.context = context
 
 
 class Sampling:
@@ -104,14 +117,17 @@ class MapReduce:
 class Agent:
     """One agent. `instructions` is the system message, `prompt` the user message, where `{input}` stands for the
     text; `when_reserved` as aish.wire.spec.SpecPart has it; `file` is where it was read from, None for a model that
-    is asked directly. `adapter`: it is a program that others wrote; `program`, `arguments`, `login`, `permissions`,
-    `sandbox` are of such a one, as aish.spi.agent_adapter.Task has them. `worktree`: it runs in a git worktree of
-    that name, "" for its own."""
+    is asked directly. `adapter`: it is a program that others wrote, or acts (`acting`); `program`, `arguments`,
+    `login`, `permissions` and `sandbox` are of such a one, as aish.spi.agent_adapter.Task has them. `environment` is
+    set in its process, `secrets` are variables of the caller that it may see. `worktree`: it runs in a git worktree
+    of that name, "" for its own."""
 
     __slots__ = (
+        "acting",
         "adapter",
         "arguments",
         "description",
+        "environment",
         "file",
         "instructions",
         "limits",
@@ -124,6 +140,7 @@ class Agent:
         "prompt",
         "sampling",
         "sandbox",
+        "secrets",
         "when_reserved",
         "whole_sentences",
         "worktree",
@@ -150,6 +167,9 @@ class Agent:
         permissions: str = ASK,
         worktree: str | None = None,
         sandbox: SandboxTable | None = None,
+        acting: Acting | None = None,
+        environment: Mapping[str, str] | None = None,
+        secrets: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.description = description
@@ -169,6 +189,9 @@ class Agent:
         self.permissions = permissions
         self.worktree = worktree
         self.sandbox = sandbox
+        self.acting = acting
+        self.environment = dict(environment or {})
+        self.secrets = secrets
 
 
 def direct(model: str) -> Agent:

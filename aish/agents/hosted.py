@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from aish.agents import adapters
+from aish.agents import adapters, allowance
 from aish.agents.agent import DEFAULT_MODEL
 from aish.agents.host import invocation
 from aish.model import kind
@@ -43,8 +43,9 @@ def spec(
         kind=kind.AGENT,
         model=None if own else model or os.environ.get("AISH_MODEL") or agent.model or DEFAULT_MODEL,
         budget_tokens=agent.limits.tokens,
+        budget=allowance.budget(agent.limits),
         when_reserved=agent.when_reserved,
-        secrets=[name for name in keys if name in os.environ],
+        secrets=[*agent.secrets, *(name for name in keys if name in os.environ and name not in agent.secrets)],
         observe=adapter.name if own and adapter.own_login == "observed" else None,
         grace_s=GRACE_S,
         sandbox=None if agent.sandbox is None else _sandbox(agent.sandbox, cwd),

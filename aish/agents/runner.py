@@ -188,7 +188,7 @@ class Runner:
         self.events.emit("answered", finish=finish)
         budget = self.upstream.budget
         if finish == "length" and budget is not None:  # half an answer must not look like a whole one
-            raise _cut_off(budget)
+            raise cut_off(budget)
         if finish == "length" and not self.agent.whole_sentences:
             limit = "the context is full" if output_tokens is None else f"max_output_tokens is {output_tokens:,}"
             self.note(f"the answer was cut off: {limit}")
@@ -239,7 +239,7 @@ class Runner:
                 return Counted(total, exact, context)
 
 
-def _cut_off(budget: Budget) -> LimitError:
+def cut_off(budget: Budget) -> LimitError:
     from aish.wire import account
 
     owner = budget.owner

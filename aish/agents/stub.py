@@ -12,13 +12,13 @@ from typing import NoReturn
 
 from msgspec import structs
 
+from aish.agents import allowance, invocation
 from aish.agents import find as agents
-from aish.agents import invocation
 from aish.agents.agent import DEFAULT_MODEL, Agent
 from aish.client import launch
 from aish.config import settings
 from aish.errors import AishError, NotFoundError, SourceError, UsageError
-from aish.model import kind, spec
+from aish.model import kind
 from aish.model.nearest import nearest
 from aish.report import clean, report
 from aish.tensor import address
@@ -99,7 +99,7 @@ def resolve(
     models = known_models()
     if name in models or name == DEFAULT_MODEL:
         ensure_model(name)
-        return _spec(invocation.command(words, direct_model=name), cwd, f"ask-{name}", name, None)
+        return _spec(invocation.command(words, direct_model=name), cwd, f"ask-{name}", name)
     running = _running(name)
     if running is not None:
         return _again(running, words, cwd, worktree=worktree)
@@ -123,7 +123,7 @@ def _of(agent: Agent, words: list[str], cwd: str, model: str | None) -> SpecPart
     wanted = model or agent.model
     ensure_model(wanted)
     argv = invocation.command(words, file=agent.file, name=agent.name, model=model)
-    return _spec(argv, cwd, agent.name, wanted, agent.limits.tokens, agent.when_reserved)
+    return _spec(argv, cwd, agent.name, wanted, agent)
 
 
 def _hosted(agent: Agent, words: list[str], cwd: str, model: str | None) -> SpecPart:
@@ -149,9 +149,7 @@ def _running(name: str) -> ProcessPart | None:
 def _again(running: ProcessPart, words: list[str], cwd: str, *, worktree: bool) -> SpecPart:
     """A stage named by a process: a model is asked, of an agent there is another run. Raises NotFoundError."""
     if running.kind == kind.MODEL:
-        return _spec(
-            invocation.command(words, direct_model=running.name), cwd, f"ask-{running.name}", running.name, None
-        )
+        return _spec(invocation.command(words, direct_model=running.name), cwd, f"ask-{running.name}", running.name)
     stem, _, number = running.name.rpartition("-")
     for name in (running.name, stem if number.isdecimal() else ""):  # the second one that runs is called NAME-2
         if running.kind == kind.AGENT and name and agents.locate(name, cwd):
@@ -188,21 +186,18 @@ def ensure_model(name: str) -> None:
         pull(wanted)
 
 
-def _spec(
-    argv: tuple[str, ...],
-    cwd: str,
-    name: str,
-    model: str,
-    budget_tokens: int | None,
-    when_reserved: str = spec.HOLD,
-) -> SpecPart:
+def _spec(argv: tuple[str, ...], cwd: str, name: str, model: str, agent: Agent | None = None) -> SpecPart:
+    """`agent` None: a model is asked directly."""
+    agent = agent or Agent(name)
     return SpecPart(
         argv=[os.fsencode(word) for word in argv],
         cwd=os.fsencode(cwd),
         name=name,
         kind=kind.AGENT,
         model=model,
-        budget_tokens=budget_tokens,
-        when_reserved=when_reserved,
+        budget_tokens=agent.limits.tokens,
+        budget=allowance.budget(agent.limits),
+        secrets=list(agent.secrets),
+        when_reserved=agent.when_reserved,
         grace_s=2.0,
     )

@@ -19,7 +19,8 @@ from aish.errors import NotFoundError, UnavailableError, UpstreamError, UsageErr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
+    from email.message import Message
     from typing import Any, Final
 
     from aish.agents.chat import Delta
@@ -144,7 +145,7 @@ class Upstream:
             response = self._ask(connection, "/chat/completions", body)
             if not 200 <= response.status < 300:
                 raise failure.from_response(response.status, _read(response, ERROR_BYTES_MAX), model)
-            self.budget = _budget(response)
+            self.budget = budget_of(response.headers)
             if "json" in response.headers.get_content_type():
                 yield chat.read_chunk(_read(response, WHOLE_BYTES_MAX).decode("utf-8", "replace"))
                 return
@@ -244,12 +245,13 @@ class Upstream:
         return connection.getresponse()
 
 
-def _budget(response: http.client.HTTPResponse) -> Budget | None:
-    if response.headers.get("x-aish-limited-by") != "budget":
+def budget_of(headers: Mapping[str, str] | Message) -> Budget | None:
+    """What limited an answer, by the headers that the gateway sends with it."""
+    if headers.get("x-aish-limited-by") != "budget":
         return None
-    tokens = response.headers.get("x-aish-budget", "")
+    tokens = headers.get("x-aish-budget", "")
     known = tokens.isascii() and tokens.isdecimal() and len(tokens) < 20
-    return Budget(f"{int(tokens):,}" if known else None, response.headers.get("x-aish-budget-of"))
+    return Budget(f"{int(tokens):,}" if known else None, headers.get("x-aish-budget-of"))
 
 
 def estimate(text: str) -> int:

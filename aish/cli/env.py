@@ -20,7 +20,7 @@ from aish.cli.standing import USER
 from aish.client import Client, connect
 from aish.config import folders
 from aish.errors import ConflictError, RefusedError, StorageError
-from aish.wire import client_environ
+from aish.model import client_environ
 from aish.wire.message import KeyList, KeyNew
 from aish.wire.reply import KeyMade, Keys
 

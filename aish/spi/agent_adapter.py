@@ -20,6 +20,7 @@ from aish.errors import UpstreamError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from aish.spi.acting import Acting
     from aish.wire.question import AnswerPart, OptionPart
 
 GROUP: Final = "aish.agent_adapter"
@@ -62,6 +63,8 @@ class Task:
     program: str | None = None
     arguments: tuple[str, ...] = ()
     cwd: str = "."
+    acting: Acting | None = None
+    """Of the built-in agent alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,6 @@ from typing import Final
 from aish.errors import StorageError
 
 SECRET_BYTES: Final = 32
-OWN_KEY: Final = "x-aish-key"
-"""The header of ours for a client that has a login of its own in the usual ones."""
 _KEY: Final = re.compile(r"aish-([a-z][a-z0-9]{0,31})-([0-9]{1,12})-([A-Za-z0-9_-]{43})")
 
 

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 from aish.errors import UnavailableError, UsageError
+from aish.model import client_environ
 from aish.spi.agent_adapter import Command, Meter, ProgramError
-from aish.wire import client_environ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

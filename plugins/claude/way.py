@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from aish.model import client_environ
 from aish.spi.agent_adapter import Command
-from aish.wire import client_environ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from aish.config import folders
+from aish.model import client_environ
 from aish.plugins.acp.adapter import Adapter as AcpAdapter
 from aish.plugins.acp.adapter import own_environ
 from aish.plugins.gemini import home
 from aish.spi.agent_adapter import Command
-from aish.wire import client_environ
 
 if TYPE_CHECKING:
     from aish.spi.agent_adapter import Gateway, Task

@@ -6,8 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from aish.errors import UpstreamError, UsageError
+from aish.model import client_environ
 from aish.spi.agent_adapter import Command, Meter, ProgramError
-from aish.wire import client_environ
 
 if TYPE_CHECKING:
     from aish.spi.agent_adapter import Gateway, Host, Task

@@ -56,6 +56,7 @@ def answer(script: Script, body: Body) -> Said:
     made = wanted if most is None else min(wanted, most)
     thoughts = [f"t{number} " for number in range(min(script.think, made))]
     words = [f"w{number} " for number in range(made - len(thoughts))]
+    words = [script.json] if script.json else words
     cut = made < wanted
     calls = [(tool, given or json.dumps({"place": number})) for number, (tool, given) in enumerate(script.calls)]
     model = body.get("model")

@@ -2,7 +2,10 @@
 
 say N       N words of answer (3), cut by the request's output limit
 think N     N words of reasoning before them
-call TOOL   a call of that tool behind them; may stand several times; a JSON object may follow: its arguments
+json {…}    that JSON is the answer, in place of words
+call TOOL   a call of that tool behind them; may stand several times
+call TOOL {…}   with these arguments; {WORD that is no JSON is what the tool is called with, as it stands
+then        what follows is the script of the request that brings the results of these calls
 pace S      so many seconds before each piece
 fault NAME  one of aish.plugins.simprovider.faults
 first N     that fault only befalls the first N requests of these words
@@ -17,8 +20,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 Body = dict[str, Any]
-_CALL: Final = re.compile(r"(?<!\S)call\s+(\S+)(\s+(?=\{))?")
-_decode: Final = json.JSONDecoder().raw_decode
+_WORD: Final = re.compile(r"\S+")
+_JSON: Final = json.JSONDecoder()
 
 
 @dataclass(slots=True, frozen=True)
@@ -26,8 +29,9 @@ class Script:
     text: str
     say: int = 3
     think: int = 0
-    calls: tuple[tuple[str, str | None], ...] = ()
-    """(tool, its arguments as JSON where the words have them)."""
+    json: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
+    """(tool, its arguments as they are written; empty: whatever)."""
     pace_s: float = 0.0
     fault: str = ""
     first: int | None = None
@@ -35,13 +39,20 @@ class Script:
 
 def read(text: str) -> Script:
     """Whatever a prompt says: words that mean nothing here are words, and a number that is none is the usual one."""
-    plain, calls = _calls(text)
-    told = dict(itertools.pairwise(plain.split()))
+    words, objects = _words_and_objects(text)
+    told = dict(itertools.pairwise(words))
+    calls = tuple(
+        (after, objects.get(place + 2, ""))
+        for place, (word, after) in enumerate(itertools.pairwise(words))
+        if word == "call"
+    )
+    answers = [objects.get(place + 1, "") for place, word in enumerate(words) if word == "json"]
     first = _number(told.get("first"), -1.0)
     return Script(
         text,
         int(_number(told.get("say"), 3.0)),
         int(_number(told.get("think"), 0.0)),
+        next(filter(None, answers), ""),
         calls,
         _number(told.get("pace"), 0.0),
         told.get("fault", ""),
@@ -49,22 +60,26 @@ def read(text: str) -> Script:
     )
 
 
-def _calls(text: str) -> tuple[str, tuple[tuple[str, str | None], ...]]:
-    """The text without the arguments of calls, which are no words of the script, and the calls. What is no JSON
-    object is words."""
-    plain, calls, at = [], [], 0
-    while found := _CALL.search(text, at):
-        given, end = None, found.end(1)
-        if found[2]:
-            try:
-                value, end = _decode(text, found.end())
-                given = json.dumps(value)
-            except (ValueError, RecursionError):
-                pass
-        calls.append((found[1], given))
-        plain += [text[at : found.end(1)], " "]
-        at = end
-    return "".join([*plain, text[at:]]), tuple(calls)
+def _words_and_objects(text: str) -> tuple[list[str], dict[int, str]]:
+    """The words, and by their place those that begin with a brace: to the end of the JSON, where it is that."""
+    words: list[str] = []
+    objects: dict[int, str] = {}
+    at = 0
+    while found := _WORD.search(text, at):
+        word, at = found.group(), found.end()
+        if word[0] == "{":
+            word = _object(text[found.start() :]) or word
+            objects[len(words)] = word
+            at = found.start() + len(word)
+        words.append(word)
+    return words, objects
+
+
+def _object(text: str) -> str:
+    try:
+        return text[: _JSON.raw_decode(text)[1]]
+    except (ValueError, RecursionError):
+        return ""
 
 
 def _number(text: str | None, otherwise: float) -> float:
@@ -74,7 +89,11 @@ def _number(text: str | None, otherwise: float) -> float:
 
 
 def prompt(body: Body) -> str:
-    """The last words of a request in any of the dialects, less what its client tells the model behind them."""
+    """The last words of a request in any of the dialects; where they are results of a tool and the last words of a
+    person have a `then`, the step of these whose turn it is."""
+    steps = _steps(body)
+    if steps:
+        return steps
     for field in ("messages", "input", "prompt"):
         if field in body:
             return _last(_asked(body[field]))
@@ -86,6 +105,37 @@ def _asked(value: object) -> object:
         return value
     behind = ({"role": "system"}, {"role": "developer"})
     return [entry for entry in value if not isinstance(entry, dict) or {"role": entry.get("role")} not in behind]
+
+
+def _steps(body: Body) -> str:
+    """Of a chat: each answer since the person's last words was one step of them."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return ""
+    answers = 0
+    for message in reversed(messages):
+        role = message.get("role") if isinstance(message, dict) else None
+        if role == "assistant":
+            answers += 1
+        elif role == "user" and (steps := _divided(_last(message))):
+            return steps[min(answers, len(steps) - 1)]
+        elif role == "user":
+            return ""
+    return ""
+
+
+def _divided(text: str) -> list[str]:
+    """At each word `then`, but not within JSON; empty where there is none."""
+    words, _ = _words_and_objects(text)
+    if "then" not in words:
+        return []
+    steps: list[list[str]] = [[]]
+    for word in words:
+        if word == "then":
+            steps.append([])
+        else:
+            steps[-1].append(word)
+    return [" ".join(step) for step in steps]
 
 
 def _last(value: object) -> str:

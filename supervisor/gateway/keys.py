@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from aish.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from aish.model.client_environ import OWN_KEY
 from aish.model.nearest import nearest
 from aish.supervisor.gateway.amounts import NONE, Budget
 from aish.supervisor.gateway.bell import Bell
@@ -186,8 +187,8 @@ def check_budget(budget_tokens: int | None) -> None:
 def presented(headers: Mapping[str, str]) -> str:
     """The key in the headers of OpenAI's, Azure's, Anthropic's and Gemini's clients; in one of its own beside a login
     that is not for us."""
-    if derived.OWN_KEY in headers:
-        return headers[derived.OWN_KEY].strip()
+    if OWN_KEY in headers:
+        return headers[OWN_KEY].strip()
     scheme, _, credentials = headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials:
         return credentials.strip()

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aish.agents import adapters, compose, keeping, stdin, transcript
 from aish.agents.__main__ import die_by, failed, tell
@@ -30,16 +30,18 @@ from aish.agents.transcript import Transcript
 from aish.config import folders
 from aish.errors import AishError, InternalError, LimitError, NotFoundError, UnavailableError, UsageError
 from aish.sandbox import hosted
+from aish.spi.acting import BUILTIN
 from aish.spi.agent_adapter import Gateway, ProgramError, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
     from aish.agents.events import Events
     from aish.agents.host.invocation import Invocation
     from aish.agents.host.program import Confine
     from aish.sandbox.hosted import Sandbox
+    from aish.spi.acting import Acting
     from aish.spi.agent_adapter import AgentAdapter
 
 
@@ -51,6 +53,7 @@ def main(argv: list[str]) -> int:
         invocation = parse_words(argv)
         program = f"@{invocation.called}"
         agent, adapter = _chosen(invocation)
+        os.environ.update(agent.environment)
         if invocation.attached:
             _become(invocation, agent, adapter)
         _run(invocation, agent, adapter, program, events)
@@ -99,7 +102,22 @@ def _task(invocation: Invocation, agent: Agent, prompt: str) -> Task:
         program=invocation.program or agent.program,
         arguments=(*agent.arguments, *(invocation.words if invocation.attached else ())),
         cwd=os.getcwd(),
+        acting=_acting(invocation, agent),
     )
+
+
+def _acting(invocation: Invocation, agent: Agent) -> Acting | None:
+    """With the settings of its requests; a rule that was typed goes before the file's table of them."""
+    acting, sampling = agent.acting, agent.sampling
+    if acting is None:
+        return None
+    settings: dict[str, Any] = {name: getattr(sampling, name) for name in sampling.__slots__}
+    settings |= {"max_tokens": agent.limits.max_output_tokens}
+    acting.settings = {name: value for name, value in settings.items() if value not in (None, ())}
+    acting.context_tokens = agent.limits.context
+    if invocation.permissions is not None:
+        acting.permissions = {}
+    return acting
 
 
 def _permissions(word: str) -> Any:
@@ -163,6 +181,11 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
     words = " ".join(invocation.words)
     kept = Transcript.of_environment()
     sandbox = hosted.of_environment(os.environ)  # once for all turns: it is out of the environment by that
+    if sandbox is not None and adapter.name == BUILTIN:  # it would look as if it was held
+        raise UsageError(
+            "the built-in agent cannot be put into a sandbox yet: its tools run in its own process",
+            hint="leave the sandbox out, and bind it by `tools`, `paths`, `hosts` and `permissions`",
+        )
     events.emit("started", agent=agent.name, adapter=adapter.name)
 
     def turn(prompt: str, session: str | None, called: Callable[[str], None], out: Stdout) -> None:

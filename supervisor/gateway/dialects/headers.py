@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from aish.model.client_environ import OWN_KEY
 from aish.model.dialect import ANTHROPIC, CLIENT, OPENAI
 from aish.supervisor.gateway.keys import presented
-from aish.wire.key import OWN_KEY
 
 if TYPE_CHECKING:
     from multidict import MultiMapping

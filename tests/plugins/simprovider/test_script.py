@@ -48,15 +48,26 @@ def test_any_request_has_a_script_and_an_answer(body: dict[str, Any]) -> None:
     assert script.words(body) >= 0
 
 
-def test_a_call_may_have_its_arguments() -> None:
-    """A client's own tool refuses those that are not its schema's."""
-    found = script.read('say 2 call Bash {"command": "echo say 9"} call weather call bad {"x call more {}')
-    assert found.say == 2, "what stands in arguments is no script"
-    calls = (("Bash", '{"command": "echo say 9"}'), ("weather", None), ("bad", None), ("more", "{}"))
-    assert found.calls == calls
-    answer = said.answer(found, {"messages": [{"role": "user"}] * 3})
-    assert answer.calls[:2] == [("Bash", '{"command": "echo say 9"}'), ("weather", '{"place": 1}')]
-    assert answer.turn == 3
+def test_calls_have_the_arguments_that_are_told() -> None:
+    """An agent's tools can only be tried with a model that calls them as the test wants."""
+    found = script.read('say 0 call write {"path": "a b", "content": "call x {}"} call read call shell {oops')
+    assert found.calls == (("write", '{"path": "a b", "content": "call x {}"}'), ("read", ""), ("shell", "{oops"))
+    assert said.answer(found, {}).calls[1] == ("read", '{"place": 1}')
+    assert said.answer(script.read('json {"a": "b c"}'), {}).text == '{"a": "b c"}'
+
+
+def test_each_request_with_results_is_the_next_step() -> None:
+    asked: dict[str, Any] = {"role": "user", "content": 'call a {"x": "then"} then call b then say 1'}
+    result = [{"role": "assistant", "tool_calls": []}, {"role": "tool", "content": "say 9 then say 8"}]
+    steps = [script.prompt({"messages": [asked, *result * times]}) for times in range(4)]
+    assert steps == ['call a {"x": "then"}', "call b", "say 1", "say 1"]
+    assert script.prompt({"messages": [{"role": "user", "content": "say 1"}, *result]}) == "say 9 then say 8"
+
+
+def test_what_stands_in_arguments_is_no_script_and_the_turn_is_told() -> None:
+    found = script.read('say 2 call Bash {"command": "echo say 9"}')
+    assert found.say == 2
+    assert said.answer(found, {"messages": [{"role": "user"}] * 3}).turn == 3
 
 
 def test_what_a_client_tells_the_model_behind_the_prompt_is_no_script() -> None:

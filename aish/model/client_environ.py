@@ -3,10 +3,12 @@ which."""
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-from aish.wire.key import OWN_KEY
-
+OWN_KEY: Final = "x-aish-key"
+"""The header of ours for a client that has a login of its own in the usual ones."""
 OPENAI_NAMES: Final = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
 VENDORS: Final = ("openai", "anthropic", "ollama", "gemini")
 ANTHROPIC_LOGIN: Final = "anthropic-login"

@@ -1,0 +1,44 @@
+"""What an agent's process finds in its environment by its file: `environment`, and the names of `secrets`. Pure."""
+
+from __future__ import annotations
+
+from aish.model.client_environ import variables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from aish.agents.reader import Reader
+
+NAMES_MAX: Final = 100
+_OURS: Final = frozenset(variables("", "", "all"))
+
+
+def environment(reader: Reader) -> dict[str, str]:
+    """Name -> value. Raises SourceError."""
+    table = reader.table("environment")
+    if len(table.fields) > NAMES_MAX:
+        raise reader.error("environment", f"more than {NAMES_MAX} variables")
+    found: dict[str, str] = {}
+    for name, field in table.fields.items():
+        _check(table, name)
+        value = field.value
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool) or "\0" in str(value):
+            raise table.error(name, "expected a text", "put it in quotes")
+        found[name] = str(value)
+    return found
+
+
+def secrets(reader: Reader) -> tuple[str, ...]:
+    """Names of variables of whoever starts it, whose values aish withholds otherwise. Raises SourceError."""
+    names = reader.texts("secrets", NAMES_MAX)
+    for name in names:
+        _check(reader, name, "secrets")
+    return names
+
+
+def _check(reader: Reader, name: str, key: str | None = None) -> None:
+    if not name.isascii() or not name.isidentifier():
+        raise reader.error(key or name, f"{name[:60]!r} cannot be a variable", "letters, digits and _")
+    if name.startswith("AISH_") or name in _OURS:
+        raise reader.error(key or name, f"{name} is aish's own", "aish tells its processes where models are asked")

@@ -1,0 +1,147 @@
+"""The tool that fetches a page: hosts of a list, public addresses, text, bounded.
+
+A name is resolved once for each connection, by `_Checked`, and the connection goes to the very address that was
+checked: a name that answers differently the second time (DNS rebinding) gains nothing. Redirects are followed here,
+each checked as if it had been asked for. No proxy of the environment is used: it would resolve names on its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urljoin
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from aish.plugins.builtin import hosts
+from aish.plugins.builtin.declined import DeclinedError
+from aish.plugins.builtin.wish import Wish, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    Lookup = Callable[[str, int], Awaitable[list[str]]]
+
+BYTES_MAX: Final = 2 << 20
+TIMEOUT_S: Final = 30.0
+REDIRECTS: Final = 5
+_TEXTS: Final = ("text/", "application/json", "application/xml", "application/javascript", "application/x-yaml")
+_SUFFIXES: Final = ("+json", "+xml")
+
+
+async def looked_up(host: str, port: int) -> list[str]:
+    """All addresses of a name, as the system has them."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for _, _, _, _, address in found]
+
+
+class _Checked(AbstractResolver):
+    """Names lead to public addresses alone."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[ResolveResult]:
+        addresses = await self._lookup(host, port)
+        if not addresses or not all(hosts.is_public(address) for address in addresses):
+            raise DeclinedError(f"{host} does not lead to a public address")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in dict.fromkeys(addresses)
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+class Fetch:
+    def __init__(self, allowed: Sequence[str], lookup: Lookup = looked_up) -> None:
+        self._allowed, self._lookup = allowed, lookup
+
+    async def fetch(self, url: str) -> str:
+        """Fetch a page or file of text from the web.
+
+        Args:
+            url: Its address, http:// or https://.
+        """
+        connector = aiohttp.TCPConnector(resolver=_Checked(self._lookup), use_dns_cache=False)
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        try:
+            async with aiohttp.ClientSession(
+                connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+            ) as session:
+                return await self._followed(session, url)
+        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError, ValueError) as error:
+            raise DeclinedError(f"{one_line(url)} cannot be fetched: {str(error) or type(error).__name__}") from error
+
+    async def _followed(self, session: aiohttp.ClientSession, url: str) -> str:
+        for _ in range(REDIRECTS + 1):
+            hosts.checked(url, self._allowed)
+            async with session.get(url, allow_redirects=False, headers={"Accept": "text/*, application/json"}) as got:
+                if got.status in (301, 302, 303, 307, 308) and "Location" in got.headers:
+                    url = urljoin(url, got.headers["Location"])
+                    continue
+                return await _read(got)
+        raise DeclinedError(f"more than {REDIRECTS} redirects")
+
+    def fetch_wish(self, url: str) -> Wish:
+        host = hosts.checked(url, self._allowed)
+        return Wish(title=f"fetch {one_line(url)}", body=url, grant=f"fetch:{host}", always=f"fetching from {host}")
+
+
+async def _read(got: aiohttp.ClientResponse) -> str:
+    kind = got.content_type.lower()
+    if not (kind.startswith(_TEXTS) or kind.endswith(_SUFFIXES)):
+        raise DeclinedError(f"it is no text, but {one_line(kind)}")
+    content = bytearray()
+    while len(content) <= BYTES_MAX and (piece := await got.content.read(1 << 16)):
+        content += piece
+    cut = len(content) > BYTES_MAX
+    try:
+        text = bytes(content[:BYTES_MAX]).decode(got.charset or "utf-8", "replace")
+    except LookupError:
+        text = bytes(content[:BYTES_MAX]).decode("utf-8", "replace")
+    text = words_of(text) if "html" in kind else text
+    text = f"{text}\n[cut at {BYTES_MAX:,} bytes]" if cut else text
+    return text if got.status < 400 else f"[HTTP status {got.status}]\n{text}"
+
+
+class _Words(HTMLParser):
+    """What a person would read of a page."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[str] = []
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self._silent += tag in ("script", "style", "noscript", "svg")
+        if tag in ("p", "br", "div", "li", "tr", "h1", "h2", "h3", "h4", "pre", "section"):
+            self.pieces.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style", "noscript", "svg"):
+            self._silent = max(0, self._silent - 1)
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.pieces.append(data)
+
+
+def words_of(page: str) -> str:
+    """The text of a page in HTML, however broken that is."""
+    reader = _Words()
+    reader.feed(page)
+    reader.close()
+    lines = (" ".join(line.split()) for line in "".join(reader.pieces).splitlines())
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,51 @@
+"""The tools of an agent, by the names in its file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic_ai.toolsets import CombinedToolset, FunctionToolset
+
+from aish.plugins.builtin import servers
+from aish.plugins.builtin.child import Child
+from aish.plugins.builtin.fetch import Fetch
+from aish.plugins.builtin.files import Files
+from aish.plugins.builtin.guard import Guard
+from aish.plugins.builtin.places import Places
+from aish.plugins.builtin.search import Search
+from aish.plugins.builtin.shell import Shell
+from aish.spi import acting as a
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.plugins.builtin.guard import Record
+    from aish.plugins.builtin.wish import Wish
+    from aish.spi.acting import Acting
+    from aish.spi.agent_adapter import Host, Task
+
+
+def guarded(acting: Acting, task: Task, host: Host, record: Record, result_chars: int) -> Guard:
+    """Raises InputError for a server that cannot be."""
+    places = Places(task.cwd, acting.paths)
+    files, shell, search = Files(places), Shell(places.cwd), Search(places)
+    fetch, child = Fetch(acting.hosts), Child()
+    known: dict[str, tuple[Callable[..., Any], Callable[..., Wish]]] = {
+        a.SHELL: (shell.shell, shell.shell_wish),
+        a.READ: (files.read, files.read_wish),
+        a.WRITE: (files.write, files.write_wish),
+        a.EDIT: (files.edit, files.edit_wish),
+        a.SEARCH: (search.search, search.search_wish),
+        a.FETCH: (fetch.fetch, fetch.fetch_wish),
+        a.ASK: (child.ask, child.ask_wish),
+    }
+    own: FunctionToolset[None] = FunctionToolset([known[name][0] for name in acting.tools], id="aish")
+    return Guard(
+        CombinedToolset([own, *servers.toolsets(acting.mcp_servers, host.folder)]),
+        host=host,
+        wishes={name: known[name][1] for name in acting.tools},
+        rules=acting.permissions,
+        otherwise=task.permissions,
+        record=record,
+        result_chars=result_chars,
+    )

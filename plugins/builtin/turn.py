@@ -1,0 +1,220 @@
+"""One turn of the built-in agent: requests and tool calls, until the model answers without a call."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic_ai import Agent
+from pydantic_ai.capabilities import ProcessHistory
+from pydantic_ai.messages import (
+    ModelRequest,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ToolCallPart,
+    ToolReturnPart,
+)
+from pydantic_ai.usage import UsageLimits
+
+from aish.agents.upstream import Counted, Upstream
+from aish.errors import AishError, LimitError, RefusedError, UnavailableError
+from aish.plugins.builtin import conversation, structured, tools
+from aish.plugins.builtin import model as models
+from aish.plugins.builtin.bound import bounded
+from aish.plugins.builtin.compaction import CHARS_PER_TOKEN, UNKNOWN_TOKENS, Compaction
+from aish.plugins.builtin.guard import RESULT_CHARS, Record
+from aish.plugins.builtin.repeats import ENDED_AT, TOLD_AT, Repeats
+from aish.plugins.builtin.wish import one_line
+from aish.spi.acting import Acting
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelResponse
+
+    from aish.plugins.builtin.model import AskedModel
+    from aish.spi.agent_adapter import Host, Task
+
+REQUESTS_MOST: Final = 300
+"""Of one turn: who is still at it then goes round in a circle that nobody has seen."""
+RETRIES: Final = 1000
+"""Calls that are wrong are counted by `Repeats` and by REQUESTS_MOST, not by the library."""
+_TOLD: Final = "\n[You have made this very call {} times, with this very result. Do something else, or answer.]"
+_WORKING: Final = "You work in the folder {}. Use the tools for the task; then answer with the result alone."
+
+
+class LoopError(LimitError):
+    """The same call with the same result, too often."""
+
+    code = "loop"
+
+
+async def run(task: Task, host: Host) -> None:
+    """Raises AishError."""
+    model = models.AskedModel(task.model or "default", host.gateway)
+    try:
+        await _Turn(task, host, model).run()
+    except AishError:
+        raise
+    except Exception as error:
+        known = models.failed(_root(error), model)
+        if known is None:
+            raise
+        raise known from error
+    finally:
+        await model.close()
+
+
+def _root(error: Exception) -> Exception:
+    """Servers are started side by side: the first thing that went wrong there."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class _Turn:
+    def __init__(self, task: Task, host: Host, model: AskedModel) -> None:
+        self.task, self.host, self.model = task, host, model
+        self.acting = task.acting or Acting()
+        self.record, self.repeats = Record(), Repeats()
+        self.schema = structured.Schema(self.acting.schema) if self.acting.schema else None
+        self.settings: Any = models.settings(self.acting.settings)
+        self._streamed = False
+
+    @property
+    def has_tools(self) -> bool:
+        return bool(self.acting.tools or self.acting.mcp_servers)
+
+    async def run(self) -> None:
+        context = await self._context_tokens()
+        prompt = self._fitting(self.task.prompt, context)
+        if self.schema is not None and not self.has_tools:
+            instructions = self.task.instructions
+            text = await structured.answer(self.schema, self.model.chat, prompt, (), instructions, self.settings)
+            self._end(text)
+            return
+        await self._loop(prompt, context)
+
+    async def _loop(self, prompt: str, context: int | None) -> None:
+        chars = min(RESULT_CHARS, (context or UNKNOWN_TOKENS) * CHARS_PER_TOKEN // 4)
+        guard = tools.guarded(self.acting, self.task, self.host, self.record, chars)
+        compaction = Compaction(self.model.chat, self.host, context)
+        agent: Agent[None, str] = Agent(
+            self.model.chat,
+            deps_type=type(None),
+            instructions=self._instructions() or None,
+            toolsets=[guard] if self.has_tools else [],
+            model_settings=self.settings,
+            retries={"tools": RETRIES, "output": 2},
+            capabilities=[ProcessHistory(compaction)],
+        )
+        limits = UsageLimits(request_limit=None)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(Agent.parallel_tool_call_execution_mode("sequential"))  # a person is asked one by one
+            try:
+                going = await stack.enter_async_context(agent.iter(prompt, usage_limits=limits))
+            except AishError:
+                raise
+            except Exception as error:
+                raise _no_server(error, self.acting) from error
+            requests = 0
+            calls: dict[str, ToolCallPart] = {}
+            async for node in going:
+                if Agent.is_model_request_node(node):
+                    requests += 1
+                    if requests > REQUESTS_MOST:
+                        raise LimitError(
+                            f"{REQUESTS_MOST} requests, and it has no answer", hint="give it a smaller task"
+                        )
+                    self._look_back(node.request, calls)
+                    async with node.stream(going.ctx) as stream:
+                        await self._hear(stream)
+                elif Agent.is_call_tools_node(node):
+                    calls = self._said(node.model_response)
+            history, answer = going.all_messages(), going.result.output if going.result else ""
+        if self.schema is not None:
+            ready = self.schema.read(answer)
+            if ready is None:
+                ready = await structured.answer(
+                    self.schema, self.model.chat, structured.ASKED, history, self._instructions(), self.settings
+                )
+            answer = ready
+        self._end(answer)
+
+    async def _hear(self, stream: Any) -> None:
+        """Without tools every word is of the answer, and shown as it comes; else that is known at its end."""
+        at_once = not self.has_tools and self.schema is None
+        async for event in stream:
+            match event:
+                case (
+                    PartStartEvent(part=TextPart(content=text))
+                    | PartDeltaEvent(delta=TextPartDelta(content_delta=text))
+                ) if at_once and text:
+                    self._streamed = True
+                    self.host.text(text)
+                case _:
+                    pass
+
+    def _said(self, response: ModelResponse) -> dict[str, ToolCallPart]:
+        """Its calls. What it said beside them is no answer, and told apart from it."""
+        calls = {part.tool_call_id: part for part in response.parts if isinstance(part, ToolCallPart)}
+        text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
+        if calls and text.strip():
+            self.host.record("said", text=text)
+            self.host.progress(one_line(text, 500))
+        if not calls:
+            cut = self.model.check_end(response.finish_reason)
+            if cut is not None:
+                self.host.progress(cut)
+        return calls
+
+    def _look_back(self, request: ModelRequest, calls: dict[str, ToolCallPart]) -> None:
+        """Results of the last calls: are they news? Raises LoopError."""
+        parts = list(request.parts)
+        for place, part in enumerate(parts):
+            if not isinstance(part, ToolReturnPart) or part.tool_call_id not in calls:
+                continue
+            call, result = calls[part.tool_call_id], conversation.said(part)
+            if part.outcome == "retried":
+                self.host.record("result", name=one_line(call.tool_name), status="wrong call", text=result[:2000])
+            times = self.repeats.count(call.tool_name, call.args, result)
+            if times >= ENDED_AT:
+                self.host.record("loop", name=one_line(call.tool_name), times=times)
+                raise LoopError(
+                    f"it called {one_line(call.tool_name)} {times} times with the same result",
+                    hint="`aish transcript` shows how it came to that; another model, or a clearer task",
+                )
+            if times >= TOLD_AT:
+                parts[place] = conversation.with_result(part, result + _TOLD.format(times))
+        request.parts = parts
+
+    def _end(self, answer: str) -> None:
+        if not self._streamed:
+            self.host.text(answer)
+        if self.record.refused:
+            raise RefusedError("all that it wanted to do was denied", hint="permissions in its file, or allow it")
+
+    def _instructions(self) -> str:
+        working = _WORKING.format(self.task.cwd) if self.has_tools else ""
+        return "\n\n".join(text for text in (self.task.instructions, working) if text)
+
+    async def _context_tokens(self) -> int | None:
+        """That of the model, or less where the file says so."""
+        gateway = self.host.gateway
+        upstream = Upstream(gateway.base_url, gateway.key, out_fd=1, deadline_s=None)
+        counted: Counted = await asyncio.to_thread(upstream.count, self.model.name, "x")
+        known = [most for most in (counted.context_tokens, self.acting.context_tokens) if most is not None]
+        return min(known) if known else None
+
+    def _fitting(self, prompt: str, context: int | None) -> str:
+        """A prompt of half the context at most: what is left is for the work."""
+        most = (context or UNKNOWN_TOKENS) * CHARS_PER_TOKEN // 2
+        if len(prompt) > most:
+            self.host.progress(f"the input is {len(prompt):,} characters: cut to {most:,}, its beginning and its end")
+        return bounded(prompt, most)
+
+
+def _no_server(error: Exception, acting: Acting) -> AishError:
+    names = ", ".join(acting.mcp_servers) or "none"
+    return UnavailableError(f"an MCP server did not start: {_root(error)}", hint=f"its servers are: {names}")
