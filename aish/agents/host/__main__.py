@@ -176,6 +176,9 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
         )
         out.end()
         status = "done"
+    except AishError:
+        out.end()  # what it has said stays a line of its own
+        raise
     except (asyncio.CancelledError, KeyboardInterrupt):
         status = "cancelled"
         raise KeyboardInterrupt from None
