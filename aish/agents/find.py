@@ -89,12 +89,13 @@ def _read(fd: int, most_bytes: int) -> bytes:
 
 
 def _folders(cwd: str) -> list[str]:
-    project = _project_folder(cwd)
+    project = project_folder(cwd)
     others = [os.path.join(folders.config(), "agents"), os.path.join(os.path.dirname(__file__), "library")]
     return others if project is None else [project, *others]
 
 
-def _project_folder(cwd: str) -> str | None:
+def project_folder(cwd: str) -> str | None:
+    """The nearest `.aish/agents` upwards that is to be trusted."""
     home = os.path.expanduser("~")
     folder = os.path.abspath(cwd)
     for _ in range(DEPTH_MAX):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.model.client_environ import variables
+from aish.model.client_environ import OPENAI_NAMES, variables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def environment(reader: Reader) -> dict[str, str]:
         raise reader.error("environment", f"more than {NAMES_MAX} variables")
     found: dict[str, str] = {}
     for name, field in table.fields.items():
-        _check(table, name)
+        _check(table, name, _OURS)
         value = field.value
         if not isinstance(value, (str, int, float)) or isinstance(value, bool) or "\0" in str(value):
             raise table.error(name, "expected a text", "put it in quotes")
@@ -33,12 +33,12 @@ def secrets(reader: Reader) -> tuple[str, ...]:
     """Names of variables of whoever starts it, whose values aish withholds otherwise. Raises SourceError."""
     names = reader.texts("secrets", NAMES_MAX)
     for name in names:
-        _check(reader, name, "secrets")
+        _check(reader, name, frozenset(OPENAI_NAMES), "secrets")
     return names
 
 
-def _check(reader: Reader, name: str, key: str | None = None) -> None:
+def _check(reader: Reader, name: str, ours: frozenset[str], key: str | None = None) -> None:
     if not name.isascii() or not name.isidentifier():
         raise reader.error(key or name, f"{name[:60]!r} cannot be a variable", "letters, digits and _")
-    if name.startswith("AISH_") or name in _OURS:
+    if name.startswith("AISH_") or name in ours:
         raise reader.error(key or name, f"{name} is aish's own", "aish tells its processes where models are asked")

@@ -12,18 +12,20 @@ from aish.errors import AishError, NotFoundError, UsageError
 from aish.model.nearest import nearest
 from aish.model.size import format_count
 from aish.report import clean, report
+from aish.spi.acting import TOOLS
 
-_ACTIONS = ("ls", "show", "check")
+_ACTIONS = ("ls", "show", "check", "new")
 
 
 def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         Parser(
-            "agent ls|show|check",
+            "agent ls|show|check|new",
             "Agent files of this project, of the user and built in.",
             "  ls           the agents that @NAME finds from this folder\n"
             "  show NAME    the file that defines one\n"
-            "  check FILE…  read agent files and say what is wrong with them\n\n"
+            "  check FILE…  read agent files and say what is wrong with them\n"
+            "  new NAME     write a file to begin with\n\n"
             "`aish agent ACTION --help` tells more of each.",
         ).print_help()
         return 0 if argv else 2
@@ -34,9 +36,13 @@ def main(argv: list[str]) -> int:
             return _show(argv[1:])
         case "check":
             return _check(argv[1:])
+        case "new":
+            return _new(argv[1:])
         case action:
             near = nearest(action, _ACTIONS)
-            raise UsageError(f"no such action: {action}", hint=f"did you mean {near}?" if near else "ls, show, check")
+            raise UsageError(
+                f"no such action: {action}", hint=f"did you mean {near}?" if near else ", ".join(_ACTIONS)
+            )
 
 
 def _list(words: list[str]) -> int:
@@ -58,10 +64,18 @@ def _list(words: list[str]) -> int:
         print_json([_fields(agent) for agent in found])
     else:
         rows = [
-            [agent.name, agent.model, format_count(agent.limits.tokens), agent.description or "-", agent.file or "-"]
+            [
+                agent.name,
+                agent.adapter or "-",
+                agent.model,
+                format_count(agent.limits.tokens),
+                _tools(agent) or "-",
+                agent.description or "-",
+                agent.file or "-",
+            ]
             for agent in found
         ]
-        print_table(("NAME", "MODEL", "TOKENS", "DESCRIPTION", "FILE"), rows, ("TOKENS",))
+        print_table(("NAME", "ADAPTER", "MODEL", "TOKENS", "TOOLS", "DESCRIPTION", "FILE"), rows, ("TOKENS",))
     return status
 
 
@@ -74,7 +88,28 @@ def _fields(agent: Agent) -> dict[str, object]:
         "tokens": agent.limits.tokens,
         "max_output_tokens": agent.limits.max_output_tokens,
         "wall_s": agent.limits.wall_s,
+        "usd": agent.limits.usd,
+        "requests": agent.limits.requests,
+        "context": agent.limits.context,
+        "adapter": agent.adapter,
+        "tools": None if agent.acting is None else list(agent.acting.tools),
+        "mcp_servers": None if agent.acting is None else sorted(agent.acting.mcp_servers),
+        "permissions": _permissions(agent),
     }
+
+
+def _tools(agent: Agent) -> str:
+    """Its tools, and the servers that have more of them."""
+    if agent.acting is None:
+        return ""
+    return ",".join((*agent.acting.tools, *(f"{name}_*" for name in sorted(agent.acting.mcp_servers))))
+
+
+def _permissions(agent: Agent) -> str | dict[str, str] | None:
+    """One rule for all, or a table; None: it asks for nothing."""
+    if agent.adapter is None:
+        return None
+    return (agent.acting and agent.acting.permissions) or agent.permissions
 
 
 def _show(words: list[str]) -> int:
@@ -95,7 +130,41 @@ def _show(words: list[str]) -> int:
         return 0
     with open(file, encoding="utf-8", errors="replace") as stream:
         print(f"# {clean(file)}")
+        told = _told(file)
+        if told:
+            print(f"# {clean(told)}")
         print(stream.read(), end="")
+    return 0
+
+
+def _told(file: str) -> str:
+    """What runs it and what it may do, in a line; empty for one that turns text into text, or is wrong."""
+    try:
+        agent = agents.read(file)
+    except AishError:
+        return ""
+    if agent.adapter is None:
+        return ""
+    rules = _permissions(agent)
+    shown = rules if isinstance(rules, str) else ", ".join(f"{tool} {rule}" for tool, rule in (rules or {}).items())
+    tools = f"; tools: {_tools(agent) or 'none'}" if agent.acting is not None else ""
+    return f"adapter: {agent.adapter}{tools}; permissions: {shown}"
+
+
+def _new(words: list[str]) -> int:
+    from aish.agents import draft
+
+    parser = Parser(
+        "agent new",
+        "Write an agent file to begin with, into .aish/agents of the nearest folder that has one, else of this one.",
+    )
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--adapter", metavar="ADAPTER", help="the program that it is: claude, program …")
+    parser.add_argument("--tools", metavar="NAMES", help=f"what it may do, such as shell,read: {', '.join(TOOLS)}")
+    options = parser.parse_args(words)
+    tools = None if options.tools is None else tuple(word for word in options.tools.split(",") if word)
+    file = draft.write(options.name.removeprefix("@"), launch.folder(), adapter=options.adapter, tools=tools)
+    print(file)
     return 0
 
 

@@ -11,6 +11,7 @@ from aish.wire.spec import SecretPart, SocketPart
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
     from aish.cli.arguments import Parser
 
@@ -43,8 +44,9 @@ def options(parser: Parser) -> None:
     )
 
 
-def fields(wanted: Namespace) -> dict[str, Any]:
-    """Fields of SpecPart, those that were asked for. Raises UsageError."""
+def fields(wanted: Namespace, of_file: Sequence[str] = ()) -> dict[str, Any]:
+    """Fields of SpecPart, those that were asked for; `of_file` are secrets that an agent's file names. Raises
+    UsageError."""
     kept: list[str] = []
     sources: dict[str, SecretPart] = {}
     for word in wanted.secret:
@@ -58,7 +60,7 @@ def fields(wanted: Namespace) -> dict[str, Any]:
         else:
             sources[name] = source_of(f"--secret {name}=…", source)
     return {
-        "secrets": kept,
+        "secrets": [*kept, *(name for name in of_file if name not in kept and name not in sources)],
         "secret_sources": sources,
         "sockets": [_socket(word) for word in wanted.socket],
         "kept_fds_most": wanted.keep_fds,

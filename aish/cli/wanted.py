@@ -167,8 +167,6 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     if asked.wall_s is not None and wanted.timeout is not None:
         raise UsageError("--budget wall and --timeout are the same", hint="one of them")
     wanted.timeout = wanted.timeout if asked.wall_s is None else asked.wall_s
-    given = inputs.fields(wanted)
-    given["secrets"] = [*part.secrets, *(name for name in given["secrets"] if name not in part.secrets)]
     part = SpecPart(
         limits=limits_of(wanted),
         argv=part.argv,
@@ -178,7 +176,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         vram_bytes=parse_bytes(wanted.vram) if wanted.vram else None,
         gpu_count=wanted.gpus,
         budget_tokens=asked.tokens if wanted.budget else part.budget_tokens,
-        budget=asked.part,
+        budget=asked.part if wanted.budget else part.budget,
         model=wanted.model or part.model,
         observe=wanted.observe or part.observe,
         when_reserved=wanted.when_reserved if wanted.when_reserved != spec.HOLD else part.when_reserved,
@@ -194,7 +192,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         log_bytes=_bound("--log-size", wanted.log_size, parse_bytes, LEAST_LOG_BYTES, "64K"),
         log_age_s=_bound("--log-age", wanted.log_age, parse_duration_s, 1, "1s"),
         **life.fields(wanted),
-        **given,
+        **inputs.fields(wanted, part.secrets),
     )
     _refused_later(part, wanted)
     return part

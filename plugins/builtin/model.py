@@ -34,7 +34,10 @@ class AskedModel:
         self.budget: Budget | None = None
         # A request that the gateway holds may wait for hours; and the gateway is on this machine: no proxy.
         self._http = httpx2.AsyncClient(
-            timeout=httpx2.Timeout(None, connect=CONNECT_S), trust_env=False, event_hooks={"response": [self._heard]}
+            timeout=httpx2.Timeout(None, connect=CONNECT_S),
+            trust_env=False,
+            transport=_Again(),
+            event_hooks={"response": [self._heard]},
         )
         client = openai.AsyncOpenAI(
             base_url=gateway.base_url, api_key=gateway.key, http_client=self._http, max_retries=0
@@ -55,6 +58,17 @@ class AskedModel:
         if finish == "length":
             return "the answer was cut off: max_output_tokens or the context is full"
         return "the provider's content filter ended the answer" if finish == "content_filter" else None
+
+
+class _Again(httpx2.AsyncHTTPTransport):
+    """Sends a request once more where the connection ended before the answer began: a kept one that had grown old, or
+    a gateway that came back in between."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            return await super().handle_async_request(request)
+        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
+            return await super().handle_async_request(request)
 
 
 def settings(given: dict[str, Any]) -> dict[str, Any]:

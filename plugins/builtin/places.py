@@ -53,6 +53,8 @@ class Places:
 
     def shown(self, real: str) -> str:
         """Relative where it is below the first root."""
+        if real == self.cwd:
+            return "."
         return os.path.relpath(real, self.cwd) if real.startswith(self.cwd.rstrip("/") + "/") else real
 
     def _below(self, real: str) -> str:

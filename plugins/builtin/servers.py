@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from aish.errors import InputError
 
@@ -13,20 +13,46 @@ if TYPE_CHECKING:
 
     from pydantic_ai.toolsets import AbstractToolset
 
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
-def toolsets(servers: Mapping[str, Any], folder: str) -> list[AbstractToolset[Any]]:
-    """One for each; a tool is called SERVER_TOOL. `${NAME}` in an entry is a variable of the agent's environment.
 
-    Raises InputError.
-    """
-    if not servers:
-        return []
-    from pydantic_ai.mcp import load_mcp_toolsets
+def toolsets(servers: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> list[AbstractToolset[Any]]:
+    """One for each; a tool is called SERVER_TOOL. Raises InputError."""
+    return [_toolset(name, filled(entry, environ, name)) for name, entry in servers.items()]
 
-    path = os.path.join(folder, "mcp.json")
-    with open(path, "w", encoding="utf-8") as stream:
-        json.dump({"mcpServers": servers}, stream)
-    try:
-        return list(load_mcp_toolsets(path))
-    except ValueError as error:
-        raise InputError(f"mcp_servers: {error}", field="mcp_servers") from error
+
+def _toolset(name: str, entry: Mapping[str, Any]) -> AbstractToolset[Any]:
+    from fastmcp.client.transports import StdioTransport  # heavy, and only for who has servers
+    from pydantic_ai.mcp import MCPToolset
+
+    if "url" in entry:
+        return MCPToolset(entry["url"], id=name, headers=entry.get("headers")).prefixed(name)
+    transport = StdioTransport(
+        command=entry["command"],
+        args=[str(word) for word in entry.get("args") or ()],
+        env=dict(entry.get("env") or {}),
+        cwd=entry.get("cwd"),
+        keep_alive=False,  # the library's own wish is to keep it for another turn, of which there is none
+    )
+    return MCPToolset(transport, id=name).prefixed(name)
+
+
+def filled(value: Any, environ: Mapping[str, str], name: str) -> Any:
+    """With `${NAME}` and `${NAME:-otherwise}` replaced in all texts, as other programs read the same file. Raises
+    InputError."""
+
+    def one(found: re.Match[str]) -> str:
+        text = environ.get(found[1], found[2])
+        if text is None:
+            raise InputError(f"mcp_servers: {name} needs {found[1]}, which is not set", field="mcp_servers")
+        return text
+
+    match value:
+        case str():
+            return _VARIABLE.sub(one, value)
+        case dict():
+            return {key: filled(each, environ, name) for key, each in value.items()}
+        case list():
+            return [filled(each, environ, name) for each in value]
+        case _:
+            return value

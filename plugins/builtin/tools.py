@@ -41,7 +41,7 @@ def guarded(acting: Acting, task: Task, host: Host, record: Record, result_chars
     }
     own: FunctionToolset[None] = FunctionToolset([known[name][0] for name in acting.tools], id="aish")
     return Guard(
-        CombinedToolset([own, *servers.toolsets(acting.mcp_servers, host.folder)]),
+        CombinedToolset([own, *servers.toolsets(acting.mcp_servers)]),
         host=host,
         wishes={name: known[name][1] for name in acting.tools},
         rules=acting.permissions,

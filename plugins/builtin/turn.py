@@ -114,9 +114,9 @@ class _Turn:
             stack.enter_context(Agent.parallel_tool_call_execution_mode("sequential"))  # a person is asked one by one
             try:
                 going = await stack.enter_async_context(agent.iter(prompt, usage_limits=limits))
-            except AishError:
-                raise
             except Exception as error:
+                if isinstance(error, AishError) or not self.acting.mcp_servers:
+                    raise
                 raise _no_server(error, self.acting) from error
             requests = 0
             calls: dict[str, ToolCallPart] = {}

@@ -28,6 +28,17 @@ def test_examples_are_agents(text: str) -> None:
     assert agent.description
 
 
+PAGES = [ROOT / "docs" / "agents.md", *sorted((ROOT / "examples").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_agents_of_other_pages_and_examples(page: Path) -> None:
+    text = page.read_text()
+    found = re.findall(r"^```markdown\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) or [text]
+    for each in found:
+        assert parse(each, "/x/example.md").adapter
+
+
 def test_the_table_has_every_key_and_no_other() -> None:
     section = PAGE.split("## Keys")[1].split("## ")[0]
     told = set(re.findall(r"^\| `([a-z_.]+)` \|", section, re.MULTILINE))

@@ -200,6 +200,9 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
                 _turn(adapter, task, gateway, folder, out, events, kept, program, called, confine), out.fd, left_s
             )
             status = "done"
+        except AishError:
+            out.end()  # what it has said stays a line of its own
+            raise
         except (asyncio.CancelledError, KeyboardInterrupt):
             status = "cancelled"
             raise KeyboardInterrupt from None

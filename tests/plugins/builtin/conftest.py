@@ -20,7 +20,7 @@ from aish.wire.question import AnswerPart, OptionPart
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-DEADLINE_S = 60.0
+DEADLINE_S = 30.0
 
 
 class Desk:
@@ -126,7 +126,9 @@ class Bench:
             finally:
                 server.close()
                 others = asyncio.all_tasks() - {asyncio.current_task()}
-                await asyncio.wait(others, timeout=DEADLINE_S) if others else None  # connections that end
+                if others:  # connections that end
+                    _, left = await asyncio.wait(others, timeout=5.0)
+                    assert not left, f"left behind: {left}"
 
         asyncio.run(go())
         return self.desk

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.errors import AishError, InputError, LimitError, RefusedError, UpstreamError
+from aish.errors import AishError, InputError, LimitError, RefusedError, UnavailableError, UpstreamError
 from aish.spi.acting import TOOLS
 
 if TYPE_CHECKING:
@@ -131,6 +131,14 @@ def test_upstream_failures_are_those_of_other_agents(bench: Bench) -> None:
     with pytest.raises(AishError) as caught:
         bench.run("say 9 fault cut-event")
     assert caught.value.exit_status == 69
+
+
+@pytest.mark.parametrize("fault", ["silent", "silent-reset", "cut-head"])
+def test_a_connection_that_ends_before_the_answer_is_made_once_more(bench: Bench, fault: str) -> None:
+    """A gateway that was restarted between two calls must not end an hour's work."""
+    assert bench.run(f"say 1 fault {fault} first 1").answer == "w0"
+    with pytest.raises(UnavailableError):
+        bench.run(f"say 1 fault {fault}")
 
 
 def test_a_long_prompt_is_cut_and_that_is_told(bench: Bench) -> None:

@@ -1,0 +1,99 @@
+"""MCP servers: their tools are called, their processes are the agent's, and gone with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aish.errors import InputError, RefusedError, UnavailableError
+
+if TYPE_CHECKING:
+    from .conftest import Bench
+
+# By the protocol's own words: a server that needs no library.
+SERVER = """
+import json, os, sys
+open(os.environ["PID_FILE"], "w").write(str(os.getpid()))
+for line in sys.stdin:
+    asked = json.loads(line)
+    method, params = asked.get("method"), asked.get("params") or {}
+    if method == "initialize":
+        result = {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}},
+                  "serverInfo": {"name": "sums", "version": "1"}}
+    elif method == "tools/list":
+        schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}
+        result = {"tools": [{"name": "add", "description": "Adds.", "inputSchema": schema}]}
+    elif method == "tools/call":
+        a, b = params["arguments"].get("a"), params["arguments"].get("b")
+        if a == 13:
+            os._exit(1)
+        told = os.environ.get("OPENAI_API_KEY", "no key")
+        text = "a was no number" if a is None else f"{a + b}, {told}, {os.environ.get('GIVEN')}"
+        result = {"content": [{"type": "text", "text": text}], "isError": a is None}
+    elif "id" in asked:
+        error = {"code": -32601, "message": "no"}
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": error}), flush=True)
+        continue
+    else:
+        continue
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
+"""
+
+
+@pytest.fixture
+def sums(tmp_path: Path) -> dict[str, object]:
+    path = tmp_path / "server.py"
+    path.write_text(SERVER)
+    env = {"PID_FILE": str(tmp_path / "pid"), "GIVEN": "${GIVEN_BY_TEST:-nothing}"}
+    return {"command": sys.executable, "args": [str(path)], "env": env}
+
+
+def call(**arguments: object) -> str:
+    return f"call sums_add {json.dumps(arguments)}"
+
+
+def test_a_tool_of_a_server_is_asked_about_and_called(
+    bench: Bench, sums: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.setenv("GIVEN_BY_TEST", "given")
+    steps = f"{call(a=2, b=3)} then {call(b=1)} then say 1"
+    done = bench.run(steps, rule="ask", answers=("always",), mcp_servers={"sums": sums})
+    assert done.answer == "w0"
+    assert [each["title"] for each in done.asked] == ["use sums_add"], "always is for the tool"
+    assert "5, no key, given" in done.results()[0], "it sees what its entry names, not the key of the agent"
+    assert "a was no number" in bench.bodies()[-1]["messages"][-1]["content"]
+    pid = int((tmp_path / "pid").read_text())
+    assert not Path(f"/proc/{pid}").exists(), "it goes on without its agent"
+
+
+def test_a_server_that_is_denied_is_not_called(bench: Bench, sums: dict[str, object]) -> None:
+    with pytest.raises(RefusedError):
+        bench.run(f"{call(a=2, b=3)} then say 1", permissions={"sums_add": "deny"}, mcp_servers={"sums": sums})
+    assert bench.desk.asked == []
+    assert "denied" in bench.bodies()[-1]["messages"][-1]["content"]
+
+
+def test_a_server_that_does_not_start(bench: Bench) -> None:
+    with pytest.raises(UnavailableError, match="MCP server"):
+        bench.run("say 1", mcp_servers={"gone": {"command": "/no/such/server"}})
+    with pytest.raises(UnavailableError, match="MCP server"):
+        bench.run("say 1", mcp_servers={"gone": {"command": "false"}})
+    with pytest.raises(UnavailableError, match="MCP server"):
+        bench.run("say 1", mcp_servers={"gone": {"url": "http://127.0.0.1:9/mcp"}})
+
+
+def test_a_variable_that_there_is_not(bench: Bench, sums: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="NO_SUCH_VARIABLE"):
+        bench.run("say 1", mcp_servers={"sums": {**sums, "env": {"A": "${NO_SUCH_VARIABLE}"}}})
+
+
+def test_a_server_that_dies_in_a_call(bench: Bench, sums: dict[str, object]) -> None:
+    """The model is told, and may go on without it."""
+    done = bench.run(f"{call(a=13, b=1)} then say 1", mcp_servers={"sums": sums})
+    assert done.answer == "w0"
+    assert "closed" in bench.bodies()[-1]["messages"][-1]["content"]

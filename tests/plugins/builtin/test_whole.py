@@ -1,0 +1,198 @@
+"""The built-in agent as people run it: `aish run @fix` in a private home, with the gateway, the daemon and a scripted
+model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Home
+
+DEADLINE_S = 60.0
+
+
+def call(tool: str, **arguments: Any) -> str:
+    return f"call {tool} {json.dumps(arguments)}"
+
+
+@pytest.fixture(scope="module")
+def sim(module_home: Home) -> Iterator[str]:
+    """A simulated provider that the gateway has as the model `sim`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aish.plugins.simprovider", "--llamacpp"],
+        env=module_home.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        url = address if address.startswith("http") else f"http://{address}/v1"
+        done = module_home.aish("model", "serve", "sim", "--url", url)
+        assert done.returncode == 0, done.stderr
+        yield "sim"
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout and process.stdout.close()
+
+
+@pytest.fixture
+def up(sim: str, shared_home: Home) -> Home:
+    shared_home.environ["AISH_MODEL"] = sim
+    return shared_home
+
+
+def agent(home: Home, head: str, body: str = "Do what is asked.", name: str = "fix") -> None:
+    folder = home.root / ".aish" / "agents"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(f"---\n{textwrap.dedent(head)}---\n{body}")
+
+
+def run(home: Home, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return home.aish("run", *words, **{"cwd": home.root, "input": ""} | options)
+
+
+def spawned(home: Home, *words: str) -> Any:
+    done = home.aish("spawn", "--json", "--", *words, cwd=home.root)
+    assert done.returncode == 0, done.stderr
+    return home.client.process(json.loads(done.stdout)["id"])
+
+
+def until_event(home: Home, id_: str, kind: str) -> None:
+    for event in home.client.events(follow=True, names=[id_]):
+        if event.kind == kind:
+            return
+        assert event.kind not in ("exited", "failed", "lost"), f"it ended before it was {kind}"
+
+
+def entries(home: Home, name: str = "fix") -> list[dict[str, Any]]:
+    row = [row for row in home.client.processes(all=True) if row.name == name][-1]
+    (path,) = (home.state / "agents").glob(f"*-{row.id}/transcript.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_files_are_changed_and_stdout_is_the_answer_alone(up: Home) -> None:
+    agent(up, "tools: [read, edit]\npermissions: allow\n")
+    (up.root / "a.py").write_text("x = 1\n")
+    steps = [call("read", path="a.py"), "say 2 " + call("edit", path="a.py", old="x = 1", new="x = 2"), "say 3"]
+    done = run(up, "@fix", " then ".join(steps))
+    assert (done.stdout, done.returncode) == ("w0 w1 w2\n", 0), done.stderr
+    assert (up.root / "a.py").read_text() == "x = 2\n"
+    kinds = [entry["kind"] for entry in entries(up)]
+    assert [kind for kind in kinds if kind != "said"] == ["prompt", *["tool", "result"] * 2, "text", "end"]
+
+
+def test_a_person_is_asked_and_answers(up: Home) -> None:
+    agent(up, "tools: [shell]\n")
+    process = spawned(up, "@fix", f"{call('shell', command='echo done > made')} then say 1")
+    until_event(up, process.id, "asked")
+    row = process.row()
+    assert (row.state, row.doing) == ("needs-input", "wants: run: echo done > made")
+    assert not (up.root / "made").exists(), "it did not wait"
+    assert up.aish("answer", process.id, "allow").returncode == 0
+    assert process.wait(timeout_s=DEADLINE_S).code == 0
+    assert (up.root / "made").read_text() == "done\n"
+    answers = [entry["by"] for entry in entries(up) if entry["kind"] == "answer"]
+    assert answers == ["the person"]
+
+
+def test_what_is_denied_ends_with_77(up: Home) -> None:
+    agent(up, "tools: [shell]\npermissions: deny\n")
+    done = run(up, "@fix", f"{call('shell', command='touch made')} then say 1")
+    assert (done.stdout, done.returncode) == ("w0\n", 77)
+    assert not (up.root / "made").exists()
+
+
+def test_ctrl_c_ends_the_whole_group_of_its_command(up: Home) -> None:
+    """A test run that goes on for an hour after its agent was stopped."""
+    agent(up, "tools: [shell]\npermissions: allow\n")
+    script = "trap '' TERM; sleep 3600 & echo $! > child; echo $$ > leader; wait"
+    process = spawned(up, "@fix", call("shell", command=script))
+    leader = up.root / "leader"
+    until(lambda: leader.exists() and leader.read_text().strip())
+    pids = [int((up.root / name).read_text()) for name in ("child", "leader")]
+    process.signal("INT")
+    assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT
+    for pid in pids:
+        assert not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text()
+    assert entries(up)[-1]["status"] == "cancelled"
+
+
+def test_a_circle_ends_with_75(up: Home) -> None:
+    agent(up, "tools: [shell]\npermissions: allow\n")
+    done = run(up, "@fix", " then ".join([call("shell", command="true")] * 9))
+    assert (done.returncode, "called shell 5 times" in done.stderr) == (75, True)
+
+
+def test_a_budget_that_is_spent_ends_with_75(up: Home) -> None:
+    agent(up, "tools: [shell]\npermissions: allow\nlimits:\n  requests: 2\n")
+    steps = " then ".join([*(call("shell", command=f"echo {n}") for n in range(3)), "say 1"])
+    process = spawned(up, "@fix", steps)
+    until_event(up, process.id, "held")
+    up.client.limit(process.id, requests="+20")
+    assert process.wait(timeout_s=DEADLINE_S).code == 0, "held, and then let go on"
+    done = run(up, "--budget", "requests=2,hard", "@fix", steps)
+    assert (done.returncode, done.stdout) == (75, ""), done.stderr
+    done = run(up, "--budget", "tokens=100,hard", "@fix", "say 500")
+    assert done.returncode == 75, done.stderr
+
+
+def test_a_model_that_fails_ends_with_69(up: Home) -> None:
+    agent(up, "tools: [read]\n")
+    done = run(up, "@fix", "fault status-500")
+    assert (done.returncode, done.stdout) == (69, "")
+    assert "Traceback" not in done.stderr
+    done = run(up, "--model", "nowhere", "@fix", "say 1")
+    assert done.returncode == 69, done.stderr
+
+
+def test_an_answer_by_a_schema(up: Home) -> None:
+    schema = "schema:\n  type: object\n  properties: {n: {type: integer}}\n  required: [n]\n"
+    agent(up, schema)
+    assert json.loads(run(up, "@fix", 'json {"n": 7}').stdout) == {"n": 7}
+    done = run(up, "@fix", 'json {"n": "seven"}')
+    assert (done.returncode, done.stdout) == (65, ""), done.stderr
+
+
+def test_it_asks_another_agent_which_is_its_child(up: Home) -> None:
+    agent(up, "tools: [ask]\npermissions: allow\n")
+    agent(up, "description: says something\n", name="other")
+    done = run(up, "@fix", f"{call('ask', agent='other', task='say 6')} then say 1")
+    assert (done.stdout, done.returncode) == ("w0\n", 0), done.stderr
+    assert next(entry["text"] for entry in entries(up) if entry["kind"] == "result") == "w0 w1 w2 w3 w4 w5\n"
+    rows = {row.name: row for row in up.client.processes(all=True)}
+    assert rows["other"].parent == rows["fix"].id
+    done = run(up, "@fix", f"{call('ask', agent='nobody', task='x')} then say 1")
+    assert "no agent or model is called nobody" in next(e["text"] for e in entries(up) if e["kind"] == "result")
+
+
+def test_its_environment_and_its_secrets(up: Home) -> None:
+    up.environ["ANTHROPIC_API_KEY"] = "of the provider"
+    agent(up, "tools: [shell]\npermissions: allow\nenvironment:\n  LEVEL: three\nsecrets: [ANTHROPIC_API_KEY]\n")
+    script = call("shell", command='echo "$LEVEL $ANTHROPIC_API_KEY" > seen')
+    assert run(up, "@fix", f"{script} then say 1").returncode == 0
+    assert (up.root / "seen").read_text() == "three of the provider\n"
+    agent(up, "tools: [shell]\npermissions: allow\n")
+    run(up, "@fix", f"{script} then say 1")
+    assert "of the provider" not in (up.root / "seen").read_text(), "keys of providers are not for every agent"
+
+
+def until(condition: Any) -> None:
+    """Of what there is no event for: files of a command."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        os.sched_yield()
