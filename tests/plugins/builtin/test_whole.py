@@ -179,6 +179,26 @@ def test_it_asks_another_agent_which_is_its_child(up: Home) -> None:
     assert "no agent or model is called nobody" in next(e["text"] for e in entries(up) if e["kind"] == "result")
 
 
+def test_what_it_asks_ends_with_it(up: Home) -> None:
+    """An agent that nobody waits for any more would go on asking its model."""
+    agent(up, "tools: [ask]\npermissions: allow\n")
+    agent(up, "description: says something\n", name="other")
+    process = spawned(up, "@fix", call("ask", agent="other", task="say 9 pace 60"))
+    until(lambda: any(row.name == "other" and row.state == "generating" for row in up.client.processes()))
+    process.signal("INT")
+    assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT
+    assert [row.name for row in up.client.processes() if row.name == "other"] == []
+
+
+def test_agents_that_ask_each_other_come_to_an_end(up: Home) -> None:
+    script = call("ask", agent="fix", task="go on")
+    agent(up, f"tools: [ask]\npermissions: allow\nprompt: '{script} then say 1 {{input}}'\n")
+    done = run(up, "@fix", "go on")
+    assert done.returncode == 0, done.stderr
+    names = [row.name for row in up.client.processes(all=True) if row.name.startswith("fix")]
+    assert len(names) == 5
+
+
 def test_its_environment_and_its_secrets(up: Home) -> None:
     up.environ["ANTHROPIC_API_KEY"] = "of the provider"
     agent(up, "tools: [shell]\npermissions: allow\nenvironment:\n  LEVEL: three\nsecrets: [ANTHROPIC_API_KEY]\n")
