@@ -167,6 +167,18 @@ def test_an_answer_by_a_schema(up: Home) -> None:
     assert (done.returncode, done.stdout) == (65, ""), done.stderr
 
 
+def test_a_long_conversation_is_made_shorter(up: Home) -> None:
+    """The file's limit of a request, too, is one that the gateway holds at: work has to stay below it."""
+    agent(up, "tools: [read]\nlimits:\n  context: 3k\n  max_output_tokens: 300\n")
+    for number in range(10):  # each result is the script of the next request
+        text = call("read", path=f"f{number + 1}") if number < 9 else "say 2"
+        (up.root / f"f{number}").write_text("word " * 400 + text)
+    done = run(up, "@fix", call("read", path="f0"))
+    assert (done.stdout, done.returncode) == ("w0 w1\n", 0), done.stderr
+    assert "made shorter" in done.stderr
+    assert any(entry["kind"] == "compacted" for entry in entries(up))
+
+
 def test_it_asks_another_agent_which_is_its_child(up: Home) -> None:
     agent(up, "tools: [ask]\npermissions: allow\n")
     agent(up, "description: says something\n", name="other")
