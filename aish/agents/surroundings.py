@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aish.model.client_environ import OPENAI_NAMES, variables
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -11,7 +9,6 @@ if TYPE_CHECKING:
     from aish.agents.reader import Reader
 
 NAMES_MAX: Final = 100
-_OURS: Final = frozenset(variables("", "", "all"))
 
 
 def environment(reader: Reader) -> dict[str, str]:
@@ -21,7 +18,7 @@ def environment(reader: Reader) -> dict[str, str]:
         raise reader.error("environment", f"more than {NAMES_MAX} variables")
     found: dict[str, str] = {}
     for name, field in table.fields.items():
-        _check(table, name, _OURS)
+        _check(table, name, _told(every_vendor=True))
         value = field.value
         if not isinstance(value, (str, int, float)) or isinstance(value, bool) or "\0" in str(value):
             raise table.error(name, "expected a text", "put it in quotes")
@@ -33,8 +30,15 @@ def secrets(reader: Reader) -> tuple[str, ...]:
     """Names of variables of whoever starts it, whose values aish withholds otherwise. Raises SourceError."""
     names = reader.texts("secrets", NAMES_MAX)
     for name in names:
-        _check(reader, name, frozenset(OPENAI_NAMES), "secrets")
+        _check(reader, name, _told(every_vendor=False), "secrets")
     return names
+
+
+def _told(*, every_vendor: bool) -> frozenset[str]:
+    """Variables by which aish says where models are asked. A provider's key may be a secret that an agent needs."""
+    from aish.model.client_environ import OPENAI_NAMES, variables  # only for who has such keys
+
+    return frozenset(variables("", "", "all") if every_vendor else OPENAI_NAMES)
 
 
 def _check(reader: Reader, name: str, ours: frozenset[str], key: str | None = None) -> None:

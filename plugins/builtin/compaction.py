@@ -23,6 +23,7 @@ UNKNOWN_TOKENS: Final = 128_000
 CHARS_PER_TOKEN: Final = 3
 """A cautious guess; the servers' own figures correct it."""
 SUMMARY_TOKENS: Final = 1500
+TIGHTENED_MOST: Final = 5
 _INSTRUCTIONS: Final = "You keep notes of work that goes on, for the one who does it and forgets everything else."
 _ASKED: Final = (
     "Summarise the work above for yourself, to go on with it: what was asked, what was found out (names, paths, "
@@ -37,25 +38,35 @@ class Compaction:
     model: Model
     host: Host
     context_tokens: int | None
-    shorter: int = 0
-    """How often it had to."""
+    _at_once: bool = False
+    _tightened: int = 0
 
     @property
     def room_tokens(self) -> int:
         return int(SHARE * (self.context_tokens or UNKNOWN_TOKENS))
 
+    def tighten(self, context_tokens: int | None, messages: list[ModelMessage]) -> bool:
+        """A server found a request too long: the next one is shorter. False: there is nothing to make it so."""
+        self._tightened += 1
+        if len(messages) <= conversation.KEPT or self._tightened > TIGHTENED_MOST:
+            return False
+        known = [most for most in (context_tokens, self.context_tokens) if most is not None]
+        self.context_tokens = min(known) if known else max(2048, tokens_of(messages))
+        self._at_once = True
+        return True
+
     async def __call__(self, messages: list[ModelMessage]) -> list[ModelMessage]:
         """What the next request carries, and all later ones."""
         messages = conversation.tame(messages)
         tokens = tokens_of(messages)
-        if tokens <= self.room_tokens or len(messages) <= conversation.KEPT:
+        at_once, self._at_once = self._at_once, False
+        if len(messages) <= conversation.KEPT or (tokens <= self.room_tokens and not at_once):
             return messages
         before = conversation.chars(messages)
         shorter = conversation.shortened(messages)
-        if tokens * conversation.chars(shorter) / max(1, before) > self.room_tokens:
+        if at_once or tokens * conversation.chars(shorter) / max(1, before) > self.room_tokens:
             shorter = await self._summarised(shorter)
         after = int(tokens * conversation.chars(shorter) / max(1, before))
-        self.shorter += 1
         self.host.progress(f"the conversation had about {tokens:,} tokens: made shorter, to about {after:,}")
         self.host.record("compacted", before_tokens=tokens, after_tokens=after)
         return forgotten(shorter)

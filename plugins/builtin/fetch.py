@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 import aiohttp
+import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from aish.plugins.builtin import hosts
 from aish.plugins.builtin.declined import DeclinedError
+from aish.plugins.builtin.page import words_of
 from aish.plugins.builtin.wish import Wish, one_line
 
 if TYPE_CHECKING:
@@ -86,13 +87,22 @@ class Fetch:
 
     async def _followed(self, session: aiohttp.ClientSession, url: str) -> str:
         for _ in range(REDIRECTS + 1):
-            hosts.checked(url, self._allowed)
-            async with session.get(url, allow_redirects=False, headers={"Accept": "text/*, application/json"}) as got:
+            async with session.get(
+                self._checked(url), allow_redirects=False, headers={"Accept": "text/*, application/json"}
+            ) as got:
                 if got.status in (301, 302, 303, 307, 308) and "Location" in got.headers:
                     url = urljoin(url, got.headers["Location"])
                     continue
                 return await _read(got)
         raise DeclinedError(f"more than {REDIRECTS} redirects")
+
+    def _checked(self, url: str) -> yarl.URL:
+        """As the client reads it: what two readers take for different hosts is asked of none."""
+        host = hosts.checked(url, self._allowed)
+        read = yarl.URL(url)
+        if (read.host or "").lower() != host.lower() or read.user is not None:
+            raise DeclinedError("that is no URL")
+        return read
 
     def fetch_wish(self, url: str) -> Wish:
         host = hosts.checked(url, self._allowed)
@@ -114,34 +124,3 @@ async def _read(got: aiohttp.ClientResponse) -> str:
     text = words_of(text) if "html" in kind else text
     text = f"{text}\n[cut at {BYTES_MAX:,} bytes]" if cut else text
     return text if got.status < 400 else f"[HTTP status {got.status}]\n{text}"
-
-
-class _Words(HTMLParser):
-    """What a person would read of a page."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._silent = 0
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self._silent += tag in ("script", "style", "noscript", "svg")
-        if tag in ("p", "br", "div", "li", "tr", "h1", "h2", "h3", "h4", "pre", "section"):
-            self.pieces.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("script", "style", "noscript", "svg"):
-            self._silent = max(0, self._silent - 1)
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.pieces.append(data)
-
-
-def words_of(page: str) -> str:
-    """The text of a page in HTML, however broken that is."""
-    reader = _Words()
-    reader.feed(page)
-    reader.close()
-    lines = (" ".join(line.split()) for line in "".join(reader.pieces).splitlines())
-    return "\n".join(line for line in lines if line)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FILE_BYTES: Final = 4 << 20
 LINES: Final = 800
+DIFF_PAIRS: Final = 4_000_000
+"""Of lines, that may be compared: a model could make us compare for hours."""
 
 
 class Files:
@@ -153,11 +155,21 @@ def edited(text: str, old: str, new: str) -> str:
 
 
 def diff(before: str, after: str, name: str) -> str:
-    """Unified, as git has it."""
-    lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"a/{name}" if before else "/dev/null", f"b/{name}", lineterm=""
+    """Unified, as git has it. Where finding the least change would take too long: from the first line that differs to
+    the last."""
+    old, new = before.splitlines(), after.splitlines()
+    names = (f"a/{name}" if before else "/dev/null", f"b/{name}")
+    if len(old) * len(new) <= DIFF_PAIRS:
+        return "\n".join(difflib.unified_diff(old, new, *names, lineterm=""))
+    same = next(
+        (at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), min(len(old), len(new))
     )
-    return "\n".join(lines)
+    old, new = old[same:], new[same:]
+    while old and new and old[-1] == new[-1]:
+        old.pop()
+        new.pop()
+    head = [f"--- {names[0]}", f"+++ {names[1]}", f"@@ -{same + 1},{len(old)} +{same + 1},{len(new)} @@"]
+    return "\n".join([*head, *(f"-{line}" for line in old), *(f"+{line}" for line in new)])
 
 
 def _listed(real: str) -> str:

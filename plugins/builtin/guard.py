@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 RESULT_CHARS: Final = 32_000
 TITLE_CHARS: Final = 300
+BODY_CHARS: Final = 60_000
+"""A question has room for 256 KiB, and cuts without a word."""
 
 
 @dataclass
@@ -92,7 +94,11 @@ class Guard(WrapperToolset[None]):
             self.host.record("answer", title=wish.title, answer="Deny", by="permissions of its file")
             return f"{name} is denied here: go on without it."
         answer = await self.host.ask(
-            wish.title[:TITLE_CHARS], body=wish.body, form=wish.form, options=wishes.options(wish), words=True
+            wish.title[:TITLE_CHARS],
+            body=bounded(wish.body, BODY_CHARS),
+            form=wish.form,
+            options=wishes.options(wish),
+            words=True,
         )
         if answer.option == "always":
             self.record.granted.add(wish.grant)

@@ -19,6 +19,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.usage import UsageLimits
 
+from aish.agents.failure import ContextError
 from aish.agents.upstream import Counted, Upstream
 from aish.errors import AishError, LimitError, RefusedError, UnavailableError
 from aish.plugins.builtin import conversation, structured, tools
@@ -31,7 +32,7 @@ from aish.plugins.builtin.wish import one_line
 from aish.spi.acting import Acting
 
 if TYPE_CHECKING:
-    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.messages import ModelMessage, ModelResponse
 
     from aish.plugins.builtin.model import AskedModel
     from aish.spi.agent_adapter import Host, Task
@@ -73,6 +74,14 @@ def _root(error: Exception) -> Exception:
     return error
 
 
+class _TooLongError(Exception):
+    """A request is longer than the model's context; the conversation until then."""
+
+    def __init__(self, why: ContextError, messages: list[ModelMessage]) -> None:
+        super().__init__(str(why))
+        self.why, self.messages = why, messages
+
+
 class _Turn:
     def __init__(self, task: Task, host: Host, model: AskedModel) -> None:
         self.task, self.host, self.model = task, host, model
@@ -81,6 +90,8 @@ class _Turn:
         self.schema = structured.Schema(self.acting.schema) if self.acting.schema else None
         self.settings: Any = models.settings(self.acting.settings)
         self._streamed = False
+        self._requests = 0
+        self._calls: dict[str, ToolCallPart] = {}
 
     @property
     def has_tools(self) -> bool:
@@ -109,30 +120,7 @@ class _Turn:
             retries={"tools": RETRIES, "output": 2},
             capabilities=[ProcessHistory(compaction)],
         )
-        limits = UsageLimits(request_limit=None)
-        async with AsyncExitStack() as stack:
-            stack.enter_context(Agent.parallel_tool_call_execution_mode("sequential"))  # a person is asked one by one
-            try:
-                going = await stack.enter_async_context(agent.iter(prompt, usage_limits=limits))
-            except Exception as error:
-                if isinstance(error, AishError) or not self.acting.mcp_servers:
-                    raise
-                raise _no_server(error, self.acting) from error
-            requests = 0
-            calls: dict[str, ToolCallPart] = {}
-            async for node in going:
-                if Agent.is_model_request_node(node):
-                    requests += 1
-                    if requests > REQUESTS_MOST:
-                        raise LimitError(
-                            f"{REQUESTS_MOST} requests, and it has no answer", hint="give it a smaller task"
-                        )
-                    self._look_back(node.request, calls)
-                    async with node.stream(going.ctx) as stream:
-                        await self._hear(stream)
-                elif Agent.is_call_tools_node(node):
-                    calls = self._said(node.model_response)
-            history, answer = going.all_messages(), going.result.output if going.result else ""
+        history, answer = await self._answered(agent, compaction, prompt)
         if self.schema is not None:
             ready = self.schema.read(answer)
             if ready is None:
@@ -141,6 +129,57 @@ class _Turn:
                 )
             answer = ready
         self._end(answer)
+
+    async def _answered(
+        self, agent: Agent[None, str], compaction: Compaction, prompt: str
+    ) -> tuple[list[ModelMessage], str]:
+        """The conversation, and what it came to. A request that the server finds too long, for nobody had told how
+        long its context is, is sent again once the conversation was made shorter."""
+        asked: str | None = prompt
+        history: list[ModelMessage] = []
+        while True:
+            try:
+                return await self._going(agent, asked, history)
+            except _TooLongError as error:
+                if not compaction.tighten(error.why.context_tokens, error.messages):
+                    raise error.why from error
+                asked, history = None, error.messages
+
+    async def _going(
+        self, agent: Agent[None, str], prompt: str | None, history: list[ModelMessage]
+    ) -> tuple[list[ModelMessage], str]:
+        """Raises _TooLongError."""
+        limits = UsageLimits(request_limit=None)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(Agent.parallel_tool_call_execution_mode("sequential"))  # a person is asked one by one
+            try:
+                going = await stack.enter_async_context(
+                    agent.iter(prompt, message_history=history or None, usage_limits=limits)
+                )
+            except Exception as error:
+                if isinstance(error, AishError) or not self.acting.mcp_servers:
+                    raise
+                raise _no_server(error, self.acting) from error
+            try:
+                async for node in going:
+                    if Agent.is_model_request_node(node):
+                        self._count_request()
+                        self._look_back(node.request)
+                        async with node.stream(going.ctx) as stream:
+                            await self._hear(stream)
+                    elif Agent.is_call_tools_node(node):
+                        self._calls = self._said(node.model_response)
+            except Exception as error:
+                known = models.failed(_root(error), self.model)
+                if isinstance(known, ContextError):
+                    raise _TooLongError(known, going.all_messages()) from error
+                raise
+            return going.all_messages(), going.result.output if going.result else ""
+
+    def _count_request(self) -> None:
+        self._requests += 1
+        if self._requests > REQUESTS_MOST:
+            raise LimitError(f"{REQUESTS_MOST} requests, and it has no answer", hint="give it a smaller task")
 
     async def _hear(self, stream: Any) -> None:
         """Without tools every word is of the answer, and shown as it comes; else that is known at its end."""
@@ -169,8 +208,9 @@ class _Turn:
                 self.host.progress(cut)
         return calls
 
-    def _look_back(self, request: ModelRequest, calls: dict[str, ToolCallPart]) -> None:
+    def _look_back(self, request: ModelRequest) -> None:
         """Results of the last calls: are they news? Raises LoopError."""
+        calls, self._calls = self._calls, {}
         parts = list(request.parts)
         for place, part in enumerate(parts):
             if not isinstance(part, ToolReturnPart) or part.tool_call_id not in calls:

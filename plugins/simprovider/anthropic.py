@@ -70,9 +70,7 @@ def _blocks(said: Said) -> list[Fields]:
     if said.words:
         found.append({"type": "text", "text": said.text})
     for place, (tool, given) in enumerate(said.calls):
-        found.append(
-            {"type": "tool_use", "id": f"toolu_{said.turn}_{place}", "name": tool, "input": json.loads(given)}
-        )
+        found.append({"type": "tool_use", "id": f"toolu_{said.turn}_{place}", "name": tool, "input": _input(given)})
     return found
 
 
@@ -103,3 +101,11 @@ def _event(kind: Kind, name: str, **fields: object) -> Event:
 
 def _why(said: Said) -> str:
     return "max_tokens" if said.cut else "tool_use" if said.calls else "end_turn"
+
+
+def _input(given: str) -> object:
+    """In this dialect arguments are no text: what is no JSON cannot be said."""
+    try:
+        return json.loads(given)
+    except ValueError:
+        return {"text": given}

@@ -8,6 +8,7 @@ import pytest
 
 from aish.agents import invocation, stub
 from aish.errors import NotFoundError
+from aish.wire.spec import BudgetPart
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -38,3 +39,17 @@ def test_what_has_an_input_of_its_own_is_told_as_such(home: Home) -> None:
         with pytest.raises(NotFoundError, match="with an input of its own") as error:
             stub.resolve(word, [])
         assert "aish logs -f p1" in (error.value.hint or "")
+
+
+def test_what_a_file_says_of_limits_and_secrets_is_in_the_spec(home: Home) -> None:
+    """A budget that stands in a file and nowhere else would hold nobody."""
+    folder = home.config / "agents"
+    folder.mkdir(parents=True)
+    head = "model: away\nsecrets: [GH_TOKEN]\nlimits: {tokens: 5k, usd: 0.5, requests: 7, context: 2k}"
+    (folder / "text.md").write_text(f"---\n{head}\n---\nBe brief.")
+    (folder / "acts.md").write_text(f"---\n{head}\ntools: [read]\n---\nBe brief.")
+    for word in ("@text", "@acts"):
+        spec = stub.resolve(word, [])
+        assert spec.budget_tokens == 5000
+        assert spec.budget == BudgetPart(usd=0.5, requests=7, context_tokens=2000)
+        assert spec.secrets == ["GH_TOKEN"]

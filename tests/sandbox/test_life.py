@@ -277,6 +277,7 @@ print(sum(c.ThreadPoolExecutor(4).map(int, '123')))
     assert box.run(sys.executable, "-c", code).stdout == "6\n"
 
 
+@pytest.mark.slow
 def test_pip_installs_into_an_environment_in_its_folder(box: Box) -> None:
     with zipfile.ZipFile(box.project / "it-1-py3-none-any.whl", "w") as wheel:
         wheel.writestr("it.py", "x = 'installed'\n")

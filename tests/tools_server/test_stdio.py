@@ -85,6 +85,7 @@ def test_what_it_has_started_ends_with_it_where_that_is_wished(open_wire: Any, g
     go(work)
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_nothing_does_not_keep_it(shared_home: Home) -> None:
     process = shared_home.popen("mcp", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     about = {"name": "deaf", "version": "1"}

@@ -185,6 +185,7 @@ def test_a_question_that_is_open_is_withdrawn_and_answered_with_cancelled(x: Hom
     assert "outcome:cancelled" in answer_text(x, process)
 
 
+@pytest.mark.slow
 def test_one_that_does_not_hear_is_ended_all_the_same(x: Home) -> None:
     process = spawned(x, "say=one deaf")
     while "one" not in answer_text(x, process):
@@ -221,6 +222,7 @@ def test_nothing_is_asked_twice_over_a_death_of_the_daemon(x: Home) -> None:
         ("stray", 69, "does not speak the Agent Client Protocol"),
     ],
 )
+@pytest.mark.slow
 def test_how_it_fails(x: Home, words: str, status: int, told: str) -> None:
     done = run(x, f"say=half {words}")
     assert (done.returncode, told in done.stderr) == (status, True), done.stderr
@@ -255,6 +257,7 @@ def test_an_answer_that_is_cut_says_so(x: Home) -> None:
     assert (done.returncode, "the answer is cut" in done.stderr) == (0, True)
 
 
+@pytest.mark.slow
 def test_its_model_is_chosen_where_it_has_it(x: Home) -> None:
     agent_file(x, "model: two\n", arguments=("--models",))
     assert run(x, "model").stdout == "model:p/two\n"
@@ -265,6 +268,7 @@ def test_its_model_is_chosen_where_it_has_it(x: Home) -> None:
     assert (done.returncode, "has no model three" in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_session_is_gone_on_with_and_what_was_said_before_is_not_said_again(x: Home) -> None:
     def again(session: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         agent_file(x, arguments=arguments)

@@ -116,3 +116,12 @@ def test_half_a_character_is_no_text(files: Files, tmp_path: Path) -> None:
     with pytest.raises(DeclinedError):
         did(files.write("a", "\ud800"))
     assert not (tmp_path / "a").exists()
+
+
+def test_a_change_that_is_made_to_take_long_does_not(files: Files, tmp_path: Path) -> None:
+    """Comparing lines that are all alike takes hours, in which nobody could cancel the turn."""
+    before = "a\nb\n" * 200_000
+    (tmp_path / "a").write_text("first\n" + before + "last\n")
+    wish = files.write_wish("a", "first\n" + "b\na\n" * 200_000 + "last\n")
+    assert wish.body.startswith("--- a/a\n+++ b/a\n@@ -2,400000 +2,400000 @@\n-a\n")
+    assert wish.body.endswith("+a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ from aiohttp import web
 from aish.plugins.builtin import fetch as module
 from aish.plugins.builtin import hosts
 from aish.plugins.builtin.declined import DeclinedError
-from aish.plugins.builtin.fetch import Fetch, words_of
+from aish.plugins.builtin.fetch import Fetch
+from aish.plugins.builtin.page import words_of
 
 PRIVATE = [
     "127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
@@ -170,6 +172,34 @@ def test_what_is_fetched_is_text_and_bounded(site: Web, monkeypatch: pytest.Monk
         site.fetch("/loop", monkeypatch)
 
 
-@pytest.mark.parametrize("page", ["<", "<![CDATA[", "<script>", "</script></script>x", "<!--", "&#xffffffff;" * 3])
-def test_broken_pages_are_read(page: str) -> None:
-    words_of(page)
+@pytest.mark.parametrize(
+    "url", ["http://a.test\\\\@127.0.0.1/", "http://a.test\\\\.evil.org/", "http://127.0.0.1\\\\@a.test/"]
+)
+def test_what_two_readers_take_for_different_hosts_is_not_asked(url: str) -> None:
+    with pytest.raises(DeclinedError):
+        asyncio.run(Fetch(("a.test", "*.a.test")).fetch(url))
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("<", ""),
+        ("a < b", "a"),
+        ("<script>x()</script >y", "y"),
+        ("<SCRIPT>x('<p>')</Script>y", "y"),
+        ("<style>", ""),
+        ("a<!-- <p> -->b", "ab"),
+        ("<!--", ""),
+        ("&#xffffffff;&amp;&lt;p&gt;", "\ufffd&<p>"),
+        ("<title>T</title><p>a</p><br/>b<div>c", "T\na\nb\nc"),
+    ],
+)
+def test_broken_pages_are_read(page: str, words: str) -> None:
+    assert words_of(page) == words
+
+
+@pytest.mark.parametrize("piece", ["<", "<!", "<!--", "<![", "<a ", "</", "<script", "&#", "<a b='", "<svg>"])
+def test_a_page_that_is_made_to_take_long_does_not(piece: str) -> None:
+    began = time.process_time()
+    words_of(piece * (module.BYTES_MAX // len(piece)))
+    assert time.process_time() - began < 20.0

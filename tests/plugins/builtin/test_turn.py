@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.errors import AishError, InputError, LimitError, RefusedError, UnavailableError, UpstreamError
+from aish.plugins.simprovider import server
 from aish.spi.acting import TOOLS
 
 if TYPE_CHECKING:
@@ -172,6 +173,34 @@ def test_older_results_are_shortened_then_all_is_summarised(bench: Bench) -> Non
         calls = {each["id"] for message in body["messages"] for each in message.get("tool_calls", ())}
         results = {message["tool_call_id"] for message in body["messages"] if message["role"] == "tool"}
         assert results <= calls, "a result without its call is refused by servers"
+
+
+def test_a_context_that_nobody_told_of_is_found_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remote server tells how long its context is by refusing."""
+    for number in range(8):
+        text = call("read", path=f"f{number + 1}") if number < 7 else "say 2"
+        (bench.cwd / f"f{number}").write_text("word " * 400 + text)
+    answer, refused = server.Provider._answer, []
+
+    def bounded(self: server.Provider, path: str, body: dict[str, Any]) -> Any:
+        if len(json.dumps(body["messages"])) <= 8000:
+            return answer(self, path, body)
+        refused.append(body)
+        error = {"message": "too long", "type": "exceed_context_size_error", "code": 400, "n_ctx": 2500}
+        return server._json({"error": error}, 400)
+
+    monkeypatch.setattr(server.Provider, "_answer", bounded)
+    done = bench.run(call("read", path="f0"), tools=("read",))
+    assert done.answer == "w0 w1"
+    assert refused
+    assert any(entry["kind"] == "compacted" for entry in done.records)
+
+
+def test_a_task_that_is_too_long_for_the_model_is_told_as_such(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = {"message": "too long", "type": "exceed_context_size_error", "code": 400, "n_ctx": 10}
+    monkeypatch.setattr(server.Provider, "_answer", lambda *_: server._json({"error": error}, 400))
+    with pytest.raises(UpstreamError, match="too long"):
+        bench.run("say 1", tools=("read",))
 
 
 @pytest.mark.parametrize("tools", [(), ("read",)])

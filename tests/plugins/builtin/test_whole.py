@@ -131,12 +131,14 @@ def test_ctrl_c_ends_the_whole_group_of_its_command(up: Home) -> None:
     assert entries(up)[-1]["status"] == "cancelled"
 
 
+@pytest.mark.slow
 def test_a_circle_ends_with_75(up: Home) -> None:
     agent(up, "tools: [shell]\npermissions: allow\n")
     done = run(up, "@fix", " then ".join([call("shell", command="true")] * 9))
     assert (done.returncode, "called shell 5 times" in done.stderr) == (75, True)
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_spent_ends_with_75(up: Home) -> None:
     agent(up, "tools: [shell]\npermissions: allow\nlimits:\n  requests: 2\n")
     steps = " then ".join([*(call("shell", command=f"echo {n}") for n in range(3)), "say 1"])
@@ -150,6 +152,7 @@ def test_a_budget_that_is_spent_ends_with_75(up: Home) -> None:
     assert done.returncode == 75, done.stderr
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_ends_with_69(up: Home) -> None:
     agent(up, "tools: [read]\n")
     done = run(up, "@fix", "fault status-500")
@@ -159,6 +162,7 @@ def test_a_model_that_fails_ends_with_69(up: Home) -> None:
     assert done.returncode == 69, done.stderr
 
 
+@pytest.mark.slow
 def test_an_answer_by_a_schema(up: Home) -> None:
     schema = "schema:\n  type: object\n  properties: {n: {type: integer}}\n  required: [n]\n"
     agent(up, schema)
@@ -167,6 +171,19 @@ def test_an_answer_by_a_schema(up: Home) -> None:
     assert (done.returncode, done.stdout) == (65, ""), done.stderr
 
 
+def test_a_long_conversation_is_made_shorter(up: Home) -> None:
+    """The file's limit of a request, too, is one that the gateway holds at: work has to stay below it."""
+    agent(up, "tools: [read]\nlimits:\n  context: 3k\n  max_output_tokens: 300\n")
+    for number in range(10):  # each result is the script of the next request
+        text = call("read", path=f"f{number + 1}") if number < 9 else "say 2"
+        (up.root / f"f{number}").write_text("word " * 400 + text)
+    done = run(up, "@fix", call("read", path="f0"))
+    assert (done.stdout, done.returncode) == ("w0 w1\n", 0), done.stderr
+    assert "made shorter" in done.stderr
+    assert any(entry["kind"] == "compacted" for entry in entries(up))
+
+
+@pytest.mark.slow
 def test_it_asks_another_agent_which_is_its_child(up: Home) -> None:
     agent(up, "tools: [ask]\npermissions: allow\n")
     agent(up, "description: says something\n", name="other")
@@ -179,6 +196,28 @@ def test_it_asks_another_agent_which_is_its_child(up: Home) -> None:
     assert "no agent or model is called nobody" in next(e["text"] for e in entries(up) if e["kind"] == "result")
 
 
+def test_what_it_asks_ends_with_it(up: Home) -> None:
+    """An agent that nobody waits for any more would go on asking its model."""
+    agent(up, "tools: [ask]\npermissions: allow\n")
+    agent(up, "description: says something\n", name="other")
+    process = spawned(up, "@fix", call("ask", agent="other", task="say 9 pace 60"))
+    until(lambda: any(row.name == "other" and row.state == "generating" for row in up.client.processes()))
+    process.signal("INT")
+    assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT
+    assert [row.name for row in up.client.processes() if row.name == "other"] == []
+
+
+@pytest.mark.slow
+def test_agents_that_ask_each_other_come_to_an_end(up: Home) -> None:
+    script = call("ask", agent="fix", task="go on")
+    agent(up, f"tools: [ask]\npermissions: allow\nprompt: '{script} then say 1 {{input}}'\n")
+    done = run(up, "@fix", "go on")
+    assert done.returncode == 0, done.stderr
+    names = [row.name for row in up.client.processes(all=True) if row.name.startswith("fix")]
+    assert len(names) == 5
+
+
+@pytest.mark.slow
 def test_its_environment_and_its_secrets(up: Home) -> None:
     up.environ["ANTHROPIC_API_KEY"] = "of the provider"
     agent(up, "tools: [shell]\npermissions: allow\nenvironment:\n  LEVEL: three\nsecrets: [ANTHROPIC_API_KEY]\n")
