@@ -147,6 +147,7 @@ def looped(answer: str) -> bool:
     return len(set(runs)) < 0.6 * len(runs)
 
 
+@pytest.mark.slow
 def test_summaries_are_sentences_about_the_text(address: str) -> None:
     """A 135M model errs in details; it must stay with its text, come to an end, and not repeat itself."""
     near = 0

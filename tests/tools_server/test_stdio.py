@@ -70,6 +70,7 @@ def test_it_ends_cleanly_and_at_once_in_the_middle_of_a_wait(
     go(work)
 
 
+@pytest.mark.slow
 def test_what_it_has_started_ends_with_it_where_that_is_wished(open_wire: Any, go: Any, shared_home: Home) -> None:
     async def work() -> None:
         other = shared_home.client.spawn(["sleep", "600"])
@@ -134,6 +135,7 @@ def test_a_cancelled_request_has_no_answer_and_its_process_goes_on(
     go(work)
 
 
+@pytest.mark.slow
 def test_a_file_of_requests_is_answered(shared_home: Home) -> None:
     """A loop cannot wait for a file."""
     about = {"name": "file", "version": "1"}
@@ -175,6 +177,7 @@ def test_the_daemon_comes_when_it_is_needed_and_may_die_in_the_middle_of_a_wait(
     go(work)
 
 
+@pytest.mark.slow
 def test_it_finds_the_supervisor_where_a_client_passes_few_variables_on(
     shared_home: Home, open_wire: Any, go: Any
 ) -> None:
@@ -191,6 +194,7 @@ def test_it_finds_the_supervisor_where_a_client_passes_few_variables_on(
     go(work)
 
 
+@pytest.mark.slow
 def test_without_the_library_the_extra_is_named(shared_home: Home) -> None:
     code = "import sys; sys.modules['mcp'] = None\nfrom aish.cli import main\nsys.exit(main(['mcp']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=shared_home.environ)
@@ -199,6 +203,7 @@ def test_without_the_library_the_extra_is_named(shared_home: Home) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_wrong_words(shared_home: Home) -> None:
     done = shared_home.aish("mcp", "--scope", "owm")
     assert (done.returncode, done.stdout) == (2, "")

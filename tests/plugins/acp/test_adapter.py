@@ -84,6 +84,7 @@ def test_a_turn_is_its_text_and_the_transcript_has_what_was_done(x: Home) -> Non
     assert (found[-2]["input_tokens"], found[-2]["output_tokens"]) == (7, 2)
 
 
+@pytest.mark.slow
 def test_text_after_a_tool_begins_a_paragraph(x: Home) -> None:
     """`Let me look.Done.` is what comes of gluing."""
     assert run(x, "say=look tool=ls say=done").stdout == "look \n\ndone\n"
@@ -106,6 +107,7 @@ def test_a_permission_is_asked_and_answered(x: Home, answer: tuple[str, ...], sa
     assert answer_text(x, process) == said
 
 
+@pytest.mark.slow
 def test_what_is_denied_and_followed_by_nothing_is_no_success(x: Home) -> None:
     process = spawned(x, "ask=make")
     until_event(x, process.id, "asked")
@@ -117,6 +119,7 @@ def test_what_is_denied_and_followed_by_nothing_is_no_success(x: Home) -> None:
     assert second.wait(timeout_s=DEADLINE_S).code == 0, "it has found another way"
 
 
+@pytest.mark.slow
 def test_an_edit_is_shown_as_a_diff(x: Home) -> None:
     process = spawned(x, f"edit={x.root}/a.txt")
     until_event(x, process.id, "asked")
@@ -128,12 +131,14 @@ def test_an_edit_is_shown_as_a_diff(x: Home) -> None:
 
 
 @pytest.mark.parametrize(("permissions", "status", "said"), [("allow", 0, "make:once\n"), ("deny", 77, "")])
+@pytest.mark.slow
 def test_the_file_answers_for_the_person(x: Home, permissions: str, status: int, said: str) -> None:
     agent_file(x, f"permissions: {permissions}\n")
     done = run(x, "ask=make")
     assert (done.returncode, done.stdout) == (status, said)
 
 
+@pytest.mark.slow
 def test_files_are_written_by_us_where_a_person_allows_it(x: Home) -> None:
     path = x.root / "new" / "a.txt"
     process = spawned(x, f"write={path}:hello read={path}")
@@ -147,6 +152,7 @@ def test_files_are_written_by_us_where_a_person_allows_it(x: Home) -> None:
     assert answer_text(x, process) == "written hello"
 
 
+@pytest.mark.slow
 def test_an_edit_that_was_allowed_is_not_asked_for_again_when_it_is_written(x: Home) -> None:
     process = spawned(x, f"edit={x.root}/a.txt write={x.root}/a.txt:new")
     until_event(x, process.id, "asked")
@@ -239,6 +245,7 @@ def test_how_it_fails(x: Home, words: str, status: int, told: str) -> None:
         ("--version", 69, "speaks another version"),
     ],
 )
+@pytest.mark.slow
 def test_how_it_does_not_begin(x: Home, argument: str, status: int, told: str) -> None:
     agent_file(x, arguments=(argument,))
     done = run(x, "say=x")
@@ -246,12 +253,14 @@ def test_how_it_does_not_begin(x: Home, argument: str, status: int, told: str) -
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_no_message_is_passed_over(x: Home) -> None:
     done = run(x, "garbage say=on")
     assert (done.returncode, done.stdout) == (0, "on\n")
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_cut_says_so(x: Home) -> None:
     done = run(x, "say=half max")
     assert (done.returncode, "the answer is cut" in done.stderr) == (0, True)
@@ -283,6 +292,7 @@ def test_a_session_is_gone_on_with_and_what_was_said_before_is_not_said_again(x:
     assert (bare.returncode, "cannot go on with a session" in bare.stderr) == (69, True)
 
 
+@pytest.mark.slow
 def test_without_a_program_nothing_is_started(x: Home) -> None:
     done = x.aish("run", "@acp", "hello", cwd=x.root, input="")
     assert (done.returncode, "program: NAME" in done.stderr) == (2, True)

@@ -41,6 +41,7 @@ def says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Any:
     return script
 
 
+@pytest.mark.slow
 def test_arguments_of_ten_megabytes(bench: Bench, says: Any) -> None:
     big = "x" * HUGE
     says(
@@ -72,6 +73,7 @@ def test_arguments_of_ten_megabytes(bench: Bench, says: Any) -> None:
         '{"path": "\uff0e\uff0e/x", "content": "x"}', '{"path": "..\\\\..\\\\x", "content": "x"}',
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_arguments_that_are_none(bench: Bench, says: Any, arguments: str, tmp_path: Path) -> None:
     before = sorted(path.name for path in tmp_path.iterdir())
     says(("write", arguments))
@@ -84,6 +86,7 @@ def test_arguments_that_are_none(bench: Bench, says: Any, arguments: str, tmp_pa
 @pytest.mark.parametrize(
     "name", ["", "write\n", "WRITE", "../write", "w\u0280ite", "final_result", "\x1b[2J", "a" * 70]
 )
+@pytest.mark.slow
 def test_tools_that_there_are_not(bench: Bench, says: Any, name: str) -> None:
     says(*[(name, json.dumps({"path": "x", "content": str(number)})) for number in range(3)])
     try:
@@ -93,6 +96,7 @@ def test_tools_that_there_are_not(bench: Bench, says: Any, name: str) -> None:
     assert list(bench.cwd.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_one_that_never_ends_comes_to_an_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     number = 0
 
@@ -108,6 +112,7 @@ def test_one_that_never_ends_comes_to_an_end(bench: Bench, monkeypatch: pytest.M
         bench.run("go", tools=("read",))
 
 
+@pytest.mark.slow
 def test_a_call_without_an_answer_or_nothing_at_all(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(self: object, path: str, body: Body) -> Reply:
         return server._stream(path, body, Said([]), NONE)

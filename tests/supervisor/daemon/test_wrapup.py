@@ -120,7 +120,9 @@ def test_who_ends_by_itself_is_not_started_again(up: Supervised) -> None:
 
 
 @pytest.mark.usefixtures("home")
-@pytest.mark.parametrize("victim", ["daemon", "gateway", "both"])
+@pytest.mark.parametrize(
+    "victim", ["both", *(pytest.param(victim, marks=pytest.mark.slow) for victim in ("daemon", "gateway"))]
+)
 def test_it_survives_the_daemon_and_the_gateway(up: Supervised, victim: str) -> None:
     serve(up)
     id = held(up)

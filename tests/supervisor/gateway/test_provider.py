@@ -172,7 +172,19 @@ def judge_afterwards(matrix: Matrix) -> None:
     assert not problems, "what comes afterwards is harmed:\n" + "\n".join(problems)
 
 
-@pytest.mark.parametrize("name", [name for name in ("", *FAULTS) if name not in HEAVY and name not in ALONE])
+LIGHT = [name for name in ("", *FAULTS) if name not in HEAVY and name not in ALONE]
+OTHERS = 3
+"""Every so many-th client is asked with a fault, with the next fault the next ones: all of them in a while."""
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_clients_of_servers_get_a_right_end(matrix: Matrix, name: str) -> None:
+    judge_all(matrix, name, CELLS[LIGHT.index(name) % OTHERS :: OTHERS], grows_bytes=24 << 20)
+    judge_afterwards(matrix)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIGHT)
 def test_every_client_of_every_server_gets_a_right_end(matrix: Matrix, name: str) -> None:
     judge_all(matrix, name, CELLS, grows_bytes=24 << 20)
     judge_afterwards(matrix)

@@ -96,7 +96,9 @@ ASKING: dict[str, tuple[Callable[[str, str], Any], Callable[[Any, str, str], str
 }
 
 
-@pytest.mark.parametrize("model", [OPENAI, CLAUDE, LLAMA])
+@pytest.mark.parametrize(
+    "model", [OPENAI, *(pytest.param(model, marks=pytest.mark.slow) for model in (CLAUDE, LLAMA))]
+)
 @pytest.mark.parametrize("name", ASKING)
 def test_sdks_get_the_words_or_an_error_that_they_know(matrix: Matrix, name: str, model: str) -> None:
     opened, ask = ASKING[name]

@@ -186,10 +186,15 @@ def test_what_it_says_that_it_does_is_shown_by_the_next_daemon(
     assert list((up.home.runtime / "notify").iterdir()) == []
 
 
-STILL = (("daemon",), ("daemon", "holder"), ("daemon", "holder", "keeper"), ("daemon", "holder", "keeper", "well"))
+STILL = (("daemon",), ("daemon", "holder"), ("daemon", "holder", "keeper"))
+ALL_WELL = ("daemon", "holder", "keeper", "well")
 
 
-@pytest.mark.parametrize("who", STILL, ids="+".join)
+@pytest.mark.parametrize(
+    "who",
+    [ALL_WELL, *(pytest.param(who, marks=pytest.mark.slow) for who in STILL)],
+    ids="+".join,
+)
 def test_a_standstill_of_the_supervisor_is_no_silence_of_the_process(up: Supervised, who: tuple[str, ...]) -> None:
     """What it had said lay in the socket, or it had stood still as well: it was ended for its silence at the first
     turn of the daemon."""
