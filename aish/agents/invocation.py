@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from aish.agents.agent import DEFAULT_MODEL, Agent, direct
+from aish.agents.options import parted
 from aish.errors import UsageError
-from aish.model.nearest import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,25 +64,11 @@ def command(
 
 def parse_words(argv: Sequence[str]) -> Invocation:
     """Read the words that `command` made. Raises UsageError."""
-    values: dict[str, str] = {}
-    at = 0
-    while at < len(argv) and argv[at] != "--":
-        option, equals, value = argv[at].partition("=")
-        if option not in OPTIONS:
-            near = nearest(option, OPTIONS)
-            hint = f"did you mean {near}?" if near else "words for the agent follow after --"
-            raise UsageError(f"unknown option {option}", hint=hint)
-        if not equals:
-            at += 1
-            if at >= len(argv) or argv[at] == "--":
-                raise UsageError(f"{option} needs a value")
-            value = argv[at]
-        values[option] = value
-        at += 1
+    values, _, given = parted(argv, OPTIONS)
     file, model = values.get("--file"), values.get("--model-direct")
     if (file is None) == (model is None):
         raise UsageError("give --file PATH or --model-direct MODEL", hint="one of the two")
-    words = " ".join(argv[at + 1 :]).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    words = " ".join(given).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return Invocation(file, model, values.get("--name"), values.get("--model"), words)
 
 

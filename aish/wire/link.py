@@ -94,6 +94,21 @@ class Ack(Message, frozen=True, kw_only=True):
     number: int
 
 
+Question = (
+    KeyNew
+    | KeyList
+    | KeyRevoke
+    | UsageQuery
+    | RequestsQuery
+    | Limit
+    | BudgetQuery
+    | WindowList
+    | WindowSet
+    | WindowUnset
+)
+"""What only the gateway can answer. Limit: of what is no process."""
+
+
 class Ask(Message, frozen=True, kw_only=True):
     """A client's question that only the gateway can answer; answered by Told with the same `number`.
 
@@ -101,18 +116,7 @@ class Ask(Message, frozen=True, kw_only=True):
     """
 
     number: int
-    question: (
-        KeyNew
-        | KeyList
-        | KeyRevoke
-        | UsageQuery
-        | RequestsQuery
-        | Limit
-        | BudgetQuery
-        | WindowList
-        | WindowSet
-        | WindowUnset
-    )
+    question: Question
 
 
 class ServeFailed(Message, frozen=True, kw_only=True):

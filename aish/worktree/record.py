@@ -116,12 +116,7 @@ class Records:
     def at_home(self) -> Iterator[int]:
         """Nobody else brings work to the user's working trees meanwhile; who does is waited for, since that takes a
         moment. What he has half written would look like the user's own changes. Raises StorageError."""
-        path = os.path.join(self._folder, _HOME)
-        try:
-            os.makedirs(self._folder, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror}") from error
+        fd = self._lock_file(os.path.join(self._folder, _HOME))
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield fd
@@ -135,14 +130,17 @@ class Records:
         except ConflictError:
             return True
 
+    def _lock_file(self, path: str) -> int:
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
+
     def _locked(self, name: str) -> int:
         path = self._path(name, ".lock")
         while True:
-            try:
-                os.makedirs(self._folder, exist_ok=True)
-                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise StorageError(f"{path}: {error.strerror}") from error
+            fd = self._lock_file(path)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(fd)):

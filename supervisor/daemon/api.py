@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.daemon import Daemon
-from aish.supervisor.daemon.gateway_link import Question
+    from aish.wire.link import Question
 
 
 class Api:

@@ -18,18 +18,6 @@ from aish.model import kind, state
 from aish.supervisor.daemon import ports
 from aish.supervisor.daemon.foreground import background
 from aish.wire import account, budget, codec, link, window
-from aish.wire.message import (
-    BudgetQuery,
-    KeyList,
-    KeyNew,
-    KeyRevoke,
-    Limit,
-    RequestsQuery,
-    UsageQuery,
-    WindowList,
-    WindowSet,
-    WindowUnset,
-)
 from aish.wire.reply import Failure, Reply
 
 if TYPE_CHECKING:
@@ -53,20 +41,6 @@ _RELEASED: Final = {
 """Why a process goes on, by the reason that the gateway gives, where it is not its budget."""
 STORE_INDEX: Final = "models/index.json"
 """In the data folder: the one file of the store that changes (aish.store.layout)."""
-
-Question = (
-    KeyNew
-    | KeyList
-    | KeyRevoke
-    | UsageQuery
-    | RequestsQuery
-    | Limit
-    | BudgetQuery
-    | WindowList
-    | WindowSet
-    | WindowUnset
-)
-"""Limit: of what is no process."""
 
 
 class GatewayLink:
@@ -225,7 +199,7 @@ class GatewayLink:
         status = "" if row.exit is None or row.exit.code is None else f" (exit status {row.exit.code})"
         self.failed_to_serve(row.name, UnavailableError(reason + status, hint=f"aish logs {row.name}"))
 
-    async def ask(self, question: Question) -> Reply:
+    async def ask(self, question: link.Question) -> Reply:
         """The gateway's answer. Raises UnavailableError when there is none in time, and what it answers."""
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -474,4 +448,4 @@ def raised(reply: Reply) -> Reply:
     return reply
 
 
-__all__ = ["ACKNOWLEDGED", "GatewayLink", "Question", "raised", "spent"]
+__all__ = ["ACKNOWLEDGED", "GatewayLink", "raised", "spent"]

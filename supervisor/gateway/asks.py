@@ -21,6 +21,7 @@ from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.supervisor.gateway.windows.asks import WindowAsks
 from aish.wire import account as accounts
 from aish.wire import budget as budgets
+from aish.wire.link import Question
 from aish.wire.message import (
     BudgetQuery,
     KeyList,
@@ -35,19 +36,6 @@ from aish.wire.message import (
 )
 from aish.wire.part import KeyPart
 from aish.wire.reply import Budgets, Done, KeyMade, Keys, Reply
-
-Question = (
-    KeyNew
-    | KeyList
-    | KeyRevoke
-    | UsageQuery
-    | RequestsQuery
-    | Limit
-    | BudgetQuery
-    | WindowList
-    | WindowSet
-    | WindowUnset
-)
 
 
 class Asks:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from aish.agents import adapters, compose, keeping, stdin, transcript
 from aish.agents.__main__ import die_by, failed, tell
-from aish.agents.agent import DEFAULT_MODEL, Agent
+from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, PERMISSIONS, Agent
 from aish.agents.events import from_environment
 from aish.agents.host import serving
 from aish.agents.host.desk import Desk
@@ -88,16 +88,16 @@ def _chosen(invocation: Invocation) -> tuple[Agent, AgentAdapter]:
 
 
 def _task(invocation: Invocation, agent: Agent, prompt: str) -> Task:
-    login = _login(invocation.login or agent.login)
+    login = _one_of("login", invocation.login or agent.login, LOGINS)
     model = (
         invocation.model or (None if agent.model == DEFAULT_MODEL else agent.model) or os.environ.get("AISH_MODEL")
     )
     return Task(
         prompt=prompt,
         instructions=agent.instructions,
-        model=model or (DEFAULT_MODEL if login == "gateway" else None),
+        model=model or (DEFAULT_MODEL if login == GATEWAY else None),
         login=login,
-        permissions=_permissions(invocation.permissions or agent.permissions),
+        permissions=_one_of("permissions", invocation.permissions or agent.permissions, PERMISSIONS),
         session=invocation.session,
         program=invocation.program or agent.program,
         arguments=(*agent.arguments, *(invocation.words if invocation.attached else ())),
@@ -120,15 +120,9 @@ def _acting(invocation: Invocation, agent: Agent) -> Acting | None:
     return acting
 
 
-def _permissions(word: str) -> Any:
-    if word not in ("ask", "allow", "deny"):
-        raise UsageError(f"--permissions {word}", hint="ask, allow or deny")
-    return word
-
-
-def _login(word: str) -> Any:
-    if word not in ("gateway", "own"):
-        raise UsageError(f"--login {word}", hint="gateway or own")
+def _one_of(option: str, word: str, words: tuple[str, ...]) -> Any:
+    if word not in words:
+        raise UsageError(f"--{option} {word}", hint=f"{', '.join(words[:-1])} or {words[-1]}")
     return word
 
 

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
+from aish.agents.options import parted
 from aish.errors import UsageError
-from aish.model.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,25 +64,7 @@ def is_host(argv: Sequence[bytes]) -> bool:
 
 def parse_words(argv: Sequence[str]) -> Invocation:
     """Read the words that `command` made. Raises UsageError."""
-    values: dict[str, str] = {}
-    attached = False
-    at = 0
-    while at < len(argv) and argv[at] != "--":
-        option, equals, value = argv[at].partition("=")
-        if option in FLAGS:
-            attached = True
-        elif option not in OPTIONS:
-            near = nearest(option, (*OPTIONS, *FLAGS))
-            hint = f"did you mean {near}?" if near else "words for the agent follow after --"
-            raise UsageError(f"unknown option {option}", hint=hint)
-        else:
-            if not equals:
-                at += 1
-                if at >= len(argv) or argv[at] == "--":
-                    raise UsageError(f"{option} needs a value")
-                value = argv[at]
-            values[option] = value
-        at += 1
+    values, flags, words = parted(argv, OPTIONS, FLAGS)
     if "--adapter" not in values and "--file" not in values:
         raise UsageError("give --adapter NAME or --file PATH")
-    return Invocation(values, argv[at + 1 :], attached=attached)
+    return Invocation(values, words, attached="--attached" in flags)
