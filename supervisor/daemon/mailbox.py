@@ -22,15 +22,17 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._parts: dict[int, MailPart] = {}
-        self._tokens: dict[str, int] = {}
+        self._tokens: dict[int, str] = {}
+        """Under which each was sent."""
+        self._numbers: dict[str, int] = {}
+        """The other way round."""
         self.last = 0
         """The highest number ever given."""
 
     def restore(self, kept: Iterable[tuple[str, MailPart]], last: int) -> None:
         """Tokens and messages as a daemon before has left them."""
         for token, part in sorted(kept, key=lambda pair: pair[1].number):
-            self._parts[part.number] = part
-            self._tokens[token] = part.number
+            self._keep(token, part)
             last = max(last, part.number)
         self.last = last
 
@@ -48,7 +50,7 @@ class Mailbox:
 
     def known(self, token: str) -> MailPart | None:
         """What was sent under that token already."""
-        number = self._tokens.get(token)
+        number = self._numbers.get(token)
         return self._parts.get(number) if number is not None else None
 
     def send(self, token: str, part: MailPart) -> tuple[MailPart, list[int]]:
@@ -60,8 +62,7 @@ class Mailbox:
             )
         self.last += 1
         part = structs.replace(part, number=self.last)
-        self._parts[part.number] = part
-        self._tokens[token] = part.number
+        self._keep(token, part)
         over = [each.number for each in mine if each.over]
         return part, self._drop(over[: max(0, len(over) - KEPT_MOST)])
 
@@ -100,15 +101,17 @@ class Mailbox:
         self._parts[part.number] = part
         return part
 
+    def _keep(self, token: str, part: MailPart) -> None:
+        self._parts[part.number] = part
+        self._tokens[part.number], self._numbers[token] = token, part.number
+
     def _drop(self, numbers: list[int]) -> list[int]:
-        gone = set(numbers)
         for number in numbers:
-            del self._parts[number]
-        self._tokens = {token: number for token, number in self._tokens.items() if number not in gone}
+            del self._parts[number], self._numbers[self._tokens.pop(number)]
         return numbers
 
     def token_of(self, number: int) -> str:
-        return next(token for token, found in self._tokens.items() if found == number)
+        return self._tokens[number]
 
 
 def check_text(text: str) -> None:

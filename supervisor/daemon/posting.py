@@ -32,7 +32,6 @@ class Posting:
     def __init__(self, table: Table, recorder: Recorder) -> None:
         self._table, self._recorder = table, recorder
         self._box = Mailbox()
-        self._waiters: dict[int, list[asyncio.Future[None]]] = {}
 
     def restore(self) -> None:
         """What a daemon before has left. Damage is told: there is nobody who could send it again."""
@@ -124,7 +123,7 @@ class Posting:
         part = self._box.answer(process.id, request.number, request.text, request.status, time.time())
         self._put(part)
         self._recorder.event("mail-answered", process.row, f"m{part.number}", message=part.number, status=part.status)
-        self._wake(part.number)
+        process.changed()
         return Done()
 
     async def response(self, caller: Caller, request: m.AwaitResponse) -> Mail:
@@ -136,7 +135,10 @@ class Posting:
         try:
             async with asyncio.timeout(request.timeout_s):
                 while not (part := self._box.get(request.number)).over:
-                    await self._change(request.number)
+                    receiver = self._table.get(part.to)
+                    if receiver is None:
+                        break  # its mail goes with it
+                    await receiver.change()
         except TimeoutError:
             pass
         return Mail(mail=part)
@@ -167,33 +169,18 @@ class Posting:
             self._put(part)
             if part.over:
                 self._recorder.event("mail-returned", process.row, f"m{part.number}", message=part.number)
-                self._wake(part.number)
+                process.changed()
 
     def forget(self, process: Process) -> None:
         self._forget(process.id)
+        process.changed()
 
     def _forget(self, id_: str) -> None:
         for number in self._box.forget(id_):
             self._recorder.mail(number, "", None)
-            self._wake(number)
 
     def _put(self, part: MailPart) -> None:
         self._recorder.mail(part.number, self._box.token_of(part.number), part)
-
-    async def _change(self, number: int) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(number, []).append(waiter)
-        try:
-            await waiter
-        finally:
-            found = self._waiters.get(number, [])
-            if waiter in found:
-                found.remove(waiter)
-
-    def _wake(self, number: int) -> None:
-        for waiter in self._waiters.pop(number, []):
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 def may_send(table: Table, caller: Caller, receiver: Process) -> bool:

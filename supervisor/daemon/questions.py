@@ -84,15 +84,17 @@ class Questions:
         self._parts[process, ask.token] = part
         return part, dropped
 
-    def answer(self, answer: Answer, now_s: float) -> tuple[str, QuestionPart]:
-        """Its token, and the question as it is now. Raises NotFoundError, ConflictError, InputError."""
+    def answer(self, answer: Answer, now_s: float) -> tuple[str | None, QuestionPart]:
+        """Its token, None where it was answered so already, and the question as it is now.
+
+        Raises NotFoundError, ConflictError, InputError."""
         found = [(key, part) for key, part in self._parts.items() if part.number == answer.number]
         if not found:
             raise NotFoundError(f"no question q{answer.number}", hint="`aish next` shows those that wait")
         ((key, part),) = found
         if part.answer is not None:
             if (part.answer.option, part.answer.words) == (answer.option, answer.words):
-                return key[1], part  # said again: its acknowledgement was lost, or two persons are of one mind
+                return None, part  # said again: its acknowledgement was lost, or two persons are of one mind
             raise ConflictError(f"q{part.number} of {part.name} ({part.process}) was answered already")
         _check_answer(part, answer)
         given = AnswerPart(option=answer.option, words=answer.words, time_s=now_s)
