@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from aish.agents.host.exchange import Exchange
+from aish.agents.host.last_text import LastText
 from aish.errors import AishError, LimitError, UpstreamError
 from aish.plugins.claude import lines, permission
 from aish.plugins.claude.lines import Again, Answered, Began, Over, Returned, Said, Thought, Used, Wants, Withdrew
@@ -32,8 +33,7 @@ class Turn:
         self._host, self._program = host, program
         self._exchange = Exchange(program.lines())
         self._numbers = count(1)
-        self._text = ""
-        """The last text: the answer, if nothing follows it."""
+        self._last = LastText(host)
         self._tools: set[str] = set()
         self._told: list[Told] = []
         """Of the line that was read last."""
@@ -90,10 +90,7 @@ class Turn:
     async def _leave(self) -> None:
         """What it has to write down yet is its own; then it is ended."""
         await self._program.close()
-        with contextlib.suppress(TimeoutError, AishError):
-            async with asyncio.timeout(END_S):
-                while await self._exchange.line() is not None:
-                    pass
+        await self._exchange.drain(END_S)
 
     async def _farewell(self) -> None:
         with contextlib.suppress(TimeoutError, AishError):
@@ -130,12 +127,11 @@ class Turn:
             case Began(session):
                 host.session(session)
             case Said(text):
-                self._on_the_way()
-                self._text = text
+                self._last.said(text)
             case Thought(text):
                 host.record("thought", text=text)
             case Used(id, tool, about):
-                self._on_the_way()
+                self._last.followed()
                 self._tools.add(id)
                 host.activity("tool", f"{tool}: {about}" if about else tool)
                 host.record("tool", id=id, name=tool, about=about)
@@ -153,18 +149,10 @@ class Turn:
             case _:
                 pass
 
-    def _on_the_way(self) -> None:
-        """What it said before was no answer."""
-        if self._text.strip():
-            self._host.record("said", text=self._text)
-            for line in self._text.strip().splitlines():
-                self._host.progress(line)
-        self._text = ""
-
     def _end(self, over: Over) -> None:
         self._host.activity(None)
         if over.failure is None:
-            self._host.text(over.text or self._text)
+            self._host.text(over.text or self._last.text)
         elif over.spent:
             raise LimitError(over.failure)
         else:

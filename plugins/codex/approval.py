@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from aish.agents.host.choices import labelled
 from aish.plugins.codex import lines
 from aish.wire import question as q
 from aish.wire.question import OptionPart
@@ -96,18 +97,9 @@ def questions(params: Fields) -> list[Asked]:
 
 
 def _asked(fields: Fields) -> Asked:
-    options: list[OptionPart] = []
-    told: list[str] = []
-    listed = fields.get("options")
-    for option in listed if isinstance(listed, list) else []:
-        match option:
-            case {"label": str(label)} if label not in [each.id for each in options]:
-                options.append(OptionPart(id=label, label=label))
-                told.append(f"{label}: {option.get('description') or ''}".removesuffix(": "))
-            case _:
-                pass
+    options, body = labelled(fields.get("options"))
     question = fields.get("question")
-    return Asked(str(fields.get("id")), str(question or "a question"), tuple(options), "\n".join(told))
+    return Asked(str(fields.get("id")), str(question or "a question"), options, body)
 
 
 def answered(answers: dict[str, AnswerPart]) -> Fields:

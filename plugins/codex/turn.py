@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from aish.agents.host.exchange import Exchange
+from aish.agents.host.last_text import LastText
 from aish.errors import AishError, LimitError, UpstreamError
 from aish.plugins.codex import approval, lines, way
 from aish.plugins.codex.lines import Answered, Asks, Began, Over, Returned, Said, Settled, Thought, Used, Warned
@@ -31,8 +32,8 @@ class Turn:
         self._exchange = Exchange(program.lines())
         self._numbers = count(1)
         self._thread = self._turn = ""
-        self._text, self._final = "", False
-        """The last text: the answer, if nothing follows it, or if it says so itself."""
+        self._last, self._final = LastText(host), False
+        """The answer, if nothing follows it, or if it says so itself."""
         self._open: dict[str, str] = {}
         """What is under way, and what it changes."""
 
@@ -93,10 +94,7 @@ class Turn:
 
     async def _leave(self) -> None:
         await self._program.close()
-        with contextlib.suppress(TimeoutError, AishError):
-            async with asyncio.timeout(END_S):
-                while await self._exchange.line() is not None:
-                    pass
+        await self._exchange.drain(END_S)
 
     async def _farewell(self) -> None:
         if self._turn:
@@ -135,13 +133,13 @@ class Turn:
             case Began(thread, turn) if thread == self._thread:
                 self._turn = turn
             case Said(thread, text, final) if thread == self._thread:
-                self._on_the_way()
-                self._text, self._final = text, final
+                self._last.said(text)
+                self._final = final
             case Thought(text):
                 host.record("thought", text=text)
             case Used(id, tool, about, diff):
                 if not self._final:
-                    self._on_the_way()
+                    self._last.followed()
                 self._open[id] = diff
                 host.activity("tool", f"{tool}: {about}" if about else tool)
                 host.record("tool", id=id, name=tool, about=about)
@@ -159,18 +157,10 @@ class Turn:
             case _:
                 pass
 
-    def _on_the_way(self) -> None:
-        """What it said before was no answer."""
-        if self._text.strip():
-            self._host.record("said", text=self._text)
-            for line in self._text.strip().splitlines():
-                self._host.progress(line)
-        self._text, self._final = "", False
-
     def _end(self, over: Over) -> None:
         self._host.activity(None)
         if over.failure is None:
-            self._host.text(self._text)
+            self._host.text(self._last.text)
         elif over.spent:
             hint = "aish limit says whether it is a budget of yours" if self._task.login == "gateway" else None
             raise LimitError(over.failure, hint=hint)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
+
+from aish.errors import AishError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -35,6 +38,13 @@ class Exchange:
             return reading.result()
         except StopAsyncIteration:
             return None
+
+    async def drain(self, within_s: float) -> None:
+        """Let a program whose turn is over write down what is its own, for so long; what it says is no news."""
+        with contextlib.suppress(TimeoutError, AishError):
+            async with asyncio.timeout(within_s):
+                while await self.line() is not None:
+                    pass
 
     def answering(self, id: str, work: Coroutine[Any, Any, None]) -> None:
         """Let a question be answered; `id` is the asker's word for it."""
