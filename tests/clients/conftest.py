@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
-import socket
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.plugins.simprovider import said, script
-from aish.plugins.simprovider.server import Provider
+from aish.plugins.simprovider.thread import Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,33 +33,6 @@ def where(name: str) -> str | None:
         folders = f"{os.path.join(pinned, 'node_modules', '.bin')}{os.pathsep}{folders}"
     found = shutil.which(name, path=folders)
     return os.path.dirname(found) if found else None
-
-
-class Running:
-    """The provider in a thread, so that a test sees what it saw."""
-
-    def __init__(self) -> None:
-        self.provider = Provider()
-        self._sock = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._sock.getsockname()[1]}/v1"
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
-
-    async def _serve(self) -> None:
-        server = await self.provider.serve(self._sock)
-        await self._stop.wait()
-        server.close()
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(DEADLINE_S)
-        assert not self._thread.is_alive()
 
 
 @dataclass
