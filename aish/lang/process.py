@@ -264,11 +264,12 @@ def run_aish(rt: Runtime, argv: list[str]) -> int:
     def verb() -> int:
         rt.signals.python_interrupts(True)
         try:
-            return rt.host.run_verb(words, rt.vars.environment())
+            status = rt.host.run_verb(words, rt.vars.environment())
         except KeyboardInterrupt:
-            return 128 + signals.SIGINT
+            status = 128 + signals.SIGINT
         finally:
             rt.signals.python_interrupts(False)
+        return 128 + rt.signals.cut_by if rt.signals.cut_by else status
 
     if not rt.monitor or not rt.host.verb_needs_process(words):
         return verb()

@@ -142,6 +142,28 @@ def test_a_connection_that_ends_before_the_answer_is_made_once_more(bench: Bench
         bench.run(f"say 1 fault {fault}")
 
 
+@pytest.mark.parametrize("fault", ["cut-first", "cut-event", "cut-reset", "cut-before-usage"])
+def test_an_answer_that_is_cut_off_before_anybody_heard_of_it_is_asked_for_again(bench: Bench, fault: str) -> None:
+    """The gateway is killed: with tools nothing of an answer is told or done before its end."""
+    step = f"say 5 {call('shell', command='echo x >> made')} fault {fault}"
+    done = bench.run(f"{step} first 1 then say 2", tools=("shell",))
+    assert done.answer == "w0 w1"
+    assert (bench.cwd / "made").read_text() == "x\n"
+    first, again, last = bench.bodies()
+    assert again["messages"] == first["messages"], "half an answer is no part of the conversation"
+    assert len(last["messages"]) == len(first["messages"]) + 2
+    with pytest.raises(UnavailableError, match="the gateway did not answer to the end"):
+        bench.run(step, tools=("shell",))
+    assert len(bench.bodies()) == 3 + 4
+
+
+def test_an_answer_that_somebody_has_heard_of_is_not_asked_for_again(bench: Bench) -> None:
+    with pytest.raises(UnavailableError, match="the gateway did not answer to the end"):
+        bench.run("say 9 fault cut-between first 1")
+    assert len(bench.bodies()) == 1
+    assert bench.desk.answer.startswith("w0 w1")
+
+
 def test_a_long_prompt_is_cut_and_that_is_told(bench: Bench) -> None:
     done = bench.run("x" * 50_000 + " say 2", context_tokens=4000)
     assert done.answer == "w0 w1"
