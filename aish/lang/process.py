@@ -217,8 +217,12 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
     Every way in which a shell can end is here.
     """
     try:
-        status = body()
-        if rt.pending:
+        try:
+            status = body()
+        except Exit as error:
+            status = error.status
+        if rt.pending:  # also where `set -e` ends us: a trap that came behind would cut the EXIT trap short
+            rt.status = status
             rt.signals.poll()
     except Exit as error:
         status = error.status

@@ -209,7 +209,7 @@ verbs['wait'] = wait
     number = getattr(signal, f"SIG{name}")
     script = f"trap 'echo trapped $?' {name}; aish wait; echo after $?"
     assert hosted(code, script, timeout=15).out == f"verb wait\ntrapped {128 + number}\nafter {128 + number}\n"
-    script = f"trap 'echo gone' EXIT; trap 'exit 9' {name}; aish wait; echo after"
+    script = f"set -e; trap ': not yet; echo gone' EXIT; trap 'exit 9' {name}; aish wait; echo after"
     done = hosted(code, script, timeout=15)
     assert (done.out, done.status) == ("verb wait\ngone\n", 9)
 

@@ -154,7 +154,7 @@ class Team:
             "reader": ["prompt", *["said", *tool] * 2, "text", "end"],
             "sdk": turn,
             "clerk": turn * 3,
-            "other": ["prompt", "session", "text", "question", "answer", "text", *tool, "text", "end"],
+            "other": ["prompt", "session", "text", "tool", "question", "answer", "text", *tool, "text", "usage", "end"],
         }
         for name, wanted in kinds.items():
             (path,) = (self.home.state / "agents").glob(f"*-{self.agents[name].id}/transcript.jsonl")
