@@ -17,13 +17,15 @@ DENIED: Final = RefusedError.exit_status
 def main(argv: list[str]) -> int:
     parser = Parser(
         "confirm",
-        "For a supervised script: ask the person for a permission, and wait for the answer. The exit status is 0 where\n"
-        f"it is given, {DENIED} where it is denied. `aish next` shows QUESTION, and below it what stdin has. An answer in\n"
-        "words is no permission: stdout gets them.",
+        "For a supervised script: ask the person for a permission, and wait for the answer. The exit status is 0\n"
+        f"where it is given, {DENIED} where it is denied. `aish next` shows QUESTION, and below it what stdin has.\n"
+        "An answer in words is no permission: stdout gets them.",
         "example: aish confirm 'run: make test' && make test",
     )
     parser.add_argument("question", nargs="+", metavar="QUESTION", help="what it wants to do, in one line")
-    parser.add_argument("--form", default=q.TEXT, choices=q.FORMS, help="what stdin has: text (default), command, diff")
+    parser.add_argument(
+        "--form", default=q.TEXT, choices=q.FORMS, help="what stdin has: text (default), command, diff"
+    )
     json_option(parser)
     options = parser.parse_args(argv)
     body = stdin.read(0, out_fd=1, deadline_s=None).text if stdin.is_given(0) else ""

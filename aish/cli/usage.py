@@ -27,8 +27,8 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def main(argv: list[str]) -> int:
     parser = Parser(
         "usage",
-        "Sum what the gateway recorded: tokens, cost, seconds, time to the first token. Of one PROCESS: its own, that\n"
-        "of each process below it that is not forgotten, and all of it.",
+        "Sum what the gateway recorded: tokens, cost, seconds, time to the first token. Of one PROCESS: its own,\n"
+        "that of each process below it that is not forgotten, and all of it.",
     )
     parser.add_argument("target", nargs="?", metavar="PROCESS", help="an id (p12) or a name, with or without @")
     parser.add_argument("--by", metavar="WHAT", help="agent (default), process, model, day or project")

@@ -85,8 +85,8 @@ class _TooLongError(Exception):
 
 
 class _CutError(Exception):
-    """The connection to the gateway ended in the middle of an answer of which nobody has heard; the conversation until
-    then."""
+    """The connection to the gateway ended in the middle of an answer of which nobody has heard; the conversation
+    until then."""
 
     def __init__(self, why: UnavailableError, messages: list[ModelMessage]) -> None:
         super().__init__(str(why))

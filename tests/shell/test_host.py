@@ -215,7 +215,9 @@ verbs['wait'] = wait
 
 
 def test_the_exit_trap_of_a_script_that_is_ended_within_a_verb(hosted: Hosted) -> None:
-    code = "import _signal, time\nverbs['wait'] = lambda words: (os.kill(os.getpid(), _signal.SIGTERM), time.sleep(20))"
+    code = (
+        "import _signal, time\nverbs['wait'] = lambda words: (os.kill(os.getpid(), _signal.SIGTERM), time.sleep(20))"
+    )
     done = hosted(code, "trap 'echo gone' EXIT; aish wait; echo after", timeout=15)
     assert (done.out, done.err, done.status) == ("verb wait\ngone\n", "", -15)
 

@@ -1,5 +1,5 @@
-"""examples/review.aish as people run it: three agents in worktrees, one question, mail among them, one report, and totals
-that are those of the model's own server."""
+"""examples/review.aish as people run it: three agents in worktrees, one question, mail among them, one report, and
+totals that are those of the model's own server."""
 
 from __future__ import annotations
 

@@ -115,6 +115,12 @@ def test_always_is_this_very_command_and_this_file(bench: Bench) -> None:
     assert (bench.cwd / "f").read_text() == "2"
 
 
+def test_an_agent_that_is_asked_has_a_name(bench: Bench) -> None:
+    """The path of a file that it has written itself would be an agent with whatever permissions it likes."""
+    done = bench.run(f"{call('ask', agent='./mine.md', task='x')} then say 1", tools=("ask",))
+    assert done.results() == ["error: @./mine.md: an agent has a name, not a path"]
+
+
 def test_rules_of_single_tools(bench: Bench) -> None:
     steps = [call("shell", command="touch s"), call("write", path="w", content=""), call("read", path="w")]
     rules = {"shell": "deny", "write": "allow", "read": "ask"}
