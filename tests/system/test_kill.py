@@ -265,7 +265,11 @@ def after_all(team: Team, *, all_arrived: bool) -> None:
     team.counted(all_arrived=all_arrived)
 
 
-@pytest.mark.parametrize("victims", [("holder", "gateway", "daemon"), ("daemon", "gateway", "keeper")])
+@pytest.mark.parametrize(
+    "victims",
+    [("holder", "gateway", "daemon"), pytest.param(("daemon", "gateway", "keeper"), marks=pytest.mark.slow)],
+    ids=" ".join,
+)
 def test_at_the_moments_that_matter(team: Team, system: System, victims: tuple[str, ...]) -> None:
     """While two questions are open, answers stream and a message is read; then when an answer was given, not
     heard."""
