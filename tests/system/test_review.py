@@ -34,7 +34,7 @@ class Project:
     """A git repository whose HEAD has changed two files: `one`, `two` are what its lines make the model do."""
 
     def __init__(self, system: System, one: str = "say 2", two: str = "say 3") -> None:
-        self.system, self.root = system, system.home.root / "project"
+        self.system, self.root = system, system.home.root / "a project"
         self.environ = system.home.environ
         self.environ["PATH"] = f"{Path(sys.executable).parent}:{self.environ['PATH']}"
         self.root.mkdir()
@@ -178,12 +178,13 @@ def test_no_change_is_no_review(system: System, sim: Running) -> None:
 def test_with_the_embedded_model(serving: System) -> None:
     """Whatever it says: it comes to an end, and is counted as its server counts. A copy, with shorter answers."""
     project = Project(serving, "total = total - 1", "return total / count")
-    shutil.copytree(EXAMPLES / "review", serving.home.root / "review")
-    shutil.copy(EXAMPLES / "review.aish", serving.home.root)
-    for file in (serving.home.root / "review").iterdir():
+    folder = serving.home.root / "my scripts"
+    shutil.copytree(EXAMPLES / "review", folder / "review")
+    shutil.copy(EXAMPLES / "review.aish", folder)
+    for file in (folder / "review").iterdir():
         file.write_text(file.read_text().replace("max_output_tokens: 800", "max_output_tokens: 40"))
     before = serving.counted()
-    running = project.begin(tests="true", path=serving.home.root / "review.aish")
+    running = project.begin(tests="true", path=folder / "review.aish")
     project.until_asked(running)
     assert serving.run("answer", serving.home.client.questions()[0].process, "allow").returncode == 0
     out, errors = running.communicate(timeout=300)
