@@ -58,8 +58,8 @@ def confined(
     *,
     helper: bool = False,
 ) -> SpecPart:
-    """What `parent`, which has a sandbox, may have started: in no wider one. `above` is its own environment. `helper`:
-    its leader starts it, and it ends with that; the host of an agent, which is outside, needs no right for that.
+    """What `parent`, which has a sandbox, may have started: in no wider one. `above` is its own environment.
+    `helper`: its leader starts it, and it ends with that; the host of an agent, which is outside, needs no right.
 
     The holder starts it outside of its parent's sandbox, and the daemon does things for it that its parent could not
     do itself. Raises RefusedError."""

@@ -1,5 +1,5 @@
-"""What belongs to its parent's run: gone with it, whoever dies first, and within its limits. And what a process tells of
-its own end."""
+"""What belongs to its parent's run: gone with it, whoever dies first, and within its limits. And what a process tells
+of its own end."""
 
 from __future__ import annotations
 
