@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,9 @@ from aish.spi.agent_adapter import Command, Gateway, Task
 from aish.wire.question import AnswerPart, OptionPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from conftest import Home
 
     from aish.spi.agent_adapter import Confinement
 
@@ -162,3 +166,31 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def sim(module_home: Home) -> Iterator[str]:
+    """A simulated provider that the gateway has as the model `sim`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aish.plugins.simprovider", "--llamacpp"],
+        env=module_home.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        url = address if address.startswith("http") else f"http://{address}/v1"
+        done = module_home.aish("model", "serve", "sim", "--url", url)
+        assert done.returncode == 0, done.stderr
+        yield "sim"
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout and process.stdout.close()
+
+
+@pytest.fixture
+def up(sim: str, shared_home: Home) -> Home:
+    shared_home.environ["AISH_MODEL"] = sim
+    return shared_home
