@@ -203,7 +203,7 @@ def _folder() -> str:
     folders.private(folders.runtime())
     path = keeping.run_folder(folders.runtime(), os.environ.get("AISH_ID") or f"pid-{os.getpid()}")
     shutil.rmtree(path, ignore_errors=True)
-    os.makedirs(path, mode=0o700)
+    os.makedirs(path, mode=0o700, exist_ok=True)  # in the sandbox of a parent it is mounted there, and stays
     return path
 
 

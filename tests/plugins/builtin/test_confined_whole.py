@@ -49,6 +49,7 @@ def test_its_file_says_in_which_and_that_is_shown(up: Home) -> None:
     assert f"closed, around its program; write {up.root}/more; held by {HELD.tier}" in told
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_before_its_file(up: Home) -> None:
     outside = up.root.parent / "elsewhere"
     agent(up, ACTS)
@@ -61,6 +62,7 @@ def test_the_command_line_goes_before_its_file(up: Home) -> None:
     outside.unlink()
 
 
+@pytest.mark.slow
 def test_it_raises_no_budget_and_answers_no_question(up: Home) -> None:
     """With the right to start processes it reaches the supervisor, which knows who asks."""
     aish = f"{sys.executable} -m aish"
@@ -78,6 +80,7 @@ def test_it_raises_no_budget_and_answers_no_question(up: Home) -> None:
         up.client.forget(row.id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sandbox", ["", "sandbox: closed\n"])
 def test_what_it_daemonises_is_gone_with_it(up: Home, sandbox: str) -> None:
     agent(up, ACTS + sandbox)
@@ -86,6 +89,7 @@ def test_what_it_daemonises_is_gone_with_it(up: Home, sandbox: str) -> None:
     until(lambda: not [path for path in Path("/proc").glob("[0-9]*/cmdline") if _has(path, b"3633.5")])
 
 
+@pytest.mark.slow
 def test_an_agent_that_it_asks_is_in_no_wider_sandbox(up: Home) -> None:
     if HELD.tier != BWRAP:
         pytest.skip("the daemon's socket is out of reach in this tier")
