@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 ENDS_S: Final = 2.0
 """For its end when its stdin has ended; then, for each of TERM and KILL."""
-_GATEWAY_KEY: Final = "OPENAI_API_KEY"
 _PIECE_BYTES: Final = 1 << 16
 
 
@@ -85,8 +84,7 @@ async def start(aish: AsyncAish, name: str, command: Command, cwd: str) -> Helpe
         name=name,
         with_parent=True,
         grace_s=ENDS_S,
-        # It has no key of its own, and of others what its environment was given.
-        secrets=[_GATEWAY_KEY, *(key for key in environ if key in PROVIDER_KEYS and key != _GATEWAY_KEY)],
+        secrets=[key for key in environ if key in PROVIDER_KEYS],
     )
     with contextlib.ExitStack() as theirs:
         their_in, our_in = os.pipe2(os.O_CLOEXEC)

@@ -141,6 +141,14 @@ def test_what_leaves_its_group_is_ended_with_the_command(box: Box) -> None:
     assert not _running("3612.5")
 
 
+def test_a_command_that_does_not_want_to_end_is_ended_in_time(box: Box) -> None:
+    """Three processes more stand between, and none of them may stay."""
+    script = "trap '' TERM; (trap '' TERM; exec sleep 3614.5) & echo begun; while :; do wait; done"
+    (told,) = box.tried(call("shell", command=script, timeout_s=1))
+    assert told == "begun\n\n[ended after 1 s]"
+    assert not _running("3614.5")
+
+
 def test_what_its_shell_starts_has_the_agent_s_environment_but_not_its_sandbox_s(box: Box) -> None:
     assert "AISH_SANDBOX" not in box.shell("env; tr '\\0' '\\n' </proc/1/environ")
 

@@ -40,7 +40,8 @@ def sums(up: Home) -> Home:
     """`@fix` has a server that tells on stderr that it began, and whether it reads a secret of aish."""
     path = up.root / "server.py"
     path.write_text(f"SECRET = '{up.state}/secret'\n{TELLS}{SERVER}")
-    entry = {"command": sys.executable, "args": [str(path)], "env": {"PID_FILE": str(up.root / "pid")}}
+    env = {"PID_FILE": str(up.root / "pid"), "ANTHROPIC_API_KEY": "its own"}
+    entry = {"command": sys.executable, "args": [str(path)], "env": env}
     (up.root / ".mcp.json").write_text(json.dumps({"mcpServers": {"sums": entry}}))
     agent(up, HEAD)
     return up
@@ -65,7 +66,7 @@ def test_it_is_a_process_below_its_agent_with_a_log_and_without_a_key(sums: Home
     environ = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
     names = {entry.partition(b"=")[0].decode() for entry in environ if entry}
     assert not {name for name in names if name.startswith(("OPENAI", "XDG"))}
-    assert {"PID_FILE", "PATH", "HOME"} <= names
+    assert {"PID_FILE", "PATH", "HOME", "ANTHROPIC_API_KEY"} <= names
     assert sums.aish("answer", process.id, "allow", "--always").returncode == 0
     assert process.wait(timeout_s=DEADLINE_S).code == 0
     assert [entry["text"] for entry in entries(sums) if entry["kind"] == "result"] == [
