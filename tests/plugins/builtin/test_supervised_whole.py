@@ -56,6 +56,7 @@ def test_it_starts_waits_reads_and_ends(up: Home) -> None:
     assert answers == ["the person"]
 
 
+@pytest.mark.slow
 def test_wrong_calls_are_told_to_the_model(up: Home) -> None:
     agent(up, "tools: [spawn, message]\npermissions: {spawn: allow, message: deny}\n")
     (up.root / "mine.md").write_text("An agent that it may have written itself.\n")
@@ -68,27 +69,21 @@ def test_wrong_calls_are_told_to_the_model(up: Home) -> None:
         call("logs", process="nobody"),
         call("send", agent="nobody", text="x"),
         "call ps {broken",
-        "call ps [1]",
     ]
     done = run(up, "@fix", " then ".join([*calls, "say 1"]))
     assert (done.stdout, done.returncode) == ("w0\n", 0), done.stderr
+    words = [
+        "no such argument: folder",
+        "an agent has a name, not a path",
+        "/ is outside of",
+        "no-such-program",
+        "timeout_s",
+        "nobody",
+        "json_invalid",  # what is denied has no result
+    ]
     told = results(up)
-    for text, words in zip(
-        told,
-        (
-            "no such argument: folder",
-            "an agent has a name, not a path",
-            "/ is outside of",
-            "no-such-program",
-            "timeout_s",
-            "nobody",
-            "send is denied here",
-        ),
-        strict=False,
-    ):
-        assert words in text
-        assert "Traceback" not in text
-    assert "p999999" not in str([row.id for row in up.client.processes(all=True)])
+    assert all(word in text for word, text in zip(words, told, strict=True)), told
+    assert [entry["answer"] for entry in entries(up) if entry["kind"] == "answer"] == ["Deny"]
 
 
 def test_it_writes_to_its_family_and_gets_the_answer(up: Home) -> None:
@@ -138,11 +133,6 @@ def test_passages_are_embedded_at_the_gateway_by_its_own_key(up: Home, monkeypat
         assert told.endswith("\nabout dogs and more")
         (row,) = [row for row in up.client.processes(all=True) if row.name == "fix"][-1:]
         assert "words" in [each.model for each in up.client.requests(row.id)]
-        monkeypatch.setitem(up.environ, "AISH_EMBED_MODEL", "nowhere")
-        assert run(up, "@fix", f"{steps} then say 1").returncode == 0
-        (told,) = results(up)
-        assert told.startswith("error: no model has embedded these texts: embed: ")
-        assert "nowhere" in told
     finally:
         up.aish("stop", "words")
         server.close()
@@ -177,9 +167,13 @@ def test_agents_that_start_each_other_come_to_an_end(up: Home) -> None:
     script = call("spawn", command=["@fix", "go on"])
     agent(up, f"tools: [spawn]\npermissions: allow\nprompt: '{script} then say 1 {{input}}'\n")
     assert run(up, "@fix", "go on").returncode == 0
-    up.client.wait_all(*[row.id for row in up.client.processes(all=True)], timeout_s=DEADLINE_S)
+    while live := [row.id for row in up.client.processes() if row.name.startswith("fix")]:
+        up.client.wait_all(*live, timeout_s=DEADLINE_S)  # each has started the next one before it ends
+    rows = {row.name for row in up.client.processes(all=True) if row.name.startswith("fix")}
+    assert len(rows) == 5
 
 
+@pytest.mark.slow
 def test_a_wait_ends_with_the_turn(up: Home) -> None:
     """Ctrl-C has to come through while it waits for an hour; what it has started goes on."""
     agent(up, "tools: [spawn]\npermissions: allow\n")
