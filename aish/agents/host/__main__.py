@@ -24,6 +24,7 @@ from aish.agents.events import from_environment
 from aish.agents.host import serving
 from aish.agents.host.desk import Desk
 from aish.agents.host.invocation import parse_words
+from aish.agents.host.points import Points
 from aish.agents.host.turn import Turn
 from aish.agents.stdout import DownstreamError, Stdout
 from aish.agents.transcript import Transcript
@@ -34,11 +35,12 @@ from aish.spi.acting import BUILTIN
 from aish.spi.agent_adapter import Gateway, ProgramError, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from typing import NoReturn
 
     from aish.agents.events import Events
     from aish.agents.host.invocation import Invocation
+    from aish.agents.host.points import Kept
     from aish.agents.host.program import Confine
     from aish.sandbox.hosted import Sandbox
     from aish.spi.acting import Acting
@@ -182,8 +184,11 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
         )
     events.emit("started", agent=agent.name, adapter=adapter.name)
 
-    def turn(prompt: str, session: str | None, called: Callable[[str], None], out: Stdout) -> None:
-        task = replace(_task(invocation, agent, prompt), session=session or invocation.session)
+    beside = os.path.dirname(kept.path) if kept.path is not None and "AISH_ID" in os.environ else None
+    points = Points(beside, adapter, invocation.begin, lambda line: tell(f"{program}: {line}"))
+
+    def turn(prompt: str, point: Kept, out: Stdout) -> None:
+        task = replace(_task(invocation, agent, prompt), session=point.session)
         folder = _folder()
         confine = _confine(sandbox, gateway, folder)
         kept.write("prompt", text=prompt, agent=agent.name, adapter=adapter.name, model=task.model)
@@ -191,14 +196,14 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
         try:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
             _until_done(
-                _turn(adapter, task, gateway, folder, out, events, kept, program, called, confine), out.fd, left_s
+                _turn(adapter, task, gateway, folder, out, events, kept, program, point, confine), out.fd, left_s
             )
-            status = "done"
+            status = point.status = "done"
         except AishError:
             out.end()  # what it has said stays a line of its own
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
-            status = "cancelled"
+            status = point.status = "cancelled"
             raise KeyboardInterrupt from None
         finally:
             kept.write("end", status=status)
@@ -208,10 +213,11 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
         events.emit("finished", output_bytes=out.written_bytes)
 
     if given.text.strip() or words.strip():
-        turn(compose.whole(agent, given.text, words)[-1][1], None, lambda id: None, out)
+        with points.turn(invocation.session, anew=True) as point:
+            turn(compose.whole(agent, given.text, words)[-1][1], point, out)
         out.end()
     elif "AISH_ID" in os.environ and not stdin.is_given(0):
-        serving.serve(program, turn, serving.Session(os.path.dirname(kept.path) if kept.path else None))
+        serving.serve(program, turn, points, invocation.session)
     else:
         raise UsageError(
             "there is nothing to do: stdin is empty and no words follow",
@@ -228,7 +234,7 @@ async def _turn(
     events: Events,
     kept: Transcript,
     program: str,
-    called: Callable[[str], None],
+    point: Kept,
     confine: Confine | None,
 ) -> None:
     async with Desk() as desk:
@@ -242,7 +248,7 @@ async def _turn(
             transcript=kept,
             note=lambda line: tell(f"{program}: {line}"),
             missing=adapter.missing,
-            called=called,
+            point=point,
             confine=confine,
         )
         try:

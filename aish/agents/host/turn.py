@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from aish.agents.events import Events
     from aish.agents.host.desk import Desk
+    from aish.agents.host.points import Kept
     from aish.agents.host.program import Confine
     from aish.agents.stdout import Stdout
     from aish.agents.transcript import Transcript
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 
 
 class Turn:
-    """Implements aish.spi.agent_adapter.Host. `note` tells a person one line; `called` is told what the program calls
-    this conversation."""
+    """Implements aish.spi.agent_adapter.Host. `note` tells a person one line; `point` is what it goes on with."""
 
     def __init__(
         self,
@@ -39,14 +39,15 @@ class Turn:
         transcript: Transcript,
         note: Callable[[str], None],
         missing: Callable[[], str | None],
-        called: Callable[[str], None],
+        point: Kept,
         confine: Confine | None = None,
     ) -> None:
         self.gateway, self.folder = gateway, folder
         self._task, self._desk, self._stdout = task, desk, stdout
         self._events, self._transcript = events, transcript
         self._note, self._missing, self._confine = note, missing, confine
-        self._session, self._called = task.session, called
+        self.conversation = point.conversation
+        self._session, self._point = task.session, point
         self._children: list[Child] = []
         self._text: list[str] = []
 
@@ -116,7 +117,10 @@ class Turn:
         if id != self._session:
             self._session = id
             self.record("session", id=id)
-            self._called(id)
+            self._point.is_called(id)
+
+    def keep(self, conversation: bytes) -> None:
+        self._point.keep(conversation)
 
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         self._entered()

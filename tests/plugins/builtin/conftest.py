@@ -29,6 +29,7 @@ class Desk:
 
     def __init__(self, gateway: Gateway, folder: Path, answers: Sequence[str]) -> None:
         self.gateway, self.folder = gateway, str(folder)
+        self.conversation: bytes | None = None
         self.answers = list(answers)
         self.said: list[str] = []
         self.lines: list[str] = []
@@ -68,6 +69,9 @@ class Desk:
 
     def session(self, id: str) -> None:
         raise AssertionError("it has no sessions")
+
+    def keep(self, conversation: bytes) -> None:
+        self.conversation = conversation
 
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         self.records.append({"kind": kind, **detail})
