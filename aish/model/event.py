@@ -53,6 +53,9 @@ KINDS: Final = (
     "mail",
     "mail-answered",
     "mail-returned",
+    "checkpoint",
+    "rewound",
+    "forked",
     "group",
     # limits
     "oom",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.errors import ConflictError, StorageError
@@ -36,12 +37,7 @@ UNDER_WAY: Final = {
     "REVERT_HEAD": "revert",
 }
 """What git leaves in its folder in the middle of something -> of what."""
-_WHO: Final = {
-    "GIT_AUTHOR_NAME": "aish",
-    "GIT_AUTHOR_EMAIL": "aish@localhost",
-    "GIT_COMMITTER_NAME": "aish",
-    "GIT_COMMITTER_EMAIL": "aish@localhost",
-}
+_WHO: Final = ("-c", "user.name=aish", "-c", "user.email=aish@localhost", "-c", "commit.gpgSign=false")
 _SAFE: Final = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 _CONFIG: Final = (
     ("core.autocrlf", "false"),
@@ -60,11 +56,13 @@ _ATTRIBUTES: Final = "* -text -eol -filter -ident -working-tree-encoding -merge\
 
 
 class Place(NamedTuple):
-    """A working tree: its folder, its git folder, and what all working trees of the repository share."""
+    """A working tree: its folder, its git folder, what all working trees of the repository share, and the one that it
+    was begun from."""
 
     folder: str
     git_dir: str
     common: str
+    home: str
 
 
 class Snapshot(NamedTuple):
@@ -79,10 +77,19 @@ class Snapshot(NamedTuple):
     """Repositories within it, and files that are too long."""
 
 
-def place_of(folder: str) -> Place:
-    """Of the working tree whose top that is. It is to be asked before anybody has worked there whose word does not
-    count: what stands in the folder says where its repository is. Raises as `aish.worktree.repository.find`."""
-    return Place(folder, Git(folder)("rev-parse", "--absolute-git-dir").line, common_of(folder))
+def place_of(folder: str, home: str) -> Place:
+    """Of the working tree whose top that is, begun from `home`. To be asked before anybody has worked there whose
+    word does not count: what stands in it says where its repository is. Raises as `aish.worktree.repository.find`.
+    """
+    return Place(folder, Git(folder)("rev-parse", "--absolute-git-dir").line, common_of(folder), home)
+
+
+def fill(folder: str, home: str, wanted: Snapshot) -> None:
+    """Lay it out in a working tree that was just made at its HEAD, on a branch of its own. Raises AishError."""
+    with tempfile.TemporaryDirectory(prefix="aish-") as private:
+        shadow = Shadow(os.path.join(private, "git"), place_of(folder, home))
+        shadow.enter()
+        shadow.lay_files(wanted)
 
 
 class Shadow:
@@ -95,7 +102,7 @@ class Shadow:
             "GIT_WORK_TREE": place.folder,
             "GIT_OBJECT_DIRECTORY": os.path.join(place.common, "objects"),
         }
-        self._git = Git(place.folder, private, keep)
+        self._git = Git(place.folder, private, keep, _WHO)
         self._theirs = Git(place.folder, place.git_dir, keep, _SAFE)
 
     # --- the way there ------------------------------------------------------------------------------------------
@@ -103,8 +110,7 @@ class Shadow:
     def take(self, refs: str, before: Snapshot | None = None) -> Snapshot:
         """Everything as it is now, kept from git's own cleaning by a ref below `refs`. Where nothing has changed
         since `before`, that. Raises AishError."""
-        self._prepare()
-        left_out = self._enter()
+        left_out = self.enter()
         tree = self._ours("write-tree").line
         head = self._real("rev-parse", "--verify", "HEAD^{commit}").line
         on = self._theirs.attempt("symbolic-ref", "-q", "HEAD")
@@ -112,9 +118,9 @@ class Shadow:
         now = Snapshot("", tree, self._staged(), head, branch, left_out)
         if before is not None and now == before._replace(commit=""):
             return before
-        index = self._ours("commit-tree", now.staged or f"{head}^{{tree}}", "-p", head, "-m", "staged", **_WHO).line
-        words = ("commit-tree", tree, "-p", head, "-p", index, "-m", "a checkpoint of aish")
-        commit = self._ours(*words, **_WHO).line
+        index = self._ours("commit-tree", now.staged or f"{head}^{{tree}}", "-p", head, "-m", "staged").line
+        parents = ("-p", head, "-p", index)
+        commit = self._ours("commit-tree", tree, *parents, "-m", "a checkpoint of aish").line
         self._real("update-ref", f"{refs}/{commit}", commit)
         return now._replace(commit=commit)
 
@@ -143,10 +149,11 @@ class Shadow:
         except OSError as error:
             raise StorageError(f"{error.filename}: {error.strerror}") from error
 
-    def _enter(self) -> list[str]:
-        """What has changed since the last time, into our index; what was left out."""
-        words = ("ls-files", "-z", "--others", "--modified", "--exclude-standard")
-        found = sorted(set(self._ours(*words).items))
+    def enter(self) -> list[str]:
+        """What has changed since the last time, into our index; what was left out. Raises AishError."""
+        self._prepare()
+        listing = self._ours("ls-files", "-z", "--others", "--modified", "--exclude-standard")
+        found = sorted(set(listing.items))
         there, gone, left_out = sorted_out(self.place.folder, found)
         self._update("--force-remove", gone)
         self._update("--replace", there)
@@ -185,9 +192,8 @@ class Shadow:
                 raise ConflictError(
                     f"{wanted.branch} is checked out in {elsewhere} by now", hint="switch that to another branch"
                 )
-        words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A", now.tree, wanted.tree)
-        new = self._ours(*words).items
-        clashes = in_the_way(self.place.folder, new, self._gone(now, wanted))
+        new, gone = self._paths("A", now, wanted), self._paths("D", now, wanted)
+        clashes = in_the_way(self.place.folder, new, set(gone))
         if clashes:
             raise ConflictError(
                 f"not kept, and it would be written over: {listed(clashes)}",
@@ -195,27 +201,32 @@ class Shadow:
                 " ignores are in no checkpoint",
             )
 
-    def _gone(self, now: Snapshot, wanted: Snapshot) -> set[str]:
-        words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=D", now.tree, wanted.tree)
-        return set(self._ours(*words).items)
+    def _paths(self, letter: str, now: Snapshot, wanted: Snapshot) -> list[str]:
+        """That are new (A), or there no more (D)."""
+        options = ("-r", "-z", "--name-only", "--no-renames", f"--diff-filter={letter}")
+        return self._ours("diff-tree", *options, now.tree, wanted.tree).items
 
     def lay(self, wanted: Snapshot) -> None:
         """Files, what is staged, HEAD. Our index is as the files were before; again after a kill comes to the same.
         Raises AishError."""
         self._prepare()
-        self._ours("read-tree", "--reset", "-u", wanted.tree)
         if wanted.branch is not None:
             self._real("update-ref", f"refs/heads/{wanted.branch}", wanted.head)
             self._real("symbolic-ref", "HEAD", f"refs/heads/{wanted.branch}")
         else:
             self._real("update-ref", "--no-deref", "HEAD", wanted.head)
+        self.lay_files(wanted)
+
+    def lay_files(self, wanted: Snapshot) -> None:
+        """And what is staged; HEAD stays."""
+        self._ours("read-tree", "--reset", "-u", wanted.tree)
         self._real("read-tree", wanted.staged or wanted.head)
 
     def _has(self, mark: str) -> bool:
         return os.path.exists(os.path.join(self.place.git_dir, mark))
 
-    def _ours(self, *words: str, given: bytes = b"", **more: str) -> Done:
-        return self._git(*words, given=given, alone=True, **self._variables, **more)
+    def _ours(self, *words: str, given: bytes = b"") -> Done:
+        return self._git(*words, given=given, alone=True, **self._variables)
 
     def _real(self, *words: str) -> Done:
         return self._theirs(*words, alone=True)

@@ -41,6 +41,7 @@ class SnapshotPart(Part, frozen=True, kw_only=True):
     folder: str
     git_dir: str
     common: str
+    home: str
     commit: str
     tree: str
     staged: str | None = None

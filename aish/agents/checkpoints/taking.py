@@ -123,7 +123,7 @@ def snapshot_of(part: SnapshotPart) -> Snapshot:
 
 
 def place_in(part: SnapshotPart) -> Place:
-    return Place(part.folder, part.git_dir, part.common)
+    return Place(part.folder, part.git_dir, part.common, part.home)
 
 
 def known_place(shelf: Shelf) -> Place | None:

@@ -20,6 +20,7 @@ from aish.agents.transcript import Transcript
 from aish.client import connect
 from aish.errors import AishError, ConflictError, NotFoundError
 from aish.wire.message import Inspect
+from aish.wire.part import TokensPart
 from aish.wire.reply import Inspected
 from aish.worktree import naming, snapshot
 
@@ -125,20 +126,20 @@ class Points:
 
     def _find_place(self, myself: _Self | None, agents: str) -> None:
         """Now, before the program has run once: what it writes there does not lead us elsewhere."""
-        folder = os.environ.get("AISH_WORKTREE")
+        folder, home = os.environ.get("AISH_WORKTREE"), os.environ.get("AISH_REPOSITORY", "")
         if myself is None:
             self._no_place = "the supervisor did not tell whether it has one"
         elif naming.LABEL in myself.inspected.spec.labels and folder:
             try:
-                self._place = snapshot.place_of(folder)
+                self._place = snapshot.place_of(folder, home)
                 sweep_forgotten(self._place.common, agents)
             except AishError as error:
                 self._no_place = str(error)
 
 
-def usage_of(inspected: Inspected) -> c.TokensPart:
+def usage_of(inspected: Inspected) -> TokensPart:
     """Nothing was asked yet where nothing is known."""
-    return inspected.process.tokens or c.TokensPart()
+    return inspected.process.tokens or TokensPart()
 
 
 def _inspected() -> _Self | None:
