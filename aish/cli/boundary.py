@@ -12,14 +12,14 @@ from aish.agents.checkpoints import checkpoint as c
 from aish.agents.checkpoints import rewinding
 from aish.agents.checkpoints.shelf import Shelf
 from aish.agents.checkpoints.taking import Occasion, known_place
+from aish.agents.checkpoints.usage import settled, usage_of
 from aish.agents.host import invocation
 from aish.config import folders
-from aish.errors import AishError, ConflictError, NotFoundError
+from aish.errors import AishError, ConflictError, NotFoundError, UnavailableError
 from aish.model import kind
 from aish.model.state import ENDED
 from aish.report import clean
 from aish.wire.message import Inspect, Mark
-from aish.wire.part import TokensPart
 from aish.wire.reply import Done, Inspected
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from aish.agents.checkpoints.checkpoint import Checkpoint
     from aish.client import Client
+    from aish.wire.part import TokensPart
 
 
 class Found(NamedTuple):
@@ -133,7 +134,7 @@ def occasion(client: Client, found: Found, why: str, label: str | None = None) -
     if not there:
         raise ConflictError(f"{found.called} has not begun", hint="it has checkpoints once it runs")
     last = list(there.values())[-1]
-    inspected = client.ask(Inspected, Inspect(target=found.inspected.process.id))
+    inspected, usage = _used(client, found)
     place = known_place(found.shelf)
     return Occasion(
         why=why,
@@ -143,8 +144,17 @@ def occasion(client: Client, found: Found, why: str, label: str | None = None) -
         adapter=last.adapter,
         keeps_conversation=getattr(adapters.load(last.adapter), "keeps_conversation", False),
         model=inspected.process.model,
-        usage=inspected.process.tokens or TokensPart(),
+        usage=usage,
         place=place,
         no_place=last.missing.get(c.WORKTREE, "its worktree is gone"),
         label=label,
     )
+
+
+def _used(client: Client, found: Found) -> tuple[Inspected, TokensPart | None]:
+    """As it is now; None: the gateway does not tell."""
+    try:
+        inspected = settled(client, found.inspected.process.id)
+    except UnavailableError:
+        return client.ask(Inspected, Inspect(target=found.inspected.process.id)), None
+    return inspected, usage_of(inspected)

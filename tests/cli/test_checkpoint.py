@@ -166,11 +166,13 @@ def test_a_person_goes_back_and_forth(person: Person) -> None:
 def asked(model: Provider) -> list[str]:
     """The texts of the last request, but its instructions."""
     found = [request.fields for request in model.requests if request.path.endswith("/chat/completions")][-1]
-    return [str(message["content"]).strip() for message in found["messages"] if message["role"] in ("user", "assistant")]
+    return [
+        str(message["content"]).strip() for message in found["messages"] if message["role"] in ("user", "assistant")
+    ]
 
 
 def test_the_model_is_asked_with_the_conversation_as_it_was(person: Person, model: Provider) -> None:
-    agent = person.spawn()
+    person.spawn()
     person.ask("@fix", "say 1")
     person.ask("@fix", "say 2")
     assert asked(model) == ["say 1", "w0", "say 2"]
@@ -187,9 +189,10 @@ def test_the_model_is_asked_with_the_conversation_as_it_was(person: Person, mode
     person.ask("@fix", "say 6")
     assert asked(model) == ["say 1", "w0", "say 2", "w0 w1", "say 3", "w0 w1 w2", "say 6"]
     assert "nothing is kept of 7 before it" in person.aish("rewind", "@fix", "7", status=69)
-    assert agent.row().tokens.requests == 6, "what was used stays used"
+    assert person.json("checkpoint", "ls", "@fix")[-1]["usage"]["requests"] == 6, "what was used stays used"
 
 
+@pytest.mark.slow
 def test_a_fork_goes_its_own_way_with_its_part_of_the_budget(person: Person, model: Provider) -> None:
     first = person.spawn("--worktree", "--budget", "tokens=100k,requests=9,rpm=50")
     person.ask("@fix", write("shared.txt", "both"), "say 1")
@@ -214,7 +217,7 @@ def test_a_fork_goes_its_own_way_with_its_part_of_the_budget(person: Person, mod
     assert old.budget_tokens + new.budget_tokens == 100_000
     assert (old.budget.requests, new.budget.requests) == (6, 3), "half of the seven that were left"
     assert new.budget.requests_per_minute == old.budget.requests_per_minute == 50
-    used = {row.id: row.tokens.requests for row in person.home.client.processes()}
+    used = {each["agent"]: each["usage"]["requests"] for each in person.json("checkpoint", "ls")}
     assert (used[first.id], used[made["id"]]) == (4, 2)
     told = [(event.kind, event.detail.get("fork")) for event in person.home.client.events(names=[first.id])]
     assert ("forked", made["id"]) in told
@@ -232,6 +235,7 @@ def test_the_budget_of_a_fork_is_never_more_than_there_is(person: Person) -> Non
     assert sorted(budgets) == [300, 700]
 
 
+@pytest.mark.slow
 def test_an_ended_agent_runs_again_from_a_checkpoint(person: Person, model: Provider) -> None:
     agent = person.spawn("--worktree", "--budget", "tokens=50k")
     person.ask("@fix", write("work.txt", "one"), "say 1")
@@ -254,6 +258,7 @@ def test_an_ended_agent_runs_again_from_a_checkpoint(person: Person, model: Prov
     assert "left of the budget" in person.aish("restore", f"{agent.id}.2", "--as", "again", status=75)
 
 
+@pytest.mark.slow
 def test_a_turn_under_way_is_waited_for_or_refused(person: Person) -> None:
     person.spawn()
     waiting = person.home.popen("ask", "@fix", "say 3 pace 0.3", cwd=person.repo, stdout=subprocess.PIPE)
@@ -275,6 +280,7 @@ def test_what_has_no_turns_is_refused(person: Person) -> None:
     assert "no number alone" in person.aish("checkpoint", "plain", "--name", "3", status=2)
 
 
+@pytest.mark.slow
 def test_they_are_listed_shown_and_dropped(person: Person) -> None:
     agent = person.spawn()
     person.ask("@fix", "say 1")
@@ -308,6 +314,7 @@ def test_who_is_not_above_it_may_not(person: Person) -> None:
     assert [each["why"] for each in person.json("checkpoint", "ls", agent.id)] == ["begun"]
 
 
+@pytest.mark.slow
 def test_a_killed_agent_goes_on_with_its_conversation(person: Person, model: Provider) -> None:
     agent = person.spawn("--restart", "on-failure")
     person.ask("@fix", "say 1")

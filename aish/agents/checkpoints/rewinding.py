@@ -40,7 +40,7 @@ def rewind(shelf: Shelf, wanted: Checkpoint, occasion: Occasion, keep: Sequence[
     check(wanted)
     if wanted.conversation is not None:
         shelf.conversation(wanted.conversation)  # it is there, and whole
-    before = take(shelf, occasion, keep)
+    before = take(shelf, occasion, keep, wanted.number)
     if wanted.worktree is not None:
         if before.worktree is None:
             raise ConflictError(

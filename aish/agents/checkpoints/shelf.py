@@ -128,9 +128,9 @@ class Shelf:
             raise NotFoundError(f"there is no checkpoint {agent}.{number}", hint=hint)
         return found
 
-    def add(self, new: Checkpoint) -> Checkpoint:
-        """With its number and the one before it; the agent stands there from now on. Raises StorageError,
-        LimitError."""
+    def add(self, new: Checkpoint, spare: int | None = None) -> Checkpoint:
+        """With its number and the one before it; the agent stands there from now on. For it the oldest ones go that
+        nobody has asked for, but not `spare`. Raises StorageError, LimitError."""
         there, position = self.all(), self.position
         asked = [each for each in there.values() if each.why == c.ASKED]
         if new.why == c.ASKED and len(asked) >= ASKED_MOST:
@@ -141,9 +141,11 @@ class Shelf:
         new = c.numbered(new, number, position.at if position.at in there else None)
         _write(os.path.join(self.folder, "checkpoints", f"{number}.json"), c.encoded(new))
         self.stand(c.at(position, new))
-        recent = [each for each in there.values() if each.why != c.ASKED]
-        if len(recent) >= RECENT_MOST:
-            self.drop(each.number for each in recent[: len(recent) + 1 - RECENT_MOST])
+        recent = [each.number for each in there.values() if each.why != c.ASKED]
+        over = max(0, len(recent) + 1 - RECENT_MOST)
+        oldest = [each for each in recent[:over] if each not in (spare, position.at)]
+        if oldest:
+            self.drop(oldest)
         return new
 
     def drop(self, numbers: Iterable[int]) -> None:
@@ -201,7 +203,8 @@ def _write(path: str, data: bytes) -> None:
     """Whole or not at all, also when the machine goes down. Raises StorageError."""
     draft = f"{path}.{os.getpid()}.new"
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        for above in (os.path.dirname(os.path.dirname(path)), os.path.dirname(path)):
+            os.makedirs(above, mode=0o700, exist_ok=True)  # the mode is the last folder's only
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         with open(os.open(draft, flags, 0o600), "wb") as file:
             file.write(data)

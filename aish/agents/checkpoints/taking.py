@@ -40,8 +40,8 @@ class Occasion(NamedTuple):
     status: str | None = None
 
 
-def take(shelf: Shelf, occasion: Occasion, keep: Sequence[int] = ()) -> Checkpoint:
-    """The caller stands at the boundary by the lock `keep`. Raises StorageError, LimitError: then there is none."""
+def take(shelf: Shelf, occasion: Occasion, keep: Sequence[int] = (), spare: int | None = None) -> Checkpoint:
+    """The caller stands at the boundary by the lock `keep`; `spare` is the number of one that is to stay. Raises StorageError, LimitError: then there is none."""
     position = shelf.position
     missing: dict[str, str] = {}
     if position.kept is None and position.turn and not (occasion.keeps_conversation and position.session is None):
@@ -69,7 +69,8 @@ def take(shelf: Shelf, occasion: Occasion, keep: Sequence[int] = ()) -> Checkpoi
             worktree=worktree,
             usage=occasion.usage,
             missing=missing,
-        )
+        ),
+        spare,
     )
 
 

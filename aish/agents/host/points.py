@@ -16,18 +16,17 @@ from aish.agents.checkpoints import rewinding
 from aish.agents.checkpoints.checkpoint import Position
 from aish.agents.checkpoints.shelf import Shelf, sweep_forgotten
 from aish.agents.checkpoints.taking import Occasion, known_place, take
+from aish.agents.checkpoints.usage import settled, usage_of
 from aish.agents.transcript import Transcript
 from aish.client import connect
 from aish.errors import AishError, ConflictError, NotFoundError
-from aish.wire.message import Inspect
-from aish.wire.part import TokensPart
-from aish.wire.reply import Inspected
 from aish.worktree import naming, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aish.spi.agent_adapter import AgentAdapter
+    from aish.wire.reply import Inspected
     from aish.worktree.snapshot import Place
 
 PATIENCE_S = 5.0
@@ -137,16 +136,11 @@ class Points:
                 self._no_place = str(error)
 
 
-def usage_of(inspected: Inspected) -> TokensPart:
-    """Nothing was asked yet where nothing is known."""
-    return inspected.process.tokens or TokensPart()
-
-
 def _inspected() -> _Self | None:
-    """What the supervisor knows of us; None: it does not answer."""
+    """What the supervisor knows of us; None: it, or the gateway, does not answer."""
     try:
         with connect(start=False, program="agent", patience_s=PATIENCE_S) as client:
-            return _Self(client.ask(Inspected, Inspect(target=os.environ.get("AISH_ID", ""))), client.welcome.epoch)
+            return _Self(settled(client, os.environ.get("AISH_ID", "")), client.welcome.epoch)
     except AishError:
         return None
 
