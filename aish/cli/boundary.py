@@ -12,10 +12,10 @@ from aish.agents.checkpoints import checkpoint as c
 from aish.agents.checkpoints import rewinding
 from aish.agents.checkpoints.shelf import Shelf
 from aish.agents.checkpoints.taking import Occasion, known_place
-from aish.agents.checkpoints.usage import settled, usage_of
+from aish.agents.checkpoints.usage import used
 from aish.agents.host import invocation
 from aish.config import folders
-from aish.errors import AishError, ConflictError, NotFoundError, UnavailableError
+from aish.errors import AishError, ConflictError, NotFoundError
 from aish.model import kind
 from aish.model.state import ENDED
 from aish.report import clean
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from aish.agents.checkpoints.checkpoint import Checkpoint
     from aish.client import Client
-    from aish.wire.part import TokensPart
 
 
 class Found(NamedTuple):
@@ -134,7 +133,8 @@ def occasion(client: Client, found: Found, why: str, label: str | None = None) -
     if not there:
         raise ConflictError(f"{found.called} has not begun", hint="it has checkpoints once it runs")
     last = list(there.values())[-1]
-    inspected, usage = _used(client, found)
+    inspected = client.ask(Inspected, Inspect(target=found.inspected.process.id))
+    tokens = inspected.process.tokens if found.over else used(client, inspected.process.id)
     place = known_place(found.shelf)
     return Occasion(
         why=why,
@@ -144,17 +144,8 @@ def occasion(client: Client, found: Found, why: str, label: str | None = None) -
         adapter=last.adapter,
         keeps_conversation=getattr(adapters.load(last.adapter), "keeps_conversation", False),
         model=inspected.process.model,
-        usage=usage,
+        usage=tokens,
         place=place,
         no_place=last.missing.get(c.WORKTREE, "its worktree is gone"),
         label=label,
     )
-
-
-def _used(client: Client, found: Found) -> tuple[Inspected, TokensPart | None]:
-    """As it is now; None: the gateway does not tell."""
-    try:
-        inspected = settled(client, found.inspected.process.id)
-    except UnavailableError:
-        return client.ask(Inspected, Inspect(target=found.inspected.process.id)), None
-    return inspected, usage_of(inspected)

@@ -130,6 +130,7 @@ class Shadow:
         if not os.path.exists(os.path.join(private, "ready")):
             form = self._theirs("rev-parse", "--show-object-format").line
             shutil.rmtree(private, ignore_errors=True)
+            _private(os.path.dirname(private))
             words = ("init", "-q", "--bare", "--template=", f"--object-format={form}", private)
             Git(self.place.folder)(*words)
             for key, value in (*_CONFIG, ("core.bare", "false")):
@@ -230,6 +231,14 @@ class Shadow:
 
     def _real(self, *words: str) -> Done:
         return self._theirs(*words, alone=True)
+
+
+def _private(folder: str) -> None:
+    """Raises StorageError."""
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}") from error
 
 
 def sorted_out(folder: str, paths: Iterable[str]) -> tuple[list[str], list[str], list[str]]:

@@ -41,7 +41,9 @@ class Occasion(NamedTuple):
 
 
 def take(shelf: Shelf, occasion: Occasion, keep: Sequence[int] = (), spare: int | None = None) -> Checkpoint:
-    """The caller stands at the boundary by the lock `keep`; `spare` is the number of one that is to stay. Raises StorageError, LimitError: then there is none."""
+    """The caller stands at the boundary by the lock `keep`; `spare` is the number of one that is to stay.
+
+    Raises StorageError, LimitError: then there is none."""
     position = shelf.position
     missing: dict[str, str] = {}
     if position.kept is None and position.turn and not (occasion.keeps_conversation and position.session is None):

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.wire.message import BudgetQuery, Inspect
-from aish.wire.part import TokensPart
-from aish.wire.reply import Budgets, Inspected
+from aish.errors import UnavailableError
+from aish.wire.message import BudgetQuery
+from aish.wire.reply import Budgets
 
 if TYPE_CHECKING:
     from aish.client import Client
+    from aish.wire.part import TokensPart
 
 
-def settled(client: Client, id: str) -> Inspected:
-    """What is known of it once all that it was answered is counted: the gateway tells of that in order, and so before
-    it answers a question that is asked now. Raises AishError."""
-    client.ask(Budgets, BudgetQuery(target=id))
-    return client.ask(Inspected, Inspect(target=id))
-
-
-def usage_of(inspected: Inspected) -> TokensPart:
-    """Nothing was asked yet where nothing is known."""
-    return inspected.process.tokens or TokensPart()
+def used(client: Client, id: str) -> TokensPart | None:
+    """The gateway is asked: what the supervisor has is some tenths of a second old. None: it does not tell. Raises
+    AishError."""
+    try:
+        return client.ask(Budgets, BudgetQuery(target=id)).tokens
+    except UnavailableError:
+        return None

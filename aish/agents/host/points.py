@@ -16,17 +16,19 @@ from aish.agents.checkpoints import rewinding
 from aish.agents.checkpoints.checkpoint import Position
 from aish.agents.checkpoints.shelf import Shelf, sweep_forgotten
 from aish.agents.checkpoints.taking import Occasion, known_place, take
-from aish.agents.checkpoints.usage import settled, usage_of
+from aish.agents.checkpoints.usage import used
 from aish.agents.transcript import Transcript
 from aish.client import connect
 from aish.errors import AishError, ConflictError, NotFoundError
+from aish.wire.message import Inspect
+from aish.wire.reply import Inspected
 from aish.worktree import naming, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aish.spi.agent_adapter import AgentAdapter
-    from aish.wire.reply import Inspected
+    from aish.wire.part import TokensPart
     from aish.worktree.snapshot import Place
 
 PATIENCE_S = 5.0
@@ -55,7 +57,7 @@ class Kept:
 
 class _Self(NamedTuple):
     inspected: Inspected
-    epoch: int
+    usage: TokensPart | None
 
 
 class Points:
@@ -113,7 +115,7 @@ class Points:
             adapter=self._adapter.name,
             keeps_conversation=getattr(self._adapter, "keeps_conversation", False),
             model=myself.inspected.process.model if myself is not None else None,
-            usage=usage_of(myself.inspected) if myself is not None else None,
+            usage=myself.usage if myself is not None else None,
             place=self._place,
             no_place=self._no_place,
             status=status,
@@ -137,10 +139,11 @@ class Points:
 
 
 def _inspected() -> _Self | None:
-    """What the supervisor knows of us; None: it, or the gateway, does not answer."""
+    """What the supervisor knows of us; None: it does not answer."""
+    id = os.environ.get("AISH_ID", "")
     try:
         with connect(start=False, program="agent", patience_s=PATIENCE_S) as client:
-            return _Self(settled(client, os.environ.get("AISH_ID", "")), client.welcome.epoch)
+            return _Self(client.ask(Inspected, Inspect(target=id)), used(client, id))
     except AishError:
         return None
 

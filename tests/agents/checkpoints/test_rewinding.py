@@ -213,4 +213,4 @@ def test_files_are_the_users_alone(agent: Agent) -> None:
             path = Path(where, name)
             if "/git/" not in str(path):
                 assert path.stat().st_mode & 0o077 == 0, path
-    assert Path(agent.shelf.folder).stat().st_mode & 0o077 == 0
+    assert Path(agent.shelf.folder).stat().st_mode & 0o077 == 0, "what git writes there is nobody's else"
