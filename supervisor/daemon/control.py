@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 MODEL_CHARS: Final = 200
 CHECKPOINT_CHARS: Final = 40
-MARKS: Final = {"checkpoint": "checkpoint", "rewind": "rewound", "drop": ""}
-"""What is done with the checkpoints of an agent -> the event of that."""
+DEEDS: Final = ("checkpoint", "rewind", "drop")
+"""What is done with the checkpoints of an agent."""
 _NOT_YET: Final = (state.SCHEDULED, state.QUEUED, state.STARTING, state.BACKOFF)
 _ENDING: Final = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL))
 
@@ -303,15 +303,17 @@ class Control:
 
     async def mark(self, caller: Caller, request: Mark) -> Done:
         """Raises RefusedError, ConflictError, InputError."""
-        if request.deed not in MARKS:
-            raise InputError(f"expected {', '.join(MARKS)}", field="deed")
+        if request.deed not in DEEDS:
+            raise InputError(f"expected {', '.join(DEEDS)}", field="deed")
         process = self.target(caller, "Mark", request.target)
         row = process.row
         if row.spec.kind != kind.AGENT:
             raise ConflictError(f"{row.name} ({row.id}) is no agent", hint="agents have checkpoints")
-        if request.done and MARKS[request.deed]:
-            checkpoint = request.checkpoint[:CHECKPOINT_CHARS]
-            self.daemon.recorder.event(MARKS[request.deed], row, by(caller), checkpoint=checkpoint)
+        reached = request.checkpoint[:CHECKPOINT_CHARS]
+        if request.done and request.deed == "checkpoint":
+            self.daemon.recorder.event("checkpoint", row, by(caller), checkpoint=reached)
+        elif request.done and request.deed == "rewind":
+            self.daemon.recorder.event("rewound", row, by(caller), checkpoint=reached)
         return Done()
 
     async def forget(self, caller: Caller, request: Forget) -> Done:
