@@ -19,8 +19,8 @@ from aish.errors import AishError, ConflictError, NotFoundError
 from aish.model import kind
 from aish.model.state import ENDED
 from aish.report import clean
-from aish.wire.message import Inspect, Mark
-from aish.wire.reply import Done, Inspected
+from aish.wire.message import Inspect, Mark, Snapshot
+from aish.wire.reply import Done, Inspected, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +77,7 @@ def named(client: Client, word: str, of: Found | None = None) -> Named:
         return Named(found, found.shelf.get(parted[1], parted[0]))
     if parted is not None and of is not None:
         raise NotFoundError(f"{word} is a checkpoint of another agent than {of.called}")
-    shelves = [of.shelf] if of is not None else everyone(client.welcome.epoch)
+    shelves = [of.shelf] if of is not None else everyone(client)
     fits = [each for shelf in shelves for each in shelf.all().values() if each.label == word.removeprefix("@")]
     if not fits:
         whose = f" of {of.called}" if of is not None else ""
@@ -87,16 +87,11 @@ def named(client: Client, word: str, of: Found | None = None) -> Named:
     return Named(of or agent(client, fits[0].agent), fits[0])
 
 
-def everyone(epoch: int) -> list[Shelf]:
-    """Of all agents of this table."""
-    agents = os.path.dirname(keeping.folder(folders.state(), "p0", epoch))
-    keys = os.listdir(agents) if os.path.isdir(agents) else []
-    return [Shelf(os.path.join(agents, key)) for key in sorted(keys, key=_order) if key.startswith(f"{epoch}-")]
-
-
-def _order(key: str) -> tuple[int, str]:
-    number = key.rpartition("-p")[2]
-    return (int(number) if number.isdigit() else 0, key)
+def everyone(client: Client) -> list[Shelf]:
+    """Of all agents that the caller may see, oldest first."""
+    rows = client.ask(View, Snapshot(all=True, figures=False)).processes
+    agents = [row.id for row in rows if row.kind == kind.AGENT]
+    return [Shelf(keeping.folder(folders.state(), id, client.welcome.epoch)) for id in agents]
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ def _list(words: list[str]) -> int:
     options = parser.parse_args(words)
     with connect(start=recorded(), program="checkpoint") as client:
         if options.target is None:
-            shelves = boundary.everyone(client.welcome.epoch)
+            shelves = boundary.everyone(client)
         else:
             shelves = [boundary.agent(client, options.target).shelf]
     found = [(each, shelf.position.at == each.number) for shelf in shelves for each in shelf.all().values()]

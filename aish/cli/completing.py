@@ -193,10 +193,9 @@ def _checkpoints(of: str | None = None) -> Offers:
 
     try:
         with connect(start=False, program="complete") as client:
-            epoch = client.welcome.epoch
+            found = [each for shelf in boundary.everyone(client) for each in shelf.all().values()]
     except AishError:
         return []
-    found = [each for shelf in boundary.everyone(epoch) for each in shelf.all().values()]
     fits = [each for each in found if of is None or of in (each.agent, each.name)]
     return [(each.label or each.id, f"{each.name}, turn {each.turn}") for each in fits]
 

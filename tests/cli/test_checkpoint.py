@@ -225,6 +225,7 @@ def test_a_fork_goes_its_own_way_with_its_part_of_the_budget(person: Person, mod
     assert [entry["id"] for entry in person.entries(made["id"]) if entry["kind"] == "begun"] == [made["from"]]
 
 
+@pytest.mark.slow
 def test_the_budget_of_a_fork_is_never_more_than_there_is(person: Person) -> None:
     person.idle("--budget", "tokens=1000")
     before = {row.id for row in person.home.client.processes()}
@@ -311,6 +312,11 @@ def test_who_is_not_above_it_may_not(person: Person) -> None:
         [sys.executable, "-m", "aish", "rewind", agent.id], env=person.home.environ, cwd=str(person.repo)
     )
     assert other.wait(timeout_s=DEADLINE_S).code == RefusedError.exit_status
+    listed = person.home.client.spawn(
+        [sys.executable, "-m", "aish", "checkpoint", "ls"], env=person.home.environ, cwd=str(person.repo)
+    )
+    assert listed.wait(timeout_s=DEADLINE_S).code == 0
+    assert [line.text for line in person.home.client.logs(listed)] == [], "nor see what is in them"
     assert [each["why"] for each in person.json("checkpoint", "ls", agent.id)] == ["begun"]
 
 

@@ -93,7 +93,7 @@ def test_it_goes_back_and_forth(agent: Agent) -> None:
     assert Path(agent.shelf.transcript).read_text().count('"text": "') == 2, "no line is taken away"
 
 
-@pytest.mark.parametrize("spread", [range(0, 60, 5), pytest.param(range(60), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("spread", [range(0, 50, 11), pytest.param(range(60), marks=pytest.mark.slow)])
 def test_a_kill_at_any_moment_leaves_the_old_or_the_new(agent: Agent, spread: range) -> None:
     """Files of one turn with the conversation of another would have the agent work on what it never saw."""
     first, new = agent.turn("one"), agent.state()

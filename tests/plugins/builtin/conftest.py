@@ -103,6 +103,7 @@ class Bench:
         answers: Sequence[str] = ("once",),
         rule: Any = "allow",
         instructions: str = "",
+        conversation: bytes | None = None,
         during: Callable[[asyncio.Task[None], Desk], None] | None = None,
         **acting: Any,
     ) -> Desk:
@@ -113,6 +114,7 @@ class Bench:
             server = await self.provider.serve(sock)
             gateway = Gateway(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}/v1", key="key")
             self.desk = Desk(gateway, self.private, answers)
+            self.desk.conversation = conversation
             task = Task(
                 prompt=prompt,
                 instructions=instructions,
