@@ -14,6 +14,7 @@ from aish.agents.checkpoints.shelf import Shelf
 from aish.agents.checkpoints.taking import Occasion, known_place
 from aish.agents.checkpoints.usage import used
 from aish.agents.host import invocation
+from aish.client import connect
 from aish.config import folders
 from aish.errors import AishError, ConflictError, NotFoundError
 from aish.model import kind
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
     from aish.agents.checkpoints.checkpoint import Checkpoint
     from aish.client import Client
+    from aish.wire.part import TokensPart
+
+PATIENCE_S = 10.0
+"""For the gateway's figures."""
 
 
 class Found(NamedTuple):
@@ -129,7 +134,7 @@ def occasion(client: Client, found: Found, why: str, label: str | None = None) -
         raise ConflictError(f"{found.called} has not begun", hint="it has checkpoints once it runs")
     last = list(there.values())[-1]
     inspected = client.ask(Inspected, Inspect(target=found.inspected.process.id))
-    tokens = inspected.process.tokens if found.over else used(client, inspected.process.id)
+    tokens = inspected.process.tokens if found.over else _used(inspected.process.id)
     place = known_place(found.shelf)
     return Occasion(
         why=why,
@@ -144,3 +149,9 @@ def occasion(client: Client, found: Found, why: str, label: str | None = None) -
         no_place=last.missing.get(c.WORKTREE, "its worktree is gone"),
         label=label,
     )
+
+
+def _used(id: str) -> TokensPart | None:
+    """By a connection of its own: one that was not answered in time is of no more use."""
+    with connect(start=False, program="checkpoint") as client:
+        return used(client, id, PATIENCE_S)

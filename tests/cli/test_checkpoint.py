@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aish.agents.checkpoints.checkpoint import Intent
+from aish.agents.checkpoints.shelf import Shelf
 from aish.errors import RefusedError
 from aish.plugins.simprovider.server import LLAMACPP
 from aish.plugins.simprovider.thread import Running
@@ -330,3 +332,49 @@ def test_a_killed_agent_goes_on_with_its_conversation(person: Person, model: Pro
         pass
     person.ask(agent.id, "say 2")
     assert asked(model) == ["say 1", "w0", "say 2"]
+
+
+@pytest.mark.slow
+def test_one_that_had_a_prompt_begins_anew_each_time_and_can_be_gone_on_from(person: Person, model: Provider) -> None:
+    """A schedule would have it remember every run before."""
+    agent = person.home.client.process(person.json("spawn", "--", "@fix", "say 1")["id"])
+    assert agent.wait(timeout_s=DEADLINE_S).code == 0
+    person.aish("start", agent.id)
+    assert agent.wait(timeout_s=DEADLINE_S).code == 0
+    assert asked(model) == ["say 1"]
+    last = person.json("checkpoint", "ls", agent.id)[-1]
+    assert (last["turn"], last["status"]) == (1, "done")
+    made = person.json("restore", last["id"])
+    person.ask(made["id"], "say 2")
+    assert asked(model) == ["say 1", "w0", "say 2"]
+
+
+@pytest.mark.slow
+def test_a_verb_that_was_killed_is_brought_to_its_end_by_the_next_turn(person: Person, model: Provider) -> None:
+    agent = person.spawn("--worktree")
+    person.ask("@fix", write("a", "1"), "say 1")
+    person.ask("@fix", write("a", "2"), "say 2")
+    (folder,) = (person.home.state / "agents").glob(f"*-{agent.id}")
+    size = (folder / "transcript.jsonl").stat().st_size
+    shelf = Shelf(str(folder))
+    with shelf.boundary.still(None):  # it stands there, and dies
+        shelf.intend(Intent(to=2, saved=3, transcript_bytes=size))
+    person.ask("@fix", "say 3")
+    assert (person.tree("fix") / "a").read_text() == "1"
+    assert asked(model)[-2:] == ["w0", "say 3"]
+    assert [entry["id"] for entry in person.entries(agent.id) if entry["kind"] == "rewound"] == [f"{agent.id}.2"]
+
+
+@pytest.mark.slow
+def test_a_program_that_keeps_its_conversation_is_refused_with_the_reason(person: Person) -> None:
+    (person.repo / ".aish" / "agents" / "own.md").write_text("---\nadapter: program\nprogram: ./own\n---\n")
+    (person.repo / "own").write_text("#!/bin/sh\ncat\n")
+    (person.repo / "own").chmod(0o755)
+    agent = person.home.client.process(person.json("spawn", "--", "@own")["id"])
+    assert person.ask("own", "hello") == "hello"
+    person.aish("checkpoint", "own", "--name", "here")
+    for words in (("rewind", "own", "here"), ("fork", "own")):
+        said = person.aish(*words, status=69)
+        assert "begin anew with each message" in said
+    assert person.json("rewind", "own")["turn"] == 0, "before its first turn there was nothing to keep"
+    assert agent.row().lifecycle == "running"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING
 
+from aish.client.connection import expect
 from aish.errors import UnavailableError
 from aish.wire.message import BudgetQuery
 from aish.wire.reply import Budgets
@@ -13,10 +15,14 @@ if TYPE_CHECKING:
     from aish.wire.part import TokensPart
 
 
-def used(client: Client, id: str) -> TokensPart | None:
-    """The gateway is asked: what the supervisor has is some tenths of a second old. None: it does not tell. Raises
-    AishError."""
+def used(client: Client, id: str, patience_s: float) -> TokensPart | None:
+    """The gateway is asked: what the supervisor has is some tenths of a second old. None: it does not tell, or not
+    within `patience_s`, and nothing more can be asked by `client`. Raises AishError."""
     try:
-        return client.ask(Budgets, BudgetQuery(target=id)).tokens
+        client.send(BudgetQuery(target=id))
+        if not client.buffered and not select.select([client.fileno()], [], [], patience_s)[0]:
+            client.close()
+            return None
+        return expect(Budgets, client.receive()).tokens
     except UnavailableError:
         return None

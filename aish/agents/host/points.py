@@ -21,6 +21,7 @@ from aish.agents.transcript import Transcript
 from aish.client import connect
 from aish.errors import AishError, ConflictError, NotFoundError
 from aish.wire.message import Inspect
+from aish.wire.part import TokensPart
 from aish.wire.reply import Inspected
 from aish.worktree import naming, snapshot
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aish.spi.agent_adapter import AgentAdapter
-    from aish.wire.part import TokensPart
     from aish.worktree.snapshot import Place
 
 PATIENCE_S = 5.0
@@ -102,7 +102,7 @@ class Points:
 
     def _take(self, shelf: Shelf, lock: int, why: str, status: str | None) -> None:
         """The turn is done: that there is no checkpoint of it is told, and nothing else."""
-        myself = _inspected()
+        myself = _inspected(asked=why != c.BEGUN)
         if why == c.BEGUN:
             self._find_place(myself, os.path.dirname(shelf.folder))
         key = os.path.basename(shelf.folder)
@@ -138,12 +138,13 @@ class Points:
                 self._no_place = str(error)
 
 
-def _inspected() -> _Self | None:
-    """What the supervisor knows of us; None: it does not answer."""
+def _inspected(*, asked: bool) -> _Self | None:
+    """What the supervisor knows of us; None: it does not answer. `asked`: a model, perhaps."""
     id = os.environ.get("AISH_ID", "")
     try:
         with connect(start=False, program="agent", patience_s=PATIENCE_S) as client:
-            return _Self(client.ask(Inspected, Inspect(target=id)), used(client, id))
+            inspected = client.ask(Inspected, Inspect(target=id))
+            return _Self(inspected, used(client, id, PATIENCE_S) if asked else TokensPart())
     except AishError:
         return None
 
