@@ -15,6 +15,7 @@ import pytest
 
 from aish.agents.checkpoints.checkpoint import Intent
 from aish.agents.checkpoints.shelf import Shelf
+from aish.cli import completing
 from aish.errors import RefusedError
 from aish.plugins.simprovider.server import LLAMACPP
 from aish.plugins.simprovider.thread import Running
@@ -302,6 +303,10 @@ def test_they_are_listed_shown_and_dropped(person: Person) -> None:
     text = person.aish("checkpoint", "show", "good")
     assert "does not work in a worktree of its own" in text
     assert text.rstrip().endswith("not exact")
+    assert ("fix", f"idle {agent.id}") in (completing.after(["rewind"], "") or [])
+    assert ("good", "fix, turn 1") in (completing.after(["rewind", "@fix"], "") or [])
+    assert {"ls", "rm", "show", "fix"} <= {word for word, _ in completing.after(["checkpoint"], "") or []}
+    assert [word for word, _ in completing.after(["restore"], "go") or []] == ["good"]
     person.aish("checkpoint", "rm", "good")
     assert "no checkpoint is called good" in person.aish("checkpoint", "show", "good", status=69)
     assert [each["number"] for each in person.json("checkpoint", "ls", "@fix")] == [1, 2]

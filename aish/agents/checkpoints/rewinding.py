@@ -69,13 +69,8 @@ def finish(shelf: Shelf, keep: Sequence[int]) -> Checkpoint | None:
         Shadow(shelf.git, place_in(wanted.worktree), keep).lay(snapshot_of(wanted.worktree))
     if _size(shelf.transcript) <= intent.transcript_bytes:
         transcript = Transcript(shelf.transcript)
-        transcript.write(
-            "rewound",
-            id=wanted.id,
-            turn=wanted.turn,
-            name=wanted.label,
-            title=f"what was there is {_saved(wanted, intent)}",
-        )
+        title = f"back at {wanted.id}, turn {wanted.turn}; what was there is {wanted.agent}.{intent.saved}"
+        transcript.write("rewound", title=title, id=wanted.id, turn=wanted.turn)
         transcript.close()
         if transcript.failure is not None:
             raise transcript.failure
@@ -83,10 +78,6 @@ def finish(shelf: Shelf, keep: Sequence[int]) -> Checkpoint | None:
     shelf.stand(c.at(position, wanted))
     shelf.done()
     return wanted
-
-
-def _saved(wanted: Checkpoint, intent: Intent) -> str:
-    return f"{wanted.agent}.{intent.saved}"
 
 
 def _size(path: str) -> int:
