@@ -246,9 +246,13 @@ def sorted_out(folder: str, paths: Iterable[str]) -> tuple[list[str], list[str],
     there: list[str] = []
     gone: list[str] = []
     left_out: list[str] = []
+    links: dict[str, bool] = {}
     for path in paths:
         if path.endswith("/"):  # a repository of its own
             left_out.append(path)
+            continue
+        if _behind_link(folder, os.path.dirname(path), links):  # a folder was: now it leads elsewhere
+            gone.append(path)
             continue
         try:
             found = os.lstat(os.path.join(folder, path))
@@ -262,6 +266,16 @@ def sorted_out(folder: str, paths: Iterable[str]) -> tuple[list[str], list[str],
         if not fits and not stat.S_ISDIR(found.st_mode):
             left_out.append(path)
     return there, gone, left_out
+
+
+def _behind_link(folder: str, path: str, known: dict[str, bool]) -> bool:
+    """Whether it, or a folder above it in `folder`, is a link."""
+    if not path:
+        return False
+    if path not in known:
+        above = _behind_link(folder, os.path.dirname(path), known)
+        known[path] = above or os.path.islink(os.path.join(folder, path))
+    return known[path]
 
 
 def in_the_way(folder: str, new: Iterable[str], going: Collection[str]) -> list[str]:

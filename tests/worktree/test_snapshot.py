@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,6 +112,24 @@ def test_nothing_that_the_folder_names_is_run(bench: Bench, tmp_path: Path) -> N
     bench.back(taken)
     assert not ran.exists()
     assert (bench.tree / "a.txt").read_text() == "a\n"
+
+
+def test_a_folder_that_became_a_link_leads_nowhere(bench: Bench, tmp_path: Path) -> None:
+    """Going back would write through it, outside of the working tree."""
+    bench.write("folder/file", "inside")
+    taken = bench.take()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("of somebody else")
+    shutil.rmtree(bench.tree / "folder")
+    (bench.tree / "folder").symlink_to(outside)
+    linked = bench.take()
+    bench.back(taken)
+    assert (bench.tree / "folder" / "file").read_text() == "inside"
+    assert (outside / "file").read_text() == "of somebody else"
+    bench.back(linked)
+    assert os.readlink(bench.tree / "folder") == str(outside)
+    assert (outside / "file").read_text() == "of somebody else"
 
 
 def test_what_it_leaves_out_is_told_and_never_written_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
