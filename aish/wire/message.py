@@ -389,7 +389,7 @@ class Answer(Message, frozen=True, kw_only=True):
 
 
 class Questions(Message, frozen=True, kw_only=True):
-    """All that wait for an answer, oldest first, or those of one process."""
+    """All that wait for an answer, oldest first, or those of one process and of what is below it."""
 
     target: str | None = None
 

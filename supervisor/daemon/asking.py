@@ -120,14 +120,16 @@ class Asking:
     async def questions(self, caller: Caller, request: m.Questions) -> QuestionList:
         """Those of the caller's subtree. Raises NotFoundError, RefusedError."""
         visible = authority.visible(self._table, caller)
+        wanted = visible
         if request.target is None:
             authority.check(self._table, caller, "Questions")
-            found = self._questions.open()
         else:
             process = self._table.resolve(request.target, visible)
             authority.check(self._table, caller, "Questions", process)
-            found = self._questions.open(process.id)
-        return QuestionList(questions=[part for part in found if visible is None or part.process in visible])
+            wanted = self._table.subtree(process.id)
+        return QuestionList(
+            questions=[part for part in self._questions.open() if wanted is None or part.process in wanted]
+        )
 
     def _asker(self, caller: Caller, op: str) -> Process:
         """The supervised process that the caller is, or is part of. Raises RefusedError, InputError."""
