@@ -327,7 +327,7 @@ def _missing_interpreter(error: wire.Refusal, word: bytes, cwd: bytes, env: Sequ
         with open(fd, "rb") as stream:
             first = stream.read(_FIRST_LINE_BYTES).partition(b"\n")[0] if stat.S_ISREG(os.fstat(fd).st_mode) else b""
         words = first[2:].split()
-        return os.fsdecode(words[0]) if first[:2] == b"#!" and words else None
+        return words[0].decode(errors="backslashreplace") if first[:2] == b"#!" and words else None
     return None
 
 
