@@ -82,7 +82,9 @@ class Launcher:
         row = process.row
         launch = process.launch or self.files.load(row.id)
         if launch is None:
-            raise UnavailableError("its environment is gone: the runtime folder was emptied while it waited")
+            raise UnavailableError(
+                "its environment is gone: the runtime folder was emptied, or it was stopped while no disk took that"
+            )
         ours: list[int] = []
         groups: list[int] = []
         try:
