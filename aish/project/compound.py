@@ -138,17 +138,19 @@ class Table(Value):
         }
 
     def _check_keys(self, raw: dict[str, Any], at: Path, reading: Reading) -> None:
-        for name in raw:
-            if name not in self.keys:
-                reading.problems.unknown(reading.document, (*at, name), self.keys, self.elsewhere)
+        meant = {
+            reading.problems.unknown(reading.document, (*at, name), self.keys, self.elsewhere)
+            for name in raw
+            if name not in self.keys
+        }
         for group in (*self.one_of, *self.at_most_one):
             there = [name for name in group if name in raw]
             if len(there) > 1:
                 reading.wrong((*at, there[1]), f"says the same as {there[0]}", "one of " + ", ".join(group))
-            elif not there and group in self.one_of:
+            elif not there and group in self.one_of and meant.isdisjoint(group):
                 reading.wrong(at, "expected " + " or ".join(group), self._example(group[0]))
         for name in self.needed:
-            if name not in raw:
+            if name not in raw and name not in meant:
                 reading.wrong(at, f"expected {name}", self._example(name))
 
     def _example(self, name: str) -> str:

@@ -36,16 +36,17 @@ class Problems:
 
     def unknown(
         self, document: Document, at: Path, known: Iterable[str], elsewhere: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
-        """A key that nobody knows, with the nearest that somebody does. `elsewhere`: what keys of ours are called in
-        other places, and how here."""
+    ) -> str | None:
+        """A key that nobody knows, with the nearest that somebody does: that is returned. `elsewhere`: what keys of
+        ours are called in other places, and how here."""
         if len(self.found) >= MOST:  # the nearest word takes its time
             self.left_out += 1
-            return
+            return None
         known = list(known)
         near = elsewhere.get(str(at[-1])) or nearest(str(at[-1]), known)
         hint = f"did you mean {near}?" if near else "known here: " + ", ".join(known)
         self.add(document, at, "unknown key", hint)
+        return near
 
     def take(self, error: SourceError) -> None:
         if len(self.found) < MOST:
