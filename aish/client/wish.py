@@ -85,6 +85,7 @@ class SpecFields(TypedDict, total=False):
     stop_signal: int
     grace_s: float
     oom_score_adj: int | None
+    nice: int | None
     ionice: str | None
     pty: bool
     log: str

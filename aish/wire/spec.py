@@ -314,6 +314,8 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """From the stop signal to SIGKILL."""
     oom_score_adj: int | None = None
     """-1000 to 1000, proc(5): who goes first when the machine has no memory left."""
+    nice: int | None = None
+    """-20 to 19; None: the niceness of the surroundings."""
     ionice: str | None = None
     """"idle", "best-effort:N" or "realtime:N", ionice(1)."""
     pty: bool = False
