@@ -360,6 +360,14 @@ class Tell(Message, frozen=True, kw_only=True):
     doing: str | None = None
 
 
+class Conclude(Message, frozen=True, kw_only=True):
+    """Why the caller, the leader of a supervised process, is about to end: a word of TOLD in aish.model.exit, and a
+    sentence. It is the reason of its end, if that is no success and the supervisor knows no other."""
+
+    reason: str
+    text: str = ""
+
+
 class Ask(Message, frozen=True, kw_only=True):
     """A question of the caller, a supervised process, to the person; answered when that has answered. The same token
     again is the same question."""
@@ -503,6 +511,7 @@ Request = (
     | WindowSet
     | WindowUnset
     | Tell
+    | Conclude
     | Ask
     | Withdraw
     | Answer

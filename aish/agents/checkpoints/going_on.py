@@ -46,5 +46,6 @@ def spec(before: SpecPart, wanted: Checkpoint, name: str, share: Share) -> SpecP
         project=None,
         digest=None,
         sockets=[],
+        with_parent=False,
         needs=[],
     )
