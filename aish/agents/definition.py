@@ -5,7 +5,7 @@ docs/reference/agent-files.md is the table of keys.
 
 from __future__ import annotations
 
-from aish.agents import acting, surroundings
+from aish.agents import acting, limits, surroundings
 from aish.agents.agent import (
     ASK,
     DEFAULT_MODEL,
@@ -14,7 +14,6 @@ from aish.agents.agent import (
     LOGINS,
     PERMISSIONS,
     Agent,
-    Limits,
     MapReduce,
     Sampling,
     SandboxTable,
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from aish.spi.acting import Acting
 
 FILE_BYTES_MAX: Final = 256 << 10
-WALL_S_MAX: Final = 366 * 86400.0
-USD_MAX: Final = 1_000_000.0
 ARGUMENTS_MAX: Final = 100
 STOPS_MAX: Final = 4  # more are refused by OpenAI's dialect
 
@@ -66,19 +63,15 @@ SAMPLING_KEYS: Final = ("temperature", "top_p", "seed", "stop", "frequency_penal
 """Of one whose requests aish makes itself: an adapter's program asks its model as it likes."""
 TEXT_KEYS: Final = ("whole_sentences", "map_reduce")
 """Of one that turns text into text."""
-LIMIT_KEYS: Final = ("tokens", "max_output_tokens", "wall_s", "usd", "requests", "context")
 SANDBOX_KEYS: Final = ("profile", "write", "read", "hide", "hosts", "models", "spawn")
 MAP_REDUCE_KEYS: Final = ("chunk_prompt", "part_tokens", "reduce", "reduce_prompt")
-# Known to come; until then an agent that relies on them must not run without them.
-RESERVED_KEYS: Final = ()
-RESERVED_LIMIT_KEYS: Final = ("children", "depth", "vram")
 
 
 def parse(text: str, file: str) -> Agent:
     """The agent that `text` defines; `file` gives its default name and the place in errors. Raises SourceError."""
     page = split(text, file)
     reader = Reader(page, load(page), "")
-    reader.known(KEYS, RESERVED_KEYS)
+    reader.known(KEYS)
     reader.choice("input", ("text",), "text")
     adapter = _adapter(reader)
     acts = acting.read(reader, file, PERMISSIONS) if adapter == BUILTIN else None
@@ -92,7 +85,7 @@ def parse(text: str, file: str) -> Agent:
         model=reader.text("model", DEFAULT_MODEL, length_max=200),
         instructions=page.body,
         prompt=INPUT_MARK if prompt is None else prompt,
-        limits=_limits(reader.table("limits")),
+        limits=limits.read(reader.table("limits")),
         sampling=_sampling(reader),
         map_reduce=_map_reduce(reader.table("map_reduce")),
         whole_sentences=reader.flag("whole_sentences"),
@@ -166,18 +159,6 @@ def _worktree(reader: Reader) -> str | None:
     return name
 
 
-def _limits(reader: Reader) -> Limits:
-    reader.known(LIMIT_KEYS, RESERVED_LIMIT_KEYS)
-    return Limits(
-        tokens=reader.count("tokens"),
-        max_output_tokens=reader.count("max_output_tokens"),
-        wall_s=reader.number("wall_s", 0.001, WALL_S_MAX),
-        usd=reader.number("usd", 0.000001, USD_MAX),
-        requests=reader.count("requests"),
-        context=reader.count("context"),
-    )
-
-
 def _sampling(reader: Reader) -> Sampling:
     return Sampling(
         temperature=reader.number("temperature", 0.0, 2.0),
@@ -197,7 +178,7 @@ def _sandbox(reader: Reader) -> SandboxTable | None:
     if isinstance(field.value, str):
         return SandboxTable(reader.choice("sandbox", PROFILES, CLOSED))
     table = reader.table("sandbox")
-    table.known(SANDBOX_KEYS, ())
+    table.known(SANDBOX_KEYS)
     return SandboxTable(
         table.choice("profile", PROFILES, CLOSED),
         write=table.texts("write", PATHS_MOST),
@@ -210,7 +191,7 @@ def _sandbox(reader: Reader) -> SandboxTable | None:
 
 
 def _map_reduce(reader: Reader) -> MapReduce:
-    reader.known(MAP_REDUCE_KEYS, ())
+    reader.known(MAP_REDUCE_KEYS)
     reduce = reader.choice("reduce", ("answer", "join"), "answer")
     reduce_prompt = reader.template("reduce_prompt")
     if reduce == "join" and reduce_prompt is not None:

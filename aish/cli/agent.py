@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aish.agents import allowance
 from aish.agents import find as agents
 from aish.agents.agent import Agent
 from aish.cli.arguments import Parser, json_option
@@ -87,10 +88,7 @@ def _fields(agent: Agent) -> dict[str, object]:
         "file": agent.file,
         "tokens": agent.limits.tokens,
         "max_output_tokens": agent.limits.max_output_tokens,
-        "wall_s": agent.limits.wall_s,
-        "usd": agent.limits.usd,
-        "requests": agent.limits.requests,
-        "context": agent.limits.context,
+        "limits": allowance.told(agent.limits),
         "adapter": agent.adapter,
         "tools": None if agent.acting is None else list(agent.acting.tools),
         "mcp_servers": None if agent.acting is None else sorted(agent.acting.mcp_servers),
@@ -118,7 +116,7 @@ def _show(words: list[str]) -> int:
     json_option(parser)
     options = parser.parse_args(words)
     name = options.name.removeprefix("@")
-    file = agents.locate(name, launch.folder())
+    status, file = 0, agents.locate(name, launch.folder())
     if file is None:
         near = nearest(name, agents.names(launch.folder()))
         raise NotFoundError(
@@ -128,27 +126,31 @@ def _show(words: list[str]) -> int:
         agent = agents.read(file)
         print_json({**_fields(agent), "instructions": agent.instructions})
         return 0
+    try:
+        told = _told(agents.read(file))
+    except AishError as error:  # what it says is shown all the more
+        report("aish agent", error)
+        told, status = "", error.exit_status
     with open(file, encoding="utf-8", errors="replace") as stream:
         print(f"# {clean(file)}")
-        told = _told(file)
         if told:
             print(f"# {clean(told)}")
         print(stream.read(), end="")
-    return 0
+    return status
 
 
-def _told(file: str) -> str:
-    """What runs it and what it may do, in a line; empty for one that turns text into text, or is wrong."""
-    try:
-        agent = agents.read(file)
-    except AishError:
-        return ""
-    if agent.adapter is None:
-        return ""
-    rules = _permissions(agent)
-    shown = rules if isinstance(rules, str) else ", ".join(f"{tool} {rule}" for tool, rule in (rules or {}).items())
-    tools = f"; tools: {_tools(agent) or 'none'}" if agent.acting is not None else ""
-    return f"adapter: {agent.adapter}{tools}; permissions: {shown}"
+def _told(agent: Agent) -> str:
+    """What runs it, what it may do and use, in a line; empty where its file says nothing of that."""
+    told: list[str] = []
+    if agent.adapter is not None:
+        rules = _permissions(agent)
+        shown = (
+            rules if isinstance(rules, str) else ", ".join(f"{tool} {rule}" for tool, rule in (rules or {}).items())
+        )
+        tools = [f"tools: {_tools(agent) or 'none'}"] if agent.acting is not None else []
+        told = [f"adapter: {agent.adapter}", *tools, f"permissions: {shown}"]
+    limits = allowance.told(agent.limits)
+    return "; ".join([*told, *([f"limits: {limits}"] if limits else [])])
 
 
 def _new(words: list[str]) -> int:

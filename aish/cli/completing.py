@@ -35,7 +35,7 @@ _ANY: Final = frozenset(("discard", "events", "inspect", "label", "land", "logs"
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor", "window"))
 _OF_A_PROJECT: Final = frozenset(("down", "up"))
 _RUNNING: Final = frozenset(("run", "spawn"))
-_OF_PROCESSES: Final = ("cpus", "memory", "nice", "pids", "read", "vram", budget.WALL, "write")
+_OF_PROCESSES: Final = ("children", "cpus", "depth", "memory", "nice", "pids", "read", "vram", budget.WALL, "write")
 _SUMS: Final = tuple(word.removesuffix(budget.DAY) for word in budget.DAILY)
 _BUDGETS: Final = (budget.TOKENS, *(word for word in budget.WORDS if word not in (*budget.DAILY, budget.HARD)))
 _VALUE: Final = re.compile(r"(\w+)=(\+?[\d.]+[A-Za-z]*)(?:/\w*)?")

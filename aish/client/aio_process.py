@@ -109,6 +109,8 @@ class AsyncProcess:
         write: str | int | None = None,
         nice: str | int | None = None,
         wall: str | None = None,
+        children: str | int | None = None,
+        depth: str | int | None = None,
         **budget: str | float,
     ) -> None:
         """Change its limits: `AsyncAish.limit`."""
@@ -123,6 +125,8 @@ class AsyncProcess:
             write=write,
             nice=nice,
             wall=wall,
+            children=children,
+            depth=depth,
             **budget,
         )
 

@@ -109,6 +109,8 @@ class Process:
         write: str | int | None = None,
         nice: str | int | None = None,
         wall: str | None = None,
+        children: str | int | None = None,
+        depth: str | int | None = None,
         **budget: str | float,
     ) -> None:
         """Change its limits: `Aish.limit`."""
@@ -123,6 +125,8 @@ class Process:
             write=write,
             nice=nice,
             wall=wall,
+            children=children,
+            depth=depth,
             **budget,
         )
 

@@ -58,6 +58,7 @@ KINDS: Final = (
     "oom",
     "pids",
     "forks-refused",
+    "spawn-refused",
     "quota",
     "quota-warned",
     "held",

@@ -56,6 +56,8 @@ KEYS: Final = {
     "read_bytes_per_s": "limits.read",
     "write_bytes_per_s": "limits.write",
     "on_oom": "limits.on_oom",
+    "children": "limits.children",
+    "depth": "limits.depth",
     "restarts": "restart",
     "restarts.delay_s": "restart.delay",
     "restarts.longest_s": "restart.longest",

@@ -196,6 +196,9 @@ class Limit(Message, frozen=True, kw_only=True):
     nice: str | None = None
     wall: str | None = None
     """For how long a run may go on: "2h"."""
+    children: str | None = None
+    depth: str | None = None
+    """Supervised processes below it at a time, and levels of them."""
     budget: dict[str, str] = {}
     """What a budget limits beside tokens in all, by the words of `aish.wire.budget`."""
     anew: bool = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from aish.errors import InputError
-from aish.supervisor.daemon import authority
+from aish.supervisor.daemon import authority, offspring
 from aish.supervisor.daemon.adopting import Adopting
 from aish.supervisor.daemon.amending import Amending
 from aish.supervisor.daemon.attaching import Attaching
@@ -27,11 +27,15 @@ from aish.wire import account, budget
 from aish.wire import message as m
 from aish.wire import reply as r
 from aish.wire.part import BudgetLine
+from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.process import Process
     from aish.wire.link import Question
 
 
@@ -206,11 +210,19 @@ class Api:
             return reply
         visible = authority.visible(self.daemon.table, caller)
         lines = [line for line in reply.lines if visible is None or line.account in visible]
-        most_s = process.row.spec.run_timeout_s
-        if most_s is not None:
-            wall = BudgetLine(account=process.id, word=budget.WALL, most=most_s, used=ran(process.row))
-            lines = [wall, *lines]
-        return structs.replace(reply, lines=lines)
+        return structs.replace(reply, lines=[*self._own(process), *lines])
+
+    def _own(self, process: Process) -> Iterator[BudgetLine]:
+        """What the daemon counts: how long it runs, and what is below it."""
+        spec, table = process.row.spec, self.daemon.table
+        limits = spec.limits or LimitPart()
+        for word, most, used in (
+            (budget.WALL, spec.run_timeout_s, lambda: ran(process.row)),
+            ("children", limits.children, lambda: offspring.living(table, process.id)),
+            ("depth", limits.depth, lambda: offspring.levels(table, process.id)),
+        ):
+            if most is not None:
+                yield BudgetLine(account=process.id, word=word, most=most, used=used())
 
     async def _relay(self, connection: Connection, question: Question) -> r.Reply:
         """Only the gateway can answer; it is started if need be. Raises what it answers, UnavailableError."""

@@ -13,7 +13,6 @@ import select
 import shutil
 import signal
 import sys
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from aish.agents.host.turn import Turn
 from aish.agents.stdout import DownstreamError, Stdout
 from aish.agents.transcript import Transcript
 from aish.config import folders
-from aish.errors import AishError, InternalError, LimitError, NotFoundError, UnavailableError, UsageError
+from aish.errors import AishError, InternalError, NotFoundError, UnavailableError, UsageError
 from aish.sandbox import hosted
 from aish.spi.acting import BUILTIN
 from aish.spi.agent_adapter import Gateway, ProgramError, Task
@@ -167,11 +166,9 @@ def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoRe
 
 
 def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: str, events: Events) -> None:
-    wall_s = agent.limits.wall_s
-    deadline_s = None if wall_s is None else time.monotonic() + wall_s
     out = Stdout(1)
     gateway = _gateway()
-    given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
+    given = stdin.read(0, out_fd=out.fd)
     words = " ".join(invocation.words)
     kept = Transcript.of_environment()
     sandbox = hosted.of_environment(os.environ)  # once for all turns: it is out of the environment by that
@@ -189,10 +186,7 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
         kept.write("prompt", text=prompt, agent=agent.name, adapter=adapter.name, model=task.model)
         status = "failed"
         try:
-            left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            _until_done(
-                _turn(adapter, task, gateway, folder, out, events, kept, program, called, confine), out.fd, left_s
-            )
+            _until_done(_turn(adapter, task, gateway, folder, out, events, kept, program, called, confine), out.fd)
             status = "done"
         except AishError:
             out.end()  # what it has said stays a line of its own
@@ -251,9 +245,9 @@ async def _turn(
             await turn.close()
 
 
-def _until_done(turn: Coroutine[Any, Any, None], out_fd: int, timeout_s: float | None) -> None:
-    """Raises what the turn raises, KeyboardInterrupt for SIGINT, DownstreamError when our reader leaves, LimitError
-    when its time is up. Whichever it is, the turn has ended by then: it was cancelled, and let its program know."""
+def _until_done(turn: Coroutine[Any, Any, None], out_fd: int) -> None:
+    """Raises what the turn raises, KeyboardInterrupt for SIGINT, DownstreamError when our reader leaves. Whichever it
+    is, the turn has ended by then: it was cancelled, and let its program know."""
 
     async def go() -> None:
         loop = asyncio.get_running_loop()
@@ -270,13 +264,7 @@ def _until_done(turn: Coroutine[Any, Any, None], out_fd: int, timeout_s: float |
         if reader is not None:
             loop.add_reader(reader.fileno(), end, DownstreamError())
         try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.shield(task)
-        except TimeoutError:
-            end(LimitError("its time is up", hint="limits.wall_s in the agent's file is how long it may take"))
             await asyncio.wait([task])
-        except asyncio.CancelledError:
-            pass
         finally:
             if reader is not None:
                 loop.remove_reader(reader.fileno())
