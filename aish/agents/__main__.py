@@ -46,6 +46,9 @@ def main(argv: list[str]) -> int:
     except DownstreamError:
         events.emit("failed", code="downstream", message="nobody reads the answer", status=141)
         die_by(signal.SIGPIPE)
+    except KeyboardInterrupt:
+        events.emit("failed", code="cancelled", message="the turn was cancelled", status=130)
+        die_by(signal.SIGINT)
     except AishError as error:
         return failed(program, error, events)
     except Exception as error:  # noqa: BLE001  the process's edge: told, and the status is terminal
@@ -76,9 +79,14 @@ def _run(invocation: Invocation, program: str, events: Events) -> None:
     if given.replaced:
         note(f"stdin is not all UTF-8: {given.replaced:,} places were replaced by U+FFFD")
     status = "failed"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is something to note down
     try:
         Runner(agent, upstream, out, events, note).run(invocation.prompt, given.text)
         status = "done"
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what it was is noted down, then it ends
+        status = "cancelled"
+        raise
     finally:
         kept.write("text", text="".join(out.text))
         kept.write("end", status=status)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Offers = list[tuple[str, str]]
     """Words, and what is told about each."""
 
-_LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "signal", "stop", "wait", "wrapup"))
+_LIVING: Final = frozenset(("attach", "cancel", "cont", "kill", "limit", "pause", "signal", "stop", "wait", "wrapup"))
 _ENDED: Final = frozenset(("forget", "start"))
 _ANY: Final = frozenset(("discard", "events", "inspect", "label", "land", "logs", "ps", "restart", "why"))
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor", "window"))

@@ -146,6 +146,10 @@ class AsyncProcess:
         """Send a signal: `AsyncAish.signal`."""
         await self._aish.signal(number, self.id)
 
+    async def cancel(self) -> bool:
+        """End the turn that it is at: `AsyncAish.cancel`."""
+        return await self._aish.cancel(self.id)
+
     async def switch(self, model: str | None) -> bool:
         """Answered by that model from now on: `AsyncAish.switch`."""
         return await self._aish.switch(self.id, model)

@@ -255,6 +255,11 @@ class Aish:
         bare = asks.signal_of(number)
         self._lines.run(asks.each(lambda target: m.Signal(target=target, signal=bare, bare=True), targets, labels))
 
+    def cancel(self, *targets: Target, labels: Labels | None = None) -> bool:
+        """Have agents end the turn that is under way; those that read mail go on. False: none was. Raises
+        ConflictError for what is no agent."""
+        return self._lines.run(asks.each(lambda target: m.Cancel(target=target), targets, labels))
+
     def switch(self, target: Target, model: str | None) -> bool:
         """From its next request on that model answers it, whatever it asks for; None: what it asks for does again.
         False: it was so already."""

@@ -146,6 +146,10 @@ class Process:
         """Send a signal: `Aish.signal`."""
         self._aish.signal(number, self.id)
 
+    def cancel(self) -> bool:
+        """End the turn that it is at: `Aish.cancel`."""
+        return self._aish.cancel(self.id)
+
     def switch(self, model: str | None) -> bool:
         """Answered by that model from now on: `Aish.switch`."""
         return self._aish.switch(self.id, model)

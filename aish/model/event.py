@@ -38,6 +38,7 @@ KINDS: Final = (
     "wrapup",
     "needed",
     "signalled",
+    "cancelled",
     "paused",
     "continued",
     "limited",

@@ -133,6 +133,13 @@ class Signal(Message, frozen=True, kw_only=True):
     """A signal and nothing else: what does not run yet is not stopped by it, but refused."""
 
 
+class Cancel(Message, frozen=True, kw_only=True):
+    """Have an agent end the turn that is under way: SIGINT to it. One that reads mail goes on with its next message,
+    another one ends. `changed` is false where no turn is under way."""
+
+    target: str
+
+
 class Stop(Message, frozen=True, kw_only=True):
     """Stop signal, then SIGKILL after the grace; `grace_s` 0 kills at once."""
 
@@ -466,6 +473,7 @@ Request = (
     | Wait
     | WaitMany
     | Signal
+    | Cancel
     | Stop
     | Start
     | Restart

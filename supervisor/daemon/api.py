@@ -12,6 +12,7 @@ from aish.supervisor.daemon.adopting import Adopting
 from aish.supervisor.daemon.amending import Amending
 from aish.supervisor.daemon.attaching import Attaching
 from aish.supervisor.daemon.authority import NOBODY
+from aish.supervisor.daemon.cancelling import Cancelling
 from aish.supervisor.daemon.control import Control
 from aish.supervisor.daemon.doctor import Doctors
 from aish.supervisor.daemon.explaining import Explaining
@@ -46,6 +47,7 @@ class Api:
         self.adopting = Adopting(daemon)
         self.control = Control(daemon)
         self.limiting = Limiting(daemon, self.control)
+        self.cancelling = Cancelling(daemon, self.control)
         self.amending = Amending(daemon, self.control, self.limiting)
         seats = Seats()
         self.looking = Looking(daemon, self.control, seats)
@@ -91,6 +93,8 @@ class Api:
         match request:
             case m.Signal():
                 return await self.control.signal(caller, request)
+            case m.Cancel():
+                return await self.cancelling.cancel(caller, request)
             case m.Stop():
                 return await self.control.stop(caller, request)
             case m.Start():

@@ -7,6 +7,7 @@ only when it is answered. The conversation is gone on with, too, where the progr
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 from aish.agents.stdout import Stdout
@@ -29,7 +30,9 @@ _SESSION_BYTES = 4096
 
 
 def serve(program: str, turn: Turn, session: Session) -> None:
-    """Until somebody ends us. Raises AishError where the daemon is gone for good."""
+    """Until somebody ends us; an interrupt is for the turn that is under way, and between two of them means nothing.
+    Raises AishError where the daemon is gone for good."""
+    _between_turns()
     with Aish(program="agent") as aish:
         while True:
             aish.tell(IDLE, "waits for messages")
@@ -39,10 +42,17 @@ def serve(program: str, turn: Turn, session: Session) -> None:
                 aish.respond(mail.number, text, status=status)
 
 
+def _between_turns() -> None:
+    signal.signal(
+        signal.SIGINT, lambda number, frame: None
+    )  # not SIG_IGN: the program that a turn starts inherits that
+
+
 def _answer(program: str, turn: Turn, session: Session, mail: MailPart) -> tuple[str, int]:
     """What the turn has said, and how it has ended. What fails is one turn: the next may do better."""
     out = Stdout(1)
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         turn(mail.text, session.id, session.is_called, out)
         out.end()
         return "".join(out.text), 0
@@ -52,6 +62,8 @@ def _answer(program: str, turn: Turn, session: Session, mail: MailPart) -> tuple
         report(program, error)
         status = error.ended if isinstance(error, ProgramError) else error.exit_status
         return "\n\n".join(part for part in ("".join(out.text), f"{program}: {error}") if part), status
+    finally:
+        _between_turns()
 
 
 class Session:

@@ -8,12 +8,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.supervisor.daemon.test_agents_place import PROGRAM, agent
 
 from aish.errors import ConflictError, LimitError
 from aish.wire.message import BudgetQuery, Forget, Limit, Restart, Start, Stop
 from aish.wire.reply import Budgets, Done
 from aish.wire.spec import LimitPart
+from tests.supervisor.daemon.test_agents_place import PROGRAM, agent
 
 if TYPE_CHECKING:
     from conftest import Supervised
