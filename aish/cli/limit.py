@@ -83,9 +83,9 @@ def _hint(key: str) -> str:
     if key == budget.HARD:
         return "hard refuses what would be held, hard=no holds it"
     more = {"nice": "5", "cpus": "+1", budget.WALL: "+30m", budget.USD: "+1", budget.USD_DAY: "+1"}
-    more = (more | dict.fromkeys(_TREE, "+2")).get(key, "+50k")
+    example = (more | dict.fromkeys(_TREE, "+2")).get(key, "+50k")
     lifts = "" if key == "nice" else f", {budget.typed(key, 'none')} lifts it"
-    return f"{budget.typed(key, more)} {'sets' if key == 'nice' else 'raises'} it{lifts}"
+    return f"{budget.typed(key, example)} {'sets' if key == 'nice' else 'raises'} it{lifts}"
 
 
 def named(target: str) -> str:

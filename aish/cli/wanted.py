@@ -6,8 +6,9 @@ import os
 import re
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from aish.agents.asked import Asked
 from aish.agents.host.invocation import is_host
-from aish.cli import confined, inputs, life, worktree
+from aish.cli import asking, confined, inputs, life, worktree
 from aish.client import launch
 from aish.config.settings import LEAST_LOG_BYTES
 from aish.errors import InputError, UsageError
@@ -98,6 +99,7 @@ def options(parser: Parser) -> None:
     limit_options(parser)
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
     parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
+    asking.options(parser)
     parser.add_argument(
         "--observe",
         metavar="KIND",
@@ -155,12 +157,15 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     if command[0].startswith("@"):
         from aish.agents.stub import resolve
 
-        part = resolve(command[0], command[1:], wanted.model, worktree=hasattr(wanted, "worktree"))
+        made_for = hasattr(wanted, "worktree")
+        part = resolve(command[0], command[1:], wanted.model, worktree=made_for, asked=asking.asked(wanted))
     elif wanted.model:
         raise UsageError(
             f"--model chooses for agent files and models: @NAME, not {command[0]}",
             hint="a program asks for its model itself, at the address in OPENAI_BASE_URL",
         )
+    elif asking.asked(wanted) != Asked():
+        raise UsageError(f"--schema and --session are for agents and models: @NAME, not {command[0]}")
     else:
         part = SpecPart(
             argv=[os.fsencode(word) for word in command],

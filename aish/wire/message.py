@@ -407,6 +407,8 @@ class Send(Message, frozen=True, kw_only=True):
     token: str
     target: str
     text: str
+    schema: str | None = None
+    """A JSON schema of the answer."""
 
 
 class Receive(Message, frozen=True, kw_only=True):

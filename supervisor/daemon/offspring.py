@@ -24,13 +24,13 @@ TOLD_EVERY_S: Final = 10.0
 
 
 class Full(NamedTuple):
-    """Who may not have another one below it, by which word of `aish limit`; `count` is how many, or levels, there
+    """Who may not have another one below it, by which word of `aish limit`; `wanted` is how many, or levels, there
     would be."""
 
     owner: Process
     word: str
     most: int
-    count: int
+    wanted: int
 
     def error(self) -> LimitError:
         row = self.owner.row
@@ -39,12 +39,12 @@ class Full(NamedTuple):
         if self.word == "depth":
             levels = "1 level" if self.most == 1 else f"{self.most} levels"
             return LimitError(
-                f"{whose} may have {levels} of processes below it, this would be level {self.count}",
+                f"{whose} may have {levels} of processes below it, this would be level {self.wanted}",
                 hint=f"do it in the process that wants it; {raised}",
             )
         many = "process" if self.most == 1 else "processes"
         return LimitError(
-            f"{whose} may have {self.most} {many} below it at a time, and has {self.count - 1}",
+            f"{whose} may have {self.most} {many} below it at a time, and has {self.wanted - 1}",
             hint=f"wait until one of them has ended; {raised}",
         )
 

@@ -10,7 +10,7 @@ from aish.errors import ConflictError, InputError, StorageError
 from aish.model import kind, state
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.mailbox import Mailbox, check_text
-from aish.wire.mail import DELIVERED, TEXT_BYTES, MailPart
+from aish.wire.mail import DELIVERED, SCHEMA_BYTES, TEXT_BYTES, MailPart
 from aish.wire.reply import Done, Mail, MailList, Sent
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Posting:
     async def send(self, caller: Caller, request: m.Send) -> Sent:
         """Raises NotFoundError, RefusedError, ConflictError, InputError, LimitError."""
         check_text(request.text)
+        if len((request.schema or "").encode("utf-8", "replace")) > SCHEMA_BYTES:
+            raise InputError(f"longer than {SCHEMA_BYTES:,} bytes", field="schema")
         if not 0 < len(request.token) <= TOKEN_CHARS:
             raise InputError(f"expected 1 to {TOKEN_CHARS} characters", field="token")
         known = self._box.known(request.token)
@@ -71,6 +73,7 @@ class Posting:
             sender=sender.id if sender is not None else None,
             sender_name=sender.row.name if sender is not None else None,
             text=request.text,
+            schema=request.schema,
             sent_s=time.time(),
         )
         part, dropped = self._box.send(request.token, part)

@@ -7,6 +7,7 @@ Exit status as that of aish.agents; SIGINT cancels the turn: the program is told
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import os
 import select
@@ -16,11 +17,12 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from aish.agents import adapters, compose, keeping, stdin, transcript
+from aish.agents import adapters, asked, compose, keeping, schema, stdin, transcript
 from aish.agents.__main__ import die_by, failed, tell
 from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, PERMISSIONS, Agent
 from aish.agents.events import from_environment
 from aish.agents.host import serving
+from aish.agents.host.conversations import Conversations
 from aish.agents.host.desk import Desk
 from aish.agents.host.invocation import parse_words
 from aish.agents.host.turn import Turn
@@ -29,7 +31,7 @@ from aish.agents.transcript import Transcript
 from aish.config import folders
 from aish.errors import AishError, InternalError, NotFoundError, UnavailableError, UsageError
 from aish.sandbox import hosted
-from aish.spi.acting import BUILTIN
+from aish.spi.acting import BUILTIN, Acting
 from aish.spi.agent_adapter import Gateway, ProgramError, Task
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from aish.agents.host.invocation import Invocation
     from aish.agents.host.program import Confine
     from aish.sandbox.hosted import Sandbox
-    from aish.spi.acting import Acting
     from aish.spi.agent_adapter import AgentAdapter
 
 
@@ -80,13 +81,15 @@ def _chosen(invocation: Invocation) -> tuple[Agent, AgentAdapter]:
         from aish.agents.find import read  # YAML is only loaded for a file
 
         agent = read(invocation.file)
+    if invocation.schema is not None:
+        agent = asked.by_schema(agent, schema.of_word(invocation.schema, os.getcwd()))
     name = invocation.adapter or agent.adapter
     if name is None:
         raise UsageError(f"{agent.name} names no adapter", hint="adapter: claude, in its front matter")
     return agent, adapters.load(name)
 
 
-def _task(invocation: Invocation, agent: Agent, prompt: str) -> Task:
+def _task(invocation: Invocation, agent: Agent, adapter: str, prompt: str) -> Task:
     login = _one_of("login", invocation.login or agent.login, LOGINS)
     model = (
         invocation.model or (None if agent.model == DEFAULT_MODEL else agent.model) or os.environ.get("AISH_MODEL")
@@ -97,7 +100,7 @@ def _task(invocation: Invocation, agent: Agent, prompt: str) -> Task:
         model=model or (DEFAULT_MODEL if login == GATEWAY else None),
         login=login,
         permissions=_one_of("permissions", invocation.permissions or agent.permissions, PERMISSIONS),
-        session=invocation.session,
+        session=Conversations(agent.name, adapter, os.getcwd()).wanted(invocation.session),
         program=invocation.program or agent.program,
         arguments=(*agent.arguments, *(invocation.words if invocation.attached else ())),
         cwd=os.getcwd(),
@@ -117,6 +120,15 @@ def _acting(invocation: Invocation, agent: Agent) -> Acting | None:
     if invocation.permissions is not None:
         acting.permissions = {}
     return acting
+
+
+def _by_schema(task: Task, adapter: AgentAdapter, by: str) -> Task:
+    """With a schema of this turn alone. Raises UsageError."""
+    if adapter.name != BUILTIN:
+        raise asked.refused(adapter.name)
+    acting = copy.copy(task.acting or Acting())
+    acting.schema = schema.of_word(by, task.cwd)
+    return replace(task, acting=acting)
 
 
 def _one_of(option: str, word: str, words: tuple[str, ...]) -> Any:
@@ -147,7 +159,7 @@ def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoRe
     os.environ.pop(transcript.VARIABLE, None)
     folder, gateway = _folder(), _gateway()
     confine = _confine(hosted.of_environment(os.environ), gateway, folder)
-    command = adapter.attached(_task(invocation, agent, ""), gateway, folder)
+    command = adapter.attached(_task(invocation, agent, adapter.name, ""), gateway, folder)
     environ = {name: value for name, value in {**os.environ, **command.environ}.items() if value is not None}
     found = shutil.which(command.argv[0], path=environ.get("PATH"))
     if found is None:
@@ -178,15 +190,25 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
             hint="leave the sandbox out, and bind it by `tools`, `paths`, `hosts` and `permissions`",
         )
     events.emit("started", agent=agent.name, adapter=adapter.name)
+    talks = Conversations(agent.name, adapter.name, os.getcwd())
 
-    def turn(prompt: str, session: str | None, called: Callable[[str], None], out: Stdout) -> None:
-        task = replace(_task(invocation, agent, prompt), session=session or invocation.session)
+    def turn(
+        prompt: str, session: str | None, called: Callable[[str], None], out: Stdout, by: str | None = None
+    ) -> None:
+        task = _task(invocation, agent, adapter.name, prompt)
+        task = replace(task, session=session or task.session)
+        task = task if by is None else _by_schema(task, adapter, by)
         folder = _folder()
         confine = _confine(sandbox, gateway, folder)
         kept.write("prompt", text=prompt, agent=agent.name, adapter=adapter.name, model=task.model)
         status = "failed"
+
+        def is_called(id: str) -> None:
+            talks.is_called(id)
+            called(id)
+
         try:
-            _until_done(_turn(adapter, task, gateway, folder, out, events, kept, program, called, confine), out.fd)
+            _until_done(_turn(adapter, task, gateway, folder, out, events, kept, program, is_called, confine), out.fd)
             status = "done"
         except AishError:
             out.end()  # what it has said stays a line of its own

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from aish.wire.mail import MailPart
 
-    Turn = Callable[[str, str | None, Callable[[str], None], Stdout], None]
-    """Prompt, session, what is told of a session, where the text goes. Raises AishError, KeyboardInterrupt."""
+    Turn = Callable[[str, str | None, Callable[[str], None], Stdout, str | None], None]
+    """Prompt, session, what is told of a session, where the text goes, the schema of the answer. Raises AishError,
+    KeyboardInterrupt."""
 
 CANCELLED = 130
 _SESSION_BYTES = 4096
@@ -53,7 +54,7 @@ def _answer(program: str, turn: Turn, session: Session, mail: MailPart) -> tuple
     out = Stdout(1)
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        turn(mail.text, session.id, session.is_called, out)
+        turn(mail.text, session.id, session.is_called, out, mail.schema)
         out.end()
         return "".join(out.text), 0
     except KeyboardInterrupt:
