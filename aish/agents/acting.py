@@ -62,7 +62,7 @@ def permissions(reader: Reader, choices: tuple[str, ...]) -> dict[str, str]:
 
 def base_folder(file: str) -> str:
     """What paths in an agent file are relative to: the folder that has `.aish`, else that of the file."""
-    folder = os.path.dirname(os.path.abspath(file))
+    folder = os.path.dirname(os.path.abspath(file.partition("#")[0]))
     above, last = os.path.split(folder)
     project, middle = os.path.split(above)
     return project if (middle, last) == (".aish", "agents") else folder

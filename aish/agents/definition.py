@@ -57,6 +57,8 @@ KEYS: Final = (
     *("environment", "secrets"),
     "worktree",
 )
+TABLE_KEYS: Final = ("instructions", "file")
+"""Of a table in an aish.toml beside those: in a file of its own the text below the head is what they say."""
 ADAPTER_KEYS: Final = ("program", "arguments", "login", "permissions", "sandbox")
 """Of an agent that an adapter runs."""
 SAMPLING_KEYS: Final = ("temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty")
@@ -71,16 +73,33 @@ def parse(text: str, file: str) -> Agent:
     """The agent that `text` defines; `file` gives its default name and the place in errors. Raises SourceError."""
     page = split(text, file)
     reader = Reader(page, load(page), "")
+    if "instructions" in reader.fields:
+        raise reader.error("instructions", "not a key", "instructions are the text below the front matter")
     reader.known(KEYS)
+    return _agent(reader, file, file.rpartition("/")[2].removesuffix(".md"))
+
+
+def of_table(reader: Reader, file: str, name: str) -> Agent:
+    """The agent that a table of an aish.toml defines; `reader.page.body` are its instructions already. Raises
+    SourceError."""
+    reader.known((*KEYS, *TABLE_KEYS))
+    return _agent(reader, file, name)
+
+
+def _agent(reader: Reader, file: str, called: str) -> Agent:
+    page = reader.page
     reader.choice("input", ("text",), "text")
     adapter = _adapter(reader)
     acts = acting.read(reader, file, PERMISSIONS) if adapter == BUILTIN else None
     prompt = reader.template("prompt")
     if not page.body and prompt is None and adapter is None:
         hint = "write what it shall do below the front matter, or give it a prompt"
-        raise page.error("the agent has no instructions", page.body_line, hint)
+        if reader.prefix:
+            hint = 'instructions = "…", file = "NAME.md", or a prompt'
+        where = f"{reader.prefix[:-1]}: " if reader.prefix else ""
+        raise page.error(f"{where}the agent has no instructions", page.body_line, hint)
     return Agent(
-        _name(reader, file),
+        _name(reader, called),
         description=reader.text("description", "", length_max=1000),
         model=reader.text("model", DEFAULT_MODEL, length_max=200),
         instructions=page.body,
@@ -132,9 +151,8 @@ def _permissions(reader: Reader, acts: Acting | None) -> str:
     return ASK if acts is not None and acts.permissions else reader.choice("permissions", PERMISSIONS, ASK)
 
 
-def _name(reader: Reader, file: str) -> str:
-    stem = file.rpartition("/")[2].removesuffix(".md")
-    name = reader.text("name", stem, length_max=1000)
+def _name(reader: Reader, called: str) -> str:
+    name = reader.text("name", called, length_max=1000)
     if not valid_name(name):
         hint = "letters, digits, '.', '_' and '-', first a letter, not like an id such as p12"
         raise reader.error("name", f"@{name[:80]} cannot be a name", hint)

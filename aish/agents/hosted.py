@@ -31,8 +31,10 @@ def spec(
     *,
     attached: bool = False,
     asked: Asked | None = None,
+    name: str | None = None,
 ) -> SpecPart:
-    """Raises NotFoundError where there is no such adapter, UsageError for what is asked of one that cannot do it."""
+    """`name`: what the agent is called instead. Raises NotFoundError where there is no such adapter, UsageError for
+    what is asked of one that cannot do it."""
     asked = asked or Asked()
     adapter = adapters.load(agent.adapter or "")
     if asked.session is not None and not adapters.keeps_sessions(adapter):
@@ -45,7 +47,7 @@ def spec(
         attached=attached,
         adapter=None if agent.file else adapter.name,
         file=agent.file,
-        name=agent.name,
+        name=name or agent.name,
         model=model,
         session=asked.session,
         schema=asked.schema,

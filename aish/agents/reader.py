@@ -35,8 +35,6 @@ class Reader:
 
     def known(self, keys: tuple[str, ...]) -> None:
         for key in self.fields:
-            if key == "instructions" and "model" in keys:
-                raise self.error(key, "not a key", "instructions are the text below the front matter")
             if key not in keys:
                 near = nearest(key, keys)
                 hint = f"did you mean {near}?" if near else "known here: " + ", ".join(keys)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from aish.agents import allowance
 from aish.agents import find as agents
 from aish.agents.agent import Agent
@@ -22,10 +24,10 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         Parser(
             "agent ls|show|check|new",
-            "Agent files of this project, of the user and built in.",
+            "Agents of this project, of the user, built in and of plugins.",
             "  ls           the agents that @NAME finds from this folder\n"
-            "  show NAME    the file that defines one\n"
-            "  check FILE…  read agent files and say what is wrong with them\n"
+            "  show NAME    what defines one\n"
+            "  check NAME…  read agents, by name or file, and say what is wrong with them\n"
             "  new NAME     write a file to begin with\n\n"
             "`aish agent ACTION --help` tells more of each.",
         ).print_help()
@@ -111,17 +113,14 @@ def _permissions(agent: Agent) -> str | dict[str, str] | None:
 
 
 def _show(words: list[str]) -> int:
-    parser = Parser("agent show", "Print the file that defines an agent.")
+    parser = Parser("agent show", "Print what defines an agent: its file, or its table in an aish.toml.")
     parser.add_argument("name", metavar="NAME")
     json_option(parser)
     options = parser.parse_args(words)
     name = options.name.removeprefix("@")
     status, file = 0, agents.locate(name, launch.folder())
     if file is None:
-        near = nearest(name, agents.names(launch.folder()))
-        raise NotFoundError(
-            f"no agent is called {name}", hint=f"did you mean {near}?" if near else "`aish agent ls` lists them"
-        )
+        raise _unknown(name)
     if options.json:
         agent = agents.read(file)
         print_json({**_fields(agent), "instructions": agent.instructions})
@@ -131,11 +130,10 @@ def _show(words: list[str]) -> int:
     except AishError as error:  # what it says is shown all the more
         report("aish agent", error)
         told, status = "", error.exit_status
-    with open(file, encoding="utf-8", errors="replace") as stream:
-        print(f"# {clean(file)}")
-        if told:
-            print(f"# {clean(told)}")
-        print(stream.read(), end="")
+    print(f"# {clean(file)}")
+    if told:
+        print(f"# {clean(told)}")
+    print(agents.text(file).rstrip("\n"))
     return status
 
 
@@ -171,8 +169,28 @@ def _new(words: list[str]) -> int:
 
 
 def _check(words: list[str]) -> int:
-    parser = Parser("agent check", "Read agent files and say what is wrong with them.")
-    parser.add_argument("file", nargs="+", metavar="FILE")
+    parser = Parser(
+        "agent check", "Read agents and say what is wrong with them; without names all that are found from here."
+    )
+    parser.add_argument("name", nargs="*", metavar="NAME", help="a name, with or without @, or a file")
     json_option(parser)
     options = parser.parse_args(words)
-    return for_each("agent check", options.file, lambda file: _fields(agents.read(file)), as_json=options.json)
+    wanted = options.name or agents.names(launch.folder())
+    return for_each("agent check", wanted, lambda name: _fields(agents.read(_place(name))), as_json=options.json)
+
+
+def _place(name: str) -> str:
+    """Raises NotFoundError."""
+    if not name.startswith("@") and (os.path.lexists(name) or "/" in name or name.endswith(".md")):
+        return name
+    file = agents.locate(name.removeprefix("@"), launch.folder())
+    if file is None:
+        raise _unknown(name.removeprefix("@"))
+    return file
+
+
+def _unknown(name: str) -> NotFoundError:
+    near = nearest(name, agents.names(launch.folder()))
+    return NotFoundError(
+        f"no agent is called {name}", hint=f"did you mean {near}?" if near else "`aish agent ls` lists them"
+    )

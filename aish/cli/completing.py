@@ -156,7 +156,7 @@ def _operands(verb: str, action: str | None, operands: list[str], written: str) 
             return _stored()
         case "model", "stop":
             return _at([(row.name, f"{row.state} {row.id}") for row in _rows() if row.kind == kind.MODEL], written)
-        case "agent", "show":
+        case "agent", "show" | "check":
             from aish.agents import find
 
             return [(name, "") for name in find.names(os.getcwd())]

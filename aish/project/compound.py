@@ -10,7 +10,7 @@ from aish.project.value import WRONG, Value, shown, type_word
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aish.project.places import Path
+    from aish.config.places import Path
     from aish.project.value import Reading, Schema
 
 
