@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from aish.agents import allowance
+from aish.agents import adapters, allowance
 from aish.agents import find as agents
 from aish.agents.agent import Agent
 from aish.cli.arguments import Parser, json_option
@@ -176,7 +176,18 @@ def _check(words: list[str]) -> int:
     json_option(parser)
     options = parser.parse_args(words)
     wanted = options.name or agents.names(launch.folder())
-    return for_each("agent check", wanted, lambda name: _fields(agents.read(_place(name))), as_json=options.json)
+    status = for_each("agent check", wanted, lambda name: _fields(_checked(_place(name))), as_json=options.json)
+    if not status and not options.json:
+        print(f"{len(wanted)} {'agent' if len(wanted) == 1 else 'agents'}, no problems")
+    return status
+
+
+def _checked(file: str) -> Agent:
+    """Raises what is wrong with it, an adapter that there is not among it."""
+    agent = agents.read(file)
+    if agent.adapter is not None:
+        adapters.load(agent.adapter)
+    return agent
 
 
 def _place(name: str) -> str:

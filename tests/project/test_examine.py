@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.errors import NotFoundError
+from aish.project import profile
 from aish.project.declared import Declared, examine
 from aish.project.doubt import doubts
 
@@ -176,6 +178,8 @@ def test_an_agent_that_is_defined_here_is_run_by_its_name(tmp_path: Path) -> Non
     assert problems == []
     assert found is not None
     assert list(found.wanted) == ["nightly"]
+    with pytest.raises(NotFoundError, match="fix is an agent, not one of the processes"):
+        profile.chosen(found.project, [], ["fix"])
     spec = found.wanted["nightly"].spec
     assert f"{file}#agents.fix".encode() in spec.argv
     assert (spec.budget_tokens, spec.limits and spec.limits.depth) == (9000, 1)
