@@ -1,7 +1,8 @@
 """`@name …` in a pipeline: the stub that stands for a supervised agent or model in the shell's job.
 
 It is called in a forked child of the shell, or by `aish run @name`. `@name` is, in this order: an agent file, a
-model (asked directly, without instructions), a process that runs: its model, or another run of its agent.
+model (asked directly, without instructions), a process that runs: its model, or another run of its agent. With a
+slash it is the path of an agent file, as with commands: `@./review.md`.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def resolve(
     by = None if asked.schema is None else schema.of_word(asked.schema, cwd)
     if asked.schema is not None and not asked.schema.lstrip().startswith("{"):
         asked.schema = os.path.abspath(os.path.join(cwd, os.path.expanduser(asked.schema)))
-    agent = agents.find(name, cwd)
+    agent = agents.read(os.path.normpath(os.path.join(cwd, name))) if "/" in name else agents.find(name, cwd)
     if agent is not None and by is not None:
         agent = by_schema(agent, by)
     if agent is not None and agent.worktree is not None:

@@ -17,6 +17,7 @@ VERBS: Final = {
     "attach": "this terminal at a process that has one of its own",
     "cancel": "end the turn that an agent is at; it goes on with its mail",
     "completion": "the script that has bash, zsh or fish complete aish's words",
+    "confirm": "for a script that is an agent: ask the person for a permission",
     "cont": "let a paused process go on",
     "discard": "throw away an agent's worktree and what is not landed of it",
     "doctor": "check this installation and say what is missing",

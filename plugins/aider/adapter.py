@@ -22,6 +22,7 @@ class Adapter:
     name = PROGRAM
     program = PROGRAM
     own_login: Meter = "none"
+    confined = True
     keeps_sessions = False
 
     def missing(self) -> str | None:

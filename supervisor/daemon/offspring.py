@@ -1,5 +1,6 @@
 """How many supervised processes may be below one at a time, and on how many levels: looked at where one more begins.
 
+What belongs to its parent's run, an agent's MCP server, is a part of that and does not count: it has no key.
 Counted from every process above the new one that has such a limit, so that what is below cannot get around it: its
 own limits only add to those above it.
 """
@@ -102,5 +103,5 @@ def _upwards(table: Table, parent: Process | None) -> Iterator[Process]:
 def _below(table: Table, id_: str) -> Iterator[Process]:
     for each in table.subtree(id_):
         process = table.get(each)
-        if process is not None and each != id_:
+        if process is not None and each != id_ and not process.row.spec.with_parent:
             yield process
