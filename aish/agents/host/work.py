@@ -57,7 +57,7 @@ class Work:
     def turn(
         self, prompt: str, session: str | None, called: Callable[[str], None], out: Stdout, by: str | None = None
     ) -> None:
-        """To its end; `by`: a schema of this answer. Raises AishError, KeyboardInterrupt, DownstreamError; it has ended
+        """To its end; `by`: a schema of this answer. Raises AishError, KeyboardInterrupt, DownstreamError; it is over
         by then, too."""
         task = self.task(prompt)
         task = replace(task, session=session or task.session)
