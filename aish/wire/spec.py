@@ -6,7 +6,6 @@ runtime folder and never into SQLite, events or `inspect`. Words of other system
 
 from __future__ import annotations
 
-import os
 from typing import Final, TypeVar
 
 import msgspec
@@ -128,11 +127,11 @@ class SecretPart(Part, frozen=True, kw_only=True):
     def told(self) -> str:
         """Where it comes from, for people."""
         if self.file is not None:
-            return f"file:{os.fsdecode(self.file)}"
+            return f"file:{self.file.decode(errors='backslashreplace')}"
         if self.keyring is not None:
             return f"keyring:{self.keyring}"
         words = self.command[2:] if self.command[:2] == [b"sh", b"-c"] else self.command
-        text = " ".join(os.fsdecode(word) for word in words)
+        text = b" ".join(words).decode(errors="backslashreplace")
         return f"command:{text if len(text) <= TOLD_CHARS else text[: TOLD_CHARS - 1] + '…'}"
 
 
@@ -335,6 +334,8 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """From the stop signal to SIGKILL."""
     oom_score_adj: int | None = None
     """-1000 to 1000, proc(5): who goes first when the machine has no memory left."""
+    nice: int | None = None
+    """-20 to 19; None: the niceness of the surroundings."""
     ionice: str | None = None
     """"idle", "best-effort:N" or "realtime:N", ionice(1)."""
     pty: bool = False

@@ -104,7 +104,8 @@ class Spawning:
             lifecycle="queued" if spec.schedule is None else "scheduled",
             created_s=time.time(),
             umask=launch.umask,
-            nice=launch.nice,
+            nice=launch.nice if spec.nice is None else spec.nice,
+            nice_limit=spec.nice,
             rlimits=launch.rlimits,
             environ_names=environ.names(launch.environ),
         )
