@@ -103,7 +103,7 @@ def parse(endpoint: str, body: bytes) -> Call:
         endpoint=endpoint,
         fields=fields,
         model=checked_name(options.text("model")),
-        stream="stream" in fields and options.flag("stream"),
+        stream="stream" in fields and options.flag("stream") and endpoint != EMBEDDINGS,
         wants_usage="stream_options" in fields and options.table("stream_options").get("include_usage") is True,
         max_output=options.limit(),
         prompts=prompts,
