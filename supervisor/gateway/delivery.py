@@ -192,6 +192,8 @@ class Delivery:
     async def _write(self, reply: Stream, data: bytes) -> None:
         exchange = self._exchange
         exchange.row.bytes_out += len(data)
+        if exchange.text is not None:
+            exchange.text.add(data)
         exchange.blocked_s = asyncio.get_running_loop().time()
         try:
             await reply.write(data)

@@ -45,6 +45,7 @@ from aish.supervisor.gateway.sessions.reader import Reader
 from aish.supervisor.gateway.settling import Settling
 from aish.supervisor.gateway.spare import Spare
 from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.texts import Texts
 from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.supervisor.gateway.turns import Turns
 from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
@@ -155,12 +156,14 @@ class Gateway:
             gate=self.gate,
             upstreams=self.upstreams,
         )
+        self.texts = Texts(records, self.directory, self.upstreams, self.spending.ledger.line)
         self.proxy = Proxy(
             directory=self.directory,
             board=self.board,
             attempts=self.attempts,
             settling=self.settling,
             spending=self.spending,
+            texts=self.texts,
         )
         self.web = Web(
             keys=self.keys,
@@ -172,7 +175,7 @@ class Gateway:
             outbox=self.outbox,
         )
         windows = WindowAsks(self.book, self.gate, self.spending.held.by)
-        self._asks = Asks(self.keys, self.directory, self.spending, windows, base_url, self._revoked)
+        self._asks = Asks(self.keys, self.directory, self.spending, windows, self.texts, base_url, self._revoked)
         self._tasks: list[asyncio.Task[None]] = []
         self._begun_anew = False
 
@@ -197,6 +200,7 @@ class Gateway:
             self.spending.epoch = said.epoch
         self.spending.restore()
         self.reader.restore()
+        self.texts.restore()
         for server in appeared:
             self._appear(server)
 
@@ -216,6 +220,7 @@ class Gateway:
         """End in order: no new requests, a moment for those under way, the rest settled as estimates."""
         await self.web.close(GRACE_S)
         await self.settling.close()
+        await self.texts.close()
         if self.telemetry is not None:
             await self.telemetry.close()
         self.spending.journal.flush()
@@ -250,6 +255,7 @@ class Gateway:
         with self._unless_full():
             if fresh:
                 self.records.new_epoch()
+                self.texts.new_epoch()
             self.records.replace_members([(member.id, _encode(member)) for member in message.members])
             self.records.put_meta(_SYNC, _encode(msgspec.structs.replace(message, members=[])))
             for id in dropped:
@@ -363,6 +369,7 @@ class Gateway:
             self.spending.journal.flush()
             self.book.flush()
             await self.spare.keep(self.records)
+            await self.texts.prune()
             with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping
                 while self.records.prune(time.time()) == store.PRUNED:
                     await asyncio.sleep(PRUNE_PAUSE_S)

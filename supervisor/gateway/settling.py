@@ -21,6 +21,7 @@ from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.routes import LLAMACPP, Server
 from aish.supervisor.gateway.row import Row
 from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.texts import Text
 from aish.supervisor.gateway.upstream import Upstreams
 from aish.supervisor.gateway.web import Request
 from aish.supervisor.gateway.windows.ledger import Account
@@ -59,6 +60,8 @@ class Exchange:
     """Nothing was used: it was not sent, or refused."""
     choices: tuple[bytes, ...] = ()
     """The answers of a reply that came whole."""
+    text: Text | None = None
+    """What is kept of it: see texts.py."""
 
     def ends(self, status: int, bytes_out: int | None = None) -> None:
         """With this status; a row that was settled for itself keeps its own."""

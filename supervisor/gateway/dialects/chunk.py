@@ -64,7 +64,7 @@ class _Begun:
 
 class Calls:
     """The calls of a stream, by the order in which they began. That is their index where a server numbers them; some
-    number none, or all alike: there a name begins another one, beside another id or behind arguments that are whole."""
+    number none, or all alike: there a name begins another one, beside another id or behind whole arguments."""
 
     def __init__(self) -> None:
         self._newest: dict[int, _Begun] = {}
