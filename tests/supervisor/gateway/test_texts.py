@@ -13,8 +13,8 @@ from aish.errors import AishError
 from aish.supervisor.gateway import texts
 from aish.supervisor.gateway.provider_key import Scrub
 from aish.supervisor.gateway.redaction import redacted
-from aish.wire.message import KeepText, KeyNew, TextQuery
-from aish.wire.reply import Failure, KeyMade, RequestText, TextsKept
+from aish.wire.message import KeepText, KeyNew, RequestsQuery, TextQuery
+from aish.wire.reply import Failure, KeyMade, RequestList, RequestText, TextsKept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,9 +25,10 @@ REAL = "sk-real-0123456789abcdef"
 
 
 def number(world: World, process: str) -> int:
-    """Of its newest request, once that is settled."""
-    world.daemon.settled(process, 1)
-    return max(row["number"] for row in world.gateway.rows(f"process = '{process}'"))
+    """Of its newest request."""
+    told = world.daemon.ask(RequestsQuery(who=[process]))
+    assert isinstance(told, RequestList)
+    return told.requests[-1].number
 
 
 def read(world: World, number: int) -> RequestText | None:
