@@ -27,6 +27,7 @@ from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.claims import Claims
 from aish.supervisor.gateway.duties import Duties
 from aish.supervisor.gateway.fallbacks import Fallbacks
+from aish.supervisor.gateway.histories import Histories
 from aish.supervisor.gateway.http import Web
 from aish.supervisor.gateway.keys import Keys
 from aish.supervisor.gateway.link import Link
@@ -134,12 +135,19 @@ class Gateway:
             line=self.spending.ledger.line,
         )
         self.prices = Prices()
+        self.histories = Histories(records)
         self.telemetry = _telemetry()
         self.reader = Reader(
             directory=self.directory, spending=self.spending, book=self.book, gate=self.gate, prices=self.prices
         )
         self.settling = Settling(
-            self.board, self.spending, self.upstreams, self.prices, self.telemetry, account=self.book.account
+            self.board,
+            self.spending,
+            self.upstreams,
+            self.prices,
+            self.histories,
+            self.telemetry,
+            account=self.book.account,
         )
         self.attempts = Attempts(
             bell=self.bell,
@@ -149,7 +157,7 @@ class Gateway:
             probes=self.probes,
             rests=self.rests,
             fallbacks=self.fallbacks,
-            claims=Claims(self.spending.ledger, self.upstreams, self.prices),
+            claims=Claims(self.spending.ledger, self.upstreams, self.prices, self.histories),
             settling=self.settling,
             spending=self.spending,
             turns=self.turns,
@@ -225,6 +233,7 @@ class Gateway:
             await self.telemetry.close()
         self.spending.journal.flush()
         self.book.flush()
+        self.histories.flush()
         await self.probes.close()
         for task in self._tasks:
             task.cancel()
@@ -368,6 +377,7 @@ class Gateway:
             self.spending.turn()
             self.spending.journal.flush()
             self.book.flush()
+            self.histories.flush()
             await self.spare.keep(self.records)
             await self.texts.prune()
             with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping

@@ -76,6 +76,8 @@ class Call:
     tools: bool
     dialect: str = NAME
     """That its fields are of."""
+    goes_on: tuple[str, ...] = ()
+    """What its server has stored and reads before it: ids of a response, a conversation."""
     left_out: tuple[str, ...] = ()
     """What its server cannot do, and was left out where it was translated."""
 
