@@ -127,10 +127,9 @@ class Texts:
         self._accounts = wanted
 
     def _of(self, account: str) -> set[str]:
-        """Who counts for it, as far as is known now."""
-        if account.startswith(KEY_PREFIX):
-            return {account}
-        return {id for id in self._directory.members if account in self._above(id)}
+        """Itself, and who counts for it as far as is known now."""
+        below = {id for id in self._directory.members if account in self._above(id)}
+        return below if accounts.project(account) is not None else {account} | below
 
     def _above(self, id: str) -> Iterator[str]:
         """A process, those above it, and their projects; a key alone."""
