@@ -442,6 +442,11 @@ class Aish:
         """For a supervised program: what it is doing, "generating", "tool", "idle" or None, and a word about it."""
         return self._lines.run(questions.tell(activity, doing))
 
+    def conclude(self, reason: str, text: str = "") -> bool:
+        """For the leader of a supervised process that is about to fail: why, one of aish.model.exit.TOLD, and a
+        sentence about it. `ps`, `inspect` and `why` show them, unless the supervisor knows better."""
+        return self._lines.run(questions.conclude(reason, text))
+
     def ask_person(
         self,
         title: str,

@@ -32,6 +32,7 @@ from aish.wire.message import (
     Ask,
     AwaitResponse,
     BudgetQuery,
+    Conclude,
     Cont,
     Doctor,
     Down,
@@ -111,7 +112,7 @@ _REPEATABLE: Final = (
     ),
     *(Amend, BudgetQuery, Cont, Down, KeyRevoke, Label, Pause, Stop, Switch, WaitMany, Why, WindowList),
     *(KeepText, TextQuery, WindowSet, WindowUnset, Wrapup),
-    *(Answer, Ask, Questions, Tell, Withdraw),
+    *(Answer, Ask, Conclude, Questions, Tell, Withdraw),
     *(AwaitResponse, MailQuery, Receive, Respond, Send),
 )
 """Requests that may be sent again to a new daemon: they ask, they carry a token, or twice is as good as once."""

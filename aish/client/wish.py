@@ -78,6 +78,8 @@ class SpecFields(TypedDict, total=False):
     rights: str
     sandbox: SandboxPart | str | None
     """A text is a profile: "closed", "dev", "open"."""
+    with_parent: bool
+    """It is stopped when the run of its parent, which has started it, is over."""
     secrets: Sequence[str]
     secret_sources: Mapping[str, SecretPart]
     stop_signal: int

@@ -371,6 +371,14 @@ class Tell(Message, frozen=True, kw_only=True):
     doing: str | None = None
 
 
+class Conclude(Message, frozen=True, kw_only=True):
+    """Why the caller, the leader of a supervised process, is about to end: a word of TOLD in aish.model.exit, and a
+    sentence. It is the reason of its end, if that is no success and the supervisor knows no other."""
+
+    reason: str
+    text: str = ""
+
+
 class Ask(Message, frozen=True, kw_only=True):
     """A question of the caller, a supervised process, to the person; answered when that has answered. The same token
     again is the same question."""
@@ -400,7 +408,7 @@ class Answer(Message, frozen=True, kw_only=True):
 
 
 class Questions(Message, frozen=True, kw_only=True):
-    """All that wait for an answer, oldest first, or those of one process."""
+    """All that wait for an answer, oldest first, or those of one process and of what is below it."""
 
     target: str | None = None
 
@@ -505,6 +513,7 @@ Request = (
     | WindowSet
     | WindowUnset
     | Tell
+    | Conclude
     | Ask
     | Withdraw
     | Answer

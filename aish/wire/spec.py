@@ -306,6 +306,9 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """"owner": it acts as the user, not as itself."""
     sandbox: SandboxPart | None = None
     """None: it reaches what its user does."""
+    with_parent: bool = False
+    """It belongs to the run of its parent that has started it, and is stopped when that is over; it has its parent's
+    limits, and its sandbox, where it says nothing of them, and no key of the gateway."""
     secrets: list[str] = []
     """Provider key variables of the calling environment that it may see."""
     secret_sources: dict[str, SecretPart] = {}

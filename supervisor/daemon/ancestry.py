@@ -65,7 +65,7 @@ def trace(
             return NOBODY  # died meanwhile
         found = leader(pid, here.start_ticks)
         if found is not None:
-            return _if_alive(caller, Caller("process", found))
+            return _if_alive(caller, Caller("process", found, leader=pid == caller.pid))
         orphan = pid in holders
         if not orphan:
             sessions.append(here.session)

@@ -144,7 +144,7 @@ class Api:
                 return await self.looking.gpus(caller, request)
             case m.Send() | m.Receive() | m.Respond() | m.AwaitResponse() | m.MailQuery():
                 return await self._mailed(caller, request)
-            case m.Tell() | m.Ask() | m.Withdraw() | m.Answer() | m.Questions():
+            case m.Tell() | m.Conclude() | m.Ask() | m.Withdraw() | m.Answer() | m.Questions():
                 return await self._asked(caller, request)
             case m.Doctor():
                 return await self.doctors.doctor(caller, request)
@@ -158,9 +158,13 @@ class Api:
                 raise InputError(f"{type(request).__name__} is not answered here")
         return None
 
-    async def _asked(self, caller: Caller, request: m.Tell | m.Ask | m.Withdraw | m.Answer | m.Questions) -> r.Reply:
+    async def _asked(
+        self, caller: Caller, request: m.Tell | m.Conclude | m.Ask | m.Withdraw | m.Answer | m.Questions
+    ) -> r.Reply:
         asking = self.daemon.asking
         match request:
+            case m.Conclude():
+                return await asking.conclude(caller, request)
             case m.Tell():
                 return await asking.tell(caller, request)
             case m.Ask():

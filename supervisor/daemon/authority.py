@@ -27,6 +27,8 @@ class Caller(msgspec.Struct, frozen=True):
     standing: Standing
     id: str | None = None
     """The process it acts as; set for 'process', and for a process with the user's rights."""
+    leader: bool = False
+    """It is that process itself, nothing that it has started."""
 
 
 USER: Final = Caller("user")
@@ -77,6 +79,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "WindowSet": _USER,
     "WindowUnset": _USER,
     "Tell": _SELF,
+    "Conclude": _SELF,
     "Ask": _SELF,
     "Withdraw": _SELF,
     "Answer": _USER,  # nobody answers for the person, least of all who asks

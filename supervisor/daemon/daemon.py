@@ -364,7 +364,7 @@ class Daemon:
         caller = ancestry.trace(peer, self._leader, self.table.session, holders)
         process = self.table.get(caller.id) if caller.id is not None else None
         if process is not None and process.row.spec.rights == "owner" and caller.standing == "process":
-            return Caller("user", process.id)
+            return Caller("user", process.id, leader=caller.leader)
         return caller
 
     def _changed(self, process: Process) -> None:

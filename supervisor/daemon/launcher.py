@@ -163,7 +163,8 @@ class Launcher:
         url = self._gateway_url()
         variables = {"AISH_ID": row.id, "AISH_NAME": row.name, "AISH_GATEWAY_URL": url, TAG: self._reach.tag(row)}
         named = (*row.spec.secrets, *row.spec.secret_sources)
-        if row.spec.kind in (kind.COMMAND, kind.AGENT) and _OWN_ADDRESS not in named:
+        asks = row.spec.kind in (kind.COMMAND, kind.AGENT) and not row.spec.with_parent
+        if asks and _OWN_ADDRESS not in named:
             base = f"{url}/v1"
             variables |= {
                 "OPENAI_BASE_URL": base,
