@@ -400,6 +400,15 @@ class AsyncAish:
         )
         return await self._lines.run(asks.requests(wanted))
 
+    async def request_text(self, number: int) -> r.RequestText:
+        """What was said in that request, where it is kept: see `texts`."""
+        return await self._lines.run(asks.request_text(number))
+
+    async def texts(self, whose: Target | None = None, *, keep: bool = True) -> list[str]:
+        """Keep from now on what requests of a process and all that it starts say, of "key:NAME", "project:PATH" or
+        "user" (all of them); or no longer, which also drops what is kept of it. Returns whose are kept."""
+        return await self._lines.run(asks.texts(whose, keep))
+
     async def windows(self) -> list[WindowPart]:
         """Usage windows of subscriptions, as they stand now."""
         return await self._lines.run(asks.windows())

@@ -387,6 +387,15 @@ class Aish:
         )
         return self._lines.run(asks.requests(wanted))
 
+    def request_text(self, number: int) -> r.RequestText:
+        """What was said in that request, where it is kept: see `texts`."""
+        return self._lines.run(asks.request_text(number))
+
+    def texts(self, whose: Target | None = None, *, keep: bool = True) -> list[str]:
+        """Keep from now on what requests of a process and all that it starts say, of "key:NAME", "project:PATH" or
+        "user" (all of them); or no longer, which also drops what is kept of it. Returns whose are kept."""
+        return self._lines.run(asks.texts(whose, keep))
+
     def windows(self) -> list[WindowPart]:
         """Usage windows of subscriptions, as they stand now."""
         return self._lines.run(asks.windows())

@@ -341,6 +341,20 @@ class RequestsQuery(Message, frozen=True, kw_only=True):
     """These in any case: what was under way in an earlier answer."""
 
 
+class KeepText(Message, frozen=True, kw_only=True):
+    """Keep what requests of a process, with all that it starts, of a key, a project or the user (all of them) say and
+    are answered; or no longer, and drop what is kept of them. Without a target nothing changes."""
+
+    target: str | None = None
+    keep: bool = True
+
+
+class TextQuery(Message, frozen=True, kw_only=True):
+    """What was said in one request, where that is kept."""
+
+    number: int
+
+
 class WindowList(Message, frozen=True, kw_only=True):
     """Usage windows of subscriptions, as the gateway knows them, and the rules over them."""
 
@@ -506,6 +520,8 @@ Request = (
     | KeyRevoke
     | UsageQuery
     | RequestsQuery
+    | KeepText
+    | TextQuery
     | WindowList
     | WindowSet
     | WindowUnset

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from aish.config import texts
 from aish.errors import InputError
 from aish.supervisor.daemon import authority, offspring
 from aish.supervisor.daemon.adopting import Adopting
@@ -82,6 +83,10 @@ class Api:
                 return await self._relay(connection, request)
             case m.WindowList() | m.WindowSet() | m.WindowUnset():
                 return await self._relay(connection, request)
+            case m.KeepText():
+                return await self._keep_text(connection, request)
+            case m.TextQuery():
+                return await self._text(connection, request)
             case m.Hello():
                 raise InputError("Hello was said already")
             case _:
@@ -231,6 +236,23 @@ class Api:
         ):
             if most is not None:
                 yield BudgetLine(account=process.id, word=word, most=most, used=used())
+
+    async def _keep_text(self, connection: Connection, request: m.KeepText) -> r.Reply:
+        target = request.target
+        if target is not None and account.of_process(target.removeprefix("@")):
+            process = self.control.target(connection.caller or NOBODY, "KeepText", target)
+            request = structs.replace(request, target=process.id)
+        return await self._relay(connection, request)
+
+    async def _text(self, connection: Connection, request: m.TextQuery) -> r.Reply:
+        """A process reads those of what it may see. Of others it does not get to know whether there are any."""
+        reply = await self._relay(connection, request)
+        visible = authority.visible(self.daemon.table, connection.caller or NOBODY)
+        if visible is None or not isinstance(reply, r.RequestText):
+            return reply
+        if reply.process not in visible or reply.epoch != self.daemon.epoch:
+            raise texts.missing(request.number)
+        return reply
 
     async def _relay(self, connection: Connection, question: Question) -> r.Reply:
         """Only the gateway can answer; it is started if need be. Raises what it answers, UnavailableError."""

@@ -74,6 +74,8 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "KeyRevoke": _USER,
     "UsageQuery": _USER,
     "RequestsQuery": _USER,
+    "KeepText": _USER,  # a person's word: what is said is on the disk from then on
+    "TextQuery": _TREE,  # those of the caller's subtree
     "WindowList": _USER,
     "WindowSet": _USER,
     "WindowUnset": _USER,
@@ -101,6 +103,8 @@ _VERBS: Final = {
     "KeyRevoke": "key revoke",
     "UsageQuery": "usage",
     "RequestsQuery": "requests",
+    "KeepText": "requests --keep-text",
+    "TextQuery": "requests --text",
     "WindowList": "usage --windows",
     "WindowSet": "window set",
     "WindowUnset": "window unset",

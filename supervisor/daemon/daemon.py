@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aish.agents import keeping
-from aish.config import folders, settings
+from aish.config import folders, settings, texts
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
 from aish.model import kind
 from aish.supervisor.daemon import ancestry, cgroup, proc, server, tagged
@@ -297,6 +297,7 @@ class Daemon:
             self.logs.remove(process.id)
             self.posting.forget(process)
             keeping.forget(self.state_folder, process.id, self.epoch)
+            texts.forget(self.state_folder, process.id, self.epoch)
         self.recorder.forget([process.row for process in processes], self.table.next_number - 1)
         self.prompt.changed()
 
