@@ -207,7 +207,8 @@ class ProgramError(UpstreamError):
 @runtime_checkable
 class AgentAdapter(Protocol):
     """May have `own_keys`, too: variables with provider keys, else withheld, that its own login may be in; and
-    `keeps_conversation`, True where it uses `Host.keep`."""
+    `keeps_sessions`, False where it cannot go on with a conversation by its session; and `keeps_conversation`, True
+    where it uses `Host.keep`."""
 
     name: str
     program: str

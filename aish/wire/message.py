@@ -136,6 +136,13 @@ class Signal(Message, frozen=True, kw_only=True):
     """A signal and nothing else: what does not run yet is not stopped by it, but refused."""
 
 
+class Cancel(Message, frozen=True, kw_only=True):
+    """Have an agent end the turn that is under way: SIGINT to it. One that reads mail goes on with its next message,
+    another one ends. `changed` is false where no turn is under way."""
+
+    target: str
+
+
 class Stop(Message, frozen=True, kw_only=True):
     """Stop signal, then SIGKILL after the grace; `grace_s` 0 kills at once."""
 
@@ -199,6 +206,9 @@ class Limit(Message, frozen=True, kw_only=True):
     nice: str | None = None
     wall: str | None = None
     """For how long a run may go on: "2h"."""
+    children: str | None = None
+    depth: str | None = None
+    """Supervised processes below it at a time, and levels of them."""
     budget: dict[str, str] = {}
     """What a budget limits beside tokens in all, by the words of `aish.wire.budget`."""
     anew: bool = False
@@ -334,6 +344,20 @@ class RequestsQuery(Message, frozen=True, kw_only=True):
     """These in any case: what was under way in an earlier answer."""
 
 
+class KeepText(Message, frozen=True, kw_only=True):
+    """Keep what requests of a process, with all that it starts, of a key, a project or the user (all of them) say and
+    are answered; or no longer, and drop what is kept of them. Without a target nothing changes."""
+
+    target: str | None = None
+    keep: bool = True
+
+
+class TextQuery(Message, frozen=True, kw_only=True):
+    """What was said in one request, where that is kept."""
+
+    number: int
+
+
 class WindowList(Message, frozen=True, kw_only=True):
     """Usage windows of subscriptions, as the gateway knows them, and the rules over them."""
 
@@ -408,6 +432,8 @@ class Send(Message, frozen=True, kw_only=True):
     token: str
     target: str
     text: str
+    schema: str | None = None
+    """A JSON schema of the answer."""
 
 
 class Receive(Message, frozen=True, kw_only=True):
@@ -485,6 +511,7 @@ Request = (
     | Wait
     | WaitMany
     | Signal
+    | Cancel
     | Stop
     | Start
     | Restart
@@ -507,6 +534,8 @@ Request = (
     | KeyRevoke
     | UsageQuery
     | RequestsQuery
+    | KeepText
+    | TextQuery
     | WindowList
     | WindowSet
     | WindowUnset

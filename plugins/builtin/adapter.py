@@ -24,6 +24,7 @@ class Adapter:
     own_login: Meter = "none"
     keeps_conversation = True
     confined = True
+    keeps_sessions = False
 
     def missing(self) -> str | None:
         return None if all(util.find_spec(name) for name in _NEEDED) else _INSTALL

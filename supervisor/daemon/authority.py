@@ -51,6 +51,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Wait": _TREE,
     "WaitMany": _TREE,
     "Signal": _TREE,
+    "Cancel": _TREE,
     "Stop": _TREE,
     "Start": _BELOW,
     "Restart": _TREE,
@@ -73,6 +74,8 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "KeyRevoke": _USER,
     "UsageQuery": _USER,
     "RequestsQuery": _USER,
+    "KeepText": _USER,  # a person's word: what is said is on the disk from then on
+    "TextQuery": _TREE,  # those of the caller's subtree
     "WindowList": _USER,
     "WindowSet": _USER,
     "WindowUnset": _USER,
@@ -101,6 +104,8 @@ _VERBS: Final = {
     "KeyRevoke": "key revoke",
     "UsageQuery": "usage",
     "RequestsQuery": "requests",
+    "KeepText": "requests --keep-text",
+    "TextQuery": "requests --text",
     "WindowList": "usage --windows",
     "WindowSet": "window set",
     "WindowUnset": "window unset",

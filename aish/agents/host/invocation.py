@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 OPTIONS: Final = (
     *("--adapter", "--file", "--name", "--model", "--session", "--permissions", "--login", "--program"),
-    "--begin",
+    *("--schema", "--begin"),
 )
 FLAGS: Final = ("--attached",)
 
@@ -32,6 +32,7 @@ class Invocation:
     name: str | None
     model: str | None
     session: str | None
+    schema: str | None
     permissions: str | None
     login: str | None
     program: str | None

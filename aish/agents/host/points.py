@@ -37,11 +37,13 @@ PATIENCE_S = 5.0
 
 class Kept:
     """What a turn goes on with, and may keep. `session`: the program's own word for the conversation, `conversation`
-    what its adapter has kept of it."""
+    what its adapter has kept of it; `begins`: there was no turn yet."""
 
-    def __init__(self, shelf: Shelf | None, session: str | None) -> None:
-        self._shelf, self.session, self.status = shelf, session, "failed"
-        kept = shelf.position.kept if shelf is not None else None
+    def __init__(self, shelf: Shelf | None) -> None:
+        position = shelf.position if shelf is not None else Position()
+        self._shelf, self.session, self.status = shelf, position.session, "failed"
+        self.begins = not position.turn
+        kept = position.kept
         self.conversation = shelf.conversation(kept) if shelf is not None and kept is not None else None
 
     def is_called(self, id: str) -> None:
@@ -82,18 +84,18 @@ class Points:
                 self._take(self._shelf, lock, c.BEGUN, None)
 
     @contextlib.contextmanager
-    def turn(self, session: str | None = None, *, anew: bool = False) -> Iterator[Kept]:
-        """A turn, and the checkpoint after it. `session`: to be gone on with where there was no turn yet; `anew`:
-        whatever there was, this run has one turn. Raises StorageError."""
+    def turn(self, *, anew: bool = False) -> Iterator[Kept]:
+        """A turn, and the checkpoint after it. `anew`: whatever there was, this run has one turn. Raises
+        StorageError."""
         shelf = self._shelf
         if shelf is None:
-            yield Kept(None, session)
+            yield Kept(None)
             return
         with shelf.boundary.turn() as lock:
             rewinding.finish(shelf, (lock,))
             if anew:
                 shelf.stand(Position(last=shelf.position.last))
-            kept = Kept(shelf, shelf.position.session or (session if not shelf.position.turn else None))
+            kept = Kept(shelf)
             try:
                 yield kept
             finally:

@@ -6,6 +6,7 @@ only when it is answered. The conversation is gone on with, too, where the progr
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from aish.agents.stdout import Stdout
@@ -21,30 +22,39 @@ if TYPE_CHECKING:
     from aish.agents.host.points import Kept, Points
     from aish.wire.mail import MailPart
 
-    Turn = Callable[[str, Kept, Stdout], None]
-    """Prompt, what it goes on with, where the text goes. Raises AishError, KeyboardInterrupt."""
+    Turn = Callable[[str, Kept, Stdout, str | None], None]
+    """Prompt, what it goes on with, where the text goes, the schema of the answer. Raises AishError,
+    KeyboardInterrupt."""
 
 CANCELLED = 130
 
 
-def serve(program: str, turn: Turn, points: Points, session: str | None) -> None:
-    """Until somebody ends us; `session` is the one to begin with. Raises AishError where the daemon is gone for
-    good."""
+def serve(program: str, turn: Turn, points: Points) -> None:
+    """Until somebody ends us; an interrupt is for the turn that is under way, and between two of them means nothing.
+    Raises AishError where the daemon is gone for good."""
+    _between_turns()
     with Aish(program="agent") as aish:
         while True:
             aish.tell(IDLE, "waits for messages")
             mail = aish.receive()
             if mail is not None:
-                text, status = _answer(program, turn, points, session, mail)
+                text, status = _answer(program, turn, points, mail)
                 aish.respond(mail.number, text, status=status)
 
 
-def _answer(program: str, turn: Turn, points: Points, session: str | None, mail: MailPart) -> tuple[str, int]:
+def _between_turns() -> None:
+    signal.signal(
+        signal.SIGINT, lambda number, frame: None
+    )  # not SIG_IGN: the program that a turn starts inherits that
+
+
+def _answer(program: str, turn: Turn, points: Points, mail: MailPart) -> tuple[str, int]:
     """What the turn has said, and how it has ended. What fails is one turn: the next may do better."""
     out = Stdout(1)
     try:
-        with points.turn(session) as point:
-            turn(mail.text, point, out)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with points.turn() as point:
+            turn(mail.text, point, out, mail.schema)
         out.end()
         return "".join(out.text), 0
     except KeyboardInterrupt:
@@ -53,3 +63,5 @@ def _answer(program: str, turn: Turn, points: Points, session: str | None, mail:
         report(program, error)
         status = error.ended if isinstance(error, ProgramError) else error.exit_status
         return "\n\n".join(part for part in ("".join(out.text), f"{program}: {error}") if part), status
+    finally:
+        _between_turns()

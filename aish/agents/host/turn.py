@@ -32,7 +32,8 @@ NAME_CHARS = 128
 
 
 class Turn:
-    """Implements aish.spi.agent_adapter.Host. `note` tells a person one line; `point` is what it goes on with."""
+    """Implements aish.spi.agent_adapter.Host. `note` tells a person one line; `point` is what it goes on with;
+    `called` is told, too, what the program calls this conversation."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Turn:
         note: Callable[[str], None],
         missing: Callable[[], str | None],
         point: Kept,
+        called: Callable[[str], None],
         confinement: Confined | None = None,
     ) -> None:
         self.gateway, self.folder = gateway, folder
@@ -54,7 +56,7 @@ class Turn:
         self._events, self._transcript = events, transcript
         self._note, self._missing, self.confinement = note, missing, confinement
         self.conversation = point.conversation
-        self._session, self._point = task.session, point
+        self._session, self._point, self._called = task.session, point, called
         self._children: list[Child] = []
         self._helpers: list[Helper] = []
         self._text: list[str] = []
@@ -136,6 +138,7 @@ class Turn:
         if id != self._session:
             self._session = id
             self.record("session", id=id)
+            self._called(id)
             self._point.is_called(id)
 
     def keep(self, conversation: bytes) -> None:
