@@ -54,6 +54,9 @@ KINDS: Final = (
     "mail",
     "mail-answered",
     "mail-returned",
+    "checkpoint",
+    "rewound",
+    "forked",
     "group",
     # limits
     "oom",

@@ -45,6 +45,9 @@ class Spawn(Message, frozen=True, kw_only=True):
     """Rows and columns that its terminal has from the start; None: 24 and 80."""
     patience_s: float | None = None
     """How long a holder that is silent is waited for (None: 30 s). Then it has failed, and is never started."""
+    budget_of: str | None = None
+    """It goes on from a checkpoint of that agent: the sums that its spec limits are taken from those of that one, in
+    the same step."""
 
 
 class Serve(Message, frozen=True, kw_only=True):
@@ -463,6 +466,17 @@ class MailQuery(Message, frozen=True, kw_only=True):
     target: str | None = None
 
 
+class Mark(Message, frozen=True, kw_only=True):
+    """The caller is about to touch the checkpoints of an agent, which lie in files of their own: may it? With `done`
+    it has, and that is an event. `deed` is "checkpoint", "rewind" or "drop"."""
+
+    target: str
+    deed: str
+    done: bool = False
+    checkpoint: str = ""
+    """p4.3"""
+
+
 class Doctor(Message, frozen=True, kw_only=True):
     pass
 
@@ -536,6 +550,7 @@ Request = (
     | Respond
     | AwaitResponse
     | MailQuery
+    | Mark
     | Doctor
     | Shutdown
     | Off

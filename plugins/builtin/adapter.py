@@ -22,6 +22,7 @@ class Adapter:
     name = BUILTIN
     program = ""
     own_login: Meter = "none"
+    keeps_conversation = True
     confined = True
     keeps_sessions = False
 

@@ -122,6 +122,8 @@ class Api:
                 return await self.control.switch(caller, request)
             case m.Label():
                 return await self.control.label(caller, request)
+            case m.Mark():
+                return await self.control.mark(caller, request)
             case m.Forget():
                 return await self.control.forget(caller, request)
             case _:

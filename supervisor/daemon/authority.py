@@ -90,6 +90,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Respond": _SELF,
     "AwaitResponse": _TREE,  # of what it has sent itself
     "MailQuery": _TREE,
+    "Mark": _BELOW,  # and Spawn's `budget_of`
     "Doctor": _USER,
     "Shutdown": _USER,
     "Off": _USER,
@@ -115,6 +116,7 @@ _VERBS: Final = {
     "History": "inspect",
     "Snapshot": "ps",
     "Gpus": "gpu",
+    "Mark": "checkpoint",
 }
 """What people call a request, where it is not its name."""
 

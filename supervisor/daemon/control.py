@@ -15,7 +15,7 @@ from aish.supervisor.daemon import authority, environ, offspring, proc, runs, wa
 from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
-from aish.wire.message import Cont, Forget, Label, Pause, Restart, Signal, Start, Stop, Switch, Wrapup
+from aish.wire.message import Cont, Forget, Label, Mark, Pause, Restart, Signal, Start, Stop, Switch, Wrapup
 from aish.wire.reply import Done
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 
 MODEL_CHARS: Final = 200
+CHECKPOINT_CHARS: Final = 40
+DEEDS: Final = ("checkpoint", "rewind", "drop")
+"""What is done with the checkpoints of an agent."""
 _NOT_YET: Final = (state.SCHEDULED, state.QUEUED, state.STARTING, state.BACKOFF)
 _ENDING: Final = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL))
 
@@ -305,6 +308,21 @@ class Control:
         row.spec = structs.replace(row.spec, labels=labels)
         self.daemon.recorder.event("labelled", row, by(caller), changes=" ".join(changes))
         self.daemon.conductor.changed(process)
+        return Done()
+
+    async def mark(self, caller: Caller, request: Mark) -> Done:
+        """Raises RefusedError, ConflictError, InputError."""
+        if request.deed not in DEEDS:
+            raise InputError(f"expected {', '.join(DEEDS)}", field="deed")
+        process = self.target(caller, "Mark", request.target)
+        row = process.row
+        if row.spec.kind != kind.AGENT:
+            raise ConflictError(f"{row.name} ({row.id}) is no agent", hint="agents have checkpoints")
+        reached = request.checkpoint[:CHECKPOINT_CHARS]
+        if request.done and request.deed == "checkpoint":
+            self.daemon.recorder.event("checkpoint", row, by(caller), checkpoint=reached)
+        elif request.done and request.deed == "rewind":
+            self.daemon.recorder.event("rewound", row, by(caller), checkpoint=reached)
         return Done()
 
     async def forget(self, caller: Caller, request: Forget) -> Done:

@@ -13,13 +13,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from aish.agents import adapters, asked, compose, conclusion, keeping, schema, stdin, transcript
-from aish.agents.__main__ import die_by, failed
+from aish.agents.__main__ import die_by, failed, tell
 from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, PERMISSIONS, Agent
 from aish.agents.events import from_environment
 from aish.agents.host import serving
 from aish.agents.host.confinement import Confined
 from aish.agents.host.conversations import Conversations
 from aish.agents.host.invocation import parse_words
+from aish.agents.host.points import Points
 from aish.agents.host.work import Work
 from aish.agents.stdout import DownstreamError, Stdout
 from aish.agents.transcript import Transcript
@@ -176,11 +177,13 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
         folder=_folder,
     )
     events.emit("started", agent=agent.name, adapter=adapter.name)
+    points = Points(work.folder_kept, adapter, invocation.begin, lambda line: tell(f"{program}: {line}"))
     if given.text.strip() or words.strip():
-        work.turn(compose.whole(agent, given.text, words)[-1][1], None, lambda id: None, out)
+        with points.turn(anew=True) as point:
+            work.turn(compose.whole(agent, given.text, words)[-1][1], point, out)
         out.end()
     elif "AISH_ID" in os.environ and not stdin.is_given(0):
-        serving.serve(program, work.turn, serving.Session(work.folder_kept))
+        serving.serve(program, work.turn, points)
     else:
         raise UsageError(
             "there is nothing to do: stdin is empty and no words follow",

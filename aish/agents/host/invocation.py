@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 OPTIONS: Final = (
     *("--adapter", "--file", "--name", "--model", "--session", "--permissions", "--login", "--program"),
-    "--schema",
+    *("--schema", "--begin"),
 )
 FLAGS: Final = ("--attached",)
 
 
 class Invocation:
-    """`adapter` is set, or `file` whose front matter names one. The others override what the file says.
+    """`adapter` is set, or `file` whose front matter names one. The others override what the file says; `begin` is
+    the checkpoint of another agent that it goes on from, as EPOCH-ID/N.
 
     `attached`: the words behind `--` are the program's own; else they are the prompt."""
 
@@ -35,6 +36,7 @@ class Invocation:
     permissions: str | None
     login: str | None
     program: str | None
+    begin: str | None
     attached: bool
     words: tuple[str, ...]
 

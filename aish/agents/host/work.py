@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aish.agents.agent import Agent
     from aish.agents.events import Events
     from aish.agents.host.conversations import Conversations
+    from aish.agents.host.points import Kept
     from aish.agents.stdout import Stdout
     from aish.agents.transcript import Transcript
     from aish.sandbox.hosted import Sandbox
@@ -51,28 +52,26 @@ class Work:
 
     @property
     def folder_kept(self) -> str | None:
-        """Where its transcript is."""
-        return os.path.dirname(self.kept.path) if self.kept.path else None
+        """Where its transcript is, as a supervised process; None: nobody keeps anything."""
+        return os.path.dirname(self.kept.path) if self.kept.path and "AISH_ID" in os.environ else None
 
-    def turn(
-        self, prompt: str, session: str | None, called: Callable[[str], None], out: Stdout, by: str | None = None
-    ) -> None:
+    def turn(self, prompt: str, point: Kept, out: Stdout, by: str | None = None) -> None:
         """To its end; `by`: a schema of this answer. Raises AishError, KeyboardInterrupt, DownstreamError; it is over
         by then, too."""
         task = self.task(prompt)
-        task = replace(task, session=session or task.session)
+        task = replace(task, session=point.session or (task.session if point.begins else None))
         task = task if by is None else self._by_schema(task, by)
         folder = self.folder()
         self.kept.write("prompt", text=prompt, agent=self.agent.name, adapter=self.adapter.name, model=task.model)
         status = "failed"
         try:
-            until_done(self._turn(task, folder, called, out), out.fd)
-            status = "done"
+            until_done(self._turn(task, folder, point, out), out.fd)
+            status = point.status = "done"
         except AishError:
             out.end()  # what it has said stays a line of its own
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
-            status = "cancelled"
+            status = point.status = "cancelled"
             raise KeyboardInterrupt from None
         finally:
             self.kept.write("end", status=status)
@@ -89,14 +88,10 @@ class Work:
         acting.schema = schema.of_word(by, task.cwd)
         return replace(task, acting=acting)
 
-    async def _turn(self, task: Task, folder: str, called: Callable[[str], None], out: Stdout) -> None:
+    async def _turn(self, task: Task, folder: str, point: Kept, out: Stdout) -> None:
         confinement = None
         if self.sandbox is not None:
             confinement = Confined(self.sandbox, self.gateway.base_url, folder, task.cwd)
-
-        def is_called(id: str) -> None:
-            self.talks.is_called(id)
-            called(id)
 
         async with Desk() as desk:
             turn = Turn(
@@ -109,7 +104,8 @@ class Work:
                 transcript=self.kept,
                 note=lambda line: tell(f"{self.program}: {line}"),
                 missing=self.adapter.missing,
-                called=is_called,
+                point=point,
+                called=self.talks.is_called,
                 confinement=confinement,
             )
             try:

@@ -302,8 +302,8 @@ def test_ctrl_c_ends_its_turn_and_not_the_session_and_a_kill_loses_no_message(pl
     assert plugin.aish("answer", process.id, "allow").returncode == 0
     mail = plugin.client.response(second, timeout_s=DEADLINE_S)
     assert (mail.answer, mail.status, mail.deliveries) == ("push:once after", 0, 2)
-    (session,) = (plugin.state / "agents").glob(f"*-{process.id}/session")
-    assert session.read_text() == "s9"
+    (position,) = (plugin.state / "agents").glob(f"*-{process.id}/position.json")
+    assert json.loads(position.read_text())["session"] == "s9"
     process.stop()
 
 
