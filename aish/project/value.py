@@ -18,9 +18,9 @@ from aish.model.spec import MOST_TIME_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aish.project.document import Document
-    from aish.project.places import Path
-    from aish.project.problem import Problems
+    from aish.config.document import Document
+    from aish.config.places import Path
+    from aish.config.problem import Problems
 
     Schema = dict[str, Any]
 

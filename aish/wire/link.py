@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from aish.wire.message import (
     BudgetQuery,
+    KeepText,
     KeyList,
     KeyNew,
     KeyRevoke,
     Limit,
     Message,
     RequestsQuery,
+    TextQuery,
     UsageQuery,
     WindowList,
     WindowSet,
@@ -100,6 +102,8 @@ Question = (
     | KeyRevoke
     | UsageQuery
     | RequestsQuery
+    | KeepText
+    | TextQuery
     | Limit
     | BudgetQuery
     | WindowList

@@ -45,6 +45,9 @@ class Spawn(Message, frozen=True, kw_only=True):
     """Rows and columns that its terminal has from the start; None: 24 and 80."""
     patience_s: float | None = None
     """How long a holder that is silent is waited for (None: 30 s). Then it has failed, and is never started."""
+    budget_of: str | None = None
+    """It goes on from a checkpoint of that agent: the sums that its spec limits are taken from those of that one, in
+    the same step."""
 
 
 class Serve(Message, frozen=True, kw_only=True):
@@ -133,6 +136,13 @@ class Signal(Message, frozen=True, kw_only=True):
     """A signal and nothing else: what does not run yet is not stopped by it, but refused."""
 
 
+class Cancel(Message, frozen=True, kw_only=True):
+    """Have an agent end the turn that is under way: SIGINT to it. One that reads mail goes on with its next message,
+    another one ends. `changed` is false where no turn is under way."""
+
+    target: str
+
+
 class Stop(Message, frozen=True, kw_only=True):
     """Stop signal, then SIGKILL after the grace; `grace_s` 0 kills at once."""
 
@@ -196,6 +206,9 @@ class Limit(Message, frozen=True, kw_only=True):
     nice: str | None = None
     wall: str | None = None
     """For how long a run may go on: "2h"."""
+    children: str | None = None
+    depth: str | None = None
+    """Supervised processes below it at a time, and levels of them."""
     budget: dict[str, str] = {}
     """What a budget limits beside tokens in all, by the words of `aish.wire.budget`."""
     anew: bool = False
@@ -331,6 +344,20 @@ class RequestsQuery(Message, frozen=True, kw_only=True):
     """These in any case: what was under way in an earlier answer."""
 
 
+class KeepText(Message, frozen=True, kw_only=True):
+    """Keep what requests of a process, with all that it starts, of a key, a project or the user (all of them) say and
+    are answered; or no longer, and drop what is kept of them. Without a target nothing changes."""
+
+    target: str | None = None
+    keep: bool = True
+
+
+class TextQuery(Message, frozen=True, kw_only=True):
+    """What was said in one request, where that is kept."""
+
+    number: int
+
+
 class WindowList(Message, frozen=True, kw_only=True):
     """Usage windows of subscriptions, as the gateway knows them, and the rules over them."""
 
@@ -405,6 +432,8 @@ class Send(Message, frozen=True, kw_only=True):
     token: str
     target: str
     text: str
+    schema: str | None = None
+    """A JSON schema of the answer."""
 
 
 class Receive(Message, frozen=True, kw_only=True):
@@ -435,6 +464,17 @@ class MailQuery(Message, frozen=True, kw_only=True):
     """The mail of one process, or of all, oldest first."""
 
     target: str | None = None
+
+
+class Mark(Message, frozen=True, kw_only=True):
+    """The caller is about to touch the checkpoints of an agent, which lie in files of their own: may it? With `done`
+    it has, and that is an event. `deed` is "checkpoint", "rewind" or "drop"."""
+
+    target: str
+    deed: str
+    done: bool = False
+    checkpoint: str = ""
+    """p4.3"""
 
 
 class Doctor(Message, frozen=True, kw_only=True):
@@ -471,6 +511,7 @@ Request = (
     | Wait
     | WaitMany
     | Signal
+    | Cancel
     | Stop
     | Start
     | Restart
@@ -493,6 +534,8 @@ Request = (
     | KeyRevoke
     | UsageQuery
     | RequestsQuery
+    | KeepText
+    | TextQuery
     | WindowList
     | WindowSet
     | WindowUnset
@@ -507,6 +550,7 @@ Request = (
     | Respond
     | AwaitResponse
     | MailQuery
+    | Mark
     | Doctor
     | Shutdown
     | Off

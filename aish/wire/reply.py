@@ -19,6 +19,7 @@ from aish.wire.part import (
     QueuePart,
     RequestPart,
     RunPart,
+    TokensPart,
     UsageRow,
     WindowPart,
     WindowRulePart,
@@ -233,6 +234,32 @@ class RequestList(Message, frozen=True, kw_only=True):
     """There are others that were asked for: older ones, or with `after` newer ones."""
 
 
+class TextsKept(Message, frozen=True, kw_only=True):
+    """Whose texts are kept now."""
+
+    accounts: list[str]
+    changed: bool = False
+
+
+class RequestText(Message, frozen=True, kw_only=True):
+    """One request's text: the bodies as its client sent and got them, keys taken out. Nothing of headers."""
+
+    number: int
+    time_s: float
+    process: str
+    """Id of who asked, or "key:NAME"."""
+    epoch: int | None = None
+    """Of the process table; None: of a key."""
+    model: str
+    endpoint: str
+    status: int | None = None
+    asked: str
+    answered: str
+    asked_bytes: int
+    """As they were: larger than the text, where that is cut."""
+    answered_bytes: int
+
+
 class Windows(Message, frozen=True, kw_only=True):
     windows: list[WindowPart]
     rules: list[WindowRulePart] = []
@@ -244,6 +271,8 @@ class Budgets(Message, frozen=True, kw_only=True):
     lines: list[BudgetLine]
     day: str = ""
     day_ends_s: float = 0.0
+    tokens: TokensPart | None = None
+    """What the process or key itself has used; every request that was answered is in it."""
 
 
 class Answered(Message, frozen=True, kw_only=True):
@@ -294,6 +323,8 @@ Reply = (
     | Keys
     | UsageTable
     | RequestList
+    | TextsKept
+    | RequestText
     | Windows
     | Budgets
     | Answered

@@ -6,11 +6,14 @@ runtime folder and never into SQLite, events or `inspect`. Words of other system
 
 from __future__ import annotations
 
-import os
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
 
 from aish.wire.part import Part
 from aish.wire.sandbox import SandboxPart
+
+P = TypeVar("P", "LimitPart", "BudgetPart")
 
 TOLD_CHARS: Final = 80
 DELAY_S: Final = 0.1
@@ -32,6 +35,10 @@ class LimitPart(Part, frozen=True, kw_only=True):
     """Of each disk."""
     on_oom: str = "kill"
     """At its limit of memory: "kill" ends it, reason "oom"; "hold" keeps it there until the limit is raised."""
+    children: int | None = None
+    """Supervised processes below it at a time, at whatever depth: what is one too many is refused."""
+    depth: int | None = None
+    """Levels of supervised processes below it: 1 is what it starts itself."""
 
 
 class RestartPart(Part, frozen=True, kw_only=True):
@@ -120,11 +127,11 @@ class SecretPart(Part, frozen=True, kw_only=True):
     def told(self) -> str:
         """Where it comes from, for people."""
         if self.file is not None:
-            return f"file:{os.fsdecode(self.file)}"
+            return f"file:{self.file.decode(errors='backslashreplace')}"
         if self.keyring is not None:
             return f"keyring:{self.keyring}"
         words = self.command[2:] if self.command[:2] == [b"sh", b"-c"] else self.command
-        text = " ".join(os.fsdecode(word) for word in words)
+        text = b" ".join(words).decode(errors="backslashreplace")
         return f"command:{text if len(text) <= TOLD_CHARS else text[: TOLD_CHARS - 1] + '…'}"
 
 
@@ -189,6 +196,15 @@ class LastWordPart(Part, frozen=True, kw_only=True):
     """What is added to its next request."""
     tokens: int | None = None
     budget: BudgetPart = BudgetPart(requests=1)
+
+
+def laid_over(part: P | None, under: P | None) -> P | None:
+    """What `part` says, and of the rest what `under` says; both of one type, whose defaults say nothing."""
+    if part is None or under is None:
+        return part or under
+    usual = type(part)()
+    said = {name: value for name in part.__struct_fields__ if (value := getattr(part, name)) != getattr(usual, name)}
+    return msgspec.structs.replace(under, **said)
 
 
 PRICES: Final = {
@@ -318,6 +334,8 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """From the stop signal to SIGKILL."""
     oom_score_adj: int | None = None
     """-1000 to 1000, proc(5): who goes first when the machine has no memory left."""
+    nice: int | None = None
+    """-20 to 19; None: the niceness of the surroundings."""
     ionice: str | None = None
     """"idle", "best-effort:N" or "realtime:N", ionice(1)."""
     pty: bool = False

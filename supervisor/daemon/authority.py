@@ -51,6 +51,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Wait": _TREE,
     "WaitMany": _TREE,
     "Signal": _TREE,
+    "Cancel": _TREE,
     "Stop": _TREE,
     "Start": _BELOW,
     "Restart": _TREE,
@@ -73,6 +74,8 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "KeyRevoke": _USER,
     "UsageQuery": _USER,
     "RequestsQuery": _USER,
+    "KeepText": _USER,  # a person's word: what is said is on the disk from then on
+    "TextQuery": _TREE,  # those of the caller's subtree
     "WindowList": _USER,
     "WindowSet": _USER,
     "WindowUnset": _USER,
@@ -87,6 +90,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Respond": _SELF,
     "AwaitResponse": _TREE,  # of what it has sent itself
     "MailQuery": _TREE,
+    "Mark": _BELOW,  # and Spawn's `budget_of`
     "Doctor": _USER,
     "Shutdown": _USER,
     "Off": _USER,
@@ -100,6 +104,8 @@ _VERBS: Final = {
     "KeyRevoke": "key revoke",
     "UsageQuery": "usage",
     "RequestsQuery": "requests",
+    "KeepText": "requests --keep-text",
+    "TextQuery": "requests --text",
     "WindowList": "usage --windows",
     "WindowSet": "window set",
     "WindowUnset": "window unset",
@@ -110,6 +116,7 @@ _VERBS: Final = {
     "History": "inspect",
     "Snapshot": "ps",
     "Gpus": "gpu",
+    "Mark": "checkpoint",
 }
 """What people call a request, where it is not its name."""
 

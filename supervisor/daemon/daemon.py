@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aish.agents import keeping
-from aish.config import folders, settings
+from aish.config import folders, settings, texts
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
 from aish.model import kind
 from aish.supervisor.daemon import ancestry, cgroup, proc, server, tagged
@@ -275,7 +275,8 @@ class Daemon:
         ended = [process for process in self.table if process.row.ended and process.row.number]
         if len(ended) > KEEP_ENDED:
             ended.sort(key=lambda process: process.row.ended_s or 0.0)
-            self.forget(ended[: len(ended) - KEEP_ENDED * 9 // 10])
+            oldest = ended[: len(ended) - KEEP_ENDED * 9 // 10]
+            self.forget([process for process in oldest if self.table.lives_below(process.id) is None])
 
     # --- the parts' calls ---------------------------------------------------------------------------------------
 
@@ -296,6 +297,7 @@ class Daemon:
             self.logs.remove(process.id)
             self.posting.forget(process)
             keeping.forget(self.state_folder, process.id, self.epoch)
+            texts.forget(self.state_folder, process.id, self.epoch)
         self.recorder.forget([process.row for process in processes], self.table.next_number - 1)
         self.prompt.changed()
 

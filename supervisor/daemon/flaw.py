@@ -19,8 +19,10 @@ from aish.model.spec import (
     LEAST_PROBE_S,
     LOGS,
     MISSED,
+    MOST_CHILDREN,
     MOST_CONCURRENT,
     MOST_CPUS,
+    MOST_DEPTH,
     MOST_GPUS,
     MOST_GRACE_S,
     MOST_NEEDS,
@@ -80,6 +82,8 @@ def flaws(spec: SpecPart) -> Iterator[InputError]:
     yield from given.flaws(spec)
     if spec.oom_score_adj is not None and not -1000 <= spec.oom_score_adj <= 1000:
         yield InputError("expected -1000 to 1000", field="oom_score_adj")
+    if spec.nice is not None and not -20 <= spec.nice <= 19:
+        yield InputError("expected -20 to 19", field="nice")
     if spec.ionice is not None and not _IONICE.fullmatch(spec.ionice):
         yield InputError("expected idle, best-effort:0 to 7 or realtime:0 to 7", field="ionice")
     yield from of_grace(spec.grace_s)
@@ -270,6 +274,10 @@ def of_limits(limits: LimitPart) -> Iterator[InputError]:
         yield InputError(f"expected 1 to {MOST_PIDS}", field="pids")
     if limits.cpus is not None and not (math.isfinite(limits.cpus) and LEAST_CPUS <= limits.cpus <= MOST_CPUS):
         yield InputError(f"expected a number of cores, {LEAST_CPUS} to {MOST_CPUS:.0f}", field="cpus")
+    for field, most in (("children", MOST_CHILDREN), ("depth", MOST_DEPTH)):
+        value = getattr(limits, field)
+        if value is not None and not 0 <= value <= most:
+            yield InputError(f"expected a count, 0 to {most:,}", field=field)
     yield from _one_of(limits.on_oom, ON_OOM, "on_oom")
     if limits.on_oom == "hold" and limits.memory_bytes is None:
         yield InputError("there is no limit of memory at which to hold it", field="on_oom")

@@ -44,7 +44,7 @@ def test_a_procfile() -> None:
 COMPOSE = """
 x-common: &common
   restart: unless-stopped
-  environment: { A: "1" }
+  environment: { A: "1", SHELL: null, B: }
 services:
   db: { image: postgres, volumes: [d:/x] }
   api:
@@ -68,7 +68,7 @@ def test_a_compose_file(told: Callable[..., Any]) -> None:
     assert tables["services"] == {
         "api": {
             "command": ["python", "-m", "api", "--port", "${PORT:-80}", "${HOST:-}"],
-            "env": {"A": "1"},
+            "env": {"A": "1", "SHELL": "${SHELL:-}", "B": "${B:-}"},
             "needs": [{"name": "migrate", "until": "completed"}],
             "ready": {"exec": "curl -f localhost || exit 1", "every": "90s", "failures": 5},
             "restart": "always",
@@ -345,8 +345,8 @@ def test_time_spans(text: str | None, span: str | None) -> None:
 @given(st.text(max_size=20).filter(lambda text: "\0" not in text and text))
 def test_what_is_imported_is_what_was_there(text: str) -> None:
     """Whatever is in it: not expanded by aish.toml, not broken by TOML."""
+    from aish.config.problem import Problems
     from aish.project.expand import Expander
-    from aish.project.problem import Problems
 
     draft = Draft()
     draft.entry("services", "x", "f")["command"] = [plain(text)]
