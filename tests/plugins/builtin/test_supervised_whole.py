@@ -166,11 +166,12 @@ def test_what_a_sandboxed_one_starts_is_in_no_wider_one(up: Home) -> None:
 def test_agents_that_start_each_other_come_to_an_end(up: Home) -> None:
     script = call("spawn", command=["@fix", "go on"])
     agent(up, f"tools: [spawn]\npermissions: allow\nprompt: '{script} then say 1 {{input}}'\n")
-    assert run(up, "@fix", "go on").returncode == 0
-    while live := [row.id for row in up.client.processes() if row.name.startswith("fix")]:
-        up.client.wait_all(*live, timeout_s=DEADLINE_S)  # each has started the next one before it ends
-    rows = {row.name for row in up.client.processes(all=True) if row.name.startswith("fix")}
-    assert len(rows) == 5
+    last, started = spawned(up, "@fix", "go on").id, 0
+    while last is not None:
+        assert up.client.wait(last, timeout_s=DEADLINE_S).code == 0
+        started += 1
+        last = next((row.id for row in up.client.processes(all=True) if row.parent == last), None)
+    assert started == 5
 
 
 @pytest.mark.slow
