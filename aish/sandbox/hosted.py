@@ -10,6 +10,7 @@ import msgspec
 from aish.config import folders
 from aish.sandbox import order
 from aish.sandbox.around import look
+from aish.sandbox.outlets import Outlets
 from aish.sandbox.tier import Holding
 from aish.sandbox.wrapping import Wanted, Wrapping
 from aish.wire.sandbox import SandboxPart
@@ -22,11 +23,11 @@ VARIABLE: Final = "AISH_SANDBOX"
 
 
 class Entered(NamedTuple):
-    """What is started in place of a program. `fd` is passed on by that number; the caller closes it."""
+    """What is started in place of a program. `fds` are passed on by their numbers; the caller closes them."""
 
     argv: list[str]
     environ: dict[str, str]
-    fd: int
+    fds: list[int]
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -34,11 +35,19 @@ class _Told(msgspec.Struct, frozen=True):
     tier: str
     program: str
     abi: int
+    proxy_port: int
+    word: str
+    channel: int | None
 
 
 class Sandbox(NamedTuple):
+    """`channel`: as in aish.sandbox.outlets; each program gets a copy."""
+
     part: SandboxPart
     holding: Holding
+    proxy_port: int = 0
+    word: str = ""
+    channel: int | None = None
 
     def around(
         self, argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: str, *, gateway_url: str, folder: str
@@ -49,20 +58,24 @@ class Sandbox(NamedTuple):
         env = [os.fsencode(f"{name}={value}") for name, value in environ.items()]
         wanted = Wanted([os.fsencode(word) for word in argv], env, [os.fsencode(found)], os.fsencode(cwd))
         sockets = [folders.daemon_socket()] if self.part.spawn else []
-        data = Wrapping(look(), self.holding).order(
-            self.part, wanted, gateway_url=gateway_url, folder=folder, sockets=sockets
-        )
+        channel = None if self.channel is None else os.dup(self.channel)
+        to = Outlets(gateway_url, self.proxy_port, self.word, channel)
+        data = Wrapping(look(), self.holding).order(self.part, wanted, to=to, folder=folder, sockets=sockets)
         fd = os.memfd_create("order", os.MFD_CLOEXEC)
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
         outer = (os.fsdecode(entry).partition("=") for entry in order.environ(env))
-        return Entered([os.fsdecode(word) for word in order.words(fd)], {name: value for name, _, value in outer}, fd)
+        fds = [fd] if channel is None else [fd, channel]
+        return Entered(
+            [os.fsdecode(word) for word in order.words(fd)], {name: value for name, _, value in outer}, fds
+        )
 
 
-def told(part: SandboxPart, holding: Holding) -> bytes:
+def told(part: SandboxPart, holding: Holding, to: Outlets) -> bytes:
     """The variable, NAME=value."""
-    data = msgspec.json.encode(_Told(part, holding.tier, holding.program, holding.abi))
+    said = _Told(part, holding.tier, holding.program, holding.abi, to.proxy_port, to.word, to.channel)
+    data = msgspec.json.encode(said)
     return os.fsencode(VARIABLE) + b"=" + data
 
 
@@ -72,4 +85,7 @@ def of_environment(environ: MutableMapping[str, str]) -> Sandbox | None:
     if text is None:
         return None
     found = msgspec.json.decode(text, type=_Told)
-    return Sandbox(found.part, Holding(found.tier, found.program, found.abi))  # type: ignore[arg-type]
+    if found.channel is not None:
+        os.set_inheritable(found.channel, False)
+    holding = Holding(found.tier, found.program, found.abi)  # type: ignore[arg-type]
+    return Sandbox(found.part, holding, found.proxy_port, found.word, found.channel)

@@ -79,7 +79,8 @@ def _trial(holding: Holding) -> str | None:
         links = tuple((path, os.readlink(path)) for path in names if os.path.islink(path))
         plain = tuple(path for path in names if os.path.isdir(path) and not os.path.islink(path))
         ours = (os.path.realpath(sys.base_prefix), order.FOLDER)
-        plan = Plan((*system, *plain, *ours), (folder,), (), (), (), None, "none", "/home", folder, links, (folder,))
+        read = (*system, *plain, *ours)
+        plan = Plan(read, (folder,), (), (), (), None, "own", (), "/home", folder, links, (folder,))
         program = os.path.realpath(sys.executable)
         data = order.encode(
             holding,
@@ -87,8 +88,8 @@ def _trial(holding: Holding) -> str | None:
             argv=[os.fsencode(program), b"-I", b"-S", b"-c", b""],
             env=[],
             candidates=[os.fsencode(program)],
-            port=0,
             folder=folder,
+            ports={},
         )
         fd = os.memfd_create("order")
         try:

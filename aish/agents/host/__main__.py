@@ -157,8 +157,9 @@ def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoRe
         signal.signal(number, signal.SIG_DFL)
     argv = list(command.argv)
     if confine is not None:
-        argv, environ, fd = confine(argv, found, environ, os.getcwd())
-        os.set_inheritable(fd, True)
+        argv, environ, fds = confine(argv, found, environ, os.getcwd())
+        for fd in fds:
+            os.set_inheritable(fd, True)
         found = argv[0]
     try:
         os.execve(found, argv, environ)
