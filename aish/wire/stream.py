@@ -42,7 +42,7 @@ class Frames:
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._sock, lambda: woken.done() or woken.set_result(None))
+        loop.add_reader(self._sock, _wake, woken)
         try:
             await woken
         finally:
@@ -55,6 +55,11 @@ class Frames:
                 os.close(fd)
         self._ready.clear()
         self._sock.close()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def connect(path: str) -> tuple[Frames, asyncio.StreamWriter]:

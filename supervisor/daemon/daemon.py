@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import signal
 import time
@@ -235,10 +234,11 @@ class Daemon:
             freed=self._freed,
             reach=self.reach,
         )
-        for child, door in ((self.gateway, GATEWAY), (self.egress, PROXY)):
+        for child in (self.gateway, self.egress):
             child.leaving = lambda: self.ending.begun
-            child.doors = functools.partial(self.doors.listeners, door)
             child.conductor = self.conductor
+        self.gateway.doors = lambda: self.doors.listeners(GATEWAY)
+        self.egress.doors = lambda: self.doors.listeners(PROXY)
         self.link.conductor = self.conductor
         self.admission.admitted = self.conductor.admitted
         self.admission.refused = self.conductor.refused
@@ -330,8 +330,7 @@ class Daemon:
         if self.recorder.failure is not None:
             found.append(f"the process table is not written: {self.recorder.failure}")
         parts = (self.upgrade.alert(), self.holding.silence.behind(), self.gateway.alert, self.gateway.told)
-        parts = (*parts, self.egress.alert)
-        found += filter(None, parts)
+        found += filter(None, (*parts, self.egress.alert))
         trouble = self.gpus.trouble()
         if trouble is not None:
             found.append(trouble)

@@ -264,12 +264,17 @@ def _listens(fd: int) -> bool:
 
 async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
     woken: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(sock, lambda: woken.done() or woken.set_result(None))
+    loop.add_reader(sock, _wake, woken)
     try:
         await woken
     finally:
         if sock.fileno() >= 0:  # else it was dropped meanwhile
             loop.remove_reader(sock)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _channel_name(id_: str, name: str) -> str:

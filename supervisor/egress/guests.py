@@ -74,9 +74,8 @@ class Guests:
                 self._left(id_)
             case egress.Reach(number=number):
                 key = self._numbers.pop(number, None)
-                future = self._asked.pop(key, None) if key is not None else None
-                if future is not None and not future.done():
-                    future.set_result(message)
+                if key is not None:
+                    self._asked.pop(key).set_result(message)
 
     def _come(self, said: egress.Guest) -> None:
         self._guests.setdefault(said.id, Guest()).know(said)
@@ -85,7 +84,7 @@ class Guests:
 
     def _left(self, id_: str) -> None:
         self._guests.pop(id_, None)
-        for number, key in [item for item in self._numbers.items() if item[1][0] == id_]:
+        for number in [number for number, asked in self._numbers.items() if asked[0] == id_]:
             gone = egress.Reach(number=number, allowed=False, why=f"{id_} has ended")
             self.told(gone)
 

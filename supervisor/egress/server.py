@@ -105,8 +105,8 @@ class Server:
 
 
 async def _while_there(reader: asyncio.StreamReader, check: Coroutine[object, object, None]) -> bytes:
-    """Until `check` is done; what the client has said meanwhile. Raises what that raises, ConnectionResetError when the
-    client does not wait any more."""
+    """Until `check` is done; what the client has said meanwhile. Raises what that raises, ConnectionResetError when
+    the client does not wait any more."""
     checking = asyncio.ensure_future(check)
     await asyncio.sleep(0)
     if checking.done():
