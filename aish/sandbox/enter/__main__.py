@@ -43,7 +43,7 @@ def _inside(fd: int, sock: int, *streams: int) -> NoReturn:
     try:
         first.run(order.read(fd), socket.socket(fileno=sock), list(streams))
     except OSError as error:
-        sys.stderr.write(f"{error.strerror}: {error.filename or ''}\n")  # to the leader, who tells
+        sys.stderr.write(": ".join(filter(None, (error.strerror, error.filename))))  # to the leader, who tells
         sys.stderr.flush()
         os._exit(126)
 
