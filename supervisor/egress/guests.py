@@ -39,11 +39,10 @@ class Guest:
         known = [*self.named, *(_BUILT_IN if self.said.built_in else ())]
         return any(each.covers(host, port) for each in known)
 
-    def anywhere(self, host: str, port: int) -> bool:
+    def anywhere(self, host: str) -> bool:
         """Whether its address need not be public: its spec says so, by naming it and nothing above it."""
-        return any(each.covers(host, port) and not each.below for each in self.named) and not any(
-            each.covers(host, port) for each in _BUILT_IN
-        )
+        own = any(each.name == host and not each.below for each in self.named)
+        return own and not any(each.covers(host, 443) for each in _BUILT_IN)
 
 
 class Guests:

@@ -79,7 +79,7 @@ class Server:
         try:
             early = await _while_there(client[0], self._guests.check(guest, wanted.host, wanted.port))
             async with self._dials:
-                anywhere = guest.anywhere(wanted.host, wanted.port)
+                anywhere = guest.anywhere(wanted.host)
                 host = await address.connect(wanted.host, wanted.port, anywhere=anywhere)
             if wanted.head is None:
                 client[1].write(_OPENED)
