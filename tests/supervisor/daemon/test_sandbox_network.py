@@ -285,7 +285,6 @@ def test_it_is_served_again_whoever_is_killed(netted: Box, site: tuple[Path, int
 
 def test_its_doors_are_closed_when_it_has_ended(netted: Box) -> None:
     """A socket that is left keeps a whole network of the kernel's."""
-    netted.spawn("sleep", "60")
     before = _sockets(netted)
     fifo = netted.project / "fifo"
     os.mkfifo(fifo)
