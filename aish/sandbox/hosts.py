@@ -6,6 +6,7 @@ example.org:8443   that port alone                         10.0.0.5:5432, [2001:
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -126,15 +127,23 @@ def is_address(name: str) -> bool:
 
 def known(part: SandboxPart) -> list[Host]:
     """All that it may reach without a question."""
-    texts = [*part.hosts, *(BUILT_IN if part.profile == DEV else ())]
-    return [read(text) for text in texts]
+    return readable([*part.hosts, *(BUILT_IN if part.profile == DEV else ())])
+
+
+def readable(texts: Iterable[str]) -> list[Host]:
+    """What a spec says. One of an earlier release may hold what nobody looked at then: that allows nothing."""
+    found = []
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            found.append(read(text))
+    return found
 
 
 def within(inner: Iterable[str], outer: Iterable[Host]) -> list[str]:
     """Those of `inner` that `outer` covers whole. Of a host that is only covered by one above it (`*.`) nothing is
     left: named alone, it might be an address that is not public, which only a name of its own allows."""
     outer = list(outer)
-    return [text for text in inner if any(_holds(each, read(text)) for each in outer)]
+    return [text for text in inner if any(_holds(each, found) for found in readable([text]) for each in outer)]
 
 
 def _holds(outer: Host, inner: Host) -> bool:

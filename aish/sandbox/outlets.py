@@ -52,7 +52,7 @@ def environ(env: Sequence[bytes], doors: Sequence[Door], outlets: Outlets, named
     if PROXY not in doors:
         return kept
     id_ = next((os.fsdecode(entry[8:]) for entry in env if entry.startswith(b"AISH_ID=")), "")
-    asked = {hosts.read(text).name for text in named}
+    asked = {host.name for host in hosts.readable(named)}
     direct = ",".join(name for name in _DIRECT if name == "127.0.0.1" or name not in asked)
     said = {name: outlets.proxy_url(id_) for name in _VARIABLES} | {"NO_PROXY": direct}
     told = [f"{word}={value}" for name, value in said.items() for word in (name, name.lower())]

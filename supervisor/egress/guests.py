@@ -21,7 +21,7 @@ ASKS_MOST: Final = 32
 """Of one process that wait for a person."""
 CONNECTIONS_MOST: Final = 256
 """Of one process, with those that wait."""
-_BUILT_IN: Final = tuple(hosts.read(text) for text in hosts.BUILT_IN)
+_BUILT_IN: Final = tuple(hosts.readable(hosts.BUILT_IN))
 
 
 class Guest:
@@ -32,7 +32,7 @@ class Guest:
         self.connections = 0
 
     def know(self, said: egress.Guest) -> None:
-        self.said, self.named = said, [hosts.read(text) for text in said.hosts]
+        self.said, self.named = said, hosts.readable(said.hosts)
 
     def listed(self, host: str, port: int) -> bool:
         """Whether nobody has to be asked."""
