@@ -10,7 +10,10 @@ import select
 import shutil
 import signal
 import socketserver
+import subprocess
+import sys
 import threading
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -253,10 +256,55 @@ print(json.dumps([ran("sh", "-c", script, sandbox=wide), ran("sh", "-c", script,
     assert "from the site" not in netted.up.log(wide)[0] + netted.up.log(closed)[0]
 
 
+@pytest.mark.slow
+def test_programs_that_know_nothing_of_it_work(box: Box, site: tuple[Path, int]) -> None:
+    """git and pip as they are, with what they find in their environment."""
+    if shutil.which("git") is None:
+        pytest.skip("there is no git")
+    folder, port = site
+    place = f"http://localhost:{port}"
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", str(folder / "made")]
+    subprocess.run(["git", "init", "-q", str(folder / "made")], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "cloned by the proxy"], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(folder / "made"), str(folder / "it.git")], check=True)
+    subprocess.run(["git", "-C", str(folder / "it.git"), "update-server-info"], check=True)
+    (folder / "simple" / "it").mkdir(parents=True)
+    name = "it-1-py3-none-any.whl"
+    (folder / "simple" / "it" / "index.html").write_text(f'<a href="{name}">{name}</a>')
+    with zipfile.ZipFile(folder / "simple" / "it" / name, "w") as wheel:
+        wheel.writestr("it.py", "x = 'installed by the proxy'\n")
+        wheel.writestr("it-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: it\nVersion: 1\n")
+        wheel.writestr("it-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("it-1.dist-info/RECORD", "it.py,,\nit-1.dist-info/METADATA,,\nit-1.dist-info/WHEEL,,\n")
+    script = f"""
+python={sys.executable}
+pip() {{ $python -m pip "$@"; }}
+git clone -q {place}/it.git cloned && git -C cloned log --format=%s
+pip install -q --no-compile --target lib --index-url {place}/simple it
+PYTHONPATH=lib $python -c 'import it; print(it.x)'
+$python -c 'import urllib.request as r; print(r.urlopen("{place}/").read().decode())'
+$python -c '
+import urllib.request as r
+try: r.urlopen("https://elsewhere.example/")
+except OSError as error: print(error)'
+"""
+    started = box.spawn("sh", "-c", script, sandbox=box.open(f"localhost:{port}", profile="closed"))
+    assert box.up.wait(started.id, timeout_s=90).exit is not None
+    out, err = box.up.log(started.id)
+    if "No module named pip" in err:
+        pytest.skip("there is no pip")
+    lines = out.splitlines()
+    assert lines[:3] == ["cloned by the proxy", "installed by the proxy", "from the site"], (out, err)
+    assert "403 elsewhere.example:443 is not among the hosts of this sandbox" in lines[3], (out, err)
+
+
 # --- whoever dies ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("victim", ["gateway", "egress", "daemon", "holder", "parents"])
+_slow = [pytest.param(name, marks=pytest.mark.slow) for name in ("egress", "holder", "parents")]
+
+
+@pytest.mark.parametrize("victim", ["gateway", "daemon", *_slow])
 def test_it_is_served_again_whoever_is_killed(netted: Box, site: tuple[Path, int], victim: str) -> None:
     _, port = site
     fifo = netted.project / "fifo"
