@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import time
@@ -187,9 +188,11 @@ class Daemon:
         self.admission = Admission(
             self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
         )
-        wanted_port = self.settings.gateway_port
-        self.gateway = SystemChild(GATEWAY_ID, self.table, self.recorder, self.state_folder, wanted_port)
-        self.egress = SystemChild(EGRESS_ID, self.table, self.recorder, self.state_folder)
+        child = functools.partial(
+            SystemChild, table=self.table, recorder=self.recorder, state_folder=self.state_folder
+        )
+        self.gateway = child(GATEWAY_ID, wanted_port=self.settings.gateway_port)
+        self.egress = child(EGRESS_ID, plain=True)
         self.doors = Doors(self.holding, lambda door: self.gateway if door == GATEWAY else self.egress)
         self.reach = Reach(
             self._layout(),

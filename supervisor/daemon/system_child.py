@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -39,9 +40,19 @@ ORPHAN_S: Final = 2.0
 
 
 class SystemChild:
-    """`id_` is its name, too, and that of its module; `url` is what processes are told; tests replace `argv`."""
+    """`id_` is its name, too, and that of its module; `url` is what processes are told. `plain`: it has to do with
+    nobody's keys, and its environment has none. `argv` is replaced in tests."""
 
-    def __init__(self, id_: str, table: Table, recorder: Recorder, state_folder: str, wanted_port: int = 0) -> None:
+    def __init__(
+        self,
+        id_: str,
+        table: Table,
+        recorder: Recorder,
+        state_folder: str,
+        *,
+        wanted_port: int = 0,
+        plain: bool = False,
+    ) -> None:
         self.id, self.table, self.recorder = id_, table, recorder
         self.argv: tuple[str, ...] = (sys.executable, "-P", "-m", f"aish.supervisor.{id_}")
         self.port = 0
@@ -54,6 +65,7 @@ class SystemChild:
         self._file = os.path.join(state_folder, f"{id_}.json")
         self._wanted_port = wanted_port
         self._listener: socket.socket | None = None
+        self._plain = plain
         self._watched: set[int] | None = None
         """What starts it when somebody connects there; None: nothing does."""
         self._loop = asyncio.get_running_loop()
@@ -196,7 +208,11 @@ class SystemChild:
                 return process
             self.table.remove(process)
         now = time.time()
-        environ = {name: value for name, value in os.environb.items() if name not in _FOREIGN}
+        environ = {
+            name: value
+            for name, value in os.environb.items()
+            if name not in _FOREIGN and (_PLAIN.fullmatch(name) or not self._plain)
+        }
         launch = LaunchPart(
             environ=[name + b"=" + value for name, value in environ.items()] + [b"LISTEN_FDS=1"], umask=0o077
         )
@@ -247,4 +263,8 @@ async def _readable(fd: int, patience_s: float) -> bool:
     return True
 
 
+_PLAIN: Final = re.compile(
+    rb"(?:PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|VIRTUAL_ENV)|(?:LC|XDG|AISH|PYTHON)_?.*"
+)
+"""What stays where there are to be no keys: settings and places."""
 _FOREIGN: Final = frozenset({b"LISTEN_FDS", b"LISTEN_PID", b"LISTEN_FDNAMES", b"NOTIFY_SOCKET"})

@@ -72,9 +72,9 @@ class Guests:
             case egress.Left(id=id_):
                 self._left(id_)
             case egress.Reach(number=number):
-                key = self._numbers.pop(number, None)
-                if key is not None:
-                    self._asked.pop(key).set_result(message)
+                asked = self._numbers.pop(number, None)
+                if asked is not None:
+                    self._asked.pop(asked).set_result(message)
 
     def _come(self, said: egress.Guest) -> None:
         self._guests.setdefault(said.id, Guest()).know(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import textwrap
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.model.sandbox import NONE
+from aish.model.sandbox import BWRAP, NONE
 from aish.sandbox import tier
 
 if TYPE_CHECKING:
@@ -63,6 +64,20 @@ def test_transcript_and_host_are_out_of_its_reach(agent: Agent) -> None:
     assert done.stdout == "0\n0\nend\n", done.stderr
     (path,) = (state / "agents").glob("*/transcript.jsonl")
     assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["prompt", "text", "end"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_its_program_is_known_at_the_gateway_by_its_door(agent: Agent) -> None:
+    """Each turn has a network of its own, and the host's key is not needed in it."""
+    if HELD.tier != BWRAP:
+        pytest.skip("it has no network of its own")
+    agent.write(
+        "cat >/dev/null; curl -sS -m 20 $AISH_GATEWAY_URL/v1/aish/usage; env | grep -c _PROXY=", "sandbox: dev"
+    )
+    done = agent.run()
+    told, _, proxies = done.stdout.rpartition("}")
+    assert '"id":"p1"' in told, (done.stdout, done.stderr)
+    assert int(proxies) == 5, done.stdout
 
 
 def test_its_status_is_the_agent_s(agent: Agent) -> None:

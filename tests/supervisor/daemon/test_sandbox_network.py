@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ import pytest
 from aish.model.sandbox import BWRAP, LANDLOCK, TIERS
 from aish.sandbox import tier as tiers
 from aish.sandbox.enter.landlock import NET_ABI
+from aish.supervisor.daemon.table import EGRESS_ID
 from aish.wire import key
 from aish.wire.message import Answer, Questions, Signal, Stop
 from aish.wire.reply import Answered, Done, QuestionList
@@ -30,7 +32,6 @@ from tests.supervisor.daemon.sandboxed import CONNECT, Sandboxed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from conftest import Supervised
 
@@ -49,6 +50,7 @@ def held_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if name == LANDLOCK and held(name).abi < NET_ABI:
         pytest.skip("Landlock of this kernel has no rules for TCP: inspect says so")
     monkeypatch.setenv(tiers.VARIABLE, name)
+    monkeypatch.setenv("SOME_API_KEY", "a key of the person's")
     return str(name)
 
 
@@ -171,6 +173,9 @@ curl -sS -m 20 -o /dev/null -w '%{{http_code}}\\n' -x "$(echo $http_proxy | sed 
     assert lines[-2] == "direct 7"
     assert lines[-1] == "407"
     assert box.up.inspect(started.id).spec.sandbox == box.open(f"localhost:{port}")
+    environ = Path(f"/proc/{box.up.row(EGRESS_ID).pid}/environ").read_bytes()
+    assert b"XDG_STATE_HOME" in environ
+    assert b"SOME_API_KEY" not in environ, "who relays bytes of hostile programs has somebody's key"
 
 
 def test_closed_reaches_what_is_named_and_nobody_is_asked(box: Box, site: tuple[Path, int]) -> None:
