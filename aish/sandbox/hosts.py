@@ -7,6 +7,7 @@ example.org:8443   that port alone                         10.0.0.5:5432, [2001:
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -127,7 +128,12 @@ def is_address(name: str) -> bool:
 
 def known(part: SandboxPart) -> list[Host]:
     """All that it may reach without a question."""
-    return readable([*part.hosts, *(BUILT_IN if part.profile == DEV else ())])
+    return [*readable(part.hosts), *(built_in() if part.profile == DEV else ())]
+
+
+@functools.cache
+def built_in() -> tuple[Host, ...]:
+    return tuple(map(read, BUILT_IN))
 
 
 def readable(texts: Iterable[str]) -> list[Host]:

@@ -191,8 +191,8 @@ class Daemon:
         child = functools.partial(
             SystemChild, table=self.table, recorder=self.recorder, state_folder=self.state_folder
         )
-        self.gateway = child(GATEWAY_ID, wanted_port=self.settings.gateway_port)
-        self.egress = child(EGRESS_ID, plain=True)
+        self.gateway = part(GATEWAY_ID, wanted_port=self.settings.gateway_port)
+        self.egress = part(EGRESS_ID, plain=True)
         self.doors = Doors(self.holding, lambda door: self.gateway if door == GATEWAY else self.egress)
         self.reach = Reach(
             self._layout(),

@@ -21,7 +21,6 @@ ASKS_MOST: Final = 32
 """Of one process that wait for a person."""
 CONNECTIONS_MOST: Final = 256
 """Of one process, with those that wait."""
-_BUILT_IN: Final = tuple(hosts.readable(hosts.BUILT_IN))
 
 
 class Guest:
@@ -36,13 +35,13 @@ class Guest:
 
     def listed(self, host: str, port: int) -> bool:
         """Whether nobody has to be asked."""
-        known = [*self.named, *(_BUILT_IN if self.said.built_in else ())]
+        known = [*self.named, *(hosts.built_in() if self.said.built_in else ())]
         return any(each.covers(host, port) for each in known)
 
     def anywhere(self, host: str) -> bool:
         """Whether its address need not be public: its spec says so, by naming it and nothing above it."""
         own = any(each.name == host and not each.below for each in self.named)
-        return own and not any(each.covers(host, 443) for each in _BUILT_IN)
+        return own and not any(each.covers(host, 443) for each in hosts.built_in())
 
 
 class Guests:
