@@ -188,7 +188,7 @@ class Daemon:
         self.admission = Admission(
             self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
         )
-        child = functools.partial(
+        part = functools.partial(
             SystemChild, table=self.table, recorder=self.recorder, state_folder=self.state_folder
         )
         self.gateway = part(GATEWAY_ID, wanted_port=self.settings.gateway_port)

@@ -141,7 +141,7 @@ def test_every_key_of_an_entry_arrives(told: Callable[..., Any]) -> None:
     [
         ('"open"', SandboxPart(profile="open")),
         (
-            '{profile="dev", write=["out"], read=["/data"], hide=[".env"], hosts=["*.org"], models=false, spawn=true}',
+            '{profile="dev", write=["out"], read=["/data"], hide=[".env"], hosts=["*.org"], models=false,spawn=true}',
             SandboxPart(
                 profile="dev",
                 write=[b"/work/demo/out"],
