@@ -100,7 +100,7 @@ def _bwrap(wanted: order.Order, sock: int, streams: list[int], says: int) -> NoR
     words = "\0".join([*wanted.bwrap[1:], "--seccomp", str(rules), ""])
     listed = descriptors.memory("words", words.encode("utf-8", "surrogateescape"))
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    landlock.restrict(None, wanted.ports)  # signals and abstract sockets; ports, where the network is not left open
+    landlock.restrict(None, None)  # signals; abstract sockets, where the network is open
     os.execve(wanted.bwrap[0], [wanted.bwrap[0], "--args", str(listed), "--", *inner], os.environb)
 
 
