@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +111,9 @@ def test_named_alone_below_a_name_is_left_out() -> None:
     """What is named by itself may have an address of this network, which nobody above has said."""
     assert within(["a.corp.org"], [Host("corp.org", below=True)]) == []
     assert within(["*.a.corp.org"], [Host("corp.org", below=True)]) == ["*.a.corp.org"]
+
+
+def test_the_page_lists_what_is_built_in() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "sandbox.md").read_text()
+    table = page.split("`dev` reaches without a word:")[1].split("\n\n")[1]
+    assert re.findall(r"`([^`]+)`", table) == list(BUILT_IN)

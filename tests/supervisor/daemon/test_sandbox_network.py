@@ -6,6 +6,7 @@ import contextlib
 import functools
 import http.server
 import os
+import re
 import select
 import shutil
 import signal
@@ -164,7 +165,7 @@ def test_dev_reaches_what_is_named_and_nothing_beside_the_proxy(box: Box, site: 
 curl -sS -m 20 http://localhost:{port}/; echo
 curl -sS -m 20 -p http://localhost:{port}/; echo
 curl -sS -m 5 --noproxy '*' http://127.0.0.1:{port}/ 2>&1 || echo direct $?
-curl -sS -m 20 -o /dev/null -w '%{{http_code}}\\n' -x "$(echo $http_proxy | sed 's/[^@/]*@//')" -U p999:x http://localhost:{port}/
+curl -sS -m 20 -o /dev/null -w '%{{http_code}}\\n' -x "$(echo $http_proxy | sed 's/[^@/]*@//')" -U $AISH_ID:x http://localhost:{port}/
 """
     started = box.spawn("sh", "-c", script, sandbox=box.open(f"localhost:{port}"))
     assert box.up.code(started.id) == 0
@@ -178,15 +179,15 @@ curl -sS -m 20 -o /dev/null -w '%{{http_code}}\\n' -x "$(echo $http_proxy | sed 
     assert b"SOME_API_KEY" not in environ, "who relays bytes of hostile programs has somebody's key"
 
 
-def test_closed_reaches_what_is_named_and_nobody_is_asked(box: Box, site: tuple[Path, int]) -> None:
+def test_closed_reaches_what_is_named_and_nobody_is_asked(netted: Box, site: tuple[Path, int]) -> None:
     _, port = site
     script = f"curl -sS -m 20 http://localhost:{port}/; curl -sS -m 20 -p http://pypi.org/"
-    started = box.spawn("sh", "-c", script, sandbox=box.open(f"localhost:{port}", profile="closed"))
-    box.up.wait(started.id)
-    out, err = box.up.log(started.id)
+    started = netted.spawn("sh", "-c", script, sandbox=netted.open(f"localhost:{port}", profile="closed"))
+    netted.up.wait(started.id)
+    out, err = netted.up.log(started.id)
     assert out == "from the site"
     assert "403" in err
-    assert box.up.client.ask(QuestionList, Questions()).questions == []
+    assert netted.up.client.ask(QuestionList, Questions()).questions == []
 
 
 def test_a_host_that_is_not_named_asks_the_person_once(box: Box, site: tuple[Path, int]) -> None:
@@ -211,24 +212,19 @@ read line; curl -sS -m 60 http://localhost:{port}/; echo second; sleep 60
     assert box.up.client.ask(QuestionList, Questions()).questions == []
 
 
-def test_what_a_person_denies_is_refused_with_the_reason(box: Box) -> None:
-    started = box.spawn("sh", "-c", "curl -sS -m 60 https://example.org/", sandbox=box.open())
-    assert box.answer("deny") == "reach example.org"
-    assert box.up.code(started.id) != 0
-    assert "403" in box.up.log(started.id)[1]
-    said = "curl -v -m 60 https://example.org/"
-    again = box.spawn("sh", "-c", said, sandbox=box.open())
-    box.answer("deny")
-    box.up.wait(again.id)
-    assert "did not allow it" in box.up.log(again.id)[1]
+def test_what_a_person_denies_is_refused_with_the_reason(netted: Box) -> None:
+    started = netted.spawn("sh", "-c", "curl -v -m 60 https://example.org/", sandbox=netted.open())
+    assert netted.answer("deny") == "reach example.org"
+    assert netted.up.code(started.id) != 0
+    assert re.search(r"403 .*did not allow it", netted.up.log(started.id)[1])
 
 
-def test_an_end_withdraws_what_was_asked(box: Box) -> None:
-    started = box.spawn("sh", "-c", "curl -sS -m 60 https://example.org/", sandbox=box.open())
-    box.question()
-    box.up.client.ask(Done, Stop(target=started.id, grace_s=0))
-    box.up.wait(started.id)
-    assert box.up.client.ask(QuestionList, Questions()).questions == []
+def test_an_end_withdraws_what_was_asked(netted: Box) -> None:
+    started = netted.spawn("sh", "-c", "curl -sS -m 60 https://example.org/", sandbox=netted.open())
+    netted.question()
+    netted.up.client.ask(Done, Stop(target=started.id, grace_s=0))
+    netted.up.wait(started.id)
+    assert netted.up.client.ask(QuestionList, Questions()).questions == []
 
 
 def test_nobody_asks_in_the_supervisor_s_name(netted: Box) -> None:
