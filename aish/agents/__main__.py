@@ -18,7 +18,7 @@ import os
 import sys
 import time
 
-from aish.agents import stdin
+from aish.agents import conclusion, stdin
 from aish.agents.events import from_environment
 from aish.agents.invocation import Invocation, agent_of, parse_words
 from aish.agents.runner import Runner
@@ -91,6 +91,7 @@ def _run(invocation: Invocation, program: str, events: Events) -> None:
 
 
 def failed(program: str, error: AishError, events: Events) -> int:
+    conclusion.tell(conclusion.reason(error), str(error))
     events.emit("failed", code=error.code, message=str(error), hint=error.hint, status=error.exit_status)
     report(program, error)
     return error.exit_status

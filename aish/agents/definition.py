@@ -129,7 +129,6 @@ def _idle(adapter: str | None) -> list[tuple[str, str]]:
         return [(key, "adapter: NAME has a program run, tools: [] the built-in agent") for key in ADAPTER_KEYS]
     if adapter == BUILTIN:
         ours = [(key, "it is of programs that others wrote") for key in ("program", "arguments", "login")]
-        ours += [("sandbox", "the built-in agent's tools run in its own process, which no sandbox holds yet")]
         return ours + [(key, "it is of agents without tools") for key in TEXT_KEYS]
     own = f"{adapter} asks its model by itself"
     tools = f"{adapter} has tools of its own"

@@ -45,7 +45,7 @@ _ACTS: Final = """\
 description: What it is for, in a line
 tools: [%s]
 permissions: %s
-# model: default            # `aish model ls` lists them
+%s# model: default            # `aish model ls` lists them
 %s# paths: [../shared]        # what it may read and write beside the folder where it runs
 # mcp_servers: .mcp.json
 # schema: answer.json       # its answer is JSON by that
@@ -69,7 +69,12 @@ def text(adapter: str | None, tools: tuple[str, ...] | None) -> str:
     tools = tools or ()
     asked = [f"{tool}: ask" for tool in (SHELL, WRITE, EDIT) if tool in tools]
     hosts = "hosts: [docs.python.org] # all that fetch may ask\n" if FETCH in tools else ""
-    return _ACTS % (", ".join(tools), f"{{{', '.join(asked)}}}" if asked else "ask", hosts)
+    sandbox = (
+        "sandbox: dev                # or closed, open; without it its shell does what you may\n"
+        if SHELL in tools
+        else ""
+    )
+    return _ACTS % (", ".join(tools), f"{{{', '.join(asked)}}}" if asked else "ask", sandbox, hosts)
 
 
 def write(name: str, cwd: str, *, adapter: str | None, tools: tuple[str, ...] | None) -> str:

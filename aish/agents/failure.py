@@ -5,7 +5,15 @@ from __future__ import annotations
 import json
 
 from aish.agents.chat import error_text
-from aish.errors import InputError, LimitError, NotFoundError, RefusedError, UnavailableError, UpstreamError
+from aish.errors import (
+    BudgetError,
+    InputError,
+    LimitError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    UpstreamError,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +36,12 @@ class ContextError(UpstreamError):
         self.context_tokens = context_tokens
 
 
+class AuthError(RefusedError):
+    """The key or the login that it asks with is not taken there."""
+
+    code = "auth"
+
+
 def from_response(status: int, body: bytes, model: str) -> AishError:
     """The error to raise for an answer with `status` (not 2xx) and `body` (its beginning is enough)."""
     error = _error(body)
@@ -43,13 +57,13 @@ def from_response(status: int, body: bytes, model: str) -> AishError:
 
     match status:
         case 401 | 403:
-            return RefusedError(words, hint=hint("its key does not allow this; `aish inspect` tells its rights"))
+            return AuthError(words, hint=hint("its key does not allow this; `aish inspect` tells its rights"))
         case 402:
-            return LimitError(words, hint=hint(_BUDGET_HINT))
+            return BudgetError(words, hint=hint(_BUDGET_HINT))
         case 404:
             return NotFoundError(words, hint=hint(f"is {model} a model? `aish model ls` shows them"))
         case 429 if code in _BUDGET_CODES:
-            return LimitError(words, hint=hint(_BUDGET_HINT))
+            return BudgetError(words, hint=hint(_BUDGET_HINT))
         case 429:
             return UpstreamError(f"too many requests: {words}", status=status, hint=hint("try again later"))
         case 413:

@@ -48,17 +48,19 @@ def spec(
         secrets=[*agent.secrets, *(name for name in keys if name in os.environ and name not in agent.secrets)],
         observe=adapter.name if own and adapter.own_login == "observed" else None,
         grace_s=GRACE_S,
-        sandbox=None if agent.sandbox is None else _sandbox(agent.sandbox, cwd),
+        sandbox=None if agent.sandbox is None else _sandbox(agent.sandbox, agent, cwd),
     )
 
 
-def _sandbox(said: SandboxTable, cwd: str) -> SandboxPart:
+def _sandbox(said: SandboxTable, agent: Agent, cwd: str) -> SandboxPart:
+    """What its tools may read and write by the file, its sandbox lets them."""
+
     def paths(words: Sequence[str]) -> list[bytes]:
         return [os.fsencode(os.path.join(cwd, os.path.expanduser(word))) for word in words]
 
     return SandboxPart(
         profile=said.profile,
-        write=paths(said.write),
+        write=paths([*said.write, *(agent.acting.paths if agent.acting is not None else ())]),
         read=paths(said.read),
         hide=paths(said.hide),
         hosts=list(said.hosts),

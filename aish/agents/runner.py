@@ -9,7 +9,7 @@ from aish.agents.failure import ContextError
 from aish.agents.sentences import Sentences
 from aish.agents.split import boundary
 from aish.agents.upstream import Counted
-from aish.errors import LimitError, UsageError
+from aish.errors import BudgetError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -239,17 +239,17 @@ class Runner:
                 return Counted(total, exact, context)
 
 
-def cut_off(budget: Budget) -> LimitError:
+def cut_off(budget: Budget) -> BudgetError:
     from aish.wire import account
 
     owner = budget.owner
     of = "" if budget.tokens is None else f" of {budget.tokens} tokens"
     if owner is None:
         hint = "start it again with a larger one: --budget TOKENS" if of else "start it again with a larger one"
-        return LimitError(f"the answer was cut off: its budget{of} is spent", hint=hint)
+        return BudgetError(f"the answer was cut off: its budget{of} is spent", hint=hint)
     name = account.written(owner)
     hint = f"raise it, and start again: aish limit {name} tokens=+50k" if of else f"`aish limit {name}` shows it"
-    return LimitError(f"the answer was cut off: the budget of {account.words(owner)}{of} is spent", hint=hint)
+    return BudgetError(f"the answer was cut off: the budget of {account.words(owner)}{of} is spent", hint=hint)
 
 
 def _text_of(messages: Messages) -> str:

@@ -1,7 +1,8 @@
 """`@name …` in a pipeline: the stub that stands for a supervised agent or model in the shell's job.
 
 It is called in a forked child of the shell, or by `aish run @name`. `@name` is, in this order: an agent file, a
-model (asked directly, without instructions), a process that runs: its model, or another run of its agent.
+model (asked directly, without instructions), a process that runs: its model, or another run of its agent. With a
+slash it is the path of an agent file, as with commands: `@./review.md`.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def resolve(
     if not name:
         raise UsageError("a name must follow the @", hint="`aish agent ls` and `aish model ls` list them")
     cwd = launch.folder() if cwd is None else cwd
-    agent = agents.find(name, cwd)
+    agent = agents.read(os.path.normpath(os.path.join(cwd, name))) if "/" in name else agents.find(name, cwd)
     if agent is not None and agent.worktree is not None:
         if not worktree:
             hint = "begin it by aish run, aish spawn or in a pipeline"

@@ -16,6 +16,7 @@ VERBS: Final = {
     "ask": "ask an agent and wait for its answer",
     "attach": "this terminal at a process that has one of its own",
     "completion": "the script that has bash, zsh or fish complete aish's words",
+    "confirm": "for a script that is an agent: ask the person for a permission",
     "cont": "let a paused process go on",
     "discard": "throw away an agent's worktree and what is not landed of it",
     "doctor": "check this installation and say what is missing",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from aish.cli.output import print_json, print_table
 from aish.client import connect
@@ -20,22 +21,29 @@ if TYPE_CHECKING:
     from aish.project.plan import Plan, Step
 
 
+LONG_S: Final = 10.0
+"""Where nobody sits at a terminal, only what has been so for so long is said: a refused key, not each step."""
+
+
 class Progress:
-    """On a terminal: what is waited for, whenever that has changed and nothing else was said. `patience` looks."""
+    """What is waited for, whenever that has changed and nothing else was said. `patience` looks."""
 
     def __init__(self, verb: str, patience: Patience) -> None:
         self.verb, self.patience = verb, patience
+        self._seen: dict[str, tuple[str, float]] = {}
+        """What each was at when it was last looked at, and since when."""
         self._said: dict[str, str] = {}
 
     def __call__(self, names: list[str]) -> None:
         self.patience.look()
-        if not sys.stderr.isatty():
-            return
+        least_s = 0.0 if sys.stderr.isatty() else LONG_S
         with connect(program=self.verb) as client:
             rows = {row.name: row for row in client.ask(View, Snapshot()).processes}
         for name in names:
-            text = bringing.why_of(rows.get(name)) or "is awaited"
-            if self._said.get(name) != text:
+            text, now_s = bringing.why_of(rows.get(name)) or "is awaited", time.monotonic()
+            if name not in self._seen or self._seen[name][0] != text:
+                self._seen[name] = text, now_s
+            if self._said.get(name) != text and now_s - self._seen[name][1] >= least_s:
                 self._said[name] = text
                 print(clean(f"aish {self.verb}: {name}: {text}"), file=sys.stderr, flush=True)
 

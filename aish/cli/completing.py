@@ -18,8 +18,8 @@ from aish.errors import AishError
 from aish.model import kind, spec, state
 from aish.model.name import KEY
 from aish.wire import account, budget
-from aish.wire.message import Snapshot
-from aish.wire.reply import View
+from aish.wire.message import KeyList, Snapshot
+from aish.wire.reply import Keys, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +36,7 @@ _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd",
 _OF_A_PROJECT: Final = frozenset(("down", "up"))
 _RUNNING: Final = frozenset(("run", "spawn"))
 _OF_PROCESSES: Final = ("cpus", "memory", "nice", "pids", "read", "vram", budget.WALL, "write")
+_GATEWAY: Final = "gateway"
 _SUMS: Final = tuple(word.removesuffix(budget.DAY) for word in budget.DAILY)
 _BUDGETS: Final = (budget.TOKENS, *(word for word in budget.WORDS if word not in (*budget.DAILY, budget.HARD)))
 _VALUE: Final = re.compile(r"(\w+)=(\+?[\d.]+[A-Za-z]*)(?:/\w*)?")
@@ -156,6 +157,10 @@ def _operands(verb: str, action: str | None, operands: list[str], written: str) 
             return _stored()
         case "model", "stop":
             return _at([(row.name, f"{row.state} {row.id}") for row in _rows() if row.kind == kind.MODEL], written)
+        case "key", "revoke":
+            return _keys()
+        case "requests", _:
+            return [*_at(_processes("events"), written), *_keys(KEY)]
         case "agent", "show":
             from aish.agents import find
 
@@ -178,7 +183,7 @@ def _limits(target: str, written: str) -> Offers:
 
 
 def _accounts() -> Offers:
-    """What has a budget and is no process. Keys are not asked for: the gateway would have to be there."""
+    """What has a budget and is no process."""
     from aish.cli.declared import path_of
 
     paths = {row.project for row in _rows() if row.project is not None}
@@ -186,7 +191,21 @@ def _accounts() -> Offers:
         paths.add(path_of(None))
     plain = sorted(path for path in paths if account.written(path_id := account.of_project(path)) == path_id)
     projects = [(account.PROJECT + path, "all processes of that project") for path in plain]
-    return [(account.USER, "all that you run, and your keys"), *projects]
+    return [(account.USER, "all that you run, and your keys"), *projects, *_keys(KEY)]
+
+
+def _keys(before: str = "") -> Offers:
+    """Named keys that are good, where the gateway that knows them runs."""
+    try:
+        with connect(start=False, program="complete") as client:
+            rows = client.ask(View, Snapshot(all=True, figures=False)).processes
+            gateways = (row for row in rows if row.kind == kind.SYSTEM and row.name == _GATEWAY)
+            if not any(row.lifecycle not in state.ENDED for row in gateways):
+                return []  # asking for them would start it
+            keys = client.ask(Keys, KeyList()).keys
+    except AishError:
+        return []
+    return [(before + key.name, "a named key") for key in keys if not key.revoked]
 
 
 def _at(offers: Offers, written: str) -> Offers:

@@ -12,7 +12,7 @@ from aish.cli.output import age, command_line, exit_word, print_json, print_tabl
 from aish.client import connect
 from aish.client.finding import recorded
 from aish.errors import UsageError
-from aish.model import dialect
+from aish.model import dialect, kind
 from aish.model import exit as exits
 from aish.model.sandbox import DEV
 from aish.model.size import format_bytes
@@ -207,7 +207,7 @@ def _limits(found: Inspected) -> str | None:
 def _sandbox(found: Inspected) -> str | None:
     part, tier = found.spec.sandbox, found.sandbox_tier
     if part is None:
-        return None
+        return "none: it reaches what you do" if found.spec.kind == kind.AGENT else None
     added = [
         *(f"{name} {' '.join(map(os.fsdecode, paths))}" for name in _ADDED if (paths := getattr(part, name))),
         f"hosts {' '.join(part.hosts)}" if part.hosts else "",

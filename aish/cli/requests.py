@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from typing import TYPE_CHECKING, Final
@@ -9,14 +10,16 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from aish.cli.arguments import Parser, json_option
+from aish.cli.limit import named
 from aish.cli.output import json_line, print_json, print_table, usd_of, when
 from aish.client import connect, follow
 from aish.errors import UsageError
 from aish.model import moment
 from aish.report import clean
 from aish.top import amount
-from aish.wire.message import RequestsQuery
-from aish.wire.reply import RequestList
+from aish.wire import account
+from aish.wire.message import KeepText, RequestsQuery, TextQuery
+from aish.wire.reply import RequestList, RequestText, TextsKept
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -29,18 +32,24 @@ LAST_MOST: Final = 500
 LOOK_S: Final = 0.25
 LEAST_SPAN_S: Final = 0.05
 UNDER_WAY: Final = "…"
+CUT_BYTES: Final = 4096
+"""So much shorter a text may be for the keys that were taken out."""
 _STATUS: Final = {None: UNDER_WAY, 0: "died", 499: "hung up"}
 _HEADER: Final = (
-    *("TIME", "WHO", "MODEL", "ENDPOINT"),
+    *("NO", "TIME", "WHO", "MODEL", "ENDPOINT"),
     *("INPUT", "CACHED", "OUTPUT", "USD", "FIRST", "SECONDS", "TOK/S", "STATUS"),
 )
-_RIGHT: Final = _HEADER[4:-1]
-_WIDTHS: Final = (8, 16, 16, 16, 6, 6, 6, 7, 5, 7, 5, 7)
+_RIGHT: Final = ("NO", *_HEADER[5:-1])
+_WIDTHS: Final = (6, 8, 16, 16, 16, 6, 6, 6, 7, 5, 7, 5, 7)
 """Of the lines that come one by one: what follows cannot be known."""
 
 
 def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
+    if options.text is not None:
+        return _show(options.text, as_json=options.json)
+    if options.keep_text or options.no_text:
+        return _keep(options.who, keep=not options.no_text, as_json=options.json)
     wanted = _wanted(options)
     with connect(program="requests") as client:
         found = client.ask(RequestList, wanted)
@@ -63,8 +72,61 @@ def _parser() -> Parser:
     parser.add_argument(
         "who", nargs="*", metavar="WHO", help="only of these: processes, ended ones too, agents, or keys (key:NAME)"
     )
+    texts = parser.add_mutually_exclusive_group()
+    texts.add_argument(
+        "--text", type=int, metavar="N", help="what was said in request N, where that is kept (NO, number)"
+    )
+    texts.add_argument(
+        "--keep-text",
+        action="store_true",
+        help="keep what is said in requests of WHO from now on: a process with all that it starts, key:NAME, "
+        "project:PATH, user for all; without WHO: whose is kept",
+    )
+    texts.add_argument("--no-text", action="store_true", help="keep it no longer, and drop what is kept of WHO")
     json_option(parser)
     return parser
+
+
+def _show(number: int, *, as_json: bool) -> int:
+    with connect(program="requests") as client:
+        found = client.ask(RequestText, TextQuery(number=number))
+    if as_json:
+        print_json(found)
+        return 0
+    head = (when(found.time_s, time.time()), found.process, found.model, found.endpoint)
+    print(clean("  ".join((*head, _STATUS.get(found.status, str(found.status))))))
+    print(f"\nasked{_cut(found.asked, found.asked_bytes)}:\n{_readable(found.asked)}")
+    print(f"\nanswered{_cut(found.answered, found.answered_bytes)}:\n{_readable(found.answered)}")
+    return 0
+
+
+def _cut(text: str, whole_bytes: int) -> str:
+    return f" (a part of {whole_bytes} bytes)" if len(text.encode()) + CUT_BYTES < whole_bytes else ""
+
+
+def _readable(text: str) -> str:
+    """JSON with a line for each value; what the text has in it cannot steer a terminal."""
+    try:
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        pass
+    return "\n".join(clean(line) for line in text.splitlines())
+
+
+def _keep(who: Sequence[str], *, keep: bool, as_json: bool) -> int:
+    """Raises UsageError."""
+    if not who and not keep:
+        raise UsageError("--no-text of whom?", hint="aish requests --no-text user: of all")
+    with connect(program="requests") as client:
+        for target in who:
+            client.ask(TextsKept, KeepText(target=named(target), keep=keep))
+        found = client.ask(TextsKept, KeepText())
+    if as_json:
+        print_json(found.accounts)
+        return 0
+    whose = ", ".join(map(account.words, found.accounts))
+    print(f"the text of requests is kept of {whose}" if whose else "the text of requests is not kept, of nobody")
+    return 0
 
 
 def _wanted(options: Namespace) -> RequestsQuery:
@@ -110,6 +172,7 @@ def _cells(part: RequestPart) -> list[str]:
     """What is known of it; of one under way that is not what it took."""
     exact, under_way = "~" if part.estimated else "", part.status is None
     return [
+        str(part.number),
         when(part.time_s, time.time()),
         part.process if part.name is None or part.process.startswith("key:") else f"{part.process} {part.name}",
         part.model,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import age, print_json, print_table, usd
 from aish.client import connect
 from aish.errors import UsageError
 from aish.model.nearest import nearest
-from aish.wire.message import UsageQuery, WindowList
+from aish.wire.message import Inspect, Snapshot, UsageQuery, WindowList
 from aish.wire.part import TokensPart, UsageRow, WindowPart
-from aish.wire.reply import UsageTable, Windows
+from aish.wire.reply import Inspected, UsageTable, View, Windows
+
+if TYPE_CHECKING:
+    from aish.client import Client
 
 _BY = ("process", "agent", "model", "day", "project")
 _WINDOWS = ("ACCOUNT", "WINDOW", "USED", "RESETS IN", "RESERVE", "HELD", "STATUS", "SEEN", "SOURCE")
@@ -21,10 +25,13 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def main(argv: list[str]) -> int:
-    parser = Parser("usage", "Sum what the gateway recorded: tokens, cost, seconds, time to the first token.")
-    parser.add_argument(
-        "--by", default="agent", metavar="WHAT", help="agent (default), process, model, day or project"
+    parser = Parser(
+        "usage",
+        "Sum what the gateway recorded: tokens, cost, seconds, time to the first token. Of one PROCESS: its own,\n"
+        "that of each process below it that is not forgotten, and all of it.",
     )
+    parser.add_argument("target", nargs="?", metavar="PROCESS", help="an id (p12) or a name, with or without @")
+    parser.add_argument("--by", metavar="WHAT", help="agent (default), process, model, day or project")
     parser.add_argument("--since", metavar="AGE", help="only the last 30m, 2h, 1d")
     parser.add_argument("--windows", action="store_true", help="usage windows of subscriptions instead")
     parser.add_argument("--csv", action="store_true", help="comma-separated values, with all figures")
@@ -32,21 +39,45 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if options.windows:
         return _windows(json=options.json)
-    if options.by not in _BY:
-        near = nearest(options.by, _BY)
-        raise UsageError(
-            f"--by {options.by}: no such sum", hint=f"did you mean {near}?" if near else "one of " + ", ".join(_BY)
-        )
+    by = _by(options.by, options.target)
     since_s = None if options.since is None else time.time() - _age_s(options.since)
     with connect(program="usage") as client:
-        table = client.ask(UsageTable, UsageQuery(by=options.by, since_s=since_s))
+        rows = client.ask(UsageTable, UsageQuery(by=by, since_s=since_s)).rows
+        if options.target is not None:
+            ids = _tree(client, options.target)
+            rows = [row for row in rows if row.key in ids]
     if options.json:
-        print_json(table.rows)
+        print_json(rows)
     elif options.csv:
-        _print_csv(table.rows, options.by)
+        _print_csv(rows, by)
     else:
-        _print_rows(table.rows, options.by)
+        _print_rows(rows if options.target is None else [*rows, _sum(rows)], by)
     return 0
+
+
+def _by(word: str | None, target: str | None) -> str:
+    """Raises UsageError."""
+    if target is not None:
+        if word not in (None, "process"):
+            raise UsageError(f"--by {word} is of all, not of {target}", hint="leave out one of them")
+        return "process"
+    if word is not None and word not in _BY:
+        near = nearest(word, _BY)
+        raise UsageError(
+            f"--by {word}: no such sum", hint=f"did you mean {near}?" if near else "one of " + ", ".join(_BY)
+        )
+    return word or "agent"
+
+
+def _tree(client: Client, target: str) -> set[str]:
+    """The ids of that process and of all below it. Raises NotFoundError."""
+    newest = {client.ask(Inspected, Inspect(target=target)).process.id}
+    rows = client.ask(View, Snapshot(all=True)).processes
+    found: set[str] = set()
+    while newest:
+        found |= newest
+        newest = {row.id for row in rows if row.parent in newest} - found
+    return found
 
 
 def _windows(*, json: bool) -> int:
@@ -82,6 +113,16 @@ def print_windows(found: list[WindowPart]) -> None:
         for part in found
     ]
     print_table(_WINDOWS, rows, _RIGHT)
+
+
+def _sum(rows: list[UsageRow]) -> UsageRow:
+    tokens = {name: sum(getattr(row.tokens, name) for row in rows) for name in TokensPart.__struct_fields__}
+    return UsageRow(
+        key="all",
+        tokens=TokensPart(**tokens),
+        seconds=sum(row.seconds for row in rows),
+        failures=sum(row.failures for row in rows),
+    )
 
 
 def _print_rows(found: list[UsageRow], by: str) -> None:

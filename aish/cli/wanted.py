@@ -38,6 +38,7 @@ _OPTIONS = {
     "read_bytes_per_s": "--read-limit",
     "write_bytes_per_s": "--write-limit",
     "oom_score_adj": "--oom-score",
+    "nice": "--nice",
     "ionice": "--ionice",
     "grace_s": "--grace",
     "stop_signal": "--stop-signal",
@@ -121,6 +122,9 @@ def options(parser: Parser) -> None:
     parser.add_argument("--log-age", metavar="AGE", help="how long its log stays, such as 7d; none: for ever")
     parser.add_argument("--stop-signal", default="TERM", metavar="SIGNAL", help="how it is asked to end (TERM)")
     parser.add_argument("--oom-score", type=int, metavar="N", help="-1000 to 1000: who goes first without memory")
+    parser.add_argument(
+        "--nice", type=int, metavar="N", help="-20 to 19, for its turns at models, too; default: ours"
+    )
     parser.add_argument("--ionice", metavar="CLASS", help="idle, best-effort:0 to 7, realtime:0 to 7")
     parser.add_argument(
         "--grace", type=float, default=10.0, metavar="SECONDS", help="from stop signal to SIGKILL (10; 3600 at most)"
@@ -186,6 +190,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         stop_signal=signal_number(wanted.stop_signal),
         grace_s=wanted.grace,
         oom_score_adj=wanted.oom_score,
+        nice=wanted.nice,
         ionice=wanted.ionice,
         sandbox=confined.part_of(wanted, part.sandbox, hosted=is_host(part.argv)),
         pty=pty,

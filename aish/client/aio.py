@@ -393,6 +393,15 @@ class AsyncAish:
         )
         return await self._lines.run(asks.requests(wanted))
 
+    async def request_text(self, number: int) -> r.RequestText:
+        """What was said in that request, where it is kept: see `texts`."""
+        return await self._lines.run(asks.request_text(number))
+
+    async def texts(self, whose: Target | None = None, *, keep: bool = True) -> list[str]:
+        """Keep from now on what requests of a process and all that it starts say, of "key:NAME", "project:PATH" or
+        "user" (all of them); or no longer, which also drops what is kept of it. Returns whose are kept."""
+        return await self._lines.run(asks.texts(whose, keep))
+
     async def windows(self) -> list[WindowPart]:
         """Usage windows of subscriptions, as they stand now."""
         return await self._lines.run(asks.windows())
@@ -445,6 +454,11 @@ class AsyncAish:
     async def tell(self, activity: str | None, doing: str | None = None) -> bool:
         """For a supervised program: what it is doing, "generating", "tool", "idle" or None, and a word about it."""
         return await self._lines.run(questions.tell(activity, doing))
+
+    async def conclude(self, reason: str, text: str = "") -> bool:
+        """For the leader of a supervised process that is about to fail: why, one of aish.model.exit.TOLD, and a
+        sentence about it. `ps`, `inspect` and `why` show them, unless the supervisor knows better."""
+        return await self._lines.run(questions.conclude(reason, text))
 
     async def ask_person(
         self,

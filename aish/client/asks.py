@@ -363,6 +363,15 @@ def requests(wanted: m.RequestsQuery) -> Asks[list[RequestPart]]:
     return (yield from ask(r.RequestList, wanted)).requests
 
 
+def request_text(number: int) -> Asks[r.RequestText]:
+    return (yield from ask(r.RequestText, m.TextQuery(number=number)))
+
+
+def texts(target: Target | None, keep: bool) -> Asks[list[str]]:
+    wanted = m.KeepText(target=None if target is None else name_of(target), keep=keep)
+    return (yield from ask(r.TextsKept, wanted)).accounts
+
+
 def windows() -> Asks[list[WindowPart]]:
     return (yield from ask(r.Windows, m.WindowList())).windows
 

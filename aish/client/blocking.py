@@ -380,6 +380,15 @@ class Aish:
         )
         return self._lines.run(asks.requests(wanted))
 
+    def request_text(self, number: int) -> r.RequestText:
+        """What was said in that request, where it is kept: see `texts`."""
+        return self._lines.run(asks.request_text(number))
+
+    def texts(self, whose: Target | None = None, *, keep: bool = True) -> list[str]:
+        """Keep from now on what requests of a process and all that it starts say, of "key:NAME", "project:PATH" or
+        "user" (all of them); or no longer, which also drops what is kept of it. Returns whose are kept."""
+        return self._lines.run(asks.texts(whose, keep))
+
     def windows(self) -> list[WindowPart]:
         """Usage windows of subscriptions, as they stand now."""
         return self._lines.run(asks.windows())
@@ -432,6 +441,11 @@ class Aish:
     def tell(self, activity: str | None, doing: str | None = None) -> bool:
         """For a supervised program: what it is doing, "generating", "tool", "idle" or None, and a word about it."""
         return self._lines.run(questions.tell(activity, doing))
+
+    def conclude(self, reason: str, text: str = "") -> bool:
+        """For the leader of a supervised process that is about to fail: why, one of aish.model.exit.TOLD, and a
+        sentence about it. `ps`, `inspect` and `why` show them, unless the supervisor knows better."""
+        return self._lines.run(questions.conclude(reason, text))
 
     def ask_person(
         self,

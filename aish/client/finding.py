@@ -37,6 +37,7 @@ def attempts(*, start: bool, patience_s: float) -> Iterator[float | None]:
         folders.private(folders.state())
     yield from _bring_up(start=start)
     ill = False
+    met: set[int] = set()
     now_s = time.monotonic()
     deadline, again_s = now_s + patience_s, now_s + AGAIN_S
     pause_s = 0.0
@@ -45,7 +46,7 @@ def attempts(*, start: bool, patience_s: float) -> Iterator[float | None]:
         pause_s = PAUSE_S
         if now_s > again_s:  # the daemon that the holder spoke of may have been leaving, and the holder with it
             again_s = now_s + AGAIN_S
-            why = bringup.why_not() if now_s > deadline - patience_s + PATIENCE_S else None
+            why = bringup.why_not(met) if now_s > deadline - patience_s + PATIENCE_S else None
             if why is not None and ill:  # twice in a row: it is no restart that we happened to see
                 raise UnavailableError(f"the daemon does not start: {why}", hint=f"its log is {bringup.log_path()}")
             ill = why is not None

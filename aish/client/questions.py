@@ -24,6 +24,10 @@ def tell(activity: str | None, doing: str | None) -> Asks[bool]:
     return (yield from changed(m.Tell(activity=activity, doing=doing)))
 
 
+def conclude(reason: str, text: str) -> Asks[bool]:
+    return (yield from changed(m.Conclude(reason=reason, text=text)))
+
+
 def put(
     title: str, kind: str, body: str, form: str, options: Sequence[OptionPart], words: bool, token: str | None
 ) -> Asks[AnswerPart]:

@@ -26,6 +26,8 @@ Word: TypeAlias = "str | bytes | os.PathLike[str]"
 Amount: TypeAlias = "int | str"
 """A number, or as people write it: "8G", "200k"."""
 
+ELSEWHERE: Final = {"log": "line", "command": "exec"}
+"""What a way is called in aish.toml, and what people try."""
 WAYS: Final = ("exec:", "http://", "https://", "tcp:", "unix:", "line:", "notify")
 """How a probe's text begins."""
 
@@ -78,11 +80,14 @@ class SpecFields(TypedDict, total=False):
     rights: str
     sandbox: SandboxPart | str | None
     """A text is a profile: "closed", "dev", "open"."""
+    with_parent: bool
+    """It is stopped when the run of its parent, which has started it, is over."""
     secrets: Sequence[str]
     secret_sources: Mapping[str, SecretPart]
     stop_signal: int
     grace_s: float
     oom_score_adj: int | None
+    nice: int | None
     ionice: str | None
     pty: bool
     log: str
@@ -132,8 +137,15 @@ def probe(text: str, what: str, **times: Any) -> ProbePart:
         case "notify" if not rest:
             return ProbePart(notify=True, **times)
         case _:
-            near = nearest(word, [way.rstrip(":/") for way in WAYS])
-            hint = f"did you mean {near}?" if near and near != word else "one of " + ", ".join(WAYS)
+            ways = [way for way in WAYS if way != "line:" or "live" not in what]
+            known = [way.rstrip(":/") for way in ways]
+            meant = ELSEWHERE.get(word)
+            near = meant if meant in known else nearest(word, known)
+            hint = (
+                f"did you mean {text.replace(word, near, 1)}?"
+                if near and near != word
+                else "one of " + ", ".join(ways)
+            )
             raise UsageError(f"{what} {text}: not a probe", hint=hint)
 
 

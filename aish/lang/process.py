@@ -217,8 +217,12 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
     Every way in which a shell can end is here.
     """
     try:
-        status = body()
-        if rt.pending:
+        try:
+            status = body()
+        except Exit as error:
+            status = error.status
+        if rt.pending:  # also where `set -e` ends us: a trap that came behind would cut the EXIT trap short
+            rt.status = status
             rt.signals.poll()
     except Exit as error:
         status = error.status
@@ -264,11 +268,12 @@ def run_aish(rt: Runtime, argv: list[str]) -> int:
     def verb() -> int:
         rt.signals.python_interrupts(True)
         try:
-            return rt.host.run_verb(words, rt.vars.environment())
+            status = rt.host.run_verb(words, rt.vars.environment())
         except KeyboardInterrupt:
-            return 128 + signals.SIGINT
+            status = 128 + signals.SIGINT
         finally:
             rt.signals.python_interrupts(False)
+        return 128 + rt.signals.cut_by if rt.signals.cut_by else status
 
     if not rt.monitor or not rt.host.verb_needs_process(words):
         return verb()

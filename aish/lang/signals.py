@@ -44,6 +44,7 @@ PAUSED = "paused"  # the built-in `wait`: every trapped signal cuts it short
 _DEFAULT_AT_START = (_signal.SIGPIPE, _signal.SIGXFSZ)
 """Python ignores these when it starts; the shell and its programs get the default action."""
 
+_END_PROGRAMS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 _INTERACTIVE_IGNORES = (SIGTERM, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU)
 
 
@@ -99,6 +100,8 @@ class Signals:
         self.arrived: list[int] = []
         self.mode = RUNNING
         self.handled: set[int] = set()
+        self.cut_by = 0
+        """The signal that has ended the Python code that was the last command; 0: none."""
 
     def start(self) -> None:
         """Read what was ignored on entry, undo what Python's start changed, take SIGINT."""
@@ -247,9 +250,17 @@ class Signals:
                 _signal.signal(signo, _signal.SIG_DFL)
 
     def python_interrupts(self, on: bool) -> None:
-        """While Python code runs as a command, Ctrl-C is KeyboardInterrupt."""
-        if SIGINT in self.handled:
-            _signal.signal(SIGINT, _signal.default_int_handler if on else self._arrive)
+        """While Python code runs as a command, what would end a program there is KeyboardInterrupt."""
+        self.cut_by = 0 if on else self.cut_by
+        for signo in self.handled.intersection(_END_PROGRAMS):
+            _signal.signal(signo, self._interrupt if on else self._arrive)
+
+    def _interrupt(self, signo: int, frame: object) -> None:
+        """The command is over; the trap is next. Ctrl-C without one is for the command alone: its status."""
+        self.cut_by = signo
+        if signo != SIGINT or self.traps.get(signo):
+            self.note(signo)
+        raise KeyboardInterrupt
 
 
 def die(signo: int) -> NoReturn:

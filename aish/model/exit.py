@@ -8,11 +8,14 @@ if TYPE_CHECKING:
 
 # Reasons that the supervisor gives beside the process's own status.
 DONE: Final = "done"
-CANCELLED: Final = "cancelled"  # a person stopped or killed it
+CANCELLED: Final = "cancelled"  # a person stopped or killed it, or cancelled its turn
 QUOTA: Final = "quota"  # the watchdog ended it: more VRAM than its quota
 BUDGET: Final = "budget"
-PERMISSION: Final = "permission"
-UPSTREAM: Final = "upstream"
+LIMIT: Final = "limit"  # a bound that is no budget: of a context, an answer, its time
+REFUSED: Final = "refused"  # what it wanted to do was not permitted
+LOOP: Final = "loop"  # an agent that goes round in a circle
+AUTH: Final = "auth"  # its model takes neither its key nor its login
+UPSTREAM: Final = "upstream"  # its model, or the way there, failed
 START: Final = "start"  # never ran: the program, its folder or its limits could not be had
 CRASH_LOOP: Final = "crash-loop"
 OOM: Final = "oom"  # it reached its limit of memory
@@ -25,6 +28,7 @@ RESTARTED: Final = "restarted"  # stopped to be started again
 TIMEOUT: Final = "timeout"  # it ran longer than it may
 NEEDS: Final = "needs"  # what it waits for has failed, or did not come in time
 GROUP: Final = "group"  # stopped since another of its group failed
+PARENT: Final = "parent"  # it belongs to a process that has ended
 WRAPUP: Final = "wrapup"  # it was asked for a last message, and had its time to say it
 HANDED_BACK: Final = "handed-back"  # `aish off`: it lives on, and nobody here will see how it ends
 REASONS: Final = (
@@ -32,7 +36,10 @@ REASONS: Final = (
     CANCELLED,
     QUOTA,
     BUDGET,
-    PERMISSION,
+    LIMIT,
+    REFUSED,
+    LOOP,
+    AUTH,
     UPSTREAM,
     START,
     CRASH_LOOP,
@@ -46,17 +53,16 @@ REASONS: Final = (
     NEEDS,
     RESTARTED,
     GROUP,
+    PARENT,
     WRAPUP,
     HANDED_BACK,
 )
 
-WANTED: Final = (CANCELLED, RESTARTED, GROUP, HANDED_BACK)
-"""Why it ended where somebody, or its group, had it end: no failure of its own."""
+TOLD: Final = (CANCELLED, BUDGET, LIMIT, REFUSED, LOOP, AUTH, UPSTREAM)
+"""Those that a process may tell of its own end: the supervisor's own word, where it has one, goes before."""
 
-# Statuses made by the supervisor (sysexits.h).
-STATUS_UPSTREAM: Final = 69
-STATUS_BUDGET: Final = 75
-STATUS_PERMISSION: Final = 77
+WANTED: Final = (CANCELLED, RESTARTED, GROUP, PARENT, HANDED_BACK)
+"""Why it ended where somebody, its group or its parent had it end: no failure of its own."""
 
 
 class Exit:

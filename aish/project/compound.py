@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aish.project.value import WRONG, Value, shown, type_word
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aish.project.places import Path
     from aish.project.value import Reading, Schema
@@ -100,7 +101,10 @@ class Key:
 
 
 class Table(Value):
-    """A table with known keys. Of each group in `one_of` exactly one must be there, of `at_most_one` one may."""
+    """A table with known keys. Of each group in `one_of` exactly one must be there, of `at_most_one` one may.
+
+    `elsewhere`: words that people know from our command line or from others' files, and the key that they mean here;
+    `example`: a table as it may be, for who wrote something else."""
 
     kind = "table"
 
@@ -110,7 +114,10 @@ class Table(Value):
         one_of: Sequence[tuple[str, ...]] = (),
         at_most_one: Sequence[tuple[str, ...]] = (),
         needed: Sequence[str] = (),
+        elsewhere: Mapping[str, str] = MappingProxyType({}),
+        example: str | None = None,
     ) -> None:
+        self.elsewhere, self.example = elsewhere, example
         self.keys = {key.name: key for key in keys}
         self.one_of = tuple(one_of)
         self.at_most_one = tuple(at_most_one)
@@ -120,8 +127,8 @@ class Table(Value):
         if raw is WRONG:
             return {}
         if not isinstance(raw, dict):
-            keys = ", ".join(list(self.keys)[:4])
-            reading.wrong(at, f"expected a table, found {shown(raw)}", f"its keys: {keys} …")
+            hint = f"such as {self.example}" if self.example else f"its keys: {', '.join(list(self.keys)[:4])} …"
+            reading.wrong(at, f"expected a table, found {shown(raw)}", hint)
             return {}
         self._check_keys(raw, at, reading)
         return {
@@ -131,17 +138,19 @@ class Table(Value):
         }
 
     def _check_keys(self, raw: dict[str, Any], at: Path, reading: Reading) -> None:
-        for name in raw:
-            if name not in self.keys:
-                reading.problems.unknown(reading.document, (*at, name), self.keys)
+        meant = {
+            reading.problems.unknown(reading.document, (*at, name), self.keys, self.elsewhere)
+            for name in raw
+            if name not in self.keys
+        }
         for group in (*self.one_of, *self.at_most_one):
             there = [name for name in group if name in raw]
             if len(there) > 1:
                 reading.wrong((*at, there[1]), f"says the same as {there[0]}", "one of " + ", ".join(group))
-            elif not there and group in self.one_of:
+            elif not there and group in self.one_of and meant.isdisjoint(group):
                 reading.wrong(at, "expected " + " or ".join(group), self._example(group[0]))
         for name in self.needed:
-            if name not in raw:
+            if name not in raw and name not in meant:
                 reading.wrong(at, f"expected {name}", self._example(name))
 
     def _example(self, name: str) -> str:

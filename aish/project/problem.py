@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import SourceError
 from aish.model.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aish.project.document import Document
     from aish.project.places import Path
@@ -33,15 +34,19 @@ class Problems:
         """Where the problems are that stand at `at` or below, as paths from there."""
         return [place[len(at) :] for each, place in self._places if each is document and place[: len(at)] == at]
 
-    def unknown(self, document: Document, at: Path, known: Iterable[str]) -> None:
-        """A key that nobody knows, with the nearest that somebody does."""
+    def unknown(
+        self, document: Document, at: Path, known: Iterable[str], elsewhere: Mapping[str, str] = MappingProxyType({})
+    ) -> str | None:
+        """A key that nobody knows, with the nearest that somebody does: that is returned. `elsewhere`: what keys of
+        ours are called in other places, and how here."""
         if len(self.found) >= MOST:  # the nearest word takes its time
             self.left_out += 1
-            return
+            return None
         known = list(known)
-        near = nearest(str(at[-1]), known)
+        near = elsewhere.get(str(at[-1])) or nearest(str(at[-1]), known)
         hint = f"did you mean {near}?" if near else "known here: " + ", ".join(known)
         self.add(document, at, "unknown key", hint)
+        return near
 
     def take(self, error: SourceError) -> None:
         if len(self.found) < MOST:

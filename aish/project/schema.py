@@ -52,8 +52,22 @@ _PROBES: Final = (
     Key("notify", Flag(), "It tells by itself: sd_notify(3)."),
 )
 _LOG_LINE: Final = Key("log", Text(), "A text that a line of its output holds.")
-READY: Final = Table(*_PROBES, _LOG_LINE, *_PROBE_TIMES, one_of=[("http", "tcp", "unix", "exec", "notify", "log")])
-LIVE: Final = Table(*_PROBES, *_PROBE_TIMES, one_of=[("http", "tcp", "unix", "exec", "notify")])
+_PROBE_WORDS: Final = {"command": "exec", "url": "http", "interval": "every", "retries": "failures"}
+READY: Final = Table(
+    *_PROBES,
+    _LOG_LINE,
+    *_PROBE_TIMES,
+    one_of=[("http", "tcp", "unix", "exec", "notify", "log")],
+    elsewhere={"line": "log", **_PROBE_WORDS},
+    example='{ http = "http://127.0.0.1:{port}/health" } or { log = "listening" }',
+)
+LIVE: Final = Table(
+    *_PROBES,
+    *_PROBE_TIMES,
+    one_of=[("http", "tcp", "unix", "exec", "notify")],
+    elsewhere=_PROBE_WORDS,
+    example='{ http = "http://127.0.0.1:{port}/health" } or { notify = true }',
+)
 
 NEED: Final = Table(
     Key("name", _NAME, "What it waits for."),
@@ -98,6 +112,7 @@ PRICE: Final = Table(
     Key("cached", dollars(), "The same of input that was read from a cache.", "as input"),
     Key("written", dollars(), "The same of input that was written to one.", "as input"),
     Key("hour", dollars(), "For an hour of answering: energy, a rented machine."),
+    example="{ input = 0.5, output = 1.5 }: for a million tokens; what costs nothing has 0",
 )
 DAY: Final = Table(
     Key("tokens", count(zero=True), "Tokens of input and output."),
@@ -233,7 +248,24 @@ _ENTRY: Final = (
     Key("rights", Choice(*spec.RIGHTS), "owner: it acts as the user, not as itself.", "own"),
     Key("profiles", ListOf(_NAME, 32), "Only there with one of these `--profile`s.", "always there"),
 )
-SERVICE: Final = Table(*_RUNS, *_ENTRY, one_of=[("command", "shell")])
+_WORDS: Final = {
+    "depends_on": "needs",
+    "directory": "cwd",
+    "environment": "env",
+    "cmd": "command",
+    "exec": "command",
+    "healthcheck": "live",
+    "memory": 'limits = { memory = "8G" }',
+    "cpus": 'limits = { cpus = "1.5" }',
+    "pids": "limits = { pids = 200 }",
+    "grace": 'stop = { grace = "10s" }',
+    "start_timeout": 'timeouts = { start = "60s" }',
+    "autorestart": "restart",
+    "working_dir": "cwd",
+    "schedule": "cron, in [schedules.NAME]",
+}
+"""What compose files, supervisord.conf and our own options call it."""
+SERVICE: Final = Table(*_RUNS, *_ENTRY, one_of=[("command", "shell")], elsewhere=_WORDS)
 MODEL: Final = Table(
     *_RUNS,
     Key(
@@ -265,6 +297,7 @@ MODEL: Final = Table(
     ),
     *_ENTRY,
     at_most_one=[("command", "shell")],
+    elsewhere=_WORDS,
 )
 AGENT: Final = Table(
     Key(
@@ -278,6 +311,7 @@ AGENT: Final = Table(
     *_RUNS,
     *_ENTRY,
     one_of=[("agent", "command", "shell")],
+    elsewhere=_WORDS,
 )
 SCHEDULE: Final = Table(
     Key("cron", Text('five fields as in crontab(5), like "0 3 * * *"'), "When it runs."),
@@ -287,6 +321,7 @@ SCHEDULE: Final = Table(
     *_ENTRY,
     one_of=[("command", "shell")],
     needed=["cron"],
+    elsewhere=_WORDS,
 )
 GROUP: Final = Table(
     Key(

@@ -6,17 +6,22 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from aish.config import folders
+from aish.model.sandbox import CLOSED
 from aish.sandbox import order
 from aish.sandbox.around import look
 from aish.sandbox.outlets import Outlets
+from aish.sandbox.settle import settle
 from aish.sandbox.tier import Holding
 from aish.sandbox.wrapping import Wanted, Wrapping
 from aish.wire.sandbox import SandboxPart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
+
+    from aish.sandbox.profile import Plan
 
 VARIABLE: Final = "AISH_SANDBOX"
 """Taken out of the environment by the host: its program does not get it."""
@@ -49,14 +54,24 @@ class Sandbox(NamedTuple):
     word: str = ""
     channel: int | None = None
 
+    def plan(self, argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: str) -> Plan:
+        """What it comes to for such a program."""
+        return Wrapping(look(), self.holding).plan(self.part, _wanted(argv, found, environ, cwd), ())
+
+    def looking(self, argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: str) -> Sandbox:
+        """The same for a program that only looks: it writes nothing, and has no network."""
+        wanted = _wanted(argv, found, environ, cwd)
+        part = settle(self.part, wanted.cwd, wanted.env, wanted.candidates[0], look())
+        narrower = {"profile": CLOSED, "models": False, "spawn": False, "hosts": list[str]()}
+        return Sandbox(structs.replace(part, read=[*part.read, *part.write], write=[], **narrower), self.holding)
+
     def around(
         self, argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: str, *, gateway_url: str, folder: str
     ) -> Entered:
         """`found`: the program's path; `folder`: the host's own, that its program reads settings in.
 
         Raises UnavailableError."""
-        env = [os.fsencode(f"{name}={value}") for name, value in environ.items()]
-        wanted = Wanted([os.fsencode(word) for word in argv], env, [os.fsencode(found)], os.fsencode(cwd))
+        wanted = _wanted(argv, found, environ, cwd)
         sockets = [folders.daemon_socket()] if self.part.spawn else []
         channel = None if self.channel is None else os.dup(self.channel)
         to = Outlets(gateway_url, self.proxy_port, self.word, channel)
@@ -65,11 +80,15 @@ class Sandbox(NamedTuple):
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
-        outer = (os.fsdecode(entry).partition("=") for entry in order.environ(env))
+        outer = (os.fsdecode(entry).partition("=") for entry in order.environ(wanted.env))
         fds = [fd] if channel is None else [fd, channel]
-        return Entered(
-            [os.fsdecode(word) for word in order.words(fd)], {name: value for name, _, value in outer}, fds
-        )
+        words = [os.fsdecode(word) for word in order.words(fd)]
+        return Entered(words, {name: value for name, _, value in outer}, fds)
+
+
+def _wanted(argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: str) -> Wanted:
+    env = [os.fsencode(f"{name}={value}") for name, value in environ.items()]
+    return Wanted([os.fsencode(word) for word in argv], env, [os.fsencode(found)], os.fsencode(cwd))
 
 
 def told(part: SandboxPart, holding: Holding, to: Outlets) -> bytes:

@@ -13,7 +13,7 @@ imported to look up `@name`: what is heavy is imported in `run`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from aish.errors import UpstreamError
 
@@ -69,14 +69,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What to start. `environ` changes the host's own: None takes a variable away."""
+    """What to start. `environ` changes the host's own: None takes a variable away. `cwd` None: the agent's folder."""
 
     argv: tuple[str, ...]
     environ: Mapping[str, str | None] = field(default_factory=dict)
+    cwd: str | None = None
 
 
-class Program(Protocol):
-    """A started command. Its stderr is the host's."""
+class Lines(Protocol):
+    """The standard streams of something that was started."""
 
     async def send(self, line: str) -> None:
         """A line to its stdin. Raises UpstreamError where it does not read any more."""
@@ -90,6 +91,10 @@ class Program(Protocol):
         """End its stdin."""
         ...
 
+
+class Program(Lines, Protocol):
+    """A started command. Its stderr is the host's."""
+
     async def ended(self) -> int:
         """Its exit status as shells have it, 128 + n for a signal, once it has ended."""
         ...
@@ -97,16 +102,56 @@ class Program(Protocol):
     def signal(self, number: int) -> None: ...
 
 
+class Entry(NamedTuple):
+    """What is started in place of a command, so that it is in the sandbox. `fds` are passed on by these numbers, and
+    closed by who starts it."""
+
+    argv: Sequence[str]
+    environ: Mapping[str, str]
+    fds: Sequence[int] = ()
+
+
+class Confinement(Protocol):
+    """The agent's sandbox, for an adapter that acts for a model in the host's own process, which is outside of it.
+    Paths are absolute and without links."""
+
+    @property
+    def hosts(self) -> Sequence[str] | None:
+        """Names that may be asked, "*.example.org" among them; None: all."""
+        ...
+
+    def enter(self, argv: Sequence[str], environ: Mapping[str, str], cwd: str, *, looking: bool = False) -> Entry:
+        """A command in it; `looking`: one that writes nothing and needs no network has neither. Raises NotFoundError
+        where there is no such program, UnavailableError."""
+        ...
+
+    def reads(self, path: str) -> bool: ...
+
+    def writes(self, path: str) -> bool: ...
+
+
 class Host(Protocol):
     """What an adapter's turn has of aish."""
 
     gateway: Gateway
+
+    @property
+    def confinement(self) -> Confinement | None:
+        """None: the agent has no sandbox."""
+        ...
+
     folder: str
     """Private, empty, and gone when the turn is over: for settings files and the like."""
 
     async def start(self, command: Command) -> Program:
         """In the agent's sandbox, if it has one: what an adapter starts by itself is not. Raises NotFoundError where
         there is no such program, with the hint of `AgentAdapter.missing`."""
+        ...
+
+    async def helper(self, name: str, command: Command) -> Lines:
+        """A supervised process that belongs to this one: below it in `ps`, with a log of its own for its stderr, in
+        its sandbox, and gone with it, whoever dies first. `command.environ` is all of its environment. It ends with
+        the turn. Raises AishError where it cannot be started."""
         ...
 
     def text(self, piece: str) -> None:
@@ -161,6 +206,9 @@ class AgentAdapter(Protocol):
     """The program as people type it, such as "claude"."""
     own_login: Meter
     """How its use by its own login is known."""
+    confined: bool
+    """All that a model makes it do stays in the agent's sandbox: by `Host.start` and `Host.helper`, and by
+    `Host.confinement` what it does itself. False: such an agent is refused a sandbox, which would not hold it."""
 
     def missing(self) -> str | None:
         """What has to be installed first, as a sentence with the command; None when it can run."""
@@ -174,6 +222,6 @@ class AgentAdapter(Protocol):
     async def run(self, task: Task, host: Host) -> None:
         """One turn without a terminal, to its end. A cancelled one (asyncio.CancelledError) lets the program know if
         it can, and ends it. Raises AishError: RefusedError where a permission was denied and nothing was done for it,
-        LimitError for a budget, UpstreamError for what the program or its model reports, ProgramError for its
-        status."""
+        BudgetError for a budget, LimitError for another bound, UpstreamError for what the program or its model
+        reports, ProgramError for its status."""
         ...

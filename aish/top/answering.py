@@ -37,16 +37,18 @@ def waiting(client: Client, target: str | None) -> list[QuestionPart]:
 def go_through(client: Client, target: str | None) -> None:
     """Until nothing is left that was not skipped; new ones come behind. Raises KeyboardInterrupt for Ctrl-C."""
     seen: set[int] = set()
-    while True:
-        open_now = waiting(client, target)
-        left = [part for part in open_now if part.number not in seen]
-        if not left:
-            skipped = len(open_now)
-            print("nobody needs you" if not skipped else f"{skipped} skipped, still waiting")
-            return
+    if answer_new(client, target, seen):
+        skipped = len(waiting(client, target))
+        print("nobody needs you" if not skipped else f"{skipped} skipped, still waiting")
+
+
+def answer_new(client: Client, target: str | None, seen: set[int]) -> bool:
+    """All that are not `seen`, by their numbers, which are added. False: the person wants to leave."""
+    while left := [part for part in waiting(client, target) if part.number not in seen]:
         seen.add(left[0].number)
         if not _one(client, left[0], len(left)):
-            return
+            return False
+    return True
 
 
 def _one(client: Client, part: QuestionPart, left: int) -> bool:

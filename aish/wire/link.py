@@ -9,12 +9,14 @@ from __future__ import annotations
 from aish.wire.door import Door, Doors, Shut
 from aish.wire.message import (
     BudgetQuery,
+    KeepText,
     KeyList,
     KeyNew,
     KeyRevoke,
     Limit,
     Message,
     RequestsQuery,
+    TextQuery,
     UsageQuery,
     WindowList,
     WindowSet,
@@ -101,6 +103,8 @@ Question = (
     | KeyRevoke
     | UsageQuery
     | RequestsQuery
+    | KeepText
+    | TextQuery
     | Limit
     | BudgetQuery
     | WindowList

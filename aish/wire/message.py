@@ -331,6 +331,20 @@ class RequestsQuery(Message, frozen=True, kw_only=True):
     """These in any case: what was under way in an earlier answer."""
 
 
+class KeepText(Message, frozen=True, kw_only=True):
+    """Keep what requests of a process, with all that it starts, of a key, a project or the user (all of them) say and
+    are answered; or no longer, and drop what is kept of them. Without a target nothing changes."""
+
+    target: str | None = None
+    keep: bool = True
+
+
+class TextQuery(Message, frozen=True, kw_only=True):
+    """What was said in one request, where that is kept."""
+
+    number: int
+
+
 class WindowList(Message, frozen=True, kw_only=True):
     """Usage windows of subscriptions, as the gateway knows them, and the rules over them."""
 
@@ -355,6 +369,14 @@ class Tell(Message, frozen=True, kw_only=True):
 
     activity: str | None = None
     doing: str | None = None
+
+
+class Conclude(Message, frozen=True, kw_only=True):
+    """Why the caller, the leader of a supervised process, is about to end: a word of TOLD in aish.model.exit, and a
+    sentence. It is the reason of its end, if that is no success and the supervisor knows no other."""
+
+    reason: str
+    text: str = ""
 
 
 class Ask(Message, frozen=True, kw_only=True):
@@ -386,7 +408,7 @@ class Answer(Message, frozen=True, kw_only=True):
 
 
 class Questions(Message, frozen=True, kw_only=True):
-    """All that wait for an answer, oldest first, or those of one process."""
+    """All that wait for an answer, oldest first, or those of one process and of what is below it."""
 
     target: str | None = None
 
@@ -489,10 +511,13 @@ Request = (
     | KeyRevoke
     | UsageQuery
     | RequestsQuery
+    | KeepText
+    | TextQuery
     | WindowList
     | WindowSet
     | WindowUnset
     | Tell
+    | Conclude
     | Ask
     | Withdraw
     | Answer

@@ -233,6 +233,32 @@ class RequestList(Message, frozen=True, kw_only=True):
     """There are others that were asked for: older ones, or with `after` newer ones."""
 
 
+class TextsKept(Message, frozen=True, kw_only=True):
+    """Whose texts are kept now."""
+
+    accounts: list[str]
+    changed: bool = False
+
+
+class RequestText(Message, frozen=True, kw_only=True):
+    """One request's text: the bodies as its client sent and got them, keys taken out. Nothing of headers."""
+
+    number: int
+    time_s: float
+    process: str
+    """Id of who asked, or "key:NAME"."""
+    epoch: int | None = None
+    """Of the process table; None: of a key."""
+    model: str
+    endpoint: str
+    status: int | None = None
+    asked: str
+    answered: str
+    asked_bytes: int
+    """As they were: larger than the text, where that is cut."""
+    answered_bytes: int
+
+
 class Windows(Message, frozen=True, kw_only=True):
     windows: list[WindowPart]
     rules: list[WindowRulePart] = []
@@ -294,6 +320,8 @@ Reply = (
     | Keys
     | UsageTable
     | RequestList
+    | TextsKept
+    | RequestText
     | Windows
     | Budgets
     | Answered

@@ -6,7 +6,6 @@ runtime folder and never into SQLite, events or `inspect`. Words of other system
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 from aish.wire.part import Part
@@ -120,11 +119,11 @@ class SecretPart(Part, frozen=True, kw_only=True):
     def told(self) -> str:
         """Where it comes from, for people."""
         if self.file is not None:
-            return f"file:{os.fsdecode(self.file)}"
+            return f"file:{self.file.decode(errors='backslashreplace')}"
         if self.keyring is not None:
             return f"keyring:{self.keyring}"
         words = self.command[2:] if self.command[:2] == [b"sh", b"-c"] else self.command
-        text = " ".join(os.fsdecode(word) for word in words)
+        text = b" ".join(words).decode(errors="backslashreplace")
         return f"command:{text if len(text) <= TOLD_CHARS else text[: TOLD_CHARS - 1] + '…'}"
 
 
@@ -306,6 +305,9 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """"owner": it acts as the user, not as itself."""
     sandbox: SandboxPart | None = None
     """None: it reaches what its user does."""
+    with_parent: bool = False
+    """It belongs to the run of its parent that has started it, and is stopped when that is over; it has its parent's
+    limits, and its sandbox, where it says nothing of them, and no key of the gateway."""
     secrets: list[str] = []
     """Provider key variables of the calling environment that it may see."""
     secret_sources: dict[str, SecretPart] = {}
@@ -315,6 +317,8 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """From the stop signal to SIGKILL."""
     oom_score_adj: int | None = None
     """-1000 to 1000, proc(5): who goes first when the machine has no memory left."""
+    nice: int | None = None
+    """-20 to 19; None: the niceness of the surroundings."""
     ionice: str | None = None
     """"idle", "best-effort:N" or "realtime:N", ionice(1)."""
     pty: bool = False

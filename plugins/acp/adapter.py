@@ -25,6 +25,7 @@ class Adapter:
     name = "acp"
     program = ""
     own_login: Meter = "none"
+    confined = True
     words: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
     """That make the program speak the protocol; the next ones are for older versions, which end at once by these."""
     files: ClassVar[bool] = True

@@ -16,6 +16,8 @@ from acp.exceptions import RequestError
 
 from aish.errors import AishError, InputError, LimitError, NotFoundError, RefusedError, StorageError
 from aish.plugins.acp.call import diff
+from aish.sandbox import opening
+from aish.sandbox.paths import within
 from aish.wire import question as q
 from aish.wire.question import OptionPart
 
@@ -55,7 +57,7 @@ class Files:
         line, limit = fields.get("line"), fields.get("limit")
         try:
             text = read(
-                place(self._folder, str(fields.get("path", ""))),
+                self._place(fields, write=False),
                 line if isinstance(line, int) else None,
                 limit if isinstance(limit, int) else None,
             )
@@ -69,13 +71,20 @@ class Files:
         if not isinstance(content, str):
             raise RequestError.invalid_params({"details": "content is no text"})
         try:
-            path = place(self._folder, str(fields.get("path", "")))
+            path = self._place(fields, write=True)
             if not self._always and path not in self._allowed:
                 await self._ask(path, content, wait, token)
             write(path, content)
         except AishError as error:
             raise _answer(error) from error
         return {}
+
+    def _place(self, fields: dict[str, Any], *, write: bool) -> str:
+        """Raises RefusedError: what its sandbox keeps from the agent, it does not get from us."""
+        path, confinement = place(self._folder, str(fields.get("path", ""))), self._host.confinement
+        if confinement is not None and not (confinement.writes(path) if write else confinement.reads(path)):
+            raise RefusedError(f"{self._told(path)} is outside of the sandbox of this agent")
+        return path
 
     async def _ask(self, path: str, content: str, wait: Waits, token: str) -> None:
         try:
@@ -112,7 +121,7 @@ def read(path: str, line: int | None = None, limit: int | None = None) -> str:
     """A file of `place`, from that line (the first is 1), so many lines. Raises AishError."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            _regular(file.fileno(), path)
+            _same(file.fileno(), path)
             data = file.read(READ_BYTES + 1)
     except OSError as error:
         raise _failed(error, path) from error
@@ -131,17 +140,24 @@ def read(path: str, line: int | None = None, limit: int | None = None) -> str:
 def write(path: str, text: str) -> None:
     """All of a file of `place`, which is made where it is not there. Raises AishError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    folder, name = os.path.split(path)
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(os.open(path, flags, 0o666), "wb") as file:
-            _regular(file.fileno(), path)
-            file.truncate()
-            file.write(text.encode("utf-8", "replace"))
+        fd = opening.folder(folder, lambda there: within(folder, there))
+        try:
+            with open(os.open(name, flags, 0o666, dir_fd=fd), "wb") as file:
+                _same(file.fileno(), path)
+                file.truncate()
+                file.write(text.encode("utf-8", "replace"))
+        finally:
+            os.close(fd)
     except OSError as error:
         raise _failed(error, path) from error
 
 
-def _regular(fd: int, path: str) -> None:
+def _same(fd: int, path: str) -> None:
+    """A regular file, and the one that was looked at: a folder on the way may have become a link meanwhile."""
+    if opening.opened(fd) != path:
+        raise RefusedError(f"{path} is another file than it was")
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise RefusedError(f"{path} is no regular file")
 

@@ -22,6 +22,7 @@ class Adapter:
     name = PROGRAM
     program = PROGRAM
     own_login: Meter = "none"
+    confined = True
 
     def missing(self) -> str | None:
         return None if shutil.which(PROGRAM) else "install it with: pipx install aider-chat"

@@ -22,6 +22,7 @@ class Adapter:
     name = BUILTIN
     program = ""
     own_login: Meter = "none"
+    confined = True
 
     def missing(self) -> str | None:
         return None if all(util.find_spec(name) for name in _NEEDED) else _INSTALL

@@ -31,6 +31,8 @@ class Child:
             agent: The agent's name.
             task: All that it has to know: it sees nothing of this conversation.
         """
+        if "/" in agent:  # of a file: it may have written that itself, with permissions that it was not given
+            raise DeclinedError(f"@{one_line(agent)}: an agent has a name, not a path")
         env = {**os.environ, DEPTH: _deeper()}
         try:
             async with AsyncAish(program="agent") as aish:

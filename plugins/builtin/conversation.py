@@ -99,6 +99,11 @@ def divided(messages: list[ModelMessage]) -> tuple[list[ModelMessage], list[Mode
     return messages[:at], messages[at:]
 
 
+def without_half(messages: list[ModelMessage]) -> list[ModelMessage]:
+    """Without an answer of which only the beginning came, which the library keeps."""
+    return messages[:-1] if messages and isinstance(messages[-1], ModelResponse) else messages
+
+
 def told(messages: list[ModelMessage]) -> str:
     """For a person, or a model, to read."""
     lines = []

@@ -66,8 +66,12 @@ class _Checked(AbstractResolver):
 
 
 class Fetch:
-    def __init__(self, allowed: Sequence[str], lookup: Lookup = looked_up) -> None:
-        self._allowed, self._lookup = allowed, lookup
+    """`allowed`: by the agent's file; `within`: by its sandbox, None: all."""
+
+    def __init__(
+        self, allowed: Sequence[str], lookup: Lookup = looked_up, *, within: Sequence[str] | None = None
+    ) -> None:
+        self._allowed, self._lookup, self._within = allowed, lookup, within
 
     async def fetch(self, url: str) -> str:
         """Fetch a page or file of text from the web.
@@ -98,14 +102,20 @@ class Fetch:
 
     def _checked(self, url: str) -> yarl.URL:
         """As the client reads it: what two readers take for different hosts is asked of none."""
-        host = hosts.checked(url, self._allowed)
+        host = self._host(url)
         read = yarl.URL(url)
         if (read.host or "").lower() != host.lower() or read.user is not None:
             raise DeclinedError("that is no URL")
         return read
 
-    def fetch_wish(self, url: str) -> Wish:
+    def _host(self, url: str) -> str:
         host = hosts.checked(url, self._allowed)
+        if self._within is not None and not hosts.host_allowed(host, self._within):
+            raise DeclinedError(f"{host} is outside of the sandbox of this agent")
+        return host
+
+    def fetch_wish(self, url: str) -> Wish:
+        host = self._host(url)
         return Wish(title=f"fetch {one_line(url)}", body=url, grant=f"fetch:{host}", always=f"fetching from {host}")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.plugins.builtin.declined import DeclinedError
 from aish.plugins.builtin.wish import Wish, one_line
+from aish.sandbox import opening
 from aish.wire import question as q
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Files:
         """
         real = self._places.readable(path)
         if os.path.isdir(real):
-            return _listed(real)
+            return self._listed(real)
         text = self._text(real)
         all_lines = text.splitlines(keepends=True)
         first = max(1, first_line)
@@ -104,7 +105,7 @@ class Files:
         except OSError as error:
             raise DeclinedError(f"{self._places.shown(real)} cannot be read: {error.strerror}") from error
         with open(fd, "rb") as stream:
-            if not self._places.within(_opened(fd)):
+            if not self._places.reads(opening.opened(fd)):
                 raise DeclinedError(f"{self._places.shown(real)} is outside")
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise DeclinedError(f"{self._places.shown(real)} is no regular file")
@@ -128,16 +129,30 @@ class Files:
             raise DeclinedError(f"longer than {FILE_BYTES:,} bytes")
         folder, name = os.path.split(real)
         try:
-            os.makedirs(folder, exist_ok=True)
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = opening.folder(folder, self._places.writes)
             try:
-                if not self._places.within(_opened(fd)):
+                if not self._places.writes(os.path.join(opening.opened(fd), name)):
                     raise DeclinedError(f"{self._places.shown(real)} is outside")
                 _put(fd, name, data)
             finally:
                 os.close(fd)
         except OSError as error:
             raise DeclinedError(f"{self._places.shown(real)} cannot be written: {error.strerror}") from error
+
+    def _listed(self, real: str) -> str:
+        try:
+            fd = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if not self._places.reads(opening.opened(fd)):
+                    raise DeclinedError(f"{self._places.shown(real)} is outside")
+                entries = sorted(os.scandir(fd), key=lambda entry: entry.name)
+                return "\n".join(
+                    each.name + ("/" if each.is_dir(follow_symlinks=False) else "") for each in entries[:2000]
+                )
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise DeclinedError(f"the folder cannot be read: {error.strerror}") from error
 
 
 def edited(text: str, old: str, new: str) -> str:
@@ -170,19 +185,6 @@ def diff(before: str, after: str, name: str) -> str:
         new.pop()
     head = [f"--- {names[0]}", f"+++ {names[1]}", f"@@ -{same + 1},{len(old)} +{same + 1},{len(new)} @@"]
     return "\n".join([*head, *(f"-{line}" for line in old), *(f"+{line}" for line in new)])
-
-
-def _listed(real: str) -> str:
-    try:
-        entries = sorted(os.scandir(real), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DeclinedError(f"the folder cannot be read: {error.strerror}") from error
-    return "\n".join(entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "") for entry in entries[:2000])
-
-
-def _opened(fd: int) -> str:
-    """What the kernel says that is open there."""
-    return os.readlink(f"/proc/self/fd/{fd}")
 
 
 def _put(folder: int, name: str, data: bytes) -> None:

@@ -104,6 +104,14 @@ def failed(error: Exception, model: AskedModel) -> AishError | None:
             return None
 
 
+def is_cut(error: BaseException) -> bool:
+    """Whether the connection to the gateway broke: not what a model server did, which the gateway tells."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (httpx2.NetworkError, httpx2.RemoteProtocolError)):
+        cause = cause.__cause__
+    return cause is not None
+
+
 def _refused(error: exceptions.ModelHTTPError, name: str) -> AishError:
     body = error.body
     return failure.from_response(error.status_code, json.dumps({"error": body}, default=str).encode(), name)

@@ -6,11 +6,12 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from aish.plugins.builtin.declined import DeclinedError
-from aish.plugins.builtin.shell import run
+from aish.plugins.builtin.shell import entered, run
 from aish.plugins.builtin.wish import Wish, one_line
 
 if TYPE_CHECKING:
     from aish.plugins.builtin.places import Places
+    from aish.spi.agent_adapter import Confinement
 
 OUTPUT_BYTES: Final = 24 << 10
 TIMEOUT_S: Final = 60.0
@@ -18,8 +19,8 @@ PATTERN_CHARS: Final = 2000
 
 
 class Search:
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, places: Places, confinement: Confinement | None = None) -> None:
+        self._places, self._confinement = places, confinement
 
     async def search(self, pattern: str, path: str = ".") -> str:
         """Find lines of files that match a regular expression, as PATH:LINE:TEXT.
@@ -31,7 +32,8 @@ class Search:
         if not pattern or len(pattern) > PATTERN_CHARS or "\0" in pattern:
             raise DeclinedError("that is no pattern")
         where = self._places.shown(self._places.readable(path))
-        text = await run(command(pattern, where), self._places.cwd, TIMEOUT_S, OUTPUT_BYTES)
+        entry = entered(command(pattern, where), self._places.cwd, self._confinement, looking=True)
+        text = await run(entry, self._places.cwd, TIMEOUT_S, OUTPUT_BYTES)
         return "nothing found" if text.strip() == "[exit status 1]" else text
 
     def search_wish(self, pattern: str, path: str = ".") -> Wish:

@@ -10,15 +10,17 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, Final
 
+from aish.errors import AishError
 from aish.plugins.builtin.bound import Tail
 from aish.plugins.builtin.declined import DeclinedError
 from aish.plugins.builtin.wish import Wish, one_line
+from aish.spi.agent_adapter import Entry
 from aish.wire import question as q
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    Confined = Callable[[Sequence[str]], Sequence[str]]
+    from aish.spi.agent_adapter import Confinement
 
 OUTPUT_BYTES: Final = 64 << 10
 COMMAND_BYTES: Final = 100_000
@@ -32,14 +34,11 @@ _ENVIRON: Final = {"PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0
 """Nobody is there to press a key."""
 
 
-def unconfined(argv: Sequence[str]) -> Sequence[str]:
-    """The words that run `argv` within bounds: here there are none. A sandbox takes this one's place."""
-    return argv
-
-
 class Shell:
-    def __init__(self, cwd: str, confined: Confined = unconfined) -> None:
-        self._cwd, self._confined = cwd, confined
+    """`confinement` None: a command may do all that the user may."""
+
+    def __init__(self, cwd: str, confinement: Confinement | None = None) -> None:
+        self._cwd, self._confinement = cwd, confinement
 
     async def shell(self, command: str, timeout_s: int = TIMEOUT_S) -> str:
         """Run a shell command in the working folder; what it prints, and its exit status. It has no stdin, and what
@@ -52,8 +51,8 @@ class Shell:
         if len(command.encode("utf-8", "replace")) > COMMAND_BYTES or "\0" in command:
             raise DeclinedError("the command is too long, or no text: put it into a file, and run that")
         bash = shutil.which("bash")
-        argv = self._confined([bash or "sh", "-c", command])
-        return await run(argv, self._cwd, min(max(1, timeout_s), TIMEOUT_MOST_S))
+        entry = entered([bash or "sh", "-c", command], self._cwd, self._confinement)
+        return await run(entry, self._cwd, min(max(1, timeout_s), TIMEOUT_MOST_S))
 
     def shell_wish(self, command: str, timeout_s: int = TIMEOUT_S) -> Wish:
         return Wish(
@@ -65,20 +64,35 @@ class Shell:
         )
 
 
-async def run(argv: Sequence[str], cwd: str, timeout_s: float, output_bytes: int = OUTPUT_BYTES) -> str:
-    """Raises DeclinedError. Cancelled: its whole group has ended before this returns."""
+def entered(argv: Sequence[str], cwd: str, confinement: Confinement | None, *, looking: bool = False) -> Entry:
+    """What is started for `argv`. Raises DeclinedError."""
+    environ = {**os.environ, **_ENVIRON}
+    if confinement is None:
+        return Entry(argv, environ)
+    try:
+        return confinement.enter(argv, environ, cwd, looking=looking)
+    except AishError as error:
+        raise DeclinedError(f"{argv[0]} cannot be started: {error}") from error
+
+
+async def run(entry: Entry, cwd: str, timeout_s: float, output_bytes: int = OUTPUT_BYTES) -> str:
+    """Its descriptors are closed. Raises DeclinedError. Cancelled: its whole group has ended before this returns."""
     try:
         process = subprocess.Popen(
-            argv,
+            entry.argv,
             cwd=cwd,
-            env={**os.environ, **_ENVIRON},
+            env=entry.environ,
+            pass_fds=entry.fds,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
         )
     except (OSError, ValueError) as error:
-        raise DeclinedError(f"{argv[0]} cannot be started: {error}") from error
+        raise DeclinedError(f"{entry.argv[0]} cannot be started: {error}") from error
+    finally:
+        for fd in entry.fds:
+            os.close(fd)
     group = _Group(process)
     output = Tail(output_bytes)
     timed_out = False

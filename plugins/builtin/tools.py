@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.toolsets import CombinedToolset, FunctionToolset
 
-from aish.plugins.builtin import servers
 from aish.plugins.builtin.child import Child
 from aish.plugins.builtin.fetch import Fetch
 from aish.plugins.builtin.files import Files
@@ -19,6 +18,8 @@ from aish.spi import acting as a
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic_ai.toolsets import AbstractToolset
+
     from aish.plugins.builtin.guard import Record
     from aish.plugins.builtin.wish import Wish
     from aish.spi.acting import Acting
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 def guarded(acting: Acting, task: Task, host: Host, record: Record, result_chars: int) -> Guard:
     """Raises InputError for a server that cannot be."""
-    places = Places(task.cwd, acting.paths)
-    files, shell, search = Files(places), Shell(places.cwd), Search(places)
-    fetch, child = Fetch(acting.hosts), Child()
+    confinement = host.confinement
+    places = Places(task.cwd, acting.paths, confinement)
+    files, shell, search = Files(places), Shell(places.cwd, confinement), Search(places, confinement)
+    fetch, child = Fetch(acting.hosts, within=confinement.hosts if confinement is not None else None), Child()
     known: dict[str, tuple[Callable[..., Any], Callable[..., Wish]]] = {
         a.SHELL: (shell.shell, shell.shell_wish),
         a.READ: (files.read, files.read_wish),
@@ -39,9 +41,13 @@ def guarded(acting: Acting, task: Task, host: Host, record: Record, result_chars
         a.FETCH: (fetch.fetch, fetch.fetch_wish),
         a.ASK: (child.ask, child.ask_wish),
     }
-    own: FunctionToolset[None] = FunctionToolset([known[name][0] for name in acting.tools], id="aish")
+    toolsets: list[AbstractToolset[None]] = [FunctionToolset([known[name][0] for name in acting.tools], id="aish")]
+    if acting.mcp_servers:
+        from aish.plugins.builtin import servers  # heavy, and only for who has some
+
+        toolsets += servers.toolsets(acting.mcp_servers, host)
     return Guard(
-        CombinedToolset([own, *servers.toolsets(acting.mcp_servers)]),
+        CombinedToolset(toolsets),
         host=host,
         wishes={name: known[name][1] for name in acting.tools},
         rules=acting.permissions,

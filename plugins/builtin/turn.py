@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 REQUESTS_MOST: Final = 300
 """Of one turn: who is still at it then goes round in a circle that nobody has seen."""
+CUTS_MOST: Final = 3
+"""How often in a row a request is made again whose answer was cut off before anything of it was told or done."""
 RETRIES: Final = 1000
 """Calls that are wrong are counted by `Repeats` and by REQUESTS_MOST, not by the library."""
 _TOLD: Final = "\n[You have made this very call {} times, with this very result. Do something else, or answer.]"
@@ -82,6 +84,15 @@ class _TooLongError(Exception):
         self.why, self.messages = why, messages
 
 
+class _CutError(Exception):
+    """The connection to the gateway ended in the middle of an answer of which nobody has heard; the conversation
+    until then."""
+
+    def __init__(self, why: UnavailableError, messages: list[ModelMessage]) -> None:
+        super().__init__(str(why))
+        self.why, self.messages = why, messages
+
+
 class _Turn:
     def __init__(self, task: Task, host: Host, model: AskedModel) -> None:
         self.task, self.host, self.model = task, host, model
@@ -90,7 +101,7 @@ class _Turn:
         self.schema = structured.Schema(self.acting.schema) if self.acting.schema else None
         self.settings: Any = models.settings(self.acting.settings)
         self._streamed = False
-        self._requests = 0
+        self._requests, self._cuts = 0, 0
         self._calls: dict[str, ToolCallPart] = {}
 
     @property
@@ -134,7 +145,8 @@ class _Turn:
         self, agent: Agent[None, str], compaction: Compaction, prompt: str
     ) -> tuple[list[ModelMessage], str]:
         """The conversation, and what it came to. A request that the server finds too long, for nobody had told how
-        long its context is, is sent again once the conversation was made shorter."""
+        long its context is, is sent again once the conversation was made shorter; one whose answer was cut off (the
+        gateway was killed) as it is: with tools nothing of an answer is told or done before its end."""
         asked: str | None = prompt
         history: list[ModelMessage] = []
         while True:
@@ -144,11 +156,17 @@ class _Turn:
                 if not compaction.tighten(error.why.context_tokens, error.messages):
                     raise error.why from error
                 asked, history = None, error.messages
+            except _CutError as error:
+                self._cuts += 1
+                if self._cuts > CUTS_MOST:
+                    raise error.why from error
+                self.host.progress(f"{error.why}: asked again")
+                asked, history = None, error.messages
 
     async def _going(
         self, agent: Agent[None, str], prompt: str | None, history: list[ModelMessage]
     ) -> tuple[list[ModelMessage], str]:
-        """Raises _TooLongError."""
+        """Raises _TooLongError, _CutError."""
         limits = UsageLimits(request_limit=None)
         async with AsyncExitStack() as stack:
             stack.enter_context(Agent.parallel_tool_call_execution_mode("sequential"))  # a person is asked one by one
@@ -167,12 +185,15 @@ class _Turn:
                         self._look_back(node.request)
                         async with node.stream(going.ctx) as stream:
                             await self._hear(stream)
+                        self._cuts = 0
                     elif Agent.is_call_tools_node(node):
                         self._calls = self._said(node.model_response)
             except Exception as error:
                 known = models.failed(_root(error), self.model)
                 if isinstance(known, ContextError):
                     raise _TooLongError(known, going.all_messages()) from error
+                if isinstance(known, UnavailableError) and models.is_cut(_root(error)) and not self._streamed:
+                    raise _CutError(known, conversation.without_half(going.all_messages())) from error
                 raise
             return going.all_messages(), going.result.output if going.result else ""
 

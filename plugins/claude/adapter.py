@@ -21,6 +21,7 @@ class Adapter:
     name = "claude"
     program = PROGRAM
     own_login: Meter = "metered"
+    confined = True
     own_keys = way.KEYS
 
     def missing(self) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from aish.agents.host.exchange import Exchange
 from aish.agents.host.last_text import LastText
-from aish.errors import AishError, LimitError, UpstreamError
+from aish.errors import AishError, BudgetError, UpstreamError
 from aish.plugins.claude import lines, permission
 from aish.plugins.claude.lines import Again, Answered, Began, Over, Returned, Said, Thought, Used, Wants, Withdrew
 from aish.spi.agent_adapter import ProgramError
@@ -39,7 +39,7 @@ class Turn:
         """Of the line that was read last."""
 
     async def hold(self, prompt: str) -> None:
-        """Raises UpstreamError, LimitError, ProgramError."""
+        """Raises UpstreamError, BudgetError, ProgramError."""
         try:
             await self._begin()
             await self._send({"type": "user", **_message(prompt)})
@@ -154,7 +154,7 @@ class Turn:
         if over.failure is None:
             self._host.text(over.text or self._last.text)
         elif over.spent:
-            raise LimitError(over.failure)
+            raise BudgetError(over.failure)
         else:
             raise UpstreamError(over.failure, status=over.status)
 

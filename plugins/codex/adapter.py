@@ -20,6 +20,7 @@ class Adapter:
     name = "codex"
     program = PROGRAM
     own_login: Meter = "observed"
+    confined = True
 
     def missing(self) -> str | None:
         return None if shutil.which(PROGRAM) else "install it with: npm install -g @openai/codex"

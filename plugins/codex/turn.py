@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from aish.agents.host.exchange import Exchange
 from aish.agents.host.last_text import LastText
-from aish.errors import AishError, LimitError, UpstreamError
+from aish.errors import AishError, BudgetError, UpstreamError
 from aish.plugins.codex import approval, lines, way
 from aish.plugins.codex.lines import Answered, Asks, Began, Over, Returned, Said, Settled, Thought, Used, Warned
 from aish.spi.agent_adapter import ProgramError
@@ -38,7 +38,7 @@ class Turn:
         """What is under way, and what it changes."""
 
     async def hold(self) -> None:
-        """Raises UpstreamError, LimitError, ProgramError."""
+        """Raises UpstreamError, BudgetError, ProgramError."""
         try:
             await self._begin()
             self._end(await self._until_over())
@@ -163,7 +163,7 @@ class Turn:
             self._host.text(self._last.text)
         elif over.spent:
             hint = "aish limit says whether it is a budget of yours" if self._task.login == "gateway" else None
-            raise LimitError(over.failure, hint=hint)
+            raise BudgetError(over.failure, hint=hint)
         else:
             raise UpstreamError(over.failure, status=over.status)
 

@@ -19,6 +19,7 @@ class Adapter:
     name = "program"
     program = ""
     own_login: Meter = "none"
+    confined = True
 
     def missing(self) -> str | None:
         return None

@@ -92,7 +92,7 @@ def _item(told: _Told, place: int, item: Fields, said: Said) -> None:
 
 def _begun(said: Said) -> Fields:
     return {
-        "id": "resp_sim",
+        "id": f"resp_{said.id}",
         "object": "response",
         "created_at": 1,
         "status": "in_progress",

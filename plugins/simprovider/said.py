@@ -37,6 +37,8 @@ class Said:
     model: str = MODEL
     told: bool = True
     """Whether the server says how many tokens there were."""
+    id: str = "sim"
+    """By which a later response goes on from this one."""
     turn: int = 0
     """How long the conversation is: ids of calls and messages are no others' of it."""
 

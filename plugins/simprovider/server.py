@@ -79,6 +79,8 @@ class Provider:
     changed: threading.Condition = field(default_factory=threading.Condition)
     _befallen: Counter[str] = field(default_factory=Counter)
     """How often a fault of these words has come."""
+    _stored: dict[object, int] = field(default_factory=dict)
+    """Responses that others may go on from, and their tokens."""
 
     async def serve(self, sock: socket.socket) -> asyncio.Server:
         """On a bound socket."""
@@ -168,6 +170,8 @@ class Provider:
             fault = NONE
         streams = streams != (fault.flips and path != "/embeddings")
         answer = said.answer(asked, body)
+        if path == "/responses":
+            self._store(answer, body)
         if fault.said is not None:
             answer = fault.said(answer)
         if fault.error is not None:
@@ -180,6 +184,14 @@ class Provider:
             reply = _whole(path, body, answer, fault)
         reply.between_s = asked.pace_s
         return fault.reply(reply) if fault.reply is not None else reply
+
+    def _store(self, answer: Said, body: Body) -> None:
+        """What goes on from an earlier response has read that, too."""
+        assert isinstance(answer.input, int)
+        assert isinstance(answer.output, int)
+        answer.id = str(len(self._stored))
+        answer.input += self._stored.get(body.get("previous_response_id"), 0)
+        self._stored[f"resp_{answer.id}"] = answer.input + answer.output
 
     def _fault(self, asked: Script) -> Fault:
         """The fault that befalls this request."""

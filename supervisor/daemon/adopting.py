@@ -232,7 +232,7 @@ def check_logged(row: Row) -> None:
     path = next((path for path in places if path.startswith(b"/") and path != b"/dev/null"), None)
     raise ConflictError(
         f"{row.name} ({row.id}) was adopted: what it writes goes where it went before, not to a log",
-        hint=f"look at {os.fsdecode(path)}" if path is not None else None,
+        hint=f"look at {path.decode(errors='backslashreplace')}" if path is not None else None,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from aish.model import exit as exits
 from aish.supervisor.daemon import clock, machine, ports, restart, runs
 from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.table import OWN_IDS
@@ -42,7 +43,7 @@ class Afterlife:
             row.restarts_boot_s = []
         row.group_restart = False
         row.stop_reason = row.grace_s = row.cause = row.reason = row.exit = row.ended_s = row.started_s = None
-        row.was_ready = False
+        row.was_ready, row.concluded = False, None
         if row.next_spec is not None:
             self._succeed(row, row.next_spec)
 
@@ -58,6 +59,7 @@ class Afterlife:
         """Its restart policy starts it."""
         row = process.row
         row.restarts += 1
+        row.concluded = None
         _count(row)
         runs.next_begins(row, runs.POLICY)
         row.restarts_boot_s = [*row.restarts_boot_s[-restart.KEPT :], clock.boot_s()]
@@ -87,7 +89,16 @@ class Afterlife:
             row.ready = machine.ready_step(row.ready, "ended")
         else:
             conductor.fellowship.failed(process)
+        self._take_along(process)
         self._release(process)
+
+    def _take_along(self, process: Process) -> None:
+        """What belongs to this run of it ends, too; the stop is in the same transaction as its own end."""
+        if process.row.handed_back:
+            return
+        for child in self.conductor.table.children(process.id):
+            if child.row.spec.with_parent:
+                self.conductor.stop(child, None, exits.PARENT, by=process.id)
 
     def settle(self, process: Process) -> None:
         """Ended for good."""
@@ -125,6 +136,7 @@ class Afterlife:
             row.after_due = end if row.spec.after and row.spec.argv else None
             conductor.remains.sweep(process)
         conductor.fellowship.settled(process)
+        self._take_along(process)
         self._release(process)
 
     def _release(self, process: Process) -> None:

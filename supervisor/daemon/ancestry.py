@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aish.errors import LimitError
 from aish.supervisor.daemon.authority import NOBODY, USER, Caller
-from aish.supervisor.daemon.proc import ProcStat, stat
+from aish.supervisor.daemon.proc import ProcStat, stat_or_why
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +42,23 @@ def alive(pidfd: int) -> bool:
     return not poll.poll(0)
 
 
+def look(pid: int) -> ProcStat | None:
+    """None: it is gone. Raises LimitError: who cannot be looked at is not called a stranger."""
+    try:
+        return stat_or_why(pid)
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            return None
+        text = f"the supervisor cannot tell who asks: {error.strerror}"
+        raise LimitError(text, hint="close connections to it, or raise its limit (`ulimit -Hn`)") from error
+
+
 def trace(
     caller: Peer,
     leader: Callable[[int, int], str | None],
     session: Callable[[int], str | None],
     holders: frozenset[int],
-    read: Callable[[int], ProcStat | None] = stat,
+    read: Callable[[int], ProcStat | None] = look,
 ) -> Caller:
     """Who `caller` acts as.
 
@@ -54,6 +67,8 @@ def trace(
 
     A process that lost its parents became the holder's child: it belongs to the supervised process whose session it
     is still in. One that left that session too is unknown: it may claim anything, so it gets nothing.
+
+    Raises LimitError where the daemon has no descriptor left to look.
     """
     pid = caller.pid
     sessions: list[int] = []
@@ -65,7 +80,7 @@ def trace(
             return NOBODY  # died meanwhile
         found = leader(pid, here.start_ticks)
         if found is not None:
-            return _if_alive(caller, Caller("process", found))
+            return _if_alive(caller, Caller("process", found, leader=pid == caller.pid))
         orphan = pid in holders
         if not orphan:
             sessions.append(here.session)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from aish.config import texts
 from aish.errors import InputError
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.adopting import Adopting
@@ -78,6 +79,10 @@ class Api:
                 return await self._relay(connection, request)
             case m.WindowList() | m.WindowSet() | m.WindowUnset():
                 return await self._relay(connection, request)
+            case m.KeepText():
+                return await self._keep_text(connection, request)
+            case m.TextQuery():
+                return await self._text(connection, request)
             case m.Hello():
                 raise InputError("Hello was said already")
             case _:
@@ -141,7 +146,7 @@ class Api:
                 return await self.looking.gpus(caller, request)
             case m.Send() | m.Receive() | m.Respond() | m.AwaitResponse() | m.MailQuery():
                 return await self._mailed(caller, request)
-            case m.Tell() | m.Ask() | m.Withdraw() | m.Answer() | m.Questions():
+            case m.Tell() | m.Conclude() | m.Ask() | m.Withdraw() | m.Answer() | m.Questions():
                 return await self._asked(caller, request)
             case m.Doctor():
                 return await self.doctors.doctor(caller, request)
@@ -157,9 +162,13 @@ class Api:
                 raise InputError(f"{type(request).__name__} is not answered here")
         return None
 
-    async def _asked(self, caller: Caller, request: m.Tell | m.Ask | m.Withdraw | m.Answer | m.Questions) -> r.Reply:
+    async def _asked(
+        self, caller: Caller, request: m.Tell | m.Conclude | m.Ask | m.Withdraw | m.Answer | m.Questions
+    ) -> r.Reply:
         asking = self.daemon.asking
         match request:
+            case m.Conclude():
+                return await asking.conclude(caller, request)
             case m.Tell():
                 return await asking.tell(caller, request)
             case m.Ask():
@@ -215,6 +224,23 @@ class Api:
             wall = BudgetLine(account=process.id, word=budget.WALL, most=most_s, used=ran(process.row))
             lines = [wall, *lines]
         return structs.replace(reply, lines=lines)
+
+    async def _keep_text(self, connection: Connection, request: m.KeepText) -> r.Reply:
+        target = request.target
+        if target is not None and account.of_process(target.removeprefix("@")):
+            process = self.control.target(connection.caller or NOBODY, "KeepText", target)
+            request = structs.replace(request, target=process.id)
+        return await self._relay(connection, request)
+
+    async def _text(self, connection: Connection, request: m.TextQuery) -> r.Reply:
+        """A process reads those of what it may see. Of others it does not get to know whether there are any."""
+        reply = await self._relay(connection, request)
+        visible = authority.visible(self.daemon.table, connection.caller or NOBODY)
+        if visible is None or not isinstance(reply, r.RequestText):
+            return reply
+        if reply.process not in visible or reply.epoch != self.daemon.epoch:
+            raise texts.missing(request.number)
+        return reply
 
     async def _relay(self, connection: Connection, question: Question) -> r.Reply:
         """Only the gateway can answer; it is started if need be. Raises what it answers, UnavailableError."""

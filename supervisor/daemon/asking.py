@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import ConflictError, InputError, StorageError
+from aish.model import exit as exits
 from aish.model import state
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.questions import Questions, check_ask
@@ -69,6 +70,17 @@ class Asking:
             return Done(changed=False)
         process.told = told
         process.changed()
+        return Done()
+
+    async def conclude(self, caller: Caller, request: m.Conclude) -> Done:
+        """Its own word about its end: not that of a tool it runs. Raises InputError, RefusedError."""
+        process = self._asker(caller, "Conclude")
+        if not caller.leader:
+            raise authority.refused("conclude refused: only the leader of a process says why that ends")
+        if request.reason not in exits.TOLD:
+            raise InputError(f"expected {', '.join(exits.TOLD)}", field="reason")
+        process.row.concluded = (request.reason, request.text[:DOING_CHARS])
+        self._recorder.change(process.row)
         return Done()
 
     async def ask(self, caller: Caller, request: m.Ask) -> Answered:
@@ -137,14 +149,16 @@ class Asking:
     async def questions(self, caller: Caller, request: m.Questions) -> QuestionList:
         """Those of the caller's subtree. Raises NotFoundError, RefusedError."""
         visible = authority.visible(self._table, caller)
+        wanted = visible
         if request.target is None:
             authority.check(self._table, caller, "Questions")
-            found = self._questions.open()
         else:
             process = self._table.resolve(request.target, visible)
             authority.check(self._table, caller, "Questions", process)
-            found = self._questions.open(process.id)
-        return QuestionList(questions=[part for part in found if visible is None or part.process in visible])
+            wanted = self._table.subtree(process.id)
+        return QuestionList(
+            questions=[part for part in self._questions.open() if wanted is None or part.process in wanted]
+        )
 
     def _asker(self, caller: Caller, op: str) -> Process:
         """The supervised process that the caller is, or is part of. Raises RefusedError, InputError."""

@@ -27,6 +27,8 @@ class Caller(msgspec.Struct, frozen=True):
     standing: Standing
     id: str | None = None
     """The process it acts as; set for 'process', and for a process with the user's rights."""
+    leader: bool = False
+    """It is that process itself, nothing that it has started."""
 
 
 USER: Final = Caller("user")
@@ -71,10 +73,13 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "KeyRevoke": _USER,
     "UsageQuery": _USER,
     "RequestsQuery": _USER,
+    "KeepText": _USER,  # a person's word: what is said is on the disk from then on
+    "TextQuery": _TREE,  # those of the caller's subtree
     "WindowList": _USER,
     "WindowSet": _USER,
     "WindowUnset": _USER,
     "Tell": _SELF,
+    "Conclude": _SELF,
     "Ask": _SELF,
     "Withdraw": _SELF,
     "Answer": _USER,  # nobody answers for the person, least of all who asks
@@ -98,6 +103,8 @@ _VERBS: Final = {
     "KeyRevoke": "key revoke",
     "UsageQuery": "usage",
     "RequestsQuery": "requests",
+    "KeepText": "requests --keep-text",
+    "TextQuery": "requests --text",
     "WindowList": "usage --windows",
     "WindowSet": "window set",
     "WindowUnset": "window unset",

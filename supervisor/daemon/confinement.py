@@ -57,16 +57,23 @@ def flaws(spec: SpecPart) -> Iterator[InputError]:
 
 
 def confined(
-    parent: Process, spec: SpecPart, environ: Sequence[bytes], above: Sequence[bytes], around: Around
+    parent: Process,
+    spec: SpecPart,
+    environ: Sequence[bytes],
+    above: Sequence[bytes],
+    around: Around,
+    *,
+    helper: bool = False,
 ) -> SpecPart:
     """What `parent`, which has a sandbox, may have started: in no wider one. `above` is its own environment.
+    `helper`: its leader starts it, and it ends with that; the host of an agent, which is outside, needs no right.
 
     The holder starts it outside of its parent's sandbox, and the daemon does things for it that its parent could not
     do itself. Raises RefusedError."""
     outer = parent.row.spec.sandbox
     if outer is None:
         return spec
-    if not outer.spawn:
+    if not outer.spawn and not (helper and outer.hosted):
         raise RefusedError(
             f"{parent.row.name} ({parent.id}) may not start processes: its sandbox says so",
             hint="the user can allow it: --sandbox-spawn",

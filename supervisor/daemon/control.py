@@ -121,7 +121,7 @@ class Control:
         if row.spec.project is not None and spec is None:
             self._check_declared(process)
         elif request.launch is not None and caller.standing == "user":
-            nice = row.nice_limit if spec is None else None  # with another spec, its limits are others, too
+            nice = row.nice_limit if spec is None else spec.nice  # with another spec, its limits are others, too
             self._surroundings(process, request.launch, spec or row.next_spec or row.spec, nice)
         elif process.launch is None and self.daemon.launcher.files.load(row.id) is None:
             raise ConflictError(

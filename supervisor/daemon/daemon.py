@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aish.agents import keeping
-from aish.config import folders, settings
+from aish.config import folders, settings, texts
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
 from aish.model import kind
 from aish.model.sandbox import GATEWAY, PROXY
@@ -324,6 +324,7 @@ class Daemon:
             self.logs.remove(process.id)
             self.posting.forget(process)
             keeping.forget(self.state_folder, process.id, self.epoch)
+            texts.forget(self.state_folder, process.id, self.epoch)
         self.recorder.forget([process.row for process in processes], self.table.next_number - 1)
         self.prompt.changed()
 
@@ -391,7 +392,7 @@ class Daemon:
         caller = ancestry.trace(peer, self._leader, self.table.session, holders)
         process = self.table.get(caller.id) if caller.id is not None else None
         if process is not None and process.row.spec.rights == "owner" and caller.standing == "process":
-            return Caller("user", process.id)
+            return Caller("user", process.id, leader=caller.leader)
         return caller
 
     def _changed(self, process: Process) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import shutil
+import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -16,6 +18,7 @@ from aish.model import kind, state
 from aish.model.size import format_bytes
 from aish.supervisor.daemon import authority, sandboxes
 from aish.supervisor.daemon.cgroup import WANTED
+from aish.supervisor.holder import kernel
 from aish.wire.message import VERSION, Doctor
 from aish.wire.part import Finding
 from aish.wire.reply import Findings
@@ -51,6 +54,7 @@ class Doctors:
                 *self._gpus(),
                 limits(self.daemon.reach.layout),
                 *await asyncio.to_thread(sandboxes.findings),
+                await asyncio.to_thread(_exits),
                 *_system(),
                 *(
                     Finding(level="warn", topic="alert", text=alert)
@@ -166,6 +170,27 @@ def _logout() -> Finding:
         )
     level = "warn" if place.survives is False else "ok"
     return Finding(level=level, topic="logout", text=place.text, hint=place.hint)
+
+
+def _exits() -> Finding:
+    """Whether the kernel tells how a process has ended that somebody else has reaped: tried with one. Not for the
+    loop."""
+    try:
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", "-c", ""], {})
+    except OSError as error:
+        return Finding(level="warn", topic="exits", text=f"not tried: no process could be started: {error.strerror}")
+    try:
+        pidfd = os.pidfd_open(pid)
+    finally:
+        os.waitpid(pid, 0)
+    try:
+        known = kernel.pidfd_status(pidfd) is not None
+    finally:
+        os.close(pidfd)
+    if known:
+        return Finding(level="ok", topic="exits", text="known even where keeper and holder are killed at once")
+    text = f"Linux {platform.release()} does not tell how a process ended whose keeper and holder were killed at once"
+    return Finding(level="warn", topic="exits", text=f"{text}: it is `lost` then", hint="Linux 6.15 tells")
 
 
 def limits(layout: Layout) -> Finding:

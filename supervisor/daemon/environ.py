@@ -45,8 +45,8 @@ def withheld(launch: LaunchPart, secrets: Iterable[str]) -> LaunchPart:
 
 
 def names(captured: Iterable[bytes]) -> list[str]:
-    """Names only, for `inspect`."""
-    return sorted({os.fsdecode(entry.partition(b"=")[0]) for entry in captured})
+    """Names only, for `inspect`; what is no UTF-8 with its escapes, as it goes into the journal and over the wire."""
+    return sorted({entry.partition(b"=")[0].decode(errors="backslashreplace") for entry in captured})
 
 
 class EnvironFiles:

@@ -351,5 +351,5 @@ def _nothing() -> None:
 
 
 def _words(argv: Sequence[bytes]) -> str:
-    text = " ".join(os.fsdecode(word) for word in argv)
+    text = b" ".join(argv).decode(errors="backslashreplace")
     return text if len(text) <= 60 else text[:57] + "…"

@@ -80,6 +80,8 @@ def flaws(spec: SpecPart) -> Iterator[InputError]:
     yield from given.flaws(spec)
     if spec.oom_score_adj is not None and not -1000 <= spec.oom_score_adj <= 1000:
         yield InputError("expected -1000 to 1000", field="oom_score_adj")
+    if spec.nice is not None and not -20 <= spec.nice <= 19:
+        yield InputError("expected -20 to 19", field="nice")
     if spec.ionice is not None and not _IONICE.fullmatch(spec.ionice):
         yield InputError("expected idle, best-effort:0 to 7 or realtime:0 to 7", field="ionice")
     yield from of_grace(spec.grace_s)

@@ -20,7 +20,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -73,13 +73,33 @@ _SAVE_QUESTION: Final = "INSERT OR REPLACE INTO questions VALUES (?,?,?)"
 _SAVE_MAIL: Final = "INSERT OR REPLACE INTO mail VALUES (?,?,?)"
 _SAVE_META: Final = "INSERT OR REPLACE INTO meta VALUES (?,?)"
 
-_encode: Final = msgspec.msgpack.Encoder().encode
+_pack: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Row).decode
 _decode_run: Final = msgspec.msgpack.Decoder(RunPart).decode
 _decode_question: Final = msgspec.msgpack.Decoder(QuestionPart).decode
 _decode_mail: Final = msgspec.msgpack.Decoder(MailPart).decode
 _json: Final = msgspec.json.Encoder().encode
 _detail: Final = msgspec.json.Decoder(dict[str, str | int | float | None]).decode
+
+
+def _encode(value: msgspec.Struct) -> bytes:
+    """As msgpack. Text that is no UTF-8 gets its escapes: one such row would keep all others from being written."""
+    try:
+        return _pack(value)
+    except UnicodeEncodeError:
+        return _pack(_escaped(msgspec.to_builtins(value, builtin_types=(bytes,))))
+
+
+def _escaped(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case dict():
+            return {_escaped(key): _escaped(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_escaped(item) for item in value]
+        case _:
+            return value
 
 
 class CorruptError(StorageError):
@@ -172,9 +192,8 @@ class Journal:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 for row in rows:
-                    self._db.execute(
-                        _SAVE_ROW, (row.number, row.id, row.token, row.name, row.lifecycle, _encode(row))
-                    )
+                    shown = (row.number, row.id, row.token, _escaped(row.name), row.lifecycle)
+                    self._db.execute(_SAVE_ROW, (*shown, _encode(row)))
                 for event in events:
                     self._db.execute(_SAVE_EVENT, _columns(event))
                 for number, run in runs:
@@ -339,7 +358,7 @@ class _storage:  # noqa: N801  a context manager, used like a function
                 raise CorruptError(f"{self.path} is damaged: {error}") from error
             case OSError():
                 raise StorageError(f"{self.path}: {error.strerror}", hint=_hint(str(error.strerror))) from error
-            case OverflowError() | UnicodeEncodeError():
+            case OverflowError():
                 raise StorageError(f"{self.path} cannot take a value: {error}", hint="please report it") from error
             case _:
                 pass
@@ -357,8 +376,8 @@ def _hint(text: str) -> str:
 
 
 def _columns(event: EventPart) -> tuple[int, float, str, str | None, str | None, str, str]:
-    detail = _json(event.detail).decode()
-    return event.number, event.time_s, event.kind, event.process, event.name, event.text, detail
+    detail = _json(_escaped(event.detail)).decode()
+    return event.number, event.time_s, event.kind, event.process, _escaped(event.name), _escaped(event.text), detail
 
 
 def _event(found: tuple[int, float, str, str | None, str | None, str, str]) -> EventPart:

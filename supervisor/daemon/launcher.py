@@ -82,7 +82,9 @@ class Launcher:
         row = process.row
         launch = process.launch or self.files.load(row.id)
         if launch is None:
-            raise UnavailableError("its environment is gone: the runtime folder was emptied while it waited")
+            raise UnavailableError(
+                "its environment is gone: the runtime folder was emptied, or it was stopped while no disk took that"
+            )
         ours: list[int] = []
         groups: list[int] = []
         try:
@@ -163,7 +165,8 @@ class Launcher:
         url = self._gateway_url()
         variables = {"AISH_ID": row.id, "AISH_NAME": row.name, "AISH_GATEWAY_URL": url, TAG: self._reach.tag(row)}
         named = (*row.spec.secrets, *row.spec.secret_sources)
-        if row.spec.kind in (kind.COMMAND, kind.AGENT) and _OWN_ADDRESS not in named:
+        asks = row.spec.kind in (kind.COMMAND, kind.AGENT) and not row.spec.with_parent
+        if asks and _OWN_ADDRESS not in named:
             base = f"{url}/v1"
             variables |= {
                 "OPENAI_BASE_URL": base,
@@ -327,7 +330,7 @@ def _missing_interpreter(error: wire.Refusal, word: bytes, cwd: bytes, env: Sequ
         with open(fd, "rb") as stream:
             first = stream.read(_FIRST_LINE_BYTES).partition(b"\n")[0] if stat.S_ISREG(os.fstat(fd).st_mode) else b""
         words = first[2:].split()
-        return os.fsdecode(words[0]) if first[:2] == b"#!" and words else None
+        return words[0].decode(errors="backslashreplace") if first[:2] == b"#!" and words else None
     return None
 
 

@@ -230,7 +230,7 @@ class Lives:
 
     async def _check(self, process: Process) -> None:
         row, spec = process.row, process.row.spec
-        process.doing = "checking: " + " ".join(os.fsdecode(word) for word in spec.check)[:60]
+        process.doing = "checking: " + b" ".join(spec.check).decode(errors="backslashreplace")[:60]
         why, code = None, 1
         try:
             end = await self.errands.run(process, CHECK, spec.check, spec.hook_timeout_s, _told(row.exit))

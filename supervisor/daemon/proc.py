@@ -47,13 +47,16 @@ def parse_stat(text: bytes) -> ProcStat | None:
 
 def stat(pid: int) -> ProcStat | None:
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        return stat_or_why(pid)
     except OSError:
         return None
+
+
+def stat_or_why(pid: int) -> ProcStat | None:
+    """Raises OSError: it is gone, or we have no descriptor left to look."""
+    fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return parse_stat(os.read(fd, 4096))
-    except OSError:
-        return None
     finally:
         os.close(fd)
 

@@ -81,6 +81,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     exit: ExitPart | None = None
     checking: bool = False
     """It has ended with 0, and the command that decides success is asked."""
+    concluded: tuple[str, str] | None = None
+    """What it has told of this run's end: a word of aish.model.exit.TOLD, and a sentence."""
     cause: str | None = None
     """Why it is being ended as failed: a word of aish.model.exit."""
     begun_by: str | None = None

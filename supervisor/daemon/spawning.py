@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from aish.errors import AishError, ConflictError, StorageError, UnavailableError
+from aish.errors import AishError, ConflictError, InputError, StorageError, UnavailableError
 from aish.model import kind, state
 from aish.supervisor.daemon import authority, confinement, environ, want
 from aish.supervisor.daemon.births import PATIENCE_S
@@ -56,7 +56,7 @@ class Spawning:
         want.check_rights(caller, parent, request.spec)
         if parent is not None and parent.row.ended:
             raise ConflictError(f"{parent.row.name} ({parent.id}), which this caller belongs to, has ended")
-        request = self._confined(caller, parent, request)
+        request = self._confined(caller, parent, _helping(caller, parent, request))
         program = os.fsdecode(request.spec.argv[0]) if request.spec.argv else ""
         name = table.new_name(request.spec.name, program, number=request.rename)
         process = self._make(name, request.spec, request.launch)
@@ -83,6 +83,7 @@ class Spawning:
             request.launch.environ,
             above.environ if above is not None else [],
             launcher.sandboxes.around,
+            helper=caller.leader and request.spec.with_parent,
         )
         return msgspec.structs.replace(request, spec=spec)
 
@@ -101,7 +102,8 @@ class Spawning:
             lifecycle="queued" if spec.schedule is None else "scheduled",
             created_s=time.time(),
             umask=launch.umask,
-            nice=launch.nice,
+            nice=launch.nice if spec.nice is None else spec.nice,
+            nice_limit=spec.nice,
             rlimits=launch.rlimits,
             environ_names=environ.names(launch.environ),
         )
@@ -241,6 +243,20 @@ class Spawning:
         process = self._make(self.daemon.table.new_name(stored.name, "", number=False), spec, launch)
         self._begin(process)
         return process
+
+
+def _helping(caller: Caller, parent: Process | None, request: Spawn) -> Spawn:
+    """What belongs to its parent has the limits of that. Raises InputError, RefusedError."""
+    spec = request.spec
+    if not spec.with_parent:
+        return request
+    if parent is None:
+        raise InputError("only what a supervised process starts ends with it", field="with_parent")
+    if not caller.leader:  # what a tool has started would be in a sandbox of which it may not start anything
+        raise authority.refused("only the leader of a process has helpers of its own")
+    return msgspec.structs.replace(
+        request, spec=msgspec.structs.replace(spec, limits=spec.limits or parent.row.spec.limits)
+    )
 
 
 def plan_model(name: str, socket_path: str) -> tuple[StoredModel, ServePlan]:

@@ -30,10 +30,13 @@ def judge(
 ) -> Verdict:
     """`cause` is a word of aish.model.exit where the supervisor knows better than the status why it ended ("oom",
     "unhealthy", "check"): then it failed, whatever the status. Times are seconds since boot."""
-    reason = row.stop_reason or cause or (exits.DONE if end.code == 0 else None)
+    own, said = row.concluded if row.concluded is not None and end.code != 0 else (None, "")
+    reason = row.stop_reason or cause or (exits.DONE if end.code == 0 else own)
     told = ExitPart(code=end.code, signal=end.signal, reason=reason)
     event: LifecycleEvent = machine.Vanished() if end.lost else machine.Exited()
-    text = "nobody saw it end: its exit status is not known" if end.lost and row.reason is None else None
+    text = said or None if reason == own and row.reason is None else None
+    if end.lost and row.reason is None:
+        text = "nobody saw it end: its exit status is not known"
     if row.spec.kind == kind.MODEL and not row.was_ready and end.code:
         # A server that gave up while it loaded: a wrong option or file is not mended by another try, and who waits is
         # to be told now. What somebody else killed is no such fault.

@@ -17,6 +17,7 @@ from aish.supervisor.gateway.allowance import budget_of, lines, part_of
 from aish.supervisor.gateway.amounts import NONE, Budget
 from aish.supervisor.gateway.routes import Directory
 from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.texts import Texts
 from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.supervisor.gateway.windows.asks import WindowAsks
 from aish.wire import account as accounts
@@ -24,18 +25,20 @@ from aish.wire import budget as budgets
 from aish.wire.link import Question
 from aish.wire.message import (
     BudgetQuery,
+    KeepText,
     KeyList,
     KeyNew,
     KeyRevoke,
     Limit,
     RequestsQuery,
+    TextQuery,
     UsageQuery,
     WindowList,
     WindowSet,
     WindowUnset,
 )
 from aish.wire.part import KeyPart
-from aish.wire.reply import Budgets, Done, KeyMade, Keys, Reply
+from aish.wire.reply import Budgets, Done, KeyMade, Keys, Reply, TextsKept
 
 
 class Asks:
@@ -47,12 +50,14 @@ class Asks:
         directory: Directory,
         spending: Spending,
         windows: WindowAsks,
+        texts: Texts,
         base_url: str,
         revoked: Callable[[str], None],
     ) -> None:
         self._keys = keys
         self._directory = directory
         self._windows = windows
+        self._texts = texts
         self._spending = spending
         self._base_url = base_url
         self._revoked = revoked
@@ -82,6 +87,10 @@ class Asks:
                 )  # fmt: skip
             case RequestsQuery():
                 return await asyncio.to_thread(requests.query, self._spending.records.path, question)
+            case KeepText():
+                return await self._keep_text(question)
+            case TextQuery():
+                return await self._texts.read(question.number)
             case WindowList() | WindowSet() | WindowUnset():
                 return await self._windows.answer(question)
 
@@ -99,6 +108,15 @@ class Asks:
             for row in self._keys.named.values()
         ]
         return Keys(keys=parts)
+
+    async def _keep_text(self, question: KeepText) -> TextsKept:
+        changed = False
+        if question.target is not None:
+            id = self._account(question.target)
+            if id.startswith(KEY_PREFIX):
+                self._keys.find(id.removeprefix(KEY_PREFIX))
+            changed = await self._texts.keep(id, keep=question.keep)
+        return TextsKept(accounts=self._texts.keeping(), changed=changed)
 
     # --- budgets ------------------------------------------------------------------------------------------------
 

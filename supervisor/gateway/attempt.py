@@ -245,7 +245,8 @@ class Attempts:
             wish = course.wish
             with _VAIN:
                 servers = self._turns.at_once(exchange, wish) or await self._turns.ready(exchange, wish)
-            servers = await self._admitted(course, course.able(servers))
+            able = course.able(servers, self._models.of(course.name, embedding=course.embedding))
+            servers = await self._admitted(course, able) if able else ()
             if not servers:
                 continue
             self._begin_anew(course)

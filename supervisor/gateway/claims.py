@@ -15,6 +15,7 @@ from aish.supervisor.gateway.budget import Claim, Ledger, Reservation
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.call import Call
 from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
+from aish.supervisor.gateway.histories import Histories
 from aish.supervisor.gateway.meter import UNSTATED_OUTPUT_TOKENS, prompt_bound
 from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.routes import LLAMACPP, Server
@@ -54,10 +55,11 @@ class Limit(msgspec.Struct, frozen=True):
 class Claims:
     """One per gateway."""
 
-    def __init__(self, ledger: Ledger, upstreams: Upstreams, prices: Prices) -> None:
+    def __init__(self, ledger: Ledger, upstreams: Upstreams, prices: Prices, histories: Histories) -> None:
         self._ledger = ledger
         self._upstreams = upstreams
         self._prices = prices
+        self._histories = histories
 
     async def of(
         self,
@@ -71,12 +73,15 @@ class Claims:
         """Upper bounds of input and output, by the server that takes the most of `servers`, any of which may answer.
         Tokens are counted exactly where a budget is near and it costs little. `grace`: the account of a last message.
 
-        Raises BudgetError where money is limited and nobody knows the price.
+        Raises BudgetError where money is limited and nobody knows the price, StorageError.
         """
         process = exchange.row.process
         account = grace or process
         bound = prompt_bound(call.prompt_bytes, call.parts)
         context = server.context
+        if call.goes_on:
+            exchange.hidden_tokens = self._histories.tokens(call.goes_on, context)
+            bound += exchange.hidden_tokens
         most = MOST_TOKENS
         if context is not None and server.engine == LLAMACPP:  # it refuses what does not fit into its context
             most = context * (call.prompts if call.endpoint == openai.EMBEDDINGS else call.copies)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aish.errors import AishError, BudgetError, InputError
+from aish.model import state
 from aish.model.dialect import CLIENT
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.crossing import cross
@@ -15,7 +16,7 @@ from aish.supervisor.gateway.turns import NobodyError, Wish
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aish.supervisor.gateway.budget import Claim, Reservation
     from aish.supervisor.gateway.dialects.call import Call
@@ -72,6 +73,8 @@ class Course:
     """The model was asked before: it is not waited for once more."""
     moves: bool = True
     """It may be answered by the model that its process names for reserved windows."""
+    later: bool = False
+    """No server that is ready can be asked this in its dialect, and one that is loading could."""
     tried: set[Server] = field(default_factory=set)
     """Servers that are not asked now."""
     unfit: set[Server] = field(default_factory=set)
@@ -103,7 +106,7 @@ class Course:
 
     @property
     def wish(self) -> Wish:
-        return Wish(self.call, self.name, self.fits, self.patient, self.further)
+        return Wish(self.call, self.name, self.fits, self.patient, self.further, self.later)
 
     def fits(self, server: Server) -> bool:
         """Whether it may be sent there."""
@@ -111,25 +114,41 @@ class Course:
             return False
         return self.model is None or server.login != CLIENT or origin(server.url) in self.logins
 
-    def able(self, servers: tuple[Server, ...]) -> tuple[Server, ...]:
-        """Those that can be asked this. Where all speak alike, that is found out when one is asked.
+    def able(self, servers: tuple[Server, ...], every: tuple[Server, ...]) -> tuple[Server, ...]:
+        """Those that can be asked this, of `every` one of the model. Where all speak alike, that is found out when
+        one is asked. None where one that is loading is to be waited for.
 
         Raises InputError, NobodyError where one that could was asked before."""
+        if not self.further and len({_speech(server) for server in every}) == 1:
+            return servers
+        refused = self._sort_out(servers)
+        able = tuple(server for server in servers if server not in self.unfit)
+        if able or refused is None:
+            return able
+        if self.further:
+            raise NobodyError(f"no other server of {self.name} can be asked this: {refused}")
+        loading = [server for server in every if server.ready == state.NO and server.hopeless is None]
+        self._sort_out(loading)
+        self.later = any(map(self.fits, loading))
+        if not self.later:
+            raise refused
+        return ()
+
+    def _sort_out(self, servers: Sequence[Server]) -> InputError | None:
+        """Finds out which of them cannot be asked this; returns why."""
+        refused: InputError | None = None
         alike: dict[tuple[object, ...], list[Server]] = {}
         for server in servers:
-            alike.setdefault((server.dialect, server.has_responses, server.drops_tools), []).append(server)
-        if len(alike) == 1 and not self.further:
-            return servers
-        refused: InputError | None = None
+            alike.setdefault(_speech(server), []).append(server)
         for group in alike.values():
             try:
                 cross(self.call, self.exchange.dialect, group[0], self.model)
             except InputError as error:
                 refused = refused or error
                 self.unfit.update(group)
-        able = tuple(server for server in servers if server not in self.unfit)
-        if not able and refused is not None:
-            if self.further:
-                raise NobodyError(f"no other server of {self.name} can be asked this: {refused}")
-            raise refused
-        return able
+        return refused
+
+
+def _speech(server: Server) -> tuple[object, ...]:
+    """What of a server decides what it can be asked."""
+    return server.dialect, server.has_responses, server.drops_tools

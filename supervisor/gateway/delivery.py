@@ -107,6 +107,7 @@ class Delivery:
             self._exchange.unused = found.used is None
             raise self._error(openai.error_status(body), body)
         self._exchange.used, self._exchange.choices = found.used, found.choices or ()
+        self._exchange.stored = found.stored
         if found.empty or self._call.stream:
             what = "nothing that is an answer" if found.empty else "a whole answer in place of a stream"
             raise UpstreamError(f"the server of {self._server.name} sent {what}")
@@ -182,6 +183,7 @@ class Delivery:
     def _progress(self, relay: Frames) -> None:
         exchange = self._exchange
         exchange.used, exchange.live.tokens = relay.used, relay.count.events
+        exchange.stored = relay.stored
         if relay.begun and not exchange.live.answering:
             exchange.live.answering = True
             if relay.error is None:
@@ -192,6 +194,8 @@ class Delivery:
     async def _write(self, reply: Stream, data: bytes) -> None:
         exchange = self._exchange
         exchange.row.bytes_out += len(data)
+        if exchange.text is not None:
+            exchange.text.add(data)
         exchange.blocked_s = asyncio.get_running_loop().time()
         try:
             await reply.write(data)

@@ -27,6 +27,7 @@ from aish.supervisor.gateway.bell import Bell
 from aish.supervisor.gateway.claims import Claims
 from aish.supervisor.gateway.duties import Duties
 from aish.supervisor.gateway.fallbacks import Fallbacks
+from aish.supervisor.gateway.histories import Histories
 from aish.supervisor.gateway.http import Web
 from aish.supervisor.gateway.keys import Keys
 from aish.supervisor.gateway.link import Link
@@ -45,6 +46,7 @@ from aish.supervisor.gateway.sessions.reader import Reader
 from aish.supervisor.gateway.settling import Settling
 from aish.supervisor.gateway.spare import Spare
 from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.texts import Texts
 from aish.supervisor.gateway.totals import KEY_PREFIX
 from aish.supervisor.gateway.turns import Turns
 from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
@@ -134,12 +136,19 @@ class Gateway:
             line=self.spending.ledger.line,
         )
         self.prices = Prices()
+        self.histories = Histories(records)
         self.telemetry = _telemetry()
         self.reader = Reader(
             directory=self.directory, spending=self.spending, book=self.book, gate=self.gate, prices=self.prices
         )
         self.settling = Settling(
-            self.board, self.spending, self.upstreams, self.prices, self.telemetry, account=self.book.account
+            self.board,
+            self.spending,
+            self.upstreams,
+            self.prices,
+            self.histories,
+            self.telemetry,
+            account=self.book.account,
         )
         self.attempts = Attempts(
             bell=self.bell,
@@ -149,19 +158,21 @@ class Gateway:
             probes=self.probes,
             rests=self.rests,
             fallbacks=self.fallbacks,
-            claims=Claims(self.spending.ledger, self.upstreams, self.prices),
+            claims=Claims(self.spending.ledger, self.upstreams, self.prices, self.histories),
             settling=self.settling,
             spending=self.spending,
             turns=self.turns,
             gate=self.gate,
             upstreams=self.upstreams,
         )
+        self.texts = Texts(records, self.directory, self.upstreams, self.spending.ledger.line)
         self.proxy = Proxy(
             directory=self.directory,
             board=self.board,
             attempts=self.attempts,
             settling=self.settling,
             spending=self.spending,
+            texts=self.texts,
         )
         self.web = Web(
             keys=self.keys,
@@ -173,7 +184,7 @@ class Gateway:
             outbox=self.outbox,
         )
         windows = WindowAsks(self.book, self.gate, self.spending.held.by)
-        self._asks = Asks(self.keys, self.directory, self.spending, windows, base_url, self._revoked)
+        self._asks = Asks(self.keys, self.directory, self.spending, windows, self.texts, base_url, self._revoked)
         self._tasks: list[asyncio.Task[None]] = []
         self._begun_anew = False
 
@@ -198,6 +209,7 @@ class Gateway:
             self.spending.epoch = said.epoch
         self.spending.restore()
         self.reader.restore()
+        self.texts.restore()
         for server in appeared:
             self._appear(server)
 
@@ -217,10 +229,12 @@ class Gateway:
         """End in order: no new requests, a moment for those under way, the rest settled as estimates."""
         await self.web.close(GRACE_S)
         await self.settling.close()
+        await self.texts.close()
         if self.telemetry is not None:
             await self.telemetry.close()
         self.spending.journal.flush()
         self.book.flush()
+        self.histories.flush()
         await self.probes.close()
         for task in self._tasks:
             task.cancel()
@@ -251,6 +265,7 @@ class Gateway:
         with self._unless_full():
             if fresh:
                 self.records.new_epoch()
+                self.texts.new_epoch()
             self.records.replace_members([(member.id, _encode(member)) for member in message.members])
             self.records.put_meta(_SYNC, _encode(msgspec.structs.replace(message, members=[])))
             for id in dropped:
@@ -366,7 +381,9 @@ class Gateway:
             self.spending.turn()
             self.spending.journal.flush()
             self.book.flush()
+            self.histories.flush()
             await self.spare.keep(self.records)
+            await self.texts.prune()
             with contextlib.suppress(StorageError):  # logged where requests meet it; this is only housekeeping
                 while self.records.prune(time.time()) == store.PRUNED:
                     await asyncio.sleep(PRUNE_PAUSE_S)

@@ -171,7 +171,7 @@ class Web:
             return refusal(spoken(path, request.headers), error, 401)
         if request.method == "POST":
             return await self._post(request, caller, path)
-        if request.method == "GET":
+        if request.method in ("GET", "HEAD"):  # the visitor leaves the body out
             return self._get(request, caller, path)
         return _no_such(request)
 
@@ -321,7 +321,8 @@ def _malformed(why: str) -> Response:
 
 def _foreign(request: Request) -> Response | None:
     """Refuses what comes from a web page."""
-    if not _is_ours(request.headers.get("Host", "")):
+    hosts = request.headers.getall("Host", ())
+    if len(hosts) != 1 or not _is_ours(hosts[0]):
         return refusal(OPENAI, RefusedError("this address answers to 127.0.0.1 and localhost only"), 403)
     if "Origin" in request.headers:
         error = RefusedError("requests of web pages are refused", hint="no Origin header is allowed")
@@ -351,9 +352,9 @@ def _take_key(request: Request, path: str) -> None:
 
 def _no_such(request: Request) -> Response:
     dialect = spoken(_path(request), request.headers)
-    known = ["/v1" + path for path in (*SERVED, *COUNTED, "/models")]
+    known = [path if path.startswith("/api/") else "/v1" + path for path in (*SERVED, *COUNTED, "/models")]
     if request.path in known:
-        right = "GET" if request.path == "/v1/models" else "POST"
+        right = "GET, HEAD" if request.path == "/v1/models" else "POST"
         body = openai.error_body(f"{request.path} takes {right}, not {request.method}", "invalid_request_error", None)
         return Response(status=405, body=dialect.error(405, body), headers={"Allow": right})
     message = f"no such path: {request.method} {request.path} (there are {', '.join(known)})"

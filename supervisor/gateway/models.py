@@ -83,17 +83,19 @@ class Models:
         embedding: bool = False,
         patient: bool = True,
         awake: bool = True,
+        fits: Callable[[Server], bool] | None = None,
     ) -> Server:
         """A ready server for the model that `asked` means; waits for it up to a deadline.
 
         `alive` is called after every change and may raise to end the wait. Not `patient`: only one that is loading is
-        waited for. Not `awake`: one that rests will do, for a question that is none for the model.
+        waited for. Not `awake`: one that rests will do, for a question that is none for the model. `fits`: only those
+        of which it is true.
 
         Raises NotFoundError for a name that nobody knows, UnavailableError when the model cannot be had,
         UpstreamError when its server is none, RestingError where all that are ready rest.
         """
         found = self._directory.find(asked, embedding=embedding)
-        if isinstance(found, Running) and (server := self._choose(found.servers, awake=awake)):
+        if isinstance(found, Running) and (server := self._choose(_those(found.servers, fits), awake=awake)):
             return server
         began_s = asyncio.get_running_loop().time()
         deadline_s = began_s + self._ready_s
@@ -105,7 +107,16 @@ class Models:
         self._waiting[found.name] += 1
         try:
             return await self._wait(
-                found, asked, account, live, alive, deadline_s, embedding=embedding, patient=patient, awake=awake
+                found,
+                asked,
+                account,
+                live,
+                alive,
+                deadline_s,
+                embedding=embedding,
+                patient=patient,
+                awake=awake,
+                fits=fits,
             )
         finally:
             live.note = ""
@@ -126,13 +137,14 @@ class Models:
         embedding: bool,
         patient: bool,
         awake: bool,
+        fits: Callable[[Server], bool] | None,
     ) -> Server:
         name, since, seen = found.name, self._serial, _Seen()
         reason, loading = "", False
         while True:
             now = self._directory.find(asked, embedding=embedding)
             match now:
-                case Running(_, servers):
+                case Running(_, every) if servers := _those(every, fits):
                     server = self._choose(servers, awake=awake)
                     if server is not None:
                         return server
@@ -150,7 +162,7 @@ class Models:
                 case Stored() if not loading:
                     self._ask(name, account)
                     live.why = f"waits for {name} to start"
-                case Stored() | Unknown():  # another try would end as this one did
+                case Running() | Stored() | Unknown():  # another try would end as this one did
                     raise UnavailableError(f"the model {name} ended before it was ready", hint=f"aish logs {name}")
             if not await self._bell.wait_until(deadline_s):
                 raise UnavailableError(
@@ -269,6 +281,10 @@ class Models:
                 return Listed(name, 0, STORED)
             case Unknown():
                 return Listed(name, 0, "unknown")
+
+
+def _those(servers: tuple[Server, ...], fits: Callable[[Server], bool] | None) -> tuple[Server, ...]:
+    return servers if fits is None else tuple(filter(fits, servers))
 
 
 def _give_up_if_vain(servers: Sequence[Server]) -> None:

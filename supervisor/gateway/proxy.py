@@ -29,6 +29,7 @@ from aish.supervisor.gateway.routes import Directory
 from aish.supervisor.gateway.row import HUNG_UP, Row
 from aish.supervisor.gateway.settling import Exchange, Settling
 from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.texts import Texts
 from aish.supervisor.gateway.web import Answer, Request, Response
 
 SLOW_CLIENT_S: Final = 60.0
@@ -45,12 +46,14 @@ class Proxy:
         attempts: Attempts,
         settling: Settling,
         spending: Spending,
+        texts: Texts,
     ) -> None:
         self._directory = directory
         self._board = board
         self._attempts = attempts
         self._settling = settling
         self._spending = spending
+        self._texts = texts
         self._exchanges: set[Exchange] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -65,6 +68,8 @@ class Proxy:
         )  # fmt: skip
         live = self._board.begin(number, caller.account, "")
         exchange = Exchange(caller, row, live, time.monotonic(), request, dialect)
+        text = exchange.text = self._texts.of(caller, body)
+        response: Answer | None = None
         self._exchanges.add(exchange)
         self._idle.clear()
         try:
@@ -82,6 +87,8 @@ class Proxy:
             if not self._exchanges:
                 self._idle.set()
             self._settling.end(exchange)
+            if text is not None:
+                self._texts.put(exchange, text, response)
         return response
 
     def waits(self, account: str) -> str:

@@ -14,6 +14,7 @@
     windows       usage windows of accounts, as they were told last
     logins        marks of bearers, and of the accounts that they stand for
     sessions      up to where logs of sessions are read
+    histories     how long what vendors have stored of responses and conversations is
 
 A commit survives kill -9 of the gateway (it is in the page cache); after a power cut the last moments may be missing,
 the file stays sound. fsync happens only in checkpoints, see wal.py.
@@ -234,6 +235,18 @@ class Records:
         """Inside a transaction."""
         self._db.executemany("DELETE FROM sessions WHERE process = ?", [(process,) for process in processes])
 
+    # --- what vendors have stored -------------------------------------------------------------------------------
+
+    def history(self, id: str) -> int | None:
+        """The tokens of a response or a conversation."""
+        with self._guard():
+            row = self._db.execute("SELECT tokens FROM histories WHERE id = ?", (id,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def put_history(self, id: str, tokens: int, time_s: float) -> None:
+        """Inside a transaction."""
+        self._db.execute("INSERT OR REPLACE INTO histories VALUES (?, ?, ?)", (id, tokens, time_s))
+
     # --- usage windows ------------------------------------------------------------------------------------------
 
     def windows(self) -> list[Window]:
@@ -338,6 +351,10 @@ class Records:
         """Delete up to `batch` of the oldest rows beyond the bounds; returns how many. Sums in accounts stay."""
         with self._guard():
             (newest,) = self._db.execute("SELECT coalesce(max(number), 0) FROM requests").fetchone()
+            self._db.execute(
+                "DELETE FROM histories WHERE id IN (SELECT id FROM histories WHERE time_s < ? LIMIT ?)",
+                (now_s - MAX_AGE_S, batch),
+            )
             deleted = self._delete("number <= ?", newest - keep, batch)
             return deleted + self._delete("time_s < ?", now_s - MAX_AGE_S, batch - deleted)
 

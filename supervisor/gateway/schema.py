@@ -7,7 +7,7 @@ from typing import Final
 
 from aish.errors import StorageError
 
-VERSION: Final = 9
+VERSION: Final = 10
 _SERVED: Final = """
 CREATE TABLE served (
     id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
@@ -90,6 +90,11 @@ _NICE: Final = """
 ALTER TABLE keys ADD COLUMN nice INTEGER NOT NULL DEFAULT 0;
 """
 """What came with version 9."""
+_HISTORIES: Final = """
+CREATE TABLE histories (id TEXT PRIMARY KEY, tokens INTEGER NOT NULL, time_s REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX histories_time ON histories (time_s);
+"""
+"""What came with version 10."""
 _SCHEMA: Final = f"""
 {_SERVED}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -116,6 +121,7 @@ CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NUL
 {_DAYS}
 {_OBSERVED}
 {_NICE}
+{_HISTORIES}
 """
 _STEPS: Final = {
     1: """
@@ -129,6 +135,7 @@ UPDATE requests SET agent = name WHERE kind = 'agent';
     6: _DAYS,
     7: _OBSERVED,
     8: _NICE,
+    9: _HISTORIES,
 }
 """What makes of a file of that version one of the next."""
 

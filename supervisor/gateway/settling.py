@@ -15,12 +15,14 @@ from aish.supervisor.gateway.dialects import openai, sse
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.call import Call
 from aish.supervisor.gateway.dialects.dialect import Dialect
+from aish.supervisor.gateway.histories import Histories
 from aish.supervisor.gateway.keys import Caller
 from aish.supervisor.gateway.meter import LIKELY_TOKENS_PER_S, Board, Live, Used, estimate_prompt
 from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.routes import LLAMACPP, Server
 from aish.supervisor.gateway.row import Row
 from aish.supervisor.gateway.spending import Spending
+from aish.supervisor.gateway.texts import Text
 from aish.supervisor.gateway.upstream import Upstreams
 from aish.supervisor.gateway.web import Request
 from aish.supervisor.gateway.windows.ledger import Account
@@ -51,6 +53,10 @@ class Exchange:
     over_s: float | None = None
     """When it failed, while another may follow."""
     exact_prompt: int | None = None
+    hidden_tokens: int = 0
+    """The most that its server has stored and reads before it."""
+    stored: tuple[str, ...] = ()
+    """Under which the server has stored the answer."""
     relay: sse.Frames | None = None
     assembly: Assembly | None = None
     used: Used | None = None
@@ -59,6 +65,8 @@ class Exchange:
     """Nothing was used: it was not sent, or refused."""
     choices: tuple[bytes, ...] = ()
     """The answers of a reply that came whole."""
+    text: Text | None = None
+    """What is kept of it: see texts.py."""
 
     def ends(self, status: int, bytes_out: int | None = None) -> None:
         """With this status; a row that was settled for itself keeps its own."""
@@ -76,12 +84,13 @@ class Exchange:
         ended = replace(self)
         self.settled, self.sent_s, self.exact_prompt = True, None, None
         self.relay = self.assembly = self.used = None
-        self.unused, self.choices = False, ()
+        self.unused, self.choices, self.stored = False, (), ()
         return ended
 
     def again(self) -> None:
         """The next attempt goes on in the same row: the one before used nothing."""
         self.exact_prompt = self.relay = self.assembly = self.used = None
+        self.stored = ()
         self.choices, self.row.status, self.row.first_token_s, self.row.bytes_out = (), None, None, 0
 
     @property
@@ -104,6 +113,7 @@ class Settling:
         spending: Spending,
         upstreams: Upstreams,
         prices: Prices,
+        histories: Histories,
         observe: observed.Observer | None = None,
         *,
         account: AccountOf = lambda server, request: None,
@@ -112,6 +122,7 @@ class Settling:
         self._account = account
         self._board = board
         self._prices = prices
+        self._histories = histories
         self._spending = spending
         self._upstreams = upstreams
         self._later: set[asyncio.Task[None]] = set()
@@ -150,6 +161,9 @@ class Settling:
 
     def _settle(self, exchange: Exchange, used: Used) -> None:
         row = exchange.row
+        if exchange.stored:  # of an answer that was cut nobody knows how long it is: the bound that was reserved
+            bound = row.input + row.output if used.estimated else 0
+            self._histories.learn(exchange.stored, max(used.input + used.output, bound))
         row.input, row.output, row.estimated = used.input, used.output, used.estimated
         row.cached, row.written, row.reasoning = used.cached, used.written, used.reasoning
         if exchange.server is not None:
@@ -185,7 +199,7 @@ class Settling:
             exact = exchange.relay.prompt
         if exact is None:
             exact = await self._upstreams.count(server, call, exchange.request.headers)
-        prompt = exact if exact is not None else estimate_prompt(call.prompt_bytes)
+        prompt = exact if exact is not None else estimate_prompt(call.prompt_bytes) + exchange.hidden_tokens
         output = 0
         if exchange.choices:
             for choice in exchange.choices:

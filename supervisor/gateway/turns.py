@@ -58,6 +58,8 @@ class Wish:
     fits: Callable[[Server], bool] = _any
     patient: bool = True
     further: bool = False
+    later: bool = False
+    """Of the servers that are ready none fits, and of those that are loading one does."""
 
     @property
     def embedding(self) -> bool:
@@ -104,8 +106,15 @@ class Turns:
                 self._keys.alive(account)
             servers = self._open(wish)
             if not servers and not wish.further:
-                alive, patient = partial(self._keys.alive, account), wish.patient
-                await self._models.ready(wish.name, account, live, alive, embedding=wish.embedding, patient=patient)
+                await self._models.ready(
+                    wish.name,
+                    account,
+                    live,
+                    partial(self._keys.alive, account),
+                    embedding=wish.embedding,
+                    patient=wish.patient,
+                    fits=wish.fits if wish.later else None,
+                )
                 servers = self._open(wish)
             if not servers and (wish.further or self._models.open(wish.name, embedding=wish.embedding)):
                 raise NobodyError(f"no other server of {live.model} can be asked now")

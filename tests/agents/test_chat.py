@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from aish.agents.agent import Agent, Limits, Sampling, direct
 from aish.agents.chat import read_chunk, request
 from aish.agents.compose import around, joined, part, whole
-from aish.agents.failure import ContextError, from_response
+from aish.agents.failure import AuthError, ContextError, from_response
 from aish.errors import (
     AishError,
+    BudgetError,
     InputError,
     LimitError,
     NotFoundError,
-    RefusedError,
     UnavailableError,
     UpstreamError,
 )
@@ -98,12 +98,12 @@ def test_any_json_is_a_chunk_or_an_upstream_error(value: object) -> None:
 
 
 FAILURES = [
-    (401, {"error": {"message": "bad key"}}, RefusedError, 77),
-    (403, {"error": {"message": "not this model"}}, RefusedError, 77),
-    (402, {"error": {"message": "budget is used up"}}, LimitError, 75),
+    (401, {"error": {"message": "bad key"}}, AuthError, 77),
+    (403, {"error": {"message": "not this model"}}, AuthError, 77),
+    (402, {"error": {"message": "budget is used up"}}, BudgetError, 75),
     (404, {"error": {"message": "no model x"}}, NotFoundError, 69),
     (429, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, UpstreamError, 69),
-    (429, {"error": {"message": "no money", "code": "insufficient_quota"}}, LimitError, 75),
+    (429, {"error": {"message": "no money", "code": "insufficient_quota"}}, BudgetError, 75),
     (413, {"error": {"message": "body too large"}}, LimitError, 75),
     (400, {"error": {"message": "bad temperature", "param": "temperature"}}, InputError, 65),
     (422, {"detail": "bad"}, InputError, 65),

@@ -585,7 +585,7 @@ def test_events_tell_a_failure(bench: Bench, server: Server) -> None:
     server.script = [refuses(402, message="used up")]
     events = events_of(bench, server, "x", direct="m")
     assert events[-1]["kind"] == "failed"
-    assert (events[-1]["code"], events[-1]["status"], events[-1]["message"]) == ("limit", 75, "used up")
+    assert (events[-1]["code"], events[-1]["status"], events[-1]["message"]) == ("budget", 75, "used up")
 
 
 @pytest.mark.parametrize("word", ["1", "2", "99", "x", "-1", "3.5", "9" * 30])

@@ -53,3 +53,17 @@ def test_what_a_file_says_of_limits_and_secrets_is_in_the_spec(home: Home) -> No
         assert spec.budget_tokens == 5000
         assert spec.budget == BudgetPart(usd=0.5, requests=7, context_tokens=2000)
         assert spec.secrets == ["GH_TOKEN"]
+
+
+def test_with_a_slash_it_is_the_path_of_a_file(home: Home) -> None:
+    folder = home.root / "my agents"
+    folder.mkdir()
+    (folder / "tidy.md").write_text("---\nmodel: away\nlimits: {tokens: 5k}\n---\nTidy.")
+    for word in ("@./tidy.md", f"@{folder}/tidy.md"):
+        part = stub.resolve(word, [], cwd=str(folder))
+        assert (part.name, part.budget_tokens) == ("tidy", 5000)
+        assert str(folder / "tidy.md").encode() in part.argv
+    with pytest.raises(NotFoundError, match=r"no agent file .*none\.md"):
+        stub.resolve("@./none.md", [], cwd=str(folder))
+    with pytest.raises(NotFoundError, match="no agent or model is called tidy"):
+        stub.resolve("@tidy", [], cwd=str(folder))

@@ -45,6 +45,7 @@ def test_a_new_file_is_right_as_it_is(
     assert made.adapter == adapter
     assert (made.acting and made.acting.tools) == tools
     assert made.limits.tokens
+    assert (made.sandbox and made.sandbox.profile) == ("dev" if "shell" in (tools or ()) else None)
 
 
 def test_nothing_is_overwritten(here: Path) -> None:

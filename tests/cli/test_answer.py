@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,60 @@ def test_off_a_terminal_they_are_listed(shared_home: Home) -> None:
     assert shared_home.aish("next").stdout == ""
 
 
+def test_with_follow_they_are_told_as_they_come_until_it_has_ended(shared_home: Home) -> None:
+    process = asker(shared_home, "push", "edit", name="one")
+    asker(shared_home, "other", name="two")
+    running = shared_home.popen("next", "-f", "one", stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    for title in ("push", "edit"):
+        line = str(running.stdout.readline())
+        assert line.split()[1:] == ["one", f"({process.id})", "wants:", title, "[once,", "session,", "no]"], line
+        assert shared_home.aish("answer", line.split()[0], "allow").returncode == 0
+    assert running.wait(DEADLINE_S) == 0
+    assert str(running.stdout.read()) == ""
+    done = shared_home.aish("next", "-f", "one", "--json")
+    assert (done.returncode, done.stdout) == (0, ""), "it has ended"
+
+
+def test_what_is_below_a_process_asks_for_it(shared_home: Home) -> None:
+    """A script is the parent of its agents: who looks after it answers them by its name."""
+    script = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
+    words = [sys.executable, "-m", "aish", "run", "--kind", "agent", "--name", "below", "--"]
+    above = shared_home.client.spawn(
+        [sys.executable, "-c", script, *words, sys.executable, "-c", ASKER, "push"], kind="agent", name="above"
+    )
+    for event in shared_home.client.events(follow=True):
+        if event.kind == "asked" and event.name == "below":
+            break
+    assert [part.name for part in shared_home.client.questions(above)] == ["below"]
+    assert shared_home.aish("answer", "@above", "deny").returncode == 0
+    assert above.wait(timeout_s=DEADLINE_S).code == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "told"), [("allow", 0, ""), ("deny", 77, ""), ("use make", 77, "use make\n")]
+)
+def test_a_script_asks_for_a_permission(shared_home: Home, said: str, status: int, told: str) -> None:
+    script = (
+        f"echo 'git push' | {sys.executable} -m aish confirm --form command run: git push > said; echo $? >> said"
+    )
+    process = shared_home.client.spawn(
+        ["sh", "-c", script], kind="agent", name="pusher", cwd=str(shared_home.root), env=shared_home.environ
+    )
+    asks(shared_home, process.id)
+    (question,) = shared_home.client.questions(process)
+    assert (question.title, question.body, question.form) == ("run: git push", "git push\n", "command")
+    assert shared_home.aish("answer", "pusher", said).returncode == 0
+    process.wait(timeout_s=DEADLINE_S)
+    assert (shared_home.root / "said").read_text() == f"{told}{status}\n"
+
+
+def test_who_is_not_supervised_asks_himself(shared_home: Home) -> None:
+    shared_home.client.processes()
+    done = shared_home.aish("confirm", "run: x")
+    assert (done.returncode, "only a supervised process" in done.stderr) == (65, True)
+
+
 def terminal(home: Home, *words: str) -> pexpect.spawn[str]:
     return pexpect.spawn(
         sys.executable,
@@ -161,6 +216,19 @@ def test_one_key_answers_oldest_first(shared_home: Home) -> None:
     empty = terminal(shared_home)
     empty.expect_exact("nobody needs you")
     empty.close()
+
+
+def test_with_follow_the_next_one_is_shown_when_it_comes(shared_home: Home) -> None:
+    process = asker(shared_home, "push", "port", name="one")
+    at = terminal(shared_home, "-f", "one")
+    at.expect_exact("wants: push")
+    at.send("a")
+    at.expect_exact("wants: port")
+    at.send("d")
+    at.expect(pexpect.EOF)
+    at.close()
+    assert at.exitstatus == 0
+    assert said(shared_home, process) == ["push once", "port no"]
 
 
 def test_ctrl_c_leaves_the_terminal_as_it_was(shared_home: Home) -> None:

@@ -64,6 +64,19 @@ def test_a_limit_of_the_user_and_of_projects_and_of_a_day(home: Home, monkeypatc
     assert after(["limit", "user"], "rpm=5") == []
 
 
+def test_named_keys_where_the_gateway_runs(home: Home) -> None:
+    """`key:NAME` was not offered. Asking starts nothing, and a revoked one is of no use."""
+    home.aish("spawn", "--name", "long", "--", "sleep", "60")
+    assert after(["limit"], "key:") == []
+    for name in ("ci", "editor"):
+        assert home.aish("key", "new", name).returncode == 0
+    assert home.aish("key", "revoke", "editor").returncode == 0
+    assert words(after(["limit"], "key:")) == ["key:ci"]
+    assert words(after(["requests"], "k")) == ["key:ci"]
+    assert words(after(["key", "revoke"], "")) == ["ci"]
+    assert "long" in words(after(["requests"], ""))
+
+
 def test_processes_with_their_state_and_no_daemon_is_started(home: Home) -> None:
     assert after(["kill"], "") == []
     assert not (home.runtime / "daemon.sock").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from aish.cli import usage
 from aish.cli.output import usd
+from aish.client import connect
 from aish.wire.part import TokensPart, UsageRow, WindowPart
 
 if TYPE_CHECKING:
@@ -107,3 +109,26 @@ def test_logins_are_told_apart_where_there_are_several(capsys: pytest.CaptureFix
     usage.print_windows([window(login="aa"), window(login="bb"), window(account="codex")])
     rows = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
     assert rows == ["claude#aa", "claude#bb", "codex"]
+
+
+def test_all_of_several_processes_is_their_sum(capsys: pytest.CaptureFixture[str]) -> None:
+    usage._print_rows([*ROWS, usage._sum(ROWS)], "process")
+    assert capsys.readouterr().out.splitlines()[-1].split() == [
+        "all", "-", "3", "1005", "800", "101", "0.0123+", "1.5", "-", "0",
+    ]  # fmt: skip
+
+
+def test_of_one_process_and_what_is_below_it(shared_home: Home) -> None:
+    script = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
+    words = [sys.executable, "-m", "aish", "run", "--name", "below", "--", "true"]
+    above = shared_home.client.spawn([sys.executable, "-c", script, *words], name="above")
+    shared_home.client.spawn(["true"], name="beside").wait()
+    assert above.wait(timeout_s=20).code == 0
+    below = next(row for row in shared_home.client.processes(all=True) if row.name == "below")
+    with connect(program="test") as client:
+        assert usage._tree(client, "above") == {above.id, below.id}
+        assert usage._tree(client, below.id) == {below.id}
+    done = shared_home.aish("usage", "above", "--by", "model")
+    assert (done.returncode, "--by model is of all, not of above" in done.stderr) == (2, True)
+    done = shared_home.aish("usage", "nobody")
+    assert (done.returncode, "no process is called nobody" in done.stderr) == (69, True)

@@ -71,6 +71,7 @@ def test_a_folder_that_was_removed_is_named_as_the_fault(shared_home: Home, tmp_
         ("run --cpus 0 -- true", "--cpus: expected"),
         ("run --memory 1 -- true", "--memory: expected"),
         ("run --ionice fast -- true", "--ionice: expected"),
+        ("run --nice 40 -- true", "--nice: expected -20 to 19"),
         ("spawn --ready http://x --every 0 -- true", "--every: expected"),
         ("spawn --restart-delay 0 -- true", "--restart-delay: expected a time above 0 s, at most 316224000 s"),
         (

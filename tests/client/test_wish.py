@@ -39,3 +39,18 @@ def test_what_cannot_be_waited_for_is_told(text: str, hint: str) -> None:
     with pytest.raises(UsageError, match="is not what one can wait for") as caught:
         wish.need(text, "--needs")
     assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "hint"),
+    [
+        ("log:listening", "--ready", "did you mean line:listening?"),
+        ("log:listening", "--live", "one of exec:"),
+        ("exce:./ok", "--live", "did you mean exec:./ok?"),
+    ],
+)
+def test_a_probe_that_is_none_is_told_which_was_meant(text: str, what: str, hint: str) -> None:
+    """aish.toml says `log` where the command line says `line:`, and neither told of the other."""
+    with pytest.raises(UsageError, match="not a probe") as caught:
+        wish.probe(text, what)
+    assert (caught.value.hint or "").startswith(hint)

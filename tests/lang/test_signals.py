@@ -150,6 +150,13 @@ def test_traps_are_shown_in_a_substitution(aish: Aish) -> None:
     assert aish("trap 'echo x' INT; x=$(trap); echo \"$x\"").out == "trap -- 'echo x' SIGINT\n"
 
 
+def test_a_trap_comes_before_the_exit_trap_where_errexit_ends_the_script(aish: Aish) -> None:
+    """A clean-up was cut short after its first command, by the trap of the signal that had ended the script."""
+    traps = "trap 'echo one; echo two' EXIT; trap 'echo trapped; exit 9' TERM"
+    script = f"set -e; {traps}; sh -c 'echo ready; exec sleep 60'; echo no"
+    assert signalled(aish, script, signal.SIGTERM, group=True) == ("trapped\none\ntwo\n", 9)
+
+
 def test_kill_and_stop_cannot_be_trapped(aish: Aish) -> None:
     found = aish("trap 'echo no' KILL; echo $?")
     assert found.out == "1\n"

@@ -57,6 +57,8 @@ class Program:
 class Host:
     """`answers` are those to what it is asked, in their order; None waits for ever."""
 
+    confinement = None
+
     def __init__(self, *answers: str | None) -> None:
         self.gateway = Gateway(base_url="http://127.0.0.1:1/v1", key="aish-key")
         self.folder = "/nowhere"

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
         ),
         ('[services.api]\ncomand = "x"\ncommand="x"', "aish.toml:2: services.api.comand: unknown key", "did you mean command?"),
         ("[servics.api]", "aish.toml:1: servics: unknown key", "did you mean services?"),
+        ('[services.a]\ncommand="x"\nready={line="up"}', "aish.toml:3: services.a.ready.line: unknown key", "did you mean log?"),
+        ('[services.a]\ncommand="x"\nready="line:up"', 'aish.toml:3: services.a.ready: expected a table, found "line:up"', "or { log = "),
+        ('[services.a]\ncommand="x"\ndepends_on=["b"]', "aish.toml:3: services.a.depends_on: unknown key", "did you mean needs?"),
+        ('[services.a]\ncommand="x"\nmemory="1G"', "aish.toml:3: services.a.memory: unknown key", "limits = { memory"),
+        ('[models.a]\nurl="http://x/v1"\nprice=0', "aish.toml:3: models.a.price: expected a table, found 0", "such as { input = 0.5, output = 1.5 }"),
         (
             '[services.api]\ncommand="x"\nrestart = "on-failur"',
             'aish.toml:3: services.api.restart: expected one of "never", "on-failure", "always", found "on-failur"',

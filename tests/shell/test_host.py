@@ -196,6 +196,32 @@ verbs['slow'] = slow
     assert hosted(code, "aish slow; echo $?").out == "verb slow\n130\n"
 
 
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "TERM"])
+def test_a_trapped_signal_ends_a_verb_and_its_trap_is_next(hosted: Hosted, name: str) -> None:
+    """`aish wait` in a script that is stopped: the trap that cleans up waited for its end, and was killed before."""
+    code = f"""
+import _signal, time
+def wait(words):
+    os.kill(os.getpid(), _signal.SIG{name})
+    time.sleep(20)
+verbs['wait'] = wait
+"""
+    number = getattr(signal, f"SIG{name}")
+    script = f"trap 'echo trapped $?' {name}; aish wait; echo after $?"
+    assert hosted(code, script, timeout=15).out == f"verb wait\ntrapped {128 + number}\nafter {128 + number}\n"
+    script = f"set -e; trap ': not yet; echo gone' EXIT; trap 'exit 9' {name}; aish wait; echo after"
+    done = hosted(code, script, timeout=15)
+    assert (done.out, done.status) == ("verb wait\ngone\n", 9)
+
+
+def test_the_exit_trap_of_a_script_that_is_ended_within_a_verb(hosted: Hosted) -> None:
+    code = (
+        "import _signal, time\nverbs['wait'] = lambda words: (os.kill(os.getpid(), _signal.SIGTERM), time.sleep(20))"
+    )
+    done = hosted(code, "trap 'echo gone' EXIT; aish wait; echo after", timeout=15)
+    assert (done.out, done.err, done.status) == ("verb wait\ngone\n", "", -15)
+
+
 def test_without_a_verb_it_is_another_shell(hosted: Hosted) -> None:
     found = hosted("verbs['ps'] = lambda words: 0", "aish -c 'echo inner $0' x; aish ps; echo $?")
     assert found.out == "inner x\nverb ps\n0\n"

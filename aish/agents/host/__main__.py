@@ -6,40 +6,34 @@ Exit status as that of aish.agents; SIGINT cancels the turn: the program is told
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import os
-import select
 import shutil
 import signal
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from aish.agents import adapters, compose, keeping, stdin, transcript
-from aish.agents.__main__ import die_by, failed, tell
+from aish.agents import adapters, compose, conclusion, keeping, stdin, transcript
+from aish.agents.__main__ import die_by, failed
 from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, PERMISSIONS, Agent
 from aish.agents.events import from_environment
 from aish.agents.host import serving
-from aish.agents.host.desk import Desk
+from aish.agents.host.confinement import Confined
 from aish.agents.host.invocation import parse_words
-from aish.agents.host.turn import Turn
+from aish.agents.host.work import Work
 from aish.agents.stdout import DownstreamError, Stdout
 from aish.agents.transcript import Transcript
 from aish.config import folders
-from aish.errors import AishError, InternalError, LimitError, NotFoundError, UnavailableError, UsageError
+from aish.errors import AishError, InternalError, NotFoundError, UnavailableError, UsageError
+from aish.model import exit as exits
 from aish.sandbox import hosted
-from aish.spi.acting import BUILTIN
 from aish.spi.agent_adapter import Gateway, ProgramError, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
     from typing import NoReturn
 
     from aish.agents.events import Events
     from aish.agents.host.invocation import Invocation
-    from aish.agents.host.program import Confine
     from aish.sandbox.hosted import Sandbox
     from aish.spi.acting import Acting
     from aish.spi.agent_adapter import AgentAdapter
@@ -62,6 +56,7 @@ def main(argv: list[str]) -> int:
         events.emit("failed", code="downstream", message="nobody reads the answer", status=141)
         die_by(signal.SIGPIPE)
     except KeyboardInterrupt:
+        conclusion.tell(exits.CANCELLED, "its turn was cancelled")
         events.emit("failed", code="cancelled", message="the turn was cancelled", status=130)
         die_by(signal.SIGINT)
     except ProgramError as error:
@@ -136,18 +131,12 @@ def _gateway() -> Gateway:
     return Gateway(base_url=base_url, key=key)
 
 
-def _confine(sandbox: Sandbox | None, gateway: Gateway, folder: str) -> Confine | None:
-    """What puts that sandbox around a program."""
-    if sandbox is None:
-        return None
-    return functools.partial(sandbox.around, gateway_url=gateway.base_url, folder=folder)
-
-
 def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoReturn:
     """The program itself, on our terminal. Raises NotFoundError, UnavailableError."""
     os.environ.pop(transcript.VARIABLE, None)
     folder, gateway = _folder(), _gateway()
-    confine = _confine(hosted.of_environment(os.environ), gateway, folder)
+    sandbox = _sandbox(adapter)
+    confined = Confined(sandbox, gateway.base_url, folder, os.getcwd()) if sandbox is not None else None
     command = adapter.attached(_task(invocation, agent, ""), gateway, folder)
     environ = {name: value for name, value in {**os.environ, **command.environ}.items() if value is not None}
     found = shutil.which(command.argv[0], path=environ.get("PATH"))
@@ -156,8 +145,8 @@ def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoRe
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # what Python ignores
         signal.signal(number, signal.SIG_DFL)
     argv = list(command.argv)
-    if confine is not None:
-        argv, environ, fds = confine(argv, found, environ, os.getcwd())
+    if confined is not None:
+        argv, environ, fds = confined.around(argv, found, environ, os.getcwd())
         for fd in fds:
             os.set_inheritable(fd, True)
         found = argv[0]
@@ -174,45 +163,24 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
     gateway = _gateway()
     given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
     words = " ".join(invocation.words)
-    kept = Transcript.of_environment()
-    sandbox = hosted.of_environment(os.environ)  # once for all turns: it is out of the environment by that
-    if sandbox is not None and adapter.name == BUILTIN:  # it would look as if it was held
-        raise UsageError(
-            "the built-in agent cannot be put into a sandbox yet: its tools run in its own process",
-            hint="leave the sandbox out, and bind it by `tools`, `paths`, `hosts` and `permissions`",
-        )
+    work = Work(
+        agent=agent,
+        adapter=adapter,
+        task=lambda prompt: _task(invocation, agent, prompt),
+        gateway=gateway,
+        program=program,
+        events=events,
+        kept=Transcript.of_environment(),
+        sandbox=_sandbox(adapter),
+        deadline_s=deadline_s,
+        folder=_folder,
+    )
     events.emit("started", agent=agent.name, adapter=adapter.name)
-
-    def turn(prompt: str, session: str | None, called: Callable[[str], None], out: Stdout) -> None:
-        task = replace(_task(invocation, agent, prompt), session=session or invocation.session)
-        folder = _folder()
-        confine = _confine(sandbox, gateway, folder)
-        kept.write("prompt", text=prompt, agent=agent.name, adapter=adapter.name, model=task.model)
-        status = "failed"
-        try:
-            left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            _until_done(
-                _turn(adapter, task, gateway, folder, out, events, kept, program, called, confine), out.fd, left_s
-            )
-            status = "done"
-        except AishError:
-            out.end()  # what it has said stays a line of its own
-            raise
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            status = "cancelled"
-            raise KeyboardInterrupt from None
-        finally:
-            kept.write("end", status=status)
-            shutil.rmtree(folder, ignore_errors=True)
-            if kept.failure is not None:
-                tell(f"{program}: {kept.failure}")
-        events.emit("finished", output_bytes=out.written_bytes)
-
     if given.text.strip() or words.strip():
-        turn(compose.whole(agent, given.text, words)[-1][1], None, lambda id: None, out)
+        work.turn(compose.whole(agent, given.text, words)[-1][1], None, lambda id: None, out)
         out.end()
     elif "AISH_ID" in os.environ and not stdin.is_given(0):
-        serving.serve(program, turn, serving.Session(os.path.dirname(kept.path) if kept.path else None))
+        serving.serve(program, work.turn, serving.Session(work.folder_kept))
     else:
         raise UsageError(
             "there is nothing to do: stdin is empty and no words follow",
@@ -220,84 +188,15 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
         )
 
 
-async def _turn(
-    adapter: AgentAdapter,
-    task: Task,
-    gateway: Gateway,
-    folder: str,
-    out: Stdout,
-    events: Events,
-    kept: Transcript,
-    program: str,
-    called: Callable[[str], None],
-    confine: Confine | None,
-) -> None:
-    async with Desk() as desk:
-        turn = Turn(
-            task,
-            gateway,
-            folder,
-            desk=desk,
-            stdout=out,
-            events=events,
-            transcript=kept,
-            note=lambda line: tell(f"{program}: {line}"),
-            missing=adapter.missing,
-            called=called,
-            confine=confine,
+def _sandbox(adapter: AgentAdapter) -> Sandbox | None:
+    """That of this process, once: it is out of the environment by that. Raises UsageError."""
+    sandbox = hosted.of_environment(os.environ)
+    if sandbox is not None and not adapter.confined:  # it would look as if it was held
+        raise UsageError(
+            f"the adapter {adapter.name} keeps in no sandbox: what its agent does is not done by its host alone",
+            hint="--sandbox none runs it without one",
         )
-        try:
-            await adapter.run(task, turn)
-        finally:
-            await turn.close()
-
-
-def _until_done(turn: Coroutine[Any, Any, None], out_fd: int, timeout_s: float | None) -> None:
-    """Raises what the turn raises, KeyboardInterrupt for SIGINT, DownstreamError when our reader leaves, LimitError
-    when its time is up. Whichever it is, the turn has ended by then: it was cancelled, and let its program know."""
-
-    async def go() -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(turn)
-        left: list[BaseException] = []
-
-        def end(why: BaseException) -> None:
-            if not left:
-                left.append(why)
-            task.cancel()  # a second Ctrl-C cuts the farewell short
-
-        loop.add_signal_handler(signal.SIGINT, end, KeyboardInterrupt())
-        reader = _reader_gone(out_fd)
-        if reader is not None:
-            loop.add_reader(reader.fileno(), end, DownstreamError())
-        try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.shield(task)
-        except TimeoutError:
-            end(LimitError("its time is up", hint="limits.wall_s in the agent's file is how long it may take"))
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            pass
-        finally:
-            if reader is not None:
-                loop.remove_reader(reader.fileno())
-                reader.close()
-        if left:
-            raise left[0]
-        await task
-
-    asyncio.run(go())
-
-
-def _reader_gone(fd: int) -> select.epoll | None:
-    """Readable when nobody reads a pipe or socket any more; None for a file."""
-    epoll = select.epoll()
-    try:
-        epoll.register(fd, 0)
-    except OSError:
-        epoll.close()
-        return None
-    return epoll
+    return sandbox
 
 
 def _folder() -> str:
@@ -305,7 +204,7 @@ def _folder() -> str:
     folders.private(folders.runtime())
     path = keeping.run_folder(folders.runtime(), os.environ.get("AISH_ID") or f"pid-{os.getpid()}")
     shutil.rmtree(path, ignore_errors=True)
-    os.makedirs(path, mode=0o700)
+    os.makedirs(path, mode=0o700, exist_ok=True)  # in the sandbox of a parent it is mounted there, and stays
     return path
 
 

@@ -7,6 +7,7 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
+from aish.agents.host import helper
 from aish.client.aio import AsyncAish
 from aish.errors import AishError
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
+    from aish.agents.host.helper import Helper
+    from aish.spi.agent_adapter import Command
     from aish.wire.question import AnswerPart, OptionPart
 
 
@@ -47,6 +50,10 @@ class Desk:
             self._news.clear()
             with contextlib.suppress(AishError):  # a view lacks a word: the work goes on
                 await self._aish.tell(*self._told)
+
+    async def helper(self, name: str, command: Command, cwd: str) -> Helper:
+        """Raises AishError."""
+        return await helper.start(self._aish, name, command, cwd)
 
     async def ask(
         self,

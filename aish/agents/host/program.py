@@ -9,6 +9,7 @@ import shutil
 import signal
 from typing import TYPE_CHECKING, Final
 
+from aish.agents.host.splitting import Splitting
 from aish.errors import NotFoundError, UnavailableError, UpstreamError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     Confine = Callable[[Sequence[str], str, Mapping[str, str], str], Entered]
     """(argv, the program's path, environment, folder) -> what is started in their place."""
 
-LINE_BYTES: Final = 16 << 20
 _PIECE_BYTES: Final = 1 << 16
 LAST_S: Final = 1.0
 """For what was written before it ended, where one that it left behind has its stdout still."""
@@ -41,8 +41,7 @@ class Child:
             asyncio.get_running_loop().add_reader(self._pidfd, self._end)
         else:
             self._gone.set()
-        self._buffer = bytearray()
-        self._skipping = False
+        self._splitting = Splitting()
 
     def _end(self) -> None:
         if self._pidfd is not None:
@@ -64,11 +63,10 @@ class Child:
         if stdout is None:
             return
         while data := await self._read(stdout):
-            for line in self._feed(data):
+            for line in self._splitting.feed(data):
                 yield line
-        if self._buffer and not self._skipping:
-            yield self._buffer.decode("utf-8", "replace")
-            self._buffer.clear()
+        for line in self._splitting.rest():
+            yield line
 
     async def _read(self, stdout: asyncio.StreamReader) -> bytes:
         """Nothing where it is over: at the end of its stdout, or after its own."""
@@ -83,23 +81,6 @@ class Child:
             reading.cancel()
             ended.cancel()
             await asyncio.gather(reading, ended, return_exceptions=True)
-
-    def _feed(self, data: bytes) -> list[str]:
-        """Whole lines; of one that is too long the beginning."""
-        found: list[str] = []
-        *ended, rest = data.split(b"\n")
-        for piece in ended:
-            if not self._skipping:
-                found.append((bytes(self._buffer) + piece)[:LINE_BYTES].decode("utf-8", "replace"))
-            self._skipping = False
-            self._buffer.clear()
-        if not self._skipping:
-            self._buffer += rest
-            if len(self._buffer) > LINE_BYTES:
-                found.append(self._buffer[:LINE_BYTES].decode("utf-8", "replace"))
-                self._buffer.clear()
-                self._skipping = True
-        return found
 
     async def close(self) -> None:
         if self._process.stdin is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aish.agents.events import Events
+    from aish.agents.host.confinement import Confined
     from aish.agents.host.desk import Desk
-    from aish.agents.host.program import Confine
+    from aish.agents.host.helper import Helper
     from aish.agents.stdout import Stdout
     from aish.agents.transcript import Transcript
     from aish.spi.agent_adapter import Command, Gateway, Task
     from aish.wire.question import OptionPart
+
+
+NAME_CHARS = 128
+"""Of a process."""
 
 
 class Turn:
@@ -40,26 +47,38 @@ class Turn:
         note: Callable[[str], None],
         missing: Callable[[], str | None],
         called: Callable[[str], None],
-        confine: Confine | None = None,
+        confinement: Confined | None = None,
     ) -> None:
         self.gateway, self.folder = gateway, folder
         self._task, self._desk, self._stdout = task, desk, stdout
         self._events, self._transcript = events, transcript
-        self._note, self._missing, self._confine = note, missing, confine
+        self._note, self._missing, self.confinement = note, missing, confinement
         self._session, self._called = task.session, called
         self._children: list[Child] = []
+        self._helpers: list[Helper] = []
         self._text: list[str] = []
 
     async def start(self, command: Command) -> Child:
-        child = await program.start(command, self._task.cwd, self._missing(), self._confine)
+        confine = self.confinement.around if self.confinement is not None else None
+        child = await program.start(command, self._cwd(command), self._missing(), confine)
         self._children.append(child)
         return child
+
+    async def helper(self, name: str, command: Command) -> Helper:
+        name = f"{os.environ.get('AISH_NAME', 'agent')}/{name}"[:NAME_CHARS]
+        helper = await self._desk.helper(name, command, self._cwd(command))
+        self._helpers.append(helper)
+        return helper
+
+    def _cwd(self, command: Command) -> str:
+        return os.path.join(self._task.cwd, command.cwd or "")
 
     async def close(self) -> None:
         """The turn is over: nothing that it started goes on."""
         self._entered()
         for child in self._children:
             await child.stop()
+        await asyncio.gather(*(helper.stop() for helper in self._helpers))
 
     def text(self, piece: str) -> None:
         self._text.append(piece)

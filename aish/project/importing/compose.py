@@ -324,6 +324,10 @@ def _run(line: str) -> dict[str, Any]:
     return {key: _variables(line) for key in shell_line(line)}
 
 
+_NULLS: Final = ("", "~", "null", "Null", "NULL")
+"""A variable without a value is the caller's. (Which of these stood in quotes, the reader does not tell.)"""
+
+
 def _environment(said: Any, name: str, file: str, draft: Draft) -> dict[str, str]:
     pairs = said.items() if isinstance(said, dict) else [str(item).partition("=")[::2] for item in said]
     found: dict[str, str] = {}
@@ -331,7 +335,7 @@ def _environment(said: Any, name: str, file: str, draft: Draft) -> dict[str, str
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key):
             draft.leave(file, f"{name}.environment.{key}", "it is no name of a variable")
         elif isinstance(value, str):
-            bare = isinstance(said, list) and key in said
+            bare = key in said if isinstance(said, list) else value in _NULLS
             found[key] = f"${{{key}:-}}" if bare else _variables(value)
     return found
 

@@ -166,6 +166,35 @@ def with_group(e: Evidence) -> Cause | None:
     return Cause("group", 95, (f"It was stopped with its group {group}{why}.",), _facts(event))
 
 
+def with_parent(e: Evidence) -> Cause | None:
+    """It belongs to another, which has ended."""
+    end = _given(e, exits.PARENT)
+    if end is None:
+        return None
+    name = who(e.parent) if e.parent is not None else e.row.parent or "its parent"
+    return Cause("with-parent", 95, (f"It belongs to {name}, and was stopped when that had ended.",))
+
+
+_SAID: Final = {
+    exits.BUDGET: "Its budget did not allow more",
+    exits.LIMIT: "It reached a limit",
+    exits.REFUSED: "What it wanted to do was not permitted",
+    exits.LOOP: "It went round in a circle",
+    exits.AUTH: "Its model was asked with a key or a login that is not taken there",
+    exits.UPSTREAM: "Its model, or the way there, failed",
+}
+
+
+def concluded(e: Evidence) -> Cause | None:
+    """It has told why itself."""
+    end = e.end
+    text = _SAID.get(end.exit.reason or "") if end is not None else None
+    if end is None or text is None:
+        return None
+    why = f": {end.reason.removesuffix('.')}" if end.reason else ""
+    return Cause("concluded", 94, (f"{text}{why}.", "It said so itself."), _words(e))
+
+
 def handed_back(e: Evidence) -> Cause | None:
     end = _given(e, exits.HANDED_BACK)
     if end is None or end.earlier:  # a new run is supervised; `restarted` tells of the one before
@@ -352,7 +381,7 @@ def lost(e: Evidence) -> Cause | None:
 def code(e: Evidence) -> Cause | None:
     """It ended with a status of its own that says that something was wrong."""
     end = e.end
-    if end is None or end.exit.code in (None, 0) or end.exit.reason not in (None, exits.UPSTREAM, exits.BUDGET):
+    if end is None or end.exit.code in (None, 0) or end.exit.reason is not None:
         return None
     number = end.exit.code or 0
     if any(word in line.lower() for line in e.log for word in _GPU_FULL):

@@ -37,6 +37,8 @@ RULES: Final[tuple[Rule, ...]] = (
     ends.timeout,
     ends.wrapped_up,
     ends.with_group,
+    ends.with_parent,
+    ends.concluded,
     ends.handed_back,
     ends.quota,
     ends.own_oom,
@@ -90,7 +92,7 @@ _END_RULES: Final = frozenset(
         "vram",
     )
     + ("own-oom", "machine-oom", "memory-pressure", "stopped", "signalled", "outside", "fault", "parent-ended")
-    + ("secret", "pids", "lost", "gpu-memory", "traceback", "status", "done", "group")
+    + ("secret", "pids", "lost", "gpu-memory", "traceback", "status", "done", "group", "with-parent", "concluded")
 )
 """Several of them about one end are alternatives: the best one is told."""
 _BY_THE_MACHINE: Final = frozenset(("fine", "throttled", "machine-busy"))

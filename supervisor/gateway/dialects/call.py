@@ -76,6 +76,8 @@ class Call:
     tools: bool
     dialect: str = NAME
     """That its fields are of."""
+    goes_on: tuple[str, ...] = ()
+    """What its server has stored and reads before it: ids of a response, a conversation."""
     left_out: tuple[str, ...] = ()
     """What its server cannot do, and was left out where it was translated."""
 
@@ -103,7 +105,7 @@ def parse(endpoint: str, body: bytes) -> Call:
         endpoint=endpoint,
         fields=fields,
         model=checked_name(options.text("model")),
-        stream="stream" in fields and options.flag("stream"),
+        stream="stream" in fields and options.flag("stream") and endpoint != EMBEDDINGS,
         wants_usage="stream_options" in fields and options.table("stream_options").get("include_usage") is True,
         max_output=options.limit(),
         prompts=prompts,

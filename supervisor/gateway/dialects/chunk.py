@@ -6,6 +6,7 @@ word only: `delta` and `message`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 import msgspec
@@ -44,6 +45,41 @@ class Words(msgspec.Struct):
     @property
     def thought(self) -> str:
         return self.reasoning_content or self.reasoning or ""
+
+
+@dataclass(slots=True)
+class _Begun:
+    place: int
+    id: str | None
+    arguments: list[str] = field(default_factory=list)
+
+    def ends_at(self, tool: ToolCall, function: Function) -> bool:
+        """Whether another call begins there."""
+        if not function.name:
+            return False
+        if tool.id and self.id:
+            return tool.id != self.id
+        return bool(function.arguments) and is_object("".join(self.arguments))
+
+
+class Calls:
+    """The calls of a stream, by the order in which they began. That is their index where a server numbers them; some
+    number none, or all alike: there a name begins another one, beside another id or behind whole arguments."""
+
+    def __init__(self) -> None:
+        self._newest: dict[int, _Begun] = {}
+        self._begun = 0
+
+    def place(self, tool: ToolCall) -> int:
+        """Of the call that this piece belongs to."""
+        function = tool.function or Function()
+        call = self._newest.get(tool.index)
+        if call is None or call.ends_at(tool, function):
+            call = self._newest[tool.index] = _Begun(self._begun, tool.id)
+            self._begun += 1
+        call.id = call.id or tool.id
+        call.arguments.append(function.arguments or "")
+        return call.place
 
 
 class Logprobs(msgspec.Struct):

@@ -85,6 +85,8 @@ class Read(msgspec.Struct, frozen=True):
     """It tells an error."""
     empty: bool = False
     """It has no answer in it."""
+    stored: tuple[str, ...] = ()
+    """Under which the server has stored it."""
 
 
 _reply: Final = msgspec.json.Decoder(_Reply)

@@ -42,6 +42,8 @@ class Frames:
         self.used: Used | None = None
         self.prompt: int | None = None
         """Input tokens, where the server tells them before the answer."""
+        self.stored: tuple[str, ...] = ()
+        """Under which the server has stored the answer."""
         self.done = False
         """The server said that this was all: nothing is read behind it."""
         self.error: bytes | None = None

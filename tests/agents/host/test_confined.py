@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aish.agents.host.__main__ import _sandbox
+from aish.errors import UsageError
 from aish.model.sandbox import BWRAP, NONE
-from aish.sandbox import tier
+from aish.sandbox import hosted, tier
+from aish.sandbox.outlets import Outlets
+from aish.wire.sandbox import SandboxPart
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -133,3 +139,14 @@ def test_it_is_shown(agent: Agent) -> None:
     doctor = agent.home.aish("doctor").stdout
     assert f"{HELD.tier} holds" in doctor
     assert Path(agent.folder).exists()
+
+
+def test_an_adapter_that_does_not_say_that_it_keeps_in_is_refused_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look as if it was held."""
+    monkeypatch.setenv(
+        *os.fsdecode(hosted.told(SandboxPart(hosted=True), HELD, Outlets("http://127.0.0.1:1"))).split("=", 1)
+    )
+    loose = SimpleNamespace(name="loose", confined=False)
+    with pytest.raises(UsageError, match="loose keeps in no sandbox"):
+        _sandbox(loose)  # type: ignore[arg-type]
+    assert _sandbox(loose) is None, "it is told once, and of the environment"  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ OPTIONS = (OptionPart(id="once", label="Allow once", meaning="allow"),
            OptionPart(id="session", label="Allow always", meaning="allow-always"),
            OptionPart(id="no", label="Reject", meaning="deny"))
 class Adapter:
-    name, program, own_login = "scripted", "sh", "none"
+    name, program, own_login, confined = "scripted", "sh", "none", True
     def missing(self):
         return "sh comes with every system"
     def attached(self, task, gateway, folder):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aish.agents.host import program
 from aish.agents.host.program import Child
 from aish.plugins.builtin.adapter import Adapter
 from aish.plugins.simprovider.server import Provider
@@ -18,7 +23,11 @@ from aish.spi.agent_adapter import Command, Gateway, Task
 from aish.wire.question import AnswerPart, OptionPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from conftest import Home
+
+    from aish.spi.agent_adapter import Confinement
 
 DEADLINE_S = 30.0
 
@@ -36,6 +45,19 @@ class Desk:
         self.records: list[dict[str, Any]] = []
         self.asked: list[dict[str, Any]] = []
         self.on_record: Callable[[dict[str, Any]], None] = lambda entry: None
+        self.confinement: Confinement | None = None
+        self.helpers: list[tuple[str, Child]] = []
+
+    async def helper(self, name: str, command: Command) -> Child:
+        """Its child, in place of the supervisor's."""
+        others = {key: None for key in os.environ if key not in command.environ}
+        child = await program.start(replace(command, environ={**others, **command.environ}), command.cwd or ".", None)
+        self.helpers.append((name, child))
+        return child
+
+    async def close(self) -> None:
+        for _, child in self.helpers:
+            await child.stop()
 
     async def start(self, command: Command) -> Child:
         raise AssertionError(f"it starts no program by its host: {command}")
@@ -100,6 +122,7 @@ class Bench:
         rule: Any = "allow",
         instructions: str = "",
         during: Callable[[asyncio.Task[None], Desk], None] | None = None,
+        confinement: Confinement | None = None,
         **acting: Any,
     ) -> Desk:
         """One turn. Raises what it raises; `bench.desk` is there all the same."""
@@ -109,6 +132,7 @@ class Bench:
             server = await self.provider.serve(sock)
             gateway = Gateway(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}/v1", key="key")
             self.desk = Desk(gateway, self.private, answers)
+            self.desk.confinement = confinement
             task = Task(
                 prompt=prompt,
                 instructions=instructions,
@@ -124,6 +148,7 @@ class Bench:
                 async with asyncio.timeout(DEADLINE_S):
                     await turn
             finally:
+                await self.desk.close()
                 server.close()
                 others = asyncio.all_tasks() - {asyncio.current_task()}
                 if others:  # connections that end
@@ -141,3 +166,31 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def sim(module_home: Home) -> Iterator[str]:
+    """A simulated provider that the gateway has as the model `sim`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aish.plugins.simprovider", "--llamacpp"],
+        env=module_home.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        url = address if address.startswith("http") else f"http://{address}/v1"
+        done = module_home.aish("model", "serve", "sim", "--url", url)
+        assert done.returncode == 0, done.stderr
+        yield "sim"
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout and process.stdout.close()
+
+
+@pytest.fixture
+def up(sim: str, shared_home: Home) -> Home:
+    shared_home.environ["AISH_MODEL"] = sim
+    return shared_home

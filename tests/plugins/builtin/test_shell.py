@@ -81,13 +81,6 @@ def test_cancelled_its_whole_group_ends(shell: Shell, tmp_path: Path) -> None:
     assert all(_gone(int(pid)) for pid in (tmp_path / "pid").read_text().split())
 
 
-def test_it_goes_through_what_confines_it(tmp_path: Path) -> None:
-    shell = Shell(str(tmp_path), lambda argv: ["env", "CONFINED=yes", *argv])
-    assert ran(shell, "echo $CONFINED") == "yes\n"
-    with pytest.raises(DeclinedError):
-        ran(Shell(str(tmp_path), lambda argv: ["/no/such/program", *argv]), "true")
-
-
 def test_words_that_are_no_command(shell: Shell) -> None:
     for text in ("a\0b", "x" * 10**7):
         with pytest.raises(DeclinedError):

@@ -115,6 +115,12 @@ def test_always_is_this_very_command_and_this_file(bench: Bench) -> None:
     assert (bench.cwd / "f").read_text() == "2"
 
 
+def test_an_agent_that_is_asked_has_a_name(bench: Bench) -> None:
+    """The path of a file that it has written itself would be an agent with whatever permissions it likes."""
+    done = bench.run(f"{call('ask', agent='./mine.md', task='x')} then say 1", tools=("ask",))
+    assert done.results() == ["error: @./mine.md: an agent has a name, not a path"]
+
+
 def test_rules_of_single_tools(bench: Bench) -> None:
     steps = [call("shell", command="touch s"), call("write", path="w", content=""), call("read", path="w")]
     rules = {"shell": "deny", "write": "allow", "read": "ask"}
@@ -140,6 +146,28 @@ def test_a_connection_that_ends_before_the_answer_is_made_once_more(bench: Bench
     assert bench.run(f"say 1 fault {fault} first 1").answer == "w0"
     with pytest.raises(UnavailableError):
         bench.run(f"say 1 fault {fault}")
+
+
+@pytest.mark.parametrize("fault", ["cut-first", "cut-event", "cut-reset", "cut-before-usage"])
+def test_an_answer_that_is_cut_off_before_anybody_heard_of_it_is_asked_for_again(bench: Bench, fault: str) -> None:
+    """The gateway is killed: with tools nothing of an answer is told or done before its end."""
+    step = f"say 5 {call('shell', command='echo x >> made')} fault {fault}"
+    done = bench.run(f"{step} first 1 then say 2", tools=("shell",))
+    assert done.answer == "w0 w1"
+    assert (bench.cwd / "made").read_text() == "x\n"
+    first, again, last = bench.bodies()
+    assert again["messages"] == first["messages"], "half an answer is no part of the conversation"
+    assert len(last["messages"]) == len(first["messages"]) + 2
+    with pytest.raises(UnavailableError, match="the gateway did not answer to the end"):
+        bench.run(step, tools=("shell",))
+    assert len(bench.bodies()) == 3 + 4
+
+
+def test_an_answer_that_somebody_has_heard_of_is_not_asked_for_again(bench: Bench) -> None:
+    with pytest.raises(UnavailableError, match="the gateway did not answer to the end"):
+        bench.run("say 9 fault cut-between first 1")
+    assert len(bench.bodies()) == 1
+    assert bench.desk.answer.startswith("w0 w1")
 
 
 def test_a_long_prompt_is_cut_and_that_is_told(bench: Bench) -> None:

@@ -4,84 +4,16 @@ model."""
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import textwrap
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from .whole import DEADLINE_S, agent, call, entries, run, spawned, until, until_event
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conftest import Home
-
-DEADLINE_S = 60.0
-
-
-def call(tool: str, **arguments: Any) -> str:
-    return f"call {tool} {json.dumps(arguments)}"
-
-
-@pytest.fixture(scope="module")
-def sim(module_home: Home) -> Iterator[str]:
-    """A simulated provider that the gateway has as the model `sim`."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aish.plugins.simprovider", "--llamacpp"],
-        env=module_home.environ,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().split()[-1]
-        url = address if address.startswith("http") else f"http://{address}/v1"
-        done = module_home.aish("model", "serve", "sim", "--url", url)
-        assert done.returncode == 0, done.stderr
-        yield "sim"
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout and process.stdout.close()
-
-
-@pytest.fixture
-def up(sim: str, shared_home: Home) -> Home:
-    shared_home.environ["AISH_MODEL"] = sim
-    return shared_home
-
-
-def agent(home: Home, head: str, body: str = "Do what is asked.", name: str = "fix") -> None:
-    folder = home.root / ".aish" / "agents"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(f"---\n{textwrap.dedent(head)}---\n{body}")
-
-
-def run(home: Home, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return home.aish("run", *words, **{"cwd": home.root, "input": ""} | options)
-
-
-def spawned(home: Home, *words: str) -> Any:
-    done = home.aish("spawn", "--json", "--", *words, cwd=home.root)
-    assert done.returncode == 0, done.stderr
-    return home.client.process(json.loads(done.stdout)["id"])
-
-
-def until_event(home: Home, id_: str, kind: str) -> None:
-    for event in home.client.events(follow=True, names=[id_]):
-        if event.kind == kind:
-            return
-        assert event.kind not in ("exited", "failed", "lost"), f"it ended before it was {kind}"
-
-
-def entries(home: Home, name: str = "fix") -> list[dict[str, Any]]:
-    row = [row for row in home.client.processes(all=True) if row.name == name][-1]
-    (path,) = (home.state / "agents").glob(f"*-{row.id}/transcript.jsonl")
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_files_are_changed_and_stdout_is_the_answer_alone(up: Home) -> None:
@@ -227,11 +159,3 @@ def test_its_environment_and_its_secrets(up: Home) -> None:
     agent(up, "tools: [shell]\npermissions: allow\n")
     run(up, "@fix", f"{script} then say 1")
     assert "of the provider" not in (up.root / "seen").read_text(), "keys of providers are not for every agent"
-
-
-def until(condition: Any) -> None:
-    """Of what there is no event for: files of a command."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        os.sched_yield()

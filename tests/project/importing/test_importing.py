@@ -44,7 +44,7 @@ def test_a_procfile() -> None:
 COMPOSE = """
 x-common: &common
   restart: unless-stopped
-  environment: { A: "1" }
+  environment: { A: "1", SHELL: null, B: }
 services:
   db: { image: postgres, volumes: [d:/x] }
   api:
@@ -68,7 +68,7 @@ def test_a_compose_file(told: Callable[..., Any]) -> None:
     assert tables["services"] == {
         "api": {
             "command": ["python", "-m", "api", "--port", "${PORT:-80}", "${HOST:-}"],
-            "env": {"A": "1"},
+            "env": {"A": "1", "SHELL": "${SHELL:-}", "B": "${B:-}"},
             "needs": [{"name": "migrate", "until": "completed"}],
             "ready": {"exec": "curl -f localhost || exit 1", "every": "90s", "failures": 5},
             "restart": "always",

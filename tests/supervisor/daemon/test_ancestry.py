@@ -58,7 +58,7 @@ PLACES = {
 @pytest.mark.parametrize(
     ("pid", "caller"),
     [
-        (AGENT, Caller("process", "p5")),
+        (AGENT, Caller("process", "p5", leader=True)),
         (51, Caller("process", "p5")),
         (52, Caller("process", "p5")),
         (60, Caller("process", "p5")),
@@ -95,7 +95,7 @@ def test_without_a_holder_the_session_still_tells() -> None:
     """Keeper and holder died: their children are init's, and must not become the user's."""
     world = World({**PLACES, AGENT: (1, AGENT), 54: (1, AGENT)}, {AGENT: "p5"})
     assert world.trace(54) == Caller("process", "p5")
-    assert world.trace(AGENT) == Caller("process", "p5")
+    assert world.trace(AGENT) == Caller("process", "p5", leader=True)
 
 
 def test_a_parent_that_dies_between_two_looks_is_looked_up_again() -> None:

@@ -188,11 +188,14 @@ def test_nice_of_the_group(up: Supervised) -> None:
             up.client.request(Limit(target="job", nice="-5"))
 
 
-def test_niceness_is_kept_for_the_next_runs_as_other_limits_are(up: Supervised) -> None:
+@pytest.mark.parametrize("said", ["limit", "spec"])
+def test_niceness_is_kept_for_the_next_runs_as_other_limits_are(up: Supervised, said: str) -> None:
     """It was that of the first shell again, after each restart."""
-    up.spawn("sleep", "62", name="job", restart="always", restarts=RestartPart(delay_s=0.01))
     wanted = min(19, os.nice(0) + 5)
-    up.client.request(Limit(target="job", nice=str(wanted), memory="1G"))
+    fields = {"nice": wanted} if said == "spec" else {}
+    up.spawn("sleep", "62", name="job", restart="always", restarts=RestartPart(delay_s=0.01), **fields)
+    if said == "limit":
+        up.client.request(Limit(target="job", nice=str(wanted), memory="1G"))
     before = up.row("job").pid
 
     def runs_anew() -> None:

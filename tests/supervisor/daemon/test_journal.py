@@ -98,7 +98,7 @@ def test_all_or_nothing(path: str) -> None:
     assert len(journal.rows()) == 2
 
 
-@pytest.mark.parametrize("bad", [{"pid": 1 << 64}, {"name": "\udcff"}, {"number": 1 << 63}])
+@pytest.mark.parametrize("bad", [{"pid": 1 << 64}, {"number": 1 << 63}])
 def test_a_value_that_cannot_be_written_is_an_error_of_storage_and_leaves_no_transaction(
     path: str, bad: dict[str, object]
 ) -> None:
@@ -113,6 +113,22 @@ def test_a_value_that_cannot_be_written_is_an_error_of_storage_and_leaves_no_tra
     assert journal.rows() == []
     journal.save([row(3)])
     assert journal.rows() == [row(3)]
+
+
+def test_a_text_that_is_no_utf8_is_written_with_its_escapes_and_keeps_nothing_else_from_being_written(
+    path: str,
+) -> None:
+    """A script whose interpreter had such a name: of no process anything was written any more."""
+    journal = open_journal(path)
+    journal.begin(1)
+    odd = EventPart(number=1, time_s=2.5, kind="failed", name="\udcff", text="no \udcff", detail={"at": "\udcff"})
+    journal.save([row(1), row(2, reason="no \udcff", name="\udcff")], [odd])
+    assert [(found.reason, found.name, found.spec.argv) for found in journal.rows()] == [
+        (None, "n1", [b"sh", b"\xff"]),
+        ("no \\udcff", "\\udcff", [b"sh", b"\xff"]),
+    ]
+    (told,) = journal.events(0, 2)
+    assert (told.name, told.text, told.detail) == ("\\udcff", "no \\udcff", {"at": "\\udcff"})
 
 
 @pytest.mark.parametrize("junk", [b"this is not a database" * 100, b"SQLite format 3\0" + b"\xff" * 5000])

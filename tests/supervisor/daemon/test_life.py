@@ -466,6 +466,7 @@ def test_what_was_given_descriptors_cannot_be_started_again(up: Supervised) -> N
         {"restarts": RestartPart(most=100_000)},
         {"oom_score_adj": 5000},
         {"ionice": "fast"},
+        {"nice": 20},
     ],
     ids=" ".join,
 )

@@ -7,7 +7,7 @@ import resource
 import secrets
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ from aish.client import connect, launch
 from aish.errors import ConflictError, InputError, NotFoundError
 from aish.wire.message import Forget, Inspect, Signal, Snapshot, Spawn, Stop
 from aish.wire.reply import Done, Started
-from aish.wire.spec import LaunchPart, SpecPart
+from aish.wire.spec import LaunchPart, ProbePart, SecretPart, SpecPart
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -187,6 +187,38 @@ def test_an_interpreter_that_is_not_there_is_named(up: Supervised, tmp_path: Pat
     assert started.reason is not None
     assert started.reason.startswith("the program cannot be run: No such file or directory")
     assert "/no/such/interpreter" in started.reason
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({}, id="interpreter"),
+        pytest.param({"before": [b"no-such-\xff"]}, id="hook"),
+        pytest.param({"argv": [b"true"], "check": [b"no-such-\xff"]}, id="check"),
+        pytest.param({"secret_sources": {"KEY": SecretPart(file=b"/no-such-\xff")}}, id="secret-file"),
+        pytest.param({"secret_sources": {"KEY": SecretPart(command=[b"no-such-\xff"])}}, id="secret-command"),
+        pytest.param({"argv": [b"true", b"\xff"], "ready": ProbePart(command=[b"no-such-\xff"])}, id="probe"),
+    ],
+)
+def test_words_that_are_no_utf8_keep_nobody_else_from_being_written(
+    up: Supervised, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    """A script with such an interpreter ended all writing of the process table until the next daemon; a variable with
+    such a name was 'a fault of the daemon'."""
+    script = tmp_path / "odd"
+    script.write_bytes(b"#!/no-such-\xff\n")
+    script.chmod(0o755)
+    surroundings = launch.capture()
+    surroundings = LaunchPart(environ=[*surroundings.environ, b"\xfe\xff=\xff"], umask=0o22)
+    spec = SpecPart(**{"argv": [os.fsencode(script)], "cwd": os.fsencode(tmp_path), **fields})
+    started = up.client.ask(Started, Spawn(token=secrets.token_hex(16), spec=spec, launch=surroundings))
+    end = up.wait(started.id).exit
+    assert end is not None
+    assert (end.code, end.reason) in ((0, "done"), (1, "check"), (None, "start"), (None, "hook"), (None, "secret"))
+    assert "\\xfe\\xff" in up.inspect(started.id).launch.environ_names
+    assert up.code(up.spawn("true").id) == 0
+    assert [alert for alert in up.view().alerts if "process table" in alert] == []
+    assert not any(event.kind == "storage-failed" for event in up.events())
 
 
 @pytest.mark.usefixtures("home")

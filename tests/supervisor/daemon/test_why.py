@@ -207,6 +207,16 @@ CASES: dict[str, Evidence] = {
         ended({"group": GroupPart(name="front")}, signal=15, word="group"),
         events=(event("group", "web failed: it is to restart, too", 955.0, group="front"),),
     ),
+    "what it belongs to": with_(ended(signal=15, word="parent"), parent=row(id="p2", name="fix")),
+    "its own word": with_(
+        ended(code=75, word="loop"),
+        row=row(
+            lifecycle="exited",
+            ended_s=960.0,
+            exit=ExitPart(code=75, reason="loop"),
+            reason="it called shell 5 times with the same result",
+        ),
+    ),
     "handed back": ended(word="handed-back"),
     "VRAM": with_(ended(signal=15, word="quota"), events=(event("quota", "GPU 0: 9.0G of 8.0G", gpu="u"),)),
     "its own limit of memory": ended(signal=9, word="oom"),

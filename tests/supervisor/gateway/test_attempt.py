@@ -8,17 +8,25 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anthropic
 import openai
 import pytest
 
+from aish.errors import InputError
+from aish.supervisor.gateway.course import Course
+from aish.supervisor.gateway.dialects import call as calls
+from aish.supervisor.gateway.dialects.openai import CHAT
+from aish.supervisor.gateway.dialects.paths import OPENAI
+from aish.supervisor.gateway.routes import Server
 from aish.wire.link import ActivityNote, FellBack, Resting
 from aish.wire.spec import BudgetPart, PricePart
 
 from .farm import Farm
 from .test_faults import Client
+from .test_limits import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,6 +153,36 @@ def test_what_one_server_cannot_be_asked_is_asked_of_another(farm: Farm, widest:
         assert farm.world.gateway.chat(key, "say 1", model="twin", n=2)[0] == 200
     assert farm.asked(farm.claude) == before
     assert farm.world.gateway.chat(key, "say 1", model="twin")[0] == 200
+
+
+def test_what_those_that_are_ready_cannot_be_asked_waits_for_one_that_loads(farm: Farm) -> None:
+    """They speak different dialects. It was refused with 400, though a server that takes it was about to come."""
+    farm.serve("twin", farm.claude)
+    farm.two.loading = True
+    id = farm.serve("twin", farm.two, ready=False)
+    _, key = farm.world.agent()
+    call = Call(farm.world, key, "", call=lambda: farm.world.gateway.chat(key, "say 1", model="twin", n=2))
+    farm.world.daemon.event(ActivityNote, lambda note: note.doing == "waits for twin to get ready")
+    farm.two.loading = False
+    farm.world.daemon.ready(id)
+    assert call.done()[0] == 200
+
+
+@pytest.mark.parametrize("loads", ["anthropic", "openai"])
+def test_a_server_that_loads_is_waited_for_where_it_can_be_asked(loads: str) -> None:
+    """Else the client is told at once. Several answers are what Anthropic's dialect has not."""
+    ready = Server("p1", "twin", "http://a", dialect="anthropic", ready="yes")
+    loading = Server("p2", "twin", "http://b", dialect=loads, ready="no")
+    gone = Server("p3", "twin", "http://c", ready="unknown")
+    said = calls.parse(CHAT, b'{"model": "twin", "n": 2, "messages": [{"role": "user", "content": "x"}]}')
+    course = Course(SimpleNamespace(dialect=OPENAI), said, said)  # type: ignore[arg-type]
+    if loads == "openai":
+        assert course.able((ready,), (ready, loading, gone)) == ()
+        assert course.later
+        assert [course.fits(server) for server in (ready, loading)] == [False, True]
+    else:
+        with pytest.raises(InputError):
+            course.able((ready,), (ready, loading, gone))
 
 
 @pytest.mark.parametrize("ask", DIALECTS)

@@ -27,6 +27,13 @@ def test_a_foreign_host_is_refused_so_that_dns_rebinding_gets_nowhere(shared: Wo
     assert body["error"]["code"] == "refused"
 
 
+def test_two_hosts_are_none(shared: World) -> None:
+    """The first of them decided alone."""
+    with socket.create_connection(("127.0.0.1", shared.gateway.port), timeout=20) as raw:
+        raw.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+        assert raw.makefile("rb").readline().split()[1] == b"403"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:9999", "LOCALHOST", "[::1]:80"])
 def test_the_loopback_s_names_are_good(shared: World, host: str) -> None:
     assert shared.gateway.call("/v1/models", key=shared.agent()[1], headers={"Host": host})[0] == 200
@@ -174,6 +181,19 @@ def test_headers_without_end_are_refused(shared: World) -> None:
         raw.sendall(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * (64 << 10))
         assert b" 400 Bad Request" in raw.recv(4096)
     assert "xxx" not in shared.gateway.read_log(), "what clients send does not belong into the log"
+
+
+def test_the_head_of_a_list_is_that_of_the_list(shared: World) -> None:
+    """It was refused with 405; some look by it whether an address is there."""
+    key = shared.agent()[1]
+    connection = http.client.HTTPConnection("127.0.0.1", shared.gateway.port, timeout=20)
+    lengths = []
+    for method in ("HEAD", "GET"):
+        connection.request(method, "/v1/models", headers={"Authorization": f"Bearer {key}"})
+        reply = connection.getresponse()
+        lengths.append((reply.status, reply.headers["Content-Length"], len(reply.read()) > 0))
+    connection.close()
+    assert lengths == [(200, lengths[1][1], False), (200, lengths[1][1], True)]
 
 
 def test_unknown_paths_and_methods_are_told_in_openai_s_shape(shared: World) -> None:

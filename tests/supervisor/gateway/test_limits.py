@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from aish.wire.link import ActivityNote, Hold, Release, Warn
-from aish.wire.message import KeyNew, KeyRevoke
+from aish.wire.message import KeyNew, KeyRevoke, RequestsQuery
 
 from .test_faults import Client, chat
 
@@ -162,6 +162,19 @@ def test_a_revoked_key_that_is_held_is_told_so(shared: World) -> None:
     status, body, _ = call.done()
     assert status == 401
     assert "revoked" in str(body)
+
+
+def test_a_key_that_is_revoked_under_way_is_answered_once_more(shared: World) -> None:
+    made = shared.daemon.ask(KeyNew(name="leaving"))
+    call = Call(shared, made.key, "gate say 3")
+    shared.upstream.wait_for(lambda upstream: "gate say 3" in str(upstream.requests[-1:]))
+    shared.daemon.ask(KeyRevoke(name="leaving"))
+    shared.upstream.open_gate()
+    assert call.done()[0] == 200
+    shared.upstream.close_gate()
+    assert shared.gateway.chat(made.key, "say 1")[0] == 401
+    told = shared.daemon.ask(RequestsQuery(who=["key:leaving"]))
+    assert [(part.status, part.output, part.estimated) for part in told.requests] == [(200, 3, False)]
 
 
 def test_a_paused_process_waits_and_one_that_is_continued_goes_on(shared: World) -> None:

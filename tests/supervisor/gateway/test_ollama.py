@@ -218,3 +218,10 @@ def test_a_call_that_the_limit_cuts_is_left_out(*, stream: bool) -> None:
 def test_what_cannot_be_done_is_refused(read: Any, body: Any) -> None:
     with pytest.raises(InputError):
         read(json.dumps(body).encode())
+
+
+def test_bytes_that_are_no_text_in_a_call_s_arguments_are_the_client_s_mistake() -> None:
+    """They were a failure of the gateway: arguments are kept as they came, and nobody had looked into them."""
+    call = b'{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"a": "\xd5"}}}]}'
+    with pytest.raises(InputError):
+        request.chat(b'{"model": "m", "messages": [' + call + b"]}")

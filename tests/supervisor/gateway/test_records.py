@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 SUMS = ("cached", "reasoning", "cost_usd", "unpriced")
-LATER_THAN_8 = ("ALTER TABLE keys DROP COLUMN nice",)
+LATER_THAN_8 = ("DROP TABLE histories", "ALTER TABLE keys DROP COLUMN nice")
 LATER_THAN_7 = (
     *LATER_THAN_8,
     *(f"ALTER TABLE {name} DROP COLUMN subscription" for name in ("requests", "begun")),

@@ -118,7 +118,8 @@ class Events:
         self._model = call.model
         self._begun = self._over = False
         self._open: tuple[Kind, int] | None = None
-        """The kind of the open block; for a tool call also its index at the server."""
+        """The kind of the open block; for a tool call also its place among the calls."""
+        self._calls = chunk.Calls()
         self._blocks = 0
         self._called: set[int] = set()
         self._refused = False
@@ -177,18 +178,18 @@ class Events:
             self._call_part(tool, out)
 
     def _call_part(self, tool: chunk.ToolCall, out: list[bytes]) -> None:
-        function = tool.function or chunk.Function()
-        if self._open != ("tool_use", tool.index):
-            if tool.index in self._called:
+        function, place = tool.function or chunk.Function(), self._calls.place(tool)
+        if self._open != ("tool_use", place):
+            if place in self._called:
                 raise UpstreamError(f"the server of {self._model} sent a tool call in pieces that are out of order")
-            self._called.add(tool.index)
+            self._called.add(place)
             block: dict[str, object] = {
                 "type": "tool_use",
                 "id": tool.id or _id("toolu"),
                 "name": function.name or "",
                 "input": _EMPTY,
             }
-            self._start(("tool_use", tool.index), block, out)
+            self._start(("tool_use", place), block, out)
         if function.arguments:
             delta = {"type": "input_json_delta", "partial_json": function.arguments}
             out.append(_event("content_block_delta", {"index": self._blocks - 1, "delta": delta}))

@@ -103,6 +103,7 @@ class Chunks:
         self._call, self._array = call, array
         self._model, self._id = call.model, _id()
         self._begun = self._over = False
+        self._places = chunk.Calls()
         self._calls: dict[int, chunk.ToolCall] = {}
         self._parts: dict[int, list[str]] = {}
         self._why: str | None = None
@@ -149,12 +150,12 @@ class Chunks:
         return [self._data(_encode(_response(parts, self._model, self._id)))] if parts else []
 
     def _add(self, tool: chunk.ToolCall) -> None:
-        function = tool.function or chunk.Function()
-        known = self._calls.setdefault(tool.index, chunk.ToolCall(tool.index, tool.id, None, chunk.Function("")))
+        function, place = tool.function or chunk.Function(), self._places.place(tool)
+        known = self._calls.setdefault(place, chunk.ToolCall(place, tool.id, None, chunk.Function("")))
         known.id = known.id or tool.id
         assert known.function is not None
         known.function.name = known.function.name or function.name
-        self._parts.setdefault(tool.index, []).append(function.arguments or "")
+        self._parts.setdefault(place, []).append(function.arguments or "")
 
     def _end(self) -> list[bytes]:
         if self._over:

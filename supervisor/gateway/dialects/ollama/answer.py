@@ -89,6 +89,7 @@ class Lines:
         self._model = call.model
         self._began_ns = time.monotonic_ns()
         self._first_ns: int | None = None
+        self._places = chunk.Calls()
         self._calls: dict[int, tuple[str, list[str]]] = {}
         self._why: str | None = None
         self._told = chunk.UNSEEN
@@ -130,9 +131,9 @@ class Lines:
         return out
 
     def _add(self, tool: chunk.ToolCall) -> None:
-        function = tool.function or chunk.Function()
-        name, parts = self._calls.get(tool.index, (function.name or "", []))
-        self._calls[tool.index] = (name, [*parts, function.arguments or ""])
+        function, place = tool.function or chunk.Function(), self._places.place(tool)
+        _, parts = self._calls.setdefault(place, (function.name or "", []))
+        parts.append(function.arguments or "")
 
     def _end(self) -> list[bytes]:
         if self._over:

@@ -16,7 +16,7 @@ import msgspec
 
 from aish.errors import InputError
 from aish.supervisor.gateway.dialects import call as calls
-from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects import openai, text
 
 if TYPE_CHECKING:
     from aish.supervisor.gateway.dialects.call import Call
@@ -149,6 +149,7 @@ def embedding(body: bytes) -> Call:
 def _read(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     calls.check_room(body)
     try:
+        text.check(body)  # the decoder does not look into what it keeps as it came, such as arguments of calls
         return decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InputError(f"the request cannot be read: {error}") from None

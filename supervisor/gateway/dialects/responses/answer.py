@@ -111,8 +111,9 @@ class Events:
         self._number = 0
         self._open: _Open | None = None
         self._items: list[Fields] = []
+        self._calls = chunk.Calls()
         self._called: dict[int, int] = {}
-        """A call's index at the server -> its place among the items."""
+        """A call's place among the calls -> its place among the items."""
         self._why: str | None = None
         self._told = chunk.UNSEEN
         self._count = Stream()
@@ -183,14 +184,14 @@ class Events:
         self._delta(text)
 
     def _call_part(self, tool: chunk.ToolCall) -> None:
-        function = tool.function or chunk.Function()
-        place = self._called.get(tool.index)
+        function, number = tool.function or chunk.Function(), self._calls.place(tool)
+        place = self._called.get(number)
         if place is None:
             name = function.name or ""
             kind: Kind = "custom" if name in self._names.custom else "call"
             call_id = tool.id or output.made_id("call")
             opened = self._start(_Open(kind, len(self._items), call_id, self._names.told(name)))
-            self._called[tool.index] = opened.place
+            self._called[number] = opened.place
         elif self._open is None or self._open.place != place:
             raise UpstreamError(f"the server of {self._model} sent a tool call in pieces that are out of order")
         if function.arguments:

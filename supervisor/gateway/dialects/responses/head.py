@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import msgspec
+
 from aish.errors import InputError
 from aish.supervisor.gateway.dialects.call import MAX_VALUE_BYTES, Call, Fields, checked_name, count_parts, split
 
@@ -40,4 +42,24 @@ def parse(path: str, body: bytes) -> Call:
         parts=count_parts(prompt, _PART, "images, sounds and files"),
         tools="tools" in fields,
         dialect=NAME,
+        goes_on=_goes_on(fields),
     )
+
+
+class _Conversation(msgspec.Struct):
+    id: str
+
+
+def _goes_on(fields: dict[str, msgspec.Raw]) -> tuple[str, ...]:
+    """Raises InputError."""
+    found: list[str] = []
+    for name in ("previous_response_id", "conversation"):
+        if name not in fields:
+            continue
+        try:
+            told = msgspec.json.decode(fields[name], type=str | _Conversation | None)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InputError(f"Invalid '{name}': {error}", field=name) from None
+        if told:
+            found.append(told if isinstance(told, str) else told.id)
+    return tuple(found)

@@ -39,11 +39,24 @@ class _Usage(msgspec.Struct):
     output_tokens_details: _Made | None = None
 
 
+class _Conversation(msgspec.Struct):
+    id: str
+
+
 class _Response(msgspec.Struct):
+    id: str | None = None
+    conversation: _Conversation | str | None = None
     model: str | None = None
     usage: msgspec.Raw = _NULL
     output: msgspec.Raw = _NULL
     error: msgspec.Raw = _NULL
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The ids by which others may go on from it."""
+        told = self.conversation
+        conversation = told.id if isinstance(told, _Conversation) else told
+        return tuple(id for id in (self.id, conversation) if id)
 
 
 class _Event(msgspec.Struct):
@@ -79,7 +92,8 @@ def read(reply: bytes, server: str) -> openai.Read:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise UpstreamError(f"the server of {server} sent a malformed reply: {error}") from None
     empty = found.output == _NULL
-    return openai.Read(found.model, _used(found.usage), None, empty and found.error != _NULL, empty)
+    failed = empty and found.error != _NULL
+    return openai.Read(found.model, _used(found.usage), None, failed, empty, found.stored)
 
 
 def _used(raw: msgspec.Raw) -> Used | None:
@@ -132,6 +146,7 @@ class Relay(sse.Frames):
         if told.response is None:
             return
         self._told = self._told or told.response.model
+        self.stored = told.response.stored or self.stored
         self.used = _used(told.response.usage) or self.used
         match told.type:
             case "response.completed" | "response.incomplete":

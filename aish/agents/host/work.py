@@ -1,0 +1,147 @@
+"""The work of one host, turn by turn: each from its prompt to its end, whoever ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import shutil
+import signal
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from aish.agents.__main__ import tell
+from aish.agents.host.confinement import Confined
+from aish.agents.host.desk import Desk
+from aish.agents.host.turn import Turn
+from aish.agents.stdout import DownstreamError
+from aish.errors import AishError, LimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from aish.agents.agent import Agent
+    from aish.agents.events import Events
+    from aish.agents.stdout import Stdout
+    from aish.agents.transcript import Transcript
+    from aish.sandbox.hosted import Sandbox
+    from aish.spi.agent_adapter import AgentAdapter, Gateway, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """`task` makes one of a prompt; `folder` makes the private folder of a turn; `deadline_s`: of all of it, by
+    time.monotonic."""
+
+    agent: Agent
+    adapter: AgentAdapter
+    task: Callable[[str], Task]
+    gateway: Gateway
+    program: str
+    events: Events
+    kept: Transcript
+    sandbox: Sandbox | None
+    deadline_s: float | None
+    folder: Callable[[], str]
+
+    @property
+    def folder_kept(self) -> str | None:
+        """Where its transcript is."""
+        return os.path.dirname(self.kept.path) if self.kept.path else None
+
+    def turn(self, prompt: str, session: str | None, called: Callable[[str], None], out: Stdout) -> None:
+        """To its end. Raises AishError, KeyboardInterrupt, DownstreamError; it has ended by then, too."""
+        task = self.task(prompt)
+        task = replace(task, session=session or task.session)
+        folder = self.folder()
+        self.kept.write("prompt", text=prompt, agent=self.agent.name, adapter=self.adapter.name, model=task.model)
+        status = "failed"
+        try:
+            left_s = None if self.deadline_s is None else self.deadline_s - time.monotonic()
+            until_done(self._turn(task, folder, called, out), out.fd, left_s)
+            status = "done"
+        except AishError:
+            out.end()  # what it has said stays a line of its own
+            raise
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            status = "cancelled"
+            raise KeyboardInterrupt from None
+        finally:
+            self.kept.write("end", status=status)
+            shutil.rmtree(folder, ignore_errors=True)
+            if self.kept.failure is not None:
+                tell(f"{self.program}: {self.kept.failure}")
+        self.events.emit("finished", output_bytes=out.written_bytes)
+
+    async def _turn(self, task: Task, folder: str, called: Callable[[str], None], out: Stdout) -> None:
+        confinement = None
+        if self.sandbox is not None:
+            confinement = Confined(self.sandbox, self.gateway.base_url, folder, task.cwd)
+        async with Desk() as desk:
+            turn = Turn(
+                task,
+                self.gateway,
+                folder,
+                desk=desk,
+                stdout=out,
+                events=self.events,
+                transcript=self.kept,
+                note=lambda line: tell(f"{self.program}: {line}"),
+                missing=self.adapter.missing,
+                called=called,
+                confinement=confinement,
+            )
+            try:
+                await self.adapter.run(task, turn)
+            finally:
+                await turn.close()
+
+
+def until_done(turn: Coroutine[Any, Any, None], out_fd: int, timeout_s: float | None) -> None:
+    """Raises what the turn raises, KeyboardInterrupt for SIGINT, DownstreamError when our reader leaves, LimitError
+    when its time is up. Whichever it is, the turn has ended by then: it was cancelled, and let its program know."""
+
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(turn)
+        left: list[BaseException] = []
+
+        def end(why: BaseException) -> None:
+            if not left:
+                left.append(why)
+            task.cancel()  # a second Ctrl-C cuts the farewell short
+
+        loop.add_signal_handler(signal.SIGINT, end, KeyboardInterrupt())
+        reader = _reader_gone(out_fd)
+        if reader is not None:
+            loop.add_reader(reader.fileno(), end, DownstreamError())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(task)
+        except TimeoutError:
+            end(LimitError("its time is up", hint="limits.wall_s in the agent's file is how long it may take"))
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            pass
+        finally:
+            if reader is not None:
+                loop.remove_reader(reader.fileno())
+                reader.close()
+        if left:
+            raise left[0]
+        await task
+
+    asyncio.run(go())
+
+
+def _reader_gone(fd: int) -> select.epoll | None:
+    """Readable when nobody reads a pipe or socket any more; None for a file."""
+    epoll = select.epoll()
+    try:
+        epoll.register(fd, 0)
+    except OSError:
+        epoll.close()
+        return None
+    return epoll
