@@ -7,6 +7,8 @@ import functools
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from aish.agents import keeping
 from aish.config import folders
 from aish.errors import UnavailableError
@@ -69,6 +71,8 @@ class Sandboxes:
         part = row.spec.sandbox
         if part is None:
             return Start(argv, env, program)
+        if row.spec.with_parent:  # it has no key, and its door would be one
+            part = msgspec.structs.replace(part, models=False)
         holding = await asyncio.to_thread(tier.here)
         if holding.tier == NONE:
             raise wrapping.unavailable(holding)

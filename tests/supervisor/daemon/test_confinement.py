@@ -321,3 +321,21 @@ def test_where_no_tier_holds_nothing_is_started(box: Sandboxed, monkeypatch: pyt
             asyncio.run(made.start(row, [b"true"], [b"PATH=/usr/bin:/bin"], ()))
         assert "bubblewrap is not installed" in str(failed.value)
         assert failed.value.hint == tier.INSTALL
+
+
+@only_bwrap
+def test_what_has_no_key_has_no_door_either(box: Sandboxed) -> None:
+    """What belongs to its parent's run, as an MCP server does, asks no models: its door would be a key."""
+    made = Sandboxes(str(box.root), lambda row: Outlets("http://127.0.0.1:1"), no_channel)
+
+    async def start(with_parent: bool) -> int:
+        spec = SpecPart(argv=[b"true"], cwd=b"/", sandbox=CLOSED, with_parent=with_parent)
+        row = Row(id="p1", number=1, name="x", spec=spec, created_s=0.0)
+        started = await made.start(row, [b"true"], [b"PATH=/usr/bin:/bin"], ())
+        for fd, _ in started.passed:
+            os.close(fd)
+        return len(started.passed)
+
+    assert asyncio.run(start(with_parent=True)) == 1  # its order alone
+    with pytest.raises(AssertionError, match="p1"):
+        asyncio.run(start(with_parent=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import select
 import socket
@@ -169,6 +170,7 @@ def test_an_end_of_the_process_closes_all_of_its_own() -> None:
 def test_what_is_no_message_is_no_door_and_costs_no_descriptor(text: str) -> None:
     async def body(holder: Holder, doors: Doors) -> None:
         channel = await doors.channel("p1")
+        gc.collect()
         before = len(os.listdir("/proc/self/fd"))
         with listening() as one, listening() as other:
             held = tell(channel, text, one, other)
@@ -177,7 +179,7 @@ def test_what_is_no_message_is_no_door_and_costs_no_descriptor(text: str) -> Non
         await until("nobody has its descriptors", lambda: bool(watch.poll(0)))
         os.close(held)
         assert not list(doors.listeners("gateway"))
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
         os.close(channel)
 
     run(body)
