@@ -53,7 +53,7 @@ limits:
   tokens: 300k              # input and output of all its requests
   requests: 60
 #   usd: 2
-#   wall_s: 1800
+#   wall: 30m
 ---
 Say here what it is to do, and what its answer shall be.
 """

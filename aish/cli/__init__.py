@@ -15,6 +15,7 @@ VERBS: Final = {
     "answer": "answer what an agent asks: allow, deny, an option, words",
     "ask": "ask an agent and wait for its answer",
     "attach": "this terminal at a process that has one of its own",
+    "cancel": "end the turn that an agent is at; it goes on with its mail",
     "completion": "the script that has bash, zsh or fish complete aish's words",
     "confirm": "for a script that is an agent: ask the person for a permission",
     "cont": "let a paused process go on",

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     Offers = list[tuple[str, str]]
     """Words, and what is told about each."""
 
-_LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "signal", "stop", "wait", "wrapup"))
+_LIVING: Final = frozenset(("attach", "cancel", "cont", "kill", "limit", "pause", "signal", "stop", "wait", "wrapup"))
 _ENDED: Final = frozenset(("forget", "start"))
 _ANY: Final = frozenset(("discard", "events", "inspect", "label", "land", "logs", "ps", "restart", "why"))
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor", "window"))
 _OF_A_PROJECT: Final = frozenset(("down", "up"))
 _RUNNING: Final = frozenset(("run", "spawn"))
-_OF_PROCESSES: Final = ("cpus", "memory", "nice", "pids", "read", "vram", budget.WALL, "write")
+_OF_PROCESSES: Final = ("children", "cpus", "depth", "memory", "nice", "pids", "read", "vram", budget.WALL, "write")
 _GATEWAY: Final = "gateway"
 _SUMS: Final = tuple(word.removesuffix(budget.DAY) for word in budget.DAILY)
 _BUDGETS: Final = (budget.TOKENS, *(word for word in budget.WORDS if word not in (*budget.DAILY, budget.HARD)))
@@ -161,7 +161,7 @@ def _operands(verb: str, action: str | None, operands: list[str], written: str) 
             return _keys()
         case "requests", _:
             return [*_at(_processes("events"), written), *_keys(KEY)]
-        case "agent", "show":
+        case "agent", "show" | "check":
             from aish.agents import find
 
             return [(name, "") for name in find.names(os.getcwd())]

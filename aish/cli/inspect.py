@@ -198,9 +198,11 @@ def _limits(found: Inspected) -> str | None:
         "" if limits.read_bytes_per_s is None else f"read {format_bytes(limits.read_bytes_per_s)}/s",
         "" if limits.write_bytes_per_s is None else f"write {format_bytes(limits.write_bytes_per_s)}/s",
         f"nice {nice}" if nice else "",
+        "" if limits.children is None else f"children {limits.children}",
+        "" if limits.depth is None else f"depth {limits.depth}",
     ]
     lacking = f"; not held here: {', '.join(found.unheld)}" if found.unheld else ""
-    held = "held by" if any(told[:-1]) else "its tree is held by"
+    held = "held by" if any(told[:5]) else "its tree is held by"
     return (", ".join(filter(None, told)) or "none") + f"; {held} {found.limit_tier}{lacking}"
 
 

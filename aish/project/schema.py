@@ -105,6 +105,12 @@ LIMITS: Final = Table(
     Key("read", size(least="64K"), "Bytes a second from each disk."),
     Key("write", size(least="64K"), "Bytes a second to each disk."),
     Key("on_oom", Choice(*spec.ON_OOM), "At its limit of memory: kill it, or hold it there.", "kill"),
+    Key("children", count(zero=True, most=str(spec.MOST_CHILDREN)), "Processes below it at a time, at any depth."),
+    Key(
+        "depth",
+        count(zero=True, most=str(spec.MOST_DEPTH)),
+        "Levels of processes below it; 1: what it starts itself.",
+    ),
 )
 PRICE: Final = Table(
     Key("input", dollars(), "US dollars for a million tokens of input."),

@@ -19,9 +19,9 @@ from aish.sandbox import hosts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aish.project.document import Document
-    from aish.project.places import Path
-    from aish.project.problem import Problems
+    from aish.config.document import Document
+    from aish.config.places import Path
+    from aish.config.problem import Problems
 
     Schema = dict[str, Any]
 

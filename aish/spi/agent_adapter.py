@@ -199,7 +199,8 @@ class ProgramError(UpstreamError):
 
 @runtime_checkable
 class AgentAdapter(Protocol):
-    """May have `own_keys`, too: variables with provider keys, else withheld, that its own login may be in."""
+    """May have `own_keys`, too: variables with provider keys, else withheld, that its own login may be in; and
+    `keeps_sessions`, False where it cannot go on with a conversation."""
 
     name: str
     program: str

@@ -18,7 +18,7 @@ from aish.tools_server import scope
 from aish.tools_server.arguments import MOST_LINES, MOST_WAIT_S, Spawn
 from aish.tools_server.desk import bare
 from aish.wire import budget
-from aish.wire.spec import LimitPart
+from aish.wire.spec import LimitPart, laid_over
 
 if TYPE_CHECKING:
     from aish.client import AsyncProcess
@@ -48,6 +48,9 @@ async def _spawned(call: Call, wanted: a.Spawn) -> AsyncProcess:
     if wanted.command[0].startswith("@"):
         folder = fields["cwd"]
         command = await asyncio.to_thread(_resolved, wanted.command[0], wanted.command[1:], wanted.model, folder)
+        fields |= {
+            name: laid_over(fields[name], getattr(command, name)) for name in ("limits", "budget") if name in fields
+        }
     elif wanted.model is not None:
         raise UsageError("model is for @NAME", hint="a program asks for its model itself, at OPENAI_BASE_URL")
     process = await call.aish.spawn(command, rename=wanted.name is None, **fields)

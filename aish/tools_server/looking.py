@@ -61,6 +61,8 @@ def _limits(found: Inspected) -> dict[str, str]:
         "memory": None if limits.memory_bytes is None else format_bytes(limits.memory_bytes),
         "cpus": None if limits.cpus is None else f"{limits.cpus:g}",
         "pids": None if limits.pids is None else str(limits.pids),
+        "children": None if limits.children is None else f"{limits.children} at a time",
+        "depth": None if limits.depth is None else f"{limits.depth} levels",
         "vram": None if spec.vram_bytes is None else format_bytes(spec.vram_bytes),
         "timeout": None if spec.run_timeout_s is None else f"{spec.run_timeout_s:g} s",
         "not held here": ", ".join(found.unheld) or None,

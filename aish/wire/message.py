@@ -133,6 +133,13 @@ class Signal(Message, frozen=True, kw_only=True):
     """A signal and nothing else: what does not run yet is not stopped by it, but refused."""
 
 
+class Cancel(Message, frozen=True, kw_only=True):
+    """Have an agent end the turn that is under way: SIGINT to it. One that reads mail goes on with its next message,
+    another one ends. `changed` is false where no turn is under way."""
+
+    target: str
+
+
 class Stop(Message, frozen=True, kw_only=True):
     """Stop signal, then SIGKILL after the grace; `grace_s` 0 kills at once."""
 
@@ -196,6 +203,9 @@ class Limit(Message, frozen=True, kw_only=True):
     nice: str | None = None
     wall: str | None = None
     """For how long a run may go on: "2h"."""
+    children: str | None = None
+    depth: str | None = None
+    """Supervised processes below it at a time, and levels of them."""
     budget: dict[str, str] = {}
     """What a budget limits beside tokens in all, by the words of `aish.wire.budget`."""
     anew: bool = False
@@ -419,6 +429,8 @@ class Send(Message, frozen=True, kw_only=True):
     token: str
     target: str
     text: str
+    schema: str | None = None
+    """A JSON schema of the answer."""
 
 
 class Receive(Message, frozen=True, kw_only=True):
@@ -489,6 +501,7 @@ Request = (
     | Wait
     | WaitMany
     | Signal
+    | Cancel
     | Stop
     | Start
     | Restart

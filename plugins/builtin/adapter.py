@@ -23,6 +23,7 @@ class Adapter:
     program = ""
     own_login: Meter = "none"
     confined = True
+    keeps_sessions = False
 
     def missing(self) -> str | None:
         return None if all(util.find_spec(name) for name in _NEEDED) else _INSTALL

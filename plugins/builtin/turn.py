@@ -263,7 +263,7 @@ class _Turn:
     async def _context_tokens(self) -> int | None:
         """That of the model, or less where the file says so."""
         gateway = self.host.gateway
-        upstream = Upstream(gateway.base_url, gateway.key, out_fd=1, deadline_s=None)
+        upstream = Upstream(gateway.base_url, gateway.key, out_fd=1)
         counted: Counted = await asyncio.to_thread(upstream.count, self.model.name, "x")
         known = [most for most in (counted.context_tokens, self.acting.context_tokens) if most is not None]
         return min(known) if known else None

@@ -8,11 +8,12 @@ from msgspec import structs
 
 from aish.config import texts
 from aish.errors import InputError
-from aish.supervisor.daemon import authority
+from aish.supervisor.daemon import authority, offspring
 from aish.supervisor.daemon.adopting import Adopting
 from aish.supervisor.daemon.amending import Amending
 from aish.supervisor.daemon.attaching import Attaching
 from aish.supervisor.daemon.authority import NOBODY
+from aish.supervisor.daemon.cancelling import Cancelling
 from aish.supervisor.daemon.control import Control
 from aish.supervisor.daemon.doctor import Doctors
 from aish.supervisor.daemon.explaining import Explaining
@@ -28,13 +29,15 @@ from aish.wire import account, budget
 from aish.wire import message as m
 from aish.wire import reply as r
 from aish.wire.part import BudgetLine
+from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.process import Process
     from aish.wire.link import Question
 
 
@@ -45,6 +48,7 @@ class Api:
         self.adopting = Adopting(daemon)
         self.control = Control(daemon)
         self.limiting = Limiting(daemon, self.control)
+        self.cancelling = Cancelling(daemon, self.control)
         self.amending = Amending(daemon, self.control, self.limiting)
         seats = Seats()
         self.looking = Looking(daemon, self.control, seats)
@@ -94,6 +98,8 @@ class Api:
         match request:
             case m.Signal():
                 return await self.control.signal(caller, request)
+            case m.Cancel():
+                return await self.cancelling.cancel(caller, request)
             case m.Stop():
                 return await self.control.stop(caller, request)
             case m.Start():
@@ -219,11 +225,19 @@ class Api:
             return reply
         visible = authority.visible(self.daemon.table, caller)
         lines = [line for line in reply.lines if visible is None or line.account in visible]
-        most_s = process.row.spec.run_timeout_s
-        if most_s is not None:
-            wall = BudgetLine(account=process.id, word=budget.WALL, most=most_s, used=ran(process.row))
-            lines = [wall, *lines]
-        return structs.replace(reply, lines=lines)
+        return structs.replace(reply, lines=[*self._own(process), *lines])
+
+    def _own(self, process: Process) -> Iterator[BudgetLine]:
+        """What the daemon counts: how long it runs, and what is below it."""
+        spec, table = process.row.spec, self.daemon.table
+        limits = spec.limits or LimitPart()
+        for word, most, used in (
+            (budget.WALL, spec.run_timeout_s, lambda: ran(process.row)),
+            ("children", limits.children, lambda: offspring.living(table, process.id)),
+            ("depth", limits.depth, lambda: offspring.levels(table, process.id)),
+        ):
+            if most is not None:
+                yield BudgetLine(account=process.id, word=word, most=most, used=used())
 
     async def _keep_text(self, connection: Connection, request: m.KeepText) -> r.Reply:
         target = request.target

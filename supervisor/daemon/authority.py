@@ -51,6 +51,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Wait": _TREE,
     "WaitMany": _TREE,
     "Signal": _TREE,
+    "Cancel": _TREE,
     "Stop": _TREE,
     "Start": _BELOW,
     "Restart": _TREE,

@@ -11,7 +11,7 @@ from msgspec import structs
 from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
 from aish.model import exit as exits
 from aish.model import kind, label, state
-from aish.supervisor.daemon import authority, environ, proc, runs, want
+from aish.supervisor.daemon import authority, environ, offspring, proc, runs, want
 from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
@@ -99,6 +99,7 @@ class Control:
             return Done(changed=False)
         self._check_startable(process)
         self.daemon.table.free_for(process)
+        self._check_room(process)
         if row.spec.project is None:
             self._surroundings(process, request.launch, row.next_spec or row.spec, row.nice_limit)
         else:
@@ -115,6 +116,8 @@ class Control:
         process = self.target(caller, "Restart", request.target)
         row = process.row
         self._check_startable(process)
+        if row.ended:
+            self._check_room(process)
         spec = self._successor(caller, process, request.spec)
         if row.again and spec is None:
             return Done(changed=False)
@@ -183,6 +186,12 @@ class Control:
             )
         if self.daemon.ending.begun:
             raise ConflictError("the supervisor is shutting down", hint="try again in a moment")
+
+    def _check_room(self, process: Process) -> None:
+        """One that had ended counts below those above it again. Raises LimitError."""
+        parent = process.row.parent
+        above = self.daemon.table.get(parent) if parent is not None else None
+        offspring.check(self.daemon.table, self.daemon.recorder, above)
 
     def _check_declared(self, process: Process) -> None:
         """What an aish.toml declares starts with its declared environment, whoever starts it."""
@@ -304,6 +313,12 @@ class Control:
         if not row.ended:
             raise ConflictError(
                 f"{row.name} ({row.id}) is {process.word}", hint=f"stop it first: `aish stop {row.id}`"
+            )
+        lives = self.daemon.table.lives_below(process.id)
+        if lives is not None:  # by its place what is below it is held, counted and controlled
+            raise ConflictError(
+                f"{lives.row.name} ({lives.id}), which is below {row.name} ({row.id}), has not ended",
+                hint=f"stop it first: `aish stop {lives.id}`",
             )
         self.daemon.forget([process])
         return Done()

@@ -298,7 +298,8 @@ class Daemon:
         ended = [process for process in self.table if process.row.ended and process.row.number]
         if len(ended) > KEEP_ENDED:
             ended.sort(key=lambda process: process.row.ended_s or 0.0)
-            self.forget(ended[: len(ended) - KEEP_ENDED * 9 // 10])
+            oldest = ended[: len(ended) - KEEP_ENDED * 9 // 10]
+            self.forget([process for process in oldest if self.table.lives_below(process.id) is None])
 
     # --- the parts' calls ---------------------------------------------------------------------------------------
 

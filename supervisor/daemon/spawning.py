@@ -11,7 +11,7 @@ import msgspec
 
 from aish.errors import AishError, ConflictError, InputError, StorageError, UnavailableError
 from aish.model import kind, state
-from aish.supervisor.daemon import authority, confinement, environ, want
+from aish.supervisor.daemon import authority, confinement, environ, offspring, want
 from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.control import who
 from aish.supervisor.daemon.foreground import any_terminal
@@ -56,6 +56,8 @@ class Spawning:
         want.check_rights(caller, parent, request.spec)
         if parent is not None and parent.row.ended:
             raise ConflictError(f"{parent.row.name} ({parent.id}), which this caller belongs to, has ended")
+        if not request.spec.with_parent:
+            offspring.check(table, self.daemon.recorder, parent)
         request = self._confined(caller, parent, _helping(caller, parent, request))
         program = os.fsdecode(request.spec.argv[0]) if request.spec.argv else ""
         name = table.new_name(request.spec.name, program, number=request.rename)

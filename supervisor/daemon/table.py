@@ -150,6 +150,11 @@ class Table:
                     todo.append(child)
         return found
 
+    def lives_below(self, id_: str) -> Process | None:
+        """One below it that has not ended."""
+        below = (self._alive.get(each) for each in sorted(self.subtree(id_)) if each != id_)
+        return next((process for process in below if process is not None), None)
+
     def ancestors(self, id_: str) -> Iterator[str]:
         """Ids above `id_`, nearest first; also of forgotten ones as far as they are known."""
         seen = {id_}

@@ -12,7 +12,10 @@ from aish.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OPTIONS: Final = ("--adapter", "--file", "--name", "--model", "--session", "--permissions", "--login", "--program")
+OPTIONS: Final = (
+    *("--adapter", "--file", "--name", "--model", "--session", "--permissions", "--login", "--program"),
+    "--schema",
+)
 FLAGS: Final = ("--attached",)
 
 
@@ -28,6 +31,7 @@ class Invocation:
     name: str | None
     model: str | None
     session: str | None
+    schema: str | None
     permissions: str | None
     login: str | None
     program: str | None

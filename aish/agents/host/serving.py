@@ -7,6 +7,7 @@ only when it is answered. The conversation is gone on with, too, where the progr
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 from aish.agents.stdout import Stdout
@@ -21,15 +22,18 @@ if TYPE_CHECKING:
 
     from aish.wire.mail import MailPart
 
-    Turn = Callable[[str, str | None, Callable[[str], None], Stdout], None]
-    """Prompt, session, what is told of a session, where the text goes. Raises AishError, KeyboardInterrupt."""
+    Turn = Callable[[str, str | None, Callable[[str], None], Stdout, str | None], None]
+    """Prompt, session, what is told of a session, where the text goes, the schema of the answer. Raises AishError,
+    KeyboardInterrupt."""
 
 CANCELLED = 130
 _SESSION_BYTES = 4096
 
 
 def serve(program: str, turn: Turn, session: Session) -> None:
-    """Until somebody ends us. Raises AishError where the daemon is gone for good."""
+    """Until somebody ends us; an interrupt is for the turn that is under way, and between two of them means nothing.
+    Raises AishError where the daemon is gone for good."""
+    _between_turns()
     with Aish(program="agent") as aish:
         while True:
             aish.tell(IDLE, "waits for messages")
@@ -39,11 +43,18 @@ def serve(program: str, turn: Turn, session: Session) -> None:
                 aish.respond(mail.number, text, status=status)
 
 
+def _between_turns() -> None:
+    signal.signal(
+        signal.SIGINT, lambda number, frame: None
+    )  # not SIG_IGN: the program that a turn starts inherits that
+
+
 def _answer(program: str, turn: Turn, session: Session, mail: MailPart) -> tuple[str, int]:
     """What the turn has said, and how it has ended. What fails is one turn: the next may do better."""
     out = Stdout(1)
     try:
-        turn(mail.text, session.id, session.is_called, out)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        turn(mail.text, session.id, session.is_called, out, mail.schema)
         out.end()
         return "".join(out.text), 0
     except KeyboardInterrupt:
@@ -52,6 +63,8 @@ def _answer(program: str, turn: Turn, session: Session, mail: MailPart) -> tuple
         report(program, error)
         status = error.ended if isinstance(error, ProgramError) else error.exit_status
         return "\n\n".join(part for part in ("".join(out.text), f"{program}: {error}") if part), status
+    finally:
+        _between_turns()
 
 
 class Session:

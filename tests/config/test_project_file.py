@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.config import project_file as file
+from aish.config.problem import Problems
 from aish.errors import NotFoundError, SourceError
-from aish.project import file
-from aish.project.problem import Problems
 
 if TYPE_CHECKING:
     from pathlib import Path

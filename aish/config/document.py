@@ -5,11 +5,11 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Any, Final
 
+from aish.config import places
 from aish.errors import SourceError
-from aish.project import places
 
 if TYPE_CHECKING:
-    from aish.project.places import Path
+    from aish.config.places import Path
 
 FILE_BYTES_MAX: Final = 1 << 20
 
@@ -33,6 +33,12 @@ class Document:
             if line is not None:
                 return line
         return None
+
+    def extent(self, at: Path) -> tuple[int, int | None]:
+        """Of a table: its first line, and the last one before what is not in it; None: to the end."""
+        begin = self.line(at) or 1
+        behind = [line for place, line in self._places.items() if line > begin and place[: len(at)] != at]
+        return begin, min(behind) - 1 if behind else None
 
 
 def parse(content: bytes, path: str, shown: str) -> Document:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aish.config.places import DEPTH_MAX, scan
 from aish.errors import SourceError
-from aish.project.places import DEPTH_MAX, scan
 
 DOCUMENT = r"""
 # a comment with [brackets] and "quotes"

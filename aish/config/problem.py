@@ -11,8 +11,8 @@ from aish.model.nearest import nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aish.project.document import Document
-    from aish.project.places import Path
+    from aish.config.document import Document
+    from aish.config.places import Path
 
 MOST: Final = 100
 """Nobody reads more of them, and a hostile file must not make more."""
