@@ -23,6 +23,7 @@ from aish.agents.front_matter import load, split
 from aish.agents.reader import Reader
 from aish.model.sandbox import CLOSED, HOSTS_MOST, PATHS_MOST, PROFILES
 from aish.model.spec import HOLD
+from aish.sandbox import hosts
 from aish.spi.acting import BUILTIN
 
 TYPE_CHECKING = False
@@ -201,10 +202,19 @@ def _sandbox(reader: Reader) -> SandboxTable | None:
         write=table.texts("write", PATHS_MOST),
         read=table.texts("read", PATHS_MOST),
         hide=table.texts("hide", PATHS_MOST),
-        hosts=table.texts("hosts", HOSTS_MOST),
+        hosts=tuple(_host(table, text) for text in table.texts("hosts", HOSTS_MOST)),
         models=table.flag("models", True),
         spawn=table.flag("spawn"),
     )
+
+
+def _host(reader: Reader, text: str) -> str:
+    try:
+        hosts.read(text)
+    except ValueError as error:
+        hint = 'example.org, "*.example.org" for all below it, example.org:8443'
+        raise reader.error("hosts", f"{text[:60]!r}: {error}", hint) from None
+    return text
 
 
 def _map_reduce(reader: Reader) -> MapReduce:

@@ -14,6 +14,7 @@ from aish.client.finding import recorded
 from aish.errors import UsageError
 from aish.model import dialect, kind
 from aish.model import exit as exits
+from aish.model.sandbox import DEV
 from aish.model.size import format_bytes
 from aish.report import clean
 from aish.wire import budget
@@ -211,6 +212,8 @@ def _sandbox(found: Inspected) -> str | None:
         return "none: it reaches what you do" if found.spec.kind == kind.AGENT else None
     added = [
         *(f"{name} {' '.join(map(os.fsdecode, paths))}" for name in _ADDED if (paths := getattr(part, name))),
+        f"hosts {' '.join(part.hosts)}" if part.hosts else "",
+        "and those of packages and git; others ask" if part.profile == DEV else "",
         "" if part.models else "no models",
         "may start processes" if part.spawn else "",
     ]

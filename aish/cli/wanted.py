@@ -78,6 +78,7 @@ _OPTIONS = {
     "sandbox.write": "--write",
     "sandbox.read": "--read",
     "sandbox.hide": "--hide",
+    "sandbox.hosts": "--host",
 }
 """How people write the fields of a spec."""
 N = TypeVar("N", int, float)

@@ -10,6 +10,7 @@ from aish.project.value import (
     Choice,
     Command,
     Flag,
+    Host,
     Mode,
     Number,
     Signal,
@@ -167,7 +168,8 @@ SANDBOX: Final = Table(
     Key("write", ListOf(_PATH, sandbox.PATHS_MOST), "What it may write, beside the folder that it is started in."),
     Key("read", ListOf(_PATH, sandbox.PATHS_MOST), "What it may read beside the system and that folder."),
     Key("hide", ListOf(_PATH, sandbox.PATHS_MOST), "What it does not see in any case."),
-    Key("models", Flag(), "false: it may not ask the gateway; closed, it has no network then.", "true"),
+    Key("hosts", ListOf(Host(), sandbox.HOSTS_MOST), "What it may reach by the proxy; dev: beside those built in."),
+    Key("models", Flag(), "false: it may not ask the gateway.", "true"),
     Key("spawn", Flag(), "true: it may start processes, in no wider sandbox than its own.", "false"),
 )
 SECRET: Final = Table(

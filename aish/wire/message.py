@@ -499,6 +499,10 @@ class GatewayHello(Message, frozen=True, kw_only=True):
     """What a person should know of it, as long as it lives."""
 
 
+class EgressHello(Message, frozen=True, kw_only=True):
+    """The egress proxy's own connection: aish.wire.egress is spoken after the Welcome."""
+
+
 Request = (
     Hello
     | Spawn
@@ -555,4 +559,5 @@ Request = (
     | Shutdown
     | Off
     | GatewayHello
+    | EgressHello
 )

@@ -23,7 +23,7 @@ from aish.supervisor.daemon.lives import ran
 from aish.supervisor.daemon.looking import Looking
 from aish.supervisor.daemon.seats import Seats
 from aish.supervisor.daemon.spawning import Spawning
-from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.supervisor.daemon.table import EGRESS_ID, GATEWAY_ID
 from aish.supervisor.daemon.telling import Telling
 from aish.wire import account, budget
 from aish.wire import message as m
@@ -32,7 +32,7 @@ from aish.wire.part import BudgetLine
 from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.connection import Connection
@@ -164,6 +164,8 @@ class Api:
                 await self.daemon.handback.off(caller, request, connection)
             case m.GatewayHello():
                 await self._gateway(connection, request)
+            case m.EgressHello():
+                await self._egress(connection, request)
             case _:
                 raise InputError(f"{type(request).__name__} is not answered here")
         return None
@@ -264,14 +266,24 @@ class Api:
 
     async def _gateway(self, connection: Connection, hello: m.GatewayHello) -> None:
         """The gateway's own connection, from here to its end."""
-        caller = connection.caller
-        if caller is None or caller.id != GATEWAY_ID:
-            raise authority.refused("only the gateway itself may say GatewayHello")
-        self.daemon.gateway_connection = connection
+        _check_own(connection, GATEWAY_ID, hello)
         self.daemon.gateway.told = hello.alert or self.daemon.gateway.told  # the next one does not know of it
+        await self._linked(connection, self.daemon.link.converse)
+
+    async def _egress(self, connection: Connection, hello: m.EgressHello) -> None:
+        _check_own(connection, EGRESS_ID, hello)
+        await self._linked(connection, self.daemon.egress_link.converse)
+
+    async def _linked(self, connection: Connection, converse: Callable[[Connection], Awaitable[None]]) -> None:
+        self.daemon.own_connections.add(connection)
         self.daemon.ending.check()  # until now it counted as a client
         try:
-            await self.daemon.link.converse(connection)
+            await converse(connection)
         finally:
-            if self.daemon.gateway_connection is connection:
-                self.daemon.gateway_connection = None
+            self.daemon.own_connections.discard(connection)
+
+
+def _check_own(connection: Connection, id_: str, hello: m.Request) -> None:
+    """Raises RefusedError."""
+    if connection.caller is None or connection.caller.id != id_:
+        raise authority.refused(f"only the {id_} itself may say {type(hello).__name__}")

@@ -94,7 +94,8 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Doctor": _USER,
     "Shutdown": _USER,
     "Off": _USER,
-    "GatewayHello": frozenset(),  # the gateway itself, known by its id: see `check_gateway`
+    "GatewayHello": frozenset(),  # the gateway itself, known by its id
+    "EgressHello": frozenset(),  # and so the egress proxy
 }
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
 
 GATEWAY_ID: Final = "gateway"
+EGRESS_ID: Final = "egress"
+OWN_IDS: Final = (GATEWAY_ID, EGRESS_ID)
+"""Parts of aish that are supervised like the rest."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}")
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._:/+-]+")
 

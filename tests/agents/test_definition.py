@@ -278,3 +278,12 @@ def test_any_text_is_an_agent_or_a_source_error(text: str) -> None:
 )
 def test_names(name: str, valid: bool) -> None:
     assert valid_name(name) is valid
+
+
+def test_hosts_of_a_sandbox_are_read_where_they_are_written() -> None:
+    text = "---\nadapter: program\nsandbox: {profile: dev, hosts: [a.org, '*.b.org']}\n---\nx"
+    found = parse(text, "/x/a.md").sandbox
+    assert found is not None
+    assert found.hosts == ("a.org", "*.b.org")
+    with pytest.raises(SourceError, match=r"no name of a host|a port is"):
+        parse(text.replace("a.org", "'a.org:x'"), "/x/a.md")

@@ -142,12 +142,13 @@ def test_every_key_of_an_entry_arrives(told: Callable[..., Any]) -> None:
     [
         ('"open"', SandboxPart(profile="open")),
         (
-            '{profile = "dev", write = ["out"], read = ["/data"], hide = [".env"], models = false, spawn = true}',
+            '{profile="dev", write=["out"], read=["/data"], hide=[".env"], hosts=["*.org"], models=false,spawn=true}',
             SandboxPart(
                 profile="dev",
                 write=[b"/work/demo/out"],
                 read=[b"/data"],
                 hide=[b"/work/demo/.env"],
+                hosts=["*.org"],
                 models=False,
                 spawn=True,
             ),

@@ -149,8 +149,9 @@ def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoRe
         signal.signal(number, signal.SIG_DFL)
     argv = list(command.argv)
     if confined is not None:
-        argv, environ, fd = confined.around(argv, found, environ, os.getcwd())
-        os.set_inheritable(fd, True)
+        argv, environ, fds = confined.around(argv, found, environ, os.getcwd())
+        for fd in fds:
+            os.set_inheritable(fd, True)
         found = argv[0]
     try:
         os.execve(found, argv, environ)
