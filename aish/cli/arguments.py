@@ -65,9 +65,9 @@ class Parser(argparse.ArgumentParser):
         return "=" not in word and any(word in action.option_strings for action in takers)
 
 
-def targets(parser: Parser, *, many: bool = True, none: str = "", labels: bool = False) -> None:
+def targets(parser: Parser, *, many: bool = True, none: str = "", labels: bool = False, tree: bool = False) -> None:
     """The operand of verbs that act on processes. `none` says what it means where there is none of it; with `labels`
-    they can be chosen by those instead: see aish.cli.each."""
+    they can be chosen by those instead, with `tree` what they have started can come with them: see aish.cli.each."""
     parser.add_argument(
         "target",
         nargs="*" if none or labels else "+" if many else None,
@@ -76,6 +76,8 @@ def targets(parser: Parser, *, many: bool = True, none: str = "", labels: bool =
     )
     if labels:
         label_option(parser, "instead of names: all that have this label")
+    if tree:
+        parser.add_argument("--tree", action="store_true", help="and all supervised processes below them")
 
 
 def label_option(parser: Parser, meaning: str) -> None:

@@ -9,7 +9,7 @@ from aish.wire.message import Cont
 
 def main(argv: list[str]) -> int:
     parser = Parser("cont", "Let paused processes go on.")
-    targets(parser, labels=True)
+    targets(parser, labels=True, tree=True)
     json_option(parser)
     options = parser.parse_args(argv)
     return each("cont", options, lambda target: Cont(target=target))

@@ -39,9 +39,15 @@ def each(
 
 
 def chosen(client: Client, options: Namespace, *, ended: bool | None = False) -> list[str]:
-    """The processes that were named, or all that live (`ended`: that have ended; None: both) and have the labels.
+    """The processes that were named, or all that live (`ended`: that have ended; None: both) and have the
+    labels; with `--tree` what lives below them, too.
 
     Raises UsageError, NotFoundError."""
+    found = _chosen(client, options, ended=ended)
+    return carry(choice.with_below(found), by(client)) if getattr(options, "tree", False) else found
+
+
+def _chosen(client: Client, options: Namespace, *, ended: bool | None) -> list[str]:
     words: list[str] = getattr(options, "label", [])
     names: list[str] = options.target
     if not words:

@@ -15,7 +15,7 @@ def main(argv: list[str]) -> int:
     argv = [f"--signal={word[1:]}" if _short(word) else word for word in argv]
     parser = Parser("kill", "Send a signal to processes and their groups; TERM unless told otherwise.")
     parser.add_argument("-s", "--signal", default="TERM", metavar="SIGNAL", help="name or number; also -9, -INT")
-    targets(parser, labels=True)
+    targets(parser, labels=True, tree=True)
     json_option(parser)
     options = parser.parse_args(argv)
     if len(options.target) > 1 and _is_signal(options.target[-1]):

@@ -9,7 +9,7 @@ from aish.wire.message import Pause
 
 def main(argv: list[str]) -> int:
     parser = Parser("pause", "Stop processes (SIGSTOP) until cont lifts it.")
-    targets(parser, labels=True)
+    targets(parser, labels=True, tree=True)
     json_option(parser)
     options = parser.parse_args(argv)
     return each("pause", options, lambda target: Pause(target=target))

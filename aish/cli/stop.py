@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--grace", type=float, metavar="SECONDS", help="how long to wait before SIGKILL")
     parser.add_argument("--now", action="store_true", help="SIGKILL at once")
     parser.add_argument("--no-wait", action="store_true", help="return when the signal is sent")
-    targets(parser, labels=True)
+    targets(parser, labels=True, tree=True)
     json_option(parser)
     options = parser.parse_args(argv)
     if options.grace is not None and not 0 <= options.grace <= MOST_GRACE_S:

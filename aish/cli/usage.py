@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import age, print_json, print_table, usd
-from aish.client import connect
+from aish.client import choice, connect
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.wire.message import Inspect, Snapshot, UsageQuery, WindowList
@@ -71,13 +71,9 @@ def _by(word: str | None, target: str | None) -> str:
 
 def _tree(client: Client, target: str) -> set[str]:
     """The ids of that process and of all below it. Raises NotFoundError."""
-    newest = {client.ask(Inspected, Inspect(target=target)).process.id}
+    id = client.ask(Inspected, Inspect(target=target)).process.id
     rows = client.ask(View, Snapshot(all=True)).processes
-    found: set[str] = set()
-    while newest:
-        found |= newest
-        newest = {row.id for row in rows if row.parent in newest} - found
-    return found
+    return {id, *(row.id for row in choice.below(rows, {id}))}
 
 
 def _windows(*, json: bool) -> int:

@@ -13,7 +13,7 @@ from aish.wire.message import Inspect, Snapshot
 from aish.wire.reply import Inspected, View
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from aish.client.call import Asks
     from aish.wire.part import ProcessPart
@@ -57,6 +57,31 @@ def labelled(labels: Labels, *, ended: bool | None = False) -> Asks[list[Process
     found = [row for row in rows if ended is None or (row.lifecycle in state.ENDED) == ended]
     if not found:
         raise NotFoundError(f"no process has the labels {_told(labels)}", hint="`aish ps --json` shows them")
+    return found
+
+
+def with_below(targets: Sequence[Target]) -> Asks[list[str]]:
+    """Those that were named, each before what it has started, with all that live below them, in the order of ps. Who
+    starts others comes before them, so that it starts no more. Raises NotFoundError."""
+    found: dict[str, None] = {}
+    for target in targets:
+        found[(yield from ask(Inspected, Inspect(target=name_of(target)))).process.id] = None
+    view = yield from ask(View, Snapshot(all=True, figures=False))
+    for row in below(view.processes, found):
+        if row.lifecycle not in state.ENDED:
+            found[row.id] = None
+    return list(found)
+
+
+def below(rows: Sequence[ProcessPart], ids: Collection[str]) -> list[ProcessPart]:
+    """What those have started, and what that has, level by level. Pure."""
+    found: list[ProcessPart] = []
+    seen, newest = set(ids), set(ids)
+    while newest:
+        level = [row for row in rows if row.parent in newest and row.id not in seen]
+        found += level
+        newest = {row.id for row in level}
+        seen |= newest
     return found
 
 

@@ -20,6 +20,7 @@ PLAN = Plan(
     own=("/run/agent",),
     cache=None,
     network="open",
+    doors=(),
     home="/home/me",
     cwd="/work/project",
     links=(),
