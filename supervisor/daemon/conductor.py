@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aish.model import exit as exits
 from aish.model import kind
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.recorder import Recorder
     from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.table import Table
+
+NEVER_BEGUN: Final = "stopped before it was started"
 
 
 class Conductor:
@@ -203,6 +205,13 @@ class Conductor:
             self.apply(process, machine.Recurs())
         else:
             self.apply(process, machine.Refused() if process.row.lifecycle == "queued" else machine.SpawnFailed())
+
+    def never_begun(self, process: Process) -> None:
+        """It was stopped during its start: with the status of the run before, if there was one."""
+        row, last = process.row, process.row.exit or ExitPart()
+        row.reason = NEVER_BEGUN
+        row.exit = ExitPart(code=last.code, signal=last.signal, reason=row.stop_reason or exits.CANCELLED)
+        self.not_started(process)
 
     def missing(self, process: Process) -> None:
         """A holder that does not know it: start it if it never was, watch it if it lives elsewhere."""
@@ -417,7 +426,7 @@ def _end_between_runs(row: Row) -> None:
     row.started_s, row.ended_s = None, time.time()
     if row.lifecycle == "backoff":
         return  # why it was to be started again stays to be told
-    row.reason = None if row.lifecycle == "scheduled" and ran else "stopped before it was started"
+    row.reason = None if row.lifecycle == "scheduled" and ran else NEVER_BEGUN
 
 
 def _memory(row: Row) -> int | None:

@@ -173,9 +173,7 @@ class Takeover:
             return  # a model elsewhere
         if row.pid is None:
             if row.lifecycle == state.STOPPING:
-                row.reason = "stopped before it was started"
-                row.exit = ExitPart(reason=row.stop_reason or exits.CANCELLED)
-                daemon.conductor.not_started(process)
+                daemon.conductor.never_begun(process)
             elif row.targets and not process.fds and not await self._kept(process):
                 loop = asyncio.get_running_loop()
                 process.resend_timer = loop.call_later(RESEND_S, self._gave_up, process)
