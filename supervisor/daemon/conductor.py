@@ -30,6 +30,7 @@ from aish.supervisor.daemon.sending import Sending
 from aish.supervisor.daemon.timetable import Timetable
 from aish.supervisor.daemon.verdict import judge, recurs
 from aish.supervisor.daemon.watch import Watch
+from aish.supervisor.daemon.wishes import Wishes
 from aish.supervisor.daemon.wrapups import Wrapups
 from aish.wire.part import ExitPart
 
@@ -84,6 +85,7 @@ class Conductor:
         self.timetable = Timetable(self)
         self.fellowship = Fellowship(self)
         self.wrapups = Wrapups(self)
+        self.wishes = Wishes(holding, recorder)
         self.lives = Lives(self, os.path.dirname(launcher.files.folder))
         launcher.own_variables = lambda process: variables(process, self.lives.notices.path(process.id))
 
@@ -236,6 +238,7 @@ class Conductor:
         self.apply(process, machine.StopRequested(at_once=grace_s == 0))
         self.lives.stopped(process)
         self.births.stopped(process)
+        self.wishes.stopped(process)
         return True
 
     def start(self, process: Process) -> None:
