@@ -1,8 +1,8 @@
 """`python -P -m aish.agents`: the program that an agent is. `command` in aish.agents.invocation makes its words.
 
 stdin text · stdout the answer alone · stderr a person's notes · AISH_EVENTS_FD events
-Exit status: 0 done, 2 usage or a wrong agent file, 65 refused input, 69 upstream, 74 storage, 75 budget, size or
-time, 77 permission, 70 a fault of aish; by SIGINT, SIGTERM, SIGPIPE as any program.
+Exit status: 0 done, 2 usage or a wrong agent file, 65 refused input, 69 upstream, 74 storage, 75 budget or size, 77
+permission, 70 a fault of aish; by SIGINT, SIGTERM, SIGPIPE as any program.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 import os
 import sys
-import time
 
 from aish.agents import conclusion, stdin
 from aish.agents.events import from_environment
@@ -47,6 +46,9 @@ def main(argv: list[str]) -> int:
     except DownstreamError:
         events.emit("failed", code="downstream", message="nobody reads the answer", status=141)
         die_by(signal.SIGPIPE)
+    except KeyboardInterrupt:
+        events.emit("failed", code="cancelled", message="the turn was cancelled", status=130)
+        die_by(signal.SIGINT)
     except AishError as error:
         return failed(program, error, events)
     except Exception as error:  # noqa: BLE001  the process's edge: told, and the status is terminal
@@ -56,8 +58,6 @@ def main(argv: list[str]) -> int:
 def _run(invocation: Invocation, program: str, events: Events) -> None:
     agent = agent_of(invocation, os.environ)
     os.environ.update(agent.environment)
-    wall_s = agent.limits.wall_s
-    deadline_s = None if wall_s is None else time.monotonic() + wall_s
     base_url = os.environ.get("OPENAI_BASE_URL", "")
     if not base_url:
         raise UnavailableError(
@@ -71,17 +71,22 @@ def _run(invocation: Invocation, program: str, events: Events) -> None:
         tell(f"{program}: {text}")
 
     key = os.environ.get("OPENAI_API_KEY")
-    upstream = Upstream(base_url, key, out_fd=out.fd, deadline_s=deadline_s, note=note)
+    upstream = Upstream(base_url, key, out_fd=out.fd, note=note)
     kept = Transcript.of_environment()
     events.emit("started", agent=agent.name, model=agent.model)
-    given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
+    given = stdin.read(0, out_fd=out.fd)
     kept.write("prompt", text=given.text, words=invocation.prompt, agent=agent.name, model=agent.model)
     if given.replaced:
         note(f"stdin is not all UTF-8: {given.replaced:,} places were replaced by U+FFFD")
     status = "failed"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is something to note down
     try:
         Runner(agent, upstream, out, events, note).run(invocation.prompt, given.text)
         status = "done"
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what it was is noted down, then it ends
+        status = "cancelled"
+        raise
     finally:
         kept.write("text", text="".join(out.text))
         kept.write("end", status=status)

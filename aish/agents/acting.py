@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from aish.agents import schema
 from aish.model.nearest import nearest
 from aish.spi.acting import DEFAULT, FETCH, TOOLS, Acting
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 KEYS: Final = ("tools", "paths", "hosts", "mcp_servers", "schema")
 ROOTS_MAX: Final = 32
 HOSTS_MAX: Final = 100
-JSON_BYTES_MAX: Final = 256 << 10
 SERVER_KEYS: Final = ("type", "command", "args", "env", "cwd", "url", "headers")
 _MCP_TOP: Final = "mcpServers"
 
@@ -62,7 +62,7 @@ def permissions(reader: Reader, choices: tuple[str, ...]) -> dict[str, str]:
 
 def base_folder(file: str) -> str:
     """What paths in an agent file are relative to: the folder that has `.aish`, else that of the file."""
-    folder = os.path.dirname(os.path.abspath(file))
+    folder = os.path.dirname(os.path.abspath(file.partition("#")[0]))
     above, last = os.path.split(folder)
     project, middle = os.path.split(above)
     return project if (middle, last) == (".aish", "agents") else folder
@@ -118,9 +118,12 @@ def _servers(reader: Reader, base: str) -> dict[str, Any]:
 
 def _schema(reader: Reader, base: str) -> dict[str, Any] | None:
     value = _table_or_file(reader, "schema", base)
-    if value and value.get("type", "object") != "object":
-        raise reader.error("schema", "the answer has to be an object", "model servers promise no other JSON")
-    return value or None
+    if not value:
+        return None
+    try:
+        return schema.checked(value)
+    except schema.SchemaError as error:
+        raise reader.error("schema", str(error), error.hint) from error
 
 
 def _table_or_file(reader: Reader, key: str, base: str) -> dict[str, Any]:
@@ -133,7 +136,7 @@ def _table_or_file(reader: Reader, key: str, base: str) -> dict[str, Any]:
         path = _folder(base, reader.text(key, "", length_max=1000))
         try:
             with open(path, "rb") as stream:
-                content = stream.read(JSON_BYTES_MAX + 1)
+                content = stream.read(schema.BYTES_MAX + 1)
             value = json.loads(content)
         except OSError as error:
             raise reader.error(key, f"{path} cannot be read: {error.strerror}") from error

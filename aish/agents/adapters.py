@@ -39,3 +39,8 @@ def load(name: str) -> AgentAdapter:
     if not isinstance(adapter, AgentAdapter):
         raise InternalError(f"the adapter {name} is none: {type(adapter).__name__}", hint="reinstall its plugin")
     return adapter
+
+
+def keeps_sessions(adapter: AgentAdapter) -> bool:
+    """Whether its program can go on with a conversation."""
+    return bool(getattr(adapter, "keeps_sessions", True))

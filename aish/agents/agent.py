@@ -27,27 +27,54 @@ PERMISSIONS: Final = (ASK, "allow", "deny")
 
 
 class Limits:
-    """`tokens`: input + output of all its requests, enforced by the gateway, as `usd` and `requests` are and
-    `context`, of one request. `max_output_tokens`: of one answer. `wall_s`: seconds by the clock, holds included.
-    None: no limit of its own."""
+    """`tokens`: input + output of all its requests. `budget`: what else of models, by the words of
+    aish.wire.budget ("usd", "requests/day"; "hard" is 1). `max_output_tokens`: of one answer. `wall_s`: seconds by
+    the clock, holds included. `children`, `depth`, `pids`, `memory_bytes`, `cpus`: of its tree, as
+    aish.wire.spec.LimitPart has them; `vram_bytes` of GPU memory. None: no limit of its own."""
 
-    __slots__ = ("context", "max_output_tokens", "requests", "tokens", "usd", "wall_s")
+    __slots__ = (
+        "budget",
+        "children",
+        "cpus",
+        "depth",
+        "max_output_tokens",
+        "memory_bytes",
+        "pids",
+        "tokens",
+        "vram_bytes",
+        "wall_s",
+    )
 
     def __init__(
         self,
         tokens: int | None = None,
         max_output_tokens: int | None = None,
         wall_s: float | None = None,
-        usd: float | None = None,
-        requests: int | None = None,
-        context: int | None = None,
+        *,
+        budget: Mapping[str, float] | None = None,
+        children: int | None = None,
+        depth: int | None = None,
+        vram_bytes: int | None = None,
+        memory_bytes: int | None = None,
+        cpus: float | None = None,
+        pids: int | None = None,
     ) -> None:
         self.tokens = tokens
         self.max_output_tokens = max_output_tokens
         self.wall_s = wall_s
-        self.usd = usd
-        self.requests = requests
-        self.context = context
+        self.budget = dict(budget or {})
+        self.children = children
+        self.depth = depth
+        self.vram_bytes = vram_bytes
+        self.memory_bytes = memory_bytes
+        self.cpus = cpus
+        self.pids = pids
+
+    @property
+    def context(self) -> int | None:
+        """Tokens of one request at most."""
+        found = self.budget.get("context")
+        return None if found is None else int(found)
 
 
 class Sampling:

@@ -5,7 +5,7 @@ docs/reference/agent-files.md is the table of keys.
 
 from __future__ import annotations
 
-from aish.agents import acting, surroundings
+from aish.agents import acting, limits, surroundings
 from aish.agents.agent import (
     ASK,
     DEFAULT_MODEL,
@@ -14,7 +14,6 @@ from aish.agents.agent import (
     LOGINS,
     PERMISSIONS,
     Agent,
-    Limits,
     MapReduce,
     Sampling,
     SandboxTable,
@@ -24,6 +23,7 @@ from aish.agents.front_matter import load, split
 from aish.agents.reader import Reader
 from aish.model.sandbox import CLOSED, HOSTS_MOST, PATHS_MOST, PROFILES
 from aish.model.spec import HOLD
+from aish.sandbox import hosts
 from aish.spi.acting import BUILTIN
 
 TYPE_CHECKING = False
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from aish.spi.acting import Acting
 
 FILE_BYTES_MAX: Final = 256 << 10
-WALL_S_MAX: Final = 366 * 86400.0
-USD_MAX: Final = 1_000_000.0
 ARGUMENTS_MAX: Final = 100
 STOPS_MAX: Final = 4  # more are refused by OpenAI's dialect
 
@@ -60,39 +58,54 @@ KEYS: Final = (
     *("environment", "secrets"),
     "worktree",
 )
+TABLE_KEYS: Final = ("instructions", "file")
+"""Of a table in an aish.toml beside those: in a file of its own the text below the head is what they say."""
 ADAPTER_KEYS: Final = ("program", "arguments", "login", "permissions", "sandbox")
 """Of an agent that an adapter runs."""
 SAMPLING_KEYS: Final = ("temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty")
 """Of one whose requests aish makes itself: an adapter's program asks its model as it likes."""
 TEXT_KEYS: Final = ("whole_sentences", "map_reduce")
 """Of one that turns text into text."""
-LIMIT_KEYS: Final = ("tokens", "max_output_tokens", "wall_s", "usd", "requests", "context")
 SANDBOX_KEYS: Final = ("profile", "write", "read", "hide", "hosts", "models", "spawn")
 MAP_REDUCE_KEYS: Final = ("chunk_prompt", "part_tokens", "reduce", "reduce_prompt")
-# Known to come; until then an agent that relies on them must not run without them.
-RESERVED_KEYS: Final = ()
-RESERVED_LIMIT_KEYS: Final = ("children", "depth", "vram")
 
 
 def parse(text: str, file: str) -> Agent:
     """The agent that `text` defines; `file` gives its default name and the place in errors. Raises SourceError."""
     page = split(text, file)
     reader = Reader(page, load(page), "")
-    reader.known(KEYS, RESERVED_KEYS)
+    if "instructions" in reader.fields:
+        raise reader.error("instructions", "not a key", "instructions are the text below the front matter")
+    reader.known(KEYS)
+    return _agent(reader, file, file.rpartition("/")[2].removesuffix(".md"))
+
+
+def of_table(reader: Reader, file: str, name: str) -> Agent:
+    """The agent that a table of an aish.toml defines; `reader.page.body` are its instructions already. Raises
+    SourceError."""
+    reader.known((*KEYS, *TABLE_KEYS))
+    return _agent(reader, file, name)
+
+
+def _agent(reader: Reader, file: str, called: str) -> Agent:
+    page = reader.page
     reader.choice("input", ("text",), "text")
     adapter = _adapter(reader)
     acts = acting.read(reader, file, PERMISSIONS) if adapter == BUILTIN else None
     prompt = reader.template("prompt")
     if not page.body and prompt is None and adapter is None:
         hint = "write what it shall do below the front matter, or give it a prompt"
-        raise page.error("the agent has no instructions", page.body_line, hint)
+        if reader.prefix:
+            hint = 'instructions = "…", file = "NAME.md", or a prompt'
+        where = f"{reader.prefix[:-1]}: " if reader.prefix else ""
+        raise page.error(f"{where}the agent has no instructions", page.body_line, hint)
     return Agent(
-        _name(reader, file),
+        _name(reader, called),
         description=reader.text("description", "", length_max=1000),
         model=reader.text("model", DEFAULT_MODEL, length_max=200),
         instructions=page.body,
         prompt=INPUT_MARK if prompt is None else prompt,
-        limits=_limits(reader.table("limits")),
+        limits=limits.read(reader.table("limits")),
         sampling=_sampling(reader),
         map_reduce=_map_reduce(reader.table("map_reduce")),
         whole_sentences=reader.flag("whole_sentences"),
@@ -138,9 +151,8 @@ def _permissions(reader: Reader, acts: Acting | None) -> str:
     return ASK if acts is not None and acts.permissions else reader.choice("permissions", PERMISSIONS, ASK)
 
 
-def _name(reader: Reader, file: str) -> str:
-    stem = file.rpartition("/")[2].removesuffix(".md")
-    name = reader.text("name", stem, length_max=1000)
+def _name(reader: Reader, called: str) -> str:
+    name = reader.text("name", called, length_max=1000)
     if not valid_name(name):
         hint = "letters, digits, '.', '_' and '-', first a letter, not like an id such as p12"
         raise reader.error("name", f"@{name[:80]} cannot be a name", hint)
@@ -165,18 +177,6 @@ def _worktree(reader: Reader) -> str | None:
     return name
 
 
-def _limits(reader: Reader) -> Limits:
-    reader.known(LIMIT_KEYS, RESERVED_LIMIT_KEYS)
-    return Limits(
-        tokens=reader.count("tokens"),
-        max_output_tokens=reader.count("max_output_tokens"),
-        wall_s=reader.number("wall_s", 0.001, WALL_S_MAX),
-        usd=reader.number("usd", 0.000001, USD_MAX),
-        requests=reader.count("requests"),
-        context=reader.count("context"),
-    )
-
-
 def _sampling(reader: Reader) -> Sampling:
     return Sampling(
         temperature=reader.number("temperature", 0.0, 2.0),
@@ -196,20 +196,29 @@ def _sandbox(reader: Reader) -> SandboxTable | None:
     if isinstance(field.value, str):
         return SandboxTable(reader.choice("sandbox", PROFILES, CLOSED))
     table = reader.table("sandbox")
-    table.known(SANDBOX_KEYS, ())
+    table.known(SANDBOX_KEYS)
     return SandboxTable(
         table.choice("profile", PROFILES, CLOSED),
         write=table.texts("write", PATHS_MOST),
         read=table.texts("read", PATHS_MOST),
         hide=table.texts("hide", PATHS_MOST),
-        hosts=table.texts("hosts", HOSTS_MOST),
+        hosts=tuple(_host(table, text) for text in table.texts("hosts", HOSTS_MOST)),
         models=table.flag("models", True),
         spawn=table.flag("spawn"),
     )
 
 
+def _host(reader: Reader, text: str) -> str:
+    try:
+        hosts.read(text)
+    except ValueError as error:
+        hint = 'example.org, "*.example.org" for all below it, example.org:8443'
+        raise reader.error("hosts", f"{text[:60]!r}: {error}", hint) from None
+    return text
+
+
 def _map_reduce(reader: Reader) -> MapReduce:
-    reader.known(MAP_REDUCE_KEYS, ())
+    reader.known(MAP_REDUCE_KEYS)
     reduce = reader.choice("reduce", ("answer", "join"), "answer")
     reduce_prompt = reader.template("reduce_prompt")
     if reduce == "join" and reduce_prompt is not None:

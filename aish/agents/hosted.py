@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from aish.agents import adapters, allowance
 from aish.agents.agent import DEFAULT_MODEL
+from aish.agents.asked import Asked
 from aish.agents.host import invocation
+from aish.errors import UsageError
 from aish.model import kind
 from aish.wire.sandbox import SandboxPart
 from aish.wire.spec import SpecPart
@@ -22,17 +24,33 @@ GRACE_S = 10.0
 
 
 def spec(
-    agent: Agent, words: Sequence[str], cwd: str, model: str | None = None, *, attached: bool = False
+    agent: Agent,
+    words: Sequence[str],
+    cwd: str,
+    model: str | None = None,
+    *,
+    attached: bool = False,
+    asked: Asked | None = None,
+    name: str | None = None,
 ) -> SpecPart:
-    """Raises NotFoundError where there is no such adapter."""
+    """`name`: what the agent is called instead. Raises NotFoundError where there is no such adapter, UsageError for
+    what is asked of one that cannot do it."""
+    asked = asked or Asked()
     adapter = adapters.load(agent.adapter or "")
+    if asked.session is not None and not adapters.keeps_sessions(adapter):
+        raise UsageError(
+            f"{agent.name} cannot go on with a conversation: {adapter.name} keeps none",
+            hint="`aish spawn` it without words: then each message is a turn of one",
+        )
     argv = invocation.command(
         words,
         attached=attached,
         adapter=None if agent.file else adapter.name,
         file=agent.file,
-        name=agent.name,
+        name=name or agent.name,
         model=model,
+        session=asked.session,
+        schema=asked.schema,
     )
     own = agent.login == "own"
     keys = getattr(adapter, "own_keys", ()) if own else ()
@@ -42,8 +60,7 @@ def spec(
         name=agent.name,
         kind=kind.AGENT,
         model=None if own else model or os.environ.get("AISH_MODEL") or agent.model or DEFAULT_MODEL,
-        budget_tokens=agent.limits.tokens,
-        budget=allowance.budget(agent.limits),
+        **allowance.fields(agent.limits),
         when_reserved=agent.when_reserved,
         secrets=[*agent.secrets, *(name for name in keys if name in os.environ and name not in agent.secrets)],
         observe=adapter.name if own and adapter.own_login == "observed" else None,

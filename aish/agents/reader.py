@@ -9,7 +9,10 @@ from aish.model.size import parse_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from collections.abc import Callable
+    from typing import Final, TypeVar
+
+    T = TypeVar("T")
 
     from aish.agents.front_matter import Field, Page
     from aish.errors import SourceError
@@ -30,13 +33,8 @@ class Reader:
         field = self.fields.get(key)
         return self.page.error(f"{self.prefix}{key}: {message}", field.line if field else None, hint)
 
-    def known(self, keys: tuple[str, ...], reserved: tuple[str, ...]) -> None:
+    def known(self, keys: tuple[str, ...]) -> None:
         for key in self.fields:
-            if key in reserved:
-                hint = "remove it: an agent of this version would run without it"
-                raise self.error(key, "not supported yet", hint)
-            if key == "instructions" and "model" in keys:
-                raise self.error(key, "not a key", "instructions are the text below the front matter")
             if key not in keys:
                 near = nearest(key, keys)
                 hint = f"did you mean {near}?" if near else "known here: " + ", ".join(keys)
@@ -46,7 +44,7 @@ class Reader:
         value = self._value(key)
         if value is not None and not isinstance(value, dict):
             raise self.error(key, "expected a table", "put its keys on lines of their own, indented by two spaces")
-        return Reader(self.page, value or {}, f"{key}.")
+        return Reader(self.page, value or {}, f"{self.prefix}{key}.")
 
     def text(self, key: str, default: str, *, length_max: int) -> str:
         value = self._value(key)
@@ -96,15 +94,19 @@ class Reader:
     def count(self, key: str) -> int | None:
         value = self._value(key)
         if isinstance(value, str):
-            try:
-                value = parse_count(value)
-            except UsageError as error:
-                raise self.error(key, error.message, error.hint) from error
+            value = self.parsed(key, parse_count, value)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= TOKENS_MAX:
             raise self.error(key, "expected a count above 0", "such as 200k or 5000")
         return value
+
+    def parsed(self, key: str, parse: Callable[[str], T], text: str) -> T:
+        """What `parse`, which raises UsageError, makes of the text of a key."""
+        try:
+            return parse(text)
+        except UsageError as error:
+            raise self.error(key, error.message, error.hint) from error
 
     def whole(self, key: str, least: int, most: int) -> int | None:
         value = self._value(key)

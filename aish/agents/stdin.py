@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 INPUT_BYTES_MAX: Final = 16 << 20
 _PIECE_BYTES: Final = 1 << 16
-POLL_MOST_MS: Final = 86_400_000
-"""poll(2) counts milliseconds in an int: longer waits are made of several."""
 _REPLACEMENT: Final = "\ufffd"
 
 
@@ -31,11 +29,11 @@ class Input:
         self.replaced = replaced
 
 
-def read(fd: int, *, out_fd: int, deadline_s: float | None, bytes_max: int = INPUT_BYTES_MAX) -> Input:
-    """Everything up to the end of file. `deadline_s` is on time.monotonic's clock; `out_fd` is watched.
+def read(fd: int, *, out_fd: int, bytes_max: int = INPUT_BYTES_MAX) -> Input:
+    """Everything up to the end of file; `out_fd` is watched.
 
-    Raises LimitError (too long, or the deadline passed), StorageError (it cannot be read) and DownstreamError: with
-    nobody left to read the answer there is no reason to wait for the question.
+    Raises LimitError (too long), StorageError (it cannot be read) and DownstreamError: with nobody left to read the
+    answer there is no reason to wait for the question.
     """
     content = bytearray()
     if not _readable(fd):
@@ -44,7 +42,7 @@ def read(fd: int, *, out_fd: int, deadline_s: float | None, bytes_max: int = INP
     poll.register(fd, select.POLLIN)
     poll.register(out_fd, 0)
     while True:
-        wait(poll, out_fd, deadline_s)
+        wait(poll, out_fd)
         try:
             piece = os.read(fd, _PIECE_BYTES)
         except BlockingIOError:
@@ -61,15 +59,12 @@ def read(fd: int, *, out_fd: int, deadline_s: float | None, bytes_max: int = INP
             )
 
 
-def wait(poll: select.poll, out_fd: int, deadline_s: float | None, until_s: float | None = None) -> bool:
-    """Until something other than `out_fd` is ready; False at `until_s`. Raises DownstreamError when its reader left,
-    LimitError at the deadline."""
+def wait(poll: select.poll, out_fd: int, until_s: float | None = None) -> bool:
+    """Until something other than `out_fd` is ready; False at `until_s`, on time.monotonic's clock. Raises
+    DownstreamError when its reader left."""
     while True:
-        ends = [end_s for end_s in (deadline_s, until_s) if end_s is not None]
-        left_s = max(0.0, min(ends) - time.monotonic()) if ends else None
-        ready = poll.poll(None if left_s is None else int(min(left_s * 1000 + 1, POLL_MOST_MS)))
-        if deadline_s is not None and time.monotonic() >= deadline_s:
-            raise LimitError("its time is up", hint="limits.wall_s in the agent's file is how long it may take")
+        left_s = None if until_s is None else max(0.0, until_s - time.monotonic())
+        ready = poll.poll(None if left_s is None else int(left_s * 1000 + 1))
         for fd, events in ready:
             if fd == out_fd and events & (select.POLLERR | select.POLLHUP):
                 raise DownstreamError

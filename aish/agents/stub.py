@@ -13,9 +13,10 @@ from typing import NoReturn
 
 from msgspec import structs
 
-from aish.agents import allowance, invocation
+from aish.agents import allowance, invocation, schema
 from aish.agents import find as agents
 from aish.agents.agent import DEFAULT_MODEL, Agent
+from aish.agents.asked import Asked, by_schema, parted
 from aish.client import launch
 from aish.config import settings
 from aish.errors import AishError, NotFoundError, SourceError, UsageError
@@ -76,11 +77,17 @@ def edge_fds() -> tuple[int, ...]:
 
 
 def resolve(
-    word: str, words: list[str], model: str | None = None, *, worktree: bool = False, cwd: str | None = None
+    word: str,
+    words: list[str],
+    model: str | None = None,
+    *,
+    worktree: bool = False,
+    cwd: str | None = None,
+    asked: Asked | None = None,
 ) -> SpecPart:
     """What `@name words…` stands for; `model` replaces the agent's own. `worktree`: the caller has one made where the
     spec has its label (aish.worktree.starting); who cannot is refused an agent that wants one. `cwd`: another folder
-    than the current one.
+    than the current one. `asked`: options that were typed elsewhere than before the words, see aish.agents.asked.
 
     An agent that leaves the model to the user gets AISH_MODEL where that is set. Raises UsageError, NotFoundError
     with the nearest name, SourceError of the agent file.
@@ -89,25 +96,35 @@ def resolve(
     if not name:
         raise UsageError("a name must follow the @", hint="`aish agent ls` and `aish model ls` list them")
     cwd = launch.folder() if cwd is None else cwd
+    asked, words = parted(words, asked)
+    by = None if asked.schema is None else schema.of_word(asked.schema, cwd)
+    if asked.schema is not None and not asked.schema.lstrip().startswith("{"):
+        asked.schema = os.path.abspath(os.path.join(cwd, os.path.expanduser(asked.schema)))
     agent = agents.read(os.path.normpath(os.path.join(cwd, name))) if "/" in name else agents.find(name, cwd)
+    if agent is not None and by is not None:
+        agent = by_schema(agent, by)
     if agent is not None and agent.worktree is not None:
         if not worktree:
             hint = "begin it by aish run, aish spawn or in a pipeline"
             raise UsageError(f"@{name} wants a git worktree of its own, and none is made here", hint=hint)
-        return structs.replace(_of(agent, words, cwd, model), labels={LABEL: agent.worktree})
+        return structs.replace(_of(agent, words, cwd, model, asked), labels={LABEL: agent.worktree})
     if agent is not None:
-        return _of(agent, words, cwd, model)
+        return _of(agent, words, cwd, model, asked)
     models = known_models()
     if name in models or name == DEFAULT_MODEL:
+        if by is not None:
+            return _hosted(by_schema(Agent(f"ask-{name}"), by), words, cwd, name, asked)
+        _no_session(asked, name)
         ensure_model(name)
         return _spec(invocation.command(words, direct_model=name), cwd, f"ask-{name}", name)
     running = _running(name)
     if running is not None:
-        return _again(running, words, cwd, worktree=worktree)
+        return _again(running, words, cwd, worktree=worktree, asked=asked)
     from aish.agents import adapters
 
     if name in adapters.names():
-        return _hosted(Agent(name, adapter=name), words, cwd, model)
+        direct = Agent(name, adapter=name)
+        return _hosted(direct if by is None else by_schema(direct, by), words, cwd, model, asked)
     near = nearest(name, [*agents.names(cwd), *models, *adapters.names()])
     raise NotFoundError(
         f"no agent or model is called {name}",
@@ -115,10 +132,11 @@ def resolve(
     )
 
 
-def _of(agent: Agent, words: list[str], cwd: str, model: str | None) -> SpecPart:
+def _of(agent: Agent, words: list[str], cwd: str, model: str | None, asked: Asked) -> SpecPart:
     """Of an agent file."""
     if agent.adapter is not None:
-        return _hosted(agent, words, cwd, model)
+        return _hosted(agent, words, cwd, model, asked)
+    _no_session(asked, agent.name)
     if model is None and agent.model == DEFAULT_MODEL:
         model = os.environ.get("AISH_MODEL") or None
     wanted = model or agent.model
@@ -127,10 +145,16 @@ def _of(agent: Agent, words: list[str], cwd: str, model: str | None) -> SpecPart
     return _spec(argv, cwd, agent.name, wanted, agent)
 
 
-def _hosted(agent: Agent, words: list[str], cwd: str, model: str | None) -> SpecPart:
+def _no_session(asked: Asked, name: str) -> None:
+    if asked.session is not None:
+        hint = "it is for agents that are programs: claude, codex, those of acp"
+        raise UsageError(f"@{name} turns text into text: it has no conversation to go on with", hint=hint)
+
+
+def _hosted(agent: Agent, words: list[str], cwd: str, model: str | None, asked: Asked) -> SpecPart:
     from aish.agents import hosted  # not for who turns text into text
 
-    part = hosted.spec(agent, words, cwd, model)
+    part = hosted.spec(agent, words, cwd, model, asked=asked)
     if part.model is not None:
         ensure_model(part.model)
     return part
@@ -147,14 +171,18 @@ def _running(name: str) -> ProcessPart | None:
     return next((row for row in rows if name in (row.id, row.name)), None)
 
 
-def _again(running: ProcessPart, words: list[str], cwd: str, *, worktree: bool) -> SpecPart:
+def _again(running: ProcessPart, words: list[str], cwd: str, *, worktree: bool, asked: Asked) -> SpecPart:
     """A stage named by a process: a model is asked, of an agent there is another run. Raises NotFoundError."""
     if running.kind == kind.MODEL:
+        _no_session(asked, running.name)
+        if asked.schema is not None:
+            direct = by_schema(Agent(f"ask-{running.name}"), schema.of_word(asked.schema, cwd))
+            return _hosted(direct, words, cwd, running.name, asked)
         return _spec(invocation.command(words, direct_model=running.name), cwd, f"ask-{running.name}", running.name)
     stem, _, number = running.name.rpartition("-")
     for name in (running.name, stem if number.isdecimal() else ""):  # the second one that runs is called NAME-2
         if running.kind == kind.AGENT and name and agents.locate(name, cwd):
-            return resolve(name, words, worktree=worktree, cwd=cwd)
+            return resolve(name, ["--", *words] if words else [], worktree=worktree, cwd=cwd, asked=asked)
     raise NotFoundError(
         f"{running.name} ({running.id}) runs already, with an input of its own",
         hint=f"`aish logs -f {running.id}` shows what it writes; a stage is an agent or a model",
@@ -196,8 +224,7 @@ def _spec(argv: tuple[str, ...], cwd: str, name: str, model: str, agent: Agent |
         name=name,
         kind=kind.AGENT,
         model=model,
-        budget_tokens=agent.limits.tokens,
-        budget=allowance.budget(agent.limits),
+        **allowance.fields(agent.limits),
         secrets=list(agent.secrets),
         when_reserved=agent.when_reserved,
         grace_s=2.0,

@@ -2,7 +2,7 @@
 
 While it waits, the socket is watched together with stdout: if the answer's reader leaves, DownstreamError ends the
 request at once, and closing the socket tells the gateway to stop the model. There is no timeout of its own: a
-request that the gateway holds (a pause, a budget) may wait for hours; the agent's `wall_s` is the deadline.
+request that the gateway holds (a pause, a budget) may wait for hours; the agent's `wall` is how long it may run.
 """
 
 from __future__ import annotations
@@ -53,10 +53,9 @@ class Counted:
 
 
 class Watched(socket.socket):
-    """A socket whose reads wait for data, the deadline or the loss of stdout's reader."""
+    """A socket whose reads wait for data or the loss of stdout's reader."""
 
     out_fd: int
-    deadline_s: float | None
     silent: Callable[[float], None] | None
     """Called now and then while nothing comes, with the seconds since it does not."""
 
@@ -65,7 +64,7 @@ class Watched(socket.socket):
         poll.register(self.fileno(), select.POLLIN)
         poll.register(self.out_fd, 0)
         began_s, looks = time.monotonic(), 0
-        while not wait(poll, self.out_fd, self.deadline_s, began_s + _look_s(looks) if self.silent else None):
+        while not wait(poll, self.out_fd, began_s + _look_s(looks) if self.silent else None):
             looks += 1
             if self.silent is not None:
                 self.silent(time.monotonic() - began_s)
@@ -89,7 +88,7 @@ class Budget:
 
 
 class Upstream:
-    """The address that the environment names. `deadline_s` is on time.monotonic's clock."""
+    """The address that the environment names."""
 
     def __init__(
         self,
@@ -97,7 +96,6 @@ class Upstream:
         key: str | None,
         *,
         out_fd: int,
-        deadline_s: float | None,
         note: Callable[[str], None] | None = None,
     ) -> None:
         """`note` is told why the gateway lets a request wait. Raises UsageError when `base_url` is not
@@ -105,7 +103,6 @@ class Upstream:
         self.host, self.port, self.path = _address(base_url)
         self.key = key
         self.out_fd = out_fd
-        self.deadline_s = deadline_s
         self.budget: Budget | None = None
         """That of the latest answer, where it was made shorter by one."""
         self._note = note
@@ -208,7 +205,7 @@ class Upstream:
         plain.settimeout(None)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         watched = Watched(fileno=plain.detach())
-        watched.out_fd, watched.deadline_s = self.out_fd, self.deadline_s
+        watched.out_fd = self.out_fd
         watched.silent = self._silent if self._note is not None else None
         connection = http.client.HTTPConnection(self.host, self.port)
         connection.sock = watched

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from aish.agents import adapters, allowance
 from aish.agents import find as agents
 from aish.agents.agent import Agent
 from aish.cli.arguments import Parser, json_option
@@ -21,10 +24,10 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         Parser(
             "agent ls|show|check|new",
-            "Agent files of this project, of the user and built in.",
+            "Agents of this project, of the user, built in and of plugins.",
             "  ls           the agents that @NAME finds from this folder\n"
-            "  show NAME    the file that defines one\n"
-            "  check FILE…  read agent files and say what is wrong with them\n"
+            "  show NAME    what defines one\n"
+            "  check NAME…  read agents, by name or file, and say what is wrong with them\n"
             "  new NAME     write a file to begin with\n\n"
             "`aish agent ACTION --help` tells more of each.",
         ).print_help()
@@ -87,10 +90,7 @@ def _fields(agent: Agent) -> dict[str, object]:
         "file": agent.file,
         "tokens": agent.limits.tokens,
         "max_output_tokens": agent.limits.max_output_tokens,
-        "wall_s": agent.limits.wall_s,
-        "usd": agent.limits.usd,
-        "requests": agent.limits.requests,
-        "context": agent.limits.context,
+        "limits": allowance.told(agent.limits),
         "adapter": agent.adapter,
         "tools": None if agent.acting is None else list(agent.acting.tools),
         "mcp_servers": None if agent.acting is None else sorted(agent.acting.mcp_servers),
@@ -113,42 +113,42 @@ def _permissions(agent: Agent) -> str | dict[str, str] | None:
 
 
 def _show(words: list[str]) -> int:
-    parser = Parser("agent show", "Print the file that defines an agent.")
+    parser = Parser("agent show", "Print what defines an agent: its file, or its table in an aish.toml.")
     parser.add_argument("name", metavar="NAME")
     json_option(parser)
     options = parser.parse_args(words)
     name = options.name.removeprefix("@")
-    file = agents.locate(name, launch.folder())
+    status, file = 0, agents.locate(name, launch.folder())
     if file is None:
-        near = nearest(name, agents.names(launch.folder()))
-        raise NotFoundError(
-            f"no agent is called {name}", hint=f"did you mean {near}?" if near else "`aish agent ls` lists them"
-        )
+        raise _unknown(name)
     if options.json:
         agent = agents.read(file)
         print_json({**_fields(agent), "instructions": agent.instructions})
         return 0
-    with open(file, encoding="utf-8", errors="replace") as stream:
-        print(f"# {clean(file)}")
-        told = _told(file)
-        if told:
-            print(f"# {clean(told)}")
-        print(stream.read(), end="")
-    return 0
-
-
-def _told(file: str) -> str:
-    """What runs it and what it may do, in a line; empty for one that turns text into text, or is wrong."""
     try:
-        agent = agents.read(file)
-    except AishError:
-        return ""
-    if agent.adapter is None:
-        return ""
-    rules = _permissions(agent)
-    shown = rules if isinstance(rules, str) else ", ".join(f"{tool} {rule}" for tool, rule in (rules or {}).items())
-    tools = f"; tools: {_tools(agent) or 'none'}" if agent.acting is not None else ""
-    return f"adapter: {agent.adapter}{tools}; permissions: {shown}"
+        told = _told(agents.read(file))
+    except AishError as error:  # what it says is shown all the more
+        report("aish agent", error)
+        told, status = "", error.exit_status
+    print(f"# {clean(file)}")
+    if told:
+        print(f"# {clean(told)}")
+    print(agents.text(file).rstrip("\n"))
+    return status
+
+
+def _told(agent: Agent) -> str:
+    """What runs it, what it may do and use, in a line; empty where its file says nothing of that."""
+    told: list[str] = []
+    if agent.adapter is not None:
+        rules = _permissions(agent)
+        shown = (
+            rules if isinstance(rules, str) else ", ".join(f"{tool} {rule}" for tool, rule in (rules or {}).items())
+        )
+        tools = [f"tools: {_tools(agent) or 'none'}"] if agent.acting is not None else []
+        told = [f"adapter: {agent.adapter}", *tools, f"permissions: {shown}"]
+    limits = allowance.told(agent.limits)
+    return "; ".join([*told, *([f"limits: {limits}"] if limits else [])])
 
 
 def _new(words: list[str]) -> int:
@@ -169,8 +169,39 @@ def _new(words: list[str]) -> int:
 
 
 def _check(words: list[str]) -> int:
-    parser = Parser("agent check", "Read agent files and say what is wrong with them.")
-    parser.add_argument("file", nargs="+", metavar="FILE")
+    parser = Parser(
+        "agent check", "Read agents and say what is wrong with them; without names all that are found from here."
+    )
+    parser.add_argument("name", nargs="*", metavar="NAME", help="a name, with or without @, or a file")
     json_option(parser)
     options = parser.parse_args(words)
-    return for_each("agent check", options.file, lambda file: _fields(agents.read(file)), as_json=options.json)
+    wanted = options.name or agents.names(launch.folder())
+    status = for_each("agent check", wanted, lambda name: _fields(_checked(_place(name))), as_json=options.json)
+    if not status and not options.json:
+        print(f"{len(wanted)} {'agent' if len(wanted) == 1 else 'agents'}, no problems")
+    return status
+
+
+def _checked(file: str) -> Agent:
+    """Raises what is wrong with it, an adapter that there is not among it."""
+    agent = agents.read(file)
+    if agent.adapter is not None:
+        adapters.load(agent.adapter)
+    return agent
+
+
+def _place(name: str) -> str:
+    """Raises NotFoundError."""
+    if not name.startswith("@") and (os.path.lexists(name) or "/" in name or name.endswith(".md")):
+        return name
+    file = agents.locate(name.removeprefix("@"), launch.folder())
+    if file is None:
+        raise _unknown(name.removeprefix("@"))
+    return file
+
+
+def _unknown(name: str) -> NotFoundError:
+    near = nearest(name, agents.names(launch.folder()))
+    return NotFoundError(
+        f"no agent is called {name}", hint=f"did you mean {near}?" if near else "`aish agent ls` lists them"
+    )

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     Offers = list[tuple[str, str]]
     """Words, and what is told about each."""
 
-_LIVING: Final = frozenset(("attach", "cont", "kill", "limit", "pause", "signal", "stop", "wait", "wrapup"))
+_LIVING: Final = frozenset(("attach", "cancel", "cont", "kill", "limit", "pause", "signal", "stop", "wait", "wrapup"))
 _ENDED: Final = frozenset(("forget", "start"))
 _ANY: Final = frozenset(("discard", "events", "inspect", "label", "land", "logs", "ps", "restart", "why"))
 _WITH_ACTIONS: Final = frozenset(("agent", "key", "model", "project", "systemd", "tensor", "window"))
+_OF_CHECKPOINTS: Final = frozenset(("checkpoint", "fork", "restore", "rewind"))
 _OF_A_PROJECT: Final = frozenset(("down", "up"))
 _RUNNING: Final = frozenset(("run", "spawn"))
-_OF_PROCESSES: Final = ("cpus", "memory", "nice", "pids", "read", "vram", budget.WALL, "write")
+_OF_PROCESSES: Final = ("children", "cpus", "depth", "memory", "nice", "pids", "read", "vram", budget.WALL, "write")
 _GATEWAY: Final = "gateway"
 _SUMS: Final = tuple(word.removesuffix(budget.DAY) for word in budget.DAILY)
 _BUDGETS: Final = (budget.TOKENS, *(word for word in budget.WORDS if word not in (*budget.DAILY, budget.HARD)))
@@ -146,6 +147,8 @@ def _operands(verb: str, action: str | None, operands: list[str], written: str) 
         return _at(_declared(), written)
     if verb in _LIVING or verb in _ENDED or verb in _ANY:
         return _at(_processes(verb), written)
+    if verb in _OF_CHECKPOINTS:
+        return _checkpointed(verb, operands, written)
     match verb, action:
         case "completion" | "prompt", _:
             return [(shell, "") for shell in ("bash", "fish", "zsh")] if not operands else []
@@ -161,12 +164,45 @@ def _operands(verb: str, action: str | None, operands: list[str], written: str) 
             return _keys()
         case "requests", _:
             return [*_at(_processes("events"), written), *_keys(KEY)]
-        case "agent", "show":
+        case "agent", "show" | "check":
             from aish.agents import find
 
             return [(name, "") for name in find.names(os.getcwd())]
         case _:
             return None
+
+
+def _checkpointed(verb: str, operands: list[str], written: str) -> Offers:
+    """Agents that live, and checkpoints; for `checkpoint` its actions, too."""
+    agents = _at([(row.name, f"{row.state} {row.id}") for row in _rows() if row.kind == kind.AGENT], written)
+    match verb, operands:
+        case "checkpoint", []:
+            return [*agents, ("ls", "list them"), ("rm", "drop them"), ("show", "what is in one")]
+        case "checkpoint", ["ls"]:
+            return agents
+        case "checkpoint", ["show" | "rm", *_]:
+            return _checkpoints()
+        case "restore", []:
+            return _checkpoints()
+        case (("rewind" | "fork"), []):
+            return agents
+        case (("rewind" | "fork"), [target]):
+            return _checkpoints(target.removeprefix("@"))
+        case _:
+            return []
+
+
+def _checkpoints(of: str | None = None) -> Offers:
+    """Of one agent, or of all; by their names where they have one."""
+    from aish.cli import boundary
+
+    try:
+        with connect(start=False, program="complete") as client:
+            found = [each for shelf in boundary.everyone(client) for each in shelf.all().values()]
+    except AishError:
+        return []
+    fits = [each for each in found if of is None or of in (each.agent, each.name)]
+    return [(each.label or each.id, f"{each.name}, turn {each.turn}") for each in fits]
 
 
 def _limits(target: str, written: str) -> Offers:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aish.cli.arguments import Parser
 
 OFF = "none"
+_MORE = ("write", "read", "hide", "host", "no_models", "sandbox_spawn")
 
 
 def options(parser: Parser) -> None:
@@ -37,7 +38,10 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--hide", action="append", default=[], metavar="PATH", help="what it does not see in any case"
     )
-    parser.add_argument("--no-models", action="store_true", help="it may not ask models; closed: it has no network")
+    parser.add_argument(
+        "--host", action="append", default=[], metavar="HOST", help='what it may reach: example.org, "*.example.org"'
+    )
+    parser.add_argument("--no-models", action="store_true", help="it may not ask models")
     parser.add_argument(
         "--sandbox-spawn", action="store_true", help="it may start processes, in no wider sandbox than its own"
     )
@@ -45,7 +49,7 @@ def options(parser: Parser) -> None:
 
 def part_of(wanted: Namespace, said: SandboxPart | None, *, hosted: bool) -> SandboxPart | None:
     """`said`: by the agent's own file. Raises UsageError."""
-    added = [name for name in ("write", "read", "hide", "no_models", "sandbox_spawn") if getattr(wanted, name)]
+    added = [name for name in _MORE if getattr(wanted, name)]
     if wanted.sandbox == OFF or (wanted.sandbox is None and said is None):
         if added:
             option = added[0].replace("_", "-")
@@ -62,6 +66,7 @@ def part_of(wanted: Namespace, said: SandboxPart | None, *, hosted: bool) -> San
         write=[*part.write, *_paths(wanted.write)],
         read=[*part.read, *_paths(wanted.read)],
         hide=[*part.hide, *_paths(wanted.hide)],
+        hosts=[*part.hosts, *wanted.host],
         models=part.models and not wanted.no_models,
         spawn=part.spawn or wanted.sandbox_spawn,
         hosted=hosted,

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     )
     json_option(parser)
     options = parser.parse_args(argv)
-    body = stdin.read(0, out_fd=1, deadline_s=None).text if stdin.is_given(0) else ""
+    body = stdin.read(0, out_fd=1).text if stdin.is_given(0) else ""
     with Aish(start=False, program="confirm") as aish:
         answer = aish.ask_person(" ".join(options.question), body=body, form=options.form, words=True)
     if options.json:

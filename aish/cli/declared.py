@@ -7,9 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from aish.client import launch
+from aish.config import project_file
+from aish.config.document import FILE_BYTES_MAX
 from aish.errors import UsageError
-from aish.project import declared, file
-from aish.project.document import FILE_BYTES_MAX
+from aish.project import declared
 from aish.report import report
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def path_of(told: str | None) -> str:
             f"--file {told}: the processes of a project are known by its file, which is read again",
             hint="write it to one; `aish project check` and `show` take it from a pipe, too",
         )
-    return file.find(launch.folder(), told)
+    return project_file.find(launch.folder(), told)
 
 
 def examined(told: str | None) -> tuple[str, Declared | None, list[SourceError]]:
@@ -42,7 +43,7 @@ def examined(told: str | None) -> tuple[str, Declared | None, list[SourceError]]
     if told not in _STDIN:
         path = path_of(told)
         return path, *declared.examine(path)
-    path = os.path.join(launch.folder(), file.NAME)
+    path = os.path.join(launch.folder(), project_file.NAME)
     return path, *declared.examine(path, sys.stdin.buffer.read(FILE_BYTES_MAX + 1))
 
 

@@ -9,9 +9,10 @@ from aish.cli import declared
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json, print_table
 from aish.cli.up import look
+from aish.config import project_file
 from aish.errors import NotFoundError, UsageError
 from aish.model.spec import MOST_GRACE_S
-from aish.project import ending, file
+from aish.project import ending
 from aish.project.declared import path_of
 from aish.report import clean
 
@@ -42,5 +43,5 @@ def main(argv: list[str]) -> int:
     elif ended:
         print_table(("NAME", "ID", "STATE"), [(row.name, row.id, row.state) for row in ended])
     else:
-        print(clean(f"aish down: nothing of {file.shown(path)} runs"), file=sys.stderr)
+        print(clean(f"aish down: nothing of {project_file.shown(path)} runs"), file=sys.stderr)
     return 0

@@ -14,6 +14,7 @@ from aish.client.finding import recorded
 from aish.errors import UsageError
 from aish.model import dialect, kind
 from aish.model import exit as exits
+from aish.model.sandbox import DEV
 from aish.model.size import format_bytes
 from aish.report import clean
 from aish.wire import budget
@@ -197,9 +198,11 @@ def _limits(found: Inspected) -> str | None:
         "" if limits.read_bytes_per_s is None else f"read {format_bytes(limits.read_bytes_per_s)}/s",
         "" if limits.write_bytes_per_s is None else f"write {format_bytes(limits.write_bytes_per_s)}/s",
         f"nice {nice}" if nice else "",
+        "" if limits.children is None else f"children {limits.children}",
+        "" if limits.depth is None else f"depth {limits.depth}",
     ]
     lacking = f"; not held here: {', '.join(found.unheld)}" if found.unheld else ""
-    held = "held by" if any(told[:-1]) else "its tree is held by"
+    held = "held by" if any(told[:5]) else "its tree is held by"
     return (", ".join(filter(None, told)) or "none") + f"; {held} {found.limit_tier}{lacking}"
 
 
@@ -209,6 +212,8 @@ def _sandbox(found: Inspected) -> str | None:
         return "none: it reaches what you do" if found.spec.kind == kind.AGENT else None
     added = [
         *(f"{name} {' '.join(map(os.fsdecode, paths))}" for name in _ADDED if (paths := getattr(part, name))),
+        f"hosts {' '.join(part.hosts)}" if part.hosts else "",
+        "and those of packages and git; others ask" if part.profile == DEV else "",
         "" if part.models else "no models",
         "may start processes" if part.spawn else "",
     ]

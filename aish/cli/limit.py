@@ -21,7 +21,8 @@ from aish.wire.reply import Budgets
 if TYPE_CHECKING:
     from aish.wire.part import BudgetLine
 
-_OWN = ("tokens", "vram", "memory", "cpus", "pids", "read", "write", "nice", "wall")
+_OWN = ("tokens", "vram", "memory", "cpus", "pids", "read", "write", "nice", "wall", "children", "depth")
+_TREE = ("children", "depth")
 _KEYS = (*_OWN, *budget.WORDS)
 
 
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> int:
         "examples:\n"
         "  aish limit @review tokens=+50k vram=8G memory=16G cpus=2.5 pids=200 read=50M write=20M nice=5\n"
         "  aish limit @review usd=+2 requests=500 rpm=30 concurrent=4 context=32k hard wall=+30m\n"
+        "  aish limit @planner children=8 depth=2\n"
         "  aish limit user usd=20/day\n"
         "  aish limit project:. tokens=5M/day",
     )
@@ -80,9 +82,10 @@ def _changed(change: str) -> tuple[str, str]:
 def _hint(key: str) -> str:
     if key == budget.HARD:
         return "hard refuses what would be held, hard=no holds it"
-    more = {"nice": "5", "cpus": "+1", budget.WALL: "+30m", budget.USD: "+1", budget.USD_DAY: "+1"}.get(key, "+50k")
+    more = {"nice": "5", "cpus": "+1", budget.WALL: "+30m", budget.USD: "+1", budget.USD_DAY: "+1"}
+    example = (more | dict.fromkeys(_TREE, "+2")).get(key, "+50k")
     lifts = "" if key == "nice" else f", {budget.typed(key, 'none')} lifts it"
-    return f"{budget.typed(key, more)} {'sets' if key == 'nice' else 'raises'} it{lifts}"
+    return f"{budget.typed(key, example)} {'sets' if key == 'nice' else 'raises'} it{lifts}"
 
 
 def named(target: str) -> str:
@@ -136,6 +139,8 @@ def _then(line: BudgetLine, ends: str) -> str:
     """What becomes of a request for which too little is left."""
     if line.word == budget.WALL:
         return "it is stopped"
+    if line.word in _TREE:
+        return "what it starts is refused"
     if line.word in ("rpm", "concurrent"):
         return "it waits for its turn"
     if line.hard:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def message(words: Sequence[str]) -> str:
     """Words, then what stdin has, which is never a terminal's. Raises UsageError, LimitError."""
     said = " ".join(words).strip()
-    given = stdin.read(0, out_fd=1, deadline_s=None).text.strip("\n") if stdin.is_given(0) else ""
+    given = stdin.read(0, out_fd=1).text.strip("\n") if stdin.is_given(0) else ""
     text = "\n\n".join(part for part in (said, given) if part.strip())
     if not text:
         raise UsageError("the message is empty", hint="words, or a text on stdin")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from aish.cli import declared
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import command_line, print_json, print_table
+from aish.config import project_file
 from aish.errors import UsageError
 from aish.model.nearest import nearest
-from aish.project import file
 from aish.project.doubt import doubts
 from aish.report import clean, report, told
 from aish.wire.plain import plain
@@ -66,7 +66,7 @@ def _check(words: list[str]) -> int:
             report("aish project", each)
         if found is not None:
             unsure = f", {len(doubtful)} in doubt: see above" if doubtful else ""
-            print(clean(f"{file.shown(path)}: {len(found.wanted)} entries, no problems{unsure}"))
+            print(clean(f"{project_file.shown(path)}: {len(found.wanted)} entries, no problems{unsure}"))
     return problems[0].exit_status if problems else 0
 
 
@@ -152,9 +152,8 @@ def _import(words: list[str]) -> int:
     options = parser.parse_args(words)
     from aish.project import importing
 
-    sources = [
-        (name, _kind(name, options.kind), file.content_of(os.path.abspath(name), name)) for name in options.source
-    ]
+    texts = {name: project_file.content_of(os.path.abspath(name), name) for name in options.source}
+    sources = [(name, _kind(name, options.kind), texts[name]) for name in options.source]
     imported = importing.imported(sources)
     if options.json:
         left = [{"file": each.file, "what": each.what, "why": each.why} for each in imported.left]

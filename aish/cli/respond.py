@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     json_option(parser)
     options = parser.parse_args(argv)
     number = number_of(options.number)
-    text = " ".join(options.words) or stdin.read(0, out_fd=2, deadline_s=None).text
+    text = " ".join(options.words) or stdin.read(0, out_fd=2).text
     with connect(start=False, program="respond") as client:
         done = client.ask(Done, Respond(number=number, text=text, status=options.status))
     if options.json:

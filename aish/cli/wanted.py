@@ -6,8 +6,9 @@ import os
 import re
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from aish.agents.asked import Asked
 from aish.agents.host.invocation import is_host
-from aish.cli import confined, inputs, life, worktree
+from aish.cli import asking, confined, inputs, life, worktree
 from aish.client import launch
 from aish.config.settings import LEAST_LOG_BYTES
 from aish.errors import InputError, UsageError
@@ -18,7 +19,7 @@ from aish.model.signal_number import signal_number
 from aish.model.size import parse_bytes, parse_count
 from aish.model.spec import MOST_GRACE_S
 from aish.wire import budget
-from aish.wire.spec import LimitPart, SpecPart
+from aish.wire.spec import LimitPart, SpecPart, laid_over
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -35,6 +36,8 @@ _OPTIONS = {
     "memory_bytes": "--memory",
     "cpus": "--cpus",
     "pids": "--pids",
+    "children": "--children",
+    "depth": "--depth",
     "read_bytes_per_s": "--read-limit",
     "write_bytes_per_s": "--write-limit",
     "oom_score_adj": "--oom-score",
@@ -75,6 +78,7 @@ _OPTIONS = {
     "sandbox.write": "--write",
     "sandbox.read": "--read",
     "sandbox.hide": "--hide",
+    "sandbox.hosts": "--host",
 }
 """How people write the fields of a spec."""
 N = TypeVar("N", int, float)
@@ -97,6 +101,7 @@ def options(parser: Parser) -> None:
     limit_options(parser)
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
     parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
+    asking.options(parser)
     parser.add_argument(
         "--observe",
         metavar="KIND",
@@ -145,6 +150,8 @@ def limit_options(parser: Parser) -> None:
         "--read-limit", metavar="SIZE", help="bytes per second that it reads of each disk, such as 50M"
     )
     parser.add_argument("--write-limit", metavar="SIZE", help="bytes per second that it writes to each disk")
+    parser.add_argument("--children", metavar="COUNT", help="supervised processes below it at a time, at any depth")
+    parser.add_argument("--depth", metavar="COUNT", help="levels of supervised processes below it")
 
 
 def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> SpecPart:
@@ -155,12 +162,15 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     if command[0].startswith("@"):
         from aish.agents.stub import resolve
 
-        part = resolve(command[0], command[1:], wanted.model, worktree=hasattr(wanted, "worktree"))
+        made_for = hasattr(wanted, "worktree")
+        part = resolve(command[0], command[1:], wanted.model, worktree=made_for, asked=asking.asked(wanted))
     elif wanted.model:
         raise UsageError(
             f"--model chooses for agent files and models: @NAME, not {command[0]}",
             hint="a program asks for its model itself, at the address in OPENAI_BASE_URL",
         )
+    elif asking.asked(wanted) != Asked():
+        raise UsageError(f"--schema and --session are for agents and models: @NAME, not {command[0]}")
     else:
         part = SpecPart(
             argv=[os.fsencode(word) for word in command],
@@ -171,16 +181,17 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     if asked.wall_s is not None and wanted.timeout is not None:
         raise UsageError("--budget wall and --timeout are the same", hint="one of them")
     wanted.timeout = wanted.timeout if asked.wall_s is None else asked.wall_s
+    wanted.timeout = part.run_timeout_s if wanted.timeout is None else wanted.timeout
     part = SpecPart(
-        limits=limits_of(wanted),
+        limits=laid_over(limits_of(wanted), part.limits),
         argv=part.argv,
         cwd=part.cwd,
         name=wanted.name or part.name,
         kind=part.kind,
-        vram_bytes=parse_bytes(wanted.vram) if wanted.vram else None,
+        vram_bytes=parse_bytes(wanted.vram) if wanted.vram else part.vram_bytes,
         gpu_count=wanted.gpus,
-        budget_tokens=asked.tokens if wanted.budget else part.budget_tokens,
-        budget=asked.part if wanted.budget else part.budget,
+        budget_tokens=part.budget_tokens if asked.tokens is None else asked.tokens,
+        budget=laid_over(asked.part, part.budget),
         model=wanted.model or part.model,
         observe=wanted.observe or part.observe,
         when_reserved=wanted.when_reserved if wanted.when_reserved != spec.HOLD else part.when_reserved,
@@ -230,6 +241,8 @@ def limits_of(wanted: Namespace) -> LimitPart | None:
         read_bytes_per_s=parse_bytes(wanted.read_limit) if wanted.read_limit else None,
         write_bytes_per_s=parse_bytes(wanted.write_limit) if wanted.write_limit else None,
         on_oom=wanted.on_oom,
+        children=parse_count(wanted.children) if wanted.children else None,
+        depth=parse_count(wanted.depth) if wanted.depth else None,
     )
     return None if limits == LimitPart() else limits
 

@@ -236,15 +236,17 @@ class AsyncAish:
         write: str | int | None = None,
         nice: str | int | None = None,
         wall: str | None = None,
+        children: str | int | None = None,
+        depth: str | int | None = None,
         **budget: str | float,
     ) -> None:
         """Change limits, each as typed at `aish limit`: "8G" sets, "+50k" raises, "none" lifts. `read` and `write`
         are bytes per second, of each disk. `budget`: usd, input, output, requests, rpm, concurrent, context, hard.
-        A sum may be that of a day: usd="5/day"; `wall` is for how long a run may go on. The target may be "key:NAME",
-        "project:PATH" or "user", too.
+        A sum may be that of a day: usd="5/day"; `wall` is for how long a run may go on, `children` how many processes
+        are below it at a time, `depth` on how many levels. The target may be "key:NAME", "project:PATH" or "user".
         Raises UsageError."""
         changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids}
-        changes |= {"read": read, "write": write, "nice": nice, "wall": wall}
+        changes |= {"read": read, "write": write, "nice": nice, "wall": wall, "children": children, "depth": depth}
         await self._lines.run(asks.limit(target, {**changes, **budget}))
 
     async def pause(self, *targets: Target, labels: Labels | None = None) -> bool:
@@ -261,6 +263,11 @@ class AsyncAish:
         await self._lines.run(
             asks.each(lambda target: m.Signal(target=target, signal=bare, bare=True), targets, labels)
         )
+
+    async def cancel(self, *targets: Target, labels: Labels | None = None) -> bool:
+        """Have agents end the turn that is under way; those that read mail go on. False: none was. Raises
+        ConflictError for what is no agent."""
+        return await self._lines.run(asks.each(lambda target: m.Cancel(target=target), targets, labels))
 
     async def switch(self, target: Target, model: str | None) -> bool:
         """From its next request on that model answers it, whatever it asks for; None: what it asks for does again.

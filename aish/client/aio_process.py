@@ -109,6 +109,8 @@ class AsyncProcess:
         write: str | int | None = None,
         nice: str | int | None = None,
         wall: str | None = None,
+        children: str | int | None = None,
+        depth: str | int | None = None,
         **budget: str | float,
     ) -> None:
         """Change its limits: `AsyncAish.limit`."""
@@ -123,6 +125,8 @@ class AsyncProcess:
             write=write,
             nice=nice,
             wall=wall,
+            children=children,
+            depth=depth,
             **budget,
         )
 
@@ -141,6 +145,10 @@ class AsyncProcess:
     async def signal(self, number: int | str) -> None:
         """Send a signal: `AsyncAish.signal`."""
         await self._aish.signal(number, self.id)
+
+    async def cancel(self) -> bool:
+        """End the turn that it is at: `AsyncAish.cancel`."""
+        return await self._aish.cancel(self.id)
 
     async def switch(self, model: str | None) -> bool:
         """Answered by that model from now on: `AsyncAish.switch`."""

@@ -229,15 +229,17 @@ class Aish:
         write: str | int | None = None,
         nice: str | int | None = None,
         wall: str | None = None,
+        children: str | int | None = None,
+        depth: str | int | None = None,
         **budget: str | float,
     ) -> None:
         """Change limits, each as typed at `aish limit`: "8G" sets, "+50k" raises, "none" lifts. `read` and `write`
         are bytes per second, of each disk. `budget`: usd, input, output, requests, rpm, concurrent, context, hard.
-        A sum may be that of a day: usd="5/day"; `wall` is for how long a run may go on. The target may be "key:NAME",
-        "project:PATH" or "user", too.
+        A sum may be that of a day: usd="5/day"; `wall` is for how long a run may go on, `children` how many processes
+        are below it at a time, `depth` on how many levels. The target may be "key:NAME", "project:PATH" or "user".
         Raises UsageError."""
         changes = {"tokens": tokens, "vram": vram, "memory": memory, "cpus": cpus, "pids": pids}
-        changes |= {"read": read, "write": write, "nice": nice, "wall": wall}
+        changes |= {"read": read, "write": write, "nice": nice, "wall": wall, "children": children, "depth": depth}
         self._lines.run(asks.limit(target, {**changes, **budget}))
 
     def pause(self, *targets: Target, labels: Labels | None = None) -> bool:
@@ -252,6 +254,11 @@ class Aish:
         """Send a signal (signal.SIGHUP, "HUP") to process groups, and nothing else: what does not run has none."""
         bare = asks.signal_of(number)
         self._lines.run(asks.each(lambda target: m.Signal(target=target, signal=bare, bare=True), targets, labels))
+
+    def cancel(self, *targets: Target, labels: Labels | None = None) -> bool:
+        """Have agents end the turn that is under way; those that read mail go on. False: none was. Raises
+        ConflictError for what is no agent."""
+        return self._lines.run(asks.each(lambda target: m.Cancel(target=target), targets, labels))
 
     def switch(self, target: Target, model: str | None) -> bool:
         """From its next request on that model answers it, whatever it asks for; None: what it asks for does again.

@@ -109,6 +109,8 @@ class Process:
         write: str | int | None = None,
         nice: str | int | None = None,
         wall: str | None = None,
+        children: str | int | None = None,
+        depth: str | int | None = None,
         **budget: str | float,
     ) -> None:
         """Change its limits: `Aish.limit`."""
@@ -123,6 +125,8 @@ class Process:
             write=write,
             nice=nice,
             wall=wall,
+            children=children,
+            depth=depth,
             **budget,
         )
 
@@ -141,6 +145,10 @@ class Process:
     def signal(self, number: int | str) -> None:
         """Send a signal: `Aish.signal`."""
         self._aish.signal(number, self.id)
+
+    def cancel(self) -> bool:
+        """End the turn that it is at: `Aish.cancel`."""
+        return self._aish.cancel(self.id)
 
     def switch(self, model: str | None) -> bool:
         """Answered by that model from now on: `Aish.switch`."""

@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 COMMAND: Final = "command"
 AGENT: Final = "agent"
 MODEL: Final = "model"
-SYSTEM: Final = "system"  # the gateway: supervised like the rest, hidden from ps unless asked for
+SYSTEM: Final = "system"  # gateway, egress: supervised like the rest, hidden from ps unless asked for
 
 KINDS: Final = (COMMAND, AGENT, MODEL, SYSTEM)

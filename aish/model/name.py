@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-RESERVED: Final = frozenset({"gateway", "user", "daemon", "holder", "keeper", "default"})
+RESERVED: Final = frozenset({"gateway", "egress", "user", "daemon", "holder", "keeper", "default"})
 KEY: Final = "key:"
 """Before the name of a key at the gateway, where a process could be named as well."""
 _MOST_DIGITS: Final = 12

@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from typing import Final, Literal
 
     Tier = Literal["bwrap", "landlock", "none"]
-    Network = Literal["open", "gateway", "none"]
+    Network = Literal["open", "own"]
+    Door = Literal["gateway", "proxy"]
 
 CLOSED: Final = "closed"
 DEV: Final = "dev"
@@ -20,6 +21,10 @@ LANDLOCK: Final = "landlock"
 NONE: Final = "none"
 TIERS: Final = (BWRAP, LANDLOCK)
 """The better one first."""
+
+GATEWAY: Final = "gateway"
+PROXY: Final = "proxy"
+"""Doors: what answers on the loopback of a network that a sandbox has to itself."""
 
 PATHS_MOST: Final = 64
 HOSTS_MOST: Final = 256

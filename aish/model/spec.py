@@ -30,6 +30,8 @@ LEAST_AGE_S: Final = 1.0
 LEAST_BYTES: Final = 64 << 10
 """Of limits, and of what stays of a log."""
 MOST_PIDS: Final = 1 << 22
+MOST_CHILDREN: Final = 1_000_000
+MOST_DEPTH: Final = 1000
 LEAST_CPUS: Final = 0.01
 MOST_CPUS: Final = 4096.0
 MOST_GPUS: Final = 64

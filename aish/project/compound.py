@@ -11,7 +11,7 @@ from aish.project.value import WRONG, Value, shown, type_word
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aish.project.places import Path
+    from aish.config.places import Path
     from aish.project.value import Reading, Schema
 
 

@@ -6,6 +6,8 @@ import math
 import posixpath
 from typing import TYPE_CHECKING, Any, Final
 
+from aish.agents import tables
+from aish.errors import SourceError
 from aish.model.name import RESERVED, is_id
 from aish.model.nearest import nearest
 from aish.model.provider_keys import PROVIDER_KEYS
@@ -19,8 +21,8 @@ from aish.wire import budget
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aish.project.document import Document
-    from aish.project.problem import Problems
+    from aish.config.document import Document
+    from aish.config.problem import Problems
 
 _OF_A_SERVER: Final = (
     "cwd",
@@ -54,6 +56,7 @@ def declare(documents: Sequence[Document], variables: Mapping[str, str], problem
         _variables(document, expander, env)
     found: list[Entry] = []
     groups: dict[str, tuple[Document, str]] = {}
+    definitions: dict[str, Document] = {}
     top: dict[str, Any] = {"env_files": [], "inherit": []}
     for document in documents:
         values = _read(document, expander, problems)
@@ -69,6 +72,7 @@ def declare(documents: Sequence[Document], variables: Mapping[str, str], problem
                 problems.add(document, ("groups", name), f"is declared in {groups[name][0].shown} already")
             groups[name] = (document, group.get("strategy") or "one_for_one")
         found += _entries(document, values, len(found))
+        _define(document, definitions, problems)
     entries = _once(found, problems)
     project = Project(
         name=top["name"] or posixpath.basename(root.folder) or "project",
@@ -79,11 +83,24 @@ def declare(documents: Sequence[Document], variables: Mapping[str, str], problem
         inherit=top["inherit"],
         groups={name: strategy for name, (_, strategy) in groups.items()},
         budget=top["budget"],
+        definitions={name: tables.place(document.path, name) for name, document in definitions.items()},
     )
     for entry in entries.values():
         _check(entry, project, problems)
     _check_circle(entries, problems)
     return project
+
+
+def _define(document: Document, definitions: dict[str, Document], problems: Problems) -> None:
+    """Agents that it defines, each read as from a file of its own: nothing in them is a variable of the project."""
+    for name in tables.defined(document):
+        first = definitions.setdefault(name, document)
+        if first is not document:
+            problems.add(document, (tables.SECTION, name), f"is defined in {first.shown} already")
+        try:
+            tables.read(document, name)
+        except SourceError as error:
+            problems.take(error)
 
 
 def _variables(document: Document, expander: Expander, env: dict[str, str]) -> None:
@@ -102,6 +119,9 @@ def _variables(document: Document, expander: Expander, env: dict[str, str]) -> N
 
 def _read(document: Document, expander: Expander, problems: Problems) -> dict[str, Any]:
     table = {key: raw for key, raw in document.table.items() if key not in ("env", "include")}
+    if isinstance(table.get(tables.SECTION), dict):
+        defined = tables.defined(document)
+        table[tables.SECTION] = {key: raw for key, raw in table[tables.SECTION].items() if key not in defined}
     table = expander.tree(table, document, ())
     for key in ("env", "include"):
         if key in document.table:

@@ -9,17 +9,17 @@ import msgspec
 
 from aish.client import launch
 from aish.client.asks import raise_first
-from aish.config import key_file
+from aish.config import key_file, project_file
+from aish.config.problem import Problems
 from aish.errors import AishError, SourceError
 from aish.project import declare, file, specify
-from aish.project.problem import Problems
 from aish.project.sound import as_written, sound
 from aish.wire.spec import LaunchPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
-    from aish.project.document import Document
+    from aish.config.document import Document
+    from aish.config.places import Path
     from aish.project.entry import Entry, Project
-    from aish.project.places import Path
     from aish.project.specify import Wanted
 
 
@@ -30,10 +30,10 @@ class Declared(msgspec.Struct, frozen=True):
 
 
 def path_of(told: str | None) -> str:
-    """As aish.project.file.find; a file that was named and is gone still has processes."""
+    """As aish.config.project_file.find; a file that was named and is gone still has processes."""
     if told is not None and not os.path.exists(os.path.join(launch.folder(), told)):
         return os.path.realpath(os.path.join(launch.folder(), told))
-    return file.find(launch.folder(), told)
+    return project_file.find(launch.folder(), told)
 
 
 def load(path: str) -> Declared:
@@ -50,7 +50,7 @@ def examine(path: str, content: bytes | None = None) -> tuple[Declared | None, l
     problems = Problems()
     variables = dict(os.environ)
     try:
-        documents = file.read(path, problems, content)
+        documents = project_file.read(path, problems, content)
     except SourceError as error:
         return None, [error]
     project = declare.declare(documents, variables, problems)

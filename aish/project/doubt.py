@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from aish.config.problem import dotted
 from aish.errors import SourceError
 from aish.model.nearest import nearest
 from aish.model.provider_keys import PROVIDER_KEYS
-from aish.project.problem import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from aish.config.places import Path
     from aish.project.declared import Declared
-    from aish.project.places import Path
     from aish.project.specify import Wanted
 
 

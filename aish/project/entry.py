@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from aish.project.document import Document
-    from aish.project.places import Path
+    from aish.config.document import Document
+    from aish.config.places import Path
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +58,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     """Name -> strategy."""
     budget: dict[str, Any] = {}
     """What its table reads."""
+    definitions: dict[str, str] = {}
+    """Agents that it defines: name -> what stands for its file."""
 
     @property
     def profiles(self) -> list[str]:

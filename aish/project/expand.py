@@ -15,9 +15,9 @@ from aish.project.value import WRONG
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aish.project.document import Document
-    from aish.project.places import Path
-    from aish.project.problem import Problems
+    from aish.config.document import Document
+    from aish.config.places import Path
+    from aish.config.problem import Problems
 
 TEXT_MOST: Final = 64 << 10
 TOTAL_MOST: Final = 8 << 20

@@ -26,6 +26,11 @@ def chosen(
             raise UsageError(f"no entry is of the profile {profile}", hint=_hint(profile, project.profiles))
     for name in names:
         if name not in project.entries:
+            if name in project.definitions:
+                raise NotFoundError(
+                    f"{name} is an agent, not one of the processes of {project.path}",
+                    hint=f'`aish spawn -- @{name}`, or an entry with agent = "{name}"',
+                )
             raise NotFoundError(f"{project.path} declares no {name}", hint=_hint(name, project.entries))
     needs = {name: entry.needs for name, entry in project.entries.items()}
     if names:

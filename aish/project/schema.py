@@ -10,6 +10,7 @@ from aish.project.value import (
     Choice,
     Command,
     Flag,
+    Host,
     Mode,
     Number,
     Signal,
@@ -104,6 +105,12 @@ LIMITS: Final = Table(
     Key("read", size(least="64K"), "Bytes a second from each disk."),
     Key("write", size(least="64K"), "Bytes a second to each disk."),
     Key("on_oom", Choice(*spec.ON_OOM), "At its limit of memory: kill it, or hold it there.", "kill"),
+    Key("children", count(zero=True, most=str(spec.MOST_CHILDREN)), "Processes below it at a time, at any depth."),
+    Key(
+        "depth",
+        count(zero=True, most=str(spec.MOST_DEPTH)),
+        "Levels of processes below it; 1: what it starts itself.",
+    ),
 )
 PRICE: Final = Table(
     Key("input", dollars(), "US dollars for a million tokens of input."),
@@ -161,7 +168,8 @@ SANDBOX: Final = Table(
     Key("write", ListOf(_PATH, sandbox.PATHS_MOST), "What it may write, beside the folder that it is started in."),
     Key("read", ListOf(_PATH, sandbox.PATHS_MOST), "What it may read beside the system and that folder."),
     Key("hide", ListOf(_PATH, sandbox.PATHS_MOST), "What it does not see in any case."),
-    Key("models", Flag(), "false: it may not ask the gateway; closed, it has no network then.", "true"),
+    Key("hosts", ListOf(Host(), sandbox.HOSTS_MOST), "What it may reach by the proxy; dev: beside those built in."),
+    Key("models", Flag(), "false: it may not ask the gateway.", "true"),
     Key("spawn", Flag(), "true: it may start processes, in no wider sandbox than its own.", "false"),
 )
 SECRET: Final = Table(

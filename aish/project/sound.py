@@ -11,8 +11,8 @@ from aish.project.schema import SECTIONS
 from aish.project.value import WRONG
 
 if TYPE_CHECKING:
+    from aish.config.places import Path
     from aish.project.entry import Entry
-    from aish.project.places import Path
     from aish.project.value import Value
 
 

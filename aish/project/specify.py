@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from aish.agents import invocation
+from aish.agents import allowance, invocation
+from aish.agents import hosted as hosts
 from aish.model import dialect, kind
 from aish.project import environ
 from aish.project.declare import located
@@ -30,14 +31,15 @@ from aish.wire.spec import (
     SecretPart,
     SocketPart,
     SpecPart,
+    laid_over,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aish.agents.agent import Agent
+    from aish.config.places import Path
     from aish.project.entry import Entry, Project
-    from aish.project.places import Path
 
 _KINDS: Final = {"models": kind.MODEL, "agents": kind.AGENT, "services": kind.COMMAND, "schedules": kind.COMMAND}
 _RESTARTS: Final = {"services": "on-failure", "models": "on-failure"}
@@ -56,6 +58,8 @@ KEYS: Final = {
     "read_bytes_per_s": "limits.read",
     "write_bytes_per_s": "limits.write",
     "on_oom": "limits.on_oom",
+    "children": "limits.children",
+    "depth": "limits.depth",
     "restarts": "restart",
     "restarts.delay_s": "restart.delay",
     "restarts.longest_s": "restart.longest",
@@ -147,14 +151,19 @@ def wanted(entry: Entry, project: Project, read: Read, shared: Mapping[str, str]
     values = entry.values
     declared = {**shared, **project.env, **read.env_files, **values.get("env", {})}
     inherit = sorted({*project.inherit, *values.get("inherit", [])})
-    fields = {**_run(entry, read, home), **_life(values), **_limits(values), **_place(entry, project)}
+    run, limits = _run(entry, read, home), _limits(values)
+    for name in ("limits", "budget"):  # what the entry says goes before what its agent's file says, word by word
+        limits |= {name: laid_over(limits.get(name), run.get(name))}
+    fields = {**run, **_life(values), **limits, **_place(entry, project)}
     if "cron" in values:
         fields["schedule"] = SchedulePart(
             cron=values["cron"], timezone=values.get("timezone"), missed=values.get("missed", "skip")
         )
     fields |= _streams(values, entry, home)
+    fields["secrets"] = list(dict.fromkeys((*fields["secrets"], *run.get("secrets", ()))))
     if "sandbox" in values:
-        fields["sandbox"] = _sandbox(values["sandbox"], entry, home)
+        hosted = read.agent is not None and read.agent.adapter is not None
+        fields["sandbox"] = msgspec.structs.replace(_sandbox(values["sandbox"], entry, home), hosted=hosted)
     spec = SpecPart(name=entry.name, kind=_KINDS[entry.section], project=project.path, **fields)
     others = {
         "inherit": inherit,
@@ -184,15 +193,24 @@ def _run(entry: Entry, read: Read, home: Mapping[str, str]) -> dict[str, Any]:
         if not entry.stored_model:
             found["route"] = _route(entry, home)
     if read.agent is not None:
-        words = invocation.command(
-            values.get("words", []), file=read.agent.file, name=entry.name, model=values.get("model")
-        )
-        found["model"] = values.get("model") or read.agent.model
-        found["budget_tokens"] = read.agent.limits.tokens
-        found["when_reserved"] = read.agent.when_reserved
+        found |= _agent(read.agent, values, os.fsdecode(found["cwd"]), entry.name)
+        words = [os.fsdecode(word) for word in found.pop("argv")]
     if "input" in values:  # opened anew at each start, which a passed descriptor could not be
         words = ["sh", "-c", 'exec "$@" <"$0"', located(values["input"], folder, home), *words]
     return found | {"argv": [_bytes(word) for word in words]}
+
+
+def _agent(agent: Agent, values: Mapping[str, Any], cwd: str, name: str) -> dict[str, Any]:
+    """A run of an agent: its command, and what its file says. Raises NotFoundError where its adapter is gone."""
+    model, words = values.get("model") or agent.model, values.get("words", [])
+    if agent.adapter is not None:
+        part = hosts.spec(agent, words, cwd, model, name=name)
+        kept = ("argv", "model", "observe", "secrets", "sandbox", "grace_s")
+        found = {field: getattr(part, field) for field in kept}
+    else:
+        argv = invocation.command(words, file=agent.file, name=name, model=values.get("model"))
+        found = {"argv": [_bytes(word) for word in argv], "model": model, "secrets": list(agent.secrets)}
+    return {**found, "when_reserved": agent.when_reserved, **allowance.fields(agent.limits)}
 
 
 def _route(entry: Entry, home: Mapping[str, str]) -> RoutePart:

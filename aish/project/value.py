@@ -14,13 +14,14 @@ from aish.model.nearest import nearest
 from aish.model.signal_number import signal_number
 from aish.model.size import BELOW, parse_bytes, parse_count
 from aish.model.spec import MOST_TIME_S
+from aish.sandbox import hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aish.project.document import Document
-    from aish.project.places import Path
-    from aish.project.problem import Problems
+    from aish.config.document import Document
+    from aish.config.places import Path
+    from aish.config.problem import Problems
 
     Schema = dict[str, Any]
 
@@ -264,6 +265,18 @@ class Mode(Value):
 
     def schema(self) -> Schema:
         return {"type": "string", "pattern": f"^0?[0-7]{{3}}$|{_VARIABLE}"}
+
+
+class Host(Value):
+    kind = "host"
+    expected = 'a host like "example.org", "*.example.org" or "example.org:8443"'
+
+    def parse(self, raw: Any) -> str | None:
+        try:
+            hosts.read(raw if isinstance(raw, str) else "")
+        except ValueError as error:
+            raise UsageError("", hint=str(error)) from None
+        return str(raw)
 
 
 class Command(Value):

@@ -35,7 +35,7 @@ def words(program: str, plan: Plan, seen: Seen | None = None) -> list[str]:
 
 
 def _words(plan: Plan, seen: Seen) -> Iterator[str]:
-    if plan.network == "none":
+    if plan.network == "own":
         yield "--unshare-net"
     yield from ("--as-pid-1", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")  # noqa: S108
     yield from ("--tmpfs", "/var/tmp")  # noqa: S108

@@ -12,6 +12,7 @@ from aish.config import folders
 from aish.model.sandbox import CLOSED
 from aish.sandbox import order
 from aish.sandbox.around import look
+from aish.sandbox.outlets import Outlets
 from aish.sandbox.settle import settle
 from aish.sandbox.tier import Holding
 from aish.sandbox.wrapping import Wanted, Wrapping
@@ -27,11 +28,11 @@ VARIABLE: Final = "AISH_SANDBOX"
 
 
 class Entered(NamedTuple):
-    """What is started in place of a program. `fd` is passed on by that number; the caller closes it."""
+    """What is started in place of a program. `fds` are passed on by their numbers; the caller closes them."""
 
     argv: list[str]
     environ: dict[str, str]
-    fd: int
+    fds: list[int]
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -39,11 +40,19 @@ class _Told(msgspec.Struct, frozen=True):
     tier: str
     program: str
     abi: int
+    proxy_port: int
+    word: str
+    channel: int | None
 
 
 class Sandbox(NamedTuple):
+    """`channel`: as in aish.sandbox.outlets; each program gets a copy."""
+
     part: SandboxPart
     holding: Holding
+    proxy_port: int = 0
+    word: str = ""
+    channel: int | None = None
 
     def plan(self, argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: str) -> Plan:
         """What it comes to for such a program."""
@@ -53,7 +62,7 @@ class Sandbox(NamedTuple):
         """The same for a program that only looks: it writes nothing, and has no network."""
         wanted = _wanted(argv, found, environ, cwd)
         part = settle(self.part, wanted.cwd, wanted.env, wanted.candidates[0], look())
-        narrower = {"profile": CLOSED, "models": False, "spawn": False}
+        narrower = {"profile": CLOSED, "models": False, "spawn": False, "hosts": list[str]()}
         return Sandbox(structs.replace(part, read=[*part.read, *part.write], write=[], **narrower), self.holding)
 
     def around(
@@ -64,15 +73,17 @@ class Sandbox(NamedTuple):
         Raises UnavailableError."""
         wanted = _wanted(argv, found, environ, cwd)
         sockets = [folders.daemon_socket()] if self.part.spawn else []
-        data = Wrapping(look(), self.holding).order(
-            self.part, wanted, gateway_url=gateway_url, folder=folder, sockets=sockets
-        )
+        channel = None if self.channel is None else os.dup(self.channel)
+        to = Outlets(gateway_url, self.proxy_port, self.word, channel)
+        data = Wrapping(look(), self.holding).order(self.part, wanted, to=to, folder=folder, sockets=sockets)
         fd = os.memfd_create("order", os.MFD_CLOEXEC)
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
         outer = (os.fsdecode(entry).partition("=") for entry in order.environ(wanted.env))
-        return Entered([os.fsdecode(word) for word in order.words(fd)], {name: value for name, _, value in outer}, fd)
+        fds = [fd] if channel is None else [fd, channel]
+        words = [os.fsdecode(word) for word in order.words(fd)]
+        return Entered(words, {name: value for name, _, value in outer}, fds)
 
 
 def _wanted(argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: str) -> Wanted:
@@ -80,9 +91,10 @@ def _wanted(argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: st
     return Wanted([os.fsencode(word) for word in argv], env, [os.fsencode(found)], os.fsencode(cwd))
 
 
-def told(part: SandboxPart, holding: Holding) -> bytes:
+def told(part: SandboxPart, holding: Holding, to: Outlets) -> bytes:
     """The variable, NAME=value."""
-    data = msgspec.json.encode(_Told(part, holding.tier, holding.program, holding.abi))
+    said = _Told(part, holding.tier, holding.program, holding.abi, to.proxy_port, to.word, to.channel)
+    data = msgspec.json.encode(said)
     return os.fsencode(VARIABLE) + b"=" + data
 
 
@@ -92,4 +104,7 @@ def of_environment(environ: MutableMapping[str, str]) -> Sandbox | None:
     if text is None:
         return None
     found = msgspec.json.decode(text, type=_Told)
-    return Sandbox(found.part, Holding(found.tier, found.program, found.abi))  # type: ignore[arg-type]
+    if found.channel is not None:
+        os.set_inheritable(found.channel, False)
+    holding = Holding(found.tier, found.program, found.abi)  # type: ignore[arg-type]
+    return Sandbox(found.part, holding, found.proxy_port, found.word, found.channel)

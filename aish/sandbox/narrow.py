@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from aish.model.sandbox import PROFILES
-from aish.sandbox import paths
+from aish.model.sandbox import OPEN, PROFILES
+from aish.sandbox import hosts, paths
 from aish.wire.sandbox import SandboxPart
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def narrow(parent: SandboxPart, child: SandboxPart | None) -> SandboxPart:
         write=_bytes(write),
         read=_bytes(path for path in read if not paths.covered(path, write)),
         hide=_bytes(paths.tidy([*_words(parent.hide), *_words(child.hide)])),
-        hosts=[host for host in child.hosts if host in parent.hosts],
+        hosts=list(child.hosts) if parent.profile == OPEN else hosts.within(child.hosts, hosts.known(parent)),
         models=parent.models and child.models,
         spawn=parent.spawn and child.spawn,
         hosted=False,  # a host is the user's program; one that a sandboxed process starts is its own

@@ -11,15 +11,15 @@ from aish.sandbox import bwrap, carve
 from aish.sandbox.enter import order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from aish.model.sandbox import Door
     from aish.sandbox.profile import Plan
     from aish.sandbox.tier import Holding
 
 FOLDER: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "enter")
 """What is run inside as well."""
 DEVICES: Final = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty"))
-_INET: Final = {"open": "open", "gateway": "tcp", "none": "none"}
 _OURS: Final = (b"AISH_ID", b"AISH_NAME", b"AISH_TAG", b"AISH_ERRAND")
 """Variables by which we know our own: they are ours, whatever the program's environment says."""
 TEMPORARY: Final = b"TMPDIR"
@@ -45,30 +45,38 @@ def encode(
     argv: Sequence[bytes],
     env: Sequence[bytes],
     candidates: Sequence[bytes],
-    port: int,
     folder: str,
+    ports: Mapping[Door, int],
+    channel: int | None = None,
 ) -> bytes:
-    """`port`: the gateway's. `folder`: private, and its own, for what has no /tmp of its own."""
-    ports = None if plan.network == "open" else [port] if plan.network == "gateway" else []
+    """`folder`: private, and its own, for what has no /tmp of its own. `ports`: of its doors, in both tiers.
+    `channel`: a descriptor by which a network of its own tells of them; without, there is nobody in it."""
     fields: dict[str, Any] = {
         "argv": argv,
         "env": env,
         "candidates": candidates,
         "cwd": os.fsencode(plan.cwd),
-        "inet": _INET[plan.network],
-        "ports": ports,
+        "inet": "open",
+        "ports": None,
+        "doors": [],
+        "channel": None,
         "fds": [],
         "opened": {},
         "plain": list(plan.plain),
-        **(_by_bwrap(holding, plan) if holding.tier == BWRAP else _in_place(plan, env, folder)),
     }
+    if holding.tier == BWRAP:
+        fields |= _by_bwrap(holding, plan)
+        if channel is not None and plan.doors:
+            fields |= {"doors": [(door, ports[door]) for door in plan.doors], "channel": channel}
+    else:
+        fields |= _in_place(plan, env, folder, [ports[door] for door in plan.doors])
     return order.encode(fields)
 
 
 def _by_bwrap(holding: Holding, plan: Plan) -> dict[str, Any]:
     seen = bwrap.Seen()
     guards = [path for path, _ in bwrap.guards(plan, seen)]
-    fields: dict[str, Any] = {
+    return {
         "bwrap": bwrap.words(holding.program, plan, seen),
         "plain": [*(path for path in plan.plain if seen.exists(path)), *guards],
         "folders": [
@@ -80,13 +88,11 @@ def _by_bwrap(holding: Holding, plan: Plan) -> dict[str, Any]:
         "write": [],
         "devices": [],
     }
-    if plan.network == "none":  # a network of its own, with nobody in it
-        fields |= {"inet": "open", "ports": None}
-    return fields
 
 
-def _in_place(plan: Plan, env: Sequence[bytes], folder: str) -> dict[str, Any]:
-    """Landlock knows no /tmp of its own: another folder is named instead."""
+def _in_place(plan: Plan, env: Sequence[bytes], folder: str, ports: Sequence[int]) -> dict[str, Any]:
+    """Landlock knows no /tmp of its own: another folder is named instead. Nor a network: ports are all there is."""
+    own = {} if plan.network == "open" else {"ports": list(ports), "inet": "tcp" if ports else "none"}
     temporary = os.path.join(folder, "tmp")
     others = [entry for entry in env if entry.partition(b"=")[0] != TEMPORARY]
     return {
@@ -97,4 +103,5 @@ def _in_place(plan: Plan, env: Sequence[bytes], folder: str) -> dict[str, Any]:
         "write": [*carve.carve(plan.write, plan.hide), *plan.own, temporary],
         "devices": [*DEVICES, *(bwrap.GPUS if plan.gpu else ())],
         "unix": False,
+        **own,
     }

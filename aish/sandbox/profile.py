@@ -6,14 +6,14 @@ import os
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aish.model.sandbox import CLOSED, DEV
+from aish.model.sandbox import DEV, GATEWAY, OPEN, PROXY
 from aish.sandbox import paths
 from aish.sandbox.around import HOME_SECRETS, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aish.model.sandbox import Network
+    from aish.model.sandbox import Door, Network
     from aish.sandbox.around import Around
     from aish.wire.sandbox import SandboxPart
 
@@ -35,6 +35,8 @@ class Plan(NamedTuple):
     """Its run folder, and sockets of the daemon that it may speak to."""
     cache: str | None
     network: Network
+    doors: tuple[Door, ...]
+    """What answers in a network of its own."""
     home: str
     cwd: str
     links: tuple[tuple[str, str], ...]
@@ -52,7 +54,7 @@ def plan(part: SandboxPart, cwd: bytes, around: Around, own: Sequence[str] = (),
     write = paths.tidy(path for path in asked if not _GUARDED.search(f"{path}/"))
     named = [os.fsdecode(path) for path in part.read] + [path for path in asked if path not in write]
     named = [path for path in named if not paths.covered(path, hidden)]
-    network = _network(part)
+    network: Network = "open" if part.profile == OPEN else "own"
     system = (*around.system, *(around.resolver if network == "open" else ()))
     kept = [path for path in around.programs if path not in write]  # what it writes to may hold aish itself
     read = paths.tidy([*system, *named, *(path for path in kept if not paths.covered(path, write))])
@@ -64,6 +66,7 @@ def plan(part: SandboxPart, cwd: bytes, around: Around, own: Sequence[str] = (),
         own=tuple(own),
         cache=around.cache if part.profile == DEV else None,
         network=network,
+        doors=doors(part),
         home=around.home,
         cwd=os.path.normpath(os.fsdecode(cwd)),
         links=around.links,
@@ -76,8 +79,9 @@ def _within(given: Sequence[str], roots: Sequence[str]) -> list[str]:
     return [path for path in paths.tidy(given) if paths.covered(path, roots)]
 
 
-def _network(part: SandboxPart) -> Network:
-    """`dev` is open until there is a proxy that knows hosts."""
-    if part.profile != CLOSED:
-        return "open"
-    return "gateway" if part.models else "none"
+def doors(part: SandboxPart) -> tuple[Door, ...]:
+    """Those of a sandbox, in the order in which their sockets are passed."""
+    if part.profile == OPEN:
+        return ()
+    proxied = part.profile == DEV or bool(part.hosts)
+    return (*((GATEWAY,) if part.models else ()), *((PROXY,) if proxied else ()))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 INSTALL: Final = (
     "install bubblewrap (apt install bubblewrap, dnf install bubblewrap), or a kernel with Landlock (6.2)"
 )
+VARIABLE: Final = "AISH_SANDBOX_TIER"
 _PATIENCE_S: Final = 20.0
 _SEARCH: Final = "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin"
 
@@ -52,8 +53,8 @@ def held(tiers: Sequence[Tier] = TIERS) -> Holding:
 
 @functools.cache
 def here() -> Holding:
-    """The same, tried once."""
-    return held()
+    """The same, tried once; of the one alone that the environment names."""
+    return held(tuple(name for name in TIERS if os.environ.get(VARIABLE, name) == name))
 
 
 def _program() -> str:
@@ -79,7 +80,8 @@ def _trial(holding: Holding) -> str | None:
         links = tuple((path, os.readlink(path)) for path in names if os.path.islink(path))
         plain = tuple(path for path in names if os.path.isdir(path) and not os.path.islink(path))
         ours = (os.path.realpath(sys.base_prefix), order.FOLDER)
-        plan = Plan((*system, *plain, *ours), (folder,), (), (), (), None, "none", "/home", folder, links, (folder,))
+        read = (*system, *plain, *ours)
+        plan = Plan(read, (folder,), (), (), (), None, "own", (), "/home", folder, links, (folder,))
         program = os.path.realpath(sys.executable)
         data = order.encode(
             holding,
@@ -87,8 +89,8 @@ def _trial(holding: Holding) -> str | None:
             argv=[os.fsencode(program), b"-I", b"-S", b"-c", b""],
             env=[],
             candidates=[os.fsencode(program)],
-            port=0,
             folder=folder,
+            ports={},
         )
         fd = os.memfd_create("order")
         try:

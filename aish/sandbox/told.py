@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.model.sandbox import BWRAP, CLOSED, LANDLOCK
+from aish.model.sandbox import BWRAP, LANDLOCK, OPEN
 from aish.sandbox.enter.landlock import NET_ABI, SCOPE_ABI
+from aish.sandbox.profile import doors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,14 +20,13 @@ def remains(part: SandboxPart, tier: str, abi: int) -> list[str]:
 
 
 def _network(part: SandboxPart, tier: str, abi: int) -> Iterator[str]:
-    if part.profile != CLOSED:
+    if part.profile == OPEN:
         yield "the network"
-    elif part.models and abi < NET_ABI:
-        yield "TCP to every address"
-    elif part.models:
-        yield "TCP to the gateway's port, on other machines too"
-    if tier == BWRAP and abi < SCOPE_ABI and (part.profile != CLOSED or part.models):
-        yield "abstract sockets of this machine"
+        if tier == BWRAP and abi < SCOPE_ABI:
+            yield "abstract sockets of this machine"
+    elif tier == LANDLOCK and (found := doors(part)):
+        ports = " and ".join(f"the {door}'s" for door in found)
+        yield "TCP to every address" if abi < NET_ABI else f"TCP to {ports} port, on other machines too"
 
 
 def _others(tier: str, abi: int) -> Iterator[str]:

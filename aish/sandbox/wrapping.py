@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from aish.errors import UnavailableError
 from aish.model.sandbox import BWRAP, NONE
-from aish.sandbox import order, tier
+from aish.sandbox import order, outlets, tier
 from aish.sandbox.profile import plan
 from aish.sandbox.settle import settle
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aish.sandbox.around import Around
+    from aish.sandbox.outlets import Outlets
     from aish.sandbox.profile import Plan
     from aish.sandbox.tier import Holding
     from aish.wire.sandbox import SandboxPart
@@ -42,7 +42,7 @@ class Wrapping(NamedTuple):
         return plan(part, cwd, self.around, own, gpu=wanted.gpu)
 
     def order(
-        self, part: SandboxPart, wanted: Wanted, *, gateway_url: str, folder: str, sockets: Sequence[str] = ()
+        self, part: SandboxPart, wanted: Wanted, *, to: Outlets, folder: str, sockets: Sequence[str] = ()
     ) -> bytes:
         """What is written to the descriptor that `order.words` names. `folder`: private and its own; `sockets`: of
         aish, that it may speak to; only in the better tier. Raises UnavailableError."""
@@ -50,14 +50,17 @@ class Wrapping(NamedTuple):
             raise unavailable(self.holding)
         os.makedirs(folder, 0o700, exist_ok=True)
         own = [os.path.realpath(folder), *(sockets if self.holding.tier == BWRAP else ())]
+        plan = self.plan(part, wanted, own)
+        env = wanted.env if plan.network == "open" else outlets.environ(wanted.env, plan.doors, to, part.hosts)
         return order.encode(
             self.holding,
-            self.plan(part, wanted, own),
+            plan,
             argv=wanted.argv,
-            env=wanted.env,
+            env=env,
             candidates=wanted.candidates,
-            port=urlsplit(gateway_url).port or 0,
             folder=own[0],
+            ports=to.ports,
+            channel=to.channel,
         )
 
 

@@ -142,6 +142,8 @@ class Host(Protocol):
 
     folder: str
     """Private, empty, and gone when the turn is over: for settings files and the like."""
+    conversation: bytes | None
+    """What `keep` was given last, or was given where the agent has gone back to, or begun from; None: a new one."""
 
     async def start(self, command: Command) -> Program:
         """In the agent's sandbox, if it has one: what an adapter starts by itself is not. Raises NotFoundError where
@@ -184,6 +186,11 @@ class Host(Protocol):
         """What the program calls this conversation: kept, so that it can be gone on with."""
         ...
 
+    def keep(self, conversation: bytes) -> None:
+        """The conversation as it is after this turn: `conversation` of the next one. For an adapter that has it in
+        its own hands; it says so by `keeps_conversation`, and is forked and rewound by that."""
+        ...
+
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         """An entry of the transcript: "tool", "result", "thought" …; text and questions are entered by themselves."""
         ...
@@ -199,7 +206,9 @@ class ProgramError(UpstreamError):
 
 @runtime_checkable
 class AgentAdapter(Protocol):
-    """May have `own_keys`, too: variables with provider keys, else withheld, that its own login may be in."""
+    """May have `own_keys`, too: variables with provider keys, else withheld, that its own login may be in; and
+    `keeps_sessions`, False where it cannot go on with a conversation by its session; and `keeps_conversation`, True
+    where it uses `Host.keep`."""
 
     name: str
     program: str

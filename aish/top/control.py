@@ -22,7 +22,7 @@ _MOST_FILTER: Final = 64
 class Act(NamedTuple):
     """What is to be done outside: leave, draw anew, or ask the daemon for something about `target`."""
 
-    kind: Literal["quit", "redraw", "pause", "cont", "stop", "answer"]
+    kind: Literal["quit", "redraw", "pause", "cont", "stop", "cancel", "answer"]
     target: str = ""
     name: str = ""
 
@@ -58,7 +58,7 @@ def _chosen(ui: Ui, view: View | None, key: str) -> tuple[Ui, Act | None]:
         case "<" | ">":
             at = SORTS.index(ui.sort) + (1 if key == ">" else -1)
             return replace(ui, sort=SORTS[at % len(SORTS)]), None
-        case "p" | "k":
+        case "p" | "k" | "c":
             return _on_selected(ui, view, key)
         case "a":
             return _to_answer(ui, view)
@@ -91,6 +91,8 @@ def _on_selected(ui: Ui, view: View | None, key: str) -> tuple[Ui, Act | None]:
         return replace(ui, message=f"{process.name} has ended already", trouble=True), None
     if key == "k":
         return replace(ui, confirm=Confirm(target=process.id, name=process.name)), None
+    if key == "c":
+        return ui, Act("cancel", process.id, process.name)
     return ui, Act("cont" if state.USER in process.holds else "pause", process.id, process.name)
 
 

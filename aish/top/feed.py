@@ -14,8 +14,8 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from aish.errors import AishError, DisconnectedError, UnavailableError, VersionError
-from aish.wire.message import Cont, Pause, Snapshot, Stop
-from aish.wire.reply import View
+from aish.wire.message import Cancel, Cont, Pause, Snapshot, Stop
+from aish.wire.reply import Done, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,8 +162,11 @@ class Feed:
                     self._hang_up()  # the daemon that it led to is gone
                 if self._acting is None:
                     self._acting = self._connect(start=False, program="top")
-                self._acting.request(_request(act))
-                self._put(Answered(f"{_DONE[act.kind]} {act.name} ({act.target})", trouble=False))
+                reply = self._acting.request(_request(act))
+                done = (
+                    "nothing under way:" if reply == Done(changed=False) and act.kind == "cancel" else _DONE[act.kind]
+                )
+                self._put(Answered(f"{done} {act.name} ({act.target})", trouble=False))
             except (AishError, OSError) as error:
                 self._put(Answered(f"{act.kind} {act.name}: {error}", trouble=True))
                 if isinstance(error, (UnavailableError, OSError)):
@@ -176,13 +179,15 @@ class Feed:
             self._acting = None
 
 
-_DONE: Final = {"pause": "paused", "cont": "continued", "stop": "stopping"}
+_DONE: Final = {"pause": "paused", "cont": "continued", "stop": "stopping", "cancel": "cancelled the turn of"}
 
 
 def _request(act: Act) -> Message:
     match act.kind:
         case "pause":
             return Pause(target=act.target)
+        case "cancel":
+            return Cancel(target=act.target)
         case "cont":
             return Cont(target=act.target)
         case _:

@@ -143,7 +143,7 @@ class _Loop:
                 self._status = 0
             case "redraw":
                 self._terminal.forget()
-            case "pause" | "cont" | "stop":
+            case "pause" | "cont" | "stop" | "cancel":
                 self._feed.act(act)
             case "answer":
                 self._answer(act.target or None)

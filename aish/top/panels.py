@@ -32,6 +32,7 @@ HELP: Final = (
     ("up, down", "select a process: also Ctrl-P, Ctrl-N, page up, page down, home, end"),
     ("p", "pause the selected process, or let it go on"),
     ("k", "kill it: asks, then its stop signal, then SIGKILL after its grace"),
+    ("c", "cancel the turn that it is at; an agent goes on with its mail"),
     ("a", "answer what agents ask: the selected one, else all, oldest first"),
     ("/", "show only what matches in name, state, model or command; Esc ends"),
     ("<  >", "sort by tree, cpu, rss, vram, tokens, age, name or state"),

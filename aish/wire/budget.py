@@ -6,11 +6,11 @@ A sum in a day has the word of that sum with `/day` behind it, here as behind it
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from aish.errors import InputError, UsageError
+from aish.errors import InputError, LimitError, UsageError
 from aish.model.moment import parse_duration_s, written
 from aish.model.size import changed, parse_count
 from aish.wire import account
@@ -131,6 +131,34 @@ def after(before: BudgetPart | None, asked: Mapping[str, str]) -> BudgetPart | N
                 fields[COUNTS[word]] = changed(getattr(part, COUNTS[word]), text, parse_count, word)
     part = msgspec.structs.replace(part, **fields)
     return part if part != BudgetPart() else None
+
+
+SUMS: Final = {"input": "input_tokens", "output": "output_tokens", "usd": "usd", "requests": "requests"}
+"""Words -> fields of BudgetPart that add up over a whole life, beside tokens in all."""
+
+
+def without(
+    before: tuple[int | None, BudgetPart | None], given: tuple[int | None, BudgetPart | None]
+) -> tuple[int | None, BudgetPart | None]:
+    """Tokens and the rest after a part of the sums went to another. Raises LimitError where it is to have more than
+    there was, or no limit where there is one."""
+    tokens = _less(TOKENS, before[0], given[0])
+    if before[1] is None:
+        return tokens, None
+    part = given[1] or BudgetPart()
+    fields = {field: _less(word, getattr(before[1], field), getattr(part, field)) for word, field in SUMS.items()}
+    return tokens, msgspec.structs.replace(before[1], **fields)
+
+
+def _less(word: str, before: float | None, given: float | None) -> Any:
+    if before is None:
+        return None
+    if given is None or given > before:
+        said = "no limit" if given is None else f"{given:.12g}"
+        raise LimitError(
+            f"{word}: {said} cannot be taken from a budget of {before:.12g}", hint="give it a part of what is left"
+        )
+    return before - given
 
 
 def check(part: BudgetPart) -> None:

@@ -12,6 +12,7 @@ from aish.wire.message import Message, Request
 from aish.wire.reply import Reply
 
 if TYPE_CHECKING:
+    from aish.wire.egress import MayReach, ToEgress
     from aish.wire.link import FromDaemon, FromGateway
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -45,6 +46,20 @@ def _from_gateway() -> msgspec.msgpack.Decoder[FromGateway]:
     return msgspec.msgpack.Decoder(FromGateway)
 
 
+@cache
+def _to_egress() -> msgspec.msgpack.Decoder[ToEgress]:
+    from aish.wire.egress import ToEgress
+
+    return msgspec.msgpack.Decoder(ToEgress)
+
+
+@cache
+def _may_reach() -> msgspec.msgpack.Decoder[MayReach]:
+    from aish.wire.egress import MayReach
+
+    return msgspec.msgpack.Decoder(MayReach)
+
+
 def encode(message: Message) -> bytes:
     """Raises InputError: a name on a command line may be no UTF-8, a number there longer than 64 bits."""
     try:
@@ -74,6 +89,16 @@ def decode_from_daemon(body: bytes) -> FromDaemon:
 def decode_from_gateway(body: bytes) -> FromGateway:
     with _Refused():
         return _from_gateway().decode(body)
+
+
+def decode_to_egress(body: bytes) -> ToEgress:
+    with _Refused():
+        return _to_egress().decode(body)
+
+
+def decode_may_reach(body: bytes) -> MayReach:
+    with _Refused():
+        return _may_reach().decode(body)
 
 
 class _Refused:

@@ -6,6 +6,7 @@ a reconnect until they are acknowledged; totals are cumulative, so a repeated ev
 
 from __future__ import annotations
 
+from aish.wire.door import Door, Doors, Shut
 from aish.wire.message import (
     BudgetQuery,
     KeepText,
@@ -132,7 +133,8 @@ class ServeFailed(Message, frozen=True, kw_only=True):
     hint: str | None = None
 
 
-FromDaemon = Sync | Delta | Ack | Ask | ServeFailed
+FromDaemon = Sync | Delta | Ack | Ask | ServeFailed | Doors | Door | Shut
+"""The last three are for the doors of sandboxes: aish.wire.door."""
 
 
 # gateway -> daemon

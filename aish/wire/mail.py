@@ -12,6 +12,7 @@ from typing import Final
 from aish.wire.part import Part
 
 TEXT_BYTES: Final = 1 << 20
+SCHEMA_BYTES: Final = 256 << 10
 WAITING_MOST: Final = 1000
 """Of one receiver."""
 
@@ -31,6 +32,8 @@ class MailPart(Part, frozen=True, kw_only=True):
     sender: str | None = None
     sender_name: str | None = None
     text: str
+    schema: str | None = None
+    """JSON that says how the answer has to be, where that was asked for."""
     sent_s: float
     state: str = WAITING
     deliveries: int = 0

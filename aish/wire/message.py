@@ -45,6 +45,9 @@ class Spawn(Message, frozen=True, kw_only=True):
     """Rows and columns that its terminal has from the start; None: 24 and 80."""
     patience_s: float | None = None
     """How long a holder that is silent is waited for (None: 30 s). Then it has failed, and is never started."""
+    budget_of: str | None = None
+    """It goes on from a checkpoint of that agent: the sums that its spec limits are taken from those of that one, in
+    the same step."""
 
 
 class Serve(Message, frozen=True, kw_only=True):
@@ -133,6 +136,13 @@ class Signal(Message, frozen=True, kw_only=True):
     """A signal and nothing else: what does not run yet is not stopped by it, but refused."""
 
 
+class Cancel(Message, frozen=True, kw_only=True):
+    """Have an agent end the turn that is under way: SIGINT to it. One that reads mail goes on with its next message,
+    another one ends. `changed` is false where no turn is under way."""
+
+    target: str
+
+
 class Stop(Message, frozen=True, kw_only=True):
     """Stop signal, then SIGKILL after the grace; `grace_s` 0 kills at once."""
 
@@ -196,6 +206,9 @@ class Limit(Message, frozen=True, kw_only=True):
     nice: str | None = None
     wall: str | None = None
     """For how long a run may go on: "2h"."""
+    children: str | None = None
+    depth: str | None = None
+    """Supervised processes below it at a time, and levels of them."""
     budget: dict[str, str] = {}
     """What a budget limits beside tokens in all, by the words of `aish.wire.budget`."""
     anew: bool = False
@@ -419,6 +432,8 @@ class Send(Message, frozen=True, kw_only=True):
     token: str
     target: str
     text: str
+    schema: str | None = None
+    """A JSON schema of the answer."""
 
 
 class Receive(Message, frozen=True, kw_only=True):
@@ -451,6 +466,17 @@ class MailQuery(Message, frozen=True, kw_only=True):
     target: str | None = None
 
 
+class Mark(Message, frozen=True, kw_only=True):
+    """The caller is about to touch the checkpoints of an agent, which lie in files of their own: may it? With `done`
+    it has, and that is an event. `deed` is "checkpoint", "rewind" or "drop"."""
+
+    target: str
+    deed: str
+    done: bool = False
+    checkpoint: str = ""
+    """p4.3"""
+
+
 class Doctor(Message, frozen=True, kw_only=True):
     pass
 
@@ -473,6 +499,10 @@ class GatewayHello(Message, frozen=True, kw_only=True):
     """What a person should know of it, as long as it lives."""
 
 
+class EgressHello(Message, frozen=True, kw_only=True):
+    """The egress proxy's own connection: aish.wire.egress is spoken after the Welcome."""
+
+
 Request = (
     Hello
     | Spawn
@@ -485,6 +515,7 @@ Request = (
     | Wait
     | WaitMany
     | Signal
+    | Cancel
     | Stop
     | Start
     | Restart
@@ -523,8 +554,10 @@ Request = (
     | Respond
     | AwaitResponse
     | MailQuery
+    | Mark
     | Doctor
     | Shutdown
     | Off
     | GatewayHello
+    | EgressHello
 )

@@ -19,6 +19,7 @@ from aish.wire.part import (
     QueuePart,
     RequestPart,
     RunPart,
+    TokensPart,
     UsageRow,
     WindowPart,
     WindowRulePart,
@@ -270,6 +271,8 @@ class Budgets(Message, frozen=True, kw_only=True):
     lines: list[BudgetLine]
     day: str = ""
     day_ends_s: float = 0.0
+    tokens: TokensPart | None = None
+    """What the process or key itself has used; every request that was answered is in it."""
 
 
 class Answered(Message, frozen=True, kw_only=True):

@@ -17,9 +17,10 @@ class SandboxPart(Part, frozen=True, kw_only=True):
     hide: list[bytes] = []
     """What it does not see, whatever else is said."""
     hosts: list[str] = []
-    """Names that it may reach where the network is not open. Kept for the proxy; nothing reads it yet."""
+    """What it may reach by the proxy, as aish.sandbox.hosts reads it: closed, these alone; dev, beside those that are
+    built in, and others ask."""
     models: bool = True
-    """It may ask the gateway. False with a closed network: it has none at all."""
+    """It may ask the gateway."""
     spawn: bool = False
     """It may ask the supervisor to start processes, in no wider sandbox than its own."""
     hosted: bool = False

@@ -6,10 +6,14 @@ runtime folder and never into SQLite, events or `inspect`. Words of other system
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
 
 from aish.wire.part import Part
 from aish.wire.sandbox import SandboxPart
+
+P = TypeVar("P", "LimitPart", "BudgetPart")
 
 TOLD_CHARS: Final = 80
 DELAY_S: Final = 0.1
@@ -31,6 +35,10 @@ class LimitPart(Part, frozen=True, kw_only=True):
     """Of each disk."""
     on_oom: str = "kill"
     """At its limit of memory: "kill" ends it, reason "oom"; "hold" keeps it there until the limit is raised."""
+    children: int | None = None
+    """Supervised processes below it at a time, at whatever depth: what is one too many is refused."""
+    depth: int | None = None
+    """Levels of supervised processes below it: 1 is what it starts itself."""
 
 
 class RestartPart(Part, frozen=True, kw_only=True):
@@ -188,6 +196,15 @@ class LastWordPart(Part, frozen=True, kw_only=True):
     """What is added to its next request."""
     tokens: int | None = None
     budget: BudgetPart = BudgetPart(requests=1)
+
+
+def laid_over(part: P | None, under: P | None) -> P | None:
+    """What `part` says, and of the rest what `under` says; both of one type, whose defaults say nothing."""
+    if part is None or under is None:
+        return part or under
+    usual = type(part)()
+    said = {name: value for name in part.__struct_fields__ if (value := getattr(part, name)) != getattr(usual, name)}
+    return msgspec.structs.replace(under, **said)
 
 
 PRICES: Final = {

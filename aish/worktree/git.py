@@ -53,10 +53,13 @@ class Done(NamedTuple):
 
 class Git:
     """`folder` is where it runs; `git_dir` in place of the repository that this is in; `keep` are descriptors that it
-    has, too: a lock that goes only when it has ended, should we be killed."""
+    has, too: a lock that goes only when it has ended, should we be killed; `options` stand before its verb."""
 
-    def __init__(self, folder: str, git_dir: str | None = None, keep: Sequence[int] = ()) -> None:
+    def __init__(
+        self, folder: str, git_dir: str | None = None, keep: Sequence[int] = (), options: Sequence[str] = ()
+    ) -> None:
         self.folder, self._git_dir, self._keep = folder, git_dir, tuple(keep)
+        self._options = tuple(options)
 
     def __call__(self, *words: str, given: bytes = b"", alone: bool = False, **more: str) -> Done:
         """Raises what `error_of` says of a status that is not 0; `more` are variables, `alone` as in `attempt`."""
@@ -79,7 +82,7 @@ class Git:
 
     def _once(self, words: Sequence[str], given: bytes, more: dict[str, str], *, alone: bool) -> Done:
         options = [] if self._git_dir is None else [f"--git-dir={self._git_dir}"]
-        options += _PLAIN
+        options += [*_PLAIN, *self._options]
         if self._keep:
             options += ["-c", "core.fsmonitor=false"]  # it would start a daemon that has our lock, too
         try:

@@ -16,6 +16,7 @@ from aish.worktree import outfit, recovery, removal
 from aish.worktree.git import Git, clean, error_of
 from aish.worktree.parsing import Change, changes, counted, listed, status
 from aish.worktree.record import LANDED, LANDING, READY
+from aish.worktree.snapshot import UNDER_WAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,13 +28,6 @@ MERGE: Final = "merge"
 SQUASH: Final = "squash"
 REBASE: Final = "rebase"
 _ROUNDS: Final = 10
-_UNDER_WAY: Final = {
-    "MERGE_HEAD": "merge",
-    "rebase-merge": "rebase",
-    "rebase-apply": "rebase",
-    "CHERRY_PICK_HEAD": "cherry-pick",
-    "REVERT_HEAD": "revert",
-}
 
 
 class CheckFailedError(Exception):
@@ -116,7 +110,7 @@ def _check_places(record: Record, git: Git) -> None:
         hint = f"its commits are on {record.branch}: git merge {record.branch}; then aish discard {record.name}"
         raise ConflictError(f"{record.folder} is gone", hint=hint)
     for where in (git, Git(record.home)) if os.path.isdir(record.home) else (git,):
-        under_way = next((word for mark, word in _UNDER_WAY.items() if _has(where, mark)), None)
+        under_way = next((word for mark, word in UNDER_WAY.items() if _has(where, mark)), None)
         if under_way is not None:
             hint = f"finish it there, or git -C {where.folder} {under_way} --abort"
             raise ConflictError(f"{where.folder} is in the middle of a {under_way}", hint=hint)

@@ -15,11 +15,13 @@ from aish.worktree.parsing import counted, status
 from aish.worktree.port import is_free
 from aish.worktree.record import LANDED, LANDING, MAKING, READY, Record, Records
 from aish.worktree.repository import exclude
+from aish.worktree.snapshot import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from aish.worktree.repository import Repository
+    from aish.worktree.snapshot import Snapshot
 
 
 class Made(NamedTuple):
@@ -33,11 +35,13 @@ def make(
     *,
     again: bool = False,
     dirty: bool = False,
+    start: Snapshot | None = None,
     taken: Collection[str] = (),
     tell: Callable[[str], None],
 ) -> Made:
     """A worktree of that name, or of the first number that is free; with `again` the old one of the name. `taken` are
-    names of living processes; `dirty`: with the uncommitted changes of the working tree.
+    names of living processes; `dirty`: with the uncommitted changes of the working tree; `start`: as it was then,
+    in place of HEAD.
 
     Raises ConflictError (no commit yet), NotFoundError (`again`: there is none), as `repository.find`."""
     git = Git(repository.top)
@@ -60,10 +64,12 @@ def make(
                 continue  # another aish makes or lands it just now
             if not _free(records, repository, each, tell):
                 continue
-            record = _claimed(records, repository, each, head.line)
+            record = _claimed(records, repository, each, head.line if start is None else start.head)
             try:
                 _add(repository, record, lock)
-                if dirty:
+                if start is not None:
+                    fill(record.folder, record.home, start)
+                elif dirty:
                     _take_along(repository, record)
                 outfit.fit_out(repository, record, tell)
                 record.state = READY
@@ -72,7 +78,7 @@ def make(
                 with contextlib.suppress(AishError):  # what stays is half made, as the record says
                     removal.take_away(records, record)
                 raise
-            if changed and not dirty:
+            if changed and not dirty and start is None:
                 hint = "--worktree-dirty takes them along"
                 tell(f"uncommitted changes of {counted(len(changed), 'path')} are not in it: {hint}")
             return Made(record, new=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aish.wire.spec import LaunchPart, SpecPart
     from aish.worktree.record import Record
+    from aish.worktree.snapshot import Snapshot
 
 
 class Given(NamedTuple):
@@ -37,10 +38,13 @@ def given(
     named: bool,
     again: bool = False,
     dirty: bool = False,
+    start: Snapshot | None = None,
     tell: Callable[[str], None],
 ) -> Iterator[Given]:
     """As it was where the spec does not ask for a worktree (by its label); what begins in it has to begin before the
-    end of this. `named`: the process has to be called so. Raises as `aish.worktree.making.make`."""
+    end of this. `named`: the process has to be called so; `start`: as it was in another worktree then.
+
+    Raises as `aish.worktree.making.make`."""
     wish = part.labels.get(naming.LABEL)
     if wish is None:
         yield Given(part, launch)
@@ -49,7 +53,7 @@ def given(
     program = os.path.basename(os.fsdecode(part.argv[0])) if part.argv else ""
     name = naming.plain(wish or part.name or program)
     taken = names() - ({name} if named or wish else set())
-    made = make(found, name, again=again, dirty=dirty, taken=taken, tell=tell)
+    made = make(found, name, again=again, dirty=dirty, start=start, taken=taken, tell=tell)
     record = made.record
     try:
         if not made.new and living(residents(record.name, record.folder)):

@@ -23,6 +23,7 @@ class Adapter:
     program = PROGRAM
     own_login: Meter = "none"
     confined = True
+    keeps_sessions = False
 
     def missing(self) -> str | None:
         return None if shutil.which(PROGRAM) else "install it with: pipx install aider-chat"

@@ -22,7 +22,9 @@ class Adapter:
     name = BUILTIN
     program = ""
     own_login: Meter = "none"
+    keeps_conversation = True
     confined = True
+    keeps_sessions = False
 
     def missing(self) -> str | None:
         return None if all(util.find_spec(name) for name in _NEEDED) else _INSTALL

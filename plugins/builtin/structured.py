@@ -58,8 +58,9 @@ def shown(value: object) -> str:
 
 async def answer(
     schema: Schema, model: Model, prompt: str, history: Sequence[ModelMessage], instructions: str, settings: Any
-) -> str:
-    """One request without tools, and a second one where the first answer is not by the schema. Raises InputError."""
+) -> tuple[str, list[ModelMessage]]:
+    """One request without tools, and a second one where the first answer is not by the schema; the answer, and the
+    conversation with it. Raises InputError."""
     agent: Agent[None, dict[str, Any]] = Agent(
         model,
         deps_type=type(None),
@@ -83,4 +84,4 @@ async def answer(
             raise
         cause = error.__cause__ or error
         raise InputError(f"the answer is not by the schema, twice: {str(cause)[:300]}", hint=_HINT) from error
-    return shown(done.output)
+    return shown(done.output), done.all_messages()

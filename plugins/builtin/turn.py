@@ -22,7 +22,7 @@ from pydantic_ai.usage import UsageLimits
 from aish.agents.failure import ContextError
 from aish.agents.upstream import Counted, Upstream
 from aish.errors import AishError, LimitError, RefusedError, UnavailableError
-from aish.plugins.builtin import conversation, structured, tools
+from aish.plugins.builtin import conversation, history, structured, tools
 from aish.plugins.builtin import model as models
 from aish.plugins.builtin.bound import bounded
 from aish.plugins.builtin.compaction import CHARS_PER_TOKEN, UNKNOWN_TOKENS, Compaction
@@ -112,8 +112,11 @@ class _Turn:
         context = await self._context_tokens()
         prompt = self._fitting(self.task.prompt, context)
         if self.schema is not None and not self.has_tools:
-            instructions = self.task.instructions
-            text = await structured.answer(self.schema, self.model.chat, prompt, (), instructions, self.settings)
+            instructions, before = self.task.instructions, history.of(self.host.conversation)
+            text, messages = await structured.answer(
+                self.schema, self.model.chat, prompt, before, instructions, self.settings
+            )
+            self.host.keep(history.kept(messages))
             self._end(text)
             return
         await self._loop(prompt, context)
@@ -131,14 +134,15 @@ class _Turn:
             retries={"tools": RETRIES, "output": 2},
             capabilities=[ProcessHistory(compaction)],
         )
-        history, answer = await self._answered(agent, compaction, prompt)
+        messages, answer = await self._answered(agent, compaction, prompt)
         if self.schema is not None:
             ready = self.schema.read(answer)
             if ready is None:
-                ready = await structured.answer(
-                    self.schema, self.model.chat, structured.ASKED, history, self._instructions(), self.settings
+                ready, messages = await structured.answer(
+                    self.schema, self.model.chat, structured.ASKED, messages, self._instructions(), self.settings
                 )
             answer = ready
+        self.host.keep(history.kept(messages))
         self._end(answer)
 
     async def _answered(
@@ -148,23 +152,23 @@ class _Turn:
         long its context is, is sent again once the conversation was made shorter; one whose answer was cut off (the
         gateway was killed) as it is: with tools nothing of an answer is told or done before its end."""
         asked: str | None = prompt
-        history: list[ModelMessage] = []
+        before = history.of(self.host.conversation)
         while True:
             try:
-                return await self._going(agent, asked, history)
+                return await self._going(agent, asked, before)
             except _TooLongError as error:
                 if not compaction.tighten(error.why.context_tokens, error.messages):
                     raise error.why from error
-                asked, history = None, error.messages
+                asked, before = None, error.messages
             except _CutError as error:
                 self._cuts += 1
                 if self._cuts > CUTS_MOST:
                     raise error.why from error
                 self.host.progress(f"{error.why}: asked again")
-                asked, history = None, error.messages
+                asked, before = None, error.messages
 
     async def _going(
-        self, agent: Agent[None, str], prompt: str | None, history: list[ModelMessage]
+        self, agent: Agent[None, str], prompt: str | None, before: list[ModelMessage]
     ) -> tuple[list[ModelMessage], str]:
         """Raises _TooLongError, _CutError."""
         limits = UsageLimits(request_limit=None)
@@ -172,7 +176,7 @@ class _Turn:
             stack.enter_context(Agent.parallel_tool_call_execution_mode("sequential"))  # a person is asked one by one
             try:
                 going = await stack.enter_async_context(
-                    agent.iter(prompt, message_history=history or None, usage_limits=limits)
+                    agent.iter(prompt, message_history=before or None, usage_limits=limits)
                 )
             except Exception as error:
                 if isinstance(error, AishError) or not self.acting.mcp_servers:
@@ -263,7 +267,7 @@ class _Turn:
     async def _context_tokens(self) -> int | None:
         """That of the model, or less where the file says so."""
         gateway = self.host.gateway
-        upstream = Upstream(gateway.base_url, gateway.key, out_fd=1, deadline_s=None)
+        upstream = Upstream(gateway.base_url, gateway.key, out_fd=1)
         counted: Counted = await asyncio.to_thread(upstream.count, self.model.name, "x")
         known = [most for most in (counted.context_tokens, self.acting.context_tokens) if most is not None]
         return min(known) if known else None

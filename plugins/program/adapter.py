@@ -20,6 +20,7 @@ class Adapter:
     program = ""
     own_login: Meter = "none"
     confined = True
+    keeps_sessions = False
 
     def missing(self) -> str | None:
         return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aish.model import exit as exits
 from aish.supervisor.daemon import clock, machine, ports, restart, runs
 from aish.supervisor.daemon.launcher import passed_name, pidfd_name
-from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.supervisor.daemon.table import OWN_IDS
 from aish.wire.part import ExitPart
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Afterlife:
             conductor.launcher.drop_socket(row)
         if row.spec.pty and not row.handed_back:
             conductor.sending.drop_pty(process)
-        if row.targets and row.id != GATEWAY_ID:
+        if row.targets and row.id not in OWN_IDS:
             conductor.holding.drop(passed_name(row.id))
         if row.spec.sockets and row.handed_back:
             conductor.launcher.sockets.let_go(row.id)

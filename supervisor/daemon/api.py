@@ -8,11 +8,12 @@ from msgspec import structs
 
 from aish.config import texts
 from aish.errors import InputError
-from aish.supervisor.daemon import authority
+from aish.supervisor.daemon import authority, offspring
 from aish.supervisor.daemon.adopting import Adopting
 from aish.supervisor.daemon.amending import Amending
 from aish.supervisor.daemon.attaching import Attaching
 from aish.supervisor.daemon.authority import NOBODY
+from aish.supervisor.daemon.cancelling import Cancelling
 from aish.supervisor.daemon.control import Control
 from aish.supervisor.daemon.doctor import Doctors
 from aish.supervisor.daemon.explaining import Explaining
@@ -22,17 +23,21 @@ from aish.supervisor.daemon.lives import ran
 from aish.supervisor.daemon.looking import Looking
 from aish.supervisor.daemon.seats import Seats
 from aish.supervisor.daemon.spawning import Spawning
-from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.supervisor.daemon.table import EGRESS_ID, GATEWAY_ID
 from aish.supervisor.daemon.telling import Telling
 from aish.wire import account, budget
 from aish.wire import message as m
 from aish.wire import reply as r
 from aish.wire.part import BudgetLine
+from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.process import Process
     from aish.wire.link import Question
 
 
@@ -43,6 +48,7 @@ class Api:
         self.adopting = Adopting(daemon)
         self.control = Control(daemon)
         self.limiting = Limiting(daemon, self.control)
+        self.cancelling = Cancelling(daemon, self.control)
         self.amending = Amending(daemon, self.control, self.limiting)
         seats = Seats()
         self.looking = Looking(daemon, self.control, seats)
@@ -92,6 +98,8 @@ class Api:
         match request:
             case m.Signal():
                 return await self.control.signal(caller, request)
+            case m.Cancel():
+                return await self.cancelling.cancel(caller, request)
             case m.Stop():
                 return await self.control.stop(caller, request)
             case m.Start():
@@ -114,6 +122,8 @@ class Api:
                 return await self.control.switch(caller, request)
             case m.Label():
                 return await self.control.label(caller, request)
+            case m.Mark():
+                return await self.control.mark(caller, request)
             case m.Forget():
                 return await self.control.forget(caller, request)
             case _:
@@ -154,6 +164,8 @@ class Api:
                 await self.daemon.handback.off(caller, request, connection)
             case m.GatewayHello():
                 await self._gateway(connection, request)
+            case m.EgressHello():
+                await self._egress(connection, request)
             case _:
                 raise InputError(f"{type(request).__name__} is not answered here")
         return None
@@ -215,11 +227,19 @@ class Api:
             return reply
         visible = authority.visible(self.daemon.table, caller)
         lines = [line for line in reply.lines if visible is None or line.account in visible]
-        most_s = process.row.spec.run_timeout_s
-        if most_s is not None:
-            wall = BudgetLine(account=process.id, word=budget.WALL, most=most_s, used=ran(process.row))
-            lines = [wall, *lines]
-        return structs.replace(reply, lines=lines)
+        return structs.replace(reply, lines=[*self._own(process), *lines])
+
+    def _own(self, process: Process) -> Iterator[BudgetLine]:
+        """What the daemon counts: how long it runs, and what is below it."""
+        spec, table = process.row.spec, self.daemon.table
+        limits = spec.limits or LimitPart()
+        for word, most, used in (
+            (budget.WALL, spec.run_timeout_s, lambda: ran(process.row)),
+            ("children", limits.children, lambda: offspring.living(table, process.id)),
+            ("depth", limits.depth, lambda: offspring.levels(table, process.id)),
+        ):
+            if most is not None:
+                yield BudgetLine(account=process.id, word=word, most=most, used=used())
 
     async def _keep_text(self, connection: Connection, request: m.KeepText) -> r.Reply:
         target = request.target
@@ -246,14 +266,24 @@ class Api:
 
     async def _gateway(self, connection: Connection, hello: m.GatewayHello) -> None:
         """The gateway's own connection, from here to its end."""
-        caller = connection.caller
-        if caller is None or caller.id != GATEWAY_ID:
-            raise authority.refused("only the gateway itself may say GatewayHello")
-        self.daemon.gateway_connection = connection
+        _check_own(connection, GATEWAY_ID, hello)
         self.daemon.gateway.told = hello.alert or self.daemon.gateway.told  # the next one does not know of it
+        await self._linked(connection, self.daemon.link.converse)
+
+    async def _egress(self, connection: Connection, hello: m.EgressHello) -> None:
+        _check_own(connection, EGRESS_ID, hello)
+        await self._linked(connection, self.daemon.egress_link.converse)
+
+    async def _linked(self, connection: Connection, converse: Callable[[Connection], Awaitable[None]]) -> None:
+        self.daemon.own_connections.add(connection)
         self.daemon.ending.check()  # until now it counted as a client
         try:
-            await self.daemon.link.converse(connection)
+            await converse(connection)
         finally:
-            if self.daemon.gateway_connection is connection:
-                self.daemon.gateway_connection = None
+            self.daemon.own_connections.discard(connection)
+
+
+def _check_own(connection: Connection, id_: str, hello: m.Request) -> None:
+    """Raises RefusedError."""
+    if connection.caller is None or connection.caller.id != id_:
+        raise authority.refused(f"only the {id_} itself may say {type(hello).__name__}")

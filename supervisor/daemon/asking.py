@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.recorder import Recorder
     from aish.supervisor.daemon.table import Table
     from aish.wire import message as m
+    from aish.wire.question import AnswerPart, QuestionPart
 
 LAST: Final = "last_question"
 """In the journal's `meta`: the highest number of a question."""
 DOING_CHARS: Final = 200
+NETWORK: Final = "network "
+"""Before the token of what the daemon asks for a process, of hosts that it would reach: no process asks so itself."""
 
 
 class Asking:
@@ -84,6 +87,20 @@ class Asking:
         """When it is answered. Raises InputError, LimitError, ConflictError where it was withdrawn."""
         process = self._asker(caller, "Ask")
         check_ask(request)
+        if request.token.startswith(NETWORK):
+            raise InputError("that is what the supervisor asks itself", field="token")
+        return Answered(question=await self._answered(process, request))
+
+    async def ask_for(self, process: Process, request: m.Ask, stale: Callable[[AnswerPart], bool]) -> QuestionPart:
+        """A question of ours about a process; one answer for all who ask under its token, until that is `stale`.
+        Raises LimitError, ConflictError."""
+        known = self._questions.get(process.id, request.token)
+        if known is not None and known.answer is not None and stale(known.answer):
+            self._questions.forget(process.id, request.token)
+            self._recorder.question(process.id, request.token, None)
+        return await self._answered(process, request)
+
+    async def _answered(self, process: Process, request: m.Ask) -> QuestionPart:
         if self._questions.get(process.id, request.token) is None:
             self._put(process, request)
         while True:
@@ -91,7 +108,7 @@ class Asking:
             if part is None:
                 raise ConflictError("the question was withdrawn")
             if part.answer is not None:
-                return Answered(question=part)
+                return part
             await process.change()
 
     def _put(self, process: Process, request: m.Ask) -> None:

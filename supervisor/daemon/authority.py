@@ -51,6 +51,7 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Wait": _TREE,
     "WaitMany": _TREE,
     "Signal": _TREE,
+    "Cancel": _TREE,
     "Stop": _TREE,
     "Start": _BELOW,
     "Restart": _TREE,
@@ -89,10 +90,12 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "Respond": _SELF,
     "AwaitResponse": _TREE,  # of what it has sent itself
     "MailQuery": _TREE,
+    "Mark": _BELOW,  # and Spawn's `budget_of`
     "Doctor": _USER,
     "Shutdown": _USER,
     "Off": _USER,
-    "GatewayHello": frozenset(),  # the gateway itself, known by its id: see `check_gateway`
+    "GatewayHello": frozenset(),  # the gateway itself, known by its id
+    "EgressHello": frozenset(),  # and so the egress proxy
 }
 
 
@@ -114,6 +117,7 @@ _VERBS: Final = {
     "History": "inspect",
     "Snapshot": "ps",
     "Gpus": "gpu",
+    "Mark": "checkpoint",
 }
 """What people call a request, where it is not its name."""
 

@@ -9,6 +9,7 @@ import msgspec
 from aish.errors import InputError, RefusedError
 from aish.model import kind
 from aish.model.sandbox import HOSTS_MOST, PATHS_MOST, PROFILES
+from aish.sandbox import hosts
 from aish.sandbox.narrow import narrow
 from aish.sandbox.settle import settle
 
@@ -45,8 +46,14 @@ def flaws(spec: SpecPart) -> Iterator[InputError]:
                 yield InputError(f"{path.decode(errors='replace')} is too much", field=f"sandbox.{name}")
     if any(len(getattr(part, name)) > PATHS_MOST for name in _PATHS) and not part.settled:
         yield InputError(f"at most {PATHS_MOST} paths", field="sandbox")
-    if len(part.hosts) > HOSTS_MOST or not all(0 < len(host) < 254 and host.isprintable() for host in part.hosts):
-        yield InputError("expected names of hosts", field="sandbox.hosts")
+    if len(part.hosts) > HOSTS_MOST:
+        yield InputError(f"at most {HOSTS_MOST} hosts", field="sandbox.hosts")
+    for host in part.hosts[:HOSTS_MOST]:
+        try:
+            hosts.read(host)
+        except ValueError as error:
+            hint = "example.org, *.example.org, example.org:8443"
+            yield InputError(f"{host[:80]!r}: {error}", field="sandbox.hosts", hint=hint)
 
 
 def confined(

@@ -11,11 +11,11 @@ from msgspec import structs
 from aish.errors import ConflictError, InputError, RefusedError, UnavailableError
 from aish.model import exit as exits
 from aish.model import kind, label, state
-from aish.supervisor.daemon import authority, environ, proc, runs, want
+from aish.supervisor.daemon import authority, environ, offspring, proc, runs, want
 from aish.supervisor.daemon.births import PATIENCE_S
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
-from aish.wire.message import Cont, Forget, Label, Pause, Restart, Signal, Start, Stop, Switch, Wrapup
+from aish.wire.message import Cont, Forget, Label, Mark, Pause, Restart, Signal, Start, Stop, Switch, Wrapup
 from aish.wire.reply import Done
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 
 MODEL_CHARS: Final = 200
+CHECKPOINT_CHARS: Final = 40
+DEEDS: Final = ("checkpoint", "rewind", "drop")
+"""What is done with the checkpoints of an agent."""
 _NOT_YET: Final = (state.SCHEDULED, state.QUEUED, state.STARTING, state.BACKOFF)
 _ENDING: Final = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL))
 
@@ -100,6 +103,7 @@ class Control:
             return Done(changed=False)
         self._check_startable(process)
         self.daemon.table.free_for(process)
+        self._check_room(process)
         if row.spec.project is None:
             self._surroundings(process, request.launch, row.next_spec or row.spec, row.nice_limit)
         else:
@@ -116,6 +120,8 @@ class Control:
         process = self.target(caller, "Restart", request.target)
         row = process.row
         self._check_startable(process)
+        if row.ended:
+            self._check_room(process)
         spec = self._successor(caller, process, request.spec)
         if row.again and spec is None:
             return Done(changed=False)
@@ -184,6 +190,12 @@ class Control:
             )
         if self.daemon.ending.begun:
             raise ConflictError("the supervisor is shutting down", hint="try again in a moment")
+
+    def _check_room(self, process: Process) -> None:
+        """One that had ended counts below those above it again. Raises LimitError."""
+        parent = process.row.parent
+        above = self.daemon.table.get(parent) if parent is not None else None
+        offspring.check(self.daemon.table, self.daemon.recorder, above)
 
     def _check_declared(self, process: Process) -> None:
         """What an aish.toml declares starts with its declared environment, whoever starts it."""
@@ -299,12 +311,33 @@ class Control:
         self.daemon.conductor.changed(process)
         return Done()
 
+    async def mark(self, caller: Caller, request: Mark) -> Done:
+        """Raises RefusedError, ConflictError, InputError."""
+        if request.deed not in DEEDS:
+            raise InputError(f"expected {', '.join(DEEDS)}", field="deed")
+        process = self.target(caller, "Mark", request.target)
+        row = process.row
+        if row.spec.kind != kind.AGENT:
+            raise ConflictError(f"{row.name} ({row.id}) is no agent", hint="agents have checkpoints")
+        reached = request.checkpoint[:CHECKPOINT_CHARS]
+        if request.done and request.deed == "checkpoint":
+            self.daemon.recorder.event("checkpoint", row, by(caller), checkpoint=reached)
+        elif request.done and request.deed == "rewind":
+            self.daemon.recorder.event("rewound", row, by(caller), checkpoint=reached)
+        return Done()
+
     async def forget(self, caller: Caller, request: Forget) -> Done:
         process = self.target(caller, "Forget", request.target)
         row = process.row
         if not row.ended:
             raise ConflictError(
                 f"{row.name} ({row.id}) is {process.word}", hint=f"stop it first: `aish stop {row.id}`"
+            )
+        lives = self.daemon.table.lives_below(process.id)
+        if lives is not None:  # by its place what is below it is held, counted and controlled
+            raise ConflictError(
+                f"{lives.row.name} ({lives.id}), which is below {row.name} ({row.id}), has not ended",
+                hint=f"stop it first: `aish stop {lives.id}`",
             )
         self.daemon.forget([process])
         return Done()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import time
@@ -12,6 +13,8 @@ from aish.agents import keeping
 from aish.config import folders, settings, texts
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
 from aish.model import kind
+from aish.model.sandbox import GATEWAY, PROXY
+from aish.sandbox.outlets import Outlets
 from aish.supervisor.daemon import ancestry, cgroup, proc, server, tagged
 from aish.supervisor.daemon.admission import Admission
 from aish.supervisor.daemon.api import Api
@@ -19,10 +22,11 @@ from aish.supervisor.daemon.asking import Asking
 from aish.supervisor.daemon.authority import NOBODY, Caller
 from aish.supervisor.daemon.build import fingerprint
 from aish.supervisor.daemon.conductor import Conductor
+from aish.supervisor.daemon.doors import Doors
+from aish.supervisor.daemon.egress_link import EgressLink
 from aish.supervisor.daemon.ending import Ending
 from aish.supervisor.daemon.enforcement import Enforcement
 from aish.supervisor.daemon.environ import EnvironFiles
-from aish.supervisor.daemon.gateway_child import GatewayChild
 from aish.supervisor.daemon.gateway_link import GatewayLink
 from aish.supervisor.daemon.gpus import Gpus
 from aish.supervisor.daemon.handback import LEAVING, Handback
@@ -43,7 +47,8 @@ from aish.supervisor.daemon.sampler import Sampler
 from aish.supervisor.daemon.sandboxes import Sandboxes
 from aish.supervisor.daemon.state_folder import StateFolder
 from aish.supervisor.daemon.survivors import Survivors
-from aish.supervisor.daemon.table import Table
+from aish.supervisor.daemon.system_child import SystemChild
+from aish.supervisor.daemon.table import EGRESS_ID, GATEWAY_ID, Table
 from aish.supervisor.daemon.takeover import Takeover
 from aish.supervisor.daemon.told import Told
 from aish.supervisor.daemon.upgrade import Upgrade
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.ancestry import Peer
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.turns import Turns
 
 ESTATE: Final = "holder"
@@ -81,7 +87,8 @@ class Daemon:
         self.survivors = Survivors(self.state_folder, boot_id)
         self.left = asyncio.Event()
         self.server: server.Server | None = None
-        self.gateway_connection: Connection | None = None
+        self.own_connections: set[Connection] = set()
+        """Those of parts of aish, not of clients."""
         self._estate: str | None = None
         self._freeing = False
         self._alerts: list[str] = []
@@ -133,13 +140,16 @@ class Daemon:
         if self.found.rebuilt:
             await self.takeover.rebuilding.by_store()
         await self.gateway.listen()
+        await self.egress.listen()
         before = journal.meta(ESTATE) if journal is not None else None
         await self.takeover.reconcile(begun=False, same_estate=before in (None, self.holding.estate))
         self._estate = self.holding.estate
         self.recorder.note(ESTATE, self.holding.estate)
         self.log_keeper.go_on()
         self.prompt.changed()
+        await self.doors.restore({process.id for process in self.table.alive()})
         self.gateway.watch()
+        self.egress.watch()
         self.recorder.flush()
         self._tidy()
         self.api = Api(self)
@@ -178,7 +188,12 @@ class Daemon:
         self.admission = Admission(
             self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
         )
-        self.gateway = GatewayChild(self.table, self.recorder, self.state_folder, self.settings.gateway_port)
+        part = functools.partial(
+            SystemChild, table=self.table, recorder=self.recorder, state_folder=self.state_folder
+        )
+        self.gateway = part(GATEWAY_ID, wanted_port=self.settings.gateway_port)
+        self.egress = part(EGRESS_ID, plain=True)
+        self.doors = Doors(self.holding, lambda door: self.gateway if door == GATEWAY else self.egress)
         self.reach = Reach(
             self._layout(),
             self.table,
@@ -199,7 +214,7 @@ class Daemon:
             reach=self.reach,
             has_socket=self.table.has_socket,
             transcript=lambda id_: keeping.transcript(self.state_folder, id_, self.epoch),
-            sandboxes=Sandboxes(self.runtime_folder, lambda: self.gateway.url),
+            sandboxes=Sandboxes(self.runtime_folder, self._outlets, self.doors.channel),
         )
         self.link = GatewayLink(
             self.table,
@@ -208,6 +223,7 @@ class Daemon:
             epoch=self.epoch,
             stored_models=_stored_models,
             need=lambda model, asked_by: self.api.spawning.need(model, asked_by),  # noqa: PLW0108  made later
+            doors=self.doors,
         )
         self.conductor = Conductor(
             self.table,
@@ -221,8 +237,12 @@ class Daemon:
             freed=self._freed,
             reach=self.reach,
         )
-        self.gateway.leaving = lambda: self.ending.begun
-        self.gateway.conductor = self.link.conductor = self.conductor
+        for child in (self.gateway, self.egress):
+            child.leaving = lambda: self.ending.begun
+            child.conductor = self.conductor
+        self.gateway.doors = lambda: self.doors.listeners(GATEWAY)
+        self.egress.doors = lambda: self.doors.listeners(PROXY)
+        self.link.conductor = self.conductor
         self.admission.admitted = self.conductor.admitted
         self.admission.refused = self.conductor.refused
         self.admission.changed = self.conductor.changed
@@ -252,6 +272,9 @@ class Daemon:
         )
         self.posting = Posting(self.table, self.recorder)
         self.asking = Asking(self.table, self.recorder, self.prompt.changed)
+        self.egress_link = EgressLink(
+            self.table, self.asking, self.doors, lambda id_: key.proxy_word(secret, id_, self.epoch)
+        )
         self.recall = Recall(self.table, self.gpus, self.reach, self.recorder, lambda: self.sampler.owner_of)
         self.conductor.struck = self.recall.struck
         self.holding.silence.told = self._silent
@@ -275,7 +298,8 @@ class Daemon:
         ended = [process for process in self.table if process.row.ended and process.row.number]
         if len(ended) > KEEP_ENDED:
             ended.sort(key=lambda process: process.row.ended_s or 0.0)
-            self.forget(ended[: len(ended) - KEEP_ENDED * 9 // 10])
+            oldest = ended[: len(ended) - KEEP_ENDED * 9 // 10]
+            self.forget([process for process in oldest if self.table.lives_below(process.id) is None])
 
     # --- the parts' calls ---------------------------------------------------------------------------------------
 
@@ -285,6 +309,11 @@ class Daemon:
             self.gateway.ensure()
         except StorageError as error:
             self.recorder.event("fault", text=f"the gateway cannot be started: {error}")
+
+    def _outlets(self, row: Row) -> Outlets:
+        """Where the doors of a sandbox are. It is about to be started: the proxy learns of it first."""
+        self.egress_link.expect(row)
+        return Outlets(self.gateway.url, self.egress.port, self.egress_link.word(row.id))
 
     def forget(self, processes: Iterable[Process]) -> None:
         """Drop ended processes, their rows and their logs: on a full disk the logs are what makes room."""
@@ -306,7 +335,7 @@ class Daemon:
         if self.recorder.failure is not None:
             found.append(f"the process table is not written: {self.recorder.failure}")
         parts = (self.upgrade.alert(), self.holding.silence.behind(), self.gateway.alert, self.gateway.told)
-        found += filter(None, parts)
+        found += filter(None, (*parts, self.egress.alert))
         trouble = self.gpus.trouble()
         if trouble is not None:
             found.append(trouble)
@@ -394,8 +423,11 @@ class Daemon:
         self.posting.run_over(process)
         if process.row.spec.kind == kind.AGENT or process.row.spec.sandbox is not None:
             keeping.over(self.runtime_folder, process.id)
-        if process.row.ended and process is self.gateway.process:
-            self.gateway.watch()
+        self.doors.over(process.id)
+        self.egress_link.over(process)
+        for child in (self.gateway, self.egress):
+            if process.row.ended and process is child.process:
+                child.watch()
         if not self._freeing:
             self._freeing = True
             asyncio.get_running_loop().call_soon(self._all_freed)
@@ -483,7 +515,11 @@ class Daemon:
 
     def legacy(self) -> dict[str, int]:
         """What the next daemon is to have, by the names under which it looks in the next holder's store."""
-        return {**self.conductor.watch.legacy(), **self.conductor.lives.notices.legacy()}
+        return {
+            **self.conductor.watch.legacy(),
+            **self.conductor.lives.notices.legacy(),
+            **self.doors.legacy(),
+        }
 
     def end(self) -> None:
         """Leave everything as it is for the next daemon."""
@@ -502,6 +538,8 @@ class Daemon:
         self.prompt.close()
         self.holding.close()
         self.gateway.close()
+        self.egress.close()
+        self.doors.close()
         self.recorder.close()
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.cgroup import Layout
     from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.system_child import SystemChild
 
 LOW_DISK_BYTES: Final = 1 << 30
 DELEGATE: Final = "a user's systemd delegates control groups: loginctl enable-linger, then `aish shutdown`"
@@ -84,19 +85,8 @@ class Doctors:
             level="fail" if silent else "ok", topic="programs", text=f"{text}: {silent}" if silent else text
         )
         yield daemon.parents.finding()
-        gateway = daemon.gateway.process
-        if gateway is not None and gateway.row.lifecycle == state.RUNNING:
-            text = f"gateway {gateway.row.pid} at {daemon.gateway.url}"
-            if daemon.link.connected:
-                yield Finding(level="ok", topic="gateway", text=text)
-            else:
-                hint = "`aish logs gateway` says more"
-                yield Finding(level="warn", topic="gateway", text=f"{text}, not connected to the daemon", hint=hint)
-        elif gateway is None or gateway.row.ended:
-            yield Finding(level="ok", topic="gateway", text=f"starts at the first request to {daemon.gateway.url}")
-        else:
-            hint = "`aish logs gateway` says more"
-            yield Finding(level="fail", topic="gateway", text=f"gateway is {gateway.word}", hint=hint)
+        yield _of_child(daemon.gateway, connected=daemon.link.connected)
+        yield _of_child(daemon.egress, connected=daemon.egress_link.connection is not None)
 
     def _models(self) -> Iterator[Finding]:
         """Those that cannot be asked as things are."""
@@ -154,6 +144,18 @@ class Doctors:
             topic="quota",
             text="VRAM quotas are held by a watchdog (4 samples a second), not by the driver",
         )
+
+
+def _of_child(child: SystemChild, *, connected: bool) -> Finding:
+    process, hint = child.process, f"`aish logs {child.id}` says more"
+    if process is None or process.row.ended:
+        return Finding(level="ok", topic=child.id, text=f"starts at the first request to {child.url}")
+    if process.row.lifecycle != state.RUNNING:
+        return Finding(level="fail", topic=child.id, text=f"{child.id} is {process.word}", hint=hint)
+    text = f"{child.id} {process.row.pid} at {child.url}"
+    if connected:
+        return Finding(level="ok", topic=child.id, text=text)
+    return Finding(level="warn", topic=child.id, text=f"{text}, not connected to the daemon", hint=hint)
 
 
 def _logout() -> Finding:

@@ -73,7 +73,7 @@ class Ending:
         conductor = self.daemon.conductor
         await self.daemon.holding.answers()  # else nothing ends, and nobody would say why
         await stopping.stop_all(conductor, self.supervised(), by=SHUTDOWN)
-        await stopping.stop_all(conductor, self.daemon.table.alive(), by=SHUTDOWN)  # parts of aish: the gateway
+        await stopping.stop_all(conductor, self.daemon.table.alive(), by=SHUTDOWN)  # parts of aish
         await conductor.remains.done()
         await self.daemon.launcher.sockets.done()
 
@@ -113,7 +113,7 @@ class Ending:
     def _unneeded(self) -> bool:
         daemon = self.daemon
         connections = daemon.server.connections if daemon.server is not None else ()
-        clients = sum(1 for connection in connections if connection is not daemon.gateway_connection)
+        clients = sum(1 for connection in connections if connection not in daemon.own_connections)
         unwritten = daemon.recorder.failure is not None  # the holder still keeps exits for us
         return not unwritten and clients == 0 and not self.supervised()
 
@@ -142,6 +142,7 @@ class Ending:
         """The end was begun, and is not to be."""
         self.begun = False
         self.daemon.gateway.watch()
+        self.daemon.egress.watch()
         self.check()
 
     async def decided(self) -> None:

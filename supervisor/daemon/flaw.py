@@ -19,8 +19,10 @@ from aish.model.spec import (
     LEAST_PROBE_S,
     LOGS,
     MISSED,
+    MOST_CHILDREN,
     MOST_CONCURRENT,
     MOST_CPUS,
+    MOST_DEPTH,
     MOST_GPUS,
     MOST_GRACE_S,
     MOST_NEEDS,
@@ -272,6 +274,10 @@ def of_limits(limits: LimitPart) -> Iterator[InputError]:
         yield InputError(f"expected 1 to {MOST_PIDS}", field="pids")
     if limits.cpus is not None and not (math.isfinite(limits.cpus) and LEAST_CPUS <= limits.cpus <= MOST_CPUS):
         yield InputError(f"expected a number of cores, {LEAST_CPUS} to {MOST_CPUS:.0f}", field="cpus")
+    for field, most in (("children", MOST_CHILDREN), ("depth", MOST_DEPTH)):
+        value = getattr(limits, field)
+        if value is not None and not 0 <= value <= most:
+            yield InputError(f"expected a count, 0 to {most:,}", field=field)
     yield from _one_of(limits.on_oom, ON_OOM, "on_oom")
     if limits.on_oom == "hold" and limits.memory_bytes is None:
         yield InputError("there is no limit of memory at which to hold it", field="on_oom")

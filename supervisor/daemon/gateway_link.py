@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aish.config import folders
 from aish.errors import AishError, UnavailableError
 from aish.model import kind, state
+from aish.model.sandbox import GATEWAY
 from aish.supervisor.daemon import ports
 from aish.supervisor.daemon.foreground import background
 from aish.wire import account, budget, codec, link, window
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from aish.config.settings import Settings
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.connection import Connection
+    from aish.supervisor.daemon.doors import Doors
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.recorder import Recorder
     from aish.supervisor.daemon.row import Row
@@ -55,11 +57,12 @@ class GatewayLink:
         epoch: int,
         stored_models: Callable[[], list[str]],
         need: Callable[[str, str | None], Coroutine[object, object, None]],
+        doors: Doors,
     ) -> None:
         self.table, self.recorder, self.settings, self.epoch = table, recorder, settings, epoch
         self.conductor: Conductor
         self.sessions_read: Callable[[Process, tuple[int, int] | None], None]
-        self._stored_models, self._need = stored_models, need
+        self._stored_models, self._need, self._doors = stored_models, need, doors
         self._connection: Connection | None = None
         self._number = 0
         self._questions: dict[int, asyncio.Future[Reply]] = {}
@@ -86,6 +89,7 @@ class GatewayLink:
         self._connection = connection
         self._number = 0
         connection.send(self._sync(names))
+        self._doors.serve(GATEWAY, connection)
         self._arrived.set()
         try:
             while True:
@@ -93,6 +97,7 @@ class GatewayLink:
                 assert not fds
                 self._received(codec.decode_from_gateway(body))
         finally:
+            self._doors.unserve(GATEWAY, connection)
             if self._connection is connection:
                 self._connection = None
                 self._arrived.clear()

@@ -170,10 +170,11 @@ class Handback:
         if self._leaving != self.daemon.holding.estate:
             return False
         self._alone.set()
-        gateway = self.daemon.gateway.process
-        await self.daemon.gateway.end_orphan()
-        if gateway is not None and not gateway.row.ended:
-            self.daemon.conductor.vanished(gateway, "keeper and holder died during `aish off`")
+        for child in (self.daemon.gateway, self.daemon.egress):
+            process = child.process
+            await child.end_orphan()
+            if process is not None and not process.row.ended:
+                self.daemon.conductor.vanished(process, "keeper and holder died during `aish off`")
         return True
 
     async def _rest(self) -> tuple[list[HandedPart], list[int]]:
@@ -316,14 +317,14 @@ class Handback:
         )
 
     async def _end_ours(self) -> list[HandedPart]:
-        """The gateway, probes and hooks: they are for us, so they end with us."""
+        """The gateway, the proxy, probes and hooks: they are for us, so they end with us."""
         daemon = self.daemon
         ended: list[HandedPart] = []
-        gateway = daemon.gateway.process
-        if gateway is not None and not gateway.row.ended:
-            ended.append(self._part(gateway))
-            daemon.conductor.stop(gateway, None, by=OFF)
-            await stopping.gone(gateway, daemon.holding.silence)
+        for process in (daemon.gateway.process, daemon.egress.process):
+            if process is not None and not process.row.ended:
+                ended.append(self._part(process))
+                daemon.conductor.stop(process, None, by=OFF)
+                await stopping.gone(process, daemon.holding.silence)
         if not self._alone.is_set():
             await self._end_errands()
         await daemon.conductor.remains.done()

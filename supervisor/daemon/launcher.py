@@ -98,7 +98,7 @@ class Launcher:
                 targets,
                 program=row.spec.program,
             )
-            _order(started, ours, targets)
+            _add(started, ours, targets)
             groups = self._reach.open(process)
             payload = wire.encode_payload(
                 started.argv,
@@ -113,7 +113,7 @@ class Launcher:
                 oom_score_adj=row.spec.oom_score_adj,
                 ioprio=_ioprio(row.spec.ionice),
                 program=started.program,
-                listen_pid=bool(listening) and started.order is None,
+                listen_pid=bool(listening) and not started.enters,
             )
             return await self.holding.spawn(row.id, payload, [*groups, *passed, *ours])
         except wire.Refusal as error:
@@ -141,7 +141,7 @@ class Launcher:
             targets = [0, 1, 2]
             env = environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told, ERRAND: id_})
             started = await self.sandboxes.start(row, ports.fill(argv, row.port), env, targets)
-            _order(started, fds, targets)
+            _add(started, fds, targets)
             payload = wire.encode_payload(
                 started.argv,
                 started.env,
@@ -259,11 +259,11 @@ class Launcher:
             os.close(master)
 
 
-def _order(started: Start, fds: list[int], targets: list[int]) -> None:
-    """Its descriptor and the number of that, where it enters a sandbox."""
-    if started.order is not None:
-        fds.append(started.order)
-        targets.append(started.target)
+def _add(started: Start, fds: list[int], targets: list[int]) -> None:
+    """Descriptors of its sandbox, and their numbers."""
+    for fd, target in started.passed:
+        fds.append(fd)
+        targets.append(target)
 
 
 class Floor(NamedTuple):

@@ -152,7 +152,8 @@ class Limiting:
 
 def _limits(before: LimitPart | None, request: Limit) -> LimitPart | None:
     """The limits of its tree after the request. Pure. Raises UsageError."""
-    if all(asked is None for asked in (request.memory, request.cpus, request.pids, request.read, request.write)):
+    asked = (request.memory, request.cpus, request.pids, request.read, request.write, request.children, request.depth)
+    if all(each is None for each in asked):
         return before
     limits = before or LimitPart()
     memory, cpus, pids = limits.memory_bytes, limits.cpus, limits.pids
@@ -167,9 +168,15 @@ def _limits(before: LimitPart | None, request: Limit) -> LimitPart | None:
         pids = changed(pids, request.pids, parse_count, "pids")
     if request.cpus is not None:
         cpus = _cores(cpus, request.cpus)
+    tree = {
+        word: changed(getattr(limits, word), text, parse_count, word)
+        for word in ("children", "depth")
+        if (text := getattr(request, word)) is not None
+    }
     on_oom = limits.on_oom if memory is not None else "kill"
     bytes_per_s = {"read_bytes_per_s": read, "write_bytes_per_s": write}
-    return msgspec.structs.replace(limits, memory_bytes=memory, cpus=cpus, pids=pids, on_oom=on_oom, **bytes_per_s)
+    held = {"memory_bytes": memory, "cpus": cpus, "pids": pids, "on_oom": on_oom, **bytes_per_s}
+    return msgspec.structs.replace(limits, **held, **tree)
 
 
 def _cores(before: float | None, text: str) -> float | None:

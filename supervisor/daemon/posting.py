@@ -10,7 +10,7 @@ from aish.errors import ConflictError, InputError, StorageError
 from aish.model import kind, state
 from aish.supervisor.daemon import authority
 from aish.supervisor.daemon.mailbox import Mailbox, check_text
-from aish.wire.mail import TEXT_BYTES, MailPart
+from aish.wire.mail import DELIVERED, SCHEMA_BYTES, TEXT_BYTES, MailPart
 from aish.wire.reply import Done, Mail, MailList, Sent
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Posting:
     def __init__(self, table: Table, recorder: Recorder) -> None:
         self._table, self._recorder = table, recorder
         self._box = Mailbox()
+        self._readers: set[str] = set()
+        """Who has asked for mail in the run that it is at."""
 
     def restore(self) -> None:
         """What a daemon before has left. Damage is told: there is nobody who could send it again."""
@@ -55,6 +57,8 @@ class Posting:
     async def send(self, caller: Caller, request: m.Send) -> Sent:
         """Raises NotFoundError, RefusedError, ConflictError, InputError, LimitError."""
         check_text(request.text)
+        if len((request.schema or "").encode("utf-8", "replace")) > SCHEMA_BYTES:
+            raise InputError(f"longer than {SCHEMA_BYTES:,} bytes", field="schema")
         if not 0 < len(request.token) <= TOKEN_CHARS:
             raise InputError(f"expected 1 to {TOKEN_CHARS} characters", field="token")
         known = self._box.known(request.token)
@@ -69,6 +73,7 @@ class Posting:
             sender=sender.id if sender is not None else None,
             sender_name=sender.row.name if sender is not None else None,
             text=request.text,
+            schema=request.schema,
             sent_s=time.time(),
         )
         part, dropped = self._box.send(request.token, part)
@@ -105,6 +110,7 @@ class Posting:
     async def receive(self, caller: Caller, request: m.Receive) -> Mail:
         """Once there is one; None when the time is over."""
         process = self._own(caller, "Receive")
+        self._readers.add(process.id)
         try:
             async with asyncio.timeout(request.timeout_s):
                 while (part := self._box.next(process.id, request.after)) is None:
@@ -161,10 +167,16 @@ class Posting:
             raise InputError("only a supervised process has mail", hint="see docs/agents.md")
         return process
 
+    def turn_under_way(self, id_: str) -> bool:
+        """Whether an agent works on something: a message that it has not answered, or what it was started for, which
+        only one that reads mail is ever done with."""
+        return id_ not in self._readers or any(part.state == DELIVERED for part in self._box.of(id_))
+
     # --- what follows -------------------------------------------------------------------------------------------
 
     def run_over(self, process: Process) -> None:
         """A run of it has ended."""
+        self._readers.discard(process.id)
         for part in self._box.run_over(process.id, for_good=process.row.ended):
             self._put(part)
             if part.over:

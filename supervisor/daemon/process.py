@@ -84,6 +84,7 @@ class Process:
         "metered",
         "oom_kills",
         "pidfd",
+        "refused_s",
         "resend_timer",
         "rest",
         "row",
@@ -117,6 +118,8 @@ class Process:
         """The same, and what has been noted of this run."""
         self.device_use: dict[str, int | None] = {}
         """VRAM by device UUID in the last sample."""
+        self.refused_s = -math.inf
+        """When it was last told that what is below it was refused another process, on the monotonic clock."""
         self.metered: Activity | None = None
         """What the gateway knows of its requests; `doing` is its word, or the supervisor's own."""
         self.doing: str | None = None

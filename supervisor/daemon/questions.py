@@ -109,6 +109,10 @@ class Questions:
             return None
         return self._parts.pop((process, token))
 
+    def forget(self, process: str, token: str) -> None:
+        """One that was answered, and is asked anew."""
+        del self._parts[process, token]
+
     def drop(self, process: str) -> list[str]:
         """All of one whose run has ended; their tokens."""
         tokens = [token for id_, token in self._parts if id_ == process]

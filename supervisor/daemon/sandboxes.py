@@ -7,11 +7,14 @@ import functools
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from aish.agents import keeping
 from aish.config import folders
 from aish.errors import UnavailableError
 from aish.model.sandbox import BWRAP, NONE, TIERS
 from aish.sandbox import around, hosted, order, tier, told, wrapping
+from aish.sandbox.profile import doors
 from aish.supervisor.daemon.given import FIRST_FD
 from aish.supervisor.daemon.notify import VARIABLE as NOTIFY_SOCKET
 from aish.supervisor.holder import wire
@@ -19,11 +22,13 @@ from aish.supervisor.holder.birth import candidates
 from aish.wire.part import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from aish.sandbox.around import Around
+    from aish.sandbox.outlets import Outlets
     from aish.sandbox.tier import Holding
     from aish.supervisor.daemon.row import Row
+    from aish.wire.sandbox import SandboxPart
 
 _NOTIFY: Final = os.fsencode(NOTIFY_SOCKET) + b"="
 
@@ -34,14 +39,19 @@ class Start(NamedTuple):
     argv: Sequence[bytes]
     env: Sequence[bytes]
     program: bytes | None
-    order: int | None = None
-    """A descriptor for the child, by the number `target`; the caller closes it."""
-    target: int = 0
+    passed: Sequence[tuple[int, int]] = ()
+    """Descriptors for the child, and their numbers there; the caller closes them."""
+    enters: bool = False
 
 
 class Sandboxes:
-    def __init__(self, runtime_folder: str, gateway_url: Callable[[], str]) -> None:
-        self._runtime_folder, self._gateway_url = runtime_folder, gateway_url
+    """`outlets`: where the doors of that process are; asked when it is about to be started. `channel`: a descriptor
+    for who tells of them."""
+
+    def __init__(
+        self, runtime_folder: str, outlets: Callable[[Row], Outlets], channel: Callable[[str], Awaitable[int]]
+    ) -> None:
+        self._runtime_folder, self._outlets, self._channel = runtime_folder, outlets, channel
 
     @functools.cached_property
     def around(self) -> Around:
@@ -56,27 +66,50 @@ class Sandboxes:
         *,
         program: bytes | None = None,
     ) -> Start:
-        """`taken`: numbers of descriptors in the child. Raises UnavailableError, Refusal (no such program)."""
+        """`taken`: numbers of descriptors in the child. Raises UnavailableError, DisconnectedError, Refusal (no such
+        program)."""
         part = row.spec.sandbox
         if part is None:
             return Start(argv, env, program)
+        if row.spec.with_parent:  # it has no key, and its door would be one
+            part = msgspec.structs.replace(part, models=False)
         holding = await asyncio.to_thread(tier.here)
         if holding.tier == NONE:
             raise wrapping.unavailable(holding)
         row.sandbox_tier, row.sandbox_open = holding.tier, told.remains(part, holding.tier, holding.abi)
-        if part.hosted:
-            return Start(argv, [*env, hosted.told(part, holding)], program)
-        tried = candidates(argv[0], env) if program is None else [program]
-        _check(tried, row.spec.cwd)
-        data = wrapping.Wrapping(self.around, holding).order(
-            part,
-            wrapping.Wanted(argv, env, tried, row.spec.cwd, bool(row.gpus)),
-            gateway_url=self._gateway_url(),
-            folder=keeping.run_folder(self._runtime_folder, row.id),
-            sockets=self._sockets(part.spawn, holding, env),
-        )
-        target = max((FIRST_FD - 1, *taken)) + 1
-        return Start(order.words(target), order.environ(env), None, _memory(data), target)
+        tried = [] if part.hosted else (candidates(argv[0], env) if program is None else [program])
+        if not part.hosted:
+            _check(tried, row.spec.cwd)
+        passed, to = await self._told(row, part, holding, max((FIRST_FD - 1, *taken)) + 1)
+        try:
+            if part.hosted:
+                return Start(argv, [*env, hosted.told(part, holding, to)], program, passed)
+            data = wrapping.Wrapping(self.around, holding).order(
+                part,
+                wrapping.Wanted(argv, env, tried, row.spec.cwd, bool(row.gpus)),
+                to=to,
+                folder=keeping.run_folder(self._runtime_folder, row.id),
+                sockets=self._sockets(part.spawn, holding, env),
+            )
+            target = max((FIRST_FD - 1, *taken, *(number for _, number in passed))) + 1
+            passed = [*passed, (_memory(data), target)]
+            return Start(order.words(target), order.environ(env), None, passed, enters=True)
+        except BaseException:
+            for fd, _ in passed:
+                os.close(fd)
+            raise
+
+    async def _told(
+        self, row: Row, part: SandboxPart, holding: Holding, target: int
+    ) -> tuple[list[tuple[int, int]], Outlets]:
+        """Where its doors are; and by which descriptor it tells of them, if it has a network to itself."""
+        to = self._outlets(row)
+        if holding.tier != BWRAP:
+            return [], to
+        to = to._replace(word="")
+        if not doors(part):
+            return [], to
+        return [(await self._channel(row.id), target)], to._replace(channel=target)
 
     def _sockets(self, spawn: bool, holding: Holding, env: Sequence[bytes]) -> list[str]:
         found = [folders.daemon_socket()] if spawn else []

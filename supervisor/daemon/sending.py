@@ -64,33 +64,39 @@ class Sending:
         except DisconnectedError:
             return False  # the take-over by the next holder does again what must be done
 
-    async def signal_told(self, process: Process, number: int, sent: Callable[[], None]) -> bool:
-        """`signal` for a person; `sent` is called when it is, before its consequences. Raises UnavailableError where
-        nobody can tell whether it was sent, and where the holder is silent: then it is sent when that goes on."""
+    async def signal_told(
+        self, process: Process, number: int, sent: Callable[[], None], *, group: bool = True
+    ) -> bool:
+        """`signal` for a person, or without `group` to the process alone; `sent` is called when it is, before its
+        consequences. Raises UnavailableError where nobody can tell whether it was sent, and where the holder is
+        silent: then it is sent when that goes on."""
         try:
-            return await self.holding.silence.bounded(self._sent_by_next(process, number, sent), by_keeper=True)
+            sending = self._sent_by_next(process, number, sent, group=group)
+            return await self.holding.silence.bounded(sending, by_keeper=True)
         except DisconnectedError as error:
             raise UnavailableError(
                 f"the holder died while {process.row.name} ({process.id}) was signalled: it may have taken effect",
                 hint="look with `aish ps`, then try again",
             ) from error
 
-    async def _sent_by_next(self, process: Process, number: int, sent: Callable[[], None]) -> bool:
+    async def _sent_by_next(self, process: Process, number: int, sent: Callable[[], None], *, group: bool) -> bool:
         """By the next holder, where there is none just now: then nobody was asked so far."""
         while True:
             try:
-                return await self._sent(process, number, sent)
+                return await self._sent(process, number, sent, group=group)
             except AwayError:
                 await self.holding.reachable()
 
-    async def _sent(self, process: Process, number: int, sent: Callable[[], None] | None = None) -> bool:
+    async def _sent(
+        self, process: Process, number: int, sent: Callable[[], None] | None = None, *, group: bool = True
+    ) -> bool:
         if process.watch_fd is not None:
-            done = self.watch.signal(process, number, group=self.reach.has_group(process.row))
+            done = self.watch.signal(process, number, group=group and self.reach.has_group(process.row))
             if done and sent is not None:
                 sent()
             return done
         try:
-            await self.holding.signal(process.id, number, sent=sent)
+            await self.holding.signal(process.id, number, group=group, sent=sent)
         except Refusal:
             return False  # it ended meanwhile
         return True

@@ -11,12 +11,13 @@ import msgspec
 
 from aish.errors import AishError, ConflictError, InputError, StorageError, UnavailableError
 from aish.model import kind, state
-from aish.supervisor.daemon import authority, confinement, environ, want
+from aish.supervisor.daemon import authority, confinement, environ, offspring, want
 from aish.supervisor.daemon.births import PATIENCE_S
-from aish.supervisor.daemon.control import who
+from aish.supervisor.daemon.control import by, who
 from aish.supervisor.daemon.foreground import any_terminal
 from aish.supervisor.daemon.process import Process, shared
 from aish.supervisor.daemon.row import Row
+from aish.wire import budget
 from aish.wire.message import Serve, Spawn
 from aish.wire.reply import Started
 from aish.wire.spec import LaunchPart, RoutePart, SpecPart
@@ -56,7 +57,10 @@ class Spawning:
         want.check_rights(caller, parent, request.spec)
         if parent is not None and parent.row.ended:
             raise ConflictError(f"{parent.row.name} ({parent.id}), which this caller belongs to, has ended")
+        if not request.spec.with_parent:
+            offspring.check(table, self.daemon.recorder, parent)
         request = self._confined(caller, parent, _helping(caller, parent, request))
+        source = self._source(caller, request)
         program = os.fsdecode(request.spec.argv[0]) if request.spec.argv else ""
         name = table.new_name(request.spec.name, program, number=request.rename)
         circle = self.daemon.admission.circle(name, request.spec.needs)
@@ -70,7 +74,10 @@ class Spawning:
         row.targets, row.terminal = list(request.targets), any_terminal(fds)
         process.window = request.window
         process.fds, fds[:] = fds[:], []
-        self._begin(process)
+        if source is None:
+            self._begin(process)
+        else:
+            self._split(*source, process, caller)
         if row.lifecycle == "queued":
             await self.daemon.launcher.keep_passed(process)
         return await self._answer(process, existed=False, patience_s=request.patience_s)
@@ -90,6 +97,30 @@ class Spawning:
             helper=caller.leader and request.spec.with_parent,
         )
         return msgspec.structs.replace(request, spec=spec)
+
+    def _source(self, caller: Caller, request: Spawn) -> tuple[Process, SpecPart] | None:
+        """From whose checkpoint it goes on, and the spec of that when the budget is split. Raises NotFoundError,
+        RefusedError, LimitError."""
+        if request.budget_of is None:
+            return None
+        table = self.daemon.table
+        source = table.resolve(request.budget_of, authority.visible(table, caller))
+        authority.check(table, caller, "Mark", source)
+        spec, wanted = source.row.spec, request.spec
+        tokens, part = budget.without((spec.budget_tokens, spec.budget), (wanted.budget_tokens, wanted.budget))
+        return source, msgspec.structs.replace(spec, budget_tokens=tokens, budget=part)
+
+    def _split(self, source: Process, left: SpecPart, process: Process, caller: Caller) -> None:
+        """What it may use is taken from `source`: both in one transaction, or neither. Raises StorageError."""
+        spec, source.row.spec = source.row.spec, left
+        self.daemon.recorder.change(source.row)
+        try:
+            self._begin(process)
+        except StorageError:
+            source.row.spec = spec
+            raise
+        self.daemon.recorder.event("forked", source.row, by(caller), fork=process.id)
+        self.daemon.conductor.changed(source)
 
     def _open(self) -> None:
         if self.daemon.ending.begun:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.process import Process
 
 GATEWAY_ID: Final = "gateway"
+EGRESS_ID: Final = "egress"
+OWN_IDS: Final = (GATEWAY_ID, EGRESS_ID)
+"""Parts of aish that are supervised like the rest."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}")
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._:/+-]+")
 
@@ -146,6 +149,11 @@ class Table:
                     found.add(child)
                     todo.append(child)
         return found
+
+    def lives_below(self, id_: str) -> Process | None:
+        """One below it that has not ended."""
+        below = (self._alive.get(each) for each in sorted(self.subtree(id_)) if each != id_)
+        return next((process for process in below if process is not None), None)
 
     def ancestors(self, id_: str) -> Iterator[str]:
         """Ids above `id_`, nearest first; also of forgotten ones as far as they are known."""

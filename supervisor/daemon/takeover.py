@@ -20,7 +20,7 @@ from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.rebuilding import Rebuilding
 from aish.supervisor.daemon.row import Row
-from aish.supervisor.daemon.table import GATEWAY_ID
+from aish.supervisor.daemon.table import OWN_IDS
 from aish.supervisor.daemon.watch import store_name
 from aish.supervisor.holder import kernel
 from aish.wire.part import ExitPart
@@ -146,7 +146,7 @@ class Takeover:
         for name in await self.daemon.holding.names():
             what, _, id_ = name.partition(".")
             process = self.daemon.table.get(id_)
-            gone = id_ != GATEWAY_ID and (process is None or process.row.ended)
+            gone = id_ not in OWN_IDS and (process is None or process.row.ended)
             if what == "pidfd" or (what in ("pty", "fds", "notify", "adopted") and gone):
                 self.daemon.holding.drop(name)
             elif not gone or (process is not None and process.row.again):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,8 +31,10 @@ def judge(
 ) -> Verdict:
     """`cause` is a word of aish.model.exit where the supervisor knows better than the status why it ended ("oom",
     "unhealthy", "check"): then it failed, whatever the status. Times are seconds since boot."""
+    cancelled = _cancelled(row, end)
     own, said = row.concluded if row.concluded is not None and end.code != 0 else (None, "")
-    reason = row.stop_reason or cause or (exits.DONE if end.code == 0 else own)
+    done = exits.DONE if end.code == 0 else own
+    reason = row.stop_reason or cause or (exits.CANCELLED if cancelled else done)
     told = ExitPart(code=end.code, signal=end.signal, reason=reason)
     event: LifecycleEvent = machine.Vanished() if end.lost else machine.Exited()
     text = said or None if reason == own and row.reason is None else None
@@ -43,7 +46,7 @@ def judge(
         return Verdict(told, event, "it ended before it was ever ready: it is not started again")
     if restartable and recurs(row):
         event = machine.Recurs()
-    if not restartable or row.lifecycle == STOPPING or row.stop_reason is not None:
+    if not restartable or row.lifecycle == STOPPING or row.stop_reason is not None or cancelled:
         return Verdict(told, event, text)
     failed = end if cause is None or end.code != 0 else type(end)(1, None)
     match again(row, failed, ran_s, now_s, chance):
@@ -57,6 +60,12 @@ def judge(
             return Verdict(told, machine.Looped(), text)
         case restart.Stay():
             return Verdict(told, event, text)
+
+
+def _cancelled(row: Row, end: Exit) -> bool:
+    """An agent whose turn somebody cancelled through us, and who had no other: it is not begun again."""
+    interrupted = row.signalled is not None and row.signalled[0] == signal.SIGINT
+    return row.spec.kind == kind.AGENT and interrupted and end.shell_status == 128 + signal.SIGINT
 
 
 def recurs(row: Row) -> bool:

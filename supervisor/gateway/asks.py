@@ -194,7 +194,10 @@ class Asks:
         found = [ledger.accounts[each] for each in ([id] if alone else ledger.chain(id)) if each in ledger.accounts]
         day = self._spending.day
         return Budgets(
-            lines=[line for account in found for line in lines(account, now_s)], day=day.date, day_ends_s=day.ends_s
+            lines=[line for account in found for line in lines(account, now_s)],
+            day=day.date,
+            day_ends_s=day.ends_s,
+            tokens=None if alone else self._spending.tokens(id),
         )
 
 

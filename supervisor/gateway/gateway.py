@@ -55,6 +55,7 @@ from aish.supervisor.gateway.windows.book import Book
 from aish.supervisor.gateway.windows.gate import Gate
 from aish.supervisor.gateway.windows.parts import Parts
 from aish.wire import account as accounts
+from aish.wire.door import Door, Doors, Shut
 from aish.wire.link import ActivityNote, Ask, Delta, Member, Need, Readiness, ServeFailed, Sync
 
 if TYPE_CHECKING:
@@ -321,6 +322,9 @@ class Gateway:
         server.created_s = time.time()
         self.prices.expect(server)
         self.probes.start(server)
+
+    def on_door(self, message: Doors | Door | Shut, fds: list[int]) -> None:
+        self.web.doors.told(message, fds)
 
     def on_serve_failed(self, message: ServeFailed) -> None:
         self.models.failed(message)

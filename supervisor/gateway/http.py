@@ -54,6 +54,7 @@ from aish.supervisor.gateway.upstream import Upstreams
 from aish.supervisor.gateway.visitor import Visitor
 from aish.supervisor.gateway.web import Answer, Request, Response
 from aish.wire import budget as budgets
+from aish.wire.listeners import Listeners
 
 if TYPE_CHECKING:
     import socket
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
 BODY_S: Final = 60.0
 IDLE_S: Final = 60.0  # a connection without a (whole) request head
+DOOR_BACKLOG: Final = 256
 LAST_WORDS_S: Final = 0.1
 """For answers that are on their way when the gateway ends."""
 MAX_QUERY_CHARS: Final = 2048
@@ -100,12 +102,19 @@ class Web:
         self._gone = asyncio.Event()
         """Nobody is connected."""
         self._server: asyncio.Server | None = None
+        self.doors = Listeners(self._listen, partial(log, "door"))
+        """Inside of sandboxes: who comes there is that process."""
 
     async def start(self, sock: socket.socket) -> None:
         self._server = await asyncio.get_running_loop().create_server(self._visit, sock=sock, backlog=1024)
 
-    def _visit(self) -> Visitor:
-        visitor = Visitor(self._handle, _malformed, self._left, self._idle_s, self._outbox)
+    async def _listen(self, process: str, sock: socket.socket) -> asyncio.Server:
+        visit = partial(self._visit, process)
+        return await asyncio.get_running_loop().create_server(visit, sock=sock, backlog=DOOR_BACKLOG)
+
+    def _visit(self, process: str | None = None) -> Visitor:
+        """`process`: whose door it was."""
+        visitor = Visitor(partial(self._handle, process), _malformed, self._left, self._idle_s, self._outbox)
         self._visitors.add(visitor)
         self._gone.clear()
         return visitor
@@ -120,6 +129,7 @@ class Web:
         if self._server is None:
             return
         self._server.close()
+        self.doors.close()
         for visitor in list(self._visitors):
             visitor.end()
         await self._proxy.drained(grace_s)
@@ -133,9 +143,9 @@ class Web:
 
     # --- one request --------------------------------------------------------------------------------------------
 
-    async def _handle(self, request: Request) -> Answer:
+    async def _handle(self, process: str | None, request: Request) -> Answer:
         try:
-            return await self._answer(request)
+            return await self._answer(process, request)
         except AishError as error:
             status, data = openai.failure(error)
             data = spoken(_path(request), request.headers).error(status, data)
@@ -145,7 +155,7 @@ class Web:
             data = openai.error_body("the gateway failed; its log says where", "server_error", "internal")
             return Response(status=500, body=data)
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, process: str | None, request: Request) -> Answer:
         refused = _foreign(request)
         if refused is not None:
             return refused
@@ -156,7 +166,7 @@ class Web:
             return Response(b"the gateway of aish is running\n", content_type="text/plain; charset=utf-8")
         _take_key(request, path)
         try:
-            caller = self._keys.known(request.headers) or await self._keys.caller(request.headers)
+            caller = await self._caller(process, request)
         except RefusedError as error:
             return refusal(spoken(path, request.headers), error, 401)
         if request.method == "POST":
@@ -164,6 +174,12 @@ class Web:
         if request.method in ("GET", "HEAD"):  # the visitor leaves the body out
             return self._get(request, caller, path)
         return _no_such(request)
+
+    async def _caller(self, process: str | None, request: Request) -> Caller:
+        """Raises RefusedError."""
+        if process is not None:
+            return await self._keys.behind(process, request.headers)
+        return self._keys.known(request.headers) or await self._keys.caller(request.headers)
 
     async def _post(self, request: Request, caller: Caller, path: str) -> Answer:
         dialect = SERVED.get(path)

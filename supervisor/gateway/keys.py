@@ -83,6 +83,17 @@ class Keys:
         self._known[key] = process, epoch = found
         return await self._process(process, epoch)
 
+    async def behind(self, process: str, headers: Mapping[str, str]) -> Caller:
+        """The same where the socket names the process: it needs no key, and has no use for any but its own. Raises
+        RefusedError."""
+        key = presented(headers)
+        found = (process, self._directory.epoch) if not key else derived.verify(self._secret, key)
+        if found is None or found[0] != process:
+            raise RefusedError(
+                f"this is the door of {process}'s sandbox, and the key is not its own", hint="it needs none here"
+            )
+        return await self._process(process, found[1])
+
     def _named(self, key: str) -> Caller:
         row = self._presented.get(key)
         if row is None:
@@ -94,7 +105,7 @@ class Keys:
             raise RefusedError(f"the key {row.name} was revoked", hint=f"aish key new {row.name}-2")
         return Caller(KEY_PREFIX + row.name, row.name)
 
-    async def _process(self, process: str, epoch: int) -> Caller:
+    async def _process(self, process: str, epoch: int | None) -> Caller:
         began_s = asyncio.get_running_loop().time()
         while True:
             member = self._directory.members.get(process) if self._directory.epoch == epoch else None

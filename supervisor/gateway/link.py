@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -25,7 +24,8 @@ from aish.errors import (
 from aish.supervisor.gateway.log import log, place
 from aish.supervisor.gateway.records import Records
 from aish.supervisor.gateway.row import EventRow
-from aish.wire import codec, frame
+from aish.wire import codec, frame, stream
+from aish.wire.door import Door, Doors, Shut
 from aish.wire.link import (
     Ack,
     Ask,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 RETRY_S: Final = (0.05, 1.0)
 SETTLE_S: Final = 0.02  # events of the same slot replace each other when they come faster than this
-_READ_BYTES: Final = 256 << 10
 _decode_event: Final = msgspec.msgpack.Decoder(Durable).decode
 
 
@@ -55,6 +54,9 @@ class Listener(Protocol):
     def on_delta(self, message: Delta) -> None: ...
 
     def on_serve_failed(self, message: ServeFailed) -> None: ...
+
+    def on_door(self, message: Doors | Door | Shut, fds: list[int]) -> None:
+        """The descriptors are the listener's."""
 
     async def on_ask(self, message: Ask) -> Reply: ...
 
@@ -106,13 +108,12 @@ class Link:
         self._said = text
 
     async def _connect_and_serve(self) -> None:
-        reader, writer = await asyncio.open_unix_connection(self._path)
+        frames, writer = await stream.connect(self._path)
         tasks: list[asyncio.Task[None]] = []
         try:
             self._writer = writer
-            frames = _Frames(reader)
             await self._greet(frames, writer)
-            sync = codec.decode_from_daemon(await frames.next())
+            sync = codec.decode_from_daemon(await frames.plain())
             if not isinstance(sync, Sync):
                 raise InputError(f"the daemon began with {type(sync).__name__}, not with Sync")
             self._on_sync(sync)
@@ -129,14 +130,25 @@ class Link:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             writer.close()
+            frames.close()
 
-    async def _receive(self, frames: _Frames) -> None:
+    async def _receive(self, frames: stream.Frames) -> None:
         while True:
-            self._on_message(codec.decode_from_daemon(await frames.next()))
+            body, fds = await frames.next()
+            try:
+                message = codec.decode_from_daemon(body)
+                if isinstance(message, Doors | Door | Shut):
+                    mine, fds = fds, []
+                    self._listener.on_door(message, mine)
+                else:
+                    self._on_message(message)
+            finally:
+                for fd in fds:  # nobody asked for them
+                    os.close(fd)
 
-    async def _greet(self, frames: _Frames, writer: asyncio.StreamWriter) -> None:
+    async def _greet(self, frames: stream.Frames, writer: asyncio.StreamWriter) -> None:
         writer.write(frame.pack(codec.encode(Hello(version=VERSION, program="gateway"))))
-        welcome = codec.decode_reply(await frames.next())
+        welcome = codec.decode_reply(await frames.plain())
         if isinstance(welcome, Failure):
             raise UnavailableError(f"the daemon refuses: {welcome.message}", hint=welcome.hint)
         if not isinstance(welcome, Welcome):
@@ -214,20 +226,3 @@ class Link:
             log("link", f"event {row.number} is not told: {error}")
             self._records.drop_event(row.number)
             return None
-
-
-class _Frames:
-    """Whole frames from a stream. Raises UnavailableError at its end, InputError on malformed ones."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-        self._decoder = frame.Decoder()
-        self._ready: deque[bytes] = deque()
-
-    async def next(self) -> bytes:
-        while not self._ready:
-            data = await self._reader.read(_READ_BYTES)
-            if not data:
-                raise UnavailableError("the daemon closed the connection")
-            self._ready.extend(body for body, _ in self._decoder.feed(data, []))
-        return self._ready.popleft()

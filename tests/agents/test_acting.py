@@ -52,7 +52,7 @@ def test_all_of_it_is_read() -> None:
     assert found.mcp_servers["files"] == {"command": "server", "args": ["--root", "."], "env": {"A": "b"}}
     assert found.schema == {"properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"]}
     assert (agent.environment, agent.secrets) == ({"LEVEL": "3", "NAME": "two words"}, ("GH_TOKEN",))
-    assert (agent.limits.usd, agent.limits.requests, agent.limits.context) == (0.5, 20, 8000)
+    assert agent.limits.budget == {"usd": 0.5, "requests": 20, "context": 8000}
 
 
 def test_paths_are_those_of_the_project(tmp_path: Path) -> None:

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aish.agents import allowance, limits
 from aish.agents.agent import valid_name
-from aish.agents.definition import KEYS, LIMIT_KEYS, MAP_REDUCE_KEYS, RESERVED_KEYS, RESERVED_LIMIT_KEYS, parse
+from aish.agents.definition import parse
+from aish.cli.limit import _OWN
 from aish.errors import SourceError
+from aish.wire import budget
+from aish.wire.spec import BudgetPart, LimitPart
 
 FULL = """---
 name: critic
@@ -26,7 +30,7 @@ when_reserved: model:small
 limits:
   tokens: 200k
   max_output_tokens: 300
-  wall_s: 90
+  wall: 90s
 prompt: |
   {input}
 
@@ -98,7 +102,16 @@ WRONG = {
     "instructions in the head": (["instructions: be brief"], 2, "instructions", "text below the front matter"),
     "a worktree that is no name": (["worktree: a/b"], 2, "worktree: a/b cannot be a name", "true, or a name"),
     "a worktree without a word": (["worktree:"], 2, "worktree: has no value", "drop the line"),
-    "reserved limit": (["limits:", "  vram: 5"], 3, "limits.vram: not supported yet", "remove it"),
+    "a size without a unit": (["limits:", "  vram: 5"], 3, "limits.vram: expected a text", "quotes"),
+    "a size that is none": (["limits:", "  vram: much"], 3, "limits.vram: not a size: 'much'", "8G"),
+    "hardly any memory": (["limits:", "  memory: 1K"], 3, "limits.memory: expected 64K or more", None),
+    "a time without a unit": (["limits:", "  wall: 90"], 3, "limits.wall: expected a text, found a number", None),
+    "a time that is none": (["limits:", "  wall: soon"], 3, "limits.wall: not a duration: 'soon'", "5m"),
+    "no time at all": (["limits:", "  wall: 0s"], 3, "limits.wall: expected a time above 0", "30m"),
+    "seconds as they were": (["limits:", "  wall_s: 90"], 3, "limits.wall_s: is called wall", "wall: 30m"),
+    "less than no children": (["limits:", "  children: -1"], 3, "limits.children: expected a whole number", None),
+    "a day's unknown": (["limits:", "  day: {rpm: 5}"], 3, "limits.day.rpm: unknown key", "known here"),
+    "a day that is none": (["limits:", "  day: 5"], 3, "limits.day: expected a table", None),
     "not dollars": (["limits:", "  usd: none"], 3, "limits.usd: expected a number", None),
     "not a table": (["- a", "- b"], 2, "not a table", "model: smollm2"),
     "a text where a table belongs": (["limits: 200k"], 2, "limits: expected a table", "indented"),
@@ -118,7 +131,7 @@ WRONG = {
     "true as a number": (["seed: true"], 2, "seed: expected a whole number", None),
     "a fraction as a seed": (["seed: 1.5"], 2, "seed: expected a whole number", None),
     "an endless number": (["seed: " + "9" * 5000], 2, "not a decimal number", None),
-    "sixty-based": (["limits:", "  wall_s: 1:30"], 3, "not a decimal number: 1:30", "plain digits"),
+    "sixty-based": (["limits:", "  cpus: 1:30"], 3, "not a decimal number: 1:30", "plain digits"),
     "no tokens": (["limits:", "  tokens: 0"], 3, "limits.tokens: expected a count above 0", "200k"),
     "not a count": (["limits:", "  tokens: many"], 3, "limits.tokens: not a size: 'many'", "200k"),
     "a negative count": (["limits:", "  max_output_tokens: -5"], 3, "limits.max_output_tokens", "200k"),
@@ -204,9 +217,35 @@ def test_a_file_whose_own_name_is_no_name() -> None:
         parse("Be brief.", "/x/two words.md")
 
 
-def test_every_key_is_either_known_or_reserved() -> None:
-    for known, reserved in ((KEYS, RESERVED_KEYS), (LIMIT_KEYS, RESERVED_LIMIT_KEYS), (MAP_REDUCE_KEYS, ())):
-        assert not set(known) & set(reserved)
+def test_every_limit_by_the_words_of_aish_limit() -> None:
+    """children, depth and vram were refused, rpm and the rest unknown: a fan-out had no bound."""
+    text = """---
+limits: {input: 1k, output: 2k, usd: 0.5, requests: 9, rpm: 30, concurrent: 2, context: 32k, hard: true,
+  day: {usd: 5, tokens: 2M}, wall: 2h, children: 8, depth: 0, vram: 8G, memory: 1G, cpus: 1.5, pids: 200}
+---
+Be brief."""
+    found = allowance.fields(parse(text, "a.md").limits)
+    assert found["budget"] == BudgetPart(
+        input_tokens=1000,
+        output_tokens=2000,
+        usd=0.5,
+        requests=9,
+        requests_per_minute=30,
+        concurrent=2,
+        context_tokens=32_000,
+        hard=True,
+        usd_per_day=5.0,
+        tokens_per_day=2_000_000,
+    )
+    assert found["limits"] == LimitPart(children=8, depth=0, memory_bytes=1 << 30, cpus=1.5, pids=200)
+    assert (found["vram_bytes"], found["run_timeout_s"]) == (8 << 30, 7200.0)
+
+
+def test_no_limit_is_forgotten() -> None:
+    """What `aish limit` can change an agent file can say, by the same word."""
+    of_a_file = {*limits.KEYS, *(f"{word}/day" for word in limits.DAY_KEYS)}
+    # of a disk and a shell, not of an agent
+    assert {*_OWN, *budget.WORDS} - of_a_file == {"read", "write", "nice"}
 
 
 @given(st.text(max_size=300))
@@ -239,3 +278,12 @@ def test_any_text_is_an_agent_or_a_source_error(text: str) -> None:
 )
 def test_names(name: str, valid: bool) -> None:
     assert valid_name(name) is valid
+
+
+def test_hosts_of_a_sandbox_are_read_where_they_are_written() -> None:
+    text = "---\nadapter: program\nsandbox: {profile: dev, hosts: [a.org, '*.b.org']}\n---\nx"
+    found = parse(text, "/x/a.md").sandbox
+    assert found is not None
+    assert found.hosts == ("a.org", "*.b.org")
+    with pytest.raises(SourceError, match=r"no name of a host|a port is"):
+        parse(text.replace("a.org", "'a.org:x'"), "/x/a.md")

@@ -358,27 +358,6 @@ def test_a_server_that_never_ends_is_stopped_at_the_limit(bench: Bench, server: 
     assert server.aborted.wait(DEADLINE_S)
 
 
-def test_the_clock_ends_it(bench: Bench, server: Server) -> None:
-    server.script = [stalls_after("Half")]
-    done = bench.run("x", file=bench.agent("---\nlimits: {wall_s: 0.6}\n---\nSing."))
-    assert (done.returncode, done.stdout) == (75, "Half")
-    assert done.stderr.startswith("@tester: its time is up\n")
-    assert server.aborted.wait(DEADLINE_S)
-
-
-def test_the_clock_ends_it_while_it_reads(bench: Bench) -> None:
-    reading, writing = os.pipe()
-    try:
-        file = bench.agent("---\nlimits: {wall_s: 0.3}\n---\nSing.")
-        process = bench.start(file=file, stdin=reading, stderr=subprocess.PIPE)
-        _, told = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == 75
-        assert b"its time is up" in told
-    finally:
-        os.close(reading)
-        os.close(writing)
-
-
 # --- signals and pipes ----------------------------------------------------------------------------------------------
 
 

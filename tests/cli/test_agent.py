@@ -103,3 +103,13 @@ def test_what_an_agent_may_do_is_shown(here: Path, capsys: pytest.CaptureFixture
     found = json.loads(capsys.readouterr().out)
     found = found[0] if isinstance(found, list) else found
     assert '"permissions": {"shell": "ask", "default": "deny"}' in json.dumps(found)
+
+
+def test_check_finds_an_adapter_that_there_is_not(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file was right by its keys, and could never run."""
+    (here / "mine.md").write_text("---\nadapter: cladue\n---\nDo it.")
+    assert agent.main(["check", "./mine.md"]) == 69
+    assert "did you mean claude?" in capsys.readouterr().err
+    (here / "mine.md").write_text("Do it.")
+    assert agent.main(["check", "./mine.md"]) == 0
+    assert capsys.readouterr().out == "1 agent, no problems\n"

@@ -28,6 +28,8 @@ PAIRS = [
 NOT_OFFERED = {
     "Hello": "said by the connection itself",
     "GatewayHello": "the gateway's own",
+    "Mark": "with files of its own: `aish checkpoint`, `aish rewind`",
+    "EgressHello": "the egress proxy's own",
     "Attach": "for terminals: `aish attach`; a program reads the log, and writes to what it passed as `fds`",
 }
 """Requests that have no method, and why."""

@@ -62,6 +62,7 @@ class Host:
     def __init__(self, *answers: str | None) -> None:
         self.gateway = Gateway(base_url="http://127.0.0.1:1/v1", key="aish-key")
         self.folder = "/nowhere"
+        self.conversation: bytes | None = None
         self.answers = list(answers)
         self.output, self.notes, self.activities = "", [], []
         self.questions: list[dict[str, Any]] = []
@@ -96,6 +97,9 @@ class Host:
 
     def session(self, id: str) -> None:
         self.record("session", id=id)
+
+    def keep(self, conversation: bytes) -> None:
+        self.conversation = conversation
 
     def record(self, kind: str, **detail: Any) -> None:
         self.records.append((kind, detail))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.config.document import parse
+from aish.config.problem import Problems
 from aish.project import declare, specify
-from aish.project.document import parse
-from aish.project.problem import Problems
 from aish.project.specify import Read, Wanted
 
 if TYPE_CHECKING:

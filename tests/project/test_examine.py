@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.errors import NotFoundError
+from aish.project import profile
 from aish.project.declared import Declared, examine
 from aish.project.doubt import doubts
 
@@ -154,3 +156,45 @@ def test_what_is_doubtful_is_told_and_refuses_nothing(tmp_path: Path) -> None:
         (f"3: services.s.cwd: there is no folder {tmp_path}/later now", "it cannot be started before there is"),
         ("4: services.s.keys[1]: the variable OPENAI_API_KY is not set here", "did you mean OPENAI_API_KEY?"),
     ]
+
+
+DEFINED = """\
+[agents.fix]
+instructions = "Mend ${what} it is."
+tools = ["read"]
+limits = { tokens = "9k", depth = 1 }
+
+[agents.nightly]
+agent = "fix"
+words = "the build"
+"""
+
+
+def test_an_agent_that_is_defined_here_is_run_by_its_name(tmp_path: Path) -> None:
+    """The definition is no process, and a brace in its text no variable."""
+    file = tmp_path / "other.toml"  # by --file: nobody else would find what it defines
+    file.write_text(DEFINED)
+    found, problems = examine(str(file))
+    assert problems == []
+    assert found is not None
+    assert list(found.wanted) == ["nightly"]
+    with pytest.raises(NotFoundError, match="fix is an agent, not one of the processes"):
+        profile.chosen(found.project, [], ["fix"])
+    spec = found.wanted["nightly"].spec
+    assert f"{file}#agents.fix".encode() in spec.argv
+    assert (spec.budget_tokens, spec.limits and spec.limits.depth) == (9000, 1)
+    file.write_text(DEFINED.replace("Mend", "Make"))
+    again, _ = examine(str(file))
+    assert again is not None
+    assert again.wanted["nightly"].spec.digest != spec.digest
+
+
+def test_what_is_wrong_with_a_definition_is_told_with_the_rest(tmp_path: Path) -> None:
+    text = DEFINED.replace("depth = 1", "depht = 1").replace('words = "the build"', "words = 5")
+    problems = told(tmp_path, text)
+    assert problems[0] == "4: agents.fix.limits.depht: unknown key"
+    assert problems[-1].startswith("8: agents.nightly.words: expected words")
+    tree = DEFINED.replace('tools = ["read"]', "worktree = true")
+    assert "wants a git worktree of its own" in told(tmp_path, tree)[0]
+    both = DEFINED + '[agents.y]\nagent = "nobody-here"\n'
+    assert told(tmp_path, both) == ["10: agents.y.agent: no agent is called nobody-here"]

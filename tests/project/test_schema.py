@@ -125,6 +125,7 @@ def _fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:
 
 GOOD = [
     (ROOT / "examples" / "project" / "aish.toml").read_text(),
+    '[agents.a]\ninstructions = "x"\ntools = []\nlimits = { children = 2, day = { usd = 1 } }\n',
     '[models.m]\nvram = "8G"\n[agents.a]\nagent = "x"\nwords = "be short"\n',
     '[services.a]\ncommand = "x"\nlimits = { memory = "${MEM:-8G}", cpus = 1.5 }\nlog = { size = "none" }\n',
     '[services."a/b"]\nshell = "x"\nready = { tcp = "127.0.0.1:{port}" }\nenv_file = ["a"]\nstop.signal = "INT"\n',

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from aish.agents.definition import parse as parse_agent
+from aish.agents.host.invocation import is_host
 from aish.errors import InputError
 from aish.project import schema
 from aish.project.digest import same, same_run
@@ -141,12 +142,13 @@ def test_every_key_of_an_entry_arrives(told: Callable[..., Any]) -> None:
     [
         ('"open"', SandboxPart(profile="open")),
         (
-            '{profile = "dev", write = ["out"], read = ["/data"], hide = [".env"], models = false, spawn = true}',
+            '{profile="dev", write=["out"], read=["/data"], hide=[".env"], hosts=["*.org"], models=false,spawn=true}',
             SandboxPart(
                 profile="dev",
                 write=[b"/work/demo/out"],
                 read=[b"/data"],
                 hide=[b"/work/demo/.env"],
+                hosts=["*.org"],
                 models=False,
                 spawn=True,
             ),
@@ -261,6 +263,26 @@ def test_who_answers_in_its_place_may_change_while_it_runs(told: Callable[..., A
     assert told('[models.far]\nurl = "https://host/v1"').wanted("far").spec.failover is None
     with pytest.raises(InputError, match="cannot fall back to itself"):
         want.check_spec(told('[models.far]\nurl = "https://host/v1"\nfallback = ["far"]').wanted("far").spec)
+
+
+def test_an_agent_that_is_a_program_is_run_by_its_host_with_all_that_its_file_says(told: Callable[..., Any]) -> None:
+    """It was run as one that turns text into text; of its limits only tokens were taken over, of its secrets none."""
+    head = "adapter: claude\nlimits: {usd: 2, rpm: 30, children: 4, wall: 1h, tokens: 9k}\nsecrets: [GH_TOKEN]\n"
+    agent = parse_agent(f"---\n{head}sandbox: closed\n---\nDo it.", "/a/sum.md")
+    entry = '[agents.x]\nagent = "sum"\nwords = "be short"\nkeys = ["K"]\n'
+    entry += 'budget = { usd = 1 }\nlimits = { memory = "1G" }'
+    spec = told(entry).wanted("x", agent=agent, agent_digest="1").spec
+    assert is_host(spec.argv)
+    assert spec.argv[-2:] == [b"be", b"short"]
+    assert spec.budget is not None
+    assert (spec.budget.usd, spec.budget.requests_per_minute, spec.budget_tokens) == (1.0, 30, 9000)
+    assert spec.limits == LimitPart(memory_bytes=1 << 30, children=4)
+    assert (spec.run_timeout_s, spec.secrets) == (3600.0, ["K", "GH_TOKEN"])
+    assert spec.sandbox is not None
+    assert (spec.sandbox.profile, spec.sandbox.hosted) == ("closed", True)
+    other = told(entry + '\nsandbox = "open"').wanted("x", agent=agent, agent_digest="1").spec.sandbox
+    assert other is not None
+    assert (other.profile, other.hosted) == ("open", True)
 
 
 def test_an_agent_file_with_an_input(told: Callable[..., Any]) -> None:

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.model.sandbox import TIERS
+from aish.model.sandbox import BWRAP, TIERS
 from aish.sandbox import around, order, tier
+from aish.sandbox.outlets import Outlets
+from aish.sandbox.profile import doors
 from aish.sandbox.wrapping import Wanted, Wrapping
 from aish.wire.sandbox import SandboxPart
 
@@ -48,7 +50,10 @@ class Box:
             path.write_text(SECRET)
         self.folder = root / "run" / "aish" / "agents" / "p1"
         self.folder.mkdir(parents=True)
-        self.port = 9  # nobody listens there
+        self.port = 9009  # nobody listens there
+        self.proxy_port = 9011
+        self.channel, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel.settimeout(DEADLINE_S)
 
     def environ(self, **more: str) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "HOME": str(self.root), "LANG": "C.UTF-8", **more}
@@ -68,23 +73,45 @@ class Box:
         found = program or shutil.which(argv[0], path=os.environ["PATH"]) or argv[0]
         paths = {name: [os.fsencode(path) for path in fields.pop(name, [])] for name in ("write", "read", "hide")}
         part = SandboxPart(profile=profile, **paths, **fields)
+        to = self._outlets(part)
         data = Wrapping(around.look(), self.holding).order(
             part,
             Wanted([os.fsencode(word) for word in argv], env, [os.fsencode(found)], os.fsencode(cwd or self.project)),
-            gateway_url=f"http://127.0.0.1:{self.port}",
+            to=to,
             folder=str(self.folder),
         )
         fd = os.memfd_create("order")
+        given_fds = () if to.channel is None else (to.channel,)
         try:
             os.write(fd, data)
             given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | (
                 streams or {}
             )
             return subprocess.Popen(
-                order.words(fd), pass_fds=(fd, *pass_fds), env={}, cwd=cwd or self.project, text=True, **given
+                order.words(fd),
+                pass_fds=(fd, *given_fds, *pass_fds),
+                env={},
+                cwd=cwd or self.project,
+                text=True,
+                **given,
             )
         finally:
             os.close(fd)
+
+    def _outlets(self, part: SandboxPart) -> Outlets:
+        channel = self._theirs.fileno() if self.tier == BWRAP and doors(part) else None
+        word = "" if self.tier == BWRAP else "word"
+        return Outlets(f"http://127.0.0.1:{self.port}", self.proxy_port, word, channel)
+
+    def opened(self) -> tuple[int, dict[str, socket.socket]]:
+        """What the next program to tell has told of its network: the end of the pipe, and its doors."""
+        data, fds, _, _ = socket.recv_fds(self.channel, 64, 8)
+        _, *names = data.decode().split()
+        return fds[0], {name: socket.socket(fileno=fd) for name, fd in zip(names, fds[1:], strict=True)}
+
+    def close(self) -> None:
+        self.channel.close()
+        self._theirs.close()
 
     def run(self, *argv: str, **fields: Any) -> subprocess.CompletedProcess[str]:
         process = self.start(*argv, **fields)
@@ -134,7 +161,9 @@ def box(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "config"))
         monkeypatch.setenv("HOME", str(root))
         monkeypatch.delenv("AISH_RUNTIME_DIR", raising=False)
-        yield Box(root, holding)
+        made = Box(root, holding)
+        yield made
+        made.close()
 
 
 class Listener:

@@ -46,6 +46,10 @@ def test_p_pauses_and_lets_go_on(views: Views) -> None:
     assert pressed(msgspec.structs.replace(view, processes=held), "p")[1] == Act("cont", "p12", "qwen3-32b")
 
 
+def test_c_cancels_the_turn(views: Views) -> None:
+    assert pressed(views["usual"], "down", "c")[1] == Act("cancel", "p15", "coder-1")
+
+
 def test_a_hold_of_another_reason_is_not_lifted_by_p(views: Views) -> None:
     """Only what put a hold there lifts it: over budget, p adds the person's own hold."""
     view = views["usual"]
@@ -77,7 +81,7 @@ def test_the_question_is_about_the_process_that_was_selected_when_it_was_asked(v
     assert pressed(later, "y", ui=ui)[1] == Act("stop", wanted, ui.confirm.name)
 
 
-@pytest.mark.parametrize("key", ["p", "k"])
+@pytest.mark.parametrize("key", ["p", "k", "c"])
 def test_nothing_is_done_to_what_is_not_there(views: Views, key: str) -> None:
     for view in (None, views["empty"]):
         ui, act = pressed(view, key)

@@ -10,16 +10,17 @@ import os
 import shutil
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
-from aish.agents import adapters, compose, conclusion, keeping, stdin, transcript
-from aish.agents.__main__ import die_by, failed
+from aish.agents import adapters, asked, compose, conclusion, keeping, schema, stdin, transcript
+from aish.agents.__main__ import die_by, failed, tell
 from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, PERMISSIONS, Agent
 from aish.agents.events import from_environment
 from aish.agents.host import serving
 from aish.agents.host.confinement import Confined
+from aish.agents.host.conversations import Conversations
 from aish.agents.host.invocation import parse_words
+from aish.agents.host.points import Points
 from aish.agents.host.work import Work
 from aish.agents.stdout import DownstreamError, Stdout
 from aish.agents.transcript import Transcript
@@ -76,13 +77,15 @@ def _chosen(invocation: Invocation) -> tuple[Agent, AgentAdapter]:
         from aish.agents.find import read  # YAML is only loaded for a file
 
         agent = read(invocation.file)
+    if invocation.schema is not None:
+        agent = asked.by_schema(agent, schema.of_word(invocation.schema, os.getcwd()))
     name = invocation.adapter or agent.adapter
     if name is None:
         raise UsageError(f"{agent.name} names no adapter", hint="adapter: claude, in its front matter")
     return agent, adapters.load(name)
 
 
-def _task(invocation: Invocation, agent: Agent, prompt: str) -> Task:
+def _task(invocation: Invocation, agent: Agent, talks: Conversations, prompt: str) -> Task:
     login = _one_of("login", invocation.login or agent.login, LOGINS)
     model = (
         invocation.model or (None if agent.model == DEFAULT_MODEL else agent.model) or os.environ.get("AISH_MODEL")
@@ -93,7 +96,7 @@ def _task(invocation: Invocation, agent: Agent, prompt: str) -> Task:
         model=model or (DEFAULT_MODEL if login == GATEWAY else None),
         login=login,
         permissions=_one_of("permissions", invocation.permissions or agent.permissions, PERMISSIONS),
-        session=invocation.session,
+        session=talks.wanted(invocation.session),
         program=invocation.program or agent.program,
         arguments=(*agent.arguments, *(invocation.words if invocation.attached else ())),
         cwd=os.getcwd(),
@@ -137,7 +140,7 @@ def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoRe
     folder, gateway = _folder(), _gateway()
     sandbox = _sandbox(adapter)
     confined = Confined(sandbox, gateway.base_url, folder, os.getcwd()) if sandbox is not None else None
-    command = adapter.attached(_task(invocation, agent, ""), gateway, folder)
+    command = adapter.attached(_task(invocation, agent, _talks(agent, adapter), ""), gateway, folder)
     environ = {name: value for name, value in {**os.environ, **command.environ}.items() if value is not None}
     found = shutil.which(command.argv[0], path=environ.get("PATH"))
     if found is None:
@@ -146,8 +149,9 @@ def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoRe
         signal.signal(number, signal.SIG_DFL)
     argv = list(command.argv)
     if confined is not None:
-        argv, environ, fd = confined.around(argv, found, environ, os.getcwd())
-        os.set_inheritable(fd, True)
+        argv, environ, fds = confined.around(argv, found, environ, os.getcwd())
+        for fd in fds:
+            os.set_inheritable(fd, True)
         found = argv[0]
     try:
         os.execve(found, argv, environ)
@@ -156,35 +160,40 @@ def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoRe
 
 
 def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: str, events: Events) -> None:
-    wall_s = agent.limits.wall_s
-    deadline_s = None if wall_s is None else time.monotonic() + wall_s
     out = Stdout(1)
     gateway = _gateway()
-    given = stdin.read(0, out_fd=out.fd, deadline_s=deadline_s)
+    given = stdin.read(0, out_fd=out.fd)
     words = " ".join(invocation.words)
+    talks = _talks(agent, adapter)
     work = Work(
         agent=agent,
         adapter=adapter,
-        task=lambda prompt: _task(invocation, agent, prompt),
+        task=lambda prompt: _task(invocation, agent, talks, prompt),
         gateway=gateway,
         program=program,
         events=events,
         kept=Transcript.of_environment(),
         sandbox=_sandbox(adapter),
-        deadline_s=deadline_s,
+        talks=talks,
         folder=_folder,
     )
     events.emit("started", agent=agent.name, adapter=adapter.name)
+    points = Points(work.folder_kept, adapter, invocation.begin, lambda line: tell(f"{program}: {line}"))
     if given.text.strip() or words.strip():
-        work.turn(compose.whole(agent, given.text, words)[-1][1], None, lambda id: None, out)
+        with points.turn(anew=True) as point:
+            work.turn(compose.whole(agent, given.text, words)[-1][1], point, out)
         out.end()
     elif "AISH_ID" in os.environ and not stdin.is_given(0):
-        serving.serve(program, work.turn, serving.Session(work.folder_kept))
+        serving.serve(program, work.turn, points)
     else:
         raise UsageError(
             "there is nothing to do: stdin is empty and no words follow",
             hint=f"{program} fix the failing test; or `aish spawn -- {program}`, which waits for messages",
         )
+
+
+def _talks(agent: Agent, adapter: AgentAdapter) -> Conversations:
+    return Conversations(agent.name, adapter.name, os.getcwd())
 
 
 def _sandbox(adapter: AgentAdapter) -> Sandbox | None:

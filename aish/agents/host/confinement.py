@@ -40,7 +40,7 @@ class Confined:
         if found is None:
             raise NotFoundError(f"{argv[0]} is not installed")
         entered = self.around(argv, found, environ, cwd, looking=looking)
-        return Entry(entered.argv, entered.environ, (entered.fd,))
+        return Entry(entered.argv, entered.environ, tuple(entered.fds))
 
     def reads(self, path: str) -> bool:
         return reach.reads(self._plan, path)

@@ -12,12 +12,16 @@ from aish.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OPTIONS: Final = ("--adapter", "--file", "--name", "--model", "--session", "--permissions", "--login", "--program")
+OPTIONS: Final = (
+    *("--adapter", "--file", "--name", "--model", "--session", "--permissions", "--login", "--program"),
+    *("--schema", "--begin"),
+)
 FLAGS: Final = ("--attached",)
 
 
 class Invocation:
-    """`adapter` is set, or `file` whose front matter names one. The others override what the file says.
+    """`adapter` is set, or `file` whose front matter names one. The others override what the file says; `begin` is
+    the checkpoint of another agent that it goes on from, as EPOCH-ID/N.
 
     `attached`: the words behind `--` are the program's own; else they are the prompt."""
 
@@ -28,9 +32,11 @@ class Invocation:
     name: str | None
     model: str | None
     session: str | None
+    schema: str | None
     permissions: str | None
     login: str | None
     program: str | None
+    begin: str | None
     attached: bool
     words: tuple[str, ...]
 

@@ -137,10 +137,10 @@ async def start(command: Command, cwd: str, missing: str | None, confine: Confin
     found = shutil.which(program, path=environ.get("PATH"))
     if found is None:
         raise NotFoundError(f"{program} is not installed", hint=missing or "install it, or name its path")
-    argv, fds = list(command.argv), []
+    argv, fds = list(command.argv), list[int]()
     if confine is not None:
-        argv, environ, fd = confine(argv, found, environ, cwd)
-        found, fds = argv[0], [fd]
+        argv, environ, fds = confine(argv, found, environ, cwd)
+        found = argv[0]
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aish.agents.host.confinement import Confined
     from aish.agents.host.desk import Desk
     from aish.agents.host.helper import Helper
+    from aish.agents.host.points import Kept
     from aish.agents.stdout import Stdout
     from aish.agents.transcript import Transcript
     from aish.spi.agent_adapter import Command, Gateway, Task
@@ -31,8 +32,8 @@ NAME_CHARS = 128
 
 
 class Turn:
-    """Implements aish.spi.agent_adapter.Host. `note` tells a person one line; `called` is told what the program calls
-    this conversation."""
+    """Implements aish.spi.agent_adapter.Host. `note` tells a person one line; `point` is what it goes on with;
+    `called` is told, too, what the program calls this conversation."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Turn:
         transcript: Transcript,
         note: Callable[[str], None],
         missing: Callable[[], str | None],
+        point: Kept,
         called: Callable[[str], None],
         confinement: Confined | None = None,
     ) -> None:
@@ -53,7 +55,8 @@ class Turn:
         self._task, self._desk, self._stdout = task, desk, stdout
         self._events, self._transcript = events, transcript
         self._note, self._missing, self.confinement = note, missing, confinement
-        self._session, self._called = task.session, called
+        self.conversation = point.conversation
+        self._session, self._point, self._called = task.session, point, called
         self._children: list[Child] = []
         self._helpers: list[Helper] = []
         self._text: list[str] = []
@@ -136,6 +139,10 @@ class Turn:
             self._session = id
             self.record("session", id=id)
             self._called(id)
+            self._point.is_called(id)
+
+    def keep(self, conversation: bytes) -> None:
+        self._point.keep(conversation)
 
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         self._entered()

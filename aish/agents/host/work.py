@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import select
 import shutil
 import signal
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from aish.agents import schema
 from aish.agents.__main__ import tell
+from aish.agents.asked import refused
 from aish.agents.host.confinement import Confined
 from aish.agents.host.desk import Desk
 from aish.agents.host.turn import Turn
 from aish.agents.stdout import DownstreamError
-from aish.errors import AishError, LimitError
+from aish.errors import AishError
+from aish.spi.acting import BUILTIN, Acting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
     from aish.agents.agent import Agent
     from aish.agents.events import Events
+    from aish.agents.host.conversations import Conversations
+    from aish.agents.host.points import Kept
     from aish.agents.stdout import Stdout
     from aish.agents.transcript import Transcript
     from aish.sandbox.hosted import Sandbox
@@ -32,8 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """`task` makes one of a prompt; `folder` makes the private folder of a turn; `deadline_s`: of all of it, by
-    time.monotonic."""
+    """`task` makes one of a prompt; `folder` makes the private folder of a turn."""
 
     agent: Agent
     adapter: AgentAdapter
@@ -43,30 +47,31 @@ class Work:
     events: Events
     kept: Transcript
     sandbox: Sandbox | None
-    deadline_s: float | None
+    talks: Conversations
     folder: Callable[[], str]
 
     @property
     def folder_kept(self) -> str | None:
-        """Where its transcript is."""
-        return os.path.dirname(self.kept.path) if self.kept.path else None
+        """Where its transcript is, as a supervised process; None: nobody keeps anything."""
+        return os.path.dirname(self.kept.path) if self.kept.path and "AISH_ID" in os.environ else None
 
-    def turn(self, prompt: str, session: str | None, called: Callable[[str], None], out: Stdout) -> None:
-        """To its end. Raises AishError, KeyboardInterrupt, DownstreamError; it has ended by then, too."""
+    def turn(self, prompt: str, point: Kept, out: Stdout, by: str | None = None) -> None:
+        """To its end; `by`: a schema of this answer. Raises AishError, KeyboardInterrupt, DownstreamError; it is over
+        by then, too."""
         task = self.task(prompt)
-        task = replace(task, session=session or task.session)
+        task = replace(task, session=point.session or (task.session if point.begins else None))
+        task = task if by is None else self._by_schema(task, by)
         folder = self.folder()
         self.kept.write("prompt", text=prompt, agent=self.agent.name, adapter=self.adapter.name, model=task.model)
         status = "failed"
         try:
-            left_s = None if self.deadline_s is None else self.deadline_s - time.monotonic()
-            until_done(self._turn(task, folder, called, out), out.fd, left_s)
-            status = "done"
+            until_done(self._turn(task, folder, point, out), out.fd)
+            status = point.status = "done"
         except AishError:
             out.end()  # what it has said stays a line of its own
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
-            status = "cancelled"
+            status = point.status = "cancelled"
             raise KeyboardInterrupt from None
         finally:
             self.kept.write("end", status=status)
@@ -75,10 +80,19 @@ class Work:
                 tell(f"{self.program}: {self.kept.failure}")
         self.events.emit("finished", output_bytes=out.written_bytes)
 
-    async def _turn(self, task: Task, folder: str, called: Callable[[str], None], out: Stdout) -> None:
+    def _by_schema(self, task: Task, by: str) -> Task:
+        """Raises UsageError, SourceError."""
+        if self.adapter.name != BUILTIN:
+            raise refused(self.adapter.name)
+        acting = copy.copy(task.acting or Acting())
+        acting.schema = schema.of_word(by, task.cwd)
+        return replace(task, acting=acting)
+
+    async def _turn(self, task: Task, folder: str, point: Kept, out: Stdout) -> None:
         confinement = None
         if self.sandbox is not None:
             confinement = Confined(self.sandbox, self.gateway.base_url, folder, task.cwd)
+
         async with Desk() as desk:
             turn = Turn(
                 task,
@@ -90,7 +104,8 @@ class Work:
                 transcript=self.kept,
                 note=lambda line: tell(f"{self.program}: {line}"),
                 missing=self.adapter.missing,
-                called=called,
+                point=point,
+                called=self.talks.is_called,
                 confinement=confinement,
             )
             try:
@@ -99,9 +114,9 @@ class Work:
                 await turn.close()
 
 
-def until_done(turn: Coroutine[Any, Any, None], out_fd: int, timeout_s: float | None) -> None:
-    """Raises what the turn raises, KeyboardInterrupt for SIGINT, DownstreamError when our reader leaves, LimitError
-    when its time is up. Whichever it is, the turn has ended by then: it was cancelled, and let its program know."""
+def until_done(turn: Coroutine[Any, Any, None], out_fd: int) -> None:
+    """Raises what the turn raises, KeyboardInterrupt for SIGINT, DownstreamError when our reader leaves. Whichever it
+    is, the turn has ended by then: it was cancelled, and let its program know."""
 
     async def go() -> None:
         loop = asyncio.get_running_loop()
@@ -118,13 +133,7 @@ def until_done(turn: Coroutine[Any, Any, None], out_fd: int, timeout_s: float | 
         if reader is not None:
             loop.add_reader(reader.fileno(), end, DownstreamError())
         try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.shield(task)
-        except TimeoutError:
-            end(LimitError("its time is up", hint="limits.wall_s in the agent's file is how long it may take"))
             await asyncio.wait([task])
-        except asyncio.CancelledError:
-            pass
         finally:
             if reader is not None:
                 loop.remove_reader(reader.fileno())

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 def main(words: list[str]) -> NoReturn:
     if words[:1] == ["--first"]:
-        fd, sock, *streams = map(int, words[1:])
-        first.run(order.read(fd), socket.socket(fileno=sock), streams)
+        _inside(*map(int, words[1:]))
     wanted = order.read(int(words[0]))
     try:
         if wanted.bwrap:
@@ -36,6 +35,15 @@ def main(words: list[str]) -> NoReturn:
         _in_place(wanted)
     except OSError as error:
         sys.stderr.write(f"aish: the sandbox cannot be set up: {error.strerror}: {error.filename or ''}\n")
+        sys.stderr.flush()
+        os._exit(126)
+
+
+def _inside(fd: int, sock: int, *streams: int) -> NoReturn:
+    try:
+        first.run(order.read(fd), socket.socket(fileno=sock), list(streams))
+    except OSError as error:
+        sys.stderr.write(": ".join(filter(None, (error.strerror, error.filename))))  # to the leader, who tells
         sys.stderr.flush()
         os._exit(126)
 
@@ -59,7 +67,8 @@ def _in_place(wanted: order.Order) -> NoReturn:
 def _outside(wanted: order.Order) -> NoReturn:
     for folder in wanted.folders:
         os.makedirs(folder, 0o700, exist_ok=True)
-    wanted.fds = [fd for fd in descriptors.others() if os.get_inheritable(fd)]  # the program's own
+    given = [fd for fd in descriptors.others() if os.get_inheritable(fd)]
+    wanted.fds = [fd for fd in given if fd != wanted.channel]  # the program's own
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     words, says = os.pipe2(os.O_CLOEXEC)
     streams = [descriptors.high(fd) for fd in (0, 1, 2)]
@@ -82,6 +91,8 @@ def _bwrap(wanted: order.Order, sock: int, streams: list[int], says: int) -> NoR
     for target, fd in ((0, null), (1, null), (2, says)):
         os.dup2(fd, target, inheritable=True)
     wanted.opened = {path: descriptors.high(kernel.open_plain(path)) for path in wanted.plain}
+    if wanted.channel is not None:
+        wanted.channel = descriptors.high(wanted.channel)
     data = descriptors.memory("order", order.encode(wanted.fields()))
     rules = descriptors.memory("filter", _filter(wanted))
     inner = [os.path.realpath(sys.executable), "-I", "-S", os.path.abspath(__file__), "--first"]
@@ -89,7 +100,7 @@ def _bwrap(wanted: order.Order, sock: int, streams: list[int], says: int) -> NoR
     words = "\0".join([*wanted.bwrap[1:], "--seccomp", str(rules), ""])
     listed = descriptors.memory("words", words.encode("utf-8", "surrogateescape"))
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    landlock.restrict(None, wanted.ports)  # signals and abstract sockets; ports, where the network is not left open
+    landlock.restrict(None, None)  # signals; abstract sockets, where the network is open
     os.execve(wanted.bwrap[0], [wanted.bwrap[0], "--args", str(listed), "--", *inner], os.environb)
 
 

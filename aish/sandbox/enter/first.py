@@ -12,7 +12,7 @@ import select
 import signal
 import time
 
-from . import descriptors, proxy
+from . import descriptors, doors, proxy
 from .become import become
 
 TYPE_CHECKING = False
@@ -32,6 +32,7 @@ def run(order: Order, sock: socket.socket, streams: list[int]) -> NoReturn:
     """`streams`: the program's descriptors 0 to 2, by other numbers."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     _check(order.opened)
+    held = None if order.channel is None else doors.stand_open(order.doors, order.channel)
     child = os.fork()
     if child == 0:
         descriptors.close_all_but({*streams, *order.fds})  # what is left leads out of here: folders, the proxy
@@ -43,7 +44,8 @@ def run(order: Order, sock: socket.socket, streams: list[int]) -> NoReturn:
     bell = proxy.Bell()
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    descriptors.close_all_but({*bell.fds, sock.fileno()})  # a stream of the program's would keep its reader waiting
+    # A stream of the program's would keep its reader waiting.
+    descriptors.close_all_but({*bell.fds, sock.fileno(), *(() if held is None else (held,))})
     sock.send(proxy.READY)
     _First(child, bell, sock).loop()
 

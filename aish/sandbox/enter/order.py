@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 class Order:
     """`candidates`: paths to try for the program. `bwrap`: its words, or none for the Landlock tier. `folders`: to be
-    made first. `plain`: paths of which no part may be a link by now. `fds`, `opened`: see enter.__main__."""
+    made first. `plain`: paths of which no part may be a link by now. `doors`: names and ports, told by `channel`, a
+    descriptor; see enter.doors. `fds`, `opened`: see enter.__main__."""
 
     __slots__ = (
         "argv",
         "bwrap",
         "candidates",
+        "channel",
         "cwd",
         "devices",
+        "doors",
         "env",
         "fds",
         "folders",
@@ -41,6 +44,8 @@ class Order:
     env: list[bytes]
     candidates: list[bytes]
     cwd: bytes
+    doors: list[tuple[str, int]]
+    channel: int | None
     bwrap: list[str]
     fds: list[int]
     opened: dict[str, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import textwrap
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 
 from aish.agents.host.__main__ import _sandbox
 from aish.errors import UsageError
-from aish.model.sandbox import NONE
+from aish.model.sandbox import BWRAP, NONE
 from aish.sandbox import hosted, tier
+from aish.sandbox.outlets import Outlets
 from aish.wire.sandbox import SandboxPart
 
 if TYPE_CHECKING:
@@ -68,6 +70,20 @@ def test_transcript_and_host_are_out_of_its_reach(agent: Agent) -> None:
     assert done.stdout == "0\n0\nend\n", done.stderr
     (path,) = (state / "agents").glob("*/transcript.jsonl")
     assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["prompt", "text", "end"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_its_program_is_known_at_the_gateway_by_its_door(agent: Agent) -> None:
+    """Each turn has a network of its own, and the host's key is not needed in it."""
+    if HELD.tier != BWRAP:
+        pytest.skip("it has no network of its own")
+    agent.write(
+        "cat >/dev/null; curl -sS -m 20 $AISH_GATEWAY_URL/v1/aish/usage; env | grep -c _PROXY=", "sandbox: dev"
+    )
+    done = agent.run()
+    told, _, proxies = done.stdout.rpartition("}")
+    assert '"id":"p1"' in told, (done.stdout, done.stderr)
+    assert int(proxies) == 5, done.stdout
 
 
 def test_its_status_is_the_agent_s(agent: Agent) -> None:
@@ -127,7 +143,9 @@ def test_it_is_shown(agent: Agent) -> None:
 
 def test_an_adapter_that_does_not_say_that_it_keeps_in_is_refused_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would look as if it was held."""
-    monkeypatch.setenv(*os.fsdecode(hosted.told(SandboxPart(hosted=True), HELD)).split("=", 1))
+    monkeypatch.setenv(
+        *os.fsdecode(hosted.told(SandboxPart(hosted=True), HELD, Outlets("http://127.0.0.1:1"))).split("=", 1)
+    )
     loose = SimpleNamespace(name="loose", confined=False)
     with pytest.raises(UsageError, match="loose keeps in no sandbox"):
         _sandbox(loose)  # type: ignore[arg-type]

@@ -43,6 +43,7 @@ class Adapter:
                 case "tool": host.activity("tool", value); host.record("tool", name=value)
                 case "idle": host.activity("idle")
                 case "session": host.session(value)
+                case "which": host.text(f"of {task.session} ")
                 case "ask":
                     answer = await host.ask(value, body="$ " + value, form="command", options=OPTIONS, token=value)
                     host.text(f"{value}:{answer.option} ")
@@ -301,8 +302,8 @@ def test_ctrl_c_ends_its_turn_and_not_the_session_and_a_kill_loses_no_message(pl
     assert plugin.aish("answer", process.id, "allow").returncode == 0
     mail = plugin.client.response(second, timeout_s=DEADLINE_S)
     assert (mail.answer, mail.status, mail.deliveries) == ("push:once after", 0, 2)
-    (session,) = (plugin.state / "agents").glob(f"*-{process.id}/session")
-    assert session.read_text() == "s9"
+    (position,) = (plugin.state / "agents").glob(f"*-{process.id}/position.json")
+    assert json.loads(position.read_text())["session"] == "s9"
     process.stop()
 
 
@@ -313,6 +314,26 @@ def test_an_agent_that_does_not_run_is_run_for_the_question(plugin: Home) -> Non
     assert done.stdout == "from-stdin\n"
     done = plugin.aish("ask", "nobody-there", "hello", cwd=plugin.root)
     assert (done.returncode, "nobody-there" in done.stderr) == (69, True)
+
+
+def test_the_last_conversation_of_an_agent_in_a_folder_is_gone_on_with(plugin: Home) -> None:
+    """Only mail, and who knew the program's own word, could go on with one."""
+    agent_file(plugin, "talker", "adapter: scripted\n")
+    none = run(plugin, "--session", "last", "--", "@talker", "which")
+    assert (none.returncode, "@talker has had no conversation in" in none.stderr) == (2, True)
+    assert run(plugin, "@talker", "session=s1 which").stdout == "of None\n"
+    assert run(plugin, "@talker", "session=s2 which").stdout == "of None\n", "nobody has asked for the last one"
+    assert run(plugin, "--continue", "--", "@talker", "which").stdout == "of s2\n"
+    assert plugin.aish("ask", "--continue", "talker", "which", cwd=plugin.root).stdout == "of s2\n"
+    done = plugin.aish("-c", "@talker --continue which", cwd=plugin.root)
+    assert done.stdout == "of s2\n", done.stderr
+    other = plugin.root / "other"
+    other.mkdir()
+    assert run(plugin, "--continue", "--", "@talker", "which", cwd=other).returncode == 2, "another folder, too"
+    for row in plugin.client.processes(all=True):
+        if row.name == "talker":
+            plugin.client.forget(row.id)
+    assert run(plugin, "--continue", "--", "@talker", "which").stdout == "of s2\n", "it goes with no row"
 
 
 def test_a_reader_that_leaves_stops_the_turn(plugin: Home) -> None:

@@ -38,6 +38,7 @@ class Desk:
 
     def __init__(self, gateway: Gateway, folder: Path, answers: Sequence[str]) -> None:
         self.gateway, self.folder = gateway, str(folder)
+        self.conversation: bytes | None = None
         self.answers = list(answers)
         self.said: list[str] = []
         self.lines: list[str] = []
@@ -91,6 +92,9 @@ class Desk:
     def session(self, id: str) -> None:
         raise AssertionError("it has no sessions")
 
+    def keep(self, conversation: bytes) -> None:
+        self.conversation = conversation
+
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         self.records.append({"kind": kind, **detail})
         self.on_record(self.records[-1])
@@ -121,6 +125,7 @@ class Bench:
         answers: Sequence[str] = ("once",),
         rule: Any = "allow",
         instructions: str = "",
+        conversation: bytes | None = None,
         during: Callable[[asyncio.Task[None], Desk], None] | None = None,
         confinement: Confinement | None = None,
         **acting: Any,
@@ -132,6 +137,7 @@ class Bench:
             server = await self.provider.serve(sock)
             gateway = Gateway(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}/v1", key="key")
             self.desk = Desk(gateway, self.private, answers)
+            self.desk.conversation = conversation
             self.desk.confinement = confinement
             task = Task(
                 prompt=prompt,

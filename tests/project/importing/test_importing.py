@@ -345,8 +345,8 @@ def test_time_spans(text: str | None, span: str | None) -> None:
 @given(st.text(max_size=20).filter(lambda text: "\0" not in text and text))
 def test_what_is_imported_is_what_was_there(text: str) -> None:
     """Whatever is in it: not expanded by aish.toml, not broken by TOML."""
+    from aish.config.problem import Problems
     from aish.project.expand import Expander
-    from aish.project.problem import Problems
 
     draft = Draft()
     draft.entry("services", "x", "f")["command"] = [plain(text)]

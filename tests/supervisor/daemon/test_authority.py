@@ -45,6 +45,7 @@ UsageQuery    y . . . .
 WindowList    y . . . .
 WindowSet     y . . . .
 WindowUnset   y . . . .
+Mark          y . y . .
 Doctor        y . . . .
 Shutdown      y . . . .
 GatewayHello  . . . . .

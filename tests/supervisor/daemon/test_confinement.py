@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.client import launch
 from aish.errors import InputError, UnavailableError
 from aish.model.sandbox import BWRAP, NONE, PROFILES
-from aish.sandbox import tier
+from aish.sandbox import tier, told
+from aish.sandbox.outlets import Outlets
 from aish.supervisor.daemon.row import Row
 from aish.supervisor.daemon.sandboxes import Sandboxes
-from aish.wire.message import Cont, Pause, Signal, Spawn, Stop
-from aish.wire.reply import Done, Started
+from aish.wire.message import Cont, Pause, Signal, Stop
+from aish.wire.reply import Done
 from aish.wire.sandbox import SandboxPart
 from aish.wire.spec import LimitPart, ProbePart, SpecPart
+from tests.supervisor.daemon.sandboxed import CLOSED, CONNECT, Sandboxed
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -30,37 +30,6 @@ if TYPE_CHECKING:
 HELD = tier.here()
 pytestmark = pytest.mark.skipif(HELD.tier == NONE, reason=f"no sandbox holds here: {HELD.why_not}")
 only_bwrap = pytest.mark.skipif(HELD.tier != BWRAP, reason="the daemon's socket is out of reach in this tier")
-CLOSED = SandboxPart()
-
-
-class Sandboxed:
-    def __init__(self, up: Supervised) -> None:
-        self.up = up
-        self.root = Path(up.home.root).resolve()
-        self.project = self.root / "project"
-        self.project.mkdir(exist_ok=True)
-        (self.root / "other.txt").write_text("secret")
-        for path in self.project.iterdir():
-            path.unlink() if path.is_file() else None
-
-    def spawn(
-        self, *argv: str, sandbox: SandboxPart | None = CLOSED, environ: dict[str, str] | None = None, **fields: Any
-    ) -> Started:
-        words = [os.fsencode(word) for word in argv]
-        spec = SpecPart(argv=words, cwd=os.fsencode(self.project), sandbox=sandbox, **fields)
-        request = Spawn(token=secrets.token_hex(16), spec=spec, launch=launch.capture(environ))
-        return self.up.client.ask(Started, request)
-
-    def sh(self, script: str, **fields: Any) -> str:
-        started = self.spawn("sh", "-c", script, **fields)
-        self.up.wait(started.id)
-        return self.up.log(started.id)[0]
-
-    def python(self, code: str, **fields: Any) -> Any:
-        """What a program prints as JSON on its last line."""
-        started = self.spawn(sys.executable, "-c", PROGRAM + code, **fields)
-        assert self.up.code(started.id) == 0, self.up.log(started.id)[1]
-        return json.loads(self.up.log(started.id)[0].splitlines()[-1])
 
 
 @pytest.fixture
@@ -68,37 +37,12 @@ def box(up: Supervised) -> Sandboxed:
     return Sandboxed(up)
 
 
-PROGRAM = """
-import json, os, secrets, sys
-from aish.client import connect, launch
-from aish.errors import AishError
-from aish.wire.message import *
-from aish.wire.reply import *
-from aish.wire.sandbox import SandboxPart
-from aish.wire.spec import *
-def tried(request):
-    try:
-        return type(client.request(request)).__name__
-    except AishError as error:
-        return error.code
-def spawn(*argv, environ=None, cwd=None, **fields):
-    cwd = os.fsencode(cwd or os.getcwd())
-    spec = SpecPart(argv=[os.fsencode(word) for word in argv], cwd=cwd, **fields)
-    return Spawn(token=secrets.token_hex(16), spec=spec, launch=launch.capture(environ))
-def ran(*argv, **fields):
-    started = client.ask(Started, spawn(*argv, **fields))
-    client.ask(Waited, Wait(target=started.id, timeout_s=20))
-    return started.id
-"""
-CONNECT = "client = connect(start=False)\n"
-
-
 def test_a_process_is_in_its_sandbox_and_that_is_told(box: Sandboxed) -> None:
     started = box.spawn("sh", "-c", f"cat {box.root}/other.txt; echo x >{box.root}/new; echo y >mine; sleep 60")
     box.up.until("it has written", (box.project / "mine").exists)
     found = box.up.inspect(started.id)
     assert found.sandbox_tier == HELD.tier
-    assert found.sandbox_open
+    assert found.sandbox_open == told.remains(CLOSED, HELD.tier, HELD.abi)
     assert found.process.sandbox == "closed"
     box.up.client.ask(Done, Stop(target=started.id))
     assert box.up.log(started.id)[0] == ""
@@ -361,11 +305,15 @@ def test_a_sandbox_is_asked_for_in_words_that_mean_something(box: Sandboxed) -> 
             box.spawn("true", sandbox=part, **fields)  # type: ignore[arg-type]
 
 
+async def no_channel(id_: str) -> int:
+    raise AssertionError(id_)
+
+
 def test_where_no_tier_holds_nothing_is_started(box: Sandboxed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused, with what to install; never without."""
     holding = tier.Holding(NONE, why_not=(("bwrap", "bubblewrap is not installed"), ("landlock", "it is off")))
     monkeypatch.setattr(tier, "here", lambda: holding)
-    made = Sandboxes(str(box.root), lambda: "http://127.0.0.1:1")
+    made = Sandboxes(str(box.root), lambda row: Outlets("http://127.0.0.1:1"), no_channel)
     for profile in PROFILES:
         spec = SpecPart(argv=[b"true"], cwd=b"/", sandbox=SandboxPart(profile=profile))
         row = Row(id="p1", number=1, name="x", spec=spec, created_s=0.0)
@@ -373,3 +321,21 @@ def test_where_no_tier_holds_nothing_is_started(box: Sandboxed, monkeypatch: pyt
             asyncio.run(made.start(row, [b"true"], [b"PATH=/usr/bin:/bin"], ()))
         assert "bubblewrap is not installed" in str(failed.value)
         assert failed.value.hint == tier.INSTALL
+
+
+@only_bwrap
+def test_what_has_no_key_has_no_door_either(box: Sandboxed) -> None:
+    """What belongs to its parent's run, as an MCP server does, asks no models: its door would be a key."""
+    made = Sandboxes(str(box.root), lambda row: Outlets("http://127.0.0.1:1"), no_channel)
+
+    async def start(with_parent: bool) -> int:
+        spec = SpecPart(argv=[b"true"], cwd=b"/", sandbox=CLOSED, with_parent=with_parent)
+        row = Row(id="p1", number=1, name="x", spec=spec, created_s=0.0)
+        started = await made.start(row, [b"true"], [b"PATH=/usr/bin:/bin"], ())
+        for fd, _ in started.passed:
+            os.close(fd)
+        return len(started.passed)
+
+    assert asyncio.run(start(with_parent=True)) == 1  # its order alone
+    with pytest.raises(AssertionError, match="p1"):
+        asyncio.run(start(with_parent=False))

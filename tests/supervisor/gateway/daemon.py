@@ -126,10 +126,10 @@ class Daemon:
 
         self.put(msgspec.structs.replace(self.members[id], **fields))
 
-    def send(self, message: Any) -> None:
+    def send(self, message: Any, fds: list[int] | None = None) -> None:
         self.wait_for(lambda daemon: daemon._channel is not None)
         assert self._channel is not None
-        self._send(self._channel, message)
+        self._send(self._channel, message, fds)
 
     def ask(self, question: Any) -> Any:
         """An Ask and its answer."""
@@ -231,6 +231,6 @@ class Daemon:
             spent=self.spent,
         )
 
-    def _send(self, channel: frame.Channel, message: Any) -> None:
+    def _send(self, channel: frame.Channel, message: Any, fds: list[int] | None = None) -> None:
         with contextlib.suppress(AishError, OSError):
-            channel.send(codec.encode(message))
+            channel.send(codec.encode(message), fds)

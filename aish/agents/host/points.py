@@ -1,0 +1,169 @@
+"""Where an agent's host stands between its turns: the conversation that it goes on with, and a checkpoint of each.
+
+A turn begins and ends under the boundary's lock; what others have begun there is brought to its end first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import structs
+
+from aish.agents.checkpoints import checkpoint as c
+from aish.agents.checkpoints import rewinding
+from aish.agents.checkpoints.checkpoint import Position
+from aish.agents.checkpoints.shelf import Shelf, sweep_forgotten
+from aish.agents.checkpoints.taking import Occasion, known_place, take
+from aish.agents.checkpoints.usage import used
+from aish.agents.transcript import Transcript
+from aish.client import connect
+from aish.errors import AishError, ConflictError, NotFoundError
+from aish.wire.message import Inspect
+from aish.wire.part import TokensPart
+from aish.wire.reply import Inspected
+from aish.worktree import naming, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aish.spi.agent_adapter import AgentAdapter
+    from aish.worktree.snapshot import Place
+
+PATIENCE_S = 5.0
+"""For the supervisor's figures; a turn does not depend on them."""
+
+
+class Kept:
+    """What a turn goes on with, and may keep. `session`: the program's own word for the conversation, `conversation`
+    what its adapter has kept of it; `begins`: there was no turn yet."""
+
+    def __init__(self, shelf: Shelf | None) -> None:
+        position = shelf.position if shelf is not None else Position()
+        self._shelf, self.session, self.status = shelf, position.session, "failed"
+        self.begins = not position.turn
+        kept = position.kept
+        self.conversation = shelf.conversation(kept) if shelf is not None and kept is not None else None
+
+    def is_called(self, id: str) -> None:
+        """Kept at once: a turn that is killed is gone on with. Raises StorageError."""
+        if self._shelf is not None and self._shelf.position.session != id:
+            self._shelf.stand(structs.replace(self._shelf.position, session=id))
+
+    def keep(self, conversation: bytes) -> None:
+        """As it is after this turn. Raises StorageError, LimitError."""
+        if self._shelf is not None:
+            self._shelf.stand(structs.replace(self._shelf.position, kept=self._shelf.keep(conversation)))
+
+
+class _Self(NamedTuple):
+    inspected: Inspected
+    usage: TokensPart | None
+
+
+class Points:
+    """`folder` is that of the transcript; None: nobody keeps anything. `begin`: EPOCH-ID/N, the checkpoint of another
+    agent that this one goes on from. `tell` is told what could not be done."""
+
+    def __init__(
+        self, folder: str | None, adapter: AgentAdapter, begin: str | None, tell: Callable[[str], None]
+    ) -> None:
+        self._shelf = Shelf(folder) if folder is not None else None
+        self._adapter, self._tell = adapter, tell
+        self._place: Place | None = None
+        self._no_place = "it does not work in a worktree of its own (--worktree)"
+        if self._shelf is None:
+            return
+        with self._shelf.boundary.turn() as lock:
+            if begin is not None and not self._shelf.has_begun:
+                _begin_from(self._shelf, begin)
+            rewinding.finish(self._shelf, (lock,))
+            self._place = known_place(self._shelf)
+            if not self._shelf.all():
+                self._take(self._shelf, lock, c.BEGUN, None)
+
+    @contextlib.contextmanager
+    def turn(self, *, anew: bool = False) -> Iterator[Kept]:
+        """A turn, and the checkpoint after it. `anew`: whatever there was, this run has one turn. Raises
+        StorageError."""
+        shelf = self._shelf
+        if shelf is None:
+            yield Kept(None)
+            return
+        with shelf.boundary.turn() as lock:
+            rewinding.finish(shelf, (lock,))
+            if anew:
+                shelf.stand(Position(last=shelf.position.last))
+            kept = Kept(shelf)
+            try:
+                yield kept
+            finally:
+                shelf.stand(structs.replace(shelf.position, turn=shelf.position.turn + 1))
+                self._take(shelf, lock, c.TURN, kept.status)
+
+    def _take(self, shelf: Shelf, lock: int, why: str, status: str | None) -> None:
+        """The turn is done: that there is no checkpoint of it is told, and nothing else."""
+        myself = _inspected(asked=why != c.BEGUN)
+        if why == c.BEGUN:
+            self._find_place(myself, os.path.dirname(shelf.folder))
+        key = os.path.basename(shelf.folder)
+        epoch, _, id = key.partition("-")
+        occasion = Occasion(
+            why=why,
+            agent=id,
+            name=myself.inspected.process.name if myself is not None else os.environ.get("AISH_NAME", id),
+            epoch=int(epoch) if epoch.isdigit() else 0,
+            adapter=self._adapter.name,
+            keeps_conversation=getattr(self._adapter, "keeps_conversation", False),
+            model=myself.inspected.process.model if myself is not None else None,
+            usage=myself.usage if myself is not None else None,
+            place=self._place,
+            no_place=self._no_place,
+            status=status,
+        )
+        try:
+            take(shelf, occasion, (lock,))
+        except AishError as error:
+            self._tell(f"no checkpoint of this turn: {error}")
+
+    def _find_place(self, myself: _Self | None, agents: str) -> None:
+        """Now, before the program has run once: what it writes there does not lead us elsewhere."""
+        folder, home = os.environ.get("AISH_WORKTREE"), os.environ.get("AISH_REPOSITORY", "")
+        if myself is None:
+            self._no_place = "the supervisor did not tell whether it has one"
+        elif naming.LABEL in myself.inspected.spec.labels and folder:
+            try:
+                self._place = snapshot.place_of(folder, home)
+                sweep_forgotten(self._place.common, agents)
+            except AishError as error:
+                self._no_place = str(error)
+
+
+def _inspected(*, asked: bool) -> _Self | None:
+    """What the supervisor knows of us; None: it does not answer. `asked`: a model, perhaps."""
+    id = os.environ.get("AISH_ID", "")
+    try:
+        with connect(start=False, program="agent", patience_s=PATIENCE_S) as client:
+            inspected = client.ask(Inspected, Inspect(target=id))
+            return _Self(inspected, used(client, id, PATIENCE_S) if asked else TokensPart())
+    except AishError:
+        return None
+
+
+def _begin_from(shelf: Shelf, begin: str) -> None:
+    """Go on from the checkpoint of another agent: its conversation is ours from now on. Raises NotFoundError,
+    ConflictError, StorageError."""
+    key, _, number = begin.partition("/")
+    source = Shelf(os.path.join(os.path.dirname(shelf.folder), os.path.basename(key)))
+    agent = key.partition("-")[2]
+    if not number.isdigit():
+        raise NotFoundError(f"there is no checkpoint {begin}")
+    wanted = source.get(int(number), agent)
+    if c.CONVERSATION in wanted.missing:
+        raise ConflictError(f"{wanted.id} has no conversation: {wanted.missing[c.CONVERSATION]}")
+    kept = shelf.keep(source.conversation(wanted.conversation)) if wanted.conversation is not None else None
+    transcript = Transcript(shelf.transcript)
+    transcript.write("begun", id=wanted.id, name=wanted.name, turn=wanted.turn)
+    transcript.close()
+    shelf.stand(Position(kept=kept, turn=wanted.turn))
