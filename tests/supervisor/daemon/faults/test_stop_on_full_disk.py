@@ -55,7 +55,7 @@ def test_a_stop_that_nobody_could_write_outlives_the_daemon(up: Supervised) -> N
     stubborn = up.python(
         "import signal, time; signal.signal(15, print); print('up', flush=True); time.sleep(300)",
         name="stubborn",
-        grace_s=300.0,
+        grace_s=20.0,
     )
     up.until("it ignores SIGTERM", lambda: "up" in up.log("stubborn")[0])
     runs = up.spawn("sleep", "300", name="runs")
