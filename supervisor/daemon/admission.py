@@ -13,12 +13,13 @@ from aish.supervisor.daemon import admit, clock, ledger, needs
 from aish.wire.part import QueuePart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aish.supervisor.daemon.gpus import Gpus
     from aish.supervisor.daemon.process import Process
     from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.table import Table
+    from aish.wire.spec import NeedPart
 
 LOOKING: Final = "looking for GPUs"
 
@@ -109,6 +110,10 @@ class Admission:
     def _find(self, name: str) -> Row | None:
         process = self.table.find(name)
         return process.row if process is not None else None
+
+    def circle(self, name: str, wanted: Sequence[NeedPart]) -> list[str] | None:
+        """See `needs.circle`."""
+        return needs.circle(name, wanted, self._find)
 
     # --- GPUs ---------------------------------------------------------------------------------------------------
 

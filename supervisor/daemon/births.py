@@ -124,9 +124,7 @@ class Births:
         row = process.row
         self.conductor.lives.errands.settled(process, BEFORE)
         if row.lifecycle == STOPPING:
-            row.reason = "stopped before it was started"
-            row.exit = ExitPart(reason=row.stop_reason or exits.CANCELLED)
-            self.conductor.not_started(process)
+            self.conductor.never_begun(process)
 
     # --- a holder that is silent --------------------------------------------------------------------------------
 
@@ -180,7 +178,11 @@ class Births:
         return True
 
     def stopped(self, process: Process) -> None:
-        """Somebody wants it to end: who waits for a silent holder need not be started first."""
+        """Somebody wants it to end: who waits for the disk or a silent holder need not be started first."""
+        if process.launch_timer is not None:
+            process.launch_timer.cancel()
+            self._again(process)
+            return
         silent = self.conductor.holding.silence.why()
         if silent is not None and process.row.lifecycle == STOPPING:
             self.give_up(process, silent)

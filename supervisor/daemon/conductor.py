@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aish.model import exit as exits
 from aish.model import kind
@@ -30,6 +30,7 @@ from aish.supervisor.daemon.sending import Sending
 from aish.supervisor.daemon.timetable import Timetable
 from aish.supervisor.daemon.verdict import judge, recurs
 from aish.supervisor.daemon.watch import Watch
+from aish.supervisor.daemon.wishes import Wishes
 from aish.supervisor.daemon.wrapups import Wrapups
 from aish.wire.part import ExitPart
 
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.recorder import Recorder
     from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.table import Table
+
+NEVER_BEGUN: Final = "stopped before it was started"
 
 
 class Conductor:
@@ -82,6 +85,7 @@ class Conductor:
         self.timetable = Timetable(self)
         self.fellowship = Fellowship(self)
         self.wrapups = Wrapups(self)
+        self.wishes = Wishes(holding, recorder)
         self.lives = Lives(self, os.path.dirname(launcher.files.folder))
         launcher.own_variables = lambda process: variables(process, self.lives.notices.path(process.id))
 
@@ -204,6 +208,13 @@ class Conductor:
         else:
             self.apply(process, machine.Refused() if process.row.lifecycle == "queued" else machine.SpawnFailed())
 
+    def never_begun(self, process: Process) -> None:
+        """It was stopped during its start: with the status of the run before, if there was one."""
+        row, last = process.row, process.row.exit or ExitPart()
+        row.reason = NEVER_BEGUN
+        row.exit = ExitPart(code=last.code, signal=last.signal, reason=row.stop_reason or exits.CANCELLED)
+        self.not_started(process)
+
     def missing(self, process: Process) -> None:
         """A holder that does not know it: start it if it never was, watch it if it lives elsewhere."""
         self.apply(process, machine.Missing())
@@ -227,6 +238,7 @@ class Conductor:
         self.apply(process, machine.StopRequested(at_once=grace_s == 0))
         self.lives.stopped(process)
         self.births.stopped(process)
+        self.wishes.stopped(process)
         return True
 
     def start(self, process: Process) -> None:
@@ -417,7 +429,7 @@ def _end_between_runs(row: Row) -> None:
     row.started_s, row.ended_s = None, time.time()
     if row.lifecycle == "backoff":
         return  # why it was to be started again stays to be told
-    row.reason = None if row.lifecycle == "scheduled" and ran else "stopped before it was started"
+    row.reason = None if row.lifecycle == "scheduled" and ran else NEVER_BEGUN
 
 
 def _memory(row: Row) -> int | None:

@@ -74,6 +74,7 @@ class Control:
         want.check_grace(grace_s)
         self._check_ours(process, "`kill {pid}` ends it")
         changed = self.daemon.conductor.stop(process, grace_s, by=who(caller))
+        await self.daemon.conductor.wishes.kept()
         silent = self._silent(row)
         if silent is not None and row.lifecycle == state.STOPPING and row.pid is not None:
             raise UnavailableError(f"{row.name} ({row.id}) is to end, and waits: {silent}")

@@ -253,6 +253,7 @@ def open_journal(path: str) -> Journal:
     """
     with _storage(path):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        _refuse_emptied(path)
         db = sqlite3.connect(path, timeout=LOCK_WAIT_S, isolation_level=None, cached_statements=32)
         try:
             db.execute("PRAGMA journal_mode=WAL")
@@ -274,6 +275,19 @@ def open_journal(path: str) -> Journal:
         except BaseException:
             db.close()
             raise
+
+
+def _refuse_emptied(path: str) -> None:
+    """SQLite takes a file of 0 or 1 bytes for a new database, and removes the WAL beside it. Raises CorruptError."""
+    size_bytes = os.stat(path).st_size
+    if size_bytes > 1:
+        return
+    try:
+        wal_bytes = os.stat(f"{path}-wal").st_size
+    except FileNotFoundError:
+        wal_bytes = 0
+    if size_bytes or wal_bytes:
+        raise CorruptError(f"{path} is damaged: only {size_bytes} bytes of it are left")
 
 
 def decode_rows(path: str, blobs: Iterable[bytes]) -> list[Row]:

@@ -279,8 +279,8 @@ def _stopping(event: LifecycleEvent) -> Step:
             return Step(STOPPING, ("stop-rest",))
         case Vanished():
             return Step(LOST, ("settle",))
-        case SpawnFailed():
-            return Step(FAILED, ("settle",))
+        case SpawnFailed():  # wanted, so no failure: nothing of it ran
+            return Step(EXITED, ("settle",))
         case Spawned():  # the stop came during the start
             return Step(STOPPING, ("began", "stop-signal", "grace"))
         case StopRequested(at_once=True) | GraceElapsed():

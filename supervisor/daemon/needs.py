@@ -57,6 +57,25 @@ def decide(needs: Sequence[NeedPart], find: Callable[[str], Row | None], waited_
     return Waits("it waits for " + "; ".join(waiting), due_s)
 
 
+def circle(name: str, needs: Sequence[NeedPart], find: Callable[[str], Row | None]) -> list[str] | None:
+    """Names, the first again at the end, if a new process `name` with these needs would wait for itself by way of
+    others that wait; None: it would not."""
+    trails = [[name, need.name] for need in needs if lacks(need, find(need.name)) is not None]
+    seen: set[str] = set()
+    while trails:
+        trail = trails.pop()
+        row = find(trail[-1])
+        if row is None or row.lifecycle != QUEUED or row.id in seen:
+            continue
+        seen.add(row.id)
+        for need in row.spec.needs:
+            if need.name == name:
+                return [*trail, name]
+            if lacks(need, find(need.name)) is not None:
+                trails.append([*trail, need.name])
+    return None
+
+
 def lacks(need: NeedPart, row: Row | None) -> str | None:
     """What is missing, in words; None: nothing."""
     if row is None:

@@ -56,6 +56,9 @@ _LONG: Final = (Wait, Snapshot, Events, Attach, Ask, Receive, AwaitResponse)
 SHUTDOWN: Final = "shutdown"
 """The program whose Hello is taken whatever its version; it may only end everything."""
 _CROWDED_S: Final = 0.1
+"""How long who connects waits for a descriptor before he is turned away."""
+_TURNED_AWAY_S: Final = 1.0
+"""How long one who is turned away may take for his Hello: the next one waits behind him."""
 _ACCEPT_BATCH: Final = 16
 
 
@@ -97,6 +100,9 @@ class Server:
         self._identify, self._welcome, self._handle, self._emptied = identify, welcome, handle, emptied
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+        self._spare: int | None = None
+        """A descriptor that is free for one who connects when no other is."""
+        self._keep_spare()
         self._loop.add_reader(sock, self._accept)
 
     def listen_again(self, path: str) -> bool:
@@ -134,9 +140,9 @@ class Server:
                 sock, _ = self.sock.accept()
             except BlockingIOError:
                 return
-            except OSError:  # no descriptors left: those who wait are served when some are free again
+            except OSError:  # no descriptors left
                 self._loop.remove_reader(self.sock)
-                self._loop.call_later(_CROWDED_S, self._again)
+                self._loop.call_later(_CROWDED_S, self._crowded)
                 return
             connection = Connection(sock, self._left)
             self.connections.add(
@@ -147,8 +153,43 @@ class Server:
             task.add_done_callback(self._tasks.discard)
 
     def _again(self) -> None:
+        self._keep_spare()
         if self.sock.fileno() >= 0:
             self._loop.add_reader(self.sock, self._accept)
+
+    def _keep_spare(self) -> None:
+        if self._spare is None:
+            with suppress(OSError):
+                self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _crowded(self) -> None:
+        """Whether there are some again; else the next one gets the spare one, to hear why he is not served."""
+        if self.sock.fileno() < 0:
+            return
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        try:
+            sock, _ = self.sock.accept()
+        except OSError:  # nobody waits any more, or somebody else of ours was faster
+            self._again()
+            return
+        task = self._loop.create_task(self._turn_away(Connection(sock, self._left)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _turn_away(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(_TURNED_AWAY_S):
+                _close((await connection.next())[1])  # who is sending does not look for an answer
+            text = "the daemon has no descriptor left for another connection"
+            hint = "close connections to it, or raise its limit (`ulimit -Hn`)"
+            await connection.farewell(failure(LimitError(text, hint=hint)))
+        except (TimeoutError, AishError):
+            pass  # nothing was asked
+        finally:
+            connection.close()
+            self._again()
 
     def _left(self, connection: Connection) -> None:
         self.connections.discard(connection)

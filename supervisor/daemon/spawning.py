@@ -63,6 +63,10 @@ class Spawning:
         source = self._source(caller, request)
         program = os.fsdecode(request.spec.argv[0]) if request.spec.argv else ""
         name = table.new_name(request.spec.name, program, number=request.rename)
+        circle = self.daemon.admission.circle(name, request.spec.needs)
+        if circle is not None:
+            text = f"they wait for each other: {' needs '.join(circle)}"
+            raise InputError(text, field="needs", hint=f"leave a need out, or stop {circle[1]} first")
         process = self._make(name, request.spec, request.launch)
         row = process.row
         row.token, row.begun_by = request.token, who(caller)

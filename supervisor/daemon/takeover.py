@@ -26,7 +26,7 @@ from aish.supervisor.holder import kernel
 from aish.wire.part import ExitPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aish.supervisor.daemon.daemon import Daemon
 
@@ -59,6 +59,8 @@ class Takeover:
         daemon = self.daemon
         before = [(process, process.row.pid) for process in daemon.table.alive()]
         births, deaths = await daemon.holding.listing()
+        if not begun:
+            await daemon.conductor.wishes.take(daemon.table)
         for death in deaths:
             if daemon.found.rebuilt and MARK not in death.id and daemon.table.get(death.id) is None:
                 self.rebuilding.died(death)
@@ -73,6 +75,7 @@ class Takeover:
             elif daemon.table.get(birth.id) is None:
                 self.rebuilding.born(birth)
         if not begun:
+            self._stop_waiting(held)
             self._hooks(same_estate=same_estate)
         for process, pid in before:
             if process.row.ended or process.row.lifecycle in (state.BACKOFF, state.SCHEDULED):
@@ -88,18 +91,31 @@ class Takeover:
             else:
                 await self._unknown(process, same_estate=same_estate)
         if not begun:
-            for process in daemon.table.alive():
-                if process.row.lifecycle == state.STOPPING and process.row.pid is not None:
-                    await daemon.conductor.lives.taken_over(process)
-                elif process.row.lifecycle == state.RUNNING and not process.row.checking:
-                    await daemon.conductor.lives.taken_over(process)
-                    daemon.conductor.lives.began(process)
-                    daemon.enforcement.forks.watch(process)
+            await self._look_after()
         daemon.conductor.watch.keep_soon([process for process, _ in before])
         await self._drop_leftovers()
         self._end_leftovers(begun=begun)
         if not begun:
             self._timers([process for process, _ in before])
+
+    async def _look_after(self) -> None:
+        """What runs has been taken over."""
+        daemon = self.daemon
+        daemon.conductor.wishes.left.clear()
+        for process in daemon.table.alive():
+            if process.row.lifecycle == state.STOPPING and process.row.pid is not None:
+                await daemon.conductor.lives.taken_over(process)
+            elif process.row.lifecycle == state.RUNNING and not process.row.checking:
+                await daemon.conductor.lives.taken_over(process)
+                daemon.conductor.lives.began(process)
+                daemon.enforcement.forks.watch(process)
+
+    def _stop_waiting(self, held: Mapping[str, Birth]) -> None:
+        """Those that the daemon before was stopping, and that do not run."""
+        for process in self.daemon.table.alive():
+            waits = process.row.lifecycle in (state.QUEUED, state.SCHEDULED, state.BACKOFF, state.STARTING)
+            if waits and process.id in self.daemon.conductor.wishes.left and process.id not in held:
+                self.daemon.conductor.stop(process, None, process.row.stop_reason or exits.CANCELLED)
 
     def _hooks(self, *, same_estate: bool) -> None:
         """Those that were due after a run, when it was over or a daemon died: they are run, or waited for."""
@@ -147,16 +163,17 @@ class Takeover:
         if row.pid is None and birth.starting:
             conductor.births.ask(process)
             return
-        if row.pid is None:
+        known = row.pid is not None
+        if not known:
             conductor.spawned(process, birth)
-        else:
+        if known or row.id in conductor.wishes.left:
             self._go_on(process)
         self.daemon.table.began(process)
 
     def _go_on(self, process: Process) -> None:
         """What was being done to it, and perhaps not finished: to stop it, to hold it, to let it go on."""
         row, conductor = process.row, self.daemon.conductor
-        if row.lifecycle == state.STOPPING:
+        if row.lifecycle == state.STOPPING or row.id in conductor.wishes.left:
             conductor.stop(process, row.grace_s, row.stop_reason or exits.CANCELLED)
             return
         conductor.held_again(process)
@@ -173,9 +190,7 @@ class Takeover:
             return  # a model elsewhere
         if row.pid is None:
             if row.lifecycle == state.STOPPING:
-                row.reason = "stopped before it was started"
-                row.exit = ExitPart(reason=row.stop_reason or exits.CANCELLED)
-                daemon.conductor.not_started(process)
+                daemon.conductor.never_begun(process)
             elif row.targets and not process.fds and not await self._kept(process):
                 loop = asyncio.get_running_loop()
                 process.resend_timer = loop.call_later(RESEND_S, self._gave_up, process)

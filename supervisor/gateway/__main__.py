@@ -4,8 +4,8 @@ It listens on descriptor 3 (LISTEN_FDS=1, as systemd and aish's holder pass it),
 `--listen 127.0.0.1:PORT`. Folders come from the XDG variables: gateway.db, gateway.lock and secret in the state
 folder, daemon.sock in the runtime folder.
 
-Exit status: 0 after SIGTERM or SIGINT, 2 bad arguments, 69 another gateway runs or the port is taken, 70 a fault of
-our own (it is in the log; the daemon starts another gateway), 74 storage.
+Exit status: 0 after SIGTERM or SIGINT (SIGALRM where its end hung), 2 bad arguments, 69 another gateway runs or the
+port is taken, 70 a fault of our own (it is in the log; the daemon starts another gateway), 74 storage.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 LISTEN_FD: Final = 3
 PR_SET_DUMPABLE: Final = 4
 LOCK_S: Final = 5.0
+HANGS_S: Final = 8.0
+"""What the end may take in all, before the 10 s of grace that the daemon gives: a disk or a name server may hold a
+thread for ever. What was committed by then is kept, and the next gateway settles the rest, as after a kill."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,6 +106,8 @@ async def _serve(sock: socket.socket, secret: bytes, records: Records, alert: st
     log("start", f"{base_url} pid {os.getpid()}")
     await stop.wait()
     log("stop", "finishing what is under way")
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # of the kernel, which no thread of ours holds up
+    signal.setitimer(signal.ITIMER_REAL, HANGS_S)
     await gateway.close()
     return InternalError.exit_status if faults else 0
 

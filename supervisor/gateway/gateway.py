@@ -69,6 +69,9 @@ NOTE_S: Final = 0.25
 UPKEEP_S: Final = 5.0
 PRUNE_PAUSE_S: Final = 0.02
 GRACE_S: Final = 3.0
+"""For requests that are under way when the gateway ends."""
+END_S: Final = 4.0
+"""For all waiting at the end together: a server that hangs is not asked for figures any longer than this."""
 _SYNC: Final = "sync"
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_member: Final = msgspec.msgpack.Decoder(Member).decode
@@ -227,11 +230,13 @@ class Gateway:
 
     async def close(self) -> None:
         """End in order: no new requests, a moment for those under way, the rest settled as estimates."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + END_S
         await self.web.close(GRACE_S)
-        await self.settling.close()
-        await self.texts.close()
+        await self.settling.close(until_s - loop.time())
+        await self.texts.written(until_s - loop.time())
         if self.telemetry is not None:
-            await self.telemetry.close()
+            await self.telemetry.close(until_s - loop.time())
         self.spending.journal.flush()
         self.book.flush()
         self.histories.flush()

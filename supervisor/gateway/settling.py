@@ -220,10 +220,10 @@ class Settling:
         tokens = await self._upstreams.count_text(server, text)
         return tokens + 1 if tokens is not None else estimate_prompt(len(text.encode()))  # the token that ends it
 
-    async def close(self) -> None:
-        """Wait a moment for settlements that are still being counted."""
+    async def close(self, patience_s: float) -> None:
+        """Wait a moment for settlements that are still being counted; the others are settled as their bounds."""
         if self._later:
-            _, late = await asyncio.wait(self._later, timeout=2.0)
+            _, late = await asyncio.wait(self._later, timeout=max(0.0, patience_s))
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

@@ -51,11 +51,11 @@ class Telemetry:
             self._waiting.append(observed)
             self._woken.set()
 
-    async def close(self) -> None:
+    async def close(self, patience_s: float) -> None:
         """Send what waits, if that can be done in a moment."""
         self._ending = True
         self._woken.set()
-        await asyncio.to_thread(self._thread.join, FLUSH_S)
+        await asyncio.to_thread(self._thread.join, max(0.0, min(FLUSH_S, patience_s)))
 
     def _run(self) -> None:
         try:

@@ -42,6 +42,7 @@ MOST_ACCOUNTS: Final = 1000
 MOST_WAITING: Final = 64
 """Texts on their way to the disk: more are dropped."""
 PRUNE_S: Final = 60.0
+PATIENCE_S: Final = 2.0
 _SLOT: Final = "texts"
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -192,7 +193,7 @@ class Texts:
 
     async def read(self, number: int) -> RequestText:
         """What was answered can be read at once. Raises NotFoundError, StorageError."""
-        await self.close()
+        await self.written(PATIENCE_S)
         return await asyncio.to_thread(_read, texts.root(self._state), number)
 
     # --- upkeep ---------------------------------------------------------------------------------------------------
@@ -204,10 +205,10 @@ class Texts:
             self._pruned_s = now_s
             await asyncio.to_thread(prune, texts.root(self._state), time.time())
 
-    async def close(self) -> None:
-        """What is on its way comes to the disk."""
+    async def written(self, patience_s: float) -> None:
+        """Wait for what is on its way to the disk."""
         if self._writes:
-            await asyncio.wait(self._writes, timeout=2.0)
+            await asyncio.wait(self._writes, timeout=max(0.0, patience_s))
 
 
 def _write(folder: str, number: int, data: bytes) -> None:

@@ -68,15 +68,16 @@ class Calls:
 
     def __init__(self) -> None:
         self._newest: dict[int, _Begun] = {}
-        self._begun = 0
+        self.begun = 0
+        """How many there are."""
 
     def place(self, tool: ToolCall) -> int:
         """Of the call that this piece belongs to."""
         function = tool.function or Function()
         call = self._newest.get(tool.index)
         if call is None or call.ends_at(tool, function):
-            call = self._newest[tool.index] = _Begun(self._begun, tool.id)
-            self._begun += 1
+            call = self._newest[tool.index] = _Begun(self.begun, tool.id)
+            self.begun += 1
         call.id = call.id or tool.id
         call.arguments.append(function.arguments or "")
         return call.place

@@ -141,6 +141,27 @@ def test_a_damaged_file_is_told_apart_and_moved_aside(path: str, junk: bytes) ->
     open_journal(path).begin(1)
 
 
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_file_that_was_cut_to_nothing_keeps_its_wal(path: str, size: int) -> None:
+    """It was taken for a new one, and the WAL, in which all was, was removed: no damaged copy was kept."""
+    journal = open_journal(path)
+    journal.begin(1)
+    journal.save([row(1)])
+    wal = Path(f"{path}-wal").read_bytes()
+    os.truncate(path, size)
+    with pytest.raises(CorruptError, match=f"is damaged: only {size} bytes"):
+        open_journal(path)
+    aside = move_aside(path)
+    assert (os.stat(aside).st_size, Path(f"{aside}-wal").read_bytes()) == (size, wal)
+    open_journal(path).begin(1)
+    journal.close()
+
+
+def test_an_empty_file_without_a_wal_is_a_new_one(path: str) -> None:
+    Path(path).touch()
+    assert open_journal(path).fresh
+
+
 def test_a_damaged_page_is_found_at_opening(path: str) -> None:
     journal = open_journal(path)
     journal.begin(1)

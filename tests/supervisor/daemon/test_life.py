@@ -301,6 +301,19 @@ def test_a_dependency_that_is_never_ready_is_named_with_its_time(up: Supervised)
     assert "db, which is not ready yet after 0.4 s" in (up.row("web").reason or "")
 
 
+def test_a_start_that_closes_a_circle_of_needs_is_refused(up: Supervised) -> None:
+    """All of them waited for ever, and only `aish why` said so."""
+    up.spawn("true", needs=[NeedPart(name="there"), NeedPart(name="b")], name="a")
+    up.spawn("true", needs=[NeedPart(name="c", until="completed")], name="b")
+    with pytest.raises(InputError, match="they wait for each other: c needs a needs b needs c") as refused:
+        up.spawn("true", needs=[NeedPart(name="a")], name="c")
+    assert refused.value.field == "needs"
+    up.spawn("sleep", "100", needs=[NeedPart(name="later", until="started", timeout_s=60.0)], name="c")
+    up.spawn("sleep", "100", name="later")
+    up.spawn("true", needs=[NeedPart(name="c", until="started")], name="needy")
+    assert up.code("needy") == 0, "who runs waits for nothing any more"
+
+
 def test_dependents_start_when_what_they_need_is_there(up: Supervised, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     last = up.spawn("sh", "-c", "exit 5", needs=[NeedPart(name="job", until="completed")], name="last")

@@ -304,10 +304,10 @@ def test_a_stream_without_usage_tells_a_likely_number() -> None:
     assert found[-2]["usage"]["input_tokens"] > 0
 
 
-def test_a_tool_call_that_goes_on_after_another_began_is_a_fault_of_the_server() -> None:
+def test_a_tool_call_that_goes_on_behind_words_is_a_fault_of_the_server() -> None:
     writer = answer.Events(call(stream=True))
     piece: Any = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{"}}
-    writer.feed(chunk(delta={"tool_calls": [piece]}) + chunk(delta={"tool_calls": [{**piece, "index": 1}]}))
+    writer.feed(chunk(delta={"tool_calls": [piece]}) + chunk(delta={"content": "so"}))
     with pytest.raises(UpstreamError, match="out of order"):
         writer.feed(chunk(delta={"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]}))
 

@@ -230,6 +230,19 @@ def test_hanging_up_before_the_answer_frees_the_slot(shared: World) -> None:
     assert tokens.output <= 10, "never more than was asked for"
 
 
+def test_a_client_that_only_stops_sending_counts_as_gone(shared: World) -> None:
+    """It looks like one that has closed, which would keep the slot: the choice that docs/gateway.md tells."""
+    id, key = shared.agent()
+    aborted = shared.upstream.aborted
+    client = Client(shared, key, chat("never half closed", max_tokens=10))
+    shared.upstream.wait_for(lambda server: any("half" in r["messages"][-1]["content"] for r in server.requests))
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.socket.recv(1) == b""
+    shared.upstream.wait_for(lambda server: server.aborted > aborted)
+    shared.daemon.settled(id, 1)
+    client.hang_up()
+
+
 def test_hanging_up_on_a_remote_server_is_estimated_though_nothing_was_seen(world: World) -> None:
     """It was at work until then: nothing was counted where its pace was not known yet."""
     world.upstream = Upstream("127.0.0.1:0")

@@ -7,9 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from aish.supervisor.gateway.gateway import END_S
 
 from .test_faults import Client, chat
 
@@ -96,6 +99,66 @@ def test_sigterm_finishes_what_is_short_and_settles_what_is_long(world: World) -
     assert (cut["status"], cut["estimated"]) == (499, 1)
     assert cut["output"] > 0
     assert "Traceback" not in world.gateway.read_log()
+
+
+@pytest.mark.slow
+def test_sigterm_ends_it_in_time_though_daemon_and_server_are_silent(world: World) -> None:
+    """The graces were added up: for requests, then for figures that a server which hangs was asked for."""
+    world.start()
+    id, key = world.agent()
+    stream = Client(world, key, chat("say 40000 pace 0.02", stream=True))
+    stream.read_until(b'"content": "w "')
+    waiting = Client(world, world.agent()[1], chat("never"))
+    world.upstream.wait_for(lambda server: server.active == 2)
+    idle = socket.create_connection(("127.0.0.1", world.gateway.port), timeout=DEADLINE_S)
+    idle.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert idle.recv(4096).startswith(b"HTTP/1.1 200")
+    world.daemon.stop()
+    place = world.upstream.route.removeprefix("unix:")
+    os.unlink(place)
+    with socket.socket(socket.AF_UNIX) as silent:  # whoever asks for figures now is never answered
+        silent.bind(place)
+        silent.listen(64)
+        began_s = time.monotonic()
+        assert world.gateway.stop() == 0
+        took_s = time.monotonic() - began_s
+    assert took_s < END_S + 1.0
+    (row,) = world.gateway.rows(f"process = '{id}'")
+    assert (row["status"], row["estimated"]) == (499, 1)
+    assert idle.recv(4096) == b""
+    for client in (stream, waiting):
+        client.hang_up()
+    idle.close()
+
+
+HANGS = """
+import asyncio, os, sys, threading
+from aish.supervisor.gateway import __main__ as process
+from aish.supervisor.gateway.spare import Spare
+process.HANGS_S = 0.2
+async def keep(self, records):
+    if sys.argv[1:] == ["ending"]:
+        await asyncio.to_thread(threading.Event().wait)
+    sys.argv.append("ending")
+    os.kill(os.getpid(), 15)
+Spare.keep = keep
+sys.exit(process.main(["--listen", "127.0.0.1:0"]))
+"""
+
+
+def test_a_disk_that_hangs_does_not_keep_it_from_ending(tmp_path: Path) -> None:
+    """A thread that waited for it was waited for without end."""
+    folders = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **folders},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGALRM, done.stderr
+    assert "stop: finishing what is under way" in done.stderr
 
 
 FAULT = """

@@ -16,6 +16,7 @@ import msgspec
 from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import chunk, sse
 from aish.supervisor.gateway.dialects.anthropic import failure
+from aish.supervisor.gateway.dialects.ordered import Ordered
 from aish.supervisor.gateway.meter import Stream, estimate_prompt
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _id(prefix: str) -> str:
 
 
 class Events:
-    """A Writer. One block is open at a time; a tool call that goes on after another began cannot be told."""
+    """A Writer. One block is open at a time."""
 
     content_type = sse.CONTENT_TYPE
 
@@ -119,9 +120,9 @@ class Events:
         self._begun = self._over = False
         self._open: tuple[Kind, int] | None = None
         """The kind of the open block; for a tool call also its place among the calls."""
-        self._calls = chunk.Calls()
+        self._calls = Ordered()
         self._blocks = 0
-        self._called: set[int] = set()
+        self._called = False
         self._refused = False
         self._why: str | None = None
         self._told = chunk.UNSEEN
@@ -166,23 +167,27 @@ class Events:
         out += [_event("message_start", {"message": message}), _event("ping", _EMPTY)]
 
     def _say(self, said: chunk.Words, out: list[bytes]) -> None:
+        text = said.content or said.refusal
+        if said.thought or text:
+            self._tell_calls(self._calls.rest(), out)
         if said.thought:
             self._delta("thinking", {"type": "thinking_delta", "thinking": said.thought}, out)
             self._count.count(len(said.thought.encode()))
-        text = said.content or said.refusal
         if text:
             self._refused = self._refused or bool(said.refusal)
             self._delta("text", {"type": "text_delta", "text": text}, out)
             self._count.count(len(text.encode()))
         for tool in said.tool_calls or ():
-            self._call_part(tool, out)
+            self._tell_calls(self._calls.put(tool, self._model), out)
 
-    def _call_part(self, tool: chunk.ToolCall, out: list[bytes]) -> None:
-        function, place = tool.function or chunk.Function(), self._calls.place(tool)
+    def _tell_calls(self, pieces: list[tuple[int, chunk.ToolCall]], out: list[bytes]) -> None:
+        for place, tool in pieces:
+            self._call_part(place, tool, out)
+
+    def _call_part(self, place: int, tool: chunk.ToolCall, out: list[bytes]) -> None:
+        function = tool.function or chunk.Function()
         if self._open != ("tool_use", place):
-            if place in self._called:
-                raise UpstreamError(f"the server of {self._model} sent a tool call in pieces that are out of order")
-            self._called.add(place)
+            self._called = True
             block: dict[str, object] = {
                 "type": "tool_use",
                 "id": tool.id or _id("toolu"),
@@ -219,8 +224,9 @@ class Events:
             return
         self._over = True
         self._begin(out)
+        self._tell_calls(self._calls.rest(), out)
         self._stop(out)
-        reason = _reason(self._why, called=bool(self._called), refused=self._refused)
+        reason = _reason(self._why, called=self._called, refused=self._refused)
         delta = {"stop_reason": reason, "stop_sequence": None}
         usage = _usage(self._told, self._call, self._count.estimate())
         out += [_event("message_delta", {"delta": delta, "usage": usage}), _event("message_stop", _EMPTY)]

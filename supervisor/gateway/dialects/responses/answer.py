@@ -13,6 +13,7 @@ import msgspec
 
 from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import chunk, sse
+from aish.supervisor.gateway.dialects.ordered import Ordered
 from aish.supervisor.gateway.dialects.responses import output
 from aish.supervisor.gateway.dialects.responses.output import Called, Fields
 from aish.supervisor.gateway.dialects.responses.tools import Names, names
@@ -111,9 +112,9 @@ class Events:
         self._number = 0
         self._open: _Open | None = None
         self._items: list[Fields] = []
-        self._calls = chunk.Calls()
-        self._called: dict[int, int] = {}
-        """A call's place among the calls -> its place among the items."""
+        self._calls = Ordered()
+        self._called: int | None = None
+        """The newest call's place among the calls."""
         self._why: str | None = None
         self._told = chunk.UNSEEN
         self._count = Stream()
@@ -167,6 +168,8 @@ class Events:
         return self._begun
 
     def _say(self, said: chunk.Words) -> None:
+        if said.thought or said.content or said.refusal:
+            self._tell_calls(self._calls.rest())
         if said.thought:
             self._more("reasoning", said.thought)
         if said.content:
@@ -174,7 +177,11 @@ class Events:
         if said.refusal:
             self._more("refusal", said.refusal)
         for tool in said.tool_calls or ():
-            self._call_part(tool)
+            self._tell_calls(self._calls.put(tool, self._model))
+
+    def _tell_calls(self, pieces: list[tuple[int, chunk.ToolCall]]) -> None:
+        for place, tool in pieces:
+            self._call_part(place, tool)
 
     def _more(self, kind: Literal["reasoning", "text", "refusal"], text: str) -> None:
         if self._open is None or self._open.kind != kind:
@@ -183,17 +190,14 @@ class Events:
             self._tell("response.content_part.added", {**self._at(opened), **part})
         self._delta(text)
 
-    def _call_part(self, tool: chunk.ToolCall) -> None:
-        function, number = tool.function or chunk.Function(), self._calls.place(tool)
-        place = self._called.get(number)
-        if place is None:
+    def _call_part(self, place: int, tool: chunk.ToolCall) -> None:
+        function = tool.function or chunk.Function()
+        if self._called != place:
             name = function.name or ""
             kind: Kind = "custom" if name in self._names.custom else "call"
             call_id = tool.id or output.made_id("call")
-            opened = self._start(_Open(kind, len(self._items), call_id, self._names.told(name)))
-            self._called[number] = opened.place
-        elif self._open is None or self._open.place != place:
-            raise UpstreamError(f"the server of {self._model} sent a tool call in pieces that are out of order")
+            self._start(_Open(kind, len(self._items), call_id, self._names.told(name)))
+            self._called = place
         if function.arguments:
             self._delta(function.arguments)
 
@@ -242,6 +246,7 @@ class Events:
             return
         begun = self._begin()
         self._over = True
+        self._tell_calls(self._calls.rest())
         self._close(_UNDONE if self._why == "length" else _DONE)
         usage = output.usage(self._told, self._call, self._count.estimate())
         over = output.ended(begun, self._items, self._why, usage)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.config import folders
 from aish.errors import AishError
 
 if TYPE_CHECKING:
@@ -54,4 +57,26 @@ def test_file_descriptors_exhausted_who_asks_is_no_stranger(up: Supervised, coun
         done = up.home.aish("ps", "--json")
         assert "comes from is not known" not in done.stderr
         assert done.returncode == 0 or "no descriptor" in done.stderr or "open files" in done.stderr, done.stderr
+    assert up.home.aish("ps").returncode == 0
+
+
+def test_file_descriptors_exhausted_who_connects_hears_why_at_once(up: Supervised) -> None:
+    """Nobody was accepted: a client waited for 30 s, and was told that the daemon hangs."""
+    pid = up.daemon_pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    none = next(number for number in range(before[1]) if number not in taken)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (none, before[1]))
+    try:
+        for _ in range(3):  # the spare one comes back
+            began_s = time.monotonic()
+            done = up.home.aish("ps")
+            assert "the daemon has no descriptor left" in done.stderr, done.stderr
+            assert done.returncode != 0
+            assert time.monotonic() - began_s < 10.0
+        with socket.socket(socket.AF_UNIX) as mute:  # who says nothing does not keep others waiting
+            mute.connect(folders.daemon_socket())
+            assert "the daemon has no descriptor left" in up.home.aish("ps").stderr
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     assert up.home.aish("ps").returncode == 0
