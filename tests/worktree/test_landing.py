@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.errors import ConflictError, UnavailableError
-from aish.worktree import landing, making, removal, repository
+from aish.worktree import landing, listing, making, removal, repository
 from aish.worktree.landing import REBASE, SQUASH, CheckFailedError, Landed, Wish
 from aish.worktree.record import LANDED, LANDING, READY, Records
 
@@ -52,6 +52,29 @@ def test_commits_and_what_is_not_committed_come_home(repo: Repo, tree: Path, tol
     assert (repo.root / "c.txt").read_text() == "c\n"
     assert repo.status() == ""
     assert gone(repo)
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_repository_that_the_agent_put_there_has_nothing_run(
+    repo: Repo, tree: Path, told: list[str], tmp_path: Path, *, as_file: bool
+) -> None:
+    """Git would run what the configuration says that .git leads to; landing, looking and discarding are outside of
+    the agent's sandbox."""
+    repo.write("b.txt", "b\n", folder=tree)
+    evil = tree / "evil" if as_file else tree / ".git"
+    (tree / ".git").unlink()
+    repo.git("clone", "-q", "--bare", str(repo.root), str(evil))
+    repo.git("config", "--file", str(evil / "config"), "core.bare", "false")
+    for key in ("core.fsmonitor", "core.sshCommand", "core.pager"):
+        repo.git("config", "--file", str(evil / "config"), key, f"touch {tmp_path}/ran;true")
+    if as_file:
+        (tree / ".git").write_text("gitdir: evil\n")
+    listing.listed(records(repo))
+    removal.lost(records(repo), record := records(repo).load("x"))  # type: ignore[arg-type]
+    landing.land(records(repo), "x", Wish(), told.append)
+    assert not (tmp_path / "ran").exists()
+    assert (repo.root / "b.txt").read_text() == "b\n"
+    assert record is not None and gone(repo)
 
 
 def test_merged_with_what_is_there_by_now_the_users_line_first(repo: Repo, tree: Path, told: list[str]) -> None:
