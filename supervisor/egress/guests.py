@@ -21,6 +21,8 @@ ASKS_MOST: Final = 32
 """Of one process that wait for a person."""
 CONNECTIONS_MOST: Final = 256
 """Of one process, with those that wait."""
+DIALS_MOST: Final = 8
+"""Of one process that are resolved or connected to at the same time: names that do not answer hold up nobody else."""
 
 
 class Guest:
@@ -29,6 +31,7 @@ class Guest:
 
     def __init__(self) -> None:
         self.connections = 0
+        self.dials = asyncio.Semaphore(DIALS_MOST)
 
     def know(self, said: egress.Guest) -> None:
         self.said, self.named = said, hosts.readable(said.hosts)

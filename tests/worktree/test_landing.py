@@ -74,7 +74,8 @@ def test_a_repository_that_the_agent_put_there_has_nothing_run(
     landing.land(records(repo), "x", Wish(), told.append)
     assert not (tmp_path / "ran").exists()
     assert (repo.root / "b.txt").read_text() == "b\n"
-    assert record is not None and gone(repo)
+    assert record is not None
+    assert gone(repo)
 
 
 def test_merged_with_what_is_there_by_now_the_users_line_first(repo: Repo, tree: Path, told: list[str]) -> None:

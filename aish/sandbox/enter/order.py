@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class Order:
-    """`candidates`: paths to try for the program. `bwrap`: its words, or none for the Landlock tier. `folders`, and `files` with what
-    is in them: made first where they are missing. `plain`: paths of which no part may be a link by now. `doors`: names and ports, told by `channel`, a
-    descriptor; see enter.doors. `fds`, `opened`: see enter.__main__."""
+    """`candidates`: paths to try for the program. `bwrap`: its words, or none for the Landlock tier. `folders`, and
+    `files` with what is in them: made first where they are missing. `plain`: paths of which no part may be a link by
+    now. `doors`: names and ports, told by `channel`, a descriptor; see enter.doors. `fds`, `opened`: see
+    enter.__main__."""
 
     __slots__ = (
         "argv",
