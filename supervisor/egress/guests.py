@@ -118,6 +118,8 @@ class Guests:
             return
         if not guest.said.asks:
             raise RefusedError(403, f"{host}:{port} is not among the hosts of this sandbox")
+        if hosts.is_address(host) and not hosts.is_public(host):  # nobody's answer would open it
+            raise RefusedError(403, f"{host} is not a public address (a spec allows it by this very name)")
         key = (guest.said.id, host, port)
         future = self._asked.get(key)
         if future is None:

@@ -364,6 +364,18 @@ def test_a_silent_tunnel_ends() -> None:
     run(body)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "10.0.0.1"])
+def test_nobody_is_asked_for_an_address_that_no_answer_opens(host: str) -> None:
+    async def body(proxy: Proxy) -> tuple[str, list[MayReach]]:
+        proxy.guest("p1")
+        return await proxy.said(proxy.door, f"CONNECT {host}:443"), proxy.asked
+
+    said, asked = run(body)
+    assert said.startswith("HTTP/1.1 403 ")
+    assert "not a public address" in said
+    assert asked == []
+
+
 def test_who_says_nothing_at_its_door_holds_up_nobody_else(anywhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The room for those that have not said what they want was one for all sandboxes."""
     monkeypatch.setattr(server, "STRANGERS_MOST", 2)
