@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GUARDED: Final = ("hooks", "config", "config.worktree", "commondir", "modules", "aish")
 """Of a .git that is written to: what git runs, takes for an order, or takes another configuration by, when somebody
 uses it outside (gitrepository-layout(5)); and what aish knows of worktrees there, by which it lands them."""
-LINKED: Final = ("config.worktree", "commondir", "gitdir")
+LINKED: Final = ("config.worktree", "commondir", "gitdir", "modules")
 """The same of each folder in .git/worktrees, which another working tree has for its .git."""
 _GUARDED: Final = re.compile(r"/\.git/(?:" + "|".join(map(re.escape, GUARDED)) + r")(?:/|$)")
 

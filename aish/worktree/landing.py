@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.errors import AishError, ConflictError, NotFoundError
-from aish.worktree import outfit, recovery, removal, repository
+from aish.worktree import nested, outfit, recovery, removal, repository
 from aish.worktree.git import Git, clean, error_of
 from aish.worktree.parsing import Change, changes, counted, listed, status
 from aish.worktree.record import LANDED, LANDING, READY
@@ -108,12 +108,22 @@ def _check_places(records: Records, record: Record, lock: int) -> Git:
     if not os.path.exists(os.path.join(record.folder, ".git")):
         hint = f"its commits are on {record.branch}: git merge {record.branch}; then aish discard {record.name}"
         raise ConflictError(f"{record.folder} is gone", hint=hint)
-    git = repository.inside(records.common, record.folder, (lock,))
+    hooks: tuple[str, ...] = ()
+    if os.path.isdir(record.home):  # those of the user's tree, where they lie in it
+        path = Git(record.home)("rev-parse", "--path-format=absolute", "--git-path", "hooks").line
+        hooks = ("-c", f"core.hooksPath={path}")
+    git = repository.inside(records.common, record.folder, (lock,), hooks)
     for where in (git, Git(record.home)) if os.path.isdir(record.home) else (git,):
         under_way = next((word for mark, word in UNDER_WAY.items() if _has(where, mark)), None)
         if under_way is not None:
             hint = f"finish it there, or git -C {where.folder} {under_way} --abort"
             raise ConflictError(f"{where.folder} is in the middle of a {under_way}", hint=hint)
+    others = nested.foreign(git, records.common)
+    if others:
+        raise ConflictError(
+            f"repositories of their own are in {record.folder}: {listed(others)}",
+            hint="git would run what their configuration says, and land no file of them: move them away, or their .git",
+        )
     return git
 
 

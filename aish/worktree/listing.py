@@ -48,7 +48,8 @@ def _line(records: Records, record: Record) -> Line:
         target = landing.target_of(record)
         into = target.branch
         inside = repository.inside(records.common, record.folder)
-        items = inside("status", "--porcelain=v2", "-z", "--untracked-files=normal", GIT_OPTIONAL_LOCKS="0").items
+        words = ("status", "--porcelain=v2", "-z", "--untracked-files=normal", "--ignore-submodules=dirty")
+        items = inside(*words, GIT_OPTIONAL_LOCKS="0").items
         dirty = len(status(items).dirty)
         head = inside("rev-parse", "HEAD").line
         counts = inside("rev-list", "--left-right", "--count", f"{target.commit}...{head}").line.split()

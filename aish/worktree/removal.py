@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from aish.errors import StorageError
-from aish.worktree import repository
+from aish.worktree import nested, repository
 from aish.worktree.git import Git, error_of
 from aish.worktree.parsing import counted, status
 
@@ -34,7 +34,10 @@ def lost(records: Records, record: Record) -> Lost:
     heads = [record.branch] if exists(records, record) else []
     if os.path.exists(os.path.join(record.folder, ".git")):
         inside = repository.inside(records.common, record.folder)
-        files = status(inside("status", "--porcelain=v2", "-z", "--untracked-files=all").items).dirty
+        others = nested.foreign(inside, records.common)
+        words = ["--ignore-submodules=dirty"] if others else []
+        files = status(inside("status", "--porcelain=v2", "-z", "--untracked-files=all", *words).items).dirty
+        files += [path for path in others if path not in files and f"{path}/" not in files]
         heads.append(inside("rev-parse", "HEAD").line)
     if not heads:
         return Lost([], files)

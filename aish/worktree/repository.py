@@ -41,14 +41,14 @@ def common_of(folder: str) -> str:
     return Git(folder)("rev-parse", "--path-format=absolute", "--git-common-dir").line
 
 
-def inside(common: str, folder: str, keep: Sequence[int] = ()) -> Git:
+def inside(common: str, folder: str, keep: Sequence[int] = (), options: Sequence[str] = ()) -> Git:
     """In a worktree by what its repository knows of it: where its own .git leads, and what a configuration there has
-    git run, may have been written by who worked in it. `keep` as of Git. Raises ConflictError."""
+    git run, may have been written by who worked in it. `keep`, `options` as of Git. Raises ConflictError."""
     git_dir = git_dir_of(common, folder)
     if git_dir is None:
         hint = f"git -C {folder} worktree repair, if you know that its .git is right"
         raise ConflictError(f"{folder} is no worktree of {common}", hint=hint)
-    return Git(folder, git_dir, keep, ("-c", "core.fsmonitor=false"))
+    return Git(folder, git_dir, keep, ("-c", "core.fsmonitor=false", *options))
 
 
 def git_dir_of(common: str, folder: str) -> str | None:
