@@ -9,7 +9,7 @@ from aish.agents.agent import valid_name
 from aish.agents.definition import parse
 from aish.agents.find import project_folder
 from aish.errors import ConflictError, SourceError, StorageError, UsageError
-from aish.spi.acting import BUILTIN, EDIT, FETCH, SHELL, WRITE
+from aish.spi.acting import BUILTIN, EDIT, FETCH, MESSAGE, SHELL, SPAWN, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,14 +67,17 @@ def text(adapter: str | None, tools: tuple[str, ...] | None) -> str:
         program = "program: ./agent.py\n" if adapter == "program" else ""
         return _PROGRAM % (adapter, program)
     tools = tools or ()
-    asked = [f"{tool}: ask" for tool in (SHELL, WRITE, EDIT) if tool in tools]
+    asked = [f"{tool}: ask" for tool in (SHELL, WRITE, EDIT, SPAWN, MESSAGE) if tool in tools]
     hosts = "hosts: [docs.python.org] # all that fetch may ask\n" if FETCH in tools else ""
-    sandbox = (
-        "sandbox: dev                # or closed, open; without it its shell does what you may\n"
-        if SHELL in tools
-        else ""
-    )
-    return _ACTS % (", ".join(tools), f"{{{', '.join(asked)}}}" if asked else "ask", sandbox, hosts)
+    return _ACTS % (", ".join(tools), f"{{{', '.join(asked)}}}" if asked else "ask", _sandbox(tools), hosts)
+
+
+def _sandbox(tools: tuple[str, ...]) -> str:
+    if SPAWN in tools:
+        return "sandbox: {profile: dev, spawn: true} # or closed, open; without it what it starts does what you may\n"
+    if SHELL in tools:
+        return "sandbox: dev                # or closed, open; without it its shell does what you may\n"
+    return ""
 
 
 def write(name: str, cwd: str, *, adapter: str | None, tools: tuple[str, ...] | None) -> str:

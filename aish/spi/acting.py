@@ -19,8 +19,11 @@ EDIT: Final = "edit"
 SEARCH: Final = "search"
 FETCH: Final = "fetch"
 ASK: Final = "ask"
-TOOLS: Final = (SHELL, READ, WRITE, EDIT, SEARCH, FETCH, ASK)
-LOOKING: Final = frozenset({READ, SEARCH})
+NEAREST: Final = "nearest"
+SPAWN: Final = "spawn"
+MESSAGE: Final = "message"
+TOOLS: Final = (SHELL, READ, WRITE, EDIT, SEARCH, NEAREST, FETCH, ASK, SPAWN, MESSAGE)
+LOOKING: Final = frozenset({READ, SEARCH, NEAREST})
 """They change nothing and stay within the paths: nobody is asked unless the file says so."""
 DEFAULT: Final = "default"
 """In a table of permissions: of all tools that are not named."""

@@ -13,15 +13,24 @@ from mcp.shared.exceptions import MCPError
 
 from aish.errors import AishError, InternalError, NotFoundError
 from aish.model.nearest import nearest
-from aish.tools_server import arguments as a
-from aish.tools_server import looking, schema
-from aish.tools_server.desk import Call, Desk
-from aish.tools_server.tool import INSTRUCTIONS, Tool, offered
+from aish.tools import arguments as a
+from aish.tools import looking, refusal, schema
+from aish.tools.desk import Call, Desk
+from aish.tools.tool import Tool, offered
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
     Context = ServerRequestContext[Any]
+
+INSTRUCTIONS: Final = """\
+aish supervises processes, agents and models of one user: each has an id, a state, a log and a budget, and goes on
+when this client ends. Start what runs long (servers, builds, training, other agents) with spawn; wait and logs follow
+it; ps shows all. ask gives a question to an agent or model.
+
+Only the person can: answer what agents ask (needs-input), raise budgets and limits (over-budget), adopt processes
+that run already, make or show keys, shut the supervisor down. Where one of these is needed, say so, and say which
+command does it: aish next, aish limit ID tokens=+50k, aish adopt PID."""
 
 PS: Final = "aish://ps"
 LOG: Final = "aish://process/{id}/log"
@@ -100,7 +109,7 @@ class ToolsServer:
         try:
             text = await self._text_of(self._by(context), str(params.uri))
         except AishError as error:
-            raise MCPError(types.INVALID_PARAMS, _told(error)) from None
+            raise MCPError(types.INVALID_PARAMS, refusal.told(error)) from None
         contents = types.TextResourceContents(uri=params.uri, mime_type="text/plain", text=text)
         return types.ReadResourceResult(contents=[contents])
 
@@ -133,9 +142,4 @@ def _listed(tool: Tool) -> types.Tool:
 
 def _refusal(error: AishError) -> types.CallToolResult:
     """What a model can read and act on, where an error of the protocol would be the program's business."""
-    return types.CallToolResult(content=[types.TextContent(text=_told(error))], is_error=True)
-
-
-def _told(error: AishError) -> str:
-    notes = [note for note in getattr(error, "__notes__", ()) if note != error.hint]
-    return "\n".join([f"{error.code}: {error}", *notes, *([f"hint: {error.hint}"] if error.hint else [])])
+    return types.CallToolResult(content=[types.TextContent(text=refusal.told(error))], is_error=True)

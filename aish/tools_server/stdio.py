@@ -18,7 +18,7 @@ from mcp.server.stdio import stdio_server
 from aish.client import AsyncAish
 from aish.client.aio_wait import writable
 from aish.errors import AishError
-from aish.tools_server.desk import Desk
+from aish.tools.desk import Desk
 from aish.tools_server.server import ToolsServer
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mcp.server.lowlevel import Server
 
-    from aish.tools_server.scope import Scope
+    from aish.tools.scope import Scope
 
 LINE_BYTES: Final = 16 << 20
 """Of one message of the client: more than the longest text that a tool takes."""

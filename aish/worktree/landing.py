@@ -122,7 +122,7 @@ def _check_places(records: Records, record: Record, lock: int) -> Git:
     if others:
         raise ConflictError(
             f"repositories of their own are in {record.folder}: {listed(others)}",
-            hint="git would run what their configuration says, and land no file of them: move them away, or their .git",
+            hint="git would run what their configuration says and land no file of them: move them or their .git away",
         )
     return git
 

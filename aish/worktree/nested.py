@@ -1,6 +1,7 @@
-"""Repositories within a worktree that are none of its own: git asks them when it looks at that, by their configuration.
+"""Repositories within a worktree that are none of its own: git asks them as it looks at it, by their configuration.
 
-A submodule lies in the repository that the worktree is of; what else has a .git there was put there by who worked in it.
+A submodule lies in the repository that the worktree is of; what else has a .git there was put there by who worked in
+it.
 """
 
 from __future__ import annotations

@@ -31,12 +31,10 @@ class Child:
             agent: The agent's name.
             task: All that it has to know: it sees nothing of this conversation.
         """
-        if "/" in agent:  # of a file: it may have written that itself, with permissions that it was not given
-            raise DeclinedError(f"@{one_line(agent)}: an agent has a name, not a path")
-        env = {**os.environ, DEPTH: _deeper()}
+        name, env = named(agent), {**os.environ, **deeper()}
         try:
             async with AsyncAish(program="agent") as aish:
-                spec = await asyncio.to_thread(stub.resolve, f"@{agent.removeprefix('@')}", [])
+                spec = await asyncio.to_thread(stub.resolve, f"@{name}", [])
                 with _Pipes() as pipes:
                     process = await aish.spawn(
                         spec, fds={0: pipes.their_in, 1: pipes.their_out}, env=env, rename=True
@@ -68,14 +66,22 @@ async def _answer(process: AsyncProcess, pipes: _Pipes, task: str) -> str:
     return f"{output.text()}\n[@{process.name} failed: {end}; `aish logs {process.id}` tells more]"
 
 
-def _deeper() -> str:
-    """How deep the next one is. By the environment, since no process is told of what is above it. Raises
-    DeclinedError."""
+def named(agent: str) -> str:
+    """Without its @. A path is refused: it may have written that file itself, with permissions that it was not given.
+    Raises DeclinedError."""
+    if "/" in agent:
+        raise DeclinedError(f"@{one_line(agent.removeprefix('@'))}: an agent has a name, not a path")
+    return agent.removeprefix("@")
+
+
+def deeper() -> dict[str, str]:
+    """What tells the next one how deep it is. By the environment, since no process is told of what is above it.
+    Raises DeclinedError."""
     told = os.environ.get(DEPTH, "")
     depth = int(told) if told.isascii() and told.isdecimal() and len(told) < 4 else 1
     if depth >= DEPTH_MOST:
-        raise DeclinedError(f"{depth} agents wait for each other already: do it yourself")
-    return str(depth + 1)
+        raise DeclinedError(f"{depth} agents are below each other already: do it yourself")
+    return {DEPTH: str(depth + 1)}
 
 
 class _Pipes:

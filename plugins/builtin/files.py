@@ -38,7 +38,7 @@ class Files:
         real = self._places.readable(path)
         if os.path.isdir(real):
             return self._listed(real)
-        text = self._text(real)
+        text = self.text(real)
         all_lines = text.splitlines(keepends=True)
         first = max(1, first_line)
         shown = all_lines[first - 1 : first - 1 + max(1, lines)]
@@ -66,19 +66,19 @@ class Files:
             new: What stands there afterwards.
         """
         real = self._places.writable(path)
-        self._replace(real, edited(self._text(real), old, new))
+        self._replace(real, edited(self.text(real), old, new))
         return f"edited: {self._places.shown(real)}"
 
     # --- what they are about to do --------------------------------------------------------------------------------
 
     def write_wish(self, path: str, content: str) -> Wish:
         real = self._places.writable(path)
-        before = self._text(real) if os.path.lexists(real) else ""
+        before = self.text(real) if os.path.lexists(real) else ""
         return self._wish(real, before, content, "write")
 
     def edit_wish(self, path: str, old: str, new: str) -> Wish:
         real = self._places.writable(path)
-        before = self._text(real)
+        before = self.text(real)
         return self._wish(real, before, edited(before, old, new), "edit")
 
     def read_wish(self, path: str, first_line: int = 1, lines: int = LINES) -> Wish:
@@ -99,7 +99,8 @@ class Files:
 
     # --- below ----------------------------------------------------------------------------------------------------
 
-    def _text(self, real: str) -> str:
+    def text(self, real: str) -> str:
+        """Of a file that may be read. Raises DeclinedError."""
         try:
             fd = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:

@@ -44,8 +44,8 @@ class Record:
 
 @dataclass
 class Guard(WrapperToolset[None]):
-    """`wishes`: tool -> what a call of it wants; a tool without is one of an MCP server. `rules`, `otherwise`: see
-    wish.rule."""
+    """`wishes`: tool -> what a call of it wants; a tool without is one of an MCP server. `groups`: tool -> the word
+    in the file that has given it, if another. `rules`, `otherwise`: see wish.rule."""
 
     host: Host
     wishes: Mapping[str, Callable[..., Wish]]
@@ -53,6 +53,7 @@ class Guard(WrapperToolset[None]):
     otherwise: str
     record: Record
     result_chars: int = RESULT_CHARS
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     async def call_tool(
         self, name: str, tool_args: dict[str, Any], ctx: RunContext[None], tool: ToolsetTool[None]
@@ -87,8 +88,8 @@ class Guard(WrapperToolset[None]):
 
     async def _denied(self, name: str, wish: Wish) -> str | None:
         """What the model is told of it; None: it may. Raises AishError."""
-        rule = wishes.rule(name, self.rules, self.otherwise)
-        if rule == "allow" or wish.grant in self.record.granted:
+        rule = wishes.rule(self.groups.get(name, name), self.rules, self.otherwise)
+        if rule == "allow" or (wish.free and rule == "ask") or wish.grant in self.record.granted:
             return None
         if rule == "deny":
             self.host.record("answer", title=wish.title, answer="Deny", by="permissions of its file")

@@ -13,11 +13,13 @@ from aish.plugins.builtin.guard import Guard
 from aish.plugins.builtin.places import Places
 from aish.plugins.builtin.search import Search
 from aish.plugins.builtin.shell import Shell
+from aish.plugins.builtin.supervised import GROUPS, Supervised
 from aish.spi import acting as a
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic_ai.tools import Tool
     from pydantic_ai.toolsets import AbstractToolset
 
     from aish.plugins.builtin.guard import Record
@@ -32,6 +34,7 @@ def guarded(acting: Acting, task: Task, host: Host, record: Record, result_chars
     places = Places(task.cwd, acting.paths, confinement)
     files, shell, search = Files(places), Shell(places.cwd, confinement), Search(places, confinement)
     fetch, child = Fetch(acting.hosts, confinement=confinement), Child()
+    supervised = Supervised(places)
     known: dict[str, tuple[Callable[..., Any], Callable[..., Wish]]] = {
         a.SHELL: (shell.shell, shell.shell_wish),
         a.READ: (files.read, files.read_wish),
@@ -41,7 +44,21 @@ def guarded(acting: Acting, task: Task, host: Host, record: Record, result_chars
         a.FETCH: (fetch.fetch, fetch.fetch_wish),
         a.ASK: (child.ask, child.ask_wish),
     }
-    toolsets: list[AbstractToolset[None]] = [FunctionToolset([known[name][0] for name in acting.tools], id="aish")]
+    if a.NEAREST in acting.tools:
+        from aish.plugins.builtin.nearest import Nearest  # and numpy, for who has it
+
+        nearest = Nearest(places, files, host.gateway, confinement)
+        known[a.NEAREST] = nearest.nearest, nearest.nearest_wish
+    functions: list[Callable[..., Any] | Tool[None]] = []
+    wishes: dict[str, Callable[..., Wish]] = {}
+    for name in acting.tools:
+        if name in GROUPS:
+            functions += supervised.tools(name)
+            wishes |= supervised.wishes(name)
+        else:
+            functions.append(known[name][0])
+            wishes[name] = known[name][1]
+    toolsets: list[AbstractToolset[None]] = [FunctionToolset(functions, id="aish")]
     if acting.mcp_servers:
         from aish.plugins.builtin import servers  # heavy, and only for who has some
 
@@ -49,9 +66,10 @@ def guarded(acting: Acting, task: Task, host: Host, record: Record, result_chars
     return Guard(
         CombinedToolset(toolsets),
         host=host,
-        wishes={name: known[name][1] for name in acting.tools},
+        wishes=wishes,
         rules=acting.permissions,
         otherwise=task.permissions,
         record=record,
         result_chars=result_chars,
+        groups={tool: group for group, tools in GROUPS.items() for tool in tools},
     )

@@ -26,6 +26,8 @@ class Wish:
     """The grant in words."""
     body: str = ""
     form: str = q.TEXT
+    free: bool = False
+    """Nobody is asked where the tool is not denied: it looks at, or ends, what the agent has started."""
 
 
 def options(wish: Wish) -> tuple[OptionPart, ...]:

@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from aish.tools_server import arguments
-from aish.tools_server.tool import TOOLS
+from aish.tools import arguments
+from aish.tools.tool import TOOLS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "mcp.md").read_text()
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(json|toml)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -76,7 +76,7 @@ def test_a_supervised_agent_sees_and_controls_what_is_below_it(shared_home: Home
     )
     assert f"of {id}: usd 0.5, 0 used" in told["usage"]["object"]["budgets"]
     assert "for the person" in told["all usage"]["text"]
-    assert "the process that this server runs in" in told["stop itself"]["text"]
+    assert "the process that you run in" in told["stop itself"]["text"]
     assert told["stop child"]["object"]["process"]["ended"] is True
 
 

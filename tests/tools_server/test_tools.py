@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from aish.tools_server.tool import TOOLS
+from aish.tools.tool import TOOLS
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -223,7 +223,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("spawn", {"command": ["ls"], "memory": "lots"}, "lots"),
     ("spawn", {"command": ["ls"], "budget": "euro=5"}, "no such limit: euro"),
     ("spawn", {"command": ["ls"], "model": "x"}, "model is for @NAME"),
-    ("spawn", {"command": ["ls"], "labels": {"mcp": "x"}}, "set by this server"),
+    ("spawn", {"command": ["ls"], "labels": {"mcp": "x"}}, "set by these tools"),
     ("spawn", {"command": ["no-such-program-here"]}, "no-such-program-here"),
     ("spawn", {"command": ["ls", "a\0b"]}, "NUL"),
     ("wait", {"processes": ["x"], "timeout_s": 500}, "<= 50"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aish.model import label
-from aish.tools_server import results, scope
+from aish.tools import results, scope
 from aish.wire.part import ProcessPart
 
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aish.tools_server import acting, looking
-from aish.tools_server import arguments as a
-from aish.tools_server import results as r
+from aish.tools import acting, looking
+from aish.tools import arguments as a
+from aish.tools import results as r
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aish.tools_server.desk import Call
-
-INSTRUCTIONS: Final = """\
-aish supervises processes, agents and models of one user: each has an id, a state, a log and a budget, and goes on
-when this client ends. Start what runs long (servers, builds, training, other agents) with spawn; wait and logs follow
-it; ps shows all. ask gives a question to an agent or model.
-
-Only the person can: answer what agents ask (needs-input), raise budgets and limits (over-budget), adopt processes
-that run already, make or show keys, shut the supervisor down. Where one of these is needed, say so, and say which
-command does it: aish next, aish limit ID tokens=+50k, aish adopt PID."""
+    from aish.tools.desk import Call
 
 
 class Tool(NamedTuple):
@@ -171,3 +162,7 @@ TOOLS: Final = (
 
 def offered(*, read_only: bool) -> dict[str, Tool]:
     return {tool.name: tool for tool in TOOLS if tool.reads or not read_only}
+
+
+def named(name: str) -> Tool:
+    return next(tool for tool in TOOLS if tool.name == name)

@@ -12,15 +12,15 @@ from aish.errors import AishError, NotFoundError, RefusedError, TimedOutError, U
 from aish.model import kind as kinds
 from aish.model.moment import parse_duration_s
 from aish.model.size import format_bytes
-from aish.tools_server import results as r
-from aish.tools_server.arguments import MOST_ROWS
-from aish.tools_server.desk import bare
+from aish.tools import results as r
+from aish.tools.arguments import MOST_ROWS
+from aish.tools.desk import bare
 from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
     from aish.client.log_answers import Stream
-    from aish.tools_server import arguments as a
-    from aish.tools_server.desk import Call
+    from aish.tools import arguments as a
+    from aish.tools.desk import Call
     from aish.wire.part import ProcessPart
     from aish.wire.reply import Inspected
 

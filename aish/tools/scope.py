@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from aish.errors import RefusedError
 from aish.model import label
-from aish.tools_server.results import tree_order
+from aish.tools.results import tree_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -48,9 +48,7 @@ class Spawn(Arguments, frozen=True, kw_only=True):
         Annotated[str, Meta(description="How ps calls it; unique among what lives.", min_length=1, max_length=64)]
         | None
     ) = None
-    cwd: Annotated[str, Meta(description="Its folder. Not given: that of this server.", max_length=4096)] | None = (
-        None
-    )
+    cwd: Annotated[str, Meta(description="Its folder. Not given: the one you are in.", max_length=4096)] | None = None
     budget: (
         Annotated[
             str,
@@ -190,7 +188,7 @@ class Models(Arguments, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The folder from which agent files are looked for. Not given: the server's.",
+                description="The folder from which agent files are looked for. Not given: the one you are in.",
                 max_length=4096,
             ),
         ]

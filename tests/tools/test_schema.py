@@ -8,10 +8,10 @@ import jsonschema
 import pytest
 
 from aish.errors import UsageError
-from aish.tools_server import arguments as a
-from aish.tools_server import results as r
-from aish.tools_server import schema
-from aish.tools_server.tool import TOOLS
+from aish.tools import arguments as a
+from aish.tools import results as r
+from aish.tools import schema
+from aish.tools.tool import TOOLS
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)

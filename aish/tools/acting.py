@@ -13,17 +13,17 @@ from aish.model import kind as kinds
 from aish.model import state
 from aish.model.moment import parse_duration_s
 from aish.model.size import parse_bytes
-from aish.tools_server import results as r
-from aish.tools_server import scope
-from aish.tools_server.arguments import MOST_LINES, MOST_WAIT_S, Spawn
-from aish.tools_server.desk import bare
+from aish.tools import results as r
+from aish.tools import scope
+from aish.tools.arguments import MOST_LINES, MOST_WAIT_S, Spawn
+from aish.tools.desk import bare
 from aish.wire import budget
 from aish.wire.spec import LimitPart, laid_over
 
 if TYPE_CHECKING:
     from aish.client import AsyncProcess
-    from aish.tools_server import arguments as a
-    from aish.tools_server.desk import Call
+    from aish.tools import arguments as a
+    from aish.tools.desk import Call
     from aish.wire.part import ProcessPart
     from aish.wire.spec import SpecPart
 
@@ -53,7 +53,7 @@ async def _spawned(call: Call, wanted: a.Spawn) -> AsyncProcess:
         }
     elif wanted.model is not None:
         raise UsageError("model is for @NAME", hint="a program asks for its model itself, at OPENAI_BASE_URL")
-    process = await call.aish.spawn(command, rename=wanted.name is None, **fields)
+    process = await call.aish.spawn(command, env=call.environ, rename=wanted.name is None, **fields)
     call.desk.started.append(process.id)
     return process
 
@@ -69,7 +69,7 @@ def _fields(call: Call, wanted: a.Spawn) -> dict[str, Any]:
     labels = dict(wanted.labels or {})
     taken = [name for name in _OURS if name in labels]
     if taken:
-        raise UsageError(f"labels: {taken[0]} is set by this server", hint="choose another word")
+        raise UsageError(f"labels: {taken[0]} is set by these tools", hint="choose another word")
     asked = budget.parse(wanted.budget, "budget") if wanted.budget else budget.Asked(None, None)
     timeout_s = parse_duration_s(wanted.timeout) if wanted.timeout else None
     if timeout_s is not None and asked.wall_s is not None:
@@ -164,6 +164,6 @@ async def _controlled(call: Call, what: str, target: str) -> ProcessPart:
     row = await call.row(target)
     welcome = await call.desk.welcome()
     if row.id == welcome.caller and what == "stop":
-        raise RefusedError("that is the process that this server runs in", hint="end your own work instead")
+        raise RefusedError("that is the process that you run in", hint="end your own work instead")
     await call.check(what, row)
     return row

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from aish.client.aio_line import AioLine
 from aish.errors import AishError
-from aish.tools_server import scope
-from aish.tools_server.results import Process
+from aish.tools import scope
+from aish.tools.results import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from aish.client import AsyncAish
     from aish.wire.part import ProcessPart
@@ -26,20 +26,23 @@ TELL_EVERY_S: Final = 5.0
 
 
 class Desk:
-    """One per server. `wanted`: the scope that was asked for; None: that of who asks."""
+    """One per server or turn. `wanted`: the scope that was asked for; None: that of who asks. `folder`: where what is
+    started runs, and where agents are looked for; None: the current one. `program` is for the supervisor's log."""
 
-    def __init__(self, aish: AsyncAish, *, wanted: scope.Scope | None) -> None:
+    def __init__(
+        self, aish: AsyncAish, *, wanted: scope.Scope | None, folder: str | None = None, program: str = "mcp"
+    ) -> None:
         self.aish = aish
-        self.folder = os.getcwd()
+        self.folder = os.getcwd() if folder is None else folder
         self.started: list[str] = []
         """Ids, in the order of their beginning."""
-        self._wanted = wanted
+        self._wanted, self._program = wanted, program
         self._welcome: Welcome | None = None
 
     async def welcome(self) -> Welcome:
-        """As whom this server acts; its place in the tree never changes."""
+        """As whom the tools act; its place in the tree never changes."""
         if self._welcome is None:
-            async with await AioLine(starts=True, program="mcp").open() as line:
+            async with await AioLine(starts=True, program=self._program).open() as line:
                 assert line.welcome is not None
                 self._welcome = line.welcome
         return self._welcome
@@ -50,6 +53,9 @@ class Desk:
 
 class Call:
     """One call of a tool. `client` is how its program calls itself; `tell` is None where nobody wants to know."""
+
+    environ: Mapping[str, str] | None = None
+    """All of what is started; None: that of here."""
 
     def __init__(self, desk: Desk, client: str, tell: Tell | None = None) -> None:
         self.desk, self.aish, self.client, self._tell = desk, desk.aish, client, tell
