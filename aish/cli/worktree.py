@@ -97,7 +97,8 @@ def find(word: str) -> Found:
     process = _process(word)
     if process is not None and (name := process.process.labels.get(naming.LABEL)):
         folder = os.fsdecode(process.spec.cwd)
-        records = record.Records(repository.common_of(_standing(folder)))
+        # Not by the worktree's own word: who worked in it may have written that.
+        records = record.Records(repository.common_of(_standing(repository.above_worktree(folder))))
         found = records.load(name)
         if found is not None and (folder == found.folder or folder.startswith(found.folder + "/")):
             return Found(records, found)

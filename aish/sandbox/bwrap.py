@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.sandbox import paths
-from aish.sandbox.profile import GUARDED
+from aish.sandbox.profile import GUARDED, LINKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +22,22 @@ GPUS: Final = (
 )
 
 
+def _within(path: str) -> list[str]:
+    try:
+        return sorted(each.path for each in os.scandir(path) if each.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
+
+
 class Seen(NamedTuple):
     """Questions to the file system."""
 
     exists: Callable[[str], bool] = os.path.exists
     is_folder: Callable[[str], bool] = os.path.isdir
     is_link: Callable[[str], bool] = os.path.islink
+    is_writable: Callable[[str], bool] = functools.partial(os.access, mode=os.W_OK)
+    within: Callable[[str], list[str]] = _within
+    """The folders in one, by their paths."""
 
 
 def words(program: str, plan: Plan, seen: Seen | None = None) -> list[str]:
@@ -72,15 +83,29 @@ def _files(plan: Plan, seen: Seen) -> Iterator[str]:
 
 def guards(plan: Plan, seen: Seen) -> Iterator[tuple[str, str]]:
     """Mounts over what is written to. .git is one itself, so that nobody moves it out of the way and puts another one
-    there; so is each folder between what is written to and what is not in it."""
+    there; so is each folder between what is written to and what is not in it. Where .git is a file, it says where the
+    repository is."""
     kept = [path for path in (*plan.hide, *plan.read) if seen.exists(path)]
     for path in sorted({above for each in kept for above in _between(each, plan.write)}):
         if seen.is_folder(path) and not seen.is_link(path):
             yield path, "--bind"
     for git in plan.git:
-        if seen.is_folder(git) and not seen.is_link(git):
-            yield git, "--bind"
-            yield from ((path, "--ro-bind") for path in guarded(git) if path in made(git) or seen.exists(path))
+        if seen.is_link(git) or not seen.exists(git):
+            continue
+        if not seen.is_folder(git):
+            yield git, "--ro-bind"
+            continue
+        yield git, "--bind"
+        yield from _kept(git, guarded(git), seen)
+        linked = seen.within(os.path.join(git, "worktrees"))
+        yield from ((path, "--bind") for path in ([os.path.dirname(linked[0]), *linked] if linked else ()))
+        for each in linked:
+            yield from _kept(each, [os.path.join(each, name) for name in LINKED], seen)
+
+
+def _kept(folder: str, paths: Sequence[str], seen: Seen) -> Iterator[tuple[str, str]]:
+    there = {*folders_made(folder), *files_made(folder)} if seen.is_writable(folder) else set()
+    yield from ((path, "--ro-bind") for path in paths if path in there or seen.exists(path))
 
 
 def _between(path: str, roots: Sequence[str]) -> Iterator[str]:
@@ -96,6 +121,11 @@ def guarded(git: str) -> list[str]:
     return [os.path.join(git, name) for name in GUARDED]
 
 
-def made(git: str) -> list[str]:
-    """Folders that are made where they are missing, so that they can be kept as they are."""
-    return [os.path.join(git, name) for name in GUARDED if name != "config"]
+def folders_made(git: str) -> list[str]:
+    """That are made where they are missing, so that they can be kept as they are."""
+    return [os.path.join(git, name) for name in ("hooks", "modules", "aish")]
+
+
+def files_made(git: str) -> dict[str, str]:
+    """The same of files, and what is in them: what their absence means, too."""
+    return {os.path.join(git, "config.worktree"): "", os.path.join(git, "commondir"): ".\n"}

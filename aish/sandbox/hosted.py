@@ -46,7 +46,8 @@ class _Told(msgspec.Struct, frozen=True):
 
 
 class Sandbox(NamedTuple):
-    """`channel`: as in aish.sandbox.outlets; each program gets a copy."""
+    """`channel`: as in aish.sandbox.outlets; each program gets a copy. `word`: the host has it in every tier, as it
+    is outside of its network."""
 
     part: SandboxPart
     holding: Holding
@@ -65,6 +66,10 @@ class Sandbox(NamedTuple):
         narrower = {"profile": CLOSED, "models": False, "spawn": False, "hosts": list[str]()}
         return Sandbox(structs.replace(part, read=[*part.read, *part.write], write=[], **narrower), self.holding)
 
+    def outlets(self, gateway_url: str) -> Outlets:
+        """The host's own."""
+        return Outlets(gateway_url, self.proxy_port, self.word)
+
     def around(
         self, argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: str, *, gateway_url: str, folder: str
     ) -> Entered:
@@ -74,7 +79,8 @@ class Sandbox(NamedTuple):
         wanted = _wanted(argv, found, environ, cwd)
         sockets = [folders.daemon_socket()] if self.part.spawn else []
         channel = None if self.channel is None else os.dup(self.channel)
-        to = Outlets(gateway_url, self.proxy_port, self.word, channel)
+        to = self.outlets(gateway_url)._replace(channel=channel)
+        to = to if channel is None else to._replace(word="")  # its door says who it is
         data = Wrapping(look(), self.holding).order(self.part, wanted, to=to, folder=folder, sockets=sockets)
         fd = os.memfd_create("order", os.MFD_CLOEXEC)
         view = memoryview(data)

@@ -24,6 +24,8 @@ NAME_CHARS: Final = 253
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
+_NAT64: Final = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+"""An IPv4 address in IPv6's clothes."""
 
 BUILT_IN: Final = {
     # packages of Python, JavaScript, Rust, Go, Ruby, Java
@@ -124,6 +126,22 @@ def named(name: str) -> str:
 def is_address(name: str) -> bool:
     """Whether what `named` returned is an address."""
     return ":" in name or name.rpartition(".")[2].isdecimal()
+
+
+def is_public(address: str) -> bool:
+    """Whether it is out on the internet: not private, loopback, link-local, shared, reserved, multicast, nor one of
+    these inside another."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
+        if inner is not None:
+            return is_public(str(inner))
+        if found.scope_id is not None or any(found in network for network in _NAT64):
+            return False
+    return found.is_global and not found.is_multicast
 
 
 def known(part: SandboxPart) -> list[Host]:

@@ -81,8 +81,9 @@ def _by_bwrap(holding: Holding, plan: Plan) -> dict[str, Any]:
         "plain": [*(path for path in plan.plain if seen.exists(path)), *guards],
         "folders": [
             *([plan.cache] if plan.cache is not None else []),
-            *(path for git in plan.git if git in guards for path in bwrap.made(git)),
+            *(path for git in guards for path in bwrap.folders_made(git) if path in guards),
         ],
+        "files": {path: text for git in guards for path, text in bwrap.files_made(git).items() if path in guards},
         "unix": True,
         "read": [],
         "write": [],
@@ -98,6 +99,7 @@ def _in_place(plan: Plan, env: Sequence[bytes], folder: str, ports: Sequence[int
     return {
         "bwrap": [],
         "folders": [temporary],
+        "files": {},
         "env": [*others, TEMPORARY + b"=" + os.fsencode(temporary)],
         "read": [*carve.carve(plan.read, plan.hide), "/proc"],
         "write": [*carve.carve(plan.write, plan.hide), *plan.own, temporary],

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from aish.sandbox.around import Around
     from aish.wire.sandbox import SandboxPart
 
-GUARDED: Final = ("hooks", "config", "modules")
-"""Of a .git that is written to: what git runs, or takes for an order, when somebody uses it outside."""
-_GUARDED: Final = re.compile(r"/\.git/(?:" + "|".join(GUARDED) + r")(?:/|$)")
+GUARDED: Final = ("hooks", "config", "config.worktree", "commondir", "modules", "aish")
+"""Of a .git that is written to: what git runs, takes for an order, or takes another configuration by, when somebody
+uses it outside (gitrepository-layout(5)); and what aish knows of worktrees there, by which it lands them."""
+LINKED: Final = ("config.worktree", "commondir", "gitdir", "modules")
+"""The same of each folder in .git/worktrees, which another working tree has for its .git."""
+_GUARDED: Final = re.compile(r"/\.git/(?:" + "|".join(map(re.escape, GUARDED)) + r")(?:/|$)")
 
 
 class Plan(NamedTuple):

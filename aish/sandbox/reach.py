@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.model.sandbox import CLOSED, OPEN
 from aish.sandbox import paths
 from aish.sandbox.bwrap import guarded
 
 if TYPE_CHECKING:
     from aish.sandbox.profile import Plan
-    from aish.wire.sandbox import SandboxPart
 
 
 def reads(plan: Plan, path: str) -> bool:
@@ -24,10 +22,3 @@ def writes(plan: Plan, path: str) -> bool:
         return False
     nearest = max((root for root in (*plan.read, *plan.write) if paths.within(path, root)), key=len)
     return nearest in plan.write
-
-
-def hosts(part: SandboxPart) -> tuple[str, ...] | None:
-    """Names that it may ask; None: all."""
-    if part.profile == OPEN or (part.profile != CLOSED and not part.hosts):
-        return None
-    return tuple(part.hosts)

@@ -116,8 +116,14 @@ class Confinement(Protocol):
     Paths are absolute and without links."""
 
     @property
-    def hosts(self) -> Sequence[str] | None:
-        """Names that may be asked, "*.example.org" among them; None: all."""
+    def offline(self) -> bool:
+        """No host may be asked."""
+        ...
+
+    @property
+    def proxy(self) -> str | None:
+        """The URL of what other hosts are asked by, and by nothing else: it says which may be. None: nothing is in
+        between."""
         ...
 
     def enter(self, argv: Sequence[str], environ: Mapping[str, str], cwd: str, *, looking: bool = False) -> Entry:

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.errors import AishError, ConflictError, NotFoundError
-from aish.worktree import outfit, recovery, removal
+from aish.worktree import nested, outfit, recovery, removal, repository
 from aish.worktree.git import Git, clean, error_of
 from aish.worktree.parsing import Change, changes, counted, listed, status
 from aish.worktree.record import LANDED, LANDING, READY
@@ -90,8 +90,7 @@ def _kept(records: Records, record: Record) -> None:
 
 
 def _landed(records: Records, record: Record, wish: Wish, lock: int, tell: Callable[[str], None]) -> Landed:
-    git = Git(record.folder, keep=(lock,))
-    _check_places(record, git)
+    git = _check_places(records, record, lock)
     target_of(record)  # before anything is done: where to
     record.state = LANDING
     records.save(record)
@@ -104,16 +103,28 @@ def _landed(records: Records, record: Record, wish: Wish, lock: int, tell: Calla
         raise
 
 
-def _check_places(record: Record, git: Git) -> None:
-    """Raises ConflictError."""
+def _check_places(records: Records, record: Record, lock: int) -> Git:
+    """That of the worktree. Raises ConflictError."""
     if not os.path.exists(os.path.join(record.folder, ".git")):
         hint = f"its commits are on {record.branch}: git merge {record.branch}; then aish discard {record.name}"
         raise ConflictError(f"{record.folder} is gone", hint=hint)
+    hooks: tuple[str, ...] = ()
+    if os.path.isdir(record.home):  # those of the user's tree, where they lie in it
+        path = Git(record.home)("rev-parse", "--path-format=absolute", "--git-path", "hooks").line
+        hooks = ("-c", f"core.hooksPath={path}")
+    git = repository.inside(records.common, record.folder, (lock,), hooks)
     for where in (git, Git(record.home)) if os.path.isdir(record.home) else (git,):
         under_way = next((word for mark, word in UNDER_WAY.items() if _has(where, mark)), None)
         if under_way is not None:
             hint = f"finish it there, or git -C {where.folder} {under_way} --abort"
             raise ConflictError(f"{where.folder} is in the middle of a {under_way}", hint=hint)
+    others = nested.foreign(git, records.common)
+    if others:
+        raise ConflictError(
+            f"repositories of their own are in {record.folder}: {listed(others)}",
+            hint="git would run what their configuration says and land no file of them: move them or their .git away",
+        )
+    return git
 
 
 def _has(git: Git, mark: str) -> bool:

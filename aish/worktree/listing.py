@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from aish.errors import AishError
-from aish.worktree import landing, removal
-from aish.worktree.git import Git
+from aish.worktree import landing, removal, repository
 from aish.worktree.parsing import status
 from aish.worktree.record import LANDED, LANDING, MAKING
 from aish.worktree.residents import residents
@@ -48,8 +47,9 @@ def _line(records: Records, record: Record) -> Line:
     try:
         target = landing.target_of(record)
         into = target.branch
-        inside = Git(record.folder)
-        items = inside("status", "--porcelain=v2", "-z", "--untracked-files=normal", GIT_OPTIONAL_LOCKS="0").items
+        inside = repository.inside(records.common, record.folder)
+        words = ("status", "--porcelain=v2", "-z", "--untracked-files=normal", "--ignore-submodules=dirty")
+        items = inside(*words, GIT_OPTIONAL_LOCKS="0").items
         dirty = len(status(items).dirty)
         head = inside("rev-parse", "HEAD").line
         counts = inside("rev-list", "--left-right", "--count", f"{target.commit}...{head}").line.split()

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from aish.errors import ConflictError
+from aish.worktree import repository
 from aish.worktree.git import Git
 from aish.worktree.parsing import changes, listed
 from aish.worktree.record import LANDED, LANDING, MAKING, READY
@@ -34,7 +35,7 @@ def recovered(records: Records, record: Record, tell: Callable[[str], None]) -> 
     if record.new is not None and record.old is not None and _is_home(records, record):
         record.state = LANDED
     else:
-        _undo(Git(record.folder))
+        _undo(records, record)
         record.state, record.into, record.old, record.new = READY, None, None, None
     records.save(record)
     return record
@@ -85,10 +86,11 @@ def _is(home: Git, path: str, blob: str | None, mode: str) -> bool:
     return mode != "120000" and home("hash-object", "--", path).line == blob
 
 
-def _undo(inside: Git) -> None:
+def _undo(records: Records, record: Record) -> None:
     """In the worktree, where nobody but the broken landing was at work: a lock of its git is nobody's any more."""
-    if not os.path.isdir(inside.folder):
+    if not os.path.isdir(record.folder):
         return
+    inside = repository.inside(records.common, record.folder)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_path(inside, "index.lock"))
     for mark, word in _STEPS.items():

@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from aish.errors import StorageError
+from aish.worktree import nested, repository
 from aish.worktree.git import Git, error_of
 from aish.worktree.parsing import counted, status
 
@@ -32,8 +33,11 @@ def lost(records: Records, record: Record) -> Lost:
     files: list[str] = []
     heads = [record.branch] if exists(records, record) else []
     if os.path.exists(os.path.join(record.folder, ".git")):
-        inside = Git(record.folder)
-        files = status(inside("status", "--porcelain=v2", "-z", "--untracked-files=all").items).dirty
+        inside = repository.inside(records.common, record.folder)
+        others = nested.foreign(inside, records.common)
+        words = ["--ignore-submodules=dirty"] if others else []
+        files = status(inside("status", "--porcelain=v2", "-z", "--untracked-files=all", *words).items).dirty
+        files += [path for path in others if path not in files and f"{path}/" not in files]
         heads.append(inside("rev-parse", "HEAD").line)
     if not heads:
         return Lost([], files)
@@ -65,20 +69,11 @@ def _by_hand(common: str, folder: str) -> None:
     try:
         if os.path.lexists(folder):
             shutil.rmtree(folder)
-        admin = os.path.join(common, "worktrees")
-        for entry in os.listdir(admin) if os.path.isdir(admin) else []:
-            if _points_to(os.path.join(admin, entry, "gitdir")) == os.path.join(folder, ".git"):
-                shutil.rmtree(os.path.join(admin, entry))
+        git_dir = repository.git_dir_of(common, folder)
+        if git_dir is not None:
+            shutil.rmtree(git_dir)
     except OSError as error:
         raise StorageError(f"{error.filename}: {error.strerror}") from error
-
-
-def _points_to(path: str) -> str | None:
-    try:
-        with open(path, "rb") as file:
-            return os.fsdecode(file.read().removesuffix(b"\n"))
-    except OSError:
-        return None
 
 
 def _ref(record: Record) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aish.errors import ConflictError, StorageError
 from aish.worktree.git import Git
 from aish.worktree.naming import PLACE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Repository(NamedTuple):
@@ -36,6 +39,49 @@ def find(folder: str) -> Repository:
 def common_of(folder: str) -> str:
     """Raises as `find`; a bare repository has one, too."""
     return Git(folder)("rev-parse", "--path-format=absolute", "--git-common-dir").line
+
+
+def inside(common: str, folder: str, keep: Sequence[int] = (), options: Sequence[str] = ()) -> Git:
+    """In a worktree by what its repository knows of it: where its own .git leads, and what a configuration there has
+    git run, may have been written by who worked in it. `keep`, `options` as of Git. Raises ConflictError."""
+    git_dir = git_dir_of(common, folder)
+    if git_dir is None:
+        hint = f"git -C {folder} worktree repair, if you know that its .git is right"
+        raise ConflictError(f"{folder} is no worktree of {common}", hint=hint)
+    return Git(folder, git_dir, keep, ("-c", "core.fsmonitor=false", *options))
+
+
+def git_dir_of(common: str, folder: str) -> str | None:
+    """None: the repository knows no such worktree."""
+    for each in git_dirs(common):
+        if points_to(each) == os.path.join(folder, ".git"):
+            return each
+    return None
+
+
+def git_dirs(common: str) -> list[str]:
+    """Of all worktrees of a repository. Raises StorageError."""
+    try:
+        return [entry.path for entry in os.scandir(os.path.join(common, "worktrees"))]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"{error.filename}: {error.strerror}") from error
+
+
+def points_to(git_dir: str) -> str | None:
+    """The .git of the worktree that it is of; git may write it as seen from there."""
+    try:
+        with open(os.path.join(git_dir, "gitdir"), "rb") as file:
+            return os.path.normpath(os.path.join(git_dir, os.fsdecode(file.read().removesuffix(b"\n"))))
+    except OSError:
+        return None
+
+
+def above_worktree(folder: str) -> str:
+    """Of a folder in a worktree of ours, one of its repository that is not in it; else itself. Pure."""
+    above, found, _ = folder.rpartition(f"/{PLACE}/")
+    return above if found else folder
 
 
 def place_of(top: str, git_dir: str, common: str) -> str:

@@ -132,9 +132,10 @@ class Shadow:
             shutil.rmtree(private, ignore_errors=True)
             _private(os.path.dirname(private))
             words = ("init", "-q", "--bare", "--template=", f"--object-format={form}", private)
-            Git(self.place.folder)(*words)
+            ours = Git(os.path.dirname(private))  # not in the folder, whose configuration may be the agent's
+            ours(*words)
             for key, value in (*_CONFIG, ("core.bare", "false")):
-                Git(self.place.folder)("config", "--file", os.path.join(private, "config"), key, value)
+                ours("config", "--file", os.path.join(private, "config"), key, value)
         try:
             info = os.path.join(private, "info")
             os.makedirs(info, exist_ok=True)

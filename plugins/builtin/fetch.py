@@ -3,6 +3,9 @@
 A name is resolved once for each connection, by `_Checked`, and the connection goes to the very address that was
 checked: a name that answers differently the second time (DNS rebinding) gains nothing. Redirects are followed here,
 each checked as if it had been asked for. No proxy of the environment is used: it would resolve names on its own.
+
+In a sandbox it is the egress proxy that says which hosts there are, asks the person, resolves and checks: what the
+agent's commands reach and what its pages come from is one thing then.
 """
 
 from __future__ import annotations
@@ -20,9 +23,12 @@ from aish.plugins.builtin import hosts
 from aish.plugins.builtin.declined import DeclinedError
 from aish.plugins.builtin.page import words_of
 from aish.plugins.builtin.wish import Wish, one_line
+from aish.sandbox.hosts import is_public
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from aish.spi.agent_adapter import Confinement
 
     Lookup = Callable[[str, int], Awaitable[list[str]]]
 
@@ -47,7 +53,7 @@ class _Checked(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[ResolveResult]:
         addresses = await self._lookup(host, port)
-        if not addresses or not all(hosts.is_public(address) for address in addresses):
+        if not addresses or not all(map(is_public, addresses)):
             raise DeclinedError(f"{host} does not lead to a public address")
         return [
             ResolveResult(
@@ -66,12 +72,14 @@ class _Checked(AbstractResolver):
 
 
 class Fetch:
-    """`allowed`: by the agent's file; `within`: by its sandbox, None: all."""
+    """`allowed`: by the agent's file; `confinement`: its sandbox."""
 
     def __init__(
-        self, allowed: Sequence[str], lookup: Lookup = looked_up, *, within: Sequence[str] | None = None
+        self, allowed: Sequence[str], lookup: Lookup = looked_up, confinement: Confinement | None = None
     ) -> None:
-        self._allowed, self._lookup, self._within = allowed, lookup, within
+        self._allowed, self._lookup = allowed, lookup
+        self._proxy = confinement.proxy if confinement is not None else None
+        self._offline = confinement is not None and confinement.offline
 
     async def fetch(self, url: str) -> str:
         """Fetch a page or file of text from the web.
@@ -80,24 +88,31 @@ class Fetch:
             url: Its address, http:// or https://.
         """
         connector = aiohttp.TCPConnector(resolver=_Checked(self._lookup), use_dns_cache=False)
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        # By the proxy a person may be asked, who takes his time.
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S if self._proxy is None else None)
         try:
             async with aiohttp.ClientSession(
                 connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
             ) as session:
                 return await self._followed(session, url)
+        except aiohttp.ClientHttpProxyError as error:
+            raise DeclinedError(f"{one_line(url)} cannot be fetched: {one_line(error.message)}") from error
         except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError, ValueError) as error:
             raise DeclinedError(f"{one_line(url)} cannot be fetched: {str(error) or type(error).__name__}") from error
 
     async def _followed(self, session: aiohttp.ClientSession, url: str) -> str:
         for _ in range(REDIRECTS + 1):
             async with session.get(
-                self._checked(url), allow_redirects=False, headers={"Accept": "text/*, application/json"}
+                self._checked(url),
+                allow_redirects=False,
+                headers={"Accept": "text/*, application/json"},
+                proxy=self._proxy,
             ) as got:
                 if got.status in (301, 302, 303, 307, 308) and "Location" in got.headers:
                     url = urljoin(url, got.headers["Location"])
                     continue
-                return await _read(got)
+                async with asyncio.timeout(TIMEOUT_S):
+                    return await _read(got)
         raise DeclinedError(f"more than {REDIRECTS} redirects")
 
     def _checked(self, url: str) -> yarl.URL:
@@ -109,10 +124,9 @@ class Fetch:
         return read
 
     def _host(self, url: str) -> str:
-        host = hosts.checked(url, self._allowed)
-        if self._within is not None and not hosts.host_allowed(host, self._within):
-            raise DeclinedError(f"{host} is outside of the sandbox of this agent")
-        return host
+        if self._offline:
+            raise DeclinedError("the sandbox of this agent reaches no host")
+        return hosts.checked(url, self._allowed, public=self._proxy is None)
 
     def fetch_wish(self, url: str) -> Wish:
         host = self._host(url)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from aish.plugins.builtin.declined import DeclinedError
+from aish.sandbox.hosts import is_public
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 URL_CHARS: Final = 4096
 _PORTS: Final = {"http": 80, "https": 443}
-_INSIDE: Final = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-"""NAT64: an IPv4 address in IPv6's clothes."""
 
 
-def checked(url: str, allowed: Sequence[str]) -> str:
-    """The host of a URL that may be asked. Raises DeclinedError."""
+def checked(url: str, allowed: Sequence[str], *, public: bool = True) -> str:
+    """The host of a URL that may be asked; `public`: an address has to be one out on the internet. Raises
+    DeclinedError."""
     if len(url) > URL_CHARS or any(c.isspace() or not c.isprintable() for c in url):
         raise DeclinedError("that is no URL")
     try:
@@ -34,8 +34,7 @@ def checked(url: str, allowed: Sequence[str]) -> str:
         raise DeclinedError(f"port {port} is not fetched, only that of {parts.scheme}")
     if not host_allowed(host, allowed):
         raise DeclinedError(f"{host} is not among the hosts of this agent: {', '.join(allowed) or 'there are none'}")
-    literal = _address(host)
-    if literal is not None and not is_public(host):
+    if public and _is_address(host) and not is_public(host):
         raise DeclinedError(f"{host} is not a public address")
     return host
 
@@ -49,23 +48,9 @@ def host_allowed(host: str, allowed: Sequence[str]) -> bool:
     return False
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address is out on the internet: not private, loopback, link-local, shared, reserved, multicast,
-    nor one of these inside another."""
-    found = _address(address)
-    if found is None:
-        return False
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if inner is not None:
-            return is_public(str(inner))
-        if any(found in network for network in _INSIDE):
-            return False
-    return found.is_global and not found.is_multicast
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _is_address(text: str) -> bool:
     try:
-        return ipaddress.ip_address(text.partition("%")[0])
+        ipaddress.ip_address(text)
     except ValueError:
-        return None
+        return False
+    return True

@@ -33,7 +33,7 @@ def guarded(acting: Acting, task: Task, host: Host, record: Record, result_chars
     confinement = host.confinement
     places = Places(task.cwd, acting.paths, confinement)
     files, shell, search = Files(places), Shell(places.cwd, confinement), Search(places, confinement)
-    fetch, child = Fetch(acting.hosts, within=confinement.hosts if confinement is not None else None), Child()
+    fetch, child = Fetch(acting.hosts, confinement=confinement), Child()
     supervised = Supervised(places)
     known: dict[str, tuple[Callable[..., Any], Callable[..., Wish]]] = {
         a.SHELL: (shell.shell, shell.shell_wish),

@@ -1,6 +1,7 @@
 """How many supervised processes may be below one at a time, and on how many levels: looked at where one more begins.
 
-What belongs to its parent's run, an agent's MCP server, is a part of that and does not count: it has no key.
+What belongs to its parent's run, an agent's MCP server, is a part of that and does not count: it has no key. Of these
+there are a few, and they have none themselves: else a process would get around its limits by them.
 Counted from every process above the new one that has such a limit, so that what is below cannot get around it: its
 own limits only add to those above it.
 """
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.table import Table
 
 
+HELPERS_MOST: Final = 64
 TOLD_EVERY_S: Final = 10.0
 """Who asks again and again is no news."""
 
@@ -61,6 +63,18 @@ def check(table: Table, recorder: Recorder, parent: Process | None) -> None:
         asker = parent.id if parent is not None else None
         recorder.event("spawn-refused", owner.row, str(error), limit=found.word, most=found.most, by=asker)
     raise error
+
+
+def check_helpers(table: Table, parent: Process) -> None:
+    """Whether one more may belong to the run of `parent`. Raises LimitError."""
+    row = parent.row
+    if row.spec.with_parent:
+        hint = "start an ordinary process: that counts for the limits above it"
+        raise LimitError(f"{row.name} ({row.id}) belongs to its parent's run, and has nothing of its own", hint=hint)
+    mine = sum(child.row.spec.with_parent and not child.row.ended for child in table.children(row.id))
+    if mine >= HELPERS_MOST:
+        hint = "wait until one of them has ended"
+        raise LimitError(f"{HELPERS_MOST} processes belong to the run of {row.name} ({row.id}) already", hint=hint)
 
 
 def full(table: Table, parent: Process | None) -> Full | None:

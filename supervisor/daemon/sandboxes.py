@@ -106,7 +106,7 @@ class Sandboxes:
         to = self._outlets(row)
         if holding.tier != BWRAP:
             return [], to
-        to = to._replace(word="")
+        to = to if part.hosted else to._replace(word="")
         if not doors(part):
             return [], to
         return [(await self._channel(row.id), target)], to._replace(channel=target)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aish.spi.model_server import ModelServer, ServePlan, StoredModel
     from aish.supervisor.daemon.authority import Caller
     from aish.supervisor.daemon.daemon import Daemon
+    from aish.supervisor.daemon.table import Table
 
 SERVERS: Final = "aish.model_server"
 _SOCKET_NAME: Final = "{id}.sock"
@@ -59,7 +60,7 @@ class Spawning:
             raise ConflictError(f"{parent.row.name} ({parent.id}), which this caller belongs to, has ended")
         if not request.spec.with_parent:
             offspring.check(table, self.daemon.recorder, parent)
-        request = self._confined(caller, parent, _helping(caller, parent, request))
+        request = self._confined(caller, parent, _helping(table, caller, parent, request))
         source = self._source(caller, request)
         program = os.fsdecode(request.spec.argv[0]) if request.spec.argv else ""
         name = table.new_name(request.spec.name, program, number=request.rename)
@@ -280,8 +281,8 @@ class Spawning:
         return process
 
 
-def _helping(caller: Caller, parent: Process | None, request: Spawn) -> Spawn:
-    """What belongs to its parent has the limits of that. Raises InputError, RefusedError."""
+def _helping(table: Table, caller: Caller, parent: Process | None, request: Spawn) -> Spawn:
+    """What belongs to its parent has the limits of that. Raises InputError, RefusedError, LimitError."""
     spec = request.spec
     if not spec.with_parent:
         return request
@@ -289,6 +290,7 @@ def _helping(caller: Caller, parent: Process | None, request: Spawn) -> Spawn:
         raise InputError("only what a supervised process starts ends with it", field="with_parent")
     if not caller.leader:  # what a tool has started would be in a sandbox of which it may not start anything
         raise authority.refused("only the leader of a process has helpers of its own")
+    offspring.check_helpers(table, parent)
     return msgspec.structs.replace(
         request, spec=msgspec.structs.replace(spec, limits=spec.limits or parent.row.spec.limits)
     )

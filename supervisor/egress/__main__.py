@@ -15,13 +15,14 @@ import signal
 import socket
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from aish.config import folders
 from aish.errors import InternalError, UsageError
 from aish.supervisor.egress.guests import Guests
 from aish.supervisor.egress.link import Link
-from aish.supervisor.egress.server import Server, say
+from aish.supervisor.egress.server import DIALS_MOST, Server, say
 
 LISTEN_FD: Final = 3
 
@@ -42,6 +43,7 @@ def main() -> int:
 async def _serve(sock: socket.socket) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(DIALS_MOST))  # of the few that there are else, one guest takes all
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     link = Link(folders.daemon_socket(), say)

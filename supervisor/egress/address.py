@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from typing import Final
 
+from aish.sandbox.hosts import is_public
 from aish.supervisor.egress.refused import RefusedError
 
 RESOLVE_S: Final = 15.0
 CONNECT_S: Final = 15.0
 TRIED_MOST: Final = 4
 STREAM_BYTES: Final = 64 << 10
-_INSIDE: Final = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-"""NAT64: an IPv4 address in IPv6's clothes."""
-
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -55,22 +52,6 @@ async def resolved(host: str, port: int) -> list[str]:
 
 def _nothing(host: str) -> list[str]:
     raise RefusedError(502, f"{host} has no address")
-
-
-def is_public(address: str) -> bool:
-    """Whether it is out on the internet: not private, loopback, link-local, shared, reserved, multicast, nor one of
-    these inside another. Pure."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False  # with a zone, too
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if inner is not None:
-            return is_public(str(inner))
-        if any(found in network for network in _INSIDE):
-            return False
-    return found.is_global and not found.is_multicast
 
 
 def is_own(address: str) -> bool:

@@ -21,6 +21,8 @@ ASKS_MOST: Final = 32
 """Of one process that wait for a person."""
 CONNECTIONS_MOST: Final = 256
 """Of one process, with those that wait."""
+DIALS_MOST: Final = 8
+"""Of one process that are resolved or connected to at the same time: names that do not answer hold up nobody else."""
 
 
 class Guest:
@@ -29,6 +31,7 @@ class Guest:
 
     def __init__(self) -> None:
         self.connections = 0
+        self.dials = asyncio.Semaphore(DIALS_MOST)
 
     def know(self, said: egress.Guest) -> None:
         self.said, self.named = said, hosts.readable(said.hosts)
@@ -115,6 +118,8 @@ class Guests:
             return
         if not guest.said.asks:
             raise RefusedError(403, f"{host}:{port} is not among the hosts of this sandbox")
+        if hosts.is_address(host) and not hosts.is_public(host):  # nobody's answer would open it
+            raise RefusedError(403, f"{host} is not a public address (a spec allows it by this very name)")
         key = (guest.said.id, host, port)
         future = self._asked.get(key)
         if future is None:

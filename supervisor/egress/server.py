@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import traceback
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +28,9 @@ HEAD_S: Final = 30.0
 DIALS_MOST: Final = 64
 """That are resolved or connected to at the same time: resolving takes a thread."""
 STRANGERS_MOST: Final = 512
-"""Connections of which it is not known whose they are."""
+"""Connections of which it is not known yet what they want: at one door, or at that of all."""
+VISITS_MOST: Final = 2 * CONNECTIONS_MOST + STRANGERS_MOST
+"""Connections at one door, with those that are about to be refused: more are cut without a word."""
 LINGER_S: Final = 1.0
 _BACKLOG: Final = 256
 _EARLY_BYTES: Final = 64 << 10
@@ -39,7 +42,8 @@ class Server:
         self._guests, self._head_s = guests, head_s
         self.doors = Listeners(self.listen, say)
         self._visits: set[asyncio.Task[None]] = set()
-        self._strangers = 0
+        self._at: Counter[str | None] = Counter()
+        self._strangers: Counter[str | None] = Counter()
         self._dials = asyncio.Semaphore(DIALS_MOST)
 
     async def listen(self, process: str | None, sock: socket.socket) -> asyncio.Server:
@@ -56,7 +60,11 @@ class Server:
     async def _visit(self, process: str | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if process is not None and self._at[process] >= VISITS_MOST:
+            writer.transport.abort()
+            return
         self._visits.add(task)
+        self._at[process] += 1
         try:
             await self._serve(process, (reader, writer))
         except RefusedError as error:
@@ -70,6 +78,7 @@ class Server:
             writer.transport.abort()  # the proxy ends
         finally:
             self._visits.discard(task)
+            _less(self._at, process)
 
     async def _serve(self, process: str | None, client: Streams) -> None:
         wanted, guest = await self._known(process, client[0])
@@ -78,7 +87,7 @@ class Server:
         guest.connections += 1
         try:
             early = await _while_there(client[0], self._guests.check(guest, wanted.host, wanted.port))
-            async with self._dials:
+            async with guest.dials, self._dials:
                 anywhere = guest.anywhere(wanted.host)
                 host = await address.connect(wanted.host, wanted.port, anywhere=anywhere)
             if wanted.head is None:
@@ -90,9 +99,9 @@ class Server:
 
     async def _known(self, process: str | None, reader: asyncio.StreamReader) -> tuple[request.Wanted, Guest]:
         """Raises RefusedError, TimeoutError, IncompleteReadError."""
-        if self._strangers >= STRANGERS_MOST:
+        if self._strangers[process] >= STRANGERS_MOST:
             raise RefusedError(503, "too many connections wait here")
-        self._strangers += 1
+        self._strangers[process] += 1
         try:
             async with asyncio.timeout(self._head_s):
                 head = await reader.readuntil(request.END)
@@ -101,7 +110,13 @@ class Server:
         except asyncio.LimitOverrunError:
             raise RefusedError(431, f"a head of more than {request.HEAD_BYTES} bytes") from None
         finally:
-            self._strangers -= 1
+            _less(self._strangers, process)
+
+
+def _less(counts: Counter[str | None], process: str | None) -> None:
+    counts[process] -= 1
+    if not counts[process]:
+        del counts[process]
 
 
 async def _while_there(reader: asyncio.StreamReader, check: Coroutine[object, object, None]) -> bytes:

@@ -158,12 +158,23 @@ def test_git_works(box: Box) -> None:
         "mv .git old && cp -r old .git && echo evil >.git/config",
         "mkdir -p .git/modules/x/hooks && echo evil >.git/modules/x/hooks/pre-commit",
         "ln -sfn evil .git/hooks",
+        "echo evil >.git/commondir",
+        "rm .git/commondir; echo evil >.git/commondir",
+        "echo evil >.git/config.worktree",
+        "mkdir -p .git/aish && echo evil >.git/aish/other.json",
+        "echo evil >.git/worktrees/other/commondir",
+        "echo evil >.git/worktrees/other/gitdir",
+        "echo evil >.git/worktrees/other/config.worktree",
+        "mv .git/worktrees/other .git/o && mkdir .git/worktrees/other && echo evil >.git/worktrees/other/commondir",
+        "mv .git/worktrees .git/w && mkdir -p .git/worktrees/other && echo evil >.git/worktrees/other/commondir",
     ],
 )
 def test_what_git_would_run_outside_is_not_changed(box: Box, script: str) -> None:
     if box.tier != BWRAP:
         pytest.skip("Landlock cannot keep a part of what is written to: docs/reference/sandbox.md says so")
     git = repository(box)
+    for words in (["commit", "-q", "--allow-empty", "-m", "x"], ["worktree", "add", "-q", "../other"]):
+        subprocess.run(["git", *words], cwd=box.project, check=True, env=box.environ())
     before = (git / "config").read_text()
     ran = box.run("sh", "-ec", f"echo began; {script}")
     assert ran.stdout.startswith("began\n"), ran.stderr
@@ -171,6 +182,37 @@ def test_what_git_would_run_outside_is_not_changed(box: Box, script: str) -> Non
     assert (git / "config").read_text() == before
     assert not [path for path in git.rglob("*") if path.is_file() and path.read_bytes() == b"evil\n"]
     assert not (git / "hooks").is_symlink()
+
+
+def test_a_repository_elsewhere_is_not_put_in_the_place_of_a_working_trees_own(box: Box) -> None:
+    """Its .git is a file there: whoever uses git in that folder outside would run what another one's configuration
+    says."""
+    if box.tier != BWRAP:
+        pytest.skip("Landlock cannot keep a part of what is written to")
+    repository(box)
+    for words in (["commit", "-q", "--allow-empty", "-m", "x"], ["worktree", "add", "-q", "../other"]):
+        subprocess.run(["git", *words], cwd=box.project, check=True, env=box.environ())
+    other = box.root / "other"
+    before = (other / ".git").read_text()
+    for script in ("echo gitdir: evil >.git", "rm .git; mkdir .git", "mv .git old; mkdir .git"):
+        ran = box.run("sh", "-ec", f"echo began; {script}", cwd=other)
+        assert (ran.stdout, ran.returncode != 0) == ("began\n", True), ran.stderr
+    assert (other / ".git").read_text() == before
+
+
+def test_git_outside_is_as_before_when_a_sandbox_was_there(box: Box) -> None:
+    """What is made there, so that nobody else makes it, means nothing."""
+    git = repository(box)
+    for words in (["commit", "-q", "--allow-empty", "-m", "x"], ["worktree", "add", "-q", "../other"]):
+        subprocess.run(["git", *words], cwd=box.project, check=True, env=box.environ())
+    words = ["rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "HEAD"]
+    for cwd in (box.project, box.root / "other"):
+        before = subprocess.run(["git", *words], cwd=cwd, check=True, env=box.environ(), capture_output=True).stdout
+        assert box.run("true").returncode == 0
+        after = subprocess.run(["git", *words], cwd=cwd, check=True, env=box.environ(), capture_output=True).stdout
+        assert after == before
+    subprocess.run(["git", "fsck", "--strict"], cwd=box.project, check=True, env=box.environ(), capture_output=True)
+    assert not [path for path in git.iterdir() if path.suffix.removeprefix(".").isdecimal()]  # a draft
 
 
 def test_hooks_that_were_not_there_cannot_be_put_there(box: Box) -> None:

@@ -15,7 +15,7 @@ from aish.sandbox.around import Around
 from aish.sandbox.bwrap import Seen, words
 from aish.sandbox.hosts import known, read
 from aish.sandbox.narrow import narrow
-from aish.sandbox.profile import doors, plan
+from aish.sandbox.profile import GUARDED, doors, plan
 from aish.wire.sandbox import SandboxPart
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _probes = st.lists(_names, min_size=1, max_size=5).map(lambda words: "/" + "/".j
 
 def writes(part: SandboxPart, path: str) -> bool:
     made = plan(part, b"/", AROUND)
-    guarded = any(paths.within(path, f"{git}/{name}") for git in made.git for name in ("hooks", "config", "modules"))
+    guarded = any(paths.within(path, f"{git}/{name}") for git in made.git for name in GUARDED)
     return paths.covered(path, made.write) and not paths.covered(path, made.hide) and not guarded
 
 

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aish.model.sandbox import CLOSED, DEV, OPEN
 from aish.sandbox import opening, reach
 from aish.sandbox.profile import Plan
-from aish.wire.sandbox import SandboxPart
 
 PLAN = Plan(
     read=("/usr", "/home/me/data", "/work/project/aish"),
@@ -40,6 +38,7 @@ PLAN = Plan(
         ("/work/project/.git/hooks", True, False),
         ("/work/project/.git/hooks/pre-commit", True, False),
         ("/work/project/.git/config", True, False),
+        ("/work/project/.git/commondir", True, False),
         ("/work/project/.git/index", True, True),
         ("/home/me/data/x", True, False),
         ("/home/me/data/out/x", True, True),
@@ -52,20 +51,6 @@ PLAN = Plan(
 )
 def test_the_nearest_word_of_the_plan_decides(path: str, reads: bool, writes: bool) -> None:
     assert (reach.reads(PLAN, path), reach.writes(PLAN, path)) == (reads, writes)
-
-
-@pytest.mark.parametrize(
-    ("profile", "named", "hosts"),
-    [
-        (CLOSED, [], ()),
-        (CLOSED, ["a.org"], ("a.org",)),
-        (DEV, [], None),
-        (DEV, ["a.org"], ("a.org",)),
-        (OPEN, ["a.org"], None),
-    ],
-)
-def test_which_hosts_may_be_asked(profile: str, named: list[str], hosts: tuple[str, ...] | None) -> None:
-    assert reach.hosts(SandboxPart(profile=profile, hosts=named)) == hosts
 
 
 def test_a_folder_is_made_without_following_a_link_that_came_in_between(tmp_path: Path) -> None:

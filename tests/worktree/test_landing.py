@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.errors import ConflictError, UnavailableError
-from aish.worktree import landing, making, removal, repository
+from aish.worktree import landing, listing, making, removal, repository
 from aish.worktree.landing import REBASE, SQUASH, CheckFailedError, Landed, Wish
 from aish.worktree.record import LANDED, LANDING, READY, Records
 
@@ -52,6 +52,71 @@ def test_commits_and_what_is_not_committed_come_home(repo: Repo, tree: Path, tol
     assert (repo.root / "c.txt").read_text() == "c\n"
     assert repo.status() == ""
     assert gone(repo)
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_repository_that_the_agent_put_there_has_nothing_run(
+    repo: Repo, tree: Path, told: list[str], tmp_path: Path, *, as_file: bool
+) -> None:
+    """Git would run what the configuration says that .git leads to; landing, looking and discarding are outside of
+    the agent's sandbox."""
+    repo.write("b.txt", "b\n", folder=tree)
+    evil = tree / "evil" if as_file else tree / ".git"
+    (tree / ".git").unlink()
+    repo.git("clone", "-q", "--bare", str(repo.root), str(evil))
+    repo.git("config", "--file", str(evil / "config"), "core.bare", "false")
+    for key in ("core.fsmonitor", "core.sshCommand", "core.pager"):
+        repo.git("config", "--file", str(evil / "config"), key, f"touch {tmp_path}/ran;true")
+    if as_file:
+        (tree / ".git").write_text("gitdir: evil\n")
+    listing.listed(records(repo))
+    removal.lost(records(repo), record := records(repo).load("x"))  # type: ignore[arg-type]
+    landing.land(records(repo), "x", Wish(), told.append)
+    assert not (tmp_path / "ran").exists()
+    assert (repo.root / "b.txt").read_text() == "b\n"
+    assert record is not None
+    assert gone(repo)
+
+
+def test_a_repository_within_the_worktree_has_nothing_run_and_is_not_lost(
+    repo: Repo, tree: Path, told: list[str], tmp_path: Path
+) -> None:
+    """Git looks into what it takes for submodules, by filters that their own configuration names; landed would be a
+    link to nothing."""
+    inner = tree / "inner"
+    inner.mkdir()
+    repo.git("init", "-q", folder=inner)
+    repo.commit("f", "aaaa\n", folder=inner)
+    repo.commit(".gitattributes", "* filter=evil\n", folder=inner)
+    repo.git("config", "filter.evil.clean", f"touch {tmp_path}/ran; cat", folder=inner)
+    repo.git("config", "core.fsmonitor", f"touch {tmp_path}/ran;true", folder=inner)
+    (inner / "f").write_text("bbbb\n")
+    for linked in (False, True):  # git does not know it yet, then it does
+        if linked:
+            repo.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},inner", folder=tree)
+        with pytest.raises(ConflictError, match=r"repositories of their own are in .*: inner"):
+            land(repo, told)
+        listing.listed(records(repo))
+        record = records(repo).load("x")
+        assert record is not None
+        assert any(path.rstrip("/") == "inner" for path in removal.lost(records(repo), record).files)
+        assert not (tmp_path / "ran").exists()
+
+
+def test_hooks_that_lie_in_the_repository_are_those_of_the_users_tree(
+    repo: Repo, told: list[str], tmp_path: Path
+) -> None:
+    """core.hooksPath may name a folder of the working tree: the agent has written to its own."""
+    hook = repo.write(".hooks/pre-commit", f"#!/bin/sh\ntouch {tmp_path}/mine\n")
+    hook.chmod(0o755)
+    repo.git("add", ".hooks")
+    repo.git("commit", "-q", "-m", "hooks")
+    repo.git("config", "core.hooksPath", ".hooks")
+    tree = _tree(repo, told)
+    repo.write(".hooks/pre-commit", f"#!/bin/sh\ntouch {tmp_path}/evil\n", folder=tree)
+    land(repo, told)
+    assert (tmp_path / "mine").exists()
+    assert not (tmp_path / "evil").exists()
 
 
 def test_merged_with_what_is_there_by_now_the_users_line_first(repo: Repo, tree: Path, told: list[str]) -> None:

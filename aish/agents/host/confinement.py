@@ -7,7 +7,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 from aish.errors import NotFoundError
+from aish.model.sandbox import OPEN, PROXY
 from aish.sandbox import reach
+from aish.sandbox.profile import doors
 from aish.spi.agent_adapter import Entry
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ class Confined:
     def __init__(self, sandbox: Sandbox, gateway_url: str, folder: str, cwd: str) -> None:
         self._sandbox, self._gateway_url, self._folder = sandbox, gateway_url, folder
         self._plan = sandbox.plan([_SHELL], _SHELL, os.environ, cwd)
-        self.hosts = reach.hosts(sandbox.part)
+        found = doors(sandbox.part)
+        self.offline = sandbox.part.profile != OPEN and PROXY not in found
+        self.proxy = sandbox.outlets(gateway_url).proxy_url(os.environ.get("AISH_ID", "")) if PROXY in found else None
 
     def around(
         self, argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: str, *, looking: bool = False

@@ -67,6 +67,8 @@ def _in_place(wanted: order.Order) -> NoReturn:
 def _outside(wanted: order.Order) -> NoReturn:
     for folder in wanted.folders:
         os.makedirs(folder, 0o700, exist_ok=True)
+    for path, text in wanted.files.items():
+        _make(path, text.encode())
     given = [fd for fd in descriptors.others() if os.get_inheritable(fd)]
     wanted.fds = [fd for fd in given if fd != wanted.channel]  # the program's own
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -84,6 +86,17 @@ def _outside(wanted: order.Order) -> NoReturn:
     theirs.close()
     os.close(says)
     proxy.stand(child, ours, words, errors)
+
+
+def _make(path: str, data: bytes) -> None:
+    """Whole or not at all: somebody may read it at any time."""
+    if os.path.lexists(path):
+        return
+    draft = f"{path}.{os.getpid()}"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    os.write(fd, data)
+    os.close(fd)
+    os.rename(draft, path)
 
 
 def _bwrap(wanted: order.Order, sock: int, streams: list[int], says: int) -> NoReturn:

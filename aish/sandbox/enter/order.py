@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class Order:
-    """`candidates`: paths to try for the program. `bwrap`: its words, or none for the Landlock tier. `folders`: to be
-    made first. `plain`: paths of which no part may be a link by now. `doors`: names and ports, told by `channel`, a
-    descriptor; see enter.doors. `fds`, `opened`: see enter.__main__."""
+    """`candidates`: paths to try for the program. `bwrap`: its words, or none for the Landlock tier. `folders`, and
+    `files` with what is in them: made first where they are missing. `plain`: paths of which no part may be a link by
+    now. `doors`: names and ports, told by `channel`, a descriptor; see enter.doors. `fds`, `opened`: see
+    enter.__main__."""
 
     __slots__ = (
         "argv",
@@ -30,6 +31,7 @@ class Order:
         "doors",
         "env",
         "fds",
+        "files",
         "folders",
         "inet",
         "opened",
@@ -49,6 +51,7 @@ class Order:
     bwrap: list[str]
     fds: list[int]
     opened: dict[str, int]
+    files: dict[str, str]
     folders: list[str]
     plain: list[str]
     read: list[str]

@@ -50,6 +50,14 @@ def test_its_file_says_in_which_and_that_is_shown(up: Home) -> None:
 
 
 @pytest.mark.slow
+def test_its_pages_come_by_the_proxy_that_its_commands_have(up: Home) -> None:
+    agent(up, "tools: [fetch]\nhosts: ['*']\npermissions: allow\nsandbox: {profile: closed, hosts: [b.example]}\n")
+    done = run(up, "@fix", f"{call('fetch', url='https://a.example/')} then say 1")
+    assert done.returncode == 0, done.stderr
+    assert "a.example:443 is not among the hosts of this sandbox" in results(up)[0]
+
+
+@pytest.mark.slow
 def test_the_command_line_goes_before_its_file(up: Home) -> None:
     outside = up.root.parent / "elsewhere"
     agent(up, ACTS)

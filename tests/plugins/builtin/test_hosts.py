@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,22 +16,9 @@ from aish.plugins.builtin import hosts
 from aish.plugins.builtin.declined import DeclinedError
 from aish.plugins.builtin.fetch import Fetch
 from aish.plugins.builtin.page import words_of
-
-PRIVATE = [
-    "127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
-    "255.255.255.255", "224.0.0.1", "240.0.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1",
-    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1", "not an address", "",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("address", PRIVATE)
-def test_inner_addresses_are_not_public(address: str) -> None:
-    assert not hosts.is_public(address)
-
-
-@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.215.14", "2606:4700::1111", "::ffff:1.1.1.1"])
-def test_outer_ones_are(address: str) -> None:
-    assert hosts.is_public(address)
+from aish.supervisor.egress.guests import Guests
+from aish.supervisor.egress.server import Server
+from aish.wire.egress import Guest, MayReach, Reach
 
 
 @pytest.mark.parametrize(
@@ -76,6 +64,59 @@ def test_hosts_are_whole_labels() -> None:
     assert not hosts.host_allowed("evilpython.org", ("*.python.org", "python.org"))
 
 
+class Way:
+    """A sandbox's, whose proxy is a real one."""
+
+    offline = False
+
+    def __init__(self, proxy: str) -> None:
+        self.proxy = proxy
+
+
+async def _by_proxy(url: str, *, asks: bool) -> tuple[str, list[str]]:
+    """What the tool says of it where nobody allows it, and which hosts a person was asked for."""
+    asked: list[str] = []
+
+    def ask(question: MayReach) -> None:
+        asked.append(question.host)
+        guests.told(Reach(number=question.number, allowed=False, why="no"))
+
+    guests = Guests(lambda question: loop.call_soon(ask, question))  # type: ignore[arg-type,return-value]
+    loop = asyncio.get_running_loop()
+    guests.told(Guest(id="p1", hosts=[], built_in=True, asks=asks, word="w"))
+    server = Server(guests)
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setblocking(False)
+    listener = await server.listen(None, sock)
+
+    async def lookup(host: str, port: int) -> list[str]:
+        raise AssertionError(f"{host}:{port} was resolved outside of the sandbox")
+
+    way = Way(f"http://p1:w@127.0.0.1:{sock.getsockname()[1]}")
+    try:
+        said = await Fetch(("*",), lookup, way).fetch(url)  # type: ignore[arg-type]
+    except DeclinedError as error:
+        said = str(error)
+    listener.close()
+    await server.close()
+    return said, asked
+
+
+@pytest.mark.parametrize("url", ["http://a.example/", "https://a.example/", "http://127.0.0.1/"])
+def test_in_a_sandbox_its_proxy_says_which_hosts_there_are(url: str) -> None:
+    """A sandbox `dev` without hosts of its own let `fetch` ask all that the agent's file names."""
+    said, asked = asyncio.run(_by_proxy(url, asks=False))
+    assert "is not among the hosts of this sandbox" in said
+    assert asked == []
+    assert "w@" not in said
+
+
+def test_in_a_sandbox_a_person_is_asked_as_for_its_commands() -> None:
+    said, asked = asyncio.run(_by_proxy("https://a.example/", asks=True))
+    assert "a.example:443 is not allowed: no" in said
+    assert asked == ["a.example"]
+
+
 class Web:
     """A server here that plays one out there: names are looked up as the test says."""
 
@@ -84,7 +125,7 @@ class Web:
         self.lookups: list[str] = []
         self.seen: list[str] = []
         self.replies: dict[str, Callable[[], web.Response]] = {}
-        monkeypatch.setattr(hosts, "is_public", lambda address: address == "127.0.0.1")
+        monkeypatch.setattr(module, "is_public", lambda address: address == "127.0.0.1")
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(f"{request.host}{request.path}")

@@ -13,6 +13,7 @@ import pytest
 
 from aish.errors import InputError
 from aish.model import exit as exits
+from aish.supervisor.daemon import offspring
 from aish.wire.message import Stop
 from aish.wire.reply import Done
 from aish.wire.spec import LimitPart
@@ -102,6 +103,51 @@ def test_it_has_the_limits_of_its_parent_and_a_tool_has_no_helpers(up: Supervise
     assert up.inspect(below).spec.limits == limits
     up.until("the tool has tried", lambda: len(up.log(above)[0].split()) == 3)
     assert up.log(above)[0].split()[1:] == ["refused", "refused"]
+
+
+CHAIN = """
+from aish.client import Aish
+from aish.errors import AishError
+with Aish() as aish:
+    try:
+        aish.spawn(["sleep", "1000"], with_parent=True)
+        print("done", flush=True)
+    except AishError as error:
+        print(error.code, flush=True)
+"""
+STORM = """
+from aish.client import Aish
+from aish.errors import AishError
+with Aish() as aish:
+    for number in range(MOST + 1):
+        try:
+            aish.spawn(["sleep", "1000"], name="helper", rename=True, with_parent=True)
+        except AishError as error:
+            print(number, error.code, flush=True)
+"""
+
+
+def test_what_belongs_to_a_run_has_nothing_of_its_own(up: Supervised) -> None:
+    """It does not count for the limit of its parent's children, nor would what is below it."""
+    code = f"""
+import sys
+from aish.client import Aish
+with Aish() as aish:
+    made = aish.spawn([sys.executable, "-c", {CHAIN!r}], name="helper", with_parent=True)
+    made.wait()
+"""
+    above = up.spawn(sys.executable, "-c", code, name="parent", limits=LimitPart(children=1))
+    assert up.code(above.id) == 0
+    assert up.log("helper")[0] == "limit\n"
+
+
+@pytest.mark.slow
+def test_so_many_belong_to_a_run_and_not_one_more(up: Supervised) -> None:
+    """By them a process started as many others as it liked, whatever its limit of children."""
+    code = f"MOST = {offspring.HELPERS_MOST}\n{STORM}"
+    above = up.spawn(sys.executable, "-c", code, name="parent", limits=LimitPart(children=1))
+    assert up.code(above.id) == 0
+    assert up.log(above.id)[0] == f"{offspring.HELPERS_MOST} limit\n"
 
 
 def test_nobody_but_a_process_has_something_that_belongs_to_it(up: Supervised) -> None:

@@ -362,3 +362,82 @@ def test_a_silent_tunnel_ends() -> None:
         d.close()
 
     run(body)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "10.0.0.1"])
+def test_nobody_is_asked_for_an_address_that_no_answer_opens(host: str) -> None:
+    async def body(proxy: Proxy) -> tuple[str, list[MayReach]]:
+        proxy.guest("p1")
+        return await proxy.said(proxy.door, f"CONNECT {host}:443"), proxy.asked
+
+    said, asked = run(body)
+    assert said.startswith("HTTP/1.1 403 ")
+    assert "not a public address" in said
+    assert asked == []
+
+
+def test_who_says_nothing_at_its_door_holds_up_nobody_else(anywhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The room for those that have not said what they want was one for all sandboxes."""
+    monkeypatch.setattr(server, "STRANGERS_MOST", 2)
+
+    async def body(proxy: Proxy) -> None:
+        proxy.guest("p2", f"a.test:{proxy.site_port}")
+        silent = [await asyncio.open_connection("127.0.0.1", proxy.door) for _ in range(2)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.door)
+        assert b" 503 " in await reader.readline()
+        said = await proxy.said(proxy.port, f"CONNECT a.test:{proxy.site_port}", "p2:word-p2", waits=True)
+        assert " 200 " in said
+        for _, each in (*silent, (reader, writer)):
+            each.close()
+
+    run(body)
+
+
+def test_a_flood_at_a_door_is_cut_and_holds_up_nobody_else(anywhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are refused are told so, and were counted nowhere: the descriptors of all sandboxes ran out."""
+    monkeypatch.setattr(server, "VISITS_MOST", 3)
+
+    async def body(proxy: Proxy) -> None:
+        proxy.guest("p2", f"a.test:{proxy.site_port}")
+        silent = [await asyncio.open_connection("127.0.0.1", proxy.door) for _ in range(3)]
+        reader, _ = await asyncio.open_connection("127.0.0.1", proxy.door)
+        async with asyncio.timeout(DEADLINE_S):
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        said = await proxy.said(proxy.port, f"CONNECT a.test:{proxy.site_port}", "p2:word-p2", waits=True)
+        assert " 200 " in said
+        for _, each in silent:
+            each.close()
+
+    run(body)
+
+
+def test_names_that_do_not_answer_hold_up_their_process_alone(
+    anywhere: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that asked for as many as may be looked up at a time kept all others out."""
+    monkeypatch.setattr(server, "DIALS_MOST", 3)
+    monkeypatch.setattr(guests, "DIALS_MOST", 2)
+
+    async def body(proxy: Proxy) -> None:
+        begun, never = asyncio.Semaphore(0), asyncio.Event()
+
+        async def resolved(host: str, port: int) -> list[str]:
+            if host == "slow.test":
+                begun.release()
+                await never.wait()
+            return ["127.0.0.1"]
+
+        monkeypatch.setattr(address, "resolved", resolved)
+        proxy.guest("p1", "slow.test")
+        proxy.guest("p2", f"a.test:{proxy.site_port}")
+        slow = [await proxy.connect(proxy.door, "CONNECT slow.test:443") for _ in range(4)]
+        async with asyncio.timeout(DEADLINE_S):
+            for _ in range(2):
+                await begun.acquire()
+        said = await proxy.said(proxy.port, f"CONNECT a.test:{proxy.site_port}", "p2:word-p2", waits=True)
+        assert " 200 " in said
+        for _, writer in slow:
+            writer.close()
+
+    run(body)
