@@ -167,7 +167,8 @@ def _operands(verb: str, action: str | None, operands: list[str], written: str) 
         case "agent", "show" | "check":
             from aish.agents import find
 
-            return [(name, "") for name in find.names(os.getcwd())]
+            names = [(name, "") for name in find.names(os.getcwd()) if name.startswith(written)]
+            return names if names or action == "show" else None  # a file may be checked by its path
         case _:
             return None
 
