@@ -256,10 +256,9 @@ class Signals:
             _signal.signal(signo, self._interrupt if on else self._arrive)
 
     def _interrupt(self, signo: int, frame: object) -> None:
-        """The command is over; the trap is next. Ctrl-C without one is for the command alone: its status."""
+        """The command is over; the trap is next, or the end: as after a program that died of the signal."""
         self.cut_by = signo
-        if signo != SIGINT or self.traps.get(signo):
-            self.note(signo)
+        self.note(signo)
         raise KeyboardInterrupt
 
 

@@ -185,7 +185,8 @@ def test_verb_sees_the_shell_s_variables(hosted: Hosted) -> None:
     )
 
 
-def test_interrupt_of_a_verb_is_its_status(hosted: Hosted) -> None:
+def test_interrupt_of_a_verb_ends_the_script(hosted: Hosted) -> None:
+    """Ctrl-C at `aish wait` went on with the next line, as it does after no program that dies of it."""
     code = """
 import _signal
 def slow(words):
@@ -193,7 +194,9 @@ def slow(words):
     for _ in range(1000000): pass
 verbs['slow'] = slow
 """
-    assert hosted(code, "aish slow; echo $?").out == "verb slow\n130\n"
+    done = hosted(code, "trap 'echo gone $?' EXIT; aish slow; echo after")
+    assert (done.out, done.status) == ("verb slow\ngone 130\n", -signal.SIGINT)
+    assert hosted(code, "trap '' INT; aish slow; echo after").out == "verb slow\nafter\n"
 
 
 @pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "TERM"])
