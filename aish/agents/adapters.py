@@ -44,3 +44,13 @@ def load(name: str) -> AgentAdapter:
 def keeps_sessions(adapter: AgentAdapter) -> bool:
     """Whether its program can go on with a conversation."""
     return bool(getattr(adapter, "keeps_sessions", True))
+
+
+def keeps_conversation(adapter: AgentAdapter) -> bool:
+    """Whether it keeps what a conversation can be gone back to by."""
+    return bool(getattr(adapter, "keeps_conversation", False))
+
+
+def keeps_newest_only(adapter: AgentAdapter) -> bool:
+    """Whether that is good only as long as nothing more is said in the same session."""
+    return bool(getattr(adapter, "keeps_newest_only", False))

@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from aish.agents import adapters, keeping
+from aish.agents.checkpoints import branching, rewinding
 from aish.agents.checkpoints import checkpoint as c
-from aish.agents.checkpoints import rewinding
 from aish.agents.checkpoints.shelf import Shelf
 from aish.agents.checkpoints.taking import Occasion, known_place
 from aish.agents.checkpoints.usage import used
@@ -114,6 +114,16 @@ def standing(client: Client, found: Found, verb: str, deed: str, *, waits: bool 
         raise
 
 
+def left(client: Client, found: Found, wanted: Checkpoint, verb: str, *, waits: bool = True) -> Checkpoint:
+    """The same, with nothing more said in its conversation, so that another one can begin with it whenever it likes.
+    Raises AishError."""
+    if wanted.conversation is None or not adapters.keeps_newest_only(adapters.load(wanted.adapter)):
+        return wanted
+    with standing(client, found, verb, "checkpoint", waits=waits):
+        branching.leave(found.shelf, wanted.conversation)
+        return found.shelf.get(wanted.number, wanted.agent)
+
+
 def _teller(found: Found, verb: str) -> Callable[[], None]:
     def waits() -> None:
         print(clean(f"aish {verb}: waits for the end of the turn of {found.called}"), file=sys.stderr, flush=True)
@@ -136,13 +146,15 @@ def occasion(client: Client, found: Found, why: str, label: str | None = None) -
     inspected = client.ask(Inspected, Inspect(target=found.inspected.process.id))
     tokens = inspected.process.tokens if found.over else _used(inspected.process.id)
     place = known_place(found.shelf)
+    adapter = adapters.load(last.adapter)
     return Occasion(
         why=why,
         agent=inspected.process.id,
         name=inspected.process.name,
         epoch=found.epoch,
         adapter=last.adapter,
-        keeps_conversation=getattr(adapters.load(last.adapter), "keeps_conversation", False),
+        keeps_conversation=adapters.keeps_conversation(adapter),
+        keeps_newest_only=adapters.keeps_newest_only(adapter),
         model=inspected.process.model,
         usage=tokens,
         place=place,

@@ -38,5 +38,6 @@ def main(argv: list[str]) -> int:
                 wanted = take(agent.shelf, boundary.occasion(client, agent, c.FORK), (lock,))
         else:
             wanted = boundary.named(client, options.checkpoint, agent).checkpoint
+            wanted = boundary.left(client, agent, wanted, "fork", waits=not options.no_wait)
         started = going_on.begin(client, agent, wanted, wish)
     return going_on.told(wish, started, wanted, options)

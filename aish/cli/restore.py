@@ -29,5 +29,6 @@ def main(argv: list[str]) -> int:
             to = f"{name} {wanted.id}"
             hint = f"`aish rewind {to}` has it go back there, `aish fork {to}` makes a second one"
             raise ConflictError(f"{agent.called} has not ended", hint=hint)
+        wanted = boundary.left(client, agent, wanted, "restore")
         started = going_on.begin(client, agent, wanted, wish)
     return going_on.told(wish, started, wanted, options)

@@ -255,7 +255,8 @@ def leave(end: ExitPart) -> NoReturn:
     """End this process as the supervised one ended: same code, or by the same signal."""
     sys.stderr.flush()
     never_ran = end.code is None and end.signal is None
-    if end.reason not in (None, exits.DONE, exits.CANCELLED) and not never_ran:
+    by_itself = end.code is not None and end.reason in exits.TOLD  # it has said so, and why
+    if end.reason not in (None, exits.DONE, exits.CANCELLED) and not never_ran and not by_itself:
         print(f"aish: ended by the supervisor: {end.reason}", file=sys.stderr, flush=True)
     if end.signal is not None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

@@ -102,13 +102,15 @@ def look() -> Around:
 def tools(
     search: str, programs: Iterable[str], home: str, real: Callable[[str], str] = os.path.realpath
 ) -> list[str]:
-    """What the programs in the folders of PATH are made of: of /x/y/bin it is /x/y. Never a home, and of
-    ~/.local or ~/.config no more than the folder itself."""
+    """What the programs in the folders of PATH are made of: of /x/y/bin it is /x/y, and of node_modules/.bin, whose
+    links lead to packages beside it, node_modules. Never a home, and of ~/.local or ~/.config no more than the folder
+    itself."""
     found = []
     places = [*(part for part in search.split(":") if part.startswith("/")), *map(os.path.dirname, programs)]
     for place in map(real, places):
         above, name = os.path.split(place)
-        wide = name in ("bin", "sbin", "shims", "Scripts") and not _too_wide(above, home)
+        links = name == ".bin" and os.path.basename(above) == "node_modules"
+        wide = (links or name in ("bin", "sbin", "shims", "Scripts")) and not _too_wide(above, home)
         if wide or not _too_wide(place, home):
             found.append(above if wide else place)
     return sorted(set(found))

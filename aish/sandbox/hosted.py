@@ -71,9 +71,18 @@ class Sandbox(NamedTuple):
         return Outlets(gateway_url, self.proxy_port, self.word)
 
     def around(
-        self, argv: Sequence[str], found: str, environ: Mapping[str, str], cwd: str, *, gateway_url: str, folder: str
+        self,
+        argv: Sequence[str],
+        found: str,
+        environ: Mapping[str, str],
+        cwd: str,
+        *,
+        gateway_url: str,
+        folder: str,
+        stays: str | None = None,
     ) -> Entered:
-        """`found`: the program's path; `folder`: the host's own, that its program reads settings in.
+        """`found`: the program's path; `folder`: the host's own, that its program reads settings in; `stays`: one for
+        what its program keeps from turn to turn.
 
         Raises UnavailableError."""
         wanted = _wanted(argv, found, environ, cwd)
@@ -81,7 +90,9 @@ class Sandbox(NamedTuple):
         channel = None if self.channel is None else os.dup(self.channel)
         to = self.outlets(gateway_url)._replace(channel=channel)
         to = to if channel is None else to._replace(word="")  # its door says who it is
-        data = Wrapping(look(), self.holding).order(self.part, wanted, to=to, folder=folder, sockets=sockets)
+        kept = [] if stays is None else [stays]
+        wrapping = Wrapping(look(), self.holding)
+        data = wrapping.order(self.part, wanted, to=to, folder=folder, sockets=sockets, stays=kept)
         fd = os.memfd_create("order", os.MFD_CLOEXEC)
         view = memoryview(data)
         while view:

@@ -42,14 +42,27 @@ class Wrapping(NamedTuple):
         return plan(part, cwd, self.around, own, gpu=wanted.gpu)
 
     def order(
-        self, part: SandboxPart, wanted: Wanted, *, to: Outlets, folder: str, sockets: Sequence[str] = ()
+        self,
+        part: SandboxPart,
+        wanted: Wanted,
+        *,
+        to: Outlets,
+        folder: str,
+        sockets: Sequence[str] = (),
+        stays: Sequence[str] = (),
     ) -> bytes:
-        """What is written to the descriptor that `order.words` names. `folder`: private and its own; `sockets`: of
-        aish, that it may speak to; only in the better tier. Raises UnavailableError."""
+        """What is written to the descriptor that `order.words` names. `folder`: private and its own; `stays`: such as
+        are there for the next one, too; `sockets`: of aish, that it may speak to; only in the better tier.
+
+        Raises UnavailableError."""
         if self.holding.tier == NONE:
             raise unavailable(self.holding)
         os.makedirs(folder, 0o700, exist_ok=True)
-        own = [os.path.realpath(folder), *(sockets if self.holding.tier == BWRAP else ())]
+        own = [
+            os.path.realpath(folder),
+            *map(os.path.realpath, stays),
+            *(sockets if self.holding.tier == BWRAP else ()),
+        ]
         plan = self.plan(part, wanted, own)
         env = wanted.env if plan.network == "open" else outlets.environ(wanted.env, plan.doors, to, part.hosts)
         return order.encode(

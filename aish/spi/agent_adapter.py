@@ -126,6 +126,12 @@ class Confinement(Protocol):
         between."""
         ...
 
+    @property
+    def stays(self) -> str | None:
+        """A folder that it writes to and finds again in its next turn, unlike its home; others do not see it. For
+        conversations, where what its program has for them is not in the sandbox. None: nobody keeps anything."""
+        ...
+
     def enter(self, argv: Sequence[str], environ: Mapping[str, str], cwd: str, *, looking: bool = False) -> Entry:
         """A command in it; `looking`: one that writes nothing and needs no network has neither. Raises NotFoundError
         where there is no such program, UnavailableError."""
@@ -194,7 +200,9 @@ class Host(Protocol):
 
     def keep(self, conversation: bytes) -> None:
         """The conversation as it is after this turn: `conversation` of the next one. For an adapter that has it in
-        its own hands; it says so by `keeps_conversation`, and is forked and rewound by that."""
+        its own hands, or whose program can branch one: then it is a place in it (aish.agents.host.bookmark), to be
+        branched by a turn without `Task.session`. It says so by `keeps_conversation`, and is forked and rewound by
+        that."""
         ...
 
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
@@ -214,7 +222,8 @@ class ProgramError(UpstreamError):
 class AgentAdapter(Protocol):
     """May have `own_keys`, too: variables with provider keys, else withheld, that its own login may be in; and
     `keeps_sessions`, False where it cannot go on with a conversation by its session; and `keeps_conversation`, True
-    where it uses `Host.keep`."""
+    where it uses `Host.keep`; and `keeps_newest_only`, True where what it has kept is of no use any more as soon as
+    its program goes on with the same session."""
 
     name: str
     program: str

@@ -26,6 +26,8 @@ class Adapter:
     program = ""
     own_login: Meter = "none"
     confined = True
+    keeps_conversation = True
+    keeps_newest_only = True
     words: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
     """That make the program speak the protocol; the next ones are for older versions, which end at once by these."""
     files: ClassVar[bool] = True

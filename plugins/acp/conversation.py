@@ -1,7 +1,7 @@
 """One turn of an agent by the Agent Client Protocol: we are its client.
 
 greet   initialize: does it speak the protocol, and what can it do
-turn    session/new (or resume, load), its model, session/prompt; meanwhile it tells (session/update) and asks
+turn    session/new (or resume, load, fork), its model, session/prompt; meanwhile it tells (session/update) and asks
         (session/request_permission, fs/…); cancelled: session/cancel, and a moment for its farewell
 """
 
@@ -15,6 +15,7 @@ from acp.connection import Connection
 from acp.exceptions import RequestError
 from acp.meta import PROTOCOL_VERSION
 
+from aish.agents.host import bookmark
 from aish.errors import AishError, UnavailableError, UpstreamError, UsageError
 from aish.plugins.acp import failure, model, permission
 from aish.plugins.acp import update as updates
@@ -36,7 +37,7 @@ READY_S: Final = 90.0
 FAREWELL_S: Final = 3.0
 """For the end of a turn that was cancelled."""
 QUIET_S: Final = 0.5
-"""After session/load: an agent may go on to tell what was said before when it has answered (Gemini CLI does)."""
+"""After session/load and fork: an agent may tell what was said before when it has answered (Gemini CLI does)."""
 ENDED_S: Final = 2.0
 """From the end of its output to the program's own."""
 
@@ -128,7 +129,12 @@ class Conversation:
     async def _begin(self) -> dict[str, Any]:
         task = self._task
         where: dict[str, Any] = {"cwd": task.cwd, "mcpServers": []}
-        if task.session is None:
+        branch = bookmark.branch(task, self._host)
+        if branch is not None:
+            session = await self._request("session/fork", {**where, "sessionId": branch.session})
+            self._session = str(session.get("sessionId") or "")
+            await self._quiet()
+        elif task.session is None:
             session = await self._request("session/new", where)
             self._session = str(session.get("sessionId") or "")
         else:
@@ -149,6 +155,11 @@ class Conversation:
                 hint = f"it has: {known}" if known else "it lets nobody choose"
                 raise UsageError(f"{self._name} has no model {task.model}", hint=hint)
         return session
+
+    @property
+    def _branches(self) -> bool:
+        able = self._able.get("sessionCapabilities")
+        return isinstance(able, dict) and able.get("fork") is not None
 
     async def _quiet(self) -> None:
         """Until it tells nothing more."""
@@ -187,6 +198,8 @@ class Conversation:
         error = failure.stopped(reason, name=self._name, denied=self._teller.denied)
         if error is not None:
             raise error
+        if self._branches:
+            bookmark.put(self._host, self._session)
         if reason == "max_tokens":
             self._host.progress("the answer is cut: its model may not say more at once")
 

@@ -23,6 +23,7 @@ class Adapter:
     own_login: Meter = "metered"
     confined = True
     own_keys = way.KEYS
+    keeps_conversation = True
 
     def missing(self) -> str | None:
         return None if shutil.which(PROGRAM) else "install it with: npm install -g @anthropic-ai/claude-code"
@@ -32,7 +33,10 @@ class Adapter:
 
     async def run(self, task: Task, host: Host) -> None:
         """stdout is the answer alone: the text of its last message, which nothing followed."""
+        from aish.agents.host import bookmark, own_place
         from aish.plugins.claude.turn import Turn
 
-        program = await host.start(way.headless(task, host.gateway, os.environ))
+        branch = bookmark.branch(task, host)
+        command = way.headless(task, host.gateway, os.environ, branch)
+        program = await host.start(own_place.given(command, host.confinement, way.CONFIG, ".claude"))
         await Turn(host, program).hold(task.prompt)

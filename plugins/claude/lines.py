@@ -30,6 +30,13 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True)
+class At:
+    """So far the conversation has come: what it calls its last message."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """Text of a message; whether it is the answer shows by what follows."""
 
@@ -96,7 +103,7 @@ class Over:
         return self.status == _BUDGET
 
 
-Told = Began | Said | Thought | Used | Returned | Again | Wants | Withdrew | Answered | Over
+Told = Began | At | Said | Thought | Used | Returned | Again | Wants | Withdrew | Answered | Over
 
 
 def read(line: str) -> list[Told]:
@@ -112,9 +119,11 @@ def read(line: str) -> list[Told]:
             return [Again(_why(fields))]
         case {"type": "assistant", "message": {"content": [*blocks], **message}}:
             own = fields.get("parent_tool_use_id") is None and message.get("model") != "<synthetic>"
-            return [told for block in blocks if (told := _block(block, own=own)) is not None]
+            return [*_at(fields), *(told for block in blocks if (told := _block(block, own=own)) is not None)]
         case {"type": "user", "message": {"content": [*blocks]}}:
-            return [told for block in blocks if (told := _returned(block)) is not None]
+            return [*_at(fields), *(told for block in blocks if (told := _returned(block)) is not None)]
+        case {"type": "user", "message": _} | {"type": "system", "subtype": "compact_boundary"}:
+            return _at(fields)
         case {"type": "control_request", "request_id": str(id), "request": {"subtype": str(kind)}}:
             return [Wants(id, kind, fields["request"])]
         case {"type": "control_cancel_request", "request_id": str(id)}:
@@ -124,6 +133,15 @@ def read(line: str) -> list[Told]:
             return [Answered(id, str(error or "refused") if response.get("subtype") == "error" else None)]
         case {"type": "result"}:
             return [_over(fields)]
+        case _:
+            return []
+
+
+def _at(fields: Fields) -> list[Told]:
+    """Helpers have conversations of their own."""
+    match fields:
+        case {"uuid": str(message)} if fields.get("parent_tool_use_id") is None:
+            return [At(message)]
         case _:
             return []
 

@@ -8,11 +8,12 @@ import json
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from aish.agents.host import bookmark
 from aish.agents.host.exchange import Exchange
 from aish.agents.host.last_text import LastText
 from aish.errors import AishError, BudgetError, UpstreamError
 from aish.plugins.claude import lines, permission
-from aish.plugins.claude.lines import Again, Answered, Began, Over, Returned, Said, Thought, Used, Wants, Withdrew
+from aish.plugins.claude.lines import Again, Answered, At, Began, Over, Returned, Said, Thought, Used, Wants, Withdrew
 from aish.spi.agent_adapter import ProgramError
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Turn:
         self._numbers = count(1)
         self._last = LastText(host)
         self._tools: set[str] = set()
+        self._session: str | None = None
+        self._at: str | None = None
         self._told: list[Told] = []
         """Of the line that was read last."""
 
@@ -125,7 +128,10 @@ class Turn:
         host = self._host
         match told:
             case Began(session):
+                self._session = session
                 host.session(session)
+            case At(message):
+                self._at = message
             case Said(text):
                 self._last.said(text)
             case Thought(text):
@@ -152,6 +158,8 @@ class Turn:
     def _end(self, over: Over) -> None:
         self._host.activity(None)
         if over.failure is None:
+            if self._session is not None and self._at is not None:
+                bookmark.put(self._host, self._session, self._at)
             self._host.text(over.text or self._last.text)
         elif over.spent:
             raise BudgetError(over.failure)

@@ -10,8 +10,11 @@ from aish.spi.agent_adapter import Command
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aish.agents.host.bookmark import Bookmark
     from aish.spi.agent_adapter import Gateway, Task
 
+CONFIG: Final = "CLAUDE_CONFIG_DIR"
+"""Where it has its settings, its login and its conversations, if not in ~/.claude."""
 HEADERS: Final = "ANTHROPIC_CUSTOM_HEADERS"
 KEYS: Final = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 """Where a login of its own may be, besides its files."""
@@ -30,9 +33,10 @@ _PATIENCE: Final = ("API_TIMEOUT_MS", "CLAUDE_STREAM_FIRST_BYTE_TIMEOUT_MS", "CL
 """A request that a budget holds is waited for; given up, it would be asked again, and wait again."""
 
 
-def headless(task: Task, gateway: Gateway, own: Mapping[str, str]) -> Command:
+def headless(task: Task, gateway: Gateway, own: Mapping[str, str], branch: Bookmark | None = None) -> Command:
     """One turn without a terminal; the prompt goes to its stdin. `own`: the environment that it would have."""
-    return Command(argv=(*_begin(task), *HEADLESS, *_words(task)), environ=environ(task, gateway, own))
+    words = (*_begin(task), *HEADLESS, *_branched(branch), *_words(task))
+    return Command(argv=words, environ=environ(task, gateway, own))
 
 
 def attached(task: Task, gateway: Gateway, own: Mapping[str, str]) -> Command:
@@ -42,6 +46,14 @@ def attached(task: Task, gateway: Gateway, own: Mapping[str, str]) -> Command:
 
 def _begin(task: Task) -> tuple[str, ...]:
     return (task.program or "claude",)
+
+
+def _branched(branch: Bookmark | None) -> tuple[str, ...]:
+    """`--resume-session-at` is in no help text; its vendor's SDK uses it. The session is found from any folder."""
+    if branch is None:
+        return ()
+    at = ("--resume-session-at", branch.at) if branch.at is not None else ()
+    return ("--resume", branch.session, *at, "--fork-session")
 
 
 def _words(task: Task) -> tuple[str, ...]:

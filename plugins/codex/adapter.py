@@ -21,6 +21,7 @@ class Adapter:
     program = PROGRAM
     own_login: Meter = "observed"
     confined = True
+    keeps_conversation = True
 
     def missing(self) -> str | None:
         return None if shutil.which(PROGRAM) else "install it with: npm install -g @openai/codex"
@@ -30,7 +31,9 @@ class Adapter:
 
     async def run(self, task: Task, host: Host) -> None:
         """stdout is the answer alone: the text of its last message."""
+        from aish.agents.host import own_place
         from aish.plugins.codex.turn import Turn
 
-        program = await host.start(way.headless(task, host.gateway))
+        command = own_place.given(way.headless(task, host.gateway), host.confinement, way.HOME, ".codex")
+        program = await host.start(command)
         await Turn(task, host, program).hold()

@@ -8,6 +8,7 @@ import json
 from itertools import count
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from aish.agents.host import bookmark
 from aish.agents.host.exchange import Exchange
 from aish.agents.host.last_text import LastText
 from aish.errors import AishError, BudgetError, UpstreamError
@@ -77,7 +78,7 @@ class Turn:
     async def _begin(self) -> None:
         await self._ask("initialize", {"clientInfo": {"name": "aish", "title": "aish", "version": "1"}})
         await self._send(method="initialized")
-        begun = await self._ask(*way.thread(self._task))
+        begun = await self._ask(*way.thread(self._task, bookmark.branch(self._task, self._host)))
         match begun:
             case {"thread": {"id": str(id)}}:
                 self._thread = id
@@ -160,6 +161,7 @@ class Turn:
     def _end(self, over: Over) -> None:
         self._host.activity(None)
         if over.failure is None:
+            bookmark.put(self._host, self._thread, self._turn)
             self._host.text(self._last.text)
         elif over.spent:
             hint = "aish limit says whether it is a budget of yours" if self._task.login == "gateway" else None

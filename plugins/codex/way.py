@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Final
 from aish.spi.agent_adapter import Command
 
 if TYPE_CHECKING:
+    from aish.agents.host.bookmark import Bookmark
     from aish.spi.agent_adapter import Gateway, Task
 
 PROVIDER: Final = "aish"
+HOME: Final = "CODEX_HOME"
+"""Where it has its settings, its login and its conversations, if not in ~/.codex."""
 KEY: Final = "OPENAI_API_KEY"
 """Where Codex reads the key: it is in no argument, and in no file."""
 _WEEK_MS: Final = 7 * 24 * 3600 * 1000
@@ -65,9 +68,9 @@ def environ(task: Task, gateway: Gateway) -> dict[str, str | None]:
     return {KEY: gateway.key, "OPENAI_BASE_URL": None, "CODEX_API_KEY": None}
 
 
-def thread(task: Task) -> tuple[str, dict[str, object]]:
-    """The request that begins the conversation, or goes on with it. What is not said is as its own settings have it,
-    sandbox and approvals included."""
+def thread(task: Task, branch: Bookmark | None = None) -> tuple[str, dict[str, object]]:
+    """The request that begins the conversation, goes on with it, or branches one. What is not said is as its own
+    settings have it, sandbox and approvals included."""
     said: dict[str, object] = {"cwd": task.cwd}
     if task.model is not None:
         said["model"] = task.model
@@ -77,4 +80,6 @@ def thread(task: Task) -> tuple[str, dict[str, object]]:
         said["developerInstructions"] = task.instructions
     if task.session is not None:
         return "thread/resume", {**said, "threadId": task.session}
+    if branch is not None:
+        return "thread/fork", {**said, "threadId": branch.session, "lastTurnId": branch.at}
     return "thread/start", said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -141,8 +142,40 @@ def test_a_conversation_is_gone_on_with(client: Client) -> None:
     assert b"the first words" in client.asked()[-1].body
 
 
+def test_cancelled_it_waits_for_its_next_message(client: Client) -> None:
+    words = ("spawn", "--json", "--model", client.model, "--", f"@{client.name}")
+    done = client.home.aish(*words, cwd=client.home.root)
+    process = client.home.client.process(json.loads(done.stdout)["id"])
+    assert client.home.aish("send", process.id, client.tool("touch begun; tail -f /dev/null")).returncode == 0
+    client.until(process, "asked")
+    assert client.home.aish("answer", process.id, "allow").returncode == 0
+    while not (client.home.root / "begun").exists():
+        assert process.row().ended_s is None, client.log(process)
+    assert client.home.aish("cancel", process.id).returncode == 0
+    done = client.home.aish("ask", process.id, "say 3", cwd=client.home.root, input="")
+    assert (done.returncode, done.stdout.split()) == (0, ["w0", "w1", "w2"]), done.stderr
+    assert b"touch begun" in client.asked()[-1].body, "in the same conversation"
+    ends = [entry["status"] for entry in client.entries(process) if entry["kind"] == "end"]
+    assert ends == ["cancelled", "done"]
+
+
+def test_its_last_conversation_here_is_gone_on_with(client: Client) -> None:
+    for words in (("say 1 ALPHA",), ("--continue", "say 1 BETA"), ("--session", "last", "say 1 GAMMA")):
+        done = client.home.aish(
+            "run", "--model", client.model, *words[:-1], f"@{client.name}", words[-1], cwd=client.home.root
+        )
+        assert (done.returncode, done.stdout.split()) == (0, ["w0"]), done.stderr
+    body = client.asked()[-1].body
+    assert [word in body for word in (b"ALPHA", b"BETA", b"GAMMA")] == [True] * 3
+    elsewhere = client.home.root / "elsewhere"
+    elsewhere.mkdir()
+    words = ("run", "--model", client.model, "--continue", f"@{client.name}", "say 1")
+    assert client.home.aish(*words, cwd=elsewhere).returncode == 2, "each folder has its own"
+
+
 def test_a_model_that_there_is_not(client: Client) -> None:
     done = client.home.aish("run", "--model", "nothing", f"@{client.name}", "say 1", cwd=client.home.root)
     assert (done.returncode, done.stdout) == (69, "")
     assert "Traceback" not in done.stderr
-    assert "nothing" in done.stderr.splitlines()[-1]
+    assert any("nothing" in line for line in done.stderr.splitlines())
+    assert "ended by the supervisor" not in done.stderr, "it failed by itself, and said so"

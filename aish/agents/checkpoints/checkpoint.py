@@ -138,6 +138,10 @@ def numbered(new: Checkpoint, number: int, parent: int | None) -> Checkpoint:
     return msgspec.structs.replace(new, number=number, parent=parent)
 
 
+def without_conversation(whole: Checkpoint, why: str) -> Checkpoint:
+    return msgspec.structs.replace(whole, conversation=None, missing={**whole.missing, CONVERSATION: why})
+
+
 def at(position: Position, reached: Checkpoint) -> Position:
     """Standing there, as before."""
     return msgspec.structs.replace(position, at=reached.number, last=max(position.last, reached.number))

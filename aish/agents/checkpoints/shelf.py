@@ -148,6 +148,13 @@ class Shelf:
             self.drop(oldest)
         return new
 
+    def lose(self, conversation: str, why: str) -> None:
+        """No checkpoint has it any more. The caller stands at the boundary. Raises StorageError."""
+        for number, each in self.all().items():
+            if each.conversation == conversation:
+                path = os.path.join(self.folder, "checkpoints", f"{number}.json")
+                _write(path, c.encoded(c.without_conversation(each, why)))
+
     def drop(self, numbers: Iterable[int]) -> None:
         """And what only they have named. The caller stands at the boundary. Raises AishError."""
         gone = set(numbers)

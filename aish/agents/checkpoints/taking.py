@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from aish.agents.checkpoints import branching
 from aish.agents.checkpoints import checkpoint as c
 from aish.agents.checkpoints.checkpoint import Checkpoint, SnapshotPart, TranscriptPart
 from aish.errors import AishError
@@ -32,6 +33,7 @@ class Occasion(NamedTuple):
     epoch: int
     adapter: str
     keeps_conversation: bool
+    keeps_newest_only: bool = False
     model: str | None = None
     usage: TokensPart | None = None
     place: Place | None = None
@@ -46,13 +48,16 @@ def take(shelf: Shelf, occasion: Occasion, keep: Sequence[int] = (), spare: int 
     Raises StorageError, LimitError: then there is none."""
     position = shelf.position
     missing: dict[str, str] = {}
-    if position.kept is None and position.turn and not (occasion.keeps_conversation and position.session is None):
+    begun = position.turn or position.session is not None
+    if position.kept is None and begun and not (occasion.keeps_conversation and position.session is None):
         missing[c.CONVERSATION] = own_conversation(occasion.adapter, position.session)
     if position.turn:
         missing[c.CACHE] = c.CACHE_REASON
     if occasion.usage is None:
         missing[c.USAGE] = "the supervisor did not tell"
     worktree = _worktree(shelf, occasion, keep, missing)
+    if occasion.keeps_newest_only and occasion.why in (c.ASKED, c.FORK):
+        branching.leave(shelf, position.kept)
     return shelf.add(
         Checkpoint(
             number=0,
@@ -80,7 +85,7 @@ def own_conversation(adapter: str, session: str | None) -> str:
     """Why it is not there, where aish does not keep it."""
     if session is None:
         return f"programs of the adapter {adapter} begin anew with each message, and keep what they keep themselves"
-    return f"{adapter} keeps its conversations itself, and goes on writing to the same one: an earlier state is gone"
+    return f"{adapter} keeps its conversations itself, and named no place in this one to branch it at"
 
 
 def _transcript(shelf: Shelf, missing: dict[str, str]) -> TranscriptPart | None:

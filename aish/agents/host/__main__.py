@@ -178,7 +178,8 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
         folder=_folder,
     )
     events.emit("started", agent=agent.name, adapter=adapter.name)
-    points = Points(work.folder_kept, adapter, invocation.begin, lambda line: tell(f"{program}: {line}"))
+    session = talks.wanted(invocation.session)
+    points = Points(work.folder_kept, adapter, invocation.begin, lambda line: tell(f"{program}: {line}"), session)
     if given.text.strip() or words.strip():
         with points.turn(anew=True) as point:
             work.turn(compose.whole(agent, given.text, words)[-1][1], point, out)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
+from aish.agents import adapters
+from aish.agents.checkpoints import branching, rewinding
 from aish.agents.checkpoints import checkpoint as c
-from aish.agents.checkpoints import rewinding
 from aish.agents.checkpoints.checkpoint import Position
 from aish.agents.checkpoints.shelf import Shelf, sweep_forgotten
 from aish.agents.checkpoints.taking import Occasion, known_place, take
 from aish.agents.checkpoints.usage import used
+from aish.agents.host import program_folder
 from aish.agents.transcript import Transcript
 from aish.client import connect
 from aish.errors import AishError, ConflictError, NotFoundError
@@ -39,17 +41,22 @@ class Kept:
     """What a turn goes on with, and may keep. `session`: the program's own word for the conversation, `conversation`
     what its adapter has kept of it; `begins`: there was no turn yet."""
 
-    def __init__(self, shelf: Shelf | None) -> None:
+    def __init__(self, shelf: Shelf | None, *, newest_only: bool = False) -> None:
         position = shelf.position if shelf is not None else Position()
         self._shelf, self.session, self.status = shelf, position.session, "failed"
+        self._newest_only = newest_only
         self.begins = not position.turn
         kept = position.kept
         self.conversation = shelf.conversation(kept) if shelf is not None and kept is not None else None
 
     def is_called(self, id: str) -> None:
         """Kept at once: a turn that is killed is gone on with. Raises StorageError."""
-        if self._shelf is not None and self._shelf.position.session != id:
-            self._shelf.stand(structs.replace(self._shelf.position, session=id))
+        if self._shelf is None or self._shelf.position.session == id:
+            return
+        position = structs.replace(self._shelf.position, session=id)
+        if self._newest_only:  # it was of the session before
+            position = structs.replace(position, kept=None)
+        self._shelf.stand(position)
 
     def keep(self, conversation: bytes) -> None:
         """As it is after this turn. Raises StorageError, LimitError."""
@@ -64,10 +71,16 @@ class _Self(NamedTuple):
 
 class Points:
     """`folder` is that of the transcript; None: nobody keeps anything. `begin`: EPOCH-ID/N, the checkpoint of another
-    agent that this one goes on from. `tell` is told what could not be done."""
+    agent that this one goes on from; `session` what its program calls the conversation that it begins with. `tell`
+    is told what could not be done."""
 
     def __init__(
-        self, folder: str | None, adapter: AgentAdapter, begin: str | None, tell: Callable[[str], None]
+        self,
+        folder: str | None,
+        adapter: AgentAdapter,
+        begin: str | None,
+        tell: Callable[[str], None],
+        session: str | None = None,
     ) -> None:
         self._shelf = Shelf(folder) if folder is not None else None
         self._adapter, self._tell = adapter, tell
@@ -78,6 +91,8 @@ class Points:
         with self._shelf.boundary.turn() as lock:
             if begin is not None and not self._shelf.has_begun:
                 _begin_from(self._shelf, begin)
+            elif session is not None and not self._shelf.has_begun:
+                self._shelf.stand(Position(session=session))
             rewinding.finish(self._shelf, (lock,))
             self._place = known_place(self._shelf)
             if not self._shelf.all():
@@ -95,7 +110,10 @@ class Points:
             rewinding.finish(shelf, (lock,))
             if anew:
                 shelf.stand(Position(last=shelf.position.last))
-            kept = Kept(shelf)
+            newest_only = adapters.keeps_newest_only(self._adapter)
+            if newest_only:
+                branching.move_on(shelf, self._adapter.name)
+            kept = Kept(shelf, newest_only=newest_only)
             try:
                 yield kept
             finally:
@@ -115,7 +133,8 @@ class Points:
             name=myself.inspected.process.name if myself is not None else os.environ.get("AISH_NAME", id),
             epoch=int(epoch) if epoch.isdigit() else 0,
             adapter=self._adapter.name,
-            keeps_conversation=getattr(self._adapter, "keeps_conversation", False),
+            keeps_conversation=adapters.keeps_conversation(self._adapter),
+            keeps_newest_only=adapters.keeps_newest_only(self._adapter),
             model=myself.inspected.process.model if myself is not None else None,
             usage=myself.usage if myself is not None else None,
             place=self._place,
@@ -163,6 +182,7 @@ def _begin_from(shelf: Shelf, begin: str) -> None:
     if c.CONVERSATION in wanted.missing:
         raise ConflictError(f"{wanted.id} has no conversation: {wanted.missing[c.CONVERSATION]}")
     kept = shelf.keep(source.conversation(wanted.conversation)) if wanted.conversation is not None else None
+    program_folder.take_along(source.folder, shelf.folder)
     transcript = Transcript(shelf.transcript)
     transcript.write("begun", id=wanted.id, name=wanted.name, turn=wanted.turn)
     transcript.close()

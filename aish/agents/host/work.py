@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aish.agents import schema
 from aish.agents.__main__ import tell
 from aish.agents.asked import refused
+from aish.agents.host import program_folder
 from aish.agents.host.confinement import Confined
 from aish.agents.host.desk import Desk
 from aish.agents.host.turn import Turn
@@ -88,10 +89,15 @@ class Work:
         acting.schema = schema.of_word(by, task.cwd)
         return replace(task, acting=acting)
 
+    def _stays(self) -> str | None:
+        """Raises StorageError."""
+        return None if self.folder_kept is None else program_folder.make(self.folder_kept)
+
     async def _turn(self, task: Task, folder: str, point: Kept, out: Stdout) -> None:
         confinement = None
         if self.sandbox is not None:
-            confinement = Confined(self.sandbox, self.gateway.base_url, folder, task.cwd)
+            stays = self._stays()
+            confinement = Confined(self.sandbox, self.gateway.base_url, folder, task.cwd, stays)
 
         async with Desk() as desk:
             turn = Turn(

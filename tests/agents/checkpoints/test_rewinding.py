@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from aish.agents.checkpoints import branching, rewinding, shelf
 from aish.agents.checkpoints import checkpoint as c
-from aish.agents.checkpoints import rewinding, shelf
 from aish.agents.checkpoints.checkpoint import Checkpoint
 from aish.agents.checkpoints.shelf import Shelf
 from aish.agents.checkpoints.taking import Occasion, known_place, take
+from aish.agents.host.points import Kept
 from aish.agents.transcript import Transcript
 from aish.errors import ConflictError, LimitError, StorageError
 from aish.wire.part import TokensPart
@@ -141,12 +142,79 @@ def test_what_has_no_conversation_is_not_gone_back_to(agent: Agent) -> None:
     position = agent.shelf.position
     agent.shelf.stand(structs.replace(position, session="s1", turn=1))
     of_a_program = take(agent.shelf, agent.occasion(c.TURN)._replace(adapter="claude", keeps_conversation=False))
-    assert "goes on writing to the same one" in of_a_program.missing[c.CONVERSATION]
+    assert "named no place in this one to branch it at" in of_a_program.missing[c.CONVERSATION]
     with pytest.raises(ConflictError, match="no conversation to go on with"):
         rewinding.rewind(agent.shelf, of_a_program, agent.occasion(c.REWIND), ())
     agent.shelf.stand(structs.replace(agent.shelf.position, session=None))
     anew = take(agent.shelf, agent.occasion(c.TURN)._replace(adapter="program", keeps_conversation=False))
     assert "begin anew with each message" in anew.missing[c.CONVERSATION]
+
+
+def test_a_session_that_it_was_given_to_begin_with_is_no_empty_conversation(agent: Agent) -> None:
+    agent.shelf.stand(structs.replace(agent.shelf.position, session="s1"))
+    begun = agent.take(c.BEGUN)
+    assert (begun.turn, begun.conversation) == (0, None)
+    assert c.CONVERSATION in begun.missing, "going back there would be a new conversation"
+
+
+class Branching:
+    """What the host does for a program that branches a conversation at its end alone."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent, self.shelf = agent, agent.shelf
+
+    def take(self, why: str) -> Checkpoint:
+        return take(self.shelf, self.agent.occasion(why)._replace(adapter="acp", keeps_newest_only=True))
+
+    def turn(self, *, failed: bool = False) -> Checkpoint:
+        branching.move_on(self.shelf, "acp")
+        position = self.shelf.position
+        kept = Kept(self.shelf, newest_only=True)
+        session = kept.session or f"s{position.turn}"
+        kept.is_called(session)
+        if not failed:
+            kept.keep(f"{session} to its end".encode())
+        self.shelf.stand(structs.replace(self.shelf.position, turn=position.turn + 1))
+        return self.take(c.TURN)
+
+
+def test_what_branches_at_its_end_alone_is_not_gone_back_to_once_it_went_on(agent: Agent) -> None:
+    program = Branching(agent)
+    first, second = program.turn(), program.turn()
+    assert program.shelf.position.session == "s0", "it goes on with the same session"
+    assert c.CONVERSATION not in first.missing
+    lost = program.shelf.get(first.number, "p4")
+    assert (lost.conversation, "has gone on with this one since" in lost.missing[c.CONVERSATION]) == (None, True)
+    assert program.shelf.get(second.number, "p4").conversation is not None
+    failed = program.turn(failed=True)
+    assert c.CONVERSATION in failed.missing, "nobody knows where it stands"
+    assert c.CONVERSATION in program.shelf.get(second.number, "p4").missing
+
+
+def test_where_one_was_asked_for_the_next_turn_is_a_branch(agent: Agent) -> None:
+    program = Branching(agent)
+    program.turn()
+    asked = program.take(c.ASKED)
+    assert program.shelf.position.session is None
+    later, failed = program.turn(), program.turn(failed=True)
+    assert program.shelf.position.session == "s1"
+    assert program.shelf.get(later.number, "p4").conversation is None
+    assert c.CONVERSATION in failed.missing
+    wanted = program.shelf.get(asked.number, "p4")
+    rewinding.rewind(program.shelf, wanted, agent.occasion(c.REWIND), ())
+    assert program.shelf.position.kept == asked.conversation
+    assert program.shelf.conversation(str(asked.conversation)) == b"s0 to its end"
+
+
+def test_what_is_left_for_others_is_branched_by_its_own_agent_too(agent: Agent) -> None:
+    program = Branching(agent)
+    first = program.turn()
+    branching.leave(program.shelf, "of another turn")
+    assert program.shelf.position.session == "s0"
+    branching.leave(program.shelf, first.conversation)
+    assert (program.shelf.position.session, program.shelf.position.kept) == (None, first.conversation)
+    program.turn()
+    assert program.shelf.get(first.number, "p4").conversation == first.conversation
 
 
 def test_a_conversation_that_was_changed_is_not_gone_on_with(agent: Agent) -> None:

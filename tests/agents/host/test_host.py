@@ -170,6 +170,7 @@ def test_how_it_fails(plugin: Home, words: str, status: int, told: str) -> None:
     done = run(plugin, "@scripted", words)
     assert done.returncode == status
     assert told in done.stderr
+    assert "ended by the supervisor" not in done.stderr, "it has said why itself"
     assert "Traceback" not in done.stderr
     assert entries(plugin)[-1] == entries(plugin)[-1] | {"kind": "end", "status": "failed"}
 

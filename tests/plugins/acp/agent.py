@@ -4,11 +4,13 @@ say=TEXT think=TEXT plan usage       it tells (session/update)
 tool=TITLE                           a call of a tool, begun and over
 ask=COMMAND edit=PATH                it asks for a permission, and says what was answered
 write=PATH:TEXT read=PATH            by its client
+session                              says which one it is
 hang                                 until it is cancelled, which it says
 die=STATUS garbage huge stray error  what may befall a program
 refuse max turns odd                 stop reasons
 
-Its words: --mute never answers, --die ends at once, --auth wants a login, --version, --models, --bare cannot go on.
+Its words: --mute never answers, --die ends at once, --auth wants a login, --version, --models, --bare cannot go on,
+--branches has session/fork.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ class Scripted:
         if "--mute" in self.words:
             await asyncio.Event().wait()
         able = schema.AgentCapabilities(load_session="--bare" not in self.words)
+        if "--branches" in self.words:
+            able.session_capabilities = schema.SessionCapabilities(fork=schema.SessionForkCapabilities())
         version = 7 if "--version" in self.words else protocol_version
         return schema.InitializeResponse(protocol_version=version, agent_capabilities=able)
 
@@ -62,6 +66,10 @@ class Scripted:
         await self._say(session_id, "what was said before")
         self.late = asyncio.create_task(self._say(session_id, "and told late"))  # as Gemini CLI does
         return schema.LoadSessionResponse(config_options=self._options())
+
+    async def fork_session(self, cwd: str, session_id: str, **_: Any) -> schema.ForkSessionResponse:
+        await self._say(session_id, "what was said before")
+        return schema.ForkSessionResponse(session_id=f"{session_id}+")
 
     def _options(self) -> Any:
         if "--models" not in self.words:
@@ -92,6 +100,8 @@ class Scripted:
         match verb:
             case "say":
                 await self._say(session, value)
+            case "session":
+                await self._say(session, session)
             case "model":
                 await self._say(session, self.model)
             case "think":
@@ -185,7 +195,7 @@ def _put(data: bytes) -> bool:
 
 async def main(words: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for all of its group: it waits to be told by its client
-    await acp.run_agent(Scripted(words))  # type: ignore[arg-type]
+    await acp.run_agent(Scripted(words), use_unstable_protocol=True)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

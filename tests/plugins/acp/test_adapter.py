@@ -293,6 +293,32 @@ def test_a_session_is_gone_on_with_and_what_was_said_before_is_not_said_again(x:
 
 
 @pytest.mark.slow
+def test_a_session_is_branched_at_its_end_and_then_nobody_goes_on_with_it(x: Home) -> None:
+    agent_file(x, arguments=("--branches",))
+    process = spawned(x)
+
+    def asked(target: str) -> str:
+        return x.aish("ask", target, "session", cwd=x.root, input="").stdout.strip()
+
+    assert [asked("@x"), asked("@x")] == ["s1", "s1"]
+    assert x.aish("fork", "@x", "--as", "other", cwd=x.root).returncode == 0
+    assert [asked("@x"), asked("@x"), asked("@other")] == ["s1+", "s1+", "s1+"], "as each of them names it"
+    refused = x.aish("rewind", "@x", "1", cwd=x.root)
+    assert (refused.returncode, "has gone on with this one since" in refused.stderr) == (69, True)
+
+    def checkpoints() -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = json.loads(x.aish("checkpoint", "ls", process.id, "--json", cwd=x.root).stdout)
+        return listed
+
+    (forked,) = [each["id"] for each in checkpoints() if each["why"] == "fork"]
+    assert x.aish("rewind", "@x", forked, cwd=x.root).returncode == 0
+    assert asked("@x") == "s1+"
+    assert x.aish("stop", process.id, cwd=x.root).returncode == 0
+    assert x.aish("restore", checkpoints()[-1]["id"], "--as", "again", cwd=x.root).returncode == 0
+    assert asked("@again") == "s1++"
+
+
+@pytest.mark.slow
 def test_without_a_program_nothing_is_started(x: Home) -> None:
     done = x.aish("run", "@acp", "hello", cwd=x.root, input="")
     assert (done.returncode, "program: NAME" in done.stderr) == (2, True)

@@ -125,3 +125,73 @@ def test_ctrl_c_ends_the_turn(shared_home: Home, provider: Provider, client: str
     assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT, logs(shared_home, process.id)
     assert shared_home.client.questions() == []
     assert not (shared_home.root / "ran.txt").exists()
+
+
+def serving(home: Home, client: str) -> Process:
+    home.environ["AISH_MODEL"] = "sim"
+    return spawned(home, client)
+
+
+def heard(home: Home, provider: Provider, target: str, prompt: str) -> list[str]:
+    """What of all that was ever said its model was given with that."""
+    before = len(provider.asked)
+    done = home.aish("ask", target, prompt, cwd=home.root, input="", timeout=DEADLINE_S)
+    assert done.returncode == 0, done.stderr
+    (request,) = [body for body in provider.asked[before:] if body.get("tools")]
+    return [word for word in ("ALPHA", "BETA", "GAMMA", "DELTA", "EPSILON") if word in json.dumps(request)]
+
+
+@pytest.mark.parametrize("client", ["opencode"], indirect=True)
+@pytest.mark.timeout(240)
+def test_opencode_is_branched_at_the_end_of_its_session(shared_home: Home, provider: Provider, client: str) -> None:
+    process = serving(shared_home, client)
+    assert heard(shared_home, provider, process.id, "ALPHA") == ["ALPHA"]
+    assert heard(shared_home, provider, process.id, "BETA") == ["ALPHA", "BETA"]
+    early = shared_home.aish("rewind", process.id, "1", cwd=shared_home.root)
+    assert (early.returncode, "has gone on with this one since" in early.stderr) == (69, True)
+    forked = shared_home.aish("fork", process.id, "--as", "other", "--json", cwd=shared_home.root)
+    assert forked.returncode == 0, forked.stderr
+    assert heard(shared_home, provider, process.id, "GAMMA") == ["ALPHA", "BETA", "GAMMA"]
+    assert heard(shared_home, provider, "@other", "DELTA") == ["ALPHA", "BETA", "DELTA"]
+    place = json.loads(forked.stdout)["from"]
+    assert shared_home.aish("rewind", process.id, place, cwd=shared_home.root).returncode == 0
+    assert heard(shared_home, provider, process.id, "EPSILON") == ["ALPHA", "BETA", "EPSILON"]
+
+
+@pytest.mark.parametrize("client", ["gemini"], indirect=True)
+def test_gemini_has_nothing_to_branch_by(shared_home: Home, provider: Provider, client: str) -> None:
+    process = serving(shared_home, client)
+    assert heard(shared_home, provider, process.id, "ALPHA") == ["ALPHA"]
+    refused = shared_home.aish("fork", process.id, cwd=shared_home.root)
+    assert (refused.returncode, "named no place in this one to branch it at" in refused.stderr) == (69, True)
+
+
+@pytest.mark.parametrize("client", ["opencode"], indirect=True)
+@pytest.mark.timeout(240)
+def test_cancelled_it_waits_for_its_next_message(shared_home: Home, provider: Provider, client: str) -> None:
+    """Gemini CLI does so, too, but cannot go on with a session in the minute in which that began."""
+    provider.script = [*called(client, shared_home.root)[:1], "hello"]
+    process = serving(shared_home, client)
+    assert shared_home.aish("send", process.id, "do ALPHA").returncode == 0
+    until_event(shared_home, process.id, "asked")
+    assert shared_home.aish("cancel", process.id).returncode == 0
+    done = shared_home.aish("ask", process.id, "BETA", cwd=shared_home.root, input="", timeout=DEADLINE_S)
+    assert (done.returncode, done.stdout.strip()) == (0, "hello"), done.stderr
+    assert shared_home.client.questions() == []
+    assert not (shared_home.root / "ran.txt").exists()
+    ends = [entry["status"] for entry in entries(shared_home, client) if entry["kind"] == "end"]
+    assert ends == ["cancelled", "done"]
+
+
+@pytest.mark.parametrize("client", ["opencode"], indirect=True)
+@pytest.mark.timeout(240)
+def test_its_last_conversation_is_gone_on_with(shared_home: Home, provider: Provider, client: str) -> None:
+    for words, expected in ((("ALPHA",), {"ALPHA"}), (("--continue", "BETA"), {"ALPHA", "BETA"})):
+        before = len(provider.asked)
+        options = [word for word in words if word.startswith("--")]
+        done = shared_home.aish(
+            *("run", "--model", "sim", *options, f"@{client}", words[-1]), cwd=shared_home.root, timeout=DEADLINE_S
+        )
+        assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+        asked = json.dumps([body for body in provider.asked[before:] if body.get("tools")])
+        assert {word for word in ("ALPHA", "BETA") if word in asked} == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -67,6 +68,19 @@ def test_the_answer_is_the_last_text_alone(host: Any, program: Any) -> None:
     assert told.notes == ["I look."]
     assert told.activities == [("tool", "Bash: pytest -x"), (None, None), (None, None)]
     assert [kind for kind, _ in told.records] == ["said", "tool", "result"]
+
+
+def test_where_it_stands_is_kept_once_the_turn_is_done(host: Any, program: Any) -> None:
+    began = {"type": "system", "subtype": "init", "session_id": "s"}
+    helper = text("of a helper") | {"uuid": "m2", "parent_tool_use_id": "t"}
+    said = [began, text("one") | {"uuid": "m1"}, helper]
+    told = host()
+    hold(told, program(Claude(*said, DONE)))
+    assert json.loads(told.conversation) == {"session": "s", "at": "m1"}
+    told = host()
+    with pytest.raises(UpstreamError):
+        hold(told, program(Claude(*said, {"type": "result", "subtype": "error_during_execution"})))
+    assert told.conversation is None
 
 
 @pytest.mark.parametrize(("answer", "behavior"), [("once", "allow"), ("deny", "deny"), ("not now", "deny")])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aish.agents.host.bookmark import Bookmark
 from aish.plugins.claude import way
 from aish.spi.agent_adapter import Gateway, Task
 
@@ -54,6 +55,12 @@ def test_the_key_is_in_no_argument(make: Any, login: Any) -> None:
     command = make(task, GATEWAY, {})
     assert not any(GATEWAY.key in word for word in command.argv)
     assert command.argv[command.argv.index("--resume") :][:2] == ("--resume", "s")
+
+
+def test_a_branch_is_a_session_of_its_own_from_that_message_on() -> None:
+    words = way.headless(Task(prompt="x"), GATEWAY, {}, Bookmark(session="s", at="m")).argv
+    at = words.index("--resume")
+    assert words[at : at + 5] == ("--resume", "s", "--resume-session-at", "m", "--fork-session")
 
 
 def test_on_a_terminal_the_prompt_is_no_option() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
-from aish.errors import LimitError, UpstreamError
+from aish.errors import LimitError, StorageError, UpstreamError
 from aish.plugins.codex import turn
 from aish.plugins.codex.turn import Turn
 from aish.spi.agent_adapter import ProgramError, Task
@@ -173,3 +174,41 @@ def test_cancelled_it_is_told(host: Any, program: Any) -> None:
     asyncio.run(go())
     assert codex.sent[-1]["method"] == "turn/interrupt"
     assert told.withdrawn == 1
+
+
+def test_where_it_stands_is_kept_and_gone_on_from_by_a_branch(host: Any, program: Any) -> None:
+    told = host()
+    hold(told, program(Codex(said("one"), over())))
+    assert json.loads(told.conversation) == {"session": "t", "at": "u"}
+
+    def forks(sent: dict[str, Any]) -> list[Any]:
+        if sent.get("method") == "thread/fork":
+            return [{"id": sent["id"], "result": {"thread": {"id": "t"}}}]
+        return Codex(over())(sent)
+
+    codex = program(forks)
+    hold(told, codex)
+    (fork,) = [sent["params"] for sent in codex.sent if sent.get("method") == "thread/fork"]
+    assert (fork["threadId"], fork["lastTurnId"]) == ("t", "u")
+
+
+def test_a_session_that_is_gone_on_with_is_not_branched(host: Any, program: Any) -> None:
+    told = host()
+    told.conversation = b'{"session": "old", "at": "u"}'
+
+    def resumes(sent: dict[str, Any]) -> list[Any]:
+        if sent.get("method") == "thread/resume":
+            return [{"id": sent["id"], "result": {"thread": {"id": "t"}}}]
+        return Codex(over())(sent)
+
+    codex = program(resumes)
+    hold(told, codex, Task(prompt="x", model="m", session="t"))
+    assert [sent["params"]["threadId"] for sent in codex.sent if sent.get("method") == "thread/resume"] == ["t"]
+
+
+@pytest.mark.parametrize("kept", [b"{}", b"\xff", b"[1", b'{"session": 1}'])
+def test_what_another_adapter_has_kept_is_no_place_to_branch_at(host: Any, program: Any, kept: bytes) -> None:
+    told = host()
+    told.conversation = kept
+    with pytest.raises(StorageError, match="no place in one"):
+        hold(told, program(Codex(over())))

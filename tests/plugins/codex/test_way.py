@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aish.agents.host.bookmark import Bookmark
 from aish.plugins.codex import way
 from aish.spi.agent_adapter import Gateway, Task
 
@@ -50,6 +51,10 @@ def test_a_conversation() -> None:
     assert way.thread(Task(prompt="x", session="s", login="own")) == (
         "thread/resume",
         {"cwd": ".", "threadId": "s"},
+    )
+    assert way.thread(Task(prompt="x", login="own"), Bookmark(session="s", at="u")) == (
+        "thread/fork",
+        {"cwd": ".", "threadId": "s", "lastTurnId": "u"},
     )
 
 
