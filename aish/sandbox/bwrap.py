@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import subprocess
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.sandbox import paths
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from aish.sandbox.profile import Plan
 
+SHARE: Final = 8
+"""Of the machine's memory, for each folder that is kept in it: all of them do not fill it."""
+_BLOCK: Final = 1 << 20
 NAMESPACES: Final = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 
 GPUS: Final = (
@@ -29,8 +33,19 @@ def _within(path: str) -> list[str]:
         return []
 
 
+@functools.cache
+def _memory_bytes(program: str) -> int | None:
+    """What a folder in memory may take; None: this bubblewrap (before 0.7) knows no bound."""
+    try:
+        said = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    known = "--size " in said.stdout + said.stderr
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // SHARE // _BLOCK * _BLOCK if known else None
+
+
 class Seen(NamedTuple):
-    """Questions to the file system."""
+    """Questions to the file system, and to bubblewrap."""
 
     exists: Callable[[str], bool] = os.path.exists
     is_folder: Callable[[str], bool] = os.path.isdir
@@ -38,20 +53,24 @@ class Seen(NamedTuple):
     is_writable: Callable[[str], bool] = functools.partial(os.access, mode=os.W_OK)
     within: Callable[[str], list[str]] = _within
     """The folders in one, by their paths."""
+    memory_bytes: Callable[[str], int | None] = _memory_bytes
 
 
 def words(program: str, plan: Plan, seen: Seen | None = None) -> list[str]:
     """The program and its options; what is run in it follows. A later mount lies over an earlier one."""
-    return [program, *NAMESPACES, *_words(plan, seen or Seen())]
+    seen = seen or Seen()
+    return [program, *NAMESPACES, *_words(plan, seen, seen.memory_bytes(program))]
 
 
-def _words(plan: Plan, seen: Seen) -> Iterator[str]:
+def _words(plan: Plan, seen: Seen, memory_bytes: int | None) -> Iterator[str]:
+    sized = () if memory_bytes is None else ("--size", str(memory_bytes))
     if plan.network == "own":
         yield "--unshare-net"
-    yield from ("--as-pid-1", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")  # noqa: S108
-    yield from ("--tmpfs", "/var/tmp")  # noqa: S108
+    yield from ("--as-pid-1", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev")
+    for path in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108
+        yield from (*sized, "--tmpfs", path)
     if plan.home != "/":
-        yield from ("--tmpfs", plan.home)  # what is left there is gone with it
+        yield from (*sized, "--tmpfs", plan.home)  # what is left there is gone with it
     for path, target in plan.links:
         yield from ("--symlink", target, path)
     if plan.cache is not None:
@@ -63,7 +82,7 @@ def _words(plan: Plan, seen: Seen) -> Iterator[str]:
     for path in plan.own:
         yield from ("--bind-try", path, path)
     # Root owns the settings in /proc and needs no capability to write to what it owns.
-    yield from ("--remount-ro", "/proc", "--remount-ro", "/")
+    yield from ("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/")
     shown = (*plan.read, *plan.write, *plan.own, plan.home, "/tmp")  # noqa: S108
     yield from ("--chdir", plan.cwd if paths.covered(plan.cwd, shown) else "/")
 
