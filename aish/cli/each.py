@@ -43,20 +43,15 @@ def chosen(client: Client, options: Namespace, *, ended: bool | None = False) ->
     labels; with `--tree` what lives below them, too.
 
     Raises UsageError, NotFoundError."""
-    found = _chosen(client, options, ended=ended)
-    return carry(choice.with_below(found), by(client)) if getattr(options, "tree", False) else found
-
-
-def _chosen(client: Client, options: Namespace, *, ended: bool | None) -> list[str]:
     words: list[str] = getattr(options, "label", [])
     names: list[str] = options.target
-    if not words:
-        if not names:
-            raise UsageError("which process?", hint="name one, or several by their labels: --label KEY=VALUE")
-        return names
-    if names:
+    tree: bool = getattr(options, "tree", False)
+    if words and names:
         raise UsageError("names or labels, not both", hint="`aish ps -q --label KEY=VALUE` lists the ids")
-    return carry(choice.chosen((), label.parse_wanted(words), ended=ended), by(client))
+    if not words and not names:
+        raise UsageError("which process?", hint="name one, or several by their labels: --label KEY=VALUE")
+    labels = label.parse_wanted(words) if words else None
+    return carry(choice.chosen(names, labels, ended=ended, tree=tree), by(client))
 
 
 def for_each(verb: str, names: Iterable[str], act: Callable[[str], object], *, as_json: bool = False) -> int:

@@ -162,9 +162,12 @@ class AsyncAish:
         one ended before, or (`give_up`) where waiting does not mend why a model is not: its server refuses a key."""
         await self._lines.run(asks.wait_ready(targets, labels, timeout_s, give_up))
 
-    async def stop(self, *targets: Target, labels: Labels | None = None, grace_s: float | None = None) -> list[Exit]:
-        """The stop signal, and SIGKILL after the grace (0: at once); returns when all have ended."""
-        return await self._lines.run(asks.stop(targets, labels, grace_s))
+    async def stop(
+        self, *targets: Target, labels: Labels | None = None, grace_s: float | None = None, tree: bool = False
+    ) -> list[Exit]:
+        """The stop signal, and SIGKILL after the grace (0: at once); returns when all have ended. `tree`: and all
+        supervised processes below them."""
+        return await self._lines.run(asks.stop(targets, labels, grace_s, tree))
 
     async def wrapup(
         self,
@@ -249,13 +252,14 @@ class AsyncAish:
         changes |= {"read": read, "write": write, "nice": nice, "wall": wall, "children": children, "depth": depth}
         await self._lines.run(asks.limit(target, {**changes, **budget}))
 
-    async def pause(self, *targets: Target, labels: Labels | None = None) -> bool:
-        """Hold them (SIGSTOP, or a freeze of the tree); their new requests to models wait. False: they were held."""
-        return await self._lines.run(asks.each(lambda target: m.Pause(target=target), targets, labels))
+    async def pause(self, *targets: Target, labels: Labels | None = None, tree: bool = False) -> bool:
+        """Hold them (SIGSTOP, or a freeze of the tree); their new requests to models wait. `tree`:
+        and all supervised processes below them. False: they were held."""
+        return await self._lines.run(asks.each(lambda target: m.Pause(target=target), targets, labels, tree=tree))
 
-    async def cont(self, *targets: Target, labels: Labels | None = None) -> bool:
-        """Lift the hold of `pause`, and no other. False: there was none."""
-        return await self._lines.run(asks.each(lambda target: m.Cont(target=target), targets, labels))
+    async def cont(self, *targets: Target, labels: Labels | None = None, tree: bool = False) -> bool:
+        """Lift the hold of `pause`, and no other; `tree` as there. False: there was none."""
+        return await self._lines.run(asks.each(lambda target: m.Cont(target=target), targets, labels, tree=tree))
 
     async def signal(self, number: int | str, *targets: Target, labels: Labels | None = None) -> None:
         """Send a signal (signal.SIGHUP, "HUP") to process groups, and nothing else: what does not run has none."""

@@ -193,15 +193,19 @@ def wait_ready(
             )
 
 
-def stop(targets: Sequence[Target], labels: Labels | None, grace_s: float | None) -> Asks[list[Exit]]:
+def stop(
+    targets: Sequence[Target], labels: Labels | None, grace_s: float | None, tree: bool = False
+) -> Asks[list[Exit]]:
     """All are asked before the first is waited for. Raises as `each`."""
-    return (yield from _ended(lambda target: m.Stop(target=target, grace_s=grace_s), targets, labels))
+    return (yield from _ended(lambda target: m.Stop(target=target, grace_s=grace_s), targets, labels, tree=tree))
 
 
-def _ended(request: Callable[[str], Message], targets: Sequence[Target], labels: Labels | None) -> Asks[list[Exit]]:
+def _ended(
+    request: Callable[[str], Message], targets: Sequence[Target], labels: Labels | None, *, tree: bool = False
+) -> Asks[list[Exit]]:
     asked: list[tuple[str, r.Done]] = []
     refused: list[AishError] = []
-    for target in (yield from chosen(targets, labels)):
+    for target in (yield from chosen(targets, labels, tree=tree)):
         try:
             asked.append((target, (yield from ask(r.Done, request(target)))))
         except AishError as error:
@@ -226,13 +230,18 @@ def wrapup(
 
 
 def each(
-    request: Callable[[str], Message], targets: Sequence[Target], labels: Labels | None, *, ended: bool | None = False
+    request: Callable[[str], Message],
+    targets: Sequence[Target],
+    labels: Labels | None,
+    *,
+    ended: bool | None = False,
+    tree: bool = False,
 ) -> Asks[bool]:
     """False where it was so already with all of them. All are tried: then the first refusal is raised, which has the
     others as its notes. Raises also as `chosen`."""
     changed_one = False
     refused: list[AishError] = []
-    for target in (yield from chosen(targets, labels, ended=ended)):
+    for target in (yield from chosen(targets, labels, ended=ended, tree=tree)):
         try:
             changed_one |= yield from changed(request(target))
         except AishError as error:

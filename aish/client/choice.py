@@ -39,13 +39,17 @@ def name_of(target: Target) -> str:
     return target if isinstance(target, str) else target.id
 
 
-def chosen(targets: Sequence[Target], labels: Labels | None, *, ended: bool | None = False) -> Asks[list[str]]:
-    """The processes that were named, or, with `labels`, those of `labelled`. Raises UsageError, NotFoundError."""
-    if labels is None:
-        return [name_of(target) for target in targets]
-    if targets:
+def chosen(
+    targets: Sequence[Target], labels: Labels | None, *, ended: bool | None = False, tree: bool = False
+) -> Asks[list[str]]:
+    """The processes that were named, or, with `labels`, those of `labelled`; with `tree` as `with_below`. Raises
+    UsageError, NotFoundError."""
+    if targets and labels is not None:
         raise UsageError("processes or labels, not both", hint="processes(labels=…) lists rows, which can be named")
-    return [row.id for row in (yield from labelled(labels, ended=ended))]
+    found = [name_of(target) for target in targets]
+    if labels is not None:
+        found = [row.id for row in (yield from labelled(labels, ended=ended))]
+    return (yield from with_below(found)) if tree else found
 
 
 def labelled(labels: Labels, *, ended: bool | None = False) -> Asks[list[ProcessPart]]:

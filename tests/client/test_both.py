@@ -90,8 +90,9 @@ def test_a_handle_can_do_what_can_be_done_to_one_process() -> None:
 def test_what_a_verb_does_to_several_a_method_does_too(verb: str, method: str) -> None:
     """Verbs took several names, and labels; the methods took one."""
     source = (ROOT / "aish" / "cli" / f"{verb}.py").read_text()
-    assert "targets(parser, labels=True)" in source or "label_option(parser" in source
+    assert "targets(parser, labels=True" in source or "label_option(parser" in source
     parameters = inspect.signature(getattr(blocking.Aish, method)).parameters
+    assert ("tree=True" in source) == ("tree" in parameters)
     assert parameters["targets"].kind is inspect.Parameter.VAR_POSITIONAL
     assert "labels" in parameters
 
