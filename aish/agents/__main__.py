@@ -11,13 +11,14 @@ import signal
 
 # Before everything else: an interrupt while modules load must end the process as quietly as one later. The kernel
 # closes the connection, and that stops the model.
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import os
 import sys
 
-from aish.agents import conclusion, stdin
+from aish.agents import stdin
+from aish.agents.ending import die_by, failed, tell
 from aish.agents.events import from_environment
 from aish.agents.invocation import Invocation, agent_of, parse_words
 from aish.agents.runner import Runner
@@ -25,12 +26,9 @@ from aish.agents.stdout import DownstreamError, Stdout
 from aish.agents.transcript import Transcript
 from aish.agents.upstream import Upstream
 from aish.errors import AishError, InternalError, UnavailableError
-from aish.report import clean, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from aish.agents.events import Events
 
 
@@ -95,34 +93,12 @@ def _run(invocation: Invocation, program: str, events: Events) -> None:
         note(str(kept.failure))
 
 
-def failed(program: str, error: AishError, events: Events) -> int:
-    conclusion.tell(conclusion.reason(error), str(error))
-    events.emit("failed", code=error.code, message=str(error), hint=error.hint, status=error.exit_status)
-    report(program, error)
-    return error.exit_status
-
-
-def tell(line: str) -> None:
-    try:
-        os.write(2, (clean(line) + "\n").encode("utf-8", "replace"))
-    except OSError:
-        pass  # nobody reads notes any more: the answer matters
-
-
 def _place(error: Exception) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     where = "" if trace is None else f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
     return f"please report it{where}"
-
-
-def die_by(number: signal.Signals) -> NoReturn:
-    """End as the default action of a signal, so that PIPESTATUS and the supervisor see the signal itself."""
-    signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
-    os.kill(os.getpid(), number)
-    os._exit(128 + number)  # only if the signal was not fatal
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.cli.output import print_json, print_table
 from aish.client import connect
+from aish.errors import UnavailableError
 from aish.project import bringing
 from aish.project import plan as planning
 from aish.report import clean, report, told
@@ -37,8 +38,11 @@ class Progress:
     def __call__(self, names: list[str]) -> None:
         self.patience.look()
         least_s = 0.0 if sys.stderr.isatty() else LONG_S
-        with connect(program=self.verb) as client:
-            rows = {row.name: row for row in client.ask(View, Snapshot()).processes}
+        try:
+            with connect(program=self.verb) as client:
+                rows = {row.name: row for row in client.ask(View, Snapshot()).processes}
+        except UnavailableError:
+            return  # who stands still is told when the time is over: it may go on until then
         for name in names:
             text, now_s = bringing.why_of(rows.get(name)) or "is awaited", time.monotonic()
             if name not in self._seen or self._seen[name][0] != text:

@@ -161,6 +161,7 @@ def test_summaries_are_sentences_about_the_text(address: str) -> None:
     assert near >= len(SHORT) - 1
 
 
+@pytest.mark.slow
 def test_a_title_is_one_line_of_the_texts_words(address: str) -> None:
     text = "The night train left at ten. In the morning there was another country, and the coffee came late."
     title = ask(address, "title", text)

@@ -39,6 +39,7 @@ def up(sim: Running, shared_home: Home) -> Home:
     return shared_home
 
 
+@pytest.mark.slow
 def test_a_model_answers_by_a_schema_and_what_does_not_fit_is_65(up: Home) -> None:
     done = up.aish("run", "--schema", TITLE, "--", "@sim", FITS, cwd=up.root)
     assert (json.loads(done.stdout), done.returncode) == ({"title": "one"}, 0), done.stderr

@@ -174,6 +174,7 @@ def asked(model: Provider) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_model_is_asked_with_the_conversation_as_it_was(person: Person, model: Provider) -> None:
     person.spawn()
     person.ask("@fix", "say 1")

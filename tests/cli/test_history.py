@@ -139,6 +139,7 @@ def test_wrong_words(home: Home, count: str) -> None:
     assert home.aish("inspect", "--history", "-n", count, "x").returncode == 2
 
 
+@pytest.mark.slow
 def test_what_was_is_told_after_the_supervisor_was_ended(home: Home) -> None:
     """'no process has ended', said ps --ended, and the others that the daemon is not running."""
     assert home.aish("inspect", "one").stderr.startswith("aish inspect: the daemon is not running")

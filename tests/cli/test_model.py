@@ -271,6 +271,7 @@ def test_stopping_what_does_not_run_names_the_nearest(shared_home: Home) -> None
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_the_embedded_model_is_fetched_served_and_cannot_be_removed_meanwhile(home: Home) -> None:
     """One command on a new machine."""
     done = home.aish("model", "serve", "minilm", timeout=110)

@@ -6,10 +6,13 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from conftest import Home
 
 
+@pytest.mark.slow
 def test_a_url_that_nobody_answers_is_told_with_its_reason(home: Home) -> None:
     """It said 'not ready' after ten minutes, and pointed at a log that a URL does not have."""
     done = home.aish("model", "serve", "away", "--url", "http://127.0.0.1:1/v1", "--timeout", "8")

@@ -81,6 +81,7 @@ def test_what_is_wrong_is_told_with_what_is_right(shared_home: Home, words: tupl
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_observed_and_held_is_seen_everywhere(home: Home) -> None:
     program = home.root / "codex.py"
     program.write_text(CODEX)

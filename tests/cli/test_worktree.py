@@ -207,6 +207,7 @@ def test_what_never_begins_leaves_no_worktree(repo: Path, aish: Run) -> None:
     assert aish("land").stdout == ""
 
 
+@pytest.mark.slow
 def test_an_agent_file_asks_for_one_also_in_a_pipeline(shared_home: Home, repo: Path, aish: Run) -> None:
     program = repo / "agent.sh"
     program.write_text("#!/bin/sh\npwd\ncat > given.txt\n")

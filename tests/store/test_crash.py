@@ -124,6 +124,7 @@ def test_killed_before_every_single_step_of_a_removal(private_store: Path, gguf_
     assert set(check(private_store)) == {"kept:1", "kept:latest"}
 
 
+@pytest.mark.slow
 def test_killed_thirty_times_at_random_moments(private_store: Path, tmp_path: Path) -> None:
     """A process that imports one new model after another, killed between 0 and 120 ms after it began to."""
     code = (

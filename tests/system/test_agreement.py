@@ -195,6 +195,7 @@ def test_one_agent(module_serving: System) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_two_agents_in_parallel(module_serving: System) -> None:
     out, began_s = module_serving.home.root, time.time()
     module_serving.agent("gist", 60, "You tell in one sentence what the text is about.")
@@ -213,6 +214,7 @@ def test_two_agents_in_parallel(module_serving: System) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_a_stream_that_is_cut_is_estimated_and_says_so(serving: System) -> None:
     """The server never told what it used: near the truth, marked, and the same in every view."""
     exact = sum(serving.counted())
@@ -233,6 +235,7 @@ def test_a_stream_that_is_cut_is_estimated_and_says_so(serving: System) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_embeddings(module_serving: System) -> None:
     out = module_serving.home.root / "out.safetensors"
     notes = [str(NOTES / "cello-bridge.md")]

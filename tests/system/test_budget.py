@@ -76,7 +76,9 @@ def test_a_program_is_held_at_its_budget_and_goes_on_when_it_is_raised(shared_se
 @pytest.mark.model
 def test_an_answer_that_the_budget_cut_is_not_taken_for_a_whole_one(shared_serving: System) -> None:
     """It was status 0, and 'the context is full'."""
-    done = shared_serving.home.aish("run", "--budget", "60", "@smollm2", input="Tell me a long story")
+    done = shared_serving.home.aish(
+        "run", "--budget", "60", "@smollm2", input="Count from one to two hundred: one, two, three, four,"
+    )
     assert done.returncode == 75
     assert done.stdout.strip()
     assert "the answer was cut off: its budget of 60 tokens is spent" in done.stderr

@@ -178,6 +178,7 @@ def test_a_program_that_keeps_everything_does_not_deadlock(edges: Edges) -> None
     assert stage.end() == 0
 
 
+@pytest.mark.slow
 def test_a_slot_comes_back_only_when_every_view_of_it_is_gone(edges: Edges) -> None:
     """Slices, reshapes, other dtypes and memoryviews keep it; the trap is a base that numpy shortens away."""
     edge = edges.make(depth=8)
@@ -614,6 +615,7 @@ def test_threads_may_drop_views_and_share_a_writer(edges: Edges) -> None:
     assert reader.receive() is None
 
 
+@pytest.mark.slow
 def test_no_descriptor_and_no_mapping_is_left_after_many_rounds(
     open_files: Callable[[], int], mapped: Callable[[], int]
 ) -> None:

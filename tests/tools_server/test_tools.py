@@ -176,6 +176,7 @@ def test_an_agent_that_runs_is_written_to_and_asked(open_tools: Any, go: Any, sh
     go(work)
 
 
+@pytest.mark.slow
 def test_an_agent_that_does_not_run_is_run_for_the_question(open_tools: Any, go: Any, shared_home: Home) -> None:
     folder = shared_home.root / ".aish" / "agents"
     folder.mkdir(parents=True)

@@ -6,15 +6,20 @@ Exit status as that of aish.agents; SIGINT cancels the turn: the program is told
 
 from __future__ import annotations
 
+import signal
+
+# Before everything else: an interrupt while modules load must end the process as quietly as one later.
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import os
 import shutil
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 from aish.agents import adapters, asked, compose, conclusion, keeping, schema, stdin, transcript
-from aish.agents.__main__ import die_by, failed, tell
 from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, PERMISSIONS, Agent
+from aish.agents.ending import die_by, failed, tell
 from aish.agents.events import from_environment
 from aish.agents.host import serving
 from aish.agents.host.confinement import Confined

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aish.agents import schema
-from aish.agents.__main__ import tell
 from aish.agents.asked import refused
+from aish.agents.ending import tell
 from aish.agents.host import program_folder
 from aish.agents.host.confinement import Confined
 from aish.agents.host.desk import Desk

@@ -61,6 +61,7 @@ def test_one_that_never_answers_is_not_waited_for_for_ever(tmp_path: Path, monke
         asyncio.run(turn(Adapter(), Host(tmp_path), AGENT, "--mute"))
 
 
+@pytest.mark.slow
 def test_words_of_an_older_version_are_tried_when_the_new_ones_are_not_known(tmp_path: Path) -> None:
     class Renamed(Adapter):
         words: ClassVar[tuple[tuple[str, ...], ...]] = ((AGENT, "--die"), (AGENT,))

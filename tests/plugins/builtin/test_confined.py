@@ -141,6 +141,7 @@ def test_what_leaves_its_group_is_ended_with_the_command(box: Box) -> None:
     assert not _running("3612.5")
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_want_to_end_is_ended_in_time(box: Box) -> None:
     """Three processes more stand between, and none of them may stay."""
     script = "trap '' TERM; (trap '' TERM; exec sleep 3614.5) & echo begun; while :; do wait; done"

@@ -111,6 +111,7 @@ def test_an_agent_that_it_asks_is_in_no_wider_sandbox(up: Home) -> None:
     assert not outside.exists()
 
 
+@pytest.mark.slow
 def test_the_reason_of_its_end_is_its_own_word(up: Home) -> None:
     agent(up, "tools: [shell]\npermissions: deny\n")
     process = spawned(up, "@fix", f"{call('shell', command='true')} then say 1")

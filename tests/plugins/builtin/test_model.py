@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_the_embedded_model_calls_a_tool(
     home: Home, embedded_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

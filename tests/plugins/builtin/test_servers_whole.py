@@ -78,6 +78,7 @@ def test_it_is_a_process_below_its_agent_with_a_log_and_without_a_key(sums: Home
     assert "began" in sums.aish("logs", server.id).stderr
 
 
+@pytest.mark.slow
 def test_it_is_gone_with_a_host_that_is_killed(sums: Home) -> None:
     process = asked(sums)
     host, server = process.row().pid, rows(sums)["fix/mcp-sums"]

@@ -86,6 +86,7 @@ def test_wrong_calls_are_told_to_the_model(up: Home) -> None:
     assert [entry["answer"] for entry in entries(up) if entry["kind"] == "answer"] == ["Deny"]
 
 
+@pytest.mark.slow
 def test_it_writes_to_its_family_and_gets_the_answer(up: Home) -> None:
     """The built-in agent on both ends: what arrives is a turn of the other, and the turn's text its answer."""
     agent(up, "tools: [spawn, message]\npermissions: allow\n")
@@ -142,6 +143,7 @@ HELD = tier.here()
 
 
 @pytest.mark.skipif(HELD.tier != BWRAP, reason=f"the right to start processes needs bwrap: {HELD.tier}")
+@pytest.mark.slow
 def test_what_a_sandboxed_one_starts_is_in_no_wider_one(up: Home) -> None:
     outside = up.root.parent / "beside"
     script = f"echo x > inside; echo x > {outside}; echo end"

@@ -41,6 +41,7 @@ def test_a_person_is_asked_and_answers(up: Home) -> None:
     assert answers == ["the person"]
 
 
+@pytest.mark.slow
 def test_what_is_denied_ends_with_77(up: Home) -> None:
     agent(up, "tools: [shell]\npermissions: deny\n")
     done = run(up, "@fix", f"{call('shell', command='touch made')} then say 1")
@@ -103,6 +104,7 @@ def test_an_answer_by_a_schema(up: Home) -> None:
     assert (done.returncode, done.stdout) == (65, ""), done.stderr
 
 
+@pytest.mark.slow
 def test_a_long_conversation_is_made_shorter(up: Home) -> None:
     """The file's limit of a request, too, is one that the gateway holds at: work has to stay below it."""
     agent(up, "tools: [read]\nlimits:\n  context: 3k\n  max_output_tokens: 300\n")
@@ -128,6 +130,7 @@ def test_it_asks_another_agent_which_is_its_child(up: Home) -> None:
     assert "no agent or model is called nobody" in next(e["text"] for e in entries(up) if e["kind"] == "result")
 
 
+@pytest.mark.slow
 def test_what_it_asks_ends_with_it(up: Home) -> None:
     """An agent that nobody waits for any more would go on asking its model."""
     agent(up, "tools: [ask]\npermissions: allow\n")

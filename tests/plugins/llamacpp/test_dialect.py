@@ -125,6 +125,7 @@ def test_a_text_to_embed_that_is_longer_than_a_batch_is_refused_a_trap(smollm2: 
     assert smollm2.post("/v1/embeddings", {"input": "river"}).status == 200
 
 
+@pytest.mark.slow
 def test_an_answer_ends_at_the_end_of_the_context(run: Callable[..., Running]) -> None:
     """Without max_tokens a small model may go on for ever: it stops where its room ends, with 'length'."""
     one = run("smollm2", ctx="256", slots="1")

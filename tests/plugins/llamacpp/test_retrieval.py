@@ -55,6 +55,7 @@ def test_there_are_twelve_notes_and_one_is_longer_than_a_request(smollm2: Runnin
     assert min(sizes) < 200
 
 
+@pytest.mark.slow
 def test_the_right_note_is_among_the_first_three_for_each_question(minilm: Running) -> None:
     """Means of normalised chunk vectors; ADR 0007 has the ranks of both models."""
     means = np.array([embed(minilm, chunks(minilm, note.read_text())).mean(axis=0) for note in NOTES])

@@ -103,6 +103,7 @@ def test_a_message_whole_and_as_a_stream(url: str) -> None:
     assert claude(url).messages.count_tokens(model="m", messages=say("one two")).input_tokens == 3
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_first_requests_alone_ends_with_them(url: str) -> None:
     """What a client that tries again is there for."""
     answer = gpt(url, max_retries=3).chat.completions.create(

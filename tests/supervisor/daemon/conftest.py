@@ -216,6 +216,7 @@ class Shared(Supervised):
                     self.client.ask(Done, Stop(target=row.id, grace_s=0))
             for row in rows:
                 self.wait(row.id)
+            for row in rows:
                 self.client.ask(Done, Forget(target=row.id))
 
 

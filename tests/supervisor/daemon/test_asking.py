@@ -105,8 +105,8 @@ def test_words_of_ones_own(up: Supervised) -> None:
 
 
 def test_the_oldest_is_shown_and_how_many_wait(up: Supervised) -> None:
-    first, second = agent(up, "one"), agent(up, "two", name="other")
-    asks(up, first, "one")
+    asks(up, agent(up, "one"), "one")
+    second = agent(up, "two", name="other")
     part = asks(up, second, "two")
     assert [found.title for found in sorted(waiting(up), key=lambda found: found.number)] == ["one", "two"]
     up.until("the prompt says so", lambda: "asks=2" in (up.home.runtime / "prompt").read_text())

@@ -108,6 +108,7 @@ def test_daemon_killed_while_it_waits(up: Supervised) -> None:
 
 
 @pytest.mark.usefixtures("home")
+@pytest.mark.slow
 def test_daemon_killed_in_every_run(up: Supervised, tmp_path: Path) -> None:
     """Fault: the daemon dies as it starts a run: each time is run once."""
     up.spawn("sh", "-c", f"date +%s >> {tmp_path}/times; sleep 0.2", name="tick", schedule=EVERY_SECOND)

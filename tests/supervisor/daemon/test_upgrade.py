@@ -209,6 +209,7 @@ def old(release: Release, request: pytest.FixtureRequest) -> Supervised:
     return up
 
 
+@pytest.mark.slow
 def test_a_release_whose_daemon_does_not_start_is_refused(release: Release, old: Supervised) -> None:
     """The old daemon left first: from then on every verb failed, and nothing was restarted."""
     soon = RestartPart(delay_s=0.1, longest_s=0.1, most=None)
@@ -236,6 +237,7 @@ def test_a_release_whose_daemon_does_not_start_is_refused(release: Release, old:
     log.write_text(log.read_text().replace("Traceback", "traceback"))  # that of the child that tried it
 
 
+@pytest.mark.slow
 def test_a_file_that_was_changed_in_place_is_taken_when_the_doctor_has_looked(
     release: Release, old: Supervised
 ) -> None:
@@ -282,6 +284,7 @@ def next_pid() -> int:
     ],
     ids=["an import", "a word", "of another program", "the table", "the holder's wire"],
 )
+@pytest.mark.slow
 def test_what_a_trial_finds(release: Release, old: Supervised, name: str, before: str, after: str, why: str) -> None:
     old.spawn("true")
     assert release.check().returncode == 0

@@ -108,6 +108,7 @@ def test_langchain(shared: World, *, responses: bool) -> None:
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama_chat"])
+@pytest.mark.slow
 def test_litellm(shared: World, provider: str) -> None:
     import litellm
 

@@ -19,6 +19,7 @@ JSON = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(JSON, max_size=6) | st.dictionaries(st.text(), JSON, max_size=6), st.sampled_from([None, 1]))
+@pytest.mark.slow
 def test_as_many_as_the_decoder_finds(value: list[object] | dict[str, object], indent: int | None) -> None:
     """Whatever is in the strings, and however deep it goes."""
     found = [*value] if isinstance(value, dict) else [item for item in value if isinstance(item, str | list | dict)]

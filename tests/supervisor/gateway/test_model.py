@@ -329,6 +329,7 @@ def test_tokens_are_counted_exactly(real: Real) -> None:
     assert 20 <= body["tokens"] <= 22
 
 
+@pytest.mark.slow
 def test_more_requests_than_slots_against_a_budget(real: Real) -> None:
     """The server's own counts never pass the budget with twelve requests at once."""
     id, key = real.agent(budget=300)

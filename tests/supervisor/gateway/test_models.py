@@ -237,6 +237,7 @@ def test_a_model_that_ends_while_it_is_waited_for(shared: World, another: Upstre
     assert "ended before it was ready" in body["error"]["message"]
 
 
+@pytest.mark.slow
 def test_a_refused_key_is_not_tried_all_the_time(shared: World, another: Upstream) -> None:
     """Sixteen times a second: a vendor behind a proxy on this machine would lock the account."""
     another.broken = (401, "no")

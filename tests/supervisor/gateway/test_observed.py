@@ -94,6 +94,7 @@ def test_what_a_resumed_session_had_before_is_not_counted(session: Session) -> N
     assert session.world.daemon.settled(session.id, 1).tokens.input == 100
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_reader_loses_nothing_and_counts_nothing_twice(world: World, tmp_path: Path) -> None:
     world.start()
     session = Session(world, tmp_path).known()

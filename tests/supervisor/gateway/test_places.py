@@ -133,7 +133,7 @@ def test_a_home_with_far_more_to_do_than_others_is_none() -> None:
     assert spot(ticket) == (one, True)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_no_place_is_free_while_somebody_waits_who_may_have_it(data: st.DataObject) -> None:
     """Whatever they hold, wherever they may go, whoever leaves; and the counts of every server are right."""

@@ -191,6 +191,7 @@ def test_every_client_of_every_server_gets_a_right_end(matrix: Matrix, name: str
 
 
 @pytest.mark.parametrize("name", HEAVY)
+@pytest.mark.slow
 def test_what_is_huge_or_without_end_costs_a_bounded_amount_of_memory(matrix: Matrix, name: str) -> None:
     cells, grows_bytes = HEAVY[name]
     for cell in cells:
@@ -206,6 +207,7 @@ def test_a_reply_that_nobody_asked_for_is_nobody_s(matrix: Matrix, name: str) ->
     judge_afterwards(matrix)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_tiny_events_pass(matrix: Matrix) -> None:
     """To who has no budget, and so no limit."""
     client, key = BY_NAME["message-stream"], matrix.world.agent()[1]

@@ -155,6 +155,7 @@ def test_what_waits_at_the_end_is_sent(world: World, collector: Collector) -> No
 
 
 @pytest.mark.parametrize("there", [False, True])
+@pytest.mark.slow
 def test_a_collector_that_is_not_there_or_hangs_holds_up_nobody(world: World, there: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         port = deaf.getsockname()[1]

@@ -184,6 +184,7 @@ def test_a_daemon_that_takes_long_to_fail_says_why_too(home: Home) -> None:
     assert home.aish("ps").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_daemon_that_cannot_start_leaves_nothing_and_who_asks_does_not_wait(up: Supervised) -> None:
     """Each try left a socket behind; and a state folder that is none was told after half a minute."""
     sock = up.home.runtime / "daemon.sock"

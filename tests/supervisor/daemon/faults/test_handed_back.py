@@ -140,6 +140,7 @@ def test_started_again_it_is_supervised_whoever_is_killed(given: Given, victim: 
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.slow
 def test_started_again_and_killed_at_any_point(given: Given, victim: str, tmp_path: Path) -> None:
     """While its hook before the start is at work, between two runs, while it is being stopped."""
     up, gate = given.up, tmp_path / "gate"

@@ -26,10 +26,10 @@ TELLS_EXITS = tuple(map(int, platform.release().split(".")[:2])) >= (6, 15)
 VICTIMS = [
     ("daemon",),
     ("holder",),
-    ("keeper",),
-    ("daemon", "holder"),
-    ("daemon", "keeper"),
-    ("keeper", "holder"),
+    *(
+        pytest.param(names, marks=pytest.mark.slow)
+        for names in (("keeper",), ("daemon", "holder"), ("daemon", "keeper"), ("keeper", "holder"))
+    ),
     ("keeper", "holder", "daemon"),
 ]
 every_death = pytest.mark.parametrize("victims", VICTIMS, ids="+".join)

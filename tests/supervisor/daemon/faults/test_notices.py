@@ -89,6 +89,7 @@ def kill(pids: list[int]) -> None:
 
 
 @pytest.mark.parametrize("way", ["named", "connected"])
+@pytest.mark.slow
 def test_keeper_and_holder_killed_it_is_heard_all_the_same(up: Supervised, way: str) -> None:
     """Its socket died with them and the daemon: each word was refused, and it was ended for its silence."""
     pid = well(up, way)
@@ -120,6 +121,7 @@ def said_by_file(up: Supervised) -> int:
     return (up.home.state / "logs" / "p1.out").stat().st_size
 
 
+@pytest.mark.slow
 def test_all_three_killed_who_cannot_be_heard_is_not_judged_by_its_silence(up: Supervised) -> None:
     """It talks to the socket that died: how it does, nobody can tell."""
     pid = well(up, "connected")
@@ -148,6 +150,7 @@ def test_who_could_not_be_heard_is_judged_by_its_silence_in_its_next_run(up: Sup
     up.until("its silence is told", lambda: "unhealthy" in {event.kind for event in up.events()})
 
 
+@pytest.mark.slow
 def test_the_runtime_folder_was_emptied_it_is_heard_again(up: Supervised) -> None:
     pid = well(up)
     for path in (up.home.runtime / "notify").iterdir():

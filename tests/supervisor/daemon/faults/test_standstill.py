@@ -101,7 +101,13 @@ def blamed(*states: str) -> tuple[str, ...]:
     return tuple(role for role, at in zip(ROLES, states, strict=True) if at == "stopped")
 
 
-@pytest.mark.parametrize(("daemon", "keeper", "holder"), list(itertools.product(STATES, repeat=3)))
+@pytest.mark.parametrize(
+    ("daemon", "keeper", "holder"),
+    [
+        pytest.param(*states, marks=() if number % 3 == 0 else pytest.mark.slow)
+        for number, states in enumerate(itertools.product(STATES, repeat=3))
+    ],
+)
 def test_who_stands_still_is_told(three: Three, daemon: str, keeper: str, holder: str) -> None:
     """A stopped keeper whose holder had died was told as a holder that hangs, of a pid that nobody had any more; a
     stopped daemon by nothing but silence."""
