@@ -167,6 +167,8 @@ class Conductor:
         """
         row = process.row
         row.ended_s = at_s or time.time()
+        if row.started_s is not None:  # the holder tells an end as it was, of a start the daemon hears later
+            row.started_s = min(row.started_s, row.ended_s)
         self.wrapups.ended(process)
         self.run_over(process)
         cause = cause or row.cause
