@@ -75,10 +75,12 @@ def test_a_program_is_held_at_its_budget_and_goes_on_when_it_is_raised(shared_se
 
 @pytest.mark.model
 def test_an_answer_that_the_budget_cut_is_not_taken_for_a_whole_one(shared_serving: System) -> None:
-    """It was status 0, and 'the context is full'."""
-    done = shared_serving.home.aish(
-        "run", "--budget", "60", "@smollm2", input="Count from one to two hundred: one, two, three, four,"
-    )
+    """It was status 0, and 'the context is full'. The model is sampled: now and then it has said all in time."""
+    for number in range(2, 10):
+        words = ("run", "--budget", "60", "@smollm2")
+        done = shared_serving.home.aish(*words, input=f"Tell me a long story of {number} ships")
+        if done.returncode != 0:
+            break
     assert done.returncode == 75
     assert done.stdout.strip()
     assert "the answer was cut off: its budget of 60 tokens is spent" in done.stderr
