@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from aish.plugins.simprovider.thread import Running
+
 
 # How fast examples are drawn is the machine's business: one that is busy with other work must not fail a test.
 settings.register_profile("aish", suppress_health_check=[HealthCheck.too_slow])
@@ -280,3 +282,17 @@ def _processes_of(root: Path) -> list[int]:
             if marker in environ.split(b"\0"):
                 found.append(int(entry))
     return found
+
+
+@pytest.fixture(scope="module")
+def sim(module_home: Home) -> Iterator[Running]:
+    """A scripted provider, whose model is served as `sim`."""
+    from aish.plugins.simprovider.thread import Running  # a web server: not for every test
+
+    running = Running()
+    try:
+        done = module_home.aish("model", "serve", "sim", "--url", running.url)
+        assert done.returncode == 0, done.stderr
+        yield running
+    finally:
+        running.stop()

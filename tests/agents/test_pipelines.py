@@ -11,8 +11,6 @@ import pytest
 from aish.plugins.simprovider.thread import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conftest import Home
 
 DEADLINE_S = 30.0
@@ -27,17 +25,6 @@ model = "sim"
 instructions = "Answer."
 tools = []
 """
-
-
-@pytest.fixture(scope="module")
-def sim(module_home: Home) -> Iterator[Running]:
-    running = Running()
-    try:
-        done = module_home.aish("model", "serve", "sim", "--url", running.url)
-        assert done.returncode == 0, done.stderr
-        yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture

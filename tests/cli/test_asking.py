@@ -10,23 +10,10 @@ import pytest
 from aish.plugins.simprovider.thread import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conftest import Home
 
 TITLE = json.dumps({"properties": {"title": {"type": "string"}}, "required": ["title"]})
 FITS = 'json {"title": "one"}'
-
-
-@pytest.fixture(scope="module")
-def sim(module_home: Home) -> Iterator[Running]:
-    running = Running()
-    try:
-        done = module_home.aish("model", "serve", "sim", "--url", running.url)
-        assert done.returncode == 0, done.stderr
-        yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture

@@ -12,23 +12,10 @@ from aish.errors import ConflictError
 from aish.plugins.simprovider.thread import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conftest import Home
 
 DEADLINE_S = 30.0
 LONG = "say 900 pace 0.2"
-
-
-@pytest.fixture(scope="module")
-def sim(module_home: Home) -> Iterator[Running]:
-    running = Running()
-    try:
-        done = module_home.aish("model", "serve", "sim", "--url", running.url)
-        assert done.returncode == 0, done.stderr
-        yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture
