@@ -18,7 +18,7 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.cli.standing import USER
 from aish.client import Client, connect
-from aish.config import folders
+from aish.config import folders, private_file
 from aish.errors import ConflictError, RefusedError, StorageError
 from aish.model import client_environ
 from aish.wire.message import KeyList, KeyNew
@@ -111,11 +111,7 @@ def _kept(path: str) -> tuple[str, str] | None:
 
 def _keep(path: str, made: KeyMade) -> None:
     """Whole or not at all: who reads meanwhile finds the file before or after. Raises StorageError."""
-    new = f"{path}.{os.getpid()}"
     try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "w", encoding="ascii") as stream:
-            stream.write(f"{made.name} {made.key}\n")
-        os.replace(new, path)
+        private_file.replace(path, f"{made.name} {made.key}\n".encode("ascii"), draft=f"{path}.{os.getpid()}")
     except OSError as error:
         raise StorageError(f"cannot keep the key: {path}: {error.strerror}") from error

@@ -11,6 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aish.config import private_file
 from aish.model import exit as exits
 from aish.model import kind
 from aish.model.state import ENDED, FAILED, LOST, QUEUED, RUNNING, STARTING, STOPPING
@@ -125,14 +126,10 @@ class PromptFile:
 
 def _replaced(path: str, text: str) -> bool:
     drafts = os.path.join(os.path.dirname(path), DRAFTS)
-    new = os.path.join(drafts, NAME)
     try:
         if not os.path.isdir(drafts):
             os.mkdir(drafts, 0o700)
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(fd, "w", encoding="ascii") as file:
-            file.write(text)
-        os.replace(new, path)
+        private_file.replace(path, text.encode("ascii"), draft=os.path.join(drafts, NAME))
     except OSError:
         return False
     return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from aish.config import private_file
 from aish.errors import StorageError
 
 if TYPE_CHECKING:
@@ -42,11 +43,8 @@ class Survivors:
             self._write(ids - {id_})
 
     def _write(self, ids: set[str]) -> None:
-        new = f"{self._path}.new"
+        lines = "".join(f"{self._boot_id} {id_}\n" for id_ in sorted(ids))
         try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with open(fd, "w", encoding="utf-8") as file:
-                file.writelines(f"{self._boot_id} {id_}\n" for id_ in sorted(ids))
-            os.replace(new, self._path)
+            private_file.replace(self._path, lines.encode())
         except OSError as error:
             raise StorageError(f"{self._path} cannot be written: {error.strerror}") from error

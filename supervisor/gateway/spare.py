@@ -5,11 +5,11 @@ user with what is used of them, rules over usage windows. For when that file is 
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from aish.config import private_file
 from aish.errors import StorageError
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.row import AccountRow, KeyRow
@@ -54,7 +54,7 @@ class Spare:
                 data = _encode(_told(records))
                 if data == self._written:
                     return
-                await asyncio.to_thread(_write, self._path, data)
+                await asyncio.to_thread(private_file.replace, self._path, data, lasting=True)
                 self._written, self._failing = data, False
             except (OSError, StorageError) as error:
                 if not self._failing:
@@ -65,13 +65,3 @@ class Spare:
 def _told(records: Records) -> Told:
     accounts = [account for account in records.accounts() if not of_process(account.id)]
     return Told(keys=records.named_keys(), accounts=accounts, meta=records.told())
-
-
-def _write(path: str, data: bytes) -> None:
-    new = f"{path}.new"
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-    os.replace(new, path)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from aish.config import folders, texts
+from aish.config import folders, private_file, texts
 from aish.errors import AishError, StorageError, UsageError
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.redaction import presented, redacted
@@ -213,11 +213,7 @@ class Texts:
 
 def _write(folder: str, number: int, data: bytes) -> None:
     folders.private(os.path.dirname(folder))
-    path = os.path.join(folders.private(folder), str(number))
-    fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(fd, "wb") as file:
-        file.write(data)
-    os.replace(f"{path}.new", path)
+    private_file.replace(os.path.join(folders.private(folder), str(number)), data)
 
 
 def _read(root: str, number: int) -> RequestText:

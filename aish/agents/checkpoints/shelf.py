@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aish.agents.checkpoints import checkpoint as c
 from aish.agents.checkpoints.boundary import Boundary
 from aish.agents.checkpoints.checkpoint import Checkpoint, Intent, Position
+from aish.config import private_file
 from aish.errors import LimitError, NotFoundError, StorageError
 from aish.worktree import snapshot
 
@@ -208,19 +209,11 @@ def _read(path: str, decode: Callable[[bytes], T]) -> T | None:
 
 def _write(path: str, data: bytes) -> None:
     """Whole or not at all, also when the machine goes down. Raises StorageError."""
-    draft = f"{path}.{os.getpid()}.new"
     try:
         for above in (os.path.dirname(os.path.dirname(path)), os.path.dirname(path)):
             os.makedirs(above, mode=0o700, exist_ok=True)  # the mode is the last folder's only
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        with open(os.open(draft, flags, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        private_file.replace(path, data, draft=f"{path}.{os.getpid()}.new", lasting=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
         raise StorageError(f"{path}: {error.strerror}") from error
 
 

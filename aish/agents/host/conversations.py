@@ -13,7 +13,7 @@ import time
 from typing import Final
 
 from aish.agents.asked import LAST
-from aish.config import folders
+from aish.config import folders, private_file
 from aish.errors import StorageError, UsageError
 
 KEPT_MOST: Final = 1000
@@ -54,12 +54,10 @@ class Conversations:
 
     def is_called(self, session: str) -> None:
         """It is the last one now. Raises StorageError."""
-        draft = f"{self._path}.{os.getpid()}"
+        told = json.dumps({**self._who, "session": session, "time_s": time.time()})
         try:
             os.makedirs(self._place, mode=0o700, exist_ok=True)
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as stream:
-                json.dump({**self._who, "session": session, "time_s": time.time()}, stream)
-            os.replace(draft, self._path)
+            private_file.replace(self._path, told.encode(), draft=f"{self._path}.{os.getpid()}")
             self._prune()
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
