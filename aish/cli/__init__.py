@@ -123,6 +123,9 @@ def _after(words: list[str], written: str) -> list[tuple[str, str]] | None:
 
 def verb(argv: list[str]) -> int:
     """Run a verb in this process. Never raises."""
+    from aish import packages
+
+    packages.complete()
     from aish.cli import dispatch
 
     return dispatch.run(argv)

@@ -130,11 +130,18 @@ def environment() -> dict[str, str]:
 
 
 def _interpreter() -> list[str]:
-    """The command that starts another one."""
+    """The command that starts another one: as this one was started, but not by way of sh where that is known."""
     program = sys.argv[0]
-    if os.path.basename(program) == "aish" and os.access(program, os.X_OK) and os.path.isfile(program):
-        return [os.path.abspath(program)]
-    return [sys.executable, "-m", "aish.shell"]
+    if not (os.path.isfile(program) and os.access(program, os.X_OK)):
+        return [sys.executable, "-m", "aish.shell"]
+    if not sys.flags.no_site:
+        return (
+            [os.path.abspath(program)]
+            if os.path.basename(program) == "aish"
+            else [sys.executable, "-m", "aish.shell"]
+        )
+    flags = sys.orig_argv[1 : -len(sys.argv)]
+    return [sys.executable, *flags, os.path.abspath(program)]
 
 
 def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:

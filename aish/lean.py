@@ -1,0 +1,111 @@
+"""A lean start: the modules that every shell needs come out of one file, and nothing else is looked at.
+
+The launcher (bin/aish) has Python start without `site`: no .pth file is read, and the environment's PYTHON* variables
+count for the programs that a shell starts, not for itself. It reads the image that `aish.image` has written, executes
+this module out of it and asks whether the image is still true. What a lean start does not find, `aish.packages` does.
+
+No `from __future__` here: that would be the one import of a file that is not in the image.
+"""
+
+import sys
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import SourceFileLoader
+from marshal import loads
+from posix import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, ModuleType
+    from typing import TypedDict
+
+    State = tuple[str, int, int]
+    """A file, its time of change in nanoseconds, its size in bytes."""
+
+    class Image(TypedDict):
+        """What `aish.image` keeps: it has to be what marshal can write."""
+
+        python: str
+        added: list[str]
+        """Folders behind Python's own in sys.path."""
+        files: list[State]
+        """What must not have changed since."""
+        first: dict[str, tuple[str, CodeType]]
+        """Modules that are always needed: file, code."""
+        later: dict[str, tuple[State, int, int]]
+        """Modules that may be: file, where in the image their code is, and how long."""
+
+
+class _Loader(SourceFileLoader):
+    """Of a module whose code is here already."""
+
+    code: "CodeType"
+
+    def exec_module(self, module: "ModuleType") -> None:
+        exec(self.code, module.__dict__)  # noqa: S102  what importing is
+
+
+class _Kept:
+    """The first finder: modules of the image."""
+
+    def __init__(self, image: "Image", path: str, end: int) -> None:
+        self.first, self.later = image["first"], image["later"]
+        self.path, self.end = path, end
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        found = self.first.get(name)
+        if found is not None:
+            file, code = found
+        elif name in self.later:
+            state, offset, length = self.later[name]
+            if not _unchanged(state):
+                return None
+            file, code = state[0], self._code(offset, length)
+        else:
+            return None
+        loader = _Loader(name, file)
+        loader.code = code
+        spec = ModuleSpec(name, loader, origin=file)
+        spec.has_location = True
+        if file.endswith("/__init__.py"):
+            spec.submodule_search_locations = [file[:-12]]
+        return spec
+
+    def _code(self, offset: int, length: int) -> "CodeType":
+        with open(self.path, "rb") as file:
+            file.seek(self.end + offset)
+            code: CodeType = loads(file.read(length))  # noqa: S302  as much ours as any compiled file
+        return code
+
+
+class Rest:
+    """The last finder: what is neither ours nor Python's own is where a lean start does not look."""
+
+    def __init__(self, added: list[str]) -> None:
+        self.added = added
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if path is not None:
+            return None
+        from aish import packages
+
+        return packages.late(name)
+
+
+def enter(image: "Image", path: str, end: int) -> bool:
+    """Have imports use the image, whose modules that may be needed follow at `end` in the file `path`; False where it
+    is not true any more."""
+    if image["python"] != sys.version or not all(map(_unchanged, image["files"])):
+        return False
+    sys.path += image["added"]
+    sys.meta_path.insert(0, _Kept(image, path, end))
+    sys.meta_path.append(Rest(image["added"]))
+    return True
+
+
+def _unchanged(state: "State") -> bool:
+    path, mtime_ns, size_bytes = state
+    try:
+        found = stat(path)
+    except OSError:
+        return False
+    return found.st_mtime_ns == mtime_ns and found.st_size == size_bytes
