@@ -30,11 +30,16 @@ if TYPE_CHECKING:
 
 
 def prepare(rt: Runtime, *, config: bool) -> None:
-    """Make the shell interactive: job control, then the user's start-up file."""
+    """Make the shell interactive: job control, then the user's start-up files: what ENV names, as POSIX has it, and
+    ours unless we are called as sh."""
     rt.interactive = True
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
-    if config:
+    if rt.values.get("ENV") and os.getuid() == os.geteuid() and os.getgid() == os.getegid():
+        from aish.lang.trace import expand_prompt
+
+        source_file(rt, expand_prompt(rt, rt.values["ENV"]))
+    if config and not rt.posix:
         from aish.config import folders
 
         source_file(rt, os.path.join(folders.config(), "config.aish"))
