@@ -100,8 +100,8 @@ def _login_shell(shell: str) -> Finding:
     return Finding(
         level="warn",
         topic="login shell",
-        text=f"{shell} ($SHELL) is not told where it is started as one, and does not read /etc/profile and ~/.profile then",
-        hint="have `aish -l` started: in ~/.tmux.conf `set -g default-command 'aish -l'`; docs/reference/shell.md has chsh",
+        text=f"{shell} ($SHELL) is not told where it is started as one: it does not read /etc/profile then",
+        hint="have `aish -l` started. tmux: set -g default-command 'aish -l'; chsh: docs/reference/shell.md",
     )
 
 
