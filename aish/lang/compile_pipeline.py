@@ -307,10 +307,7 @@ def captured(src: Source, part: CommandSub) -> Text:
 
 
 def _capture(rt: Runtime, body: Run, text: str) -> str:
-    try:
-        read, write = os.pipe()
-    except OSError as error:
-        raise CommandError(f"cannot substitute: {error.strerror}") from None
+    read, write = pipe(rt)
     job = Job(text)
     monitor, rt.monitor = rt.monitor, False  # it stays in the shell's own process group
 
@@ -327,6 +324,15 @@ def _capture(rt: Runtime, body: Run, text: str) -> str:
         rt.monitor = monitor
         os.close(read)
     return decode(output.replace(b"\0", b"")).rstrip("\n")
+
+
+def pipe(rt: Runtime) -> tuple[int, int]:
+    """Both ends of a pipe, neither of them where a closed standard descriptor was. Raises CommandError."""
+    try:
+        read, write = os.pipe()
+        return rt.private(read) if read < 3 else read, rt.private(write) if write < 3 else write
+    except OSError as error:
+        raise CommandError(f"cannot substitute: {error.strerror}") from None
 
 
 def _read_all(rt: Runtime, fd: int) -> bytes:

@@ -100,9 +100,9 @@ def as_text(part: str | Text) -> Text:
 
 def substitution(src: Source, part: CommandSub) -> Text:
     """$(..): what its commands wrote, less the newlines at its end."""
-    from aish.lang.compile_pipeline import captured
+    from aish.lang.compile_inside import substitution
 
-    return captured(src, part)
+    return substitution(src, part)
 
 
 def tilde(user: str) -> Text:
