@@ -9,50 +9,45 @@ from __future__ import annotations
 import os
 
 from aish.errors import AishError
-from aish.lang import builtins, compile_word, process
+from aish.lang import builtins
 from aish.lang.compile_pipeline import _read_all, captured, pipe
+from aish.lang.compile_program import Program, compile_program
 from aish.lang.control import Break, Continue, Exit, Return, status_of
-from aish.lang.descriptors import place, restore
-from aish.lang.footprint import HARMLESS, Footprint, footprint, is_pure
+from aish.lang.footprint import HARMLESS, Footprint, footprint
 from aish.lang.jobs import Job
-from aish.lang.source import Site, Source
+from aish.lang.source import Source
 from aish.lang.text import decode, encode
-from aish.lang.tree import Function, Simple
+from aish.lang.tree import Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aish.lang.compile_redirect import Apply
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Function as ShellFunction
     from aish.lang.runtime import Run, Runtime
     from aish.lang.tree import CommandSub
 
-    Program = Callable[[Runtime, Text], str]
-
 
 def substitution(src: Source, part: CommandSub) -> Text:
     """The closure for $(..), which decides each time how little is enough."""
     copy = captured(src, part)
-    items = part.body.items
-    single = items[0] if len(items) == 1 else None
-    program = _program(src, single, part) if isinstance(single, Simple) else None
     own = footprint(part.body)
-    if own is None:
-        return copy if program is None else _or_copy(program, copy)
+    program = compile_program(src, part.body.items[0]) if len(part.body.items) == 1 else None
+    if own is None and program is None:
+        return copy
+    text = src.text[part.start : part.end]
     body: Run | None = None
 
     def run(rt: Runtime) -> str:
         nonlocal body
-        whole = None if _is_watched(rt) else _whole(rt, own)
-        if whole is None:
-            return copy(rt) if program is None else program(rt, copy)
-        if body is None:
-            from aish.lang.compile import compile_command
+        whole = None if own is None or _is_watched(rt) else _whole(rt, own)
+        if whole is not None:
+            if body is None:
+                from aish.lang.compile import compile_command
 
-            body = compile_command(src, part.body)
-        return _inside(rt, body, whole)
+                body = compile_command(src, part.body)
+            return _inside(rt, body, whole)
+        output = None if program is None else _output(rt, program, text)
+        return copy(rt) if output is None else output
 
     return run
 
@@ -155,68 +150,18 @@ def _settled(rt: Runtime, body: Run) -> int:
 # --------------------------------------------------------------------------------------------- programs
 
 
-def _or_copy(program: Program, copy: Text) -> Text:
-    return lambda rt: program(rt, copy)
-
-
-def _program(src: Source, node: Simple, part: CommandSub) -> Program | None:
-    """A program with words and redirections that have no effect on the shell when they are expanded."""
-    if node.assigns or not node.words or node.words[0].literal() is None:
-        return None
-    if not is_pure([*node.words, *(redirect.target for redirect in node.redirects)]):
-        return None
-    if any(getattr(redirect, "variable", None) is not None for redirect in node.redirects):
-        return None
-    arguments = compile_word.argument_list([compile_word.fields(src, word) for word in node.words])
-    redirects: list[Apply] = []
-    if node.redirects:
-        from aish.lang.compile_redirect import compile_redirects
-
-        redirects = compile_redirects(src, node.redirects)
-    site = Site(src, node.start, node.end)
-    text = src.text[part.start : part.end]
-
-    def run(rt: Runtime, copy: Text) -> str:
-        name = node.words[0].literal() or ""
-        if _is_watched(rt) or name in rt.functions or builtins.find(name) or rt.host.is_supervised(name):
-            return copy(rt)
-        path = rt.commands.find(name)
-        if path is None:
-            return copy(rt)
-        before, rt.at = rt.at, site
-        try:
-            started = _started(rt, path, arguments(rt), redirects)
-        except AishError:
-            return copy(rt)  # tells it where its stderr is then
-        finally:
-            rt.at = before
-        return _output(rt, *started, text)
-
-    return run
-
-
-def _started(rt: Runtime, path: str, argv: list[str], redirects: list[Apply]) -> tuple[int, int]:
-    """The program, with its stdout in a pipe: its process id and the end to read from. Raises AishError."""
+def _output(rt: Runtime, program: Program, text: str) -> str | None:
+    """What a program alone wrote; None where a copy of the shell is needed."""
     read, write = pipe(rt)
-    saved: list[tuple[int, int]] = []
     try:
-        place(os.dup(write), 1, saved)
-        for apply in redirects:
-            apply(rt, saved)
-        pid = process.spawn(rt, path, argv, rt.environment_for(path))
-    except BaseException:
-        os.close(read)
-        raise
-    finally:
-        restore(saved)
-        os.close(write)
-    return pid, read
-
-
-def _output(rt: Runtime, pid: int, read: int, text: str) -> str:
-    job = Job(text)
-    job.add(pid)
-    try:
+        try:
+            pid = program.start(rt, (-1, write))
+        finally:
+            os.close(write)
+        if pid is None:
+            return None
+        job = Job(text)
+        job.add(pid)
         output = _read_all(rt, read)
         rt.substituted = rt.status = rt.jobs.wait_foreground(rt, job)
     finally:

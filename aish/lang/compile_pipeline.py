@@ -66,7 +66,10 @@ class _Stages:
 
     def __init__(self, src: Source, node: Pipeline, tested: bool) -> None:
         tested = tested or node.negated
+        from aish.lang.compile_program import compile_program
+
         self.runs = [_body(src, stage, tested) for stage in node.stages]
+        self.programs = [compile_program(src, stage) for stage in node.stages]
         self.edges = node.edges
         self.text = src.text[node.start : node.end]
 
@@ -119,6 +122,12 @@ class _Stages:
     ) -> None:
         read, write, other = pipes
         merge = i < len(self.edges) and self.edges[i] == "|&"
+        program = self.programs[i]
+        if program is not None and foreground and gate is None and not edges:
+            pid = program.start(rt, (read, write), merge=merge)
+            if pid is not None:
+                job.add(pid)
+                return
 
         def body() -> int:
             if other >= 0:

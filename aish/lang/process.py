@@ -17,7 +17,7 @@ from aish.lang.jobs import Job, exit_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from aish.lang.runtime import Runtime
@@ -66,13 +66,23 @@ def _become(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]
         return error.status
 
 
-def spawn(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> int:
-    """Start a program without a copy of the shell in between; gives its process id."""
+def spawn(
+    rt: Runtime,
+    path: str,
+    argv: list[str],
+    environment: dict[str, str],
+    actions: Sequence[tuple[int, int, int]] = (),
+) -> int:
+    """Start a program without a copy of the shell in between; gives its process id. `actions` of posix_spawn are done
+    to its descriptors."""
+    ignored = rt.signals.own_ignored
     try:
-        return os.posix_spawn(path, argv, environment, setsigdef=rt.signals.own_ignored)
+        return os.posix_spawn(path, argv, environment, file_actions=actions, setsigdef=ignored)
     except OSError as error:
         if error.errno == errno.ENOEXEC:
-            return os.posix_spawn(rt.interpreter[0], _as_script(rt, path, argv), environment)
+            return os.posix_spawn(
+                rt.interpreter[0], _as_script(rt, path, argv), environment, file_actions=actions, setsigdef=ignored
+            )
         if error.errno == errno.ENOENT and "/" not in argv[0]:
             rt.commands.forget(argv[0])
         raise _cannot_run(path, error) from None
