@@ -1,7 +1,10 @@
-"""$(..) without a copy of the shell: commands that only compute are run here, a program alone is started from here.
+"""Commands that only compute, run in the shell itself where a copy of it would only be asked what they wrote.
 
-What such commands change is put back: `footprint` says what that can be. A copy would cost 2 ms and more the larger
-the shell has grown, a program by posix_spawn a third of that.
+    x=$(kind "$file")               the output of commands
+    printf '%s\\n' "$x" | program    the first stage of a pipeline, where it writes little
+
+What such commands change is put back: `footprint` says what that can be. A copy would cost 2 ms, and more the larger
+the shell has grown.
 """
 
 from __future__ import annotations
@@ -24,32 +27,55 @@ if TYPE_CHECKING:
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Function as ShellFunction
     from aish.lang.runtime import Run, Runtime
-    from aish.lang.tree import CommandSub
+    from aish.lang.tree import CommandSub, Node
 
 
 def substitution(src: Source, part: CommandSub) -> Text:
     """The closure for $(..), which decides each time how little is enough."""
     copy = captured(src, part)
-    own = footprint(part.body)
+    inside = compile_inside(src, part.body)
     program = compile_program(src, part.body.items[0]) if len(part.body.items) == 1 else None
-    if own is None and program is None:
+    if inside is None and program is None:
         return copy
     text = src.text[part.start : part.end]
-    body: Run | None = None
 
     def run(rt: Runtime) -> str:
-        nonlocal body
-        whole = None if own is None or _is_watched(rt) else _whole(rt, own)
-        if whole is not None:
-            if body is None:
-                from aish.lang.compile import compile_command
-
-                body = compile_command(src, part.body)
-            return _inside(rt, body, whole)
+        if inside is not None and (done := inside.run(rt, errexit=rt.posix)) is not None:  # as in bash
+            rt.substituted = rt.status = done[0]
+            written = done[1].replace("\0", "")
+            if not written.isascii():
+                written = decode(encode(written))  # characters that were written byte by byte
+            return written.rstrip("\n")
         output = None if program is None else _output(rt, program, text)
         return copy(rt) if output is None else output
 
     return run
+
+
+class Inside:
+    """Commands that leave nothing behind that could not be put back."""
+
+    def __init__(self, src: Source, node: Node, own: Footprint, tested: bool) -> None:
+        self.src, self.node, self.own, self.tested = src, node, own, tested
+        self.body: Run | None = None
+
+    def run(self, rt: Runtime, *, errexit: bool = True) -> tuple[int, str] | None:
+        """Their status, and what they wrote; None where a copy would do something else. Without `errexit` `set -e` is
+        not in force."""
+        whole = None if _is_watched(rt) else _whole(rt, self.own)
+        if whole is None:
+            return None
+        if self.body is None:
+            from aish.lang.compile import compile_command
+
+            self.body = compile_command(self.src, self.node, tested=self.tested)
+        return _inside(rt, self.body, whole, errexit)
+
+
+def compile_inside(src: Source, node: Node, *, tested: bool = False) -> Inside | None:
+    """None where what they leave behind cannot be told."""
+    own = footprint(node)
+    return None if own is None else Inside(src, node, own, tested)
 
 
 def _is_watched(rt: Runtime) -> bool:
@@ -107,13 +133,13 @@ def _of_function(function: ShellFunction) -> Footprint | None:
     return _known[text]
 
 
-def _inside(rt: Runtime, body: Run, whole: Footprint) -> str:
+def _inside(rt: Runtime, body: Run, whole: Footprint, errexit: bool) -> tuple[int, str]:
     """Run it with its output kept, and put back what it changed."""
     folder = os.open(".", os.O_PATH | os.O_CLOEXEC) if "cd" in whole.commands else -1
     saved = rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.errexit
     written: list[str] = []
     rt.capture, rt.loops = written, 0
-    rt.errexit = rt.errexit and rt.posix  # as in bash
+    rt.errexit = rt.errexit and errexit
     rt.vars.push()
     for name in whole.names:
         rt.vars.local(name)
@@ -125,13 +151,8 @@ def _inside(rt: Runtime, body: Run, whole: Footprint) -> str:
         if folder >= 0:
             os.fchdir(folder)
             os.close(folder)
-    rt.substituted = rt.status = status & 0xFF
     output = "".join(written)
-    if not output.isascii():
-        output = decode(encode(output)).replace("\0", "")  # characters that were written byte by byte
-    elif "\0" in output:
-        output = output.replace("\0", "")
-    return output.rstrip("\n")
+    return status & 0xFF, output
 
 
 def _settled(rt: Runtime, body: Run) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BOOT = (
     f"import sys, os; sys.path.insert(0, {str(ROOT)!r}); from aish.shell import main\n"
-    "def fork(): sys.stderr.write('a copy'); os._exit(99)\n"
+    "def fork(): os.write(2, b'a copy'); os._exit(99)\n"
     "os.fork = fork; os._exit(main(sys.argv[1:]))"
 )
 FUNCTIONS = """\
@@ -58,6 +58,24 @@ WITHOUT = [
     'x=$(sh -c "echo out; echo err >&2" 2>&1 >/dev/null); echo $x',
     "x=$(echo a $(echo b $(echo c))); echo $x",
 ]  # fmt: skip
+PIPELINES = [
+    "echo a | cat; echo ${PIPESTATUS[@]}",
+    "kind a | cat; echo ${PIPESTATUS[@]} ${r-unset}",
+    "x=1; { x=2; echo $x; } | cat; echo $x",
+    "exit 3 | cat; echo $? ${PIPESTATUS[@]}",
+    "! kind a | cat >/dev/null; echo $?",
+    "set -o pipefail; kind a | cat; echo $?",
+    "set -e; { false; echo no; } | cat; echo on",
+    "set -e; if { false; echo yes; } | cat; then echo on; fi",
+    "x='a b'; printf '%s\\n' \"$x\" 'c*' | sed s/b/B/ | tr a A",
+    "printf 'a\\0b\\377' | od -An -tx1",
+    "ls /no/such 2>&1 | sed 's/.*No such.*/none/'",
+    "sh -c 'echo err >&2' |& cat",
+    "cat </dev/null | wc -l; echo a | cat - /dev/null | cat",
+    "trap 'echo bye' EXIT; uname | cat",
+    "echo a | cat & wait; echo ${PIPESTATUS[@]}",
+    "for i in 1 2 3; do echo $i; done | sort -r | head -n 1",
+]  # fmt: skip
 WITH = [
     "x=$(type kind >/dev/null 2>&1); echo $?",
     "trap 'echo bye' EXIT; x=$(trap 'echo inner' EXIT; echo a); echo $x",
@@ -72,6 +90,10 @@ WITH = [
     "x=$(printf -v v a; echo ${v-none}); echo ${v-unset}",
     "echo a | x=$(cat); echo ${x-unset}",
     "x=$( (echo sub) ); echo $x; y=$(echo p | cat); echo $y",
+    "printf '%5000s' a | wc -c",
+    "echo a | read x; echo ${x-unset}",
+    "trap 'echo bye' EXIT; echo a | cat",
+    "no-such-program | cat; echo ${PIPESTATUS[@]}",
 ]  # fmt: skip
 
 
@@ -85,13 +107,15 @@ def of_bash(script: str, aish: Aish) -> tuple[str, int]:
     return done.stdout.decode("utf-8", "surrogateescape"), done.returncode
 
 
-@pytest.mark.parametrize("script", WITHOUT + WITH)
+@pytest.mark.parametrize("script", WITHOUT + PIPELINES + WITH)
 def test_it_is_what_bash_has(script: str, aish: Aish) -> None:
     got = aish(FUNCTIONS + script)
     assert (got.out, got.status) == of_bash(script, aish)
 
 
-@pytest.mark.parametrize("script", [script for script in WITHOUT if "|" not in script.replace("||", "")])
+@pytest.mark.parametrize(
+    "script", [script for script in WITHOUT if "|" not in script.replace("||", "")] + PIPELINES[:-3]
+)
 def test_no_copy_of_the_shell_is_made(script: str, aish: Aish) -> None:
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", BOOT, "-c", FUNCTIONS + script], capture_output=True, text=True,
