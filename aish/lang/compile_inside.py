@@ -86,7 +86,7 @@ def _is_watched(rt: Runtime) -> bool:
         or rt.monitor
         or rt.signals.traps
         or getattr(rt, "aliases", None)  # a function's text is not what it does
-        or getattr(rt.vars, "references", None)  # a name is not what is set
+        or rt.vars.references  # a name is not what is set
     )
 
 
@@ -129,7 +129,8 @@ def _of_function(function: ShellFunction) -> Footprint | None:
 
         commands = parse(text).commands
         items = commands[0].items if len(commands) == 1 else []
-        _known[text] = footprint(items[0].body) if len(items) == 1 and isinstance(items[0], Function) else None
+        single = items[0] if len(items) == 1 else None
+        _known[text] = footprint(single.body, of_function=True) if isinstance(single, Function) else None
     return _known[text]
 
 

@@ -40,14 +40,18 @@ if TYPE_CHECKING:
     from aish.lang.tree import Node
 
 HARMLESS = frozenset(
-    [":", "true", "false", "echo", "printf", "pwd", "test", "[", "type", "command", "local", "return", "exit",
-     "shift", "set", "break", "continue", "cd"]
+    [":", "true", "false", "echo", "printf", "pwd", "test", "[", "type", "command", "return", "exit", "shift", "set",
+     "break", "continue", "cd"]
 )  # fmt: skip
 """Built-ins that write to stdout by Runtime.write alone, and change nothing but variables, parameters and the folder.
 Some of them only with the right words: `_arguments`."""
 
 _OWN = frozenset(["BASHPID", "BASH_SUBSHELL", "RANDOM", "SRANDOM"])
 """Variables by which a copy could be told from the shell itself."""
+_OPERATORS = frozenset(
+    ["", "#len", "-", "=", "?", "+", "#", "##", "%", "%%", "/", "//", "/#", "/%", "^", "^^", ",", ",,", "~", "~~",
+     ":", "@Q", "@E", "@U", "@u", "@L", "@A", "@a"]
+)  # fmt: skip
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
 
 
@@ -65,13 +69,15 @@ class _Unknown(Exception):  # noqa: N818  it is no error: somebody else runs it
     """Something that may leave more behind."""
 
 
-def footprint(node: Node) -> Footprint | None:
-    """None where that cannot be told."""
+def footprint(node: Node, *, of_function: bool = False) -> Footprint | None:
+    """None where that cannot be told. What a function declares to be its own is not left behind."""
     found = Footprint()
     try:
         _command(node, found)
     except _Unknown:
         return None
+    if of_function:
+        found.commands.discard("local")
     return found
 
 
@@ -155,7 +161,7 @@ def _simple(node: Simple, found: Footprint) -> None:
     if node.redirects:
         raise _Unknown
     for item in node.assigns:
-        if type(item) is not Assign or type(item.value) is not Word or getattr(item, "index", None) is not None:
+        if type(item) is not Assign or item.index is not None:
             raise _Unknown
         found.names.add(item.name)
         _word(item.value, found)
@@ -196,6 +202,8 @@ def _arguments(name: str, words: list[Word], found: Footprint) -> None:
 
 def _is_no_option(word: Word) -> bool:
     part = word.parts[0] if word.parts else None
+    if isinstance(part, Assign):
+        return True
     if isinstance(part, DoubleQuoted):
         part = part.parts[0] if part.parts else None
     return isinstance(part, (Literal, Quoted)) and part.text[:1] != "-"
@@ -212,6 +220,8 @@ def _parts(parts: Iterable[Node], found: Footprint) -> None:
                 pass
             case DoubleQuoted():
                 _parts(part.parts, found)
+            case Assign() if part.index is None:  # behind `local`
+                _word(part.value, found)
             case Parameter():
                 _parameter(part, found)
             case Arithmetic():
@@ -221,25 +231,32 @@ def _parts(parts: Iterable[Node], found: Footprint) -> None:
 
 
 def _parameter(part: Parameter, found: Footprint) -> None:
-    if part.name in _OWN or part.index is not None:
+    if part.name in _OWN or part.op not in _OPERATORS:
         raise _Unknown
     if part.op == "=":
-        found.names.add(part.name)
-    if part.argument is not None:
-        if type(part.argument) is not Word:
+        if part.indirect or part.index is not None:
             raise _Unknown
-        _word(part.argument, found)
+        found.names.add(part.name)
+    if part.index is not None:
+        _parts(part.index.parts, found)
+        _assigned(part.index.parts, found)
+    for word in (part.argument, part.second):
+        if word is not None:
+            _word(word, found)
 
 
 def _arithmetic(part: Arithmetic, found: Footprint) -> None:
-    """Where something is assigned, every name in it may be."""
     _parts(part.parts, found)
-    text = "".join([inner.text if isinstance(inner, Literal) else "$" for inner in part.parts])
+    _assigned(part.parts, found)
+
+
+def _assigned(parts: list[Node], found: Footprint) -> None:
+    """Where something is assigned in an expression, every name in it may be what is."""
+    text = "".join([inner.text if isinstance(inner, Literal) else "$" for inner in parts])
     bare = text.replace("==", "").replace("!=", "").replace("<=", "").replace(">=", "")
     if "=" not in bare and "++" not in bare and "--" not in bare:
         return
     if "$" in text or "[" in text:
         raise _Unknown
-    found.names.update(
-        word for word in "".join([c if c in _NAME else " " for c in text]).split() if not word[0].isdigit()
-    )
+    words = "".join([char if char in _NAME else " " for char in text]).split()
+    found.names.update(word for word in words if not word[0].isdigit())
