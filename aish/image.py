@@ -9,18 +9,23 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from marshal import dumps
 from tempfile import mkstemp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import CodeType, ModuleType
 
     from aish.lean import Image, State
 
-_FIRST = ("aish.lean", "aish.cli", "aish.shell.host", "aish.shell.program", "aish.lang.builtins.simple")
-"""These, and what they import, are part of every start."""
+FORMAT = b"aish 1\r\n"
+"""What an image begins with, as bin/aish wants it: another number for each change of what follows."""
+_FIRST = ("aish.cli", "aish.shell.host", "aish.shell.program", "aish.lang.builtins.simple", "aish.lean")
+"""These, and what they import, are part of every start. The last one is what reads the image."""
 _LATER = ("aish.lang", "aish.lang.builtins", "aish.shell")
 """Any module of these packages may be needed by a script."""
 
@@ -31,9 +36,7 @@ def keep(packages: str, path: str) -> None:
     record = _record(packages)
     if record is None or not os.access(folder if os.path.isdir(folder) else packages, os.W_OK):
         return
-    for name in _FIRST:
-        import_module(name)
-    first = [name for name in sys.modules if name.partition(".")[0] in ("aish", "__future__") and name != __name__]
+    first = _imported()
     states = {name: _state(_source(name)) for name in first}  # before the code is read: a change meanwhile is noticed
     root = os.path.dirname(os.path.dirname(states["aish"][0]))
     blobs: list[bytes] = []
@@ -41,7 +44,7 @@ def keep(packages: str, path: str) -> None:
         "python": sys.version,
         "added": [packages] if root == packages else [packages, root],
         "files": [_state(record), *states.values()],
-        "first": {name: (state[0], _code(name)) for name, state in states.items()},
+        "first": [(name, states[name][0], _code(name)) for name in first],
         "later": {},
     }
     length = 0
@@ -52,7 +55,38 @@ def keep(packages: str, path: str) -> None:
             image["later"][name] = (state, length, len(blobs[-1]))
             length += len(blobs[-1])
     head = dumps(image)  # type: ignore[arg-type]  # a TypedDict is a dict
-    _replace(path, b"".join([len(head).to_bytes(8, "little"), head, *blobs]))
+    _replace(path, b"".join([FORMAT, len(head).to_bytes(8, "little"), head, *blobs]))
+
+
+class _Recorder:
+    """A finder that notes in which order modules are done with."""
+
+    def __init__(self) -> None:
+        self.done = ["__future__", "aish"]  # this module has them already
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path) if name.partition(".")[0] == "aish" else None
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                self.done.append(name)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _imported() -> list[str]:
+    """The modules of every start, each behind those that it imports. They are imported here."""
+    recorder = _Recorder()
+    sys.meta_path.insert(0, recorder)
+    try:
+        for name in _FIRST:
+            import_module(name)
+    finally:
+        sys.meta_path.remove(recorder)
+    return recorder.done
 
 
 def _record(packages: str) -> str | None:
