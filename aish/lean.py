@@ -7,16 +7,17 @@ this module out of it and asks whether the image is still true. What a lean star
 No `from __future__` here: that would be the one import of a file that is not in the image.
 """
 
+import posix
 import sys
-from _frozen_importlib import ModuleSpec
-from _frozen_importlib_external import SourceFileLoader
+from _frozen_importlib import FrozenImporter, ModuleSpec
+from _frozen_importlib_external import PathFinder, SourceFileLoader
 from marshal import loads
 from posix import O_CLOEXEC, O_RDONLY, close, open, pread, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, ModuleType
-    from typing import TypedDict
+    from typing import Any, TypedDict
 
     State = tuple[str, int, int]
     """A file, its time of change in nanoseconds, its size in bytes."""
@@ -118,11 +119,43 @@ class Rest:
         return packages.late(name)
 
 
+def _half_os() -> None:
+    """Have `import os` give what a shell wants of it: the system calls, and paths. All the rest comes as soon as
+    anybody asks for any of it; the classes that the environment's dictionary is made of cost most. The module stays
+    the same one."""
+    module: Any = type(sys)("os")
+    module.__dict__.update({name: value for name, value in vars(posix).items() if name[0] != "_" or name == "_exit"})
+    del module.environ  # of bytes; that of os is another one
+    module.__getattr__ = _whole_os
+    module.devnull, module.SEEK_SET, module.SEEK_CUR, module.SEEK_END = "/dev/null", 0, 1, 2
+    sys.modules["os"] = module
+    import posixpath
+
+    module.path = sys.modules["os.path"] = posixpath
+
+
+def _whole_os(name: str) -> object:
+    """What `os` has under a name that half of it has not."""
+    module = sys.modules["os"]
+    if vars(module).pop("__getattr__", None) is not None:
+        spec = FrozenImporter.find_spec("os") or PathFinder.find_spec("os")
+        assert spec is not None
+        module.__spec__, module.__loader__ = spec, spec.loader
+        module.__file__ = module.path.__file__.replace("posixpath.py", "os.py")
+        exec(spec.loader.get_code("os"), module.__dict__)  # type: ignore[union-attr]  # noqa: S102
+    try:
+        return vars(module)[name]
+    except KeyError:
+        raise AttributeError(f"module 'os' has no attribute '{name}'") from None
+
+
 def enter(image: "Image", path: str, end: int) -> bool:
     """Have imports use the image, whose modules that may be needed follow at `end` in the file `path`; False where it
     is not true any more."""
     if image["python"] != sys.version or not all(map(_unchanged, image["files"])):
         return False
+    if "os" not in sys.modules:
+        _half_os()
     sys.path += image["added"]
     sys.meta_path.insert(0, _Kept(image, path, end))
     sys.meta_path.append(Rest(image["added"]))

@@ -23,6 +23,8 @@ def complete() -> bool:
     import os
     import site
 
+    os.environ  # noqa: B018  the other half of it
+
     sys.path[:] = [folder for folder in sys.path if folder not in rest.added]
     if not os.environ.get("PYTHONNOUSERSITE") and os.getuid() == os.geteuid():
         site.ENABLE_USER_SITE = True  # -I turned it off; an environment of its own does so again

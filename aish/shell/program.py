@@ -12,6 +12,7 @@ from aish.lang.depth import deep
 from aish.lang.evaluate import run_source
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
+from aish.lang.text import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +119,12 @@ def _live(argv: list[str], host: ShellHost) -> int:
 
 def environment() -> dict[str, str]:
     """The environment that the shell was started with: what Python's start added to it is taken out again."""
-    found = dict(os.environ)
+    if "environ" in vars(os):
+        found = dict(os.environ)
+    else:  # a lean start
+        import posix
+
+        found = {decode(name): decode(value) for name, value in posix.environ.items()}
     if found.get("LC_CTYPE") in _COERCED:
         try:
             with open("/proc/self/environ", "rb") as file:

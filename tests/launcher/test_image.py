@@ -73,7 +73,7 @@ def test_changed_module_is_noticed(file: str, old: str, new: str, script: str, s
     assert kept.out("-c", script) == f"{shows}\n"
 
 
-@pytest.mark.parametrize("rest", [b"", b"\x05", b"\xff" * 100, None])
+@pytest.mark.parametrize("rest", [b"", b"\x05", b"aish 0\r\n" + bytes(20), b"aish 1\r\n" + b"\xff" * 100, None])
 def test_damaged_one_is_replaced(rest: bytes | None, kept: Installed) -> None:
     whole = kept.image.read_bytes()
     kept.image.write_bytes(whole[: len(whole) // 3] if rest is None else rest)
@@ -89,6 +89,20 @@ def test_no_place_for_it(kept: Installed) -> None:
         assert kept.out("-c", "echo a; [[ b == b ]] && echo $((1 + 1))") == "a\n2\n"
     finally:
         folder.unlink()
+
+
+def test_half_of_os_becomes_all_of_it(kept: Installed) -> None:
+    """A lean start has what is cheap of `os`; whoever asks for more has the whole of the same module."""
+    path = kept.packages / "aish" / "cli" / "__init__.py"
+    look = (
+        "import os; half = 'environ' not in vars(os); from os import PathLike, environ; import subprocess, os.path; "
+        "print(half, environ is os.environ, os.getenv('HOME') == environ['HOME'], hasattr(os, 'no'), os.__name__, "
+        "sorted(set(dir(os)) ^ set(eval(subprocess.run([sys.executable, '-c', 'import os; print(dir(os))'], "
+        "capture_output=True).stdout))))"
+    )
+    path.write_text(path.read_text().replace("    status = main(sys.argv[1:])\n", f"    {look}\n    status = 0\n"))
+    kept.run(kept.program)
+    assert kept.out() == "True True True False os []\n"
 
 
 def test_errors_show_their_source(kept: Installed) -> None:
