@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aish.lang import compile_word
-from aish.lang.arrays import Associative, Indexed
 from aish.lang.control import CommandError
 from aish.lang.source import Site
 from aish.lang.tree import ArrayLiteral
@@ -196,6 +195,8 @@ def _entry(src: Source, item: ArrayElement) -> Callable[[Runtime, list[Entry]], 
 
 def fill(rt: Runtime, name: str, found: list[Entry], append: bool) -> None:
     """Assign (..) to `name`, instead of what is there or behind it. Raises CommandError."""
+    from aish.lang.arrays import Associative, Indexed
+
     variables = rt.vars
     before = variables.arrays.get(name)
     variables.check(name)

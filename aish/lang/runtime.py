@@ -98,6 +98,7 @@ class Runtime:
         self.random_last = -1
         self.started_s = os.times().elapsed
 
+        self._splitting: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {}
         self.vars = Variables(self)
         self.values = self.vars.values
         self.functions: dict[str, Function] = {}
@@ -123,9 +124,11 @@ class Runtime:
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
-        self.separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
-        self.blanks = self.separators & DEFAULT_IFS
-        self.stops = self.separators | _MAGIC
+        known = self._splitting.get(ifs)
+        if known is None:  # a loop over `IFS= read` comes here twice a line
+            separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
+            known = self._splitting[ifs] = (separators, separators & DEFAULT_IFS, separators | _MAGIC)
+        self.separators, self.blanks, self.stops = known
         self.joiner = ifs[:1]
 
     def _optind_changed(self, value: str | None) -> None:
