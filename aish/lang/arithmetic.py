@@ -198,11 +198,7 @@ class Element:
 
     def number(self, rt: Runtime, array: Array, key: int | str) -> int:
         value = array.items.get(key)  # type: ignore[call-overload]
-        if value is None:
-            if rt.nounset:
-                raise rt.unset(f"{self.name}[{self.subscript}]")
-            return 0
-        return value_of(rt, value)
+        return 0 if value is None else value_of(rt, value)
 
     def store(self, rt: Runtime, name: str, key: int | str, value: int) -> None:
         if key == "":

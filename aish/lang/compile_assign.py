@@ -104,6 +104,7 @@ def _appended(src: Source, node: Assign, value: Text) -> Store:
 
 def _element(src: Source, node: Assign, value: Text) -> Store:
     from aish.lang import compile_subscript, subscripts
+    from aish.lang.arrays import Indexed
 
     assert node.index is not None
     name, append = node.name, node.append
@@ -118,9 +119,7 @@ def _element(src: Source, node: Assign, value: Text) -> Store:
             real = name
             if name in variables.references:
                 real = _plain_target(rt, name)
-            array = variables.arrays.get(real)
-            if array is None:
-                array = variables.writable(real)
+            array = variables.arrays.get(real) or variables.array(real) or Indexed()
             key = subscripts.checked_key(array, key_of(rt, array), target)
             if key in ("@", "*") and not array.associative:
                 raise CommandError(f"{target}: bad array subscript")

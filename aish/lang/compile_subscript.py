@@ -86,6 +86,24 @@ def element(src: Source, node: Parameter) -> Callable[[Runtime], str | None]:
     return get
 
 
+def storing(src: Source, node: Parameter) -> Callable[[Runtime, str], None]:
+    """The assignment of ${name[subscript]=word}. Raises CommandError."""
+    from aish.lang import subscripts
+    from aish.lang.arrays import Indexed
+
+    assert node.index is not None
+    key_of = key(src, node.index)
+    name = node.name
+    target = src.text[node.index.start - 1 - len(name) : node.index.end + 1]
+
+    def store(rt: Runtime, value: str) -> None:
+        real = subscripts.follow(rt, name)[0]
+        array = rt.vars.arrays.get(real) or rt.vars.array(real) or Indexed()
+        rt.vars.set_element(real, subscripts.checked_key(array, key_of(rt, array), target), value)
+
+    return store
+
+
 def _other(rt: Runtime, name: str, key_of: Key) -> str | None:
     """An element of what is no array itself: a scalar, a reference, a list of the shell's."""
     array = rt.vars.array(name)

@@ -161,6 +161,11 @@ class Runtime:
         """The error of the expansion or assignment at `site` that `error` is the reason of."""
         return ExpansionError(error.message, site.source, site.start, site.end, hint=error.hint)
 
+    def expansion_error(self, message: str) -> ExpansionError:
+        """An error that ends the command that is being run, as one in its expansions does."""
+        site = self.at or Site(Source(self.name), 0, 0)
+        return ExpansionError(message, site.source, site.start, site.end)
+
     def environment_for(self, path: str) -> dict[str, str]:
         """What the program at `path` gets."""
         environment = self.vars.environment()
@@ -283,14 +288,9 @@ class Runtime:
 
     def too_deep(self) -> ExpansionError:
         """The error for runaway recursion."""
-        site = self.at or Site(Source(self.name), 0, 0)
-        return ExpansionError(
-            f"more than {MAX_CALLS} calls within each other",
-            site.source,
-            site.start,
-            site.end,
-            hint="does a function call itself without end?",
-        )
+        error = self.expansion_error(f"more than {MAX_CALLS} calls within each other")
+        error.hint = "does a function call itself without end?"
+        return error
 
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""

@@ -270,7 +270,7 @@ class Variables:
             raise CommandError(f"{name}: readonly variable")
 
     def converted(self, letters: str, value: str) -> str:
-        """A value as the attributes i l u c want it. Raises CommandError for what is no number."""
+        """A value as the attributes i l u c want it. Raises ExpansionError for what is no number."""
         if "i" in letters:
             return str(self._number(value))
         from aish.lang.transforms import lower, upper
@@ -287,7 +287,7 @@ class Variables:
         try:
             return value_of(self._rt, value)
         except ExpressionError as error:
-            raise CommandError(f"{value}: {error.message}") from None
+            raise self._rt.expansion_error(f"{value}: {error.message}") from None
 
     # ------------------------------------------------------------------------------------------ ending
 
