@@ -25,7 +25,7 @@ class Indexed:
     associative = False
 
     def __init__(self, values: list[str] | None = None) -> None:
-        self.items: dict[int, str] = dict(enumerate(values)) if values else {}
+        self.items: dict[int, str] = dict(enumerate(values or ()))
         self.top = len(self.items) - 1
         self.ordered = True
         self.unset = values is None

@@ -111,6 +111,7 @@ def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
             _trace(rt, [f"{name}={quote(value)}"], [])
         rt.status = status = rt.substituted
         rt.pipe_status = None
+        rt.last_argument = ""
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
@@ -130,6 +131,7 @@ def _one_store(site: Site, assignment: Assignment, tested: bool) -> Run:
             _trace(rt, [shown], [])
         rt.status = status = rt.substituted
         rt.pipe_status = None
+        rt.last_argument = ""
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
@@ -155,6 +157,7 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
             _trace(rt, done, [])
         rt.status = status = rt.substituted
         rt.pipe_status = None
+        rt.last_argument = ""
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status

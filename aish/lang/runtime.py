@@ -79,6 +79,9 @@ class Runtime:
         self.at: Site | None = None
         """The command that is being run."""
 
+        self.interrupted: Site | None = None
+        """The command before the trap that is being run."""
+
         self.tested = 0
         """Above 0 while a failure is somebody's condition: `set -e` does not act."""
         self.loops = 0
@@ -95,7 +98,7 @@ class Runtime:
         self.folders: list[str] = []
         """The stack of `pushd`, less the current folder."""
         self.random_state = self.random_pid = 0
-        self.random_last = -1
+        self.random_last = 0
         self.started_s = os.times().elapsed
 
         self._splitting: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {}
@@ -307,9 +310,10 @@ class Runtime:
         """Run a trap's action; $? is afterwards what it was before."""
         from aish.lang.evaluate import run_text
 
-        status, pipe_status = self.status, self.pipe_status
+        status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
+        self.interrupted = self.at
         run_text(self, action, f"trap {signals.name_of(signo)}")
-        self.status, self.pipe_status = status, pipe_status
+        self.status, self.pipe_status, self.interrupted = status, pipe_status, interrupted
 
     def run_exit_trap(self, status: int) -> int:
         """Run the EXIT trap, once; gives the exit status, which `exit` in the trap may change."""

@@ -115,7 +115,10 @@ def store_reference(rt: Runtime, name: str, value: str, *, append: bool = False)
     """Assign to what `name` refers to; without a target yet, `value` names it."""
     variables = rt.vars
     if not variables.references[name]:
-        refer(rt, name, value)
+        try:
+            refer(rt, name, value)
+        except CommandError as error:
+            rt.complain(error.message, hint=error.hint)
         return
     final, subscript = resolve(rt, name)
     if subscript is not None:
