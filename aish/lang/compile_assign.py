@@ -107,7 +107,7 @@ def _element(src: Source, node: Assign, value: Text) -> Store:
     from aish.lang.arrays import Indexed
 
     assert node.index is not None
-    name, append = node.name, node.append
+    name, append, empty = node.name, node.append, not node.index.parts
     key_of = compile_subscript.key(src, node.index)
     target = src.text[node.start : node.index.end + 1]
     site = Site(src, node.start, node.end)
@@ -115,6 +115,8 @@ def _element(src: Source, node: Assign, value: Text) -> Store:
     def store(rt: Runtime) -> str:
         text = value(rt)
         try:
+            if empty:
+                raise CommandError(f"{target}: bad array subscript", hint="a subscript stands between the brackets")
             variables = rt.vars
             real = name
             if name in variables.references:

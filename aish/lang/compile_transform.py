@@ -234,12 +234,11 @@ def _substring(src: Source, node: Parameter) -> Text:
 
 
 def _is_constant(node: Parameter) -> bool:
-    """Whether offset and length are numbers as they stand, so that it does not matter if they are looked at."""
-    for word in (node.argument, node.second):
-        parts = word.parts[0].parts if word is not None and isinstance(word.parts[0], Arithmetic) else []
-        if not all(isinstance(part, Literal) and part.text.strip(" -").isdecimal() for part in parts):
-            return False
-    return True
+    """Whether the offset is a number as it stands and nothing else is there, so that looking at it does no harm."""
+    part = node.argument.parts[0] if node.argument is not None and node.second is None else None
+    if not isinstance(part, Arithmetic):
+        return False
+    return all(isinstance(piece, Literal) and piece.text.strip(" -").isdecimal() for piece in part.parts)
 
 
 def _negative(count: int, site: Site) -> ExpansionError:
@@ -310,13 +309,16 @@ def described(node: Parameter) -> Values:
     from aish.lang import declarations
 
     name, op = node.name, node.op[1]
-    if name in ("@", "*"):
-        return lambda rt: declarations.parameters(rt.params, op)
+    together = op == "A" and compile_parameter.is_list(node) == "*"
 
     def run(rt: Runtime) -> list[str]:
         from aish.lang.subscripts import follow
 
-        return declarations.elements(rt, follow(rt, name)[0], op)
+        if name in ("@", "*"):
+            found = declarations.parameters(rt.params, op)
+        else:
+            found = declarations.elements(rt, follow(rt, name)[0], op)
+        return [" ".join(found)] if together and found else found
 
     return run
 

@@ -115,6 +115,11 @@ class Runtime:
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
         self.vars.adopt(environment)
+        for name in self.vars.foreign:
+            if name.startswith("BASH_FUNC_"):
+                from aish.lang.inherited import adopt
+
+                adopt(self, name)
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
         self.vars.set("IFS", " \t\n")
