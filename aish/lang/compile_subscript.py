@@ -6,7 +6,7 @@ Which of the two a name is is known only when the closure runs.
 from __future__ import annotations
 
 from aish.lang import compile_word
-from aish.lang.arithmetic import ExpressionError, compiled, constant
+from aish.lang.arithmetic import ExpressionError, compiled, constant, plain
 from aish.lang.arrays import SubscriptError
 from aish.lang.control import CommandError
 from aish.lang.source import Site
@@ -51,7 +51,20 @@ def _constant(text: str) -> Key:
     if number is not None:
         value = number
         return lambda rt, array: text if array.associative else value
-    return lambda rt, array: text if array.associative else _number(rt, text, text)
+    expression = plain(text)
+    if expression is None:
+        return lambda rt, array: text if array.associative else _number(rt, text, text)
+    known = expression
+
+    def run(rt: Runtime, array: Array) -> int | str:
+        if array.associative:
+            return text
+        try:
+            return known(rt)
+        except ExpressionError as error:
+            raise SubscriptError(f"[{text[:40]}]: {error.message}") from None
+
+    return run
 
 
 def _number(rt: Runtime, text: str, shown: str) -> int:

@@ -5,7 +5,6 @@ Each is parsed when it is first called: an environment may hold many, and most s
 
 from __future__ import annotations
 
-from aish.lang.control import CommandError
 from aish.lang.runtime import Function
 from aish.lang.source import ParseError, Source
 
@@ -32,7 +31,8 @@ def _on_first_call(name: str, definition: str) -> Run:
         body = _compiled(definition)
         if body is None:
             del rt.functions[name]
-            raise CommandError(f"{name}: the environment holds no function that can be read", status=127)
+            rt.complain(f"{name}: the environment holds no function that can be read")
+            return 127
         rt.functions[name] = Function(body, definition, definition.partition(" () ")[2])
         return body(rt)
 
