@@ -1,4 +1,4 @@
-"""{ } if for while until case [[ ]] to closures."""
+"""{ } if for while until case to closures; the others by their own files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from aish.lang import compile_word
 from aish.lang.control import Break, CommandError, Continue
 from aish.lang.pattern import compiled
 from aish.lang.source import Site
-from aish.lang.tree import Case, Compound, For, Group, If, Test, While
+from aish.lang.tree import Calculation, Case, Compound, Counting, For, Group, If, Select, Test, While
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,20 @@ def compile_node(src: Source, node: Compound, tested: bool) -> Run:
             run = _sequence(src, node.body, tested)
         case If():
             run = _if(src, node, tested)
+        case Select():
+            from aish.lang.compile_loop import select
+
+            run = select(src, node, _sequence(src, node.body, tested))
         case For():
             run = _for(src, node, tested)
+        case Counting():
+            from aish.lang.compile_loop import counting
+
+            run = counting(src, node, _sequence(src, node.body, tested), tested)
+        case Calculation():
+            from aish.lang.compile_loop import calculation
+
+            run = calculation(src, node, tested)
         case While():
             run = _while(src, node, tested)
         case Case():
@@ -38,6 +50,10 @@ def compile_node(src: Source, node: Compound, tested: bool) -> Run:
             run = compile_test(src, node, tested)
         case _:
             raise AssertionError(node)
+    if isinstance(node, For) and node.words and compile_word.opens_files(node.words):
+        from aish.lang.compile_process import closing
+
+        run = closing(run)
     return redirected(src, node, run, tested) if node.redirects else run
 
 

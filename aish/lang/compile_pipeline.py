@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aish.lang.host import TensorEdge
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import CommandSub, Node
+    from aish.lang.tree import CommandSub, Node, ProcessSub, Redirect
 
 _CHUNK = 1 << 16
 _OUTPUT_ONLY = frozenset(["echo", "printf", "pwd"])
@@ -296,11 +296,14 @@ def captured(src: Source, part: CommandSub) -> Text:
     node = part.body
     body = _body(src, node, False)
     text = src.text[part.start : part.end]
-    direct = _direct(src, part)
+    whole = _file(src, part)
+    if whole is not None:
+        return whole
+    written = direct(src, part)
 
     def run(rt: Runtime) -> str:
-        if direct is not None and not (rt.functions or rt.xtrace or rt.nounset):
-            return direct(rt)
+        if written is not None and not (rt.functions or rt.xtrace or rt.nounset):
+            return written(rt).replace("\0", "").rstrip("\n")
         return _capture(rt, body, text)
 
     return run
@@ -337,7 +340,47 @@ def _read_all(rt: Runtime, fd: int) -> bytes:
     return b"".join(chunks)
 
 
-def _direct(src: Source, part: CommandSub) -> Text | None:
+def _file(src: Source, part: CommandSub) -> Text | None:
+    """$(< file): what is in it, without a process."""
+    node = part.body.items[0] if len(part.body.items) == 1 else None
+    if not isinstance(node, Simple) or node.assigns or node.words or len(node.redirects) != 1:
+        return None
+    redirect = node.redirects[0]
+    if redirect.op != "<" or redirect.fd not in (None, 0) or redirect.variable:
+        return None
+    from aish.lang.compile_redirect import opened
+
+    site = Site(src, node.start, node.end)
+    open_file = opened(src, redirect)
+
+    def run(rt: Runtime) -> str:
+        rt.at = site
+        try:
+            fd = open_file(rt)
+        except CommandError as error:
+            rt.report(error)
+            rt.substituted = rt.status = error.status
+            return ""
+        try:
+            output = _read_all(rt, fd)
+        except OSError as error:
+            rt.complain(f"{text_of(src, redirect)}: {error.strerror}")
+            rt.substituted = rt.status = 1
+            return ""
+        finally:
+            os.close(fd)
+        rt.substituted = rt.status = 0
+        return decode(output.replace(b"\0", b"")).rstrip("\n")
+
+    return run
+
+
+def text_of(src: Source, redirect: Redirect) -> str:
+    """A redirection's target as it was written."""
+    return src.text[redirect.target.start : redirect.target.end]
+
+
+def direct(src: Source, part: CommandSub | ProcessSub) -> Text | None:
     """$(echo ..) and the like without a process, where expanding the words has no effect on the shell."""
     if len(part.body.items) != 1:
         return None
@@ -358,11 +401,10 @@ def _direct(src: Source, part: CommandSub) -> Text | None:
         last = rt.last_argument
         try:
             rt.substituted = command(rt)
-            output = "".join(rt.capture)
+            return "".join(rt.capture)
         finally:
             rt.capture = outer
             rt.last_argument = last
-        return output.replace("\0", "").rstrip("\n")
 
     return run
 

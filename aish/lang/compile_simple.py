@@ -27,6 +27,15 @@ _DECLARING = frozenset(["export", "readonly", "local"])
 
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     """The closure for a simple command, as plain as the command allows."""
+    run = _compile(src, node, tested, last)
+    if compile_word.opens_files(node.words) or compile_word.opens_files([item.value for item in node.assigns]):
+        from aish.lang.compile_process import closing
+
+        return closing(run)
+    return run
+
+
+def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     site = Site(src, node.start, node.end)
     assigns = [
         (item.name, item.append, compile_word.as_text(compile_word.text(src, item.value))) for item in node.assigns
@@ -52,16 +61,19 @@ def _arguments(
 ) -> list[compile_word.Constant | compile_word.Single | compile_word.Many]:
     if words[0].literal() not in _DECLARING:
         return [compile_word.fields(src, word) for word in words]
-    compiled = []
-    for word in words:
-        found = split_assignment(word)
-        if found is None:
-            compiled.append(compile_word.fields(src, word))
-        else:
-            name, append, value = found
-            text = compile_word.joined([f"{name}{'+' * append}=", compile_word.text(src, value)])
-            compiled.append(compile_word.Constant(text) if isinstance(text, str) else compile_word.Single(text))
-    return compiled
+    from aish.lang.compile_braces import braced
+
+    return [braced(src, word, _declared) or _declared(src, word) for word in words]
+
+
+def _declared(src: Source, word: Word) -> compile_word.Constant | compile_word.Single | compile_word.Many:
+    """An argument of `export` and its kin."""
+    found = split_assignment(word)
+    if found is None:
+        return compile_word.unbraced(src, word)
+    name, append, value = found
+    text = compile_word.joined([f"{name}{'+' * append}=", compile_word.text(src, value)])
+    return compile_word.Constant(text) if isinstance(text, str) else compile_word.Single(text)
 
 
 # ------------------------------------------------------------------------------------------- closures

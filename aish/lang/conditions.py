@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aish.lang.lexer import END, NEWLINE, OPERATOR, WORD, Lexer, Token
+from aish.lang.aliases import Aliases
+from aish.lang.lexer import END, NEWLINE, OPERATOR, WORD, Token
 from aish.lang.scanner import KEYWORD
 from aish.lang.tree import Test, TestBinary, TestJoin, TestNot, TestUnary, Word
 
@@ -16,7 +17,7 @@ UNARY = frozenset("-" + letter for letter in "abcdefghknoprstuvwxzGLNOS")
 BINARY = frozenset(["=", "==", "!=", "=~", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt", "-ot", "-ef"])
 
 
-class Conditions(Lexer):
+class Conditions(Aliases):
     """Recursive descent over ! && || ( ) inside the double brackets."""
 
     def unexpected(self, wanted: str) -> NoReturn:

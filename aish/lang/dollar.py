@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.lang.scanner import VARIABLE, remap
 from aish.lang.source import ParseError, Source
-from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter, Word
+from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter, ProcessSub, Word
 from aish.lang.words import BRACE_STOPS, IN_BRACES, IN_INDEX, Words, find_tilde
 
 TYPE_CHECKING = False
@@ -165,8 +165,8 @@ class Dollars(Words):
     def _parenthesis(self, start: int) -> Node:
         self.enter(start)
         node: Node | None = None
-        if self.char(2) == "(" and start not in self.not_arithmetic:
-            node = self._arithmetic(start)
+        if self.char(2) == "(":
+            node = self.arithmetic(start, start + 3)
         if node is None:
             self.pos = start + 2
             body = self.substituted()
@@ -174,13 +174,26 @@ class Dollars(Words):
         self.depth -= 1
         return node
 
-    def _arithmetic(self, start: int) -> Arithmetic | None:
-        """$((..)), or None where the parentheses turn out to be a subshell in a substitution."""
+    def process_substitution(self) -> ProcessSub:
+        """<(..) or >(..) at the cursor."""
+        start = self.pos
+        self.enter(start)
+        op = self.char()
+        self.pos = start + 2
+        body = self.substituted()
+        self.depth -= 1
+        return ProcessSub(start, self.pos, op, body)
+
+    def arithmetic(self, start: int, begin: int) -> Arithmetic | None:
+        """$((..)) or ((..)) whose expression begins at `begin`; None, with the cursor anywhere, where the
+        parentheses turn out to be a subshell in a substitution, or in a subshell."""
+        if start in self.not_arithmetic:
+            return None
         marks = len(self.marks) if self.marks is not None else 0
         depth = self.depth
-        self.pos = start + 3
+        self.pos = begin
         try:
-            parts = self._arithmetic_parts()
+            parts = self._arithmetic_parts(start)
         except ParseError as error:
             if error.incomplete:
                 raise
@@ -195,7 +208,7 @@ class Dollars(Words):
             del self.marks[marks:]
         return None
 
-    def _arithmetic_parts(self) -> list[Node] | None:
+    def _arithmetic_parts(self, start: int) -> list[Node] | None:
         parts: list[Node] = []
         plain: list[str] = []
         begin = self.pos
@@ -204,7 +217,7 @@ class Dollars(Words):
             char = self.char()
             here = self.pos
             if not char:
-                self.unterminated("arithmetic expansion", begin - 3, "))")
+                self.unterminated("arithmetic expression", start, "))")
             part: Node | None = None
             if char == "\\" and self.char(1) == "\n":
                 self.pos += 2
@@ -217,7 +230,7 @@ class Dollars(Words):
                 part = self.double_quoted()
             elif char == ")" and not level:
                 if not self.char(1):
-                    self.unterminated("arithmetic expansion", begin - 3, "))")
+                    self.unterminated("arithmetic expression", start, "))")
                 if self.char(1) != ")":
                     return None
                 break

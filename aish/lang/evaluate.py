@@ -32,9 +32,12 @@ def run_source(
     Raises ParseError for the first complete command that cannot be parsed: those before it have run.
     """
     parser = Parser(source, more, posix=rt.posix)
+    parser.warn = lambda message, at: rt.error_line(f"{source.name}:{source.line(at)}: warning: {message}")
     status = 0
+    files = len(rt.files)
     while True:
         parser.posix = rt.posix
+        parser.aliases = rt.aliases if rt.aliases and rt.expands_aliases() else None
         begin = parser.pos
         command = parser.next()
         if rt.verbose:
@@ -46,6 +49,8 @@ def run_source(
         final = last and more is None and not source.text[parser.pos :].strip()
         run_one = _recovering if main else _run
         status = run_one(rt, source, command, final)
+        if len(rt.files) > files:
+            rt.close_files(files)
         if rt.pending:
             rt.signals.poll()
 

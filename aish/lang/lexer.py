@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.lang.dollar import Dollars
 from aish.lang.scanner import COMMENT, STRING, remap
 from aish.lang.source import Source
+from aish.lang.text import is_name
 from aish.lang.tree import DoubleQuoted, Literal, Quoted, Word
 from aish.lang.words import BLANKS, IN_DOCUMENT, WORD_STOPS, find_tilde
 
@@ -40,6 +41,11 @@ class Token:
         self.word = word
 
 
+def _is_descriptor(text: str) -> bool:
+    """Whether `text` right before a < or > is a descriptor's number, or {name}: a variable that gets one."""
+    return (text.isdecimal() and text.isascii()) or (text[0] == "{" and text[-1] == "}" and is_name(text[1:-1]))
+
+
 class HereDocument:
     """A << whose body has not been reached yet."""
 
@@ -62,6 +68,10 @@ class Lexer(Dollars):
         self.tok = Token(NEWLINE, 0, 0, "")
         self.previous_end = 0
         self.documents: list[HereDocument] = []
+        self.warn: Callable[[str, int], None] | None = None
+        """Told of what is accepted and hardly meant: (message, where)."""
+        self.in_pattern = False
+        """Among the patterns of `case` a `|=` is a `|` and a pattern that begins with `=`."""
 
     def advance(self) -> Token:
         """Read the next token into `tok`."""
@@ -77,7 +87,7 @@ class Lexer(Dollars):
             self.tok = Token(NEWLINE, start, start + 1, "newline")
             if self.documents:
                 self._finish_documents()
-        elif char in _OPERATOR_START:
+        elif char in _OPERATOR_START and not (char in "<>" and self.char(1) == "("):
             self.tok = self._operator_token(start)
         else:
             self.tok = self._word_token(start)
@@ -108,16 +118,21 @@ class Lexer(Dollars):
                 break
             if self.posix and longer in ("|=", "|&", "&>", "&>>", ";&", ";;&"):
                 break
+            if self.in_pattern and longer == "|=":
+                break
             op = longer
             self.pos += 1
         return Token(OPERATOR, start, self.pos, op)
 
     def _word_token(self, start: int) -> Token:
         parts = self.unquoted_parts(WORD_STOPS)
+        while self.char() in ("<", ">") and self.char(1) == "(":
+            parts.append(self.process_substitution())
+            parts.extend(self.unquoted_parts(WORD_STOPS))
         literal = ""
         if len(parts) == 1 and type(parts[0]) is Literal:
             literal = parts[0].text
-            if literal.isdecimal() and literal.isascii() and self.char() in ("<", ">"):
+            if self.char() in ("<", ">") and _is_descriptor(literal):
                 return Token(NUMBER, start, self.pos, literal)
         if "\0" in self.text[start : self.pos]:
             self.fail("a NUL byte in a word", start, self.pos, hint="is this a text file?")
@@ -154,6 +169,9 @@ class Lexer(Dollars):
             begin = self.pos
             if not self.char():
                 self.dangling = True
+                if self.warn is not None:
+                    at = document.redirect.start
+                    self.warn(f"the here-document ends with the text: no line '{document.delimiter}' was found", at)
                 break
             newline = self.find("\n", begin)
             end = newline if newline >= 0 else len(self.text)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 LETTERS = {
     "a": "allexport",
     "b": "notify",
+    "B": "braceexpand",
     "C": "noclobber",
     "e": "errexit",
     "f": "noglob",

@@ -11,7 +11,7 @@ import os
 from aish.lang import descriptors, signals
 from aish.lang.control import CommandError, Exit, Return
 from aish.lang.fields import DEFAULT_IFS
-from aish.lang.jobs import JobTable
+from aish.lang.jobs import Job, JobTable
 from aish.lang.lookup import Lookup
 from aish.lang.signals import Signals
 from aish.lang.source import ExpansionError, Site, Source, unset_error
@@ -50,6 +50,7 @@ class Runtime:
     # The options of `set`, by the names of `set -o`.
     allexport = errexit = hashall = ignoreeof = monitor = noclobber = noexec = noglob = notify = nounset = False
     pipefail = posix = verbose = xtrace = emacs = vi = False
+    braceexpand = True
 
     vars: Variables
 
@@ -85,10 +86,14 @@ class Runtime:
         self.pending = False
         self.capture: list[str] | None = None
         """Where built-ins write while $(built-in ..) runs without a process."""
+        self.files: list[int] = []
+        """Our ends of the <( ) and >( ) of the commands that are being run."""
+        self.coprocesses: dict[str, tuple[Job, list[int]]] = {}
 
         self.vars = Variables()
         self.values = self.vars.values
         self.functions: dict[str, Function] = {}
+        self.aliases: dict[str, str] = {}
         self.signals = Signals(self)
         self.jobs = JobTable()
         self.commands = Lookup(self.vars)
@@ -276,6 +281,10 @@ class Runtime:
         self.monitor = False
         self.loops = 0
         self.capture = None
+        for _, ends in self.coprocesses.values():  # whoever is at the other end must see the shell leave
+            for fd in ends:
+                descriptors.close(fd)
+        self.coprocesses.clear()
         self.jobs.forget_all()
         self.signals.enter_subshell(interruptible=interruptible)
 
@@ -303,6 +312,29 @@ class Runtime:
             return status
 
         return settle(self, body)
+
+    def expands_aliases(self) -> bool:
+        """At a prompt, and as POSIX has it; a script of bash's kind asks for it (shopt)."""
+        return self.interactive or self.posix
+
+    def close_files(self, before: int) -> None:
+        """A command that opened files by <( ) or >( ) ended; `before` of them are its callers'."""
+        while len(self.files) > before:
+            descriptors.close(self.files.pop())
+
+    def coprocess_began(self, name: str, job: Job, ends: list[int]) -> None:
+        """Let the script know of a coprocess: its descriptors in the array `name`, its id in `name`_PID."""
+        self.coprocess_ended(name)
+        self.coprocesses[name] = job, ends
+        self.vars.lists[name] = lambda: [str(fd) for fd in ends]
+        self.vars.set(f"{name}_PID", str(job.processes[-1].pid))
+
+    def coprocess_ended(self, name: str) -> None:
+        """Close its descriptors."""
+        if name in self.coprocesses:
+            for fd in self.coprocesses.pop(name)[1]:
+                descriptors.close(fd)
+            self.vars.lists.pop(name, None)
 
     def private(self, fd: int) -> int:
         """Move a descriptor of the shell's own out of the way of scripts."""

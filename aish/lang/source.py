@@ -15,7 +15,7 @@ class Source:
     `line_shift` is added to every line number: the text of a trap or of `eval` stands on a later line.
     """
 
-    __slots__ = ("_line", "_offset", "line_shift", "name", "text")
+    __slots__ = ("_line", "_offset", "_replaced", "line_shift", "name", "text")
 
     def __init__(self, name: str, text: str = "", *, line_shift: int = 0) -> None:
         self.name = name
@@ -23,6 +23,8 @@ class Source:
         self.line_shift = line_shift
         self._offset = 0
         self._line = 1
+        self._replaced: list[tuple[int, int]] = []
+        """(where, how many): lines that replaced text brought in; the file does not have them."""
 
     def line(self, offset: int) -> int:
         """The line of `offset`, from 1."""
@@ -31,7 +33,20 @@ class Source:
         else:
             self._line -= self.text.count("\n", offset, self._offset)
         self._offset = offset
-        return self._line + self.line_shift
+        line = self._line + self.line_shift
+        for at, more in self._replaced:
+            if at <= offset:
+                line -= min(more, self.text.count("\n", at, offset)) if more > 0 else more
+        return line
+
+    def replace(self, start: int, end: int, text: str) -> None:
+        """Put `text` in the place of the characters from `start` to `end`: an alias."""
+        more = text.count("\n") - self.text.count("\n", start, end)
+        if more:
+            self._replaced.append((start, more))
+        if self._offset > start:
+            self.line(start)
+        self.text = self.text[:start] + text + self.text[end:]
 
     def column(self, offset: int) -> int:
         """The column of `offset` in its line, from 1, in characters."""
