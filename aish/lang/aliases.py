@@ -30,6 +30,9 @@ class Aliases(Lexer):
         """The end of a text that ended in a blank: the word behind it counts, too."""
         self._replaced = 0
 
+    def changes_text(self, text: str) -> bool:
+        return bool(self.aliases) or super().changes_text(text)
+
     def replace_alias(self) -> None:
         """With a token under the eye that may be a command's name: replace it until it is no alias."""
         while self.aliases and self.tok.kind is WORD and self.tok.text in self.aliases:

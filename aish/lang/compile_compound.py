@@ -5,7 +5,7 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.control import Break, CommandError, Continue
 from aish.lang.pattern import compiled
-from aish.lang.source import Site
+from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Calculation, Case, Compound, Counting, For, Group, If, Select, Test, While
 
 TYPE_CHECKING = False
@@ -172,8 +172,16 @@ def _for(src: Source, node: For, tested: bool) -> Run:
             while True:
                 try:
                     for value in values:
+                        if rt.xtrace:
+                            _trace_head(rt, src, "for", name, node.words)
                         if name in rt.vars.guarded:
-                            rt.assign(name, value, site)
+                            try:
+                                rt.assign(name, value, site)
+                            except ExpansionError as error:  # a readonly variable
+                                status = _refused(rt, error)
+                                if rt.errexit and not tested:
+                                    rt.failed(status)
+                                break
                         else:
                             rt.values[name] = value
                         status = body(rt)
@@ -196,6 +204,20 @@ def _for(src: Source, node: For, tested: bool) -> Run:
     return run
 
 
+def _trace_head(rt: Runtime, src: Source, word: str, name: str, words: list[Word] | None) -> None:
+    from aish.lang.trace import show_head
+
+    show_head(rt, src, word, name, words)
+
+
+def _refused(rt: Runtime, error: ExpansionError) -> int:
+    """A loop's variable is readonly: the loop fails, in posix mode the shell."""
+    if rt.posix:
+        raise error
+    rt.report(error)
+    return 1
+
+
 def _case(src: Source, node: Case, tested: bool) -> Run:
     subject = compile_word.as_text(compile_word.text(src, node.subject))
     arms = [
@@ -206,10 +228,13 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.xtrace:
+            from aish.lang.trace import show, written_as
+
+            show(rt, f"case {written_as(src, node.subject)} in")
         value = subject(rt)
-        status = 0
+        status = -1
         falls = False
-        rt.status = 0
         for matchers, body, terminator in arms:
             if not falls:
                 for matches in matchers:
@@ -221,6 +246,8 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
             if terminator not in (";&", ";;&"):
                 break
             falls = terminator == ";&"
+        if status < 0:
+            rt.status = status = 0
         return status
 
     return run

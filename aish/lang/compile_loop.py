@@ -6,12 +6,13 @@ from aish.lang import compile_word
 from aish.lang.compile_arithmetic import arithmetic
 from aish.lang.control import Break, Continue
 from aish.lang.source import ExpansionError, Site
+from aish.lang.tree import Literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aish.lang.compile_word import Fields
+    from aish.lang.compile_word import Fields, Text
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
     from aish.lang.tree import Arithmetic, Calculation, Counting, Select
@@ -24,13 +25,16 @@ def _value(src: Source, node: Arithmetic | None, empty: int) -> Value:
     if node is None:
         return lambda rt: empty
     number = arithmetic(src, node)
-    text = src.text[node.start : node.end]
+    text: str | Text = src.text[node.start : node.end].removeprefix("((").removesuffix("))")
+    if all(isinstance(part, Literal) or compile_word.is_plain(part) for part in node.parts):
+        text = compile_word.joined([compile_word.text_part(src, part, True) for part in node.parts])
+    shown = compile_word.as_text(text)
 
     def run(rt: Runtime) -> int:
         if rt.xtrace:
             from aish.lang.trace import show
 
-            show(rt, f"(( {text.strip()} ))")
+            show(rt, f"(( {shown(rt).strip()} ))")
         return number(rt)
 
     return run
@@ -120,6 +124,10 @@ def select(src: Source, node: Select, body: Run) -> Run:
         shown = False
         while values:
             rt.at = site
+            if rt.xtrace and not shown:
+                from aish.lang.trace import show_head
+
+                show_head(rt, src, "select", name, node.words)
             number = choose(rt, values, again=shown)
             if number is None:
                 return 1

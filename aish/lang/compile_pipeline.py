@@ -319,6 +319,9 @@ def _capture(rt: Runtime, body: Run, text: str) -> str:
 
     def child() -> int:
         os.close(read)
+        rt.trace_depth += 1
+        if not rt.posix:
+            rt.errexit = False  # as in bash
         return body(rt)
 
     try:

@@ -67,6 +67,7 @@ def _start(rt: Runtime, body: Run, text: str, *, reads: bool) -> int:
         for fd in rt.files:  # ends of other substitutions: whoever reads them must see them end
             os.close(fd)
         rt.files.clear()
+        rt.trace_depth += 1
         return body(rt)
 
     try:

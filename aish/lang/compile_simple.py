@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.lang import builtins, compile_word
 from aish.lang.control import CommandError
 from aish.lang.source import Site
+from aish.lang.text import is_name
 from aish.lang.words import split_assignment
 
 TYPE_CHECKING = False
@@ -37,6 +38,8 @@ def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
 
 def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     site = Site(src, node.start, node.end)
+    if "\n" in src.text[node.start : node.end]:
+        site.line = _line(src, node)
     assigns = [
         (item.name, item.append, compile_word.as_text(compile_word.text(src, item.value))) for item in node.assigns
     ]
@@ -54,6 +57,12 @@ def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     if assigns or redirects:
         return _full(site, assigns, redirects, argv, invoke, tested)
     return _plain(site, argv, invoke, tested)
+
+
+def _line(src: Source, node: Simple) -> int:
+    """$LINENO of a command of several lines: where its second word ends, as in bash."""
+    ends = sorted([item.end for item in (*node.assigns, *node.words, *node.redirects)])
+    return src.line(ends[1] if len(ends) > 1 else ends[0])
 
 
 def _arguments(
@@ -90,7 +99,7 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
             rt.status, rt.pipe_status = rt.substituted, None
             return rt.status
         if rt.xtrace:
-            _trace(rt, [], argv)
+            _trace(rt, argv)
         rt.status = status = invoke(rt, argv)
         rt.pipe_status = None
         rt.last_argument = argv[-1]
@@ -109,12 +118,12 @@ def _one_assignment(site: Site, assignment: Assignment, tested: bool) -> Run:
         rt.at = site
         rt.substituted = 0
         value = text(rt)
+        if rt.xtrace:
+            _trace_assignment(rt, name, value)
         if name in rt.vars.guarded:
             rt.assign(name, value, site)
         else:
             rt.values[name] = value
-        if rt.xtrace:
-            _trace(rt, [(name, value)], [])
         rt.status = status = rt.substituted
         rt.pipe_status = None
         if status and rt.errexit and not tested:
@@ -137,13 +146,9 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
                 if rt.errexit and not tested:
                     rt.failed(status)
                 return status
-        done = []
-        for name, append, text in assigns:
-            value = (rt.vars.get(name) or "") + text(rt) if append else text(rt)
+        for assignment in assigns:
+            name, value = _value(rt, assignment)
             rt.assign(name, value, site)
-            done.append((name, value))
-        if rt.xtrace and done:
-            _trace(rt, done, [])
         rt.status = status = rt.substituted
         rt.pipe_status = None
         if status and rt.errexit and not tested:
@@ -151,6 +156,15 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
         return status
 
     return run
+
+
+def _value(rt: Runtime, assignment: Assignment) -> tuple[str, str]:
+    """The name, and what it gets."""
+    name, append, text = assignment
+    value = text(rt)
+    if rt.xtrace:
+        _trace_assignment(rt, name + "+" * append, value)
+    return name, (rt.vars.get(name) or "") + value if append else value
 
 
 def _succeed(rt: Runtime) -> int:
@@ -191,29 +205,43 @@ def _full(
 
 
 def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], invoke: Invoke, site: Site) -> Run:
-    """The command, with its assignments in force while it runs, and exported."""
+    """The command, with its assignments in force while it runs, and exported. In posix mode those before a special
+    built-in stay."""
+    if not assigns:
+        if rt.xtrace:
+            _trace(rt, argv)
+        return lambda rt: invoke(rt, argv)
 
     def run(rt: Runtime) -> int:
-        if not assigns:
+        if rt.posix and argv[0] in builtins.SPECIAL and argv[0] not in rt.functions:
+            for assignment in assigns:
+                name, value = _value(rt, assignment)
+                rt.assign(name, value, site)
             if rt.xtrace:
-                _trace(rt, [], argv)
+                _trace(rt, argv)
             return invoke(rt, argv)
         rt.vars.push()
         try:
-            done = []
-            for name, append, text in assigns:
-                value = (rt.vars.get(name) or "") + text(rt) if append else text(rt)
-                rt.vars.local(name)
-                rt.assign(name, value, site)
-                rt.vars.export(name)
-                done.append((name, value))
+            for assignment in assigns:
+                name, value = _value(rt, assignment)
+                _assign_for_command(rt, name, value, site)
             if rt.xtrace:
-                _trace(rt, done, argv)
+                _trace(rt, argv)
             return invoke(rt, argv)
         finally:
             rt.vars.pop()
 
     return run
+
+
+def _assign_for_command(rt: Runtime, name: str, value: str, site: Site) -> None:
+    """A readonly variable keeps its value, and the command runs with that; in posix mode it does not run."""
+    if name in rt.vars.readonly and not rt.posix:
+        rt.complain(f"{name}: readonly variable")
+        return
+    rt.vars.local(name)
+    rt.assign(name, value, site)
+    rt.vars.export(name)
 
 
 def _redirected(rt: Runtime, redirects: list[Apply], command: Run) -> int:
@@ -317,8 +345,19 @@ def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         return error.status
 
 
-def _trace(rt: Runtime, assigns: list[tuple[str, str]], argv: list[str]) -> None:
+def _trace(rt: Runtime, argv: list[str]) -> None:
     """`set -x`."""
     from aish.lang.trace import trace
 
-    trace(rt, assigns, argv)
+    trace(rt, argv)
+    if argv[0] in _DECLARING:
+        for word in argv[1:]:
+            name, equals, value = word.partition("=")
+            if equals and is_name(name.removesuffix("+")):
+                _trace_assignment(rt, name, value)
+
+
+def _trace_assignment(rt: Runtime, target: str, value: str) -> None:
+    from aish.lang.trace import trace_assignment
+
+    trace_assignment(rt, target, value)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from aish.lang.tree import Node
 
-UNARY = frozenset("-" + letter for letter in "abcdefghknoprstuvwxzGLNOS")
+UNARY = frozenset("-" + letter for letter in "abcdefghknoprstuvwxzGLNORS")
 BINARY = frozenset(["=", "==", "!=", "=~", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt", "-ot", "-ef"])
 
 
@@ -99,6 +99,8 @@ class Conditions(Aliases):
             return TestBinary(left.start, right.end, tok.text, left, right)
         if tok.kind is WORD and tok.text != "]]":
             self.unexpected("an operator of [[")
+        if first.text in UNARY and tok.kind is WORD:
+            self.unexpected(f"an operand of {first.text}")
         return TestUnary(left.start, left.end, "-n", left)
 
     def _regex_token(self) -> None:

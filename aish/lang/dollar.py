@@ -47,6 +47,9 @@ class Dollars(Words):
     def dollar(self, quoted: bool) -> Node | None:
         start = self.pos
         char = self.char(1)
+        while char == "\\" and self.char(2) == "\n":
+            self._drop_continuation(start + 1)
+            char = self.char(1)
         if char in _NAME_START:
             return self._plain(start)
         if char == "{":
@@ -74,9 +77,17 @@ class Dollars(Words):
 
     def _name(self) -> str:
         begin = self.pos
-        while self.char() in _NAME and self.char():
-            self.pos += 1
-        return self.text[begin : self.pos]
+        while True:
+            while self.char() in _NAME and self.char():
+                self.pos += 1
+            if self.char() != "\\" or self.char(1) != "\n":
+                return self.text[begin : self.pos]
+            self._drop_continuation(self.pos)
+
+    def _drop_continuation(self, at: int) -> None:
+        """Take a backslash and a newline out of the text: nothing remembers a name with a hole in it."""
+        self.source.replace(at, at + 2, "")
+        self.text = self.source.text
 
     # ------------------------------------------------------------------------------------------- ${..}
 
@@ -272,7 +283,9 @@ class Dollars(Words):
             self.pos += 1
         offsets.append(self.pos)
         self.pos += 1
-        inner = self.nested(Source(self.source.name, "".join(unescaped)))
+        source = Source(self.source.name, "".join(unescaped))
+        source.offsets = offsets
+        inner = self.nested(source)
         body = self.inside(inner, offsets, inner.whole)
         remap(body, offsets)
         self.depth -= 1

@@ -78,13 +78,13 @@ def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool) -> 
         return rt.status
 
 
-def run_text(rt: Runtime, text: str, name: str) -> int:
+def run_text(rt: Runtime, text: str, name: str, *, line_shift: int = 0) -> int:
     """Run text from inside a program: `eval`, a trap. Raises ParseError."""
     rt.calls += 1
     try:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()
-        return run_source(rt, Source(name, text))
+        return run_source(rt, Source(name, text, line_shift=line_shift))
     finally:
         rt.calls -= 1
 

@@ -188,6 +188,10 @@ class Lexer(Dollars):
         self.mark(start, self.pos, STRING)
         document.redirect.target = Word(start, finish, [self._document_body(document, lines, start, finish)])
 
+    def changes_text(self, text: str) -> bool:
+        """Whether reading `text` may put something else in a place of it: a continued line, an alias."""
+        return "\\\n" in text
+
     def _document_body(self, document: HereDocument, lines: list[tuple[int, int]], start: int, finish: int) -> Node:
         offsets: Offsets[int]
         if document.strip:
@@ -198,7 +202,10 @@ class Lexer(Dollars):
             offsets = range(start, finish + 1)
         if document.quoted or not ("$" in text or "`" in text or "\\" in text):
             return Quoted(start, finish, text)
-        inner = self.nested(Source(self.source.name, text))
+        source = Source(self.source.name, text)
+        if self.changes_text(text):
+            source.offsets = offsets = [*offsets]
+        inner = self.nested(source)
         parts = self.inside(inner, offsets, lambda: inner.quoted_parts(IN_DOCUMENT))
         body = DoubleQuoted(0, len(text), parts)
         remap(body, offsets)

@@ -340,7 +340,9 @@ class Parser(Compounds):
             self.unexpected("a function's name")
         self.advance()
         if self.tok.text == "(" and self.tok.kind is OPERATOR:
-            return self._function(start, tok)
+            self._blanks()
+            if self.char() == ")":  # and not a body in parentheses
+                return self._function(start, tok)
         return self._function_body(start, tok)
 
     def _function(self, start: int, tok: Token) -> Function:

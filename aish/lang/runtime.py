@@ -83,6 +83,8 @@ class Runtime:
         self.returns = 0
         """Functions and sourced files that `return` could leave."""
         self.arithmetic_depth = 0
+        self.trace_depth = 0
+        """Substitutions, evals and sourced files within each other: `set -x` shows it."""
         self.pending = False
         self.capture: list[str] | None = None
         """Where built-ins write while $(built-in ..) runs without a process."""
@@ -146,6 +148,10 @@ class Runtime:
             return self.vars.lists[name]()
         value = self.vars.get(name)
         return [] if value is None else [value]
+
+    def set_list(self, name: str, values: list[str]) -> None:
+        """Give the array `name` these elements."""
+        self.vars.lists[name] = lambda: values
 
     def assign(self, name: str, value: str, site: Site) -> None:
         """Set a variable for the command at `site`. Raises ExpansionError for a readonly one."""
@@ -293,7 +299,9 @@ class Runtime:
         from aish.lang.evaluate import run_text
 
         status, pipe_status = self.status, self.pipe_status
+        self.trace_depth += 1
         run_text(self, action, f"trap {signals.name_of(signo)}")
+        self.trace_depth -= 1
         self.status, self.pipe_status = status, pipe_status
 
     def run_exit_trap(self, status: int) -> int:
@@ -326,7 +334,7 @@ class Runtime:
         """Let the script know of a coprocess: its descriptors in the array `name`, its id in `name`_PID."""
         self.coprocess_ended(name)
         self.coprocesses[name] = job, ends
-        self.vars.lists[name] = lambda: [str(fd) for fd in ends]
+        self.set_list(name, [str(fd) for fd in ends])
         self.vars.set(f"{name}_PID", str(job.processes[-1].pid))
 
     def coprocess_ended(self, name: str) -> None:

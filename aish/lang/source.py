@@ -15,12 +15,14 @@ class Source:
     `line_shift` is added to every line number: the text of a trap or of `eval` stands on a later line.
     """
 
-    __slots__ = ("_line", "_offset", "_replaced", "line_shift", "name", "text")
+    __slots__ = ("_line", "_offset", "_replaced", "line_shift", "name", "offsets", "text")
 
     def __init__(self, name: str, text: str = "", *, line_shift: int = 0) -> None:
         self.name = name
         self.text = text
         self.line_shift = line_shift
+        self.offsets: list[int] | None = None
+        """Where each character stands in the text that this one was cut out of; None: nobody needs to know."""
         self._offset = 0
         self._line = 1
         self._replaced: list[tuple[int, int]] = []
@@ -47,6 +49,8 @@ class Source:
         if self._offset > start:
             self.line(start)
         self.text = self.text[:start] + text + self.text[end:]
+        if self.offsets is not None:
+            self.offsets[start:end] = [self.offsets[start]] * len(text)
 
     def column(self, offset: int) -> int:
         """The column of `offset` in its line, from 1, in characters."""

@@ -268,7 +268,7 @@ def test_evaluator_gets_the_first_error_behind_what_can_run() -> None:
         "if true; then\n", "if true\n", "while a; do\n", "for i in a\n", "for i\n", "case x in\n", "case x in a) b\n",
         "{ a\n", "( a\n", "f() {\n", "f()\n", "a |\n", "a &&\n", "a ||\n", "a |=\n", "echo 'a\n", 'echo "a\n',
         "echo $(a\n", "echo `a\n", "echo ${a:-\n", "echo $((1 +\n", "cat <<E\n", "cat <<E\nbody\n", "echo a \\\n",
-        "[[ a &&\n", "!\n", "echo $'a\n", "x=$(cat <<E\nbody\n", "if a; then b; else\n", 'echo "$(if a\n',
+        "[[ a &&\n", "((\n", "echo $'a\n", "x=$(cat <<E\nbody\n", "if a; then b; else\n", 'echo "$(if a\n',
     ],
 )  # fmt: skip
 def test_prompt_goes_on_where_more_is_needed(text: str) -> None:

@@ -51,7 +51,7 @@ def return_(rt: Runtime, argv: list[str]) -> int:
     """return [n]: leave a function or a sourced file."""
     status = _number([word for word in argv if word != "--"], rt.status) & 0xFF
     if not rt.returns and not rt.in_subshell:
-        raise CommandError("neither a function nor a sourced file is running")
+        raise CommandError("neither a function nor a sourced file is running", status=2)
     raise Return(status)
 
 
@@ -73,13 +73,17 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
 
     words = argv[2:] if argv[1:2] == ["--"] else argv[1:]
     rt.status = 0
+    shift = rt.at.line - 1 if rt.at is not None else 0
+    rt.trace_depth += 1
     try:
-        return run_text(rt, " ".join(words), "eval")
+        return run_text(rt, " ".join(words), "eval", line_shift=shift)
     except ParseError as error:
         rt.report(error)
         if rt.interactive or not rt.posix:
             return error.exit_status
         raise Exit(error.exit_status) from None
+    finally:
+        rt.trace_depth -= 1
 
 
 def source(rt: Runtime, argv: list[str]) -> int:
@@ -98,6 +102,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
     from aish.lang.text import decode
 
     params = rt.params
+    rt.trace_depth += 1
     rt.calls += 1
     rt.returns += 1
     loops, rt.loops = rt.loops, 0
@@ -115,6 +120,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
         rt.report(error)
         return error.exit_status
     finally:
+        rt.trace_depth -= 1
         rt.calls -= 1
         rt.returns -= 1
         rt.loops = loops
