@@ -7,6 +7,7 @@ replaced inside its own text; behind one whose text ends in a blank, the next wo
 from __future__ import annotations
 
 from aish.lang.lexer import NEWLINE, WORD, Lexer, Token
+from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Aliases(Lexer):
     def replace_alias(self) -> None:
         """With a token under the eye that may be a command's name: replace it until it is no alias."""
         while self.aliases and self.tok.kind is WORD and self.tok.text in self.aliases:
+            if self.posix and self.tok.text in RESERVED:
+                return
             if not self._replace(self.aliases[self.tok.text]):
                 return
 

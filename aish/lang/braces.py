@@ -13,7 +13,7 @@ from aish.lang.words import find_tilde
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aish.lang.tree import Node
 
@@ -51,6 +51,8 @@ def expand(word: Word) -> Iterator[str | Word]:
     items = _items(word)
     if items.count("{") > MAX_BRACES:
         raise BraceError(f"more than {MAX_BRACES} braces in one word")
+    if _count(items) > MAX_WORDS:
+        raise BraceError(f"more than {MAX_WORDS} words from one word's braces")
     for found in _expand(items):
         if not found:
             continue
@@ -95,28 +97,44 @@ def _items(word: Word) -> Items:
     return items
 
 
+def _count(items: Items) -> int:
+    """How many words `_expand` gives."""
+    count = 1
+    while (found := _first(items)) is not None:
+        start, end = found
+        inside = items[start + 1 : end]
+        if "," in inside:
+            count *= sum(map(_count, _split(inside)))
+        else:
+            series = _series(inside)
+            count *= _length(series[0]) if series else 1
+        items = items[end + 1 :]
+    return count
+
+
+def _length(numbers: range) -> int:
+    """len() refuses what is longer than a C integer."""
+    return abs(numbers.stop - numbers.start) // abs(numbers.step) + 1
+
+
 def _expand(items: Items) -> list[Items]:
     """All that the items give, themselves at least."""
     done: list[Items] = [[]]
     while True:
         found = _first(items)
         if found is None:
-            return _joined(done, [items])
+            return [before + items for before in done]
         start, end = found
         inside = items[start + 1 : end]
+        middle: list[Items]
         if "," in inside:
             middle = [each for piece in _split(inside) for each in _expand(piece)]
         else:
-            middle = _series(inside) or [items[start : end + 1]]
-        done = _joined(_joined(done, [items[:start]]), middle)
+            series = _series(inside)
+            middle = [[series[1](each)] for each in series[0]] if series else [items[start : end + 1]]
+        head = items[:start]
+        done = [before + head + each for before in done for each in middle]
         items = items[end + 1 :]
-
-
-def _joined(left: list[Items], right: list[Items]) -> list[Items]:
-    """Each of `left` followed by each of `right`."""
-    if len(left) * len(right) > MAX_WORDS:
-        raise BraceError(f"more than {MAX_WORDS} words from one word's braces")
-    return [a + b for a in left for b in right]
 
 
 def _first(items: Items) -> tuple[int, int] | None:
@@ -164,8 +182,9 @@ def _split(items: Items) -> list[Items]:
     return pieces
 
 
-def _series(items: Items) -> list[Items] | None:
-    """first..last or first..last..step, of numbers or of letters; None where it is neither."""
+def _series(items: Items) -> tuple[range, Callable[[int], str | Node]] | None:
+    """first..last or first..last..step, of numbers or of letters, and how one of them is written; None where it is
+    neither."""
     if not all(isinstance(item, str) for item in items):
         return None
     fields = "".join(map(str, items)).split("..")
@@ -179,19 +198,16 @@ def _series(items: Items) -> list[Items] | None:
         letters = fields[:2]
         if not all(len(text) == 1 and text.isascii() and text.isalpha() for text in letters):
             return None
-        return [[_letter(code)] for code in _range(ord(letters[0]), ord(letters[1]), step)]
+        return _range(ord(letters[0]), ord(letters[1]), step), _letter
     if first is None or last is None:
         return None
     width = max(map(len, fields[:2])) if any(map(_padded, fields[:2])) else 0
-    return [[f"{number:0{width}d}"] for number in _range(first, last, step)]
+    return _range(first, last, step), lambda number: f"{number:0{width}d}"
 
 
 def _range(first: int, last: int, step: int) -> range:
     step = abs(step) or 1
-    found = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
-    if abs(last - first) // step >= MAX_WORDS:
-        raise BraceError(f"more than {MAX_WORDS} words from one word's braces")
-    return found
+    return range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
 
 
 def _letter(code: int) -> str | Node:

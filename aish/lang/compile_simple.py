@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aish.lang import builtins, compile_word
-from aish.lang.control import CommandError
+from aish.lang.control import CommandError, Exit, ToldError
 from aish.lang.source import Site
 from aish.lang.text import is_name
 from aish.lang.words import split_assignment
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _DECLARING = frozenset(["export", "readonly", "local"])
 """Their arguments of the form name=value are expanded like assignments."""
+
+_MISUSE = 2
+_SOURCING = frozenset([".", "source"])
+""".: a file that is not there is as bad as an option that is not there."""
 
 
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
@@ -135,10 +139,20 @@ def _one_assignment(site: Site, assignment: Assignment, tested: bool) -> Run:
 
 def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tested: bool) -> Run:
     """Assignments, or redirections, without a command: the shell does them itself."""
+    perform = _perform(site, assigns, redirects, tested)
 
     def run(rt: Runtime) -> int:
         rt.at = site
         rt.substituted = 0
+        return perform(rt)
+
+    return run
+
+
+def _perform(site: Site, assigns: list[Assignment], redirects: list[Apply], tested: bool) -> Run:
+    """The same, behind words that gave nothing: the status is that of the last substitution in them."""
+
+    def run(rt: Runtime) -> int:
         if redirects:
             status = _redirected(rt, redirects, _succeed)
             if status:
@@ -180,7 +194,7 @@ def _full(
     tested: bool,
 ) -> Run:
     """Words with assignments or redirections."""
-    nothing = _no_words(site, assigns, redirects, tested)
+    nothing = _perform(site, assigns, redirects, tested)
 
     def run(rt: Runtime) -> int:
         rt.at = site
@@ -192,7 +206,8 @@ def _full(
         if argv[0] == "exec" and "exec" not in rt.functions:
             status = _exec(rt, redirects, command, argv)
         elif redirects:
-            status = _redirected(rt, redirects, command)
+            special = argv[0] in builtins.SPECIAL and argv[0] not in rt.functions
+            status = _redirected(rt, redirects, command, special=special)
         else:
             status = command(rt)
         rt.status, rt.pipe_status = status, None
@@ -244,8 +259,8 @@ def _assign_for_command(rt: Runtime, name: str, value: str, site: Site) -> None:
     rt.vars.export(name)
 
 
-def _redirected(rt: Runtime, redirects: list[Apply], command: Run) -> int:
-    """A command with its redirections done before and undone after it."""
+def _redirected(rt: Runtime, redirects: list[Apply], command: Run, *, special: bool = False) -> int:
+    """A command with its redirections done before and undone after it; `special`: of a special built-in."""
     from aish.lang.descriptors import restore
 
     saved: list[tuple[int, int]] = []
@@ -255,6 +270,8 @@ def _redirected(rt: Runtime, redirects: list[Apply], command: Run) -> int:
                 apply(rt, saved)
         except CommandError as error:
             rt.report(error)
+            if special and _ends_shell(rt):
+                raise Exit(error.status) from None
             return error.status
         return command(rt)
     finally:
@@ -272,6 +289,8 @@ def _exec(rt: Runtime, redirects: list[Apply], command: Run, argv: list[str]) ->
     except CommandError as error:
         restore(saved)
         rt.report(error)
+        if _ends_shell(rt):
+            raise Exit(error.status) from None
         return error.status
     if len(argv) == 1:
         drop(saved)
@@ -313,23 +332,32 @@ def invoke(rt: Runtime, argv: list[str], *, tested: bool = False, last: bool = F
             return rt.call(rt.functions[name], argv)
         builtin = builtins.find(name)
         if builtin is not None:
-            return run_builtin(rt, builtin, argv)
+            return run_builtin(rt, builtin, argv, special=functions and name in builtins.SPECIAL)
     finally:
         if tested:
             rt.tested -= 1
     return run_external(rt, argv, last=last)
 
 
-def run_builtin(rt: Runtime, builtin: Builtin, argv: list[str]) -> int:
-    """Call a built-in; what it cannot do is reported under its name."""
+def run_builtin(rt: Runtime, builtin: Builtin, argv: list[str], *, special: bool = False) -> int:
+    """Call a built-in; what it cannot do is reported under its name. In posix mode a `special` one that is used
+    wrongly ends the shell."""
     try:
         return builtin(rt, argv)
     except CommandError as error:
-        rt.complain_of(argv[0], error)
+        if not isinstance(error, ToldError):
+            rt.complain_of(argv[0], error)
+        if special and _ends_shell(rt) and (error.status == _MISUSE or argv[0] in _SOURCING):
+            raise Exit(error.status) from None
         return error.status
     except OSError as error:
         rt.complain(f"{argv[0]}: {error.strerror}")
         return 1
+
+
+def _ends_shell(rt: Runtime) -> bool:
+    """Whether an error of a special built-in is the end."""
+    return rt.posix and not rt.interactive
 
 
 def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.errors import AishError
 from aish.lang.compile import compile_command
-from aish.lang.control import CommandError, Interrupted, status_of
+from aish.lang.control import CommandError, Interrupted, NothingMore, status_of
 from aish.lang.parser import Parser
 from aish.lang.runtime import MAX_CALLS
 from aish.lang.source import ExpansionError, Source
@@ -63,6 +63,8 @@ def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool) -> 
     """Run a complete command; one that could not be expanded is told, and fails."""
     try:
         return _run(rt, source, command, final)
+    except NothingMore as error:
+        return error.status
     except OSError as error:  # no descriptor left, perhaps not even to load a part of ours with
         rt.complain(error.strerror or str(error))
         rt.loops = rt.tested = 0

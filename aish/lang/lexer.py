@@ -60,7 +60,7 @@ class HereDocument:
 
 class Lexer(Dollars):
     """`tok` is the token under the parser's eye; nothing behind it has been read, except a here-document's
-    body. `posix` leaves aish's own operators (|=) and bash's (&> |&) out."""
+    body. `posix` leaves aish's own operator (|=) out."""
 
     def __init__(self, source: Source, more: Callable[[], str] | None = None, *, posix: bool = False) -> None:
         super().__init__(source, more)
@@ -116,9 +116,7 @@ class Lexer(Dollars):
             longer = op + self.char()
             if longer == op or longer not in _OPERATORS:
                 break
-            if self.posix and longer in ("|=", "|&", "&>", "&>>", ";&", ";;&"):
-                break
-            if self.in_pattern and longer == "|=":
+            if longer == "|=" and (self.posix or self.in_pattern):
                 break
             op = longer
             self.pos += 1
@@ -176,7 +174,7 @@ class Lexer(Dollars):
             newline = self.find("\n", begin)
             end = newline if newline >= 0 else len(self.text)
             self.pos = end + (newline >= 0)
-            if document.strip:
+            if document.strip and not joined:
                 while begin < end and self.text[begin] == "\t":
                     begin += 1
             line = self.text[begin:end]

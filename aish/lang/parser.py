@@ -6,6 +6,7 @@ prompt (is the text complete?) and the highlighter (`parse`: all commands, all e
 
 from __future__ import annotations
 
+from aish.lang.builtins import SPECIAL
 from aish.lang.compounds import REDIRECTS, TERMINATORS, Compounds
 from aish.lang.depth import deep
 from aish.lang.lexer import END, NEWLINE, NUMBER, OPERATOR, WORD, Token
@@ -29,7 +30,7 @@ from aish.lang.tree import (
     Time,
     Word,
 )
-from aish.lang.words import split_assignment
+from aish.lang.words import RESERVED, split_assignment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
 
     from aish.lang.tree import Node
 
-RESERVED = frozenset(
-    ["if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "in", "{",
-     "}", "!", "[[", "]]", "function", "select", "time", "coproc"]
-)  # fmt: skip
 _CLOSERS = frozenset(["then", "else", "elif", "fi", "do", "done", "esac", "}"])
 _COMPOUND = frozenset(["if", "while", "until", "for", "select", "case", "{", "[["])
 _EMPTY_WORD = Word(0, 0, [])
@@ -358,6 +355,8 @@ class Parser(Compounds):
 
     def _function_body(self, start: int, tok: Token) -> Function:
         name = tok.text
+        if self.posix and name in SPECIAL:
+            self.fail(f"'{name}' is a special built-in: no function may have its name", tok.start, tok.end)
         if not name or name in RESERVED or "=" in name:
             self.fail("not a name for a function", tok.start, tok.end, hint="use letters, digits, '_', '-', '.', ':'")
         self.mark(tok.start, tok.end, FUNCTION)

@@ -1,15 +1,18 @@
-"""POSIX extended regular expressions ([[ x =~ y ]]) by way of Python's `re`, which is imported on first use only.
+"""POSIX extended regular expressions ([[ x =~ y ]]): parsed here, matched by Python's `re`, which is imported on
+first use only, or by an automaton.
 
-What differs in the notation is translated: brackets with their classes, anchors, intervals, repeated repetition.
-POSIX takes the longest of all matches at the leftmost place, Python the first one that its alternatives find; for
-an expression with alternatives the longest is looked for.
+Python's engine tries one way after the other, which takes for ever for an expression such as (a*)*b; one that repeats
+what has alternatives or repetitions in it goes to the automaton. POSIX wants the longest of the matches at the
+leftmost place: with alternatives, the automaton finds that, too.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import re
+    from collections.abc import Callable
+
+    Matcher = Callable[[str], "list[str] | None"]
 
 _SPECIAL = frozenset("\\.[]()*+?{}|^$")
 _CLASSES = {
@@ -18,15 +21,11 @@ _CLASSES = {
     "punct": r"[!-/:-@\[-`{-~]", "cntrl": r"[\x00-\x1f\x7f]", "print": r"[^\x00-\x1f\x7f]",
     "graph": r"[^\x00-\x20\x7f]",
 }  # fmt: skip
-_ESCAPES = {
-    "<": r"\b(?=\w)", ">": r"\b(?<=\w)", "`": r"\A", "'": r"\Z", "w": r"\w", "W": r"\W", "s": r"\s", "S": r"\S",
-    "b": r"\b", "B": r"\B",
-}  # fmt: skip
+_PLACES = {"<": r"\b(?=\w)", ">": r"\b(?<=\w)", "`": r"\A", "'": r"\Z", "b": r"\b", "B": r"\B"}
+"""What glibc knows behind a backslash, besides classes."""
+
 _MOST_REPEATS = 0x7FFF
 _MOST_DEPTH = 200
-_LONGEST_TEXT = 2_000
-"""Characters up to which the longest match is looked for: it costs a try for each end."""
-
 
 class RegexError(ValueError):
     """The text is no regular expression."""
@@ -63,130 +62,209 @@ def _in_bracket(expression: str) -> bool:
     return False
 
 
-_cache: dict[tuple[str, bool], re.Pattern[str]] = {}
+_cache: dict[tuple[str, bool], Matcher] = {}
 _CACHE_SIZE = 500
 
 
 def search(expression: str, text: str, *, fold: bool = False) -> list[str] | None:
     """What matched, and what each group matched; None where nothing does. `fold`: in any case of letters. Raises
     RegexError."""
-    found = _compiled(expression, fold)
-    match = found.search(text)
-    if match is None:
-        return None
-    if "|" in expression and "$" not in expression and len(text) <= _LONGEST_TEXT:
-        for end in range(len(text), match.end(), -1):
-            longer = found.fullmatch(text, match.start(), end)
-            if longer is not None:
-                match = longer
-                break
-    return [match.group(), *[group or "" for group in match.groups()]]
-
-
-def _compiled(expression: str, fold: bool) -> re.Pattern[str]:
     found = _cache.get((expression, fold))
     if found is None:
-        import re
-        import warnings
-
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                found = re.compile(translate(expression), re.DOTALL | (re.IGNORECASE if fold else 0))
-        except (re.error, OverflowError, RecursionError) as error:
-            raise RegexError(str(error)) from None
         if len(_cache) >= _CACHE_SIZE:
             _cache.clear()
-        _cache[expression, fold] = found
-    return found
+        found = _cache[expression, fold] = _compiled(expression, fold)
+    return found(text)
 
 
-def translate(expression: str) -> str:
-    """The same in Python's notation. Raises RegexError."""
-    translator = _Translator(expression)
-    found = translator.alternatives(0)
-    if translator.pos < len(expression):
-        raise RegexError("unmatched )")
-    return found
+def _compiled(expression: str, fold: bool) -> Matcher:
+    import re
+
+    parser = Parser(expression)
+    tree = parser.whole()
+    if parser.needs_automaton and not parser.refers_back:
+        from aish.lang.automaton import Automaton
+
+        return Automaton(tree, parser.groups, fold=fold).search
+    try:
+        pattern = re.compile(tree.python(), re.DOTALL | (re.IGNORECASE if fold else 0))
+    except (re.error, OverflowError, RecursionError) as error:
+        raise RegexError(str(error)) from None
+
+    def match(text: str) -> list[str] | None:
+        found = pattern.search(text)
+        return None if found is None else [found.group(), *[group or "" for group in found.groups()]]
+
+    return match
 
 
-class _Translator:
+class One:
+    """One character, or a place between two (`consumes` is False), as an expression of Python's."""
+
+    __slots__ = ("consumes", "text")
+
+    def __init__(self, text: str, *, consumes: bool = True) -> None:
+        self.text = text
+        self.consumes = consumes
+
+    def python(self) -> str:
+        return self.text
+
+
+class Group:
+    """( ), with its number."""
+
+    __slots__ = ("inner", "number")
+
+    def __init__(self, number: int, inner: Tree) -> None:
+        self.number = number
+        self.inner = inner
+
+    def python(self) -> str:
+        return f"({self.inner.python()})"
+
+
+class Chain:
+    """One after the other."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: list[Tree]) -> None:
+        self.items = items
+
+    def python(self) -> str:
+        return "".join([item.python() for item in self.items])
+
+
+class Choice:
+    """One or the other."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: list[Tree]) -> None:
+        self.items = items
+
+    def python(self) -> str:
+        return "|".join([item.python() for item in self.items])
+
+
+class Repeat:
+    """`low` to `high` times; None: without end."""
+
+    __slots__ = ("high", "inner", "low")
+
+    def __init__(self, inner: Tree, low: int, high: int | None) -> None:
+        self.inner = inner
+        self.low = low
+        self.high = high
+
+    def python(self) -> str:
+        return f"(?:{self.inner.python()}){{{self.low},{'' if self.high is None else self.high}}}"
+
+
+if TYPE_CHECKING:
+    Tree = One | Group | Chain | Choice | Repeat
+
+
+class Parser:
     """Recursive descent over the expression."""
 
     def __init__(self, expression: str) -> None:
         self.text = expression
         self.pos = 0
+        self.groups = 0
+        self.needs_automaton = False
+        self.refers_back = False
+
+    def whole(self) -> Tree:
+        tree = self.alternatives(0)
+        if self.pos < len(self.text):
+            raise RegexError("unmatched )")
+        return tree
 
     def peek(self) -> str:
         return self.text[self.pos : self.pos + 1]
 
-    def alternatives(self, depth: int) -> str:
+    def alternatives(self, depth: int) -> Tree:
         if depth > _MOST_DEPTH:
             raise RegexError(f"nested more than {_MOST_DEPTH} levels deep")
         branches = [self.branch(depth)]
         while self.peek() == "|":
             self.pos += 1
             branches.append(self.branch(depth))
-        return "|".join(branches)
+        if len(branches) == 1:
+            return branches[0]
+        self.needs_automaton = True
+        return Choice(branches)
 
-    def branch(self, depth: int) -> str:
-        found: list[str] = []
+    def branch(self, depth: int) -> Tree:
+        found: list[Tree] = []
         while self.peek() in ("*", "+", "?") and self.peek():  # nothing to repeat: they mean nothing
             self.pos += 1
         while True:
             char = self.peek()
             if not char or char == "|" or (char == ")" and depth):
-                return "".join(found)
+                return found[0] if len(found) == 1 else Chain(found)
             found.append(self.repeated(self.atom(depth)))
 
-    def atom(self, depth: int) -> str:
+    def atom(self, depth: int) -> Tree:
         char = self.peek()
         self.pos += 1
-        if char == "(":
-            inner = self.alternatives(depth + 1)
-            if self.peek() != ")":
-                raise RegexError("unmatched (")
-            self.pos += 1
-            return f"({inner})"
-        if char == "[":
-            return self.bracket()
-        if char == "$":
-            return r"(?:\Z)"
-        if char == "^":
-            return r"(?:\A)"
-        if char == ".":
-            return "."
-        if char == "\\":
-            return self.escaped()
-        return _literal(char)
+        match char:
+            case "(":
+                self.groups += 1
+                number = self.groups
+                inner = self.alternatives(depth + 1)
+                if self.peek() != ")":
+                    raise RegexError("unmatched (")
+                self.pos += 1
+                return Group(number, inner)
+            case "[":
+                return One(self.bracket())
+            case "$":
+                return One(r"\Z", consumes=False)
+            case "^":
+                return One(r"\A", consumes=False)
+            case ".":
+                return One(".")
+            case "\\":
+                return self.escaped()
+            case _:
+                return One(_literal(char))
 
-    def escaped(self) -> str:
+    def escaped(self) -> Tree:
         char = self.peek()
         if not char:
             raise RegexError("a backslash at the end")
         self.pos += 1
-        if char in "123456789":
-            return f"(?:\\{char})"
-        return _ESCAPES.get(char) or _literal(char)
+        if "1" <= char <= "9":
+            self.refers_back = True
+            return One(f"(?:\\{char})")
+        if char in _PLACES:
+            return One(_PLACES[char], consumes=False)
+        return One(f"\\{char}" if char in "wWsS" else _literal(char))
 
-    def repeated(self, atom: str) -> str:
+    def repeated(self, atom: Tree) -> Tree:
         """The atom with the * + ? {n,m} behind it, each of which repeats all before it."""
+        simple = isinstance(atom, One)
         times = 0
         while True:
             char = self.peek()
-            if char in ("*", "+", "?") and char:
+            if char and char in "*+?":
                 self.pos += 1
-                suffix = char
+                low, high = int(char == "+"), 1 if char == "?" else None
             elif char == "{":
-                suffix = self.interval()
+                low, high = self.interval()
             else:
                 return atom
-            atom = f"(?:{atom}){suffix}" if times else atom + suffix
+            self.needs_automaton = self.needs_automaton or not simple
+            simple = False
+            atom = Repeat(atom, low, high)
             times += 1
             if times > _MOST_DEPTH:
                 raise RegexError("repeated too often")
 
-    def interval(self) -> str:
+    def interval(self) -> tuple[int, int | None]:
         end = self.text.find("}", self.pos)
         if end < 0:
             raise RegexError("unmatched {")
@@ -195,9 +273,13 @@ class _Translator:
         for bound in (low, high):
             if bound and not (bound.isdecimal() and bound.isascii() and int(bound) <= _MOST_REPEATS):
                 raise RegexError("not a number of repetitions")
+        if not comma:
+            high = low
         if not low and not comma:
             raise RegexError("not a number of repetitions")
-        return f"{{{low or 0}{comma}{high}}}"
+        if high and int(low or 0) > int(high):
+            raise RegexError(f"no number of repetitions is between {low} and {high}")
+        return int(low or 0), int(high) if high else None
 
     def bracket(self) -> str:
         """[..]: classes become alternatives, since Python's sets have none."""

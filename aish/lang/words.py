@@ -10,6 +10,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.tree import Node
 
+RESERVED = frozenset(
+    ["if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "in", "{",
+     "}", "!", "[[", "]]", "function", "select", "time", "coproc"]
+)  # fmt: skip
+
 BLANKS = " \t"
 _QUOTING = frozenset("'\"\\$`")
 WORD_STOPS = frozenset(" \t\n|&;<>()") | _QUOTING

@@ -9,7 +9,8 @@ import os
 
 from aish.lang import scanner
 from aish.lang.builtins import TOPIC_OF
-from aish.lang.parser import RESERVED, parse
+from aish.lang.parser import parse
+from aish.lang.words import RESERVED
 from aish.lang.text import quote
 
 TYPE_CHECKING = False

@@ -288,7 +288,7 @@ def test_prompt_does_not_wait_where_nothing_can_help(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("before", "piece"),
-    [("", "("), ("", "$("), ("", "$(("), ("", "${a:-"), ("", "{ "), ("", "if "), ("", "while "), ("", '"$('),
+    [("", "( "), ("", "$("), ("", "$(("), ("", "${a:-"), ("", "{ "), ("", "if "), ("", "while "), ("", '"$('),
      ("", "case x in x) "), ("", "f() "), ("[[ ", "( "), ("[[ ", "! "), ("", "echo $((a; ")],
 )  # fmt: skip
 def test_nesting_is_refused_not_overflowed(before: str, piece: str) -> None:
