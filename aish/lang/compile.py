@@ -51,7 +51,7 @@ def compile_command(src: Source, node: Node, *, tested: bool = False, last: bool
         case Pipeline() | Background() | Subshell():
             from aish.lang import compile_pipeline
 
-            return compile_pipeline.compile_node(src, node, tested)
+            return compile_pipeline.compile_node(src, node, tested, last)
         case Group() | If() | For() | While() | Case() | Test() | Calculation() | Counting():
             from aish.lang import compile_compound
 

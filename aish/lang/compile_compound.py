@@ -79,6 +79,9 @@ def redirected(src: Source, node: Compound, run: Run, tested: bool) -> Run:
                     rt.failed(error.status)
                 return error.status
             return run(rt)
+        except ExpansionError as error:
+            rt.report(error)  # here, while its words go where the script sends them
+            raise
         finally:
             restore(saved)
 

@@ -38,13 +38,13 @@ _OUTPUT_ONLY = frozenset(["echo", "printf", "pwd"])
 """Built-ins that do nothing but write: their output can be had without a process."""
 
 
-def compile_node(src: Source, node: Node, tested: bool) -> Run:
+def compile_node(src: Source, node: Node, tested: bool, last: bool) -> Run:
     """The closure for a pipeline, a subshell, or a command in the background."""
     match node:
         case Pipeline():
             return _pipeline(src, node, tested)
         case Subshell():
-            return _subshell(src, node, tested)
+            return _subshell(src, node, tested, last)
         case Background():
             return _background(src, node)
         case _:
@@ -236,17 +236,18 @@ def _negated(src: Source, node: Pipeline) -> Run:
 # -------------------------------------------------------------------------------- subshell, background
 
 
-def _subshell(src: Source, node: Subshell, tested: bool) -> Run:
+def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
+    """( ): a copy of the shell; where this process is one that has nothing else to do, itself."""
     body = _body(src, node.body, tested)
     if node.redirects:
-        from aish.lang.compile_compound import redirected
-
-        body = redirected(src, node, body, tested)
+        body = _redirected_for_good(src, node, body)
     site = Site(src, node.start, node.end)
     text = src.text[node.start : node.end]
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if last and rt.in_subshell and not rt.signals.traps:
+            return body(rt)
         job = Job(text)
         process.fork(rt, lambda: body(rt), job, foreground=True)
         rt.status = status = rt.jobs.wait_foreground(rt, job)
@@ -254,6 +255,26 @@ def _subshell(src: Source, node: Subshell, tested: bool) -> Run:
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
+
+    return run
+
+
+def _redirected_for_good(src: Source, node: Subshell, body: Run) -> Run:
+    """In the copy of the shell: its redirections last as long as itself, its traps and its last words included."""
+    from aish.lang.compile_redirect import compile_redirects
+
+    redirects = compile_redirects(src, node.redirects)
+    site = Site(src, node.start, node.end)
+
+    def run(rt: Runtime) -> int:
+        try:
+            for apply in redirects:
+                apply(rt, None)
+        except CommandError as error:
+            rt.at = site
+            rt.report(error)
+            return error.status
+        return body(rt)
 
     return run
 

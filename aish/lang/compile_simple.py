@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.lang import builtins, compile_word
 from aish.lang.control import CommandError, Exit, ToldError
-from aish.lang.source import Site
+from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
 from aish.lang.words import split_assignment
 
@@ -274,6 +274,9 @@ def _redirected(rt: Runtime, redirects: list[Apply], command: Run, *, special: b
                 raise Exit(error.status) from None
             return error.status
         return command(rt)
+    except ExpansionError as error:
+        rt.report(error)  # here, while its words go where the script sends them
+        raise
     finally:
         restore(saved)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.builtins.test import BINARY, UNARY
 from aish.lang.control import CommandError
-from aish.lang.pattern import compiled
 from aish.lang.fields import QUOTED
+from aish.lang.pattern import compiled
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Test, TestBinary, TestJoin, TestNot, TestUnary
 

@@ -274,7 +274,7 @@ def unbraced(src: Source, word: Word) -> Constant | Single | Many:
 
 def opens_files(words: list[Word]) -> bool:
     """Whether <(..) or >(..) is among the words: a descriptor that the command's end closes."""
-    return any([type(part) is ProcessSub for word in words for part in word.parts])
+    return any(type(part) is ProcessSub for word in words for part in word.parts)
 
 
 def is_plain(part: Node) -> bool:

@@ -316,7 +316,7 @@ class Parser(Compounds):
                 assigns.append(Assign(tok.start, tok.end, name, value, append))
                 continue
             self.mark(tok.start, tok.end, ARGUMENT if words else COMMAND)
-            words.append(tok.word)
+            words.append(tok.word if self.posix or not words else _with_tildes(tok.word))
             if self.tok.text == "(" and self.tok.kind is OPERATOR:
                 if len(words) > 1 or assigns or redirects:
                     self.unexpected("an argument")
@@ -410,6 +410,24 @@ class Parser(Compounds):
         if hint is None and tok.text in _CLOSERS:
             hint = f"no command is open that '{tok.text}' could end or continue"
         self.fail(f"unexpected {shown}, {wanted} expected", tok.start, tok.end, hint=hint)
+
+
+def _with_tildes(word: Word) -> Word:
+    """An argument that looks like an assignment (of=~/x) has its tildes expanded like one, as bash does it."""
+    first = word.parts[0] if word.parts else None
+    if type(first) is not Literal or "=" not in first.text or "~" not in first.text:
+        return word
+    found = split_assignment(word)
+    if found is None:
+        return word
+    value = found[2]
+    head = Literal(word.start, value.start, _head(first.text))
+    return Word(word.start, word.end, [head, *value.parts])
+
+
+def _head(text: str) -> str:
+    """name= of name=value."""
+    return text[: text.index("=") + 1]
 
 
 class Script:

@@ -27,6 +27,7 @@ _PLACES = {"<": r"\b(?=\w)", ">": r"\b(?<=\w)", "`": r"\A", "'": r"\Z", "b": r"\
 _MOST_REPEATS = 0x7FFF
 _MOST_DEPTH = 200
 
+
 class RegexError(ValueError):
     """The text is no regular expression."""
 

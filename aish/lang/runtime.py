@@ -14,7 +14,7 @@ from aish.lang.fields import DEFAULT_IFS
 from aish.lang.jobs import Job, JobTable
 from aish.lang.lookup import Lookup
 from aish.lang.signals import Signals
-from aish.lang.source import ExpansionError, Site, Source, unset_error
+from aish.lang.source import ExpansionError, ScriptError, Site, Source, unset_error
 from aish.lang.text import encode
 from aish.lang.variables import Variables
 
@@ -209,7 +209,11 @@ class Runtime:
         self._tell("not_run", f"{name}: {error.message}", name, error)
 
     def report(self, error: AishError) -> None:
-        """Report an error that has its own place or hint."""
+        """Report an error that has its own place or hint, once."""
+        if isinstance(error, ScriptError):
+            if error.told:
+                return
+            error.told = True
         self._tell("report", str(error), error)
 
     def report_fault(self, error: BaseException) -> int:

@@ -76,7 +76,9 @@ class Site:
 
 
 class ScriptError(SourceError):
-    """The author's fault, at the characters from `start` to `end` of a source."""
+    """The author's fault, at the characters from `start` to `end` of a source. `told`: it has been reported."""
+
+    told = False
 
     def __init__(self, message: str, source: Source, start: int, end: int, *, hint: str | None = None) -> None:
         super().__init__(

@@ -165,7 +165,7 @@ class Words(Scanner):
             if char == "$":
                 part = self.dollar(True)
             elif char == "`":
-                part = self.backquote(True)
+                part = self.backquote(mode != IN_DOCUMENT)
             elif char == '"' and mode in (IN_BRACES, IN_INDEX):
                 part = self.double_quoted()
             else:
