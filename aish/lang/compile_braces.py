@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aish.lang import compile_word
-from aish.lang.braces import BraceError, expand, has_braces
+from aish.lang.brace_expansion import BraceError, expand, has_braces
 from aish.lang.source import ExpansionError, Site
 
 TYPE_CHECKING = False

@@ -179,7 +179,7 @@ def _for(src: Source, node: For, tested: bool) -> Run:
                             _trace_head(rt, src, "for", name, node.words)
                         if name in rt.vars.guarded:
                             try:
-                                rt.assign(name, value, site)
+                                _next_value(rt, name, value, site)
                             except ExpansionError as error:  # a readonly variable
                                 status = _refused(rt, error)
                                 if rt.errexit and not tested:
@@ -219,6 +219,19 @@ def _refused(rt: Runtime, error: ExpansionError) -> int:
         raise error
     rt.report(error)
     return 1
+
+
+def _next_value(rt: Runtime, name: str, value: str, site: Site) -> None:
+    """`for name`, where name needs care: a reference gets another target each time."""
+    if name not in rt.vars.references:
+        rt.assign(name, value, site)
+        return
+    from aish.lang.subscripts import refer
+
+    try:
+        refer(rt, name, value)
+    except CommandError as error:
+        raise rt.error_at(error, site) from None
 
 
 def _case(src: Source, node: Case, tested: bool) -> Run:

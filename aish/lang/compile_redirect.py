@@ -7,7 +7,6 @@ import os
 from aish.lang import compile_word
 from aish.lang.control import CommandError
 from aish.lang.descriptors import close, copy, document, duplicate, keep, open_high, place
-from aish.lang.source import Site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,21 +99,22 @@ def _target(src: Source, node: Redirect) -> Text:
 
 def _named(src: Source, node: Redirect, name: str) -> Apply:
     """{name}>file: a new descriptor above the usual ones, which stays until {name}>&- closes it."""
-    site = Site(src, node.start, node.end)
+    from aish.lang import subscripts
+
     target = _target(src, node)
     duplicates = node.op in ("<&", ">&")
     open_file = None if duplicates else opened(src, node)
 
     def run(rt: Runtime, saved: Saved | None) -> None:
         if open_file is not None:
-            rt.assign(name, str(open_high(open_file(rt))), site)
+            subscripts.store(rt, name, str(open_high(open_file(rt))))
             return
         word = target(rt)
         if word == "-":
-            close(_number(rt.vars.get(name) or ""))
+            close(_number(subscripts.fetch(rt, name) or ""))
             return
         source = word.removesuffix("-")
-        rt.assign(name, str(duplicate(_number(source))), site)
+        subscripts.store(rt, name, str(duplicate(_number(source))))
         if source != word:
             close(int(source))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from aish.lang import builtins, compile_word
+from aish.lang.assignments import DECLARING
+from aish.lang.compile_assign import compile_assign, compound, is_compound
 from aish.lang.control import CommandError, Exit, ToldError
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
+from aish.lang.tree import Assign, Literal, Word
 from aish.lang.words import split_assignment
 
 TYPE_CHECKING = False
@@ -13,17 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aish.lang.builtins import Builtin
+    from aish.lang.compile_assign import Assignment
     from aish.lang.compile_redirect import Apply
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import Simple, Word
+    from aish.lang.tree import Simple
 
-    Assignment = tuple[str, bool, Text]
     Invoke = Callable[[Runtime, list[str]], int]
-
-_DECLARING = frozenset(["export", "readonly", "local"])
-"""Their arguments of the form name=value are expanded like assignments."""
 
 _MISUSE = 2
 _SOURCING = frozenset([".", "source"])
@@ -44,18 +44,18 @@ def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     site = Site(src, node.start, node.end)
     if "\n" in src.text[node.start : node.end]:
         site.line = _line(src, node)
-    assigns = [
-        (item.name, item.append, compile_word.as_text(compile_word.text(src, item.value))) for item in node.assigns
-    ]
+    assigns = [compile_assign(src, item) for item in node.assigns]
     redirects: list[Apply] = []
     if node.redirects:
         from aish.lang.compile_redirect import compile_redirects
 
         redirects = compile_redirects(src, node.redirects)
     if not node.words:
-        if redirects or len(assigns) != 1 or assigns[0][1]:
+        if redirects or len(assigns) != 1:
             return _no_words(site, assigns, redirects, tested)
-        return _one_assignment(site, assigns[0], tested)
+        if assigns[0].text is None:
+            return _one_store(site, assigns[0], tested)
+        return _one_assignment(site, assigns[0].name, assigns[0].text, tested)
     argv = compile_word.argument_list(_arguments(src, node.words))
     invoke = _invocation(node.words[0].literal(), tested, last)
     if assigns or redirects:
@@ -72,20 +72,37 @@ def _line(src: Source, node: Simple) -> int:
 def _arguments(
     src: Source, words: list[Word]
 ) -> list[compile_word.Constant | compile_word.Single | compile_word.Many]:
-    if words[0].literal() not in _DECLARING:
-        return [compile_word.fields(src, word) for word in words]
-    from aish.lang.compile_braces import braced
+    return [_assigning(src, word) or compile_word.fields(src, word) for word in words]
 
-    return [braced(src, word, _declared) or _declared(src, word) for word in words]
+
+def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.Single | compile_word.Many | None:
+    """An argument of `declare` and its kin that assigns is expanded like an assignment, after its braces."""
+    node = word.parts[0] if word.parts else None
+    if type(node) is not Assign:
+        return None
+    if is_compound(node):
+        return compile_word.Single(compound(src, node))
+    if node.index is None and any(type(part) is Literal and "{" in part.text for part in node.value.parts):
+        from aish.lang.compile_braces import braced
+
+        head = Literal(node.start, node.value.start, src.text[node.start : node.value.start])
+        return braced(src, Word(node.start, node.end, [head, *node.value.parts]), _declared)
+    return _assigned(src, node)
 
 
 def _declared(src: Source, word: Word) -> compile_word.Constant | compile_word.Single | compile_word.Many:
-    """An argument of `export` and its kin."""
+    """One of the words that braces in such an argument gave."""
     found = split_assignment(word)
-    if found is None:
-        return compile_word.unbraced(src, word)
-    name, append, value = found
-    text = compile_word.joined([f"{name}{'+' * append}=", compile_word.text(src, value)])
+    return compile_word.unbraced(src, word) if found is None else _assigned(src, found)
+
+
+def _assigned(src: Source, node: Assign) -> compile_word.Constant | compile_word.Single:
+    value = compile_word.text(src, node.value)
+    text = compile_word.joined([f"{node.name}{'+' * node.append}=", value])
+    if node.index is not None:
+        text = compile_word.joined(
+            [f"{node.name}[", compile_word.text(src, node.index), f"]{'+' * node.append}=", value]
+        )
     return compile_word.Constant(text) if isinstance(text, str) else compile_word.Single(text)
 
 
@@ -114,9 +131,8 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
     return run
 
 
-def _one_assignment(site: Site, assignment: Assignment, tested: bool) -> Run:
+def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
     """name=value alone."""
-    name, _, text = assignment
 
     def run(rt: Runtime) -> int:
         rt.at = site
@@ -128,6 +144,25 @@ def _one_assignment(site: Site, assignment: Assignment, tested: bool) -> Run:
             rt.assign(name, value, site)
         else:
             rt.values[name] = value
+        rt.status = status = rt.substituted
+        rt.pipe_status = None
+        if status and rt.errexit and not tested:
+            rt.failed(status)
+        return status
+
+    return run
+
+
+def _one_store(site: Site, assignment: Assignment, tested: bool) -> Run:
+    """Any other assignment alone."""
+    store = assignment.store
+
+    def run(rt: Runtime) -> int:
+        rt.at = site
+        rt.substituted = 0
+        shown = store(rt)
+        if rt.xtrace:
+            _show(rt, shown)
         rt.status = status = rt.substituted
         rt.pipe_status = None
         if status and rt.errexit and not tested:
@@ -161,8 +196,9 @@ def _perform(site: Site, assigns: list[Assignment], redirects: list[Apply], test
                     rt.failed(status)
                 return status
         for assignment in assigns:
-            name, value = _value(rt, assignment)
-            rt.assign(name, value, site)
+            shown = assignment.store(rt)
+            if rt.xtrace:
+                _show(rt, shown)
         rt.status = status = rt.substituted
         rt.pipe_status = None
         if status and rt.errexit and not tested:
@@ -170,15 +206,6 @@ def _perform(site: Site, assigns: list[Assignment], redirects: list[Apply], test
         return status
 
     return run
-
-
-def _value(rt: Runtime, assignment: Assignment) -> tuple[str, str]:
-    """The name, and what it gets."""
-    name, append, text = assignment
-    value = text(rt)
-    if rt.xtrace:
-        _trace_assignment(rt, name + "+" * append, value)
-    return name, (rt.vars.get(name) or "") + value if append else value
 
 
 def _succeed(rt: Runtime) -> int:
@@ -230,16 +257,16 @@ def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], i
     def run(rt: Runtime) -> int:
         if rt.posix and argv[0] in builtins.SPECIAL and argv[0] not in rt.functions:
             for assignment in assigns:
-                name, value = _value(rt, assignment)
-                rt.assign(name, value, site)
+                shown = assignment.store(rt)
+                if rt.xtrace:
+                    _show(rt, shown)
             if rt.xtrace:
                 _trace(rt, argv)
             return invoke(rt, argv)
         rt.vars.push()
         try:
             for assignment in assigns:
-                name, value = _value(rt, assignment)
-                _assign_for_command(rt, name, value, site)
+                _assign_before(rt, assignment, site)
             if rt.xtrace:
                 _trace(rt, argv)
             return invoke(rt, argv)
@@ -249,12 +276,21 @@ def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], i
     return run
 
 
-def _assign_for_command(rt: Runtime, name: str, value: str, site: Site) -> None:
-    """A readonly variable keeps its value, and the command runs with that; in posix mode it does not run."""
+def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> None:
+    """One assignment before a command. A readonly variable keeps its value, and the command runs with that; in
+    posix mode it does not run."""
+    name, text = assignment.name, assignment.text
+    value = assignment.before(rt) if text is None else text(rt)
+    if value is None:
+        return
+    if rt.xtrace:
+        _trace_assignment(rt, name, value)
     if name in rt.vars.readonly and not rt.posix:
         rt.complain(f"{name}: readonly variable")
         return
     rt.vars.local(name)
+    if name in rt.vars.arrays:
+        rt.vars.fresh(name)
     rt.assign(name, value, site)
     rt.vars.export(name)
 
@@ -381,14 +417,20 @@ def _trace(rt: Runtime, argv: list[str]) -> None:
     from aish.lang.trace import trace
 
     trace(rt, argv)
-    if argv[0] in _DECLARING:
+    if argv[0] in DECLARING:
         for word in argv[1:]:
             name, equals, value = word.partition("=")
             if equals and is_name(name.removesuffix("+")):
                 _trace_assignment(rt, name, value)
 
 
-def _trace_assignment(rt: Runtime, target: str, value: str) -> None:
-    from aish.lang.trace import trace_assignment
+def _show(rt: Runtime, text: str) -> None:
+    from aish.lang.trace import show
 
-    trace_assignment(rt, target, value)
+    show(rt, text)
+
+
+def _trace_assignment(rt: Runtime, target: str, value: str) -> None:
+    from aish.lang.trace import shown_assignment
+
+    _show(rt, shown_assignment(target, value))

@@ -42,8 +42,12 @@ class Token:
 
 
 def _is_descriptor(text: str) -> bool:
-    """Whether `text` right before a < or > is a descriptor's number, or {name}: a variable that gets one."""
-    return (text.isdecimal() and text.isascii()) or (text[0] == "{" and text[-1] == "}" and is_name(text[1:-1]))
+    """Whether `text` right before a < or > is a descriptor's number, or {name}: a variable that gets one, {name[1]}:
+    an element."""
+    if text[0] != "{" or text[-1] != "}":
+        return text.isdecimal() and text.isascii()
+    name, bracket, _ = text[1:-1].partition("[")
+    return is_name(name) and (not bracket or text[-2] == "]")
 
 
 class HereDocument:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 LETTERS = {
     "a": "allexport",
     "b": "notify",
-    "B": "braceexpand",
     "C": "noclobber",
     "e": "errexit",
     "f": "noglob",
@@ -21,6 +20,7 @@ LETTERS = {
     "u": "nounset",
     "v": "verbose",
     "x": "xtrace",
+    "B": "braceexpand",
 }
 NAMES = (*sorted(LETTERS.values()), "pipefail", "posix", "ignoreeof", "emacs", "vi")
 

@@ -6,6 +6,7 @@ prompt (is the text complete?) and the highlighter (`parse`: all commands, all e
 
 from __future__ import annotations
 
+from aish.lang.assignments import DECLARING
 from aish.lang.builtins import SPECIAL
 from aish.lang.compounds import REDIRECTS, TERMINATORS, Compounds
 from aish.lang.depth import deep
@@ -16,7 +17,6 @@ from aish.lang.source import ParseError, Source
 from aish.lang.text import is_name
 from aish.lang.tree import (
     AndOr,
-    Assign,
     Background,
     Compound,
     Coprocess,
@@ -30,13 +30,13 @@ from aish.lang.tree import (
     Time,
     Word,
 )
-from aish.lang.words import RESERVED, split_assignment
+from aish.lang.words import RESERVED, argument_tildes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from aish.lang.tree import Node
+    from aish.lang.tree import Assign, Node
 
 _CLOSERS = frozenset(["then", "else", "elif", "fi", "do", "done", "esac", "}"])
 _COMPOUND = frozenset(["if", "while", "until", "for", "select", "case", "{", "[["])
@@ -297,6 +297,7 @@ class Parser(Compounds):
         assigns: list[Assign] = []
         words: list[Word] = []
         redirects: list[Redirect] = []
+        declaring = False
         while True:
             tok = self.tok
             if tok.kind is NUMBER or (tok.kind is OPERATOR and tok.text in REDIRECTS):
@@ -307,16 +308,18 @@ class Parser(Compounds):
                 tok = self.tok
             if tok.kind is not WORD or tok.word is None:
                 break
-            self.advance()
-            found = None if words else split_assignment(tok.word)
-            if found:
-                name, append, value = found
-                self._no_array(tok)
-                self.mark(tok.start, tok.start + len(name), ASSIGNMENT)
-                assigns.append(Assign(tok.start, tok.end, name, value, append))
+            found = self.assignment(tok) if declaring or not words else None
+            if found is not None:
+                self.mark(tok.start, tok.start + len(found.name), ASSIGNMENT)
+                if words:
+                    words.append(Word(found.start, found.end, [found]))
+                else:
+                    assigns.append(found)
                 continue
+            self.advance()
+            declaring = (not words and tok.text in DECLARING) or declaring
             self.mark(tok.start, tok.end, ARGUMENT if words else COMMAND)
-            words.append(tok.word if self.posix or not words else _with_tildes(tok.word))
+            words.append(tok.word if self.posix or not words else argument_tildes(tok.word))
             if self.tok.text == "(" and self.tok.kind is OPERATOR:
                 if len(words) > 1 or assigns or redirects:
                     self.unexpected("an argument")
@@ -324,10 +327,6 @@ class Parser(Compounds):
         if not (assigns or words or redirects):
             self.unexpected("a command")
         return Simple(start, self.previous_end, assigns, words, redirects)
-
-    def _no_array(self, tok: Token) -> None:
-        if self.tok.text == "(" and self.tok.start == tok.end and self.text[tok.end - 1] == "=":
-            self.fail("arrays are not supported", self.tok.start, self.tok.end, hint="use: set -- word ...")
 
     def _function_keyword(self) -> Function:
         start = self.tok.start
@@ -410,24 +409,6 @@ class Parser(Compounds):
         if hint is None and tok.text in _CLOSERS:
             hint = f"no command is open that '{tok.text}' could end or continue"
         self.fail(f"unexpected {shown}, {wanted} expected", tok.start, tok.end, hint=hint)
-
-
-def _with_tildes(word: Word) -> Word:
-    """An argument that looks like an assignment (of=~/x) has its tildes expanded like one, as bash does it."""
-    first = word.parts[0] if word.parts else None
-    if type(first) is not Literal or "=" not in first.text or "~" not in first.text:
-        return word
-    found = split_assignment(word)
-    if found is None:
-        return word
-    value = found[2]
-    head = Literal(word.start, value.start, _head(first.text))
-    return Word(word.start, word.end, [head, *value.parts])
-
-
-def _head(text: str) -> str:
-    """name= of name=value."""
-    return text[: text.index("=") + 1]
 
 
 class Script:

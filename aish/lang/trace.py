@@ -31,9 +31,9 @@ def trace(rt: Runtime, argv: list[str]) -> None:
     show(rt, " ".join([quoted(word) for word in argv]))
 
 
-def trace_assignment(rt: Runtime, target: str, value: str) -> None:
+def shown_assignment(target: str, value: str) -> str:
     """target=value; `target` ends in + where it appends."""
-    show(rt, f"{target}={quoted(value) if value else ''}")
+    return f"{target}={quoted(value) if value else ''}"
 
 
 def show(rt: Runtime, text: str) -> None:

@@ -63,8 +63,8 @@ def test_empty_expressions_of_a_counting_loop_are_none() -> None:
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("for x do :; done", For), ("for x; do :; done", For), ("for x\ndo :; done", For), ("for x\nin a\ndo :; done", For),
-     ("for x in; do :; done", For), ("for x in a; { :; }", For), ("select x do :; done", Select),
+    [("for x do :; done", For), ("for x; do :; done", For), ("for x\ndo :; done", For),
+     ("for x\nin a\ndo :; done", For), ("for x in; do :; done", For), ("for x in a; { :; }", For), ("select x do :; done", Select),
      ("select x in a b; { :; }", Select), ("for in in in; do :; done", For), ("for do in do; do :; done", For)],
 )  # fmt: skip
 def test_loops_over_words(text: str, kind: type[For]) -> None:
@@ -83,7 +83,8 @@ def test_loops_that_are_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "name"),
     [("coproc a b", "COPROC"), ("coproc { a; }", "COPROC"), ("coproc N { a; }", "N"), ("coproc N (a)", "N"),
-     ("coproc N while a; do b; done", "N"), ("coproc N", "COPROC"), ("coproc N >f", "COPROC"), ("coproc N ((1))", "N")],
+     ("coproc N while a; do b; done", "N"), ("coproc N", "COPROC"), ("coproc N >f", "COPROC"),
+     ("coproc N ((1))", "N")],
 )  # fmt: skip
 def test_a_coprocess_has_a_name_only_before_a_compound_command(text: str, name: str) -> None:
     node = only(text)
@@ -212,5 +213,6 @@ def test_an_ambiguous_redirection_opens_nothing(aish: Aish) -> None:
 
 
 def test_the_body_of_a_counting_loop_may_break_and_continue_outwards(aish: Aish) -> None:
-    script = "for ((i=0;i<3;i++)); do for ((j=0;j<3;j++)); do ((j==1)) && continue 2; ((i==2)) && break 2; echo $i$j; done; done"
+    inner = "for ((j=0;j<3;j++)); do ((j==1)) && continue 2; ((i==2)) && break 2; echo $i$j; done"
+    script = f"for ((i=0;i<3;i++)); do {inner}; done"
     assert aish(script).out == "00\n10\n"
