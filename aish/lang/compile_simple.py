@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aish.lang import builtins, compile_word
-from aish.lang.assignments import DECLARING
 from aish.lang.compile_assign import compile_assign, compound, is_compound
 from aish.lang.control import CommandError, Exit, ToldError
 from aish.lang.source import ExpansionError, Site
@@ -417,7 +416,7 @@ def _trace(rt: Runtime, argv: list[str]) -> None:
     from aish.lang.trace import trace
 
     trace(rt, argv)
-    if argv[0] in DECLARING:
+    if argv[0] in ("export", "readonly"):
         for word in argv[1:]:
             name, equals, value = word.partition("=")
             if equals and is_name(name.removesuffix("+")):

@@ -326,9 +326,9 @@ class Runtime:
         from aish.lang.evaluate import run_text
 
         status, pipe_status = self.status, self.pipe_status
-        self.trace_depth += 1
+        self.trace_depth += signo != signals.EXIT
         run_text(self, action, f"trap {signals.name_of(signo)}")
-        self.trace_depth -= 1
+        self.trace_depth -= signo != signals.EXIT
         self.status, self.pipe_status = status, pipe_status
 
     def run_exit_trap(self, status: int) -> int:
