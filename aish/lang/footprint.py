@@ -11,8 +11,10 @@ from aish.lang.tree import (
     AndOr,
     Arithmetic,
     Assign,
+    Calculation,
     Case,
     CommandSub,
+    Counting,
     DoubleQuoted,
     For,
     Group,
@@ -105,7 +107,7 @@ def _command(node: Node, found: Footprint) -> None:
                 _command(item, found)
         case Pipeline() if len(node.stages) == 1:
             _command(node.stages[0], found)
-        case Group() | If() | For() | While() | Case() | Test() if not node.redirects:
+        case Group() | If() | For() | While() | Case() | Test() | Calculation() | Counting() if not node.redirects:
             _compound(node, found)
         case _:
             raise _Unknown
@@ -137,6 +139,13 @@ def _compound(node: Node, found: Footprint) -> None:
                 _command(arm.body, found)
         case Test():
             _test(node.expression, found)
+        case Calculation():
+            _arithmetic(node.expression, found)
+        case Counting():
+            for part in (node.first, node.test, node.step):
+                if part is not None:
+                    _arithmetic(part, found)
+            _command(node.body, found)
         case _:
             raise _Unknown
 

@@ -52,6 +52,7 @@ WITHOUT = [
     "unset u; x=$(u=1; kind q.py); echo $x ${u-unset}",
     "f() { local v=1; x=$(v=2; echo $v); echo $v $x; }; f",
     "f() { local v=1; echo $v; }; x=$(f); echo $x ${v-unset}",
+    "x=$(for ((i = 0; i < 3; i++)); do (( i == 1 )) && continue; echo $i; done); echo $x ${i-unset}",
     "a=(1 2 3); x=$(echo ${a[1]} ${#a[@]} ${a[@]:1}); echo $x; x=$(i=1; echo ${a[i++]} $i); echo $x ${i-unset}",
     "x=$(if [ -d / ] && ! [ -f / ]; then echo folder; else echo none; fi); echo $x",
     "x=$(uname); y=$(uname 2>/dev/null); z=$(ls /no/such 2>&1); echo $? $x $y; case $z in *such*) echo told ;; esac",
@@ -79,6 +80,10 @@ PIPELINES = [
     "for i in 1 2 3; do echo $i; done | sort -r | head -n 1",
 ]  # fmt: skip
 WITH = [
+    "shopt -s expand_aliases; alias echo=printf\nx=$(echo a)\nf() { echo b; }; x=$x$(f); printf '%s' $x",
+    "x=$(time -p : 2>/dev/null; echo a); echo $x; x=$(cat <(echo b)); echo $x",
+    "set -x; x=$(echo a) 2>/dev/null; set +x; echo $x",
+    "x=$(select i in a b; do echo $i; break; done <<< 2 2>/dev/null); echo $x",
     "f() { x=$(local v=2; echo $v); echo $x ${v-unset}; }; f",
     "x=$(a=(1 2); echo ${a[1]}); echo $x ${a-unset}",
     "declare -n r=v; v=1; x=$(r=2; echo $v); echo $x $v",
@@ -164,6 +169,8 @@ def test_stdout_that_is_closed(aish: Aish) -> None:
         ("echo ${a[$i=1]}", None),
         ("echo ${a@P}", None),
         ("local a=b", set()),
+        ("(( a = b > c ))", {"a", "b", "c"}),
+        ("for ((i = 0; i < 3; i++)); do a=$i; done", {"i", "a"}),
         ("[[ a < b ]] && cd x", {"PWD", "OLDPWD"}),
         ("select a in b; do :; done", None),
         ("echo <(:)", None),
