@@ -13,43 +13,52 @@ import os
 
 from aish.errors import AishError
 from aish.lang import builtins
-from aish.lang.compile_pipeline import _read_all, captured, pipe
-from aish.lang.compile_program import Program, compile_program
 from aish.lang.control import Break, Continue, Exit, Return, status_of
 from aish.lang.footprint import HARMLESS, Footprint, footprint
-from aish.lang.jobs import Job
 from aish.lang.source import Source
 from aish.lang.text import decode, encode
 from aish.lang.tree import Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from aish.lang.compile_program import Program
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Function as ShellFunction
     from aish.lang.runtime import Run, Runtime
     from aish.lang.tree import CommandSub, Node
 
+    _Others = tuple[Program | None, Text]
+
 
 def substitution(src: Source, part: CommandSub) -> Text:
     """The closure for $(..), which decides each time how little is enough."""
-    copy = captured(src, part)
     inside = compile_inside(src, part.body)
-    program = compile_program(src, part.body.items[0]) if len(part.body.items) == 1 else None
-    if inside is None and program is None:
-        return copy
-    text = src.text[part.start : part.end]
+    others: _Others | None = None
 
     def run(rt: Runtime) -> str:
+        nonlocal others
         if inside is not None and (done := inside.run(rt, errexit=rt.posix)) is not None:  # as in bash
             rt.substituted = rt.status = done[0]
             written = done[1].replace("\0", "")
             if not written.isascii():
                 written = decode(encode(written))  # characters that were written byte by byte
             return written.rstrip("\n")
-        output = None if program is None else _output(rt, program, text)
+        if others is None:
+            others = _others(src, part)
+        program, copy = others
+        output = None if program is None else _output(rt, program, src.text[part.start : part.end])
         return copy(rt) if output is None else output
 
     return run
+
+
+def _others(src: Source, part: CommandSub) -> _Others:
+    """What is done where it cannot be done inside."""
+    from aish.lang.compile_pipeline import captured
+    from aish.lang.compile_program import compile_program
+
+    items = part.body.items
+    return compile_program(src, items[0]) if len(items) == 1 else None, captured(src, part)
 
 
 class Inside:
@@ -83,7 +92,6 @@ def _is_watched(rt: Runtime) -> bool:
     return bool(
         rt.xtrace
         or rt.interactive
-        or rt.monitor
         or rt.signals.traps
         or getattr(rt, "aliases", None)  # a function's text is not what it does
         or rt.vars.references  # a name is not what is set
@@ -157,7 +165,7 @@ def _inside(rt: Runtime, body: Run, whole: Footprint, errexit: bool) -> tuple[in
 
 
 def _settled(rt: Runtime, body: Run) -> int:
-    """As a process of the shell ends: process.settle. There are no traps."""
+    """As a process of the shell ends: ending.settle. There are no traps."""
     try:
         return body(rt)
     except (Exit, Return) as error:
@@ -174,7 +182,11 @@ def _settled(rt: Runtime, body: Run) -> int:
 
 def _output(rt: Runtime, program: Program, text: str) -> str | None:
     """What a program alone wrote; None where a copy of the shell is needed."""
+    from aish.lang.compile_pipeline import _read_all, pipe
+    from aish.lang.jobs import Job
+
     read, write = pipe(rt)
+    monitor, rt.monitor = rt.monitor, False  # it stays in the shell's own process group
     try:
         try:
             pid = program.start(rt, (-1, write))
@@ -187,5 +199,6 @@ def _output(rt: Runtime, program: Program, text: str) -> str | None:
         output = _read_all(rt, read)
         rt.substituted = rt.status = rt.jobs.wait_foreground(rt, job)
     finally:
+        rt.monitor = monitor
         os.close(read)
     return decode(output.replace(b"\0", b"")).rstrip("\n")

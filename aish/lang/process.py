@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import os
 
-from aish.errors import AishError
 from aish.lang import signals
-from aish.lang.control import Break, CommandError, Continue, Exit, Interrupted, Return, status_of
+from aish.lang.control import CommandError
+from aish.lang.ending import settle
 from aish.lang.jobs import Job, exit_status
 
 TYPE_CHECKING = False
@@ -219,36 +219,6 @@ def _child(
         status = rt.report_fault(error)
     finally:
         os._exit(status & 0xFF)
-
-
-def settle(rt: Runtime, body: Callable[[], int]) -> int:
-    """Run the last thing that a process of the shell does, and its EXIT trap; gives the exit status.
-
-    Every way in which a shell can end is here.
-    """
-    try:
-        try:
-            status = body()
-        except Exit as error:
-            status = error.status
-        if rt.pending:  # also where `set -e` ends us: a trap that came behind would cut the EXIT trap short
-            rt.status = status
-            rt.signals.poll()
-    except Exit as error:
-        status = error.status
-    except Return as error:
-        status = error.status
-    except (Break, Continue):
-        status = rt.status
-    except Interrupted as error:
-        rt.run_exit_trap(128 + error.signo)
-        signals.die(error.signo)
-    except AishError as error:
-        rt.report(error)
-        status = status_of(error)
-    except Exception as error:  # noqa: BLE001 -- the edge of a process: told, and the status says it
-        status = rt.report_fault(error)
-    return rt.run_exit_trap(status)
 
 
 # -------------------------------------------------------------------------------- supervised, in-process

@@ -11,7 +11,6 @@ import os
 from aish.lang import descriptors, signals
 from aish.lang.control import CommandError, Exit, Return
 from aish.lang.fields import DEFAULT_IFS
-from aish.lang.jobs import Job, JobTable
 from aish.lang.lookup import Lookup
 from aish.lang.signals import Signals
 from aish.lang.source import ExpansionError, ScriptError, Site, Source, unset_error
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from aish.errors import AishError
     from aish.lang.host import Host
+    from aish.lang.jobs import Job, JobTable
 
     Run = Callable[["Runtime"], int]
     """A compiled command. It leaves `Runtime.status` equal to the status that it returns."""
@@ -113,11 +113,20 @@ class Runtime:
         self.functions: dict[str, Function] = {}
         self.aliases: dict[str, str] = {}
         self.signals = Signals(self)
-        self.jobs = JobTable()
+        self._jobs: JobTable | None = None
         self.commands = Lookup(self.vars)
         self.options_index = 0
         """Where getopts stands inside a word."""
         self._prepare(environment, version)
+
+    @property
+    def jobs(self) -> JobTable:
+        """The processes that were started. A script that starts none does without the table."""
+        if self._jobs is None:
+            from aish.lang.jobs import JobTable
+
+            self._jobs = JobTable()
+        return self._jobs
 
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
@@ -329,7 +338,8 @@ class Runtime:
             for fd in ends:
                 descriptors.close(fd)
         self.coprocesses.clear()
-        self.jobs.forget_all()
+        if self._jobs is not None:
+            self._jobs.forget_all()
         self.signals.enter_subshell(interruptible=interruptible)
 
     def run_trap(self, action: str, signo: int) -> None:
@@ -348,7 +358,7 @@ class Runtime:
         action = self.signals.traps.pop(signals.EXIT, None)
         if not action:
             return status
-        from aish.lang.process import settle
+        from aish.lang.ending import settle
 
         self.status = status
         self.tested = 0

@@ -6,9 +6,10 @@ import gc
 import os
 import sys
 
-from aish.lang import options, process
+from aish.lang import options
 from aish.lang.control import CommandError
 from aish.lang.depth import deep
+from aish.lang.ending import settle
 from aish.lang.evaluate import run_source
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
@@ -114,7 +115,7 @@ def _live(argv: list[str], host: ShellHost) -> int:
         return error.status
     if os.path.basename(sys.argv[0]).lstrip("-") == "sh":
         rt.posix = True
-    return process.settle(rt, lambda: _start(rt, host, found))
+    return settle(rt, lambda: _start(rt, host, found))
 
 
 def environment() -> dict[str, str]:
