@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from aish.lean import Image, State
 
-FORMAT = b"aish 1\r\n"
+FORMAT = b"aish 2\r\n"
 """What an image begins with, as bin/aish wants it: another number for each change of what follows."""
 _FIRST = ("aish.cli", "aish.shell.host", "aish.shell.program", "aish.lang.builtins.simple", "aish.lean")
 """These, and what they import, are part of every start. The last one is what reads the image."""
+_TOGETHER = "aish.lang.common"
+"""What it imports is loaded with it, not one by one."""
 _LATER = ("aish.lang", "aish.lang.builtins", "aish.shell")
 """Any module of these packages may be needed by a script."""
 
@@ -36,7 +38,8 @@ def keep(packages: str, path: str) -> None:
     record = _record(packages)
     if record is None or not os.access(folder if os.path.isdir(folder) else packages, os.W_OK):
         return
-    first = _imported()
+    first = ["__future__", "aish", *_imported(_FIRST)]  # this module has these two already
+    together = _imported([_TOGETHER])
     states = {name: _state(_source(name)) for name in first}  # before the code is read: a change meanwhile is noticed
     root = os.path.dirname(os.path.dirname(states["aish"][0]))
     blobs: list[bytes] = []
@@ -50,9 +53,10 @@ def keep(packages: str, path: str) -> None:
     length = 0
     for name in _submodules():
         if name not in first:
-            state = _state(_source(name))
-            blobs.append(dumps(_code(name)))
-            image["later"][name] = (state, length, len(blobs[-1]))
+            names = together if name == _TOGETHER else [name]
+            files = [_state(_source(one)) for one in names]
+            blobs.append(dumps([(one, state[0], _code(one)) for one, state in zip(names, files, strict=True)]))
+            image["later"][name] = (files, length, len(blobs[-1]))
             length += len(blobs[-1])
     head = dumps(image)  # type: ignore[arg-type]  # a TypedDict is a dict
     _replace(path, b"".join([FORMAT, len(head).to_bytes(8, "little"), head, *blobs]))
@@ -62,7 +66,7 @@ class _Recorder:
     """A finder that notes in which order modules are done with."""
 
     def __init__(self) -> None:
-        self.done = ["__future__", "aish"]  # this module has them already
+        self.done: list[str] = []
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path) if name.partition(".")[0] == "aish" else None
@@ -77,12 +81,12 @@ class _Recorder:
         return spec
 
 
-def _imported() -> list[str]:
-    """The modules of every start, each behind those that it imports. They are imported here."""
+def _imported(names: Sequence[str]) -> list[str]:
+    """Modules, and before each those that it imports. They are imported here."""
     recorder = _Recorder()
     sys.meta_path.insert(0, recorder)
     try:
-        for name in _FIRST:
+        for name in names:
             import_module(name)
     finally:
         sys.meta_path.remove(recorder)

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
         """What must not have changed since."""
         first: list[tuple[str, str, CodeType]]
         """Modules that are always needed: name, file, code. Each stands behind those that it imports."""
-        later: dict[str, tuple[State, int, int]]
-        """Modules that may be: file, where in the image their code is, and how long."""
+        later: dict[str, tuple[list[State], int, int]]
+        """Modules that may be: their files, and where in the image they are and how long. Of one that only brings
+        others together these stand before it."""
 
 
 class _Loader(SourceFileLoader):
@@ -59,19 +60,30 @@ class _Kept:
         place = self.places.get(name)
         if place is not None:
             for number in range(self.loaded, place):
-                self._load(number)
+                _load(*self.first[number])
             self.loaded = max(self.loaded, place + 1)
             return _spec(*self.first[place])
         if name not in self.later:
             return None
-        state, offset, length = self.later[name]
-        return _spec(name, state[0], self._code(offset, length)) if _unchanged(state) else None
+        states, offset, length = self.later[name]
+        if not all(map(_unchanged, states)):
+            return None
+        *others, last = self._modules(offset, length)
+        for other in others:
+            _load(*other)
+        return _spec(*last)
 
-    def _load(self, number: int) -> None:
-        """What importing does, without all that is looked at for modules in general: a third of the time."""
-        name, file, code = self.first[number]
-        if name in sys.modules:
-            return
+    def _modules(self, offset: int, length: int) -> "list[tuple[str, str, CodeType]]":
+        fd = open(self.path, O_RDONLY | O_CLOEXEC)
+        try:
+            return loads(pread(fd, length, self.end + offset))  # type: ignore[no-any-return]  # noqa: S302
+        finally:
+            close(fd)
+
+
+def _load(name: str, file: str, code: "CodeType") -> None:
+    """What importing does, without all that is looked at for modules in general: a third of the time."""
+    if name not in sys.modules:
         spec = _spec(name, file, code)
         module = type(sys)(name)
         module.__file__ = file
@@ -85,14 +97,6 @@ class _Kept:
         parent, _, tail = name.rpartition(".")
         if parent:
             setattr(sys.modules[parent], tail, module)
-
-    def _code(self, offset: int, length: int) -> "CodeType":
-        fd = open(self.path, O_RDONLY | O_CLOEXEC)
-        try:
-            code: CodeType = loads(pread(fd, length, self.end + offset))  # noqa: S302  as ours as any compiled file
-        finally:
-            close(fd)
-        return code
 
 
 def _spec(name: str, file: str, code: "CodeType") -> ModuleSpec:
@@ -129,19 +133,21 @@ def _half_os() -> None:
     module.__getattr__ = _whole_os
     module.devnull, module.SEEK_SET, module.SEEK_CUR, module.SEEK_END = "/dev/null", 0, 1, 2
     sys.modules["os"] = module
-    import posixpath
-
-    module.path = sys.modules["os.path"] = posixpath
 
 
 def _whole_os(name: str) -> object:
     """What `os` has under a name that half of it has not."""
-    module = sys.modules["os"]
+    module: Any = sys.modules["os"]
+    if name == "path":
+        import posixpath
+
+        module.path = sys.modules["os.path"] = posixpath
+        return posixpath
     if vars(module).pop("__getattr__", None) is not None:
         spec = FrozenImporter.find_spec("os") or PathFinder.find_spec("os")
         assert spec is not None
         module.__spec__, module.__loader__ = spec, spec.loader
-        module.__file__ = module.path.__file__.replace("posixpath.py", "os.py")
+        module.__file__ = str(module.path.__file__).replace("posixpath.py", "os.py")
         exec(spec.loader.get_code("os"), module.__dict__)  # type: ignore[union-attr]  # noqa: S102
     try:
         return vars(module)[name]

@@ -113,7 +113,7 @@ def _live(argv: list[str], host: ShellHost) -> int:
     except CommandError as error:
         rt.report(error)
         return error.status
-    if os.path.basename(sys.argv[0]).lstrip("-") == "sh":
+    if sys.argv[0].rpartition("/")[2].lstrip("-") == "sh":
         rt.posix = True
     return settle(rt, lambda: _start(rt, host, found))
 
@@ -139,16 +139,13 @@ def environment() -> dict[str, str]:
 def _interpreter() -> list[str]:
     """The command that starts another one: as this one was started, but not by way of sh where that is known."""
     program = sys.argv[0]
-    if not (os.path.isfile(program) and os.access(program, os.X_OK)):
+    if not os.access(program, os.X_OK):
         return [sys.executable, "-m", "aish.shell"]
     if not sys.flags.no_site:
-        return (
-            [os.path.abspath(program)]
-            if os.path.basename(program) == "aish"
-            else [sys.executable, "-m", "aish.shell"]
-        )
+        is_ours = os.path.basename(program) == "aish" and os.path.isfile(program)
+        return [os.path.abspath(program)] if is_ours else [sys.executable, "-m", "aish.shell"]
     flags = sys.orig_argv[1 : -len(sys.argv)]
-    return [sys.executable, *flags, os.path.abspath(program)]
+    return [sys.executable, *flags, program if program[0] == "/" else os.path.abspath(program)]
 
 
 def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
@@ -222,11 +219,17 @@ def _profile(rt: Runtime) -> None:
     source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
 
 
+def _is_here(path: str) -> bool:
+    """Whether it is the current folder. Raises OSError."""
+    there, here = os.stat(path), os.stat(".")
+    return there.st_ino == here.st_ino and there.st_dev == here.st_dev
+
+
 def _folder(rt: Runtime) -> None:
     """PWD is true, or is made true."""
     pwd = rt.values.get("PWD", "")
     try:
-        if not (pwd.startswith("/") and os.path.samefile(pwd, ".")):
+        if not (pwd[:1] == "/" and _is_here(pwd)):
             rt.vars.set("PWD", os.getcwd())
     except OSError:
         try:

@@ -73,7 +73,7 @@ def test_changed_module_is_noticed(file: str, old: str, new: str, script: str, s
     assert kept.out("-c", script) == f"{shows}\n"
 
 
-@pytest.mark.parametrize("rest", [b"", b"\x05", b"aish 0\r\n" + bytes(20), b"aish 1\r\n" + b"\xff" * 100, None])
+@pytest.mark.parametrize("rest", [b"", b"\x05", b"aish 1\r\n" + bytes(20), b"aish 2\r\n" + b"\xff" * 100, None])
 def test_damaged_one_is_replaced(rest: bytes | None, kept: Installed) -> None:
     whole = kept.image.read_bytes()
     kept.image.write_bytes(whole[: len(whole) // 3] if rest is None else rest)
