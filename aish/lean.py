@@ -138,16 +138,16 @@ def _half_os() -> None:
 def _whole_os(name: str) -> object:
     """What `os` has under a name that half of it has not."""
     module: Any = sys.modules["os"]
-    if name == "path":
-        import posixpath
+    import posixpath
 
-        module.path = sys.modules["os.path"] = posixpath
+    module.path = sys.modules["os.path"] = posixpath
+    if name == "path":
         return posixpath
     if vars(module).pop("__getattr__", None) is not None:
         spec = FrozenImporter.find_spec("os") or PathFinder.find_spec("os")
         assert spec is not None
         module.__spec__, module.__loader__ = spec, spec.loader
-        module.__file__ = str(module.path.__file__).replace("posixpath.py", "os.py")
+        module.__file__ = str(posixpath.__file__).replace("posixpath.py", "os.py")
         exec(spec.loader.get_code("os"), module.__dict__)  # type: ignore[union-attr]  # noqa: S102
     try:
         return vars(module)[name]
