@@ -7,7 +7,8 @@ import shutil
 import sys
 from typing import NamedTuple
 
-from benches.fetch import PLACE, NotToBeHadError
+from benches import fetch
+from benches.fetch import NotToBeHadError
 from benches.shell import installs
 
 
@@ -46,7 +47,9 @@ def take(name: str, folder: str) -> Shell:
         program, home = installs.installed(name, folder)
         return Shell(name, (program,), home, _bare(installs.python(program)), name == WAYS[0])
     words, posix = _PEERS[name]
-    found = shutil.which(words[0], path=f"{PLACE}/python/bin:{os.environ['PATH']}")
+    found = shutil.which(words[0])
+    if found is None and name == "xonsh":
+        found = fetch.python("xonsh", "xonsh")
     if found is None:
         raise NotToBeHadError("it is not installed")
     return Shell(name, (found, *words[1:]), folder, _bare(sys.executable), posix)
