@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from aish.lang.name_filter import among
 from aish.lang.pattern import compiled, is_magic, unescape
 
 
@@ -57,6 +58,9 @@ def _matching(folder: str, part: str, *, directories: bool) -> list[str]:
                 names = [entry.name for entry in entries if _is_directory(entry)]
     except OSError:
         return []  # not a directory, or not ours to read: it has no matches
+    found = among(part, names)
+    if found is not None:
+        return found
     if hidden:
         return [name for name in names if name[0] == "." and pattern.matches(name)]
     return [name for name in names if name[0] != "." and pattern.matches(name)]
