@@ -75,7 +75,7 @@ SCRIPTS = (
         "arithmetic",
         "arithmetic loop",
         "i=0 s=0\nwhile [ $i -lt COUNT ]; do\n    s=$(((s + i * 7) % 1000003))\n    i=$((i + 1))\ndone\necho $s\n",
-        (100_000, 30_000),
+        (100_000, 60_000),
     ),
     Script(
         "read",
@@ -88,20 +88,20 @@ SCRIPTS = (
         "globbing 10,000 files",
         "n=0 i=0\nwhile [ $i -lt COUNT ]; do\n    set -- many/*\n    n=$((n + $#))\n    set -- many/*5*.txt\n"
         "    n=$((n + $#))\n    i=$((i + 1))\ndone\nfor f in many/*7; do\n    n=$((n + 1))\ndone\necho $n\n",
-        (10, 3),
+        (10, 5),
     ),
     Script(
         "recursion",
         "recursive function",
         "fib() {\n    if [ $1 -lt 2 ]; then\n        r=$1\n    else\n        fib $(($1 - 1))\n        set -- $1 $r\n"
         "        fib $(($1 - 2))\n        r=$(($2 + r))\n    fi\n}\nfib COUNT\necho $r\n",
-        (20, 17),
+        (20, 19),
     ),
     Script(
         "string",
         "building a string",
         's= i=0\nwhile [ $i -lt COUNT ]; do\n    s=$s"part $i,"\n    i=$((i + 1))\ndone\necho ${#s}\n',
-        (20_000, 8_000),
+        (20_000, 10_000),
     ),
 )
 
