@@ -62,6 +62,8 @@ class Runtime:
         """The command that starts another shell like this one."""
 
         self.interactive = False
+        self.lasting = False
+        """It outlives the command it is at, as a shell at a prompt does: what interrupts that, ends that alone."""
         self.from_string = False
         self.from_stdin = False
         self.in_subshell = False
@@ -273,6 +275,7 @@ class Runtime:
         """In a forked child, before anything else."""
         self.in_subshell = True
         self.interactive = False
+        self.lasting = False
         self.monitor = False
         self.loops = 0
         self.capture = None

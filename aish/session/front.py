@@ -1,0 +1,455 @@
+"""The process that a client talks to: it reads requests, keeps deadlines, writes results, and runs nothing itself.
+
+One loop over descriptors and due times. Whatever a command does to the shell or to its own processes, this goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from aish.errors import AishError, ConflictError, InputError, LimitError, NotFoundError, UnavailableError
+from aish.model.signal_number import signal_number
+from aish.session import ending as stages
+from aish.session import kin, shell
+from aish.session import request as requests
+from aish.session.answers import closed, done, error, jobs, ready
+from aish.session.command import ENDED, TIMED_OUT, Command
+from aish.session.crew import Crew
+from aish.session.custody import Custody
+from aish.session.settings import LEAVE_S, LINE_BYTES, MOST_OPEN, MOST_QUEUED, MOST_QUEUED_BYTES, UNREAD_BYTES
+from aish.session.shelf import Shelf
+from aish.supervisor.holder import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from aish.lang.host import Host
+    from aish.session.custody import Course
+    from aish.session.inbox import Inbox
+    from aish.session.outbox import Outbox
+    from aish.session.output import Output
+    from aish.session.request import AnyRequest, Id
+    from aish.session.settings import Settings
+
+STREAM_BYTES: Final = 1 << 20
+"""More than that unread: output is not told while it comes, only in the result."""
+_LATE_S: Final = 1.0
+"""A loop that comes so much later than it wanted was stopped (`aish pause`, SIGSTOP): that time is nobody's."""
+_LAST_WORD_S: Final = 1.0
+
+
+class Front:
+    def __init__(self, settings: Settings, host: Host, inbox: Inbox, outbox: Outbox, wake: int) -> None:
+        self._settings = settings
+        self._inbox, self._outbox, self._wake = inbox, outbox, wake
+        kernel.become_subreaper()
+        self._shelf = Shelf(settings.keep)
+        self._crew = Crew(host)
+        self._custody = Custody(self._crew, settings.grace_s)
+        self._cwd = _folder()
+        self._first_cwd = self._cwd
+        self._restore: str | None = None
+        self._number = 0
+        self._queue: deque[Command] = deque()
+        self._courses: list[Course] = []
+        self._due: dict[int, float] = {}
+        self._quiet = False
+        """No more requests: the session ends when what was asked for is done."""
+        self._reason = "end of input"
+        self._close_id: Id | None = None
+        self._status = 0
+        self._resetting = False
+        self._shutting = False
+        self._finished = False
+
+    def serve(self) -> int:
+        """Until the client, a signal or its own last request ends it; the exit status."""
+        try:
+            self._crew.start()
+            self._say(ready(self._settings, self._crew.shell, self._cwd))
+            while not self._finished:
+                self._wait()
+                self._advance()
+            return self._status
+        finally:
+            self._crew.close()
+            _reap(self._crew.warden)
+            self._custody.close()
+            self._shelf.close()
+
+    # --------------------------------------------------------------------------------------- the loop
+
+    def _wait(self) -> None:
+        poll = select.poll()
+        handlers: dict[int, Callable[[], None]] = {self._wake: self._signals}
+        if not self._quiet and self._outbox.unread_bytes < UNREAD_BYTES:
+            handlers[self._inbox.fd] = self._requests
+        if self._crew.link is not None:
+            handlers[self._crew.link.fileno()] = self._crew.news
+        if self._crew.control is not None:
+            handlers[self._crew.control.fileno()] = self._reported
+        if self._settings.lifeline >= 0 and not self._shutting:
+            handlers[self._settings.lifeline] = self._client_gone
+        for command in self._custody.known.values():
+            for output in command.outputs:
+                if output.is_open:
+                    handlers[output.read_fd] = lambda command=command, output=output: self._output(command, output)
+        for fd in handlers:
+            poll.register(fd, select.POLLIN)
+        if not self._outbox.gone:
+            poll.register(self._outbox.fd, select.POLLOUT if self._outbox.unread_bytes else 0)
+        wanted_s = self._next_s()
+        ready_fds = poll.poll(None if wanted_s is None else max(0.0, wanted_s - time.monotonic()) * 1000)
+        if wanted_s is not None and (late_s := time.monotonic() - wanted_s) > _LATE_S:
+            self._was_stopped(late_s)
+        for fd, event in ready_fds:
+            if fd == self._outbox.fd and fd not in handlers:
+                self._client(event)
+            else:
+                handlers[fd]()
+
+    def _client(self, event: int) -> None:
+        if event & (select.POLLERR | select.POLLNVAL) or (event & select.POLLHUP and not event & select.POLLOUT):
+            self._outbox.lose()
+        else:
+            self._outbox.write()
+        if self._outbox.gone:
+            self._client_gone()
+
+    def _next_s(self) -> float | None:
+        due = list(self._due.values())
+        if self._custody.current is not None and self._custody.current.deadline_s is not None:
+            due.append(self._custody.current.deadline_s)
+        due += [] if self._custody.next_s is None else [self._custody.next_s]
+        if self._outbox.unread_bytes and not self._shutting:
+            due.append(self._outbox.moved_s + self._settings.patience_s)
+        return min(due, default=None)
+
+    def _was_stopped(self, late_s: float) -> None:
+        if self._custody.current is not None and self._custody.current.deadline_s is not None:
+            self._custody.current.deadline_s += late_s
+        self._outbox.moved_s += late_s
+
+    def _advance(self) -> None:
+        """What follows from what has happened, and from the time."""
+        now_s = time.monotonic()
+        if self._outbox.unread_bytes and now_s - self._outbox.moved_s >= self._settings.patience_s:
+            self._outbox.lose()
+            self._client_gone()
+        current = self._custody.current
+        if current is not None:
+            if not current.is_done and not self._crew.shell:
+                current.lost = self._crew.shell_raw
+                self._custody.give_up(current, current.why)
+            if current.deadline_s is not None and now_s >= current.deadline_s and not current.is_done:
+                self._custody.give_up(current, TIMED_OUT)
+        self._custody.go_on(now_s)
+        if current is not None and current.is_done and not self._custody.is_ending(current):
+            self._conclude(current)
+        for course in list(self._courses):
+            self._resume(course)
+        if self._custody.current is None and not self._resetting and not self._shutting:
+            if self._queue:
+                self._begin(self._queue.popleft())
+            elif self._quiet:
+                self._shut()
+
+    def _resume(self, course: Course) -> None:
+        try:
+            self._due[id(course)] = next(course)
+        except StopIteration:
+            self._courses.remove(course)
+            self._due.pop(id(course), None)
+
+    def _take(self, course: Course) -> None:
+        self._courses.append(course)
+        self._resume(course)
+
+    def _say(self, answer: dict[str, Any]) -> None:
+        self._outbox.put(answer)
+
+    # -------------------------------------------------------------------------------------- commands
+
+    def _begin(self, command: Command) -> None:
+        """Raises nothing: what cannot begin is answered so."""
+        try:
+            if sum(each.is_open for each in self._custody.known.values()) >= MOST_OPEN:
+                hint = "end some of them: jobs lists them"
+                raise LimitError(f"the output of {MOST_OPEN} commands is still open in the background", hint=hint)
+            if not self._crew.shell:
+                self._crew.start()
+                self._restore = self._cwd
+            out, err = command.begin(self._shelf, time.monotonic())
+            order = shell.Order(
+                number=command.number,
+                tag=self._custody.begin(command),
+                command=command.request.command,
+                cwd=self._folder_for(command.request.cwd),
+                env=command.request.env,
+            )
+            self._crew.send(order, out, err)
+        except (AishError, OSError) as fault:
+            command.close()
+            if not isinstance(fault, AishError):
+                fault = UnavailableError(f"the command could not be started: {fault.strerror}")
+            self._say(error(command.id, fault))
+            return
+        self._restore = None
+        for output in command.outputs:
+            output.handed_over()
+        self._custody.began(command)
+
+    def _folder_for(self, asked: str | None) -> str | None:
+        """Where the shell is to go first: as asked, from the folder that a lost one was in."""
+        if self._restore is None or not os.path.isdir(self._restore):
+            return asked
+        return os.path.join(self._restore, asked or "")
+
+    def _reported(self) -> None:
+        report = self._crew.report()
+        current = self._custody.current
+        if report is None or current is None or report.number != current.number:
+            return
+        current.report = report
+        if report.cwd:
+            self._cwd = report.cwd
+
+    def _output(self, command: Command, output: Output) -> None:
+        event = command.read(output)
+        if event is not None:
+            self._tell(command, event)
+        if command.answered and not command.is_open:
+            self._custody.forget()
+
+    def _tell(self, command: Command, event: dict[str, Any]) -> None:
+        if self._outbox.unread_bytes > STREAM_BYTES:
+            command.skipped(event)
+        else:
+            self._say(event)
+
+    def _conclude(self, command: Command) -> None:
+        """Its result: after its output, and after all that its time-out has ended."""
+        self._custody.current = None
+        for event in command.drain():
+            self._tell(command, event)
+        if command.report is not None and command.report.refused is not None:
+            self._say(error(command.id, InputError(command.report.refused)))
+            command.answered = True
+            command.close()
+        else:
+            if command.lost is not None:
+                self._restart()
+            now_s = time.monotonic()
+            self._say(command.result(now_s, self._cwd, list(self._custody.background())))
+        self._custody.forget()
+
+    def _restart(self) -> None:
+        """A shell in place of the one that is lost, in its last folder."""
+        try:
+            self._crew.start()
+            self._restore = self._cwd
+        except AishError:
+            return  # the next command tells
+
+    # -------------------------------------------------------------------------------------- requests
+
+    def _requests(self) -> None:
+        for line in self._inbox.read():
+            if self._quiet:
+                return
+            self._request(line)
+        if self._inbox.ended:
+            self._quiet = True
+
+    def _request(self, line: bytes | None) -> None:
+        if line is None:
+            self._say(error(None, LimitError(f"the request has more than {LINE_BYTES} bytes", hint="a file holds more")))
+            return
+        try:
+            self._obey(requests.parse(line))
+        except AishError as fault:
+            self._say(error(requests.id_of(line), fault))
+
+    def _obey(self, wanted: AnyRequest) -> None:
+        """Raises AishError."""
+        match wanted:
+            case requests.Run():
+                self._enqueue(wanted)
+            case requests.Signal():
+                self._say(done(wanted.id, signalled=self._signal(wanted)))
+            case requests.End():
+                self._end(wanted)
+            case requests.Jobs():
+                current = self._custody.current
+                self._say(
+                    jobs(
+                        wanted.id,
+                        running=None if current is None else current.id,
+                        queued=[command.id for command in self._queue],
+                        background=list(self._custody.background()),
+                    )
+                )
+            case requests.Reset():
+                if self._resetting:
+                    raise ConflictError("the session is being reset")
+                self._take(self._reset(wanted.id))
+            case requests.Close():
+                self._quiet, self._reason, self._close_id = True, "close", wanted.id
+
+    def _enqueue(self, wanted: requests.Run) -> None:
+        queued_bytes = sum(len(command.request.command) for command in self._queue)
+        if len(self._queue) >= MOST_QUEUED or queued_bytes > MOST_QUEUED_BYTES:
+            raise LimitError(f"{len(self._queue)} commands wait already", hint="wait for results")
+        if wanted.id is not None and self._find(wanted.id) is not None:
+            raise ConflictError(f"id: {wanted.id} is a command of which something runs still", hint="choose another one")
+        self._number += 1
+        self._queue.append(Command(self._number, wanted, self._settings))
+
+    def _find(self, id: Id) -> Command | None:
+        return next((command for command in (*self._custody.known.values(), *self._queue) if command.id == id), None)
+
+    def _named(self, id: Id) -> Command:
+        found = self._find(id)
+        if found is None:
+            raise NotFoundError(f"run: nothing of a command {id} runs", hint="jobs lists what does")
+        return found
+
+    def _signal(self, wanted: requests.Signal) -> int:
+        command, number = self._named(wanted.run), signal_number(wanted.signal)
+        is_current = command is self._custody.current and not command.is_done
+        if is_current and number == signal.SIGINT:
+            self._crew.signal_shell(number)  # first: it has to know when what it waits for is gone
+        return kin.send(self._custody.look().get(command.number, ()), number)
+
+    def _end(self, wanted: requests.End) -> None:
+        command = None if wanted.run is None else self._named(wanted.run)
+        if command is not None and command in self._queue:
+            self._queue.remove(command)
+            self._say(error(command.id, ConflictError("it was ended before its turn")))
+            self._say(done(wanted.id))
+        elif command is not None and command is self._custody.current:
+            self._custody.give_up(command, ENDED)
+            self._take(self._until_answered(command, wanted.id))
+        else:
+            current = None if self._custody.current is None else self._custody.current.number
+            numbers = frozenset(self._custody.look()) - {current} if command is None else frozenset({command.number})
+            self._take(self._end_and_say(numbers, wanted.id))
+
+    def _until_answered(self, command: Command, id: Id | None) -> Course:
+        while not command.answered:
+            yield time.monotonic() + stages.TICK_S
+        self._say(done(id))
+
+    def _end_and_say(self, numbers: frozenset[int], id: Id | None) -> Course:
+        yield from self._custody.ended(numbers)
+        self._say(done(id))
+
+    # ---------------------------------------------------------------------------------- reset, the end
+
+    def _cancel(self, why: str) -> None:
+        """Nothing that waits has its turn any more, and what runs is ended."""
+        while self._queue:
+            self._say(error(self._queue.popleft().id, ConflictError(why)))
+        if self._custody.current is not None:
+            self._custody.give_up(self._custody.current, ENDED)
+
+    def _reset(self, id: Id | None) -> Course:
+        self._resetting = True
+        self._cancel("the session was reset before its turn")
+        yield from self._emptied()
+        self._cwd = self._first_cwd
+        try:
+            self._crew.start()
+            self._say(done(id, cwd=self._cwd))
+        except AishError as fault:
+            self._say(error(id, fault))
+        self._resetting = False
+
+    def _emptied(self) -> Course:
+        """The shell has left, and nobody is there."""
+        while self._custody.current is not None:
+            yield time.monotonic() + stages.TICK_S
+        until_s = time.monotonic() + LEAVE_S
+        self._crew.leave()
+        while self._crew.shell and time.monotonic() < until_s:
+            yield until_s
+        self._crew.signal_shell(signal.SIGKILL)
+        while self._crew.shell:
+            yield time.monotonic() + stages.TICK_S
+        yield from self._custody.ended(None)
+
+    def _shut(self) -> None:
+        if not self._shutting:
+            self._shutting = True
+            self._take(self._ends())
+
+    def _ends(self) -> Course:
+        yield from self._emptied()
+        self._say(closed(self._close_id, self._reason))
+        until_s = time.monotonic() + _LAST_WORD_S
+        while self._outbox.unread_bytes and time.monotonic() < until_s:
+            yield until_s
+        self._finished = True
+
+    def _client_gone(self) -> None:
+        """Nobody is there for whom to go on."""
+        self._outbox.lose()
+        self._leave_at_once("the client is gone", 141)
+
+    def _leave_at_once(self, reason: str, status: int) -> None:
+        self._quiet = True
+        if self._shutting:
+            return
+        self._reason, self._status = reason, status
+        self._cancel("the session ends")
+        self._shut()
+
+    def _signals(self) -> None:
+        for number in os.read(self._wake, 512):
+            match number:
+                case signal.SIGINT:
+                    current = self._custody.current
+                    if current is not None and not current.is_done:
+                        self._signal(requests.Signal(run=current.id))
+                case signal.SIGTERM | signal.SIGHUP | signal.SIGQUIT:
+                    self._leave_at_once(signal.Signals(number).name, 128 + number)
+                case signal.SIGCHLD:
+                    _reap_all()
+
+
+def _folder() -> str:
+    try:
+        return os.environ.get("PWD", "") if os.path.samefile(os.environ.get("PWD", ""), ".") else os.getcwd()
+    except OSError:
+        try:
+            return os.getcwd()
+        except OSError:
+            return "/"
+
+
+def _reap(warden: int) -> None:
+    """Wait until it has ended all that was left, and itself."""
+    if not warden:
+        return
+    try:
+        fd = os.pidfd_open(warden)
+    except OSError:
+        return
+    select.select([fd], [], [], stages.HOPELESS_S)
+    os.close(fd)
+    _reap_all()
+
+
+def _reap_all() -> None:
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                return
+        except ChildProcessError:
+            return
