@@ -96,6 +96,7 @@ def _options(parser: Parser) -> None:
         metavar="SECONDS",
         help=f"the client is taken for dead when it reads nothing for so long ({usual.patience_s:.0f})",
     )
+    group.add_argument("--json", action="store_true", help="an error before the first answer is JSON, as all answers are")
     group.add_argument("--no-supervisor", action="store_true", help="as a child of the caller, without limits")
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import signal
 import socket
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from aish.errors import UnavailableError
 from aish.session import shell, warden
@@ -16,19 +15,17 @@ from aish.session.shell import Order, Report
 if TYPE_CHECKING:
     from aish.lang.host import Host
 
-_reports = msgspec.msgpack.Decoder(Report)
-
 
 class Crew:
     """`shell` is its pid while it lives, else 0. When the warden is gone, so is the shell."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, first: tuple[int, socket.socket]) -> None:
         self._host = host
-        self.warden = 0
+        self.warden, link = first
         self.shell = 0
         self.shell_raw = 0
         """How the last shell ended, as waitpid has it."""
-        self.link: socket.socket | None = None
+        self.link: socket.socket | None = link
         self.control: socket.socket | None = None
 
     def start(self) -> None:
@@ -77,7 +74,7 @@ class Crew:
         text = os.memfd_create("command", os.MFD_CLOEXEC)
         try:
             with open(text, "wb", closefd=False) as file:
-                file.write(msgspec.msgpack.encode(order))
+                file.write(shell.packed(order))
             os.lseek(text, 0, os.SEEK_SET)
             socket.send_fds(self.control, [shell.RUN], [text, out, err])
         finally:
@@ -94,7 +91,7 @@ class Crew:
         except OSError:
             data = b""
         if data:
-            return _reports.decode(data)
+            return Report(*marshal.loads(data))  # noqa: S302  of our own shell
         self._close_control()  # the link tells how it ended
         return None
 

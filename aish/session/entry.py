@@ -7,12 +7,9 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from aish.session import shelf
-from aish.session.front import Front
-from aish.session.inbox import Inbox
-from aish.session.outbox import Outbox
-from aish.session.settings import LINE_BYTES, parsed
+from aish.session import warden
 from aish.streams import fill
+from aish.supervisor.holder import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,14 +22,23 @@ _HEARD: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, s
 
 
 def run(argv: Sequence[str], host: Host) -> int:
+    """The warden comes first, when nothing is loaded but what a shell needs: every fork of the shell is of that size."""
     fill()
-    settings = parsed(argv)
     stdin, stdout = _claimed()
+    kernel.become_subreaper()
+    first = warden.start(host)
+    from aish.session import shelf
+    from aish.session.crew import Crew
+    from aish.session.front import Front
+    from aish.session.inbox import Inbox
+    from aish.session.outbox import Outbox
+    from aish.session.settings import LINE_BYTES, parsed
+
+    settings = parsed(argv)
     if settings.lifeline >= 0:
         settings = settings._replace(lifeline=_private(settings.lifeline))
     shelf.sweep()
-    front = Front(settings, host, Inbox(stdin, LINE_BYTES), Outbox(stdout), _wake())
-    return front.serve()
+    return Front(settings, Crew(host, first), Inbox(stdin, LINE_BYTES), Outbox(stdout), _wake()).serve()
 
 
 def _claimed() -> tuple[int, int]:

@@ -19,17 +19,15 @@ from aish.session import kin, shell
 from aish.session import request as requests
 from aish.session.answers import closed, done, error, jobs, ready
 from aish.session.command import ENDED, TIMED_OUT, Command
-from aish.session.crew import Crew
 from aish.session.custody import Custody
 from aish.session.settings import LEAVE_S, LINE_BYTES, MOST_OPEN, MOST_QUEUED, MOST_QUEUED_BYTES, UNREAD_BYTES
 from aish.session.shelf import Shelf
-from aish.supervisor.holder import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from aish.lang.host import Host
+    from aish.session.crew import Crew
     from aish.session.custody import Course
     from aish.session.inbox import Inbox
     from aish.session.outbox import Outbox
@@ -45,12 +43,11 @@ _LAST_WORD_S: Final = 1.0
 
 
 class Front:
-    def __init__(self, settings: Settings, host: Host, inbox: Inbox, outbox: Outbox, wake: int) -> None:
+    def __init__(self, settings: Settings, crew: Crew, inbox: Inbox, outbox: Outbox, wake: int) -> None:
         self._settings = settings
         self._inbox, self._outbox, self._wake = inbox, outbox, wake
-        kernel.become_subreaper()
         self._shelf = Shelf(settings.keep)
-        self._crew = Crew(host)
+        self._crew = crew
         self._custody = Custody(self._crew, settings.grace_s)
         self._cwd = _folder()
         self._first_cwd = self._cwd
@@ -154,11 +151,9 @@ class Front:
             self._conclude(current)
         for course in list(self._courses):
             self._resume(course)
-        if self._custody.current is None and not self._resetting and not self._shutting:
-            if self._queue:
-                self._begin(self._queue.popleft())
-            elif self._quiet:
-                self._shut()
+        self._next()
+        if self._quiet and not (self._queue or self._custody.current or self._resetting or self._shutting):
+            self._shut()
 
     def _resume(self, course: Course) -> None:
         try:
@@ -175,6 +170,11 @@ class Front:
         self._outbox.put(answer)
 
     # -------------------------------------------------------------------------------------- commands
+
+    def _next(self) -> None:
+        """The one whose turn it is."""
+        while self._queue and not (self._custody.current or self._resetting or self._shutting):
+            self._begin(self._queue.popleft())
 
     def _begin(self, command: Command) -> None:
         """Raises nothing: what cannot begin is answered so."""
@@ -307,9 +307,10 @@ class Front:
         if len(self._queue) >= MOST_QUEUED or queued_bytes > MOST_QUEUED_BYTES:
             raise LimitError(f"{len(self._queue)} commands wait already", hint="wait for results")
         if wanted.id is not None and self._find(wanted.id) is not None:
-            raise ConflictError(f"id: {wanted.id} is a command of which something runs still", hint="choose another one")
+            raise ConflictError(f"id: the command {wanted.id} waits, or something of it runs", hint="choose another one")
         self._number += 1
         self._queue.append(Command(self._number, wanted, self._settings))
+        self._next()
 
     def _find(self, id: Id) -> Command | None:
         return next((command for command in (*self._custody.known.values(), *self._queue) if command.id == id), None)

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import gc
+import marshal
 import os
 import socket
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from aish.errors import AishError
 from aish.lang import builtins, signals
@@ -44,17 +43,17 @@ NAME: Final = "command"
 """What messages call the text of a command: command:1:3: …"""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class Order(NamedTuple):
     """A command as the front sends it."""
 
     number: int
     tag: str
     command: str
-    cwd: str | None = None
-    env: dict[str, str | None] = {}
+    cwd: str | None
+    env: dict[str, str | None]
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(NamedTuple):
     """What the shell says of it."""
 
     number: int
@@ -64,7 +63,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Why it was not run at all."""
 
 
-_orders = msgspec.msgpack.Decoder(Order)
+def packed(message: Order | Report) -> bytes:
+    """As it is sent. (Not by msgspec: what is loaded here makes every fork of the shell dearer.)"""
+    return marshal.dumps(tuple(message))
 
 
 def live(control: socket.socket, host: Host) -> int:
@@ -79,6 +80,7 @@ class _Shell:
         gc.enable()
         gc.set_threshold(20_000, 50, 50)
         self._control = socket.socket(fileno=private(control.detach()))
+        self._null = private(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
         self._busy = False
         self._asked = 0
         rt = self.rt = Runtime(host, environment(), version=VERSION)
@@ -98,13 +100,13 @@ class _Shell:
                 return 0
             if word != RUN or len(fds) != 3:
                 return 0
-            self._control.send(msgspec.msgpack.encode(self._obey(*fds)))
+            self._control.send(packed(self._obey(*fds)))
 
     # ------------------------------------------------------------------------------------ one command
 
     def _obey(self, text: int, out: int, err: int) -> Report:
         with open(text, "rb") as file:
-            order = _orders.decode(file.read())
+            order = Order(*marshal.loads(file.read()))  # noqa: S302  of the front
         self._streams(out, err)
         os.close(out)
         os.close(err)
@@ -112,19 +114,14 @@ class _Shell:
         refused, status = self._prepared(order), 0
         if refused is None:
             status = self._guarded(lambda: run_source(self.rt, Source(NAME, order.command), main=True))
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self._streams(null, null)
-        os.close(null)
+        self._streams(self._null, self._null)
         self._tidy()
         return Report(number=order.number, status=status & 0xFF, cwd=self._folder(), refused=refused)
 
     def _streams(self, out: int, err: int) -> None:
         """0 to 2 anew for each command, whatever the last one has done to them."""
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        for source, fd in ((null, 0), (out, 1), (err, 2)):
-            if source != fd:
-                os.dup2(source, fd, True)
-        os.close(null)
+        for source, fd in ((self._null, 0), (out, 1), (err, 2)):
+            os.dup2(source, fd, True)
 
     def _prepared(self, order: Order) -> str | None:
         """Folder and variables as the request has them; why not."""
@@ -141,6 +138,7 @@ class _Shell:
                 else:
                     rt.vars.set(name, value)
                     rt.vars.export(name)
+            rt.vars.readonly.discard(VARIABLE)
             rt.vars.set(VARIABLE, order.tag)
             rt.vars.export(VARIABLE)
         except CommandError as error:
