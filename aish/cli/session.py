@@ -13,7 +13,7 @@ from aish.cli import wanted, worktree
 from aish.cli.arguments import Parser
 from aish.client import launch, stage
 from aish.client.stage import NeverBeganError
-from aish.errors import UnavailableError, UsageError
+from aish.errors import StorageError, UnavailableError, UsageError
 from aish.model.size import parse_bytes
 from aish.report import clean
 from aish.session import settings as bounds
@@ -113,6 +113,8 @@ def _settings(options: Namespace) -> Settings:
     output_bytes = Settings().output_bytes if options.output is None else parse_bytes(options.output)
     if output_bytes > bounds.MOST_OUTPUT_BYTES:
         raise UsageError(f"--output {options.output}: at most {bounds.MOST_OUTPUT_BYTES >> 20}M")
+    if options.keep is not None:
+        _writable(options.keep)
     return Settings(
         timeout_s=options.command_timeout,
         output_bytes=output_bytes,
@@ -120,6 +122,17 @@ def _settings(options: Namespace) -> Settings:
         patience_s=options.patience,
         keep=None if options.keep is None else os.path.abspath(options.keep),
     )
+
+
+def _writable(folder: str) -> None:
+    """Told now, and not by a result that has no file. Raises StorageError."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise StorageError(f"--keep {folder}: {error.strerror}") from None
+    if not writable:
+        raise StorageError(f"--keep {folder}: not writable")
 
 
 def _command(settings: Settings) -> list[str]:

@@ -28,12 +28,17 @@ class Crew:
         self.link: socket.socket | None = link
         self.control: socket.socket | None = None
 
+    @property
+    def is_ready(self) -> bool:
+        return self.shell > 0 and self.control is not None
+
     def start(self) -> None:
         """A shell, and a warden where there is none. Raises UnavailableError."""
         try:
             if self.link is None:
                 self.warden, self.link = warden.start(self._host)
             self._close_control()
+            self.shell = 0  # one that is about to end is none
             self.control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with its:
                 socket.send_fds(self.link, [warden.START], [its.fileno()])

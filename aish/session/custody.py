@@ -30,6 +30,8 @@ class Custody:
         self._kin = kin.Kin(os.getpid(), secrets.token_hex(8))
         self.current: Command | None = None
         self.known: dict[int, Command] = {}
+        self.texts: dict[int, str] = {}
+        """What the shell calls its jobs, by process."""
         self._last = 0
         self._endings: dict[int, Ending] = {}
 
@@ -55,16 +57,18 @@ class Custody:
                 yield {
                     "run": command.id if command is not None else f"#{number}",
                     "pid": row.pid,
-                    "command": kin.command(row.pid),
+                    "command": kin.command(row.pid, self.texts.get(row.pid)),
                     "processes": count,
                 }
 
     def forget(self) -> None:
         """Commands of which nothing is left."""
         for number, command in list(self.known.items()):
-            if command.answered and not command.is_open and number not in self._kin.rows:
-                command.close()
-                del self.known[number]
+            if command.answered and number not in self._kin.rows:
+                command.drain()  # whoever wrote may be gone since
+                if not command.is_open:
+                    command.close()
+                    del self.known[number]
 
     def close(self) -> None:
         for command in self.known.values():

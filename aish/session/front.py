@@ -10,6 +10,7 @@ import select
 import signal
 import time
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from aish.errors import AishError, ConflictError, InputError, LimitError, NotFoundError, UnavailableError
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
 STREAM_BYTES: Final = 1 << 20
 """More than that unread: output is not told while it comes, only in the result."""
-_LATE_S: Final = 1.0
+_BEAT_S: Final = 0.25
+"""So often the loop turns while a command runs."""
+_LATE_S: Final = 0.5
 """A loop that comes so much later than it wanted was stopped (`aish pause`, SIGSTOP): that time is nobody's."""
 _LAST_WORD_S: Final = 1.0
 
@@ -56,11 +59,16 @@ class Front:
         self._queue: deque[Command] = deque()
         self._courses: list[Course] = []
         self._due: dict[int, float] = {}
+        self._turned_s = time.monotonic()
+        self._is_timed = False
+        """Whether there is a time that may be over, so that the loop turns every _BEAT_S."""
         self._quiet = False
         """No more requests: the session ends when what was asked for is done."""
         self._reason = "end of input"
         self._close_id: Id | None = None
         self._status = 0
+        self._clearing = False
+        """What a killed warden has left is being ended: nobody would, if this process was killed next."""
         self._resetting = False
         self._shutting = False
         self._finished = False
@@ -103,8 +111,6 @@ class Front:
             poll.register(self._outbox.fd, select.POLLOUT if self._outbox.unread_bytes else 0)
         wanted_s = self._next_s()
         ready_fds = poll.poll(None if wanted_s is None else max(0.0, wanted_s - time.monotonic()) * 1000)
-        if wanted_s is not None and (late_s := time.monotonic() - wanted_s) > _LATE_S:
-            self._was_stopped(late_s)
         for fd, event in ready_fds:
             if fd == self._outbox.fd and fd not in handlers:
                 self._client(event)
@@ -121,21 +127,30 @@ class Front:
 
     def _next_s(self) -> float | None:
         due = list(self._due.values())
-        if self._custody.current is not None and self._custody.current.deadline_s is not None:
-            due.append(self._custody.current.deadline_s)
         due += [] if self._custody.next_s is None else [self._custody.next_s]
-        if self._outbox.unread_bytes and not self._shutting:
-            due.append(self._outbox.moved_s + self._settings.patience_s)
+        if self._is_timed:
+            due.append(time.monotonic() + _BEAT_S)
+            due.append(self._outbox.moved_s + self._settings.patience_s if self._outbox.unread_bytes else inf)
+            current = self._custody.current
+            due.append(inf if current is None or current.deadline_s is None else current.deadline_s)
         return min(due, default=None)
 
-    def _was_stopped(self, late_s: float) -> None:
-        if self._custody.current is not None and self._custody.current.deadline_s is not None:
-            self._custody.current.deadline_s += late_s
-        self._outbox.moved_s += late_s
+    def _on_time(self) -> float:
+        """The time, with the deadlines put off by that for which everything here was stopped."""
+        now_s = time.monotonic()
+        late_s = now_s - self._turned_s - _BEAT_S if self._is_timed else 0.0
+        self._turned_s = now_s
+        current = self._custody.current
+        self._is_timed = current is not None or self._outbox.unread_bytes > 0
+        if late_s > _LATE_S:
+            if current is not None and current.deadline_s is not None:
+                current.deadline_s += late_s
+            self._outbox.moved_s += late_s
+        return now_s
 
     def _advance(self) -> None:
         """What follows from what has happened, and from the time."""
-        now_s = time.monotonic()
+        now_s = self._on_time()
         if self._outbox.unread_bytes and now_s - self._outbox.moved_s >= self._settings.patience_s:
             self._outbox.lose()
             self._client_gone()
@@ -147,7 +162,10 @@ class Front:
             if current.deadline_s is not None and now_s >= current.deadline_s and not current.is_done:
                 self._custody.give_up(current, TIMED_OUT)
         self._custody.go_on(now_s)
-        if current is not None and current.is_done and not self._custody.is_ending(current):
+        if not self._crew.warden and not self._clearing:
+            self._clearing = True
+            self._take(self._clear())
+        if current is not None and current.is_done and not (self._clearing or self._custody.is_ending(current)):
             self._conclude(current)
         for course in list(self._courses):
             self._resume(course)
@@ -173,7 +191,7 @@ class Front:
 
     def _next(self) -> None:
         """The one whose turn it is."""
-        while self._queue and not (self._custody.current or self._resetting or self._shutting):
+        while self._queue and not (self._custody.current or self._clearing or self._resetting or self._shutting):
             self._begin(self._queue.popleft())
 
     def _begin(self, command: Command) -> None:
@@ -182,7 +200,7 @@ class Front:
             if sum(each.is_open for each in self._custody.known.values()) >= MOST_OPEN:
                 hint = "end some of them: jobs lists them"
                 raise LimitError(f"the output of {MOST_OPEN} commands is still open in the background", hint=hint)
-            if not self._crew.shell:
+            if not self._crew.is_ready:
                 self._crew.start()
                 self._restore = self._cwd
             out, err = command.begin(self._shelf, time.monotonic())
@@ -217,6 +235,7 @@ class Front:
         if report is None or current is None or report.number != current.number:
             return
         current.report = report
+        self._custody.texts = dict(report.jobs)
         if report.cwd:
             self._cwd = report.cwd
 
@@ -243,7 +262,7 @@ class Front:
             command.answered = True
             command.close()
         else:
-            if command.lost is not None:
+            if command.lost is not None and not self._crew.is_ready:
                 self._restart()
             now_s = time.monotonic()
             self._say(command.result(now_s, self._cwd, list(self._custody.background())))
@@ -349,6 +368,7 @@ class Front:
 
     def _end_and_say(self, numbers: frozenset[int], id: Id | None) -> Course:
         yield from self._custody.ended(numbers)
+        self._custody.forget()
         self._say(done(id))
 
     # ---------------------------------------------------------------------------------- reset, the end
@@ -371,6 +391,11 @@ class Front:
         except AishError as fault:
             self._say(error(id, fault))
         self._resetting = False
+
+    def _clear(self) -> Course:
+        yield from self._custody.ended(None)
+        self._restart()
+        self._clearing = False
 
     def _emptied(self) -> Course:
         """The shell has left, and nobody is there."""

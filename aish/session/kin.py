@@ -51,20 +51,16 @@ def assigned(
     rows: Sequence[Row],
     known: Mapping[Key, int],
     tagged: Mapping[Key, int],
-    shells: Collection[Row],
+    own: Collection[int],
     now: int,
 ) -> dict[Key, int]:
-    """The command of each, parents before children. `shells`: the shell and its parents, which are nobody's; nor is
-    their group or session. `now`: the command that runs, or the last one. Pure."""
-    theirs = {row.pid for row in shells}
-    no_groups, no_sessions = {row.group for row in shells}, {row.session for row in shells}
+    """The command of each. `own`: groups and sessions of the shell and its parents, which tell nothing. `now`: the
+    command that runs, or the last one. Pure."""
     groups: dict[int, int] = {}
     sessions: dict[int, int] = {}
     found: dict[Key, int] = {}
     by_pid: dict[int, int] = {}
     for row in sorted(rows, key=lambda row: row.key not in known):  # the known first: their groups tell of others
-        if row.pid in theirs:
-            continue
         number = next(
             (
                 number
@@ -80,9 +76,9 @@ def assigned(
             now,
         )
         found[row.key] = by_pid[row.pid] = number
-        if row.group not in no_groups:
+        if row.group not in own:
             groups.setdefault(row.group, number)
-        if row.session not in no_sessions:
+        if row.session not in own:
             sessions.setdefault(row.session, number)
     return found
 
@@ -93,6 +89,8 @@ class Kin:
     def __init__(self, root: int, token: str) -> None:
         self._root, self._token = root, token
         self._known: dict[Key, int] = {}
+        self._own = {root, os.getpgid(root), os.getsid(root)}
+        """Front, wardens and shells, also those that are gone: each leads a group or session of this number."""
         self.rows: dict[int, list[Row]] = {}
         """Those of each command, when it was last looked."""
 
@@ -102,18 +100,16 @@ class Kin:
 
     def look(self, shells: Iterable[int], now: int) -> dict[int, list[Row]]:
         """The processes of each command that has some, parents first."""
-        own = {pid for pid in (self._root, *shells) if pid > 0}
-        seen: list[Row] = []
+        self._own.update(pid for pid in shells if pid > 0)
+        others = []
         for pid in tags.below([self._root], proc.tree(), set()):
-            row = _row(pid)
-            if row is not None:
-                seen.append(row)
-        others = [row for row in seen if row.pid not in own]
+            if pid not in self._own and (row := _row(pid)) is not None:
+                others.append(row)
         if not others:
             self._known, self.rows = {}, {}
             return {}
         tagged = {row.key: number for row in others if row.key not in self._known and (number := self._tag_of(row.pid))}
-        found = assigned(seen, self._known, tagged, [row for row in seen if row.pid in own], now)
+        found = assigned(others, self._known, tagged, self._own, now)
         self._known, self.rows = found, {}
         for row in others:
             self.rows.setdefault(found[row.key], []).append(row)
@@ -173,8 +169,8 @@ def tops(rows: Sequence[Row]) -> list[tuple[Row, int]]:
     return [(by_pid[pid], count) for pid, count in counts.items()]
 
 
-def command(pid: int) -> str:
-    """Its words, shortened."""
+def command(pid: int, text: str | None) -> str:
+    """Its words, shortened; `text`: what the shell calls it, which it may be a copy of."""
     words, _ = proc.command(pid)
-    text = b" ".join(words).decode(errors="replace") or proc.name(pid) or "?"
-    return text if len(text) <= COMMAND_CHARS else text[: COMMAND_CHARS - 1] + "…"
+    found = text or b" ".join(words).decode(errors="replace") or proc.name(pid) or "?"
+    return found if len(found) <= COMMAND_CHARS else found[: COMMAND_CHARS - 1] + "…"

@@ -87,7 +87,7 @@ def parse(line: bytes) -> AnyRequest:
     try:
         found = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"not a request: {error}", hint=_hint(line, str(error))) from None
+        raise InputError(f"not a request: {error}", hint=_hint(str(error))) from None
     _check(found)
     return found
 
@@ -100,14 +100,15 @@ def id_of(line: bytes) -> Id | None:
         return None
 
 
-def _hint(line: bytes, message: str) -> str | None:
+def _hint(message: str) -> str | None:
     """The nearest field or type, where one of them is wrong."""
-    wrong = message.partition("`")[2].partition("`")[0] or message.partition("'")[2].partition("'")[0]
     if "unknown field" in message:
+        wrong = message.partition("`")[2].partition("`")[0]
         fields = {name for kind in _KINDS.values() for name in kind.__struct_fields__} | {"type"}
         near = nearest(wrong, sorted(fields))
         return f"did you mean {near}?" if near else None
     if "Invalid value" in message:
+        wrong = message.partition("'")[2].partition("'")[0]
         near = nearest(wrong, sorted(_KINDS))
         return f"did you mean {near}?" if near else "type is one of " + ", ".join(_KINDS)
     return None

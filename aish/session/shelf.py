@@ -117,6 +117,7 @@ class Shelf:
 
 
 def _new_folder(parent: str) -> str:
+    os.makedirs(parent, mode=0o700, exist_ok=True)
     path = os.path.join(parent, f"{os.getpid()}-{secrets.token_hex(4)}")
     os.mkdir(path, 0o700)
     return path

@@ -25,7 +25,7 @@ from aish.lang.evaluate import run_source
 from aish.lang.jobs import DONE
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
-from aish.session.kin import VARIABLE
+from aish.session.kin import COMMAND_CHARS, VARIABLE
 from aish.shell.program import VERSION, environment, interpreter, true_folder
 from aish.supervisor.daemon import proc
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from aish.lang.host import Host
 
 ABORT: Final[int] = _signal.SIGRTMAX - 3
-MESSAGE_BYTES: Final = 16384
+MESSAGE_BYTES: Final = 65536
+_MOST_JOBS: Final = 30
 RUN: Final = b"run"
 LEAVE: Final = b"leave"
 NAME: Final = "command"
@@ -59,8 +60,10 @@ class Report(NamedTuple):
     number: int
     status: int
     cwd: str
-    refused: str | None = None
+    refused: str | None
     """Why it was not run at all."""
+    jobs: tuple[tuple[int, str], ...]
+    """What runs or is stopped: its first process, and its text."""
 
 
 def packed(message: Order | Report) -> bytes:
@@ -116,7 +119,12 @@ class _Shell:
             status = self._guarded(lambda: run_source(self.rt, Source(NAME, order.command), main=True))
         self._streams(self._null, self._null)
         self._tidy()
-        return Report(number=order.number, status=status & 0xFF, cwd=self._folder(), refused=refused)
+        return Report(order.number, status & 0xFF, self._folder(), refused, self._jobs())
+
+    def _jobs(self) -> tuple[tuple[int, str], ...]:
+        """The newest ones: it has to fit into a message."""
+        newest = self.rt.jobs.order[-_MOST_JOBS:]
+        return tuple((job.processes[0].pid, job.text[:COMMAND_CHARS]) for job in newest)
 
     def _streams(self, out: int, err: int) -> None:
         """0 to 2 anew for each command, whatever the last one has done to them."""
