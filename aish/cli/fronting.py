@@ -1,4 +1,4 @@
-"""`python -P -m aish.cli.fronting`: the front of a session, as `aish session` starts it. It has the verbs and a shell."""
+"""`python -P -m aish.cli.fronting`: the front of a session, as `aish session` starts it. It has verbs and a shell."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from aish.model.size import parse_bytes
 from aish.report import clean
 from aish.session import settings as bounds
 from aish.session.settings import Settings
+from aish.worktree import naming
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> NoReturn:
     """Ends this process as the session ended, so it does not return."""
     parser = Parser(
         "session",
-        "A shell for a program, an agent's shell tool say: requests are lines of JSON on stdin, answers on stdout; the\n"
+        "A shell for a program, an agent's shell tool say: requests are lines of JSON on stdin, answers on stdout;\n"
         "folder, variables and functions stay from command to command. A command has an empty stdin, process groups\n"
         "of its own and a time-out that ends all that it has started. docs/reference/session.md has the protocol.\n"
         "The session is a supervised process; where no supervisor can be had and no limits are asked for, it runs\n"
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> NoReturn:
     settings = _settings(options)
     plain = wanted.spec_of(parser.parse_args([]), ["session"])
     part = wanted.spec_of(options, ["session"])
-    asked = structs.replace(part, name=None, labels={}) != plain or worktree.naming.LABEL in part.labels
+    asked = structs.replace(part, name=None, labels={}) != plain or naming.LABEL in part.labels
     part = structs.replace(part, name=part.name or _NAME, grace_s=max(part.grace_s, settings.grace_s + _GRACE_S))
     if options.no_supervisor or os.isatty(0):
         why = "--no-supervisor" if options.no_supervisor else "stdin is a terminal, and a supervised process has none"
@@ -59,9 +60,9 @@ def main(argv: list[str]) -> NoReturn:
     try:
         with worktree.given(part, launch.capture(), options, "aish session") as given:
             _supervised(given.part, given.launch, settings, rename=options.name is None)
-    except (NeverBeganError, UnavailableError) as why:
+    except (NeverBeganError, StorageError, UnavailableError) as why:
         fault = why.error if isinstance(why, NeverBeganError) else why
-        if asked or not isinstance(fault, UnavailableError):
+        if asked or not isinstance(fault, StorageError | UnavailableError):
             raise fault from None
         _alone(settings, str(fault))
 
@@ -96,7 +97,9 @@ def _options(parser: Parser) -> None:
         metavar="SECONDS",
         help=f"the client is taken for dead when it reads nothing for so long ({usual.patience_s:.0f})",
     )
-    group.add_argument("--json", action="store_true", help="an error before the first answer is JSON, as all answers are")
+    group.add_argument(
+        "--json", action="store_true", help="an error before the first answer is JSON, as all answers are"
+    )
     group.add_argument("--no-supervisor", action="store_true", help="as a child of the caller, without limits")
 
 

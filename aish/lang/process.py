@@ -18,7 +18,7 @@ from aish.lang.jobs import Job, exit_status
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from aish.lang.runtime import Runtime
 
@@ -72,7 +72,7 @@ def _become(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]
 
 def spawn(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> int:
     """Start a program without a copy of the shell in between; gives its process id."""
-    group = {"setpgroup": 0} if rt.monitor else {}
+    group: dict[str, Any] = {"setpgroup": 0} if rt.monitor else {}
     try:
         return os.posix_spawn(path, argv, environment, setsigdef=rt.signals.own_ignored, **group)
     except OSError as error:

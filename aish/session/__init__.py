@@ -1,4 +1,6 @@
-"""Sessions: a shell that a program drives by JSON lines, command by command. docs/reference/session.md has the protocol.
+"""Sessions: a shell that a program drives by JSON lines, command by command.
+
+docs/reference/session.md has the protocol, docs/adr/0026-sessions.md the reasons.
 
     front       the process that the program talks to: requests, deadlines, results. Runs nothing itself
     warden      the parent of the shell and of everything that loses its parents; ends all of it with the front
@@ -9,9 +11,8 @@
     output, shelf       what a command writes: shown in part, whole in a file
     run, ending         one command under way, and how what it has started is ended
     kin                 which processes belong to which command
-    crew                the front's side of warden and shell
-
-docs/adr/0026-sessions.md has the reasons.
+    crew, custody       the front's side of warden and shell, and of the processes
+    loop                descriptors and due times
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from aish.session.request import Id, Run
     from aish.session.settings import Settings
-    from aish.session.shell import Report
     from aish.session.shelf import Shelf
+    from aish.session.shell import Report
 
 TIMED_OUT, ENDED = "timeout", "end"
 _STATUS: Final = {TIMED_OUT: 124, ENDED: 143}
@@ -41,6 +41,8 @@ class Command:
         self.report: Report | None = None
         self.lost: int | None = None
         """The status of the shell, where it ended with the command."""
+        self.is_fresh = False
+        """The shell is a new one, in place of one that ended between two commands."""
         self.why: str | None = None
         """Why it was ended."""
         self.answered = False
@@ -120,7 +122,7 @@ class Command:
             "status": self.status,
             "timed_out": self.why == TIMED_OUT,
             "ended": self.why is not None,
-            "state_lost": self.lost is not None,
+            "state_lost": self.is_fresh or self.lost is not None,
         }
         if len(told) == 1:
             told.append(Told("", 0, 0, False, None))

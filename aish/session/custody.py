@@ -1,4 +1,4 @@
-"""The processes of a session in the front's hands: whose they are, what goes on in the background, how some are ended."""
+"""The processes of a session in the front's hands: whose they are, what goes on, how some are ended."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from aish.session import kin, shell
 from aish.session.ending import Ending
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from aish.session.command import Command
     from aish.session.crew import Crew
-
-    Course = Generator[float, None, None]
-    """Work that takes its time: it yields when to go on."""
+    from aish.session.loop import Course
 
 
 class Custody:

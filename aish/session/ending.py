@@ -1,4 +1,4 @@
-"""How processes of a session are ended: asked, given a grace, killed; and the shell that stands at them with them. Pure.
+"""How processes of a session are ended: asked, given a grace, killed; and the shell that is at them as well. Pure.
 
 What is ended may start others meanwhile, so it is looked again and again until nobody is there.
 """

@@ -22,7 +22,7 @@ _HEARD: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, s
 
 
 def run(argv: Sequence[str], host: Host) -> int:
-    """The warden comes first, when nothing is loaded but what a shell needs: every fork of the shell is of that size."""
+    """The warden comes first, while nothing is loaded but what a shell needs: that is the size of its forks."""
     fill()
     stdin, stdout = _claimed()
     kernel.become_subreaper()

@@ -10,7 +10,7 @@ import select
 import signal
 import time
 from collections import deque
-from math import inf
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aish.errors import AishError, ConflictError, InputError, LimitError, NotFoundError, UnavailableError
@@ -21,16 +21,17 @@ from aish.session import request as requests
 from aish.session.answers import closed, done, error, jobs, ready
 from aish.session.command import ENDED, TIMED_OUT, Command
 from aish.session.custody import Custody
+from aish.session.loop import Loop
 from aish.session.settings import LEAVE_S, LINE_BYTES, MOST_OPEN, MOST_QUEUED, MOST_QUEUED_BYTES, UNREAD_BYTES
 from aish.session.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Final
 
     from aish.session.crew import Crew
-    from aish.session.custody import Course
     from aish.session.inbox import Inbox
+    from aish.session.loop import Course
     from aish.session.outbox import Outbox
     from aish.session.output import Output
     from aish.session.request import AnyRequest, Id
@@ -38,10 +39,7 @@ if TYPE_CHECKING:
 
 STREAM_BYTES: Final = 1 << 20
 """More than that unread: output is not told while it comes, only in the result."""
-_BEAT_S: Final = 0.25
-"""So often the loop turns while a command runs."""
-_LATE_S: Final = 0.5
-"""A loop that comes so much later than it wanted was stopped (`aish pause`, SIGSTOP): that time is nobody's."""
+_NEWBORN_S: Final = 0.1
 _LAST_WORD_S: Final = 1.0
 
 
@@ -55,13 +53,12 @@ class Front:
         self._cwd = _folder()
         self._first_cwd = self._cwd
         self._restore: str | None = None
+        """The folder of a shell that was lost, until the next one is there."""
+        self._untold = self._told = False
+        """A shell was lost: no result has said so; or one has, and there is no other shell yet."""
         self._number = 0
         self._queue: deque[Command] = deque()
-        self._courses: list[Course] = []
-        self._due: dict[int, float] = {}
-        self._turned_s = time.monotonic()
-        self._is_timed = False
-        """Whether there is a time that may be over, so that the loop turns every _BEAT_S."""
+        self._loop = Loop()
         self._quiet = False
         """No more requests: the session ends when what was asked for is done."""
         self._reason = "end of input"
@@ -91,7 +88,6 @@ class Front:
     # --------------------------------------------------------------------------------------- the loop
 
     def _wait(self) -> None:
-        poll = select.poll()
         handlers: dict[int, Callable[[], None]] = {self._wake: self._signals}
         if not self._quiet and self._outbox.unread_bytes < UNREAD_BYTES:
             handlers[self._inbox.fd] = self._requests
@@ -104,48 +100,26 @@ class Front:
         for command in self._custody.known.values():
             for output in command.outputs:
                 if output.is_open:
-                    handlers[output.read_fd] = lambda command=command, output=output: self._output(command, output)
-        for fd in handlers:
-            poll.register(fd, select.POLLIN)
-        if not self._outbox.gone:
-            poll.register(self._outbox.fd, select.POLLOUT if self._outbox.unread_bytes else 0)
-        wanted_s = self._next_s()
-        ready_fds = poll.poll(None if wanted_s is None else max(0.0, wanted_s - time.monotonic()) * 1000)
-        for fd, event in ready_fds:
-            if fd == self._outbox.fd and fd not in handlers:
-                self._client(event)
-            else:
-                handlers[fd]()
-
-    def _client(self, event: int) -> None:
-        if event & (select.POLLERR | select.POLLNVAL) or (event & select.POLLHUP and not event & select.POLLOUT):
-            self._outbox.lose()
-        else:
-            self._outbox.write()
-        if self._outbox.gone:
+                    handlers[output.read_fd] = partial(self._output, command, output)
+        if not self._loop.wait(handlers, self._outbox, self._due_s()) or (self._outbox.gone and not self._shutting):
             self._client_gone()
 
-    def _next_s(self) -> float | None:
-        due = list(self._due.values())
-        due += [] if self._custody.next_s is None else [self._custody.next_s]
-        if self._is_timed:
-            due.append(time.monotonic() + _BEAT_S)
-            due.append(self._outbox.moved_s + self._settings.patience_s if self._outbox.unread_bytes else inf)
-            current = self._custody.current
-            due.append(inf if current is None or current.deadline_s is None else current.deadline_s)
-        return min(due, default=None)
+    def _due_s(self) -> Iterator[float]:
+        current = self._custody.current
+        if current is not None and current.deadline_s is not None:
+            yield current.deadline_s
+        if self._custody.next_s is not None:
+            yield self._custody.next_s
+        if self._outbox.unread_bytes:
+            yield self._outbox.moved_s + self._settings.patience_s
 
     def _on_time(self) -> float:
         """The time, with the deadlines put off by that for which everything here was stopped."""
-        now_s = time.monotonic()
-        late_s = now_s - self._turned_s - _BEAT_S if self._is_timed else 0.0
-        self._turned_s = now_s
         current = self._custody.current
-        self._is_timed = current is not None or self._outbox.unread_bytes > 0
-        if late_s > _LATE_S:
-            if current is not None and current.deadline_s is not None:
-                current.deadline_s += late_s
-            self._outbox.moved_s += late_s
+        now_s, stopped_s = self._loop.turned(is_timed=current is not None or self._outbox.unread_bytes > 0)
+        if current is not None and current.deadline_s is not None:
+            current.deadline_s += stopped_s
+        self._outbox.moved_s += stopped_s
         return now_s
 
     def _advance(self) -> None:
@@ -164,25 +138,13 @@ class Front:
         self._custody.go_on(now_s)
         if not self._crew.warden and not self._clearing:
             self._clearing = True
-            self._take(self._clear())
+            self._loop.take(self._clear())
         if current is not None and current.is_done and not (self._clearing or self._custody.is_ending(current)):
             self._conclude(current)
-        for course in list(self._courses):
-            self._resume(course)
+        self._loop.resume()
         self._next()
         if self._quiet and not (self._queue or self._custody.current or self._resetting or self._shutting):
             self._shut()
-
-    def _resume(self, course: Course) -> None:
-        try:
-            self._due[id(course)] = next(course)
-        except StopIteration:
-            self._courses.remove(course)
-            self._due.pop(id(course), None)
-
-    def _take(self, course: Course) -> None:
-        self._courses.append(course)
-        self._resume(course)
 
     def _say(self, answer: dict[str, Any]) -> None:
         self._outbox.put(answer)
@@ -201,8 +163,7 @@ class Front:
                 hint = "end some of them: jobs lists them"
                 raise LimitError(f"the output of {MOST_OPEN} commands is still open in the background", hint=hint)
             if not self._crew.is_ready:
-                self._crew.start()
-                self._restore = self._cwd
+                self._restart()
             out, err = command.begin(self._shelf, time.monotonic())
             order = shell.Order(
                 number=command.number,
@@ -219,6 +180,7 @@ class Front:
             self._say(error(command.id, fault))
             return
         self._restore = None
+        command.is_fresh, self._untold = self._untold, False
         for output in command.outputs:
             output.handed_over()
         self._custody.began(command)
@@ -262,19 +224,17 @@ class Front:
             command.answered = True
             command.close()
         else:
-            if command.lost is not None and not self._crew.is_ready:
-                self._restart()
+            if command.lost is not None:
+                self._untold, self._told = False, not self._crew.is_ready
             now_s = time.monotonic()
             self._say(command.result(now_s, self._cwd, list(self._custody.background())))
         self._custody.forget()
 
     def _restart(self) -> None:
-        """A shell in place of the one that is lost, in its last folder."""
-        try:
-            self._crew.start()
-            self._restore = self._cwd
-        except AishError:
-            return  # the next command tells
+        """A shell in place of the one that is lost, in its last folder. Raises UnavailableError."""
+        self._restore, self._untold = self._cwd, not self._told
+        self._told = False
+        self._crew.start()
 
     # -------------------------------------------------------------------------------------- requests
 
@@ -288,7 +248,9 @@ class Front:
 
     def _request(self, line: bytes | None) -> None:
         if line is None:
-            self._say(error(None, LimitError(f"the request has more than {LINE_BYTES} bytes", hint="a file holds more")))
+            self._say(
+                error(None, LimitError(f"the request has more than {LINE_BYTES} bytes", hint="a file holds more"))
+            )
             return
         try:
             self._obey(requests.parse(line))
@@ -317,7 +279,7 @@ class Front:
             case requests.Reset():
                 if self._resetting:
                     raise ConflictError("the session is being reset")
-                self._take(self._reset(wanted.id))
+                self._loop.take(self._reset(wanted.id))
             case requests.Close():
                 self._quiet, self._reason, self._close_id = True, "close", wanted.id
 
@@ -326,7 +288,9 @@ class Front:
         if len(self._queue) >= MOST_QUEUED or queued_bytes > MOST_QUEUED_BYTES:
             raise LimitError(f"{len(self._queue)} commands wait already", hint="wait for results")
         if wanted.id is not None and self._find(wanted.id) is not None:
-            raise ConflictError(f"id: the command {wanted.id} waits, or something of it runs", hint="choose another one")
+            raise ConflictError(
+                f"id: the command {wanted.id} waits, or something of it runs", hint="choose another one"
+            )
         self._number += 1
         self._queue.append(Command(self._number, wanted, self._settings))
         self._next()
@@ -342,10 +306,22 @@ class Front:
 
     def _signal(self, wanted: requests.Signal) -> int:
         command, number = self._named(wanted.run), signal_number(wanted.signal)
-        is_current = command is self._custody.current and not command.is_done
-        if is_current and number == signal.SIGINT:
+        interrupts = command is self._custody.current and not command.is_done and number == signal.SIGINT
+        if interrupts:
             self._crew.signal_shell(number)  # first: it has to know when what it waits for is gone
-        return kin.send(self._custody.look().get(command.number, ()), number)
+        rows = self._custody.look().get(command.number, ())
+        if interrupts:
+            self._loop.take(self._interrupts_newborn(command, {row.key for row in rows}))
+        return kin.send(rows, number)
+
+    def _interrupts_newborn(self, command: Command, seen: set[kin.Key]) -> Course:
+        """What the shell was just starting has missed the interrupt; a terminal would not have sent it either."""
+        until_s = time.monotonic() + _NEWBORN_S
+        while time.monotonic() < until_s and not command.is_done:
+            yield min(until_s, time.monotonic() + stages.TICK_S)
+            newborn = [row for row in self._custody.look().get(command.number, ()) if row.key not in seen]
+            seen.update(row.key for row in newborn)
+            kin.send(newborn, signal.SIGINT)
 
     def _end(self, wanted: requests.End) -> None:
         command = None if wanted.run is None else self._named(wanted.run)
@@ -355,11 +331,11 @@ class Front:
             self._say(done(wanted.id))
         elif command is not None and command is self._custody.current:
             self._custody.give_up(command, ENDED)
-            self._take(self._until_answered(command, wanted.id))
+            self._loop.take(self._until_answered(command, wanted.id))
         else:
             current = None if self._custody.current is None else self._custody.current.number
             numbers = frozenset(self._custody.look()) - {current} if command is None else frozenset({command.number})
-            self._take(self._end_and_say(numbers, wanted.id))
+            self._loop.take(self._end_and_say(numbers, wanted.id))
 
     def _until_answered(self, command: Command, id: Id | None) -> Course:
         while not command.answered:
@@ -384,9 +360,10 @@ class Front:
         self._resetting = True
         self._cancel("the session was reset before its turn")
         yield from self._emptied()
-        self._cwd = self._first_cwd
+        self._cwd, self._restore = self._first_cwd, None
         try:
             self._crew.start()
+            self._untold = self._told = False
             self._say(done(id, cwd=self._cwd))
         except AishError as fault:
             self._say(error(id, fault))
@@ -394,8 +371,12 @@ class Front:
 
     def _clear(self) -> Course:
         yield from self._custody.ended(None)
-        self._restart()
-        self._clearing = False
+        try:
+            self._restart()
+            self._clearing = False
+        except UnavailableError as fault:
+            self._say(error(None, fault))
+            self._leave_at_once("no shell can be started", fault.exit_status)
 
     def _emptied(self) -> Course:
         """The shell has left, and nobody is there."""
@@ -413,7 +394,7 @@ class Front:
     def _shut(self) -> None:
         if not self._shutting:
             self._shutting = True
-            self._take(self._ends())
+            self._loop.take(self._ends())
 
     def _ends(self) -> Course:
         yield from self._emptied()
@@ -445,7 +426,7 @@ class Front:
                         self._signal(requests.Signal(run=current.id))
                 case signal.SIGTERM | signal.SIGHUP | signal.SIGQUIT:
                     self._leave_at_once(signal.Signals(number).name, 128 + number)
-                case signal.SIGCHLD:
+                case _:
                     _reap_all()
 
 

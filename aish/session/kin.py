@@ -1,8 +1,8 @@
 """Which processes belong to which command: by what is known of them and of their parents, by tag, group and session.
 
-All of a session's processes are below its front, however they have left their parents: front and warden are subreapers.
-So it only has to be told whose each is. A command's own are ended with it; those of an earlier one, a server in the
-background say, must not be.
+All of a session's processes are below its front, however they have left their parents: front and warden are
+subreapers. So it only has to be told whose each is. A command's own are ended with it; those of an earlier one, a
+server in the background say, must not be.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class Kin:
         if not others:
             self._known, self.rows = {}, {}
             return {}
-        tagged = {row.key: number for row in others if row.key not in self._known and (number := self._tag_of(row.pid))}
+        tagged = {
+            row.key: number for row in others if row.key not in self._known and (number := self._tag_of(row.pid))
+        }
         found = assigned(others, self._known, tagged, self._own, now)
         self._known, self.rows = found, {}
         for row in others:

@@ -163,7 +163,9 @@ class Output:
         if omitted:
             where = f"; all of it: {path}" if path else ""
             end = tail.decode(errors="replace")
-            text += f"{'' if text.endswith(chr(10)) or not text else chr(10)}[… {omitted} bytes left out{where} …]\n{end}"
+            text += (
+                f"{'' if text.endswith(chr(10)) or not text else chr(10)}[… {omitted} bytes left out{where} …]\n{end}"
+            )
         self._excerpt = None
         return Told(text, excerpt.total, omitted, lossy, path)
 

@@ -1,6 +1,6 @@
 """What a client asks for: one JSON object a line, read strictly. Pure.
 
-A field that nobody knows is refused: `timeout` for `timeout_s` would be a command without the time-out that was meant.
+A field that nobody knows is refused: `timeout` for `timeout_s` would be a command without a time-out.
 """
 
 from __future__ import annotations
@@ -131,10 +131,13 @@ def _check(found: AnyRequest) -> None:
 
 def _check_run(found: Run) -> None:
     if "\0" in found.command:
-        raise InputError("command: has a NUL, which no shell can read", field="command", hint="printf '\\0' makes one")
+        raise InputError(
+            "command: has a NUL, which no shell can read", field="command", hint="printf '\\0' makes one"
+        )
     if isinstance(found.timeout_s, float) and not 0 < found.timeout_s <= MOST_TIMEOUT_S:
         raise InputError(
-            f"timeout_s: expected a time above 0 s, at most {MOST_TIMEOUT_S:.0f} s, or null for none", field="timeout_s"
+            f"timeout_s: expected a time above 0 s, at most {MOST_TIMEOUT_S:.0f} s, or null for none",
+            field="timeout_s",
         )
     if found.output_bytes is not None and not 0 <= found.output_bytes <= MOST_OUTPUT_BYTES:
         raise InputError(f"output_bytes: expected 0 to {MOST_OUTPUT_BYTES}", field="output_bytes")

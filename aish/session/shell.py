@@ -1,4 +1,4 @@
-"""The shell of a session: one Runtime that lives as long as the session, and does what the front sends, one at a time.
+"""The shell of a session: one Runtime that lives as long as it, and does what the front sends, one at a time.
 
 What is sent are two descriptors for the output and a memory file with the command: a message is small, so the front
 never waits for a shell that is stuck. What comes back is a status and a folder.

@@ -1,8 +1,8 @@
 """The parent of a session's shell, and of everything that loses its own parent: it ends all of it with the front.
 
-It runs nothing and decides nothing. Its channel to the front is the life line: whatever becomes of the front, the kernel
-closes that, and then nothing below here is left alive. As the reaper it leaves no zombies of programs that nobody waits
-for, which the shell could not tell from its own.
+It runs nothing and decides nothing. Its channel to the front is the life line: whatever becomes of the front, the
+kernel closes that, and then nothing below here is left alive. As the reaper it leaves no zombies of programs that
+nobody waits for, which the shell could not tell from its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import socket
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from aish.session import shell
 from aish.supervisor.daemon import proc, tags

@@ -194,7 +194,7 @@ def module_session(module_home: Home) -> Iterator[Session]:
 
 @pytest.fixture
 def session(module_session: Session, tmp_path: Path) -> Session:
-    """A session that a file's tests share: each finds a fresh shell in a folder of its own, and nothing that runs."""
+    """One that a file's tests share: each has a fresh shell in its own folder, and nothing that runs."""
     module_session.folder = tmp_path
     assert module_session.ask("reset")["type"] == "done"
     assert module_session.run(":", cwd=str(tmp_path))["background"] == []

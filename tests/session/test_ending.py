@@ -49,8 +49,6 @@ def test_it_looks_often_at_first_and_then_less_often() -> None:
 
 
 def test_everything_or_what_some_commands_have_started() -> None:
-    some, everything = (
-        Ending(numbers, at_shell=False, now_s=0, grace_s=1) for numbers in (frozenset({1, 2}), None)
-    )
+    some, everything = (Ending(numbers, at_shell=False, now_s=0, grace_s=1) for numbers in (frozenset({1, 2}), None))
     assert [some.concerns(number) for number in (1, 2, 3)] == [True, True, False]
     assert everything.concerns(3) is True

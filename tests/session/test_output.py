@@ -1,4 +1,4 @@
-"""What a command writes: bounded in the result, whole in a file, each stream for itself, exact where it is no text."""
+"""What a command writes: bounded in the result, whole in a file, each stream for itself, exact if it is no text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Home
+
     from tests.session.conftest import Session
 
 PLAIN = {"bytes": 0, "omitted_bytes": 0, "lossy": False, "file": None}
@@ -101,7 +102,7 @@ def test_late_output_is_not_told_even_to_who_wants_it_told(session: Session) -> 
 
 
 def test_more_than_a_pipe_holds_does_not_block_a_built_in(session: Session) -> None:
-    result = session.run("x=$(seq 200000); echo \"$x\"; echo \"$x\" >&2")
+    result = session.run('x=$(seq 200000); echo "$x"; echo "$x" >&2')
     assert (result["stdout_bytes"], result["stderr_bytes"]) == (1288895, 1288895)
 
 
@@ -126,7 +127,9 @@ def test_what_a_killed_session_has_left_is_swept_by_the_next_one(open_session: C
     assert (left.parent.exists(), used.exists()) == (False, True)
 
 
-def test_a_folder_that_cannot_be_written_costs_the_file_and_not_the_result(open_session: Callable[..., Session]) -> None:
+def test_a_folder_that_cannot_be_written_costs_the_file_and_not_the_result(
+    open_session: Callable[..., Session],
+) -> None:
     session = open_session("--keep=/proc/no-such")
     result = session.run("seq 100000; echo end")
     assert (result["stdout_file"], result["stdout"].endswith("end\n"), result["status"]) == (None, True, 0)

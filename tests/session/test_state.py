@@ -60,7 +60,9 @@ def test_a_killed_shell_is_replaced_in_its_folder_and_the_result_says_so(session
     result = session.run("echo before; kill -9 $$; echo no")
     assert (result["status"], result["state_lost"], result["stdout"]) == (137, True, "before\n")
     assert session.out("echo ${x-unset}; pwd") == f"unset\n{session.folder}/d\n"
-    assert [job["command"] for job in session.run(":")["background"]] == ["sleep 600"], "what runs has not to go with it"
+    assert [job["command"] for job in session.run(":")["background"]] == ["sleep 600"], (
+        "what runs has not to go with it"
+    )
 
 
 def test_what_a_killed_shell_was_at_ends(session: Session) -> None:
@@ -88,7 +90,9 @@ def test_set_e_ends_the_command_and_not_the_session(session: Session) -> None:
 
 def test_folder_and_variables_of_a_request_are_as_cd_and_export(session: Session) -> None:
     (session.folder / "a b").mkdir()
-    assert session.run("sh -c 'echo $X'; pwd", cwd="a b", env={"X": "it's"})["stdout"] == f"it's\n{session.folder}/a b\n"
+    assert (
+        session.run("sh -c 'echo $X'; pwd", cwd="a b", env={"X": "it's"})["stdout"] == f"it's\n{session.folder}/a b\n"
+    )
     assert session.out("echo $X; echo $OLDPWD") == f"it's\n{session.folder}\n"
     assert session.out("echo ${X-unset}", env={"X": None}) == "unset\n"
 

@@ -94,8 +94,8 @@ def test_an_interrupt_is_what_ctrl_c_is_at_a_prompt(session: Session, body: str)
 
 
 def test_an_interrupt_that_a_program_handles_is_its_own_affair(session: Session) -> None:
-    script = "import time\ntry:\n print('begun', flush=True)\n time.sleep(600)\nexcept KeyboardInterrupt:\n print('handled')"
-    session.file("p.py", script)
+    script = "print('begun', flush=True)\n time.sleep(600)\nexcept KeyboardInterrupt:\n print('handled')"
+    session.file("p.py", f"import time\ntry:\n {script}")
     session.send("run", id=1, command=f"{sys.executable} -I -S p.py; echo on", stream=True)
     session.until("output")
     session.ask("signal", run=1)
@@ -103,7 +103,9 @@ def test_an_interrupt_that_a_program_handles_is_its_own_affair(session: Session)
 
 
 def test_a_signal_reaches_the_background_of_an_earlier_command(session: Session) -> None:
-    session.out("sh -c 'trap \"echo usr >got; exit\" USR1; echo $$ >pid; while :; do sleep 0.01; done' &", id="server")
+    session.out(
+        "sh -c 'trap \"echo usr >got; exit\" USR1; echo $$ >pid; while :; do sleep 0.01; done' &", id="server"
+    )
     session.pid_in("pid")
     assert session.ask("signal", run="server", signal="SIGUSR1")["signalled"] >= 1
     assert session.out("wait; cat got") == "usr\n"

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def test_a_command_cannot_take_the_requests_for_its_input(session: Session) -> None:
-    session.send("run", command="cat; read line; echo $?; cat /dev/stdin; ls -l /proc/self/fd/0 | grep -o '/dev/null'")
+    session.send(
+        "run", command="cat; read line; echo $?; cat /dev/stdin; ls -l /proc/self/fd/0 | grep -o '/dev/null'"
+    )
     session.send("run", id="next", command="echo mine")
     assert session.answer()["stdout"] == "1\n/dev/null\n"
     assert session.answer()["stdout"] == "mine\n"
@@ -32,9 +34,9 @@ def test_folder_and_variables_are_there_in_the_next_command(session: Session) ->
         " trap 'echo usr' USR1; umask 027; false"
     )
     assert (result["status"], result["cwd"]) == (1, f"{session.folder}/sub")
-    assert session.out("echo $?; echo \"$x\" $E; sh -c 'echo $E'; greet you; echo *; echo $2; umask; trap | grep -c usr; pwd").split(
-        "\n"
-    ) == [
+    assert session.out(
+        "echo $?; echo \"$x\" $E; sh -c 'echo $E'; greet you; echo *; echo $2; umask; trap | grep -c usr; pwd"
+    ).split("\n") == [
         "1",
         "a  b exported",
         "exported",
@@ -53,7 +55,7 @@ def test_folder_and_variables_are_there_in_the_next_command(session: Session) ->
 def test_a_time_out_leaves_no_grandchild(session: Session, leaver: str) -> None:
     """One in its own session, one that is a daemon without a mark in its environment, one in a substitution."""
     result = session.run(
-        f"setsid sh -c 'echo $$ >one; exec sleep 600' & {leaver} two; x=$(sh -c 'echo $$ >three; sleep 600 | cat'); echo no",
+        f"setsid sh -c 'echo $$ >one; exec sleep 600' & {leaver} two; x=$(sh -c 'echo $$ >three; sleep 600 | cat')",
         timeout_s=1.5,
     )
     assert (result["timed_out"], result["status"], result["stdout"], result["background"]) == (True, 124, "", [])
