@@ -38,7 +38,7 @@ def become_subreaper() -> None:
 
 
 def die_with_parent(parent: int) -> bool:
-    """Have the kernel kill this process when `parent`, which forked it, is gone; False: it is already. Raises OSError."""
+    """Have the kernel kill us when `parent`, which forked us, is gone; False: it is already. Raises OSError."""
     if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     return os.getppid() == parent
