@@ -152,8 +152,10 @@ class Front:
     # -------------------------------------------------------------------------------------- commands
 
     def _next(self) -> None:
-        """The one whose turn it is."""
-        while self._queue and not (self._custody.current or self._clearing or self._resetting or self._shutting):
+        """The one whose turn it is; nobody's where the client does not read what there is already."""
+        while self._queue and self._outbox.unread_bytes < UNREAD_BYTES:
+            if self._custody.current or self._clearing or self._resetting or self._shutting:
+                return
             self._begin(self._queue.popleft())
 
     def _begin(self, command: Command) -> None:

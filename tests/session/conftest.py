@@ -164,8 +164,8 @@ leave(sys.argv[1])
 
 @pytest.fixture
 def leaver(tmp_path: Path) -> str:
-    """`env -i` words of a program that starts a daemon without any mark, and ends; the daemon's pid is in the file that
-    is named."""
+    """Words of a program that starts a daemon without any mark, and ends; the daemon's pid is in the file that is
+    named behind them."""
     path = tmp_path / "leaver.py"
     path.write_text(LEAVER)
     return f"env -i {sys.executable} -I -S {path}"

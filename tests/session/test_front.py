@@ -32,6 +32,11 @@ def busy(open_session: Callable[..., Session], leaver: str) -> tuple[Session, li
     return session, [*pids, session.ready["shell_pid"], warden(session)]
 
 
+def resident_bytes(pid: int) -> int:
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * proc.PAGE_BYTES
+
+
 def warden(session: Session) -> int:
     (found,) = proc.children(session.ready["pid"])
     return found
@@ -45,7 +50,7 @@ def test_a_client_that_vanishes_takes_all_with_it(busy: tuple[Session, list[int]
     gone(*pids)
 
 
-def test_a_client_that_is_killed_takes_all_with_it(home: Home, tmp_path: object, leaver: str) -> None:
+def test_a_client_that_is_killed_takes_all_with_it(shared_home: Home, tmp_path: object, leaver: str) -> None:
     """The kernel closes its ends; nothing else tells."""
     code = (
         "import subprocess, sys, time\n"
@@ -53,7 +58,7 @@ def test_a_client_that_is_killed_takes_all_with_it(home: Home, tmp_path: object,
         "p.stdin.write(sys.argv[1].encode()); p.stdin.flush(); time.sleep(600)\n"
     )
     run = json.dumps({"type": "run", "command": f"{leaver} one; sh -c 'echo $$ >two; exec sleep 600'"}) + "\n"
-    client = subprocess.Popen([sys.executable, "-c", code, run, *FRONT], cwd=str(tmp_path), env=home.environ)
+    client = subprocess.Popen([sys.executable, "-c", code, run, *FRONT], cwd=str(tmp_path), env=shared_home.environ)
     paths = [os.path.join(str(tmp_path), name) for name in ("one", "two")]
     wait_for(lambda: all(os.path.exists(path) and os.path.getsize(path) > 1 for path in paths), "nothing runs")
     pids = []
@@ -76,13 +81,16 @@ def test_a_client_that_reads_nothing_is_taken_for_dead(open_session: Callable[..
 
 
 def test_a_client_that_reads_late_gets_all_of_it(open_session: Callable[..., Session]) -> None:
-    """And the front does not grow: it stops to read requests."""
+    """And the front does not grow meanwhile: it begins no other command, and reads no other request."""
     session = open_session()
-    for number in range(12):
+    done, before_bytes = session.folder / "done", resident_bytes(session.ready["pid"])
+    for number in range(30):
         session.send("run", id=number, command="seq 150000; echo >>done", output_bytes=1 << 20, stream=True)
-    wait_for(lambda: (session.folder / "done").exists() and len((session.folder / "done").read_text()) == 12, "stuck")
+    wait_for(lambda: done.exists() and done.stat().st_size >= 5, "it stops too early")
     results = [session.until("result") for _ in range(12)]
-    assert [result["id"] for result in results] == list(range(12))
+    assert resident_bytes(session.ready["pid"]) - before_bytes < 32 << 20
+    results += [session.until("result") for _ in range(18)]
+    assert [result["id"] for result in results] == list(range(30))
     assert {result["stdout_bytes"] for result in results} == {938895}
 
 
@@ -164,14 +172,14 @@ def test_a_shell_that_is_killed_between_two_commands_is_replaced(open_session: C
     assert [result["state_lost"] for result in results].count(True) == 1, "told once"
 
 
-def test_a_life_line_that_breaks_ends_it(home: Home, tmp_path: object) -> None:
+def test_a_life_line_that_breaks_ends_it(shared_home: Home) -> None:
     """The stub of a supervised session was killed, and the client does not close its ends."""
     read, write = os.pipe()
     front = subprocess.Popen(
         [*FRONT, f"--lifeline={read}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=home.environ,
+        env=shared_home.environ,
         pass_fds=(read,),
     )
     os.close(read)

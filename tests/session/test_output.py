@@ -14,8 +14,6 @@ from aish.session.shelf import Shelf, sweep
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Home
-
     from tests.session.conftest import Session
 
 PLAIN = {"bytes": 0, "omitted_bytes": 0, "lossy": False, "file": None}
@@ -156,7 +154,14 @@ def test_an_excerpt_is_the_same_however_the_bytes_come(limit: int, pieces: list[
     assert len(excerpt.head) + len(excerpt.tail) <= 2 * limit + 1, "bounded, whatever comes"
 
 
-def test_the_oldest_complete_files_go_where_there_are_too_many(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state folder of aish."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path / "aish"
+
+
+def test_the_oldest_complete_files_go_where_there_are_too_many(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aish.session.shelf.MOST_FILES", 3)
     monkeypatch.setattr("aish.session.shelf.MOST_FILES_BYTES", 100)
     shelf = Shelf()
@@ -173,10 +178,10 @@ def test_the_oldest_complete_files_go_where_there_are_too_many(home: Home, monke
         shelf.file(name).close()
     assert sorted(os.listdir(shelf.folder())) == ["5", "first", "lock", "third"]
     shelf.close()
-    assert os.listdir(home.state / "sessions") == []
+    assert os.listdir(state / "sessions") == []
 
 
-def test_a_file_is_bounded_and_what_is_more_is_counted(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_bounded_and_what_is_more_is_counted(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aish.session.shelf.FILE_BYTES", 1000)
     shelf = Shelf()
     output = Output("1.stdout", 10, shelf)
@@ -187,9 +192,10 @@ def test_a_file_is_bounded_and_what_is_more_is_counted(home: Home, monkeypatch: 
     told = output.told()
     assert (told.size_bytes, told.omitted_bytes, Path(told.file or "").stat().st_size) == (5000, 4990, 1000)
     shelf.close()
+    assert os.listdir(state / "sessions") == []
 
 
-def test_a_folder_in_the_making_is_not_swept(home: Home) -> None:
-    (home.state / "sessions" / "1-new").mkdir(parents=True)
+def test_a_folder_in_the_making_is_not_swept(state: Path) -> None:
+    (state / "sessions" / "1-new").mkdir(parents=True)
     sweep()
-    assert (home.state / "sessions" / "1-new").exists()
+    assert (state / "sessions" / "1-new").exists()
