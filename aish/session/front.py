@@ -11,6 +11,7 @@ import signal
 import time
 from collections import deque
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from aish.errors import AishError, ConflictError, InputError, LimitError, NotFoundError, UnavailableError
@@ -174,7 +175,11 @@ class Front:
                 cwd=self._folder_for(command.request.cwd),
                 env=command.request.env,
             )
-            self._crew.send(order, out, err)
+            try:
+                self._crew.send(order, out, err)
+            except OSError:  # it has just ended
+                self._restart()
+                self._crew.send(order._replace(cwd=self._folder_for(command.request.cwd)), out, err)
         except (AishError, OSError) as fault:
             command.close()
             if not isinstance(fault, AishError):
@@ -401,7 +406,7 @@ class Front:
     def _ends(self) -> Course:
         yield from self._emptied()
         self._say(closed(self._close_id, self._reason))
-        until_s = time.monotonic() + _LAST_WORD_S
+        until_s = time.monotonic() + (_LAST_WORD_S if self._status else inf)  # else its patience is the bound
         while self._outbox.unread_bytes and time.monotonic() < until_s:
             yield until_s
         self._finished = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Generator
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Loop:
         now_s = time.monotonic()
         if self._is_timed:
             until_s.append(now_s + _BEAT_S)
-        for fd, event in poll.poll(max(0.0, min(until_s) - now_s) * 1000 if until_s else None):
+        wanted_s = min(until_s, default=inf)
+        for fd, event in poll.poll(max(0.0, wanted_s - now_s) * 1000 if wanted_s < inf else None):
             if fd in handlers:
                 handlers[fd]()
             elif event & _BROKEN or event & (select.POLLHUP | select.POLLOUT) == select.POLLHUP:

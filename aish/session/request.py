@@ -117,6 +117,8 @@ def _hint(message: str) -> str | None:
 def _check(found: AnyRequest) -> None:
     if isinstance(found.id, str) and len(found.id) > LONGEST_ID:
         raise InputError(f"id: longer than {LONGEST_ID} characters", field="id")
+    if isinstance(found.id, str) and found.id.startswith("#"):
+        raise InputError("id: begins with #, as those do that commands without one are given", field="id")
     match found:
         case Run():
             _check_run(found)

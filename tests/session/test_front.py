@@ -105,6 +105,18 @@ def test_the_end_of_the_requests_lets_what_was_asked_for_be_done(open_session: C
     gone(session.pid_in("pid"))
 
 
+def test_results_that_are_unread_at_the_end_of_the_requests_are_not_lost(
+    open_session: Callable[..., Session],
+) -> None:
+    session = open_session()
+    session.send("run", command="seq 150000", output_bytes=1 << 20)
+    session.stdin.close()
+    with pytest.raises(subprocess.TimeoutExpired):
+        session.process.wait(1.5)
+    assert session.until("result")["stdout_omitted_bytes"] == 0
+    assert session.answer()["type"] == "closed"
+
+
 def test_close_ends_it_with_a_last_line(open_session: Callable[..., Session]) -> None:
     session = open_session()
     session.send("run", id=1, command="trap 'echo bye >bye' EXIT")

@@ -66,6 +66,7 @@ def test_each_kind_is_read() -> None:
         (line(type="run", command="x", id=True), "got `bool` - at `$.id`", None),
         (line(type="run", command="x", id="i" * 201), "id", None),
         (line(type="run", command="x", id=1.5), "Expected", None),
+        (line(type="run", command="x", id="#1"), "id", None),
         (line(type="signal", run=1, signal="NOPE"), "signal", None),
         (line(type="signal", run=1, signal="0"), "signal", None),
         (line(type="signal", run=1, signal="65"), "signal", None),
