@@ -171,6 +171,7 @@ class _Shell:
         rt.capture = None
         rt.status = status
         rt.tested = rt.loops = rt.calls = rt.returns = 0
+        rt.close_files(0)
         while rt.vars.scopes:
             rt.vars.pop()
         return status
@@ -228,11 +229,13 @@ class _Shell:
                 jobs.remove(job)
         known = {process.pid for job in jobs.order for process in job.processes}
         for pid in proc.children(os.getpid()):
-            if pid not in known:
-                try:
-                    os.waitpid(pid, os.WNOHANG)
-                except ChildProcessError:
-                    continue
+            if pid in known:
+                continue
+            ended, raw = os.waitpid(pid, os.WNOHANG)
+            loose = jobs.find_pid(pid) if ended else None
+            if loose is not None:  # of a <( ): `wait` may ask for it
+                loose[1].raw = raw
+                jobs.remove(loose[0])
 
     def _folder(self) -> str:
         found = self.rt.values.get("PWD")

@@ -35,6 +35,13 @@ SHORT_S = 0.15
         "set -e; sleep 600",
         "set +m; sleep 600",
         "trap 'sleep 600' EXIT; exit",
+        "for ((;;)); do :; done",
+        "cat <(sleep 600)",
+        "sleep 600 > >(cat)",
+        "coproc sleep 600; wait",
+        "select x in a b; do :; done < <(sleep 600)",
+        "time sleep 600",
+        "while read x; do :; done < <(sleep 600)",
     ],
 )
 def test_nothing_outlasts_its_time_and_the_state_stays(session: Session, command: str) -> None:
