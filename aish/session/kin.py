@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from aish.supervisor.daemon import proc, tags
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Final
 
 VARIABLE: Final = "AISH_SESSION_RUN"
 """In the environment of what a command starts: the session's token and the number of the command."""
 COMMAND_CHARS: Final = 200
+_HOLDER: Final = b"/aish/supervisor/holder/__main__.py"
+_HOLDER_WORDS: Final = 5
+"""Interpreter and options before it."""
 
 Key = tuple[int, int]
 """Process id and start: a number that was given away again is somebody else."""
@@ -102,7 +105,7 @@ class Kin:
         """The processes of each command that has some, parents first."""
         self._own.update(pid for pid in shells if pid > 0)
         others = []
-        for pid in tags.below([self._root], proc.tree(), set()):
+        for pid in below(self._root, self._own):
             if pid not in self._own and (row := _row(pid)) is not None:
                 others.append(row)
         if not others:
@@ -120,6 +123,23 @@ class Kin:
     def _tag_of(self, pid: int) -> int | None:
         token, _, number = (tags.value_of(pid, VARIABLE) or "").rpartition(".")
         return int(number) if token == self._token and number.isdecimal() else None
+
+
+def below(root: int, reapers: Collection[int]) -> Iterator[int]:
+    """All that is below `root`, parents first; but no supervisor that a command has started and what that has: to
+    outlive its starter is what it is for. It is a child of one of the reapers."""
+    children = proc.tree()
+
+    def ours(pid: int) -> list[int]:
+        found = children(pid)
+        return [child for child in found if not _is_supervisor(child)] if pid in reapers else found
+
+    return tags.below([root], ours, set())
+
+
+def _is_supervisor(pid: int) -> bool:
+    words, _ = proc.command(pid)
+    return any(word.endswith(_HOLDER) for word in words[:_HOLDER_WORDS])
 
 
 def _row(pid: int) -> Row | None:

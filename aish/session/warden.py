@@ -14,8 +14,8 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from aish.session import shell
-from aish.supervisor.daemon import proc, tags
+from aish.session import kin, shell
+from aish.supervisor.daemon import tags
 from aish.supervisor.holder import kernel
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class _Warden:
         own = os.getpid()
 
         def everything() -> list[int]:
-            return [pid for pid in tags.below([own], proc.tree(), set()) if pid != own]
+            return [pid for pid in kin.below(own, (own,)) if pid != own]
 
         for _ in range(tags.ROUNDS):
             tags.stop(everything(), [own])

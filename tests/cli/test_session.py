@@ -129,6 +129,15 @@ def test_what_was_asked_of_a_supervisor_is_not_dropped_silently(shared_home: Hom
     assert (done.returncode, json.loads(done.stderr)["error"]["code"]) == (2, "usage")
 
 
+def test_a_supervisor_that_a_command_has_started_outlives_the_session(home: Home) -> None:
+    """And what it has: it was not there before, and is a child of the session's processes."""
+    run = '{"type": "run", "command": "aish spawn --name nap -- sleep 600", "timeout_s": 50}'
+    done = home.aish("session", "--no-supervisor", input=run)
+    _, result, _ = map(json.loads, done.stdout.splitlines())
+    assert (result["status"], result["background"]) == (0, []), result
+    assert [row.state for row in home.client.processes() if row.name == "nap"] == ["running"]
+
+
 def test_it_can_be_asked_for_without_one(home: Home) -> None:
     done = home.aish("session", "--no-supervisor", input='{"type": "run", "command": "echo $AISH_ID; exit 3"}')
     ready, result, _ = map(json.loads, done.stdout.splitlines())

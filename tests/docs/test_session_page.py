@@ -60,4 +60,4 @@ def test_the_bounds_are_as_told() -> None:
     assert f"{settings.MOST_FILES_BYTES >> 20} MiB together" in PAGE
     assert f"the grace ({usual.grace_s:.0f} s)" in PAGE
     assert usual.patience_s == 600
-    assert "for ten\nminutes (`--patience`)" in PAGE
+    assert "for ten minutes (`--patience`)" in PAGE
