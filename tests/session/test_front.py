@@ -218,3 +218,15 @@ def test_a_session_that_was_stopped_has_not_used_up_its_time(open_session: Calla
     for pid in reversed(everybody):
         os.kill(pid, signal.SIGCONT)
     assert session.until("result")["stdout"] == "begun\non\n"
+
+
+def test_a_fault_of_the_front_is_told_in_a_line_and_leaves_nothing(shared_home: Home) -> None:
+    done = subprocess.run(
+        [*FRONT, "--timeout-s=soon"],
+        env=shared_home.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, b"Traceback" in done.stderr) == (70, b"", False)
+    assert done.stderr.startswith(b"aish session: a fault in aish: ValueError")
