@@ -17,6 +17,19 @@ _PIECE_BYTES: Final = 4096
 made non-blocking."""
 
 
+def _text(value: Any) -> Any:
+    """With U+FFFD for what is no UTF-8: the name of a folder may be any bytes."""
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        case dict():
+            return {name: _text(each) for name, each in value.items()}
+        case list():
+            return [_text(each) for each in value]
+        case _:
+            return value
+
+
 class Outbox:
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -31,7 +44,10 @@ class Outbox:
     def put(self, answer: dict[str, Any]) -> None:
         if self.gone:
             return
-        line = msgspec.json.encode(answer) + b"\n"
+        try:
+            line = msgspec.json.encode(answer) + b"\n"
+        except UnicodeEncodeError:
+            line = msgspec.json.encode(_text(answer)) + b"\n"
         if not self._pieces:
             self.moved_s = time.monotonic()
         self._pieces.append(line)

@@ -113,6 +113,13 @@ def test_a_folder_that_is_removed_does_not_end_the_session(session: Session) -> 
     assert session.run("echo there")["stdout"] == "there\n"
 
 
+def test_names_that_are_no_text_do_not_end_the_session(session: Session) -> None:
+    result = session.run('d=$(printf \'a\\377b\'); mkdir $d; cd $d; sleep 600 & eval "sleep 60$d &"; cd "$PWD/$d"')
+    assert result["cwd"] == f"{session.folder}/a\ufffdb"
+    assert session.run("kill -9 $$")["state_lost"] is True
+    assert session.out("ls .. | cat -v; pwd | cat -v") == f"aM-^?b\n{session.folder}/aM-^?b\n"
+
+
 def test_reset_gives_a_fresh_shell_and_ends_what_runs(session: Session) -> None:
     session.out("x=1; sh -c 'echo $$ >pid; exec sleep 600' &")
     pid = session.pid_in("pid")
