@@ -30,7 +30,8 @@ class Limits:
     """`tokens`: input + output of all its requests. `budget`: what else of models, by the words of
     aish.wire.budget ("usd", "requests/day"; "hard" is 1). `max_output_tokens`: of one answer. `wall_s`: seconds by
     the clock, holds included. `children`, `depth`, `pids`, `memory_bytes`, `cpus`: of its tree, as
-    aish.wire.spec.LimitPart has them; `vram_bytes` of GPU memory on each of `gpu_count` devices. None: no limit of its own."""
+    aish.wire.spec.LimitPart has them; `vram_bytes` of GPU memory on each of `gpu_count` devices. None: no
+    limit of its own."""
 
     __slots__ = (
         "budget",
