@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import os
-import urllib.request
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -56,16 +55,18 @@ class Ways:
             if is_here(host):
                 return None
             if said.egress_proxy is not None:
-                found = {"said": said.egress_proxy, "no": said.egress_no_proxy}
+                url, direct = said.egress_proxy, said.egress_no_proxy
             else:
-                of_here = _of_environment(self._environ)
-                found = {"said": of_here.get("https" if secure else "http", ""), "no": of_here.get("no", "")}
-            if not found["said"] or urllib.request.proxy_bypass_environment(authority(host, port), found):
+                url, direct = (self._variable(word) for word in ("https" if secure else "http", "no"))
+            if not url or is_direct(direct, host, port):
                 return None
-            key = None if said.egress_key_file is None else _key(said.egress_key_file)
-            return read(found["said"], key)
+            return read(url, None if said.egress_key_file is None else _key(said.egress_key_file))
         except (AishError, OSError) as error:
             raise RefusedError(502, f"the proxy on the way out: {error}") from error
+
+    def _variable(self, word: str) -> str:
+        """Small letters go before capitals."""
+        return self._environ.get(f"{word}_proxy") or self._environ.get(f"{word}_proxy".upper()) or ""
 
     def _said(self) -> Settings:
         """Raises SourceError."""
@@ -86,6 +87,17 @@ def is_here(host: str) -> bool:
     return host == "localhost" or host.endswith(".localhost")
 
 
+def is_direct(no_proxy: str, host: str, port: int) -> bool:
+    """Whether NO_PROXY's list has it: names stand for themselves and all below them, "*" for all."""
+    for word in no_proxy.lower().split(","):
+        name = word.strip().removeprefix("*.").removeprefix(".")
+        if name == "*" or name in (host, authority(host, None), authority(host, port)):
+            return True
+        if name and not hosts.is_address(host) and f"{host}:{port}".endswith((f".{name}:{port}", f".{name}")):
+            return True
+    return False
+
+
 def read(url: str, key: str | None) -> Proxy | None:
     """A proxy by its URL, whose user and password are its key where there is no other. None: SOCKS, which is not
     spoken. Raises OSError."""
@@ -102,14 +114,6 @@ def read(url: str, key: str | None) -> Proxy | None:
         key = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     said = None if key is None else f"Basic {base64.b64encode(key.encode()).decode()}"
     return Proxy(parts.hostname, port, parts.scheme == "https", said)
-
-
-def _of_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """As urllib has it, small letters before capitals: "https", "http", "no"."""
-    found: dict[str, str] = {}
-    for word in ("https", "http", "no"):
-        found[word] = environ.get(f"{word}_proxy") or environ.get(f"{word.upper()}_PROXY") or ""
-    return found
 
 
 def _key(path: str) -> str:

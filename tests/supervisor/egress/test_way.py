@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.supervisor.egress.refused import RefusedError
-from aish.supervisor.egress.way import Proxy, Ways, read
+from aish.supervisor.egress.way import Proxy, Ways, is_direct, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +74,29 @@ def test_user_and_password_come_from_a_file_and_are_not_shown(config: Path, tmp_
     assert proxy is not None
     assert proxy.key == "Basic " + base64.b64encode(b"me:s3cret: and more").decode()
     assert proxy.url == "http://corp:3128"
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "direct"),
+    [
+        ("a.org", "a.org", True),
+        ("a.org", "b.a.org", True),
+        (" .a.org , x", "b.a.org", True),
+        ("*.A.org", "b.a.org", True),
+        ("a.org:443", "b.a.org", True),
+        ("a.org:80", "a.org", False),
+        ("a.org", "ba.org", False),
+        ("org", "a.org", True),
+        ("*", "a.org", True),
+        ("", "a.org", False),
+        (",", "a.org", False),
+        ("1.1.1.1", "1.1.1.1", True),
+        ("1.1", "9.9.1.1", False),
+        ("[2606:4700::1111]:443", "2606:4700::1111", True),
+    ],
+)
+def test_to_whom_directly(no_proxy: str, host: str, direct: bool) -> None:
+    assert is_direct(no_proxy, host, 443) is direct
 
 
 def test_those_of_a_variable_are_its_own() -> None:
