@@ -11,10 +11,10 @@ import os
 from aish.lang import descriptors, signals
 from aish.lang.control import CommandError, Exit, Return
 from aish.lang.fields import DEFAULT_IFS
-from aish.lang.jobs import JobTable
+from aish.lang.jobs import Job, JobTable
 from aish.lang.lookup import Lookup
 from aish.lang.signals import Signals
-from aish.lang.source import ExpansionError, Site, Source, unset_error
+from aish.lang.source import ExpansionError, ScriptError, Site, Source, unset_error
 from aish.lang.text import encode
 from aish.lang.variables import Variables
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Run = Callable[["Runtime"], int]
     """A compiled command. It leaves `Runtime.status` equal to the status that it returns."""
+    Frame = tuple[str, str, Site | None]
+    """What is being called: the function, or 'source'; the file that it is in; where it was called."""
 
 MAX_CALLS = 2000
 """Functions, sourced files and evals within each other."""
@@ -35,13 +37,15 @@ _MAGIC = frozenset("*?[")
 
 
 class Function:
-    """A function: its closure, and its definition as it was written."""
+    """A function: its closure, its definition as it was written, the part of that behind the name, its file."""
 
-    __slots__ = ("body", "definition")
+    __slots__ = ("body", "body_text", "definition", "file")
 
-    def __init__(self, body: Run, definition: str) -> None:
+    def __init__(self, body: Run, definition: str, body_text: str = "", file: str = "environment") -> None:
         self.body = body
         self.definition = definition
+        self.body_text = body_text
+        self.file = file
 
 
 class Runtime:
@@ -50,6 +54,7 @@ class Runtime:
     # The options of `set`, by the names of `set -o`.
     allexport = errexit = hashall = ignoreeof = monitor = noclobber = noexec = noglob = notify = nounset = False
     pipefail = posix = verbose = xtrace = emacs = vi = False
+    braceexpand = True
 
     vars: Variables
 
@@ -75,20 +80,38 @@ class Runtime:
         self.at: Site | None = None
         """The command that is being run."""
 
+        self.interrupted: Site | None = None
+        """The command before the trap that is being run."""
+
         self.tested = 0
         """Above 0 while a failure is somebody's condition: `set -e` does not act."""
         self.loops = 0
         self.calls = 0
+        self.frames: list[Frame] = []
         self.returns = 0
         """Functions and sourced files that `return` could leave."""
         self.arithmetic_depth = 0
+        self.trace_depth = 0
+        """Substitutions, evals and sourced files within each other: `set -x` shows it."""
         self.pending = False
         self.capture: list[str] | None = None
         """Where built-ins write while $(built-in ..) runs without a process."""
+        self.files: list[int] = []
+        """Our ends of the <( ) and >( ) of the commands that are being run."""
+        self.coprocesses: dict[str, tuple[Job, list[int]]] = {}
 
-        self.vars = Variables()
+        self.subshells = 0
+        self.folders: list[str] = []
+        """The stack of `pushd`, less the current folder."""
+        self.random_state = self.random_pid = 0
+        self.random_last = 0
+        self.started_s = os.times().elapsed
+
+        self._splitting: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {}
+        self.vars = Variables(self)
         self.values = self.vars.values
         self.functions: dict[str, Function] = {}
+        self.aliases: dict[str, str] = {}
         self.signals = Signals(self)
         self.jobs = JobTable()
         self.commands = Lookup(self.vars)
@@ -99,6 +122,11 @@ class Runtime:
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
         self.vars.adopt(environment)
+        for name in self.vars.foreign:
+            if name.startswith("BASH_FUNC_"):
+                from aish.lang.inherited import adopt
+
+                adopt(self, name)
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
         self.vars.set("IFS", " \t\n")
@@ -107,14 +135,15 @@ class Runtime:
         self.vars.protect("PPID")
         self.values["AISH_VERSION"] = version
         self.values.setdefault("PS4", "+ ")
-        self.vars.compute("LINENO", lambda: str(self.at.line if self.at else 0))
-        self.vars.lists["PIPESTATUS"] = lambda: [str(status) for status in self.pipe_status or (self.status,)]
+        self.values["OPTERR"] = "1"
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
-        self.separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
-        self.blanks = self.separators & DEFAULT_IFS
-        self.stops = self.separators | _MAGIC
+        known = self._splitting.get(ifs)
+        if known is None:  # a loop over `IFS= read` comes here twice a line
+            separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
+            known = self._splitting[ifs] = (separators, separators & DEFAULT_IFS, separators | _MAGIC)
+        self.separators, self.blanks, self.stops = known
         self.joiner = ifs[:1]
 
     def _optind_changed(self, value: str | None) -> None:
@@ -123,31 +152,40 @@ class Runtime:
     # ------------------------------------------------------------------------------------- expansions
 
     def absent(self, name: str, site: Site | None) -> str:
-        """The value of a name that is not in `values`: computed, or unset."""
-        if name in self.vars.computed:
-            return self.vars.computed[name]()
-        if name in self.vars.lists:
-            return self.vars.lists[name]()[0]
+        """The value of a name that is not in `values`: made up, an array's first element, another's; or unset."""
+        value = self.vars.get(name)
+        if value is not None:
+            return value
         if self.nounset:
-            site = site or self.at
-            if site is None:
-                raise CommandError(f"{name}: parameter not set")
-            raise unset_error(name, site)
+            raise self.unset(name, site)
         return ""
 
-    def list_values(self, name: str) -> list[str]:
-        """The elements of a list; a variable is a list of one."""
-        if name in self.vars.lists:
-            return self.vars.lists[name]()
-        value = self.vars.get(name)
-        return [] if value is None else [value]
+    def unset(self, name: str, site: Site | None = None) -> AishError:
+        """The error of `set -u`."""
+        site = site or self.at
+        return CommandError(f"{name}: parameter not set") if site is None else unset_error(name, site)
+
+    def set_list(self, name: str, values: list[str]) -> None:
+        """Give the array `name` these elements."""
+        from aish.lang.arrays import Indexed
+
+        self.vars.put(name, Indexed(values))
 
     def assign(self, name: str, value: str, site: Site) -> None:
         """Set a variable for the command at `site`. Raises ExpansionError for a readonly one."""
         try:
             self.vars.set(name, value)
         except CommandError as error:
-            raise ExpansionError(error.message, site.source, site.start, site.end) from None
+            raise self.error_at(error, site) from None
+
+    def error_at(self, error: CommandError, site: Site) -> ExpansionError:
+        """The error of the expansion or assignment at `site` that `error` is the reason of."""
+        return ExpansionError(error.message, site.source, site.start, site.end, hint=error.hint)
+
+    def expansion_error(self, message: str) -> ExpansionError:
+        """An error that ends the command that is being run, as one in its expansions does."""
+        site = self.at or Site(Source(self.name), 0, 0)
+        return ExpansionError(message, site.source, site.start, site.end)
 
     def environment_for(self, path: str) -> dict[str, str]:
         """What the program at `path` gets."""
@@ -198,7 +236,11 @@ class Runtime:
         self._tell("not_run", f"{name}: {error.message}", name, error)
 
     def report(self, error: AishError) -> None:
-        """Report an error that has its own place or hint."""
+        """Report an error that has its own place or hint, once."""
+        if isinstance(error, ScriptError):
+            if error.told:
+                return
+            error.told = True
         self._tell("report", str(error), error)
 
     def report_fault(self, error: BaseException) -> int:
@@ -242,6 +284,7 @@ class Runtime:
         self.params = argv[1:]
         self.loops = 0
         self.returns += 1
+        self.frames.append((argv[0], function.file, self.at))
         self.vars.scopes.append({})
         try:
             status = function.body(self)
@@ -250,6 +293,7 @@ class Runtime:
         finally:
             self.calls -= 1
             self.returns -= 1
+            self.frames.pop()
             self.params = params
             self.loops = loops
             if self.vars.scopes[-1]:
@@ -258,24 +302,33 @@ class Runtime:
                 self.vars.scopes.pop()
         return status
 
+    def restore_options(self, saved: object) -> None:
+        """The end of a function with `local -`."""
+        from aish.lang import options
+
+        assert isinstance(saved, dict)
+        for name, on in saved.items():
+            if getattr(self, name) != on:
+                options.turn(self, name, on)
+
     def too_deep(self) -> ExpansionError:
         """The error for runaway recursion."""
-        site = self.at or Site(Source(self.name), 0, 0)
-        return ExpansionError(
-            f"more than {MAX_CALLS} calls within each other",
-            site.source,
-            site.start,
-            site.end,
-            hint="does a function call itself without end?",
-        )
+        error = self.expansion_error(f"more than {MAX_CALLS} calls within each other")
+        error.hint = "does a function call itself without end?"
+        return error
 
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
         self.in_subshell = True
+        self.subshells += 1
         self.interactive = False
         self.monitor = False
         self.loops = 0
         self.capture = None
+        for _, ends in self.coprocesses.values():  # whoever is at the other end must see the shell leave
+            for fd in ends:
+                descriptors.close(fd)
+        self.coprocesses.clear()
         self.jobs.forget_all()
         self.signals.enter_subshell(interruptible=interruptible)
 
@@ -283,9 +336,12 @@ class Runtime:
         """Run a trap's action; $? is afterwards what it was before."""
         from aish.lang.evaluate import run_text
 
-        status, pipe_status = self.status, self.pipe_status
+        status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
+        self.interrupted = self.at
+        self.trace_depth += signo != signals.EXIT
         run_text(self, action, f"trap {signals.name_of(signo)}")
-        self.status, self.pipe_status = status, pipe_status
+        self.trace_depth -= signo != signals.EXIT
+        self.status, self.pipe_status, self.interrupted = status, pipe_status, interrupted
 
     def run_exit_trap(self, status: int) -> int:
         """Run the EXIT trap, once; gives the exit status, which `exit` in the trap may change."""
@@ -303,6 +359,29 @@ class Runtime:
             return status
 
         return settle(self, body)
+
+    def expands_aliases(self) -> bool:
+        """At a prompt, and as POSIX has it; a script of bash's kind asks for it (shopt)."""
+        return self.interactive or self.posix
+
+    def close_files(self, before: int) -> None:
+        """A command that opened files by <( ) or >( ) ended; `before` of them are its callers'."""
+        while len(self.files) > before:
+            descriptors.close(self.files.pop())
+
+    def coprocess_began(self, name: str, job: Job, ends: list[int]) -> None:
+        """Let the script know of a coprocess: its descriptors in the array `name`, its id in `name`_PID."""
+        self.coprocess_ended(name)
+        self.coprocesses[name] = job, ends
+        self.set_list(name, [str(fd) for fd in ends])
+        self.vars.set(f"{name}_PID", str(job.processes[-1].pid))
+
+    def coprocess_ended(self, name: str) -> None:
+        """Close its descriptors."""
+        if name in self.coprocesses:
+            for fd in self.coprocesses.pop(name)[1]:
+                descriptors.close(fd)
+            self.vars.unset(name)
 
     def private(self, fd: int) -> int:
         """Move a descriptor of the shell's own out of the way of scripts."""

@@ -45,12 +45,28 @@ def is_name(text: str) -> bool:
     return text.isascii() and text.isidentifier()
 
 
+def quote_end(text: str, pos: int) -> int:
+    """The place of the quote that ends the one at `pos`; `pos` itself where nothing does."""
+    mark = text[pos]
+    at = pos + 1
+    while at < len(text):
+        if text[at] == mark:
+            return at
+        at += 2 if text[at] == "\\" and mark == '"' else 1
+    return pos
+
+
 def quote(text: str) -> str:
     """`text` written so that the shell reads it back as one word with the same value."""
     if text and _SAFE.issuperset(text) and text[0] not in "=@":
         return text
     if text.isprintable():
         return "'" + text.replace("'", "'\\''") + "'"
+    return escape_ansi(text)
+
+
+def escape_ansi(text: str) -> str:
+    """`text` between $' and '."""
     return "$'" + "".join([_escape(char) for char in text]) + "'"
 
 

@@ -154,7 +154,8 @@ def test_parts_of_a_word() -> None:
         ("${10}", "10", "", False),
         ("$10", "1", "", False),
         ("${@}", "@", "", False),
-        ("${x^^}", "x", "bad", False),
+        ("${x^^}", "x", "^^", False),
+        ("${x!}", "x", "bad", False),
         ("${}", "", "bad", False),
     ],
 )
@@ -225,7 +226,7 @@ def test_marks_cover_what_the_highlighter_shows() -> None:
         ("echo $(a; fi)\n", 1, 11, "unexpected 'fi', ')' expected"),
         ("a | | b\n", 1, 5, "unexpected '|', a command expected"),
         ("for 1x in a; do b; done\n", 1, 5, "unexpected '1x', a variable's name expected"),
-        ("a=(1 2)\n", 1, 3, "arrays are not supported"),
+        ("a=(1; 2)\n", 1, 5, "unexpected ';', an element or ')' expected"),
         ("cat <\n", 1, 6, "unexpected the end of the line, a file's name expected"),
         ("f() echo\n", 1, 5, "a function's body is a compound command"),
         ("[[ a b ]]\n", 1, 6, "unexpected 'b', an operator of [[ expected"),
@@ -268,7 +269,7 @@ def test_evaluator_gets_the_first_error_behind_what_can_run() -> None:
         "if true; then\n", "if true\n", "while a; do\n", "for i in a\n", "for i\n", "case x in\n", "case x in a) b\n",
         "{ a\n", "( a\n", "f() {\n", "f()\n", "a |\n", "a &&\n", "a ||\n", "a |=\n", "echo 'a\n", 'echo "a\n',
         "echo $(a\n", "echo `a\n", "echo ${a:-\n", "echo $((1 +\n", "cat <<E\n", "cat <<E\nbody\n", "echo a \\\n",
-        "[[ a &&\n", "!\n", "echo $'a\n", "x=$(cat <<E\nbody\n", "if a; then b; else\n", 'echo "$(if a\n',
+        "[[ a &&\n", "((\n", "echo $'a\n", "x=$(cat <<E\nbody\n", "if a; then b; else\n", 'echo "$(if a\n',
     ],
 )  # fmt: skip
 def test_prompt_goes_on_where_more_is_needed(text: str) -> None:
@@ -288,7 +289,7 @@ def test_prompt_does_not_wait_where_nothing_can_help(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("before", "piece"),
-    [("", "("), ("", "$("), ("", "$(("), ("", "${a:-"), ("", "{ "), ("", "if "), ("", "while "), ("", '"$('),
+    [("", "( "), ("", "$("), ("", "$(("), ("", "${a:-"), ("", "{ "), ("", "if "), ("", "while "), ("", '"$('),
      ("", "case x in x) "), ("", "f() "), ("[[ ", "( "), ("[[ ", "! "), ("", "echo $((a; ")],
 )  # fmt: skip
 def test_nesting_is_refused_not_overflowed(before: str, piece: str) -> None:

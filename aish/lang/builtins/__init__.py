@@ -23,12 +23,16 @@ _TOPICS = {
     "simple": ": true false echo pwd cd times umask aish embed tensor",
     "printf": "printf",
     "flow": "break continue return exit eval . source exec",
-    "parameters": "set shift getopts export readonly unset local",
+    "parameters": "set shift getopts unset",
+    "declare": "declare typeset local export readonly",
+    "mapfile": "mapfile readarray",
     "test": "test [",
     "reading": "read",
     "jobs": "jobs fg bg wait kill",
     "traps": "trap",
     "names": "command type hash",
+    "aliases": "alias unalias",
+    "let": "let",
 }
 TOPIC_OF: dict[str, str] = {name: topic for topic, names in _TOPICS.items() for name in names.split()}
 """Every built-in's name, with the file that it is in."""
