@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from aish.lang import compile_word
+from aish.lang import pattern as language
 from aish.lang.control import Break, CommandError, Continue
 from aish.lang.pattern import compiled
+from aish.lang.signals import DEBUG
 from aish.lang.source import Site
 from aish.lang.tree import Case, Compound, For, Group, If, Test, While
 
@@ -126,9 +128,9 @@ def _while(src: Source, node: While, tested: bool) -> Run:
                     if error.levels > 1:
                         raise Continue(error.levels - 1) from None
         except Break as error:
-            status = 0
+            status = error.status
             if error.levels > 1:
-                raise Break(error.levels - 1) from None
+                raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
         rt.status = status
@@ -156,6 +158,8 @@ def _for(src: Source, node: For, tested: bool) -> Run:
             while True:
                 try:
                     for value in values:
+                        if rt.debugs:
+                            rt.run_moment(DEBUG)
                         if name in rt.vars.guarded:
                             rt.assign(name, value, site)
                         else:
@@ -169,9 +173,9 @@ def _for(src: Source, node: For, tested: bool) -> Run:
                     if error.levels > 1:
                         raise Continue(error.levels - 1) from None
         except Break as error:
-            status = 0
+            status = error.status
             if error.levels > 1:
-                raise Break(error.levels - 1) from None
+                raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
         rt.status = status
@@ -190,6 +194,8 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         value = subject(rt)
         status = 0
         falls = False
@@ -216,7 +222,7 @@ def _matcher(src: Source, word: Word) -> Callable[[Runtime, str], bool]:
         constant = compiled(pattern)
         if constant.literal is not None:
             literal = constant.literal
-            return lambda rt, value: value == literal
+            return lambda rt, value: value == literal if not language.dialect else constant.matches(value)
         return lambda rt, value: constant.matches(value)
     closure = pattern
     return lambda rt, value: compiled(closure(rt)).matches(value)

@@ -13,7 +13,7 @@ from aish.lang import builtins, process, signals
 from aish.lang.control import CommandError, status_of
 from aish.lang.jobs import Job
 from aish.lang.source import Site
-from aish.lang.text import decode
+from aish.lang.text import decode, encode
 from aish.lang.tree import (
     Background,
     DoubleQuoted,
@@ -359,6 +359,8 @@ def _direct(src: Source, part: CommandSub) -> Text | None:
         try:
             rt.substituted = command(rt)
             output = "".join(rt.capture)
+            if not output.isascii():
+                output = decode(encode(output))  # characters that were written byte by byte
         finally:
             rt.capture = outer
             rt.last_argument = last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aish.lang import builtins, compile_word
 from aish.lang.control import CommandError
+from aish.lang.signals import DEBUG
 from aish.lang.source import Site
 from aish.lang.words import split_assignment
 
@@ -72,6 +73,8 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:
@@ -95,6 +98,8 @@ def _one_assignment(site: Site, assignment: Assignment, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         value = text(rt)
         if name in rt.vars.guarded:
@@ -117,6 +122,8 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         if redirects:
             status = _redirected(rt, redirects, _succeed)
@@ -158,6 +165,8 @@ def _full(
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:
@@ -256,7 +265,7 @@ def _invocation(name: str | None, tested: bool, last: bool) -> Invoke:
     regular = builtin
 
     def run(rt: Runtime, argv: list[str]) -> int:
-        if name in rt.functions:
+        if name in rt.functions or name in rt.disabled:
             return invoke(rt, argv, tested=tested, last=last)
         return run_builtin(rt, regular, argv)
 
@@ -272,7 +281,7 @@ def invoke(rt: Runtime, argv: list[str], *, tested: bool = False, last: bool = F
         if functions and name in rt.functions:
             return rt.call(rt.functions[name], argv)
         builtin = builtins.find(name)
-        if builtin is not None:
+        if builtin is not None and name not in rt.disabled:
             return run_builtin(rt, builtin, argv)
     finally:
         if tested:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.builtins.test import BINARY, UNARY
 from aish.lang.control import CommandError
-from aish.lang.pattern import compiled
+from aish.lang.pattern import EXTENDED, compiled
+from aish.lang.signals import DEBUG
 from aish.lang.source import Site
 from aish.lang.tree import Test, TestBinary, TestJoin, TestNot, TestUnary
 
@@ -29,6 +30,8 @@ def compile_test(src: Source, node: Test, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         try:
             status = 0 if truth(rt) else 1
         except CommandError as error:
@@ -77,7 +80,7 @@ def _binary(src: Source, node: TestBinary) -> Truth:
     if node.op in ("=", "==", "!="):
         pattern = compile_word.as_text(compile_word.pattern(src, node.right))
         wanted = node.op != "!="
-        return lambda rt: compiled(pattern(rt)).matches(left(rt)) is wanted
+        return lambda rt: compiled(pattern(rt), EXTENDED).matches(left(rt)) is wanted
     right = compile_word.as_text(compile_word.text(src, node.right))
     if node.op == "=~":
         return _unknown("=~")

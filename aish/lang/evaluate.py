@@ -35,6 +35,7 @@ def run_source(
     status = 0
     while True:
         parser.posix = rt.posix
+        parser.extended = "extglob" in rt.shopt
         begin = parser.pos
         command = parser.next()
         if rt.verbose:
@@ -65,7 +66,7 @@ def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool) -> 
         return 1
     except (ExpansionError, CommandError) as error:
         fatal = isinstance(error, ExpansionError) and error.fatal
-        if fatal or rt.posix or rt.errexit or rt.in_subshell:
+        if fatal or rt.posix or rt.exits or rt.in_subshell:
             raise
         rt.report(error)
         rt.loops = rt.tested = 0
@@ -73,13 +74,13 @@ def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool) -> 
         return rt.status
 
 
-def run_text(rt: Runtime, text: str, name: str) -> int:
+def run_text(rt: Runtime, text: str, name: str, *, line_shift: int = 0) -> int:
     """Run text from inside a program: `eval`, a trap. Raises ParseError."""
     rt.calls += 1
     try:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()
-        return run_source(rt, Source(name, text))
+        return run_source(rt, Source(name, text, line_shift=line_shift))
     finally:
         rt.calls -= 1
 

@@ -57,7 +57,7 @@ class Process:
 class Job:
     """A pipeline or a background list. `number` is 0 until it is in the table; `pgid` 0 without job control."""
 
-    __slots__ = ("changed", "modes", "number", "pgid", "processes", "text")
+    __slots__ = ("changed", "kept", "modes", "number", "pgid", "processes", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -65,6 +65,8 @@ class Job:
         self.pgid = 0
         self.number = 0
         self.changed = False
+        self.kept = False
+        """`disown -h`: no SIGHUP when the shell ends."""
         self.modes: list[object] | None = None
         """The terminal's modes when it was stopped."""
 
@@ -104,6 +106,8 @@ class JobTable:
         self.jobs: dict[int, Job] = {}
         self.order: list[Job] = []
         """The current job (%+) is the last one, the previous one (%-) before it."""
+        self.inherited: dict[int, Job] = {}
+        """In a copy of the shell: the jobs of the one it was made of, to be shown."""
         self.last_pid: int | None = None
         self.finished: dict[int, int] = {}
         self.terminal: Terminal | None = None
@@ -133,8 +137,21 @@ class JobTable:
         while len(self.finished) > _REMEMBERED:
             del self.finished[next(iter(self.finished))]
 
+    def disown(self, job: Job) -> None:
+        """Forget a job: it is this shell's child and nothing else."""
+        self.jobs.pop(job.number, None)
+        if job in self.order:
+            self.order.remove(job)
+
+    def listed(self) -> list[Job]:
+        """What `jobs` shows."""
+        return list((self.jobs or self.inherited).values())
+
     def mark_of(self, job: Job) -> str:
         """+ for the current job, - for the previous one."""
+        if not self.order and self.inherited:
+            numbers = sorted(self.inherited)
+            return "+" if job.number == numbers[-1] else "-" if job.number in numbers[-2:] else " "
         if self.order and self.order[-1] is job:
             return "+"
         return "-" if len(self.order) > 1 and self.order[-2] is job else " "
@@ -142,6 +159,8 @@ class JobTable:
     def find(self, spec: str) -> Job:
         """The job that %n, %+, %-, %name or %?text means. Raises CommandError."""
         word = spec.removeprefix("%")
+        if self.inherited and not self.jobs and word.isdecimal() and int(word) in self.inherited:
+            return self.inherited[int(word)]
         if word in ("", "%", "+"):
             found = self.order[-1:]
         elif word == "-":
@@ -168,6 +187,7 @@ class JobTable:
 
     def forget_all(self) -> None:
         """In a forked child: the parent's jobs are not this process's children."""
+        self.inherited = dict(self.jobs) or self.inherited
         self.jobs.clear()
         self.order.clear()
         self.finished.clear()
@@ -224,6 +244,35 @@ class JobTable:
         finally:
             rt.signals.mode = signals.RUNNING
         return process.status
+
+    def wait_any(self, rt: Runtime, jobs: list[Job]) -> Job:
+        """The first of the jobs that is done. Raises Interrupted when a trapped signal comes first."""
+        import select
+
+        for job in jobs:
+            for process in job.processes:
+                if process.state != DONE:
+                    _look(process, os.WNOHANG)
+        while True:
+            for job in jobs:
+                if job.state == DONE:
+                    return job
+            poll = select.poll()
+            running = {}
+            try:
+                for process in [process for job in jobs for process in job.processes if process.state != DONE]:
+                    fd = os.pidfd_open(process.pid)
+                    running[fd] = process
+                    poll.register(fd, select.POLLIN)
+                rt.signals.mode = signals.PAUSED
+                if rt.signals.arrived:  # just before the mode was set
+                    raise Interrupted(rt.signals.arrived[0])
+                for fd, _ in poll.poll():
+                    _look(running[fd], os.WNOHANG)
+            finally:
+                rt.signals.mode = signals.RUNNING
+                for fd in running:
+                    os.close(fd)
 
     # ---------------------------------------------------------------------------------- job control
 

@@ -88,7 +88,9 @@ class Parser(Compounds):
         return body
 
     def nested(self, source: Source) -> Parser:
-        return Parser(source, posix=self.posix)
+        inner = Parser(source, posix=self.posix)
+        inner.extended = self.extended
+        return inner
 
     def substituted(self) -> Sequence:
         """The commands of $( up to its `)`, with the cursor left right behind it."""

@@ -20,15 +20,25 @@ SPECIAL = frozenset(
 )  # fmt: skip
 
 _TOPICS = {
-    "simple": ": true false echo pwd cd times umask aish embed tensor",
+    "simple": ": true false echo aish embed tensor",
+    "folders": "pwd cd",
+    "stack": "dirs pushd popd",
+    "limits": "times umask ulimit",
     "printf": "printf",
-    "flow": "break continue return exit eval . source exec",
-    "parameters": "set shift getopts export readonly unset local",
+    "flow": "break continue return exit logout eval . source exec",
+    "parameters": "set shift export readonly unset local",
+    "getopts": "getopts",
+    "shopt": "shopt",
     "test": "test [",
     "reading": "read",
-    "jobs": "jobs fg bg wait kill",
+    "jobs": "jobs fg bg disown suspend",
+    "waiting": "wait",
+    "kill": "kill",
     "traps": "trap",
-    "names": "command type hash",
+    "names": "command type hash builtin",
+    "enabling": "enable help caller",
+    "completion": "complete compgen compopt",
+    "history": "history fc bind",
 }
 TOPIC_OF: dict[str, str] = {name: topic for topic, names in _TOPICS.items() for name in names.split()}
 """Every built-in's name, with the file that it is in."""
