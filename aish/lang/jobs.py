@@ -237,8 +237,8 @@ class JobTable:
         """The built-in `wait` for one process. Raises Interrupted when a trapped signal comes first."""
         rt.signals.mode = signals.PAUSED
         try:
-            if rt.signals.arrived:  # just before the mode was set
-                raise Interrupted(rt.signals.arrived[0])
+            if arrived := rt.signals.that_cut():  # just before the mode was set
+                raise Interrupted(arrived)
             while process.state != DONE and _look(process, 0):
                 pass
         finally:
@@ -265,8 +265,8 @@ class JobTable:
                     running[fd] = process
                     poll.register(fd, select.POLLIN)
                 rt.signals.mode = signals.PAUSED
-                if rt.signals.arrived:  # just before the mode was set
-                    raise Interrupted(rt.signals.arrived[0])
+                if arrived := rt.signals.that_cut():  # just before the mode was set
+                    raise Interrupted(arrived)
                 for fd, _ in poll.poll():
                     _look(running[fd], os.WNOHANG)
             finally:

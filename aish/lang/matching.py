@@ -84,11 +84,19 @@ class Pattern:
             return self
         return Pattern(self.text, fixed=self.flags & ~FOLDED)
 
-    def spans_from(self, text: str, begin: int) -> set[int]:
-        """The ends of all matches in `text` that begin at `begin`; `text` and the ends are as `seen` has them."""
+    def longest(self, text: str, pos: int) -> int:
+        """How long the longest match is that begins at `pos`; -1 where there is none."""
         if self._stale():
             self._compile()
-        return match.grouped_ends(self.elements, self.seen(text), begin)
+        first = self.elements[0] if self.elements else ""
+        if type(first) is str and not self.flags and not text.startswith(first, pos):
+            return -1
+        seen = self.seen(text[pos:])
+        if self.grouped:
+            end = max(match.grouped_ends(self.elements, seen, 0), default=-1)
+        else:
+            end = max(match.ends(self.elements, seen), default=-1)
+        return end if end < 0 or len(seen) == len(text) - pos else len(decode(encode(text[pos:])[:end]))
 
     def without_prefix(self, text: str, longest: bool) -> str:
         """`text` less its shortest or longest beginning that matches."""

@@ -392,12 +392,15 @@ class Runtime:
     def run_trap(self, action: str, signo: int) -> None:
         """Run a trap's action; $? is afterwards what it was before."""
         from aish.lang.evaluate import run_text
+        from aish.lang.source import ParseError
 
         line = self.at.line - 1 if self.at and signo else 0
         status, pipe_status = self.status, self.pipe_status
         outer, self.trap_status = self.trap_status, status
         try:
             run_text(self, action, f"trap {signals.name_of(signo)}", line_shift=line)
+        except ParseError as error:
+            self.report(error)
         finally:
             self.trap_status = outer
         self.status, self.pipe_status = status, pipe_status

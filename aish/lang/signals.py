@@ -28,6 +28,7 @@ SIGPIPE: int = _signal.SIGPIPE
 SIGTSTP: int = _signal.SIGTSTP
 SIGTTIN: int = _signal.SIGTTIN
 SIGTTOU: int = _signal.SIGTTOU
+SIGCHLD: int = _signal.SIGCHLD
 SIGCONT: int = _signal.SIGCONT
 SIGKILL: int = _signal.SIGKILL
 SIGSTOP: int = _signal.SIGSTOP
@@ -237,7 +238,7 @@ class Signals:
         trapped = bool(self.traps.get(signo))
         if trapped:
             self.note(signo)
-            if self.mode is PAUSED:
+            if self.mode is PAUSED and signo != SIGCHLD:
                 raise Interrupted(signo)
         elif self.mode is WAITING:
             self.note(signo)
@@ -255,6 +256,10 @@ class Signals:
         """Let the evaluator know."""
         self.arrived.append(signo)
         self.rt.pending = True
+
+    def that_cut(self) -> int:
+        """A signal that came and cuts `wait` short; 0: none."""
+        return next((signo for signo in self.arrived if signo != SIGCHLD), 0)
 
     def entering(self) -> None:
         """An interrupt that came just before a system call ends that call as well."""

@@ -220,3 +220,4 @@ def _folder(rt: Runtime) -> None:
         except OSError:
             rt.vars.unset("PWD")  # the folder is gone
     rt.vars.export("PWD")
+    rt.vars.export("OLDPWD")

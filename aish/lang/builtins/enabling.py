@@ -38,14 +38,12 @@ def enable(rt: Runtime, argv: list[str]) -> int:
 
 
 def synopsis(name: str) -> tuple[str, str]:
-    """How a built-in is called, and what it does: its docstring, before and behind the first colon and blank."""
+    """How a built-in is called, and what it does: its docstring, before and behind a colon and blank."""
     builtin = builtins.find(name)
     assert builtin is not None
     text = " ".join((builtin.__doc__ or "").split())
-    head, _, rest = text.partition(": ")
-    if name not in head.replace(",", "").split():
-        return name, text
-    return head, rest[:1].upper() + rest[1:]
+    end = text.find(": ", 1)
+    return text[:end], text[end + 2 : end + 3].upper() + text[end + 3 :]
 
 
 def help_(rt: Runtime, argv: list[str]) -> int:

@@ -69,7 +69,7 @@ def continue_(rt: Runtime, argv: list[str]) -> int:
 def return_(rt: Runtime, argv: list[str]) -> int:
     """return [n]: leave a function or a sourced file."""
     status = _status(rt, argv)
-    if not rt.returns and not (rt.in_subshell and rt.posix):
+    if not rt.returns:
         raise CommandError("neither a function nor a sourced file is running", status=2)
     raise Return(status)
 
@@ -102,7 +102,6 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
 
     if argv[1:2] and argv[1][:1] == "-" and argv[1] not in ("-", "--"):
         raise usage(argv[1][:2], "")
-    rt.status = 0
     try:
         return run_text(rt, " ".join(_operands(argv)), "eval")
     except ParseError as error:
@@ -113,7 +112,7 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
 
 
 def source(rt: Runtime, argv: list[str]) -> int:
-    """. file [words] (and source): run the commands of a file in this shell."""
+    """. file [words]; source file [words]: run the commands of a file in this shell."""
     _, words = with_values(argv, "")
     if not words:
         raise CommandError("a file's name expected", status=2)
@@ -139,7 +138,6 @@ def source(rt: Runtime, argv: list[str]) -> int:
     if len(words) > 1:
         rt.params = words[1:]
     inner = rt.params
-    rt.status = 0
     try:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()

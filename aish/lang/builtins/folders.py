@@ -127,13 +127,8 @@ def change(rt: Runtime, folder: str, *, physical: bool, shown: str) -> None:
         raise CommandError(f"{shown!r}: not a path") from None
     rt.folder = target if not physical and target[:1] == "/" else os.getcwd()
     if here is not None:
-        _tell(rt, "OLDPWD", here)
-    _tell(rt, "PWD", rt.folder)
-
-
-def _tell(rt: Runtime, name: str, value: str) -> None:
-    rt.vars.set(name, value)
-    rt.vars.export(name)
+        rt.vars.set("OLDPWD", here)
+    rt.vars.set("PWD", rt.folder)
 
 
 def _walkable(folder: str) -> bool:

@@ -73,8 +73,10 @@ def line(rt: Runtime, job: Job, *, long: bool = False) -> str:
     """The line that `jobs` and the prompt show."""
     pid = f" {job.processes[0].pid}" if long else " "
     tail = " &" if job.state == table.RUNNING else ""
-    text = job.text
-    return f"[{job.number}]{rt.jobs.mark_of(job)}{pid} {job.describe():<23} {text}{tail}"
+    text, what = job.text, job.describe()
+    if rt.posix and what.startswith("Exit "):
+        what = f"Done({what[5:]})"
+    return f"[{job.number}]{rt.jobs.mark_of(job)}{pid} {what:<23} {text}{tail}"
 
 
 def _job(rt: Runtime, argv: list[str]) -> Job:
@@ -103,17 +105,27 @@ def fg(rt: Runtime, argv: list[str]) -> int:
 
 
 def bg(rt: Runtime, argv: list[str]) -> int:
-    """bg [%job | @name]: let a stopped job go on in the background."""
-    if len(argv) == 2 and rt.host.is_supervised(argv[1]):
-        return ask_aish(rt, argv[1], "cont")
+    """bg [%job | @name ...]: let stopped jobs go on in the background."""
+    _, words = letters(argv, "")
+    if len(words) == 1 and rt.host.is_supervised(words[0]):
+        return ask_aish(rt, words[0], "cont")
     if not rt.monitor:
         raise CommandError("no job control here", hint="set -m turns it on")
-    job = _job(rt, argv)
+    status = 0
+    for word in words or ["%+"]:
+        try:
+            _continue(rt, _job(rt, ["bg", word]))
+        except CommandError as error:
+            rt.complain(f"bg: {error.message}", hint=error.hint)
+            status = 1
+    return status
+
+
+def _continue(rt: Runtime, job: Job) -> None:
     if job.state == table.STOPPED:
         rt.jobs.resume(rt, job, foreground=False)
     rt.jobs.last_pid = job.processes[-1].pid
     rt.write(f"[{job.number}]{rt.jobs.mark_of(job)} {job.text} &\n")
-    return 0
 
 
 def disown(rt: Runtime, argv: list[str]) -> int:

@@ -86,14 +86,18 @@ def _programs(rt: Runtime, word: str, path: str | None, every: bool) -> list[str
         if known is not None and not every:
             return [known]
         path = rt.values.get("PATH", lookup.DEFAULT_PATH)
-    found = []
+    found: list[str] = []
+    second: list[str] = []
     for folder in path.split(":"):
         candidate = f"{folder}/{word}" if folder else f"./{word}"
-        if lookup.is_program(candidate) and candidate not in found:
-            found.append(candidate)
+        if lookup.is_program(candidate):
+            if candidate not in found:
+                found.append(candidate)
             if not every:
                 break
-    return found
+        elif not second and os.path.isfile(candidate):
+            second.append(candidate)  # no program, and yet what running the word would stumble over
+    return found or second
 
 
 def _short(word: str, meaning: Meaning) -> str:
@@ -104,7 +108,7 @@ def _short(word: str, meaning: Meaning) -> str:
     return value if kind == "file" else word
 
 
-def _long(rt: Runtime, word: str, meaning: Meaning) -> str:
+def _long(rt: Runtime, word: str, meaning: Meaning, *, every: bool = False) -> str:
     """What `type` says."""
     kind, value = meaning
     match kind:
@@ -120,7 +124,7 @@ def _long(rt: Runtime, word: str, meaning: Meaning) -> str:
         case "supervised":
             return f"{word} is a supervised process, agent or model"
         case _:
-            if rt.commands.known.get(word) == value:
+            if rt.commands.known.get(word) == value and not every:
                 return f"{word} is hashed ({value})"
             return f"{word} is {value}"
 
@@ -160,7 +164,7 @@ def _show(rt: Runtime, word: str, meaning: Meaning, flags: str) -> None:
     if last == "t":
         rt.write(meaning[0] + "\n")
     elif not last:
-        rt.write(_long(rt, word, meaning) + "\n")
+        rt.write(_long(rt, word, meaning, every="a" in flags) + "\n")
     elif meaning[0] == "file":
         rt.write(meaning[1] + "\n")
 

@@ -120,9 +120,9 @@ def _escape(text: str, pos: int) -> tuple[str, int]:
 
 def _field(text: str, pos: int) -> tuple[_Field, int]:
     begin = pos
-    while text[pos : pos + 1] and text[pos] in "-+ #0":
+    while text[pos : pos + 1] and text[pos] in "-+ #0'":
         pos += 1
-    flags = text[begin:pos]
+    flags = text[begin:pos].replace("'", "")
     width, pos = _amount(text, pos)
     precision: int | None = -1
     if text[pos : pos + 1] == ".":
@@ -202,16 +202,20 @@ class _Output:
         stopped = False
         if conversion == "b":
             text, stopped = unescape(text)
-        elif conversion == "c":
-            text = text[:1]
         elif conversion == "q":
             text = quote_by_backslash(text)
         elif conversion == "Q":
-            text = quote_by_backslash(text[:precision] if precision >= 0 else text)
+            text = quote_by_backslash(decode(encode(text)[:precision]) if precision >= 0 else text)
             precision = -1
-        if precision >= 0 and conversion != "c":
-            text = text[:precision]
-        self.texts.append(text.ljust(width) if "-" in flags else text.rjust(width))
+        if conversion == "c":
+            precision = 1
+        data = encode(text)  # C counts bytes
+        if 0 <= precision < len(data):
+            data = data[:precision]
+            text = decode(data)
+        pad = " " * (width - max(len(data), conversion == "c"))
+        text = text or "\0" * (conversion == "c")
+        self.texts.append(text + pad if "-" in flags else pad + text)
         if stopped:
             raise _Stop
 

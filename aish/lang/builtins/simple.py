@@ -10,13 +10,18 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 
+def nothing(rt: Runtime, argv: list[str]) -> int:
+    """: [words]: do nothing, and succeed."""
+    return 0
+
+
 def true(rt: Runtime, argv: list[str]) -> int:
-    """: and true: succeed."""
+    """true: succeed."""
     return 0
 
 
 def false(rt: Runtime, argv: list[str]) -> int:
-    """Fail."""
+    """false: fail."""
     return 1
 
 
@@ -84,19 +89,19 @@ def digits_at(text: str, pos: int, allowed: str, most: int) -> tuple[str, int]:
 
 
 def aish(rt: Runtime, argv: list[str]) -> int:
-    """aish VERB ...: what the host makes of it."""
+    """aish VERB [words]: run a verb, or another shell."""
     from aish.lang.process import run_aish
 
     return run_aish(rt, argv)
 
 
 def verb(rt: Runtime, argv: list[str]) -> int:
-    """embed and tensor: words of this shell, the verbs of those names."""
+    """embed [words]; tensor [words]: the verbs of these names."""
     return aish(rt, ["aish", *argv])
 
 
 TABLE: dict[str, Builtin] = {
-    ":": true,
+    ":": nothing,
     "true": true,
     "false": false,
     "echo": echo,
