@@ -29,9 +29,10 @@ class Pattern:
         self.text = pattern
         self.extra = extra
         self.fixed = fixed
-        self._compile()
+        self.renew()
 
-    def _compile(self) -> None:
+    def renew(self) -> None:
+        """Compile it under the present dialect."""
         self.flags = flags = language.dialect | self.extra if self.fixed is None else self.fixed
         elements: list[Element] = parse(self.text, flags)
         self.elements = elements
@@ -54,7 +55,7 @@ class Pattern:
     def matches(self, text: str) -> bool:
         """Whether all of `text` matches."""
         if self.flags != language.dialect | self.extra and self.fixed is None:
-            self._compile()
+            self.renew()
         if self.literal is not None:
             return text == self.literal
         if self.simple:
@@ -79,7 +80,7 @@ class Pattern:
     def _exact(self) -> Pattern:
         """This pattern for trimming and replacing, where `nocasematch` does not count."""
         if self._stale():
-            self._compile()
+            self.renew()
         if not self.flags & FOLDED:
             return self
         return Pattern(self.text, fixed=self.flags & ~FOLDED)
@@ -87,7 +88,7 @@ class Pattern:
     def longest(self, text: str, pos: int) -> int:
         """How long the longest match is that begins at `pos`; -1 where there is none."""
         if self._stale():
-            self._compile()
+            self.renew()
         first = self.elements[0] if self.elements else ""
         if type(first) is str and not self.flags and not text.startswith(first, pos):
             return -1
@@ -98,9 +99,9 @@ class Pattern:
             end = max(match.ends(self.elements, seen), default=-1)
         return end if end < 0 or len(seen) == len(text) - pos else len(decode(encode(text[pos:])[:end]))
 
-    def without_prefix(self, text: str, longest: bool) -> str:
-        """`text` less its shortest or longest beginning that matches."""
-        exact = self._exact()
+    def without_prefix(self, text: str, longest: bool, *, folded: bool = False) -> str:
+        """`text` less its shortest or longest beginning that matches. `folded`: as `nocasematch` has it."""
+        exact = self if folded else self._exact()
         if exact.literal is not None:
             return text.removeprefix(exact.literal)
         if exact.simple and not exact.head:
@@ -122,9 +123,9 @@ class Pattern:
         at = text.rfind(self.tail) if longest else text.find(self.tail)
         return text if at < 0 else text[at + len(self.tail) :]
 
-    def without_suffix(self, text: str, longest: bool) -> str:
-        """`text` less its shortest or longest end that matches."""
-        exact = self._exact()
+    def without_suffix(self, text: str, longest: bool, *, folded: bool = False) -> str:
+        """`text` less its shortest or longest end that matches. `folded`: as `nocasematch` has it."""
+        exact = self if folded else self._exact()
         if exact.literal is not None:
             return text.removesuffix(exact.literal)
         if exact.simple and not exact.tail:

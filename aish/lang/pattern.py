@@ -46,6 +46,8 @@ def compiled(pattern: str, extra: int = 0) -> Pattern:
         if len(cache) >= _CACHE_SIZE:
             cache.clear()
         found = cache[pattern] = Pattern(pattern, extra)
+    elif found.flags != dialect | extra:
+        found.renew()
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.lang.pattern import BYTES, EXTENDED, FOLDED
 from aish.lang.pattern_match import STAR, CharSet, Group
-from aish.lang.text import encode
+from aish.lang.text import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ _NAMES = {
 def octets(text: str) -> str:
     """Text with one character for each byte: what a locale without multibyte characters sees."""
     return text if text.isascii() else encode(text).decode("latin-1")
+
+
+def from_octets(text: str) -> str:
+    """The text that its bytes stand for."""
+    return decode(text.encode("latin-1"))
 
 
 def fold(text: str) -> str:

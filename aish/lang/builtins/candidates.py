@@ -81,7 +81,7 @@ def _of_function(rt: Runtime, name: str, word: str) -> list[str]:
         return []
     rt.vars.unset("COMPREPLY")
     rt.call(rt.functions[name], [name, "", word, ""])
-    return rt.list_values("COMPREPLY")
+    return rt.vars.elements("COMPREPLY")
 
 
 def _of_command(rt: Runtime, command: str, word: str) -> list[str]:
@@ -103,13 +103,13 @@ def _names(rt: Runtime, action: str) -> Iterable[str]:
         case "alias":
             return sorted(rt.aliases)
         case "arrayvar":
-            return sorted(rt.vars.lists)
+            return sorted(rt.vars.arrays)
         case "export":
             return sorted(rt.vars.exported)
         case "function":
             return sorted(rt.functions)
         case "variable":
-            return sorted({*rt.values, *rt.vars.computed, *rt.vars.lists})
+            return sorted(rt.vars.names())
         case "setopt":
             return sorted(options.NAMES)
         case "shopt":

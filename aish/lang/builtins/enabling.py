@@ -43,6 +43,8 @@ def synopsis(name: str) -> tuple[str, str]:
     assert builtin is not None
     text = " ".join((builtin.__doc__ or "").split())
     end = text.find(": ", 1)
+    if end < 0:
+        return text, ""
     return text[:end], text[end + 2 : end + 3].upper() + text[end + 3 :]
 
 
@@ -81,7 +83,7 @@ def caller(rt: Runtime, argv: list[str]) -> int:
     _, words = with_values(argv, "")
     if words and not (words[0].isdecimal() and words[0].isascii()):
         raise CommandError(f"{words[0]}: a number expected", status=2)
-    lines, names, files = (rt.list_values(name) for name in ("BASH_LINENO", "FUNCNAME", "BASH_SOURCE"))
+    lines, names, files = (rt.vars.elements(name) for name in ("BASH_LINENO", "FUNCNAME", "BASH_SOURCE"))
     at = int(words[0]) if words else 0
     if not names or at >= len(lines) or (words and at + 1 >= len(names)):
         return 1

@@ -135,6 +135,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
     params = rt.params
     rt.calls += 1
     rt.returns += 1
+    rt.frames.append(("source", path, rt.at))
     if len(words) > 1:
         rt.params = words[1:]
     inner = rt.params
@@ -155,6 +156,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
     finally:
         rt.calls -= 1
         rt.returns -= 1
+        rt.frames.pop()
         if len(words) > 1 and rt.params is inner:
             rt.params = params
 

@@ -41,7 +41,7 @@ def printf(rt: Runtime, argv: list[str]) -> int:
     """printf [-v name] format [words]: the words by %s %b %c %d %o %u %x %e %f %g %a %q %(time)T, and escapes."""
     options, words = with_values(argv, "v:")
     name = options[-1][1] if options else None
-    if name is not None and not is_name(name.partition("[")[0]):
+    if name is not None and not _is_variable(name):
         raise CommandError(f"{name}: not a variable's name", status=2)
     if not words:
         raise CommandError("a format expected", status=2, hint="printf '%s\\n' words")
@@ -72,9 +72,19 @@ def printf(rt: Runtime, argv: list[str]) -> int:
     return output.status
 
 
+def _is_variable(name: str) -> bool:
+    if is_name(name):
+        return True
+    from aish.lang.subscripts import split
+
+    return split(name) is not None
+
+
 def _assign(rt: Runtime, name: str, text: str) -> None:
     """printf -v: bytes that were written one by one are characters again; a NUL ends a value."""
-    rt.vars.set(name, decode(encode(text)).partition("\0")[0])
+    from aish.lang.subscripts import store
+
+    store(rt, name, decode(encode(text)).partition("\0")[0])
 
 
 def _parse(text: str) -> list[str | _Field]:

@@ -9,6 +9,7 @@ import time
 from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.fields import split_read
+from aish.lang.subscripts import follow, split, store
 from aish.lang.text import decode, is_name
 
 TYPE_CHECKING = False
@@ -37,6 +38,7 @@ class _Wanted:
         self.only_looks = False
         self.bytewise = False
         self.names: list[str] = []
+        self.array = ""
 
 
 def read(rt: Runtime, argv: list[str]) -> int:
@@ -74,7 +76,7 @@ def _has_input(fd: int) -> bool:
 def _options(rt: Runtime, argv: list[str]) -> _Wanted:
     wanted = _Wanted()
     wanted.bytewise = rt.locale.bytewise
-    options, wanted.names = with_values(argv, "ersd:i:n:N:p:t:u:")
+    options, wanted.names = with_values(argv, "ersa:d:i:n:N:p:t:u:")
     timeout = rt.vars.get("TMOUT")
     if timeout and timeout.isdecimal() and int(timeout):
         _option(wanted, "t", timeout)
@@ -86,13 +88,17 @@ def _options(rt: Runtime, argv: list[str]) -> _Wanted:
         elif letter not in "ei":  # of the line editor: there is none here
             _option(wanted, letter, value)
     for name in wanted.names:
-        if not is_name(name):
+        if not is_name(name) and not ("[" in name and split(name)):
             raise CommandError(f"{name}: not a variable's name")
     return wanted
 
 
 def _option(wanted: _Wanted, letter: str, value: str) -> None:
     match letter:
+        case "a":
+            if not is_name(value):
+                raise CommandError(f"{value}: not a variable's name")
+            wanted.array = value
         case "d":
             wanted.delimiter = os.fsencode(value)[:1] or b"\0"
         case "p":
@@ -242,6 +248,9 @@ class _Silent:
 def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:
     if wanted.raw:
         line = line.replace("\\", "\\\\")
+    if wanted.array:
+        _assign_array(rt, wanted.array, line)
+        return
     if not wanted.names:
         from aish.lang.pattern import unescape
 
@@ -255,7 +264,27 @@ def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:
         return
     values = split_read(line, rt.separators, rt.blanks, len(wanted.names))
     for name, value in zip(wanted.names, values, strict=True):
-        rt.vars.set(name, value)
+        if "[" in name:
+            store(rt, name, value)
+        else:
+            rt.vars.set(name, value)
+
+
+def _assign_array(rt: Runtime, name: str, line: str) -> None:
+    """read -a: every field is an element."""
+    from aish.lang.arrays import Indexed
+
+    if name in rt.vars.references:
+        name = follow(rt, name)[0]
+    array = rt.vars.arrays.get(name)
+    if array is not None and array.associative:
+        raise CommandError(f"{name}: not an indexed array")
+    values = split_read(line, rt.separators, rt.blanks, len(line) + 1)
+    while values and values[-1] == "":
+        values.pop()
+    rt.vars.put(name, Indexed())
+    for at, value in enumerate(values):
+        rt.vars.set_element(name, at, value)
 
 
 TABLE: dict[str, Builtin] = {"read": read}
