@@ -159,6 +159,7 @@ def _for(src: Source, node: For, tested: bool) -> Run:
                 try:
                     for value in values:
                         if rt.debugs:
+                            rt.at = site
                             rt.run_moment(DEBUG)
                         if name in rt.vars.guarded:
                             _next_value(rt, name, value, site)

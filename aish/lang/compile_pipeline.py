@@ -201,8 +201,13 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
     site = Site(src, node.start, node.end)
     negated = node.negated
 
+    simple = sum(isinstance(stage, Simple) for stage in node.stages)
+
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            for _ in range(simple):
+                rt.run_moment(signals.DEBUG)
         inside = here is not None and not rt.monitor and "lastpipe" in rt.shopt
         last: list[int] = []
         try:

@@ -87,6 +87,12 @@ class Job:
         """The exit status of its last process."""
         return self.processes[-1].status
 
+    @property
+    def killed(self) -> bool:
+        """Whether it is done, by a signal."""
+        raw = self.processes[-1].raw
+        return self.state == DONE and raw is not None and os.WIFSIGNALED(raw)
+
     def describe(self) -> str:
         """The word of `jobs`: Running, Stopped, Done, Exit 2, Terminated."""
         state = self.state

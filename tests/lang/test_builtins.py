@@ -36,7 +36,7 @@ def test_type_tells_what_a_word_is(aish: Aish) -> None:
     found = aish("PATH=$PWD; f() { echo  $1; }; type if cd : f tool @x nosuch; type -t if cd f tool @x")
     assert found.out == (
         "if is a shell keyword\ncd is a shell builtin\n: is a shell builtin\n"
-        f"f is a function\nf() {{ echo  $1; }}\ntool is {aish.folder}/tool\n"
+        f"f is a function\nf () \n{{ \n    echo $1\n}}\ntool is {aish.folder}/tool\n"
         "@x is a supervised process, agent or model\n"
         "keyword\nbuiltin\nfunction\nfile\nsupervised\n"
     )

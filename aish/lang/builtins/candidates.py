@@ -80,7 +80,7 @@ def _of_function(rt: Runtime, name: str, word: str) -> list[str]:
     if name not in rt.functions:
         return []
     rt.vars.unset("COMPREPLY")
-    rt.call(rt.functions[name], [name, "", word, ""])
+    rt.call(rt.functions[name], [name, "compgen", word, ""])
     return rt.vars.elements("COMPREPLY")
 
 

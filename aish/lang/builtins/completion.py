@@ -180,7 +180,7 @@ def compgen(rt: Runtime, argv: list[str]) -> int:
     spec, _, operands = _parse(argv, "")
     found = candidates(rt, spec, operands[0] if operands else "")
     rt.write("".join([item + "\n" for item in found]))
-    return 0 if found else 1
+    return 0 if found or not (spec.actions or spec.values or spec.options) else 1
 
 
 if TYPE_CHECKING:

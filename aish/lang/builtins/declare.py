@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
     from aish.lang.compile_assign import Entry
-    from aish.lang.runtime import Runtime
+    from aish.lang.runtime import Function, Runtime
 
 _CONVERTING = "iluct"
 
@@ -129,7 +129,7 @@ def _list(rt: Runtime, wanted: _Request) -> int:
             rt.write(line + "\n")
     if not kinds and "p" not in wanted.on:
         for name in sorted(rt.functions):
-            rt.write(rt.functions[name].definition + "\n")
+            rt.write(_laid_out(rt.functions[name]) + "\n")
     return 0
 
 
@@ -155,7 +155,7 @@ def _functions(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
         elif "F" in wanted.on:
             rt.write(f"{name}\n" if operands else f"declare -f {name}\n")
         else:
-            rt.write(function.definition + "\n")
+            rt.write(_laid_out(function) + "\n")
     return status
 
 
@@ -375,6 +375,12 @@ def _mark(rt: Runtime, wanted: _Request, name: str) -> None:
         if len(set(wanted.cases)) == 1:
             now.add(wanted.cases[0])
     rt.vars.mark(name, "".join(sorted(now & letters)))
+
+
+def _laid_out(function: Function) -> str:
+    from aish.lang.reprint import definition
+
+    return definition(function.definition)
 
 
 TABLE: dict[str, Builtin] = {

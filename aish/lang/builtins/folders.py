@@ -27,7 +27,9 @@ def logical(path: str) -> str:
 
 
 def current(rt: Runtime) -> str:
-    """The folder by the way it was entered, where $PWD is still true; else as the kernel knows it."""
+    """The folder by the way it was entered; in posix mode only where that is still true."""
+    if rt.folder and not rt.posix:
+        return rt.folder
     pwd = rt.folder or rt.vars.get("PWD") or ""
     try:
         if pwd.startswith("/") and logical(pwd) == pwd and os.path.samefile(pwd, "."):

@@ -39,6 +39,9 @@ def jobs(rt: Runtime, argv: list[str]) -> int:
         return status
     chosen = [rt.jobs.find(word) for word in words] if words else rt.jobs.listed()
     for job in chosen:
+        if job.killed and not rt.interactive and not words:
+            rt.jobs.remove(job)  # as in bash: nobody is told in a script of what it ended itself
+            continue
         if ("r" in flags and job.state != table.RUNNING) or ("s" in flags and job.state != table.STOPPED):
             continue
         if "n" in flags and not job.changed:
@@ -74,6 +77,8 @@ def line(rt: Runtime, job: Job, *, long: bool = False) -> str:
     pid = f" {job.processes[0].pid}" if long else " "
     tail = " &" if job.state == table.RUNNING else ""
     text, what = job.text, job.describe()
+    if text[:1] == "(" and text[-1] == ")":
+        text = f"( {text[1:-1].strip()} )"
     if rt.posix and what.startswith("Exit "):
         what = f"Done({what[5:]})"
     return f"[{job.number}]{rt.jobs.mark_of(job)}{pid} {what:<23} {text}{tail}"

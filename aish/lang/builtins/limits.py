@@ -149,7 +149,7 @@ def ulimit(rt: Runtime, argv: list[str]) -> int:
         asked.append(("f", argv[at] if at < len(argv) else None))
         at += 1
     if at < len(argv):
-        raise CommandError("too many arguments", status=2)
+        raise CommandError("too many arguments")
     labelled = len(asked) > 1
     for letter, limit in asked:
         if limit is None:

@@ -117,7 +117,9 @@ def _long(rt: Runtime, word: str, meaning: Meaning, *, every: bool = False) -> s
         case "keyword":
             return f"{word} is a shell keyword"
         case "function":
-            return f"{word} is a function\n{rt.functions[word].definition}"
+            from aish.lang.reprint import definition
+
+            return f"{word} is a function\n{definition(rt.functions[word].definition)}"
         case "builtin":
             special = "special " * (rt.posix and word in builtins.SPECIAL)
             return f"{word} is a {special}shell builtin"
@@ -189,6 +191,8 @@ def hash_(rt: Runtime, argv: list[str]) -> int:
     flags = {letter for letter, _ in options}
     path = next((value for letter, value in reversed(options) if letter == "p"), None)
     known = rt.commands.known
+    if not rt.hashall:
+        raise CommandError("nothing is remembered", hint="set -h turns it on")
     if "r" in flags:
         rt.commands.clear()
     if not names:

@@ -155,7 +155,7 @@ BINARY: dict[str, Callable[[str, str], bool]] = {
 
 
 def test(rt: Runtime, argv: list[str]) -> int:
-    """test expression; [ expression ]"""
+    """test expression; [ expression ]: tell by the status whether it is true."""
     words = argv[1:]
     if argv[0] == "[":
         if not words or words[-1] != "]":
