@@ -12,11 +12,11 @@ from time import time
 from aish.lang import descriptors, options, pattern, signals
 from aish.lang.control import CommandError, Exit, Return
 from aish.lang.fields import DEFAULT_IFS
-from aish.lang.jobs import JobTable
+from aish.lang.jobs import Job, JobTable
 from aish.lang.locale import Locale
 from aish.lang.lookup import Lookup
 from aish.lang.signals import Signals
-from aish.lang.source import ExpansionError, Site, Source, unset_error
+from aish.lang.source import ExpansionError, ScriptError, Site, Source, unset_error
 from aish.lang.text import encode
 from aish.lang.variables import Variables
 
@@ -104,9 +104,14 @@ class Runtime:
         self.returns = 0
         """Functions and sourced files that `return` could leave."""
         self.arithmetic_depth = 0
+        self.trace_depth = 0
+        """Substitutions, evals and sourced files within each other: `set -x` shows it."""
         self.pending = False
         self.capture: list[str] | None = None
         """Where built-ins write while $(built-in ..) runs without a process."""
+        self.files: list[int] = []
+        """Our ends of the <( ) and >( ) of the commands that are being run."""
+        self.coprocesses: dict[str, tuple[Job, list[int]]] = {}
 
         self.shopt: set[str] = set(options.SHOPT_AT_START)
         """The options of `shopt` that are on."""
@@ -189,6 +194,12 @@ class Runtime:
         site = site or self.at
         return CommandError(f"{name}: parameter not set") if site is None else unset_error(name, site)
 
+    def set_list(self, name: str, values: list[str]) -> None:
+        """Give the array `name` these elements."""
+        from aish.lang.arrays import Indexed
+
+        self.vars.put(name, Indexed(values))
+
     def assign(self, name: str, value: str, site: Site) -> None:
         """Set a variable for the command at `site`. Raises ExpansionError for a readonly one."""
         try:
@@ -249,7 +260,11 @@ class Runtime:
         self._tell("not_run", f"{name}: {error.message}", name, error)
 
     def report(self, error: AishError) -> None:
-        """Report an error that has its own place or hint."""
+        """Report an error that has its own place or hint, once."""
+        if isinstance(error, ScriptError):
+            if error.told:
+                return
+            error.told = True
         self._tell("report", str(error), error)
 
     def report_fault(self, error: BaseException) -> int:
@@ -396,6 +411,10 @@ class Runtime:
         self.loops = 0
         self.capture = None
         self.trap_status = None
+        for _, ends in self.coprocesses.values():  # whoever is at the other end must see the shell leave
+            for fd in ends:
+                descriptors.close(fd)
+        self.coprocesses.clear()
         self.jobs.forget_all()
         self.signals.enter_subshell(interruptible=interruptible)
 
@@ -407,12 +426,14 @@ class Runtime:
         line = self.at.line - 1 if self.at and signo else 0
         status, pipe_status = self.status, self.pipe_status
         outer, self.trap_status = self.trap_status, status
+        self.trace_depth += 1
         try:
             run_text(self, action, f"trap {signals.name_of(signo)}", line_shift=line)
         except ParseError as error:
             self.report(error)
         finally:
             self.trap_status = outer
+            self.trace_depth -= 1
         self.status, self.pipe_status = status, pipe_status
 
     def run_exit_trap(self, status: int) -> int:
@@ -431,6 +452,29 @@ class Runtime:
             return status
 
         return settle(self, body)
+
+    def expands_aliases(self) -> bool:
+        """At a prompt, and as POSIX has it; a script of bash's kind asks for it (shopt)."""
+        return self.interactive or self.posix or "expand_aliases" in self.shopt
+
+    def close_files(self, before: int) -> None:
+        """A command that opened files by <( ) or >( ) ended; `before` of them are its callers'."""
+        while len(self.files) > before:
+            descriptors.close(self.files.pop())
+
+    def coprocess_began(self, name: str, job: Job, ends: list[int]) -> None:
+        """Let the script know of a coprocess: its descriptors in the array `name`, its id in `name`_PID."""
+        self.coprocess_ended(name)
+        self.coprocesses[name] = job, ends
+        self.set_list(name, [str(fd) for fd in ends])
+        self.vars.set(f"{name}_PID", str(job.processes[-1].pid))
+
+    def coprocess_ended(self, name: str) -> None:
+        """Close its descriptors."""
+        if name in self.coprocesses:
+            for fd in self.coprocesses.pop(name)[1]:
+                descriptors.close(fd)
+            self.vars.unset(name)
 
     def private(self, fd: int) -> int:
         """Move a descriptor of the shell's own out of the way of scripts."""

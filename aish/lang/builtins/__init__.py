@@ -41,6 +41,8 @@ _TOPICS = {
     "enabling": "enable help caller",
     "completion": "complete compgen compopt",
     "history": "history fc bind",
+    "aliases": "alias unalias",
+    "let": "let",
 }
 TOPIC_OF: dict[str, str] = {name: topic for topic, names in _TOPICS.items() for name in names.split()}
 """Every built-in's name, with the file that it is in."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from aish.lang import builtins, lookup, options, shopts, signals
-from aish.lang.parser import RESERVED
 from aish.lang.pattern import compiled, escape
+from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

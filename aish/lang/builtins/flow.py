@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from aish.lang.builtins.letters import usage, with_values
-from aish.lang.control import Break, CommandError, Continue, Exit, Return
+from aish.lang.control import Break, CommandError, Continue, Exit, Return, ToldError
 from aish.lang.signals import RETURN
 from aish.lang.source import ParseError, Source
 
@@ -102,13 +102,15 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
 
     if argv[1:2] and argv[1][:1] == "-" and argv[1] not in ("-", "--"):
         raise usage(argv[1][:2], "")
+    shift = rt.at.line - 1 if rt.at is not None else 0
+    rt.trace_depth += 1
     try:
-        return run_text(rt, " ".join(_operands(argv)), "eval")
+        return run_text(rt, " ".join(_operands(argv)), "eval", line_shift=shift)
     except ParseError as error:
         rt.report(error)
-        if rt.interactive or not rt.posix:
-            return error.exit_status
-        raise Exit(error.exit_status) from None
+        raise ToldError(error.exit_status) from None
+    finally:
+        rt.trace_depth -= 1
 
 
 def source(rt: Runtime, argv: list[str]) -> int:
@@ -133,6 +135,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
     from aish.lang.text import decode
 
     params = rt.params
+    rt.trace_depth += 1
     rt.calls += 1
     rt.returns += 1
     rt.frames.append(("source", path, rt.at))
@@ -152,8 +155,9 @@ def source(rt: Runtime, argv: list[str]) -> int:
         return status
     except ParseError as error:
         rt.report(error)
-        return error.exit_status
+        raise ToldError(error.exit_status) from None
     finally:
+        rt.trace_depth -= 1
         rt.calls -= 1
         rt.returns -= 1
         rt.frames.pop()

@@ -8,7 +8,7 @@ from aish.lang import builtins, lookup
 from aish.lang.builtins.letters import letters, with_values
 from aish.lang.compile_simple import invoke, run_builtin
 from aish.lang.control import CommandError
-from aish.lang.parser import RESERVED
+from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _meanings(
     found: list[Meaning] = []
     if word in rt.aliases and (rt.interactive or "expand_aliases" in rt.shopt):
         found.append(("alias", rt.aliases[word]))
-    if word in RESERVED or word == "time":
+    if word in RESERVED:
         found.append(("keyword", ""))
     special = rt.posix and word in builtins.SPECIAL
     if functions and word in rt.functions and not special:
