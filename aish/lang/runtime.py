@@ -94,6 +94,8 @@ class Runtime:
         self.trap_status: int | None = None
         """While a trap's action runs: $? as it was before, which `exit` without a number gives."""
 
+        self.trapped_at: Site | None = None
+        """While a trap's action runs: the command that was being run."""
         self.moments: set[int] = set()
         """Traps of DEBUG, ERR, RETURN that are running."""
         self.tested = 0
@@ -410,7 +412,7 @@ class Runtime:
         self.monitor = False
         self.loops = 0
         self.capture = None
-        self.trap_status = None
+        self.trap_status = self.trapped_at = None
         for _, ends in self.coprocesses.values():  # whoever is at the other end must see the shell leave
             for fd in ends:
                 descriptors.close(fd)
@@ -426,6 +428,7 @@ class Runtime:
         line = self.at.line - 1 if self.at and signo else 0
         status, pipe_status = self.status, self.pipe_status
         outer, self.trap_status = self.trap_status, status
+        before, self.trapped_at = self.trapped_at, self.at
         self.trace_depth += 1
         try:
             run_text(self, action, f"trap {signals.name_of(signo)}", line_shift=line)
@@ -433,6 +436,7 @@ class Runtime:
             self.report(error)
         finally:
             self.trap_status = outer
+            self.trapped_at = before
             self.trace_depth -= 1
         self.status, self.pipe_status = status, pipe_status
 

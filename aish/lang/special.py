@@ -143,7 +143,7 @@ def _sources(rt: Runtime) -> list[str]:
 
 
 def _command(rt: Runtime) -> str:
-    site = rt.at
+    site = rt.trapped_at or rt.at
     return "" if site is None else site.source.text[site.start : site.end]
 
 

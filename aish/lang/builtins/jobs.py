@@ -74,7 +74,7 @@ def _with_groups(rt: Runtime, words: list[str]) -> int:
 
 def line(rt: Runtime, job: Job, *, long: bool = False) -> str:
     """The line that `jobs` and the prompt show."""
-    pid = f" {job.processes[0].pid}" if long else " "
+    pid = f" {job.processes[0].pid:>5}" if long else " "
     tail = " &" if job.state == table.RUNNING else ""
     text, what = job.text, job.describe()
     if text[:1] == "(" and text[-1] == ")":
