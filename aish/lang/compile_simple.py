@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from aish.lang import builtins, compile_word
 from aish.lang.assignments import DECLARING
 from aish.lang.compile_assign import compile_assign, compound, is_compound
@@ -417,8 +419,30 @@ def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
             return process.run_stage(rt, argv, last=last)
         return process.run_program(rt, argv, last=last)
     except CommandError as error:
+        instead = _instead(rt, argv) if error.status == process.NOT_FOUND and "/" not in argv[0] else None
+        if instead is not None:
+            return instead(rt)
+        if rt.interactive and "autocd" in rt.shopt and len(argv) == 1 and os.path.isdir(argv[0]):
+            rt.error_line(f"cd -- {argv[0]}")
+            return invoke(rt, ["cd", "--", argv[0]], functions=False)
         rt.complain_not_run(argv[0], error)
         return error.status
+
+
+def _instead(rt: Runtime, argv: list[str]) -> Run | None:
+    """What runs where a command is not found: the function command_not_found_handle, in a copy of the shell."""
+    handler = rt.functions.get("command_not_found_handle")
+    if handler is None:
+        return None
+    from aish.lang import process
+    from aish.lang.jobs import Job
+
+    def run(rt: Runtime) -> int:
+        job = Job(rt.command_text(argv))
+        process.fork(rt, lambda: rt.call(handler, ["command_not_found_handle", *argv]), job, foreground=True)
+        return rt.jobs.wait_foreground(rt, job)
+
+    return run
 
 
 def _trace(rt: Runtime, argv: list[str]) -> None:

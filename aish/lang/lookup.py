@@ -27,7 +27,7 @@ class Lookup:
         """The program that the command word `name` runs; None where there is none."""
         path = self.known.get(name)
         if path is None:
-            path = search(name, self._variables.values.get("PATH", DEFAULT_PATH))
+            path = search(name, self._variables.values.get("PATH", ""))
             if path is not None and path[0] == "/" and "/" not in name:
                 self.known[name] = path
                 self.hits[name] = 1
@@ -37,7 +37,7 @@ class Lookup:
 
     def remember(self, name: str) -> bool:
         """`hash name`: whether there is such a program in PATH."""
-        path = search(name, self._variables.values.get("PATH", DEFAULT_PATH))
+        path = search(name, self._variables.values.get("PATH", ""))
         if path is None or not is_program(path):
             return False
         if path[0] == "/":

@@ -14,7 +14,7 @@ from aish.lang.control import CommandError, Exit, Return
 from aish.lang.fields import DEFAULT_IFS
 from aish.lang.jobs import Job, JobTable
 from aish.lang.locale import Locale
-from aish.lang.lookup import Lookup
+from aish.lang.lookup import DEFAULT_PATH, Lookup
 from aish.lang.signals import Signals
 from aish.lang.source import ExpansionError, ScriptError, Site, Source, unset_error
 from aish.lang.text import encode
@@ -160,6 +160,7 @@ class Runtime:
         self.vars.protect("PPID")
         self.values["AISH_VERSION"] = version
         self.values.setdefault("PS4", "+ ")
+        self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
 
     def _ifs_changed(self, value: str | None) -> None:
@@ -359,6 +360,8 @@ class Runtime:
                 if self.debugs:
                     self.run_moment(signals.DEBUG)
                 status = function.body(self)
+                if self.pending:
+                    self.signals.poll()
             except Return as error:
                 status = error.status
             if self.signals.traps:

@@ -161,7 +161,7 @@ def _system_names(action: str) -> list[str]:
 
 def _commands(rt: Runtime) -> list[str]:
     found = [*sorted(rt.aliases), *sorted(RESERVED), *sorted(rt.functions), *sorted(builtins.TOPIC_OF)]
-    for folder in rt.values.get("PATH", lookup.DEFAULT_PATH).split(":"):
+    for folder in rt.values.get("PATH", "").split(":"):
         try:
             names = os.listdir(folder or ".")
         except OSError:

@@ -126,9 +126,6 @@ def source(rt: Runtime, argv: list[str]) -> int:
             data = file.read()
     except (OSError, ValueError) as error:
         message = f"{words[0]}: {error.strerror}" if isinstance(error, OSError) else f"{words[0]!r}: not a path"
-        if rt.posix and not rt.interactive:
-            rt.complain(f"{argv[0]}: {message}")
-            raise Exit(1) from None
         raise CommandError(message) from None
     from aish.lang.evaluate import run_source
     from aish.lang.runtime import MAX_CALLS

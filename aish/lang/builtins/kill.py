@@ -79,6 +79,7 @@ def _send_supervised(rt: Runtime, word: str, signo: int) -> bool:
 
 
 def _list(rt: Runtime, words: list[str]) -> int:
+    words = words[1:] if words[:1] == ["--"] else words
     if not words:
         rt.write(signals.table(plain=rt.posix))
         return 0

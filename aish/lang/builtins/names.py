@@ -85,7 +85,7 @@ def _programs(rt: Runtime, word: str, path: str | None, every: bool) -> list[str
         known = rt.commands.known.get(word)
         if known is not None and not every:
             return [known]
-        path = rt.values.get("PATH", lookup.DEFAULT_PATH)
+        path = rt.values.get("PATH", "")
     found: list[str] = []
     second: list[str] = []
     for folder in path.split(":"):

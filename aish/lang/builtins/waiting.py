@@ -80,11 +80,9 @@ def _wait_word(rt: Runtime, word: str, name: str | None) -> int:
     if found is None:
         raise CommandError(f"{pid}: not a child of this shell", status=127)
     job, process = found
-    status = rt.jobs.wait_for(rt, process)
-    if job.state == table.DONE:
-        rt.jobs.remove(job)
+    _wait_job(rt, job)  # as in bash, all of a pipeline
     _tell(rt, name, pid)
-    return status
+    return process.status
 
 
 def _tell(rt: Runtime, name: str | None, pid: int) -> None:
