@@ -93,9 +93,8 @@ class Runtime:
 
         self.trap_status: int | None = None
         """While a trap's action runs: $? as it was before, which `exit` without a number gives."""
-
-        self.trapped_at: Site | None = None
-        """While a trap's action runs: the command that was being run."""
+        self.interrupted: Site | None = None
+        """The command before the trap that is being run."""
         self.moments: set[int] = set()
         """Traps of DEBUG, ERR, RETURN that are running."""
         self.tested = 0
@@ -122,9 +121,10 @@ class Runtime:
 
         self.subshells = 0
         self.random_state = self.random_pid = 0
-        self.random_last = -1
+        self.random_last = 0
         self.started_s = os.times().elapsed
 
+        self._splitting: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {}
         self.vars = Variables(self)
         self.values = self.vars.values
         self.functions: dict[str, Function] = {}
@@ -152,6 +152,11 @@ class Runtime:
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
         self.vars.adopt(environment)
+        for name in self.vars.foreign:
+            if name.startswith("BASH_FUNC_"):
+                from aish.lang.inherited import adopt
+
+                adopt(self, name)
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
         self.vars.set("IFS", " \t\n")
@@ -165,15 +170,18 @@ class Runtime:
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
-        self.separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
-        self.blanks = self.separators & DEFAULT_IFS
-        self.stops = self.separators | self.magic
+        known = self._splitting.get(ifs)
+        if known is None:  # a loop over `IFS= read` comes here twice a line
+            separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
+            known = self._splitting[ifs] = (separators, separators & DEFAULT_IFS, separators | self.magic)
+        self.separators, self.blanks, self.stops = known
         self.joiner = ifs[:1]
 
     def patterns_changed(self) -> None:
         """An option or the locale changed what a pattern means."""
         extended = "extglob" in self.shopt
         self.magic = _MAGIC | {"("} if extended else _MAGIC
+        self._splitting.clear()
         self.stops = self.separators | self.magic
         folded = "nocasematch" in self.shopt
         pattern.speak(self.locale.pattern_flags | pattern.EXTENDED * extended | pattern.FOLDED * folded)
@@ -213,6 +221,11 @@ class Runtime:
     def error_at(self, error: CommandError, site: Site) -> ExpansionError:
         """The error of the expansion or assignment at `site` that `error` is the reason of."""
         return ExpansionError(error.message, site.source, site.start, site.end, hint=error.hint)
+
+    def expansion_error(self, message: str) -> ExpansionError:
+        """An error that ends the command that is being run, as one in its expansions does."""
+        site = self.at or Site(Source(self.name), 0, 0)
+        return ExpansionError(message, site.source, site.start, site.end)
 
     def environment_for(self, path: str) -> dict[str, str]:
         """What the program at `path` gets."""
@@ -393,19 +406,13 @@ class Runtime:
 
     def too_deep(self) -> ExpansionError:
         """The error for runaway recursion."""
-        site = self.at or Site(Source(self.name), 0, 0)
-        return ExpansionError(
-            f"more than {MAX_CALLS} calls within each other",
-            site.source,
-            site.start,
-            site.end,
-            hint="does a function call itself without end?",
-        )
+        error = self.expansion_error(f"more than {MAX_CALLS} calls within each other")
+        error.hint = "does a function call itself without end?"
+        return error
 
     def discard(self, message: str) -> ExpansionError:
         """The error of a command that ends the whole complete command that it stands in."""
-        site = self.at or Site(Source(self.name), 0, 0)
-        return ExpansionError(message, site.source, site.start, site.end)
+        return self.expansion_error(message)
 
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
@@ -415,7 +422,7 @@ class Runtime:
         self.monitor = False
         self.loops = 0
         self.capture = None
-        self.trap_status = self.trapped_at = None
+        self.trap_status = self.interrupted = None
         for _, ends in self.coprocesses.values():  # whoever is at the other end must see the shell leave
             for fd in ends:
                 descriptors.close(fd)
@@ -429,9 +436,9 @@ class Runtime:
         from aish.lang.source import ParseError
 
         line = self.at.line - 1 if self.at and signo else 0
-        status, pipe_status = self.status, self.pipe_status
+        status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
+        self.interrupted = self.at
         outer, self.trap_status = self.trap_status, status
-        before, self.trapped_at = self.trapped_at, self.at
         self.trace_depth += 1
         try:
             run_text(self, action, f"trap {signals.name_of(signo)}", line_shift=line)
@@ -439,8 +446,8 @@ class Runtime:
             self.report(error)
         finally:
             self.trap_status = outer
-            self.trapped_at = before
             self.trace_depth -= 1
+            self.interrupted = interrupted
         self.status, self.pipe_status = status, pipe_status
 
     def run_exit_trap(self, status: int) -> int:
