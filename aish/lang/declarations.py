@@ -60,7 +60,7 @@ def plain(rt: Runtime, name: str) -> str | None:
     if array is not None:
         return None if array.unset else f"{name}={literal(array)}"
     value = rt.vars.get(name)
-    return None if value is None or name in rt.vars.references else f"{name}={quote(value)}"
+    return None if value is None or name in rt.vars.references else f"{name}={quote(value) if value else ''}"
 
 
 def assignment(rt: Runtime, name: str, value: str | None) -> str:

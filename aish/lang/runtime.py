@@ -356,7 +356,7 @@ class Runtime:
 
     def call(self, function: Function, argv: list[str]) -> int:
         """Run a function with its own positional parameters and local variables."""
-        params, loops = self.params, self.loops
+        params, loops, at = self.params, self.loops, self.at
         self.calls += 1
         if self.calls > MAX_CALLS:
             self.calls -= 1
@@ -387,6 +387,7 @@ class Runtime:
             self.frames.pop()
             self.params = params
             self.loops = loops
+            self.at = at
             if hidden:
                 self._show_moments(hidden)
             if self.vars.scopes[-1]:
