@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     Value = Callable[[Runtime], int]
 
 
-def _value(src: Source, node: Arithmetic | None, empty: int) -> Value:
-    """The number of one expression of (( )), told by `set -x`."""
+def _value(src: Source, node: Arithmetic | None, empty: int, *, loop: bool = True) -> Value:
+    """The number of one expression of (( )), told by `set -x`; in a `loop` one of three."""
     if node is None:
         return lambda rt: empty
     number = arithmetic(src, node)
-    text: str | Text = src.text[node.start : node.end].removeprefix("((").removesuffix("))")
+    text: str | Text = src.text[node.start : node.end]
+    if src.text.startswith("((", node.start):  # the whole of a Calculation, and as it was written
+        text = src.text[node.start + 2 : node.end - 2]
     if all(isinstance(part, Literal) or compile_word.is_plain(part) for part in node.parts):
         text = compile_word.joined([compile_word.text_part(src, part, True) for part in node.parts])
     shown = compile_word.as_text(text)
@@ -34,7 +36,8 @@ def _value(src: Source, node: Arithmetic | None, empty: int) -> Value:
         if rt.xtrace:
             from aish.lang.trace import show
 
-            show(rt, f"(( {shown(rt).strip()} ))")
+            text = shown(rt)
+            show(rt, f"(( {text.lstrip() if loop else text} ))")
         return number(rt)
 
     return run
@@ -51,7 +54,7 @@ def _failed(rt: Runtime, error: ExpansionError) -> int:
 def calculation(src: Source, node: Calculation, tested: bool) -> Run:
     """((expression)): a command that succeeds where the value is not 0."""
     site = Site(src, node.start, node.end)
-    value = _value(src, node.expression, 0)
+    value = _value(src, node.expression, 0, loop=False)
 
     def run(rt: Runtime) -> int:
         rt.at = site

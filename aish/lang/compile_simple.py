@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from aish.lang import builtins, compile_word
-from aish.lang.assignments import DECLARING
 from aish.lang.control import CommandError, Exit, ToldError
 from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
@@ -458,7 +457,7 @@ def _trace(rt: Runtime, argv: list[str]) -> None:
     from aish.lang.trace import trace
 
     trace(rt, argv)
-    if argv[0] in DECLARING:
+    if argv[0] in ("export", "readonly"):
         for word in argv[1:]:
             name, equals, value = word.partition("=")
             if equals and is_name(name.removesuffix("+")):

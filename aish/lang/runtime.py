@@ -440,14 +440,14 @@ class Runtime:
         status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
         self.interrupted = self.at
         outer, self.trap_status = self.trap_status, status
-        self.trace_depth += 1
+        self.trace_depth += signo != signals.EXIT
         try:
             run_text(self, action, f"trap {signals.name_of(signo)}", line_shift=line)
         except ParseError as error:
             self.report(error)
         finally:
             self.trap_status = outer
-            self.trace_depth -= 1
+            self.trace_depth -= signo != signals.EXIT
             self.interrupted = interrupted
         self.status, self.pipe_status = status, pipe_status
 
