@@ -149,7 +149,7 @@ def _matches(rt: Runtime, text: str, expression: str) -> bool:
     from aish.lang import regex
 
     try:
-        found = regex.search(expression, text)
+        found = regex.search(expression, text, fold="nocasematch" in rt.shopt)
     except regex.RegexError as error:
         raise CommandError(f"{expression}: not a regular expression: {error}") from None
     rt.set_list("BASH_REMATCH", found or [])

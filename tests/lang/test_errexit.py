@@ -30,7 +30,9 @@ def test_as_bash_and_dash(frame: str, aish: Aish) -> None:
             continue
         text = f"exec 2>/dev/null; f() {{ return 4; }}; set -e\n{frame.format(command)}\necho reached $?\n"
         both = [
-            subprocess.run([shell, "-c", text], capture_output=True, cwd=aish.folder, env=aish.environment, timeout=30)
+            subprocess.run(
+                [shell, "-c", text], capture_output=True, cwd=aish.folder, env=aish.environment, timeout=30
+            )
             for shell in (BASH, DASH)
             if shell is not None
         ]
@@ -42,15 +44,19 @@ def test_as_bash_and_dash(frame: str, aish: Aish) -> None:
     assert compared >= len(FAILING) * 2 // 3
 
 
-@pytest.mark.parametrize("command", ["((0))", "[[ a == b ]]", "let 0", "for ((;0;)); do :; done; ((0))", "coproc :; false", "time false"])
+@pytest.mark.parametrize(
+    "command", ["((0))", "[[ a == b ]]", "let 0", "for ((;0;)); do :; done; ((0))", "coproc :; false", "time false"]
+)
 def test_commands_of_bash_end_it_too(command: str, aish: Aish) -> None:
-    found = aish(f"set -e; {command}; echo reached", stderr=None) if False else aish(f"set -e; {command}; echo reached")
+    found = (
+        aish(f"set -e; {command}; echo reached", stderr=None) if False else aish(f"set -e; {command}; echo reached")
+    )
     assert (found.out, found.status) == ("", 1)
     assert aish(f"set -e; if {command}; then :; fi; {command} || echo on").out == "on\n"
 
 
 def test_substitutions_are_without_it_but_in_posix_mode(aish: Aish) -> None:
-    script = "set -e; x=$(false; echo z); echo \"$x\""
+    script = 'set -e; x=$(false; echo z); echo "$x"'
     assert aish(script).out == "z\n"
     assert aish.run(["--posix", "-c", script]).out == ""
 

@@ -42,7 +42,26 @@ _soup = st.lists(st.sampled_from(_PIECES), max_size=40).map("".join)
 
 # A grammar of valid programs, small enough that hypothesis reaches every rule.
 _word = st.recursive(
-    st.sampled_from(["{a,b}", "{1..3}x", "<(a b)", ">(c)", "a", "'b c'", '"d $e"', "\\f", "$x", "${y}", "${z:-w}", "~/q", "g*", "@n", "$'h\\n'", "1"]),
+    st.sampled_from(
+        [
+            "{a,b}",
+            "{1..3}x",
+            "<(a b)",
+            ">(c)",
+            "a",
+            "'b c'",
+            '"d $e"',
+            "\\f",
+            "$x",
+            "${y}",
+            "${z:-w}",
+            "~/q",
+            "g*",
+            "@n",
+            "$'h\\n'",
+            "1",
+        ]
+    ),
     lambda inner: st.one_of(
         st.tuples(inner, inner).map("".join),
         inner.map(lambda w: f"$(echo {w})"),
@@ -151,7 +170,9 @@ def _shape(node: object) -> object:
         return [_shape(item) for item in node]
     if not isinstance(node, Node):
         return node
-    names = [name for cls in type(node).__mro__ for name in getattr(cls, "__slots__", ()) if name not in ("start", "end")]
+    names = [
+        name for cls in type(node).__mro__ for name in getattr(cls, "__slots__", ()) if name not in ("start", "end")
+    ]
     return [type(node).__name__, *[_shape(getattr(node, name)) for name in names]]
 
 

@@ -42,7 +42,9 @@ def test_as_bash(aish: Aish) -> None:
     assert aish(script, input=data).out == done.stdout.decode()
 
 
-@pytest.mark.parametrize("expression", ["(", "(a", "[", "[a", "[[:foo:]]", "[z-a]", "a{x}", "a{2,1}", "a{", "\\", "a{99999}", "(" * 300])
+@pytest.mark.parametrize(
+    "expression", ["(", "(a", "[", "[a", "[[:foo:]]", "[z-a]", "a{x}", "a{2,1}", "a{", "\\", "a{99999}", "(" * 300]
+)
 def test_what_is_no_expression(expression: str) -> None:
     with pytest.raises(RegexError):
         search(expression, "a")
@@ -69,7 +71,9 @@ def test_quoted_text_stands_for_itself(aish: Aish) -> None:
 
 
 def test_no_match_empties_the_array(aish: Aish) -> None:
-    script = "[[ ab =~ (a)(x)?b ]]; echo ${#BASH_REMATCH[@]} \"${BASH_REMATCH[*]}\"; [[ x =~ y ]]; echo ${#BASH_REMATCH[@]}"
+    script = (
+        '[[ ab =~ (a)(x)?b ]]; echo ${#BASH_REMATCH[@]} "${BASH_REMATCH[*]}"; [[ x =~ y ]]; echo ${#BASH_REMATCH[@]}'
+    )
     assert aish(script).out == "3 ab a \n0\n"
 
 

@@ -43,7 +43,9 @@ def _is_script(path: Path) -> bool:
             return False
         with path.open("rb") as file:
             first = file.readline(100)
-            shell = first[:2] == b"#!" and first.rstrip().endswith((b"/sh", b"/bash", b"/dash", b" bash", b" sh", b"sh -e"))
+            shell = first[:2] == b"#!" and first.rstrip().endswith(
+                (b"/sh", b"/bash", b"/dash", b" bash", b" sh", b"sh -e")
+            )
             completion = "bash-completion" in path.parts or path.suffix in (".sh", ".bash")
             return (shell or completion) and b"\0" not in file.read()
     except OSError:
