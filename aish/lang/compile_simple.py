@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aish.lang import builtins, compile_word
-from aish.lang.compile_assign import compile_assign, compound, is_compound
 from aish.lang.control import CommandError, Exit, ToldError
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
@@ -43,7 +42,11 @@ def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     site = Site(src, node.start, node.end)
     if "\n" in src.text[node.start : node.end]:
         site.line = _line(src, node)
-    assigns = [compile_assign(src, item) for item in node.assigns]
+    assigns: list[Assignment] = []
+    if node.assigns:
+        from aish.lang.compile_assign import compile_assign
+
+        assigns = [compile_assign(src, item) for item in node.assigns]
     redirects: list[Apply] = []
     if node.redirects:
         from aish.lang.compile_redirect import compile_redirects
@@ -79,6 +82,8 @@ def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.
     node = word.parts[0] if word.parts else None
     if type(node) is not Assign:
         return None
+    from aish.lang.compile_assign import compound, is_compound
+
     if is_compound(node):
         return compile_word.Single(compound(src, node))
     if node.index is None and any(type(part) is Literal and "{" in part.text for part in node.value.parts):
@@ -145,6 +150,7 @@ def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
             rt.values[name] = value
         rt.status = status = rt.substituted
         rt.pipe_status = None
+        rt.last_argument = ""
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
@@ -164,6 +170,7 @@ def _one_store(site: Site, assignment: Assignment, tested: bool) -> Run:
             _show(rt, shown)
         rt.status = status = rt.substituted
         rt.pipe_status = None
+        rt.last_argument = ""
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
@@ -200,6 +207,7 @@ def _perform(site: Site, assigns: list[Assignment], redirects: list[Apply], test
                 _show(rt, shown)
         rt.status = status = rt.substituted
         rt.pipe_status = None
+        rt.last_argument = ""
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
