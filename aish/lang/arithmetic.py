@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         def key(self, subscript: str) -> Key:
             """The key of a subscript with expansions in it."""
 
+
 MAX_DEPTH = 100
 _LOWEST = -(1 << 63)
 _HIGHEST = (1 << 63) - 1

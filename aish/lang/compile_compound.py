@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from aish.lang import compile_word
+from aish.lang import pattern as language
 from aish.lang.control import Break, CommandError, Continue
 from aish.lang.pattern import compiled
+from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Calculation, Case, Compound, Counting, For, Group, If, Select, Test, While
 
@@ -145,9 +147,9 @@ def _while(src: Source, node: While, tested: bool) -> Run:
                     if error.levels > 1:
                         raise Continue(error.levels - 1) from None
         except Break as error:
-            status = 0
+            status = error.status
             if error.levels > 1:
-                raise Break(error.levels - 1) from None
+                raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
         rt.status = status
@@ -175,6 +177,9 @@ def _for(src: Source, node: For, tested: bool) -> Run:
             while True:
                 try:
                     for value in values:
+                        if rt.debugs:
+                            rt.at = site
+                            rt.run_moment(DEBUG)
                         if rt.xtrace:
                             _trace_head(rt, src, "for", name, node.words)
                         if name in rt.vars.guarded:
@@ -196,9 +201,9 @@ def _for(src: Source, node: For, tested: bool) -> Run:
                     if error.levels > 1:
                         raise Continue(error.levels - 1) from None
         except Break as error:
-            status = 0
+            status = error.status
             if error.levels > 1:
-                raise Break(error.levels - 1) from None
+                raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
         rt.status = status
@@ -244,6 +249,8 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         if rt.xtrace:
             from aish.lang.trace import show, written_as
 
@@ -275,7 +282,7 @@ def _matcher(src: Source, word: Word) -> Callable[[Runtime, str], bool]:
         constant = compiled(pattern)
         if constant.literal is not None:
             literal = constant.literal
-            return lambda rt, value: value == literal
+            return lambda rt, value: value == literal if not language.dialect else constant.matches(value)
         return lambda rt, value: constant.matches(value)
     closure = pattern
     return lambda rt, value: compiled(closure(rt)).matches(value)

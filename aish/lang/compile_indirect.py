@@ -72,9 +72,7 @@ def _compiling(
         if target is None and rt.vars.knows(node.name):
             target = node.name
         if target is None:
-            raise ExpansionError(
-                f"{node.name}: not set, so it names no parameter", site.source, site.start, site.end
-            )
+            raise ExpansionError(f"{node.name}: not set, so it names no parameter", site.source, site.start, site.end)
         closure = known.get(target)
         if closure is None:
             twin = _twin(node, target)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from aish.lang import builtins, compile_word
 from aish.lang.control import CommandError, Exit, ToldError
+from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
 from aish.lang.tree import Assign, Literal, Word
@@ -118,6 +121,8 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:
@@ -140,6 +145,8 @@ def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         value = text(rt)
         if rt.xtrace:
@@ -184,6 +191,8 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         return perform(rt)
 
@@ -232,6 +241,8 @@ def _full(
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:
@@ -371,7 +382,7 @@ def _invocation(name: str | None, tested: bool, last: bool) -> Invoke:
     regular = builtin
 
     def run(rt: Runtime, argv: list[str]) -> int:
-        if name in rt.functions:
+        if name in rt.functions or name in rt.disabled:
             return invoke(rt, argv, tested=tested, last=last)
         return run_builtin(rt, regular, argv)
 
@@ -387,7 +398,7 @@ def invoke(rt: Runtime, argv: list[str], *, tested: bool = False, last: bool = F
         if functions and name in rt.functions:
             return rt.call(rt.functions[name], argv)
         builtin = builtins.find(name)
-        if builtin is not None:
+        if builtin is not None and name not in rt.disabled:
             return run_builtin(rt, builtin, argv, special=functions and name in builtins.SPECIAL)
     finally:
         if tested:
@@ -425,8 +436,30 @@ def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
             return process.run_stage(rt, argv, last=last)
         return process.run_program(rt, argv, last=last)
     except CommandError as error:
+        instead = _instead(rt, argv) if error.status == process.NOT_FOUND and "/" not in argv[0] else None
+        if instead is not None:
+            return instead(rt)
+        if rt.interactive and "autocd" in rt.shopt and len(argv) == 1 and os.path.isdir(argv[0]):
+            rt.error_line(f"cd -- {argv[0]}")
+            return invoke(rt, ["cd", "--", argv[0]], functions=False)
         rt.complain_not_run(argv[0], error)
         return error.status
+
+
+def _instead(rt: Runtime, argv: list[str]) -> Run | None:
+    """What runs where a command is not found: the function command_not_found_handle, in a copy of the shell."""
+    handler = rt.functions.get("command_not_found_handle")
+    if handler is None:
+        return None
+    from aish.lang import process
+    from aish.lang.jobs import Job
+
+    def run(rt: Runtime) -> int:
+        job = Job(rt.command_text(argv))
+        process.fork(rt, lambda: rt.call(handler, ["command_not_found_handle", *argv]), job, foreground=True)
+        return rt.jobs.wait_foreground(rt, job)
+
+    return run
 
 
 def _trace(rt: Runtime, argv: list[str]) -> None:

@@ -6,7 +6,8 @@ from aish.lang import compile_word
 from aish.lang.builtins.test import BINARY, UNARY
 from aish.lang.control import CommandError
 from aish.lang.fields import QUOTED
-from aish.lang.pattern import compiled
+from aish.lang.pattern import EXTENDED, compiled
+from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Test, TestBinary, TestJoin, TestNot, TestUnary
 
@@ -31,6 +32,8 @@ def compile_test(src: Source, node: Test, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         try:
             status = 0 if truth(rt) else 1
         except CommandError as error:
@@ -116,7 +119,7 @@ def _comparison(src: Source, node: TestBinary) -> tuple[Compare, compile_word.Te
     if node.op in ("=", "==", "!="):
         wanted = node.op != "!="
         pattern = compile_word.as_text(compile_word.pattern(src, node.right))
-        return (lambda rt, a, b: compiled(b).matches(a) is wanted), pattern
+        return (lambda rt, a, b: compiled(b, EXTENDED).matches(a) is wanted), pattern
     if node.op == "=~":
         return _matches, _regex(src, node)
     right = compile_word.as_text(compile_word.text(src, node.right))

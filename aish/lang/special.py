@@ -107,15 +107,15 @@ def version() -> str:
 
 
 def _set_options(rt: Runtime) -> str:
-    from aish.lang.options import NAMES
+    from aish.lang import options
 
-    on = {name for name in NAMES if getattr(rt, name, False)}
-    return ":".join(sorted(on | {"braceexpand", "hashall", "interactive-comments"}))
+    return options.shown(rt)
 
 
 def _shopt_options(rt: Runtime) -> str:
-    on = getattr(rt, "shopts", None)
-    return ":".join(sorted(on)) if on else ""
+    from aish.lang import shopts
+
+    return shopts.shown(rt)
 
 
 # ------------------------------------------------------------------------------------------------ calls

@@ -377,7 +377,11 @@ class Variables:
         found = "" if array is None else "A" if array.associative else "a"
         if name in self.dynamic and name in DYNAMIC_LISTS:
             found = "a"
-        found += "i" * ("i" in own or (name in _NUMBERS and name in self.dynamic)) + "n" * (name in self.references) + "r" * (name in self.readonly)
+        found += (
+            "i" * ("i" in own or (name in _NUMBERS and name in self.dynamic))
+            + "n" * (name in self.references)
+            + "r" * (name in self.readonly)
+        )
         found += "t" * ("t" in own) + "x" * (name in self.exported)
         return found + "".join([letter for letter in "clu" if letter in own])
 

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
     from aish.lang.compile_assign import Compound, Entry
-    from aish.lang.runtime import Runtime
+    from aish.lang.runtime import Function, Runtime
     from aish.lang.variables import Saved
 
 _CONVERTING = "iluct"
@@ -149,7 +149,7 @@ def _list(rt: Runtime, wanted: _Request) -> int:
             rt.write(line + "\n")
     if not kinds and "p" not in wanted.on:
         for name in sorted(rt.functions):
-            rt.write(rt.functions[name].definition + "\n")
+            rt.write(_laid_out(rt.functions[name]) + "\n")
     return 0
 
 
@@ -177,7 +177,7 @@ def _functions(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
         elif "F" in wanted.on:
             rt.write(f"{name}\n" if operands else f"declare -f {name}\n")
         else:
-            rt.write(function.definition + "\n")
+            rt.write(_laid_out(function) + "\n")
     return status
 
 
@@ -301,11 +301,11 @@ def _make_local(rt: Runtime, wanted: _Request, name: str) -> None:
 
 
 def _local_options(rt: Runtime) -> None:
-    from aish.lang.options import NAMES
+    from aish.lang.options import NAMES, is_on
 
     scope = rt.vars.function_scope()
     assert scope is not None
-    scope.setdefault("-", {name: getattr(rt, name) for name in NAMES})  # type: ignore[arg-type]
+    scope.setdefault("-", {name: is_on(rt, name) for name in NAMES})  # type: ignore[call-overload]
 
 
 def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> None:
@@ -406,6 +406,12 @@ def _mark(rt: Runtime, wanted: _Request, name: str) -> None:
         if len(set(wanted.cases)) == 1:
             now.add(wanted.cases[0])
     rt.vars.mark(name, "".join(sorted(now & letters)))
+
+
+def _laid_out(function: Function) -> str:
+    from aish.lang.reprint import definition
+
+    return definition(function.definition)
 
 
 TABLE: dict[str, Builtin] = {

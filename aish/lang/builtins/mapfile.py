@@ -35,7 +35,7 @@ class _Wanted:
 
 
 def mapfile(rt: Runtime, argv: list[str]) -> int:
-    """mapfile [-d delimiter] [-n count] [-O origin] [-s skip] [-t] [-u fd] [-C callback] [-c quantum] [array]"""
+    """mapfile [-t] [-d delimiter] [-n|-O|-s|-u|-c number] [-C callback] [array]: read lines into an array."""
     wanted = _options(argv)
     name = wanted.name
     if name in rt.vars.references:
