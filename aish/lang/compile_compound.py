@@ -108,6 +108,7 @@ def _if(src: Source, node: If, tested: bool) -> Run:
                 return body(rt)
         if orelse:
             return orelse(rt)
+        rt.pipe_status = rt.pipe_status or [rt.status]  # of the condition, as in bash
         rt.status = 0
         return 0
 
@@ -120,6 +121,7 @@ def _if_one(test: Run, body: Run, orelse: Run | None) -> Run:
             return body(rt)
         if orelse:
             return orelse(rt)
+        rt.pipe_status = rt.pipe_status or [rt.status]  # of the condition, as in bash
         rt.status = 0
         return 0
 

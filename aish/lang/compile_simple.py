@@ -248,7 +248,7 @@ def _full(
         if not argv:
             return nothing(rt)
         command = _with_assignments(rt, assigns, argv, invoke, site)
-        if argv[0] == "exec" and "exec" not in rt.functions:
+        if _is_exec(rt, argv):
             status = _exec(rt, redirects, command, argv)
         elif redirects:
             special = argv[0] in builtins.SPECIAL and argv[0] not in rt.functions
@@ -262,6 +262,16 @@ def _full(
         return status
 
     return run
+
+
+def _is_exec(rt: Runtime, argv: list[str]) -> bool:
+    """Whether the command is `exec`, behind `command` perhaps: its redirections stay."""
+    if argv[0] == "exec":
+        return "exec" not in rt.functions
+    if argv[0] != "command" or "command" in rt.functions:
+        return False
+    words = [word for word in argv[1:] if word not in ("-p", "--")]
+    return words[:1] == ["exec"]
 
 
 def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], invoke: Invoke, site: Site) -> Run:
@@ -346,10 +356,10 @@ def _exec(rt: Runtime, redirects: list[Apply], command: Run, argv: list[str]) ->
     except CommandError as error:
         restore(saved)
         rt.report(error)
-        if _ends_shell(rt):
+        if _ends_shell(rt) and argv[0] == "exec":
             raise Exit(error.status) from None
         return error.status
-    if len(argv) == 1:
+    if argv[-1] in ("exec", "--"):
         drop(saved)
     try:
         return command(rt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aish.lang import compile_word
+from aish.lang import pattern as language
 from aish.lang.builtins.test import BINARY, UNARY
 from aish.lang.control import CommandError
 from aish.lang.fields import QUOTED
@@ -149,7 +150,7 @@ def _matches(rt: Runtime, text: str, expression: str) -> bool:
     from aish.lang import regex
 
     try:
-        found = regex.search(expression, text, fold="nocasematch" in rt.shopt)
+        found = regex.search(expression, text, fold=bool(language.dialect & language.FOLDED))
     except regex.RegexError as error:
         raise CommandError(f"{expression}: not a regular expression: {error}") from None
     rt.set_list("BASH_REMATCH", found or [])
