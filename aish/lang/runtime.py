@@ -79,6 +79,8 @@ class Runtime:
         self.began_s = time()
         self.interactive = False
         self.from_string = False
+        self.from_prompt = False
+        """This is a copy of an interactive shell."""
         self.from_stdin = False
         self.in_subshell = False
 
@@ -419,6 +421,7 @@ class Runtime:
         """In a forked child, before anything else."""
         self.in_subshell = True
         self.subshells += 1
+        self.from_prompt |= self.interactive
         self.interactive = False
         self.monitor = False
         self.loops = 0
