@@ -241,7 +241,7 @@ class JobTable:
             self.terminal.take_back(job)
         if job.state == STOPPED:
             self.register(job)
-            rt.error_line(f"\n[{job.number}]{self.mark_of(job)} Stopped\t{job.text}")
+            rt.error_line(f"\n[{job.number}]{self.mark_of(job)}  {STOPPED:<23} {job.text}")
             return job.status
         if job.number:
             self.remove(job)

@@ -102,7 +102,7 @@ def letters(rt: Runtime) -> str:
     for letter, name in LETTERS.items():
         if is_on(rt, name):
             shown.append(letter)
-        if letter == "h" and rt.interactive:
+        if letter == "h" and (rt.interactive or rt.from_prompt):
             shown.append("i")
     return "".join(shown) + ("c" if rt.from_string else "") + ("s" if rt.from_stdin else "")
 

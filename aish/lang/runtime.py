@@ -79,6 +79,8 @@ class Runtime:
         self.began_s = time()
         self.interactive = False
         self.from_string = False
+        self.from_prompt = False
+        """This is a copy of an interactive shell."""
         self.from_stdin = False
         self.in_subshell = False
 
@@ -356,7 +358,7 @@ class Runtime:
 
     def call(self, function: Function, argv: list[str]) -> int:
         """Run a function with its own positional parameters and local variables."""
-        params, loops = self.params, self.loops
+        params, loops, at = self.params, self.loops, self.at
         self.calls += 1
         if self.calls > MAX_CALLS:
             self.calls -= 1
@@ -387,6 +389,7 @@ class Runtime:
             self.frames.pop()
             self.params = params
             self.loops = loops
+            self.at = at
             if hidden:
                 self._show_moments(hidden)
             if self.vars.scopes[-1]:
@@ -418,6 +421,7 @@ class Runtime:
         """In a forked child, before anything else."""
         self.in_subshell = True
         self.subshells += 1
+        self.from_prompt |= self.interactive
         self.interactive = False
         self.monitor = False
         self.loops = 0

@@ -116,7 +116,7 @@ def test_a_virtual_environment_is_entered_and_left(aish: Aish) -> None:
         (CONDA, "conda activate /env; echo $CONDA_PREFIX $CONDA_SHLVL; conda list; echo ${PATH%%:*}"),
         (
             NVM,
-            "nvm; nvm which; set -e; nvm which; echo $-; set +e; nvm nosuch 2>/dev/null; echo $?; nvm_is_zsh || echo no",
+            "nvm; nvm which; set -e; nvm which; echo $-; set +e; nvm x 2>/dev/null; echo $?; nvm_is_zsh || echo no",
         ),
     ],
     ids=["conda", "nvm"],

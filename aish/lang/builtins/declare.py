@@ -87,6 +87,8 @@ def local(rt: Runtime, argv: list[str]) -> int:
 
 def _plain_local(rt: Runtime, scope: dict[str, Saved], operand: str) -> bool:
     """The usual case, done at once. False where it is another."""
+    if "localvar_inherit" in rt.shopt:
+        return False
     name, equals, value = operand.partition("=")
     if type(operand) is not str or not is_name(name):
         return False
@@ -292,7 +294,7 @@ def _make_local(rt: Runtime, wanted: _Request, name: str) -> None:
     if name in variables.readonly and not any(name in outer for outer in variables.scopes):
         raise CommandError(f"{name}: readonly variable")
     variables.local(name, scope)
-    if "I" in wanted.on:
+    if "I" in wanted.on or "localvar_inherit" in rt.shopt:
         array = variables.arrays.get(name)
         if array is not None:
             variables.arrays[name] = array.copy()

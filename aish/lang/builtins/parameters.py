@@ -20,6 +20,11 @@ def set_(rt: Runtime, argv: list[str]) -> int:
             line = plain(rt, name)
             if line is not None:
                 rt.write(line + "\n")
+        if rt.functions and not rt.posix:
+            from aish.lang.reprint import definition
+
+            for name in sorted(rt.functions):
+                rt.write(definition(rt.functions[name].definition) + "\n")
         return 0
     at = options_from(rt, argv, 1)
     if at < len(argv) or argv[at - 1] == "--":

@@ -21,7 +21,7 @@ def trap(rt: Runtime, argv: list[str]) -> int:
             rt.write(signals.table(plain=False))
             return 0
         if "p" in flags:
-            return _show(rt, words)
+            return _show(rt, words, every=rt.posix)
         at = len(argv) - len(words)
     words = argv[at:]
     if not words:
@@ -54,10 +54,13 @@ def _is_signal(word: str) -> bool:
     return True
 
 
-def _show(rt: Runtime, names: list[str]) -> int:
+def _show(rt: Runtime, names: list[str], *, every: bool = False) -> int:
+    """What is set, as commands; `every`: also what is not (trap -p of POSIX)."""
     shown = rt.signals.shown()
     status = 0
     chosen = [] if names else sorted(shown)
+    if every and not names:
+        chosen = [signo for signo in range(signals.RETURN + 1) if signo not in signals.RESERVED]
     for name in names:
         try:
             chosen.append(signals.number_of(name))
@@ -69,6 +72,8 @@ def _show(rt: Runtime, names: list[str]) -> int:
             action = "'" + shown[signo].replace("'", "'\\''") + "'"
             prefix = "" if rt.posix or signo == signals.EXIT or signo > signals.LAST else "SIG"
             rt.write(f"trap -- {action} {prefix}{signals.name_of(signo)}\n")
+        elif every:
+            rt.write(f"trap -- - {signals.name_of(signo)}\n")
     return status
 
 
