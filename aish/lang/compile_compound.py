@@ -154,6 +154,7 @@ def _while(src: Source, node: While, tested: bool) -> Run:
                 raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
+        rt.pipe_status = rt.pipe_status or [rt.status]  # of the last pipeline in it, as in bash
         rt.status = status
         return status
 
@@ -208,6 +209,7 @@ def _for(src: Source, node: For, tested: bool) -> Run:
                 raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
+        rt.pipe_status = rt.pipe_status or [rt.status]  # of the last pipeline in it, as in bash
         rt.status = status
         return status
 
@@ -272,6 +274,7 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
                 break
             falls = terminator == ";&"
         if status < 0:
+            rt.pipe_status = rt.pipe_status or [rt.status]
             rt.status = status = 0
         return status
 

@@ -108,6 +108,7 @@ def counting(src: Source, node: Counting, body: Run, tested: bool) -> Run:
                 rt.failed(status)
         finally:
             rt.loops -= 1
+        rt.pipe_status = rt.pipe_status or [rt.status]
         rt.status = status
         return status
 
@@ -163,6 +164,7 @@ def select(src: Source, node: Select, body: Run) -> Run:
                 raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
+        rt.pipe_status = rt.pipe_status or [rt.status]
         rt.status = status
         return status
 

@@ -16,6 +16,7 @@ from aish.lang.source import Site
 from aish.lang.text import decode, encode
 from aish.lang.tree import (
     Background,
+    Calculation,
     DoubleQuoted,
     Literal,
     Parameter,
@@ -23,6 +24,7 @@ from aish.lang.tree import (
     Quoted,
     Simple,
     Subshell,
+    Test,
 )
 
 TYPE_CHECKING = False
@@ -264,11 +266,13 @@ def _negated(src: Source, node: Pipeline) -> Run:
 
     command = compile_command(src, node.stages[0], tested=True)
     negated = node.negated
+    judges = isinstance(node.stages[0], (Calculation, Test))  # PIPESTATUS has what came of them, in bash
 
     def run(rt: Runtime) -> int:
         status = command(rt)
         if negated:
-            rt.pipe_status = rt.pipe_status or [status]
+            if not judges:
+                rt.pipe_status = rt.pipe_status or [status]
             status = 1 if status == 0 else 0
         rt.status = status
         return status

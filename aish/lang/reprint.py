@@ -12,6 +12,8 @@ from aish.lang.tree import (
     Background,
     Case,
     Compound,
+    Coprocess,
+    Counting,
     For,
     Function,
     Group,
@@ -21,6 +23,7 @@ from aish.lang.tree import (
     Sequence,
     Simple,
     Subshell,
+    Time,
     While,
 )
 
@@ -94,6 +97,11 @@ class _Printer:
                 return self.sequence(node, depth)
             case Function():
                 return self.function(node, depth)
+            case Time():
+                command = f" {self.command(node.command, depth)}" if node.command else ""
+                return f"time{' -p' * node.posix}{command}"
+            case Coprocess():
+                return f"coproc {node.name} {self.command(node.command, depth)}"
             case Compound():
                 return self._compound(node, depth) + self._redirects(node.redirects)
             case _:
@@ -111,6 +119,8 @@ class _Printer:
             self.documents.append(node)
             return self.text[node.start : node.end]
         target = self.text[node.target.start : node.target.end]
+        if target == "|&":
+            return "2>&1"
         number = self.text[node.start : node.target.start].partition(node.op)[0].strip()
         space = "" if node.op in ("<&", ">&") else " "
         return f"{number}{node.op}{space}{target}"
@@ -152,6 +162,13 @@ class _Printer:
                 head = self.text[node.start : node.start + 6].split()[0]
                 body = self.sequence(node.body, inside, closed=True)
                 return f"{head} {node.name}{words};\n{pad}do\n{step}{body}\n{pad}done"
+            case Counting():
+                parts = [
+                    "1" if part is None else self.text[part.start : part.end].lstrip()
+                    for part in (node.first, node.test, node.step)
+                ]
+                body = self.sequence(node.body, inside, closed=True)
+                return f"for (({'; '.join(parts)}))\n{pad}do\n{step}{body}\n{pad}done"
             case While():
                 head = "until" if node.until else "while"
                 body = self.sequence(node.body, inside, closed=True)

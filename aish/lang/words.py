@@ -235,7 +235,7 @@ class Words(Scanner):
                 char = self._ansi_escape()
             found.append(char)
         self.mark(start, self.pos, STRING)
-        return Quoted(start, self.pos, "".join(found))
+        return Quoted(start, self.pos, "".join(found).partition("\0")[0])
 
     def _ansi_escape(self) -> str:
         char = self.char()
