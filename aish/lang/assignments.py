@@ -148,5 +148,3 @@ class Assignments(Lexer):
         value = split_assignment(word)
         assert value is not None
         return ArrayElement(tok.start, tok.end, value.value, target.append, target.index)
-
-

@@ -60,10 +60,9 @@ def _compiling(
     """Gives the closure for what `node` means now."""
     pointer = Parameter(node.start, node.end, node.name)
     pointer.index = node.index
-    if compile_parameter.is_list(pointer):
-        get = compile_parameter.text(src, pointer, False)
-    else:
-        get = compile_parameter.maybe(src, pointer)  # type: ignore[assignment]
+    get: Callable[[Runtime], str | None] = compile_parameter.text(src, pointer, False)
+    if not compile_parameter.is_list(pointer):
+        get = compile_parameter.maybe(src, pointer)
     site = Site(src, node.start, node.end)
     known: dict[str, Closure] = {}
 
@@ -72,9 +71,7 @@ def _compiling(
         if target is None and rt.vars.knows(node.name):
             target = node.name
         if target is None:
-            raise ExpansionError(
-                f"{node.name}: not set, so it names no parameter", site.source, site.start, site.end
-            )
+            raise ExpansionError(f"{node.name}: not set, so it names no parameter", site.source, site.start, site.end)
         closure = known.get(target)
         if closure is None:
             twin = _twin(node, target)

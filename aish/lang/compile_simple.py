@@ -67,7 +67,9 @@ def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.
     value = compile_word.text(src, node.value)
     text = compile_word.joined([src.text[node.start : node.value.start], value])
     if node.index is not None:
-        text = compile_word.joined([f"{node.name}[", compile_word.text(src, node.index), f"]{'+' * node.append}=", value])
+        text = compile_word.joined(
+            [f"{node.name}[", compile_word.text(src, node.index), f"]{'+' * node.append}=", value]
+        )
     return compile_word.Constant(text) if isinstance(text, str) else compile_word.Single(text)
 
 

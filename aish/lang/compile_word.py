@@ -253,7 +253,11 @@ def fields(src: Source, word: Word) -> Constant | Single | Many:
                 return Many(_split_one(as_text(text_part(src, part, False))))
         elif isinstance(part, DoubleQuoted) and len(part.parts) == 1:
             inner = part.parts[0]
-            if isinstance(inner, Parameter) and not (inner.op or inner.indirect) and compile_parameter.is_list(inner) == "@":
+            if (
+                isinstance(inner, Parameter)
+                and not (inner.op or inner.indirect)
+                and compile_parameter.is_list(inner) == "@"
+            ):
                 return Many(compile_parameter.values(inner))
     return Many(_general([emit(src, part, False) for part in parts]))
 

@@ -116,7 +116,9 @@ class Dollars(Braces):
             char = self.char()
             here = self.pos
             if not char:
-                self.unterminated("parameter expansion" if sliced else "arithmetic expansion", begin - 3, "}" if sliced else "))")
+                self.unterminated(
+                    "parameter expansion" if sliced else "arithmetic expansion", begin - 3, "}" if sliced else "))"
+                )
             part: Node | None = None
             if char == "\\" and self.char(1) == "\n":
                 self.pos += 2

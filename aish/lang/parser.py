@@ -234,7 +234,7 @@ class Parser(Compounds):
                     assigns.append(found)
                 continue
             self.advance()
-            declaring = not words and tok.text in DECLARING or declaring
+            declaring = (not words and tok.text in DECLARING) or declaring
             self.mark(tok.start, tok.end, ARGUMENT if words else COMMAND)
             words.append(tok.word if self.posix or not words else argument_tildes(tok.word))
             if self.tok.text == "(" and self.tok.kind is OPERATOR:

@@ -56,6 +56,11 @@ class Runtime:
     pipefail = posix = verbose = xtrace = emacs = vi = False
 
     vars: Variables
+    values: dict[str, str]
+    jobs: JobTable
+    status: int
+    subshells: int
+    started_s: float
 
     def __init__(self, host: Host, environment: dict[str, str], *, name: str = "aish", version: str = "") -> None:
         self.host = host

@@ -128,6 +128,8 @@ def store_reference(rt: Runtime, name: str, value: str, *, append: bool = False)
             refer(rt, final, value)
         elif variables.references[name] == name:
             variables.globally(name, lambda: _plain_store(rt, name, value, append))
+        else:
+            raise CommandError(f"{name}: nothing can be assigned to a circle")
     elif append:
         variables.append(final, value)
     else:
@@ -161,7 +163,8 @@ def key_of(rt: Runtime, array: Array, subscript: str) -> int | str:
 
 def number(rt: Runtime, subscript: str) -> int:
     """An indexed array's subscript is arithmetic. Raises CommandError."""
-    from aish.lang.arithmetic import ExpressionError, compiled, constant
+    from aish.lang.arithmetic import compiled
+    from aish.lang.arithmetic_tokens import ExpressionError, constant
 
     try:
         value = constant(subscript)
@@ -235,7 +238,7 @@ def fetch_element(rt: Runtime, name: str, subscript: str) -> str | None:
     if subscript in ("@", "*"):
         values = array.values()
         return (" " if subscript == "@" else rt.joiner).join(values) if values else None
-    return array.get(key_of(rt, array, subscript))  # type: ignore[arg-type]
+    return array.get(key_of(rt, array, subscript))
 
 
 def store(rt: Runtime, text: str, value: str, *, append: bool = False) -> None:
@@ -258,7 +261,8 @@ def checked_key(array: Array, key: int | str, text: str) -> int | str:
     if key == "":
         raise SubscriptError(f"{text}: bad array subscript", hint="a key is not empty")
     if isinstance(key, int) and key < 0:
-        return array.place(key)  # type: ignore[union-attr]
+        place: int = array.place(key)
+        return place
     return key
 
 
@@ -277,7 +281,7 @@ def is_set(rt: Runtime, text: str) -> bool:
         return False
     if subscript in ("@", "*"):
         return bool(array.items) and (not array.associative or subscript in array.items)
-    return array.get(key_of(rt, array, subscript)) is not None  # type: ignore[arg-type]
+    return array.get(key_of(rt, array, subscript)) is not None
 
 
 def remove(rt: Runtime, name: str, subscript: str) -> None:
@@ -297,4 +301,4 @@ def remove(rt: Runtime, name: str, subscript: str) -> None:
     if subscript in ("@", "*") and not array.associative:
         array.clear()
         return
-    array.remove(key_of(rt, array, subscript))  # type: ignore[arg-type]
+    array.remove(key_of(rt, array, subscript))

@@ -157,9 +157,7 @@ class Assign(Node):
 
     __slots__ = ("append", "index", "name", "value")
 
-    def __init__(
-        self, start: int, end: int, name: str, value: Word, append: bool, index: Word | None = None
-    ) -> None:
+    def __init__(self, start: int, end: int, name: str, value: Word, append: bool, index: Word | None = None) -> None:
         self.start = start
         self.end = end
         self.name = name

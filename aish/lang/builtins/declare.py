@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
     from aish.lang.compile_assign import Compound, Entry
     from aish.lang.runtime import Runtime
-    from aish.lang.variables import Saved
+    from aish.lang.scopes import Saved
 
 _CONVERTING = "iluct"
 
@@ -50,7 +50,7 @@ def _options(argv: list[str], allowed: str) -> tuple[_Request, list[str]]:
 
 def declare(rt: Runtime, argv: list[str]) -> int:
     """declare [-aAfFgiIlnrtux] [-p] [name[=value] ...]: inside a function the names are local, without -g."""
-    wanted, operands = _options(argv, "aAfFgiIlnprtux" + "c")
+    wanted, operands = _options(argv, "aAcfFgiIlnprtux")
     if wanted.on & {"f", "F"}:
         return _functions(rt, wanted, operands)
     if "p" in wanted.on and operands:
@@ -214,7 +214,7 @@ def _one(rt: Runtime, wanted: _Request, operand: str) -> None:
     found: list[Entry] | None = None
     if type(operand) is not str:
         compound: Compound = operand  # type: ignore[assignment]
-        target, append, value, found = compound.name, operand.append, "", compound.entries
+        target, append, value, found = compound.name, compound.append, "", compound.entries
         assigns = True
     else:
         target, equals, value = _parted(operand)
@@ -305,7 +305,7 @@ def _local_options(rt: Runtime) -> None:
 
     scope = rt.vars.function_scope()
     assert scope is not None
-    scope.setdefault("-", {name: getattr(rt, name) for name in NAMES})  # type: ignore[arg-type]
+    scope.setdefault("-", {name: getattr(rt, name) for name in NAMES})
 
 
 def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> None:
