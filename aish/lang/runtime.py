@@ -134,6 +134,9 @@ class Runtime:
         self.values["AISH_VERSION"] = version
         self.values.setdefault("PS4", "+ ")
         self.values["OPTERR"] = "1"
+        level = environment.get("SHLVL", "")
+        self.vars.set("SHLVL", str(int(level) + 1) if level.isdecimal() and len(level) < 5 else "1")
+        self.vars.export("SHLVL")
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value

@@ -11,7 +11,7 @@ from aish.lang.arrays import Indexed, SubscriptError
 from aish.lang.control import CommandError
 from aish.lang.source import ParseError, Source
 from aish.lang.text import is_name, quote_end
-from aish.lang.tree import CommandSub, DoubleQuoted, Parameter, Word
+from aish.lang.tree import CommandSub, Parameter, Word
 from aish.lang.variables import MOST_REFERENCES
 
 TYPE_CHECKING = False
@@ -196,30 +196,33 @@ def _expanded(rt: Runtime, subscript: str) -> str:
 
 
 def _compiled(subscript: str) -> Text:
+    source = Source("subscript", subscript)
+    return compile_word.as_text(compile_word.text(source, Word(0, len(subscript), parts(subscript))))
+
+
+def parts(subscript: str) -> list[Node]:
+    """A subscript that came as text, parsed. Raises SubscriptError where it would run commands."""
     from aish.lang.parser import Parser
 
-    source = Source("subscript", subscript)
     try:
-        parts = Parser(source).subscript_parts()
+        found = Parser(Source("subscript", subscript)).subscript_parts()
     except ParseError as error:
         raise SubscriptError(f"[{subscript[:40]}]: {error.message}") from None
-    if any(map(_runs, parts)):
+    if any(map(runs, found)):
         raise SubscriptError(f"[{subscript[:40]}]: a command substitution is not run from here")
-    return compile_word.as_text(compile_word.text(source, Word(0, len(subscript), parts)))
+    return found
 
 
-def _runs(part: Node) -> bool:
+def runs(part: Node) -> bool:
     """Whether expanding a part would run commands."""
     match part:
         case CommandSub():
             return True
-        case DoubleQuoted():
-            return any(map(_runs, part.parts))
         case Parameter():
             words = (part.index, part.argument, part.second)
-            return any(map(_runs, [inner for word in words if word is not None for inner in word.parts]))
+            return any(map(runs, [inner for word in words if word is not None for inner in word.parts]))
         case _:
-            return any(map(_runs, getattr(part, "parts", ())))
+            return any(map(runs, getattr(part, "parts", ())))
 
 
 def fetch(rt: Runtime, text: str) -> str | None:

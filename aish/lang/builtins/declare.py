@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aish.lang.control import CommandError
 from aish.lang.text import is_name
+from aish.lang.tree import ArrayLiteral
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from aish.lang.compile_assign import Compound, Entry
     from aish.lang.runtime import Runtime
     from aish.lang.scopes import Saved
+    from aish.lang.tree import Node, Word
 
 _CONVERTING = "iluct"
 
@@ -267,6 +269,7 @@ def _list_in_text(rt: Runtime, wanted: _Request, name: str, value: str) -> list[
         return None
     if not (wanted.on & {"a", "A"} or name in rt.vars.arrays) or "n" in wanted.on:
         return None
+    from aish.lang import subscripts
     from aish.lang.compile_assign import entries
     from aish.lang.parser import Parser
     from aish.lang.source import ParseError, Source
@@ -280,7 +283,18 @@ def _list_in_text(rt: Runtime, wanted: _Request, name: str, value: str) -> list[
     item = command.items[0] if command is not None and len(command.items) == 1 else None
     if not isinstance(item, Simple) or len(item.assigns) != 1 or item.words or item.redirects:
         return None
+    if any(subscripts.runs(part) for part in _inner(item.assigns[0].value)):
+        raise CommandError(f"{name}: a command substitution in a list that is text is not run")
     return entries(source, item.assigns[0])(rt)
+
+
+def _inner(value: Word) -> list[Node]:
+    """The parts of the words of a list, subscripts included."""
+    literal = value.parts[0]
+    if not isinstance(literal, ArrayLiteral):
+        return []
+    words = [word for item in literal.items for word in (item.index, item.value) if word is not None]
+    return [part for word in words for part in word.parts]
 
 
 def _make_local(rt: Runtime, wanted: _Request, name: str) -> None:
