@@ -1,7 +1,7 @@
 """Seeded programs of bash's expansions: every kind of parameter with every operator, in and out of quotes.
 
 Where bash contradicts itself nobody is asked: an empty IFS with operators on arrays, slices of associative arrays,
-the length of a reference to an element.
+the length of a reference to an element, whether a list of one empty string is null.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ _VALUES = [
     "''", "a", "'a b'", "'  a  b '", "a:b:c", "':a::b:'", "'*'", "'[ab]*'", "abcabc", "AbCdE", "/usr/lib.tar.gz",
     "'a\\b'", '"it\'s"', "0", "7", "-3", "'x y\tz'", "'$a'", "'a,b c,d'", "éàü", "'~/x'", "'a&b'", "$'n\\nl'",
 ]  # fmt: skip
-_ONE = ["a", "b", "c", "x1", "arr", "arr[1]", "arr[-1]", "arr[i]", "arr[$i]", "map[k]", "map[x y]", "map[$key]",
-        "sparse[7]", "sparse", "unset", "nul", "ref", "refa[1]", "!ptr", "!ptre", "!ptrp", "int", "low", "1", "2", "9"]  # fmt: skip
-_MANY = ["arr[@]", "arr[*]", "sparse[@]", "sparse[*]", "@", "*", "empty[@]", "empty[*]", "unset[@]", "one[@]", "two[@]",
-         "two[*]", "refa[@]", "!ptra"]  # fmt: skip
+_ONE = [
+    "a", "b", "c", "x1", "arr", "arr[1]", "arr[-1]", "arr[i]", "arr[$i]", "map[k]", "map[x y]", "map[$key]", "sparse[7]",
+    "sparse", "unset", "nul", "ref", "refa[1]", "!ptr", "!ptre", "!ptrp", "int", "low", "1", "2", "9",
+]  # fmt: skip
+_MANY = [
+    "arr[@]", "arr[*]", "sparse[@]", "sparse[*]", "@", "*", "empty[@]", "empty[*]", "unset[@]", "two[@]", "two[*]",
+    "refa[@]", "!ptra",
+]  # fmt: skip
 _PATTERNS = [
     "*",
     "?",
