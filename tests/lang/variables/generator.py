@@ -13,8 +13,8 @@ _VALUES = [
     "'a\\b'", '"it\'s"', "0", "7", "-3", "'x y\tz'", "'$a'", "'a,b c,d'", "éàü", "'~/x'", "'a&b'", "$'n\\nl'",
 ]  # fmt: skip
 _ONE = [
-    "a", "b", "c", "x1", "arr", "arr[1]", "arr[-1]", "arr[i]", "arr[$i]", "map[k]", "map[x y]", "map[$key]", "sparse[7]",
-    "sparse", "unset", "nul", "ref", "refa[1]", "!ptr", "!ptre", "!ptrp", "int", "low", "1", "2", "9",
+    "a", "b", "c", "x1", "arr", "arr[1]", "arr[-1]", "arr[i]", "arr[$i]", "map[k]", "map[x y]", "map[$key]",
+    "sparse[7]", "sparse", "unset", "nul", "ref", "refa[1]", "!ptr", "!ptre", "!ptrp", "int", "low", "1", "2", "9",
 ]  # fmt: skip
 _MANY = [
     "arr[@]", "arr[*]", "sparse[@]", "sparse[*]", "@", "*", "empty[@]", "empty[*]", "unset[@]", "two[@]", "two[*]",
@@ -77,7 +77,7 @@ class Expansions:
                 f"map[{self.random.choice(['k', 'x y', '$key', 'new'])}]+={self.word()}; d map",
                 f'set -- {words}; p $# "$@"',
                 f'IFS={self.random.choice([":", ","])}; p $a ${{arr[@]}} "${{arr[*]}}" $* "$*"; IFS=$\' \\t\\n\'',
-                f"case {self.word()} in {self.pattern()}) p yes ;; *) p no ;; esac",
+                f"case {self.word()} in {self.pattern().replace(' ', '_')}) p yes ;; *) p no ;; esac",
                 f"a+={self.word()}; low={self.word()}; d a low",
             ]
         )
