@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
     Item = TypeVar("Item")
     Whole = tuple[str | None, Array | None, str | None, str | None, bool, bool, bool]
-    Saved = str | Whole | dict[str, bool] | None
-    """What a name was before it became local: a plain value, nothing, or everything that is known of it. Under '-',
-    which is no name, the options that `local -` saves."""
+    Brief = tuple[str | None, bool]
+    Saved = str | Whole | Brief | dict[str, bool] | None
+    """What a name was before it became local: a plain value, nothing, a value and whether it was exported, or
+    everything that is known of it. Under '-', which is no name, the options that `local -` saves."""
 
 
 class Temporary(dict):  # type: ignore[type-arg]
@@ -77,6 +78,27 @@ class Scopes:
         """A command with assignments before it begins."""
         self.scopes.append(Temporary())
 
+    def temporary(self, name: str, value: str) -> bool:
+        """name=value before a command, in one step where it is a plain variable: a loop over `IFS= read` comes here
+        for each line. False, with nothing done, where it is not."""
+        scope = self.scopes[-1]
+        if name in scope or not self._is_plain(name) or name in self.readonly or name in self.dynamic:
+            return False
+        values, exported = self.values, self.exported
+        scope[name] = (values.get(name), name in exported)
+        values[name] = value
+        exported.add(name)
+        self._guarded.add(name)
+        self._environment = None
+        hook = self.hooks.get(name)
+        if hook:
+            hook(value)
+        return True
+
+    def _is_plain(self, name: str) -> bool:
+        """Whether nothing but a value is known of `name`, or that it is exported, readonly, dynamic or watched."""
+        return name not in self.arrays and name not in self.references and name not in self.attributes
+
     def function_scope(self) -> dict[str, Saved] | None:
         """The scope of the innermost function; None outside."""
         for scope in reversed(self.scopes):
@@ -127,7 +149,9 @@ class Scopes:
         """The innermost scope ends."""
         for name, saved in self.scopes.pop().items():
             self.declared.discard(name)
-            if name in self._guarded:
+            if type(saved) is tuple and len(saved) == 2:
+                self._put_back(name, *saved)
+            elif name in self._guarded:
                 self._restore(name, saved)
             elif type(saved) is str:
                 self.values[name] = saved
@@ -138,10 +162,31 @@ class Scopes:
             else:
                 self._restore(name, saved)
 
+    def _put_back(self, name: str, value: str | None, exported: bool) -> None:
+        """The end of `temporary`."""
+        if not self._is_plain(name):  # the command made something else of it
+            self._restore(name, (value, None, None, None, exported, False, False))
+            return
+        self._environment = None
+        if value is None:
+            self.values.pop(name, None)
+        else:
+            self.values[name] = value
+        if not exported:
+            self.exported.discard(name)
+        hook = self.hooks.get(name)
+        if hook:
+            hook(value)
+        else:
+            self.readonly.discard(name)
+            self.settle(name)
+
     def _restore(self, name: str, saved: Saved) -> None:
         array = reference = attributes = None
         exported = readonly = dynamic = False
-        if isinstance(saved, tuple):
+        if isinstance(saved, tuple) and len(saved) == 2:
+            value, exported = saved
+        elif isinstance(saved, tuple):
             value, array, reference, attributes, exported, readonly, dynamic = saved
         else:
             assert not isinstance(saved, dict)
@@ -151,9 +196,10 @@ class Scopes:
             self.values.pop(name, None)
         else:
             self.values[name] = value
-        _put(self.arrays, name, array)
-        _put(self.references, name, reference)
-        _put(self.attributes, name, attributes)
+        if array is not None or reference is not None or attributes is not None or not self._is_plain(name):
+            _put(self.arrays, name, array)
+            _put(self.references, name, reference)
+            _put(self.attributes, name, attributes)
         (self.exported.add if exported else self.exported.discard)(name)
         (self.readonly.add if readonly else self.readonly.discard)(name)
         (self.dynamic.add if dynamic else self.dynamic.discard)(name)
