@@ -298,8 +298,7 @@ def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> None:
     if rt.vars.temporary(name, value):
         return
     rt.vars.local(name)
-    if name in rt.vars.arrays:
-        rt.vars.fresh(name)
+    rt.vars.fresh(name)
     rt.assign(name, value, site)
     rt.vars.export(name)
 

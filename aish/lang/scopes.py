@@ -106,6 +106,25 @@ class Scopes:
                 return scope
         return None
 
+    def came_with_call(self, name: str) -> dict[str, Saved] | None:
+        """The scope of the assignment before a call by which `name` is what it is; None where it is so by other means.
+        A local variable begins with that value, and the function that was called has it as its own already."""
+        for scope in reversed(self.scopes):
+            if name in scope:
+                return scope if type(scope) is Temporary else None
+        return None
+
+    def hidden_exports(self, found: dict[str, str]) -> None:
+        """Add what is exported further out, and hidden here by a local variable that has no value, or is not
+        exported: programs get it all the same, as from bash."""
+        for scope in reversed(self.scopes):
+            for name, saved in scope.items():
+                if name in found or not isinstance(saved, tuple):
+                    continue
+                value, exported = saved if len(saved) == 2 else (saved[0], saved[4])
+                if exported and value is not None:
+                    found[name] = value
+
     def local(self, name: str, scope: dict[str, Saved] | None = None) -> None:
         """Give `name` back what it is now when a scope ends, the innermost one."""
         if scope is None:

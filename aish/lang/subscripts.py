@@ -295,7 +295,7 @@ def remove(rt: Runtime, name: str, subscript: str) -> None:
     if inner is not None:
         return
     if array is None:
-        if rt.vars.get(name) is None:
+        if not rt.vars.knows(name):
             return
         if subscript in ("@", "*") or number(rt, subscript) == 0:
             rt.vars.unset_scoped(name)

@@ -389,6 +389,8 @@ class Variables(Scopes):
             self._environment = self.foreign | {name: values[name] for name in self.exported if name in values}
             for name in self.exported & self.dynamic:
                 self._environment[name] = self.get(name) or ""
+            if self.scopes:
+                self.hidden_exports(self._environment)
         return self._environment
 
     def hand_on_function(self, name: str, body: str | None) -> None:

@@ -229,7 +229,7 @@ def _one(rt: Runtime, wanted: _Request, operand: str) -> None:
     name, subscript = parts
     if found is None and assigns and subscript is None:
         found = _list_in_text(rt, wanted, name, value)
-    if "n" in wanted.on or "n" in wanted.off:
+    if "n" in wanted.on or ("n" in wanted.off and name in rt.vars.references):
         _reference(rt, wanted, name, value if assigns else None)
         return
 
@@ -301,12 +301,13 @@ def _make_local(rt: Runtime, wanted: _Request, name: str) -> None:
     variables = rt.vars
     scope = variables.function_scope()
     assert scope is not None
-    if name in scope:
+    before = variables.came_with_call(name)
+    if name in scope or (before is not None and variables.scopes[-2:] == [before, scope]):
         return
     if name in variables.readonly and not any(name in outer for outer in variables.scopes):
         raise CommandError(f"{name}: readonly variable")
     variables.local(name, scope)
-    if "I" in wanted.on:
+    if "I" in wanted.on or before is not None:
         array = variables.arrays.get(name)
         if array is not None:
             variables.arrays[name] = array.copy()
@@ -330,7 +331,7 @@ def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> N
     if "n" in wanted.off:
         target = variables.references.pop(name, None)
         if target is not None:
-            variables.set(name, target)
+            variables.set(name, target if value is None else value)
         return
 
     def act() -> None:
@@ -386,7 +387,7 @@ def _set(
         variables.append(name, value)
     elif value is not None:
         variables.set(name, value)
-    else:
+    elif wanted.word != "export" or wanted.on:
         variables.declare(name)
     if "r" in wanted.on:
         variables.protect(name)
@@ -412,7 +413,8 @@ def _mark(rt: Runtime, wanted: _Request, name: str) -> None:
     letters = set(_CONVERTING)
     if not letters & (wanted.on | wanted.off):
         return
-    rt.vars.check(name)
+    if wanted.on & letters != {"t"}:
+        rt.vars.check(name)
     before = set(rt.vars.attributes.get(name, ""))
     now = (before | wanted.on & letters) - wanted.off
     if wanted.cases:
