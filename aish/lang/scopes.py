@@ -107,7 +107,7 @@ class Scopes:
         return None
 
     def came_with_call(self, name: str) -> dict[str, Saved] | None:
-        """The scope of the assignment before a call by which `name` is what it is; None where it is so by other means.
+        """The scope of the assignment before a call by which `name` is what it is; None where it is not.
         A local variable begins with that value, and the function that was called has it as its own already."""
         for scope in reversed(self.scopes):
             if name in scope:

@@ -329,9 +329,9 @@ def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> N
 
     variables = rt.vars
     if "n" in wanted.off:
-        target = variables.references.pop(name, None)
-        if target is not None:
-            variables.set(name, target if value is None else value)
+        if value is not None:
+            variables.set(name, value)
+        variables.set(name, variables.references.pop(name))
         return
 
     def act() -> None:
