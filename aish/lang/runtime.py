@@ -67,6 +67,11 @@ class Runtime:
     """The command that failed set the ERR trap itself, which therefore does not run for it."""
 
     vars: Variables
+    values: dict[str, str]
+    jobs: JobTable
+    status: int
+    subshells: int
+    started_s: float
 
     def __init__(self, host: Host, environment: dict[str, str], *, name: str = "aish", version: str = "") -> None:
         self.host = host
@@ -169,6 +174,9 @@ class Runtime:
         self.values.setdefault("PS4", "+ ")
         self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
+        level = environment.get("SHLVL", "")
+        self.vars.set("SHLVL", str(int(level) + 1) if level.isdecimal() and len(level) < 5 else "1")
+        self.vars.export("SHLVL")
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
