@@ -93,7 +93,8 @@ def _is_watched(rt: Runtime) -> bool:
         rt.xtrace
         or rt.interactive
         or rt.signals.traps
-        or getattr(rt, "aliases", None)  # a function's text is not what it does
+        or rt.disabled  # a built-in's name is that of a program
+        or rt.aliases  # a function's text is not what it does
         or rt.vars.references  # a name is not what is set
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from aish.lang.arithmetic import decimal, known
+from aish.lang.arithmetic_tokens import decimal, known
 from aish.lang.control import CommandError
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ def _terminal(rt: Runtime, word: str) -> bool:
     try:
         return os.isatty(int(word))
     except (ValueError, OverflowError):
-        raise _MalformedError(f"{word}: a descriptor's number expected") from None
+        return False  # no descriptor has that name
 
 
 def _is_link(rt: Runtime, path: str) -> bool:
@@ -75,9 +75,9 @@ def _of_group(rt: Runtime, path: str) -> bool:
 
 
 def _option(rt: Runtime, name: str) -> bool:
-    from aish.lang.options import NAMES
+    from aish.lang.options import is_on
 
-    return name in NAMES and bool(getattr(rt, name))
+    return is_on(rt, name)
 
 
 def _is_set(rt: Runtime, name: str) -> bool:
@@ -125,7 +125,7 @@ def integer(word: str) -> int:
         return found
     text = word.strip(" \t\n")
     digits = text[1:] if text[:1] in ("-", "+") else text
-    if not (digits.isdecimal() and digits.isascii()):
+    if not (digits.isdecimal() and digits.isascii()) or int(digits) > 1 << 63:
         raise _MalformedError(f"{word}: a whole number expected")
     return int(text)
 
@@ -161,7 +161,7 @@ BINARY: dict[str, Callable[[str, str], bool]] = {
 
 
 def test(rt: Runtime, argv: list[str]) -> int:
-    """test expression; [ expression ]"""
+    """test expression; [ expression ]: tell by the status whether it is true."""
     if len(argv) == 5 and argv[4] == "]" and argv[0] == "[":  # most are like this
         compare = BINARY.get(argv[2])
         if compare is not None:
