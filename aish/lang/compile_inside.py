@@ -37,7 +37,7 @@ def substitution(src: Source, part: CommandSub) -> Text:
 
     def run(rt: Runtime) -> str:
         nonlocal others
-        if inside is not None and (done := inside.run(rt, errexit=rt.posix)) is not None:  # as in bash
+        if inside is not None and (done := inside.run(rt, errexit="inherit_errexit" in rt.shopt)) is not None:
             rt.substituted = rt.status = done[0]
             written = done[1].replace("\0", "")
             if not written.isascii():
@@ -146,10 +146,10 @@ def _of_function(function: ShellFunction) -> Footprint | None:
 def _inside(rt: Runtime, body: Run, whole: Footprint, errexit: bool) -> tuple[int, str]:
     """Run it with its output kept, and put back what it changed."""
     folder = os.open(".", os.O_PATH | os.O_CLOEXEC) if "cd" in whole.commands else -1
-    saved = rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.errexit
+    saved = rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.exits, rt.folder
     written: list[str] = []
     rt.capture, rt.loops = written, 0
-    rt.errexit = rt.errexit and errexit
+    rt.errexit = rt.exits = rt.exits and errexit
     rt.vars.push()
     for name in whole.names:
         rt.vars.local(name)
@@ -157,7 +157,8 @@ def _inside(rt: Runtime, body: Run, whole: Footprint, errexit: bool) -> tuple[in
         status = _settled(rt, body)
     finally:
         rt.vars.pop()
-        rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.errexit = saved
+        rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.exits, rt.folder = saved
+        rt.errexit = rt.exits
         if folder >= 0:
             os.fchdir(folder)
             os.close(folder)

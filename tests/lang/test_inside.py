@@ -80,6 +80,11 @@ PIPELINES = [
     "for i in 1 2 3; do echo $i; done | sort -r | head -n 1",
 ]  # fmt: skip
 WITH = [
+    "cd /usr; x=$(cd bin; pwd; cd ..; pwd); pwd; cd lib && pwd; echo $x $OLDPWD",
+    "set -e; x=$(false; echo on); echo $x $-; shopt -s inherit_errexit; x=$(false; echo no); echo $x",
+    "enable -n printf; x=$(printf a); echo $x; f() { printf b; }; x=$(f); echo $x",
+    "trap 'echo E' ERR; x=$(false; echo a); echo $x; trap - ERR; trap 'echo D' DEBUG; x=$(echo b); echo $x",
+    "set -T; trap 'echo R' RETURN; f() { echo f; }; x=$(f); echo $x",
     "shopt -s expand_aliases; alias echo=printf\nx=$(echo a)\nf() { echo b; }; x=$x$(f); printf '%s' $x",
     "x=$(time -p : 2>/dev/null; echo a); echo $x; x=$(cat <(echo b)); echo $x",
     "set -x; x=$(echo a) 2>/dev/null; set +x; echo $x",
