@@ -9,6 +9,7 @@ from aish.lang import (
     compile_compound,
     compile_redirect,
     compile_transform,
+    matching,
 )
 from aish.lang.builtins import parameters, printf, test
 
@@ -19,6 +20,7 @@ __all__ = [
     "compile_compound",
     "compile_redirect",
     "compile_transform",
+    "matching",
     "parameters",
     "printf",
     "test",
