@@ -20,6 +20,8 @@ from aish.errors import RefusedError
 from aish.plugins.simprovider.server import LLAMACPP
 from aish.plugins.simprovider.thread import Running
 
+from .person import Person
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from aish.plugins.simprovider.server import Provider
 
 DEADLINE_S = 60.0
-HEAD = "tools: [write, read]\npermissions: allow\n"
 
 
 @pytest.fixture(scope="module")
@@ -41,69 +42,6 @@ def model(module_home: Home) -> Iterator[Provider]:
         yield running.provider
     finally:
         running.stop()
-
-
-class Person:
-    """In a repository of their own, with an agent `fix` that writes files."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        self.repo = home.root / "repo"
-        self.repo.mkdir()
-        config = home.root / "gitconfig"
-        config.write_text("[user]\n\tname = A Person\n\temail = person@example.org\n")
-        home.environ |= {"GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_SYSTEM": "/dev/null"}
-        self.git("init", "-q", "-b", "main")
-        agents = self.repo / ".aish" / "agents"
-        agents.mkdir(parents=True)
-        (agents / "fix.md").write_text(f"---\n{HEAD}---\nDo what is asked.")
-        (self.repo / ".gitignore").write_text("*.o\n")
-        (self.repo / "a.txt").write_text("a\r\nb\n")
-        self.git("add", ".")
-        self.git("commit", "-q", "-m", "begin")
-
-    def git(self, *words: str, folder: Path | None = None) -> str:
-        done = subprocess.run(
-            ["git", *words],
-            cwd=folder or self.repo,
-            env=self.home.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.rstrip("\n")
-
-    def aish(self, *words: str, status: int = 0) -> str:
-        done = self.home.aish(*words, cwd=self.repo, input="")
-        assert done.returncode == status, (done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr
-        return done.stdout if not status else done.stderr
-
-    def json(self, *words: str) -> Any:
-        at = words.index("--") if "--" in words else len(words)
-        return json.loads(self.aish(*words[:at], "--json", *words[at:]))
-
-    def spawn(self, *options: str) -> Any:
-        return self.home.client.process(self.json("spawn", *options, "--", "@fix")["id"])
-
-    def idle(self, *options: str) -> Any:
-        """Spawned, and waiting for messages."""
-        agent = self.spawn(*options)
-        while agent.row().state != "idle":
-            assert agent.row().lifecycle in ("queued", "starting", "running")
-        return agent
-
-    def ask(self, target: str, *steps: str) -> str:
-        return self.aish("ask", target, " then ".join(steps)).strip()
-
-    def tree(self, name: str) -> Path:
-        return self.repo / ".aish" / "worktrees" / name
-
-    def entries(self, id: str) -> list[dict[str, Any]]:
-        (path,) = (self.home.state / "agents").glob(f"*-{id}/transcript.jsonl")
-        return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture
