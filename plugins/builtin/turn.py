@@ -263,7 +263,9 @@ class _Turn:
             raise RefusedError("all that it wanted to do was denied", hint="permissions in its file, or allow it")
 
     def _instructions(self) -> str:
-        folder = f"the folder {self.task.cwd}" if self.acting.mcp_servers else _HERE  # servers have paths of their own
+        folder = (
+            f"the folder {self.task.cwd}" if self.acting.mcp_servers else _HERE
+        )  # servers have paths of their own
         working = _WORKING.format(folder) if self.has_tools else ""
         return "\n\n".join(text for text in (self.task.instructions, working) if text)
 

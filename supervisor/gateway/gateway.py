@@ -191,7 +191,9 @@ class Gateway:
             outbox=self.outbox,
         )
         windows = WindowAsks(self.book, self.gate, self.spending.held.by)
-        self._asks = Asks(self.keys, self.directory, self.spending, windows, self.texts, self.slots, base_url, self._revoked)
+        self._asks = Asks(
+            self.keys, self.directory, self.spending, windows, self.texts, self.slots, base_url, self._revoked
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._begun_anew = False
 

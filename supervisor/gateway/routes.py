@@ -373,5 +373,17 @@ def _server(member: Member) -> Server | None:
 
 def _same(server: Server, wanted: Server) -> bool:
     """Whether the server at hand is the wanted one, so that what was learned about it stays true."""
-    names = ("name", "url", "dialect", "upstream_name", "digest", "key_file", "price", "key", "proxy", "ca_file", "login")
+    names = (
+        "name",
+        "url",
+        "dialect",
+        "upstream_name",
+        "digest",
+        "key_file",
+        "price",
+        "key",
+        "proxy",
+        "ca_file",
+        "login",
+    )
     return all(getattr(server, name) == getattr(wanted, name) for name in names)

@@ -103,7 +103,7 @@ class Slots:
         """By process, the longest ago first."""
         self._told: dict[str, str] = {}
         self._locks: dict[Server, asyncio.Lock] = {}
-        self._token_bytes: dict[str, float] = {}
+        self._token_bytes: dict[str | None, float] = {}
         """By model: what its files have for a token."""
 
     def forget(self, process: str) -> None:
@@ -128,9 +128,7 @@ class Slots:
         strayed = before is not None and (before.strayed or before.talk != _talk(messages[: before.talk[0]]))
         told = used is not None and not used.estimated
         tokens = used.input + used.output - 1 if used is not None and told else None  # the last one is not read yet
-        self._asked[process] = _Asked(
-            server, b"" if unlike else body, _talk(messages), tokens, unlike, strayed
-        )
+        self._asked[process] = _Asked(server, b"" if unlike else body, _talk(messages), tokens, unlike, strayed)
         if len(self._asked) > MOST_ASKED:
             self._asked.popitem(last=False)
 
@@ -202,7 +200,7 @@ class Slots:
         with self._draft(process) as draft:
             await self._upstreams.slot(server, place, "save", os.path.basename(draft))
             found = await asyncio.to_thread(slot_file.look, draft, prompt, tokens)
-            self._token_bytes[server.name] = found.bytes / tokens
+            self._token_bytes[server.digest] = found.bytes / tokens
             if found.bytes > slot_file.FILE_MOST_BYTES:
                 raise _too_large(found.bytes)
             await asyncio.to_thread(_store, draft, folder, found.sha256)
@@ -218,7 +216,7 @@ class Slots:
 
     def _check_room(self, server: Server, tokens: int) -> None:
         """Raises LimitError, OSError."""
-        likely_bytes = tokens * self._token_bytes.get(server.name, 0.0)
+        likely_bytes = tokens * self._token_bytes.get(server.digest, 0.0)
         if likely_bytes > slot_file.FILE_MOST_BYTES:
             raise _too_large(likely_bytes)
         disk = os.statvfs(self._state)
@@ -231,9 +229,8 @@ class Slots:
         """Raises AishError, OSError, TimeoutError."""
         there = await self._slots(server)
         home = self._homes.get(process)
-        if home is not None and home.server is server and home.part == part:
-            if any(slot.id == home.place and slot.n_prompt_tokens == part.tokens for slot in there):
-                return
+        if home is not None and (home.server, home.part) == (server, part) and _has(there, home):
+            return
         path = slots.path(self._folder(process), part.sha256)
         if await asyncio.to_thread(slot_file.digest, path) != part.sha256:
             raise InputError("the file of its KV slot is damaged")
@@ -288,6 +285,11 @@ class Slots:
             for each in (path, *old):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(each)
+
+
+def _has(there: list[_Slot], home: _Home) -> bool:
+    """Whether nobody else seems to have had that slot since."""
+    return any(slot.id == home.place and slot.n_prompt_tokens == home.part.tokens for slot in there)
 
 
 def _store(draft: str, folder: str, sha256: str) -> None:

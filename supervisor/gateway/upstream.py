@@ -177,7 +177,7 @@ class Upstreams:
             raise _unreached(server, error) from error
 
     async def slot(self, server: Server, place: int, action: str, name: str) -> None:
-        """"save" one of a llama.cpp's server's slots to a file of its folder, or "restore" it."""
+        """ "save" one of a llama.cpp's server's slots to a file of its folder, or "restore" it."""
         await self.ask(server, f"/slots/{place}?action={action}", {"filename": name}, root=True)
 
     # --- tokens -------------------------------------------------------------------------------------------------

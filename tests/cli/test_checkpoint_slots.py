@@ -16,8 +16,6 @@ from aish.client import connect
 from .person import Person
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conftest import Home
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]

@@ -1,4 +1,4 @@
-"""What a checkpoint says of the KV slot of its conversation, whatever became of the turn, of the file, of the host."""
+"""What a checkpoint says of the KV slot of its conversation, whatever became of turn, file and host."""
 
 from __future__ import annotations
 

@@ -38,7 +38,9 @@ def test_it_is_taken_for_the_conversation_that_is_in_it(tmp_path: Path, *, wrapp
             slot_file.look(str(path), prompt, tokens)
 
 
-@pytest.mark.parametrize("content", [b"", b"qsg", b"GGUF" + bytes(60), b"qsgg", b"qsgg" + bytes(8), b"qsgg" + b"\xff" * 60])
+@pytest.mark.parametrize(
+    "content", [b"", b"qsg", b"GGUF" + bytes(60), b"qsgg", b"qsgg" + bytes(8), b"qsgg" + b"\xff" * 60]
+)
 def test_what_is_not_understood_is_not_taken_for_anything(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a"
     path.write_bytes(content)

@@ -227,7 +227,10 @@ def test_as_many_tokens_are_not_the_same_conversation(world: Saving) -> None:
 @pytest.mark.model
 @pytest.mark.parametrize(
     ("harm", "told"),
-    [("damaged", "the file of its KV slot is damaged"), ("model", "its KV slot is of another model than small is now")],
+    [
+        ("damaged", "the file of its KV slot is damaged"),
+        ("model", "its KV slot is of another model than small is now"),
+    ],
 )
 def test_what_does_not_fit_is_refused_with_a_word_and_the_conversation_is_right(
     world: Saving, harm: str, told: str
