@@ -47,6 +47,8 @@ class Crew:
         self._client, self.round, self._book = client, round, book
         self._run, self._spec = run, spec
         self._launch = launch.capture()
+        self._asked: tuple[Job, Spawn, str | None] | None = None
+        """A start that was asked for and is not answered yet, with what is its stdin."""
 
     def take_up(self) -> list[Job]:
         """What earlier maps with this log have done, and what of it runs still; returns what has ended and was not
@@ -78,6 +80,7 @@ class Crew:
             try:
                 self._begin(job)
             except (NotFoundError, StorageError) as error:
+                self._asked = None
                 self.round.impossible(job, error.exit_status, str(error))
                 failed.append(job)
         return failed
@@ -86,15 +89,21 @@ class Crew:
         run = self._run(job.item)
         part = self._spec(run)
         part = msgspec.structs.replace(part, labels={**part.labels, MAP: self._book.id, ITEM: item_label(job.item)})
-        fds = [] if run.stdin is None else [_opened(run.stdin)]
+        targets = [] if run.stdin is None else [0]
+        request = Spawn(token=secrets.token_hex(16), spec=part, launch=self._launch, targets=targets, rename=True)
+        self._asked = (job, request, run.stdin)
+        self._ask(*self._asked)
+
+    def _ask(self, job: Job, request: Spawn, stdin: str | None) -> None:
+        """Asked a second time it is the same process, by the request's token."""
+        fds = [] if stdin is None else [_opened(stdin)]
         try:
-            targets = list(range(len(fds)))
-            request = Spawn(token=secrets.token_hex(16), spec=part, launch=self._launch, targets=targets, rename=True)
             started = self._client.ask(Started, request, fds)
         finally:
             for fd in fds:
                 os.close(fd)
         self.round.began(job, started.id)
+        self._asked = None
 
     def wait(self, within_s: float | None = None) -> list[Job]:
         """Until more have ended: which. None of them where nothing happens within that time."""
@@ -114,6 +123,11 @@ class Crew:
         """End all that run, and wait for that. We may have been interrupted between a question and its answer."""
         self._client.reconnect()
         self.round.stop()
+        if self._asked is not None:
+            try:
+                self._ask(*self._asked)  # it may run, and its answer alone says which it is
+            except AishError:
+                self._asked = None  # refused now as it would have been then
         running = [job for job in self.round.jobs if job.state == RUNNING and job.process]
         for job in running:
             try:

@@ -20,7 +20,7 @@ _HOLD_THE_TERMINAL = frozenset(["run", "top", "logs", "events", "wait", "attach"
 
 
 class ShellHost:
-    """Its arguments come from the command line (see aish.shell.main)."""
+    """Its arguments come from the command line (see `main` of aish.shell)."""
 
     def __init__(
         self,
