@@ -372,7 +372,7 @@ class Attempts:
             self._probes.doubt(server)
             raise FailedError(server, unusable(error)) from error
         headers = crossing.headers(exchange.request.headers)
-        await self._slots.before(exchange.row.process, server)
+        await self._slots.before(exchange.row.process, server, crossing.path)
         asking = Asking(server, exchange.row.number, self._probes, self._rests, course.well)
         if not asking.begins():
             raise FailedError(server, self._rests.failure(server))

@@ -132,15 +132,15 @@ class Slots:
         if len(self._asked) > MOST_ASKED:
             self._asked.popitem(last=False)
 
-    async def before(self, process: str, server: Server) -> None:
-        """A chat of that process is about to be sent there. What goes wrong makes it slower, and is told later."""
+    async def before(self, process: str, server: Server, path: str) -> None:
+        """A request of that process is about to be sent there. What goes wrong makes it slower, and is told later."""
         wanted = self._wanted.get(process)
-        if wanted is None or wanted.server is server:
+        if wanted is None or wanted.server is server or path == openai.EMBEDDINGS:
             return
         wanted.server = server
         try:
             _check(wanted.part, server)
-            async with self._lock(server), asyncio.timeout(PUT_BACK_S):
+            async with asyncio.timeout(PUT_BACK_S), self._lock(server):
                 await self._put_back(process, server, wanted.part)
         except (AishError, OSError) as error:
             self._told[process] = f"{_words(error)}: the conversation was read once more"
@@ -204,7 +204,7 @@ class Slots:
             if found.bytes > slot_file.FILE_MOST_BYTES:
                 raise _too_large(found.bytes)
             await asyncio.to_thread(_store, draft, folder, found.sha256)
-        await asyncio.to_thread(slot_file.prune, [slots.kept(each) for each in keeping.folders(self._state)])
+        await asyncio.to_thread(self._prune)
         return SlotPart(
             sha256=found.sha256,
             bytes=found.bytes,
@@ -213,6 +213,9 @@ class Slots:
             context_tokens=server.context_tokens or 0,
             build=server.saves or "",
         )
+
+    def _prune(self) -> None:
+        slot_file.prune([slots.kept(folder) for folder in keeping.folders(self._state)])
 
     def _check_room(self, server: Server, tokens: int) -> None:
         """Raises LimitError, OSError."""
@@ -276,15 +279,22 @@ class Slots:
     def _draft(self, process: str) -> Iterator[str]:
         """A path where servers write and read; what is there goes afterwards. Raises OSError."""
         folder = slots.drafts(self._state)
-        with os.scandir(folder) as entries:
-            old = [entry.path for entry in entries if entry.stat().st_ctime < time.time() - DRAFT_S]
         path = os.path.join(folder, f"{process}-{secrets.token_hex(8)}")
         try:
             yield path
         finally:
-            for each in (path, *old):
+            for each in (path, *_left(folder)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(each)
+
+
+def _left(folder: str) -> Iterator[str]:
+    """Drafts of gateways that were killed."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_ctime < time.time() - DRAFT_S:  # the other time of a link is that of its file
+                yield path
 
 
 def _has(there: list[_Slot], home: _Home) -> bool:

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish import store
+from aish.errors import ConflictError
 from aish.plugins.llamacpp import server as llamacpp
 from aish.supervisor.gateway import slots
+from aish.supervisor.gateway.routes import Server
 from aish.wire.link import Readiness
 from aish.wire.message import SlotKeep, SlotUse
+from aish.wire.part import SlotPart
 from aish.wire.reply import Done, Failure, SlotKept
 
 from .conftest import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from aish.wire.part import SlotPart
 
 DEADLINE_S = 60.0
 RULES = " ".join(f"Rule {number}: be kind to number {number}." for number in range(15))
@@ -144,6 +145,8 @@ def test_it_is_kept_and_put_back_into_a_new_server(world: Saving) -> None:
     assert part.tokens == agent.prompt + agent.answer - 1
     world.serve()
     assert agent.use(part) == Done()
+    vectors = {"model": "small", "input": "a river"}
+    assert world.gateway.call("/v1/embeddings", vectors, agent.key)[0] == 200
     agent.say("And one more.")
     assert agent.prompt - 40 < agent.had >= part.tokens - 3, "all but the new words, and where the answer ended"
     assert agent.keep().told == ""
@@ -313,6 +316,27 @@ def test_who_saves_nothing_is_named(shared: World) -> None:
     assert kept == SlotKept(
         why="the server of small has what it has read as long as it has room, and saves nothing of it"
     )
+
+
+@pytest.mark.parametrize(
+    ("is_now", "says"),
+    [
+        ({}, None),
+        ({"digest": "other"}, "of another model than small is now"),
+        ({"context_tokens": 2048}, "of a context of 4,096 tokens"),
+        ({"saves": "x-2"}, "of another build of the server, x-1"),
+        ({"saves": None}, "takes no KV slots"),
+    ],
+)
+def test_a_file_is_for_the_server_that_wrote_it(is_now: dict[str, Any], says: str | None) -> None:
+    part = SlotPart(sha256="0", bytes=1, tokens=1, digest="d", context_tokens=4096, build="x-1")
+    fields = {"digest": "d", "context_tokens": 4096, "saves": "x-1"} | is_now
+    server = Server("p1", "small", "unix:/x", **fields)  # type: ignore[arg-type]
+    if says is None:
+        slots._check(part, server)
+        return
+    with pytest.raises(ConflictError, match=says):
+        slots._check(part, server)
 
 
 def test_a_draft_that_a_kill_left_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
