@@ -24,9 +24,12 @@ class Braces(Words):
     def name(self) -> str:
         """The name at the cursor."""
         begin = self.pos
-        while self.char() in NAME and self.char():
-            self.pos += 1
-        return self.text[begin : self.pos]
+        while True:
+            while self.char() in NAME and self.char():
+                self.pos += 1
+            if self.char() != "\\" or self.char(1) != "\n":
+                return self.text[begin : self.pos]
+            self.drop_continuation(self.pos)
 
     def braced(self, start: int, quoted: bool) -> Parameter:
         """The expansion whose `${` is at the cursor."""
@@ -180,14 +183,12 @@ class Braces(Words):
     def subscript(self) -> Word:
         """[subscript] at the cursor."""
         start = self.pos
-        self.enter(start)
         self.pos += 1
         begin = self.pos
         parts = self.subscript_parts()
         if self.char() != "]":
             self.unterminated("subscript", start, "]")
         self.pos += 1
-        self.depth -= 1
         return Word(begin, self.pos - 1, parts)
 
     def subscript_parts(self) -> list[Node]:

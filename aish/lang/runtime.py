@@ -11,10 +11,10 @@ import os
 from aish.lang import descriptors, signals
 from aish.lang.control import CommandError, Exit, Return
 from aish.lang.fields import DEFAULT_IFS
-from aish.lang.jobs import JobTable
+from aish.lang.jobs import Job, JobTable
 from aish.lang.lookup import Lookup
 from aish.lang.signals import Signals
-from aish.lang.source import ExpansionError, Site, Source, unset_error
+from aish.lang.source import ExpansionError, ScriptError, Site, Source, unset_error
 from aish.lang.text import encode
 from aish.lang.variables import Variables
 
@@ -54,6 +54,7 @@ class Runtime:
     # The options of `set`, by the names of `set -o`.
     allexport = errexit = hashall = ignoreeof = monitor = noclobber = noexec = noglob = notify = nounset = False
     pipefail = posix = verbose = xtrace = emacs = vi = False
+    braceexpand = True
 
     vars: Variables
 
@@ -79,6 +80,9 @@ class Runtime:
         self.at: Site | None = None
         """The command that is being run."""
 
+        self.interrupted: Site | None = None
+        """The command before the trap that is being run."""
+
         self.tested = 0
         """Above 0 while a failure is somebody's condition: `set -e` does not act."""
         self.loops = 0
@@ -87,20 +91,27 @@ class Runtime:
         self.returns = 0
         """Functions and sourced files that `return` could leave."""
         self.arithmetic_depth = 0
+        self.trace_depth = 0
+        """Substitutions, evals and sourced files within each other: `set -x` shows it."""
         self.pending = False
         self.capture: list[str] | None = None
         """Where built-ins write while $(built-in ..) runs without a process."""
+        self.files: list[int] = []
+        """Our ends of the <( ) and >( ) of the commands that are being run."""
+        self.coprocesses: dict[str, tuple[Job, list[int]]] = {}
 
         self.subshells = 0
         self.folders: list[str] = []
         """The stack of `pushd`, less the current folder."""
         self.random_state = self.random_pid = 0
-        self.random_last = -1
+        self.random_last = 0
         self.started_s = os.times().elapsed
 
+        self._splitting: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {}
         self.vars = Variables(self)
         self.values = self.vars.values
         self.functions: dict[str, Function] = {}
+        self.aliases: dict[str, str] = {}
         self.signals = Signals(self)
         self.jobs = JobTable()
         self.commands = Lookup(self.vars)
@@ -111,6 +122,11 @@ class Runtime:
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
         self.vars.adopt(environment)
+        for name in self.vars.foreign:
+            if name.startswith("BASH_FUNC_"):
+                from aish.lang.inherited import adopt
+
+                adopt(self, name)
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
         self.vars.set("IFS", " \t\n")
@@ -123,9 +139,11 @@ class Runtime:
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
-        self.separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
-        self.blanks = self.separators & DEFAULT_IFS
-        self.stops = self.separators | _MAGIC
+        known = self._splitting.get(ifs)
+        if known is None:  # a loop over `IFS= read` comes here twice a line
+            separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
+            known = self._splitting[ifs] = (separators, separators & DEFAULT_IFS, separators | _MAGIC)
+        self.separators, self.blanks, self.stops = known
         self.joiner = ifs[:1]
 
     def _optind_changed(self, value: str | None) -> None:
@@ -147,6 +165,12 @@ class Runtime:
         site = site or self.at
         return CommandError(f"{name}: parameter not set") if site is None else unset_error(name, site)
 
+    def set_list(self, name: str, values: list[str]) -> None:
+        """Give the array `name` these elements."""
+        from aish.lang.arrays import Indexed
+
+        self.vars.put(name, Indexed(values))
+
     def assign(self, name: str, value: str, site: Site) -> None:
         """Set a variable for the command at `site`. Raises ExpansionError for a readonly one."""
         try:
@@ -157,6 +181,11 @@ class Runtime:
     def error_at(self, error: CommandError, site: Site) -> ExpansionError:
         """The error of the expansion or assignment at `site` that `error` is the reason of."""
         return ExpansionError(error.message, site.source, site.start, site.end, hint=error.hint)
+
+    def expansion_error(self, message: str) -> ExpansionError:
+        """An error that ends the command that is being run, as one in its expansions does."""
+        site = self.at or Site(Source(self.name), 0, 0)
+        return ExpansionError(message, site.source, site.start, site.end)
 
     def environment_for(self, path: str) -> dict[str, str]:
         """What the program at `path` gets."""
@@ -207,7 +236,11 @@ class Runtime:
         self._tell("not_run", f"{name}: {error.message}", name, error)
 
     def report(self, error: AishError) -> None:
-        """Report an error that has its own place or hint."""
+        """Report an error that has its own place or hint, once."""
+        if isinstance(error, ScriptError):
+            if error.told:
+                return
+            error.told = True
         self._tell("report", str(error), error)
 
     def report_fault(self, error: BaseException) -> int:
@@ -280,14 +313,9 @@ class Runtime:
 
     def too_deep(self) -> ExpansionError:
         """The error for runaway recursion."""
-        site = self.at or Site(Source(self.name), 0, 0)
-        return ExpansionError(
-            f"more than {MAX_CALLS} calls within each other",
-            site.source,
-            site.start,
-            site.end,
-            hint="does a function call itself without end?",
-        )
+        error = self.expansion_error(f"more than {MAX_CALLS} calls within each other")
+        error.hint = "does a function call itself without end?"
+        return error
 
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
@@ -297,6 +325,10 @@ class Runtime:
         self.monitor = False
         self.loops = 0
         self.capture = None
+        for _, ends in self.coprocesses.values():  # whoever is at the other end must see the shell leave
+            for fd in ends:
+                descriptors.close(fd)
+        self.coprocesses.clear()
         self.jobs.forget_all()
         self.signals.enter_subshell(interruptible=interruptible)
 
@@ -304,9 +336,12 @@ class Runtime:
         """Run a trap's action; $? is afterwards what it was before."""
         from aish.lang.evaluate import run_text
 
-        status, pipe_status = self.status, self.pipe_status
+        status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
+        self.interrupted = self.at
+        self.trace_depth += signo != signals.EXIT
         run_text(self, action, f"trap {signals.name_of(signo)}")
-        self.status, self.pipe_status = status, pipe_status
+        self.trace_depth -= signo != signals.EXIT
+        self.status, self.pipe_status, self.interrupted = status, pipe_status, interrupted
 
     def run_exit_trap(self, status: int) -> int:
         """Run the EXIT trap, once; gives the exit status, which `exit` in the trap may change."""
@@ -324,6 +359,29 @@ class Runtime:
             return status
 
         return settle(self, body)
+
+    def expands_aliases(self) -> bool:
+        """At a prompt, and as POSIX has it; a script of bash's kind asks for it (shopt)."""
+        return self.interactive or self.posix
+
+    def close_files(self, before: int) -> None:
+        """A command that opened files by <( ) or >( ) ended; `before` of them are its callers'."""
+        while len(self.files) > before:
+            descriptors.close(self.files.pop())
+
+    def coprocess_began(self, name: str, job: Job, ends: list[int]) -> None:
+        """Let the script know of a coprocess: its descriptors in the array `name`, its id in `name`_PID."""
+        self.coprocess_ended(name)
+        self.coprocesses[name] = job, ends
+        self.set_list(name, [str(fd) for fd in ends])
+        self.vars.set(f"{name}_PID", str(job.processes[-1].pid))
+
+    def coprocess_ended(self, name: str) -> None:
+        """Close its descriptors."""
+        if name in self.coprocesses:
+            for fd in self.coprocesses.pop(name)[1]:
+                descriptors.close(fd)
+            self.vars.unset(name)
 
     def private(self, fd: int) -> int:
         """Move a descriptor of the shell's own out of the way of scripts."""
