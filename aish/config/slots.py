@@ -1,5 +1,4 @@
-"""Where KV slots lie, what a model's server keeps of conversations that it has read: files that only this user can
-read.
+"""Where KV slots lie, what a model's server has of conversations: files that only this user can read.
 
 state/slots/NAME                     as long as a server writes or reads one: the one folder where it may
 state/agents/EPOCH-ID/slots/SHA256   kept with the checkpoints of an agent

@@ -1,5 +1,4 @@
-"""KV slots of agents: what a model's server has of a conversation, kept in a file after a turn, and put back into a
-slot before a turn that goes on from there. See docs/adr/0026-kv-slots.md.
+"""KV slots of agents, kept in files after a turn and put back before one: see docs/adr/0026-kv-slots.md.
 
     answered   the last chat of each agent is remembered
     keep       a slot with as many tokens -> saved -> is it this conversation? -> beside the agent's checkpoints

@@ -1,5 +1,7 @@
-"""The KV slot of a conversation, what its model's server had of it: used before a turn, kept after one. The gateway
-does both; what does not succeed makes a turn slower, and changes nothing of it.
+"""The KV slot of a conversation: used before a turn, kept after one.
+
+It is what the model's server had of it. The gateway does both; what does not succeed makes a turn slower, and changes
+nothing of it.
 """
 
 from __future__ import annotations
