@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from aish.errors import AishError
-from aish.lang import jobs, options
+from aish.lang import jobs, options, signals
 from aish.lang.builtins.jobs import line
 from aish.lang.control import Exit, Interrupted
 from aish.lang.evaluate import run_line, run_source
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def prepare(rt: Runtime, *, config: bool) -> None:
     """Make the shell interactive: job control, then the user's start-up file."""
-    rt.interactive = True
+    rt.interactive = rt.lasting = True
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
     if config:
@@ -87,11 +87,14 @@ def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool) -> int:
                 run_line(rt, text)
                 warned = False
             except Exit as error:
-                if warned or not _stopped(rt):
+                left = "" if warned else _left_behind(rt)
+                if not left:
                     return error.status
-                rt.error_line("aish: there are stopped jobs (`jobs` lists them; leave again to end them)")
+                rt.error_line(f"aish: there are {left} jobs (`jobs` lists them; leave again to end them)")
                 warned = True
     finally:
+        if login and "huponexit" in rt.shopt:
+            _hang_up(rt)
         if rt.jobs.terminal is not None:
             rt.jobs.terminal.release()
             rt.jobs.terminal = None
@@ -121,6 +124,21 @@ def notify(rt: Runtime) -> None:
             rt.jobs.remove(job)
 
 
-def _stopped(rt: Runtime) -> bool:
+def _left_behind(rt: Runtime) -> str:
+    """What kind of jobs would be left behind and is worth a word: stopped ones, with `checkjobs` running ones."""
     rt.jobs.reap()
-    return any(job.state == jobs.STOPPED for job in rt.jobs.order)
+    states = {job.state for job in rt.jobs.order}
+    if jobs.STOPPED in states:
+        return "stopped"
+    return "running" if jobs.RUNNING in states and "checkjobs" in rt.shopt else ""
+
+
+def _hang_up(rt: Runtime) -> None:
+    """`huponexit`: the jobs of a login shell end with it, but for those that `disown -h` keeps."""
+    for job in rt.jobs.order:
+        if not job.kept:
+            try:
+                rt.jobs.signal(job, signals.SIGHUP)
+                rt.jobs.signal(job, signals.SIGCONT)
+            except OSError:
+                continue  # it has just ended

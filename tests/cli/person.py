@@ -1,8 +1,9 @@
-"""A person with a repository of their own and an agent `fix` in it, as tests of checkpoints have them."""
+"""A person in a repository of their own, whose agent `fix` is the built-in one with a scripted model."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,3 +75,18 @@ class Person:
     def entries(self, id: str) -> list[dict[str, Any]]:
         (path,) = (self.home.state / "agents").glob(f"*-{id}/transcript.jsonl")
         return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def write(path: str, content: str) -> str:
+    return f"call write {json.dumps({'path': path, 'content': content})}"
+
+
+def files(tree: Path) -> dict[str, tuple[bytes, int]]:
+    """All that is in a working tree, byte for byte, with its mode."""
+    found = {}
+    for where, _, names in os.walk(tree):
+        for name in names:
+            path = Path(where) / name
+            content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()
+            found[str(path.relative_to(tree))] = (content, path.lstat().st_mode)
+    return found

@@ -3,12 +3,10 @@ repository."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,52 +15,15 @@ from aish.agents.checkpoints.checkpoint import Intent
 from aish.agents.checkpoints.shelf import Shelf
 from aish.cli import completing
 from aish.errors import RefusedError
-from aish.plugins.simprovider.server import LLAMACPP
-from aish.plugins.simprovider.thread import Running
 
-from .person import Person
+from .person import files, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conftest import Home
-
     from aish.plugins.simprovider.server import Provider
 
+    from .person import Person
+
 DEADLINE_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def model(module_home: Home) -> Iterator[Provider]:
-    """A scripted model that the gateway has as `sim`; what it was asked is seen."""
-    running = Running(engine=LLAMACPP)
-    try:
-        done = module_home.aish("model", "serve", "sim", "--url", running.url)
-        assert done.returncode == 0, done.stderr
-        yield running.provider
-    finally:
-        running.stop()
-
-
-@pytest.fixture
-def person(model: Provider, shared_home: Home) -> Person:
-    shared_home.environ["AISH_MODEL"] = "sim"
-    return Person(shared_home)
-
-
-def write(path: str, content: str) -> str:
-    return f"call write {json.dumps({'path': path, 'content': content})}"
-
-
-def files(tree: Path) -> dict[str, tuple[bytes, int]]:
-    """All that is in a working tree, byte for byte, with its mode."""
-    found = {}
-    for where, _, names in os.walk(tree):
-        for name in names:
-            path = Path(where) / name
-            content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()
-            found[str(path.relative_to(tree))] = (content, path.lstat().st_mode)
-    return found
 
 
 def test_a_person_goes_back_and_forth(person: Person) -> None:
