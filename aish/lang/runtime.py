@@ -84,6 +84,8 @@ class Runtime:
 
         self.began_s = time()
         self.interactive = False
+        self.lasting = False
+        """It outlives the command it is at, as a shell at a prompt does: what interrupts that, ends that alone."""
         self.from_string = False
         self.from_prompt = False
         """This is a copy of an interactive shell."""
@@ -432,6 +434,7 @@ class Runtime:
         self.subshells += 1
         self.from_prompt |= self.interactive
         self.interactive = False
+        self.lasting = False
         self.monitor = False
         self.loops = 0
         self.capture = None

@@ -66,7 +66,7 @@ def mapfile(rt: Runtime, argv: list[str]) -> int:
                 at += 1
                 count += 1
     except Interrupted as error:
-        if rt.interactive:
+        if rt.lasting:
             raise
         return 128 + error.signo
     except OSError as error:

@@ -55,7 +55,7 @@ def read(rt: Runtime, argv: list[str]) -> int:
         with rt.reading():
             data, status = _line(wanted)
     except Interrupted as error:
-        if rt.interactive:
+        if rt.lasting:
             raise
         return 128 + error.signo
     except OSError as error:
