@@ -279,7 +279,7 @@ def _count(src: Source, node: Parameter) -> Text:
 
     def count(rt: Runtime) -> str:
         array = rt.vars.arrays.get(name) or rt.vars.array(name)
-        if array is None:
+        if array is None or array.unset:
             if rt.nounset:
                 error = unset_error(name, site)
                 error.fatal = False

@@ -298,6 +298,7 @@ def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
     def run(rt: Runtime) -> int:
         rt.at = site
         if last and rt.in_subshell and not rt.signals.traps:
+            rt.subshells += 1
             return body(rt)
         job = Job(text)
         process.fork(rt, lambda: inside(rt), job, foreground=True)

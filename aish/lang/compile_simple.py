@@ -316,9 +316,10 @@ def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> None:
     if name in rt.vars.readonly and not rt.posix:
         rt.complain(f"{name}: readonly variable")
         return
+    if rt.vars.temporary(name, value):
+        return
     rt.vars.local(name)
-    if name in rt.vars.arrays:
-        rt.vars.fresh(name)
+    rt.vars.fresh(name)
     rt.assign(name, value, site)
     rt.vars.export(name)
 

@@ -231,7 +231,8 @@ class JobTable:
         """Wait until every process of the job has ended, or the job is stopped. Gives $? ."""
         rt.signals.mode = signals.WAITING
         try:
-            flags = os.WUNTRACED if rt.monitor else 0
+            stops = rt.monitor and (rt.interactive or not rt.lasting)  # in a session nobody would let it go on
+            flags = os.WUNTRACED if stops else 0
             for process in job.processes:
                 while process.state == RUNNING and _look(process, flags):
                     pass

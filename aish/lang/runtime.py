@@ -67,6 +67,11 @@ class Runtime:
     """The command that failed set the ERR trap itself, which therefore does not run for it."""
 
     vars: Variables
+    values: dict[str, str]
+    jobs: JobTable
+    status: int
+    subshells: int
+    started_s: float
 
     def __init__(self, host: Host, environment: dict[str, str], *, name: str = "aish", version: str = "") -> None:
         self.host = host
@@ -78,6 +83,8 @@ class Runtime:
 
         self.began_s = time()
         self.interactive = False
+        self.lasting = False
+        """It outlives the command it is at, as a shell at a prompt does: what interrupts that, ends that alone."""
         self.from_string = False
         self.from_prompt = False
         """This is a copy of an interactive shell."""
@@ -169,6 +176,9 @@ class Runtime:
         self.values.setdefault("PS4", "+ ")
         self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
+        level = environment.get("SHLVL", "")
+        self.vars.set("SHLVL", str(int(level) + 1) if level.isdecimal() and len(level) < 5 else "1")
+        self.vars.export("SHLVL")
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
@@ -423,6 +433,7 @@ class Runtime:
         self.subshells += 1
         self.from_prompt |= self.interactive
         self.interactive = False
+        self.lasting = False
         self.monitor = False
         self.loops = 0
         self.capture = None

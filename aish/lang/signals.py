@@ -242,7 +242,7 @@ class Signals:
                 raise Interrupted(signo)
         elif self.mode is WAITING:
             self.note(signo)
-        elif self.rt.interactive:
+        elif self.rt.lasting:
             if self.mode is RUNNING:
                 self.note(signo)
             else:
@@ -263,7 +263,7 @@ class Signals:
 
     def entering(self) -> None:
         """An interrupt that came just before a system call ends that call as well."""
-        if self.rt.interactive and SIGINT in self.arrived and not self.traps.get(SIGINT):
+        if self.rt.lasting and SIGINT in self.arrived and not self.traps.get(SIGINT):
             self.arrived = [signo for signo in self.arrived if signo != SIGINT]
             self.rt.pending = bool(self.arrived)
             self.mode = RUNNING

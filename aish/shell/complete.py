@@ -123,7 +123,7 @@ def candidates(rt: Runtime, wanted: Situation, verbs: Iterable[str], names: Call
     """Whole words that fit, sorted. Reads folders and asks for names: it may take long."""
     written = wanted.written
     if wanted.kind == VARIABLE:
-        found: Iterable[str] = [name for name in rt.values if name.startswith(written)]
+        found: Iterable[str] = [name for name in rt.vars.names() if name.startswith(written)]
     elif written.startswith("@") and not wanted.quote:
         found = [name for name in _with_at(names()) if name.startswith(written)]
     elif wanted.kind == VERB:

@@ -123,7 +123,7 @@ def _live(argv: list[str], host: ShellHost) -> int:
     gc.set_threshold(20_000, 50, 50)  # closures and trees live long, and fields die by themselves
     rt = Runtime(host, environment(), version=VERSION)
     rt.signals.start()
-    rt.interpreter = _interpreter()
+    rt.interpreter = interpreter()
     try:
         found = parse_arguments(argv)
     except CommandError as error:
@@ -147,7 +147,7 @@ def environment() -> dict[str, str]:
     return found
 
 
-def _interpreter() -> list[str]:
+def interpreter() -> list[str]:
     """The command that starts another one."""
     program = sys.argv[0]
     if os.path.basename(program) == "aish" and os.access(program, os.X_OK) and os.path.isfile(program):
@@ -167,7 +167,7 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
         shopts.turn(rt, name, on)
     if found.login:
         rt.shopt.add("login_shell")
-    _folder(rt)
+    true_folder(rt)
     if found.command:
         return _command(rt, found)
     rt.params = found.operands
@@ -232,7 +232,7 @@ def _profile(rt: Runtime) -> None:
     source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
 
 
-def _folder(rt: Runtime) -> None:
+def true_folder(rt: Runtime) -> None:
     """PWD is true, or is made true."""
     pwd = rt.values.get("PWD", "")
     try:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def prepare(rt: Runtime, *, config: bool) -> None:
     """Make the shell interactive: job control, then the user's start-up file."""
-    rt.interactive = True
+    rt.interactive = rt.lasting = True
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
     if config:

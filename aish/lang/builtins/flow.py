@@ -187,6 +187,8 @@ def exec_(rt: Runtime, argv: list[str]) -> int:
 
     if rt.host.is_supervised(words[0]):
         raise Exit(process.run_stage(rt, words, last=True))
+    if rt.lasting and not rt.interactive:  # a session: the command ends as the program does, the shell stays
+        raise Exit(process.run_program(rt, words))
     path = rt.commands.find(words[0])
     error = CommandError(f"{words[0]}: command not found", status=process.NOT_FOUND)
     if path is not None:

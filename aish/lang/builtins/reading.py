@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 _BLOCK = 4096
+MOST_FD = (1 << 31) - 1
+"""A number for which the system says that it is no descriptor."""
 _INFINITE = float("inf")
-_SELECT_MOST_S = 86_400.0
-"""select(2) refuses times that are very long: they are made of several waits."""
+_POLL_MOST_S = 86_400.0
+"""poll(2) refuses times that are very long: they are made of several waits."""
 
 
 class _Wanted:
@@ -53,7 +55,7 @@ def read(rt: Runtime, argv: list[str]) -> int:
         with rt.reading():
             data, status = _line(wanted)
     except Interrupted as error:
-        if rt.interactive:
+        if rt.lasting:
             raise
         return 128 + error.signo
     except OSError as error:
@@ -68,9 +70,11 @@ def read(rt: Runtime, argv: list[str]) -> int:
 def _has_input(fd: int) -> bool:
     """-t 0: whether a read would not wait."""
     try:
-        return bool(select.select([fd], [], [], 0)[0])
-    except (OSError, ValueError):
-        return False  # no such descriptor: nothing can be read
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return any(not event & select.POLLNVAL for _, event in poll.poll(0))
+    except OSError:
+        return False  # nothing can be read
 
 
 def _options(rt: Runtime, argv: list[str]) -> _Wanted:
@@ -116,7 +120,7 @@ def _option(wanted: _Wanted, letter: str, value: str) -> None:
             if not (value.isdecimal() and value.isascii()):
                 raise CommandError(f"{value}: a number expected")
             if letter == "u":
-                wanted.fd = int(value)
+                wanted.fd = min(int(value), MOST_FD)
             else:
                 wanted.count = int(value)
                 wanted.exact = letter == "N"
@@ -213,11 +217,13 @@ class _Reader:
         return self.block[self.at - 1 : self.at]
 
     def _readable(self, deadline: float) -> bool:
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
         while True:
             left = max(deadline - time.monotonic(), 0.0)
-            if select.select([self.fd], [], [], min(left, _SELECT_MOST_S))[0]:
+            if poll.poll(min(left, _POLL_MOST_S) * 1000):
                 return True
-            if left <= _SELECT_MOST_S:
+            if left <= _POLL_MOST_S:
                 return False
 
     def finish(self) -> None:

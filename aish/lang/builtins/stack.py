@@ -92,8 +92,11 @@ def pushd(rt: Runtime, argv: list[str]) -> int:
         if stay:
             rt.folders.insert(0, folder)
         else:
-            folder = (rt.vars.get("OLDPWD") or "") if folder == "-" else folder
-            _enter(rt, folder)
+            if folder == "-":
+                folder = rt.vars.get("OLDPWD") or ""
+                if not folder:
+                    raise CommandError("OLDPWD is not set")
+            _enter(rt, folder or ".")
             rt.folders.insert(0, stack[0])
     elif wanted.index is not None:
         if not rt.folders:
