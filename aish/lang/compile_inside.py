@@ -54,8 +54,8 @@ def substitution(src: Source, part: CommandSub) -> Text:
 
 def _others(src: Source, part: CommandSub) -> _Others:
     """What is done where it cannot be done inside."""
-    from aish.lang.compile_pipeline import captured
     from aish.lang.compile_program import compile_program
+    from aish.lang.compile_substitution import captured
 
     items = part.body.items
     return compile_program(src, items[0]) if len(items) == 1 else None, captured(src, part)
@@ -184,7 +184,7 @@ def _settled(rt: Runtime, body: Run) -> int:
 
 def _output(rt: Runtime, program: Program, text: str) -> str | None:
     """What a program alone wrote; None where a copy of the shell is needed."""
-    from aish.lang.compile_pipeline import _read_all, pipe
+    from aish.lang.compile_substitution import pipe, read_all
     from aish.lang.jobs import Job
 
     read, write = pipe(rt)
@@ -198,7 +198,7 @@ def _output(rt: Runtime, program: Program, text: str) -> str | None:
             return None
         job = Job(text)
         job.add(pid)
-        output = _read_all(rt, read)
+        output = read_all(rt, read)
         rt.substituted = rt.status = rt.jobs.wait_foreground(rt, job)
     finally:
         rt.monitor = monitor

@@ -68,6 +68,7 @@ class Runtime:
 
     vars: Variables
     values: dict[str, str]
+    name: str
     status: int
     subshells: int
     started_s: float
