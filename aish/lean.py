@@ -128,8 +128,7 @@ def _half_os() -> None:
     anybody asks for any of it; the classes that the environment's dictionary is made of cost most. The module stays
     the same one."""
     module: Any = type(sys)("os")
-    module.__dict__.update(vars(posix))
-    module.__name__, module.__doc__, module.__spec__, module.__loader__ = "os", None, None, None
+    module.__dict__.update({name: value for name, value in vars(posix).items() if name[0] != "_" or name == "_exit"})
     del module.environ  # of bytes; that of os is another one
     module.__getattr__ = _whole_os
     module.devnull, module.SEEK_SET, module.SEEK_CUR, module.SEEK_END = "/dev/null", 0, 1, 2
