@@ -35,6 +35,10 @@ class Lookup:
             self.hits[name] = self.hits.get(name, 0) + 1
         return path
 
+    def peek(self, name: str) -> str | None:
+        """As `find`, for a copy of the shell: what that finds is not remembered here."""
+        return self.known.get(name) or search(name, self._variables.values.get("PATH", ""))
+
     def remember(self, name: str) -> bool:
         """`hash name`: whether there is such a program in PATH."""
         path = search(name, self._variables.values.get("PATH", ""))

@@ -65,7 +65,7 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         inner.map(lambda c: f"case $x in a|'b') {c};; (*) ;; esac"),
         inner.map(lambda c: f"f() {{ {c}; }}"),
         inner.map(lambda c: f"! {c}" if not c.startswith("f()") else c),
-        inner.map(lambda c: f"time {c}" if not c.startswith("f()") else c),
+        inner.map(lambda c: f"{{ time {c}; }}" if not c.startswith("f()") else c),
         inner.map(lambda c: f"coproc N {{ {c}; }}"),
         inner.map(lambda c: f"for ((i = 0; i < 3; i++)); do {c}; done"),
         inner.map(lambda c: f"select i in 1 $x; do {c}; done 2>&1"),

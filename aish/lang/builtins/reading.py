@@ -45,7 +45,7 @@ class _Wanted:
 
 
 def read(rt: Runtime, argv: list[str]) -> int:
-    """read [-ers] [-d delimiter] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]: a line; 1 at the end."""
+    """Every way of it."""
     wanted = _options(rt, argv)
     if wanted.only_looks:
         return 0 if _has_input(wanted.fd) else 1
@@ -295,7 +295,7 @@ def _assign_array(rt: Runtime, name: str, line: str) -> None:
 
 
 def read_line(rt: Runtime, argv: list[str]) -> int:
-    """`read`, the short way where it is a simple one."""
+    """read [-ers] [-d delimiter] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]: a line; 1 at the end."""
     status = quick(rt, argv)
     return read(rt, argv) if status is None else status
 
