@@ -158,7 +158,7 @@ class _Stages:
             if pid is not None:
                 job.add(pid)
                 return True
-        if i or self.first is None or merge or write < 0:
+        if i or self.first is None or merge or write < 0 or "lastpipe" in rt.shopt:  # its reader may be gone first
             return False
         done = self.first.run(rt)
         if done is None or len(data := encode(done[1])) > _FITS_BYTES:

@@ -50,7 +50,7 @@ class Program:
             return None
         if name in rt.functions or builtins.find(name) is not None or rt.host.is_supervised(name):
             return None
-        path = rt.commands.peek(name)
+        path = rt.commands.look(name)
         if path is None:
             return None
         before, rt.at = rt.at, self.site

@@ -20,6 +20,8 @@ class Lookup:
         self.known: dict[str, str] = {}
         self.hits: dict[str, int] = {}
         """How often each was run since it was remembered."""
+        self.looked: dict[str, str] = {}
+        """What `look` found."""
         self._variables = variables
         variables.watch("PATH", lambda value: self.clear())
 
@@ -35,9 +37,14 @@ class Lookup:
             self.hits[name] = self.hits.get(name, 0) + 1
         return path
 
-    def peek(self, name: str) -> str | None:
-        """As `find`, for a copy of the shell: what that finds is not remembered here."""
-        return self.known.get(name) or search(name, self._variables.values.get("PATH", ""))
+    def look(self, name: str) -> str | None:
+        """The same for what runs in a process of its own, whose memory goes with it: `hash` shows nothing of it."""
+        path = self.known.get(name) or self.looked.get(name)
+        if path is None:
+            path = search(name, self._variables.values.get("PATH", ""))
+            if path is not None and path[0] == "/":
+                self.looked[name] = path
+        return path
 
     def remember(self, name: str) -> bool:
         """`hash name`: whether there is such a program in PATH."""
@@ -52,11 +59,13 @@ class Lookup:
     def clear(self) -> None:
         """Forget all places."""
         self.known.clear()
+        self.looked.clear()
         self.hits.clear()
 
     def forget(self, name: str) -> None:
         """The place remembered for `name` was wrong."""
         self.known.pop(name, None)
+        self.looked.pop(name, None)
 
 
 def search(name: str, path: str) -> str | None:

@@ -45,7 +45,10 @@ class _Wanted:
 
 
 def read(rt: Runtime, argv: list[str]) -> int:
-    """Every way of it."""
+    """read [-ers] [-d delimiter] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]: a line; 1 at the end."""
+    status = quick(rt, argv)
+    if status is not None:
+        return status
     wanted = _options(rt, argv)
     if wanted.only_looks:
         return 0 if _has_input(wanted.fd) else 1
@@ -294,10 +297,4 @@ def _assign_array(rt: Runtime, name: str, line: str) -> None:
         rt.vars.set_element(name, at, value)
 
 
-def read_line(rt: Runtime, argv: list[str]) -> int:
-    """read [-ers] [-d delimiter] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]: a line; 1 at the end."""
-    status = quick(rt, argv)
-    return read(rt, argv) if status is None else status
-
-
-TABLE: dict[str, Builtin] = {"read": read_line}
+TABLE: dict[str, Builtin] = {"read": read}
