@@ -126,9 +126,9 @@ def _while(src: Source, node: While, tested: bool) -> Run:
                     if error.levels > 1:
                         raise Continue(error.levels - 1) from None
         except Break as error:
-            status = 0
+            status = error.status
             if error.levels > 1:
-                raise Break(error.levels - 1) from None
+                raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
         rt.status = status
@@ -169,9 +169,9 @@ def _for(src: Source, node: For, tested: bool) -> Run:
                     if error.levels > 1:
                         raise Continue(error.levels - 1) from None
         except Break as error:
-            status = 0
+            status = error.status
             if error.levels > 1:
-                raise Break(error.levels - 1) from None
+                raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
         rt.status = status

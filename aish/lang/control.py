@@ -12,8 +12,9 @@ class Unwind(BaseException):
 class Break(Unwind):
     """`break n`: leave `levels` loops."""
 
-    def __init__(self, levels: int) -> None:
+    def __init__(self, levels: int, status: int = 0) -> None:
         self.levels = levels
+        self.status = status
 
 
 class Continue(Unwind):

@@ -28,6 +28,24 @@ if TYPE_CHECKING:
         def close_reader(self) -> None: ...
         def close(self) -> None: ...
 
+    class History(Protocol):
+        """The lines that were typed, oldest first; each has a number."""
+
+        def lines(self) -> list[tuple[int, str, float]]:
+            """(number, line, when it was run) of each."""
+
+        def next_number(self) -> int:
+            """The number that the next line gets."""
+
+        def add(self, line: str) -> None:
+            """A line that was not typed here."""
+
+        def delete(self, first: int, last: int) -> None:
+            """Forget lines by their numbers."""
+
+        def close(self) -> None:
+            """The shell ends."""
+
     class Host(Protocol):
         """What a shell inside a supervisor can do that a plain one cannot."""
 

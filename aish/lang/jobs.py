@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from aish.lang import signals
-from aish.lang.control import CommandError, Interrupted
+from aish.lang.control import Break, CommandError, Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,13 +34,15 @@ def exit_status(raw: int) -> int:
 
 
 class Process:
-    """One child. `raw` is its last waitpid status, None while nothing is known."""
+    """One child. `raw` is its last waitpid status, None while nothing is known; `text` its command, '' where it is
+    the whole job's."""
 
-    __slots__ = ("pid", "raw")
+    __slots__ = ("pid", "raw", "text")
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, text: str = "") -> None:
         self.pid = pid
         self.raw: int | None = None
+        self.text = text
 
     @property
     def state(self) -> str:
@@ -68,8 +70,8 @@ class Job:
         self.modes: list[object] | None = None
         """The terminal's modes when it was stopped."""
 
-    def add(self, pid: int) -> Process:
-        process = Process(pid)
+    def add(self, pid: int, text: str = "") -> Process:
+        process = Process(pid, text)
         self.processes.append(process)
         return process
 
@@ -87,14 +89,32 @@ class Job:
 
     def describe(self) -> str:
         """The word of `jobs`: Running, Stopped, Done, Exit 2, Terminated."""
-        state = self.state
-        raw = self.processes[-1].raw
-        if state != DONE or raw is None:
-            return state
-        if os.WIFSIGNALED(raw):
-            return signals.describe(os.WTERMSIG(raw))
-        status = os.WEXITSTATUS(raw)
-        return DONE if status == 0 else f"Exit {status}"
+        return _word_for(self.state, self.processes[-1].raw)
+
+    def line(self, mark: str, *, long: bool = False) -> str:
+        """What `jobs` and the prompt show, as bash has it; `long`: with the ids of its processes."""
+        tail = " &" if self.state == RUNNING else ""
+        if not long:
+            return f"[{self.number}]{mark}  {self.describe():<23} {self.text}{tail}"
+        first, *rest = self.processes
+        if not rest or not first.text:
+            return f"[{self.number}]{mark} {first.pid:>5} {self.describe():<23} {self.text}{tail}"
+        lines = [f"[{self.number}]{mark} {first.pid:>5} {self.describe():<23} {first.text}"]
+        before = self.describe()
+        for process in rest:
+            word = _word_for(process.state, process.raw)
+            lines.append(f"     {process.pid:>5} {'' if word == before else word:<21} | {process.text}")
+            before = word
+        return "\n".join(lines) + tail
+
+
+def _word_for(state: str, raw: int | None) -> str:
+    if state != DONE or raw is None:
+        return state
+    if os.WIFSIGNALED(raw):
+        return signals.describe(os.WTERMSIG(raw))
+    status = os.WEXITSTATUS(raw)
+    return DONE if status == 0 else f"Exit {status}"
 
 
 class JobTable:
@@ -111,22 +131,52 @@ class JobTable:
     # ------------------------------------------------------------------------------------- the table
 
     def register(self, job: Job) -> None:
-        """Give a job a number and make it the current one."""
+        """Give a job a number. One that is stopped becomes the current one; one that runs only if none is stopped."""
         if not job.number:
             job.number = max(self.jobs, default=0) + 1
             self.jobs[job.number] = job
-        self.make_current(job)
+            self.order.insert(0, job)
+        if job.state == STOPPED:
+            self.make_current(job)
+        else:
+            self.choose_current()
 
     def make_current(self, job: Job) -> None:
-        if job in self.order:
-            self.order.remove(job)
-        self.order.append(job)
+        """%+ is `job`. %- is the one that was current if it is stopped, else the next newest that is stopped or runs."""
+        before = next((other for other in reversed(self.order) if other is not job), None)
+        if before is None or before.state != STOPPED:
+            older = [other for other in self.order if other is not job and other.number < job.number]
+            stopped = [other for other in older if other.state == STOPPED] if job.state == STOPPED else []
+            pool = stopped or [
+                other
+                for other in (older if job.state == RUNNING else self.order)
+                if other is not job and other.state == RUNNING
+            ]
+            before = max(pool, key=_number, default=before)
+        for item in (before, job):
+            if item is not None:
+                if item in self.order:
+                    self.order.remove(item)
+                self.order.append(item)
+
+    def choose_current(self) -> None:
+        """A job began, went on or is gone: a stopped one is current, else the newest that runs."""
+        stopped = [job for job in self.order if job.state == STOPPED]
+        running = [job for job in self.order if job.state == RUNNING]
+        if stopped:
+            recent = [job for job in self.order[-2:] if job in stopped]
+            self.make_current(recent[-1] if recent else max(stopped, key=_number))
+        elif running:
+            self.make_current(max(running, key=_number))
 
     def remove(self, job: Job) -> None:
         """Take a job out, and keep its statuses for a later `wait`."""
         self.jobs.pop(job.number, None)
         if job in self.order:
+            marked = job in self.order[-2:]
             self.order.remove(job)
+            if marked:
+                self.choose_current()
         for process in job.processes:
             if process.state == DONE:
                 self.finished[process.pid] = process.status
@@ -153,9 +203,10 @@ class JobTable:
         else:
             found = [job for job in self.order if job.text.startswith(word)]
         if not found:
+            spec = "current" if word in ("", "%", "+", "-") else spec
             raise CommandError(f"{spec}: no such job", hint="`jobs` lists them")
         if len(found) > 1:
-            raise CommandError(f"{spec}: means more than one job", hint="`jobs` lists them")
+            raise CommandError(f"{spec}: ambiguous job spec", hint="it means more than one job: `jobs` lists them")
         return found[0]
 
     def find_pid(self, pid: int) -> tuple[Job, Process] | None:
@@ -202,14 +253,16 @@ class JobTable:
             self.terminal.take_back(job)
         if job.state == STOPPED:
             self.register(job)
-            rt.error_line(f"\n[{job.number}]{self.mark_of(job)} Stopped\t{job.text}")
+            rt.error_line("\n" + job.line(self.mark_of(job)))
+            if rt.interactive and rt.loops:
+                raise Break(rt.loops, job.status)  # the next round would come at once, and stopping that one, too
             return job.status
         if job.number:
             self.remove(job)
         _report_death(rt, job)
         killed = _killed_by(job)
         rt.signals.waited(killed)
-        if killed == signals.SIGINT and rt.interactive:
+        if killed == signals.SIGINT and rt.interactive and (rt.loops or signals.SIGINT not in rt.signals.traps):
             raise Interrupted(killed)  # the rest of the line was not wanted either
         return job.status
 
@@ -246,6 +299,34 @@ class JobTable:
         if foreground and self.terminal is not None:
             self.terminal.give(job.pgid, job.modes)
         self.signal(job, signals.SIGCONT)
+        if not foreground:
+            self.choose_current()
+
+    def tell_news(self, rt: Runtime) -> None:
+        """Tell what became of jobs in the background since this was told last; those that are done are forgotten."""
+        self.reap()
+        for job in sorted(self.order, key=_number):
+            if job.changed:
+                self.tell(rt, job)
+
+    def tell(self, rt: Runtime, job: Job) -> None:
+        """Tell of one job."""
+        job.changed = False
+        if job.state != RUNNING:
+            rt.error_line(job.line(self.mark_of(job)))
+        if job.state == DONE:
+            self.remove(job)
+
+    def hang_up(self) -> None:
+        """The shell ends: SIGHUP for its jobs. One that is stopped must go on to notice."""
+        for job in list(self.order):
+            if job.state == DONE or getattr(job, "kept", False):
+                continue
+            for signo in (signals.SIGHUP, *([signals.SIGCONT] if job.state == STOPPED else [])):
+                try:
+                    self.signal(job, signo)
+                except OSError:
+                    break  # it has just ended
 
     def signal(self, job: Job, signo: int) -> None:
         """Send a signal to all of a job. Raises OSError."""
@@ -255,6 +336,10 @@ class JobTable:
         for process in job.processes:
             if process.state != DONE:
                 os.kill(process.pid, signo)
+
+
+def _number(job: Job) -> int:
+    return job.number
 
 
 def _look(process: Process, flags: int) -> bool:

@@ -38,6 +38,8 @@ def turn(rt: Runtime, name: str, on: bool) -> None:
     elif name == "monitor" and on != rt.monitor:
         rt.jobs.monitor(rt, on)
     setattr(rt, attribute(name), on)
+    if name == "notify" and rt.interactive:
+        rt.signals.reinstall()
 
 
 def turn_letters(rt: Runtime, letters: str, on: bool) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aish.errors import AishError
-    from aish.lang.host import Host
+    from aish.lang.host import History, Host
 
     Run = Callable[["Runtime"], int]
     """A compiled command. It leaves `Runtime.status` equal to the status that it returns."""
@@ -92,6 +92,10 @@ class Runtime:
         self.signals = Signals(self)
         self.jobs = JobTable()
         self.commands = Lookup(self.vars)
+        self.typed: History | None = None
+        """What was typed, where a shell at a prompt keeps it."""
+        self.command_number = 1
+        """Of the command that a prompt asks for."""
         self.options_index = 0
         """Where getopts stands inside a word."""
         self._prepare(environment, version)

@@ -32,6 +32,8 @@ class Arguments:
         """The same, as words of -o and +o."""
         self.command = self.stdin = self.interactive = self.login = False
         self.config = True
+        self.rc: str | None = None
+        """A start-up file in place of config.aish."""
         self.operands: list[str] = []
 
 
@@ -44,6 +46,12 @@ def parse_arguments(argv: list[str]) -> Arguments:
         if word in ("--", "-"):
             at += 1
             break
+        if word in ("--rcfile", "--init-file"):
+            if at + 1 >= len(argv):
+                raise CommandError(f"{word}: a file expected", status=2)
+            found.rc = argv[at + 1]
+            at += 2
+            continue
         if word[:2] == "--":
             _long_option(found, word)
             at += 1
@@ -73,6 +81,8 @@ def _long_option(found: Arguments, word: str) -> None:
             found.login = True
         case "--norc" | "--no-config":
             found.config = False
+        case "--noprofile" | "--noediting":
+            pass
         case _:
             raise CommandError(f"{word}: unknown option", status=2, hint="aish --help lists them")
 
@@ -154,7 +164,7 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
         from aish.shell.session import interact
 
         rt.from_stdin = True
-        return interact(rt, host, login=found.login, config=found.config)
+        return interact(rt, host, login=found.login, config=found.config, rc=found.rc)
     rt.from_stdin = True
     if found.login:
         _profile(rt)
@@ -173,7 +183,7 @@ def _command(rt: Runtime, found: Arguments) -> int:
     if found.interactive:
         from aish.shell.session import prepare
 
-        prepare(rt, config=found.config)
+        prepare(rt, config=found.config, rc=found.rc)
     if found.login:
         _profile(rt)
     return run_source(rt, Source("-c", text), main=True, last=not found.interactive)

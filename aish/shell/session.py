@@ -1,17 +1,19 @@
-"""An interactive shell: start-up file, the loop around the prompt, notices about jobs, the end."""
+"""An interactive shell: start-up files, the loop around the prompt, notices about jobs, the end."""
 
 from __future__ import annotations
 
 import os
+import time
 
 from aish.errors import AishError
 from aish.lang import jobs, options
-from aish.lang.builtins.jobs import line
 from aish.lang.control import Exit, Interrupted
-from aish.lang.evaluate import run_line, run_source
+from aish.lang.evaluate import run_line, run_source, run_text
+from aish.lang.signals import SIGHUP
 from aish.lang.source import ParseError, Source
 from aish.lang.text import decode
 from aish.shell import short_forms
+from aish.shell.prompt_text import expand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,13 +30,31 @@ if TYPE_CHECKING:
 
             Raises Interrupted for Ctrl-C."""
 
+        def begins(self, text: str) -> None:
+            """What was read is about to run."""
 
-def prepare(rt: Runtime, *, config: bool) -> None:
-    """Make the shell interactive: job control, then the user's start-up file."""
+        def ended(self, text: str, duration_s: float) -> None:
+            """It has run."""
+
+
+PLAIN_PS1 = "\\w \\$ "
+"""PS1 where nobody has set it. An editor that can show more shows its own prompt in place of it."""
+
+
+def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
+    """Make the shell interactive: job control, then the user's start-up file. Under POSIX's rules that is $ENV."""
     rt.interactive = True
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
-    if config:
+    if rc is not None:
+        source_file(rt, rc)
+    elif rt.posix:
+        from aish.lang.trace import expand_prompt
+
+        path = expand_prompt(rt, rt.values.get("ENV", ""))
+        if path:
+            source_file(rt, path)
+    elif config:
         from aish.config import folders
 
         source_file(rt, os.path.join(folders.config(), "config.aish"))
@@ -54,47 +74,107 @@ def source_file(rt: Runtime, path: str) -> None:
         run_source(rt, Source(path, text))
     except (AishError, ParseError) as error:
         rt.report(error)
-    except Interrupted:
+    except Interrupted as error:
+        if error.signo == SIGHUP:
+            raise
         rt.error_line(f"aish: {path}: interrupted")
 
 
-def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool) -> int:
+def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str | None = None) -> int:
     """Read and run lines until the end; the exit status."""
     if login:
         source_file(rt, "/etc/profile")
         source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
-    rt.values.setdefault("PS1", "$ ")
+    rt.values.setdefault("PS1", "$ " if rt.posix else PLAIN_PS1)
     rt.values.setdefault("PS2", "> ")
     if not rt.posix:
         run_source(rt, Source("short forms", short_forms.functions(tuple(host.verbs))))
-    prepare(rt, config=config)
+    prepare(rt, config=config, rc=rc)
     reader = _reader(rt, host)
-    warned = False
     try:
-        while True:
-            notify(rt)
-            try:
-                text = reader.read()
-            except Interrupted as error:
-                rt.status = 128 + error.signo
-                continue
-            try:
-                if text is None:
-                    if rt.ignoreeof:
-                        rt.error_line('aish: use "exit" to leave')
-                        continue
-                    raise Exit(rt.status)
-                run_line(rt, text)
-                warned = False
-            except Exit as error:
-                if warned or not _stopped(rt):
-                    return error.status
-                rt.error_line("aish: there are stopped jobs (`jobs` lists them; leave again to end them)")
-                warned = True
+        return _lines(rt, reader)
+    except Interrupted as error:
+        if error.signo == SIGHUP:
+            rt.jobs.hang_up()
+        raise
     finally:
+        if rt.typed is not None:
+            rt.typed.close()
         if rt.jobs.terminal is not None:
             rt.jobs.terminal.release()
             rt.jobs.terminal = None
+
+
+def _lines(rt: Runtime, reader: Reader) -> int:
+    """The loop."""
+    warned = False  # just now, of jobs that leaving would end; `jobs` may look at them in between
+    while True:
+        text: str | None = ""
+        try:
+            _before_prompt(rt)
+            text = reader.read()
+            if text is None:
+                if rt.ignoreeof:
+                    rt.error_line('Use "exit" to leave the shell.')
+                    continue
+                raise Exit(rt.status)
+            rt.command_number += 1
+            if text.strip():
+                rt.prompt(expand(rt, "PS0"))
+                reader.begins(text)
+                begin = time.monotonic()
+                try:
+                    run_line(rt, text)
+                finally:
+                    reader.ended(text, time.monotonic() - begin)
+            warned = warned and text.split()[:1] == ["jobs"]
+        except Interrupted as error:
+            if error.signo == SIGHUP:
+                raise
+            rt.status = 128 + error.signo
+            if rt.signals.traps.get(error.signo):
+                run_line(rt, rt.signals.traps[error.signo])
+                rt.status = 128 + error.signo
+        except Exit as error:
+            if not warned and (warning := _left_behind(rt)):
+                rt.error_line(f"There are {warning} jobs (`jobs` lists them; leave again to end them).")
+                warned = True
+                rt.status = rt.status if text is None else 1
+                continue
+            if "huponexit" in getattr(rt, "shopt", ()):
+                rt.jobs.hang_up()
+            return error.status
+
+
+def _before_prompt(rt: Runtime) -> None:
+    """News of jobs, the size of the terminal, PROMPT_COMMAND."""
+    rt.jobs.tell_news(rt)
+    if rt.pending:
+        run_line(rt, ":")  # the actions of signals that came since the last command
+    _window(rt)
+    for command in rt.list_values("PROMPT_COMMAND"):
+        if command:
+            status, statuses = rt.status, rt.pipe_status
+            try:
+                run_text(rt, command, "PROMPT_COMMAND")
+            except AishError as error:
+                rt.report(error)
+            rt.tested = rt.loops = 0
+            rt.status, rt.pipe_status = status, statuses
+
+
+def _window(rt: Runtime) -> None:
+    """COLUMNS and LINES are the terminal's."""
+    if "checkwinsize" not in getattr(rt, "shopt", ("checkwinsize",)):
+        return
+    try:
+        size = os.get_terminal_size(2)
+    except OSError:
+        return  # no terminal
+    if size.columns and size.lines:
+        for name, value in (("COLUMNS", size.columns), ("LINES", size.lines)):
+            if rt.values.get(name) != str(value) and name not in rt.vars.readonly:
+                rt.vars.set(name, str(value))
 
 
 def _reader(rt: Runtime, host: ShellHost) -> Reader:
@@ -108,19 +188,10 @@ def _reader(rt: Runtime, host: ShellHost) -> Reader:
     return PlainReader(rt)
 
 
-def notify(rt: Runtime) -> None:
-    """Tell what became of background jobs since the last prompt."""
+def _left_behind(rt: Runtime) -> str:
+    """What the jobs are that leaving would end; '' without any."""
     rt.jobs.reap()
-    for job in list(rt.jobs.order):
-        if not job.changed:
-            continue
-        job.changed = False
-        if job.state != jobs.RUNNING:
-            rt.error_line(line(rt, job))
-        if job.state == jobs.DONE:
-            rt.jobs.remove(job)
-
-
-def _stopped(rt: Runtime) -> bool:
-    rt.jobs.reap()
-    return any(job.state == jobs.STOPPED for job in rt.jobs.order)
+    if any(job.state == jobs.STOPPED for job in rt.jobs.order):
+        return "stopped"
+    checked = "checkjobs" in getattr(rt, "shopt", ())
+    return "running" if checked and any(job.state == jobs.RUNNING for job in rt.jobs.order) else ""

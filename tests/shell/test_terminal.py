@@ -155,7 +155,7 @@ def test_ctrl_backslash_kills_the_program(terminal: Terminal) -> None:
 def test_ctrl_z_jobs_bg_fg(terminal: Terminal) -> None:
     terminal.start("sleep 1000")
     terminal.type("\x1a")
-    assert re.search(r"\[1\]\+ Stopped\s+sleep 1000", terminal.at_prompt())
+    assert re.search(r"\[1\]\+  Stopped\s+sleep 1000", terminal.at_prompt())
     assert "=148=" in terminal.run("echo =$?=")
     assert re.search(r"\[1\]\+ +\d+ Stopped +sleep 1000", terminal.run("jobs -l"))
     assert "sleep 1000 &" in terminal.run("bg")
@@ -262,7 +262,7 @@ def test_stopped_jobs_are_a_warning_once(terminal: Terminal) -> None:
     terminal.start("sleep 1000")
     terminal.type("\x1a")
     terminal.at_prompt()
-    assert "there are stopped jobs" in terminal.run("exit")
+    assert "There are stopped jobs" in terminal.run("exit")
     terminal.type("exit 3\r")
     terminal.child.expect(pexpect.EOF)
     terminal.child.close()

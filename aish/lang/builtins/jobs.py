@@ -57,9 +57,7 @@ def jobs(rt: Runtime, argv: list[str]) -> int:
 
 def line(rt: Runtime, job: Job, *, long: bool = False) -> str:
     """The line that `jobs` and the prompt show."""
-    pid = f"{job.processes[0].pid} " if long else ""
-    tail = " &" if job.state == table.RUNNING else ""
-    return f"[{job.number}]{rt.jobs.mark_of(job)} {pid}{job.describe():<23} {job.text}{tail}"
+    return job.line(rt.jobs.mark_of(job), long=long)
 
 
 def _job(rt: Runtime, argv: list[str]) -> Job:
@@ -80,7 +78,10 @@ def fg(rt: Runtime, argv: list[str]) -> int:
         return _aish(rt, argv[1], "attach")
     if not rt.monitor:
         raise CommandError("no job control here", hint="set -m turns it on")
+    rt.jobs.reap()
     job = _job(rt, argv)
+    if job.state == table.DONE:
+        raise CommandError("job has terminated")
     rt.jobs.make_current(job)
     rt.write(job.text + "\n")
     rt.jobs.resume(rt, job, foreground=True)
@@ -93,11 +94,16 @@ def bg(rt: Runtime, argv: list[str]) -> int:
         return _aish(rt, argv[1], "cont")
     if not rt.monitor:
         raise CommandError("no job control here", hint="set -m turns it on")
+    rt.jobs.reap()
     job = _job(rt, argv)
-    if job.state == table.STOPPED:
-        rt.jobs.resume(rt, job, foreground=False)
-    rt.jobs.last_pid = job.processes[-1].pid
+    if job.state == table.DONE:
+        raise CommandError("job has terminated")
+    if job.state == table.RUNNING:
+        rt.complain(f"bg: job {job.number} already in background")
+        return 0
     rt.write(f"[{job.number}]{rt.jobs.mark_of(job)} {job.text} &\n")
+    rt.jobs.resume(rt, job, foreground=False)
+    rt.jobs.last_pid = job.processes[-1].pid
     return 0
 
 
@@ -128,6 +134,8 @@ def wait(rt: Runtime, argv: list[str]) -> int:
 def _wait_job(rt: Runtime, job: Job) -> int:
     for process in job.processes:
         rt.jobs.wait_for(rt, process)
+    if rt.interactive and rt.monitor:
+        rt.jobs.tell(rt, job)
     rt.jobs.remove(job)
     return job.status
 
@@ -156,6 +164,8 @@ def _wait_word(rt: Runtime, word: str) -> int:
 
 def _tidy(rt: Runtime, job: Job, process: Process) -> None:
     if job.state == table.DONE:
+        if rt.interactive and rt.monitor:
+            rt.jobs.tell(rt, job)
         rt.jobs.remove(job)
 
 
