@@ -6,6 +6,8 @@ A tokenizer, precedence climbing, and one closure per operator. A closure takes 
 from __future__ import annotations
 
 from aish.errors import AishError
+from aish.lang.arrays import Indexed
+from aish.lang.text import quote_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +15,22 @@ if TYPE_CHECKING:
 
     from aish.lang.runtime import Runtime
 
+    from typing import Protocol
+
+    from aish.lang.arrays import Array
+
     Number = Callable[[Runtime], int]
+    Key = Callable[[Runtime, Array], int | str]
+    Token = "str | int | Slot | Element"
+
+    class Holes(Protocol):
+        """The expansions in an expression, in order."""
+
+        def slot(self, before: str, after: str) -> Slot:
+            """The operand that the next expansion is. Raises ExpressionError where it may be more than one."""
+
+        def key(self, subscript: str) -> Key:
+            """The key of a subscript with expansions in it."""
 
 MAX_DEPTH = 100
 _LOWEST = -(1 << 63)
@@ -81,9 +98,9 @@ def _digits(digits: str, base: int) -> int | None:
     return wrap(value)
 
 
-def tokens(text: str) -> list[str | int]:
-    """Operators and names as str, numbers as int."""
-    found: list[str | int] = []
+def tokens(text: str, holes: Holes | None = None) -> list[Token]:
+    """Operators and names as str, numbers as int. A NUL in the text stands for an expansion, which `holes` knows."""
+    found: list[Token] = []
     pos, size = 0, len(text)
     while pos < size:
         char = text[pos]
@@ -94,14 +111,23 @@ def tokens(text: str) -> list[str | int]:
             while end < size and (text[end] in _NAME or (text[end] in "#@" and "0" <= char <= "9")):
                 end += 1
             word = text[pos:end]
+            pos = end
             if "0" <= char <= "9":
                 value = constant(word)
                 if value is None:
                     raise ExpressionError(f"'{word}' is not a number")
                 found.append(value)
+            elif text[pos : pos + 1] == "[":
+                end = _bracket_end(text, pos)
+                subscript = text[pos + 1 : end - 1]
+                key = holes.key(subscript) if holes is not None and "\0" in subscript else _key(subscript)
+                found.append(Element(word, subscript, key))
+                pos = end
             else:
                 found.append(word)
-            pos = end
+        elif char == "\0" and holes is not None:
+            found.append(holes.slot(text[pos - 1 : pos], text[pos + 1 : pos + 2]))
+            pos += 1
         else:
             for op in _OPERATORS:
                 if text.startswith(op, pos):
@@ -113,6 +139,27 @@ def tokens(text: str) -> list[str | int]:
     return found
 
 
+def _bracket_end(text: str, pos: int) -> int:
+    """The place behind the bracket that closes the one at `pos`."""
+    begin, level, size = pos, 0, len(text)
+    while pos < size:
+        char = text[pos]
+        if char == "\\":
+            pos += 1
+        elif char in "'\"":
+            pos = quote_end(text, pos)
+        elif char == "[":
+            level += 1
+            if level > MAX_DEPTH:
+                raise ExpressionError(f"nested more than {MAX_DEPTH} levels deep")
+        elif char == "]":
+            level -= 1
+            if not level:
+                return pos + 1
+        pos += 1
+    raise ExpressionError(f"the bracket of '{text[begin : begin + 20]}' is not closed")
+
+
 class Slot:
     """An operand that an expansion fills in before the expression is evaluated."""
 
@@ -122,7 +169,65 @@ class Slot:
         self.value = 0
 
 
-def compile_tokens(stream: list[str | int | Slot]) -> Number:
+class Element:
+    """name[subscript] in an expression."""
+
+    __slots__ = ("key", "name", "subscript")
+
+    def __init__(self, name: str, subscript: str, key: Key) -> None:
+        self.name = name
+        self.subscript = subscript
+        self.key = key
+
+    def find(self, rt: Runtime) -> tuple[str, Array, int | str]:
+        """(the array's name, the array, the key); an empty array where there is none."""
+        name = self.name
+        array = rt.vars.arrays.get(name)
+        if array is None:
+            if name in rt.vars.references:
+                from aish.lang.subscripts import resolve
+
+                name = resolve(rt, name)[0]
+            array = rt.vars.array(name) or Indexed()
+        key = self.key(rt, array)
+        return name, array, array.place(key) if type(key) is int and key < 0 else key  # type: ignore[union-attr]
+
+    def read(self, rt: Runtime) -> int:
+        _, array, key = self.find(rt)
+        return self.number(rt, array, key)
+
+    def number(self, rt: Runtime, array: Array, key: int | str) -> int:
+        value = array.items.get(key)  # type: ignore[call-overload]
+        if value is None:
+            if rt.nounset:
+                raise rt.unset(f"{self.name}[{self.subscript}]")
+            return 0
+        return value_of(rt, value)
+
+    def store(self, rt: Runtime, name: str, key: int | str, value: int) -> None:
+        if key == "":
+            raise ExpressionError(f"{self.name}[]: a subscript expected")
+        rt.vars.set_element(name, key, str(value))
+
+
+def _key(subscript: str) -> Key:
+    """The key of a subscript that is all text."""
+    number = constant(subscript)
+    if number is not None:
+        value = number
+        return lambda rt, array: subscript if array.associative else value
+
+    def key(rt: Runtime, array: Array) -> int | str:
+        from aish.lang import subscripts
+
+        if array.associative:
+            return subscripts.key_of(rt, array, subscript)
+        return subscripts.number(rt, subscript)
+
+    return key
+
+
+def compile_tokens(stream: list[Token]) -> Number:
     """The closure for a whole expression. Raises ExpressionError."""
     if not stream:
         return lambda rt: 0
@@ -136,12 +241,12 @@ def compile_tokens(stream: list[str | int | Slot]) -> Number:
 class _Climber:
     """Precedence climbing over a list of tokens."""
 
-    def __init__(self, stream: list[str | int | Slot]) -> None:
+    def __init__(self, stream: list[Token]) -> None:
         self.stream = stream
         self.pos = 0
         self.depth = 0
 
-    def peek(self) -> str | int | Slot | None:
+    def peek(self) -> Token | None:
         return self.stream[self.pos] if self.pos < len(self.stream) else None
 
     def expression(self, least: int) -> Number:
@@ -158,10 +263,14 @@ class _Climber:
                 self.stream[self.pos : self.pos + 1] = [op[0], op[0]]
                 continue
             if least <= 2 and (op == "=" or op in _ASSIGNING):
-                if not isinstance(name, str) or name[0] not in _NAME or self.stream[self.pos - 1] is not name:
+                if not _is_place(name) or self.stream[self.pos - 1] is not name:
                     raise ExpressionError("only a variable can be assigned to")
                 self.pos += 1
-                left = _assign(name, op[:-1], left, self.expression(2))
+                value = self.expression(2)
+                if isinstance(name, Element):
+                    left = _assign_element(name, op[:-1], value)
+                else:
+                    left = _assign(str(name), op[:-1], left, value)
                 continue
             level = _PRECEDENCE.get(op, 0)
             if level < least or not level:
@@ -191,10 +300,12 @@ class _Climber:
         if isinstance(token, Slot):
             slot = token
             return lambda rt: slot.value
+        if isinstance(token, Element):
+            return self.stepped(token) or token.read
         if token is None:
             raise ExpressionError("an operand expected at the end")
         if token[0] in _NAME:
-            return self.variable(token)
+            return self.stepped(token) or _read(token)
         if token == "(":  # noqa: S105 -- not that kind of token
             inner = self.expression(0)
             if self.peek() != ")":
@@ -207,36 +318,53 @@ class _Climber:
             return _unary(token, self.expression(_UNARY))
         raise ExpressionError(f"an operand expected at '{token}'")
 
-    def variable(self, name: str) -> Number:
-        read = _read(name)
+    def stepped(self, place: str | Element) -> Number | None:
+        """place++ and place--; None where neither follows."""
         after = self.peek()
-        if after in ("++", "--"):
-            self.pos += 1
-            step = 1 if after == "++" else -1
-
-            def post(rt: Runtime) -> int:
-                value = read(rt)
-                rt.vars.set(name, str(wrap(value + step)))
-                return value
-
-            return post
-        return read
+        if after not in ("++", "--"):
+            return None
+        self.pos += 1
+        return _step(place, 1 if after == "++" else -1, old=True)
 
     def before(self, token: str) -> Number:
-        """++name and --name; before anything else two signs."""
-        name = self.peek()
-        step = 1 if token == "++" else -1  # noqa: S105
-        if isinstance(name, str) and name[0] in _NAME:
+        """++place and --place; before anything else two signs."""
+        place = self.peek()
+        if isinstance(place, Element) or (isinstance(place, str) and place[0] in _NAME):
             self.pos += 1
-            read = _read(name)
-
-            def pre(rt: Runtime) -> int:
-                value = wrap(read(rt) + step)
-                rt.vars.set(name, str(value))
-                return value
-
-            return pre
+            return _step(place, 1 if token == "++" else -1, old=False)  # noqa: S105
         return self.expression(_UNARY)
+
+
+def _is_place(token: Token | None) -> bool:
+    return isinstance(token, Element) or (isinstance(token, str) and token[0] in _NAME)
+
+
+def _step(place: str | Element, step: int, *, old: bool) -> Number:
+    """A closure that adds `step`, and gives the value from before or from after."""
+    if isinstance(place, Element):
+        element = place
+
+        def step_element(rt: Runtime) -> int:
+            name, array, key = element.find(rt)
+            value = element.number(rt, array, key)
+            changed = wrap(value + step)
+            element.store(rt, name, key, changed)
+            return value if old else changed
+
+        return step_element
+    name = place
+    read = _read(name)
+
+    def step_variable(rt: Runtime) -> int:
+        value = read(rt)
+        changed = wrap(value + step)
+        if name in rt.vars.guarded:
+            rt.vars.set(name, str(changed))
+        else:
+            rt.values[name] = str(changed)
+        return value if old else changed
+
+    return step_variable
 
 
 def _read(name: str) -> Number:
@@ -289,7 +417,26 @@ def _assign(name: str, op: str, current: Number, value: Number) -> Number:
 
     def assign(rt: Runtime) -> int:
         result = value(rt)
-        rt.vars.set(name, str(result))
+        if name in rt.vars.guarded:
+            rt.vars.set(name, str(result))
+        else:
+            rt.values[name] = str(result)
+        return result
+
+    return assign
+
+
+def _assign_element(element: Element, op: str, value: Number) -> Number:
+    current = Slot()
+    if op:
+        value = _binary(op, lambda rt: current.value, value)
+
+    def assign(rt: Runtime) -> int:
+        name, array, key = element.find(rt)
+        if op:
+            current.value = element.number(rt, array, key)
+        result = value(rt)
+        element.store(rt, name, key, result)
         return result
 
     return assign

@@ -105,7 +105,10 @@ def _and_or(src: Source, node: AndOr, tested: bool, last: bool) -> Run:
 
 def _function(src: Source, node: Function) -> Run:
     body = compile_command(src, node.body)
-    function = ShellFunction(body, src.text[node.start : node.end])
+    file = "environment" if src.name == "-c" else src.name
+    function = ShellFunction(
+        body, src.text[node.start : node.end], src.text[node.body.start : node.body.end], file
+    )
     name = node.name
 
     def define(rt: Runtime) -> int:

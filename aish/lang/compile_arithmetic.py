@@ -14,13 +14,13 @@ from aish.lang.tree import Literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aish.lang.arithmetic import Number
+    from aish.lang.arithmetic import Key, Number
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Runtime
     from aish.lang.source import Source
     from aish.lang.tree import Arithmetic, Node
 
-_JOINING = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789#@")
+_JOINING = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789#@[]\0")
 
 
 def arithmetic(src: Source, node: Arithmetic) -> Number:
@@ -48,30 +48,41 @@ def arithmetic(src: Source, node: Arithmetic) -> Number:
 
 
 def _static(src: Source, parts: list[Node]) -> tuple[Number, list[tuple[Slot, Text]]] | None:
-    """The closure and its slots, if every expansion stands where an operand does. Expansions with side
-    effects are left to the textual way, which may expand a second time."""
-    stream: list[str | int | Slot] = []
-    slots: list[tuple[Slot, Text]] = []
+    """The closure and its slots, if every expansion stands where an operand does, or in a subscript. Others, and
+    those with side effects, are left to the textual way, which may expand a second time."""
+    holes = _Holes(src, [part for part in parts if not isinstance(part, Literal)])
+    text = "".join([part.text if isinstance(part, Literal) else "\0" for part in parts])
     try:
-        for i, part in enumerate(parts):
-            if isinstance(part, Literal):
-                stream.extend(tokens(part.text))
-                continue
-            before = parts[i - 1] if i else None
-            after = parts[i + 1] if i + 1 < len(parts) else None
-            if not _apart(before, -1) or not _apart(after, 0) or not compile_word.is_plain(part):
-                return None
-            slot = Slot()
-            stream.append(slot)
-            slots.append((slot, compile_word.as_text(compile_word.text_part(src, part, True))))
-        return compile_tokens(stream), slots
+        stream = tokens(text, holes)
+        return compile_tokens(stream), holes.slots
     except ExpressionError:
         return None
 
 
-def _apart(neighbour: Node | None, at: int) -> bool:
-    """Whether the part beside an expansion cannot be glued to its value."""
-    return neighbour is None or (isinstance(neighbour, Literal) and neighbour.text[at] not in _JOINING)
+class _Holes:
+    """Hands out the expansions in the order in which they stand."""
+
+    def __init__(self, src: Source, parts: list[Node]) -> None:
+        self.src = src
+        self.parts = iter(parts)
+        self.slots: list[tuple[Slot, Text]] = []
+
+    def slot(self, before: str, after: str) -> Slot:
+        part = next(self.parts)
+        if before in _JOINING or after in _JOINING or not compile_word.is_plain(part):
+            raise ExpressionError("more than an operand, perhaps")
+        slot = Slot()
+        self.slots.append((slot, compile_word.as_text(compile_word.text_part(self.src, part, True))))
+        return slot
+
+    def key(self, subscript: str) -> Key:
+        from aish.lang.compile_subscript import computed
+
+        pieces = [piece.replace('"', "").replace("'", "") for piece in subscript.split("\0")]
+        texts: list[str | Text] = [pieces[0]]
+        for piece in pieces[1:]:
+            texts += [compile_word.text_part(self.src, next(self.parts), True), piece]
+        return computed(compile_word.as_text(compile_word.joined(texts)), subscript.replace("\0", "$.."))
 
 
 def evaluate(rt: Runtime, text: str, site: Site) -> int:

@@ -157,7 +157,7 @@ def _for(src: Source, node: For, tested: bool) -> Run:
                 try:
                     for value in values:
                         if name in rt.vars.guarded:
-                            rt.assign(name, value, site)
+                            _next_value(rt, name, value, site)
                         else:
                             rt.values[name] = value
                         status = body(rt)
@@ -178,6 +178,19 @@ def _for(src: Source, node: For, tested: bool) -> Run:
         return status
 
     return run
+
+
+def _next_value(rt: Runtime, name: str, value: str, site: Site) -> None:
+    """`for name`, where name needs care: a reference gets another target each time."""
+    if name not in rt.vars.references:
+        rt.assign(name, value, site)
+        return
+    from aish.lang.subscripts import refer
+
+    try:
+        refer(rt, name, value)
+    except CommandError as error:
+        raise rt.error_at(error, site) from None
 
 
 def _case(src: Source, node: Case, tested: bool) -> Run:

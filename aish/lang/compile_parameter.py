@@ -1,4 +1,9 @@
-"""Parameter expansion to closures: $x, $1, $@, and ${x op word} with the operators of POSIX."""
+"""Parameter expansion to closures: $x, $1, $@, ${x[i]}, ${x op word}.
+
+Three questions are asked one after the other: which value or values (here), what an operator makes of each of them
+(compile_transform), and whether the result is one string or pieces of fields (here again). ${!x} asks them at run
+time (compile_indirect).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,6 @@ from aish.lang import compile_word
 from aish.lang.control import CommandError
 from aish.lang.fields import BREAK, QUOTED, SPLIT
 from aish.lang.options import letters
-from aish.lang.pattern import compiled
 from aish.lang.source import ExpansionError, Site, unset_error
 from aish.lang.text import is_name
 
@@ -23,25 +27,37 @@ if TYPE_CHECKING:
     Maybe = Callable[[Runtime], str | None]
     Values = Callable[[Runtime], list[str]]
 
+CONDITIONAL = frozenset("-=?+")
+
 
 def is_list(node: Parameter) -> str:
-    """'@' or '*' for a parameter that is a list of values ($@, $*, ${name[@]}), else ''."""
+    """'@' or '*' for a parameter that is a list of values ($@, $*, ${name[@]}, ${!name@}), else ''."""
+    if node.op[:6] == "!names":
+        return node.op[6:]
+    if node.index is not None:
+        literal = node.index.literal()
+        return literal if literal in ("@", "*") and literal is not None else ""
     if node.name in ("@", "*"):
         return node.name
-    if node.index is not None:
-        return node.index.literal() if node.index.literal() in ("@", "*") else ""  # type: ignore[return-value]
     return ""
+
+
+def may_be_many(node: Parameter) -> bool:
+    """Whether the expansion may give several fields although it is quoted."""
+    return node.indirect or (is_list(node) == "@" and node.op != "#len")
 
 
 # -------------------------------------------------------------------------------------------- values
 
 
-def _maybe(src: Source, node: Parameter) -> Maybe:
+def maybe(src: Source, node: Parameter) -> Maybe:
     """The value, or None where the parameter is unset."""
     name = node.name
     if node.index is not None:
-        return _element(src, node)
-    if name.isdecimal() and name != "0":
+        from aish.lang.compile_subscript import element
+
+        return element(src, node)
+    if name.isdecimal() and name.strip("0"):
         at = int(name) - 1
         return lambda rt: rt.params[at] if at < len(rt.params) else None
     if is_name(name) and name != "_":
@@ -54,32 +70,19 @@ def _maybe(src: Source, node: Parameter) -> Maybe:
         "-": letters,
         "0": lambda rt: rt.name,
         "_": lambda rt: rt.last_argument,
+        "@": lambda rt: " ".join(rt.params),
+        "*": lambda rt: rt.joiner.join(rt.params),
     }
-    return special[name]
+    return special["0" if name.isdecimal() else name]
 
 
-def _element(src: Source, node: Parameter) -> Maybe:
-    """${name[index]}, the index being arithmetic."""
-    from aish.lang.compile_arithmetic import evaluate
-
-    assert node.index is not None
-    index = compile_word.as_text(compile_word.text(src, node.index))
-    name = node.name
-    site = Site(src, node.start, node.end)
-
-    def get(rt: Runtime) -> str | None:
-        at = evaluate(rt, index(rt), site)
-        values = rt.list_values(name)
-        if at < 0:
-            at += len(values)
-        return values[at] if 0 <= at < len(values) else None
-
-    return get
+def shown(src: Source, node: Parameter) -> str:
+    """The parameter as messages name it."""
+    return node.name if node.index is None else f"{node.name}[{src.text[node.index.start : node.index.end]}]"
 
 
-def _required(src: Source, node: Parameter) -> Text:
+def required(src: Source, node: Parameter) -> Text:
     """The value; '' where unset, or an error under `set -u`."""
-    get = _maybe(src, node)
     name = node.name
     site = Site(src, node.start, node.end)
     if is_name(name) and node.index is None and name != "_":
@@ -89,6 +92,8 @@ def _required(src: Source, node: Parameter) -> Text:
             return rt.absent(name, site) if value is None else value
 
         return variable
+    get = maybe(src, node)
+    name = shown(src, node)
 
     def value_of(rt: Runtime) -> str:
         value = get(rt)
@@ -101,12 +106,42 @@ def _required(src: Source, node: Parameter) -> Text:
     return value_of
 
 
-def _values(src: Source, node: Parameter) -> Values:
+def values(node: Parameter) -> Values:
     """The values of a list."""
     name = node.name
     if name in ("@", "*"):
         return lambda rt: rt.params
-    return lambda rt: rt.list_values(name)
+
+    def elements(rt: Runtime) -> list[str]:
+        array = rt.vars.arrays.get(name)
+        return rt.vars.elements(name) if array is None else array.values()
+
+    return elements
+
+
+def _list_values(src: Source, node: Parameter) -> Values:
+    """The values of a list, after the operator."""
+    if node.op == "" or node.op == "#len" or node.op in CONDITIONAL:
+        return values(node)
+    from aish.lang import compile_transform
+
+    if node.op[0] == "!":
+        return compile_transform.keys(node) if node.op == "!keys" else compile_transform.names(node)
+    if node.op == ":":
+        return compile_transform.sliced(src, node)
+    if node.op in ("@A", "@K", "@k", "@a"):
+        return compile_transform.described(node)
+    all_of = values(node)
+    prepare = compile_transform.transform(src, node)
+
+    def run(rt: Runtime) -> list[str]:
+        found = all_of(rt)
+        if not found:
+            return []
+        change = prepare(rt)
+        return [change(value) for value in found]
+
+    return run
 
 
 # ---------------------------------------------------------------------------------------------- text
@@ -114,20 +149,29 @@ def _values(src: Source, node: Parameter) -> Values:
 
 def text(src: Source, node: Parameter, quoted: bool) -> Text:
     """The expansion as one string."""
+    op = node.op
+    if op == "bad":
+        return _bad(src, node)
+    if node.indirect:
+        from aish.lang import compile_indirect
+
+        return compile_indirect.text(src, node, quoted)
     kind = is_list(node)
     if kind:
         return _list_text(src, node, kind, quoted)
-    op = node.op
     if op == "":
-        return _required(src, node)
+        return required(src, node)
     if op == "#len":
-        value = _required(src, node)
+        if node.index is not None:
+            item = maybe(src, node)
+            return lambda rt: str(len(item(rt) or ""))
+        value = required(src, node)
         return lambda rt: str(len(value(rt)))
-    if op == "bad":
-        return _bad(src, node)
-    if op[0] in "#%":
-        return _trimmed(src, node)
-    return _conditional(src, node, quoted)
+    if op in CONDITIONAL:
+        return _conditional(src, node, quoted)
+    from aish.lang import compile_transform
+
+    return compile_transform.text(src, node)
 
 
 def _bad(src: Source, node: Parameter) -> Text:
@@ -141,37 +185,12 @@ def _bad(src: Source, node: Parameter) -> Text:
     return fail
 
 
-def _trim(src: Source, node: Parameter) -> Callable[[Runtime, str], str]:
-    """What # ## % %% do to one value."""
-    assert node.argument is not None
-    word = compile_word.pattern(src, node.argument)
-    longest = len(node.op) == 2
-    prefix = node.op[0] == "#"
-    if isinstance(word, str):
-        constant = compiled(word)
-        method = constant.without_prefix if prefix else constant.without_suffix
-        return lambda rt, value: method(value, longest)
-    closure = word
-
-    def trim(rt: Runtime, value: str) -> str:
-        pattern = compiled(closure(rt))
-        return pattern.without_prefix(value, longest) if prefix else pattern.without_suffix(value, longest)
-
-    return trim
-
-
-def _trimmed(src: Source, node: Parameter) -> Text:
-    value = _required(src, node)
-    trim = _trim(src, node)
-    return lambda rt: trim(rt, value(rt))
-
-
 def _conditional(src: Source, node: Parameter, quoted: bool) -> Text:
     """${x-word} ${x=word} ${x?word} ${x+word} as one string."""
     assert node.argument is not None
     parts = [compile_word.text_part(src, part, quoted) for part in node.argument.parts]
     word = compile_word.as_text(compile_word.joined(parts))
-    get = _maybe(src, node)
+    get = maybe(src, node)
     colon = node.colon
     op = node.op
     if op == "+":
@@ -196,7 +215,7 @@ def _otherwise(src: Source, node: Parameter, word: Text) -> Text:
     """What - = ? do where the parameter is unset (or null)."""
     if node.op == "-":
         return word
-    name = node.name
+    name = shown(src, node)
     site = Site(src, node.start, node.end)
     if node.op == "?":
         usual = "parameter null or not set" if node.colon else "parameter not set"
@@ -208,14 +227,24 @@ def _otherwise(src: Source, node: Parameter, word: Text) -> Text:
 
         return complain
 
+    variable = node.name
+    if node.index is not None:
+        from aish.lang.compile_subscript import key
+
+        key_of = key(src, node.index)
+
     def assign(rt: Runtime) -> str:
-        if not is_name(name):
+        if not is_name(variable) or is_list(node):
             raise ExpansionError(f"${name}: cannot assign in this way", site.source, site.start, site.end)
         value = word(rt)
         try:
-            rt.vars.set(name, value)
+            if node.index is None:
+                rt.vars.set(variable, value)
+                return value if variable not in rt.vars.guarded else rt.vars.get(variable) or ""
+            array = rt.vars.writable(variable)
+            rt.vars.set_element(variable, key_of(rt, array), value)
         except CommandError as error:
-            raise ExpansionError(error.message, site.source, site.start, site.end) from None
+            raise rt.error_at(error, site) from None
         return value
 
     return assign
@@ -226,56 +255,63 @@ def _otherwise(src: Source, node: Parameter, word: Text) -> Text:
 
 def _list_text(src: Source, node: Parameter, kind: str, quoted: bool) -> Text:
     """A list as one string: joined by a space for @, by the first character of IFS for *."""
-    values = _list_values(src, node)
     if node.op == "#len":
-        return lambda rt: str(len(values(rt)))
-    if node.op == "bad":
-        return _bad(src, node)
-    join: Text = lambda rt: (" " if kind == "@" else rt.joiner).join(values(rt))  # noqa: E731
-    if node.op == "" or node.op[0] in "#%":
+        return _count(src, node)
+    found = _list_values(src, node)
+    join: Text = lambda rt: (" " if kind == "@" else rt.joiner).join(found(rt))  # noqa: E731
+    if node.op not in CONDITIONAL:
         return join
     assert node.argument is not None
     parts = [compile_word.text_part(src, part, quoted) for part in node.argument.parts]
     word = compile_word.as_text(compile_word.joined(parts))
     otherwise = word if node.op == "+" else _otherwise(src, node, word)
-    is_set = _list_is_set(node, values)
+    is_set = _list_is_set(node, found)
     if node.op == "+":
         return lambda rt: otherwise(rt) if is_set(rt) else ""
     return lambda rt: join(rt) if is_set(rt) else otherwise(rt)
 
 
-def _list_values(src: Source, node: Parameter) -> Values:
-    values = _values(src, node)
-    if node.op and node.op[0] in "#%" and node.op != "#len":
-        trim = _trim(src, node)
-        return lambda rt: [trim(rt, value) for value in values(rt)]
-    return values
+def _count(src: Source, node: Parameter) -> Text:
+    name = node.name
+    if name in ("@", "*"):
+        return lambda rt: str(len(rt.params))
+    site = Site(src, node.start, node.end)
+
+    def count(rt: Runtime) -> str:
+        array = rt.vars.arrays.get(name) or rt.vars.array(name)
+        if array is None:
+            if rt.nounset:
+                raise unset_error(name, site)
+            return "0"
+        return str(len(array.items))
+
+    return count
 
 
-def _list_is_set(node: Parameter, values: Values) -> Callable[[Runtime], bool]:
+def _list_is_set(node: Parameter, found: Values) -> Callable[[Runtime], bool]:
     if node.colon:
-        return lambda rt: any(values(rt))
-    return lambda rt: bool(values(rt))
+        return lambda rt: found(rt) not in ([], [""])
+    return lambda rt: bool(found(rt))
 
 
 def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
     if quoted and kind == "*":
         return compile_word.emit_text(_list_text(src, node, kind, True), QUOTED)
-    values = _list_values(src, node)
+    found = _list_values(src, node)
     piece_kind = QUOTED if quoted else SPLIT
 
     def add(rt: Runtime, pieces: list[Piece]) -> None:
         first = True
-        for value in values(rt):
+        for value in found(rt):
             if not first:
                 pieces.append((BREAK, ""))
             first = False
             pieces.append((piece_kind, value))
 
-    if node.op == "" or node.op[0] in "#%":
+    if node.op not in CONDITIONAL:
         return add
     assert node.argument is not None
-    is_set = _list_is_set(node, values)
+    is_set = _list_is_set(node, found)
     word = compile_word.emit_word(src, node.argument, quoted)
 
     if node.op == "+":
@@ -294,6 +330,10 @@ def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
 
 def emit(src: Source, node: Parameter, quoted: bool) -> Emit:
     """The expansion as pieces."""
+    if node.indirect and node.op != "bad":
+        from aish.lang import compile_indirect
+
+        return compile_indirect.emit(src, node, quoted)
     kind = is_list(node)
     if kind and node.op not in ("#len", "bad", "=", "?"):
         return _emit_list(src, node, kind, quoted)
@@ -301,7 +341,7 @@ def emit(src: Source, node: Parameter, quoted: bool) -> Emit:
     if node.op not in ("-", "+"):
         return compile_word.emit_text(text(src, node, quoted), piece_kind)
     assert node.argument is not None
-    get = _maybe(src, node)
+    get = maybe(src, node)
     word = compile_word.emit_word(src, node.argument, quoted)
     colon = node.colon
     plus = node.op == "+"

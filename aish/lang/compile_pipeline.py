@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from aish.lang.tree import CommandSub, Node
 
 _CHUNK = 1 << 16
+_CHANGING = frozenset(["RANDOM", "BASHPID", "BASH_SUBSHELL"])
+"""Variables that a process of its own would see differently."""
+
 _OUTPUT_ONLY = frozenset(["echo", "printf", "pwd"])
 """Built-ins that do nothing but write: their output can be had without a process."""
 
@@ -391,8 +394,9 @@ def _is_pure(part: Node) -> bool:
         case DoubleQuoted():
             return all(map(_is_pure, part.parts))
         case Parameter():
-            if part.index is not None or part.op in ("=", "?", "bad"):
+            if part.index is not None or part.indirect or part.op in ("=", "?", ":", "bad") or part.name in _CHANGING:
                 return False
-            return part.argument is None or all(map(_is_pure, part.argument.parts))
+            words = [word for word in (part.argument, part.second) if word is not None]
+            return all(_is_pure(inner) for word in words for inner in word.parts)
         case _:
             return False

@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 from aish.lang import builtins, compile_word
+from aish.lang.compile_assign import compile_assign, compound, is_compound
 from aish.lang.control import CommandError
 from aish.lang.source import Site
-from aish.lang.words import split_assignment
+from aish.lang.text import quote
+from aish.lang.tree import Assign
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aish.lang.builtins import Builtin
+    from aish.lang.compile_assign import Assignment
     from aish.lang.compile_redirect import Apply
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
     from aish.lang.tree import Simple, Word
 
-    Assignment = tuple[str, bool, Text]
     Invoke = Callable[[Runtime, list[str]], int]
-
-_DECLARING = frozenset(["export", "readonly", "local"])
-"""Their arguments of the form name=value are expanded like assignments."""
 
 
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     """The closure for a simple command, as plain as the command allows."""
     site = Site(src, node.start, node.end)
-    assigns = [
-        (item.name, item.append, compile_word.as_text(compile_word.text(src, item.value))) for item in node.assigns
-    ]
+    assigns = [compile_assign(src, item) for item in node.assigns]
     redirects: list[Apply] = []
     if node.redirects:
         from aish.lang.compile_redirect import compile_redirects
 
         redirects = compile_redirects(src, node.redirects)
     if not node.words:
-        if redirects or len(assigns) != 1 or assigns[0][1]:
+        if redirects or len(assigns) != 1:
             return _no_words(site, assigns, redirects, tested)
-        return _one_assignment(site, assigns[0], tested)
+        if assigns[0].text is None:
+            return _one_store(site, assigns[0], tested)
+        return _one_assignment(site, assigns[0].name, assigns[0].text, tested)
     argv = compile_word.argument_list(_arguments(src, node.words))
     invoke = _invocation(node.words[0].literal(), tested, last)
     if assigns or redirects:
@@ -50,18 +49,21 @@ def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
 def _arguments(
     src: Source, words: list[Word]
 ) -> list[compile_word.Constant | compile_word.Single | compile_word.Many]:
-    if words[0].literal() not in _DECLARING:
-        return [compile_word.fields(src, word) for word in words]
-    compiled = []
-    for word in words:
-        found = split_assignment(word)
-        if found is None:
-            compiled.append(compile_word.fields(src, word))
-        else:
-            name, append, value = found
-            text = compile_word.joined([f"{name}{'+' * append}=", compile_word.text(src, value)])
-            compiled.append(compile_word.Constant(text) if isinstance(text, str) else compile_word.Single(text))
-    return compiled
+    return [_assigning(src, word) or compile_word.fields(src, word) for word in words]
+
+
+def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.Single | None:
+    """An argument of `declare` and its kin that assigns is expanded like an assignment."""
+    node = word.parts[0] if word.parts else None
+    if type(node) is not Assign:
+        return None
+    if is_compound(node):
+        return compile_word.Single(compound(src, node))
+    value = compile_word.text(src, node.value)
+    text = compile_word.joined([src.text[node.start : node.value.start], value])
+    if node.index is not None:
+        text = compile_word.joined([f"{node.name}[", compile_word.text(src, node.index), f"]{'+' * node.append}=", value])
+    return compile_word.Constant(text) if isinstance(text, str) else compile_word.Single(text)
 
 
 # ------------------------------------------------------------------------------------------- closures
@@ -89,9 +91,8 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
     return run
 
 
-def _one_assignment(site: Site, assignment: Assignment, tested: bool) -> Run:
+def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
     """name=value alone."""
-    name, _, text = assignment
 
     def run(rt: Runtime) -> int:
         rt.at = site
@@ -102,7 +103,26 @@ def _one_assignment(site: Site, assignment: Assignment, tested: bool) -> Run:
         else:
             rt.values[name] = value
         if rt.xtrace:
-            _trace(rt, [(name, value)], [])
+            _trace(rt, [f"{name}={quote(value)}"], [])
+        rt.status = status = rt.substituted
+        rt.pipe_status = None
+        if status and rt.errexit and not tested:
+            rt.failed(status)
+        return status
+
+    return run
+
+
+def _one_store(site: Site, assignment: Assignment, tested: bool) -> Run:
+    """Any other assignment alone."""
+    store = assignment.store
+
+    def run(rt: Runtime) -> int:
+        rt.at = site
+        rt.substituted = 0
+        shown = store(rt)
+        if rt.xtrace:
+            _trace(rt, [shown], [])
         rt.status = status = rt.substituted
         rt.pipe_status = None
         if status and rt.errexit and not tested:
@@ -125,11 +145,7 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
                 if rt.errexit and not tested:
                     rt.failed(status)
                 return status
-        done = []
-        for name, append, text in assigns:
-            value = (rt.vars.get(name) or "") + text(rt) if append else text(rt)
-            rt.assign(name, value, site)
-            done.append((name, value))
+        done = [assignment.store(rt) for assignment in assigns]
         if rt.xtrace and done:
             _trace(rt, done, [])
         rt.status = status = rt.substituted
@@ -188,13 +204,7 @@ def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], i
             return invoke(rt, argv)
         rt.vars.push()
         try:
-            done = []
-            for name, append, text in assigns:
-                value = (rt.vars.get(name) or "") + text(rt) if append else text(rt)
-                rt.vars.local(name)
-                rt.assign(name, value, site)
-                rt.vars.export(name)
-                done.append((name, value))
+            done = [_assign_before(rt, assignment, site) for assignment in assigns]
             if rt.xtrace:
                 _trace(rt, done, argv)
             return invoke(rt, argv)
@@ -202,6 +212,20 @@ def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], i
             rt.vars.pop()
 
     return run
+
+
+def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> str:
+    """One assignment before a command; gives it as `set -x` shows it."""
+    name, text = assignment.name, assignment.text
+    value = assignment.before(rt) if text is None else text(rt)
+    if value is None:
+        return ""
+    rt.vars.local(name)
+    if name in rt.vars.arrays:
+        rt.vars.fresh(name)
+    rt.assign(name, value, site)
+    rt.vars.export(name)
+    return f"{name}={quote(value)}" if rt.xtrace else ""
 
 
 def _redirected(rt: Runtime, redirects: list[Apply], command: Run) -> int:
@@ -307,7 +331,7 @@ def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         return error.status
 
 
-def _trace(rt: Runtime, assigns: list[tuple[str, str]], argv: list[str]) -> None:
+def _trace(rt: Runtime, assigns: list[str], argv: list[str]) -> None:
     """`set -x`."""
     from aish.lang.trace import trace
 

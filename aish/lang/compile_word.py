@@ -153,7 +153,7 @@ def pattern(src: Source, word: Word) -> str | Text:
 def multiple(part: Node) -> bool:
     """Whether a part may give several fields although it is inside double quotes: it holds an $@."""
     if isinstance(part, Parameter):
-        if compile_parameter.is_list(part) == "@" and part.op != "#len":
+        if compile_parameter.may_be_many(part):
             return True
         return part.argument is not None and part.op in "-=?+" and any(map(multiple, part.argument.parts))
     return isinstance(part, DoubleQuoted) and any(map(multiple, part.parts))
@@ -249,18 +249,25 @@ def fields(src: Source, word: Word) -> Constant | Single | Many:
     if len(parts) == 1:
         part = parts[0]
         if isinstance(part, (Parameter, CommandSub, Arithmetic)):
-            if not isinstance(part, Parameter) or (part.op == "" and not compile_parameter.is_list(part)):
+            if not isinstance(part, Parameter) or is_simple(part):
                 return Many(_split_one(as_text(text_part(src, part, False))))
         elif isinstance(part, DoubleQuoted) and len(part.parts) == 1:
             inner = part.parts[0]
-            if isinstance(inner, Parameter) and inner.name == "@" and not inner.op:
-                return Many(lambda rt: rt.params)
+            if isinstance(inner, Parameter) and not (inner.op or inner.indirect) and compile_parameter.is_list(inner) == "@":
+                return Many(compile_parameter.values(inner))
     return Many(_general([emit(src, part, False) for part in parts]))
+
+
+def is_simple(part: Parameter) -> bool:
+    """Whether an expansion gives one string, and no word of its own is part of it."""
+    if part.indirect or compile_parameter.is_list(part):
+        return False
+    return part.op == "" or part.op[0] in "#%/^,~:@"
 
 
 def is_plain(part: Node) -> bool:
     """$name or ${name} and the like: expanding it has no effect, so that it may be done twice."""
-    return isinstance(part, Parameter) and part.op == "" and part.index is None
+    return isinstance(part, Parameter) and part.op == "" and part.index is None and not part.indirect
 
 
 def _is_single(part: Node) -> bool:

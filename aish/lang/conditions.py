@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from aish.lang.lexer import END, NEWLINE, OPERATOR, WORD, Lexer, Token
+from aish.lang.assignments import Assignments
+from aish.lang.lexer import END, NEWLINE, OPERATOR, WORD, Token
 from aish.lang.scanner import KEYWORD
 from aish.lang.tree import Test, TestBinary, TestJoin, TestNot, TestUnary, Word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from aish.lang.tree import Node
 
-UNARY = frozenset("-" + letter for letter in "abcdefghknoprstuvwxzGLNOS")
+UNARY = frozenset("-" + letter for letter in "abcdefghknoprstuvwxzGLNORS")
 BINARY = frozenset(["=", "==", "!=", "=~", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt", "-ot", "-ef"])
 
 
-class Conditions(Lexer):
+class Conditions(Assignments):
     """Recursive descent over ! && || ( ) inside the double brackets."""
-
-    def unexpected(self, wanted: str) -> NoReturn:
-        """Raise the ParseError for the token under the eye."""
-        raise NotImplementedError
 
     def test_command(self) -> Test:
         """The command whose `[[` is under the eye; `]]` is consumed."""

@@ -1,11 +1,12 @@
-"""What follows a dollar sign: $name, ${name op word}, $(commands), $((arithmetic)); and `commands`."""
+"""What follows a dollar sign: $name, $(commands), $((arithmetic)); and `commands`. (${..} is in braces.py.)"""
 
 from __future__ import annotations
 
+from aish.lang.braces import NAME_START, SPECIAL, Braces
 from aish.lang.scanner import VARIABLE, remap
 from aish.lang.source import ParseError, Source
-from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter, Word
-from aish.lang.words import BRACE_STOPS, IN_BRACES, IN_INDEX, Words, find_tilde
+from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter
+from aish.lang.words import QUOTING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,13 +18,10 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_NAME_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
-_NAME = _NAME_START | frozenset("0123456789")
-_SPECIAL = frozenset("@*#?-$!")
-_OPERATORS = ("##", "%%", "#", "%", "-", "=", "?", "+")
+_INDEX_STOPS = QUOTING | frozenset("[]")
 
 
-class Dollars(Words):
+class Dollars(Braces):
     """Substitutions. The commands in them are read by the parser that this scanner is the lower half of."""
 
     def __init__(self, source: Source, more: Callable[[], str] | None = None) -> None:
@@ -47,13 +45,13 @@ class Dollars(Words):
     def dollar(self, quoted: bool) -> Node | None:
         start = self.pos
         char = self.char(1)
-        if char in _NAME_START:
+        if char in NAME_START:
             return self._plain(start)
         if char == "{":
-            return self._braced(start, quoted)
+            return self.braced(start, quoted)
         if char == "(":
             return self._parenthesis(start)
-        if char in _SPECIAL or char.isdecimal():
+        if char in SPECIAL or char.isdecimal():
             if char and char.isascii():
                 self.pos += 2
                 self.mark(start, self.pos, VARIABLE)
@@ -68,97 +66,9 @@ class Dollars(Words):
 
     def _plain(self, start: int) -> Parameter:
         self.pos = start + 1
-        name = self._name()
+        name = self.name()
         self.mark(start, self.pos, VARIABLE)
         return Parameter(start, self.pos, name)
-
-    def _name(self) -> str:
-        begin = self.pos
-        while self.char() in _NAME and self.char():
-            self.pos += 1
-        return self.text[begin : self.pos]
-
-    # ------------------------------------------------------------------------------------------- ${..}
-
-    def _braced(self, start: int, quoted: bool) -> Parameter:
-        self.enter(start)
-        self.pos = start + 2
-        self.skip_continuations()
-        length = self._is_length()
-        self.pos += length
-        node = Parameter(start, start, self._parameter_name())
-        if node.name and self.char() == "[":
-            node.index = self._index()
-        if length:
-            node.op = "#len"
-        elif node.name:
-            self._operator(node, quoted)
-        self.skip_continuations()
-        if self.char() != "}" or not node.name:
-            self._bad(node, start)
-        else:
-            self.pos += 1
-        node.end = self.pos
-        self.depth -= 1
-        self.mark(start, node.end, VARIABLE)
-        return node
-
-    def _is_length(self) -> bool:
-        """At the `#` of ${#name}, not at ${#}, ${#-word}, ${##pattern} ..."""
-        if self.char() != "#":
-            return False
-        char = self.char(1)
-        if char in _NAME and char:
-            return True
-        return char in _SPECIAL and bool(char) and self.char(2) == "}"
-
-    def _parameter_name(self) -> str:
-        char = self.char()
-        if char in _NAME_START:
-            return self._name()
-        begin = self.pos
-        while self.char().isdecimal() and self.char().isascii():
-            self.pos += 1
-        if self.pos == begin and char in _SPECIAL and char:
-            self.pos += 1
-        return self.text[begin : self.pos]
-
-    def _index(self) -> Word:
-        """[subscript] at the cursor."""
-        start = self.pos
-        self.pos += 1
-        parts = self.quoted_parts(IN_INDEX)
-        if not self.char():
-            self.unterminated("subscript", start, "]")
-        self.pos += 1
-        return Word(start, self.pos, parts)
-
-    def _operator(self, node: Parameter, quoted: bool) -> None:
-        """An operator and its argument, where there is one."""
-        if self.char() == ":" and self.char(1) in ("-", "=", "?", "+"):
-            node.colon = True
-            self.pos += 1
-        for op in _OPERATORS:
-            if self.char() == op[0] and (len(op) == 1 or self.char(1) == op[1]):
-                break
-        else:
-            return
-        node.op = op
-        self.pos += len(op)
-        begin = self.pos
-        if quoted and op in "-=?+":
-            parts = self.quoted_parts(IN_BRACES)
-        else:
-            parts = find_tilde(self.unquoted_parts(BRACE_STOPS))
-        node.argument = Word(begin, self.pos, parts)
-
-    def _bad(self, node: Parameter, start: int) -> None:
-        """${..} that this shell does not know: skip to the brace; expanding it is the error."""
-        self.unquoted_parts(BRACE_STOPS)
-        if not self.char():
-            self.unterminated("parameter expansion", start, "}")
-        self.pos += 1
-        node.op = "bad"
 
     # ----------------------------------------------------------------------------------------- $(..)
 
@@ -195,16 +105,18 @@ class Dollars(Words):
             del self.marks[marks:]
         return None
 
-    def _arithmetic_parts(self) -> list[Node] | None:
+    def _arithmetic_parts(self, sliced: bool = False) -> list[Node] | None:
+        """The parts of an expression up to the `))` behind it, None where a lone `)` comes first. `sliced`: of an
+        offset in ${x:..}, up to a brace, or a colon that belongs to no `?`."""
         parts: list[Node] = []
         plain: list[str] = []
         begin = self.pos
-        level = 0
+        level = choices = 0
         while True:
             char = self.char()
             here = self.pos
             if not char:
-                self.unterminated("arithmetic expansion", begin - 3, "))")
+                self.unterminated("parameter expansion" if sliced else "arithmetic expansion", begin - 3, "}" if sliced else "))")
             part: Node | None = None
             if char == "\\" and self.char(1) == "\n":
                 self.pos += 2
@@ -215,6 +127,10 @@ class Dollars(Words):
                 part = self.backquote(True)
             elif char == '"':
                 part = self.double_quoted()
+            elif sliced and not level:
+                if char == "}" or (char == ":" and not choices):
+                    break
+                choices += (char == "?") - (char == ":")
             elif char == ")" and not level:
                 if not self.char(1):
                     self.unterminated("arithmetic expansion", begin - 3, "))")
@@ -222,7 +138,42 @@ class Dollars(Words):
                     return None
                 break
             if part is None:
-                level += (char == "(") - (char == ")")
+                level += (char in "([") - (char in ")]") if sliced else (char == "(") - (char == ")")
+                plain.append(char)
+                self.pos += 1
+                continue
+            if plain:
+                parts.append(Literal(begin, here, "".join(plain)))
+                plain.clear()
+            parts.append(part)
+            begin = self.pos
+        if plain:
+            parts.append(Literal(begin, self.pos, "".join(plain)))
+        return parts
+
+    def slice_parts(self) -> list[Node]:
+        return self._arithmetic_parts(sliced=True) or []
+
+    def subscript_parts(self) -> list[Node]:
+        parts: list[Node] = []
+        plain: list[str] = []
+        begin = self.pos
+        level = 0
+        while True:
+            self.run(_INDEX_STOPS, plain)
+            char = self.char()
+            here = self.pos
+            part: Node | None = None
+            if not char or (char == "]" and not level):
+                break
+            if char == "\\" and self.char(1) == "\n":
+                self.skip_continuations()
+                continue
+            if char in "[]":
+                level += 1 if char == "[" else -1
+            else:
+                part = self.quoting(char)
+            if part is None:
                 plain.append(char)
                 self.pos += 1
                 continue

@@ -6,6 +6,7 @@ prompt (is the text complete?) and the highlighter (`parse`: all commands, all e
 
 from __future__ import annotations
 
+from aish.lang.assignments import DECLARING
 from aish.lang.compounds import REDIRECTS, TERMINATORS, Compounds
 from aish.lang.depth import deep
 from aish.lang.lexer import END, NEWLINE, NUMBER, OPERATOR, WORD, Token
@@ -14,7 +15,6 @@ from aish.lang.scanner import OPERATOR as OPERATOR_MARK
 from aish.lang.source import ParseError, Source
 from aish.lang.tree import (
     AndOr,
-    Assign,
     Background,
     Function,
     Group,
@@ -25,13 +25,13 @@ from aish.lang.tree import (
     Subshell,
     Word,
 )
-from aish.lang.words import split_assignment
+from aish.lang.words import argument_tildes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from aish.lang.tree import Node
+    from aish.lang.tree import Assign, Node
 
 RESERVED = frozenset(
     ["if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "in", "{",
@@ -217,6 +217,7 @@ class Parser(Compounds):
         assigns: list[Assign] = []
         words: list[Word] = []
         redirects: list[Redirect] = []
+        declaring = False
         while True:
             tok = self.tok
             if tok.kind is NUMBER or (tok.kind is OPERATOR and tok.text in REDIRECTS):
@@ -224,16 +225,18 @@ class Parser(Compounds):
                 continue
             if tok.kind is not WORD or tok.word is None:
                 break
-            self.advance()
-            found = None if words else split_assignment(tok.word)
-            if found:
-                name, append, value = found
-                self._no_array(tok)
-                self.mark(tok.start, tok.start + len(name), ASSIGNMENT)
-                assigns.append(Assign(tok.start, tok.end, name, value, append))
+            found = self.assignment(tok) if declaring or not words else None
+            if found is not None:
+                self.mark(tok.start, tok.start + len(found.name), ASSIGNMENT)
+                if words:
+                    words.append(Word(found.start, found.end, [found]))
+                else:
+                    assigns.append(found)
                 continue
+            self.advance()
+            declaring = not words and tok.text in DECLARING or declaring
             self.mark(tok.start, tok.end, ARGUMENT if words else COMMAND)
-            words.append(tok.word)
+            words.append(tok.word if self.posix or not words else argument_tildes(tok.word))
             if self.tok.text == "(" and self.tok.kind is OPERATOR:
                 if len(words) > 1 or assigns or redirects:
                     self.unexpected("an argument")
@@ -241,10 +244,6 @@ class Parser(Compounds):
         if not (assigns or words or redirects):
             self.unexpected("a command")
         return Simple(start, self.previous_end, assigns, words, redirects)
-
-    def _no_array(self, tok: Token) -> None:
-        if self.tok.text == "(" and self.tok.start == tok.end and self.text[tok.end - 1] == "=":
-            self.fail("arrays are not supported", self.tok.start, self.tok.end, hint="use: set -- word ...")
 
     def _function_keyword(self) -> Function:
         start = self.tok.start

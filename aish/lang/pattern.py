@@ -114,6 +114,13 @@ class Pattern:
         cut = max(ends, default=0) if longest else next(ends, 0)
         return text[: len(text) - cut]
 
+    def longest(self, text: str, pos: int) -> int:
+        """How long the longest match is that begins at `pos`; -1 where there is none."""
+        first = self.elements[0] if self.elements else ""
+        if type(first) is str and not text.startswith(first, pos):
+            return -1
+        return max(_ends(self.elements, text[pos:]), default=-1)
+
 
 _cache: dict[str, Pattern] = {}
 

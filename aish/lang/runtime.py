@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Run = Callable[["Runtime"], int]
     """A compiled command. It leaves `Runtime.status` equal to the status that it returns."""
+    Frame = tuple[str, str, Site | None]
+    """What is being called: the function, or 'source'; the file that it is in; where it was called."""
 
 MAX_CALLS = 2000
 """Functions, sourced files and evals within each other."""
@@ -35,13 +37,15 @@ _MAGIC = frozenset("*?[")
 
 
 class Function:
-    """A function: its closure, and its definition as it was written."""
+    """A function: its closure, its definition as it was written, the part of that behind the name, its file."""
 
-    __slots__ = ("body", "definition")
+    __slots__ = ("body", "body_text", "definition", "file")
 
-    def __init__(self, body: Run, definition: str) -> None:
+    def __init__(self, body: Run, definition: str, body_text: str = "", file: str = "environment") -> None:
         self.body = body
         self.definition = definition
+        self.body_text = body_text
+        self.file = file
 
 
 class Runtime:
@@ -79,6 +83,7 @@ class Runtime:
         """Above 0 while a failure is somebody's condition: `set -e` does not act."""
         self.loops = 0
         self.calls = 0
+        self.frames: list[Frame] = []
         self.returns = 0
         """Functions and sourced files that `return` could leave."""
         self.arithmetic_depth = 0
@@ -86,7 +91,14 @@ class Runtime:
         self.capture: list[str] | None = None
         """Where built-ins write while $(built-in ..) runs without a process."""
 
-        self.vars = Variables()
+        self.subshells = 0
+        self.folders: list[str] = []
+        """The stack of `pushd`, less the current folder."""
+        self.random_state = self.random_pid = 0
+        self.random_last = -1
+        self.started_s = os.times().elapsed
+
+        self.vars = Variables(self)
         self.values = self.vars.values
         self.functions: dict[str, Function] = {}
         self.signals = Signals(self)
@@ -111,8 +123,7 @@ class Runtime:
         self.vars.protect("PPID")
         self.values["AISH_VERSION"] = version
         self.values.setdefault("PS4", "+ ")
-        self.vars.compute("LINENO", lambda: str(self.at.line if self.at else 0))
-        self.vars.lists["PIPESTATUS"] = lambda: [str(status) for status in self.pipe_status or (self.status,)]
+        self.values["OPTERR"] = "1"
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
@@ -127,31 +138,29 @@ class Runtime:
     # ------------------------------------------------------------------------------------- expansions
 
     def absent(self, name: str, site: Site | None) -> str:
-        """The value of a name that is not in `values`: computed, or unset."""
-        if name in self.vars.computed:
-            return self.vars.computed[name]()
-        if name in self.vars.lists:
-            return self.vars.lists[name]()[0]
+        """The value of a name that is not in `values`: made up, an array's first element, another's; or unset."""
+        value = self.vars.get(name)
+        if value is not None:
+            return value
         if self.nounset:
-            site = site or self.at
-            if site is None:
-                raise CommandError(f"{name}: parameter not set")
-            raise unset_error(name, site)
+            raise self.unset(name, site)
         return ""
 
-    def list_values(self, name: str) -> list[str]:
-        """The elements of a list; a variable is a list of one."""
-        if name in self.vars.lists:
-            return self.vars.lists[name]()
-        value = self.vars.get(name)
-        return [] if value is None else [value]
+    def unset(self, name: str, site: Site | None = None) -> AishError:
+        """The error of `set -u`."""
+        site = site or self.at
+        return CommandError(f"{name}: parameter not set") if site is None else unset_error(name, site)
 
     def assign(self, name: str, value: str, site: Site) -> None:
         """Set a variable for the command at `site`. Raises ExpansionError for a readonly one."""
         try:
             self.vars.set(name, value)
         except CommandError as error:
-            raise ExpansionError(error.message, site.source, site.start, site.end) from None
+            raise self.error_at(error, site) from None
+
+    def error_at(self, error: CommandError, site: Site) -> ExpansionError:
+        """The error of the expansion or assignment at `site` that `error` is the reason of."""
+        return ExpansionError(error.message, site.source, site.start, site.end, hint=error.hint)
 
     def environment_for(self, path: str) -> dict[str, str]:
         """What the program at `path` gets."""
@@ -246,6 +255,7 @@ class Runtime:
         self.params = argv[1:]
         self.loops = 0
         self.returns += 1
+        self.frames.append((argv[0], function.file, self.at))
         self.vars.scopes.append({})
         try:
             status = function.body(self)
@@ -254,6 +264,7 @@ class Runtime:
         finally:
             self.calls -= 1
             self.returns -= 1
+            self.frames.pop()
             self.params = params
             self.loops = loops
             if self.vars.scopes[-1]:
@@ -261,6 +272,15 @@ class Runtime:
             else:
                 self.vars.scopes.pop()
         return status
+
+    def restore_options(self, saved: object) -> None:
+        """The end of a function with `local -`."""
+        from aish.lang import options
+
+        assert isinstance(saved, dict)
+        for name, on in saved.items():
+            if getattr(self, name) != on:
+                options.turn(self, name, on)
 
     def too_deep(self) -> ExpansionError:
         """The error for runaway recursion."""
@@ -276,6 +296,7 @@ class Runtime:
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
         self.in_subshell = True
+        self.subshells += 1
         self.interactive = False
         self.monitor = False
         self.loops = 0

@@ -45,6 +45,17 @@ def is_name(text: str) -> bool:
     return text.isascii() and text.isidentifier()
 
 
+def quote_end(text: str, pos: int) -> int:
+    """The place of the quote that ends the one at `pos`; `pos` itself where nothing does."""
+    mark = text[pos]
+    at = pos + 1
+    while at < len(text):
+        if text[at] == mark:
+            return at
+        at += 2 if text[at] == "\\" and mark == '"' else 1
+    return pos
+
+
 def quote(text: str) -> str:
     """`text` written so that the shell reads it back as one word with the same value."""
     if text and _SAFE.issuperset(text) and text[0] not in "=@":

@@ -15,9 +15,9 @@ _prompts: dict[str, Text] = {}
 _CACHE_SIZE = 100
 
 
-def trace(rt: Runtime, assigns: list[tuple[str, str]], argv: list[str]) -> None:
+def trace(rt: Runtime, assigns: list[str], argv: list[str]) -> None:
     """Write one line."""
-    words = [f"{name}={quote(value)}" for name, value in assigns] + [quote(word) for word in argv]
+    words = assigns + [quote(word) for word in argv]
     rt.xtrace = False  # expanding PS4 is not traced
     try:
         prompt = expand_prompt(rt, rt.values.get("PS4", "+ "))

@@ -1,7 +1,8 @@
 """The syntax tree. Every node carries its range in the source: `start` and `end`, offsets of characters.
 
     words       Word = a list of parts:
-                Literal, Quoted, DoubleQuoted, Parameter, CommandSub, Arithmetic, Tilde
+                Literal, Quoted, DoubleQuoted, Parameter, CommandSub, Arithmetic, Tilde;
+                in assignments Target (name[subscript]=) and ArrayLiteral ((..))
     commands    Simple, Pipeline, AndOr, Sequence, Background,
                 Subshell, Group, If, For, While, Case, Function, Test ([[ ]])
 
@@ -69,12 +70,20 @@ class DoubleQuoted(Node):
 class Parameter(Node):
     """$name or ${name op argument}.
 
-    `op` is '' (plain), '#len' (${#name}), one of - = ? + (with `colon`), # ## % %%, or 'bad' for what this
-    shell does not know: an error when it is expanded, not when it is read, as everywhere.
-    `index` is what stands between [ and ], None without them.
+    `op` is '' (plain), '#len' (${#name}), one of
+        - = ? +            with `colon`; `argument` is the word
+        # ## % %%          `argument` is the pattern
+        / // /# /%         `argument` is the pattern, `second` the replacement, None without one
+        ^ ^^ , ,, ~ ~~     `argument` is the pattern
+        :                  `argument` is the offset, `second` the length: a Word of one Arithmetic
+        @Q @E ...          without words
+        !keys              ${!name[@]}
+        !names@ !names*    ${!name@}
+    or 'bad' for what this shell does not know: an error when it is expanded, not when it is read, as everywhere.
+    `index` is what stands between [ and ], None without them. `indirect`: ${!name ..}.
     """
 
-    __slots__ = ("argument", "colon", "index", "name", "op")
+    __slots__ = ("argument", "colon", "index", "indirect", "name", "op", "second")
 
     def __init__(self, start: int, end: int, name: str, op: str = "", argument: Word | None = None) -> None:
         self.start = start
@@ -82,7 +91,9 @@ class Parameter(Node):
         self.name = name
         self.op = op
         self.colon = False
+        self.indirect = False
         self.argument = argument
+        self.second: Word | None = None
         self.index: Word | None = None
 
 
@@ -141,16 +152,57 @@ class Word(Node):
 
 
 class Assign(Node):
-    """name=value before, or instead of, a command word. `append` is True for name+=value."""
+    """name=value before, or instead of, a command word. `append` is True for name+=value, `index` is what stands
+    in name[index]=value, and an array's value is a Word of one ArrayLiteral."""
 
-    __slots__ = ("append", "name", "value")
+    __slots__ = ("append", "index", "name", "value")
 
-    def __init__(self, start: int, end: int, name: str, value: Word, append: bool) -> None:
+    def __init__(
+        self, start: int, end: int, name: str, value: Word, append: bool, index: Word | None = None
+    ) -> None:
         self.start = start
         self.end = end
         self.name = name
         self.value = value
         self.append = append
+        self.index = index
+
+
+class Target(Node):
+    """name[index]= or name[index]+= at the beginning of an assignment's word."""
+
+    __slots__ = ("append", "index", "name")
+
+    def __init__(self, start: int, end: int, name: str, index: Word, append: bool) -> None:
+        self.start = start
+        self.end = end
+        self.name = name
+        self.index = index
+        self.append = append
+
+
+class ArrayLiteral(Node):
+    """( elements ) in an assignment."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, start: int, end: int, items: list[ArrayElement]) -> None:
+        self.start = start
+        self.end = end
+        self.items = items
+
+
+class ArrayElement(Node):
+    """word, [index]=word or [index]+=word between the parentheses."""
+
+    __slots__ = ("append", "index", "value")
+
+    def __init__(self, start: int, end: int, value: Word, append: bool, index: Word | None) -> None:
+        self.start = start
+        self.end = end
+        self.value = value
+        self.append = append
+        self.index = index
 
 
 class Redirect(Node):

@@ -1,12 +1,19 @@
-"""Shell variables: values, who is exported or readonly, local scopes, and variables with a meaning.
+"""Shell variables: values, arrays, references, attributes, local scopes, and variables with a meaning.
 
 The evaluator reads `values` directly, and writes it directly for every name that is not in `guarded`: a loop
-counter costs one dictionary operation. Whatever needs care when it is set (readonly, exported, watched by the
-shell) is in `guarded`.
+counter costs one dictionary operation. Whatever needs care when it is set (an array, a reference, readonly,
+exported, with an attribute, watched by the shell) is in `guarded`.
+
+    values      scalars, and nothing but scalars
+    arrays      indexed and associative ones
+    references  `declare -n`: the name, or name[subscript], that is meant instead
+    attributes  letters of i l u c t; '' for a name that was declared and has no value yet
+    dynamic     names whose value the shell makes up when asked: see special.py
 """
 
 from __future__ import annotations
 
+from aish.lang.arrays import Associative, Indexed
 from aish.lang.control import CommandError
 from aish.lang.text import is_name
 
@@ -14,7 +21,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-    Saved = tuple[str | None, bool, bool]
+    from aish.lang.arrays import Array
+    from aish.lang.runtime import Runtime
+
+    Whole = tuple[str | None, Array | None, str | None, str | None, bool, bool, bool]
+    Saved = str | Whole | None
+    """What a name was before it became local: a plain value, nothing, or everything that is known of it."""
+
+DYNAMIC = frozenset(
+    "BASHOPTS BASHPID BASH BASH_COMMAND BASH_SUBSHELL BASH_VERSION EPOCHREALTIME EPOCHSECONDS EUID HOSTNAME HOSTTYPE "
+    "LINENO MACHTYPE OSTYPE RANDOM SECONDS SHELLOPTS SRANDOM UID".split()
+)
+DYNAMIC_LISTS = frozenset(
+    "BASH_ARGC BASH_ARGV BASH_LINENO BASH_SOURCE BASH_VERSINFO DIRSTACK FUNCNAME GROUPS PIPESTATUS".split()
+)
+_NUMBERS = frozenset("BASHPID EUID RANDOM SECONDS SRANDOM UID".split())
+_FROM_BIRTH = DYNAMIC | DYNAMIC_LISTS
+_GIVEN = ("HOSTNAME", "HOSTTYPE", "MACHTYPE", "OSTYPE")
+"""What the environment says of these is believed."""
+
+_PROTECTED = ("BASHOPTS", "BASH_VERSINFO", "EUID", "SHELLOPTS", "UID")
+MOST_REFERENCES = 8
+"""References to references that are followed, as in bash."""
 
 
 class _All:
@@ -24,34 +52,44 @@ class _All:
         return True
 
 
+class Temporary(dict):  # type: ignore[type-arg]
+    """The scope of assignments before a command: `local` does not belong into it."""
+
+
 class Variables:
-    """`hooks` are told a variable's new value (None: unset); `computed` variables are asked for theirs."""
+    """`hooks` are told a variable's new value (None: unset)."""
 
     __slots__ = (
         "_environment",
         "_guarded",
-        "computed",
+        "_rt",
+        "arrays",
+        "attributes",
+        "dynamic",
         "exported",
         "foreign",
         "guarded",
         "hooks",
-        "lists",
         "readonly",
+        "references",
         "scopes",
         "values",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
         self.values: dict[str, str] = {}
+        self.arrays: dict[str, Array] = {}
+        self.references: dict[str, str] = {}
+        self.attributes: dict[str, str] = {}
+        self.dynamic: set[str] = set(_FROM_BIRTH)
         self.exported: set[str] = set()
-        self.readonly: set[str] = set()
+        self.readonly: set[str] = set(_PROTECTED)
         self.hooks: dict[str, Callable[[str | None], None]] = {}
-        self.computed: dict[str, Callable[[], str]] = {}
-        self.lists: dict[str, Callable[[], list[str]]] = {}
         self.scopes: list[dict[str, Saved]] = []
         self.foreign: dict[str, str] = {}
         """What the environment holds under names that no variable can have: handed on as it came."""
-        self._guarded: set[str] = set()
+        self._guarded: set[str] = set(_FROM_BIRTH)
         self.guarded: Container[str] = self._guarded
         self._environment: dict[str, str] | None = None
 
@@ -59,35 +97,195 @@ class Variables:
         """Take over the environment that the shell was started with."""
         for name, value in environment.items():
             if is_name(name):
+                if name in _GIVEN:
+                    self.dynamic.discard(name)
+                elif name in self.dynamic:
+                    continue
                 self.values[name] = value
                 self.export(name)
             else:
                 self.foreign[name] = value
         self._environment = None
 
+    # ---------------------------------------------------------------------------------------- reading
+
+    def get(self, name: str) -> str | None:
+        """The value: an array's first element, what a reference refers to; None where unset."""
+        value = self.values.get(name)
+        if value is None and name in self._guarded:
+            return self._get_guarded(name)
+        return value
+
+    def _get_guarded(self, name: str) -> str | None:
+        if name in self.references:
+            from aish.lang import subscripts
+
+            return subscripts.fetch_reference(self._rt, name)
+        array = self.arrays.get(name)
+        if array is not None:
+            return array.items.get("0" if array.associative else 0)  # type: ignore[call-overload, no-any-return]
+        if name in self.dynamic:
+            from aish.lang import special
+
+            return special.value(self._rt, name)
+        return None
+
+    def array(self, name: str) -> Array | None:
+        """The elements of a variable, a scalar's as those of an array of one; None where it is unset."""
+        array = self.arrays.get(name)
+        if array is not None:
+            return array
+        if name in self.references:
+            from aish.lang import subscripts
+
+            target, subscript = subscripts.resolve(self._rt, name)
+            return None if subscript is not None or target == name else self.array(target)
+        if name in self.dynamic and name in DYNAMIC_LISTS:
+            from aish.lang import special
+
+            return Indexed(special.elements(self._rt, name))
+        value = self.get(name)
+        return None if value is None else Indexed([value])
+
+    def elements(self, name: str) -> list[str]:
+        """The values of ${name[@]}. The list is the caller's."""
+        array = self.arrays.get(name) or self.array(name)
+        return [] if array is None else array.values()
+
+    def names(self) -> set[str]:
+        """Every name that has a value or was declared."""
+        found = self.values.keys() | self.arrays.keys() | self.references.keys() | self.attributes.keys()
+        return found | self.dynamic | self.exported | self.readonly
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a variable of this name, with a value or without one."""
+        return name in self.values or (name in self._guarded and name in self.names())
+
+    # ---------------------------------------------------------------------------------------- writing
+
     def set(self, name: str, value: str) -> None:
         """Assign. Raises CommandError for a readonly variable."""
         if name in self.guarded:
-            if name in self.readonly:
-                raise CommandError(f"{name}: readonly variable")
-            self._environment = None
-            if self.guarded is not self._guarded:
-                self.export(name)
-            self.computed.pop(name, None)
-            self.values[name] = value
-            hook = self.hooks.get(name)
-            if hook:
-                hook(value)
+            self._set_guarded(name, value)
         else:
             self.values[name] = value
+
+    def _set_guarded(self, name: str, value: str) -> None:
+        if name in self.references:
+            from aish.lang import subscripts
+
+            subscripts.store_reference(self._rt, name, value)
+            return
+        self.check(name)
+        if self.guarded is not self._guarded:
+            self.export(name)
+        letters = self.attributes.get(name)
+        if letters:
+            value = self.converted(letters, value)
+        array = self.arrays.get(name)
+        if array is not None:
+            array.set("0" if array.associative else 0, value)  # type: ignore[arg-type]
+            return
+        self._environment = None
+        if name in self.dynamic:
+            from aish.lang import special
+
+            if special.assign(self._rt, name, value):
+                return
+            self.dynamic.discard(name)
+        self.values[name] = value
+        if letters == "":
+            del self.attributes[name]
+            self.settle(name)
+        hook = self.hooks.get(name)
+        if hook:
+            hook(value)
+
+    def append(self, name: str, value: str) -> None:
+        """name+=value: of numbers, their sum. Raises CommandError."""
+        if name not in self.guarded:
+            self.values[name] = self.values.get(name, "") + value
+            return
+        if name in self.references:
+            from aish.lang import subscripts
+
+            subscripts.store_reference(self._rt, name, value, append=True)
+            return
+        self.set(name, self.appended(name, self.get(name), value))
+
+    def appended(self, name: str, old: str | None, value: str) -> str:
+        """What += makes of an old value."""
+        if "i" in self.attributes.get(name, ""):
+            return str(self._number(old or "0") + self._number(value))
+        return (old or "") + value
+
+    def set_element(self, name: str, key: int | str, value: str, *, append: bool = False) -> None:
+        """name[key]=value; a scalar becomes an array. Raises CommandError."""
+        array = self.writable(name)
+        if append:
+            value = self.appended(name, array.get(key), value)  # type: ignore[arg-type]
+        letters = self.attributes.get(name)
+        if letters:
+            value = self.converted(letters, value)
+        array.set(key, value)  # type: ignore[arg-type]
+
+    def writable(self, name: str, *, associative: bool = False) -> Array:
+        """The array `name`, made where there is none. Raises CommandError for a readonly one."""
+        self.check(name)
+        array = self.arrays.get(name)
+        if array is not None:
+            return array
+        if name in self.dynamic:
+            self.dynamic.discard(name)
+        value = self.values.pop(name, None)
+        array = self.arrays[name] = Associative() if associative else Indexed()
+        if value is not None:
+            array.set("0" if associative else 0, value)  # type: ignore[arg-type]
+        if self.attributes.get(name) == "":
+            del self.attributes[name]
+        self._guarded.add(name)
+        self._environment = None
+        if self.guarded is not self._guarded:
+            self.export(name)
+        return array
+
+    def put(self, name: str, array: Array) -> None:
+        """Make `array` the whole value of `name`."""
+        self.writable(name)
+        self.arrays[name] = array
+
+    def check(self, name: str) -> None:
+        """Raises CommandError for a readonly variable."""
+        if name in self.readonly:
+            raise CommandError(f"{name}: readonly variable")
+
+    def converted(self, letters: str, value: str) -> str:
+        """A value as the attributes i l u c want it. Raises CommandError for what is no number."""
+        if "i" in letters:
+            return str(self._number(value))
+        from aish.lang.transforms import lower, upper
+
+        if "l" in letters:
+            return lower(value)
+        if "u" in letters:
+            return upper(value)
+        return upper(value[:1]) + lower(value[1:]) if "c" in letters else value
+
+    def _number(self, value: str) -> int:
+        from aish.lang.arithmetic import ExpressionError, value_of
+
+        try:
+            return value_of(self._rt, value)
+        except ExpressionError as error:
+            raise CommandError(f"{value}: {error.message}") from None
+
+    # ------------------------------------------------------------------------------------------ ending
 
     def unset(self, name: str) -> None:
         """Remove. Raises CommandError for a readonly variable."""
         if name in self.readonly:
             raise CommandError(f"{name}: cannot unset: readonly variable")
-        self._environment = None
-        self.values.pop(name, None)
-        self.computed.pop(name, None)
+        self._drop(name)
         self.exported.discard(name)
         hook = self.hooks.get(name)
         if hook:
@@ -95,12 +293,83 @@ class Variables:
         else:
             self._guarded.discard(name)
 
-    def get(self, name: str) -> str | None:
-        """The value, computed ones included; None where unset."""
-        value = self.values.get(name)
-        if value is None and name in self.computed:
-            return self.computed[name]()
-        return value
+    def unset_scoped(self, name: str) -> None:
+        """The built-in: what a function further out made local gets back the value from before. Raises CommandError."""
+        self.check_unset(name)
+        for i in range(len(self.scopes) - 1, -1, -1):
+            scope = self.scopes[i]
+            if name in scope:
+                if i == len(self.scopes) - 1 and type(scope) is dict:
+                    break  # our own: it stays local, without a value
+                self.unset(name)
+                self._restore(name, scope.pop(name))
+                return
+        self.unset(name)
+
+    def check_unset(self, name: str) -> None:
+        """Raises CommandError where `name` may not be unset."""
+        if name in self.readonly:
+            raise CommandError(f"{name}: cannot unset: readonly variable")
+
+    def _drop(self, name: str) -> None:
+        """Everything but readonly and exported."""
+        self._environment = None
+        self.values.pop(name, None)
+        if name in self._guarded:
+            self.arrays.pop(name, None)
+            self.references.pop(name, None)
+            self.attributes.pop(name, None)
+            self.dynamic.discard(name)
+
+    def settle(self, name: str) -> None:
+        """Guard `name` where something about it needs care, and only there."""
+        if (
+            name in self.exported
+            or name in self.readonly
+            or name in self.attributes
+            or name in self.arrays
+            or name in self.references
+            or name in self.hooks
+            or name in self.dynamic
+        ):
+            self._guarded.add(name)
+        else:
+            self._guarded.discard(name)
+
+    # -------------------------------------------------------------------------------------- attributes
+
+    def declare(self, name: str) -> None:
+        """Make `name` known although it has no value."""
+        if self.values.get(name) is None and name not in self.arrays and name not in self.references:
+            self.attributes.setdefault(name, "")
+            self._guarded.add(name)
+
+    def mark(self, name: str, letters: str) -> None:
+        """Give `name` exactly these of the attributes i l u c t."""
+        if letters:
+            self.attributes[name] = letters
+        elif name in self.attributes:
+            del self.attributes[name]
+        self.settle(name)
+        if not letters:
+            self.declare(name)
+
+    def refer(self, name: str, target: str) -> None:
+        """Make `name` another name for `target` ('' for none yet)."""
+        self._drop(name)
+        self.references[name] = target
+        self._guarded.add(name)
+
+    def letters(self, name: str) -> str:
+        """What ${name@a} says: the attributes in bash's order."""
+        array = self.arrays.get(name)
+        own = self.attributes.get(name, "")
+        found = "" if array is None else "A" if array.associative else "a"
+        if name in self.dynamic and name in DYNAMIC_LISTS:
+            found = "a"
+        found += "i" * ("i" in own or (name in _NUMBERS and name in self.dynamic)) + "n" * (name in self.references) + "r" * (name in self.readonly)
+        found += "t" * ("t" in own) + "x" * (name in self.exported)
+        return found + "".join([letter for letter in "clu" if letter in own])
 
     def export(self, name: str) -> None:
         """Hand `name` to programs, from now on or from when it is set."""
@@ -112,6 +381,7 @@ class Variables:
         """Keep `name` from programs."""
         self.exported.discard(name)
         self._environment = None
+        self.settle(name)
 
     def protect(self, name: str) -> None:
         """Make `name` readonly."""
@@ -123,11 +393,6 @@ class Variables:
         self.hooks[name] = hook
         self._guarded.add(name)
 
-    def compute(self, name: str, answer: Callable[[], str]) -> None:
-        """Ask `answer` for the value of `name` until somebody assigns to it."""
-        self.computed[name] = answer
-        self._guarded.add(name)
-
     def export_all(self, on: bool) -> None:
         """`set -a`."""
         self.guarded = _All() if on else self._guarded
@@ -137,31 +402,105 @@ class Variables:
         if self._environment is None:
             values = self.values
             self._environment = self.foreign | {name: values[name] for name in self.exported if name in values}
+            for name in self.exported & self.dynamic:
+                self._environment[name] = self.get(name) or ""
         return self._environment
+
+    def hand_on_function(self, name: str, body: str | None) -> None:
+        """`export -f`: as bash, and a shell of ours, find it in the environment; None takes it out."""
+        self.foreign.pop(f"BASH_FUNC_{name}%%", None)
+        if body is not None:
+            self.foreign[f"BASH_FUNC_{name}%%"] = f"() {body}"
+        self._environment = None
 
     # ----------------------------------------------------------------------------------------- scopes
 
     def push(self) -> None:
-        """A function (or a command with assignments before it) begins."""
-        self.scopes.append({})
+        """A command with assignments before it begins."""
+        self.scopes.append(Temporary())
 
-    def local(self, name: str) -> None:
-        """Give `name` back its present value when the innermost scope ends."""
-        scope = self.scopes[-1]
+    def function_scope(self) -> dict[str, Saved] | None:
+        """The scope of the innermost function; None outside."""
+        for scope in reversed(self.scopes):
+            if type(scope) is dict:
+                return scope
+        return None
+
+    def local(self, name: str, scope: dict[str, Saved] | None = None) -> None:
+        """Give `name` back what it is now when a scope ends, the innermost one."""
+        if scope is None:
+            scope = self.scopes[-1]
         if name not in scope:
-            scope[name] = (self.values.get(name), name in self.exported, name in self.readonly)
+            scope[name] = self.values.get(name) if name not in self._guarded else self._whole(name)
+
+    def fresh(self, name: str) -> None:
+        """A local variable begins: nothing is left of the one it hides but that it is exported."""
+        self.readonly.discard(name)
+        self._drop(name)
+        hook = self.hooks.get(name)
+        if hook:
+            hook(None)
+        self.settle(name)
+
+    def _whole(self, name: str) -> Whole:
+        return (
+            self.values.get(name),
+            self.arrays.get(name),
+            self.references.get(name),
+            self.attributes.get(name),
+            name in self.exported,
+            name in self.readonly,
+            name in self.dynamic,
+        )
 
     def pop(self) -> None:
         """The innermost scope ends."""
-        for name, (value, exported, readonly) in self.scopes.pop().items():
-            self.readonly.discard(name)
-            if value is None:
-                self.unset(name)
+        for name, saved in self.scopes.pop().items():
+            if name in self._guarded:
+                self._restore(name, saved)
+            elif type(saved) is str:
+                self.values[name] = saved
+            elif saved is None:
+                self.values.pop(name, None)
+            elif name == "-":
+                self._rt.restore_options(saved)
             else:
-                self.set(name, value)
-            if exported:
-                self.export(name)
+                self._restore(name, saved)
+
+    def _restore(self, name: str, saved: Saved) -> None:
+        whole: Whole = (saved, None, None, None, False, False, False) if not isinstance(saved, tuple) else saved
+        value, array, reference, attributes, exported, readonly, dynamic = whole
+        self._environment = None
+        for table, item in (
+            (self.values, value),
+            (self.arrays, array),
+            (self.references, reference),
+            (self.attributes, attributes),
+        ):
+            if item is None:
+                table.pop(name, None)  # type: ignore[attr-defined]
             else:
-                self.unexport(name)
-            if readonly:
-                self.protect(name)
+                table[name] = item  # type: ignore[index]
+        for names, holds in ((self.exported, exported), (self.readonly, readonly), (self.dynamic, dynamic)):
+            if holds:
+                names.add(name)
+            else:
+                names.discard(name)
+        self.settle(name)
+        hook = self.hooks.get(name)
+        if hook:
+            hook(value)
+
+    def globally(self, name: str, action: Callable[[], None]) -> None:
+        """Do `action` to the global variable `name`, whatever hides it."""
+        hidden = next((scope for scope in self.scopes if name in scope), None)
+        if hidden is None:
+            action()
+            return
+        here = self._whole(name)
+        self._restore(name, hidden[name])
+        try:
+            action()
+        finally:
+            hidden[name] = self._whole(name)
+            self._restore(name, here)

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from aish.lang.scanner import STRING, Scanner
 from aish.lang.text import from_byte, from_codepoint, is_name
-from aish.lang.tree import DoubleQuoted, Literal, Quoted, Tilde, Word
+from aish.lang.tree import Assign, DoubleQuoted, Literal, Quoted, Target, Tilde, Word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.tree import Node
 
 BLANKS = " \t"
-_QUOTING = frozenset("'\"\\$`")
-WORD_STOPS = frozenset(" \t\n|&;<>()") | _QUOTING
-BRACE_STOPS = frozenset("}") | _QUOTING
-_REGEX_STOPS = frozenset(" \t\n") | _QUOTING
+QUOTING = frozenset("'\"\\$`")
+WORD_STOPS = frozenset(" \t\n|&;<>()") | QUOTING
+BRACE_STOPS = frozenset("}") | QUOTING
+_REGEX_STOPS = frozenset(" \t\n") | QUOTING
 
 # How quoted text ends and what a backslash escapes in it.
 IN_STRING = "string"
 IN_BRACES = "braces"
 IN_DOCUMENT = "document"
-IN_INDEX = "index"
 _QUOTED_STOPS = {
     IN_STRING: frozenset('"$`\\'),
     IN_BRACES: frozenset('}"$`\\'),
     IN_DOCUMENT: frozenset("$`\\"),
-    IN_INDEX: frozenset(']"$`\\'),
 }
-_ESCAPED = {IN_STRING: '$`"\\', IN_BRACES: '$`"\\}', IN_DOCUMENT: "$`\\", IN_INDEX: '$`"\\]'}
+_ESCAPED = {IN_STRING: '$`"\\', IN_BRACES: '$`"\\}', IN_DOCUMENT: "$`\\"}
 
 _ANSI = {
     "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
@@ -57,15 +55,15 @@ class Words(Scanner):
         plain: list[str] = []
         plain_start = self.pos
         while True:
-            self._run(stops, plain)
+            self.run(stops, plain)
             char = self.char()
-            if char not in _QUOTING or not char:
+            if char not in QUOTING or not char:
                 break
             here = self.pos
             if char == "\\" and self.char(1) == "\n":
                 self.skip_continuations()
                 continue
-            part = self._quoting(char)
+            part = self.quoting(char)
             if part is None:
                 plain.append(char)
                 self.pos += 1
@@ -79,7 +77,7 @@ class Words(Scanner):
             parts.append(Literal(plain_start, self.pos, "".join(plain)))
         return parts
 
-    def _run(self, stops: frozenset[str], plain: list[str]) -> None:
+    def run(self, stops: frozenset[str], plain: list[str]) -> None:
         """Add the characters up to the next one in `stops`."""
         while True:
             text = self.text
@@ -93,7 +91,8 @@ class Words(Scanner):
             if pos < size or not self.refill():
                 return
 
-    def _quoting(self, char: str) -> Node | None:
+    def quoting(self, char: str) -> Node | None:
+        """What a quote, a backslash, a `$` or a backquote at the cursor begins; None where it is plain text."""
         start = self.pos
         if char == "'":
             end = self.find("'", start + 1)
@@ -134,7 +133,7 @@ class Words(Scanner):
         plain: list[str] = []
         plain_start = self.pos
         while True:
-            self._run(stops, plain)
+            self.run(stops, plain)
             char = self.char()
             here = self.pos
             part: Node | None = None
@@ -145,7 +144,7 @@ class Words(Scanner):
                 part = self.dollar(True)
             elif char == "`":
                 part = self.backquote(True)
-            elif char == '"' and mode in (IN_BRACES, IN_INDEX):
+            elif char == '"' and mode == IN_BRACES:
                 part = self.double_quoted()
             else:
                 break
@@ -236,12 +235,15 @@ def find_tilde(parts: list[Node], stops: str = "/") -> list[Node]:
     return [tilde, *rest, *parts[1:]]
 
 
-def split_assignment(word: Word) -> tuple[str, bool, Word] | None:
-    """(name, appends, value) for a word of the form name=value or name+=value, else None.
+def split_assignment(word: Word) -> Assign | None:
+    """The assignment that a word of the form name=value, name+=value or name[subscript]=value is, else None.
 
     In the value a tilde counts at the beginning and after each unquoted colon.
     """
     first = word.parts[0] if word.parts else None
+    if type(first) is Target:
+        value = Word(first.end, word.end, _value_tildes(word.parts[1:]))
+        return Assign(word.start, word.end, first.name, value, first.append, first.index)
     if type(first) is not Literal:
         return None
     equals = first.text.find("=")
@@ -256,7 +258,20 @@ def split_assignment(word: Word) -> tuple[str, bool, Word] | None:
     if equals + 1 < len(first.text):
         parts.append(Literal(begin, first.end, first.text[equals + 1 :]))
     parts.extend(word.parts[1:])
-    return name, append, Word(begin, word.end, _value_tildes(parts))
+    return Assign(word.start, word.end, name, Word(begin, word.end, _value_tildes(parts)), append)
+
+
+def argument_tildes(word: Word) -> Word:
+    """An argument of the form name=value, with the tildes in the value found."""
+    first = word.parts[0] if word.parts else None
+    if type(first) is not Literal or "=" not in first.text:
+        return word
+    found = split_assignment(word)
+    if found is None or not any(type(part) is Tilde for part in found.value.parts):
+        return word
+    begin = found.value.start
+    head = Literal(first.start, begin, first.text[: first.text.index("=") + 1])
+    return Word(word.start, word.end, [head, *found.value.parts])
 
 
 def _value_tildes(parts: list[Node]) -> list[Node]:

@@ -116,8 +116,9 @@ def environ(surroundings: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_locked(err: str) -> bool:
-    """Whether another git program was in the way. Pure."""
-    return ".lock" in err and any(word in err for word in _LOCKED)
+    """Whether another git program was in the way: it held a lock, or adds a worktree just now. Pure."""
+    adding = "failed to read" in err and "/commondir: Success" in err
+    return adding or (".lock" in err and any(word in err for word in _LOCKED))
 
 
 def error_of(words: Sequence[str], done: Done) -> AishError:

@@ -66,7 +66,7 @@ def make(
                 continue
             record = _claimed(records, repository, each, head.line if start is None else start.head)
             try:
-                _add(repository, record, lock)
+                _add(repository, records, record, lock)
                 if start is not None:
                     fill(record.folder, record.home, start)
                 elif dirty:
@@ -136,13 +136,14 @@ def _readable(records: Records, name: str) -> Record | None:
         return None  # told where it is what was asked for
 
 
-def _add(repository: Repository, record: Record, lock: int) -> None:
+def _add(repository: Repository, records: Records, record: Record, lock: int) -> None:
     try:
         os.makedirs(repository.place, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{repository.place}: {error.strerror}") from error
     words = ("worktree", "add", "--no-track", "-b", record.branch, record.folder, record.base)
-    Git(repository.top, keep=(lock,))(*words, alone=True)
+    with records.adding() as adding:
+        Git(repository.top, keep=(lock, adding))(*words, alone=True)
     try:
         os.makedirs(record.cwd, exist_ok=True)  # a folder that has no file in git is not there
     except OSError as error:

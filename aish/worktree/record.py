@@ -24,6 +24,8 @@ LANDED: Final = "landed"
 """Only its removal is left."""
 _HOME: Final = ".home"
 """The lock of who brings work home. No name of a worktree begins like that."""
+_ADDING: Final = ".adding"
+"""The lock of who adds one."""
 _SUFFIX: Final = ".json"
 
 
@@ -116,7 +118,19 @@ class Records:
     def at_home(self) -> Iterator[int]:
         """Nobody else brings work to the user's working trees meanwhile; who does is waited for, since that takes a
         moment. What he has half written would look like the user's own changes. Raises StorageError."""
-        fd = self._lock_file(os.path.join(self._folder, _HOME))
+        with self._alone(_HOME) as fd:
+            yield fd
+
+    @contextlib.contextmanager
+    def adding(self) -> Iterator[int]:
+        """Nobody else adds a worktree meanwhile; who does is waited for. One git that adds stumbles over what another
+        has not written yet ("failed to read .git/worktrees/x/commondir: Success"). Raises StorageError."""
+        with self._alone(_ADDING) as fd:
+            yield fd
+
+    @contextlib.contextmanager
+    def _alone(self, name: str) -> Iterator[int]:
+        fd = self._lock_file(os.path.join(self._folder, name))
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield fd

@@ -62,7 +62,7 @@ def test_unset_parameter_points_at_the_expansion(aish: Aish) -> None:
         (". ./nosuch", 1, ".: ./nosuch: No such file or directory"),
         ("exit a", 2, "exit: a: a number expected"),
         ("echo ${x?missing it}", 1, "x: missing it"),
-        ("echo ${x^^}", 1, "bad substitution"),
+        ("echo ${x@Z}", 1, "bad substitution"),
         ("echo hi > /nosuch/f", 1, "/nosuch/f: No such file or directory"),
         ("echo hi >&9", 1, "9: Bad file descriptor"),
         ("[ 1 -eq x ]", 2, "x: a whole number expected"),

@@ -154,7 +154,8 @@ def test_parts_of_a_word() -> None:
         ("${10}", "10", "", False),
         ("$10", "1", "", False),
         ("${@}", "@", "", False),
-        ("${x^^}", "x", "bad", False),
+        ("${x^^}", "x", "^^", False),
+        ("${x!}", "x", "bad", False),
         ("${}", "", "bad", False),
     ],
 )
@@ -225,7 +226,7 @@ def test_marks_cover_what_the_highlighter_shows() -> None:
         ("echo $(a; fi)\n", 1, 11, "unexpected 'fi', ')' expected"),
         ("a | | b\n", 1, 5, "unexpected '|', a command expected"),
         ("for 1x in a; do b; done\n", 1, 5, "unexpected '1x', a variable's name expected"),
-        ("a=(1 2)\n", 1, 3, "arrays are not supported"),
+        ("a=(1; 2)\n", 1, 5, "unexpected ';', an element or ')' expected"),
         ("cat <\n", 1, 6, "unexpected the end of the line, a file's name expected"),
         ("f() echo\n", 1, 5, "a function's body is a compound command"),
         ("[[ a b ]]\n", 1, 6, "unexpected 'b', an operator of [[ expected"),

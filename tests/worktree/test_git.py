@@ -25,6 +25,7 @@ To add an exception for this directory, call:
             ConflictError,
             "index.lock",
         ),
+        ("fatal: failed to read .git/worktrees/x-2/commondir: Success\n", ConflictError, "commondir"),
         ("hint: x\nfatal: something else\n", UnavailableError, "git merge: something else"),
         ("", UnavailableError, "git merge: status 128"),
         (DUBIOUS, RefusedError, "does not trust"),

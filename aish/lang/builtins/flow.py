@@ -100,6 +100,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
     params = rt.params
     rt.calls += 1
     rt.returns += 1
+    rt.frames.append(("source", path, rt.at))
     loops, rt.loops = rt.loops, 0
     if len(words) > 1:
         rt.params = words[1:]
@@ -117,6 +118,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
     finally:
         rt.calls -= 1
         rt.returns -= 1
+        rt.frames.pop()
         rt.loops = loops
         if len(words) > 1 and rt.params is inner:
             rt.params = params

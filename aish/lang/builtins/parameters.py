@@ -1,10 +1,10 @@
-"""set shift getopts export readonly unset local"""
+"""set shift getopts unset"""
 
 from __future__ import annotations
 
 from aish.lang import options
 from aish.lang.control import CommandError
-from aish.lang.text import is_name, quote
+from aish.lang.text import is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 def set_(rt: Runtime, argv: list[str]) -> int:
     """set [-abCefhmnuvx] [-o name] [--] [words]: options, then the positional parameters."""
     if len(argv) == 1:
-        for name in sorted(rt.values):
-            if is_name(name):
-                rt.write(f"{name}={quote(rt.values[name])}\n")
+        from aish.lang.declarations import plain
+
+        for name in sorted(rt.vars.names()):
+            line = plain(rt, name)
+            if line is not None:
+                rt.write(line + "\n")
         return 0
     at = options_from(rt, argv, 1)
     if at < len(argv) or argv[at - 1] == "--":
@@ -76,21 +79,6 @@ def shift(rt: Runtime, argv: list[str]) -> int:
 # ----------------------------------------------------------------------------------------- variables
 
 
-def _each(rt: Runtime, operands: list[str]) -> list[tuple[str, str | None]]:
-    """(name, value or None) for words of the form name, name=value, name+=value."""
-    found: list[tuple[str, str | None]] = []
-    for word in operands:
-        name, equals, value = word.partition("=")
-        append = name.endswith("+") and bool(equals)
-        name = name[:-1] if append else name
-        if not is_name(name):
-            raise CommandError(f"{word}: not a variable's name")
-        if append:
-            value = (rt.vars.get(name) or "") + value
-        found.append((name, value if equals else None))
-    return found
-
-
 def _flags(argv: list[str], allowed: str) -> tuple[set[str], list[str]]:
     flags: set[str] = set()
     at = 1
@@ -106,73 +94,45 @@ def _flags(argv: list[str], allowed: str) -> tuple[set[str], list[str]]:
     return flags, argv[at:]
 
 
-def export(rt: Runtime, argv: list[str]) -> int:
-    """export [-n] [-p] name[=value] ...: hand variables to programs."""
-    flags, operands = _flags(argv, "npf")
-    if not operands:
-        _print(rt, "export", rt.vars.exported)
-        return 0
-    for name, value in _each(rt, operands):
-        if value is not None:
-            rt.vars.set(name, value)
-        if "n" in flags:
-            rt.vars.unexport(name)
-        else:
-            rt.vars.export(name)
-    return 0
-
-
-def readonly(rt: Runtime, argv: list[str]) -> int:
-    """readonly [-p] name[=value] ...: values that can no longer change."""
-    _, operands = _flags(argv, "pf")
-    if not operands:
-        _print(rt, "readonly", rt.vars.readonly)
-        return 0
-    for name, value in _each(rt, operands):
-        if value is not None:
-            rt.vars.set(name, value)
-        rt.vars.protect(name)
-    return 0
-
-
-def _print(rt: Runtime, word: str, names: set[str]) -> None:
-    for name in sorted(names):
-        value = rt.values.get(name)
-        rt.write(f"{word} {name}\n" if value is None else f"{word} {name}={quote(value)}\n")
-
-
-def local(rt: Runtime, argv: list[str]) -> int:
-    """local name[=value] ...: variables that get their old values back when the function ends."""
-    if not rt.vars.scopes or not rt.calls:
-        raise CommandError("no function is running")
-    _, operands = _flags(argv, "")
-    for name, value in _each(rt, operands):
-        new = name not in rt.vars.scopes[-1]
-        rt.vars.local(name)
-        if value is not None:
-            rt.vars.set(name, value)
-        elif new and name in rt.values:
-            exported = name in rt.vars.exported
-            rt.vars.unset(name)
-            if exported:
-                rt.vars.export(name)
-    return 0
-
-
 def unset(rt: Runtime, argv: list[str]) -> int:
-    """unset [-v|-f] name ...: remove variables, or functions."""
-    flags, operands = _flags(argv, "vf")
-    for name in operands:
-        if "f" in flags:
-            rt.functions.pop(name, None)
-            continue
-        if not is_name(name):
-            raise CommandError(f"{name}: not a variable's name")
-        if name not in rt.values and "v" not in flags and name in rt.functions:
-            del rt.functions[name]
-        else:
-            rt.vars.unset(name)
-    return 0
+    """unset [-f|-v|-n] name ...: remove variables, elements, functions, or with -n references themselves."""
+    flags, operands = _flags(argv, "vfn")
+    status = 0
+    for operand in operands:
+        try:
+            _unset(rt, flags, operand)
+        except CommandError as error:
+            rt.complain(f"unset: {error.message}", hint=error.hint)
+            status = 1
+    return status
+
+
+def _unset(rt: Runtime, flags: set[str], operand: str) -> None:
+    from aish.lang import subscripts
+
+    if "f" in flags:
+        rt.functions.pop(operand, None)
+        return
+    found = subscripts.split(operand)
+    if found is None:
+        if "v" in flags:
+            raise CommandError(f"{operand}: not a variable's name")
+        rt.functions.pop(operand, None)
+        return
+    name, subscript = found
+    if "n" in flags:
+        if name in rt.vars.references:
+            rt.vars.unset_scoped(name)
+        return
+    if subscript is None and name in rt.vars.references:
+        final, subscript = subscripts.resolve(rt, name)
+        name = final
+    if subscript is not None:
+        subscripts.remove(rt, name, subscript)
+    elif "v" not in flags and name in rt.functions and not rt.vars.knows(name):
+        del rt.functions[name]
+    else:
+        rt.vars.unset_scoped(name)
 
 
 # ------------------------------------------------------------------------------------------- getopts
@@ -248,8 +208,5 @@ TABLE: dict[str, Builtin] = {
     "set": set_,
     "shift": shift,
     "getopts": getopts,
-    "export": export,
-    "readonly": readonly,
-    "local": local,
     "unset": unset,
 }

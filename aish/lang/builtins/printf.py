@@ -37,7 +37,12 @@ _formats: dict[str, list[str | _Field]] = {}
 
 def printf(rt: Runtime, argv: list[str]) -> int:
     """printf format [arguments]: %b %c %d %i %o %u %x %X %e %f %g %a %s %q %%, and the escapes of C."""
-    words = argv[2:] if argv[1:2] == ["--"] else argv[1:]
+    words = argv[1:]
+    variable = ""
+    if words and words[0][:2] == "-v":
+        variable, words = _variable(words)
+    if words[:1] == ["--"]:
+        words = words[1:]
     if not words:
         raise CommandError("a format expected", status=2, hint="printf '%s\\n' words")
     parts = _formats.get(words[0])
@@ -56,10 +61,29 @@ def printf(rt: Runtime, argv: list[str]) -> int:
     except _Stop:
         pass
     except CommandError:
-        rt.write("".join(output.texts))
+        if not variable:
+            rt.write("".join(output.texts))
         raise
-    rt.write("".join(output.texts))
+    if not variable:
+        rt.write("".join(output.texts))
+        return output.status
+    from aish.lang.subscripts import store
+
+    store(rt, variable, "".join(output.texts).replace("\0", ""))
     return output.status
+
+
+def _variable(words: list[str]) -> tuple[str, list[str]]:
+    """The operand of -v, and the words behind it. Raises CommandError."""
+    from aish.lang.subscripts import split
+
+    variable = words[0][2:]
+    rest = words[1:]
+    if not variable and rest:
+        variable, rest = rest[0], rest[1:]
+    if split(variable) is None:
+        raise CommandError(f"{variable}: not a variable's name", status=2)
+    return variable, rest
 
 
 def _parse(text: str) -> list[str | _Field]:

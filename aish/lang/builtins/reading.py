@@ -8,6 +8,7 @@ import time
 
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.fields import split_read
+from aish.lang.subscripts import follow, split, store
 from aish.lang.text import decode, is_name
 
 TYPE_CHECKING = False
@@ -34,6 +35,7 @@ class _Wanted:
         self.deadline: float | None = None
         self.fd = 0
         self.names: list[str] = []
+        self.array = ""
 
 
 def read(rt: Runtime, argv: list[str]) -> int:
@@ -73,8 +75,8 @@ def _options(argv: list[str]) -> _Wanted:
                 wanted.raw = wanted.raw or letter == "r"
                 wanted.silent = wanted.silent or letter == "s"
                 continue
-            if letter not in "dnNptu":
-                raise CommandError(f"-{letter}: unknown option", status=2, hint="options are: r s d n N p t u")
+            if letter not in "adnNptu":
+                raise CommandError(f"-{letter}: unknown option", status=2, hint="options are: a r s d n N p t u")
             value = letters
             letters = ""
             if not value:
@@ -85,13 +87,17 @@ def _options(argv: list[str]) -> _Wanted:
             _option(wanted, letter, value)
     wanted.names = argv[at:]
     for name in wanted.names:
-        if not is_name(name):
+        if not is_name(name) and not ("[" in name and split(name)):
             raise CommandError(f"{name}: not a variable's name")
     return wanted
 
 
 def _option(wanted: _Wanted, letter: str, value: str) -> None:
     match letter:
+        case "a":
+            if not is_name(value):
+                raise CommandError(f"{value}: not a variable's name")
+            wanted.array = value
         case "d":
             wanted.delimiter = os.fsencode(value)[:1] or b"\0"
         case "p":
@@ -240,6 +246,9 @@ class _Silent:
 def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:
     if wanted.raw:
         line = line.replace("\\", "\\\\")
+    if wanted.array:
+        _assign_array(rt, wanted.array, line)
+        return
     if not wanted.names:
         from aish.lang.pattern import unescape
 
@@ -247,7 +256,27 @@ def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:
         return
     values = split_read(line, rt.separators, rt.blanks, len(wanted.names))
     for name, value in zip(wanted.names, values, strict=True):
-        rt.vars.set(name, value)
+        if "[" in name:
+            store(rt, name, value)
+        else:
+            rt.vars.set(name, value)
+
+
+def _assign_array(rt: Runtime, name: str, line: str) -> None:
+    """read -a: every field is an element."""
+    from aish.lang.arrays import Indexed
+
+    if name in rt.vars.references:
+        name = follow(rt, name)[0]
+    array = rt.vars.arrays.get(name)
+    if array is not None and array.associative:
+        raise CommandError(f"{name}: not an indexed array")
+    values = split_read(line, rt.separators, rt.blanks, len(line) + 1)
+    while values and values[-1] == "":
+        values.pop()
+    rt.vars.put(name, Indexed())
+    for at, value in enumerate(values):
+        rt.vars.set_element(name, at, value)
 
 
 TABLE: dict[str, Builtin] = {"read": read}

@@ -79,6 +79,12 @@ def _option(rt: Runtime, name: str) -> bool:
     return name in NAMES and bool(getattr(rt, name))
 
 
+def _is_set(rt: Runtime, name: str) -> bool:
+    from aish.lang.subscripts import is_set
+
+    return is_set(rt, name)
+
+
 UNARY: dict[str, Callable[[Runtime, str], bool]] = {
     "-n": lambda rt, text: text != "",
     "-z": lambda rt, text: text == "",
@@ -100,7 +106,8 @@ UNARY: dict[str, Callable[[Runtime, str], bool]] = {
     "-x": _access(os.X_OK),
     "-s": _has_size,
     "-t": _terminal,
-    "-v": lambda rt, name: rt.vars.get(name) is not None,
+    "-v": _is_set,
+    "-R": lambda rt, name: bool(rt.vars.references.get(name)),
     "-o": _option,
     "-N": _was_read,
     "-O": _owned,

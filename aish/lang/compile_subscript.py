@@ -1,0 +1,106 @@
+"""[subscript] to a closure: arithmetic for an indexed array, text for an associative one.
+
+Which of the two a name is is known only when the closure runs.
+"""
+
+from __future__ import annotations
+
+from aish.lang import compile_word
+from aish.lang.arithmetic import ExpressionError, compiled, constant
+from aish.lang.arrays import SubscriptError
+from aish.lang.control import CommandError
+from aish.lang.source import Site
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.lang.arrays import Array
+    from aish.lang.compile_word import Text
+    from aish.lang.runtime import Runtime
+    from aish.lang.source import Source
+    from aish.lang.tree import Parameter, Word
+
+    Key = Callable[[Runtime, Array], int | str]
+    """Gives the key of an element of the array. Raises CommandError."""
+
+
+def key(src: Source, word: Word) -> Key:
+    """The closure for what stands between the brackets."""
+    text = compile_word.text(src, word)
+    shown = src.text[word.start : word.end]
+    return _constant(text) if isinstance(text, str) else computed(text, shown)
+
+
+def computed(closure: Text, shown: str) -> Key:
+    """The closure for a subscript that `closure` expands."""
+
+    def run(rt: Runtime, array: Array) -> int | str:
+        value = closure(rt)
+        if array.associative:
+            return value
+        if value.isdecimal() and value.isascii() and len(value) < 19 and (value[0] != "0" or value == "0"):
+            return int(value)
+        return _number(rt, value, shown)
+
+    return run
+
+
+def _constant(text: str) -> Key:
+    number = constant(text)
+    if number is not None:
+        value = number
+        return lambda rt, array: text if array.associative else value
+    return lambda rt, array: text if array.associative else _number(rt, text, text)
+
+
+def _number(rt: Runtime, text: str, shown: str) -> int:
+    value = constant(text)
+    if value is not None:
+        return value
+    try:
+        return compiled(text)(rt)
+    except ExpressionError as error:
+        raise SubscriptError(f"[{shown[:40]}]: {error.message}") from None
+
+
+def element(src: Source, node: Parameter) -> Callable[[Runtime], str | None]:
+    """${name[subscript]}: the value, None where there is no such element."""
+    assert node.index is not None
+    key_of = key(src, node.index)
+    name = node.name
+    site = Site(src, node.start, node.end)
+
+    def get(rt: Runtime) -> str | None:
+        array = rt.vars.arrays.get(name)
+        if array is None:
+            return _other(rt, name, key_of)
+        try:
+            found = key_of(rt, array)
+        except SubscriptError as error:
+            raise rt.error_at(error, site) from None
+        if type(found) is int and found < 0:
+            return _from_end(rt, array, found, name)
+        return array.items.get(found)  # type: ignore[call-overload, no-any-return]
+
+    return get
+
+
+def _other(rt: Runtime, name: str, key_of: Key) -> str | None:
+    """An element of what is no array itself: a scalar, a reference, a list of the shell's."""
+    array = rt.vars.array(name)
+    if array is None:
+        return None
+    try:
+        return array.get(key_of(rt, array))  # type: ignore[arg-type]
+    except CommandError as error:
+        rt.complain(f"{name}{error.message}")
+        return None
+
+
+def _from_end(rt: Runtime, array: Array, found: int, name: str) -> str | None:
+    try:
+        return array.get(found)  # type: ignore[arg-type]
+    except SubscriptError as error:
+        rt.complain(f"{name}: {error.message}")
+        return None

@@ -1,0 +1,181 @@
+"""The variables that the shell makes up when they are asked for: $RANDOM, $SECONDS, $FUNCNAME ...
+
+Some of them take an assignment (RANDOM begins a sequence, SECONDS starts to count there), some ignore it, and the
+others become ordinary variables by it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from aish.lang.arithmetic import ExpressionError, value_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.lang.runtime import Frame, Runtime
+
+BASH_VERSION = (5, 2, 0, 1, "aish")
+"""The bash whose language this is: files that are made for it look before they use it."""
+
+_IGNORING = frozenset("BASHPID BASH_COMMAND BASH_SUBSHELL EPOCHREALTIME EPOCHSECONDS FUNCNAME GROUPS LINENO "
+                      "BASH_LINENO BASH_SOURCE BASH_ARGC BASH_ARGV PIPESTATUS DIRSTACK SRANDOM".split())  # fmt: skip
+
+
+def value(rt: Runtime, name: str) -> str | None:
+    """What the variable is now; of a list its first element."""
+    compute = _VALUES.get(name)
+    if compute is not None:
+        return compute(rt)
+    found = elements(rt, name)
+    return found[0] if found else None
+
+
+def elements(rt: Runtime, name: str) -> list[str]:
+    """The elements of a list, a scalar being a list of one."""
+    compute = _LISTS.get(name)
+    return compute(rt) if compute is not None else [_VALUES[name](rt)]
+
+
+def assign(rt: Runtime, name: str, text: str) -> bool:
+    """Do what an assignment does here. False where it makes an ordinary variable of it."""
+    if name == "RANDOM":
+        rt.random_state = _number(rt, text) & 0xFFFFFFFF
+        rt.random_pid = os.getpid()
+        return True
+    if name == "SECONDS":
+        rt.started_s = os.times().elapsed - _number(rt, text)
+        return True
+    return name in _IGNORING
+
+
+def _number(rt: Runtime, text: str) -> int:
+    try:
+        return value_of(rt, text)
+    except ExpressionError:
+        return 0
+
+
+# ----------------------------------------------------------------------------------------------- numbers
+
+
+def _random(rt: Runtime) -> str:
+    """0 to 32767, by the generator of bash: the same seed gives the same sequence."""
+    pid = os.getpid()
+    if rt.random_pid != pid:
+        rt.random_state, rt.random_pid = int.from_bytes(os.urandom(4), "little"), pid
+    while True:
+        rt.random_state = _following(rt.random_state)
+        number = ((rt.random_state >> 16) ^ (rt.random_state & 0xFFFF)) & 0x7FFF
+        if number != rt.random_last:
+            rt.random_last = number
+            return str(number)
+
+
+def _following(state: int) -> int:
+    """Park and Miller's minimal standard."""
+    high, low = divmod(state or 123459876, 127773)
+    found = 16807 * low - 2836 * high
+    return found + 0x7FFFFFFF if found < 0 else found
+
+
+def _epoch(rt: Runtime) -> str:
+    import time
+
+    return str(int(time.time()))
+
+
+def _epoch_exact(rt: Runtime) -> str:
+    import time
+
+    seconds, rest_ns = divmod(time.time_ns(), 1_000_000_000)
+    return f"{seconds}.{rest_ns // 1000:06d}"
+
+
+# --------------------------------------------------------------------------------------------- the machine
+
+
+def _type(rt: Runtime) -> str:
+    return f"{os.uname().machine}-pc-linux-gnu"
+
+
+def version() -> str:
+    """$BASH_VERSION."""
+    major, minor, patch, build, status = BASH_VERSION
+    return f"{major}.{minor}.{patch}({build})-{status}"
+
+
+def _set_options(rt: Runtime) -> str:
+    from aish.lang.options import NAMES
+
+    on = {name for name in NAMES if getattr(rt, name, False)}
+    return ":".join(sorted(on | {"braceexpand", "hashall", "interactive-comments"}))
+
+
+def _shopt_options(rt: Runtime) -> str:
+    on = getattr(rt, "shopts", None)
+    return ":".join(sorted(on)) if on else ""
+
+
+# ------------------------------------------------------------------------------------------------ calls
+
+
+def _frames(rt: Runtime, of: Callable[[Frame], str], last: str | None) -> list[str]:
+    found = [of(frame) for frame in reversed(rt.frames)]
+    if last is not None:
+        found.append(last)
+    return found
+
+
+def _functions(rt: Runtime) -> list[str]:
+    if not any(frame[0] != "source" for frame in rt.frames):
+        return []
+    return _frames(rt, lambda frame: frame[0], None if rt.from_string else "main")
+
+
+def _lines(rt: Runtime) -> list[str]:
+    return _frames(rt, lambda frame: str(frame[2].line if frame[2] else 0), None if rt.from_string else "0")
+
+
+def _sources(rt: Runtime) -> list[str]:
+    return _frames(rt, lambda frame: frame[1], None if rt.from_string else rt.name)
+
+
+def _command(rt: Runtime) -> str:
+    site = rt.at
+    return "" if site is None else site.source.text[site.start : site.end]
+
+
+_VALUES: dict[str, Callable[[Runtime], str]] = {
+    "BASH": lambda rt: rt.interpreter[0],
+    "BASHOPTS": _shopt_options,
+    "BASHPID": lambda rt: str(os.getpid()),
+    "BASH_COMMAND": _command,
+    "BASH_SUBSHELL": lambda rt: str(rt.subshells),
+    "BASH_VERSION": lambda rt: version(),
+    "EPOCHREALTIME": _epoch_exact,
+    "EPOCHSECONDS": _epoch,
+    "EUID": lambda rt: str(os.geteuid()),
+    "HOSTNAME": lambda rt: os.uname().nodename,
+    "HOSTTYPE": lambda rt: os.uname().machine,
+    "LINENO": lambda rt: str(rt.at.line if rt.at else 0),
+    "MACHTYPE": _type,
+    "OSTYPE": lambda rt: "linux-gnu",
+    "RANDOM": _random,
+    "SECONDS": lambda rt: str(int(os.times().elapsed - rt.started_s)),
+    "SHELLOPTS": _set_options,
+    "SRANDOM": lambda rt: str(int.from_bytes(os.urandom(4), "little")),
+    "UID": lambda rt: str(os.getuid()),
+}
+_LISTS: dict[str, Callable[[Runtime], list[str]]] = {
+    "BASH_ARGC": lambda rt: [],
+    "BASH_ARGV": lambda rt: [],
+    "BASH_LINENO": _lines,
+    "BASH_SOURCE": _sources,
+    "BASH_VERSINFO": lambda rt: [*map(str, BASH_VERSION), _type(rt)],
+    "DIRSTACK": lambda rt: [rt.values.get("PWD", ""), *rt.folders],
+    "FUNCNAME": _functions,
+    "GROUPS": lambda rt: [str(group) for group in os.getgroups()],
+    "PIPESTATUS": lambda rt: [str(status) for status in rt.pipe_status or (rt.status,)],
+}
