@@ -40,8 +40,17 @@ if TYPE_CHECKING:
         def add(self, line: str) -> None:
             """A line that was not typed here."""
 
-        def delete(self, first: int, last: int) -> None:
-            """Forget lines by their numbers."""
+        def delete(self, first: int, last: int, *, disk: bool = True) -> None:
+            """Forget lines by their numbers; with `disk` for every shell."""
+
+        def replace_last(self, line: str) -> None:
+            """The command that runs is to stand as `line` in the history."""
+
+        def new_lines(self) -> list[tuple[int, str, float]]:
+            """Those of this shell."""
+
+        def is_own(self, path: str) -> bool:
+            """Whether `path` is where all lines are kept anyway."""
 
         def close(self) -> None:
             """The shell ends."""

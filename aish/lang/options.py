@@ -15,6 +15,7 @@ LETTERS = {
     "e": "errexit",
     "f": "noglob",
     "h": "hashall",
+    "H": "histexpand",
     "m": "monitor",
     "n": "noexec",
     "u": "nounset",

@@ -53,7 +53,7 @@ class Runtime:
 
     # The options of `set`, by the names of `set -o`.
     allexport = errexit = hashall = ignoreeof = monitor = noclobber = noexec = noglob = notify = nounset = False
-    pipefail = posix = verbose = xtrace = emacs = vi = False
+    pipefail = posix = verbose = xtrace = emacs = vi = histexpand = False
 
     vars: Variables
 
@@ -106,6 +106,8 @@ class Runtime:
         self.commands = Lookup(self.vars)
         self.typed: History | None = None
         """What was typed, where a shell at a prompt keeps it."""
+        self.abbreviations: dict[str, str] = {}
+        """What a word at the prompt is replaced by as it is typed."""
         self.command_number = 1
         """Of the command that a prompt asks for."""
         self.options_index = 0

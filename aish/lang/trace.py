@@ -28,7 +28,7 @@ def trace(rt: Runtime, assigns: list[str], argv: list[str]) -> None:
 
 def expand_prompt(rt: Runtime, text: str) -> str:
     """PS4 (and PS1, PS2) with their parameters, substitutions and arithmetic expanded."""
-    if "$" not in text and "`" not in text:
+    if "$" not in text and "`" not in text and "\\" not in text:
         return text
     closure = _prompts.get(text)
     if closure is None:

@@ -6,9 +6,9 @@ import os
 
 from aish.lang.control import Interrupted
 from aish.lang.parser import parse
+from aish.lang.prompts import expand
 from aish.lang.signals import PROMPTING
 from aish.shell.inputs import StandardInput
-from aish.shell.prompt_text import expand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,13 +7,15 @@ import time
 
 from aish.errors import AishError
 from aish.lang import jobs, options
-from aish.lang.control import Exit, Interrupted
+from aish.lang.control import CommandError, Exit, Interrupted
 from aish.lang.evaluate import run_line, run_source, run_text
+from aish.lang.prompts import expand
 from aish.lang.signals import SIGHUP
 from aish.lang.source import ParseError, Source
 from aish.lang.text import decode
 from aish.shell import short_forms
-from aish.shell.prompt_text import expand
+from aish.shell.companion.link import Link
+from aish.shell.history import History
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ PLAIN_PS1 = "\\w \\$ "
 
 def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
     """Make the shell interactive: job control, then the user's start-up file. Under POSIX's rules that is $ENV."""
-    rt.interactive = True
+    rt.interactive = rt.histexpand = True
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
     if rc is not None:
@@ -90,9 +92,11 @@ def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str
     if not rt.posix:
         run_source(rt, Source("short forms", short_forms.functions(tuple(host.verbs))))
     prepare(rt, config=config, rc=rc)
-    reader = _reader(rt, host)
+    link = _link(host)
+    rt.typed = history = History(rt, link)
+    reader = _reader(rt, host, link, history)
     try:
-        return _lines(rt, reader)
+        return _lines(rt, reader, history)
     except Interrupted as error:
         if error.signo == SIGHUP:
             rt.jobs.hang_up()
@@ -105,7 +109,7 @@ def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str
             rt.jobs.terminal = None
 
 
-def _lines(rt: Runtime, reader: Reader) -> int:
+def _lines(rt: Runtime, reader: Reader, history: History) -> int:
     """The loop."""
     warned = False  # just now, of jobs that leaving would end; `jobs` may look at them in between
     while True:
@@ -119,14 +123,8 @@ def _lines(rt: Runtime, reader: Reader) -> int:
                     continue
                 raise Exit(rt.status)
             rt.command_number += 1
-            if text.strip():
-                rt.prompt(expand(rt, "PS0"))
-                reader.begins(text)
-                begin = time.monotonic()
-                try:
-                    run_line(rt, text)
-                finally:
-                    reader.ended(text, time.monotonic() - begin)
+            if text.strip() and (text := _expanded(rt, text)):
+                _run(rt, reader, history, text)
             warned = warned and text.split()[:1] == ["jobs"]
         except Interrupted as error:
             if error.signo == SIGHUP:
@@ -146,13 +144,50 @@ def _lines(rt: Runtime, reader: Reader) -> int:
             return error.status
 
 
+def _expanded(rt: Runtime, text: str) -> str:
+    """The command with its !events replaced; '' where there is nothing to run."""
+    if rt.typed is None or not rt.histexpand or ("!" not in text and text[0] != "^"):
+        return text
+    from aish.lang.history_words import expand as expand_events
+
+    try:
+        found = expand_events(text, rt.typed.lines())
+    except CommandError as error:
+        rt.error_line(f"aish: {error.message}")
+        rt.status = 1
+        return ""
+    if found.changed:
+        rt.error_line(found.text.rstrip("\n"))
+    if found.print_only:
+        rt.typed.add(found.text.rstrip("\n"))
+        return ""
+    return found.text
+
+
+def _run(rt: Runtime, reader: Reader, history: History, text: str) -> None:
+    """Run a command that was typed, between what terminal and history are told of it."""
+    rt.prompt(expand(rt, "PS0"))
+    history.begins(text)
+    reader.begins(text)
+    begin = time.monotonic()
+    try:
+        run_line(rt, text)
+    except Exit as error:
+        rt.status = error.status
+        raise
+    finally:
+        duration_s = time.monotonic() - begin
+        history.ended(rt.status, duration_s)
+        reader.ended(text, duration_s)
+
+
 def _before_prompt(rt: Runtime) -> None:
     """News of jobs, the size of the terminal, PROMPT_COMMAND."""
     rt.jobs.tell_news(rt)
     if rt.pending:
         run_line(rt, ":")  # the actions of signals that came since the last command
     _window(rt)
-    for command in rt.list_values("PROMPT_COMMAND"):
+    for command in rt.vars.elements("PROMPT_COMMAND"):
         if command:
             status, statuses = rt.status, rt.pipe_status
             try:
@@ -177,12 +212,28 @@ def _window(rt: Runtime) -> None:
                 rt.vars.set(name, str(value))
 
 
-def _reader(rt: Runtime, host: ShellHost) -> Reader:
+def _link(host: ShellHost) -> Link:
+    """The companion, which begins when it is first asked."""
+
+    def serve(fd: int) -> None:
+        from aish.shell.companion.answers import Answers
+        from aish.shell.companion.work import serve as work
+
+        work(fd, Answers(host.names or list, host.after or _nothing).table())
+
+    return Link(serve)
+
+
+def _nothing(words: list[str], written: str) -> None:
+    """Without verbs any file may follow."""
+
+
+def _reader(rt: Runtime, host: ShellHost, link: Link, history: History) -> Reader:
     """prompt_toolkit on a terminal that can do it; else plain reading."""
     if os.isatty(0) and os.isatty(2) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
         from aish.shell.prompt import Prompt
 
-        return Prompt(rt, host.names, verbs=host.verbs, after=host.after)
+        return Prompt(rt, link, history, verbs=host.verbs)
     from aish.shell.plain import PlainReader
 
     return PlainReader(rt)

@@ -370,7 +370,9 @@ def comparable(seen: list[object]) -> list[object]:
 
 
 def _comparable(text: str) -> list[str]:
-    lines = [re.sub(r"\b\d{3,}\b(?=$|\s+(Stopped|Running|Done|\|))", "PID", line).rstrip() for line in text.split("\n")]
+    lines = [
+        re.sub(r"\b\d{3,}\b(?=$|\s+(Stopped|Running|Done|\|))", "PID", line).rstrip() for line in text.split("\n")
+    ]
     lines = [line.replace("^C", "").replace("^Z", "").replace("^\\", "").strip() for line in lines]
     dropped = ("bash:", "aish:", "hint:", "aish: ")
     lines = [line for line in lines if line and not line.startswith(dropped)]

@@ -31,6 +31,8 @@ _TOPICS = {
     "jobs": "jobs fg bg wait kill",
     "traps": "trap",
     "names": "command type hash",
+    "history": "history fc bind",
+    "abbreviations": "abbr",
 }
 TOPIC_OF: dict[str, str] = {name: topic for topic, names in _TOPICS.items() for name in names.split()}
 """Every built-in's name, with the file that it is in."""
