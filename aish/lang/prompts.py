@@ -85,7 +85,7 @@ def decode(rt: Runtime, text: str, *, expands: bool) -> str:
     return "".join(found)
 
 
-def _value(rt: Runtime, letter: str) -> str | None:  # noqa: C901 -- one table
+def _value(rt: Runtime, letter: str) -> str | None:
     """What an escape of one letter stands for; None where it is none."""
     match letter:
         case "\\":

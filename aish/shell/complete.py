@@ -117,6 +117,8 @@ def questions(rt: Runtime, wanted: Situation, verbs: Container[str]) -> list[tup
     words = verb_words(rt, wanted, verbs)
     if words:
         asked: list[tuple[str, dict[str, object]]] = [("after", {"words": words, "written": written, "cwd": cwd})]
+        if written.startswith("@"):
+            return [*asked, ("names", {"cwd": cwd})]
         return asked if written.startswith("-") else [*asked, _files(written, cwd)]
     if written.startswith("@") and not wanted.quote:
         return [("names", {"cwd": cwd})]
@@ -138,14 +140,14 @@ def _files(written: str, cwd: str) -> tuple[str, dict[str, object]]:
 def candidates(
     rt: Runtime, wanted: Situation, verbs: Iterable[str], answers: Mapping[str, object]
 ) -> list[tuple[str, str]]:
-    """Whole words that fit, each with what there is to tell about it, sorted; `answers` by their questions, None where
-    there was none in time."""
+    """Whole words that fit, each with what there is to tell about it, sorted. `answers` are by their questions, None
+    where there was none in time."""
     written = wanted.written
     if wanted.kind == VARIABLE:
         return _fitting(written, [(name, "") for name in rt.values])
-    if job := _job_wanted(wanted):
+    if _job_wanted(wanted):
         jobs = rt.jobs.jobs.values()
-        return _fitting(written, [(f"%{one.number}", f"{one.describe()}: {one.text}") for one in jobs]) if job else []
+        return _fitting(written, [(f"%{one.number}", f"{one.describe()}: {one.text}") for one in jobs])
     files = [(path, "") for path in _words(answers.get("files"))]
     if wanted.kind == VERB:
         return _fitting(written, [(verb, "") for verb in verbs]) or sorted(files)
@@ -160,16 +162,9 @@ def candidates(
     if "options" in answers:
         return _fitting(written, _pairs(answers["options"]))
     if wanted.kind == COMMAND and "/" not in written:
-        own = [(name, about) for name, about in _own_commands(rt).items() if name.startswith(written)]
-        known = {name for name, _ in own}
-        return sorted(
-            own
-            + [
-                (name, "")
-                for name in _words(answers.get("programs"))
-                if name.startswith(written) and name not in known
-            ]
-        )
+        own = _own_commands(rt)
+        found = [(name, "") for name in _words(answers.get("programs")) if name not in own]
+        return _fitting(written, [*own.items(), *found])
     if wanted.kind == COMMAND:
         files = [(path, "") for path, _ in files if path.endswith("/") or os.access(_home(path), os.X_OK)]
     return sorted(files)
@@ -191,12 +186,7 @@ _OF_JOBS = frozenset(["fg", "bg", "jobs", "kill", "wait", "disown"])
 
 
 def _job_wanted(wanted: Situation) -> bool:
-    return (
-        wanted.kind == FILE
-        and wanted.written.startswith("%")
-        and wanted.words[:1] != []
-        and wanted.words[0] in _OF_JOBS
-    )
+    return wanted.kind == FILE and wanted.written.startswith("%") and bool(_OF_JOBS.intersection(wanted.words[:1]))
 
 
 def _own_commands(rt: Runtime) -> dict[str, str]:

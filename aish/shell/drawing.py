@@ -1,5 +1,5 @@
-"""A prompt is drawn once: prompt_toolkit would draw it anew when the line is taken, and a program that waits for a prompt
-would take that for the next one."""
+"""A prompt is drawn once: prompt_toolkit would draw it anew when the line is taken, and a program that waits for a
+prompt would take that for the next one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the prompt shows at a glance: parts that are there at once, and parts that come when the companion has them."""
+"""What the prompt shows at a glance: parts that are there at once, and parts that the companion brings later."""
 
 from __future__ import annotations
 

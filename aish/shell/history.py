@@ -1,7 +1,7 @@
 """What was typed: the list of this shell, and what of it the companion is told to keep.
 
-The list begins with what the file held when the shell started, and grows by what is typed here. Which lines are kept is
-decided here and nowhere else: `kept`.
+The list begins with what the file held when the shell started, and grows by what is typed here. Which lines are kept
+is decided here and nowhere else: `kept`.
 """
 
 from __future__ import annotations

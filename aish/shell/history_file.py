@@ -1,7 +1,7 @@
 """The history on disk: SQLite, private, bounded, shared by all shells of the user. Only the companion opens it.
 
-A line is written when it begins, and its status and duration when it has ended, so that a shell that dies leaves what it
-ran. A file that cannot be read is moved aside, never written over.
+A line is written when it begins, and its status and duration when it has ended, so that a shell that dies leaves what
+it ran. A file that cannot be read is moved aside, never written over.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the file that the daemon keeps for prompts says: how many processes run, how many agents wait for the person."""
+"""What the daemon's file for prompts says: how many processes run, how many agents wait for the person."""
 
 from __future__ import annotations
 

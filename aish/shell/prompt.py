@@ -184,7 +184,7 @@ class Prompt:
             ]
         )
 
-    def _continuation(self, width: int, number: int, wrapped: bool) -> AnyFormattedText:
+    def _continuation(self, width: int, number: int, wrapped: int) -> AnyFormattedText:
         if wrapped:
             return ""  # a long line goes on as a terminal shows it
         text = self.rt.vars.get("PS2") or ""

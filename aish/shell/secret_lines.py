@@ -47,6 +47,9 @@ _FORMATS = re.compile(
 )
 
 
+_WORDS = frozenset(["true", "false", "yes", "no", "none", "null"])
+
+
 def looks_secret(line: str) -> bool:
     """Whether a line seems to hold a key or a password."""
     if _FORMATS.search(line):
@@ -57,10 +60,6 @@ def looks_secret(line: str) -> bool:
 def _literal(value: str) -> bool:
     """Whether it is itself the secret: not $OTHER, $(pass show it), a file, a number or a word like true."""
     bare = value.strip("\"'")
-    if not bare or bare[0] in "$`<@":
+    if not bare or bare[0] in "$`<@/~.":
         return False
-    return not (
-        (bare.isdigit() and len(bare) < 6)
-        or bare.lower() in ("true", "false", "yes", "no", "none", "null")
-        or bare[0] in "/~."
-    )
+    return not (bare.isdigit() and len(bare) < 6) and bare.lower() not in _WORDS

@@ -27,6 +27,7 @@ _TAKE_MARKS = (
 )
 _TAKE_LINKS = ("alacritty", "kitty", "xterm-kitty", "foot", "wezterm", "ghostty", "xterm-ghostty", "contour")
 _LINK_PROGRAMS = frozenset(["iTerm.app", "WezTerm", "vscode", "ghostty", "Hyper"])
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-~")
 _LONGEST_TITLE = 80
 _END = "\x1b\\"
 
@@ -83,9 +84,4 @@ def title(text: str) -> str:
 
 def _percent(path: str) -> str:
     data = path.encode("utf-8", "surrogateescape")
-    return "".join(
-        [
-            chr(byte) if byte < 128 and (chr(byte).isalnum() or chr(byte) in "/._-~") else f"%{byte:02X}"
-            for byte in data
-        ]
-    )
+    return "".join([chr(byte) if chr(byte) in _PLAIN else f"%{byte:02X}" for byte in data])

@@ -1,7 +1,7 @@
 """Job control as `bash -i` has it: the same keys typed to both shells, compared by what matters.
 
-A scenario gives what it saw: outputs, statuses, who has the terminal, which processes live. Process ids and the wording
-of complaints are each shell's own.
+A scenario gives what it saw: outputs, statuses, who has the terminal, which processes live. Process ids and the
+wording of complaints are each shell's own.
 """
 
 from __future__ import annotations
@@ -118,15 +118,15 @@ def _hangup_trap(shell: Shell) -> list[object]:
 def _jobs_hear_of_the_hangup(shell: Shell) -> list[object]:
     marks = "trap 'echo > hupped; exit' HUP; echo > ready; while :; do sleep 0.05; done"
     shell.run(f'sh -c "{marks}" &')
-    shell.until(lambda: (shell.folder / "ready").exists(), "it never began")
+    shell.until((shell.folder / "ready").exists, "it never began")
     os.kill(shell.child.pid, signal.SIGHUP)
-    shell.until(lambda: (shell.folder / "hupped").exists(), "the job heard nothing")
+    shell.until((shell.folder / "hupped").exists, "the job heard nothing")
     return [shell.end()]
 
 
 def _jobs_outlive_exit(shell: Shell) -> list[object]:
     shell.run("sh -c 'echo > ready; exec sleep 1000' &")
-    shell.until(lambda: (shell.folder / "ready").exists(), "it never began")
+    shell.until((shell.folder / "ready").exists, "it never began")
     pid = int(re.findall(r"\d+", shell.run("echo $!"))[-1])
     shell.type("exit\n")
     status = shell.end()
@@ -305,19 +305,27 @@ def _monitor_in_a_script(shell: Shell) -> list[object]:
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "stop, jobs, bg, kill": typed(("sleep 1000", STOP), "echo $?", "jobs", "bg", "jobs", "bg", "kill %1; wait %1; echo $?", "jobs"),
+    "stop, jobs, bg, kill": typed(
+        ("sleep 1000", STOP), "echo $?", "jobs", "bg", "jobs", "bg", "kill %1; wait %1; echo $?", "jobs",
+    ),
     "three jobs": typed(
-        ("sleep 1001", STOP), ("sleep 1002", STOP), ("sleep 1003", STOP), "jobs", "bg %-", "jobs", "bg %?1001", "jobs",
+        ("sleep 1001", STOP), ("sleep 1002", STOP), ("sleep 1003", STOP),
+        "jobs", "bg %-", "jobs", "bg %?1001", "jobs",
         "sleep 1004 &", "jobs", "kill %sleep; echo $?", "kill -9 %1; wait %1; echo $?", "jobs",
         "kill -9 %4; wait %4; echo $?", "jobs", "fg %9; echo $?",
     ),
-    "fg, Ctrl-Z, fg, Ctrl-C": typed(("sleep 1000", STOP), ("fg", STOP), "echo $?", ("fg %1; echo next", INTERRUPT), "echo $?", "jobs", "fg; echo $?"),
+    "fg, Ctrl-Z, fg, Ctrl-C": typed(
+        ("sleep 1000", STOP), ("fg", STOP), "echo $?", ("fg %1; echo next", INTERRUPT),
+        "echo $?", "jobs", "fg; echo $?",
+    ),
     "%1": typed(("sleep 1000", STOP), "%1 &", "jobs", ("%1", INTERRUPT), "jobs"),
     "Ctrl-Z in a list": typed(("sleep 1000; echo after", STOP), "echo $?", "jobs"),
     "Ctrl-Z in an and-or list": typed(("sleep 1000 && echo yes || echo no", STOP), "echo $?", "jobs"),
     "Ctrl-Z in a for": typed(("for i in 1 2; do sleep 1000; done; echo after", STOP), "echo $?", "jobs"),
     "Ctrl-Z in a while": typed(("while :; do sleep 1000; done", STOP), "echo $?", "jobs"),
-    "Ctrl-Z in nested loops": typed(("for i in 1 2; do for j in 1 2; do sleep 1000; done; done; echo after", STOP), "jobs"),
+    "Ctrl-Z in nested loops": typed(
+        ("for i in 1 2; do for j in 1 2; do sleep 1000; done; done; echo after", STOP), "jobs",
+    ),
     "Ctrl-Z in a function": typed("f() { sleep 1000; echo in; }", ("f; echo after", STOP), "echo $?", "jobs"),
     "Ctrl-Z in eval": typed(("eval 'sleep 1000; echo in'; echo out", STOP), "echo $?", "jobs"),
     "Ctrl-Z in a group": typed(("{ sleep 1000; echo in; }; echo out", STOP), "echo $?", "jobs"),
@@ -329,12 +337,23 @@ SCENARIOS: dict[str, Scenario] = {
     "Ctrl-C in a subshell": typed(("(sleep 1000; echo in); echo out", INTERRUPT), "echo $?"),
     "Ctrl-C in a pipeline": typed(("sleep 1000 | cat; echo out", INTERRUPT), "echo $?"),
     "Ctrl-C in a substitution": typed(('x=$(sleep 1000; echo in); echo "got<$x>"', INTERRUPT), "echo $?"),
-    "Ctrl-C with a trap": typed("trap 'echo GOT' INT", ("sleep 1000; echo out", INTERRUPT), "echo $?", "trap - INT", ("sleep 1000; echo out", INTERRUPT)),
+    "Ctrl-C with a trap": typed(
+        "trap 'echo GOT' INT", ("sleep 1000; echo out", INTERRUPT), "echo $?",
+        "trap - INT", ("sleep 1000; echo out", INTERRUPT),
+    ),
     "Ctrl-\\ in a list": typed(("sleep 1000; echo after", QUIT), "echo $?"),
     "Ctrl-\\ in a pipeline": typed(("sleep 1000 | cat; echo after", QUIT), "echo $?"),
-    "background jobs": typed("true & wait; echo $?", "jobs", "false & wait $!; echo $?", "jobs", "sh -c 'exit 3' & wait %1; echo $?"),
-    "without job control": typed("set +m", "sleep 0.01 & wait; echo $?", "jobs", "fg; echo $?", "bg; echo $?", "set -m", ("sleep 1000", STOP), "jobs"),
-    "who has the terminal": typed("sh -c 'exit 3' | sh -c 'exit 4'", "(exit 2)", "nosuchprogram", "sh -c 'kill -9 $$'", "echo $?", "x=$(echo)"),
+    "background jobs": typed(
+        "true & wait; echo $?", "jobs", "false & wait $!; echo $?", "jobs",
+        "sh -c 'exit 3' & wait %1; echo $?",
+    ),
+    "without job control": typed(
+        "set +m", "sleep 0.01 & wait; echo $?", "jobs", "fg; echo $?", "bg; echo $?",
+        "set -m", ("sleep 1000", STOP), "jobs",
+    ),
+    "who has the terminal": typed(
+        "sh -c 'exit 3' | sh -c 'exit 4'", "(exit 2)", "nosuchprogram", "sh -c 'kill -9 $$'", "echo $?", "x=$(echo)",
+    ),
     "Ctrl-C while read": _key_while("read x", INTERRUPT),
     "Ctrl-C while wait": _key_while("wait", INTERRUPT),
     "Ctrl-Z while read": _key_while("read x", STOP, answer="abc\n"),

@@ -29,9 +29,9 @@ class Answers:
         return {
             name: getattr(self, name)
             for name in (
-                "history_notice", "history_begin", "history_end", "history_recent", "history_unique", "history_forget",
-                "history_suggest", "files", "programs", "names", "after", "branch", "dirty", "options", "fish", "exists",
-                "gpu",
+                "history_notice", "history_begin", "history_end", "history_recent", "history_unique",
+                "history_forget", "history_suggest", "files", "programs", "names", "after", "branch", "dirty",
+                "options", "fish", "exists", "gpu",
             )
         }  # fmt: skip
 

@@ -16,14 +16,14 @@ def complete(line: str, path: str, cwd: str) -> list[tuple[str, str]] | None:
     """(word, what it is) for the last word of `line`; None where there is no fish, or no answer in time."""
     global _fish  # noqa: PLW0603 -- one for this process
     if _fish is None or _fish.poll() is not None:
-        program = next(
-            (p for p in (os.path.join(d, "fish") for d in path.split(":") if d) if os.access(p, os.X_OK)), ""
-        )
-        if not program:
+        places = [os.path.join(folder, "fish") for folder in path.split(":") if folder]
+        program = next((place for place in places if os.access(place, os.X_OK)), None)
+        if program is None:
             return None
         _fish = subprocess.Popen(
             [program, "--private", "--no-config"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "PATH": path},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PATH": path},
         )  # fmt: skip
     answer = _ask(_fish, f"cd {_quoted(cwd)}; complete -C {_quoted(line)}; printf '\\x1e\\n'\n")
     if answer is None:

@@ -19,11 +19,13 @@ _MOST_BYTES = 1 << 20
 _kept: dict[tuple[str, float], list[tuple[str, str]]] = {}
 
 _ROFF = re.compile(r"\\f[A-Z]|\\f\(..|\\f\[[^]]*\]|\\s[-+]?\d|\\[&|^/,]|\\m\[[^]]*\]")
+_LAYOUT = frozenset([".PP", ".P", ".RE", ".RS", ".sp", ".br", ".LP", ".nf", ".fi"])
+_REMARKS = ("'\\\"", '.\\"')
 _OPTION = re.compile(r"(?:^|[\s,|\[])(--?[A-Za-z0-9][\w-]*)")
 
 
 def options(words: list[str], path: str) -> list[tuple[str, str]] | None:
-    """(option, what it does) of the program `words[0]`, or of its subcommand `words[1]`; None where nothing is known."""
+    """(option, what it does) of the program `words[0]`, or of its subcommand `words[1]`; None: nothing is known."""
     name = words[0]
     program = name if "/" in name else _search(name, path)
     if program is None:
@@ -83,10 +85,7 @@ def _plain(roff: str) -> str:
             line = rest.replace("Fl ", "-").strip('"')
         elif request in (".B", ".BR", ".I", ".IR", ".RB", ".BI", ".SM", ".Op", ".RI"):
             line = rest.replace('"', "") if request != ".BR" else rest.replace('"', "").replace(" ", "", 1)
-        elif request in (".PP", ".P", ".RE", ".RS", ".sp", ".br", ".LP", ".nf", ".fi") or request[:3] in (
-            "'\\\"",
-            '.\\"',
-        ):
+        elif request in _LAYOUT or request[:3] in _REMARKS:
             continue
         elif request[:1] == ".":
             line = rest

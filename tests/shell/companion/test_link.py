@@ -104,9 +104,9 @@ def test_asking_waits_for_nobody_else(links: Callable[..., Link]) -> None:
     link = links(hang=hang)
     link.ask("nosuch", 10)  # it is there
     begin = time.monotonic()
-    for number in range(200):
+    for _ in range(200):
         link.begin("hang", 60, lambda answer: None)
-        link.tell("hang", number="x" * 10_000)
+        link.tell("hang", word="x" * 10_000)
     assert time.monotonic() - begin < 2
 
 
