@@ -142,7 +142,7 @@ class JobTable:
             self.choose_current()
 
     def make_current(self, job: Job) -> None:
-        """%+ is `job`. %- is the one that was current if it is stopped, else the newest other that is, or that runs."""
+        """%+ is `job`. %- is the one that was current if it is stopped, else the newest other one that is or runs."""
         before = next((other for other in reversed(self.order) if other is not job), None)
         if before is None or before.state != STOPPED:
             older = [other for other in self.order if other is not job and other.number < job.number]

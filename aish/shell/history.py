@@ -10,13 +10,14 @@ import os
 import time
 
 from aish.config import folders
-from aish.shell.history_file import NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
     from aish.shell.companion.link import Link
 
+NAME = "history.db"
+"""The file, in the state folder."""
 LOADED = 10_000
 """Lines of the file that a shell starts with, where HISTSIZE does not say otherwise."""
 _LOADED_WITHIN_S = 0.5
@@ -38,6 +39,8 @@ class History:
         """The number of the command that runs."""
         self._path = os.path.join(folders.state(), NAME)
         self._came = time.time()
+        self.notice = ""
+        """What is to be told before the next prompt."""
         self.unique: list[str] = []
         """Each line once, newest first, of all shells: for the keys. It is renewed between two prompts."""
         if "HISTFILE" not in rt.values:
@@ -172,8 +175,8 @@ class History:
             self.unique = [*secret, *found]
 
     def _notice(self, found: object) -> None:
-        if isinstance(found, str) and found:
-            self.rt.error_line(f"aish: {found}")
+        if isinstance(found, str):
+            self.notice = found
 
     @property
     def _most(self) -> int:

@@ -11,11 +11,12 @@ import os
 import sqlite3
 import time
 
+from aish.shell.history import NAME
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-NAME = "history.db"
 OLD_NAME = "history"
 """The text file of versions before this one: taken over once, then kept under another name."""
 MOST_LINES = 100_000

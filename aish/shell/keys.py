@@ -47,7 +47,7 @@ def bindings(rt: Runtime) -> KeyBindings:
         expand_abbreviation(rt, event.current_buffer)
         event.current_buffer.insert_text(" ")
 
-    @found.add("escape", "enter", filter=has_focus(DEFAULT_BUFFER))
+    @found.add("escape", "enter", filter=has_focus(DEFAULT_BUFFER) & emacs_insert_mode)
     def _(event: KeyPressEvent) -> None:
         """A new line, whatever the grammar says."""
         event.current_buffer.insert_text("\n")

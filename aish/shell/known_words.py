@@ -28,7 +28,6 @@ class KnownWords:
         self.rt = rt
         self.link = link
         self.changed: Callable[[], None] | None = None
-        self.version = 0
         self._programs: frozenset[str] | None = None
         self._looked = (0.0, "", "")
         self._paths: dict[tuple[str, str], bool] = {}
@@ -92,6 +91,5 @@ class KnownWords:
             self._news()
 
     def _news(self) -> None:
-        self.version += 1
         if self.changed is not None:
             self.changed()

@@ -7,6 +7,7 @@ nothing that it does delays a key, and no thread is ever made.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
@@ -48,6 +49,8 @@ PLAIN_PS1 = "\\w \\$ "
 """PS1 where nobody has set it: the prompt of our own stands in its place."""
 _SEEN = "fg:ansidefault"
 """A blank that has a colour is written, and not stepped over: programs that wait for a prompt find all of it."""
+_ESCAPE_S = 0.1
+"""An Escape that nothing follows for so long is the key itself."""
 _CHECK_S = 0.5
 _SUGGEST_S = 0.3
 
@@ -102,13 +105,14 @@ class Prompt:
         self._shown: AnyFormattedText = ""
         """PS1 where it is set, else what changes with the glance."""
         self._prefix: str | None = None
+        self._lexers: deque[ShellLexer] = deque([ShellLexer(rt, self.known)], maxlen=16)
         if output is None:
             output = create_output(always_prefer_tty=True)
             output.enable_cpr = False  # type: ignore[attr-defined]  # a terminal that does not answer would be waited for
         self.session: PromptSession[str] = PromptSession(
             message=self._message,
             history=_Lines(history),
-            lexer=ShellLexer(rt, self.known),
+            lexer=self._lexers[0],
             completer=ShellCompleter(rt, link, verbs),
             auto_suggest=_Suggest(rt, link, history),
             key_bindings=bindings(rt),
@@ -119,6 +123,7 @@ class Prompt:
             input=input or keyboard(),
             output=output,
         )
+        self.session.app.ttimeoutlen = _ESCAPE_S
         self.session.app.renderer.__class__ = DrawnOnce
         link.watcher = self._watch
 
@@ -197,9 +202,15 @@ class Prompt:
     def _running(self) -> None:
         """The event loop runs: receive answers in it."""
         self._loop = asyncio.get_running_loop()
-        self.glance.changed = self.known.changed = get_app().invalidate
+        self.glance.changed, self.known.changed = get_app().invalidate, self._paint_anew
         self._watch(self.link.fileno())
         self._check()
+
+    def _paint_anew(self) -> None:
+        """More is known of the words: a lexer that was not asked yet, by whose identity the colours are remembered."""
+        self._lexers.append(ShellLexer(self.rt, self.known))
+        self.session.lexer = self._lexers[-1]
+        get_app().invalidate()
 
     def _watch(self, fd: int | None) -> None:
         if self._loop is not None and self._watched is not None:
@@ -266,10 +277,6 @@ class ShellLexer(Lexer):
             return [(f"class:aish.{kind}" if kind else "", piece) for kind, piece in lines[number]]
 
         return get
-
-    def invalidation_hash(self) -> int:
-        """Colours are looked up anew when more is known."""
-        return self.known.version if self.known is not None else 0
 
 
 class _Lines(ToolkitHistory):

@@ -115,6 +115,9 @@ def _lines(rt: Runtime, reader: Reader, history: History) -> int:
     while True:
         text: str | None = ""
         try:
+            if history.notice:
+                rt.error_line(f"aish: {history.notice}")
+                history.notice = ""
             _before_prompt(rt)
             text = reader.read()
             if text is None:

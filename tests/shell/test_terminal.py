@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 class Terminal:
     """A shell on a pty. `run` types a line and gives what came before the next one."""
 
-    def __init__(self, folder: Path, kind: str, *words: str) -> None:
-
+    def __init__(self, folder: Path, kind: str, *words: str, path: str = "") -> None:
         self.folder = folder
         self.kind = kind
         environment = {
@@ -40,7 +39,7 @@ class Terminal:
             "XDG_STATE_HOME": str(folder / "state"),
             "XDG_CONFIG_HOME": str(folder / "config"),
             "PROMPT_TOOLKIT_NO_CPR": "1",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{path}:{ROOT}" if path else str(ROOT),
         }
         self.child = pexpect.spawn(
             sys.executable, ["-m", "aish.shell", *words],
