@@ -198,11 +198,7 @@ class Element:
 
     def number(self, rt: Runtime, array: Array, key: int | str) -> int:
         value = array.items.get(key)  # type: ignore[call-overload]
-        if value is None:
-            if rt.nounset:
-                raise rt.unset(f"{self.name}[{self.subscript}]")
-            return 0
-        return value_of(rt, value)
+        return 0 if value is None else value_of(rt, value)
 
     def store(self, rt: Runtime, name: str, key: int | str, value: int) -> None:
         if key == "":
@@ -217,14 +213,26 @@ def _key(subscript: str) -> Key:
         value = number
         return lambda rt, array: subscript if array.associative else value
 
+    expression = plain(subscript)
+
     def key(rt: Runtime, array: Array) -> int | str:
+        if expression is not None and not array.associative:
+            return expression(rt)
         from aish.lang import subscripts
 
-        if array.associative:
-            return subscripts.key_of(rt, array, subscript)
-        return subscripts.number(rt, subscript)
+        return subscripts.key_of(rt, array, subscript)
 
     return key
+
+
+def plain(text: str) -> Number | None:
+    """The closure for text without quotes and expansions; None where it has some, or is no expression."""
+    if any(char in text for char in "$`'\"\\"):
+        return None
+    try:
+        return compiled(text)
+    except ExpressionError:
+        return None
 
 
 def compile_tokens(stream: list[Token]) -> Number:

@@ -25,7 +25,7 @@ class Indexed:
     associative = False
 
     def __init__(self, values: list[str] | None = None) -> None:
-        self.items: dict[int, str] = dict(enumerate(values)) if values else {}
+        self.items: dict[int, str] = dict(enumerate(values or ()))
         self.top = len(self.items) - 1
         self.ordered = True
         self.unset = values is None
@@ -86,11 +86,7 @@ class Indexed:
         return [(str(key), value) for key, value in self._sorted().items()]
 
     def slice(self, offset: int, length: int | None) -> list[str]:
-        """Up to `length` elements from the subscript `offset` on; a negative offset counts from the end."""
-        if offset < 0:
-            offset += self.top + 1
-            if offset < 0:
-                return []
+        """Up to `length` elements from the subscript `offset` on."""
         if len(self.items) == self.top + 1:
             return self.values()[offset : None if length is None else offset + length]
         found = [value for key, value in self._sorted().items() if key >= offset]
@@ -128,6 +124,11 @@ class Associative:
         self.items[key] = value
         self.unset = False
 
+    @property
+    def top(self) -> int:
+        """Where a negative offset in ${name[@]:..} counts from."""
+        return len(self.items)
+
     def remove(self, key: str) -> None:
         if self.items.pop(key, None) is not None:
             self.order = None
@@ -156,10 +157,6 @@ class Associative:
     def slice(self, offset: int, length: int | None) -> list[str]:
         """Elements by their place in the order, the first one being number 1 (as bash counts here)."""
         values = self.values()
-        if offset < 0:
-            offset += len(values) + 1
-            if offset < 0:
-                return []
         offset = max(offset - 1, 0)
         return values[offset : None if length is None else offset + length]
 
@@ -180,7 +177,7 @@ def _in_order(items: dict[str, str], buckets: int) -> list[str]:
     def bucket(key: str) -> int:
         found = 2166136261
         for byte in encode(key):
-            found = (found * 16777619 & 0xFFFFFFFF) ^ byte
+            found = (found * 16777619 & 0xFFFFFFFF) ^ (byte if byte < 128 else byte | 0xFFFFFF00)  # a signed char
         return found & (buckets - 1)
 
     return sorted(reversed(items), key=bucket)

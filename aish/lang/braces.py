@@ -180,14 +180,12 @@ class Braces(Words):
     def subscript(self) -> Word:
         """[subscript] at the cursor."""
         start = self.pos
-        self.enter(start)
         self.pos += 1
         begin = self.pos
         parts = self.subscript_parts()
         if self.char() != "]":
             self.unterminated("subscript", start, "]")
         self.pos += 1
-        self.depth -= 1
         return Word(begin, self.pos - 1, parts)
 
     def subscript_parts(self) -> list[Node]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aish.lang import compile_word
-from aish.lang.arrays import Associative, Indexed
 from aish.lang.control import CommandError
 from aish.lang.source import Site
 from aish.lang.tree import ArrayLiteral
@@ -105,9 +104,10 @@ def _appended(src: Source, node: Assign, value: Text) -> Store:
 
 def _element(src: Source, node: Assign, value: Text) -> Store:
     from aish.lang import compile_subscript, subscripts
+    from aish.lang.arrays import Indexed
 
     assert node.index is not None
-    name, append = node.name, node.append
+    name, append, empty = node.name, node.append, not node.index.parts
     key_of = compile_subscript.key(src, node.index)
     target = src.text[node.start : node.index.end + 1]
     site = Site(src, node.start, node.end)
@@ -115,13 +115,13 @@ def _element(src: Source, node: Assign, value: Text) -> Store:
     def store(rt: Runtime) -> str:
         text = value(rt)
         try:
+            if empty:
+                raise CommandError(f"{target}: bad array subscript", hint="a subscript stands between the brackets")
             variables = rt.vars
             real = name
             if name in variables.references:
                 real = _plain_target(rt, name)
-            array = variables.arrays.get(real)
-            if array is None:
-                array = variables.writable(real)
+            array = variables.arrays.get(real) or variables.array(real) or Indexed()
             key = subscripts.checked_key(array, key_of(rt, array), target)
             if key in ("@", "*") and not array.associative:
                 raise CommandError(f"{target}: bad array subscript")
@@ -196,6 +196,8 @@ def _entry(src: Source, item: ArrayElement) -> Callable[[Runtime, list[Entry]], 
 
 def fill(rt: Runtime, name: str, found: list[Entry], append: bool) -> None:
     """Assign (..) to `name`, instead of what is there or behind it. Raises CommandError."""
+    from aish.lang.arrays import Associative, Indexed
+
     variables = rt.vars
     before = variables.arrays.get(name)
     variables.check(name)

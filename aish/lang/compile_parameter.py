@@ -228,21 +228,21 @@ def _otherwise(src: Source, node: Parameter, word: Text) -> Text:
         return complain
 
     variable = node.name
+    element: Callable[[Runtime, str], None] | None = None
     if node.index is not None:
-        from aish.lang.compile_subscript import key
+        from aish.lang.compile_subscript import storing
 
-        key_of = key(src, node.index)
+        element = storing(src, node)
 
     def assign(rt: Runtime) -> str:
         if not is_name(variable) or is_list(node):
             raise ExpansionError(f"${name}: cannot assign in this way", site.source, site.start, site.end)
         value = word(rt)
         try:
-            if node.index is None:
+            if element is None:
                 rt.vars.set(variable, value)
                 return value if variable not in rt.vars.guarded else rt.vars.get(variable) or ""
-            array = rt.vars.writable(variable)
-            rt.vars.set_element(variable, key_of(rt, array), value)
+            element(rt, value)
         except CommandError as error:
             raise rt.error_at(error, site) from None
         return value
@@ -265,7 +265,7 @@ def _list_text(src: Source, node: Parameter, kind: str, quoted: bool) -> Text:
     parts = [compile_word.text_part(src, part, quoted) for part in node.argument.parts]
     word = compile_word.as_text(compile_word.joined(parts))
     otherwise = word if node.op == "+" else _otherwise(src, node, word)
-    is_set = _list_is_set(node, found)
+    is_set = _list_is_set(node, found, kind)
     if node.op == "+":
         return lambda rt: otherwise(rt) if is_set(rt) else ""
     return lambda rt: join(rt) if is_set(rt) else otherwise(rt)
@@ -281,26 +281,34 @@ def _count(src: Source, node: Parameter) -> Text:
         array = rt.vars.arrays.get(name) or rt.vars.array(name)
         if array is None:
             if rt.nounset:
-                raise unset_error(name, site)
+                error = unset_error(name, site)
+                error.fatal = False
+                raise error
             return "0"
         return str(len(array.items))
 
     return count
 
 
-def _list_is_set(node: Parameter, found: Values) -> Callable[[Runtime], bool]:
-    if node.colon:
-        return lambda rt: found(rt) not in ([], [""])
-    return lambda rt: bool(found(rt))
+def _list_is_set(node: Parameter, found: Values, kind: str) -> Callable[[Runtime], bool]:
+    """Whether a list is set, or with a colon more than an empty string."""
+    if not node.colon:
+        return lambda rt: bool(found(rt))
+    if kind == "*":
+        return lambda rt: rt.joiner.join(found(rt)) != ""
+    return lambda rt: found(rt) not in ([], [""])
 
 
 def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
-    if quoted and kind == "*":
-        return compile_word.emit_text(_list_text(src, node, kind, True), QUOTED)
     found = _list_values(src, node)
     piece_kind = QUOTED if quoted else SPLIT
+    together = quoted and kind == "*"
 
     def add(rt: Runtime, pieces: list[Piece]) -> None:
+        joiner = rt.joiner
+        if together or (not quoted and joiner and joiner not in rt.blanks):  # then empty ones count, as in bash
+            pieces.append((piece_kind, joiner.join(found(rt))))
+            return
         first = True
         for value in found(rt):
             if not first:
@@ -308,24 +316,39 @@ def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
             first = False
             pieces.append((piece_kind, value))
 
-    if node.op not in CONDITIONAL:
-        return add
+    return add if node.op not in CONDITIONAL else _emit_conditional(src, node, kind, quoted, found, add)
+
+
+def _emit_conditional(src: Source, node: Parameter, kind: str, quoted: bool, found: Values, add: Emit) -> Emit:
+    """${@-word} and ${@+word}."""
     assert node.argument is not None
-    is_set = _list_is_set(node, found)
-    word = compile_word.emit_word(src, node.argument, quoted)
+    is_set = _list_is_set(node, found, kind)
+    word = _one_at_least(compile_word.emit_word(src, node.argument, quoted), quoted)
+    if node.op != "+":
+        return lambda rt, pieces: (add if is_set(rt) else word)(rt, pieces)
+    together = kind == "*"
 
-    if node.op == "+":
+    def alternative(rt: Runtime, pieces: list[Piece]) -> None:
+        if is_set(rt):
+            word(rt, pieces)
+        elif quoted and (together or found(rt)):
+            pieces.append((QUOTED, ""))
 
-        def alternative(rt: Runtime, pieces: list[Piece]) -> None:
-            if is_set(rt):
-                word(rt, pieces)
+    return alternative
 
-        return alternative
 
-    def default(rt: Runtime, pieces: list[Piece]) -> None:
-        (add if is_set(rt) else word)(rt, pieces)
+def _one_at_least(word: Emit, quoted: bool) -> Emit:
+    """In quotes a word that gives nothing is an empty string."""
+    if not quoted:
+        return word
 
-    return default
+    def run(rt: Runtime, pieces: list[Piece]) -> None:
+        before = len(pieces)
+        word(rt, pieces)
+        if len(pieces) == before:
+            pieces.append((QUOTED, ""))
+
+    return run
 
 
 def emit(src: Source, node: Parameter, quoted: bool) -> Emit:
@@ -342,7 +365,7 @@ def emit(src: Source, node: Parameter, quoted: bool) -> Emit:
         return compile_word.emit_text(text(src, node, quoted), piece_kind)
     assert node.argument is not None
     get = maybe(src, node)
-    word = compile_word.emit_word(src, node.argument, quoted)
+    word = _one_at_least(compile_word.emit_word(src, node.argument, quoted), quoted)
     colon = node.colon
     plus = node.op == "+"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aish.lang import builtins, compile_word
-from aish.lang.compile_assign import compile_assign, compound, is_compound
 from aish.lang.control import CommandError
 from aish.lang.source import Site
 from aish.lang.text import quote
@@ -27,7 +26,11 @@ if TYPE_CHECKING:
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     """The closure for a simple command, as plain as the command allows."""
     site = Site(src, node.start, node.end)
-    assigns = [compile_assign(src, item) for item in node.assigns]
+    assigns: list[Assignment] = []
+    if node.assigns:
+        from aish.lang.compile_assign import compile_assign
+
+        assigns = [compile_assign(src, item) for item in node.assigns]
     redirects: list[Apply] = []
     if node.redirects:
         from aish.lang.compile_redirect import compile_redirects
@@ -57,6 +60,8 @@ def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.
     node = word.parts[0] if word.parts else None
     if type(node) is not Assign:
         return None
+    from aish.lang.compile_assign import compound, is_compound
+
     if is_compound(node):
         return compile_word.Single(compound(src, node))
     value = compile_word.text(src, node.value)
@@ -106,6 +111,7 @@ def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
             _trace(rt, [f"{name}={quote(value)}"], [])
         rt.status = status = rt.substituted
         rt.pipe_status = None
+        rt.last_argument = ""
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
@@ -125,6 +131,7 @@ def _one_store(site: Site, assignment: Assignment, tested: bool) -> Run:
             _trace(rt, [shown], [])
         rt.status = status = rt.substituted
         rt.pipe_status = None
+        rt.last_argument = ""
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
@@ -150,6 +157,7 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
             _trace(rt, done, [])
         rt.status = status = rt.substituted
         rt.pipe_status = None
+        rt.last_argument = ""
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status

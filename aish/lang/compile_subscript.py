@@ -6,7 +6,7 @@ Which of the two a name is is known only when the closure runs.
 from __future__ import annotations
 
 from aish.lang import compile_word
-from aish.lang.arithmetic import ExpressionError, compiled, constant
+from aish.lang.arithmetic import ExpressionError, compiled, constant, plain
 from aish.lang.arrays import SubscriptError
 from aish.lang.control import CommandError
 from aish.lang.source import Site
@@ -51,7 +51,20 @@ def _constant(text: str) -> Key:
     if number is not None:
         value = number
         return lambda rt, array: text if array.associative else value
-    return lambda rt, array: text if array.associative else _number(rt, text, text)
+    expression = plain(text)
+    if expression is None:
+        return lambda rt, array: text if array.associative else _number(rt, text, text)
+    known = expression
+
+    def run(rt: Runtime, array: Array) -> int | str:
+        if array.associative:
+            return text
+        try:
+            return known(rt)
+        except ExpressionError as error:
+            raise SubscriptError(f"[{text[:40]}]: {error.message}") from None
+
+    return run
 
 
 def _number(rt: Runtime, text: str, shown: str) -> int:
@@ -84,6 +97,24 @@ def element(src: Source, node: Parameter) -> Callable[[Runtime], str | None]:
         return array.items.get(found)  # type: ignore[call-overload, no-any-return]
 
     return get
+
+
+def storing(src: Source, node: Parameter) -> Callable[[Runtime, str], None]:
+    """The assignment of ${name[subscript]=word}. Raises CommandError."""
+    from aish.lang import subscripts
+    from aish.lang.arrays import Indexed
+
+    assert node.index is not None
+    key_of = key(src, node.index)
+    name = node.name
+    target = src.text[node.index.start - 1 - len(name) : node.index.end + 1]
+
+    def store(rt: Runtime, value: str) -> None:
+        real = subscripts.follow(rt, name)[0]
+        array = rt.vars.arrays.get(real) or rt.vars.array(real) or Indexed()
+        rt.vars.set_element(real, subscripts.checked_key(array, key_of(rt, array), target), value)
+
+    return store
 
 
 def _other(rt: Runtime, name: str, key_of: Key) -> str | None:

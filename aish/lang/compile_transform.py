@@ -7,7 +7,7 @@ from aish.lang.fields import QUOTED
 from aish.lang.pattern import compiled
 from aish.lang.source import ExpansionError, Site, unset_error
 from aish.lang.text import is_name
-from aish.lang.tree import Arithmetic
+from aish.lang.tree import Arithmetic, Literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def text(src: Source, node: Parameter) -> Text:
             change = constant
             return lambda rt: change(value(rt))
     prepare = transform(src, node)
-    if op[0] == "@":
+    if op[0] in "@/":
         return _if_set(src, node, prepare)
 
     def run(rt: Runtime) -> str:
@@ -207,25 +207,38 @@ def _numbers(src: Source, node: Parameter) -> tuple[Number, Number | None]:
 
 def _substring(src: Source, node: Parameter) -> Text:
     value = compile_parameter.required(src, node)
+    get = compile_parameter.maybe(src, node)
     offset, length = _numbers(src, node)
     site = Site(src, node.start, node.end)
 
     def run(rt: Runtime) -> str:
         found = value(rt)
-        begin, size = offset(rt), len(found)
+        size = len(found)
+        begin = offset(rt)
         if begin < 0:
             begin += size
-        if length is None:
-            return found[begin:] if 0 <= begin else ""
-        count = length(rt)
         if not 0 <= begin <= size:
             return ""
+        if length is None:
+            return found[begin:]
+        count = length(rt)
         end = size + count if count < 0 else begin + count
         if end < begin:
             raise _negative(count, site)
         return found[begin:end]
 
-    return run
+    def unless_unset(rt: Runtime) -> str:
+        return "" if get(rt) is None and not rt.nounset else run(rt)
+
+    return run if _is_constant(node) else unless_unset
+
+
+def _is_constant(node: Parameter) -> bool:
+    """Whether the offset is a number as it stands and nothing else is there, so that looking at it does no harm."""
+    part = node.argument.parts[0] if node.argument is not None and node.second is None else None
+    if not isinstance(part, Arithmetic):
+        return False
+    return all(isinstance(piece, Literal) and piece.text.strip(" -").isdecimal() for piece in part.parts)
 
 
 def _negative(count: int, site: Site) -> ExpansionError:
@@ -241,24 +254,25 @@ def sliced(src: Source, node: Parameter) -> Values:
     positional = name in ("@", "*")
 
     def run(rt: Runtime) -> list[str]:
+        array = None if positional else rt.vars.array(name)
+        if not positional and (array is None or not array.items):
+            return []
         begin = offset(rt)
+        top = len(rt.params) + 1 if array is None else array.top
+        if begin < 0:
+            begin += top + (array is not None)
+        if not 0 <= begin <= top:
+            return []
         count = None if length is None else length(rt)
         if count is not None and count < 0:
             raise ExpansionError(f"{count}: a length below 0", site.source, site.start, site.end)
-        if positional:
-            return _parameters(rt, begin, count)
-        array = rt.vars.array(name)
-        return [] if array is None else array.slice(begin, count)
+        return _parameters(rt, begin, count) if array is None else array.slice(begin, count)
 
     return run
 
 
 def _parameters(rt: Runtime, begin: int, count: int | None) -> list[str]:
     """Number 0 is the shell's name."""
-    if begin < 0:
-        begin += len(rt.params) + 1
-        if begin < 0:
-            return []
     values = [rt.name, *rt.params] if begin == 0 else rt.params
     begin -= begin > 0
     return values[begin : None if count is None else begin + count]
@@ -295,13 +309,16 @@ def described(node: Parameter) -> Values:
     from aish.lang import declarations
 
     name, op = node.name, node.op[1]
-    if name in ("@", "*"):
-        return lambda rt: declarations.parameters(rt.params, op)
+    together = op == "A" and compile_parameter.is_list(node) == "*"
 
     def run(rt: Runtime) -> list[str]:
         from aish.lang.subscripts import follow
 
-        return declarations.elements(rt, follow(rt, name)[0], op)
+        if name in ("@", "*"):
+            found = declarations.parameters(rt.params, op)
+        else:
+            found = declarations.elements(rt, follow(rt, name)[0], op)
+        return [" ".join(found)] if together and found else found
 
     return run
 

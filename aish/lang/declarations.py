@@ -27,7 +27,7 @@ def line(rt: Runtime, name: str, word: str = "declare") -> str | None:
     value = variables.get(name)
     if value is not None:
         return f"{head}={double_quoted(value)}"
-    known = name in variables.attributes or name in variables.exported or name in variables.readonly
+    known = name in variables.declared or name in variables.attributes or name in variables.exported or name in variables.readonly
     return head if known else None
 
 

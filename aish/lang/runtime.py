@@ -79,6 +79,9 @@ class Runtime:
         self.at: Site | None = None
         """The command that is being run."""
 
+        self.interrupted: Site | None = None
+        """The command before the trap that is being run."""
+
         self.tested = 0
         """Above 0 while a failure is somebody's condition: `set -e` does not act."""
         self.loops = 0
@@ -95,9 +98,10 @@ class Runtime:
         self.folders: list[str] = []
         """The stack of `pushd`, less the current folder."""
         self.random_state = self.random_pid = 0
-        self.random_last = -1
+        self.random_last = 0
         self.started_s = os.times().elapsed
 
+        self._splitting: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {}
         self.vars = Variables(self)
         self.values = self.vars.values
         self.functions: dict[str, Function] = {}
@@ -117,6 +121,11 @@ class Runtime:
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
         self.vars.adopt(environment)
+        for name in self.vars.foreign:
+            if name.startswith("BASH_FUNC_"):
+                from aish.lang.inherited import adopt
+
+                adopt(self, name)
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
         self.vars.set("IFS", " \t\n")
@@ -129,9 +138,11 @@ class Runtime:
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
-        self.separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
-        self.blanks = self.separators & DEFAULT_IFS
-        self.stops = self.separators | _MAGIC
+        known = self._splitting.get(ifs)
+        if known is None:  # a loop over `IFS= read` comes here twice a line
+            separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
+            known = self._splitting[ifs] = (separators, separators & DEFAULT_IFS, separators | _MAGIC)
+        self.separators, self.blanks, self.stops = known
         self.joiner = ifs[:1]
 
     def _optind_changed(self, value: str | None) -> None:
@@ -163,6 +174,11 @@ class Runtime:
     def error_at(self, error: CommandError, site: Site) -> ExpansionError:
         """The error of the expansion or assignment at `site` that `error` is the reason of."""
         return ExpansionError(error.message, site.source, site.start, site.end, hint=error.hint)
+
+    def expansion_error(self, message: str) -> ExpansionError:
+        """An error that ends the command that is being run, as one in its expansions does."""
+        site = self.at or Site(Source(self.name), 0, 0)
+        return ExpansionError(message, site.source, site.start, site.end)
 
     def environment_for(self, path: str) -> dict[str, str]:
         """What the program at `path` gets."""
@@ -286,14 +302,9 @@ class Runtime:
 
     def too_deep(self) -> ExpansionError:
         """The error for runaway recursion."""
-        site = self.at or Site(Source(self.name), 0, 0)
-        return ExpansionError(
-            f"more than {MAX_CALLS} calls within each other",
-            site.source,
-            site.start,
-            site.end,
-            hint="does a function call itself without end?",
-        )
+        error = self.expansion_error(f"more than {MAX_CALLS} calls within each other")
+        error.hint = "does a function call itself without end?"
+        return error
 
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
@@ -310,9 +321,10 @@ class Runtime:
         """Run a trap's action; $? is afterwards what it was before."""
         from aish.lang.evaluate import run_text
 
-        status, pipe_status = self.status, self.pipe_status
+        status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
+        self.interrupted = self.at
         run_text(self, action, f"trap {signals.name_of(signo)}")
-        self.status, self.pipe_status = status, pipe_status
+        self.status, self.pipe_status, self.interrupted = status, pipe_status, interrupted
 
     def run_exit_trap(self, status: int) -> int:
         """Run the EXIT trap, once; gives the exit status, which `exit` in the trap may change."""

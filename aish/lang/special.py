@@ -42,7 +42,7 @@ def assign(rt: Runtime, name: str, text: str) -> bool:
     """Do what an assignment does here. False where it makes an ordinary variable of it."""
     if name == "RANDOM":
         rt.random_state = _number(rt, text) & 0xFFFFFFFF
-        rt.random_pid = os.getpid()
+        rt.random_pid, rt.random_last = os.getpid(), 0
         return True
     if name == "SECONDS":
         rt.started_s = os.times().elapsed - _number(rt, text)
@@ -143,7 +143,7 @@ def _sources(rt: Runtime) -> list[str]:
 
 
 def _command(rt: Runtime) -> str:
-    site = rt.at
+    site = rt.interrupted or rt.at
     return "" if site is None else site.source.text[site.start : site.end]
 
 

@@ -7,7 +7,7 @@ refused. The text may be data (`read "$name"`), and data must not run commands.
 from __future__ import annotations
 
 from aish.lang import compile_word
-from aish.lang.arrays import SubscriptError
+from aish.lang.arrays import Indexed, SubscriptError
 from aish.lang.control import CommandError
 from aish.lang.source import ParseError, Source
 from aish.lang.text import is_name, quote_end
@@ -115,7 +115,10 @@ def store_reference(rt: Runtime, name: str, value: str, *, append: bool = False)
     """Assign to what `name` refers to; without a target yet, `value` names it."""
     variables = rt.vars
     if not variables.references[name]:
-        refer(rt, name, value)
+        try:
+            refer(rt, name, value)
+        except CommandError as error:
+            rt.complain(error.message, hint=error.hint)
         return
     final, subscript = resolve(rt, name)
     if subscript is not None:
@@ -246,7 +249,7 @@ def store(rt: Runtime, text: str, value: str, *, append: bool = False) -> None:
         raise CommandError(f"{name}[{inner}]: an element has no elements")
     if subscript in ("@", "*") and not (name in rt.vars.arrays and rt.vars.arrays[name].associative):
         raise SubscriptError(f"{text}: bad array subscript")
-    array = rt.vars.writable(name)
+    array = rt.vars.array(name) or Indexed()
     rt.vars.set_element(name, checked_key(array, key_of(rt, array, subscript), text), value, append=append)
 
 

@@ -6,8 +6,6 @@ from aish.lang.pattern import compiled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aish.lang.pattern import Pattern
-
     Template = list[str | None]
     """A replacement: text, and None for what was matched."""
 
@@ -27,7 +25,7 @@ def replace(text: str, pattern: str, template: Template, how: str) -> str:
         return text.replace(literal, filled(template, literal), -1 if how == "//" else 1)
     if not text:
         return filled(template, "") if matcher.matches("") else ""
-    return _replace_each(text, matcher, template, how == "//")
+    return _replace_each(text, pattern, template, how == "//")
 
 
 def _replace_end(text: str, pattern: str, template: Template, first: bool) -> str:
@@ -42,13 +40,27 @@ def _replace_end(text: str, pattern: str, template: Template, first: bool) -> st
     return rest + filled(template, text[len(rest) :])
 
 
-def _replace_each(text: str, matcher: Pattern, template: Template, every: bool) -> str:
-    """The longest match at each place, from the left."""
+def _replace_each(text: str, pattern: str, template: Template, every: bool) -> str:
+    """The longest match at each place, from the left.
+
+    Where a `*` lets a match begin early and never end, the rest of the text is asked first whether it holds one at
+    all: without that a text of many beginnings takes time by its square.
+    """
+    matcher = compiled(pattern)
+    starred = pattern[0] == "*"
+    anywhere = compiled("*" + pattern) if "*" in pattern and not starred else None
     done: list[str] = []
-    pos, begin, size = 0, 0, len(text)
+    pos = begin = 0
+    size = len(text)
     while pos < size:
+        if anywhere is not None and begin == pos:
+            rest = text[pos:]
+            if len(anywhere.without_prefix(rest, False)) == len(rest):
+                break
         length = matcher.longest(text, pos)
         if length <= 0:
+            if starred:  # what a later beginning matched, this one would have
+                break
             pos += 1
             continue
         done.append(text[begin:pos])

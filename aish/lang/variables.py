@@ -7,23 +7,25 @@ exported, with an attribute, watched by the shell) is in `guarded`.
     values      scalars, and nothing but scalars
     arrays      indexed and associative ones
     references  `declare -n`: the name, or name[subscript], that is meant instead
-    attributes  letters of i l u c t; '' for a name that was declared and has no value yet
+    attributes  letters of i l u c t
+    declared    names that were declared without a value; it matters only while they have none
     dynamic     names whose value the shell makes up when asked: see special.py
 """
 
 from __future__ import annotations
 
-from aish.lang.arrays import Associative, Indexed
 from aish.lang.control import CommandError
 from aish.lang.text import is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
+    from typing import TypeVar
 
     from aish.lang.arrays import Array
     from aish.lang.runtime import Runtime
 
+    Item = TypeVar("Item")
     Whole = tuple[str | None, Array | None, str | None, str | None, bool, bool, bool]
     Saved = str | Whole | None
     """What a name was before it became local: a plain value, nothing, or everything that is known of it."""
@@ -56,6 +58,13 @@ class Temporary(dict):  # type: ignore[type-arg]
     """The scope of assignments before a command: `local` does not belong into it."""
 
 
+def _put(table: dict[str, Item], name: str, item: Item | None) -> None:
+    if item is not None:
+        table[name] = item
+    elif name in table:
+        del table[name]
+
+
 class Variables:
     """`hooks` are told a variable's new value (None: unset)."""
 
@@ -65,6 +74,7 @@ class Variables:
         "_rt",
         "arrays",
         "attributes",
+        "declared",
         "dynamic",
         "exported",
         "foreign",
@@ -82,6 +92,7 @@ class Variables:
         self.arrays: dict[str, Array] = {}
         self.references: dict[str, str] = {}
         self.attributes: dict[str, str] = {}
+        self.declared: set[str] = set()
         self.dynamic: set[str] = set(_FROM_BIRTH)
         self.exported: set[str] = set()
         self.readonly: set[str] = set(_PROTECTED)
@@ -140,6 +151,8 @@ class Variables:
 
             target, subscript = subscripts.resolve(self._rt, name)
             return None if subscript is not None or target == name else self.array(target)
+        from aish.lang.arrays import Indexed
+
         if name in self.dynamic and name in DYNAMIC_LISTS:
             from aish.lang import special
 
@@ -155,11 +168,11 @@ class Variables:
     def names(self) -> set[str]:
         """Every name that has a value or was declared."""
         found = self.values.keys() | self.arrays.keys() | self.references.keys() | self.attributes.keys()
-        return found | self.dynamic | self.exported | self.readonly
+        return found | self.declared | self.dynamic | self.exported | self.readonly
 
     def knows(self, name: str) -> bool:
         """Whether there is a variable of this name, with a value or without one."""
-        return name in self.values or (name in self._guarded and name in self.names())
+        return name in self.values or name in self.declared or (name in self._guarded and name in self.names())
 
     # ---------------------------------------------------------------------------------------- writing
 
@@ -194,9 +207,6 @@ class Variables:
                 return
             self.dynamic.discard(name)
         self.values[name] = value
-        if letters == "":
-            del self.attributes[name]
-            self.settle(name)
         hook = self.hooks.get(name)
         if hook:
             hook(value)
@@ -237,12 +247,12 @@ class Variables:
             return array
         if name in self.dynamic:
             self.dynamic.discard(name)
+        from aish.lang.arrays import Associative, Indexed
+
         value = self.values.pop(name, None)
         array = self.arrays[name] = Associative() if associative else Indexed()
         if value is not None:
             array.set("0" if associative else 0, value)  # type: ignore[arg-type]
-        if self.attributes.get(name) == "":
-            del self.attributes[name]
         self._guarded.add(name)
         self._environment = None
         if self.guarded is not self._guarded:
@@ -260,7 +270,7 @@ class Variables:
             raise CommandError(f"{name}: readonly variable")
 
     def converted(self, letters: str, value: str) -> str:
-        """A value as the attributes i l u c want it. Raises CommandError for what is no number."""
+        """A value as the attributes i l u c want it. Raises ExpansionError for what is no number."""
         if "i" in letters:
             return str(self._number(value))
         from aish.lang.transforms import lower, upper
@@ -277,7 +287,7 @@ class Variables:
         try:
             return value_of(self._rt, value)
         except ExpressionError as error:
-            raise CommandError(f"{value}: {error.message}") from None
+            raise self._rt.expansion_error(f"{value}: {error.message}") from None
 
     # ------------------------------------------------------------------------------------------ ending
 
@@ -315,6 +325,7 @@ class Variables:
         """Everything but readonly and exported."""
         self._environment = None
         self.values.pop(name, None)
+        self.declared.discard(name)
         if name in self._guarded:
             self.arrays.pop(name, None)
             self.references.pop(name, None)
@@ -341,8 +352,7 @@ class Variables:
     def declare(self, name: str) -> None:
         """Make `name` known although it has no value."""
         if self.values.get(name) is None and name not in self.arrays and name not in self.references:
-            self.attributes.setdefault(name, "")
-            self._guarded.add(name)
+            self.declared.add(name)
 
     def mark(self, name: str, letters: str) -> None:
         """Give `name` exactly these of the attributes i l u c t."""
@@ -433,6 +443,18 @@ class Variables:
         if name not in scope:
             scope[name] = self.values.get(name) if name not in self._guarded else self._whole(name)
 
+    def plain_local(self, scope: dict[str, Saved], name: str, value: str | None) -> bool:
+        """`local name=value` in one step, where the name needs no care. False, with nothing done, where it does."""
+        if name in self.guarded:
+            return False
+        if name not in scope:
+            scope[name] = self.values.pop(name, None)
+        if value is not None:
+            self.values[name] = value
+        elif name not in self.values:
+            self.declared.add(name)
+        return True
+
     def fresh(self, name: str) -> None:
         """A local variable begins: nothing is left of the one it hides but that it is exported."""
         self.readonly.discard(name)
@@ -456,6 +478,7 @@ class Variables:
     def pop(self) -> None:
         """The innermost scope ends."""
         for name, saved in self.scopes.pop().items():
+            self.declared.discard(name)
             if name in self._guarded:
                 self._restore(name, saved)
             elif type(saved) is str:
@@ -468,28 +491,29 @@ class Variables:
                 self._restore(name, saved)
 
     def _restore(self, name: str, saved: Saved) -> None:
-        whole: Whole = (saved, None, None, None, False, False, False) if not isinstance(saved, tuple) else saved
-        value, array, reference, attributes, exported, readonly, dynamic = whole
+        array = reference = attributes = None
+        exported = readonly = dynamic = False
+        if isinstance(saved, tuple):
+            value, array, reference, attributes, exported, readonly, dynamic = saved
+        else:
+            value = saved
         self._environment = None
-        for table, item in (
-            (self.values, value),
-            (self.arrays, array),
-            (self.references, reference),
-            (self.attributes, attributes),
-        ):
-            if item is None:
-                table.pop(name, None)  # type: ignore[attr-defined]
-            else:
-                table[name] = item  # type: ignore[index]
-        for names, holds in ((self.exported, exported), (self.readonly, readonly), (self.dynamic, dynamic)):
-            if holds:
-                names.add(name)
-            else:
-                names.discard(name)
-        self.settle(name)
+        if value is None:
+            self.values.pop(name, None)
+        else:
+            self.values[name] = value
+        _put(self.arrays, name, array)
+        _put(self.references, name, reference)
+        _put(self.attributes, name, attributes)
+        (self.exported.add if exported else self.exported.discard)(name)
+        (self.readonly.add if readonly else self.readonly.discard)(name)
+        (self.dynamic.add if dynamic else self.dynamic.discard)(name)
         hook = self.hooks.get(name)
         if hook:
+            self._guarded.add(name)
             hook(value)
+        else:
+            self.settle(name)
 
     def globally(self, name: str, action: Callable[[], None]) -> None:
         """Do `action` to the global variable `name`, whatever hides it."""

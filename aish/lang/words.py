@@ -141,7 +141,8 @@ class Words(Scanner):
                 self._backslash(mode, plain)
                 continue
             if char == "$":
-                part = self.dollar(True)
+                ansi = mode == IN_BRACES and self.char(1) == "'"
+                part = self.ansi_quoted() if ansi else self.dollar(True)
             elif char == "`":
                 part = self.backquote(True)
             elif char == '"' and mode == IN_BRACES:

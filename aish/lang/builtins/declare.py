@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from aish.lang import declarations, subscripts
-from aish.lang.compile_assign import Compound, entries, fill
 from aish.lang.control import CommandError
 from aish.lang.text import is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
-    from aish.lang.compile_assign import Entry
+    from aish.lang.compile_assign import Compound, Entry
     from aish.lang.runtime import Runtime
+    from aish.lang.variables import Saved
 
 _CONVERTING = "iluct"
 
 
 class _Request:
     """What the options ask for."""
+
+    __slots__ = ("cases", "local", "off", "on", "status", "word")
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -32,7 +33,7 @@ class _Request:
 def _options(argv: list[str], allowed: str) -> tuple[_Request, list[str]]:
     wanted = _Request(argv[0])
     at = 1
-    while at < len(argv) and len(argv[at]) > 1 and argv[at][0] in "-+" and not isinstance(argv[at], Compound):
+    while at < len(argv) and len(argv[at]) > 1 and argv[at][0] in "-+":
         word = argv[at]
         at += 1
         if word == "--":
@@ -62,11 +63,18 @@ def declare(rt: Runtime, argv: list[str]) -> int:
 
 def local(rt: Runtime, argv: list[str]) -> int:
     """local [options] [name[=value] ...]: variables that get their old values back when the function ends."""
-    if rt.vars.function_scope() is None:
+    scope = rt.vars.function_scope()
+    if scope is None:
         raise CommandError("no function is running")
+    if len(argv) > 1 and argv[1][:1] not in ("-", "+"):
+        wanted = _Request("local")
+        wanted.local = True
+        return _each(rt, wanted, [operand for operand in argv[1:] if not _plain_local(rt, scope, operand)])
     wanted, operands = _options(argv, "aAgiIlnprtuxc")
     if not operands:
-        for name in sorted(rt.vars.function_scope() or ()):
+        from aish.lang import declarations
+
+        for name in sorted(scope):
             line = declarations.line(rt, name)
             if line is not None:
                 rt.write(line + "\n")
@@ -75,6 +83,14 @@ def local(rt: Runtime, argv: list[str]) -> int:
         return _print_named(rt, operands)
     wanted.local = True
     return _each(rt, wanted, operands)
+
+
+def _plain_local(rt: Runtime, scope: dict[str, Saved], operand: str) -> bool:
+    """The usual case, done at once. False where it is another."""
+    name, equals, value = operand.partition("=")
+    if type(operand) is not str or not is_name(name):
+        return False
+    return rt.vars.plain_local(scope, name, value if equals else None)
 
 
 def export(rt: Runtime, argv: list[str]) -> int:
@@ -107,6 +123,8 @@ def readonly(rt: Runtime, argv: list[str]) -> int:
 
 
 def _list_marked(rt: Runtime, word: str, names: set[str], kinds: set[str] | frozenset[str] = frozenset()) -> int:
+    from aish.lang import declarations
+
     for name in sorted(names):
         line = declarations.line(rt, name)
         if line is None or not kinds <= set(rt.vars.letters(name)):
@@ -119,6 +137,8 @@ def _list_marked(rt: Runtime, word: str, names: set[str], kinds: set[str] | froz
 
 def _list(rt: Runtime, wanted: _Request) -> int:
     """declare without names: everything, or what has the attributes."""
+    from aish.lang import declarations
+
     kinds = wanted.on & set("aAilnrtuxc")
     for name in sorted(rt.vars.names()):
         if kinds or "p" in wanted.on:
@@ -134,6 +154,8 @@ def _list(rt: Runtime, wanted: _Request) -> int:
 
 
 def _print_named(rt: Runtime, names: list[str]) -> int:
+    from aish.lang import declarations
+
     status = 0
     for name in names:
         line = declarations.line(rt, name) if is_name(name) else None
@@ -187,9 +209,12 @@ def _one(rt: Runtime, wanted: _Request, operand: str) -> None:
     if operand == "-" and wanted.word == "local":
         _local_options(rt)
         return
+    from aish.lang import subscripts
+
     found: list[Entry] | None = None
-    if isinstance(operand, Compound):
-        target, append, value, found = operand.name, operand.append, "", operand.entries
+    if type(operand) is not str:
+        compound: Compound = operand  # type: ignore[assignment]
+        target, append, value, found = compound.name, operand.append, "", compound.entries
         assigns = True
     else:
         target, equals, value = _parted(operand)
@@ -242,6 +267,7 @@ def _list_in_text(rt: Runtime, wanted: _Request, name: str, value: str) -> list[
         return None
     if not (wanted.on & {"a", "A"} or name in rt.vars.arrays) or "n" in wanted.on:
         return None
+    from aish.lang.compile_assign import entries
     from aish.lang.parser import Parser
     from aish.lang.source import ParseError, Source
     from aish.lang.tree import Simple
@@ -284,6 +310,8 @@ def _local_options(rt: Runtime) -> None:
 
 def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> None:
     """declare -n and +n."""
+    from aish.lang import subscripts
+
     variables = rt.vars
     if "n" in wanted.off:
         target = variables.references.pop(name, None)
@@ -321,6 +349,9 @@ def _set(
     append: bool,
 ) -> None:
     """Attributes, then the value, then what forbids values."""
+    from aish.lang import subscripts
+    from aish.lang.compile_assign import fill
+
     variables = rt.vars
     if "r" in wanted.off and name in variables.readonly:
         raise CommandError(f"{name}: readonly variable")

@@ -274,7 +274,7 @@ def _assign_array(rt: Runtime, name: str, line: str) -> None:
     values = split_read(line, rt.separators, rt.blanks, len(line) + 1)
     while values and values[-1] == "":
         values.pop()
-    rt.vars.put(name, Indexed())
+    rt.vars.put(name, Indexed([]))
     for at, value in enumerate(values):
         rt.vars.set_element(name, at, value)
 

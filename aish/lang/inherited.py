@@ -1,0 +1,58 @@
+"""Functions that come in the environment: what `export -f` of bash, or of another shell of ours, put there.
+
+Each is parsed when it is first called: an environment may hold many, and most scripts call none of them.
+"""
+
+from __future__ import annotations
+
+from aish.lang.runtime import Function
+from aish.lang.source import ParseError, Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.runtime import Run, Runtime
+
+_PREFIX = "BASH_FUNC_"
+_SUFFIX = "%%"
+
+
+def adopt(rt: Runtime, variable: str) -> None:
+    """Define the function that the variable of the environment holds, if it holds one."""
+    text = rt.vars.foreign[variable]
+    name = variable[len(_PREFIX) : -len(_SUFFIX)]
+    if not variable.endswith(_SUFFIX) or not text.startswith("() {") or not name or "/" in name:
+        return
+    definition = f"{name} {text}"
+    rt.functions[name] = Function(_on_first_call(name, definition), definition, text[3:])
+
+
+def _on_first_call(name: str, definition: str) -> Run:
+    def run(rt: Runtime) -> int:
+        body = _compiled(definition)
+        if body is None:
+            del rt.functions[name]
+            rt.complain(f"{name}: the environment holds no function that can be read")
+            return 127
+        rt.functions[name] = Function(body, definition, definition.partition(" () ")[2])
+        return body(rt)
+
+    return run
+
+
+def _compiled(definition: str) -> Run | None:
+    """The body's closure; None where the text is anything else than one function."""
+    from aish.lang.compile import compile_command
+    from aish.lang.parser import Parser
+    from aish.lang.tree import Function as FunctionNode
+
+    source = Source("environment", definition)
+    parser = Parser(source)
+    try:
+        command = parser.next()
+        rest = parser.next()
+    except ParseError:
+        return None
+    if command is None or rest is not None or len(command.items) != 1:
+        return None
+    node = command.items[0]
+    return compile_command(source, node.body) if isinstance(node, FunctionNode) else None
