@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prompt_toolkit.layout.screen import Char
 from prompt_toolkit.renderer import Renderer
 
 if TYPE_CHECKING:
@@ -17,9 +18,14 @@ class DrawnOnce(Renderer):
 
     def render(self, app: Application[object], layout: Layout, is_done: bool = False) -> None:
         """Draw what has changed."""
-        if not is_done or self._last_screen is None:
+        if self._last_screen is None or not app.is_done:
             super().render(app, layout, is_done)
             return
+        if not is_done:
+            return  # the last drawing is next
+        for row in self._last_screen.data_buffer.values():
+            for column, cell in row.items():  # the same cells, but for the style of a line that is taken
+                row[column] = Char(cell.char, f"{cell.style} {app.exit_style}")
         super().render(app, layout, is_done=False)
         size = self.output.get_size()
         below = layout.container.preferred_height(size.columns, size.rows).preferred

@@ -178,16 +178,11 @@ class Prompt:
             shown: AnyFormattedText = merge_formatted_text([ANSI(for_toolkit(self._prefix)), own])
         else:
             shown = self._shown
-        shown = to_formatted_text(shown, style=_SEEN)
+        fragments = list(to_formatted_text(shown, style=_SEEN))
         if not self.marks:
-            return shown
-        return merge_formatted_text(
-            [
-                FormattedText([("[ZeroWidthEscape]", terminal_marks.PROMPT_BEGINS)]),
-                shown,
-                FormattedText([("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS)]),
-            ]
-        )
+            return fragments
+        end = ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS)
+        return [("[ZeroWidthEscape]", terminal_marks.PROMPT_BEGINS), *fragments, end]
 
     def _continuation(self, width: int, number: int, wrapped: int) -> AnyFormattedText:
         if wrapped:
@@ -207,7 +202,7 @@ class Prompt:
         self._check()
 
     def _paint_anew(self) -> None:
-        """More is known of the words: a lexer that was not asked yet, by whose identity the colours are remembered."""
+        """More is known of the words. Colours are remembered by the lexer that gave them: take a new one."""
         self._lexers.append(ShellLexer(self.rt, self.known))
         self.session.lexer = self._lexers[-1]
         get_app().invalidate()

@@ -398,11 +398,13 @@ def _comparable(text: str) -> list[str]:
     return [line for line in lines if line not in ("Quit", "Killed", "exit") and not re.fullmatch(r"[\^~ ]+", line)]
 
 
+@pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_as_bash(name: str, tmp_path: Path) -> None:
+def test_as_bash(name: str, term: str, tmp_path: Path) -> None:
+    """With line editing and without it."""
     seen = {}
     for which in ("bash", "aish"):
-        shell = Shell(which, tmp_path / which)
+        shell = Shell(which, tmp_path / which, term=term)
         try:
             seen[which] = comparable(SCENARIOS[name](shell))
         finally:
