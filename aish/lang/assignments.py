@@ -6,7 +6,8 @@ again, because a subscript may hold blanks.
 
 from __future__ import annotations
 
-from aish.lang.lexer import NEWLINE, OPERATOR, WORD, Lexer, Token
+from aish.lang.aliases import Aliases
+from aish.lang.lexer import NEWLINE, OPERATOR, WORD, Token
 from aish.lang.scanner import ARGUMENT
 from aish.lang.text import is_name, quote_end
 from aish.lang.tree import ArrayElement, ArrayLiteral, Literal, Target, Word
@@ -22,7 +23,7 @@ DECLARING = frozenset(["declare", "typeset", "local", "export", "readonly"])
 """Built-ins whose arguments may be assignments: they are expanded so, and may hold ( )."""
 
 
-class Assignments(Lexer):
+class Assignments(Aliases):
     """Words that assign."""
 
     def unexpected(self, wanted: str) -> NoReturn:
@@ -148,5 +149,3 @@ class Assignments(Lexer):
         value = split_assignment(word)
         assert value is not None
         return ArrayElement(tok.start, tok.end, value.value, target.append, target.index)
-
-

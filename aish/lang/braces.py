@@ -24,9 +24,12 @@ class Braces(Words):
     def name(self) -> str:
         """The name at the cursor."""
         begin = self.pos
-        while self.char() in NAME and self.char():
-            self.pos += 1
-        return self.text[begin : self.pos]
+        while True:
+            while self.char() in NAME and self.char():
+                self.pos += 1
+            if self.char() != "\\" or self.char(1) != "\n":
+                return self.text[begin : self.pos]
+            self.drop_continuation(self.pos)
 
     def braced(self, start: int, quoted: bool) -> Parameter:
         """The expansion whose `${` is at the cursor."""

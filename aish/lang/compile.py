@@ -13,7 +13,10 @@ from aish.lang.runtime import Function as ShellFunction
 from aish.lang.tree import (
     AndOr,
     Background,
+    Calculation,
     Case,
+    Coprocess,
+    Counting,
     For,
     Function,
     Group,
@@ -23,6 +26,7 @@ from aish.lang.tree import (
     Simple,
     Subshell,
     Test,
+    Time,
     While,
 )
 
@@ -47,11 +51,19 @@ def compile_command(src: Source, node: Node, *, tested: bool = False, last: bool
         case Pipeline() | Background() | Subshell():
             from aish.lang import compile_pipeline
 
-            return compile_pipeline.compile_node(src, node, tested)
-        case Group() | If() | For() | While() | Case() | Test():
+            return compile_pipeline.compile_node(src, node, tested, last)
+        case Group() | If() | For() | While() | Case() | Test() | Calculation() | Counting():
             from aish.lang import compile_compound
 
             return compile_compound.compile_node(src, node, tested)
+        case Time():
+            from aish.lang.timing import timed
+
+            return timed(src, node, tested)
+        case Coprocess():
+            from aish.lang.compile_process import coprocess
+
+            return coprocess(src, node)
         case _:
             raise AssertionError(node)
 
@@ -106,9 +118,7 @@ def _and_or(src: Source, node: AndOr, tested: bool, last: bool) -> Run:
 def _function(src: Source, node: Function) -> Run:
     body = compile_command(src, node.body)
     file = "environment" if src.name == "-c" else src.name
-    function = ShellFunction(
-        body, src.text[node.start : node.end], src.text[node.body.start : node.body.end], file
-    )
+    function = ShellFunction(body, src.text[node.start : node.end], src.text[node.body.start : node.body.end], file)
     name = node.name
 
     def define(rt: Runtime) -> int:

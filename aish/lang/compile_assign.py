@@ -79,9 +79,9 @@ def is_compound(node: Assign) -> bool:
 
 
 def _shown(target: str, value: str) -> str:
-    from aish.lang.text import quote
+    from aish.lang.trace import shown_assignment
 
-    return f"{target}={quote(value)}"
+    return shown_assignment(target, value)
 
 
 def _appended(src: Source, node: Assign, value: Text) -> Store:

@@ -1,12 +1,12 @@
-"""{ } if for while until case [[ ]] to closures."""
+"""{ } if for while until case to closures; the others by their own files."""
 
 from __future__ import annotations
 
 from aish.lang import compile_word
 from aish.lang.control import Break, CommandError, Continue
 from aish.lang.pattern import compiled
-from aish.lang.source import Site
-from aish.lang.tree import Case, Compound, For, Group, If, Test, While
+from aish.lang.source import ExpansionError, Site
+from aish.lang.tree import Calculation, Case, Compound, Counting, For, Group, If, Select, Test, While
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,20 @@ def compile_node(src: Source, node: Compound, tested: bool) -> Run:
             run = _sequence(src, node.body, tested)
         case If():
             run = _if(src, node, tested)
+        case Select():
+            from aish.lang.compile_loop import select
+
+            run = select(src, node, _sequence(src, node.body, tested))
         case For():
             run = _for(src, node, tested)
+        case Counting():
+            from aish.lang.compile_loop import counting
+
+            run = counting(src, node, _sequence(src, node.body, tested), tested)
+        case Calculation():
+            from aish.lang.compile_loop import calculation
+
+            run = calculation(src, node, tested)
         case While():
             run = _while(src, node, tested)
         case Case():
@@ -38,6 +50,10 @@ def compile_node(src: Source, node: Compound, tested: bool) -> Run:
             run = compile_test(src, node, tested)
         case _:
             raise AssertionError(node)
+    if isinstance(node, For) and node.words and compile_word.opens_files(node.words):
+        from aish.lang.compile_process import closing
+
+        run = closing(run)
     return redirected(src, node, run, tested) if node.redirects else run
 
 
@@ -63,6 +79,9 @@ def redirected(src: Source, node: Compound, run: Run, tested: bool) -> Run:
                     rt.failed(error.status)
                 return error.status
             return run(rt)
+        except ExpansionError as error:
+            rt.report(error)  # here, while its words go where the script sends them
+            raise
         finally:
             restore(saved)
 
@@ -156,8 +175,16 @@ def _for(src: Source, node: For, tested: bool) -> Run:
             while True:
                 try:
                     for value in values:
+                        if rt.xtrace:
+                            _trace_head(rt, src, "for", name, node.words)
                         if name in rt.vars.guarded:
-                            _next_value(rt, name, value, site)
+                            try:
+                                _next_value(rt, name, value, site)
+                            except ExpansionError as error:  # a readonly variable
+                                status = _refused(rt, error)
+                                if rt.errexit and not tested:
+                                    rt.failed(status)
+                                break
                         else:
                             rt.values[name] = value
                         status = body(rt)
@@ -178,6 +205,20 @@ def _for(src: Source, node: For, tested: bool) -> Run:
         return status
 
     return run
+
+
+def _trace_head(rt: Runtime, src: Source, word: str, name: str, words: list[Word] | None) -> None:
+    from aish.lang.trace import show_head
+
+    show_head(rt, src, word, name, words)
+
+
+def _refused(rt: Runtime, error: ExpansionError) -> int:
+    """A loop's variable is readonly: the loop fails, in posix mode the shell."""
+    if rt.posix:
+        raise error
+    rt.report(error)
+    return 1
 
 
 def _next_value(rt: Runtime, name: str, value: str, site: Site) -> None:
@@ -203,10 +244,13 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.xtrace:
+            from aish.lang.trace import show, written_as
+
+            show(rt, f"case {written_as(src, node.subject)} in")
         value = subject(rt)
-        status = 0
+        status = -1
         falls = False
-        rt.status = 0
         for matchers, body, terminator in arms:
             if not falls:
                 for matches in matchers:
@@ -218,6 +262,8 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
             if terminator not in (";&", ";;&"):
                 break
             falls = terminator == ";&"
+        if status < 0:
+            rt.status = status = 0
         return status
 
     return run

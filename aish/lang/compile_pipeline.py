@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aish.lang.host import TensorEdge
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import CommandSub, Node
+    from aish.lang.tree import CommandSub, Node, ProcessSub, Redirect
 
 _CHUNK = 1 << 16
 _CHANGING = frozenset(["RANDOM", "BASHPID", "BASH_SUBSHELL"])
@@ -41,13 +41,13 @@ _OUTPUT_ONLY = frozenset(["echo", "printf", "pwd"])
 """Built-ins that do nothing but write: their output can be had without a process."""
 
 
-def compile_node(src: Source, node: Node, tested: bool) -> Run:
+def compile_node(src: Source, node: Node, tested: bool, last: bool) -> Run:
     """The closure for a pipeline, a subshell, or a command in the background."""
     match node:
         case Pipeline():
             return _pipeline(src, node, tested)
         case Subshell():
-            return _subshell(src, node, tested)
+            return _subshell(src, node, tested, last)
         case Background():
             return _background(src, node)
         case _:
@@ -241,17 +241,18 @@ def _negated(src: Source, node: Pipeline) -> Run:
 # -------------------------------------------------------------------------------- subshell, background
 
 
-def _subshell(src: Source, node: Subshell, tested: bool) -> Run:
+def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
+    """( ): a copy of the shell; where this process is one that has nothing else to do, itself."""
     body = _body(src, node.body, tested)
     if node.redirects:
-        from aish.lang.compile_compound import redirected
-
-        body = redirected(src, node, body, tested)
+        body = _redirected_for_good(src, node, body)
     site = Site(src, node.start, node.end)
     text = src.text[node.start : node.end]
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if last and rt.in_subshell and not rt.signals.traps:
+            return body(rt)
         job = Job(text)
         process.fork(rt, lambda: body(rt), job, foreground=True)
         rt.status = status = rt.jobs.wait_foreground(rt, job)
@@ -259,6 +260,26 @@ def _subshell(src: Source, node: Subshell, tested: bool) -> Run:
         if status and rt.errexit and not tested:
             rt.failed(status)
         return status
+
+    return run
+
+
+def _redirected_for_good(src: Source, node: Subshell, body: Run) -> Run:
+    """In the copy of the shell: its redirections last as long as itself, its traps and its last words included."""
+    from aish.lang.compile_redirect import compile_redirects
+
+    redirects = compile_redirects(src, node.redirects)
+    site = Site(src, node.start, node.end)
+
+    def run(rt: Runtime) -> int:
+        try:
+            for apply in redirects:
+                apply(rt, None)
+        except CommandError as error:
+            rt.at = site
+            rt.report(error)
+            return error.status
+        return body(rt)
 
     return run
 
@@ -315,11 +336,14 @@ def captured(src: Source, part: CommandSub) -> Text:
     node = part.body
     body = _body(src, node, False)
     text = src.text[part.start : part.end]
-    direct = _direct(src, part)
+    whole = _file(src, part)
+    if whole is not None:
+        return whole
+    written = direct(src, part)
 
     def run(rt: Runtime) -> str:
-        if direct is not None and not (rt.functions or rt.xtrace or rt.nounset):
-            return direct(rt)
+        if written is not None and not (rt.functions or rt.xtrace or rt.nounset):
+            return written(rt).replace("\0", "").rstrip("\n")
         return _capture(rt, body, text)
 
     return run
@@ -335,6 +359,9 @@ def _capture(rt: Runtime, body: Run, text: str) -> str:
 
     def child() -> int:
         os.close(read)
+        rt.trace_depth += 1
+        if not rt.posix:
+            rt.errexit = False  # as in bash
         return body(rt)
 
     try:
@@ -356,7 +383,47 @@ def _read_all(rt: Runtime, fd: int) -> bytes:
     return b"".join(chunks)
 
 
-def _direct(src: Source, part: CommandSub) -> Text | None:
+def _file(src: Source, part: CommandSub) -> Text | None:
+    """$(< file): what is in it, without a process."""
+    node = part.body.items[0] if len(part.body.items) == 1 else None
+    if not isinstance(node, Simple) or node.assigns or node.words or len(node.redirects) != 1:
+        return None
+    redirect = node.redirects[0]
+    if redirect.op != "<" or redirect.fd not in (None, 0) or redirect.variable:
+        return None
+    from aish.lang.compile_redirect import opened
+
+    site = Site(src, node.start, node.end)
+    open_file = opened(src, redirect)
+
+    def run(rt: Runtime) -> str:
+        rt.at = site
+        try:
+            fd = open_file(rt)
+        except CommandError as error:
+            rt.report(error)
+            rt.substituted = rt.status = error.status
+            return ""
+        try:
+            output = _read_all(rt, fd)
+        except OSError as error:
+            rt.complain(f"{text_of(src, redirect)}: {error.strerror}")
+            rt.substituted = rt.status = 1
+            return ""
+        finally:
+            os.close(fd)
+        rt.substituted = rt.status = 0
+        return decode(output.replace(b"\0", b"")).rstrip("\n")
+
+    return run
+
+
+def text_of(src: Source, redirect: Redirect) -> str:
+    """A redirection's target as it was written."""
+    return src.text[redirect.target.start : redirect.target.end]
+
+
+def direct(src: Source, part: CommandSub | ProcessSub) -> Text | None:
     """$(echo ..) and the like without a process, where expanding the words has no effect on the shell."""
     if len(part.body.items) != 1:
         return None
@@ -377,11 +444,10 @@ def _direct(src: Source, part: CommandSub) -> Text | None:
         last = rt.last_argument
         try:
             rt.substituted = command(rt)
-            output = "".join(rt.capture)
+            return "".join(rt.capture)
         finally:
             rt.capture = outer
             rt.last_argument = last
-        return output.replace("\0", "").rstrip("\n")
 
     return run
 

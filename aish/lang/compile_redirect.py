@@ -6,8 +6,7 @@ import os
 
 from aish.lang import compile_word
 from aish.lang.control import CommandError
-from aish.lang.descriptors import close, copy, keep, place
-from aish.lang.text import encode
+from aish.lang.descriptors import close, copy, document, duplicate, keep, open_high, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,23 +35,96 @@ def compile_redirects(src: Source, redirects: list[Redirect]) -> list[Apply]:
 
 
 def _compile(src: Source, node: Redirect) -> Apply:
-    target = compile_word.as_text(compile_word.text(src, node.target))
+    apply = _plain(src, node)
+    if not compile_word.opens_files([node.target]):
+        return apply
+
+    def closing(rt: Runtime, saved: Saved | None) -> None:
+        before = len(rt.files)
+        try:
+            apply(rt, saved)
+        finally:
+            rt.close_files(before)
+
+    return closing
+
+
+def _plain(src: Source, node: Redirect) -> Apply:
+    if node.variable:
+        return _named(src, node, node.variable)
     fd = node.fd if node.fd is not None else int(node.op[0] not in "<")
     match node.op:
-        case "<<":
-            return lambda rt, saved: _document(target(rt), fd, saved)
-        case "<<<":
-            return lambda rt, saved: _document(target(rt) + "\n", fd, saved)
         case "<&" | ">&":
-            return _duplicate(node, target, fd)
+            return _duplicate(node, _target(src, node), fd)
         case "&>" | "&>>":
-            return _both(target, ">" if node.op == "&>" else ">>")
-        case op:
-            return lambda rt, saved: _file(rt, op, target(rt), fd, saved)
+            return _both(_target(src, node), ">" if node.op == "&>" else ">>")
+        case _:
+            open_file = opened(src, node)
+            return lambda rt, saved: place(open_file(rt), fd, saved)
 
 
-def _file(rt: Runtime, op: str, path: str, fd: int, saved: Saved | None) -> None:
-    place(_open(rt, op, path), fd, saved)
+def opened(src: Source, node: Redirect) -> Callable[[Runtime], int]:
+    """A closure that gives a new close-on-exec descriptor for what < > << and their kin name."""
+    target = _target(src, node)
+    op = node.op
+    if op == "<<":
+        return lambda rt: document(target(rt))
+    if op == "<<<":
+        return lambda rt: document(target(rt) + "\n")
+    return lambda rt: _open(rt, op, target(rt))
+
+
+def _target(src: Source, node: Redirect) -> Text:
+    """The word as one string: a file's name, a number, or a document. What gives more than one field, or none, is
+    no file's name, except in posix mode, where nothing is split."""
+    text = compile_word.as_text(compile_word.text(src, node.target))
+    if node.op in ("<<", "<<<"):
+        return text
+    fields = compile_word.fields(src, node.target)
+    if not isinstance(fields, compile_word.Many):
+        return text
+    many = fields.run
+    written = src.text[node.target.start : node.target.end]
+
+    def one(rt: Runtime) -> str:
+        if rt.posix:
+            return text(rt)
+        found = many(rt)
+        if len(found) != 1:
+            raise CommandError(f"{written}: ambiguous redirect", hint="it does not give exactly one word: quote it")
+        return found[0]
+
+    return one
+
+
+def _named(src: Source, node: Redirect, name: str) -> Apply:
+    """{name}>file: a new descriptor above the usual ones, which stays until {name}>&- closes it."""
+    from aish.lang import subscripts
+
+    target = _target(src, node)
+    duplicates = node.op in ("<&", ">&")
+    open_file = None if duplicates else opened(src, node)
+
+    def run(rt: Runtime, saved: Saved | None) -> None:
+        if open_file is not None:
+            subscripts.store(rt, name, str(open_high(open_file(rt))))
+            return
+        word = target(rt)
+        if word == "-":
+            close(_number(subscripts.fetch(rt, name) or ""))
+            return
+        source = word.removesuffix("-")
+        subscripts.store(rt, name, str(duplicate(_number(source))))
+        if source != word:
+            close(int(source))
+
+    return run
+
+
+def _number(word: str) -> int:
+    if not (word.isdecimal() and word.isascii()) or len(word) > 9:
+        raise CommandError(f"{word}: a descriptor's number expected")
+    return int(word)
 
 
 def _open(rt: Runtime, op: str, path: str) -> int:
@@ -90,12 +162,17 @@ def _duplicate(node: Redirect, target: Text, fd: int) -> Apply:
 
     def run(rt: Runtime, saved: Saved | None) -> None:
         word = target(rt)
+        source = word.removesuffix("-")
         if word == "-":
             keep(fd, saved)
             close(fd)
-        elif word.isdecimal() and word.isascii():
+        elif source.isdecimal() and source.isascii() and len(source) < 10:
+            number = int(source)
             keep(fd, saved)
-            copy(int(word), fd)
+            copy(number, fd)
+            if source != word and number != fd:  # >&3- moves it
+                keep(number, saved)
+                close(number)
         elif either:
             place(_open(rt, ">", word), 1, saved)
             keep(2, saved)
@@ -108,18 +185,8 @@ def _duplicate(node: Redirect, target: Text, fd: int) -> Apply:
 
 def _both(target: Text, op: str) -> Apply:
     def run(rt: Runtime, saved: Saved | None) -> None:
-        _file(rt, op, target(rt), 1, saved)
+        place(_open(rt, op, target(rt)), 1, saved)
         keep(2, saved)
         copy(1, 2)
 
     return run
-
-
-def _document(text: str, fd: int, saved: Saved | None) -> None:
-    """A file in memory: no writer that could block, no name, seekable."""
-    document = os.memfd_create("here-document", os.MFD_CLOEXEC)
-    data = memoryview(encode(text))
-    while data:
-        data = data[os.write(document, data) :]
-    os.lseek(document, 0, os.SEEK_SET)
-    place(document, fd, saved)

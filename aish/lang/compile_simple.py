@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from aish.lang import builtins, compile_word
-from aish.lang.control import CommandError
-from aish.lang.source import Site
-from aish.lang.text import quote
-from aish.lang.tree import Assign
+from aish.lang.control import CommandError, Exit, ToldError
+from aish.lang.source import ExpansionError, Site
+from aish.lang.text import is_name
+from aish.lang.tree import Assign, Literal, Word
+from aish.lang.words import split_assignment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,14 +19,29 @@ if TYPE_CHECKING:
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import Simple, Word
+    from aish.lang.tree import Simple
 
     Invoke = Callable[[Runtime, list[str]], int]
+
+_MISUSE = 2
+_SOURCING = frozenset([".", "source"])
+""".: a file that is not there is as bad as an option that is not there."""
 
 
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     """The closure for a simple command, as plain as the command allows."""
+    run = _compile(src, node, tested, last)
+    if compile_word.opens_files(node.words) or compile_word.opens_files([item.value for item in node.assigns]):
+        from aish.lang.compile_process import closing
+
+        return closing(run)
+    return run
+
+
+def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     site = Site(src, node.start, node.end)
+    if "\n" in src.text[node.start : node.end]:
+        site.line = _line(src, node)
     assigns: list[Assignment] = []
     if node.assigns:
         from aish.lang.compile_assign import compile_assign
@@ -49,14 +65,20 @@ def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     return _plain(site, argv, invoke, tested)
 
 
+def _line(src: Source, node: Simple) -> int:
+    """$LINENO of a command of several lines: where its second word ends, as in bash."""
+    ends = sorted([item.end for item in (*node.assigns, *node.words, *node.redirects)])
+    return src.line(ends[1] if len(ends) > 1 else ends[0])
+
+
 def _arguments(
     src: Source, words: list[Word]
 ) -> list[compile_word.Constant | compile_word.Single | compile_word.Many]:
     return [_assigning(src, word) or compile_word.fields(src, word) for word in words]
 
 
-def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.Single | None:
-    """An argument of `declare` and its kin that assigns is expanded like an assignment."""
+def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.Single | compile_word.Many | None:
+    """An argument of `declare` and its kin that assigns is expanded like an assignment, after its braces."""
     node = word.parts[0] if word.parts else None
     if type(node) is not Assign:
         return None
@@ -64,10 +86,27 @@ def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.
 
     if is_compound(node):
         return compile_word.Single(compound(src, node))
+    if node.index is None and any(type(part) is Literal and "{" in part.text for part in node.value.parts):
+        from aish.lang.compile_braces import braced
+
+        head = Literal(node.start, node.value.start, src.text[node.start : node.value.start])
+        return braced(src, Word(node.start, node.end, [head, *node.value.parts]), _declared)
+    return _assigned(src, node)
+
+
+def _declared(src: Source, word: Word) -> compile_word.Constant | compile_word.Single | compile_word.Many:
+    """One of the words that braces in such an argument gave."""
+    found = split_assignment(word)
+    return compile_word.unbraced(src, word) if found is None else _assigned(src, found)
+
+
+def _assigned(src: Source, node: Assign) -> compile_word.Constant | compile_word.Single:
     value = compile_word.text(src, node.value)
-    text = compile_word.joined([src.text[node.start : node.value.start], value])
+    text = compile_word.joined([f"{node.name}{'+' * node.append}=", value])
     if node.index is not None:
-        text = compile_word.joined([f"{node.name}[", compile_word.text(src, node.index), f"]{'+' * node.append}=", value])
+        text = compile_word.joined(
+            [f"{node.name}[", compile_word.text(src, node.index), f"]{'+' * node.append}=", value]
+        )
     return compile_word.Constant(text) if isinstance(text, str) else compile_word.Single(text)
 
 
@@ -85,7 +124,7 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
             rt.status, rt.pipe_status = rt.substituted, None
             return rt.status
         if rt.xtrace:
-            _trace(rt, [], argv)
+            _trace(rt, argv)
         rt.status = status = invoke(rt, argv)
         rt.pipe_status = None
         rt.last_argument = argv[-1]
@@ -103,12 +142,12 @@ def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
         rt.at = site
         rt.substituted = 0
         value = text(rt)
+        if rt.xtrace:
+            _trace_assignment(rt, name, value)
         if name in rt.vars.guarded:
             rt.assign(name, value, site)
         else:
             rt.values[name] = value
-        if rt.xtrace:
-            _trace(rt, [f"{name}={quote(value)}"], [])
         rt.status = status = rt.substituted
         rt.pipe_status = None
         rt.last_argument = ""
@@ -128,7 +167,7 @@ def _one_store(site: Site, assignment: Assignment, tested: bool) -> Run:
         rt.substituted = 0
         shown = store(rt)
         if rt.xtrace:
-            _trace(rt, [shown], [])
+            _show(rt, shown)
         rt.status = status = rt.substituted
         rt.pipe_status = None
         rt.last_argument = ""
@@ -141,10 +180,20 @@ def _one_store(site: Site, assignment: Assignment, tested: bool) -> Run:
 
 def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tested: bool) -> Run:
     """Assignments, or redirections, without a command: the shell does them itself."""
+    perform = _perform(site, assigns, redirects, tested)
 
     def run(rt: Runtime) -> int:
         rt.at = site
         rt.substituted = 0
+        return perform(rt)
+
+    return run
+
+
+def _perform(site: Site, assigns: list[Assignment], redirects: list[Apply], tested: bool) -> Run:
+    """The same, behind words that gave nothing: the status is that of the last substitution in them."""
+
+    def run(rt: Runtime) -> int:
         if redirects:
             status = _redirected(rt, redirects, _succeed)
             if status:
@@ -152,9 +201,10 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
                 if rt.errexit and not tested:
                     rt.failed(status)
                 return status
-        done = [assignment.store(rt) for assignment in assigns]
-        if rt.xtrace and done:
-            _trace(rt, done, [])
+        for assignment in assigns:
+            shown = assignment.store(rt)
+            if rt.xtrace:
+                _show(rt, shown)
         rt.status = status = rt.substituted
         rt.pipe_status = None
         rt.last_argument = ""
@@ -178,7 +228,7 @@ def _full(
     tested: bool,
 ) -> Run:
     """Words with assignments or redirections."""
-    nothing = _no_words(site, assigns, redirects, tested)
+    nothing = _perform(site, assigns, redirects, tested)
 
     def run(rt: Runtime) -> int:
         rt.at = site
@@ -190,7 +240,8 @@ def _full(
         if argv[0] == "exec" and "exec" not in rt.functions:
             status = _exec(rt, redirects, command, argv)
         elif redirects:
-            status = _redirected(rt, redirects, command)
+            special = argv[0] in builtins.SPECIAL and argv[0] not in rt.functions
+            status = _redirected(rt, redirects, command, special=special)
         else:
             status = command(rt)
         rt.status, rt.pipe_status = status, None
@@ -203,18 +254,28 @@ def _full(
 
 
 def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], invoke: Invoke, site: Site) -> Run:
-    """The command, with its assignments in force while it runs, and exported."""
+    """The command, with its assignments in force while it runs, and exported. In posix mode those before a special
+    built-in stay."""
+    if not assigns:
+        if rt.xtrace:
+            _trace(rt, argv)
+        return lambda rt: invoke(rt, argv)
 
     def run(rt: Runtime) -> int:
-        if not assigns:
+        if rt.posix and argv[0] in builtins.SPECIAL and argv[0] not in rt.functions:
+            for assignment in assigns:
+                shown = assignment.store(rt)
+                if rt.xtrace:
+                    _show(rt, shown)
             if rt.xtrace:
-                _trace(rt, [], argv)
+                _trace(rt, argv)
             return invoke(rt, argv)
         rt.vars.push()
         try:
-            done = [_assign_before(rt, assignment, site) for assignment in assigns]
+            for assignment in assigns:
+                _assign_before(rt, assignment, site)
             if rt.xtrace:
-                _trace(rt, done, argv)
+                _trace(rt, argv)
             return invoke(rt, argv)
         finally:
             rt.vars.pop()
@@ -222,22 +283,27 @@ def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], i
     return run
 
 
-def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> str:
-    """One assignment before a command; gives it as `set -x` shows it."""
+def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> None:
+    """One assignment before a command. A readonly variable keeps its value, and the command runs with that; in
+    posix mode it does not run."""
     name, text = assignment.name, assignment.text
     value = assignment.before(rt) if text is None else text(rt)
     if value is None:
-        return ""
+        return
+    if rt.xtrace:
+        _trace_assignment(rt, name, value)
+    if name in rt.vars.readonly and not rt.posix:
+        rt.complain(f"{name}: readonly variable")
+        return
     rt.vars.local(name)
     if name in rt.vars.arrays:
         rt.vars.fresh(name)
     rt.assign(name, value, site)
     rt.vars.export(name)
-    return f"{name}={quote(value)}" if rt.xtrace else ""
 
 
-def _redirected(rt: Runtime, redirects: list[Apply], command: Run) -> int:
-    """A command with its redirections done before and undone after it."""
+def _redirected(rt: Runtime, redirects: list[Apply], command: Run, *, special: bool = False) -> int:
+    """A command with its redirections done before and undone after it; `special`: of a special built-in."""
     from aish.lang.descriptors import restore
 
     saved: list[tuple[int, int]] = []
@@ -247,8 +313,13 @@ def _redirected(rt: Runtime, redirects: list[Apply], command: Run) -> int:
                 apply(rt, saved)
         except CommandError as error:
             rt.report(error)
+            if special and _ends_shell(rt):
+                raise Exit(error.status) from None
             return error.status
         return command(rt)
+    except ExpansionError as error:
+        rt.report(error)  # here, while its words go where the script sends them
+        raise
     finally:
         restore(saved)
 
@@ -264,6 +335,8 @@ def _exec(rt: Runtime, redirects: list[Apply], command: Run, argv: list[str]) ->
     except CommandError as error:
         restore(saved)
         rt.report(error)
+        if _ends_shell(rt):
+            raise Exit(error.status) from None
         return error.status
     if len(argv) == 1:
         drop(saved)
@@ -305,23 +378,32 @@ def invoke(rt: Runtime, argv: list[str], *, tested: bool = False, last: bool = F
             return rt.call(rt.functions[name], argv)
         builtin = builtins.find(name)
         if builtin is not None:
-            return run_builtin(rt, builtin, argv)
+            return run_builtin(rt, builtin, argv, special=functions and name in builtins.SPECIAL)
     finally:
         if tested:
             rt.tested -= 1
     return run_external(rt, argv, last=last)
 
 
-def run_builtin(rt: Runtime, builtin: Builtin, argv: list[str]) -> int:
-    """Call a built-in; what it cannot do is reported under its name."""
+def run_builtin(rt: Runtime, builtin: Builtin, argv: list[str], *, special: bool = False) -> int:
+    """Call a built-in; what it cannot do is reported under its name. In posix mode a `special` one that is used
+    wrongly ends the shell."""
     try:
         return builtin(rt, argv)
     except CommandError as error:
-        rt.complain_of(argv[0], error)
+        if not isinstance(error, ToldError):
+            rt.complain_of(argv[0], error)
+        if special and _ends_shell(rt) and (error.status == _MISUSE or argv[0] in _SOURCING):
+            raise Exit(error.status) from None
         return error.status
     except OSError as error:
         rt.complain(f"{argv[0]}: {error.strerror}")
         return 1
+
+
+def _ends_shell(rt: Runtime) -> bool:
+    """Whether an error of a special built-in is the end."""
+    return rt.posix and not rt.interactive
 
 
 def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
@@ -339,8 +421,25 @@ def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         return error.status
 
 
-def _trace(rt: Runtime, assigns: list[str], argv: list[str]) -> None:
+def _trace(rt: Runtime, argv: list[str]) -> None:
     """`set -x`."""
     from aish.lang.trace import trace
 
-    trace(rt, assigns, argv)
+    trace(rt, argv)
+    if argv[0] in ("export", "readonly"):
+        for word in argv[1:]:
+            name, equals, value = word.partition("=")
+            if equals and is_name(name.removesuffix("+")):
+                _trace_assignment(rt, name, value)
+
+
+def _show(rt: Runtime, text: str) -> None:
+    from aish.lang.trace import show
+
+    show(rt, text)
+
+
+def _trace_assignment(rt: Runtime, target: str, value: str) -> None:
+    from aish.lang.trace import shown_assignment
+
+    _show(rt, shown_assignment(target, value))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.builtins.test import BINARY, UNARY
 from aish.lang.control import CommandError
+from aish.lang.fields import QUOTED
 from aish.lang.pattern import compiled
-from aish.lang.source import Site
+from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Test, TestBinary, TestJoin, TestNot, TestUnary
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from aish.lang.tree import Node
 
     Truth = Callable[[Runtime], bool]
+    Compare = Callable[[Runtime, str, str], bool]
 
 _ARITHMETIC = frozenset(["-eq", "-ne", "-lt", "-le", "-gt", "-ge"])
 
@@ -34,6 +36,11 @@ def compile_test(src: Source, node: Test, tested: bool) -> Run:
         except CommandError as error:
             rt.complain(f"[[: {error.message}", hint=error.hint)
             status = 2
+        except ExpansionError as error:
+            if error.fatal or not error.message.startswith("arithmetic"):
+                raise
+            rt.report(error)
+            status = 1
         rt.status, rt.pipe_status = status, None
         if status and rt.errexit and not tested:
             rt.failed(status)
@@ -42,7 +49,8 @@ def compile_test(src: Source, node: Test, tested: bool) -> Run:
     return run
 
 
-def _expression(src: Source, node: Node) -> Truth:
+def _expression(src: Source, node: Node, *, negated: bool = False) -> Truth:
+    """`negated`: a `!` is right before it, which `set -x` shows."""
     match node:
         case TestJoin():
             left, right = _expression(src, node.left), _expression(src, node.right)
@@ -50,17 +58,16 @@ def _expression(src: Source, node: Node) -> Truth:
                 return lambda rt: left(rt) and right(rt)
             return lambda rt: left(rt) or right(rt)
         case TestNot():
-            inner = _expression(src, node.inner)
+            inner = _expression(src, node.inner, negated=not negated)
             return lambda rt: not inner(rt)
         case TestUnary():
             word = compile_word.as_text(compile_word.text(src, node.word))
             check = UNARY.get(node.op)
             if check is None:
                 return _unknown(node.op)
-            known = check
-            return lambda rt: known(rt, word(rt))
+            return _unary(node.op, check, word, negated)
         case TestBinary():
-            return _binary(src, node)
+            return _binary(src, node, negated)
         case _:
             raise AssertionError(node)
 
@@ -72,25 +79,84 @@ def _unknown(op: str) -> Truth:
     return fail
 
 
-def _binary(src: Source, node: TestBinary) -> Truth:
+def _unary(op: str, check: Callable[[Runtime, str], bool], word: compile_word.Text, negated: bool) -> Truth:
+    def run(rt: Runtime) -> bool:
+        value = word(rt)
+        if rt.xtrace:
+            _trace(rt, negated, op, value or "''")
+        return check(rt, value)
+
+    return run
+
+
+def _trace(rt: Runtime, negated: bool, *words: str) -> None:
+    from aish.lang.trace import show
+
+    show(rt, f"[[ {'! ' * negated}{' '.join(words)} ]]")
+
+
+def _binary(src: Source, node: TestBinary, negated: bool) -> Truth:
+    """Both operands, expanded from the left, compared."""
+    compare, right = _comparison(src, node)
     left = compile_word.as_text(compile_word.text(src, node.left))
+    op = node.op
+
+    def run(rt: Runtime) -> bool:
+        first = left(rt)
+        second = right(rt)
+        if rt.xtrace:
+            _trace(rt, negated, first or "''", op, second or "''")
+        return compare(rt, first, second)
+
+    return run
+
+
+def _comparison(src: Source, node: TestBinary) -> tuple[Compare, compile_word.Text]:
+    """How two texts are compared, and the second one of them: a pattern, an expression, text."""
     if node.op in ("=", "==", "!="):
-        pattern = compile_word.as_text(compile_word.pattern(src, node.right))
         wanted = node.op != "!="
-        return lambda rt: compiled(pattern(rt)).matches(left(rt)) is wanted
-    right = compile_word.as_text(compile_word.text(src, node.right))
+        pattern = compile_word.as_text(compile_word.pattern(src, node.right))
+        return (lambda rt, a, b: compiled(b).matches(a) is wanted), pattern
     if node.op == "=~":
-        return _unknown("=~")
-    if node.op in _ARITHMETIC:
-        return _arithmetic(src, node, left, right)
+        return _matches, _regex(src, node)
+    right = compile_word.as_text(compile_word.text(src, node.right))
     check = BINARY[node.op]
-    return lambda rt: check(left(rt), right(rt))
+    if node.op in _ARITHMETIC:
+        return _arithmetic(src, node), right
+    return (lambda rt, a, b: check(a, b)), right
 
 
-def _arithmetic(src: Source, node: TestBinary, left: compile_word.Text, right: compile_word.Text) -> Truth:
+def _regex(src: Source, node: TestBinary) -> compile_word.Text:
+    """The expression: what was quoted in it stands for itself."""
+    emits = [compile_word.emit(src, part, False) for part in node.right.parts]
+
+    def text(rt: Runtime) -> str:
+        from aish.lang.regex import joined
+
+        pieces: list[tuple[int, str]] = []
+        for add in emits:
+            add(rt, pieces)
+        return joined([(piece, kind == QUOTED) for kind, piece in pieces])
+
+    return text
+
+
+def _matches(rt: Runtime, text: str, expression: str) -> bool:
+    """=~: what matched is in BASH_REMATCH."""
+    from aish.lang import regex
+
+    try:
+        found = regex.search(expression, text)
+    except regex.RegexError as error:
+        raise CommandError(f"{expression}: not a regular expression: {error}") from None
+    rt.set_list("BASH_REMATCH", found or [])
+    return found is not None
+
+
+def _arithmetic(src: Source, node: TestBinary) -> Compare:
     """Both sides are arithmetic expressions."""
     from aish.lang.compile_arithmetic import evaluate
 
-    a, b = Site(src, node.left.start, node.left.end), Site(src, node.right.start, node.right.end)
+    first, second = Site(src, node.left.start, node.left.end), Site(src, node.right.start, node.right.end)
     check = BINARY[node.op]
-    return lambda rt: check(str(evaluate(rt, left(rt), a)), str(evaluate(rt, right(rt), b)))
+    return lambda rt, a, b: check(str(evaluate(rt, a, first)), str(evaluate(rt, b, second)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from aish.lang import compile_parameter
 from aish.lang.fields import LITERAL, QUOTED, SPLIT, build, build_one, pattern_of
 from aish.lang.pattern import escape
-from aish.lang.tree import Arithmetic, CommandSub, DoubleQuoted, Literal, Parameter, Quoted, Tilde
+from aish.lang.tree import Arithmetic, CommandSub, DoubleQuoted, Literal, Parameter, ProcessSub, Quoted, Tilde
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ def text_part(src: Source, part: Node, quoted: bool) -> str | Text:
             return lambda rt: str(number(rt))
         case Tilde():
             return tilde(part.user)
+        case ProcessSub():
+            from aish.lang.compile_process import substitution as process_substitution
+
+            return process_substitution(src, part)
         case _:
             raise AssertionError(part)
 
@@ -174,7 +178,7 @@ def emit(src: Source, part: Node, quoted: bool, inside: bool = False) -> Emit:
             return compile_parameter.emit(src, part, quoted)
         case _:
             pass
-    always = quoted or isinstance(part, (DoubleQuoted, Tilde))
+    always = quoted or isinstance(part, (DoubleQuoted, Tilde, ProcessSub))
     return emit_text(text_part(src, part, quoted), QUOTED if always else SPLIT)
 
 
@@ -242,6 +246,16 @@ class Many:
 
 def fields(src: Source, word: Word) -> Constant | Single | Many:
     """The word as arguments."""
+    for part in word.parts:
+        if (type(part) is Literal and "{" in part.text) or (type(part) is Tilde and "{" in part.user):
+            from aish.lang.compile_braces import braced
+
+            return braced(src, word) or unbraced(src, word)
+    return unbraced(src, word)
+
+
+def unbraced(src: Source, word: Word) -> Constant | Single | Many:
+    """The same; braces are text."""
     parts = word.parts
     if all(map(_is_single, parts)) and not _holds_pattern(parts):
         value = text(src, word)
@@ -253,9 +267,18 @@ def fields(src: Source, word: Word) -> Constant | Single | Many:
                 return Many(_split_one(as_text(text_part(src, part, False))))
         elif isinstance(part, DoubleQuoted) and len(part.parts) == 1:
             inner = part.parts[0]
-            if isinstance(inner, Parameter) and not (inner.op or inner.indirect) and compile_parameter.is_list(inner) == "@":
+            if (
+                isinstance(inner, Parameter)
+                and not (inner.op or inner.indirect)
+                and compile_parameter.is_list(inner) == "@"
+            ):
                 return Many(compile_parameter.values(inner))
     return Many(_general([emit(src, part, False) for part in parts]))
+
+
+def opens_files(words: list[Word]) -> bool:
+    """Whether <(..) or >(..) is among the words: a descriptor that the command's end closes."""
+    return any(type(part) is ProcessSub for word in words for part in word.parts)
 
 
 def is_simple(part: Parameter) -> bool:
@@ -273,7 +296,7 @@ def is_plain(part: Node) -> bool:
 def _is_single(part: Node) -> bool:
     """Whether a part adds text to one field, whatever its value."""
     match part:
-        case Literal() | Quoted() | Tilde():
+        case Literal() | Quoted() | Tilde() | ProcessSub():
             return True
         case DoubleQuoted():
             return not any(map(multiple, part.parts))

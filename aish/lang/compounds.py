@@ -1,20 +1,36 @@
-"""Compound commands: ( ) { } if while until for case, and the redirections behind them."""
+"""Compound commands: ( ) { } (( )) if while until for select case, and the redirections behind them."""
 
 from __future__ import annotations
 
 from aish.lang.conditions import Conditions
-from aish.lang.lexer import NEWLINE, NUMBER, OPERATOR, WORD
+from aish.lang.lexer import NEWLINE, NUMBER, OPERATOR, WORD, Token
 from aish.lang.scanner import ARGUMENT, ASSIGNMENT, KEYWORD
 from aish.lang.scanner import OPERATOR as OPERATOR_MARK
 from aish.lang.text import is_name
-from aish.lang.tree import Case, CaseArm, Compound, For, Group, If, Sequence, Subshell, While, Word
+from aish.lang.tree import (
+    Arithmetic,
+    Calculation,
+    Case,
+    CaseArm,
+    Compound,
+    Counting,
+    For,
+    Group,
+    If,
+    Literal,
+    Select,
+    Sequence,
+    Subshell,
+    While,
+    Word,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aish.lang.source import Source
-    from aish.lang.tree import Redirect
+    from aish.lang.tree import Node, Redirect
 
 REDIRECTS = frozenset(["<", ">", ">|", ">>", "<<", "<<-", "<<<", "<&", ">&", "<>", "&>", "&>>"])
 TERMINATORS = frozenset([";;", ";&", ";;&"])
@@ -98,9 +114,22 @@ class Compounds(Conditions):
         self._close("done")
         return body
 
-    def for_command(self) -> For:
+    def _do_or_group(self) -> Sequence:
+        """The body of for and select: do ..; done, or as bash has it { ..; }."""
+        if self.tok.text != "{" or self.tok.kind is not WORD:
+            return self._do()
+        self.keyword()
+        body = self.sequence()
+        self._close("}")
+        return body
+
+    def for_command(self) -> For | Counting:
+        """for and select; C's kind of for, too."""
+        kind = Select if self.tok.text == "select" else For
         start = self._open()
         tok = self.tok
+        if kind is For and tok.kind is OPERATOR and tok.text == "(" and self.char() == "(":
+            return self._counting(start)
         if tok.kind is not WORD or not is_name(tok.text):
             self.unexpected("a variable's name")
         self.mark(tok.start, tok.end, ASSIGNMENT)
@@ -108,20 +137,67 @@ class Compounds(Conditions):
         words: list[Word] | None = None
         if self.tok.text == ";" and self.tok.kind is OPERATOR:
             self.advance()
-        self.skip_newlines()
-        if self.tok.text == "in" and self.tok.kind is WORD:
-            self.keyword()
-            words = []
-            while self.tok.word is not None and self.tok.kind is WORD:
-                self.mark(self.tok.start, self.tok.end, ARGUMENT)
-                words.append(self.tok.word)
-                self.advance()
-            if self.tok.kind is not NEWLINE and self.tok.text != ";":
-                self.unexpected("';' or a new line")
-            if self.tok.kind is OPERATOR:
-                self.advance()
             self.skip_newlines()
-        return For(start, tok.text, words, self._do())
+        else:
+            self.skip_newlines()
+            if self.tok.text == "in" and self.tok.kind is WORD:
+                words = self._in_words()
+        return kind(start, tok.text, words, self._do_or_group())
+
+    def _in_words(self) -> list[Word]:
+        self.keyword()
+        words = []
+        while self.tok.word is not None and self.tok.kind is WORD:
+            self.mark(self.tok.start, self.tok.end, ARGUMENT)
+            words.append(self.tok.word)
+            self.advance()
+        if self.tok.kind is not NEWLINE and self.tok.text != ";":
+            self.unexpected("';' or a new line")
+        if self.tok.kind is OPERATOR:
+            self.advance()
+        self.skip_newlines()
+        return words
+
+    def _counting(self, start: int) -> Counting:
+        """((first; test; step)) with the first parenthesis under the eye."""
+        at = self.tok.start
+        expression = self._double_parenthesis()
+        if expression is None:
+            self.fail("an expression in (( )) expected", at, at + 1, hint="for ((i = 0; i < 9; i++)); do ...; done")
+        parts = _split_at_semicolons(expression)
+        if len(parts) != 3:
+            self.fail(
+                "three expressions expected between (( and ))",
+                expression.start,
+                expression.end,
+                hint="for ((i = 0; i < 9; i++)); do ...; done",
+            )
+        if self.tok.text == ";" and self.tok.kind is OPERATOR:
+            self.advance()
+        self.skip_newlines()
+        return Counting(start, parts, self._do_or_group())
+
+    def _double_parenthesis(self) -> Arithmetic | None:
+        """What is between (( and )), with the first parenthesis under the eye; None, and nothing is changed, where
+        it opens a subshell in a subshell."""
+        tok = self.tok
+        if self.char() != "(":
+            return None
+        expression = self.arithmetic(tok.start, tok.start + 2)
+        if expression is None:
+            self.pos = tok.end
+            return None
+        self.tok = Token(OPERATOR, tok.start, self.pos, "((")
+        self.advance()
+        return expression
+
+    def parenthesis_command(self) -> Compound:
+        """((expression)), or ( commands ), with the first parenthesis under the eye."""
+        start = self.tok.start
+        expression = self._double_parenthesis()
+        if expression is not None:
+            return Calculation(start, expression)
+        return self.enclosed_command("(", ")", Subshell)
 
     def case_command(self) -> Case:
         start = self._open()
@@ -144,6 +220,7 @@ class Compounds(Conditions):
 
     def _arm(self) -> CaseArm:
         start = self.tok.start
+        self.in_pattern = True
         if self.tok.text == "(" and self.tok.kind is OPERATOR:
             self.advance()
         patterns: list[Word] = []
@@ -159,6 +236,7 @@ class Compounds(Conditions):
         if self.tok.text != ")" or self.tok.kind is not OPERATOR:
             self.unexpected("')' or '|'")
         self.mark(self.tok.start, self.tok.end, OPERATOR_MARK)
+        self.in_pattern = False
         self.advance()
         body = self.sequence(optional=True)
         terminator = ""
@@ -167,3 +245,28 @@ class Compounds(Conditions):
             self.mark(self.tok.start, self.tok.end, OPERATOR_MARK)
             self.advance()
         return CaseArm(start, self.previous_end, patterns, body, terminator)
+
+
+def _split_at_semicolons(expression: Arithmetic) -> list[Arithmetic | None]:
+    """The expressions of C's for; None for an empty one."""
+    found: list[Arithmetic | None] = []
+    parts: list[Node] = []
+
+    def finish() -> None:
+        blank = all(type(part) is Literal and not part.text.strip() for part in parts)
+        found.append(None if blank else Arithmetic(parts[0].start, parts[-1].end, parts.copy()))
+        parts.clear()
+
+    for part in expression.parts:
+        if type(part) is not Literal:
+            parts.append(part)
+            continue
+        at = part.start
+        for i, text in enumerate(part.text.split(";")):
+            if i:
+                finish()
+            if text:
+                parts.append(Literal(at, at + len(text), text))
+            at += len(text) + 1
+    finish()
+    return found

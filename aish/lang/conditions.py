@@ -93,6 +93,8 @@ class Conditions(Assignments):
             return TestBinary(left.start, right.end, tok.text, left, right)
         if tok.kind is WORD and tok.text != "]]":
             self.unexpected("an operator of [[")
+        if first.text in UNARY and tok.kind is WORD:
+            self.unexpected(f"an operand of {first.text}")
         return TestUnary(left.start, left.end, "-n", left)
 
     def _regex_token(self) -> None:

@@ -6,7 +6,7 @@ from aish.errors import AishError
 
 
 class Unwind(BaseException):
-    """Base of the four. Not an Exception: nothing that handles errors may stop one on its way."""
+    """Base of those below. Not an Exception: nothing that handles errors may stop one on its way."""
 
 
 class Break(Unwind):
@@ -38,6 +38,13 @@ class Exit(Unwind):
         self.status = status
 
 
+class NothingMore(Exit):
+    """`set -n` in a script: the rest is only read. In a subshell that is the end."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+
 class Interrupted(Unwind):
     """A signal arrived whose action may not wait: it cuts `wait` and `read` short, and a script on Ctrl-C."""
 
@@ -51,6 +58,13 @@ class CommandError(AishError):
     def __init__(self, message: str, *, status: int = 1, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+
+
+class ToldError(CommandError):
+    """The same; it has been reported already, with its place."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("", status=status)
 
 
 def status_of(error: AishError) -> int:

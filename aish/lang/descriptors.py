@@ -11,11 +11,15 @@ import errno
 import os
 
 from aish.lang.control import CommandError
+from aish.lang.text import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     Saved = list[tuple[int, int]]
     """(descriptor, its copy or -1 where it was closed)"""
+
+FIRST_NAMED = 10
+"""Where {name}>file, <( ) and coproc have theirs: above those that people number."""
 
 FIRST_PRIVATE = 64
 """The shell's own descriptors are at or above this number."""
@@ -43,6 +47,38 @@ def copy(source: int, fd: int) -> None:
             os.dup2(source, fd, True)
     except OSError as error:
         raise CommandError(f"{source}: {error.strerror}") from None
+
+
+def open_high(fd: int, *, inheritable: bool = True) -> int:
+    """Move an open file to a number that no script uses by itself."""
+    import fcntl
+
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD if inheritable else fcntl.F_DUPFD_CLOEXEC, FIRST_NAMED)
+    except OSError as error:
+        raise CommandError(f"no descriptor left: {error.strerror}") from None
+    finally:
+        os.close(fd)
+
+
+def duplicate(source: int) -> int:
+    """A copy of what is under a script's own number, on a new one."""
+    if source >= FIRST_PRIVATE and not os.get_inheritable(source):
+        raise CommandError(f"{source}: Bad file descriptor")
+    try:
+        return open_high(os.dup(source))
+    except OSError as error:
+        raise CommandError(f"{source}: {error.strerror}") from None
+
+
+def document(text: str) -> int:
+    """A file in memory that holds `text`: no writer that could block, no name, seekable."""
+    fd = os.memfd_create("here-document", os.MFD_CLOEXEC)
+    data = memoryview(encode(text))
+    while data:
+        data = data[os.write(fd, data) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 def close(fd: int) -> None:

@@ -66,7 +66,7 @@ def place(rt: Runtime, site: Site | None) -> str:
     if site is None or (rt.interactive and not rt.calls):
         return "aish: "
     source = site.source
-    return f"{source.name}:{site.line}:{source.column(site.start)}: "
+    return f"{source.name}:{source.line(site.start)}:{source.column(site.start)}: "
 
 
 def command_error(rt: Runtime, name: str, error: CommandError) -> str:

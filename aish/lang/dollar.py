@@ -5,7 +5,7 @@ from __future__ import annotations
 from aish.lang.braces import NAME_START, SPECIAL, Braces
 from aish.lang.scanner import VARIABLE, remap
 from aish.lang.source import ParseError, Source
-from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter
+from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter, ProcessSub
 from aish.lang.words import QUOTING
 
 TYPE_CHECKING = False
@@ -45,6 +45,9 @@ class Dollars(Braces):
     def dollar(self, quoted: bool) -> Node | None:
         start = self.pos
         char = self.char(1)
+        while char == "\\" and self.char(2) == "\n":
+            self.drop_continuation(start + 1)
+            char = self.char(1)
         if char in NAME_START:
             return self._plain(start)
         if char == "{":
@@ -75,8 +78,8 @@ class Dollars(Braces):
     def _parenthesis(self, start: int) -> Node:
         self.enter(start)
         node: Node | None = None
-        if self.char(2) == "(" and start not in self.not_arithmetic:
-            node = self._arithmetic(start)
+        if self.char(2) == "(":
+            node = self.arithmetic(start, start + 3)
         if node is None:
             self.pos = start + 2
             body = self.substituted()
@@ -84,13 +87,26 @@ class Dollars(Braces):
         self.depth -= 1
         return node
 
-    def _arithmetic(self, start: int) -> Arithmetic | None:
-        """$((..)), or None where the parentheses turn out to be a subshell in a substitution."""
+    def process_substitution(self) -> ProcessSub:
+        """<(..) or >(..) at the cursor."""
+        start = self.pos
+        self.enter(start)
+        op = self.char()
+        self.pos = start + 2
+        body = self.substituted()
+        self.depth -= 1
+        return ProcessSub(start, self.pos, op, body)
+
+    def arithmetic(self, start: int, begin: int) -> Arithmetic | None:
+        """$((..)) or ((..)) whose expression begins at `begin`; None, with the cursor anywhere, where the
+        parentheses turn out to be a subshell in a substitution, or in a subshell."""
+        if start in self.not_arithmetic:
+            return None
         marks = len(self.marks) if self.marks is not None else 0
         depth = self.depth
-        self.pos = start + 3
+        self.pos = begin
         try:
-            parts = self._arithmetic_parts()
+            parts = self._arithmetic_parts(start)
         except ParseError as error:
             if error.incomplete:
                 raise
@@ -105,7 +121,7 @@ class Dollars(Braces):
             del self.marks[marks:]
         return None
 
-    def _arithmetic_parts(self, sliced: bool = False) -> list[Node] | None:
+    def _arithmetic_parts(self, start: int, sliced: bool = False) -> list[Node] | None:
         """The parts of an expression up to the `))` behind it, None where a lone `)` comes first. `sliced`: of an
         offset in ${x:..}, up to a brace, or a colon that belongs to no `?`."""
         parts: list[Node] = []
@@ -116,7 +132,8 @@ class Dollars(Braces):
             char = self.char()
             here = self.pos
             if not char:
-                self.unterminated("parameter expansion" if sliced else "arithmetic expansion", begin - 3, "}" if sliced else "))")
+                what, closer = ("parameter expansion", "}") if sliced else ("arithmetic expression", "))")
+                self.unterminated(what, start, closer)
             part: Node | None = None
             if char == "\\" and self.char(1) == "\n":
                 self.pos += 2
@@ -133,7 +150,7 @@ class Dollars(Braces):
                 choices += (char == "?") - (char == ":")
             elif char == ")" and not level:
                 if not self.char(1):
-                    self.unterminated("arithmetic expansion", begin - 3, "))")
+                    self.unterminated("arithmetic expression", start, "))")
                 if self.char(1) != ")":
                     return None
                 break
@@ -152,7 +169,7 @@ class Dollars(Braces):
         return parts
 
     def slice_parts(self) -> list[Node]:
-        return self._arithmetic_parts(sliced=True) or []
+        return self._arithmetic_parts(self.pos - 1, sliced=True) or []
 
     def subscript_parts(self) -> list[Node]:
         parts: list[Node] = []
@@ -210,7 +227,9 @@ class Dollars(Braces):
             self.pos += 1
         offsets.append(self.pos)
         self.pos += 1
-        inner = self.nested(Source(self.source.name, "".join(unescaped)))
+        source = Source(self.source.name, "".join(unescaped))
+        source.offsets = offsets
+        inner = self.nested(source)
         body = self.inside(inner, offsets, inner.whole)
         remap(body, offsets)
         self.depth -= 1

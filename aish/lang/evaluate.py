@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.errors import AishError
 from aish.lang.compile import compile_command
-from aish.lang.control import CommandError, Interrupted, status_of
+from aish.lang.control import CommandError, Interrupted, NothingMore, status_of
 from aish.lang.parser import Parser
 from aish.lang.runtime import MAX_CALLS
 from aish.lang.signals import SIGHUP
@@ -33,9 +33,12 @@ def run_source(
     Raises ParseError for the first complete command that cannot be parsed: those before it have run.
     """
     parser = Parser(source, more, posix=rt.posix)
+    parser.warn = lambda message, at: rt.error_line(f"{source.name}:{source.line(at)}: warning: {message}")
     status = 0
+    files = len(rt.files)
     while True:
         parser.posix = rt.posix
+        parser.aliases = rt.aliases if rt.aliases and rt.expands_aliases() else None
         begin = parser.pos
         command = parser.next()
         if rt.verbose:
@@ -47,6 +50,8 @@ def run_source(
         final = last and more is None and not source.text[parser.pos :].strip()
         run_one = _recovering if main else _run
         status = run_one(rt, source, command, final)
+        if len(rt.files) > files:
+            rt.close_files(files)
         if rt.pending:
             rt.signals.poll()
 
@@ -59,6 +64,8 @@ def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool) -> 
     """Run a complete command; one that could not be expanded is told, and fails."""
     try:
         return _run(rt, source, command, final)
+    except NothingMore as error:
+        return error.status
     except OSError as error:  # no descriptor left, perhaps not even to load a part of ours with
         rt.complain(error.strerror or str(error))
         rt.loops = rt.tested = 0
@@ -74,13 +81,13 @@ def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool) -> 
         return rt.status
 
 
-def run_text(rt: Runtime, text: str, name: str) -> int:
+def run_text(rt: Runtime, text: str, name: str, *, line_shift: int = 0) -> int:
     """Run text from inside a program: `eval`, a trap. Raises ParseError."""
     rt.calls += 1
     try:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()
-        return run_source(rt, Source(name, text))
+        return run_source(rt, Source(name, text, line_shift=line_shift))
     finally:
         rt.calls -= 1
 

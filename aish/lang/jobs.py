@@ -126,6 +126,8 @@ class JobTable:
         """The current job (%+) is the last one, the previous one (%-) before it."""
         self.last_pid: int | None = None
         self.finished: dict[int, int] = {}
+        self.loose: list[Job] = []
+        """Commands of <( ) and >( ): no jobs to people, but `wait` may ask for them."""
         self.terminal: Terminal | None = None
 
     # ------------------------------------------------------------------------------------- the table
@@ -177,6 +179,8 @@ class JobTable:
             self.order.remove(job)
             if marked:
                 self.choose_current()
+        if job in self.loose:
+            self.loose.remove(job)
         for process in job.processes:
             if process.state == DONE:
                 self.finished[process.pid] = process.status
@@ -211,16 +215,26 @@ class JobTable:
 
     def find_pid(self, pid: int) -> tuple[Job, Process] | None:
         """The job and the process with this id."""
-        for job in self.order:
+        for job in (*self.order, *self.loose):
             for process in job.processes:
                 if process.pid == pid:
                     return job, process
         return None
 
+    def add_loose(self, job: Job) -> None:
+        """A process substitution has begun; those that ended are taken note of."""
+        for other in list(self.loose):
+            for process in other.processes:
+                if process.state == DONE or (_look(process, os.WNOHANG) and process.state == DONE):
+                    self.remove(other)
+        self.loose.append(job)
+        self.last_pid = job.processes[-1].pid
+
     def forget_all(self) -> None:
         """In a forked child: the parent's jobs are not this process's children."""
         self.jobs.clear()
         self.order.clear()
+        self.loose.clear()
         self.finished.clear()
         self.terminal = None
 

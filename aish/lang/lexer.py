@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.lang.dollar import Dollars
 from aish.lang.scanner import COMMENT, STRING, remap
 from aish.lang.source import Source
+from aish.lang.text import is_name
 from aish.lang.tree import DoubleQuoted, Literal, Quoted, Word
 from aish.lang.words import BLANKS, IN_DOCUMENT, WORD_STOPS, find_tilde
 
@@ -40,6 +41,15 @@ class Token:
         self.word = word
 
 
+def _is_descriptor(text: str) -> bool:
+    """Whether `text` right before a < or > is a descriptor's number, or {name}: a variable that gets one, {name[1]}:
+    an element."""
+    if text[0] != "{" or text[-1] != "}":
+        return text.isdecimal() and text.isascii()
+    name, bracket, _ = text[1:-1].partition("[")
+    return is_name(name) and (not bracket or text[-2] == "]")
+
+
 class HereDocument:
     """A << whose body has not been reached yet."""
 
@@ -54,7 +64,7 @@ class HereDocument:
 
 class Lexer(Dollars):
     """`tok` is the token under the parser's eye; nothing behind it has been read, except a here-document's
-    body. `posix` leaves aish's own operators (|=) and bash's (&> |&) out."""
+    body. `posix` leaves aish's own operator (|=) out."""
 
     def __init__(self, source: Source, more: Callable[[], str] | None = None, *, posix: bool = False) -> None:
         super().__init__(source, more)
@@ -62,6 +72,10 @@ class Lexer(Dollars):
         self.tok = Token(NEWLINE, 0, 0, "")
         self.previous_end = 0
         self.documents: list[HereDocument] = []
+        self.warn: Callable[[str, int], None] | None = None
+        """Told of what is accepted and hardly meant: (message, where)."""
+        self.in_pattern = False
+        """Among the patterns of `case` a `|=` is a `|` and a pattern that begins with `=`."""
 
     def advance(self) -> Token:
         """Read the next token into `tok`."""
@@ -77,7 +91,7 @@ class Lexer(Dollars):
             self.tok = Token(NEWLINE, start, start + 1, "newline")
             if self.documents:
                 self._finish_documents()
-        elif char in _OPERATOR_START:
+        elif char in _OPERATOR_START and not (char in "<>" and self.char(1) == "("):
             self.tok = self._operator_token(start)
         else:
             self.tok = self._word_token(start)
@@ -106,7 +120,7 @@ class Lexer(Dollars):
             longer = op + self.char()
             if longer == op or longer not in _OPERATORS:
                 break
-            if self.posix and longer in ("|=", "|&", "&>", "&>>", ";&", ";;&"):
+            if longer == "|=" and (self.posix or self.in_pattern):
                 break
             op = longer
             self.pos += 1
@@ -114,10 +128,13 @@ class Lexer(Dollars):
 
     def _word_token(self, start: int) -> Token:
         parts = self.unquoted_parts(WORD_STOPS)
+        while self.char() in ("<", ">") and self.char(1) == "(":
+            parts.append(self.process_substitution())
+            parts.extend(self.unquoted_parts(WORD_STOPS))
         literal = ""
         if len(parts) == 1 and type(parts[0]) is Literal:
             literal = parts[0].text
-            if literal.isdecimal() and literal.isascii() and self.char() in ("<", ">"):
+            if self.char() in ("<", ">") and _is_descriptor(literal):
                 return Token(NUMBER, start, self.pos, literal)
         if "\0" in self.text[start : self.pos]:
             self.fail("a NUL byte in a word", start, self.pos, hint="is this a text file?")
@@ -154,11 +171,14 @@ class Lexer(Dollars):
             begin = self.pos
             if not self.char():
                 self.dangling = True
+                if self.warn is not None:
+                    at = document.redirect.start
+                    self.warn(f"the here-document ends with the text: no line '{document.delimiter}' was found", at)
                 break
             newline = self.find("\n", begin)
             end = newline if newline >= 0 else len(self.text)
             self.pos = end + (newline >= 0)
-            if document.strip:
+            if document.strip and not joined:
                 while begin < end and self.text[begin] == "\t":
                     begin += 1
             line = self.text[begin:end]
@@ -170,6 +190,10 @@ class Lexer(Dollars):
         self.mark(start, self.pos, STRING)
         document.redirect.target = Word(start, finish, [self._document_body(document, lines, start, finish)])
 
+    def changes_text(self, text: str) -> bool:
+        """Whether reading `text` may put something else in a place of it: a continued line, an alias."""
+        return "\\\n" in text
+
     def _document_body(self, document: HereDocument, lines: list[tuple[int, int]], start: int, finish: int) -> Node:
         offsets: Offsets[int]
         if document.strip:
@@ -180,7 +204,10 @@ class Lexer(Dollars):
             offsets = range(start, finish + 1)
         if document.quoted or not ("$" in text or "`" in text or "\\" in text):
             return Quoted(start, finish, text)
-        inner = self.nested(Source(self.source.name, text))
+        source = Source(self.source.name, text)
+        if self.changes_text(text):
+            source.offsets = offsets = [*offsets]
+        inner = self.nested(source)
         parts = self.inside(inner, offsets, lambda: inner.quoted_parts(IN_DOCUMENT))
         body = DoubleQuoted(0, len(text), parts)
         remap(body, offsets)

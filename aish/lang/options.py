@@ -21,6 +21,7 @@ LETTERS = {
     "u": "nounset",
     "v": "verbose",
     "x": "xtrace",
+    "B": "braceexpand",
 }
 NAMES = (*sorted(LETTERS.values()), "pipefail", "posix", "ignoreeof", "emacs", "vi")
 

@@ -7,25 +7,30 @@ prompt (is the text complete?) and the highlighter (`parse`: all commands, all e
 from __future__ import annotations
 
 from aish.lang.assignments import DECLARING
+from aish.lang.builtins import SPECIAL
 from aish.lang.compounds import REDIRECTS, TERMINATORS, Compounds
 from aish.lang.depth import deep
 from aish.lang.lexer import END, NEWLINE, NUMBER, OPERATOR, WORD, Token
 from aish.lang.scanner import ARGUMENT, ASSIGNMENT, COMMAND, FUNCTION, REDIRECT
 from aish.lang.scanner import OPERATOR as OPERATOR_MARK
 from aish.lang.source import ParseError, Source
+from aish.lang.text import is_name
 from aish.lang.tree import (
     AndOr,
     Background,
+    Compound,
+    Coprocess,
     Function,
     Group,
+    Literal,
     Pipeline,
     Redirect,
     Sequence,
     Simple,
-    Subshell,
+    Time,
     Word,
 )
-from aish.lang.words import argument_tildes
+from aish.lang.words import RESERVED, argument_tildes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,11 +38,8 @@ if TYPE_CHECKING:
 
     from aish.lang.tree import Assign, Node
 
-RESERVED = frozenset(
-    ["if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "in", "{",
-     "}", "!", "[[", "]]", "function"]
-)  # fmt: skip
 _CLOSERS = frozenset(["then", "else", "elif", "fi", "do", "done", "esac", "}"])
+_COMPOUND = frozenset(["if", "while", "until", "for", "select", "case", "{", "[["])
 _EMPTY_WORD = Word(0, 0, [])
 
 
@@ -56,6 +58,8 @@ class Parser(Compounds):
 
     def _next(self) -> Sequence | None:
         self.command_start = self.tok.end
+        if self.aliases:
+            self.forget_aliases()
         self.advance()
         self.skip_newlines()
         if self.tok.kind is END:
@@ -75,6 +79,7 @@ class Parser(Compounds):
         self.depth = 0
         self.opened.clear()
         self.documents.clear()
+        self.in_pattern = False
         newline = self.find("\n", max(self.pos, self.tok.end))
         self.pos = newline + 1 if newline >= 0 else len(self.text)
         self.tok = Token(NEWLINE, self.pos, self.pos, "")
@@ -88,20 +93,24 @@ class Parser(Compounds):
         return body
 
     def nested(self, source: Source) -> Parser:
-        return Parser(source, posix=self.posix)
+        inner = Parser(source, posix=self.posix)
+        inner.aliases = self.aliases
+        inner.warn = self.warn
+        return inner
 
     def substituted(self) -> Sequence:
-        """The commands of $( up to its `)`, with the cursor left right behind it."""
-        saved = self.tok, self.previous_end, self.documents, self.opened
+        """The commands of $( <( or >( up to the `)`, with the cursor left right behind it."""
+        saved = self.tok, self.previous_end, self.documents, self.opened, self.in_pattern
         start = self.pos - 2
         self.documents = []
-        self.opened = [("$(", start)]
+        self.in_pattern = False
+        self.opened = [(self.text[start : self.pos], start)]
         self.advance()
         body = self.sequence(optional=True)
         if self.tok.text != ")" or self.tok.kind is not OPERATOR:
             self.unexpected("')'")
         self.pos = self.tok.end
-        self.tok, self.previous_end, self.documents, self.opened = saved
+        self.tok, self.previous_end, self.documents, self.opened, self.in_pattern = saved
         return body
 
     # ------------------------------------------------------------------------------------------ lists
@@ -122,6 +131,8 @@ class Parser(Compounds):
         return Sequence(start, max(start, self.previous_end), items)
 
     def _at_closer(self) -> bool:
+        if self.aliases:
+            self.replace_alias()
         tok = self.tok
         if tok.kind is WORD:
             return tok.text in _CLOSERS
@@ -151,17 +162,29 @@ class Parser(Compounds):
         return AndOr(first.start, rest[-1][1].end, first, rest)
 
     def pipeline(self) -> Node:
+        if self.aliases:
+            self.replace_alias()
         start = self.tok.start
         negated = False
-        while self.tok.text == "!" and self.tok.kind is WORD:
+        while self.tok.kind is WORD and self.tok.text == "!":
             self.keyword()
             negated = not negated
         bang = start != self.tok.start
+        if self.tok.kind is WORD and self.tok.text == "time" and self._is_time():
+            self.enter(self.tok.start)
+            timed = self._time()
+            self.depth -= 1
+            return Pipeline(start, timed.end, [timed], [], negated) if bang else timed
+        if bang and self._at_end_of_pipeline():
+            nothing = Sequence(self.previous_end, self.previous_end, [])
+            return Pipeline(start, self.previous_end, [nothing], [], negated)
         stages = [self.command()]
         edges: list[str] = []
         while self.tok.kind is OPERATOR and self.tok.text in ("|", "|&", "|="):
-            edges.append(self.tok.text)
             at = self.tok
+            if at.text == "|&":
+                self._merge_errors(stages[-1], at)
+            edges.append("|" if at.text == "|&" else at.text)
             self._operator_then_newlines()
             stages.append(self.command())
             if edges[-1] == "|=" and isinstance(stages[-1], Simple) and not stages[-1].words:
@@ -169,6 +192,36 @@ class Parser(Compounds):
         if len(stages) == 1 and not bang:
             return stages[0]
         return Pipeline(start, stages[-1].end, stages, edges, negated)
+
+    def _at_end_of_pipeline(self) -> bool:
+        """Whether no command follows: `!` and `time` may stand alone."""
+        tok = self.tok
+        return tok.kind in (NEWLINE, END) or (tok.kind is OPERATOR and tok.text in (";", "&", "&&", "||", ")"))
+
+    def _is_time(self) -> bool:
+        """In posix mode `time -p` is the program of that name."""
+        if not self.posix:
+            return True
+        self._blanks()
+        return self.char() != "-"
+
+    def _time(self) -> Time:
+        start = self.tok.start
+        self.keyword()
+        posix = self.tok.kind is WORD and self.tok.text == "-p"
+        if posix:
+            self.mark(self.tok.start, self.tok.end, ARGUMENT)
+            self.advance()
+        if self.tok.kind is WORD and self.tok.text == "--":
+            self.advance()
+        command = None if self._at_end_of_pipeline() else self.pipeline()
+        return Time(start, command.end if command else self.previous_end, command, posix)
+
+    def _merge_errors(self, stage: Node, at: Token) -> None:
+        """a |& b is a 2>&1 | b ."""
+        if isinstance(stage, (Simple, Compound)):
+            target = Word(at.start, at.end, [Literal(at.start, at.end, "1")])
+            stage.redirects.append(Redirect(at.start, at.end, ">&", 2, target))
 
     def _operator_then_newlines(self) -> None:
         self.mark(self.tok.start, self.tok.end, OPERATOR_MARK)
@@ -178,12 +231,14 @@ class Parser(Compounds):
     # --------------------------------------------------------------------------------------- commands
 
     def command(self) -> Node:
+        if self.aliases:
+            self.replace_alias()
         tok = self.tok
         self.enter(tok.start)
         if tok.kind is WORD and tok.text in RESERVED:
             node = self._reserved()
         elif tok.kind is OPERATOR and tok.text == "(":
-            node = self.redirected(self.enclosed_command("(", ")", Subshell))
+            node = self.redirected(self.parenthesis_command())
         else:
             node = self.simple()
         self.depth -= 1
@@ -197,7 +252,7 @@ class Parser(Compounds):
                 return self.redirected(self.if_command())
             case "while" | "until":
                 return self.redirected(self.while_command())
-            case "for":
+            case "for" | "select":
                 return self.redirected(self.for_command())
             case "case":
                 return self.redirected(self.case_command())
@@ -207,8 +262,33 @@ class Parser(Compounds):
                 return self.redirected(self.test_command())
             case "function":
                 return self._function_keyword()
+            case "coproc":
+                return self._coprocess()
             case _:  # `in` and `]]` mean something only where they are expected
                 return self.simple()
+
+    def _coprocess(self) -> Coprocess:
+        """coproc command, or coproc name compound-command."""
+        start = self.tok.start
+        self.keyword()
+        name = "COPROC"
+        tok = self.tok
+        if tok.kind is WORD and tok.text not in _COMPOUND and is_name(tok.text) and self._compound_follows():
+            self.mark(tok.start, tok.end, ASSIGNMENT)
+            name = tok.text
+            self.advance()
+        command = self.command()
+        return Coprocess(start, command.end, name, command)
+
+    def _compound_follows(self) -> bool:
+        """Whether a compound command begins behind the token under the eye."""
+        self._blanks()
+        if self.char() == "(":
+            return True
+        ahead = 0
+        while self.char(ahead) and self.char(ahead) not in " \t\n;&|<>()":
+            ahead += 1
+        return self.text[self.pos : self.pos + ahead] in _COMPOUND
 
     # ------------------------------------------------------------------------------ simple, functions
 
@@ -223,6 +303,9 @@ class Parser(Compounds):
             if tok.kind is NUMBER or (tok.kind is OPERATOR and tok.text in REDIRECTS):
                 redirects.append(self.redirect())
                 continue
+            if self.aliases:
+                self.replace_argument() if words else self.replace_alias()
+                tok = self.tok
             if tok.kind is not WORD or tok.word is None:
                 break
             found = self.assignment(tok) if declaring or not words else None
@@ -234,7 +317,7 @@ class Parser(Compounds):
                     assigns.append(found)
                 continue
             self.advance()
-            declaring = not words and tok.text in DECLARING or declaring
+            declaring = (not words and tok.text in DECLARING) or declaring
             self.mark(tok.start, tok.end, ARGUMENT if words else COMMAND)
             words.append(tok.word if self.posix or not words else argument_tildes(tok.word))
             if self.tok.text == "(" and self.tok.kind is OPERATOR:
@@ -253,7 +336,9 @@ class Parser(Compounds):
             self.unexpected("a function's name")
         self.advance()
         if self.tok.text == "(" and self.tok.kind is OPERATOR:
-            return self._function(start, tok)
+            self._blanks()
+            if self.char() == ")":  # and not a body in parentheses
+                return self._function(start, tok)
         return self._function_body(start, tok)
 
     def _function(self, start: int, tok: Token) -> Function:
@@ -269,6 +354,8 @@ class Parser(Compounds):
 
     def _function_body(self, start: int, tok: Token) -> Function:
         name = tok.text
+        if self.posix and name in SPECIAL:
+            self.fail(f"'{name}' is a special built-in: no function may have its name", tok.start, tok.end)
         if not name or name in RESERVED or "=" in name:
             self.fail("not a name for a function", tok.start, tok.end, hint="use letters, digits, '_', '-', '.', ':'")
         self.mark(tok.start, tok.end, FUNCTION)
@@ -282,10 +369,15 @@ class Parser(Compounds):
     def redirect(self) -> Redirect:
         start = self.tok.start
         fd: int | None = None
+        variable: str | None = None
         if self.tok.kind is NUMBER:
-            fd = int(self.tok.text)
-            if fd > 0xFFFF:
+            if self.tok.text[0] == "{":
+                variable = self.tok.text[1:-1]
+                self.mark(start + 1, self.tok.end - 1, ASSIGNMENT)
+            elif len(self.tok.text) > 5 or int(self.tok.text) > 0xFFFF:
                 self.fail("a file descriptor beyond 65535", start, self.tok.end)
+            else:
+                fd = int(self.tok.text)
             self.advance()
         op = self.tok.text
         self.mark(start, self.tok.end, REDIRECT)
@@ -294,6 +386,7 @@ class Parser(Compounds):
         if tok.word is None:
             self.unexpected("a here-document's delimiter" if op in ("<<", "<<-") else "a file's name")
         node = Redirect(start, tok.end, op, fd, tok.word)
+        node.variable = variable
         if op in ("<<", "<<-"):
             node.op = "<<"
             node.target = _EMPTY_WORD

@@ -11,10 +11,10 @@ import os
 from aish.lang import descriptors, signals
 from aish.lang.control import CommandError, Exit, Return
 from aish.lang.fields import DEFAULT_IFS
-from aish.lang.jobs import JobTable
+from aish.lang.jobs import Job, JobTable
 from aish.lang.lookup import Lookup
 from aish.lang.signals import Signals
-from aish.lang.source import ExpansionError, Site, Source, unset_error
+from aish.lang.source import ExpansionError, ScriptError, Site, Source, unset_error
 from aish.lang.text import encode
 from aish.lang.variables import Variables
 
@@ -54,6 +54,7 @@ class Runtime:
     # The options of `set`, by the names of `set -o`.
     allexport = errexit = hashall = ignoreeof = monitor = noclobber = noexec = noglob = notify = nounset = False
     pipefail = posix = verbose = xtrace = emacs = vi = histexpand = False
+    braceexpand = True
 
     vars: Variables
 
@@ -90,9 +91,14 @@ class Runtime:
         self.returns = 0
         """Functions and sourced files that `return` could leave."""
         self.arithmetic_depth = 0
+        self.trace_depth = 0
+        """Substitutions, evals and sourced files within each other: `set -x` shows it."""
         self.pending = False
         self.capture: list[str] | None = None
         """Where built-ins write while $(built-in ..) runs without a process."""
+        self.files: list[int] = []
+        """Our ends of the <( ) and >( ) of the commands that are being run."""
+        self.coprocesses: dict[str, tuple[Job, list[int]]] = {}
 
         self.subshells = 0
         self.folders: list[str] = []
@@ -105,6 +111,7 @@ class Runtime:
         self.vars = Variables(self)
         self.values = self.vars.values
         self.functions: dict[str, Function] = {}
+        self.aliases: dict[str, str] = {}
         self.signals = Signals(self)
         self.jobs = JobTable()
         self.commands = Lookup(self.vars)
@@ -163,6 +170,12 @@ class Runtime:
         """The error of `set -u`."""
         site = site or self.at
         return CommandError(f"{name}: parameter not set") if site is None else unset_error(name, site)
+
+    def set_list(self, name: str, values: list[str]) -> None:
+        """Give the array `name` these elements."""
+        from aish.lang.arrays import Indexed
+
+        self.vars.put(name, Indexed(values))
 
     def assign(self, name: str, value: str, site: Site) -> None:
         """Set a variable for the command at `site`. Raises ExpansionError for a readonly one."""
@@ -229,7 +242,11 @@ class Runtime:
         self._tell("not_run", f"{name}: {error.message}", name, error)
 
     def report(self, error: AishError) -> None:
-        """Report an error that has its own place or hint."""
+        """Report an error that has its own place or hint, once."""
+        if isinstance(error, ScriptError):
+            if error.told:
+                return
+            error.told = True
         self._tell("report", str(error), error)
 
     def report_fault(self, error: BaseException) -> int:
@@ -314,6 +331,10 @@ class Runtime:
         self.monitor = False
         self.loops = 0
         self.capture = None
+        for _, ends in self.coprocesses.values():  # whoever is at the other end must see the shell leave
+            for fd in ends:
+                descriptors.close(fd)
+        self.coprocesses.clear()
         self.jobs.forget_all()
         self.signals.enter_subshell(interruptible=interruptible)
 
@@ -323,7 +344,9 @@ class Runtime:
 
         status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
         self.interrupted = self.at
+        self.trace_depth += signo != signals.EXIT
         run_text(self, action, f"trap {signals.name_of(signo)}")
+        self.trace_depth -= signo != signals.EXIT
         self.status, self.pipe_status, self.interrupted = status, pipe_status, interrupted
 
     def run_exit_trap(self, status: int) -> int:
@@ -342,6 +365,29 @@ class Runtime:
             return status
 
         return settle(self, body)
+
+    def expands_aliases(self) -> bool:
+        """At a prompt, and as POSIX has it; a script of bash's kind asks for it (shopt)."""
+        return self.interactive or self.posix
+
+    def close_files(self, before: int) -> None:
+        """A command that opened files by <( ) or >( ) ended; `before` of them are its callers'."""
+        while len(self.files) > before:
+            descriptors.close(self.files.pop())
+
+    def coprocess_began(self, name: str, job: Job, ends: list[int]) -> None:
+        """Let the script know of a coprocess: its descriptors in the array `name`, its id in `name`_PID."""
+        self.coprocess_ended(name)
+        self.coprocesses[name] = job, ends
+        self.set_list(name, [str(fd) for fd in ends])
+        self.vars.set(f"{name}_PID", str(job.processes[-1].pid))
+
+    def coprocess_ended(self, name: str) -> None:
+        """Close its descriptors."""
+        if name in self.coprocesses:
+            for fd in self.coprocesses.pop(name)[1]:
+                descriptors.close(fd)
+            self.vars.unset(name)
 
     def private(self, fd: int) -> int:
         """Move a descriptor of the shell's own out of the way of scripts."""

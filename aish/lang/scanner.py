@@ -92,6 +92,11 @@ class Scanner:
             if not self.char():
                 self.dangling = True
 
+    def drop_continuation(self, at: int) -> None:
+        """Take a backslash and a newline out of the text: nothing remembers a name with a hole in it."""
+        self.source.replace(at, at + 2, "")
+        self.text = self.source.text
+
     def mark(self, start: int, end: int, kind: str) -> None:
         """Note what a stretch of text is, when somebody wants to know."""
         if self.marks is not None:

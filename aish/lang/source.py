@@ -15,14 +15,18 @@ class Source:
     `line_shift` is added to every line number: the text of a trap or of `eval` stands on a later line.
     """
 
-    __slots__ = ("_line", "_offset", "line_shift", "name", "text")
+    __slots__ = ("_line", "_offset", "_replaced", "line_shift", "name", "offsets", "text")
 
     def __init__(self, name: str, text: str = "", *, line_shift: int = 0) -> None:
         self.name = name
         self.text = text
         self.line_shift = line_shift
+        self.offsets: list[int] | None = None
+        """Where each character stands in the text that this one was cut out of; None: nobody needs to know."""
         self._offset = 0
         self._line = 1
+        self._replaced: list[tuple[int, int]] = []
+        """(where, how many): lines that replaced text brought in; the file does not have them."""
 
     def line(self, offset: int) -> int:
         """The line of `offset`, from 1."""
@@ -31,7 +35,22 @@ class Source:
         else:
             self._line -= self.text.count("\n", offset, self._offset)
         self._offset = offset
-        return self._line + self.line_shift
+        line = self._line + self.line_shift
+        for at, more in self._replaced:
+            if at <= offset:
+                line -= min(more, self.text.count("\n", at, offset)) if more > 0 else more
+        return line
+
+    def replace(self, start: int, end: int, text: str) -> None:
+        """Put `text` in the place of the characters from `start` to `end`: an alias."""
+        more = text.count("\n") - self.text.count("\n", start, end)
+        if more:
+            self._replaced.append((start, more))
+        if self._offset > start:
+            self.line(start)
+        self.text = self.text[:start] + text + self.text[end:]
+        if self.offsets is not None:
+            self.offsets[start:end] = [self.offsets[start]] * len(text)
 
     def column(self, offset: int) -> int:
         """The column of `offset` in its line, from 1, in characters."""
@@ -57,7 +76,9 @@ class Site:
 
 
 class ScriptError(SourceError):
-    """The author's fault, at the characters from `start` to `end` of a source."""
+    """The author's fault, at the characters from `start` to `end` of a source. `told`: it has been reported."""
+
+    told = False
 
     def __init__(self, message: str, source: Source, start: int, end: int, *, hint: str | None = None) -> None:
         super().__init__(

@@ -62,6 +62,11 @@ def quote(text: str) -> str:
         return text
     if text.isprintable():
         return "'" + text.replace("'", "'\\''") + "'"
+    return escape_ansi(text)
+
+
+def escape_ansi(text: str) -> str:
+    """`text` between $' and '."""
     return "$'" + "".join([_escape(char) for char in text]) + "'"
 
 

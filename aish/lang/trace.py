@@ -1,29 +1,60 @@
-"""`set -x`: each simple command, expanded, on stderr behind PS4."""
+"""`set -x`: what is run, expanded, on stderr behind PS4."""
 
 from __future__ import annotations
 
 from aish.lang import compile_word
 from aish.lang.source import Source
-from aish.lang.text import quote
+from aish.lang.text import escape_ansi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Runtime
+    from aish.lang.tree import Node, Word
 
 _prompts: dict[str, Text] = {}
 _CACHE_SIZE = 100
+_META = frozenset(" \t\n'\"\\|&;()<>!{}*[]?^$`")
 
 
-def trace(rt: Runtime, assigns: list[str], argv: list[str]) -> None:
+def quoted(word: str) -> str:
+    """`word` as bash shows it: in quotes only where it needs them to be read back."""
+    if not word:
+        return "''"
+    if not _META.isdisjoint(word) or word[0] in "~#" or "=~" in word or ":~" in word:
+        return "'" + word.replace("'", "'\\''") + "'"
+    return word if word.isprintable() else escape_ansi(word)
+
+
+def trace(rt: Runtime, argv: list[str]) -> None:
+    """A simple command."""
+    show(rt, " ".join([quoted(word) for word in argv]))
+
+
+def shown_assignment(target: str, value: str) -> str:
+    """target=value; `target` ends in + where it appends."""
+    return f"{target}={quoted(value) if value else ''}"
+
+
+def show(rt: Runtime, text: str) -> None:
     """Write one line."""
-    words = assigns + [quote(word) for word in argv]
     rt.xtrace = False  # expanding PS4 is not traced
     try:
-        prompt = expand_prompt(rt, rt.values.get("PS4", "+ "))
+        prompt = expand_prompt(rt, rt.values.get("PS4", ""))
     finally:
         rt.xtrace = True
-    rt.error_line(prompt + " ".join(words))
+    rt.error_line(prompt[:1] * rt.trace_depth + prompt + text)
+
+
+def show_head(rt: Runtime, src: Source, word: str, name: str, words: list[Word] | None) -> None:
+    """`for name in words` and `select`, as they were written."""
+    written = ['"$@"'] if words is None else [written_as(src, item) for item in words]
+    show(rt, f"{word} {name} in {' '.join(written)}")
+
+
+def written_as(src: Source, node: Node) -> str:
+    """A node's text."""
+    return src.text[node.start : node.end]
 
 
 def expand_prompt(rt: Runtime, text: str) -> str:

@@ -1,10 +1,11 @@
 """The syntax tree. Every node carries its range in the source: `start` and `end`, offsets of characters.
 
     words       Word = a list of parts:
-                Literal, Quoted, DoubleQuoted, Parameter, CommandSub, Arithmetic, Tilde;
+                Literal, Quoted, DoubleQuoted, Parameter, CommandSub, ProcessSub, Arithmetic, Tilde;
                 in assignments Target (name[subscript]=) and ArrayLiteral ((..))
-    commands    Simple, Pipeline, AndOr, Sequence, Background,
-                Subshell, Group, If, For, While, Case, Function, Test ([[ ]])
+    commands    Simple, Pipeline, Time, AndOr, Sequence, Background, Coprocess,
+                Subshell, Group, If, For, Select, Counting, While, Case, Function,
+                Test ([[ ]]), Calculation ((( )))
 
 A tree is built once by the parser, compiled once to closures, and never walked again.
 """
@@ -108,8 +109,20 @@ class CommandSub(Node):
         self.body = body
 
 
+class ProcessSub(Node):
+    """<(..) or >(..): the name of a file that the commands write to, or read from. `op` is < or >."""
+
+    __slots__ = ("body", "op")
+
+    def __init__(self, start: int, end: int, op: str, body: Sequence) -> None:
+        self.start = start
+        self.end = end
+        self.op = op
+        self.body = body
+
+
 class Arithmetic(Node):
-    """$((..)): `parts` is the text with its expansions."""
+    """$((..)), or what stands between the parentheses of a Calculation: `parts` is the text with its expansions."""
 
     __slots__ = ("parts",)
 
@@ -157,9 +170,7 @@ class Assign(Node):
 
     __slots__ = ("append", "index", "name", "value")
 
-    def __init__(
-        self, start: int, end: int, name: str, value: Word, append: bool, index: Word | None = None
-    ) -> None:
+    def __init__(self, start: int, end: int, name: str, value: Word, append: bool, index: Word | None = None) -> None:
         self.start = start
         self.end = end
         self.name = name
@@ -206,9 +217,12 @@ class ArrayElement(Node):
 
 
 class Redirect(Node):
-    """[fd]op target. `op`: < > >| >> <> <& >& << <<< &> &>>; for << the target is the document's body."""
+    """[fd]op target. `op`: < > >| >> <> <& >& << <<< &> &>>; for << the target is the document's body.
 
-    __slots__ = ("fd", "op", "target")
+    `variable` is the name in {name}op target: a new descriptor, whose number it gets.
+    """
+
+    __slots__ = ("fd", "op", "target", "variable")
 
     def __init__(self, start: int, end: int, op: str, fd: int | None, target: Word) -> None:
         self.start = start
@@ -216,6 +230,7 @@ class Redirect(Node):
         self.op = op
         self.fd = fd
         self.target = target
+        self.variable: str | None = None
 
 
 class Simple(Node):
@@ -244,6 +259,30 @@ class Pipeline(Node):
         self.stages = stages
         self.edges = edges
         self.negated = negated
+
+
+class Time(Node):
+    """time [-p] [pipeline]"""
+
+    __slots__ = ("command", "posix")
+
+    def __init__(self, start: int, end: int, command: Node | None, posix: bool) -> None:
+        self.start = start
+        self.end = end
+        self.command = command
+        self.posix = posix
+
+
+class Coprocess(Node):
+    """coproc [name] command: in the background, with its stdin and stdout at descriptors in the array `name`."""
+
+    __slots__ = ("command", "name")
+
+    def __init__(self, start: int, end: int, name: str, command: Node) -> None:
+        self.start = start
+        self.end = end
+        self.name = name
+        self.command = command
 
 
 class AndOr(Node):
@@ -332,6 +371,33 @@ class For(Compound):
         self.name = name
         self.words = words
         self.body = body
+
+
+class Select(For):
+    """select name [in words]; do body; done: a menu, again and again."""
+
+    __slots__ = ()
+
+
+class Counting(Compound):
+    """for ((first; test; step)); do body; done. Each of the three is None where it is empty."""
+
+    __slots__ = ("body", "first", "step", "test")
+
+    def __init__(self, start: int, parts: list[Arithmetic | None], body: Sequence) -> None:
+        super().__init__(start)
+        self.first, self.test, self.step = parts
+        self.body = body
+
+
+class Calculation(Compound):
+    """((expression)): status 0 where it is not 0."""
+
+    __slots__ = ("expression",)
+
+    def __init__(self, start: int, expression: Arithmetic) -> None:
+        super().__init__(start)
+        self.expression = expression
 
 
 class While(Compound):

@@ -10,11 +10,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.tree import Node
 
+RESERVED = frozenset(
+    ["if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "in", "{",
+     "}", "!", "[[", "]]", "function", "select", "time", "coproc"]
+)  # fmt: skip
+
 BLANKS = " \t"
 QUOTING = frozenset("'\"\\$`")
 WORD_STOPS = frozenset(" \t\n|&;<>()") | QUOTING
 BRACE_STOPS = frozenset("}") | QUOTING
-_REGEX_STOPS = frozenset(" \t\n") | QUOTING
+_REGEX_STOPS = WORD_STOPS - {"|"}
+_GROUP_STOPS = frozenset("()") | QUOTING
 
 # How quoted text ends and what a backslash escapes in it.
 IN_STRING = "string"
@@ -46,8 +52,23 @@ class Words(Scanner):
         raise NotImplementedError
 
     def regex_parts(self) -> list[Node]:
-        """Parts of a regular expression: up to a blank."""
-        return self.unquoted_parts(_REGEX_STOPS)
+        """Parts of a regular expression: up to a blank or an operator, but for those between parentheses."""
+        parts: list[Node] = []
+        opened: list[int] = []
+        while True:
+            parts.extend(self.unquoted_parts(_GROUP_STOPS if opened else _REGEX_STOPS))
+            char = self.char()
+            if char == "(":
+                opened.append(self.pos)
+            elif char == ")" and opened:
+                opened.pop()
+            else:
+                break
+            parts.append(Literal(self.pos, self.pos + 1, char))
+            self.pos += 1
+        if opened:
+            self.unterminated("group in a regular expression", opened[-1], ")")
+        return parts
 
     def unquoted_parts(self, stops: frozenset[str]) -> list[Node]:
         """Parts up to an unquoted character in `stops`: WORD_STOPS, or inside ${..} BRACE_STOPS."""
@@ -144,7 +165,7 @@ class Words(Scanner):
                 ansi = mode == IN_BRACES and self.char(1) == "'"
                 part = self.ansi_quoted() if ansi else self.dollar(True)
             elif char == "`":
-                part = self.backquote(True)
+                part = self.backquote(mode != IN_DOCUMENT)
             elif char == '"' and mode == IN_BRACES:
                 part = self.double_quoted()
             else:

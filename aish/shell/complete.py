@@ -10,8 +10,9 @@ import os
 
 from aish.lang import scanner
 from aish.lang.builtins import TOPIC_OF
-from aish.lang.parser import RESERVED, parse
+from aish.lang.parser import parse
 from aish.lang.text import quote
+from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

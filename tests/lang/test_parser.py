@@ -269,7 +269,7 @@ def test_evaluator_gets_the_first_error_behind_what_can_run() -> None:
         "if true; then\n", "if true\n", "while a; do\n", "for i in a\n", "for i\n", "case x in\n", "case x in a) b\n",
         "{ a\n", "( a\n", "f() {\n", "f()\n", "a |\n", "a &&\n", "a ||\n", "a |=\n", "echo 'a\n", 'echo "a\n',
         "echo $(a\n", "echo `a\n", "echo ${a:-\n", "echo $((1 +\n", "cat <<E\n", "cat <<E\nbody\n", "echo a \\\n",
-        "[[ a &&\n", "!\n", "echo $'a\n", "x=$(cat <<E\nbody\n", "if a; then b; else\n", 'echo "$(if a\n',
+        "[[ a &&\n", "((\n", "echo $'a\n", "x=$(cat <<E\nbody\n", "if a; then b; else\n", 'echo "$(if a\n',
     ],
 )  # fmt: skip
 def test_prompt_goes_on_where_more_is_needed(text: str) -> None:
@@ -289,7 +289,7 @@ def test_prompt_does_not_wait_where_nothing_can_help(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("before", "piece"),
-    [("", "("), ("", "$("), ("", "$(("), ("", "${a:-"), ("", "{ "), ("", "if "), ("", "while "), ("", '"$('),
+    [("", "( "), ("", "$("), ("", "$(("), ("", "${a:-"), ("", "{ "), ("", "if "), ("", "while "), ("", '"$('),
      ("", "case x in x) "), ("", "f() "), ("[[ ", "( "), ("[[ ", "! "), ("", "echo $((a; ")],
 )  # fmt: skip
 def test_nesting_is_refused_not_overflowed(before: str, piece: str) -> None:

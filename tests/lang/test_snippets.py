@@ -29,18 +29,21 @@ def test_table_is_large_and_without_doubles() -> None:
 @pytest.mark.skipif(BASH is None, reason="needs bash, which is the oracle")
 @pytest.mark.parametrize("name", SNIPPETS)
 def test_same_as_bash(name: str, aish: Aish) -> None:
-    script = aish.folder / "snippet.sh"
-    script.write_text(SNIPPETS[name], encoding="utf-8")
+    theirs = aish.folder.with_name(f"{aish.folder.name}-theirs")
+    theirs.mkdir()
+    for folder in (aish.folder, theirs):  # what one leaves behind must not meet the other
+        (folder / "snippet.sh").write_text(SNIPPETS[name], encoding="utf-8")
     assert BASH is not None
     expected = subprocess.run(
         [BASH, "snippet.sh"],
         capture_output=True,
-        cwd=aish.folder,
-        env=aish.environment,
+        cwd=theirs,
+        env=aish.environment | {"HOME": str(theirs), "TMPDIR": str(theirs)},
         stdin=subprocess.DEVNULL,
         timeout=30,
     )
     found = aish.run(["snippet.sh"])
-    assert (found.out, found.status) == (expected.stdout.decode("utf-8", "surrogateescape"), expected.returncode)
+    output = expected.stdout.decode("utf-8", "surrogateescape").replace(str(theirs), str(aish.folder))
+    assert (found.out, found.status) == (output, expected.returncode)
     assert "a fault in aish" not in found.err
     assert "Traceback" not in found.err

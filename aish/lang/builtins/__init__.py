@@ -33,6 +33,8 @@ _TOPICS = {
     "names": "command type hash",
     "history": "history fc bind",
     "abbreviations": "abbr",
+    "aliases": "alias unalias",
+    "let": "let",
 }
 TOPIC_OF: dict[str, str] = {name: topic for topic, names in _TOPICS.items() for name in names.split()}
 """Every built-in's name, with the file that it is in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from aish.lang.control import Break, CommandError, Continue, Exit, Return
+from aish.lang.control import Break, CommandError, Continue, Exit, Return, ToldError
 from aish.lang.source import ParseError, Source
 
 TYPE_CHECKING = False
@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 
-def _number(argv: list[str], default: int) -> int:
+def _number(rt: Runtime, argv: list[str], default: int) -> int:
     if len(argv) > 2:
-        raise CommandError("too many arguments", status=2)
+        rt.complain(f"{argv[0]}: too many arguments")
+        if rt.interactive:
+            raise ToldError(1)
+        raise Exit(1)  # as in bash and dash: who knows what was meant
     if len(argv) < 2:
         return default
     word = argv[1]
@@ -25,7 +28,7 @@ def _number(argv: list[str], default: int) -> int:
 
 
 def _levels(rt: Runtime, argv: list[str]) -> int:
-    levels = _number([word for word in argv if word != "--"], 1)
+    levels = _number(rt, [word for word in argv if word != "--"], 1)
     if levels < 1:
         raise CommandError(f"{levels}: at least 1 expected")
     return min(levels, rt.loops)
@@ -49,16 +52,16 @@ def continue_(rt: Runtime, argv: list[str]) -> int:
 
 def return_(rt: Runtime, argv: list[str]) -> int:
     """return [n]: leave a function or a sourced file."""
-    status = _number([word for word in argv if word != "--"], rt.status) & 0xFF
+    status = _number(rt, [word for word in argv if word != "--"], rt.status) & 0xFF
     if not rt.returns and not rt.in_subshell:
-        raise CommandError("neither a function nor a sourced file is running")
+        raise CommandError("neither a function nor a sourced file is running", status=2)
     raise Return(status)
 
 
 def exit_(rt: Runtime, argv: list[str]) -> int:
     """exit [n]: end the shell."""
     try:
-        status = _number([word for word in argv if word != "--"], rt.status)
+        status = _number(rt, [word for word in argv if word != "--"], rt.status)
     except CommandError as error:
         if len(argv) > 2:
             raise
@@ -73,13 +76,15 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
 
     words = argv[2:] if argv[1:2] == ["--"] else argv[1:]
     rt.status = 0
+    shift = rt.at.line - 1 if rt.at is not None else 0
+    rt.trace_depth += 1
     try:
-        return run_text(rt, " ".join(words), "eval")
+        return run_text(rt, " ".join(words), "eval", line_shift=shift)
     except ParseError as error:
         rt.report(error)
-        if rt.interactive or not rt.posix:
-            return error.exit_status
-        raise Exit(error.exit_status) from None
+        raise ToldError(error.exit_status) from None
+    finally:
+        rt.trace_depth -= 1
 
 
 def source(rt: Runtime, argv: list[str]) -> int:
@@ -98,6 +103,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
     from aish.lang.text import decode
 
     params = rt.params
+    rt.trace_depth += 1
     rt.calls += 1
     rt.returns += 1
     rt.frames.append(("source", path, rt.at))
@@ -114,8 +120,9 @@ def source(rt: Runtime, argv: list[str]) -> int:
         return error.status
     except ParseError as error:
         rt.report(error)
-        return error.exit_status
+        raise ToldError(error.exit_status) from None
     finally:
+        rt.trace_depth -= 1
         rt.calls -= 1
         rt.returns -= 1
         rt.frames.pop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aish.lang import builtins, lookup
 from aish.lang.compile_simple import invoke
 from aish.lang.control import CommandError
-from aish.lang.parser import RESERVED
+from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aish.lang import options
-from aish.lang.control import CommandError
+from aish.lang.control import CommandError, NothingMore
 from aish.lang.text import is_name
 
 TYPE_CHECKING = False
@@ -25,6 +25,8 @@ def set_(rt: Runtime, argv: list[str]) -> int:
     at = options_from(rt, argv, 1)
     if at < len(argv) or argv[at - 1] == "--":
         rt.params = argv[at:]
+    if rt.noexec and not rt.interactive:
+        raise NothingMore
     return 0
 
 

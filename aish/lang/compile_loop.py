@@ -1,0 +1,164 @@
+"""for ((;;)), select and (( )) to closures."""
+
+from __future__ import annotations
+
+from aish.lang import compile_word
+from aish.lang.compile_arithmetic import arithmetic
+from aish.lang.control import Break, Continue
+from aish.lang.source import ExpansionError, Site
+from aish.lang.tree import Literal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.lang.compile_word import Fields, Text
+    from aish.lang.runtime import Run, Runtime
+    from aish.lang.source import Source
+    from aish.lang.tree import Arithmetic, Calculation, Counting, Select
+
+    Value = Callable[[Runtime], int]
+
+
+def _value(src: Source, node: Arithmetic | None, empty: int, *, loop: bool = True) -> Value:
+    """The number of one expression of (( )), told by `set -x`; in a `loop` one of three."""
+    if node is None:
+        return lambda rt: empty
+    number = arithmetic(src, node)
+    text: str | Text = src.text[node.start : node.end]
+    if src.text.startswith("((", node.start):  # the whole of a Calculation, and as it was written
+        text = src.text[node.start + 2 : node.end - 2]
+    if all(isinstance(part, Literal) or compile_word.is_plain(part) for part in node.parts):
+        text = compile_word.joined([compile_word.text_part(src, part, True) for part in node.parts])
+    shown = compile_word.as_text(text)
+
+    def run(rt: Runtime) -> int:
+        if rt.xtrace:
+            from aish.lang.trace import show
+
+            text = shown(rt)
+            show(rt, f"(( {text.lstrip() if loop else text} ))")
+        return number(rt)
+
+    return run
+
+
+def _failed(rt: Runtime, error: ExpansionError) -> int:
+    """An expression without a value is a command that fails, unless it may not be unset."""
+    if error.fatal:
+        raise error
+    rt.report(error)
+    return 1
+
+
+def calculation(src: Source, node: Calculation, tested: bool) -> Run:
+    """((expression)): a command that succeeds where the value is not 0."""
+    site = Site(src, node.start, node.end)
+    value = _value(src, node.expression, 0, loop=False)
+
+    def run(rt: Runtime) -> int:
+        rt.at = site
+        try:
+            status = 0 if value(rt) else 1
+        except ExpansionError as error:
+            status = _failed(rt, error)
+        rt.status, rt.pipe_status = status, None
+        if status and rt.errexit and not tested:
+            rt.failed(status)
+        return status
+
+    return run
+
+
+def counting(src: Source, node: Counting, body: Run, tested: bool) -> Run:
+    """for ((first; test; step))."""
+    site = Site(src, node.start, node.end)
+    first, test, step = _value(src, node.first, 0), _value(src, node.test, 1), _value(src, node.step, 0)
+
+    def loop(rt: Runtime) -> int:
+        status = 0
+        first(rt)
+        while test(rt):
+            try:
+                status = body(rt)
+                if rt.pending:
+                    rt.signals.poll()
+            except Continue as error:
+                status = 0
+                if error.levels > 1:
+                    raise Continue(error.levels - 1) from None
+            step(rt)
+        return status
+
+    def run(rt: Runtime) -> int:
+        rt.at = site
+        rt.loops += 1
+        try:
+            status = loop(rt)
+        except Break as error:
+            status = 0
+            if error.levels > 1:
+                raise Break(error.levels - 1) from None
+        except ExpansionError as error:
+            status = _failed(rt, error)
+            if rt.errexit and not tested:
+                rt.failed(status)
+        finally:
+            rt.loops -= 1
+        rt.status = status
+        return status
+
+    return run
+
+
+def select(src: Source, node: Select, body: Run) -> Run:
+    """A menu on stderr, the answer's number from stdin, until `break` or the end of the input."""
+    words: Fields = lambda rt: rt.params  # noqa: E731
+    if node.words is not None:
+        words = compile_word.argument_list([compile_word.fields(src, word) for word in node.words])
+    name = node.name
+    site = Site(src, node.start, node.end)
+
+    def loop(rt: Runtime) -> int:
+        from aish.lang.menu import choose
+
+        status = 0
+        values = words(rt)
+        shown = False
+        while values:
+            rt.at = site
+            if rt.xtrace and not shown:
+                from aish.lang.trace import show_head
+
+                show_head(rt, src, "select", name, node.words)
+            number = choose(rt, values, again=shown)
+            if number is None:
+                return 1
+            shown = True
+            rt.assign(name, values[number - 1] if 1 <= number <= len(values) else "", site)
+            try:
+                status = body(rt)
+                if rt.pending:
+                    rt.signals.poll()
+            except Continue as error:
+                status = 0
+                if error.levels > 1:
+                    raise Continue(error.levels - 1) from None
+            shown = bool(rt.values.get("REPLY"))
+        return status
+
+    def run(rt: Runtime) -> int:
+        rt.at = site
+        rt.loops += 1
+        try:
+            status = loop(rt)
+        except Break as error:
+            status = 0
+            if error.levels > 1:
+                raise Break(error.levels - 1) from None
+        finally:
+            rt.loops -= 1
+        rt.status = status
+        return status
+
+    return run
