@@ -63,11 +63,9 @@ def decode(rt: Runtime, text: str, *, expands: bool) -> str:
         if letter in _SIGNS:
             found.append(_SIGNS[letter])
             continue
-        if letter in "01234567":
-            digits = letter
-            while len(digits) < 3 and text[at : at + 1] and text[at] in "01234567":
-                digits += text[at]
-                at += 1
+        digits = text[at - 1 : at + 2]
+        if not digits.strip("01234567"):
+            at += len(digits) - 1
             value = from_byte(int(digits, 8) & 0xFF)
         elif letter == "D" and text[at : at + 1] == "{" and "}" in text[at:]:
             end = text.index("}", at)

@@ -131,7 +131,7 @@ def test_exec_with_a_name(aish: Aish) -> None:
 
 def test_jobs_of_a_script(aish: Aish) -> None:
     found = aish('sleep 60 & jobs; jobs -p > p; [ "$(cat p)" = $! ] && echo same; kill %1; wait %1; echo $?; jobs')
-    assert found.out == "[1]+ Running                 sleep 60 &\nsame\n143\n"
+    assert found.out == "[1]+  Running                 sleep 60 &\nsame\n143\n"
 
 
 def test_aish_behind_aish_is_another_shell(aish: Aish) -> None:
