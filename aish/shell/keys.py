@@ -47,6 +47,10 @@ def bindings(rt: Runtime) -> KeyBindings:
         expand_abbreviation(rt, event.current_buffer)
         event.current_buffer.insert_text(" ")
 
+    @found.add("c-z", filter=has_focus(DEFAULT_BUFFER))
+    def _(event: KeyPressEvent) -> None:
+        """There is nothing to stop."""
+
     @found.add("escape", "enter", filter=has_focus(DEFAULT_BUFFER) & emacs_insert_mode)
     def _(event: KeyPressEvent) -> None:
         """A new line, whatever the grammar says."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 PROMPTS = [
     r"\u@\h \H", r"\w|\W", r"\$ ", r"\j", r"\\", r"\101\60\7x", r"\x \q", "${y} $y `echo a` $((1+2))", r"\w ${y}",
-    r"$(echo \\)",    r"\D{%Y}", r"\d", "plain", "", "\\", r"a\nb", r"\e[1m", r"\\w", r"\${y}", "\\$y", r"${y:-\u}", '"q" ',
+    r"$(echo \\)",
+    r"\D{%Y}", r"\d", "plain", "", "\\", r"a\nb", r"\e[1m", r"\\w", r"\${y}", "\\$y", r"${y:-\u}", '"q" ',
 ]  # fmt: skip
 
 
