@@ -2,8 +2,8 @@
 
     python -m benches.shell_prompt [RUNS]
 
-prints median, slowest and the processor's time of the runs for aish, and for bash, fish and xonsh where they are. Each
-run is a new shell on a pty of its own, in an empty home folder whose first run is not counted.
+prints median, slowest and the processor's time of the runs for aish, and for bash, fish and xonsh where they are.
+Each run is a new shell on a pty of its own, in an empty home folder whose first run is not counted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _DEADLINE_S = 30.0
 
 
 def first_prompt_s(argv: list[str], home: str) -> tuple[float, float]:
-    """Seconds until `argv`, started on a pty, has written its prompt, and seconds of the processor that it took: a busy
-    machine does not change those much. Raises TimeoutError."""
+    """Seconds until `argv`, started on a pty, has written its prompt, and seconds of the processor that it took: a
+    busy machine does not change those much. Raises TimeoutError."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": home,

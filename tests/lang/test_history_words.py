@@ -26,13 +26,14 @@ PAST = [
 LINES = [(number, line, 0.0) for number, line in enumerate(PAST, 1)]
 
 CASES = [
-    "!!", "echo !$", "echo !^", "echo !*", "!1", "!-2", "!cat", "!?share?", "!?share", "!!:0", "!!:1", "!!:$", "!!:^", "!!:*",
-    "!echo:2", "!1:1-2", "!1:2*", "!1:1-", "!1:-2", "!1:2-$", "echo !cat:1:h", "!cat:1:t", "!cat:1:r", "!cat:1:e", "!cat:$:t:r",
-    "!1:s/one/two/", "!1:gs/o/0/", "!1:s/two/[&]/", "^all^clean", "^all^clean^", "^all^clean^ more", "echo a!", "echo ! a",
-    "echo '!!'", 'echo "!!"', 'echo "!"', "echo \\!!", "[ a != b ]", "echo ${!x}", "echo $!", "echo [!a]", "! true", "!# x",
-    "a b !#:1", "!1:q", "!1:x", "echo !1:1!1:2", "echo '!!' !!", "echo \"a 'b !$' c\"", "!ls:*:s/a/z/:s/z/y/", "!4:1", "!4:$",
-    "echo !-1:0 !-2:0", "!!x", "!{", "echo !!; echo !1:1", "(!!)", "!1:1:q", "echo a#!!", "!?one?:%", "!zzz", "!99", "!-99", "!1:9",
-    "^nope^x", "!1:s/nope/x/",
+    "!!", "echo !$", "echo !^", "echo !*", "!1", "!-2", "!cat", "!?share?", "!?share", "!!:0", "!!:1", "!!:$",
+    "!!:^", "!!:*", "!echo:2", "!1:1-2", "!1:2*", "!1:1-", "!1:-2", "!1:2-$", "echo !cat:1:h", "!cat:1:t",
+    "!cat:1:r", "!cat:1:e", "!cat:$:t:r", "!1:s/one/two/", "!1:gs/o/0/", "!1:s/two/[&]/", "^all^clean",
+    "^all^clean^", "^all^clean^ more", "echo a!", "echo ! a", "echo '!!'", 'echo "!!"', 'echo "!"', "echo \\!!",
+    "[ a != b ]", "echo ${!x}", "echo $!", "echo [!a]", "! true", "!# x", "a b !#:1", "!1:q", "!1:x",
+    "echo !1:1!1:2", "echo '!!' !!", "echo \"a 'b !$' c\"", "!ls:*:s/a/z/:s/z/y/", "!4:1", "!4:$",
+    "echo !-1:0 !-2:0", "!!x", "!{", "echo !!; echo !1:1", "(!!)", "!1:1:q", "echo a#!!", "!?one?:%", "!zzz",
+    "!99", "!-99", "!1:9", "^nope^x", "!1:s/nope/x/",
 ]  # fmt: skip
 
 
@@ -44,7 +45,11 @@ def test_as_bash(tmp_path: Path) -> None:
     (tmp_path / "cases").write_text("\0".join(CASES) + "\0")
     script.write_text(
         "HISTCONTROL=; HISTFILE=\n"
-        'while IFS= read -r -d \'\' case; do history -c; while IFS= read -r line; do history -s -- "$line"; done < past; history -p "$case" 2>/dev/null || echo FAILED; done < cases\n'
+        "while IFS= read -r -d '' case; do\n"
+        "    history -c\n"
+        '    while IFS= read -r line; do history -s -- "$line"; done < past\n'
+        '    history -p "$case" 2>/dev/null || echo FAILED\n'
+        "done < cases\n"
     )
     out = subprocess.run(
         ["bash", "--norc", str(script)], capture_output=True, text=True, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}
