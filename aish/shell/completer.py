@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import time
 from typing import TYPE_CHECKING
 
@@ -47,7 +46,7 @@ class ShellCompleter(Completer):
         before = document.text_before_cursor
         wanted = situation(before, posix=self.rt.posix)
         answers, missing = self._begin(wanted)
-        self._wait(missing, AT_ONCE_S)
+        self.link.wait(lambda: not missing, AT_ONCE_S)
         end = time.monotonic() + DEADLINE_S - AT_ONCE_S
         while missing and time.monotonic() < end:
             await asyncio.sleep(0.01)  # answers are received by the loop that this runs in
@@ -59,7 +58,7 @@ class ShellCompleter(Completer):
         before = document.text_before_cursor
         wanted = situation(before, posix=self.rt.posix)
         answers, missing = self._begin(wanted)
-        self._wait(missing, within_s)
+        self.link.wait(lambda: not missing, within_s)
         self.link.check()
         return self._made(before, wanted, answers)
 
@@ -85,14 +84,6 @@ class ShellCompleter(Completer):
 
         missing.add(what)
         self.link.begin(what, DEADLINE_S, then, **fields)
-
-    def _wait(self, missing: set[str], within_s: float) -> None:
-        end = time.monotonic() + within_s
-        while missing and (fd := self.link.fileno()) is not None and (left := end - time.monotonic()) > 0:
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            if poll.poll(left * 1000):
-                self.link.receive()
 
     def _made(self, before: str, wanted: Situation, answers: dict[str, object]) -> list[Completion]:
         words = verb_words(self.rt, wanted, self.verbs)

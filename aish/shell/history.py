@@ -43,8 +43,11 @@ class History:
         """What is to be told before the next prompt."""
         self.unique: list[str] = []
         """Each line once, newest first, of all shells: for the keys. It is renewed between two prompts."""
+        self.known = False
+        """Whether the file's lines have come, or will not."""
         if "HISTFILE" not in rt.values:
             rt.vars.set("HISTFILE", self._path)
+        self.known = not self.on_disk
         if self.on_disk:
             link.begin("history_notice", 5.0, self._notice)
             link.begin("history_recent", 5.0, self._load, most=self._most)
@@ -169,6 +172,7 @@ class History:
         ]
 
     def _renewed(self, found: object) -> None:
+        self.known = True
         if isinstance(found, list):
             own = [line for _, line, _ in reversed(self._lines)]
             secret = [line for line in dict.fromkeys(own) if line not in set(found)]

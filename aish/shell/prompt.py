@@ -53,6 +53,7 @@ _ESCAPE_S = 0.1
 """An Escape that nothing follows for so long is the key itself."""
 _CHECK_S = 0.5
 _SUGGEST_S = 0.3
+_FIRST_LINES_S = 0.3
 
 _STYLE = Style.from_dict(
     {
@@ -282,7 +283,10 @@ class _Lines(ToolkitHistory):
         self._history = history
 
     async def load(self) -> AsyncGenerator[str, None]:
-        """Newest first."""
+        """Newest first. The keyboard waits a moment for the first ones, so that the first key may be an arrow."""
+        self._history.link.wait(lambda: self._history.known, _FIRST_LINES_S)
+        while not self._history.known:
+            await asyncio.sleep(0.02)
         for line in list(self._history.unique):
             yield line
 

@@ -69,12 +69,7 @@ class Link:
         """The answer, or None where there is none in time."""
         found: list[object] = []
         self._send(what, fields, within_s, found.append, kept=False)
-        end = time.monotonic() + within_s
-        while not found and self._socket is not None and (left := end - time.monotonic()) > 0:
-            poll = select.poll()
-            poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-            if poll.poll(left * 1000):
-                self.receive()
+        self.wait(lambda: found, within_s)
         self.check()
         return found[0] if found else None
 
@@ -128,16 +123,18 @@ class Link:
         """When `check` has something to look at, in seconds of the monotonic clock."""
         return min((one.deadline_s for one in self._open.values()), default=None)
 
-    def flush(self, within_s: float) -> None:
-        """Give the companion so long to acknowledge what it was told."""
+    def wait(self, happened: Callable[[], object], within_s: float) -> None:
+        """Receive until something has happened, or there is no more time."""
         end = time.monotonic() + within_s
-        while self._socket is not None and any(one.kept for one in self._open.values()):
-            left = end - time.monotonic()
+        while not happened() and self._socket is not None and (left := end - time.monotonic()) > 0:
             poll = select.poll()
             poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-            if left <= 0 or not poll.poll(left * 1000):
-                return
-            self.receive()
+            if poll.poll(left * 1000):
+                self.receive()
+
+    def flush(self, within_s: float) -> None:
+        """Give the companion so long to acknowledge what it was told."""
+        self.wait(lambda: not any(one.kept for one in self._open.values()), within_s)
 
     def close(self, within_s: float = 0.3) -> None:
         """The shell ends. What is in the socket is still done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import json
 import os
 
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Answer = Callable[..., object]
+
+
+MOST_S = 60
+"""So long may an answer take: who hangs longer has no shell any more that would replace it."""
 
 
 def serve(fd: int, answers: Mapping[str, Answer]) -> None:
@@ -23,10 +28,13 @@ def serve(fd: int, answers: Mapping[str, Answer]) -> None:
 
 
 def _answer(answers: Mapping[str, Answer], what: str, fields: dict[str, object]) -> object:
+    _signal.alarm(MOST_S)  # its default action is the end
     try:
         return answers[what](**fields)
     except Exception:  # noqa: BLE001 -- the edge of a process without a terminal: no answer is the answer
         return None
+    finally:
+        _signal.alarm(0)
 
 
 def _read(fd: int) -> bytes:
