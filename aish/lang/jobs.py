@@ -273,11 +273,15 @@ class JobTable:
             return job.status
         if job.number:
             self.remove(job)
-        _report_death(rt, job)
         killed = _killed_by(job)
+        interrupted = killed == signals.SIGINT and rt.interactive
+        if not interrupted:
+            _report_death(rt, job)
         rt.signals.waited(killed)
-        if killed == signals.SIGINT and rt.interactive and (rt.loops or signals.SIGINT not in rt.signals.traps):
-            raise Interrupted(killed)  # the rest of the line was not wanted either
+        if interrupted:
+            if rt.loops or signals.SIGINT not in rt.signals.traps:
+                raise Interrupted(killed)  # the rest of the line was not wanted either
+            rt.error_line("")
         return job.status
 
     def wait_for(self, rt: Runtime, process: Process) -> int:
@@ -379,9 +383,6 @@ def _report_death(rt: Runtime, job: Job) -> None:
     if raw is None or not os.WIFSIGNALED(raw):
         return
     signo = os.WTERMSIG(raw)
-    if signo == signals.SIGINT:
-        if rt.interactive:
-            rt.error_line("")
-    elif signo != signals.SIGPIPE:
+    if signo not in (signals.SIGINT, signals.SIGPIPE):
         core = " (core dumped)" if os.WCOREDUMP(raw) else ""
         rt.complain(f"{job.text}: {signals.describe(signo)}{core}")

@@ -47,6 +47,7 @@ class HistoryFile:
         self.path = os.path.join(folder, NAME)
         self.notice = ""
         """What the person should know: that a damaged file was moved aside."""
+        self._seen: int | None = None
         try:
             self._db = self._open()
         except sqlite3.DatabaseError as error:
@@ -100,12 +101,9 @@ class HistoryFile:
     def begin(self, key: str, line: str, cwd: str, began_s: float, host: str, session: str) -> None:
         """A line is about to run. Said twice, it is written once."""
         self._insert(key, line, cwd, began_s, host, session)
-        count = self._db.execute("SELECT COUNT(*) FROM commands").fetchone()[0]
-        if count > MOST_LINES:
-            self._db.execute(
-                "DELETE FROM commands WHERE id IN (SELECT id FROM commands ORDER BY id LIMIT ?)",
-                (count - MOST_LINES + MOST_LINES // 100,),
-            )
+        first, last = self._db.execute("SELECT MIN(id), MAX(id) FROM commands").fetchone()
+        if first is not None and last - first >= MOST_LINES:
+            self._db.execute("DELETE FROM commands WHERE id <= ?", (last - MOST_LINES,))
 
     def _insert(
         self, key: str, line: str, cwd: str | None, began_s: float | None, host: str | None, session: str | None
@@ -133,6 +131,11 @@ class HistoryFile:
         """The newest lines, oldest first, each with when it began."""
         rows = self._db.execute("SELECT line, began_s FROM commands ORDER BY id DESC LIMIT ?", (most,)).fetchall()
         return [(_text(line), began_s or 0.0) for line, began_s in reversed(rows)]
+
+    def changed(self) -> bool:
+        """Whether another shell has written since this was asked last; the first time it has."""
+        before, self._seen = self._seen, self._db.execute("PRAGMA data_version").fetchone()[0]
+        return before != self._seen
 
     def unique(self, most: int, containing: str = "") -> list[str]:
         """Lines that contain a text, each once, newest first."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.application import get_app
 from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import emacs_insert_mode, has_focus, is_searching, vi_insert_mode
+from prompt_toolkit.filters import emacs_insert_mode, has_focus, is_searching, vi_insert_mode, vi_navigation_mode
 from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.search import accept_search
 
 from aish.lang.parser import parse
@@ -46,6 +47,14 @@ def bindings(rt: Runtime) -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         expand_abbreviation(rt, event.current_buffer)
         event.current_buffer.insert_text(" ")
+
+    @found.add("c", "w", filter=has_focus(DEFAULT_BUFFER) & vi_navigation_mode)
+    def _(event: KeyPressEvent) -> None:
+        """vi's cw leaves the blank behind the word."""
+        buffer = event.current_buffer
+        end = buffer.document.find_next_word_ending(include_current_position=True, count=event.arg)
+        event.app.clipboard.set_text(buffer.delete(end or 0))
+        event.app.vi_state.input_mode = InputMode.INSERT
 
     @found.add("c-z", filter=has_focus(DEFAULT_BUFFER))
     def _(event: KeyPressEvent) -> None:

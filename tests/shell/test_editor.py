@@ -336,10 +336,10 @@ def test_vi_keys(editor: Terminal) -> None:
     editor.type("echo abc")
     editor.type("\x1b")
     time.sleep(0.6)  # an Escape alone is one when nothing has followed for a while
-    editor.type("x0wiz\x1b")
+    editor.type("x0cwecho\x1b")
     time.sleep(0.6)
     editor.type("\r")
-    editor.expect("zab\r\n")
+    editor.expect("ab\r\n")
 
 
 def test_completion_of_options_with_descriptions(editor: Terminal) -> None:

@@ -90,6 +90,16 @@ def test_suggestion_is_of_this_folder_first_and_never_one_that_was_not_found(tmp
     assert history.suggest("nothing", "/here") is None
 
 
+def test_news_are_what_other_shells_wrote(tmp_path: Path) -> None:
+    one, other = HistoryFile(str(tmp_path)), HistoryFile(str(tmp_path))
+    assert one.changed()
+    begin(one, "a-1", "echo one")
+    assert not one.changed()
+    begin(other, "b-1", "echo two")
+    assert one.changed()
+    assert not one.changed()
+
+
 def test_forgotten_lines_are_gone(tmp_path: Path) -> None:
     history = HistoryFile(str(tmp_path))
     for number, line in enumerate(["a", "b", "a"]):

@@ -59,8 +59,9 @@ class Answers:
         return [] if history is None else history.recent(most)
 
     def history_unique(self, most: int) -> object:
+        """None where nothing is new."""
         history = self._history()
-        return None if history is None else history.unique(most)
+        return None if history is None or not history.changed() else history.unique(most)
 
     def history_suggest(self, begin: str, cwd: str) -> object:
         history = self._history()
