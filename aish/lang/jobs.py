@@ -311,9 +311,6 @@ class JobTable:
 
     def resume(self, rt: Runtime, job: Job, *, foreground: bool) -> None:
         """Let a job go on; with `foreground`, at the terminal."""
-        for process in job.processes:
-            if process.state == STOPPED:
-                process.raw = None
         if foreground and self.terminal is not None:
             self.terminal.give(job.pgid, job.modes)
         self.signal(job, signals.SIGCONT)
@@ -348,6 +345,10 @@ class JobTable:
 
     def signal(self, job: Job, signo: int) -> None:
         """Send a signal to all of a job. Raises OSError."""
+        if signo == signals.SIGCONT:
+            for process in job.processes:
+                if process.state == STOPPED:
+                    process.raw = None  # `wait` behind it is to wait
         if job.pgid:
             os.killpg(job.pgid, signo)
             return

@@ -358,6 +358,8 @@ SCENARIOS: dict[str, Scenario] = {
     "Ctrl-C while wait": _key_while("wait", INTERRUPT),
     "Ctrl-Z while read": _key_while("read x", STOP, answer="abc\n"),
     "Ctrl-\\ while read": _key_while("read x", QUIT, answer="abc\n"),
+    "kill -CONT": typed(("sleep 0.3; :", STOP), "kill -CONT %1; wait; echo $?", "jobs"),
+    "pipeline in the background": typed("sleep 1000 | cat &", "jobs", "kill %%; wait; echo $?", "jobs"),
     "background reader": _background_reader,
     "background writer": _background_writer,
     "modes": _modes,
