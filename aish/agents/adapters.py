@@ -54,3 +54,8 @@ def keeps_conversation(adapter: AgentAdapter) -> bool:
 def keeps_newest_only(adapter: AgentAdapter) -> bool:
     """Whether that is good only as long as nothing more is said in the same session."""
     return bool(getattr(adapter, "keeps_newest_only", False))
+
+
+def answers_by_schema(adapter: AgentAdapter) -> bool:
+    """Whether its answer can be asked for by a JSON schema."""
+    return bool(getattr(adapter, "answers_by_schema", False))

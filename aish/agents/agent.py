@@ -30,13 +30,15 @@ class Limits:
     """`tokens`: input + output of all its requests. `budget`: what else of models, by the words of
     aish.wire.budget ("usd", "requests/day"; "hard" is 1). `max_output_tokens`: of one answer. `wall_s`: seconds by
     the clock, holds included. `children`, `depth`, `pids`, `memory_bytes`, `cpus`: of its tree, as
-    aish.wire.spec.LimitPart has them; `vram_bytes` of GPU memory. None: no limit of its own."""
+    aish.wire.spec.LimitPart has them; `vram_bytes` of GPU memory on each of `gpu_count` devices. None: no
+    limit of its own."""
 
     __slots__ = (
         "budget",
         "children",
         "cpus",
         "depth",
+        "gpu_count",
         "max_output_tokens",
         "memory_bytes",
         "pids",
@@ -55,6 +57,7 @@ class Limits:
         children: int | None = None,
         depth: int | None = None,
         vram_bytes: int | None = None,
+        gpu_count: int | None = None,
         memory_bytes: int | None = None,
         cpus: float | None = None,
         pids: int | None = None,
@@ -66,6 +69,7 @@ class Limits:
         self.children = children
         self.depth = depth
         self.vram_bytes = vram_bytes
+        self.gpu_count = gpu_count
         self.memory_bytes = memory_bytes
         self.cpus = cpus
         self.pids = pids

@@ -30,6 +30,7 @@ def fields(limits: Limits) -> dict[str, Any]:
         "budget": BudgetPart(**asked) if asked else None,
         "limits": None if tree == LimitPart() else tree,
         "vram_bytes": limits.vram_bytes,
+        "gpu_count": limits.gpu_count or 1,
         "run_timeout_s": limits.wall_s,
     }
 
@@ -46,6 +47,7 @@ def told(limits: Limits) -> str:
         "children": limits.children,
         "depth": limits.depth,
         "vram": None if limits.vram_bytes is None else format_bytes(limits.vram_bytes),
+        "gpus": limits.gpu_count,
     }
     whole = budget.whole(limits.tokens, found["budget"], limits.wall_s)
     return " ".join(filter(None, (whole, *(f"{word}={most}" for word, most in tree.items() if most is not None))))

@@ -72,19 +72,22 @@ _HINTS: Final = {
 def refused(adapter: str) -> UsageError:
     """Of what answers as it likes."""
     hint = "a model, or an agent without an adapter or with `tools`"
-    return UsageError(f"an answer by a schema is of the built-in agent, not of {adapter}", hint=hint)
+    return UsageError(f"{adapter} has no answer by a schema", hint=hint)
 
 
 def by_schema(agent: Agent, wanted: Mapping[str, Any]) -> Agent:
     """The agent with that schema in place of its file's; what turned text into text is the built-in agent by that.
-    Raises UsageError for one that has no answer by a schema."""
-    if agent.adapter not in (None, BUILTIN):
-        raise refused(agent.adapter)
+    Raises UsageError for one that has no answer by a schema, NotFoundError where there is no such adapter."""
+    if agent.adapter is not None:
+        from aish.agents import adapters  # plugins are nothing for who asks for no schema
+
+        if not adapters.answers_by_schema(adapters.load(agent.adapter)):
+            raise refused(agent.adapter)
     folding = agent.map_reduce
     if agent.whole_sentences or any(getattr(folding, key) not in (None, "answer") for key in folding.__slots__):
         hint = "map_reduce and whole_sentences are of an answer that is text"
         raise UsageError(f"@{agent.name} cannot answer by a schema as its file is", hint=hint)
-    agent.adapter = BUILTIN
+    agent.adapter = agent.adapter or BUILTIN
     agent.acting = agent.acting or Acting()
     agent.acting.schema = wanted
     return agent

@@ -5,7 +5,16 @@ from __future__ import annotations
 from aish.agents.agent import Limits
 from aish.model.moment import parse_duration_s
 from aish.model.size import parse_bytes
-from aish.model.spec import LEAST_BYTES, LEAST_CPUS, MOST_CHILDREN, MOST_CPUS, MOST_DEPTH, MOST_PIDS, MOST_TIME_S
+from aish.model.spec import (
+    LEAST_BYTES,
+    LEAST_CPUS,
+    MOST_CHILDREN,
+    MOST_CPUS,
+    MOST_DEPTH,
+    MOST_GPUS,
+    MOST_PIDS,
+    MOST_TIME_S,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +29,7 @@ DAY_KEYS: Final = (*DAY_COUNTS, USD)
 KEYS: Final = (
     *("tokens", "max_output_tokens", "wall", USD),
     *COUNTS,
-    *("hard", "day", "children", "depth", "vram", "memory", "cpus", "pids"),
+    *("hard", "day", "children", "depth", "vram", "gpus", "memory", "cpus", "pids"),
 )
 USD_MAX: Final = 1_000_000.0
 _USD_LEAST: Final = 0.000001
@@ -31,6 +40,8 @@ def read(reader: Reader) -> Limits:
     if "wall_s" in reader.fields:
         raise reader.error("wall_s", "is called wall, and has a unit", "wall: 30m")
     reader.known(KEYS)
+    if "gpus" in reader.fields and "vram" not in reader.fields:
+        raise reader.error("gpus", "says nothing without vram", "say how much on each: vram: 8G")
     return Limits(
         tokens=reader.count("tokens"),
         max_output_tokens=reader.count("max_output_tokens"),
@@ -39,6 +50,7 @@ def read(reader: Reader) -> Limits:
         children=reader.whole("children", 0, MOST_CHILDREN),
         depth=reader.whole("depth", 0, MOST_DEPTH),
         vram_bytes=_size(reader, "vram", 1),
+        gpu_count=reader.whole("gpus", 1, MOST_GPUS),
         memory_bytes=_size(reader, "memory", LEAST_BYTES),
         cpus=reader.number("cpus", LEAST_CPUS, MOST_CPUS),
         pids=reader.whole("pids", 1, MOST_PIDS),

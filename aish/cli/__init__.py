@@ -55,6 +55,7 @@ VERBS: Final = {
     "rewind": "an agent goes back some turns, or to a checkpoint",
     "run": "run a command supervised, attached to this terminal",
     "send": "a message to an agent that runs [-w waits for its answer]",
+    "session": "a shell that a program drives by JSON lines: its folder and variables stay",
     "shim": "have names that you type run supervised, in any shell or editor",
     "shutdown": "end everything that is supervised",
     "signal": "send a signal and nothing else",

@@ -53,7 +53,7 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
         report(program, AishError(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")))
         return 1
     except Exception as error:  # noqa: BLE001  the process's edge: recorded, and told without a traceback
-        report(program, InternalError(f"a fault in aish: {error!r}", hint=_record(error)))
+        report(program, InternalError(f"a fault in aish: {error!r}", hint=record(error)))
         return InternalError.exit_status
 
 
@@ -118,7 +118,7 @@ def _drop_output() -> None:
         os.close(kept)
 
 
-def _record(error: Exception) -> str:
+def record(error: Exception) -> str:
     """Keep the traceback where a report can quote it; the hint that says where."""
     from aish.config import folders
 

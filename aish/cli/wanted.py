@@ -97,7 +97,7 @@ def options(parser: Parser) -> None:
         " wall=2h is for how long it may run",
     )
     parser.add_argument("--vram", metavar="SIZE", help="GPU memory per device, such as 8G; waits until it fits")
-    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="on how many devices (with --vram)")
+    parser.add_argument("--gpus", type=int, metavar="N", help="on how many devices (with --vram; default: 1)")
     limit_options(parser)
     parser.add_argument("--restart", default="never", metavar="WHEN", help="never (default), on-failure, always")
     parser.add_argument("--model", metavar="MODEL", help="the model that an agent is to use")
@@ -177,6 +177,9 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
             cwd=os.fsencode(launch.folder()),
             kind=wanted.kind,  # without a name: the daemon makes one that fits out of the program's
         )
+    vram_bytes = parse_bytes(wanted.vram) if wanted.vram else part.vram_bytes
+    if wanted.gpus is not None and wanted.gpus > 1 and vram_bytes is None:
+        raise UsageError("--gpus says nothing without --vram", hint="say how much on each: --vram 8G")
     asked = budget.parse(wanted.budget, "--budget") if wanted.budget else budget.Asked(None, None)
     if asked.wall_s is not None and wanted.timeout is not None:
         raise UsageError("--budget wall and --timeout are the same", hint="one of them")
@@ -188,8 +191,8 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         cwd=part.cwd,
         name=wanted.name or part.name,
         kind=part.kind,
-        vram_bytes=parse_bytes(wanted.vram) if wanted.vram else part.vram_bytes,
-        gpu_count=wanted.gpus,
+        vram_bytes=vram_bytes,
+        gpu_count=part.gpu_count if wanted.gpus is None else wanted.gpus,
         budget_tokens=part.budget_tokens if asked.tokens is None else asked.tokens,
         budget=laid_over(asked.part, part.budget),
         model=wanted.model or part.model,
@@ -266,10 +269,8 @@ def _check(wanted: Namespace) -> None:
     _one_of("log", wanted.log, spec.LOGS)
     if wanted.name == "":
         raise UsageError("--name is empty", hint="leave it out to get the program's name")
-    if wanted.gpus < 1:
+    if wanted.gpus is not None and wanted.gpus < 1:
         raise UsageError(f"--gpus must be at least 1, not {wanted.gpus}")
-    if wanted.gpus > 1 and not wanted.vram:
-        raise UsageError("--gpus says nothing without --vram", hint="say how much on each: --vram 8G")
     if not 0 <= wanted.grace <= MOST_GRACE_S:
         raise UsageError(f"--grace {wanted.grace}: expected 0 to {MOST_GRACE_S:.0f} seconds")
 

@@ -16,6 +16,11 @@ control_groups = true           # false: process trees are found by tag and sess
 size = "1G"                     # how much of each log stays; without it: all
 age = "30d"                     # how long; without it: for ever
 
+[egress]                        # how sandboxes' proxy goes out; without it: as HTTPS_PROXY and the like say
+proxy = "http://HOST:PORT"      # "none": directly, whatever the environment says
+no_proxy = "corp.example"       # as NO_PROXY: to these directly
+key_file = "proxy.key"          # USER:PASSWORD, in a file that only you can read, beside this one
+
 [gpu]
 drivers = ["nvml", "simgpu"]
 reserve = "512M"                # VRAM per device that is never promised
@@ -37,6 +42,7 @@ EMBEDDED_MODEL: Final = "smollm2"
 DETACH: Final = "ctrl-] d"
 """Why these keys: aish.client.hotkeys."""
 LEAST_LOG_BYTES: Final = 64 << 10
+NONE: Final = "none"
 
 
 class Settings:
@@ -44,6 +50,9 @@ class Settings:
         "control_groups",
         "default_model",
         "detach",
+        "egress_key_file",
+        "egress_no_proxy",
+        "egress_proxy",
         "embedding_model",
         "gateway_port",
         "gpu_drivers",
@@ -58,6 +67,9 @@ class Settings:
         self.gateway_port: int = 0
         self.detach: str = DETACH
         self.control_groups: bool = True
+        self.egress_proxy: str | None = None  # None: that of the environment; "": none
+        self.egress_no_proxy: str = ""
+        self.egress_key_file: str | None = None  # an absolute path
         self.gpu_drivers: tuple[str, ...] = ("nvml", "simgpu")
         self.gpu_reserve_bytes: int = 0
         self.log_bytes: int | None = None  # of stdout and stderr together; None: all of it stays
@@ -108,7 +120,9 @@ class _Reader:
         self.lines = text.splitlines()
 
     def fill(self, settings: Settings, table: dict[str, Any]) -> None:
-        self._known(table, ("default_model", "embedding_model", "gateway", "attach", "limits", "logs", "gpu"))
+        self._known(
+            table, ("default_model", "embedding_model", "gateway", "attach", "limits", "logs", "egress", "gpu")
+        )
         settings.default_model = self._text(table, "default_model", settings.default_model)
         settings.embedding_model = self._text(table, "embedding_model", "") or None
         gateway = self._table(table, "gateway")
@@ -125,6 +139,7 @@ class _Reader:
             raise self._error("control_groups", "expected true or false")
         settings.control_groups = groups
         self._logs(settings, self._table(table, "logs"))
+        self._egress(settings, self._table(table, "egress"))
         gpu = self._table(table, "gpu")
         self._known(gpu, ("drivers", "reserve"))
         drivers = gpu.get("drivers", list(settings.gpu_drivers))
@@ -165,6 +180,23 @@ class _Reader:
                 raise self._error("age", str(error)) from error
             if settings.log_age_s < 1:
                 raise self._error("age", "expected 1s or more")
+
+    def _egress(self, settings: Settings, egress: dict[str, Any]) -> None:
+        self._known(egress, ("proxy", "no_proxy", "key_file"))
+        proxy = self._text(egress, "proxy", "")
+        if "@" in proxy:
+            raise self._error("proxy", "has a user or a password", 'they belong into a file: key_file = "proxy.key"')
+        if proxy not in ("", NONE) and not proxy.startswith(("http://", "https://")):
+            raise self._error("proxy", 'expected "http://HOST:PORT", or "none"')
+        for key in ("no_proxy", "key_file"):
+            if key in egress and proxy in ("", NONE):
+                raise self._error(key, "says nothing without proxy", 'proxy = "http://HOST:PORT"')
+        settings.egress_proxy = None if not proxy else proxy if proxy != NONE else ""
+        settings.egress_no_proxy = self._text(egress, "no_proxy", "")
+        key_file = self._text(egress, "key_file", "")
+        if key_file:
+            folder = os.path.dirname(os.path.abspath(self.file))
+            settings.egress_key_file = os.path.join(folder, os.path.expanduser(key_file))
 
     def _text(self, table: dict[str, Any], key: str, default: str) -> str:
         value = table.get(key, default)

@@ -1,172 +1,41 @@
 """Arithmetic expressions to closures: 64-bit signed integers and the operators of C.
 
-A tokenizer, precedence climbing, and one closure per operator. A closure takes the Runtime and gives an int.
+Precedence climbing over lexemes, and one closure per operator. A closure takes the Runtime and gives an int.
 """
 
 from __future__ import annotations
 
-from aish.errors import AishError
+from aish.lang.arithmetic_tokens import (
+    HIGHEST,
+    LOWEST,
+    MAX_DEPTH,
+    NAME,
+    OPERATORS,
+    ExpressionError,
+    Slot,
+    Subscripted,
+    constant,
+    tokens,
+    wrap,
+)
 from aish.lang.arrays import Indexed
-from aish.lang.text import quote_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aish.lang.arithmetic_tokens import Key, Lexeme
+    from aish.lang.arrays import Array
     from aish.lang.runtime import Runtime
 
-    from typing import Protocol
-
-    from aish.lang.arrays import Array
-
     Number = Callable[[Runtime], int]
-    Key = Callable[[Runtime, Array], int | str]
-    Token = "str | int | Slot | Element"
 
-    class Holes(Protocol):
-        """The expansions in an expression, in order."""
-
-        def slot(self, before: str, after: str) -> Slot:
-            """The operand that the next expansion is. Raises ExpressionError where it may be more than one."""
-
-        def key(self, subscript: str) -> Key:
-            """The key of a subscript with expansions in it."""
-
-MAX_DEPTH = 100
-_LOWEST = -(1 << 63)
-_HIGHEST = (1 << 63) - 1
-_SPACE = frozenset(" \t\n\r")
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
-_OPERATORS = (
-    "<<=", ">>=", "**=", "++", "--", "**", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "+=", "-=", "*=", "/=",
-    "%=", "&=", "^=", "|=", "+", "-", "*", "/", "%", "<", ">", "=", "!", "~", "&", "|", "^", "?", ":", ",", "(", ")",
-)  # fmt: skip
 _PRECEDENCE = {
     ",": 1, "=": 2, "?": 3, "||": 4, "&&": 5, "|": 6, "^": 7, "&": 8, "==": 9, "!=": 9, "<": 10, "<=": 10,
     ">": 10, ">=": 10, "<<": 11, ">>": 11, "+": 12, "-": 12, "*": 13, "/": 13, "%": 13, "**": 14,
 }  # fmt: skip
 _UNARY = 15
-_ASSIGNING = frozenset(op for op in _OPERATORS if op[-1] == "=" and op not in ("<=", ">=", "==", "!=", "="))
-
-
-class ExpressionError(AishError):
-    """The text is no expression, or has no value. The caller knows the place."""
-
-
-def wrap(value: int) -> int:
-    """`value` as a 64-bit signed integer, as C would have it."""
-    if _LOWEST <= value <= _HIGHEST:
-        return value
-    return (value - _LOWEST) % (1 << 64) + _LOWEST
-
-
-def constant(text: str) -> int | None:
-    """The value of a number: decimal, 0octal, 0xhex, base#digits; None where `text` is not one."""
-    if text.isdecimal() and text.isascii():
-        if text[0] != "0" or text == "0":
-            return wrap(int(text))
-        try:
-            return wrap(int(text, 8))
-        except ValueError:
-            return None
-    if text[:2] in ("0x", "0X"):
-        digits, base = text[2:], 16
-    else:
-        prefix, hash_, digits = text.partition("#")
-        if not hash_ or not prefix.isdecimal() or not 2 <= int(prefix) <= 64:
-            return None
-        base = int(prefix)
-    return _digits(digits, base)
-
-
-def _digits(digits: str, base: int) -> int | None:
-    if not digits:
-        return None
-    value = 0
-    for char in digits:
-        if "0" <= char <= "9":
-            digit = ord(char) - 48
-        elif "a" <= char <= "z":
-            digit = ord(char) - 87
-        elif "A" <= char <= "Z":
-            digit = ord(char) - (55 if base <= 36 else 29)
-        else:
-            digit = {"@": 62, "_": 63}.get(char, 99)
-        if digit >= base:
-            return None
-        value = value * base + digit
-    return wrap(value)
-
-
-def tokens(text: str, holes: Holes | None = None) -> list[Token]:
-    """Operators and names as str, numbers as int. A NUL in the text stands for an expansion, which `holes` knows."""
-    found: list[Token] = []
-    pos, size = 0, len(text)
-    while pos < size:
-        char = text[pos]
-        if char in _SPACE:
-            pos += 1
-        elif char in _NAME:
-            end = pos
-            while end < size and (text[end] in _NAME or (text[end] in "#@" and "0" <= char <= "9")):
-                end += 1
-            word = text[pos:end]
-            pos = end
-            if "0" <= char <= "9":
-                value = constant(word)
-                if value is None:
-                    raise ExpressionError(f"'{word}' is not a number")
-                found.append(value)
-            elif text[pos : pos + 1] == "[":
-                end = _bracket_end(text, pos)
-                subscript = text[pos + 1 : end - 1]
-                key = holes.key(subscript) if holes is not None and "\0" in subscript else _key(subscript)
-                found.append(Element(word, subscript, key))
-                pos = end
-            else:
-                found.append(word)
-        elif char == "\0" and holes is not None:
-            found.append(holes.slot(text[pos - 1 : pos], text[pos + 1 : pos + 2]))
-            pos += 1
-        else:
-            for op in _OPERATORS:
-                if text.startswith(op, pos):
-                    break
-            else:
-                raise ExpressionError(f"'{char}' does not belong into arithmetic")
-            found.append(op)
-            pos += len(op)
-    return found
-
-
-def _bracket_end(text: str, pos: int) -> int:
-    """The place behind the bracket that closes the one at `pos`."""
-    begin, level, size = pos, 0, len(text)
-    while pos < size:
-        char = text[pos]
-        if char == "\\":
-            pos += 1
-        elif char in "'\"":
-            pos = quote_end(text, pos)
-        elif char == "[":
-            level += 1
-            if level > MAX_DEPTH:
-                raise ExpressionError(f"nested more than {MAX_DEPTH} levels deep")
-        elif char == "]":
-            level -= 1
-            if not level:
-                return pos + 1
-        pos += 1
-    raise ExpressionError(f"the bracket of '{text[begin : begin + 20]}' is not closed")
-
-
-class Slot:
-    """An operand that an expansion fills in before the expression is evaluated."""
-
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        self.value = 0
+_ASSIGNING = frozenset(op for op in OPERATORS if op[-1] == "=" and op not in ("<=", ">=", "==", "!=", "="))
 
 
 class Element:
@@ -174,10 +43,10 @@ class Element:
 
     __slots__ = ("key", "name", "subscript")
 
-    def __init__(self, name: str, subscript: str, key: Key) -> None:
-        self.name = name
-        self.subscript = subscript
-        self.key = key
+    def __init__(self, lexeme: Subscripted) -> None:
+        self.name = lexeme.name
+        self.subscript = lexeme.subscript
+        self.key = lexeme.key or _key(lexeme.subscript)
 
     def find(self, rt: Runtime) -> tuple[str, Array, int | str]:
         """(the array's name, the array, the key); an empty array where there is none."""
@@ -190,14 +59,14 @@ class Element:
                 name = resolve(rt, name)[0]
             array = rt.vars.array(name) or Indexed()
         key = self.key(rt, array)
-        return name, array, array.place(key) if type(key) is int and key < 0 else key  # type: ignore[union-attr]
+        return name, array, array.place(key) if type(key) is int and key < 0 else key
 
     def read(self, rt: Runtime) -> int:
         _, array, key = self.find(rt)
         return self.number(rt, array, key)
 
     def number(self, rt: Runtime, array: Array, key: int | str) -> int:
-        value = array.items.get(key)  # type: ignore[call-overload]
+        value = array.items.get(key)
         return 0 if value is None else value_of(rt, value)
 
     def store(self, rt: Runtime, name: str, key: int | str, value: int) -> None:
@@ -235,7 +104,7 @@ def plain(text: str) -> Number | None:
         return None
 
 
-def compile_tokens(stream: list[Token]) -> Number:
+def compile_tokens(stream: list[Lexeme]) -> Number:
     """The closure for a whole expression. Raises ExpressionError."""
     if not stream:
         return lambda rt: 0
@@ -249,12 +118,12 @@ def compile_tokens(stream: list[Token]) -> Number:
 class _Climber:
     """Precedence climbing over a list of tokens."""
 
-    def __init__(self, stream: list[Token]) -> None:
-        self.stream = stream
+    def __init__(self, stream: list[Lexeme]) -> None:
+        self.stream = [Element(lexeme) if isinstance(lexeme, Subscripted) else lexeme for lexeme in stream]
         self.pos = 0
         self.depth = 0
 
-    def peek(self) -> Token | None:
+    def peek(self) -> str | int | Slot | Element | None:
         return self.stream[self.pos] if self.pos < len(self.stream) else None
 
     def expression(self, least: int) -> Number:
@@ -312,7 +181,7 @@ class _Climber:
             return self.stepped(token) or token.read
         if token is None:
             raise ExpressionError("an operand expected at the end")
-        if token[0] in _NAME:
+        if token[0] in NAME:
             return self.stepped(token) or _read(token)
         if token == "(":  # noqa: S105 -- not that kind of token
             inner = self.expression(0)
@@ -337,14 +206,14 @@ class _Climber:
     def before(self, token: str) -> Number:
         """++place and --place; before anything else two signs."""
         place = self.peek()
-        if isinstance(place, Element) or (isinstance(place, str) and place[0] in _NAME):
+        if isinstance(place, Element) or (isinstance(place, str) and place[0] in NAME):
             self.pos += 1
             return _step(place, 1 if token == "++" else -1, old=False)  # noqa: S105
         return self.expression(_UNARY)
 
 
-def _is_place(token: Token | None) -> bool:
-    return isinstance(token, Element) or (isinstance(token, str) and token[0] in _NAME)
+def _is_place(token: str | int | Slot | Element | None) -> bool:
+    return isinstance(token, Element) or (isinstance(token, str) and token[0] in NAME)
 
 
 def _step(place: str | Element, step: int, *, old: bool) -> Number:
@@ -513,7 +382,7 @@ def _comparison(op: str, a: Number, b: Number) -> Number:
 def _wrapping(compute: Number) -> Number:
     def run(rt: Runtime) -> int:
         value = compute(rt)
-        return value if _LOWEST <= value <= _HIGHEST else wrap(value)
+        return value if LOWEST <= value <= HIGHEST else wrap(value)
 
     return run
 

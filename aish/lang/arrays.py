@@ -6,10 +6,7 @@ from aish.lang.control import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    Key = int | str
-    from typing import TypeAlias
-
-    Array: TypeAlias = "Indexed | Associative"
+    from typing import Any
 
 _LARGEST = (1 << 63) - 1
 
@@ -18,20 +15,74 @@ class SubscriptError(CommandError):
     """No element can have this subscript."""
 
 
-class Indexed:
+class Array:
+    """What both kinds have. Keys are numbers, or text: what `Subscript` makes for the kind that it is given.
+
+    `zero` is the key of the element that the name alone means. `top`: where an offset below 0 counts from.
+    """
+
+    __slots__ = ("items", "unset")
+
+    associative: bool
+    zero: int | str
+    items: dict[Any, str]
+    unset: bool
+    top: int
+
+    def place(self, key: Any) -> Any:
+        """The key of an element that may be counted from behind. Raises SubscriptError."""
+        return key
+
+    def get(self, key: Any) -> str | None:
+        """One element, None where there is none. Raises SubscriptError."""
+        return self.items.get(self.place(key))
+
+    def set(self, key: Any, value: str) -> None:
+        raise NotImplementedError
+
+    def remove(self, key: Any) -> None:
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """No elements, which is more than none yet."""
+        raise NotImplementedError
+
+    def next(self) -> int:
+        """The subscript behind the last element. Raises SubscriptError."""
+        raise NotImplementedError
+
+    def keys(self) -> list[str]:
+        raise NotImplementedError
+
+    def values(self) -> list[str]:
+        raise NotImplementedError
+
+    def pairs(self) -> list[tuple[str, str]]:
+        raise NotImplementedError
+
+    def slice(self, offset: int, length: int | None) -> list[str]:
+        """Up to `length` elements from `offset` on."""
+        raise NotImplementedError
+
+    def copy(self) -> Array:
+        raise NotImplementedError
+
+
+class Indexed(Array):
     """Elements by number. `items` is in order unless an element came in below the last one."""
 
-    __slots__ = ("items", "ordered", "top", "unset")
+    __slots__ = ("ordered", "top")
     associative = False
+    zero = 0
 
     def __init__(self, values: list[str] | None = None) -> None:
-        self.items: dict[int, str] = dict(enumerate(values or ()))
+        self.items = dict(enumerate(values or ()))
         self.top = len(self.items) - 1
         self.ordered = True
         self.unset = values is None
         """Declared, but never assigned to."""
 
-    def place(self, key: int) -> int:
+    def place(self, key: Any) -> Any:
         """The subscript that a negative one counts to, from behind the last element. Raises SubscriptError."""
         if key >= 0:
             return key
@@ -40,10 +91,7 @@ class Indexed:
             raise SubscriptError("bad array subscript", hint="it counts back beyond the first element")
         return key
 
-    def get(self, key: int) -> str | None:
-        return self.items.get(key if key >= 0 else self.place(key))
-
-    def set(self, key: int, value: str) -> None:
+    def set(self, key: Any, value: str) -> None:
         if key < 0:
             key = self.place(key)
         if key > self.top:
@@ -53,7 +101,7 @@ class Indexed:
         self.items[key] = value
         self.unset = False
 
-    def remove(self, key: int) -> None:
+    def remove(self, key: Any) -> None:
         key = self.place(key)
         if self.items.pop(key, None) is not None and key == self.top:
             self.top = max(self.items, default=-1)
@@ -65,7 +113,6 @@ class Indexed:
         self.unset = False
 
     def next(self) -> int:
-        """The subscript behind the last element. Raises SubscriptError."""
         if self.top >= _LARGEST:
             raise SubscriptError("the array has no room behind its last element")
         return self.top + 1
@@ -86,7 +133,6 @@ class Indexed:
         return [(str(key), value) for key, value in self._sorted().items()]
 
     def slice(self, offset: int, length: int | None) -> list[str]:
-        """Up to `length` elements from the subscript `offset` on."""
         if len(self.items) == self.top + 1:
             return self.values()[offset : None if length is None else offset + length]
         found = [value for key, value in self._sorted().items() if key >= offset]
@@ -99,23 +145,21 @@ class Indexed:
         return twin
 
 
-class Associative:
+class Associative(Array):
     """Elements by name."""
 
-    __slots__ = ("buckets", "items", "order", "unset")
+    __slots__ = ("buckets", "order")
     associative = True
+    zero = "0"
 
     def __init__(self) -> None:
-        self.items: dict[str, str] = {}
+        self.items = {}
         self.order: list[str] | None = None
         """The keys in order; None after a key came or went."""
         self.buckets = _BUCKETS
         self.unset = True
 
-    def get(self, key: str) -> str | None:
-        return self.items.get(key)
-
-    def set(self, key: str, value: str) -> None:
+    def set(self, key: Any, value: str) -> None:
         if key not in self.items:
             self.order = None
             if len(self.items) >= 2 * self.buckets:  # bash's table grows, which turns its chains around
@@ -125,11 +169,10 @@ class Associative:
         self.unset = False
 
     @property
-    def top(self) -> int:
-        """Where a negative offset in ${name[@]:..} counts from."""
+    def top(self) -> int:  # type: ignore[override]
         return len(self.items)
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: Any) -> None:
         if self.items.pop(key, None) is not None:
             self.order = None
 
@@ -138,7 +181,7 @@ class Associative:
         self.order = None
         self.unset = False
 
-    def next(self) -> str:
+    def next(self) -> int:
         raise SubscriptError("an element of an associative array needs a subscript", hint="name=([key]=value ...)")
 
     def keys(self) -> list[str]:
@@ -180,4 +223,6 @@ def _in_order(items: dict[str, str], buckets: int) -> list[str]:
             found = (found * 16777619 & 0xFFFFFFFF) ^ (byte if byte < 128 else byte | 0xFFFFFF00)  # a signed char
         return found & (buckets - 1)
 
-    return sorted(reversed(items), key=bucket)
+    newest_first = list(items)
+    newest_first.reverse()
+    return sorted(newest_first, key=bucket)

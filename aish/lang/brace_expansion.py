@@ -8,7 +8,8 @@ rules ({}, {a}, {a,b without an end) stays text.
 from __future__ import annotations
 
 from aish.errors import AishError
-from aish.lang.tree import Literal, Quoted, Tilde, Word
+from aish.lang.text import is_name
+from aish.lang.tree import Literal, Parameter, Quoted, Tilde, Word
 from aish.lang.words import find_tilde
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ MAX_BRACES = 1_000
 """Opening braces of one word; more are no program."""
 
 _STRUCTURE = "{},."
+_NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"
 
 
 class BraceError(AishError):
@@ -60,6 +62,8 @@ def expand(word: Word) -> Iterator[str | Word]:
         plain = ""
         for item in found:
             if isinstance(item, str):
+                if parts and not plain:
+                    item = _lengthened(parts, item)
                 plain += item
                 continue
             if plain:
@@ -72,6 +76,18 @@ def expand(word: Word) -> Iterator[str | Word]:
         if plain:
             parts.append(Literal(word.start, word.end, plain))
         yield Word(word.start, word.end, find_tilde(parts))
+
+
+def _lengthened(parts: list[Node], text: str) -> str:
+    """{$a,b}1 is $a1 and b1, as in bash, where braces are expanded in the text: what of `text` is left behind a name
+    that it makes longer."""
+    last = parts[-1]
+    if type(last) is not Parameter or last.end - last.start != len(last.name) + 1 or not is_name(last.name):
+        return text
+    rest = text.lstrip(_NAME)
+    if rest != text:
+        parts[-1] = Parameter(last.start, last.end, last.name + text[: len(text) - len(rest)])
+    return rest
 
 
 def _items(word: Word) -> Items:

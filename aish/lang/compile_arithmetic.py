@@ -7,14 +7,16 @@ as the standard says; `arithmetic` keeps what it compiled.
 from __future__ import annotations
 
 from aish.lang import compile_word
-from aish.lang.arithmetic import ExpressionError, Slot, compile_tokens, compiled, constant, tokens
+from aish.lang.arithmetic import compile_tokens, compiled
+from aish.lang.arithmetic_tokens import ExpressionError, Slot, constant, tokens
 from aish.lang.control import CommandError
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aish.lang.arithmetic import Key, Number
+    from aish.lang.arithmetic import Number
+    from aish.lang.arithmetic_tokens import Key
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Runtime
     from aish.lang.source import Source

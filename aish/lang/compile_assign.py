@@ -11,8 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aish.lang.arithmetic_tokens import Key
     from aish.lang.arrays import Array
-    from aish.lang.compile_subscript import Key
     from aish.lang.compile_word import Fields, Text
     from aish.lang.runtime import Runtime
     from aish.lang.source import Source
@@ -214,8 +214,8 @@ def fill(rt: Runtime, name: str, found: list[Entry], append: bool) -> None:
     if not letters and not array.associative and all(key is None for key, _, _ in found):
         at = array.next()
         for _, _, value in found:
-            array.set(at, value)  # type: ignore[arg-type]
-            at += 1  # type: ignore[operator]
+            array.set(at, value)
+            at += 1
         return
     _fill_entries(rt, name, array, found)
 
@@ -223,7 +223,7 @@ def fill(rt: Runtime, name: str, found: list[Entry], append: bool) -> None:
 def _fill_entries(rt: Runtime, name: str, array: Array, found: list[Entry]) -> None:
     from aish.lang.subscripts import checked_key
 
-    at: int | str | None = None
+    at: int | str = -1
     for key_of, append, value in found:
         if key_of is not None:
             at = checked_key(array, key_of(rt, array), name)
@@ -231,7 +231,7 @@ def _fill_entries(rt: Runtime, name: str, array: Array, found: list[Entry]) -> N
             rt.complain(f"{name}: {value}: an element of an associative array needs a subscript")
             continue
         else:
-            at = array.next() if at is None else at + 1  # type: ignore[operator]
+            at = at + 1 if isinstance(at, int) and at >= 0 else array.next()
         rt.vars.set_element(name, at, value, append=append)
 
 

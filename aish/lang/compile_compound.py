@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from aish.lang import compile_word
+from aish.lang import pattern as language
 from aish.lang.control import Break, CommandError, Continue
 from aish.lang.pattern import compiled
+from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Calculation, Case, Compound, Counting, For, Group, If, Select, Test, While
 
@@ -106,6 +108,7 @@ def _if(src: Source, node: If, tested: bool) -> Run:
                 return body(rt)
         if orelse:
             return orelse(rt)
+        rt.pipe_status = rt.pipe_status or [rt.status]  # of the condition, as in bash
         rt.status = 0
         return 0
 
@@ -118,6 +121,7 @@ def _if_one(test: Run, body: Run, orelse: Run | None) -> Run:
             return body(rt)
         if orelse:
             return orelse(rt)
+        rt.pipe_status = rt.pipe_status or [rt.status]  # of the condition, as in bash
         rt.status = 0
         return 0
 
@@ -150,6 +154,7 @@ def _while(src: Source, node: While, tested: bool) -> Run:
                 raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
+        rt.pipe_status = rt.pipe_status or [rt.status]  # of the last pipeline in it, as in bash
         rt.status = status
         return status
 
@@ -175,6 +180,9 @@ def _for(src: Source, node: For, tested: bool) -> Run:
             while True:
                 try:
                     for value in values:
+                        if rt.debugs:
+                            rt.at = site
+                            rt.run_moment(DEBUG)
                         if rt.xtrace:
                             _trace_head(rt, src, "for", name, node.words)
                         if name in rt.vars.guarded:
@@ -201,6 +209,7 @@ def _for(src: Source, node: For, tested: bool) -> Run:
                 raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
+        rt.pipe_status = rt.pipe_status or [rt.status]  # of the last pipeline in it, as in bash
         rt.status = status
         return status
 
@@ -244,6 +253,8 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         if rt.xtrace:
             from aish.lang.trace import show, written_as
 
@@ -263,6 +274,7 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
                 break
             falls = terminator == ";&"
         if status < 0:
+            rt.pipe_status = rt.pipe_status or [rt.status]
             rt.status = status = 0
         return status
 
@@ -275,7 +287,7 @@ def _matcher(src: Source, word: Word) -> Callable[[Runtime, str], bool]:
         constant = compiled(pattern)
         if constant.literal is not None:
             literal = constant.literal
-            return lambda rt, value: value == literal
+            return lambda rt, value: value == literal if not language.dialect else constant.matches(value)
         return lambda rt, value: constant.matches(value)
     closure = pattern
     return lambda rt, value: compiled(closure(rt)).matches(value)

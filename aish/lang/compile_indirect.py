@@ -4,8 +4,9 @@ expansion is compiled then, once for each different parameter."""
 from __future__ import annotations
 
 from aish.lang import compile_parameter
+from aish.lang.arrays import SubscriptError
 from aish.lang.source import ExpansionError, Site
-from aish.lang.subscripts import split
+from aish.lang.subscripts import parts, split
 from aish.lang.tree import Literal, Parameter, Word
 
 TYPE_CHECKING = False
@@ -60,10 +61,9 @@ def _compiling(
     """Gives the closure for what `node` means now."""
     pointer = Parameter(node.start, node.end, node.name)
     pointer.index = node.index
-    if compile_parameter.is_list(pointer):
-        get = compile_parameter.text(src, pointer, False)
-    else:
-        get = compile_parameter.maybe(src, pointer)  # type: ignore[assignment]
+    get: Callable[[Runtime], str | None] = compile_parameter.text(src, pointer, False)
+    if not compile_parameter.is_list(pointer):
+        get = compile_parameter.maybe(src, pointer)
     site = Site(src, node.start, node.end)
     known: dict[str, Closure] = {}
 
@@ -72,12 +72,13 @@ def _compiling(
         if target is None and rt.vars.knows(node.name):
             target = node.name
         if target is None:
-            raise ExpansionError(
-                f"{node.name}: not set, so it names no parameter", site.source, site.start, site.end
-            )
+            raise ExpansionError(f"{node.name}: not set, so it names no parameter", site.source, site.start, site.end)
         closure = known.get(target)
         if closure is None:
-            twin = _twin(node, target)
+            try:
+                twin = _twin(node, target)
+            except SubscriptError as error:
+                raise rt.error_at(error, site) from None
             if twin is None:
                 raise ExpansionError(f"'{target}': not a parameter's name", site.source, site.start, site.end)
             if len(known) >= _CACHE_SIZE:
@@ -104,11 +105,7 @@ def _twin(node: Parameter, target: str) -> Parameter | None:
 
 
 def _index(node: Parameter, subscript: str) -> Word:
-    """A subscript from text: parsed where something in it is to be expanded."""
-    from aish.lang.parser import Parser
-    from aish.lang.source import Source
-
+    """A subscript from text: parsed where something in it is to be expanded. Raises SubscriptError."""
     if not any(char in subscript for char in "$`'\"\\"):
         return Word(node.start, node.end, [Literal(node.start, node.end, subscript)])
-    parts = Parser(Source("subscript", subscript)).subscript_parts()
-    return Word(node.start, node.end, parts)
+    return Word(node.start, node.end, parts(subscript))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.compile_arithmetic import arithmetic
 from aish.lang.control import Break, Continue
+from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Literal
 
@@ -33,6 +34,8 @@ def _value(src: Source, node: Arithmetic | None, empty: int, *, loop: bool = Tru
     shown = compile_word.as_text(text)
 
     def run(rt: Runtime) -> int:
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         if rt.xtrace:
             from aish.lang.trace import show
 
@@ -96,15 +99,16 @@ def counting(src: Source, node: Counting, body: Run, tested: bool) -> Run:
         try:
             status = loop(rt)
         except Break as error:
-            status = 0
+            status = error.status
             if error.levels > 1:
-                raise Break(error.levels - 1) from None
+                raise Break(error.levels - 1, status) from None
         except ExpansionError as error:
             status = _failed(rt, error)
             if rt.errexit and not tested:
                 rt.failed(status)
         finally:
             rt.loops -= 1
+        rt.pipe_status = rt.pipe_status or [rt.status]
         rt.status = status
         return status
 
@@ -127,6 +131,8 @@ def select(src: Source, node: Select, body: Run) -> Run:
         shown = False
         while values:
             rt.at = site
+            if rt.debugs:
+                rt.run_moment(DEBUG)
             if rt.xtrace and not shown:
                 from aish.lang.trace import show_head
 
@@ -153,11 +159,12 @@ def select(src: Source, node: Select, body: Run) -> Run:
         try:
             status = loop(rt)
         except Break as error:
-            status = 0
+            status = error.status
             if error.levels > 1:
-                raise Break(error.levels - 1) from None
+                raise Break(error.levels - 1, status) from None
         finally:
             rt.loops -= 1
+        rt.pipe_status = rt.pipe_status or [rt.status]
         rt.status = status
         return status
 

@@ -164,9 +164,9 @@ def text(src: Source, node: Parameter, quoted: bool) -> Text:
     if op == "#len":
         if node.index is not None:
             item = maybe(src, node)
-            return lambda rt: str(len(item(rt) or ""))
+            return lambda rt: str(rt.locale.length(item(rt) or ""))
         value = required(src, node)
-        return lambda rt: str(len(value(rt)))
+        return lambda rt: str(rt.locale.length(value(rt)))
     if op in CONDITIONAL:
         return _conditional(src, node, quoted)
     from aish.lang import compile_transform
@@ -279,7 +279,7 @@ def _count(src: Source, node: Parameter) -> Text:
 
     def count(rt: Runtime) -> str:
         array = rt.vars.arrays.get(name) or rt.vars.array(name)
-        if array is None:
+        if array is None or array.unset:
             if rt.nounset:
                 error = unset_error(name, site)
                 error.fatal = False

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 
 from aish.errors import AishError
-from aish.lang import builtins, process, signals
+from aish.lang import builtins, options, process, signals
 from aish.lang.control import CommandError, status_of
 from aish.lang.jobs import Job
 from aish.lang.source import Site
-from aish.lang.text import decode
+from aish.lang.text import decode, encode
 from aish.lang.tree import (
     Background,
+    Calculation,
     DoubleQuoted,
     Literal,
     Parameter,
@@ -23,6 +24,7 @@ from aish.lang.tree import (
     Quoted,
     Simple,
     Subshell,
+    Test,
 )
 
 TYPE_CHECKING = False
@@ -76,6 +78,13 @@ class _Stages:
 
     def start(self, rt: Runtime, *, foreground: bool) -> Job:
         """Fork every stage. Raises CommandError, with nothing left running."""
+        return self._start(rt, foreground, self.runs)[0]
+
+    def start_but_last(self, rt: Runtime) -> tuple[Job, int]:
+        """Fork all stages but the last one; gives also the descriptor that it is to read from."""
+        return self._start(rt, True, self.runs[:-1])
+
+    def _start(self, rt: Runtime, foreground: bool, runs: list[Run]) -> tuple[Job, int]:
         job = Job(self.text)
         gate = _Gate(rt) if foreground and rt.jobs.terminal is not None else None
         edges: dict[int, TensorEdge] = {}
@@ -84,7 +93,7 @@ class _Stages:
             for i, edge in enumerate(self.edges):
                 if edge == "|=":
                     edges[i] = rt.host.tensor_edge()
-            for i, run in enumerate(self.runs):
+            for i, run in enumerate(runs):
                 after, write = -1, -1
                 if i < len(self.edges) and i not in edges:
                     after, write = os.pipe()
@@ -108,7 +117,7 @@ class _Stages:
                 gate.open(job)
             for open_edge in edges.values():
                 open_edge.close()
-        return job
+        return job, before
 
     def _fork(
         self,
@@ -192,21 +201,33 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
     if len(node.stages) == 1:
         return _negated(src, node)
     stages = _Stages(src, node, tested)
+    here = _here(src, node, tested)
     site = Site(src, node.start, node.end)
     negated = node.negated
 
+    simple = sum(isinstance(stage, Simple) for stage in node.stages)
+
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            for _ in range(simple):
+                rt.run_moment(signals.DEBUG)
+        inside = here is not None and not rt.monitor and "lastpipe" in rt.shopt
+        last: list[int] = []
         try:
-            job = stages.start(rt, foreground=True)
+            job, read = stages.start_but_last(rt) if inside else (stages.start(rt, foreground=True), -1)
         except AishError as error:
             rt.report(error)
             rt.status = status_of(error)
             return rt.status
         try:
-            rt.jobs.wait_foreground(rt, job)
-        finally:  # Ctrl-C at the prompt ends the line here, and leaves PIPESTATUS to look at
-            rt.pipe_status = statuses = [item.status for item in job.processes]
+            if inside and here is not None:
+                last.append(_reading_from(rt, read, here))
+        finally:
+            try:
+                rt.jobs.wait_foreground(rt, job)
+            finally:  # Ctrl-C at the prompt ends the line here, and leaves PIPESTATUS to look at
+                rt.pipe_status = statuses = [item.status for item in job.processes] + last
         status = statuses[-1]
         if rt.pipefail:
             status = next((one for one in reversed(statuses) if one), 0)
@@ -220,17 +241,40 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
     return run
 
 
+def _here(src: Source, node: Pipeline, tested: bool) -> Run | None:
+    """The last stage as a command of the shell itself, for `shopt -s lastpipe`."""
+    if node.edges[-1] == "|=":
+        return None
+    from aish.lang.compile import compile_command
+
+    return compile_command(src, node.stages[-1], tested=tested or node.negated)
+
+
+def _reading_from(rt: Runtime, fd: int, command: Run) -> int:
+    """Run a command with the end of a pipe as its stdin."""
+    from aish.lang import descriptors
+
+    saved: list[tuple[int, int]] = []
+    descriptors.place(fd, 0, saved)
+    try:
+        return command(rt)
+    finally:
+        descriptors.restore(saved)
+
+
 def _negated(src: Source, node: Pipeline) -> Run:
     """! command, without a process of its own."""
     from aish.lang.compile import compile_command
 
     command = compile_command(src, node.stages[0], tested=True)
     negated = node.negated
+    judges = isinstance(node.stages[0], (Calculation, Test))  # PIPESTATUS has what came of them, in bash
 
     def run(rt: Runtime) -> int:
         status = command(rt)
         if negated:
-            rt.pipe_status = rt.pipe_status or [status]
+            if not judges:
+                rt.pipe_status = rt.pipe_status or [status]
             status = 1 if status == 0 else 0
         rt.status = status
         return status
@@ -249,12 +293,17 @@ def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
     site = Site(src, node.start, node.end)
     text = src.text[node.start : node.end]
 
+    def inside(rt: Runtime) -> int:
+        rt.jobs.inherited.clear()  # only $( ) and pipelines still show them
+        return body(rt)
+
     def run(rt: Runtime) -> int:
         rt.at = site
         if last and rt.in_subshell and not rt.signals.traps:
+            rt.subshells += 1
             return body(rt)
         job = Job(text)
-        process.fork(rt, lambda: body(rt), job, foreground=True)
+        process.fork(rt, lambda: inside(rt), job, foreground=True)
         rt.status = status = rt.jobs.wait_foreground(rt, job)
         rt.pipe_status = None
         if status and rt.errexit and not tested:
@@ -360,8 +409,8 @@ def _capture(rt: Runtime, body: Run, text: str) -> str:
     def child() -> int:
         os.close(read)
         rt.trace_depth += 1
-        if not rt.posix:
-            rt.errexit = False  # as in bash
+        if "inherit_errexit" not in rt.shopt:
+            options.turn(rt, "errexit", False)  # as in bash
         return body(rt)
 
     try:
@@ -444,7 +493,10 @@ def direct(src: Source, part: CommandSub | ProcessSub) -> Text | None:
         last = rt.last_argument
         try:
             rt.substituted = command(rt)
-            return "".join(rt.capture)
+            output = "".join(rt.capture)
+            if output.isascii():
+                return output
+            return decode(encode(output))  # characters that were written byte by byte
         finally:
             rt.capture = outer
             rt.last_argument = last

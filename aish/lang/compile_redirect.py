@@ -107,7 +107,10 @@ def _named(src: Source, node: Redirect, name: str) -> Apply:
 
     def run(rt: Runtime, saved: Saved | None) -> None:
         if open_file is not None:
-            subscripts.store(rt, name, str(open_high(open_file(rt))))
+            fd = open_high(open_file(rt))
+            if saved is not None and "varredir_close" in rt.shopt:
+                saved.append((fd, -1))
+            subscripts.store(rt, name, str(fd))
             return
         word = target(rt)
         if word == "-":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from aish.lang import builtins, compile_word
 from aish.lang.control import CommandError, Exit, ToldError
+from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
 from aish.lang.tree import Assign, Literal, Word
@@ -118,6 +121,8 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:
@@ -140,6 +145,8 @@ def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         value = text(rt)
         if rt.xtrace:
@@ -184,6 +191,8 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         return perform(rt)
 
@@ -232,12 +241,14 @@ def _full(
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:
             return nothing(rt)
         command = _with_assignments(rt, assigns, argv, invoke, site)
-        if argv[0] == "exec" and "exec" not in rt.functions:
+        if _is_exec(rt, argv):
             status = _exec(rt, redirects, command, argv)
         elif redirects:
             special = argv[0] in builtins.SPECIAL and argv[0] not in rt.functions
@@ -251,6 +262,16 @@ def _full(
         return status
 
     return run
+
+
+def _is_exec(rt: Runtime, argv: list[str]) -> bool:
+    """Whether the command is `exec`, behind `command` perhaps: its redirections stay."""
+    if argv[0] == "exec":
+        return "exec" not in rt.functions
+    if argv[0] != "command" or "command" in rt.functions:
+        return False
+    words = [word for word in argv[1:] if word not in ("-p", "--")]
+    return words[:1] == ["exec"]
 
 
 def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], invoke: Invoke, site: Site) -> Run:
@@ -295,9 +316,10 @@ def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> None:
     if name in rt.vars.readonly and not rt.posix:
         rt.complain(f"{name}: readonly variable")
         return
+    if rt.vars.temporary(name, value):
+        return
     rt.vars.local(name)
-    if name in rt.vars.arrays:
-        rt.vars.fresh(name)
+    rt.vars.fresh(name)
     rt.assign(name, value, site)
     rt.vars.export(name)
 
@@ -335,10 +357,10 @@ def _exec(rt: Runtime, redirects: list[Apply], command: Run, argv: list[str]) ->
     except CommandError as error:
         restore(saved)
         rt.report(error)
-        if _ends_shell(rt):
+        if _ends_shell(rt) and argv[0] == "exec":
             raise Exit(error.status) from None
         return error.status
-    if len(argv) == 1:
+    if argv[-1] in ("exec", "--"):
         drop(saved)
     try:
         return command(rt)
@@ -361,7 +383,7 @@ def _invocation(name: str | None, tested: bool, last: bool) -> Invoke:
     regular = builtin
 
     def run(rt: Runtime, argv: list[str]) -> int:
-        if name in rt.functions:
+        if name in rt.functions or name in rt.disabled:
             return invoke(rt, argv, tested=tested, last=last)
         return run_builtin(rt, regular, argv)
 
@@ -377,7 +399,7 @@ def invoke(rt: Runtime, argv: list[str], *, tested: bool = False, last: bool = F
         if functions and name in rt.functions:
             return rt.call(rt.functions[name], argv)
         builtin = builtins.find(name)
-        if builtin is not None:
+        if builtin is not None and name not in rt.disabled:
             return run_builtin(rt, builtin, argv, special=functions and name in builtins.SPECIAL)
     finally:
         if tested:
@@ -417,8 +439,30 @@ def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
             return process.run_stage(rt, argv, last=last)
         return process.run_program(rt, argv, last=last)
     except CommandError as error:
+        instead = _instead(rt, argv) if error.status == process.NOT_FOUND and "/" not in argv[0] else None
+        if instead is not None:
+            return instead(rt)
+        if rt.interactive and "autocd" in rt.shopt and len(argv) == 1 and os.path.isdir(argv[0]):
+            rt.error_line(f"cd -- {argv[0]}")
+            return invoke(rt, ["cd", "--", argv[0]], functions=False)
         rt.complain_not_run(argv[0], error)
         return error.status
+
+
+def _instead(rt: Runtime, argv: list[str]) -> Run | None:
+    """What runs where a command is not found: the function command_not_found_handle, in a copy of the shell."""
+    handler = rt.functions.get("command_not_found_handle")
+    if handler is None:
+        return None
+    from aish.lang import process
+    from aish.lang.jobs import Job
+
+    def run(rt: Runtime) -> int:
+        job = Job(rt.command_text(argv))
+        process.fork(rt, lambda: rt.call(handler, ["command_not_found_handle", *argv]), job, foreground=True)
+        return rt.jobs.wait_foreground(rt, job)
+
+    return run
 
 
 def _trace(rt: Runtime, argv: list[str]) -> None:

@@ -6,7 +6,8 @@ Which of the two a name is is known only when the closure runs.
 from __future__ import annotations
 
 from aish.lang import compile_word
-from aish.lang.arithmetic import ExpressionError, compiled, constant, plain
+from aish.lang.arithmetic import compiled, plain
+from aish.lang.arithmetic_tokens import ExpressionError, constant
 from aish.lang.arrays import SubscriptError
 from aish.lang.control import CommandError
 from aish.lang.source import Site
@@ -15,14 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aish.lang.arithmetic_tokens import Key
     from aish.lang.arrays import Array
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Runtime
     from aish.lang.source import Source
     from aish.lang.tree import Parameter, Word
-
-    Key = Callable[[Runtime, Array], int | str]
-    """Gives the key of an element of the array. Raises CommandError."""
 
 
 def key(src: Source, word: Word) -> Key:
@@ -94,7 +93,7 @@ def element(src: Source, node: Parameter) -> Callable[[Runtime], str | None]:
             raise rt.error_at(error, site) from None
         if type(found) is int and found < 0:
             return _from_end(rt, array, found, name)
-        return array.items.get(found)  # type: ignore[call-overload, no-any-return]
+        return array.items.get(found)
 
     return get
 
@@ -123,7 +122,7 @@ def _other(rt: Runtime, name: str, key_of: Key) -> str | None:
     if array is None:
         return None
     try:
-        return array.get(key_of(rt, array))  # type: ignore[arg-type]
+        return array.get(key_of(rt, array))
     except CommandError as error:
         rt.complain(f"{name}{error.message}")
         return None
@@ -131,7 +130,7 @@ def _other(rt: Runtime, name: str, key_of: Key) -> str | None:
 
 def _from_end(rt: Runtime, array: Array, found: int, name: str) -> str | None:
     try:
-        return array.get(found)  # type: ignore[arg-type]
+        return array.get(found)
     except SubscriptError as error:
         rt.complain(f"{name}: {error.message}")
         return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from aish.lang import compile_word
+from aish.lang import pattern as language
 from aish.lang.builtins.test import BINARY, UNARY
 from aish.lang.control import CommandError
 from aish.lang.fields import QUOTED
-from aish.lang.pattern import compiled
+from aish.lang.pattern import EXTENDED, compiled
+from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Test, TestBinary, TestJoin, TestNot, TestUnary
 
@@ -31,6 +33,8 @@ def compile_test(src: Source, node: Test, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs:
+            rt.run_moment(DEBUG)
         try:
             status = 0 if truth(rt) else 1
         except CommandError as error:
@@ -116,7 +120,7 @@ def _comparison(src: Source, node: TestBinary) -> tuple[Compare, compile_word.Te
     if node.op in ("=", "==", "!="):
         wanted = node.op != "!="
         pattern = compile_word.as_text(compile_word.pattern(src, node.right))
-        return (lambda rt, a, b: compiled(b).matches(a) is wanted), pattern
+        return (lambda rt, a, b: compiled(b, EXTENDED).matches(a) is wanted), pattern
     if node.op == "=~":
         return _matches, _regex(src, node)
     right = compile_word.as_text(compile_word.text(src, node.right))
@@ -146,7 +150,7 @@ def _matches(rt: Runtime, text: str, expression: str) -> bool:
     from aish.lang import regex
 
     try:
-        found = regex.search(expression, text)
+        found = regex.search(expression, text, fold=bool(language.dialect & language.FOLDED))
     except regex.RegexError as error:
         raise CommandError(f"{expression}: not a regular expression: {error}") from None
     rt.set_list("BASH_REMATCH", found or [])

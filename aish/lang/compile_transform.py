@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.lang import compile_parameter, compile_word
 from aish.lang.fields import QUOTED
 from aish.lang.pattern import compiled
+from aish.lang.pattern_parse import from_octets, octets
 from aish.lang.source import ExpansionError, Site, unset_error
 from aish.lang.text import is_name
 from aish.lang.tree import Arithmetic, Literal
@@ -147,7 +148,7 @@ def _template(src: Source, word: Word | None) -> Callable[[Runtime], Template]:
         pieces: list[Piece] = []
         for add in emits:
             add(rt, pieces)
-        active = getattr(rt, "patsub_replacement", True)
+        active = "patsub_replacement" in rt.shopt
         found: Template = []
         for kind, piece in pieces:
             found += template_of(piece) if kind != QUOTED and active else [piece]
@@ -213,8 +214,12 @@ def _substring(src: Source, node: Parameter) -> Text:
 
     def run(rt: Runtime) -> str:
         found = value(rt)
-        size = len(found)
-        begin = offset(rt)
+        if rt.locale.bytewise and not found.isascii():
+            return from_octets(cut(rt, octets(found)))
+        return cut(rt, found)
+
+    def cut(rt: Runtime, found: str) -> str:
+        begin, size = offset(rt), len(found)
         if begin < 0:
             begin += size
         if not 0 <= begin <= size:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Fields = Callable[[Runtime], list[str]]
     Emit = Callable[[Runtime, list[Piece]], None]
 
-_MAGIC = frozenset("*?[")
+_MAGIC = frozenset("*?[(")
 
 
 # ---------------------------------------------------------------------------------------------- text
@@ -309,7 +309,7 @@ def _holds_pattern(parts: list[Node]) -> bool:
     for i, part in enumerate(parts):
         if isinstance(part, Literal) and not _MAGIC.isdisjoint(part.text):
             text = part.text
-            if "*" in text or "?" in text or i < len(parts) - 1 or "]" in text[text.index("[") :]:
+            if "*" in text or "?" in text or "(" in text or i < len(parts) - 1 or "]" in text[text.index("[") :]:
                 return True
     return False
 

@@ -88,7 +88,9 @@ class Conditions(Assignments):
             if tok.text == "=~":
                 self._regex_token()
             else:
+                extended, self.extended = self.extended, True
                 self.advance()
+                self.extended = extended
             right = self._operand()
             return TestBinary(left.start, right.end, tok.text, left, right)
         if tok.kind is WORD and tok.text != "]]":

@@ -10,7 +10,7 @@ class Unwind(BaseException):
 
 
 class Break(Unwind):
-    """`break n`: leave `levels` loops."""
+    """`break n`: leave `levels` loops, of which the outermost one then has this status."""
 
     def __init__(self, levels: int, status: int = 0) -> None:
         self.levels = levels

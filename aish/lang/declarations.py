@@ -27,8 +27,8 @@ def line(rt: Runtime, name: str, word: str = "declare") -> str | None:
     value = variables.get(name)
     if value is not None:
         return f"{head}={double_quoted(value)}"
-    known = name in variables.declared or name in variables.attributes or name in variables.exported or name in variables.readonly
-    return head if known else None
+    names = (variables.declared, variables.attributes, variables.exported, variables.readonly)
+    return head if any(name in known for known in names) else None
 
 
 def whole(rt: Runtime, name: str) -> Array | None:
@@ -60,7 +60,7 @@ def plain(rt: Runtime, name: str) -> str | None:
     if array is not None:
         return None if array.unset else f"{name}={literal(array)}"
     value = rt.vars.get(name)
-    return None if value is None or name in rt.vars.references else f"{name}={quote(value)}"
+    return None if value is None or name in rt.vars.references else f"{name}={quote(value) if value else ''}"
 
 
 def assignment(rt: Runtime, name: str, value: str | None) -> str:

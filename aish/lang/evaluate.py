@@ -38,6 +38,7 @@ def run_source(
     files = len(rt.files)
     while True:
         parser.posix = rt.posix
+        parser.extended = "extglob" in rt.shopt
         parser.aliases = rt.aliases if rt.aliases and rt.expands_aliases() else None
         begin = parser.pos
         command = parser.next()
@@ -73,7 +74,7 @@ def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool) -> 
         return 1
     except (ExpansionError, CommandError) as error:
         fatal = isinstance(error, ExpansionError) and error.fatal
-        if fatal or rt.posix or rt.errexit or rt.in_subshell:
+        if fatal or rt.posix or rt.exits or rt.in_subshell:
             raise
         rt.report(error)
         rt.loops = rt.tested = 0

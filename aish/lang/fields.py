@@ -6,10 +6,12 @@ pattern but not split; what an unquoted expansion gave is both. BREAK separates 
 
 from __future__ import annotations
 
+from aish.lang.control import CommandError
 from aish.lang.pattern import escape, unescape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from aish.errors import AishError
     from aish.lang.runtime import Runtime
 
     Piece = tuple[int, str]
@@ -19,7 +21,6 @@ LITERAL = 1
 SPLIT = 2
 BREAK = 3
 
-_MAGIC = frozenset("*?[")
 DEFAULT_IFS = frozenset(" \t\n")
 
 
@@ -79,7 +80,7 @@ class Fields:
             self.spaced = False
             self.texts.append(text)
             self.patterns.append(text)
-            if not self.magic and not _MAGIC.isdisjoint(text):
+            if not self.magic and not self.rt.magic.isdisjoint(text):
                 self.magic = True
 
     def finish(self) -> None:
@@ -87,15 +88,29 @@ class Fields:
         if self.exists:
             text = "".join(self.texts)
             if self.magic and not self.rt.noglob:
-                from aish.lang.glob import expand
-
-                self.done.extend(expand("".join(self.patterns)) or [text])
+                self._expand("".join(self.patterns), text)
             else:
                 self.done.append(text)
             self.exists = self.magic = False
             self.texts.clear()
             self.patterns.clear()
         self.spaced = False
+
+    def _expand(self, pattern: str, text: str) -> None:
+        """Add the files that match, or what the options say where there are none."""
+        from aish.lang.glob import expand
+        from aish.lang.pattern import is_magic
+
+        if not is_magic(pattern, "extglob" in self.rt.shopt):
+            self.done.append(text)
+            return
+        found = expand(self.rt, pattern)
+        if found:
+            self.done.extend(found)
+        elif "failglob" in self.rt.shopt:
+            raise no_match(self.rt, text)
+        elif "nullglob" not in self.rt.shopt:
+            self.done.append(text)
 
     def split(self, text: str) -> None:
         """Add an expansion's result, ending fields at the characters of IFS."""
@@ -133,6 +148,16 @@ class Fields:
                 self.exists = True
                 self.finish()
         self.unquoted(text[begin:])
+
+
+def no_match(rt: Runtime, text: str) -> AishError:
+    """The error of `shopt -s failglob`."""
+    from aish.lang.source import ExpansionError
+
+    site = rt.at
+    if site is None:
+        return CommandError(f"no match: {text}")
+    return ExpansionError(f"no match: {text}", site.source, site.start, site.end)
 
 
 def split_read(text: str, separators: frozenset[str], blanks: frozenset[str], count: int) -> list[str]:

@@ -1,65 +1,189 @@
-"""Pathname expansion: a pattern to the names that match it, in order of their characters."""
+"""Pathname expansion: a pattern to the names that match it, in the order of the locale."""
 
 from __future__ import annotations
 
 import os
 
-from aish.lang.pattern import compiled, is_magic, unescape
+from aish.lang.matching import Pattern
+from aish.lang.pattern import EXTENDED, FOLDED, is_magic, unescape
+from aish.lang.pattern_match import Group
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.pattern_parse import Element
+    from aish.lang.runtime import Runtime
+
+_CACHE_SIZE = 500
+_compiled: dict[tuple[str, int], Pattern] = {}
 
 
-def expand(pattern: str) -> list[str]:
-    """The existing paths that match, sorted; [] if there are none (the caller keeps the word then)."""
-    parts = _split(pattern)
-    prefix = ""
-    if parts and not parts[0] and len(parts) > 1:
-        prefix = "/"
-        while parts and not parts[0]:
-            parts.pop(0)
-    found: list[str] = []
-    _walk(prefix, parts, 0, found)
-    found.sort()
-    return found
+def expand(rt: Runtime, pattern: str) -> list[str]:
+    """The existing paths that match, sorted; [] if there are none."""
+    walk = _Walk(rt)
+    slashes = len(pattern) - len(pattern.lstrip("/"))
+    walk.below("/" * slashes, _split(pattern[slashes:]), 0)
+    found = walk.found
+    ignored = rt.values.get("GLOBIGNORE")
+    if ignored:
+        found = _not_ignored(rt, found, ignored)
+    return rt.locale.sorted(found)
 
 
 def _split(pattern: str) -> list[str]:
-    """Components between slashes; a slash is one also where it is quoted."""
-    return pattern.replace("\\/", "/").split("/")
-
-
-def _walk(prefix: str, parts: list[str], at: int, found: list[str]) -> None:
-    """Add to `found` what matches parts[at:] below `prefix` (which is '' or ends in a slash)."""
-    while at < len(parts) and not is_magic(parts[at]):
-        last = at == len(parts) - 1
-        prefix += unescape(parts[at]) + ("" if last else "/")
-        at += 1
-    if at == len(parts):
-        if prefix and os.path.lexists(prefix):
-            found.append(prefix)
-        return
-    last = at == len(parts) - 1
-    names = _matching(prefix, parts[at], directories=not last)
-    if last:
-        found.extend([prefix + name for name in names])
-        return
-    for name in names:
-        _walk(prefix + name + "/", parts, at + 1, found)
-
-
-def _matching(folder: str, part: str, *, directories: bool) -> list[str]:
-    """Names in `folder` that match; hidden ones only where the pattern begins with a dot; never . and .. ."""
-    pattern = compiled(part)
-    hidden = bool(pattern.elements) and pattern.elements[0] == "."
-    try:
-        if not directories:
-            names = os.listdir(folder or ".")
+    """Components between slashes; a slash is one also where it is quoted, but not in a group."""
+    if "(" not in pattern:
+        return pattern.replace("\\/", "/").split("/")
+    parts = [""]
+    level = pos = 0
+    while pos < len(pattern):
+        piece = pattern[pos : pos + 2] if pattern[pos] == "\\" else pattern[pos]
+        pos += len(piece)
+        level += (piece == "(") - (piece == ")" and level > 0)
+        if not level and piece in ("/", "\\/"):
+            parts.append("")
         else:
-            with os.scandir(folder or ".") as entries:
-                names = [entry.name for entry in entries if _is_directory(entry)]
-    except OSError:
-        return []  # not a directory, or not ours to read: it has no matches
-    if hidden:
-        return [name for name in names if name[0] == "." and pattern.matches(name)]
-    return [name for name in names if name[0] != "." and pattern.matches(name)]
+            parts[-1] += piece
+    return parts if not level else pattern.replace("\\/", "/").split("/")
+
+
+def _not_ignored(rt: Runtime, paths: list[str], ignored: str) -> list[str]:
+    """`paths` without those that a pattern of GLOBIGNORE matches."""
+    patterns = [[_pattern(rt, part) for part in path.split("/")] for path in _colon_parts(ignored)]
+
+    def is_ignored(path: str) -> bool:
+        parts = path.split("/")
+        return any(
+            len(pattern) == len(parts) and all(one.matches(part) for one, part in zip(pattern, parts, strict=True))
+            for pattern in patterns
+        )
+
+    return [path for path in paths if not is_ignored(path)]
+
+
+def _colon_parts(text: str) -> list[str]:
+    """The parts between colons, but for those in brackets."""
+    parts, level = [""], 0
+    for char in text:
+        level += (char == "[") - (char == "]" and level > 0)
+        if char == ":" and not level:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part for part in parts if part]
+
+
+def _pattern(rt: Runtime, part: str) -> Pattern:
+    """The pattern of one component, under the options that count for names of files."""
+    flags = rt.locale.pattern_flags
+    if "extglob" in rt.shopt:
+        flags |= EXTENDED
+    if "nocaseglob" in rt.shopt:
+        flags |= FOLDED
+    found = _compiled.get((part, flags))
+    if found is None:
+        if len(_compiled) >= _CACHE_SIZE:
+            _compiled.clear()
+        found = _compiled[part, flags] = Pattern(part, fixed=flags)
+    return found
+
+
+def begins_with_dot(elements: list[Element]) -> bool:
+    """Whether a pattern may mean a hidden name: a dot stands first, or first in a choice of a group."""
+    for element in elements:
+        if type(element) is not Group:
+            return element == "."
+        if any(begins_with_dot(choice) for choice in element.choices):
+            return True
+        if element.kind in "@+" and all(element.choices):
+            return False
+    return False
+
+
+class _Walk:
+    """Collects paths in `found`."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self.rt = rt
+        self.extended = "extglob" in rt.shopt
+        self.hidden = "dotglob" in rt.shopt or bool(rt.values.get("GLOBIGNORE"))
+        self.deep = "globstar" in rt.shopt
+        self.found: list[str] = []
+
+    def below(self, prefix: str, parts: list[str], at: int) -> None:
+        """What matches parts[at:] below `prefix` (which is '' or ends in a slash)."""
+        plain = False
+        while at < len(parts) and not is_magic(parts[at], self.extended):
+            last = at == len(parts) - 1
+            prefix += unescape(parts[at]) + ("" if last else "/")
+            plain = True
+            at += 1
+        if at == len(parts):
+            if prefix and (os.path.lexists(prefix) if plain else os.path.isdir(prefix)):
+                self.found.append(prefix)
+            return
+        if self.deep and parts[at] == "**":
+            while parts[at + 1 : at + 2] == ["**"]:
+                at += 1
+            self._all_below(prefix, parts, at, again="**" in parts[:at])
+            return
+        last = at == len(parts) - 1
+        names = self._matching(prefix, parts[at], directories=not last)
+        if last:
+            self.found.extend([prefix + name for name in names])
+            return
+        for name in names:
+            self.below(prefix + name + "/", parts, at + 1)
+
+    def _matching(self, folder: str, part: str, *, directories: bool) -> list[str]:
+        """Names in `folder` that match; hidden ones only where the pattern asks for them; never . and .. ."""
+        pattern = _pattern(self.rt, part)
+        try:
+            if not directories:
+                names = os.listdir(folder or ".")
+            else:
+                with os.scandir(folder or ".") as entries:
+                    names = [entry.name for entry in entries if _is_directory(entry)]
+        except (OSError, ValueError):
+            return []  # not a directory, or not ours to read: it has no matches
+        if "globskipdots" not in self.rt.shopt:
+            names += [".", ".."]
+        matches = pattern.matches
+        if self.hidden:
+            return [name for name in names if matches(name)]
+        shown = [name for name in names if name[0] != "." and matches(name)]
+        if begins_with_dot(pattern.elements):
+            shown += [name for name in names if name[0] == "." and pattern.matches_name(name)]
+        return shown
+
+    def _all_below(self, prefix: str, parts: list[str], at: int, *, again: bool) -> None:
+        """`**`: `prefix` itself and every folder below it, links not followed; as the last part, files too. `again`:
+        it stands behind another `**`, where bash shows `prefix` without its slash."""
+        if prefix and not os.path.isdir(prefix):
+            return
+        last = at == len(parts) - 1
+        folders = parts[at + 1 :] == [""]
+        if last and prefix:
+            self.found.append(prefix.rstrip("/") if again else prefix)
+        pending = [prefix]
+        while pending:
+            folder = pending.pop()
+            if folders and folder:
+                self.found.append(folder)
+            elif not last and not folders:
+                self.below(folder, parts, at + 1)
+            try:
+                with os.scandir(folder or ".") as entries:
+                    for entry in entries:
+                        if entry.name[0] == "." and not self.hidden:
+                            continue
+                        if last:
+                            self.found.append(folder + entry.name)
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(folder + entry.name + "/")
+                        elif folders and _is_directory(entry):
+                            self.found.append(folder + entry.name + "/")
+            except OSError:
+                continue  # not ours to read
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -249,7 +249,7 @@ class _Event:
                     value = self._substituted(value, ahead, every)
                     continue
                 case "&":
-                    value = _replaced(value, *_last_substitution, every)
+                    value = _replaced(value, _last_substitution[0], _last_substitution[1], every)
                 case _:
                     raise CommandError(f"{self.text[self.start : self.at + 2]}: unrecognized history modifier")
             self.at += ahead + 1

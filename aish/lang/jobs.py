@@ -59,7 +59,7 @@ class Process:
 class Job:
     """A pipeline or a background list. `number` is 0 until it is in the table; `pgid` 0 without job control."""
 
-    __slots__ = ("changed", "modes", "number", "pgid", "processes", "text")
+    __slots__ = ("changed", "kept", "modes", "number", "pgid", "processes", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -67,6 +67,8 @@ class Job:
         self.pgid = 0
         self.number = 0
         self.changed = False
+        self.kept = False
+        """`disown -h`: no SIGHUP when the shell ends."""
         self.modes: list[object] | None = None
         """The terminal's modes when it was stopped."""
 
@@ -87,18 +89,29 @@ class Job:
         """The exit status of its last process."""
         return self.processes[-1].status
 
+    @property
+    def killed(self) -> bool:
+        """Whether it is done, by a signal."""
+        raw = self.processes[-1].raw
+        return self.state == DONE and raw is not None and os.WIFSIGNALED(raw)
+
     def describe(self) -> str:
         """The word of `jobs`: Running, Stopped, Done, Exit 2, Terminated."""
         return _word_for(self.state, self.processes[-1].raw)
 
-    def line(self, mark: str, *, long: bool = False) -> str:
+    def line(self, mark: str, *, long: bool = False, posix: bool = False) -> str:
         """What `jobs` and the prompt show, as bash has it; `long`: with the ids of its processes."""
         tail = " &" if self.state == RUNNING else ""
+        text, what = self.text, self.describe()
+        if text[:1] == "(" and text[-1] == ")":
+            text = f"( {text[1:-1].strip()} )"
+        if posix and what.startswith("Exit "):
+            what = f"Done({what[5:]})"
         if not long:
-            return f"[{self.number}]{mark}  {self.describe():<23} {self.text}{tail}"
+            return f"[{self.number}]{mark}  {what:<23} {text}{tail}"
         first, *rest = self.processes
         if not rest or not first.text:
-            return f"[{self.number}]{mark} {first.pid:>5} {self.describe():<23} {self.text}{tail}"
+            return f"[{self.number}]{mark} {first.pid:>5} {what:<23} {text}{tail}"
         lines = [f"[{self.number}]{mark} {first.pid:>5} {self.describe():<23} {first.text}"]
         before = self.describe()
         for process in rest:
@@ -124,6 +137,8 @@ class JobTable:
         self.jobs: dict[int, Job] = {}
         self.order: list[Job] = []
         """The current job (%+) is the last one, the previous one (%-) before it."""
+        self.inherited: dict[int, Job] = {}
+        """In a copy of the shell: the jobs of the one it was made of, to be shown."""
         self.last_pid: int | None = None
         self.finished: dict[int, int] = {}
         self.loose: list[Job] = []
@@ -187,8 +202,21 @@ class JobTable:
         while len(self.finished) > _REMEMBERED:
             del self.finished[next(iter(self.finished))]
 
+    def disown(self, job: Job) -> None:
+        """Forget a job: it is this shell's child and nothing else."""
+        self.jobs.pop(job.number, None)
+        if job in self.order:
+            self.order.remove(job)
+
+    def listed(self) -> list[Job]:
+        """What `jobs` shows."""
+        return list((self.jobs or self.inherited).values())
+
     def mark_of(self, job: Job) -> str:
         """+ for the current job, - for the previous one."""
+        if not self.order and self.inherited:
+            numbers = sorted(self.inherited)
+            return "+" if job.number == numbers[-1] else "-" if job.number in numbers[-2:] else " "
         if self.order and self.order[-1] is job:
             return "+"
         return "-" if len(self.order) > 1 and self.order[-2] is job else " "
@@ -196,6 +224,8 @@ class JobTable:
     def find(self, spec: str) -> Job:
         """The job that %n, %+, %-, %name or %?text means. Raises CommandError."""
         word = spec.removeprefix("%")
+        if self.inherited and not self.jobs and word.isdecimal() and int(word) in self.inherited:
+            return self.inherited[int(word)]
         if word in ("", "%", "+"):
             found = self.order[-1:]
         elif word == "-":
@@ -232,6 +262,7 @@ class JobTable:
 
     def forget_all(self) -> None:
         """In a forked child: the parent's jobs are not this process's children."""
+        self.inherited = dict(self.jobs) or self.inherited
         self.jobs.clear()
         self.order.clear()
         self.loose.clear()
@@ -257,7 +288,8 @@ class JobTable:
         """Wait until every process of the job has ended, or the job is stopped. Gives $? ."""
         rt.signals.mode = signals.WAITING
         try:
-            flags = os.WUNTRACED if rt.monitor else 0
+            stops = rt.monitor and (rt.interactive or not rt.lasting)  # in a session nobody would let it go on
+            flags = os.WUNTRACED if stops else 0
             for process in job.processes:
                 while process.state == RUNNING and _look(process, flags):
                     pass
@@ -288,13 +320,42 @@ class JobTable:
         """The built-in `wait` for one process. Raises Interrupted when a trapped signal comes first."""
         rt.signals.mode = signals.PAUSED
         try:
-            if rt.signals.arrived:  # just before the mode was set
-                raise Interrupted(rt.signals.arrived[0])
+            if arrived := rt.signals.that_cut():  # just before the mode was set
+                raise Interrupted(arrived)
             while process.state != DONE and _look(process, 0):
                 pass
         finally:
             rt.signals.mode = signals.RUNNING
         return process.status
+
+    def wait_any(self, rt: Runtime, jobs: list[Job]) -> Job:
+        """The first of the jobs that is done. Raises Interrupted when a trapped signal comes first."""
+        import select
+
+        for job in jobs:
+            for process in job.processes:
+                if process.state != DONE:
+                    _look(process, os.WNOHANG)
+        while True:
+            for job in jobs:
+                if job.state == DONE:
+                    return job
+            poll = select.poll()
+            running = {}
+            try:
+                for process in [process for job in jobs for process in job.processes if process.state != DONE]:
+                    fd = os.pidfd_open(process.pid)
+                    running[fd] = process
+                    poll.register(fd, select.POLLIN)
+                rt.signals.mode = signals.PAUSED
+                if arrived := rt.signals.that_cut():  # just before the mode was set
+                    raise Interrupted(arrived)
+                for fd, _ in poll.poll():
+                    _look(running[fd], os.WNOHANG)
+            finally:
+                rt.signals.mode = signals.RUNNING
+                for fd in running:
+                    os.close(fd)
 
     # ---------------------------------------------------------------------------------- job control
 
@@ -335,7 +396,7 @@ class JobTable:
     def hang_up(self) -> None:
         """The shell ends: SIGHUP for its jobs. One that is stopped must go on to notice."""
         for job in list(self.order):
-            if job.state == DONE or getattr(job, "kept", False):
+            if job.state == DONE or job.kept:
                 continue
             for signo in (signals.SIGHUP, *([signals.SIGCONT] if job.state == STOPPED else [])):
                 try:

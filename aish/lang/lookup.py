@@ -18,17 +18,37 @@ class Lookup:
 
     def __init__(self, variables: Variables) -> None:
         self.known: dict[str, str] = {}
+        self.hits: dict[str, int] = {}
+        """How often each was run since it was remembered."""
         self._variables = variables
-        variables.watch("PATH", lambda value: self.known.clear())
+        variables.watch("PATH", lambda value: self.clear())
 
     def find(self, name: str) -> str | None:
         """The program that the command word `name` runs; None where there is none."""
         path = self.known.get(name)
         if path is None:
-            path = search(name, self._variables.values.get("PATH", DEFAULT_PATH))
+            path = search(name, self._variables.values.get("PATH", ""))
             if path is not None and path[0] == "/" and "/" not in name:
                 self.known[name] = path
+                self.hits[name] = 1
+        else:
+            self.hits[name] = self.hits.get(name, 0) + 1
         return path
+
+    def remember(self, name: str) -> bool:
+        """`hash name`: whether there is such a program in PATH."""
+        path = search(name, self._variables.values.get("PATH", ""))
+        if path is None or not is_program(path):
+            return False
+        if path[0] == "/":
+            self.known[name] = path
+            self.hits[name] = 0
+        return True
+
+    def clear(self) -> None:
+        """Forget all places."""
+        self.known.clear()
+        self.hits.clear()
 
     def forget(self, name: str) -> None:
         """The place remembered for `name` was wrong."""

@@ -11,19 +11,35 @@ if TYPE_CHECKING:
 LETTERS = {
     "a": "allexport",
     "b": "notify",
-    "C": "noclobber",
     "e": "errexit",
     "f": "noglob",
     "h": "hashall",
-    "H": "histexpand",
+    "k": "keyword",
     "m": "monitor",
     "n": "noexec",
+    "p": "privileged",
+    "t": "onecmd",
     "u": "nounset",
     "v": "verbose",
     "x": "xtrace",
     "B": "braceexpand",
+    "C": "noclobber",
+    "E": "errtrace",
+    "H": "histexpand",
+    "P": "physical",
+    "T": "functrace",
 }
-NAMES = (*sorted(LETTERS.values()), "pipefail", "posix", "ignoreeof", "emacs", "vi")
+"""In the order of $-, in which an i stands behind the h."""
+
+NAMES = (
+    *LETTERS.values(), "emacs", "history", "ignoreeof", "interactive-comments", "nolog", "pipefail", "posix", "vi",
+)  # fmt: skip
+
+SHOPT_AT_START = frozenset(
+    ["checkwinsize", "cmdhist", "complete_fullquote", "extquote", "force_fignore", "globasciiranges", "globskipdots",
+     "hostcomplete", "interactive_comments", "patsub_replacement", "progcomp", "promptvars", "sourcepath"]
+)  # fmt: skip
+"""Options of `shopt` (see shopts) that are on in a new shell."""
 
 
 def attribute(name: str) -> str:
@@ -33,13 +49,41 @@ def attribute(name: str) -> str:
     return name
 
 
+def is_on(rt: Runtime, name: str) -> bool:
+    """Whether the option `name` of `set -o` is on; False for a name that is none."""
+    if name == "errexit":
+        return rt.exits
+    if name == "interactive-comments":
+        return "interactive_comments" in rt.shopt
+    return name in NAMES and bool(getattr(rt, name))
+
+
 def turn(rt: Runtime, name: str, on: bool) -> None:
     """Set the option `name` of `set -o` to `on`."""
-    if name == "allexport":
-        rt.vars.export_all(on)
-    elif name == "monitor" and on != rt.monitor:
-        rt.jobs.monitor(rt, on)
-    setattr(rt, attribute(name), on)
+    attribute(name)
+    match name:
+        case "allexport":
+            rt.vars.export_all(on)
+        case "monitor" if on != rt.monitor:
+            rt.jobs.monitor(rt, on)
+        case "errexit":
+            rt.exits = on
+            rt.moments_changed()
+            return
+        case "interactive-comments":
+            from aish.lang import shopts
+
+            shopts.turn(rt, "interactive_comments", on)
+            return
+        case "posix":
+            (rt.shopt.update if on else rt.shopt.difference_update)(["inherit_errexit"])
+            if on:
+                rt.shopt.add("expand_aliases")
+        case "vi" | "emacs" if on:
+            rt.vi = rt.emacs = False
+        case _:
+            pass
+    setattr(rt, name, on)
     if name == "notify" and rt.interactive:
         rt.signals.reinstall()
 
@@ -50,10 +94,21 @@ def turn_letters(rt: Runtime, letters: str, on: bool) -> None:
         if letter not in LETTERS:
             sign = "-" if on else "+"
             raise CommandError(f"{sign}{letter}: no such option", status=2, hint="set -o lists them")
+    for letter in letters:
         turn(rt, LETTERS[letter], on)
 
 
 def letters(rt: Runtime) -> str:
     """What $- says."""
-    shown = "".join([letter for letter, name in LETTERS.items() if getattr(rt, name)])
-    return shown + ("i" if rt.interactive else "") + ("c" if rt.from_string else "") + ("s" if rt.from_stdin else "")
+    shown = []
+    for letter, name in LETTERS.items():
+        if is_on(rt, name):
+            shown.append(letter)
+        if letter == "h" and (rt.interactive or rt.from_prompt):
+            shown.append("i")
+    return "".join(shown) + ("c" if rt.from_string else "") + ("s" if rt.from_stdin else "")
+
+
+def shown(rt: Runtime) -> str:
+    """What $SHELLOPTS says."""
+    return ":".join([name for name in sorted(NAMES) if is_on(rt, name)])

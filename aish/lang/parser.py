@@ -94,6 +94,7 @@ class Parser(Compounds):
 
     def nested(self, source: Source) -> Parser:
         inner = Parser(source, posix=self.posix)
+        inner.extended = self.extended
         inner.aliases = self.aliases
         inner.warn = self.warn
         return inner

@@ -18,7 +18,7 @@ from aish.lang.jobs import Job, exit_status
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from aish.lang.runtime import Runtime
 
@@ -40,7 +40,7 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
     environment = rt.environment_for(path)
     if last and not rt.signals.traps:
         replace(rt, path, argv, environment)
-    if rt.monitor:
+    if rt.monitor and rt.jobs.terminal is not None:
         job = Job(rt.command_text(argv))
         fork(rt, lambda: _become(rt, path, argv, environment), job, foreground=True)
         return rt.jobs.wait_foreground(rt, job)
@@ -54,6 +54,10 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         raise
     if signals.SIGINT in rt.signals.arrived:  # of a Ctrl-C that came just before it the program knows nothing
         os.kill(pid, signals.SIGINT)
+    if rt.monitor:
+        job = Job(rt.command_text(argv))
+        job.pgid = job.add(pid).pid
+        return rt.jobs.wait_foreground(rt, job)
     return wait_program(rt, pid, argv)
 
 
@@ -68,11 +72,12 @@ def _become(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]
 
 def spawn(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> int:
     """Start a program without a copy of the shell in between; gives its process id."""
+    group: dict[str, Any] = {"setpgroup": 0} if rt.monitor else {}
     try:
-        return os.posix_spawn(path, argv, environment, setsigdef=rt.signals.own_ignored)
+        return os.posix_spawn(path, argv, environment, setsigdef=rt.signals.own_ignored, **group)
     except OSError as error:
         if error.errno == errno.ENOEXEC:
-            return os.posix_spawn(rt.interpreter[0], _as_script(rt, path, argv), environment)
+            return os.posix_spawn(rt.interpreter[0], _as_script(rt, path, argv), environment, **group)
         if error.errno == errno.ENOENT and "/" not in argv[0]:
             rt.commands.forget(argv[0])
         raise _cannot_run(path, error) from None

@@ -35,7 +35,7 @@ def expand(rt: Runtime, name: str, *, markers: bool = False) -> str:
 def expand_text(rt: Runtime, text: str, *, markers: bool = False) -> str:
     """The text of a prompt."""
     status, statuses = rt.status, rt.pipe_status
-    expands = "promptvars" in getattr(rt, "shopt", ("promptvars",))
+    expands = "promptvars" in rt.shopt
     try:
         text = decode(rt, text, expands=expands)
         if expands:

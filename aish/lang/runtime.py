@@ -7,12 +7,14 @@ variables, options, signals, jobs, lookup, redirect, process.
 from __future__ import annotations
 
 import os
+from time import time
 
-from aish.lang import descriptors, signals
+from aish.lang import descriptors, options, pattern, signals
 from aish.lang.control import CommandError, Exit, Return
 from aish.lang.fields import DEFAULT_IFS
 from aish.lang.jobs import Job, JobTable
-from aish.lang.lookup import Lookup
+from aish.lang.locale import Locale
+from aish.lang.lookup import DEFAULT_PATH, Lookup
 from aish.lang.signals import Signals
 from aish.lang.source import ExpansionError, ScriptError, Site, Source, unset_error
 from aish.lang.text import encode
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aish.errors import AishError
+    from aish.lang.builtins.completion import Spec
     from aish.lang.host import History, Host
 
     Run = Callable[["Runtime"], int]
@@ -52,11 +55,23 @@ class Runtime:
     """One process of the shell."""
 
     # The options of `set`, by the names of `set -o`.
-    allexport = errexit = hashall = ignoreeof = monitor = noclobber = noexec = noglob = notify = nounset = False
-    pipefail = posix = verbose = xtrace = emacs = vi = histexpand = False
-    braceexpand = True
+    allexport = errexit = ignoreeof = monitor = noclobber = noexec = noglob = notify = nounset = False
+    pipefail = posix = verbose = xtrace = emacs = vi = False
+    errtrace = functrace = histexpand = history = keyword = nolog = onecmd = physical = privileged = False
+    braceexpand = hashall = True
+    exits = False
+    """`set -e` itself. `errexit` is also True while an ERR trap is set: a failure is then told to `failed`."""
+    debugs = False
+    """A DEBUG trap is set."""
+    trapped_inside = False
+    """The command that failed set the ERR trap itself, which therefore does not run for it."""
 
     vars: Variables
+    values: dict[str, str]
+    jobs: JobTable
+    status: int
+    subshells: int
+    started_s: float
 
     def __init__(self, host: Host, environment: dict[str, str], *, name: str = "aish", version: str = "") -> None:
         self.host = host
@@ -66,8 +81,13 @@ class Runtime:
         self.interpreter: list[str] = ["aish"]
         """The command that starts another shell like this one."""
 
+        self.began_s = time()
         self.interactive = False
+        self.lasting = False
+        """It outlives the command it is at, as a shell at a prompt does: what interrupts that, ends that alone."""
         self.from_string = False
+        self.from_prompt = False
+        """This is a copy of an interactive shell."""
         self.from_stdin = False
         self.in_subshell = False
 
@@ -80,9 +100,12 @@ class Runtime:
         self.at: Site | None = None
         """The command that is being run."""
 
+        self.trap_status: int | None = None
+        """While a trap's action runs: $? as it was before, which `exit` without a number gives."""
         self.interrupted: Site | None = None
         """The command before the trap that is being run."""
-
+        self.moments: set[int] = set()
+        """Traps of DEBUG, ERR, RETURN that are running."""
         self.tested = 0
         """Above 0 while a failure is somebody's condition: `set -e` does not act."""
         self.loops = 0
@@ -100,9 +123,12 @@ class Runtime:
         """Our ends of the <( ) and >( ) of the commands that are being run."""
         self.coprocesses: dict[str, tuple[Job, list[int]]] = {}
 
+        self.shopt: set[str] = set(options.SHOPT_AT_START)
+        """The options of `shopt` that are on."""
+        self.magic = _MAGIC
+        """Characters that make a pattern of a word, if they are not quoted."""
+
         self.subshells = 0
-        self.folders: list[str] = []
-        """The stack of `pushd`, less the current folder."""
         self.random_state = self.random_pid = 0
         self.random_last = 0
         self.started_s = os.times().elapsed
@@ -112,6 +138,15 @@ class Runtime:
         self.values = self.vars.values
         self.functions: dict[str, Function] = {}
         self.aliases: dict[str, str] = {}
+        self.completions: dict[str, Spec] = {}
+        """What `complete` said about commands."""
+        self.completing: Spec | None = None
+        self.disabled: set[str] = set()
+        """Built-ins that `enable -n` turned off."""
+        self.folders: list[str] = []
+        """What pushd remembers, below the current folder."""
+        self.folder = ""
+        """The current folder by the way it was entered; '' before the first cd."""
         self.signals = Signals(self)
         self.jobs = JobTable()
         self.commands = Lookup(self.vars)
@@ -123,7 +158,11 @@ class Runtime:
         """Of the command that a prompt asks for."""
         self.options_index = 0
         """Where getopts stands inside a word."""
+        self.locale = Locale(self.vars)
+        self.locale.changed = self.patterns_changed
         self._prepare(environment, version)
+        self.locale.refresh()
+        self.patterns_changed()
 
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
@@ -141,16 +180,29 @@ class Runtime:
         self.vars.protect("PPID")
         self.values["AISH_VERSION"] = version
         self.values.setdefault("PS4", "+ ")
+        self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
+        level = environment.get("SHLVL", "")
+        self.vars.set("SHLVL", str(int(level) + 1) if level.isdecimal() and len(level) < 5 else "1")
+        self.vars.export("SHLVL")
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
         known = self._splitting.get(ifs)
         if known is None:  # a loop over `IFS= read` comes here twice a line
             separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
-            known = self._splitting[ifs] = (separators, separators & DEFAULT_IFS, separators | _MAGIC)
+            known = self._splitting[ifs] = (separators, separators & DEFAULT_IFS, separators | self.magic)
         self.separators, self.blanks, self.stops = known
         self.joiner = ifs[:1]
+
+    def patterns_changed(self) -> None:
+        """An option or the locale changed what a pattern means."""
+        extended = "extglob" in self.shopt
+        self.magic = _MAGIC | {"("} if extended else _MAGIC
+        self._splitting.clear()
+        self.stops = self.separators | self.magic
+        folded = "nocasematch" in self.shopt
+        pattern.speak(self.locale.pattern_flags | pattern.EXTENDED * extended | pattern.FOLDED * folded)
 
     def _optind_changed(self, value: str | None) -> None:
         self.options_index = 0
@@ -276,13 +328,53 @@ class Runtime:
     # -------------------------------------------------------------------------------------- control
 
     def failed(self, status: int) -> None:
-        """A command that nobody tests failed, under `set -e`."""
-        if not self.tested:
+        """A command that nobody tests failed, under `set -e` or with an ERR trap."""
+        if self.tested:
+            return
+        if not self.trapped_inside:
+            self.run_moment(signals.ERR)
+        self.trapped_inside = False
+        if self.exits:
             raise Exit(status)
+
+    def run_moment(self, signo: int) -> None:
+        """Run the trap of DEBUG, ERR or RETURN, but not within itself."""
+        action = self.signals.traps.get(signo)
+        if action and signo not in self.moments:
+            self.moments.add(signo)
+            at, tested = self.at, self.tested
+            try:
+                self.run_trap(action, signo)
+            finally:
+                self.moments.discard(signo)
+                self.at, self.tested = at, tested
+
+    def moments_changed(self) -> None:
+        """Traps of DEBUG, ERR, RETURN, or `set -e`, came or went."""
+        traps = self.signals.traps
+        self.debugs = bool(traps.get(signals.DEBUG))
+        self.errexit = self.exits or bool(traps.get(signals.ERR))
+
+    def _hide_moments(self) -> dict[int, str]:
+        """A function begins: its caller's traps of DEBUG, ERR and RETURN are not its own, but with set -ET."""
+        traps = self.signals.traps
+        hidden = {}
+        for signo in signals.MOMENTS:
+            if signo in traps and not (self.errtrace if signo == signals.ERR else self.functrace):
+                hidden[signo] = traps.pop(signo)
+        if hidden:
+            self.moments_changed()
+        return hidden
+
+    def _show_moments(self, hidden: dict[int, str]) -> None:
+        """It ends: they are back, where it has not set its own."""
+        for signo, action in hidden.items():
+            self.signals.traps.setdefault(signo, action)
+        self.moments_changed()
 
     def call(self, function: Function, argv: list[str]) -> int:
         """Run a function with its own positional parameters and local variables."""
-        params, loops = self.params, self.loops
+        params, loops, at = self.params, self.loops, self.at
         self.calls += 1
         if self.calls > MAX_CALLS:
             self.calls -= 1
@@ -292,16 +384,30 @@ class Runtime:
         self.returns += 1
         self.frames.append((argv[0], function.file, self.at))
         self.vars.scopes.append({})
+        hidden = self._hide_moments() if self.signals.traps else None
+        before = signals.ERR in self.signals.traps or bool(hidden)
         try:
-            status = function.body(self)
-        except Return as error:
-            status = error.status
+            try:
+                if self.debugs:
+                    self.run_moment(signals.DEBUG)
+                status = function.body(self)
+                if self.pending:
+                    self.signals.poll()
+            except Return as error:
+                status = error.status
+            if self.signals.traps:
+                self.status = status
+                self.run_moment(signals.RETURN)
+                self.trapped_inside = not before and signals.ERR in self.signals.traps
         finally:
             self.calls -= 1
             self.returns -= 1
             self.frames.pop()
             self.params = params
             self.loops = loops
+            self.at = at
+            if hidden:
+                self._show_moments(hidden)
             if self.vars.scopes[-1]:
                 self.vars.pop()
             else:
@@ -314,7 +420,7 @@ class Runtime:
 
         assert isinstance(saved, dict)
         for name, on in saved.items():
-            if getattr(self, name) != on:
+            if options.is_on(self, name) != on:
                 options.turn(self, name, on)
 
     def too_deep(self) -> ExpansionError:
@@ -323,14 +429,21 @@ class Runtime:
         error.hint = "does a function call itself without end?"
         return error
 
+    def discard(self, message: str) -> ExpansionError:
+        """The error of a command that ends the whole complete command that it stands in."""
+        return self.expansion_error(message)
+
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
         self.in_subshell = True
         self.subshells += 1
+        self.from_prompt |= self.interactive
         self.interactive = False
+        self.lasting = False
         self.monitor = False
         self.loops = 0
         self.capture = None
+        self.trap_status = self.interrupted = None
         for _, ends in self.coprocesses.values():  # whoever is at the other end must see the shell leave
             for fd in ends:
                 descriptors.close(fd)
@@ -341,13 +454,22 @@ class Runtime:
     def run_trap(self, action: str, signo: int) -> None:
         """Run a trap's action; $? is afterwards what it was before."""
         from aish.lang.evaluate import run_text
+        from aish.lang.source import ParseError
 
+        line = self.at.line - 1 if self.at and signo else 0
         status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
         self.interrupted = self.at
+        outer, self.trap_status = self.trap_status, status
         self.trace_depth += signo != signals.EXIT
-        run_text(self, action, f"trap {signals.name_of(signo)}")
-        self.trace_depth -= signo != signals.EXIT
-        self.status, self.pipe_status, self.interrupted = status, pipe_status, interrupted
+        try:
+            run_text(self, action, f"trap {signals.name_of(signo)}", line_shift=line)
+        except ParseError as error:
+            self.report(error)
+        finally:
+            self.trap_status = outer
+            self.trace_depth -= signo != signals.EXIT
+            self.interrupted = interrupted
+        self.status, self.pipe_status = status, pipe_status
 
     def run_exit_trap(self, status: int) -> int:
         """Run the EXIT trap, once; gives the exit status, which `exit` in the trap may change."""
@@ -368,7 +490,7 @@ class Runtime:
 
     def expands_aliases(self) -> bool:
         """At a prompt, and as POSIX has it; a script of bash's kind asks for it (shopt)."""
-        return self.interactive or self.posix
+        return self.interactive or self.posix or "expand_aliases" in self.shopt
 
     def close_files(self, before: int) -> None:
         """A command that opened files by <( ) or >( ) ended; `before` of them are its callers'."""

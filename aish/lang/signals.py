@@ -29,13 +29,23 @@ SIGPIPE: int = _signal.SIGPIPE
 SIGTSTP: int = _signal.SIGTSTP
 SIGTTIN: int = _signal.SIGTTIN
 SIGTTOU: int = _signal.SIGTTOU
+SIGCHLD: int = _signal.SIGCHLD
 SIGCONT: int = _signal.SIGCONT
 SIGKILL: int = _signal.SIGKILL
 SIGSTOP: int = _signal.SIGSTOP
-SIGCHLD: int = _signal.SIGCHLD
 
 EXIT = 0
 """The trap that runs when the shell ends, numbered as POSIX does."""
+
+LAST = 64
+"""The highest signal. What bash numbers above it are moments that a script may trap, no signals."""
+DEBUG = 65
+ERR = 66
+RETURN = 67
+MOMENTS = (DEBUG, ERR, RETURN)
+RESERVED = (32, 33)
+"""Signals that the C library keeps for itself."""
+_MOMENT_NAMES = {EXIT: "EXIT", DEBUG: "DEBUG", ERR: "ERR", RETURN: "RETURN"}
 
 # What the shell is doing when a signal comes.
 RUNNING = "running"  # evaluating: the next command looks
@@ -69,19 +79,44 @@ def number_of(word: str) -> int:
     """The signal that `word` names: INT, SIGINT, 2, EXIT, 0. Raises CommandError."""
     if word.isdecimal() and word.isascii():
         number = int(word)
-        if number <= 64:
+        if number <= LAST and number not in RESERVED:
             return number
-    name = word.upper().removeprefix("SIG")
-    if name == "EXIT":
-        return EXIT
-    if name not in NUMBERS:
-        raise CommandError(f"{word}: not a signal", hint="kill -l lists them")
-    return NUMBERS[name]
+    name = word.upper()
+    for number, moment in _MOMENT_NAMES.items():
+        if name in (moment, "SIG" + moment):
+            return number
+    name = name.removeprefix("SIG")
+    if name in NUMBERS:
+        return NUMBERS[name]
+    for number in range(NUMBERS["RTMIN"], LAST + 1):
+        if name == _real_time(number):
+            return number
+    raise CommandError(f"{word}: not a signal", hint="kill -l lists them")
 
 
 def name_of(number: int) -> str:
     """INT, TERM ...; the number itself for those without a name."""
-    return "EXIT" if number == EXIT else NAMES.get(number, str(number))
+    if NUMBERS["RTMIN"] <= number <= LAST:
+        return _real_time(number)
+    return _MOMENT_NAMES.get(number) or NAMES.get(number) or str(number)
+
+
+def _real_time(number: int) -> str:
+    """RTMIN+1 ... RTMAX-1."""
+    low, high = NUMBERS["RTMIN"], NUMBERS["RTMAX"]
+    if number in (low, high):
+        return "RTMIN" if number == low else "RTMAX"
+    return f"RTMIN+{number - low}" if number - low <= (high - low) // 2 else f"RTMAX-{high - number}"
+
+
+def table(*, plain: bool) -> str:
+    """What kill -l and trap -l show: numbers and names in columns, or (in posix mode) the names alone."""
+    names = {number: name_of(number) for number in range(1, LAST + 1) if number not in RESERVED}
+    if plain:
+        return " ".join(names.values()) + "\n"
+    cells = [f"{number:2}) SIG{name}" for number, name in names.items()]
+    rows = ["\t".join(cells[at : at + 5]) for at in range(0, len(cells), 5)]
+    return "\n".join(rows) + "\n"
 
 
 def describe(number: int) -> str:
@@ -132,7 +167,8 @@ class Signals:
         for signo in self.own_ignored:
             if signo not in self.traps:
                 _signal.signal(signo, _signal.SIG_IGN)
-        wanted = {SIGINT} | {signo for signo, action in self.traps.items() if signo and action}
+        wanted = {SIGINT} | {signo for signo, action in self.traps.items() if 0 < signo <= LAST and action}
+        wanted -= {SIGKILL, SIGSTOP}
         if EXIT in self.traps:
             wanted |= {SIGTERM, SIGHUP}  # their death runs the EXIT trap, as in bash
         if self.rt.interactive:
@@ -150,11 +186,18 @@ class Signals:
 
     def trap(self, signo: int, action: str | None) -> None:
         """Set an action ('' ignores), or take it away (None). What a script found ignored stays so."""
-        self.inherited.clear()
+        if self.inherited:
+            self.inherited.clear()
         if signo in self.ignored_at_start and not self.rt.interactive:
             return
-        if signo in (SIGKILL, SIGSTOP):
-            raise CommandError(f"{name_of(signo)}: cannot be trapped")
+        if signo > LAST or signo in (SIGKILL, SIGSTOP):  # moments; and what is noted, but never happens
+            if action is None:
+                self.traps.pop(signo, None)
+            else:
+                self.traps[signo] = action
+            if signo > LAST:
+                self.rt.moments_changed()
+            return
         if action is None:
             if self.traps.pop(signo, None) is not None and signo:
                 default = _signal.SIG_IGN if signo in self.own_ignored else _signal.SIG_DFL
@@ -168,17 +211,22 @@ class Signals:
         self.reinstall()
 
     def shown(self) -> dict[int, str]:
-        """The traps that `trap` lists."""
-        return self.traps or self.inherited
+        """The traps that `trap` lists: what was ignored on entry stays so, whatever was wanted."""
+        ignored = dict.fromkeys(self.ignored_at_start, "") if not self.rt.interactive else {}
+        return (self.traps or self.inherited) | ignored
 
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child: traps go, ignored signals stay ignored, the shell's own precautions end."""
         self.inherited = self.inherited or dict(self.traps)
-        actions = {signo for signo, action in self.traps.items() if action}
+        kept = {ERR} if self.rt.errtrace else set()
+        if self.rt.functrace:
+            kept |= {DEBUG, RETURN}
+        actions = {signo for signo, action in self.traps.items() if action} - kept
         for signo in actions:
             del self.traps[signo]
-        for signo in (actions | self.own_ignored) - {EXIT}:
+        for signo in (actions | self.own_ignored) - {EXIT, SIGKILL, SIGSTOP, DEBUG, ERR, RETURN}:
             _signal.signal(signo, _signal.SIG_DFL)
+        self.rt.moments_changed()
         self.own_ignored.clear()
         self.arrived.clear()
         self.rt.pending = False
@@ -199,7 +247,7 @@ class Signals:
                 self._tell_at_prompt(signo)
         elif trapped:
             self.note(signo)
-            if self.mode is PAUSED:
+            if self.mode is PAUSED and signo != SIGCHLD:
                 raise Interrupted(signo)
             if self.mode is PROMPTING:
                 self._tell_at_prompt(signo)
@@ -209,7 +257,7 @@ class Signals:
             self._hung_up()
         elif self.mode is WAITING:
             self.note(signo)
-        elif self.rt.interactive:
+        elif self.rt.lasting:
             if self.mode is RUNNING:
                 self.note(signo)
             else:
@@ -253,9 +301,13 @@ class Signals:
         self.arrived.append(signo)
         self.rt.pending = True
 
+    def that_cut(self) -> int:
+        """A signal that came and cuts `wait` short; 0: none."""
+        return next((signo for signo in self.arrived if signo != SIGCHLD), 0)
+
     def entering(self) -> None:
         """An interrupt that came just before a system call ends that call as well."""
-        if self.rt.interactive and SIGINT in self.arrived and not self.traps.get(SIGINT):
+        if self.rt.lasting and SIGINT in self.arrived and not self.traps.get(SIGINT):
             self.arrived = [signo for signo in self.arrived if signo != SIGINT]
             self.rt.pending = bool(self.arrived)
             self.mode = RUNNING

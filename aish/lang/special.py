@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 
-from aish.lang.arithmetic import ExpressionError, value_of
+from aish.lang.arithmetic import value_of
+from aish.lang.arithmetic_tokens import ExpressionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 BASH_VERSION = (5, 2, 0, 1, "aish")
 """The bash whose language this is: files that are made for it look before they use it."""
 
-_IGNORING = frozenset("BASHPID BASH_COMMAND BASH_SUBSHELL EPOCHREALTIME EPOCHSECONDS FUNCNAME GROUPS LINENO "
-                      "BASH_LINENO BASH_SOURCE BASH_ARGC BASH_ARGV PIPESTATUS DIRSTACK SRANDOM".split())  # fmt: skip
+_IGNORING = frozenset(
+    ["BASHPID", "BASH_COMMAND", "BASH_SUBSHELL", "EPOCHREALTIME", "EPOCHSECONDS", "FUNCNAME", "GROUPS", "LINENO",
+     "BASH_LINENO", "BASH_SOURCE", "BASH_ARGC", "BASH_ARGV", "PIPESTATUS", "DIRSTACK", "SRANDOM"]
+)  # fmt: skip
 
 
 def value(rt: Runtime, name: str) -> str | None:
@@ -107,15 +110,15 @@ def version() -> str:
 
 
 def _set_options(rt: Runtime) -> str:
-    from aish.lang.options import NAMES
+    from aish.lang import options
 
-    on = {name for name in NAMES if getattr(rt, name, False)}
-    return ":".join(sorted(on | {"braceexpand", "hashall", "interactive-comments"}))
+    return options.shown(rt)
 
 
 def _shopt_options(rt: Runtime) -> str:
-    on = getattr(rt, "shopts", None)
-    return ":".join(sorted(on)) if on else ""
+    from aish.lang import shopts
+
+    return shopts.shown(rt)
 
 
 # ------------------------------------------------------------------------------------------------ calls

@@ -11,7 +11,7 @@ from aish.lang.arrays import Indexed, SubscriptError
 from aish.lang.control import CommandError
 from aish.lang.source import ParseError, Source
 from aish.lang.text import is_name, quote_end
-from aish.lang.tree import CommandSub, DoubleQuoted, Parameter, Word
+from aish.lang.tree import CommandSub, Parameter, Word
 from aish.lang.variables import MOST_REFERENCES
 
 TYPE_CHECKING = False
@@ -128,6 +128,8 @@ def store_reference(rt: Runtime, name: str, value: str, *, append: bool = False)
             refer(rt, final, value)
         elif variables.references[name] == name:
             variables.globally(name, lambda: _plain_store(rt, name, value, append))
+        else:
+            raise CommandError(f"{name}: nothing can be assigned to a circle")
     elif append:
         variables.append(final, value)
     else:
@@ -161,7 +163,8 @@ def key_of(rt: Runtime, array: Array, subscript: str) -> int | str:
 
 def number(rt: Runtime, subscript: str) -> int:
     """An indexed array's subscript is arithmetic. Raises CommandError."""
-    from aish.lang.arithmetic import ExpressionError, compiled, constant
+    from aish.lang.arithmetic import compiled
+    from aish.lang.arithmetic_tokens import ExpressionError, constant
 
     try:
         value = constant(subscript)
@@ -193,30 +196,33 @@ def _expanded(rt: Runtime, subscript: str) -> str:
 
 
 def _compiled(subscript: str) -> Text:
+    source = Source("subscript", subscript)
+    return compile_word.as_text(compile_word.text(source, Word(0, len(subscript), parts(subscript))))
+
+
+def parts(subscript: str) -> list[Node]:
+    """A subscript that came as text, parsed. Raises SubscriptError where it would run commands."""
     from aish.lang.parser import Parser
 
-    source = Source("subscript", subscript)
     try:
-        parts = Parser(source).subscript_parts()
+        found = Parser(Source("subscript", subscript)).subscript_parts()
     except ParseError as error:
         raise SubscriptError(f"[{subscript[:40]}]: {error.message}") from None
-    if any(map(_runs, parts)):
+    if any(map(runs, found)):
         raise SubscriptError(f"[{subscript[:40]}]: a command substitution is not run from here")
-    return compile_word.as_text(compile_word.text(source, Word(0, len(subscript), parts)))
+    return found
 
 
-def _runs(part: Node) -> bool:
+def runs(part: Node) -> bool:
     """Whether expanding a part would run commands."""
     match part:
         case CommandSub():
             return True
-        case DoubleQuoted():
-            return any(map(_runs, part.parts))
         case Parameter():
             words = (part.index, part.argument, part.second)
-            return any(map(_runs, [inner for word in words if word is not None for inner in word.parts]))
+            return any(map(runs, [inner for word in words if word is not None for inner in word.parts]))
         case _:
-            return any(map(_runs, getattr(part, "parts", ())))
+            return any(map(runs, getattr(part, "parts", ())))
 
 
 def fetch(rt: Runtime, text: str) -> str | None:
@@ -235,7 +241,7 @@ def fetch_element(rt: Runtime, name: str, subscript: str) -> str | None:
     if subscript in ("@", "*"):
         values = array.values()
         return (" " if subscript == "@" else rt.joiner).join(values) if values else None
-    return array.get(key_of(rt, array, subscript))  # type: ignore[arg-type]
+    return array.get(key_of(rt, array, subscript))
 
 
 def store(rt: Runtime, text: str, value: str, *, append: bool = False) -> None:
@@ -258,7 +264,8 @@ def checked_key(array: Array, key: int | str, text: str) -> int | str:
     if key == "":
         raise SubscriptError(f"{text}: bad array subscript", hint="a key is not empty")
     if isinstance(key, int) and key < 0:
-        return array.place(key)  # type: ignore[union-attr]
+        place: int = array.place(key)
+        return place
     return key
 
 
@@ -277,7 +284,7 @@ def is_set(rt: Runtime, text: str) -> bool:
         return False
     if subscript in ("@", "*"):
         return bool(array.items) and (not array.associative or subscript in array.items)
-    return array.get(key_of(rt, array, subscript)) is not None  # type: ignore[arg-type]
+    return array.get(key_of(rt, array, subscript)) is not None
 
 
 def remove(rt: Runtime, name: str, subscript: str) -> None:
@@ -288,7 +295,7 @@ def remove(rt: Runtime, name: str, subscript: str) -> None:
     if inner is not None:
         return
     if array is None:
-        if rt.vars.get(name) is None:
+        if not rt.vars.knows(name):
             return
         if subscript in ("@", "*") or number(rt, subscript) == 0:
             rt.vars.unset_scoped(name)
@@ -297,4 +304,4 @@ def remove(rt: Runtime, name: str, subscript: str) -> None:
     if subscript in ("@", "*") and not array.associative:
         array.clear()
         return
-    array.remove(key_of(rt, array, subscript))  # type: ignore[arg-type]
+    array.remove(key_of(rt, array, subscript))

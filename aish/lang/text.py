@@ -70,6 +70,25 @@ def escape_ansi(text: str) -> str:
     return "$'" + "".join([_escape(char) for char in text]) + "'"
 
 
+_BACKSLASHED = frozenset(" !\"$&'()*,;<>?[\\]^`{|}")
+
+
+def quote_by_backslash(text: str) -> str:
+    """The same with a backslash before each character that has a meaning: printf's %q."""
+    if not text:
+        return "''"
+    if not text.isprintable():
+        return quote(text)
+    found = ["\\" if text[0] in "#~" else ""]
+    before = ""
+    for char in text:
+        if char in _BACKSLASHED or (char == "~" and before in (":", "=")):
+            found.append("\\")
+        found.append(char)
+        before = char
+    return "".join(found)
+
+
 def _escape(char: str) -> str:
     if char in "'\\":
         return "\\" + char

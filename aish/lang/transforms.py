@@ -32,7 +32,7 @@ def _replace_end(text: str, pattern: str, template: Template, first: bool) -> st
     if not pattern:
         return filled(template, "") + text if first else text + filled(template, "")
     matcher = compiled(pattern)
-    rest = (matcher.without_prefix if first else matcher.without_suffix)(text, True)
+    rest = (matcher.without_prefix if first else matcher.without_suffix)(text, True, folded=True)
     if len(rest) == len(text) and not matcher.matches(""):
         return text
     if first:

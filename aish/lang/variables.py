@@ -15,29 +15,27 @@ exported, with an attribute, watched by the shell) is in `guarded`.
 from __future__ import annotations
 
 from aish.lang.control import CommandError
+from aish.lang.scopes import Scopes
 from aish.lang.text import is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
-    from typing import TypeVar
 
     from aish.lang.arrays import Array
     from aish.lang.runtime import Runtime
-
-    Item = TypeVar("Item")
-    Whole = tuple[str | None, Array | None, str | None, str | None, bool, bool, bool]
-    Saved = str | Whole | None
-    """What a name was before it became local: a plain value, nothing, or everything that is known of it."""
+    from aish.lang.scopes import Saved
 
 DYNAMIC = frozenset(
-    "BASHOPTS BASHPID BASH BASH_COMMAND BASH_SUBSHELL BASH_VERSION EPOCHREALTIME EPOCHSECONDS EUID HOSTNAME HOSTTYPE "
-    "LINENO MACHTYPE OSTYPE RANDOM SECONDS SHELLOPTS SRANDOM UID".split()
-)
+    ["BASH", "BASHOPTS", "BASHPID", "BASH_COMMAND", "BASH_SUBSHELL", "BASH_VERSION", "EPOCHREALTIME",
+     "EPOCHSECONDS", "EUID", "HOSTNAME", "HOSTTYPE", "LINENO", "MACHTYPE", "OSTYPE", "RANDOM", "SECONDS", "SHELLOPTS",
+     "SRANDOM", "UID"]
+)  # fmt: skip
 DYNAMIC_LISTS = frozenset(
-    "BASH_ARGC BASH_ARGV BASH_LINENO BASH_SOURCE BASH_VERSINFO DIRSTACK FUNCNAME GROUPS PIPESTATUS".split()
-)
-_NUMBERS = frozenset("BASHPID EUID RANDOM SECONDS SRANDOM UID".split())
+    ["BASH_ARGC", "BASH_ARGV", "BASH_LINENO", "BASH_SOURCE", "BASH_VERSINFO", "DIRSTACK", "FUNCNAME", "GROUPS",
+     "PIPESTATUS"]
+)  # fmt: skip
+_NUMBERS = frozenset(["BASHPID", "EUID", "RANDOM", "SECONDS", "SRANDOM", "UID"])
 _FROM_BIRTH = DYNAMIC | DYNAMIC_LISTS
 _GIVEN = ("HOSTNAME", "HOSTTYPE", "MACHTYPE", "OSTYPE")
 """What the environment says of these is believed."""
@@ -54,22 +52,10 @@ class _All:
         return True
 
 
-class Temporary(dict):  # type: ignore[type-arg]
-    """The scope of assignments before a command: `local` does not belong into it."""
-
-
-def _put(table: dict[str, Item], name: str, item: Item | None) -> None:
-    if item is not None:
-        table[name] = item
-    elif name in table:
-        del table[name]
-
-
-class Variables:
+class Variables(Scopes):
     """`hooks` are told a variable's new value (None: unset)."""
 
     __slots__ = (
-        "_environment",
         "_guarded",
         "_rt",
         "arrays",
@@ -134,7 +120,7 @@ class Variables:
             return subscripts.fetch_reference(self._rt, name)
         array = self.arrays.get(name)
         if array is not None:
-            return array.items.get("0" if array.associative else 0)  # type: ignore[call-overload, no-any-return]
+            return array.items.get(array.zero)
         if name in self.dynamic:
             from aish.lang import special
 
@@ -197,7 +183,7 @@ class Variables:
             value = self.converted(letters, value)
         array = self.arrays.get(name)
         if array is not None:
-            array.set("0" if array.associative else 0, value)  # type: ignore[arg-type]
+            array.set(array.zero, value)
             return
         self._environment = None
         if name in self.dynamic:
@@ -233,11 +219,11 @@ class Variables:
         """name[key]=value; a scalar becomes an array. Raises CommandError."""
         array = self.writable(name)
         if append:
-            value = self.appended(name, array.get(key), value)  # type: ignore[arg-type]
+            value = self.appended(name, array.get(key), value)
         letters = self.attributes.get(name)
         if letters:
             value = self.converted(letters, value)
-        array.set(key, value)  # type: ignore[arg-type]
+        array.set(key, value)
 
     def writable(self, name: str, *, associative: bool = False) -> Array:
         """The array `name`, made where there is none. Raises CommandError for a readonly one."""
@@ -252,7 +238,7 @@ class Variables:
         value = self.values.pop(name, None)
         array = self.arrays[name] = Associative() if associative else Indexed()
         if value is not None:
-            array.set("0" if associative else 0, value)  # type: ignore[arg-type]
+            array.set(array.zero, value)
         self._guarded.add(name)
         self._environment = None
         if self.guarded is not self._guarded:
@@ -282,7 +268,8 @@ class Variables:
         return upper(value[:1]) + lower(value[1:]) if "c" in letters else value
 
     def _number(self, value: str) -> int:
-        from aish.lang.arithmetic import ExpressionError, value_of
+        from aish.lang.arithmetic import value_of
+        from aish.lang.arithmetic_tokens import ExpressionError
 
         try:
             return value_of(self._rt, value)
@@ -295,7 +282,7 @@ class Variables:
         """Remove. Raises CommandError for a readonly variable."""
         if name in self.readonly:
             raise CommandError(f"{name}: cannot unset: readonly variable")
-        self._drop(name)
+        self.drop(name)
         self.exported.discard(name)
         hook = self.hooks.get(name)
         if hook:
@@ -303,25 +290,12 @@ class Variables:
         else:
             self._guarded.discard(name)
 
-    def unset_scoped(self, name: str) -> None:
-        """The built-in: what a function further out made local gets back the value from before. Raises CommandError."""
-        self.check_unset(name)
-        for i in range(len(self.scopes) - 1, -1, -1):
-            scope = self.scopes[i]
-            if name in scope:
-                if i == len(self.scopes) - 1 and type(scope) is dict:
-                    break  # our own: it stays local, without a value
-                self.unset(name)
-                self._restore(name, scope.pop(name))
-                return
-        self.unset(name)
-
     def check_unset(self, name: str) -> None:
         """Raises CommandError where `name` may not be unset."""
         if name in self.readonly:
             raise CommandError(f"{name}: cannot unset: readonly variable")
 
-    def _drop(self, name: str) -> None:
+    def drop(self, name: str) -> None:
         """Everything but readonly and exported."""
         self._environment = None
         self.values.pop(name, None)
@@ -366,7 +340,7 @@ class Variables:
 
     def refer(self, name: str, target: str) -> None:
         """Make `name` another name for `target` ('' for none yet)."""
-        self._drop(name)
+        self.drop(name)
         self.references[name] = target
         self._guarded.add(name)
 
@@ -377,7 +351,8 @@ class Variables:
         found = "" if array is None else "A" if array.associative else "a"
         if name in self.dynamic and name in DYNAMIC_LISTS:
             found = "a"
-        found += "i" * ("i" in own or (name in _NUMBERS and name in self.dynamic)) + "n" * (name in self.references) + "r" * (name in self.readonly)
+        found += "i" * ("i" in own or (name in _NUMBERS and name in self.dynamic))
+        found += "n" * (name in self.references) + "r" * (name in self.readonly)
         found += "t" * ("t" in own) + "x" * (name in self.exported)
         return found + "".join([letter for letter in "clu" if letter in own])
 
@@ -414,6 +389,8 @@ class Variables:
             self._environment = self.foreign | {name: values[name] for name in self.exported if name in values}
             for name in self.exported & self.dynamic:
                 self._environment[name] = self.get(name) or ""
+            if self.scopes:
+                self.hidden_exports(self._environment)
         return self._environment
 
     def hand_on_function(self, name: str, body: str | None) -> None:
@@ -422,109 +399,3 @@ class Variables:
         if body is not None:
             self.foreign[f"BASH_FUNC_{name}%%"] = f"() {body}"
         self._environment = None
-
-    # ----------------------------------------------------------------------------------------- scopes
-
-    def push(self) -> None:
-        """A command with assignments before it begins."""
-        self.scopes.append(Temporary())
-
-    def function_scope(self) -> dict[str, Saved] | None:
-        """The scope of the innermost function; None outside."""
-        for scope in reversed(self.scopes):
-            if type(scope) is dict:
-                return scope
-        return None
-
-    def local(self, name: str, scope: dict[str, Saved] | None = None) -> None:
-        """Give `name` back what it is now when a scope ends, the innermost one."""
-        if scope is None:
-            scope = self.scopes[-1]
-        if name not in scope:
-            scope[name] = self.values.get(name) if name not in self._guarded else self._whole(name)
-
-    def plain_local(self, scope: dict[str, Saved], name: str, value: str | None) -> bool:
-        """`local name=value` in one step, where the name needs no care. False, with nothing done, where it does."""
-        if name in self.guarded:
-            return False
-        if name not in scope:
-            scope[name] = self.values.pop(name, None)
-        if value is not None:
-            self.values[name] = value
-        elif name not in self.values:
-            self.declared.add(name)
-        return True
-
-    def fresh(self, name: str) -> None:
-        """A local variable begins: nothing is left of the one it hides but that it is exported."""
-        self.readonly.discard(name)
-        self._drop(name)
-        hook = self.hooks.get(name)
-        if hook:
-            hook(None)
-        self.settle(name)
-
-    def _whole(self, name: str) -> Whole:
-        return (
-            self.values.get(name),
-            self.arrays.get(name),
-            self.references.get(name),
-            self.attributes.get(name),
-            name in self.exported,
-            name in self.readonly,
-            name in self.dynamic,
-        )
-
-    def pop(self) -> None:
-        """The innermost scope ends."""
-        for name, saved in self.scopes.pop().items():
-            self.declared.discard(name)
-            if name in self._guarded:
-                self._restore(name, saved)
-            elif type(saved) is str:
-                self.values[name] = saved
-            elif saved is None:
-                self.values.pop(name, None)
-            elif name == "-":
-                self._rt.restore_options(saved)
-            else:
-                self._restore(name, saved)
-
-    def _restore(self, name: str, saved: Saved) -> None:
-        array = reference = attributes = None
-        exported = readonly = dynamic = False
-        if isinstance(saved, tuple):
-            value, array, reference, attributes, exported, readonly, dynamic = saved
-        else:
-            value = saved
-        self._environment = None
-        if value is None:
-            self.values.pop(name, None)
-        else:
-            self.values[name] = value
-        _put(self.arrays, name, array)
-        _put(self.references, name, reference)
-        _put(self.attributes, name, attributes)
-        (self.exported.add if exported else self.exported.discard)(name)
-        (self.readonly.add if readonly else self.readonly.discard)(name)
-        (self.dynamic.add if dynamic else self.dynamic.discard)(name)
-        hook = self.hooks.get(name)
-        if hook:
-            self._guarded.add(name)
-            hook(value)
-        else:
-            self.settle(name)
-
-    def globally(self, name: str, action: Callable[[], None]) -> None:
-        """Do `action` to the global variable `name`, whatever hides it."""
-        hidden = next((scope for scope in self.scopes if name in scope), None)
-        if hidden is None:
-            action()
-            return
-        here = self._whole(name)
-        self._restore(name, hidden[name])
-        try:
-            action()
-        finally:
-            hidden[name] = self._whole(name)
-            self._restore(name, here)

@@ -18,6 +18,7 @@ RESERVED = frozenset(
 BLANKS = " \t"
 QUOTING = frozenset("'\"\\$`")
 WORD_STOPS = frozenset(" \t\n|&;<>()") | QUOTING
+_GROUPS = frozenset("?*+@!")
 BRACE_STOPS = frozenset("}") | QUOTING
 _REGEX_STOPS = WORD_STOPS - {"|"}
 _GROUP_STOPS = frozenset("()") | QUOTING
@@ -78,6 +79,11 @@ class Words(Scanner):
         while True:
             self.run(stops, plain)
             char = self.char()
+            if char == "(" and self.extended and self.pos and self.text[self.pos - 1] in _GROUPS and plain:
+                parts += self._group(plain, plain_start)
+                plain.clear()
+                plain_start = self.pos
+                continue
             if char not in QUOTING or not char:
                 break
             here = self.pos
@@ -97,6 +103,27 @@ class Words(Scanner):
         if plain:
             parts.append(Literal(plain_start, self.pos, "".join(plain)))
         return parts
+
+    def _group(self, plain: list[str], plain_start: int) -> list[Node]:
+        """The parts up to the end of a group of extglob, whose ( is at the cursor."""
+        start = self.pos
+        self.enter(start)
+        plain.append("(")
+        self.pos += 1
+        parts: list[Node] = []
+        inner = self.unquoted_parts(_GROUP_STOPS)
+        while self.char() == "(":
+            self.pos += 1
+            inner += [Literal(self.pos - 1, self.pos, "("), *self.unquoted_parts(_GROUP_STOPS)]
+            if self.char() == ")":
+                self.pos += 1
+                inner += [Literal(self.pos - 1, self.pos, ")"), *self.unquoted_parts(_GROUP_STOPS)]
+        if self.char() != ")":
+            self.unterminated("group of a pattern", start, ")")
+        self.pos += 1
+        self.depth -= 1
+        parts.append(Literal(plain_start, start + 1, "".join(plain)))
+        return [*parts, *inner, Literal(self.pos - 1, self.pos, ")")]
 
     def run(self, stops: frozenset[str], plain: list[str]) -> None:
         """Add the characters up to the next one in `stops`."""
@@ -208,7 +235,7 @@ class Words(Scanner):
                 char = self._ansi_escape()
             found.append(char)
         self.mark(start, self.pos, STRING)
-        return Quoted(start, self.pos, "".join(found))
+        return Quoted(start, self.pos, "".join(found).partition("\0")[0])
 
     def _ansi_escape(self) -> str:
         char = self.char()

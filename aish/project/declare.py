@@ -43,6 +43,7 @@ _OF_A_SERVER: Final = (
     "concurrent",
 )
 """What says nothing of a model out of the store: whoever serves it decides."""
+IDLE_GPUS: Final = ("says nothing without vram", 'say how much on each: vram = "8G"')
 _OF_WHO_ASKS: Final = ("tokens", "budget")
 _OF_AN_AGENT: Final = ("words", "model", "input")
 
@@ -190,8 +191,8 @@ def _check(entry: Entry, project: Project, problems: Problems) -> None:
         wrong("restart", "both most and endless", "one of the two")
     if isinstance(restart, dict) and (restart.get("longest") or math.inf) < (restart.get("delay") or 0):
         wrong("restart", "the longest delay is shorter than the first")
-    if "gpus" in values and "vram" not in values:
-        wrong("gpus", "says nothing without vram", 'say how much on each: vram = "8G"')
+    if "gpus" in values and "vram" not in values and "agent" not in values:
+        wrong("gpus", *IDLE_GPUS)
     if entry.section == "agents" and "agent" not in values:
         for key in _OF_AN_AGENT:
             if key in values:

@@ -10,7 +10,7 @@ from aish.config.project_file import content_of, shown
 from aish.errors import AishError, NotFoundError, SourceError, UsageError
 from aish.model.nearest import nearest
 from aish.project import environ
-from aish.project.declare import located, paths
+from aish.project.declare import IDLE_GPUS, located, paths
 from aish.project.specify import Read
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def beside(entry: Entry, project: Project, variables: Mapping[str, str], problem
     except AishError as error:
         problems.add(entry.document, at, str(error), error.hint)
     else:
+        if "gpus" in entry.values and "vram" not in entry.values and agent.limits.vram_bytes is None:
+            problems.add(entry.document, (*entry.at, "gpus"), *IDLE_GPUS)
         return Read(env_files=found, agent=agent, agent_digest=digest)
     return Read(env_files=found)
 

@@ -145,7 +145,7 @@ def candidates(
     where there was none in time."""
     written = wanted.written
     if wanted.kind == VARIABLE:
-        return _fitting(written, [(name, "") for name in rt.values])
+        return _fitting(written, [(name, "") for name in rt.vars.names()])
     if _job_wanted(wanted):
         jobs = rt.jobs.jobs.values()
         return _fitting(written, [(f"%{one.number}", f"{one.describe()}: {one.text}") for one in jobs])

@@ -30,6 +30,8 @@ class Arguments:
         """Letters of `set`, and whether they are turned on."""
         self.names: list[tuple[str, bool]] = []
         """The same, as words of -o and +o."""
+        self.shopts: list[tuple[str, bool]] = []
+        """Options of `shopt`: words of -O and +O."""
         self.command = self.stdin = self.interactive = self.login = False
         self.config = True
         self.rc: str | None = None
@@ -65,12 +67,24 @@ def parse_arguments(argv: list[str]) -> Arguments:
                     raise CommandError(f"{word}: an option's name expected", status=2)
                 found.names.append((options.attribute(argv[at]), word[0] == "-"))
                 at += 1
+            elif letter == "O":
+                found.shopts.append((_shopt(argv, at), word[0] == "-"))
+                at += 1
             else:
                 _letter(found, letter, word[0] == "-")
     found.operands = argv[at:]
     if found.command and not found.operands:
         raise CommandError("-c: a command expected", status=2)
     return found
+
+
+def _shopt(argv: list[str], at: int) -> str:
+    """The word behind -O."""
+    from aish.lang.shopts import NAMES
+
+    if at >= len(argv) or argv[at] not in NAMES:
+        raise CommandError(f"-O: {argv[at] if at < len(argv) else 'an option'}: no such option", status=2)
+    return argv[at]
 
 
 def _long_option(found: Arguments, word: str) -> None:
@@ -82,7 +96,9 @@ def _long_option(found: Arguments, word: str) -> None:
         case "--norc" | "--no-config":
             found.config = False
         case "--noprofile" | "--noediting":
-            pass
+            pass  # of bash's start-up files and line editor
+        case "--verbose":
+            found.switches.append(("v", True))
         case _:
             raise CommandError(f"{word}: unknown option", status=2, hint="aish --help lists them")
 
@@ -115,7 +131,7 @@ def _live(argv: list[str], host: ShellHost) -> int:
     gc.set_threshold(20_000, 50, 50)  # closures and trees live long, and fields die by themselves
     rt = Runtime(host, environment(), version=VERSION)
     rt.signals.start()
-    rt.interpreter = _interpreter()
+    rt.interpreter = interpreter()
     try:
         found = parse_arguments(argv)
     except CommandError as error:
@@ -139,7 +155,7 @@ def environment() -> dict[str, str]:
     return found
 
 
-def _interpreter() -> list[str]:
+def interpreter() -> list[str]:
     """The command that starts another one."""
     program = sys.argv[0]
     if os.path.basename(program) == "aish" and os.access(program, os.X_OK) and os.path.isfile(program):
@@ -153,7 +169,13 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
         options.turn_letters(rt, letter, on)
     for name, on in found.names:
         options.turn(rt, name, on)
-    _folder(rt)
+    for name, on in found.shopts:
+        from aish.lang import shopts
+
+        shopts.turn(rt, name, on)
+    if found.login:
+        rt.shopt.add("login_shell")
+    true_folder(rt)
     if found.command:
         return _command(rt, found)
     rt.params = found.operands
@@ -218,7 +240,7 @@ def _profile(rt: Runtime) -> None:
     source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
 
 
-def _folder(rt: Runtime) -> None:
+def true_folder(rt: Runtime) -> None:
     """PWD is true, or is made true."""
     pwd = rt.values.get("PWD", "")
     try:
@@ -229,4 +251,6 @@ def _folder(rt: Runtime) -> None:
             rt.vars.set("PWD", os.getcwd())
         except OSError:
             rt.vars.unset("PWD")  # the folder is gone
+    rt.folder = rt.values.get("PWD", "")
     rt.vars.export("PWD")
+    rt.vars.export("OLDPWD")

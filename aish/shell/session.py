@@ -45,7 +45,7 @@ PLAIN_PS1 = "\\w \\$ "
 
 def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
     """Make the shell interactive: job control, then the user's start-up file. Under POSIX's rules that is $ENV."""
-    rt.interactive = rt.histexpand = True
+    rt.interactive = rt.lasting = rt.histexpand = True
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
     if rc is not None:
@@ -96,7 +96,7 @@ def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str
     rt.typed = history = History(rt, link)
     reader = _reader(rt, host, link, history)
     try:
-        return _lines(rt, reader, history)
+        return _lines(rt, reader, history, login=login)
     except Interrupted as error:
         if error.signo == SIGHUP:
             rt.jobs.hang_up()
@@ -109,7 +109,7 @@ def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str
             rt.jobs.terminal = None
 
 
-def _lines(rt: Runtime, reader: Reader, history: History) -> int:
+def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int:
     """The loop."""
     warned = False  # just now, of jobs that leaving would end; `jobs` may look at them in between
     while True:
@@ -142,7 +142,7 @@ def _lines(rt: Runtime, reader: Reader, history: History) -> int:
                 warned = True
                 rt.status = rt.status if text is None else 1
                 continue
-            if "huponexit" in getattr(rt, "shopt", ()):
+            if login and "huponexit" in rt.shopt:
                 rt.jobs.hang_up()
             return error.status
 
@@ -203,7 +203,7 @@ def _before_prompt(rt: Runtime) -> None:
 
 def _window(rt: Runtime) -> None:
     """COLUMNS and LINES are the terminal's."""
-    if "checkwinsize" not in getattr(rt, "shopt", ("checkwinsize",)):
+    if "checkwinsize" not in rt.shopt:
         return
     try:
         size = os.get_terminal_size(2)
@@ -247,5 +247,5 @@ def _left_behind(rt: Runtime) -> str:
     rt.jobs.reap()
     if any(job.state == jobs.STOPPED for job in rt.jobs.order):
         return "stopped"
-    checked = "checkjobs" in getattr(rt, "shopt", ())
+    checked = "checkjobs" in rt.shopt
     return "running" if checked and any(job.state == jobs.RUNNING for job in rt.jobs.order) else ""

@@ -64,7 +64,7 @@ class Task:
     arguments: tuple[str, ...] = ()
     cwd: str = "."
     acting: Acting | None = None
-    """Of the built-in agent alone."""
+    """Of the built-in agent alone, but for its `schema`: that one has by whichever adapter answers by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +223,8 @@ class AgentAdapter(Protocol):
     """May have `own_keys`, too: variables with provider keys, else withheld, that its own login may be in; and
     `keeps_sessions`, False where it cannot go on with a conversation by its session; and `keeps_conversation`, True
     where it uses `Host.keep`; and `keeps_newest_only`, True where what it has kept is of no use any more as soon as
-    its program goes on with the same session."""
+    its program goes on with the same session; and `answers_by_schema`, True where its answer is a JSON object by the
+    schema that `Task.acting` has."""
 
     name: str
     program: str

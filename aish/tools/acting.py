@@ -141,6 +141,12 @@ async def _asked_once(call: Call, wanted: a.Ask, why_not: NotFoundError | Confli
 # --- ends -------------------------------------------------------------------------------------------------------
 
 
+async def cancel(call: Call, wanted: a.Cancel) -> r.Cancelled:
+    row = await _controlled(call, "cancel", wanted.agent)
+    changed = await call.aish.cancel(row.id)
+    return r.Cancelled(cancelled=changed, process=await call.shown(await call.row(row.id)))
+
+
 async def stop(call: Call, wanted: a.Stop) -> r.Ended:
     """A grace may be longer than a client waits: then the answer is that it is stopping."""
     row = await _controlled(call, "stop", wanted.process)
@@ -163,7 +169,7 @@ async def _controlled(call: Call, what: str, target: str) -> ProcessPart:
     """By its id from here on: a name may be another's a moment later. Raises RefusedError."""
     row = await call.row(target)
     welcome = await call.desk.welcome()
-    if row.id == welcome.caller and what == "stop":
+    if row.id == welcome.caller and what in ("stop", "cancel"):
         raise RefusedError("that is the process that you run in", hint="end your own work instead")
     await call.check(what, row)
     return row

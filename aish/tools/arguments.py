@@ -150,6 +150,10 @@ class Mail(Arguments, frozen=True, kw_only=True):
     timeout_s: Seconds = 0.0
 
 
+class Cancel(Arguments, frozen=True, kw_only=True):
+    agent: Target
+
+
 class Stop(Arguments, frozen=True, kw_only=True):
     process: Target
     grace_s: (
@@ -167,9 +171,7 @@ class Signal(Arguments, frozen=True, kw_only=True):
     process: Target
     signal: Annotated[
         str,
-        Meta(
-            description="INT, HUP, USR1 … Of an agent INT ends its turn, not the agent.", pattern="^[A-Z0-9+]{1,12}$"
-        ),
+        Meta(description="INT, HUP, USR1 … The turn of an agent ends by cancel.", pattern="^[A-Z0-9+]{1,12}$"),
     ]
 
 

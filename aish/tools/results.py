@@ -248,6 +248,14 @@ class Messages(Result, frozen=True, kw_only=True):
         return "\n".join(each.line() for each in self.messages) or "no messages"
 
 
+class Cancelled(Result, frozen=True, kw_only=True):
+    cancelled: Annotated[bool, Meta(description="A turn was under way; it ends now. Else there was none.")]
+    process: Process
+
+    def text(self) -> str:
+        return ("" if self.cancelled else "no turn is under way:\n") + self.process.line()
+
+
 class Ended(Result, frozen=True, kw_only=True):
     process: Process
 

@@ -119,6 +119,17 @@ TOOLS: Final = (
         reads=True,
     ),
     Tool(
+        "cancel",
+        "End an agent's turn",
+        "End the turn that an agent is at, as Ctrl-C does, and not the agent: the message that it was reading is "
+        "answered with what it has said so far and status 130, and the next one follows. One that was started for "
+        "this turn alone ends by it. You can only cancel what you have started.",
+        a.Cancel,
+        r.Cancelled,
+        acting.cancel,
+        ends=True,
+    ),
+    Tool(
         "stop",
         "End a process",
         "End a process and what is below it: its stop signal, and SIGKILL after its grace. You can only end what you "
@@ -131,8 +142,8 @@ TOOLS: Final = (
     Tool(
         "signal",
         "Send a signal",
-        "Send a signal to a process that you have started: HUP to have it read its settings again, INT to end the "
-        "turn of an agent. To end it for good use stop.",
+        "Send a signal to a process that you have started: HUP to have it read its settings again, INT as by "
+        "Ctrl-C. For the turn of an agent use cancel, to end it for good stop.",
         a.Signal,
         r.Ended,
         acting.signal,

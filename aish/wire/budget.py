@@ -66,6 +66,8 @@ _UNITS: Final = {
 }
 MOST: Final = 1 << 60
 MOST_USD: Final = 1_000_000.0
+REFUSED: Final = "does not allow this request"
+"""In what the gateway answers to a request that a budget refuses: some programs tell no more of it than that text."""
 
 
 class Asked(NamedTuple):

@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from aish.errors import AishError
-from aish.worktree import landing, removal, repository
+from aish.worktree import beginning, landing, removal, repository
 from aish.worktree.parsing import status
-from aish.worktree.record import LANDED, LANDING, MAKING
+from aish.worktree.record import LANDED, LANDING, MADE, MAKING
 from aish.worktree.residents import residents
 
 if TYPE_CHECKING:
@@ -73,9 +73,11 @@ def _line(records: Records, record: Record) -> Line:
 
 
 def _state(records: Records, record: Record, rows: list[ProcessPart]) -> str:
-    if not os.path.isdir(record.folder):
+    if not os.path.isdir(record.folder) and record.state != MAKING:
         return "gone" if removal.exists(records, record) else "lost"
     told = BROKEN_OFF.get(record.state)
     if told is not None:
         return "busy" if records.is_held(record.name) else told
+    if record.state == MADE and all(row.never_ran for row in rows):
+        return "busy" if beginning.is_held(record.folder) else "unused"
     return rows[-1].state if rows else "-"

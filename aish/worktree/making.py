@@ -1,4 +1,5 @@
-"""A new worktree: named, claimed, made by git, fitted out. Whatever fails takes it away again."""
+"""A new worktree: named, claimed, made by git, fitted out. Whatever fails takes it away again, and the next one what
+a kill has left."""
 
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from aish.errors import AishError, ConflictError, NotFoundError, StorageError
-from aish.worktree import naming, outfit, removal
+from aish.worktree import beginning, naming, outfit, removal
 from aish.worktree.git import Git
 from aish.worktree.parsing import counted, status
 from aish.worktree.port import is_free
-from aish.worktree.record import LANDED, LANDING, MAKING, READY, Record, Records
+from aish.worktree.record import LANDED, LANDING, MADE, MAKING, Record, Records
 from aish.worktree.repository import exclude
 from aish.worktree.snapshot import fill
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
 
 class Made(NamedTuple):
+    """`held` keeps a new one from being taken for one that a kill has left; to be closed when somebody has begun."""
+
     record: Record
     new: bool
+    held: int | None = None
 
 
 def make(
@@ -37,11 +41,12 @@ def make(
     dirty: bool = False,
     start: Snapshot | None = None,
     taken: Collection[str] = (),
+    begun: Callable[[Record], bool] = lambda _: True,
     tell: Callable[[str], None],
 ) -> Made:
     """A worktree of that name, or of the first number that is free; with `again` the old one of the name. `taken` are
-    names of living processes; `dirty`: with the uncommitted changes of the working tree; `start`: as it was then,
-    in place of HEAD.
+    names of living processes; `begun`: whether somebody has ever begun in that one, as far as can be told; `dirty`:
+    with the uncommitted changes of the working tree; `start`: as it was then, in place of HEAD.
 
     Raises ConflictError (no commit yet), NotFoundError (`again`: there is none), as `repository.find`."""
     git = Git(repository.top)
@@ -62,7 +67,7 @@ def make(
                 lock = stack.enter_context(records.held(each))
             except ConflictError:
                 continue  # another aish makes or lands it just now
-            if not _free(records, repository, each, tell):
+            if not _free(records, repository, each, begun, tell):
                 continue
             record = _claimed(records, repository, each, head.line if start is None else start.head)
             try:
@@ -72,8 +77,9 @@ def make(
                 elif dirty:
                     _take_along(repository, record)
                 outfit.fit_out(repository, record, tell)
-                record.state = READY
+                record.state = MADE
                 records.save(record)
+                held = beginning.hold(record.folder)
             except BaseException:
                 with contextlib.suppress(AishError):  # what stays is half made, as the record says
                     removal.take_away(records, record)
@@ -81,7 +87,7 @@ def make(
             if changed and not dirty and start is None:
                 hint = "--worktree-dirty takes them along"
                 tell(f"uncommitted changes of {counted(len(changed), 'path')} are not in it: {hint}")
-            return Made(record, new=True)
+            return Made(record, new=True, held=held)
     raise ConflictError(f"no number is free behind {name}", hint="`aish land` lists worktrees, `aish discard` drops")
 
 
@@ -98,14 +104,27 @@ def _old(records: Records, name: str) -> Record:
     return record
 
 
-def _free(records: Records, repository: Repository, name: str, tell: Callable[[str], None]) -> bool:
+def _free(
+    records: Records,
+    repository: Repository,
+    name: str,
+    begun: Callable[[Record], bool],
+    tell: Callable[[str], None],
+) -> bool:
     """Whether nothing has that name; what a kill has left of a worktree is taken away first."""
     record = records.load(name)
     if record is not None and record.state in (MAKING, LANDED):
         tell(f"a {'half-made' if record.state == MAKING else 'landed'} worktree {name} is taken away first")
         removal.take_away(records, record)
     elif record is not None:
-        return False
+        if record.state != MADE or beginning.is_held(record.folder) or begun(record):
+            return False
+        lost = str(removal.lost(records, record))
+        if lost:
+            tell(f"nobody has begun in the worktree {name}, which has {lost}: `aish discard {name}` drops it")
+            return False
+        tell(f"the worktree {name}, in which nobody has begun, is taken away first")
+        removal.take_away(records, record)
     branch = Git(repository.top).attempt("rev-parse", "-q", "--verify", f"refs/heads/{naming.branch(name)}")
     return bool(branch.status) and not os.path.lexists(os.path.join(repository.place, name))
 

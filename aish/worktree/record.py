@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAKING: Final = "making"
+MADE: Final = "made"
+"""Whole, and nobody is known to have begun in it: see aish.worktree.beginning."""
 READY: Final = "ready"
 LANDING: Final = "landing"
 LANDED: Final = "landed"

@@ -12,7 +12,7 @@ from aish.errors import AishError, ConflictError
 from aish.worktree import naming, outfit, removal, repository
 from aish.worktree.git import LOCAL
 from aish.worktree.making import make
-from aish.worktree.record import Records
+from aish.worktree.record import MADE, READY, Records
 from aish.worktree.residents import living, names, residents
 
 if TYPE_CHECKING:
@@ -53,15 +53,20 @@ def given(
     program = os.path.basename(os.fsdecode(part.argv[0])) if part.argv else ""
     name = naming.plain(wish or part.name or program)
     taken = names() - ({name} if named or wish else set())
-    made = make(found, name, again=again, dirty=dirty, start=start, taken=taken, tell=tell)
-    record = made.record
+    made = make(found, name, again=again, dirty=dirty, start=start, taken=taken, begun=_begun, tell=tell)
+    record, copied = made.record, False
     try:
         if not made.new and living(residents(record.name, record.folder)):
             raise ConflictError(f"somebody works in the worktree {record.name}", hint="`aish land` shows who")
         yield Given(_part(part, record, named=named), _launch(launch, record))
+    except AishError:
+        copied = start is not None
+        raise
     finally:
-        if made.new:
-            _take_away(Records(found.common), record)
+        if record.state == MADE:
+            _settle(Records(found.common), record, new=made.new, copied=copied)
+        if made.held is not None:
+            os.close(made.held)
 
 
 def _part(part: SpecPart, record: Record, *, named: bool) -> SpecPart:
@@ -79,13 +84,26 @@ def _launch(launch: LaunchPart, record: Record) -> LaunchPart:
     return msgspec.structs.replace(launch, environ=[*kept, *new])
 
 
-def _take_away(records: Records, record: Record) -> None:
-    """Unless somebody has begun in it, or nobody can tell."""
+def _settle(records: Records, record: Record, *, new: bool, copied: bool) -> None:
+    """It is a worktree as others where somebody has begun in it; else a new one goes again, unless nobody can tell,
+    or it has what is nowhere else. `copied`: it has nothing but what another one had, if nothing ran in it."""
     try:
         rows = residents(record.name, record.folder)
-        if all(row.never_ran for row in rows):
-            with records.held(record.name):
-                if not str(removal.lost(records, record)):
-                    removal.take_away(records, record)
+        with records.held(record.name):
+            if not all(row.never_ran for row in rows):
+                now = records.load(record.name)
+                if now is not None and now.state == MADE:
+                    now.state = READY
+                    records.save(now)
+            elif new and ((copied and not rows) or not str(removal.lost(records, record))):
+                removal.take_away(records, record)
     except AishError:
         return  # it stays: `aish land` lists it
+
+
+def _begun(record: Record) -> bool:
+    """True also where nobody can tell."""
+    try:
+        return not all(row.never_ran for row in residents(record.name, record.folder))
+    except AishError:
+        return True

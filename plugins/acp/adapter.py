@@ -13,7 +13,7 @@ from aish.spi.agent_adapter import Command, Meter, ProgramError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aish.spi.agent_adapter import Gateway, Host, Task
+    from aish.spi.agent_adapter import Confinement, Gateway, Host, Task
 
 LIBRARY = "acp"
 LIBRARY_MISSING = "pip install 'aish-shell[acp]'"
@@ -62,6 +62,10 @@ class Adapter:
             return task.program or self.program
         raise UsageError("the adapter `acp` needs a program", hint="program: NAME, in the front matter of its file")
 
+    def placed(self, command: Command, task: Task, confinement: Confinement | None) -> Command:
+        """With its conversations where its sandbox leaves them from turn to turn."""
+        return command
+
     async def run(self, task: Task, host: Host) -> None:
         if find_spec(LIBRARY) is None:
             raise UnavailableError(
@@ -82,7 +86,8 @@ class Adapter:
         from aish.plugins.acp.conversation import Conversation  # the library takes half a second to load
 
         argv = (self.of(task), *words, *self.model_words(task), *task.arguments)
-        program = await host.start(Command(argv=argv, environ=environ))
+        command = self.placed(Command(argv=argv, environ=environ), task, host.confinement)
+        program = await host.start(command)
         async with Conversation(
             program, task, host, name=argv[0].rpartition("/")[2], files=self.files, login_hint=self.login_hint
         ) as conversation:

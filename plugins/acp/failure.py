@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from aish.errors import AishError, LimitError, RefusedError, UpstreamError
+from aish.errors import AishError, BudgetError, LimitError, RefusedError, UpstreamError
 from aish.plugins.acp.update import as_json, one_line
+from aish.wire import budget
 
 AUTH_REQUIRED: Final = -32000
 UNKNOWN_METHOD: Final = -32601
@@ -25,6 +26,8 @@ def of(code: int, message: str, data: object, *, name: str, doing: str, login_hi
         return UpstreamError(
             f"{name} does not know {doing}: {told}", hint="its version may be too old, or speak another protocol"
         )
+    if budget.REFUSED in told:  # the protocol has no word for it
+        return BudgetError(f"{name} failed at {doing}: {told}")
     return UpstreamError(f"{name} failed at {doing}: {told}", hint="what it said of it stands above, if anything")
 
 

@@ -25,6 +25,7 @@ class Adapter:
     keeps_conversation = True
     confined = True
     keeps_sessions = False
+    answers_by_schema = True
 
     def missing(self) -> str | None:
         return None if all(util.find_spec(name) for name in _NEEDED) else _INSTALL

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aish.plugins.builtin.places import Places
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    SPAWN: ("spawn", "ps", "wait", "logs", "stop"),
+    SPAWN: ("spawn", "ps", "wait", "logs", "cancel", "stop"),
     MESSAGE: ("send", "mail"),
 }
 """Word of an agent file -> the tools that it gives."""
@@ -79,7 +79,7 @@ class Supervised:
         known: dict[str, Callable[..., Wish]] = {
             "spawn": self._spawn_wish,
             "send": _send_wish,
-            **{name: _free(name) for name in ("ps", "wait", "logs", "stop", "mail")},
+            **{name: _free(name) for name in ("ps", "wait", "logs", "cancel", "stop", "mail")},
         }
         return {name: known[name] for name in GROUPS[group]}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from aish.config import folders
@@ -13,7 +14,7 @@ from aish.plugins.gemini import home
 from aish.spi.agent_adapter import Command
 
 if TYPE_CHECKING:
-    from aish.spi.agent_adapter import Gateway, Task
+    from aish.spi.agent_adapter import Confinement, Gateway, Task
 
 HOME: Final = "GEMINI_CLI_HOME"
 OTHER_LOGINS: Final = ("GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_GCA")
@@ -41,6 +42,17 @@ class Adapter(AcpAdapter):
         if task.model is not None:
             environ["GEMINI_MODEL"] = task.model
         return environ
+
+    def placed(self, command: Command, task: Task, confinement: Confinement | None) -> Command:
+        """Ours (home.py) is not in a sandbox. Its settings are not needed there: the person's, which have another
+        login, are not either."""
+        if task.login == "own":
+            from aish.agents.host import own_place
+
+            return own_place.given(command, confinement, HOME, home.FOLDER)
+        if confinement is None or confinement.stays is None:
+            return command
+        return replace(command, environ={**command.environ, HOME: confinement.stays})
 
     def model_words(self, task: Task) -> tuple[str, ...]:
         return ("--model", task.model) if task.model is not None else ()

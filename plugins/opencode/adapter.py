@@ -11,9 +11,13 @@ from aish.plugins.acp.adapter import own_environ
 from aish.spi.agent_adapter import Command
 
 if TYPE_CHECKING:
-    from aish.spi.agent_adapter import Gateway, Task
+    from aish.spi.agent_adapter import Confinement, Gateway, Task
 
 CONFIG: Final = "OPENCODE_CONFIG_CONTENT"
+CONVERSATIONS: Final = "OPENCODE_DB"
+"""A file; without it opencode.db in its data folder."""
+NO_MODELS: Final = "OPENCODE_DISABLE_MODELS_FETCH"
+"""It would ask its vendor which models there are: of ours he knows none, and in a sandbox a person would be asked."""
 PROVIDER: Final = "aish"
 ASKS: Final = ("edit", "bash", "webfetch")
 """What is asked for where nobody says otherwise: its own way is to ask for nothing."""
@@ -32,7 +36,13 @@ class Adapter(AcpAdapter):
     def environ(self, task: Task, gateway: Gateway, folder: str) -> dict[str, str | None]:
         if task.login == "own":
             return own_environ(gateway, os.environ)
-        return {CONFIG: json.dumps(config(task, gateway))}
+        return {CONFIG: json.dumps(config(task, gateway)), NO_MODELS: "1"}
+
+    def placed(self, command: Command, task: Task, confinement: Confinement | None) -> Command:
+        from aish.agents.host import own_place
+
+        usual = ".local/share/opencode/opencode.db"
+        return own_place.given(command, confinement, CONVERSATIONS, usual, file="opencode.db")
 
     def attached(self, task: Task, gateway: Gateway, folder: str) -> Command:
         prompt = ("--prompt", task.prompt) if task.prompt else ()

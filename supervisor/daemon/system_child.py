@@ -265,6 +265,7 @@ async def _readable(fd: int, patience_s: float) -> bool:
 
 _PLAIN: Final = re.compile(
     rb"(?:PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|VIRTUAL_ENV)|(?:LC|XDG|AISH|PYTHON)_?.*"
+    rb"|(?:HTTPS?|NO)_PROXY|(?:https?|no)_proxy|SSL_CERT_(?:FILE|DIR)"
 )
-"""What stays where there are to be no keys: settings and places."""
+"""What stays where there are to be no keys: settings, places, and by what the person goes out."""
 _FOREIGN: Final = frozenset({b"LISTEN_FDS", b"LISTEN_PID", b"LISTEN_FDNAMES", b"NOTIFY_SOCKET"})

@@ -12,19 +12,22 @@ IDLE_S: Final = 15 * 60.0
 _PIECE_BYTES: Final = 64 << 10
 
 
-async def relay(one: Streams, other: Streams, idle_s: float = IDLE_S) -> None:
-    """Both are closed then. An end of one direction is passed on, and the other one goes on."""
+async def relay(one: Streams, other: Streams, idle_s: float = IDLE_S, *, answer_only: bool = False) -> None:
+    """Both are closed then. An end of one direction is passed on, and the other one goes on. `answer_only`: what
+    `one` says goes nowhere."""
     loop = asyncio.get_running_loop()
     moved_s = loop.time()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal moved_s
         while data := await reader.read(_PIECE_BYTES):
+            if answer_only and writer is other[1]:
+                continue
             moved_s = loop.time()
             writer.write(data)
             await writer.drain()  # a reader that is slow slows down who writes
             moved_s = loop.time()
-        if writer.can_write_eof():
+        if writer.can_write_eof() and not (answer_only and writer is other[1]):
             writer.write_eof()
 
     pumps = [loop.create_task(pump(a[0], b[1]), name="pump") for a, b in ((one, other), (other, one))]

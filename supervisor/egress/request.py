@@ -24,12 +24,13 @@ _HOPS: Final = frozenset({"connection", "proxy-connection", "proxy-authorization
 
 class Wanted(NamedTuple):
     """`host` as aish.sandbox.hosts has it. `head` is what its server gets; None: nothing, it is a tunnel. `user`:
-    who says it asks, with its password."""
+    who says it asks, with its password. `more`: its head says that something follows it."""
 
     host: str
     port: int
     head: bytes | None
     user: tuple[str, str] | None
+    more: bool = True
 
 
 def read(head: bytes) -> Wanted:
@@ -73,19 +74,25 @@ def _plain(method: str, target: str, version: str, fields: Fields, user: tuple[s
         )
     host, port = _place(url[1])
     names = [name.lower() for name, _ in fields]
-    if names.count("content-length") + names.count("transfer-encoding") > 1:
+    lengths = names.count("content-length") + names.count("transfer-encoding")
+    if lengths > 1:
         raise RefusedError(400, "more than one length")
     dropped = _HOPS | {
         word.strip().lower() for name, value in fields if name.lower() == "connection" for word in _words(value)
     }
     dropped -= {"content-length", "transfer-encoding"}  # else its body would be another request
     path = url[2] if url[2].startswith("/") else f"/{url[2]}"
-    shown = f"[{host}]" if ":" in host else host
-    own = [f"{method} {path} HTTP/1.{version}", f"Host: {shown if port in (None, 80) else f'{shown}:{port}'}"]
+    own = [f"{method} {path} HTTP/1.{version}", f"Host: {authority(host, None if port == 80 else port)}"]
     kept = [name.encode() + b": " + value for name, value in fields if name.lower() not in dropped]
     # One request a connection: what follows it would be for whichever host it says.
     lines = [*(text.encode("ascii") for text in own), *kept, b"Connection: close"]
-    return Wanted(host, port or 80, b"\r\n".join(lines) + END, user)
+    return Wanted(host, port or 80, b"\r\n".join(lines) + END, user, more=lengths > 0)
+
+
+def authority(host: str, port: int | None) -> str:
+    """As URLs have it."""
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port is None else f"{shown}:{port}"
 
 
 def _words(value: bytes) -> list[str]:

@@ -10,10 +10,12 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from aish.supervisor.egress import address, request
+from aish.supervisor.egress import address, request, through
 from aish.supervisor.egress.guests import CONNECTIONS_MOST
 from aish.supervisor.egress.refused import RefusedError
 from aish.supervisor.egress.relay import relay
+from aish.supervisor.egress.through import Opened
+from aish.supervisor.egress.way import Ways
 from aish.wire.listeners import Listeners
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ _OPENED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 class Server:
-    def __init__(self, guests: Guests, head_s: float = HEAD_S) -> None:
-        self._guests, self._head_s = guests, head_s
+    def __init__(self, guests: Guests, head_s: float = HEAD_S, ways: Ways | None = None) -> None:
+        self._guests, self._head_s, self._ways = guests, head_s, ways or Ways()
         self.doors = Listeners(self.listen, say)
         self._visits: set[asyncio.Task[None]] = set()
         self._at: Counter[str | None] = Counter()
@@ -88,14 +90,22 @@ class Server:
         try:
             early = await _while_there(client[0], self._guests.check(guest, wanted.host, wanted.port))
             async with guest.dials, self._dials:
-                anywhere = guest.anywhere(wanted.host)
-                host = await address.connect(wanted.host, wanted.port, anywhere=anywhere)
+                host = await self._reached(guest, wanted)
             if wanted.head is None:
                 client[1].write(_OPENED)
-            host[1].write((wanted.head or b"") + early)
-            await relay(client, host)
+            host.streams[1].write(host.head + (b"" if host.answer_only else early))
+            await relay(client, host.streams, answer_only=host.answer_only)
         finally:
             guest.connections -= 1
+
+    async def _reached(self, guest: Guest, wanted: request.Wanted) -> Opened:
+        """Raises RefusedError."""
+        proxy = self._ways.to(wanted.host, wanted.port, secure=wanted.head is None)
+        if proxy is not None:
+            return await through.connect(proxy, wanted)
+        anywhere = guest.anywhere(wanted.host)
+        streams = await address.connect(wanted.host, wanted.port, anywhere=anywhere)
+        return Opened(streams, wanted.head or b"", answer_only=False)
 
     async def _known(self, process: str | None, reader: asyncio.StreamReader) -> tuple[request.Wanted, Guest]:
         """Raises RefusedError, TimeoutError, IncompleteReadError."""

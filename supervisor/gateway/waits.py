@@ -168,8 +168,7 @@ class Waits:
         what = lacking(claim, account)
         wait.future.set_exception(
             BudgetError(
-                f"{whose} does not allow this request: "
-                f"too little is left of {words(what)}{figures(claim, account, what)}",
+                f"{whose} {budgets.REFUSED}: too little is left of {words(what)}{figures(claim, account, what)}",
                 hint=f"aish limit {accounts.written(account.id)} {helps(what)} raises it",
             )
         )

@@ -8,6 +8,7 @@ import os
 import signal
 import struct
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _FALLOC_KEEP_SIZE = 1
 _FALLOC_PUNCH_HOLE = 2
@@ -34,6 +35,13 @@ def become_subreaper() -> None:
     """Descendants whose parent dies become this process's children. Raises OSError."""
     if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def die_with_parent(parent: int) -> bool:
+    """Have the kernel kill us when `parent`, which forked us, is gone; False: it is already. Raises OSError."""
+    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    return os.getppid() == parent
 
 
 def vector(items: list[bytes]) -> ctypes.Array[ctypes.c_char_p]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aish.agents import schema
+from aish.agents.adapters import load
 from aish.agents.agent import Agent, MapReduce
 from aish.agents.asked import LAST, Asked, by_schema, parted
 from aish.errors import SourceError, UsageError
@@ -91,6 +92,14 @@ def test_an_answer_by_it(text: str, wrong: str | None) -> None:
     assert schema.flaw(TITLE, text) == wrong
 
 
+def test_another_adapter_may_have_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was the name of the adapter that decided, which a plugin cannot have."""
+    made = load("program")
+    monkeypatch.setattr(type(made), "answers_by_schema", True, raising=False)
+    agent = by_schema(Agent("a", adapter="program"), TITLE)
+    assert (agent.adapter, agent.acting and agent.acting.schema) == ("program", TITLE)
+
+
 def test_who_turned_text_into_text_acts_by_it() -> None:
     agent = by_schema(Agent("a", instructions="Sort."), TITLE)
     assert agent.adapter == "builtin"
@@ -104,7 +113,7 @@ def test_who_turned_text_into_text_acts_by_it() -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"adapter": "claude"}, "of the built-in agent, not of claude"),
+        ({"adapter": "claude"}, "claude has no answer by a schema"),
         ({"whole_sentences": True}, "@a cannot answer by a schema as its file is"),
         ({"map_reduce": MapReduce(reduce="join")}, "@a cannot answer by a schema as its file is"),
     ],

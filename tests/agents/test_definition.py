@@ -104,6 +104,13 @@ WRONG = {
     "a worktree without a word": (["worktree:"], 2, "worktree: has no value", "drop the line"),
     "a size without a unit": (["limits:", "  vram: 5"], 3, "limits.vram: expected a text", "quotes"),
     "a size that is none": (["limits:", "  vram: much"], 3, "limits.vram: not a size: 'much'", "8G"),
+    "devices without memory on them": (
+        ["limits:", "  gpus: 2"],
+        3,
+        "limits.gpus: says nothing without vram",
+        "vram: 8G",
+    ),
+    "no device": (["limits:", "  vram: 8G", "  gpus: 0"], 4, "limits.gpus: expected a whole number from 1", None),
     "hardly any memory": (["limits:", "  memory: 1K"], 3, "limits.memory: expected 64K or more", None),
     "a time without a unit": (["limits:", "  wall: 90"], 3, "limits.wall: expected a text, found a number", None),
     "a time that is none": (["limits:", "  wall: soon"], 3, "limits.wall: not a duration: 'soon'", "5m"),
@@ -221,7 +228,8 @@ def test_every_limit_by_the_words_of_aish_limit() -> None:
     """children, depth and vram were refused, rpm and the rest unknown: a fan-out had no bound."""
     text = """---
 limits: {input: 1k, output: 2k, usd: 0.5, requests: 9, rpm: 30, concurrent: 2, context: 32k, hard: true,
-  day: {usd: 5, tokens: 2M}, wall: 2h, children: 8, depth: 0, vram: 8G, memory: 1G, cpus: 1.5, pids: 200}
+  day: {usd: 5, tokens: 2M}, wall: 2h, children: 8, depth: 0, vram: 8G, gpus: 2, memory: 1G, cpus: 1.5,
+  pids: 200}
 ---
 Be brief."""
     found = allowance.fields(parse(text, "a.md").limits)
@@ -238,7 +246,7 @@ Be brief."""
         tokens_per_day=2_000_000,
     )
     assert found["limits"] == LimitPart(children=8, depth=0, memory_bytes=1 << 30, cpus=1.5, pids=200)
-    assert (found["vram_bytes"], found["run_timeout_s"]) == (8 << 30, 7200.0)
+    assert (found["vram_bytes"], found["gpu_count"], found["run_timeout_s"]) == (8 << 30, 2, 7200.0)
 
 
 def test_no_limit_is_forgotten() -> None:

@@ -1,4 +1,5 @@
-"""A bash at a terminal, as a person has it: for the verbs whose work is seen by a shell with jobs."""
+"""A bash at a terminal, as a person has it: for the verbs whose work is seen by a shell with jobs. And a person
+with an agent, for those about agents' work."""
 
 from __future__ import annotations
 
@@ -10,9 +11,18 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
+from aish.plugins.simprovider.server import LLAMACPP
+from aish.plugins.simprovider.thread import Running
+
+from .person import Person
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from conftest import Home
+
+    from aish.plugins.simprovider.server import Provider
 
     OpenBash = Callable[[dict[str, str], Path], "Bash"]
 
@@ -78,3 +88,21 @@ def open_bash() -> Iterator[OpenBash]:
     yield start
     for shell in opened:
         shell.close()
+
+
+@pytest.fixture(scope="module")
+def model(module_home: Home) -> Iterator[Provider]:
+    """A scripted model that the gateway has as `sim`; what it was asked is seen."""
+    running = Running(engine=LLAMACPP)
+    try:
+        done = module_home.aish("model", "serve", "sim", "--url", running.url)
+        assert done.returncode == 0, done.stderr
+        yield running.provider
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def person(model: Provider, shared_home: Home) -> Person:
+    shared_home.environ["AISH_MODEL"] = "sim"
+    return Person(shared_home)

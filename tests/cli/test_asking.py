@@ -50,7 +50,7 @@ def test_an_agents_file_does_in_the_shell_too(up: Home) -> None:
         (("run", "--schema", '{"type": 5}', "--", "@talks", "x"), "--schema: the answer has to be an object"),
         (("ask", "--schema", "nowhere.json", "talks", "x"), "--schema nowhere.json: cannot be read"),
         (("run", "--schema", "title.json", "--", "@joins", "x"), "@joins cannot answer by a schema as its file is"),
-        (("run", "--schema", "title.json", "--", "@program", "x"), "of the built-in agent, not of program"),
+        (("run", "--schema", "title.json", "--", "@program", "x"), "program has no answer by a schema"),
         (("run", "--schema", "title.json", "--", "true"), "--schema and --session are for agents and models"),
         (("run", "--session", "last", "--", "@talks", "x"), "@talks turns text into text"),
         (("run", "--session", "last", "--continue", "--", "@builtin", "x"), "builtin keeps none"),

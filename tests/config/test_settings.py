@@ -34,9 +34,21 @@ def test_how_much_of_a_log_stays(tmp_path: Path) -> None:
     assert (loaded.log_bytes, loaded.log_age_s) == (64 << 20, 7 * 86400)
 
 
+def test_the_way_out_of_sandboxes(tmp_path: Path) -> None:
+    assert load(tmp_path, "").egress_proxy is None
+    assert load(tmp_path, '[egress]\nproxy = "none"\n').egress_proxy == ""
+    loaded = load(tmp_path, '[egress]\nproxy = "http://p:3128"\nno_proxy = "a.org"\nkey_file = "key"\n')
+    assert (loaded.egress_proxy, loaded.egress_no_proxy) == ("http://p:3128", "a.org")
+    assert loaded.egress_key_file == str(tmp_path / "key")
+
+
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
+        ('[egress]\nproxy = "http://me:s3cret@p:1"', 2, "has a user or a password"),
+        ('[egress]\nproxy = "socks5://p:1"', 2, "http://HOST:PORT"),
+        ('[egress]\nkey_file = "key"', 2, "says nothing without proxy"),
+        ('[egress]\nproxy = "none"\nno_proxy = "a"', 3, "says nothing without proxy"),
         ('[logs]\nsize = "1K"', 2, "64K or more"),
         ('[logs]\nage = "long"', 2, "not a duration"),
         ('[logs]\nage = "0.1s"', 2, "1s or more"),

@@ -148,3 +148,92 @@ class Flow:
                 lambda: "trap 'echo tr$?' EXIT" if depth < 1 else "true",
             ]
         )()
+
+
+class Bash(Flow):
+    """The same with the commands and words of bash; only bash is asked."""
+
+    def program(self) -> str:
+        head = "s() { return $1; }\nn=3 x=abc\ntrap 'echo bye $?' EXIT\n"
+        head += self.random.choice(
+            ["", "set -e\n", "set -o pipefail\n", "set -eo pipefail\n", "set -u\n", "set -E\n"]
+        )
+        head += self.random.choice(["", "", "trap 'echo err $?' ERR\n"])
+        return head + "".join(f"{self.command()}\necho == $? ${{PIPESTATUS[@]}}\n" for _ in range(6))
+
+    def arithmetic(self) -> str:
+        pick = self.random.choice
+        return pick(
+            ["1", "0", "n > 2", "n++", "n--", "x", "(n = 1)", "n % 2", "!n", "n == 3 ? 0 : 1", "1, 0", "n += 2"]
+        )
+
+    def condition(self, depth: int = 0) -> str:
+        pick = self.random.choice
+        if depth < 2 and self.random.randrange(3) == 0:
+            left, right = self.condition(depth + 1), self.condition(depth + 1)
+            return pick([f"{left} && {right}", f"{left} || {right}", f"! {left}", f"( {left} || {right} )"])
+        return pick(
+            ["$x == a*", "$x == 'a*'", "$x != abc", "$x =~ ^a(b|x)c$", "-n $x", "-z $y", "$n -gt 2", "n -eq 3",
+             "$x < b", "-d /", "$x", "-v n", "$x = ?b?", "$x =~ b+", "${x:1} == bc", "-o errexit"]
+        )  # fmt: skip
+
+    def words(self) -> str:
+        pick = self.random.choice
+        return " ".join(
+            pick(
+                [
+                    "{a,b}",
+                    "{1..3}",
+                    "x{,y}",
+                    "'{a,b}'",
+                    "$x{1,2}",
+                    "$(echo c d)",
+                    '"$(echo c  d)"',
+                    "*none",
+                    "{a..c..2}",
+                ]
+            )
+            for _ in range(self.random.randrange(1, 3))
+        )
+
+    def command(self, depth: int = 0, loop: int = 0, function: bool = False) -> str:
+        if depth > 4 or self.random.randrange(3) == 0:
+            return super().command(depth, loop, function)
+        self.count += 1
+        number = self.count
+        pick = self.random.choice
+
+        def inner(loops: int = loop, in_function: bool = function) -> str:
+            return self.command(depth + 1, loops, in_function)
+
+        return pick(
+            [
+                lambda: f"(({self.arithmetic()}))",
+                lambda: f"(({self.arithmetic()})) && {inner()}",
+                lambda: f"let '{self.arithmetic()}' || {inner()}",
+                lambda: f"[[ {self.condition()} ]]",
+                lambda: (
+                    f"if [[ {self.condition()} ]]; then {inner()}; elif (({self.arithmetic()})); then {inner()}; fi"
+                ),
+                lambda: f"for ((i{depth}=0; i{depth}<2; i{depth}++)); do {inner(loop + 1)}; echo i$i{depth}; done",
+                lambda: f"for j in {self.words()}; {{ {inner(loop + 1)}; echo j$j; }}",
+                lambda: f"while ((k{number}++ < 2)); do {inner(loop + 1)}; done",
+                lambda: f"case $x in a*) {inner()};;& *b*) {inner()};& z) {inner()};; *) echo no;; esac",
+                lambda: f"echo {self.words()}",
+                lambda: f"{{ cat <<E{number}\n$x $((n)) $( {self.simple()}; echo s)\nE{number}\n}}",
+                lambda: f"cat < <({inner(0)})",
+                lambda: f'while read -r l; do echo "<$l>"; done < <(echo a; {self.simple()}; echo b)',
+                lambda: f'read -r v <<< "$x {number}"; echo $v',
+                lambda: f"{{ {inner()}; }} 2>/dev/null",
+                lambda: f"{{ {inner(0)}\n}} | cat",
+                lambda: f"{{ {inner(0)}\n}} |& cat",
+                lambda: f"! (({self.arithmetic()}))",
+                lambda: f"function h{number} {{ {inner(0, True)}; }}; h{number}",
+                lambda: f"h{number}() [[ {self.condition()} ]]; h{number}",
+                lambda: f"{{ time {self.simple()}; }} 2>/dev/null",
+                lambda: f"{self.simple()} &> /dev/null",
+                lambda: f"a=({self.words()}); echo ${{#a[@]}} ${{a[@]}}",
+                lambda: f"eval 'echo {number}; (({pick(['0', '1', 'n'])}))'",
+                lambda: "exec {fd}>/dev/null; echo x >&$fd; exec {fd}>&-",
+            ]
+        )()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aish.lang.parser import Parser
-from aish.lang.source import Source
+from aish.lang.source import ParseError, Source
 
 if TYPE_CHECKING:
     from tests.lang.conftest import Aish
@@ -85,19 +86,16 @@ def test_lines_are_those_of_the_file(aish: Aish) -> None:
 def test_many_replacements_are_refused(aish: Aish) -> None:
     """Each doubles the one before: sixteen lines would otherwise be a gigabyte."""
     names = "abcdefghijklmnop"
-    lines = "".join(f"alias {x}='{y} {y} '\n" for x, y in zip(names, names[1:], strict=False))
+    lines = "".join(f"alias {x}='{y} {y} '\n" for x, y in pairwise(names))
     found = aish.run(["--posix", "-c", f"{lines}a"], timeout=20)
     assert found.status == 2
     assert "more than 10000 aliases" in found.err
 
 
-def test_errors_behind_a_replacement_have_a_place() -> None:
-    for body in ("echo `a )`", "cat <<E\n$(a ;;)\nE\n", 'a "${x:-`a (`}"'):
-        parser = Parser(Source("-", body))
-        parser.aliases = {"a": "echo a long replacement for it"}
-        try:
-            while parser.next() is not None:
-                pass
-        except Exception as error:  # noqa: BLE001 -- what it is, is what is asked
-            assert type(error).__name__ == "ParseError", repr(error)
-            assert getattr(error, "line", 0) >= 1
+@pytest.mark.parametrize("body", ["echo `a )`", "cat <<E\n$(a ;;)\nE\n", 'a "${x:-`a (`}"'])
+def test_errors_behind_a_replacement_have_a_place(body: str) -> None:
+    parser = Parser(Source("-", body))
+    parser.aliases = {"a": "echo a long replacement for it"}
+    with pytest.raises(ParseError) as found:
+        list(iter(parser.next, None))
+    assert (found.value.line or 0) >= 1

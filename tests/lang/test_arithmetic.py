@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aish.lang.arithmetic import ExpressionError, compiled, constant, wrap
+from aish.lang.arithmetic import compiled
+from aish.lang.arithmetic_tokens import ExpressionError, constant, wrap
 from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
 

@@ -46,9 +46,14 @@ def test_nothing_of_a_failed_expression_is_left() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["for ((;;)); do :; done", "for ((i=0;i<3;i++)) do :; done", "for ((;;)) { :; }", "for ((;;))\ndo :; done",
-     "for (( i = 0 ; i < 3 ; i++ ))\n{\n:\n}"],
-)  # fmt: skip
+    [
+        "for ((;;)); do :; done",
+        "for ((i=0;i<3;i++)) do :; done",
+        "for ((;;)) { :; }",
+        "for ((;;))\ndo :; done",
+        "for (( i = 0 ; i < 3 ; i++ ))\n{\n:\n}",
+    ],
+)
 def test_counting_loops(text: str) -> None:
     assert isinstance(only(text), Counting)
 
@@ -63,18 +68,34 @@ def test_empty_expressions_of_a_counting_loop_are_none() -> None:
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("for x do :; done", For), ("for x; do :; done", For), ("for x\ndo :; done", For),
-     ("for x\nin a\ndo :; done", For), ("for x in; do :; done", For), ("for x in a; { :; }", For), ("select x do :; done", Select),
-     ("select x in a b; { :; }", Select), ("for in in in; do :; done", For), ("for do in do; do :; done", For)],
-)  # fmt: skip
+    [
+        ("for x do :; done", For),
+        ("for x; do :; done", For),
+        ("for x\ndo :; done", For),
+        ("for x\nin a\ndo :; done", For),
+        ("for x in; do :; done", For),
+        ("for x in a; { :; }", For),
+        ("select x do :; done", Select),
+        ("select x in a b; { :; }", Select),
+        ("for in in in; do :; done", For),
+        ("for do in do; do :; done", For),
+    ],
+)
 def test_loops_over_words(text: str, kind: type[For]) -> None:
     assert type(only(text)) is kind
 
 
 @pytest.mark.parametrize(
-    "text", ["for x; in a; do :; done", "for ((;)); do :; done", "for ((i)); do :; done", "for 'x' in a; do :; done",
-             "select 1 in a; do :; done", "for x { :; "]
-)  # fmt: skip
+    "text",
+    [
+        "for x; in a; do :; done",
+        "for ((;)); do :; done",
+        "for ((i)); do :; done",
+        "for 'x' in a; do :; done",
+        "select 1 in a; do :; done",
+        "for x { :; ",
+    ],
+)
 def test_loops_that_are_none(text: str) -> None:
     script = parse(text)
     assert script.errors
@@ -82,10 +103,17 @@ def test_loops_that_are_none(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("coproc a b", "COPROC"), ("coproc { a; }", "COPROC"), ("coproc N { a; }", "N"), ("coproc N (a)", "N"),
-     ("coproc N while a; do b; done", "N"), ("coproc N", "COPROC"), ("coproc N >f", "COPROC"),
-     ("coproc N ((1))", "N")],
-)  # fmt: skip
+    [
+        ("coproc a b", "COPROC"),
+        ("coproc { a; }", "COPROC"),
+        ("coproc N { a; }", "N"),
+        ("coproc N (a)", "N"),
+        ("coproc N while a; do b; done", "N"),
+        ("coproc N", "COPROC"),
+        ("coproc N >f", "COPROC"),
+        ("coproc N ((1))", "N"),
+    ],
+)
 def test_a_coprocess_has_a_name_only_before_a_compound_command(text: str, name: str) -> None:
     node = only(text)
     assert isinstance(node, Coprocess)
@@ -116,8 +144,18 @@ def test_no_tensor_edge_among_patterns(text: str) -> None:
     assert not parse(text).errors
 
 
-@pytest.mark.parametrize("text", ["f() [[ a ]]", "f() ((1))", "f() for ((;;)); do :; done", "function f (a)",
-                                  "function f ( ) { a; }", "function a-b { c; }", "a.b() { c; }"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f() [[ a ]]",
+        "f() ((1))",
+        "f() for ((;;)); do :; done",
+        "function f (a)",
+        "function f ( ) { a; }",
+        "function a-b { c; }",
+        "a.b() { c; }",
+    ],
+)
 def test_a_function_has_any_compound_command_for_a_body(text: str) -> None:
     assert not parse(text).errors
 

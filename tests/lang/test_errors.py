@@ -67,7 +67,7 @@ def test_unset_parameter_points_at_the_expansion(aish: Aish) -> None:
         ("echo hi >&9", 1, "9: Bad file descriptor"),
         ("[ 1 -eq x ]", 2, "x: a whole number expected"),
         ("fg", 1, "no job control here"),
-        ("wait abc", 2, "abc: a process id or %job expected"),
+        ("wait abc", 1, "abc: a process id or %job expected"),
         ("printf %y", 1, "%y: not a conversion"),
         ("echo hi > /dev/full", 1, "echo: write error: No space left on device"),
         ("eval 'echo (a'", 2, "eval:1:6: unexpected '('"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lang.generator import Flow, Words
+from tests.lang.generator import Bash, Flow, Words
 
 if TYPE_CHECKING:
     from tests.lang.conftest import Aish
@@ -73,3 +73,19 @@ def test_most_flows_are_compared(aish: Aish) -> None:
         (aish.folder / "program").write_text(Flow(seed).program())
         agreed += oracle(_SHELLS[0], aish) == oracle(_SHELLS[1], aish)
     assert agreed >= 15
+
+
+_STUMBLES = (12, 23)
+"""bash 5.2 fails over a here-document with a substitution in it that is itself in a substitution."""
+
+
+@pytest.mark.parametrize("seed", [seed for seed in range(30) if seed not in _STUMBLES])
+def test_flow_of_bash(seed: int, aish: Aish) -> None:
+    """The commands and words of bash, with bash as the only oracle."""
+    (aish.folder / "program").write_text(Bash(seed).program())
+    assert _SHELLS[0] is not None
+    subprocess.run([_SHELLS[0], "-n", str(aish.folder / "program")], check=True, timeout=30)
+    expected = oracle(_SHELLS[0], aish)
+    found = aish.run(["program"])
+    assert "a fault in aish" not in found.err
+    assert (found.out.encode("utf-8", "surrogateescape"), found.status) == expected

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         ("while read x; do echo $x; done <<A\n1\n2\nA\n", "1\n2\n"),
         ("case x in x) cat <<A;; esac\na\nA\n", "a\n"),
         ("case x in\nx) cat <<A\na\nA\n;; esac\n", "a\n"),
-        ("x=$(cat <<A\na)b 'c\nA\n); echo \"$x\"\n", "a)b 'c\n"),
+        ('x=$(cat <<A\na)b \'c\nA\n); echo "$x"\n', "a)b 'c\n"),
         ("x=`cat <<A\na\nA\n`; echo $x\n", "a\n"),
         ("cat <<A\n$(cat <<B\nb\nB\n)\nA\n", "b\n"),
         ("cat <<A &\na\nA\nwait\n", "a\n"),
@@ -67,7 +67,7 @@ def test_position(script: str, output: str, aish: Aish) -> None:
         ("cat <<-A\n\ta\\\n\tb\n\tA\n", "a\tb\n"),
         ("cat <<-'A'\n\t$x\\\n\tA\n", "$x\\\n"),
         ("cat <<A\nA \n A\nAB\nA\n", "A \n A\nAB\n"),
-        ('cat <<A\n${x-"q"} ${y-"q"} ${y-\'q\'} "${y-q}"\nA\n', 'v q \'q\' "q"\n'),
+        ('cat <<A\n${x-"q"} ${y-"q"} ${y-\'q\'} "${y-q}"\nA\n', "v q 'q' \"q\"\n"),
         ('cat <<A\n`echo "q"` `echo \\"q\\"`\nA\n', 'q "q"\n'),
         ("cat <<A\nA", ""),
         ("cat <<<$x; cat <<<\"a  b\"; cat <<<a' 'b; cat <<<$(echo c; echo d)\n", "v\na  b\na b\nc\nd\n"),
@@ -92,7 +92,9 @@ def test_an_error_in_a_document_has_its_own_place(aish: Aish) -> None:
     assert found.err.startswith("-c:3:3: x: gone\n")
 
 
-@pytest.mark.parametrize("text", ["cat <<A\n", "cat <<A\nb\n", "x=$(cat <<A\n", "cat <<A; cat <<B\nA\n", "cat <<-A\n\tb"])
+@pytest.mark.parametrize(
+    "text", ["cat <<A\n", "cat <<A\nb\n", "x=$(cat <<A\n", "cat <<A; cat <<B\nA\n", "cat <<-A\n\tb"]
+)
 def test_a_prompt_asks_for_the_rest(text: str) -> None:
     assert parse(text).incomplete
 

@@ -32,8 +32,9 @@ _VALID = [text for text in (part.split("\n", 1)[1] for part in _TEXT.split("=== 
 _PIECES = [
     "$", "(", ")", "{", "}", '"', "'", "`", "\\", "\n", " ", "a", "<<E", "E", "if", "fi", "then", "case", "esac",
     "in", ";", ";;", "&", "|", "|=", "<", ">", "#", "$((", "))", "$(", "${", "[[", "]]", "=", "~", ":", "*", "for",
-    "do", "done", "while", "!", "\0", "\udcff", "é", "x=", "@a", "1", "2>", "f()", "${x:-", "$'", "((", "for ((", "select",
-    "time", "coproc", "<(", ">(", "{a,b}", "{1..3}", "{fd}>", "<<-", "<<<", "|&", "&>", ";&", "=~", "function", "x=(", "a[",
+    "do", "done", "while", "!", "\0", "\udcff", "é", "x=", "@a", "1", "2>", "f()", "${x:-", "$'", "((", "for ((",
+    "select", "time", "coproc", "<(", ">(", "{a,b}", "{1..3}", "{fd}>", "<<-", "<<<", "|&", "&>", ";&", "=~",
+    "function", "x=(", "a[",
 ]  # fmt: skip
 _COMMANDS = {Calculation, Case, Counting, For, Group, If, Select, Simple, Subshell, Test, Time, While}
 """Commands whose beginning says what they are: a part of a pipeline, say, is no pipeline by itself."""
@@ -42,7 +43,8 @@ _soup = st.lists(st.sampled_from(_PIECES), max_size=40).map("".join)
 
 # A grammar of valid programs, small enough that hypothesis reaches every rule.
 _word = st.recursive(
-    st.sampled_from(["{a,b}", "{1..3}x", "<(a b)", ">(c)", "a", "'b c'", '"d $e"', "\\f", "$x", "${y}", "${z:-w}", "~/q", "g*", "@n", "$'h\\n'", "1"]),
+    st.sampled_from(["{a,b}", "{1..3}x", "<(a b)", ">(c)"])
+    | st.sampled_from(["a", "'b c'", '"d $e"', "\\f", "$x", "${y}", "${z:-w}", "~/q", "g*", "@n", "$'h\\n'", "1"]),
     lambda inner: st.one_of(
         st.tuples(inner, inner).map("".join),
         inner.map(lambda w: f"$(echo {w})"),
@@ -151,7 +153,8 @@ def _shape(node: object) -> object:
         return [_shape(item) for item in node]
     if not isinstance(node, Node):
         return node
-    names = [name for cls in type(node).__mro__ for name in getattr(cls, "__slots__", ()) if name not in ("start", "end")]
+    slots = [name for cls in type(node).__mro__ for name in getattr(cls, "__slots__", ())]
+    names = [name for name in slots if name not in ("start", "end")]
     return [type(node).__name__, *[_shape(getattr(node, name)) for name in names]]
 
 

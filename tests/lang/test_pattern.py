@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aish.lang.pattern import Pattern, escape, is_magic, unescape
+from aish.lang.matching import Pattern
+from aish.lang.pattern import escape, is_magic, speak, unescape
+
+
+@pytest.fixture(autouse=True)
+def _plain_dialect() -> None:
+    """Shells of other tests in this process may have left theirs."""
+    speak(0)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from aish.lang.parser import parse
 
 BASH = shutil.which("bash")
 _FOLDERS = ["/usr/bin", "/usr/sbin", "/etc", "/usr/lib/git-core", "/usr/share", "/usr/lib/dpkg", "/usr/local"]
+_SHELLS = (b"/sh", b"/bash", b"/dash", b" bash", b" sh", b"sh -e")
 _LARGEST_BYTES = 500_000
 _SAMPLE = 40
 _DEADLINE_S = 20.0
@@ -43,7 +44,7 @@ def _is_script(path: Path) -> bool:
             return False
         with path.open("rb") as file:
             first = file.readline(100)
-            shell = first[:2] == b"#!" and first.rstrip().endswith((b"/sh", b"/bash", b"/dash", b" bash", b" sh", b"sh -e"))
+            shell = first[:2] == b"#!" and first.rstrip().endswith(_SHELLS)
             completion = "bash-completion" in path.parts or path.suffix in (".sh", ".bash")
             return (shell or completion) and b"\0" not in file.read()
     except OSError:

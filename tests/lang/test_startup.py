@@ -128,7 +128,7 @@ def test_ignored_on_entry_stays_ignored(script: str, aish: Aish) -> None:
     if "SigIgn" in script:
         assert _ignored(done.stdout) == 1 << (signal.SIGINT - 1)
     else:
-        assert done.stdout == "on\n"
+        assert done.stdout == "trap -- '' SIGINT\non\n"
 
 
 @pytest.mark.parametrize(

@@ -198,3 +198,11 @@ def test_what_is_wrong_with_a_definition_is_told_with_the_rest(tmp_path: Path) -
     assert "wants a git worktree of its own" in told(tmp_path, tree)[0]
     both = DEFINED + '[agents.y]\nagent = "nobody-here"\n'
     assert told(tmp_path, both) == ["10: agents.y.agent: no agent is called nobody-here"]
+
+
+def test_devices_without_memory_on_them_are_told_for_an_agent_too(tmp_path: Path) -> None:
+    """Who says how much may be the agent's file."""
+    with_memory = DEFINED.replace("depth = 1", 'vram = "8G"') + "gpus = 2\n"
+    assert told(tmp_path, with_memory) == []
+    (problem,) = told(tmp_path, DEFINED + "gpus = 2\n")
+    assert problem == "9: agents.nightly.gpus: says nothing without vram"

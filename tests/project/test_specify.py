@@ -295,6 +295,17 @@ def test_an_agent_file_with_an_input(told: Callable[..., Any]) -> None:
     assert found.wanted("x", agent=agent, agent_digest="2").spec.digest != spec.digest
 
 
+def test_devices_of_an_agent_as_of_any_process(told: Callable[..., Any]) -> None:
+    """What the entry says goes before what the agent's file says, word by word."""
+    agent = parse_agent("---\nlimits: {vram: 8G, gpus: 2}\n---\nDo it.", "/a/sum.md")
+
+    def asked(entry: str) -> tuple[int, int]:
+        spec = told(f'[agents.x]\nagent = "sum"\n{entry}').wanted("x", agent=agent, agent_digest="1").spec
+        return spec.vram_bytes, spec.gpu_count
+
+    assert [asked(entry) for entry in ("", "gpus = 4", 'vram = "4G"')] == [(8 << 30, 2), (8 << 30, 4), (4 << 30, 2)]
+
+
 BASE = '[services.x]\ncommand = "x"\nenv = { A = "1" }\nlimits = { pids = 5 }\n'
 
 

@@ -245,7 +245,7 @@ verbs["wait"] = lambda words: 124 if "--timeout" in words else told("wait", 7)(w
     ("script", "out"),
     [
         ("kill @a; kill -9 @a @b", "kill -s 15 @a|kill -s 9 @a|kill -s 9 @b"),
-        ("kill -s HUP %x @a 2>/dev/null; echo $?", "kill -s 1 @a|1"),
+        ("kill -s HUP %x @a 2>/dev/null; echo $?", "kill -s 1 @a|0"),
         ("wait @a; echo $?", "wait @a|7"),
         ("sleep 0 & wait $! @a; echo $?", "wait @a|7"),
         ("kill -0 @a && echo alive", "alive"),

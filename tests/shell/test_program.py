@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         (["+e", "-c", "false; echo yes"], "yes\n"),
         (["-o", "pipefail", "-c", "false | true; echo $?"], "1\n"),
         (["-eo", "pipefail", "-c", "false | true; echo no"], ""),
-        (["-eu", "-o", "pipefail", "-c", "echo $-"], "euBc\n"),
+        (["-eu", "-o", "pipefail", "-c", "echo $-"], "ehuBc\n"),
         (["-c", "--", "echo $1", "n", "-x"], "-x\n"),
         (["-n", "-c", "echo no"], ""),
         (["--posix", "-c", "set -o | grep posix | tr -d ' \\t'"], "posixon\n"),

@@ -53,12 +53,14 @@ def test_a_supervised_agent_sees_and_controls_what_is_below_it(shared_home: Home
             ("child", "spawn", {"command": ["sleep", "600"], "name": "child", "budget": "500"}),
             ("ps", "ps", {}),
             ("stop sibling", "stop", {"process": other.id}),
+            ("cancel sibling", "cancel", {"agent": other.id}),
             ("signal sibling", "signal", {"process": "sibling", "signal": "KILL"}),
             ("logs sibling", "logs", {"process": other.id}),
             ("inspect", "inspect", {"process": "child"}),
             ("usage", "usage", {"by": "model"}),
             ("all usage", "usage", {"by": "day"}),
             ("stop itself", "stop", {"process": "agent"}),
+            ("cancel itself", "cancel", {"agent": "agent"}),
             ("stop child", "stop", {"process": "child", "grace_s": 0}),
         ],
         budget_tokens=1000,
@@ -67,7 +69,7 @@ def test_a_supervised_agent_sees_and_controls_what_is_below_it(shared_home: Home
     assert "above that of agent itself" in told["too much"]["text"]
     assert not told["child"]["error"], told["child"]
     assert [row["name"] for row in told["ps"]["object"]["processes"]] == ["agent", "child"]
-    for key in ("stop sibling", "signal sibling", "logs sibling"):
+    for key in ("stop sibling", "cancel sibling", "signal sibling", "logs sibling"):
         assert told[key]["error"], told[key]
     assert other.state() == "running"
     id = told["id"]
@@ -76,7 +78,8 @@ def test_a_supervised_agent_sees_and_controls_what_is_below_it(shared_home: Home
     )
     assert f"of {id}: usd 0.5, 0 used" in told["usage"]["object"]["budgets"]
     assert "for the person" in told["all usage"]["text"]
-    assert "the process that you run in" in told["stop itself"]["text"]
+    for key in ("stop itself", "cancel itself"):
+        assert "the process that you run in" in told[key]["text"]
     assert told["stop child"]["object"]["process"]["ended"] is True
 
 
@@ -93,6 +96,7 @@ def test_a_client_of_the_user_ends_only_what_it_has_started(open_tools: Any, go:
             assert waited["over"] is True
             for name, arguments in (
                 ("stop", {"process": "train"}),
+                ("cancel", {"agent": "coder"}),
                 ("signal", {"process": train.id, "signal": "TERM"}),
                 ("send", {"agent": "coder", "text": "stop"}),
                 ("ask", {"agent": agent.id, "text": "stop"}),
@@ -134,7 +138,7 @@ def test_read_only_offers_only_looking(open_tools: Any, go: Any) -> None:
                 *("ps", "inspect", "why", "wait", "logs", "mail", "usage", "models")
             ]
             assert all(tool.annotations.read_only_hint for tool in listed)
-            for name in ("spawn", "stop", "send", "ask", "signal"):
+            for name in ("spawn", "cancel", "stop", "send", "ask", "signal"):
                 with pytest.raises(MCPError, match="no such tool"):
                     await tools.client.call_tool(name, {"command": ["true"]})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from aish.tools.tool import TOOLS
 
 if TYPE_CHECKING:
     from conftest import Home
+
+    from aish.plugins.simprovider.thread import Running
 
 ECHO = """
 import sys
@@ -41,9 +44,9 @@ def test_what_is_listed_is_for_models(open_tools: Any, go: Any) -> None:
                     assert said.get("description"), f"{tool.name}: {name} is not explained"
                     assert _bounded(said), f"{tool.name}: {name} has no bound"
             hints = {name: tool.annotations for name, tool in listed.items()}
-            assert {name for name, hint in hints.items() if hint.destructive_hint} == {"stop", "signal"}
+            assert {name for name, hint in hints.items() if hint.destructive_hint} == {"cancel", "stop", "signal"}
             assert {name for name, hint in hints.items() if not hint.read_only_hint} == {
-                *("spawn", "send", "ask", "stop", "signal")
+                *("spawn", "send", "ask", "cancel", "stop", "signal")
             }
             assert "Only the person can" in (tools.client.instructions or "")
 
@@ -257,3 +260,33 @@ def test_a_tool_that_there_is_not(open_tools: Any, go: Any) -> None:
                 await tools.client.call_tool("answer", {"number": 1, "option": "allow"})
 
     go(work)
+
+
+def test_a_turn_ends_and_its_agent_goes_on(open_tools: Any, go: Any, shared_home: Home, sim: Running) -> None:
+    """Who could only send INT had to know what an agent makes of it."""
+    folder = shared_home.root / ".aish" / "agents"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "talks.md").write_text("---\nmodel: sim\ntools: []\n---\nAnswer.")
+
+    async def work() -> None:
+        async with open_tools() as tools:
+            await tools.call("spawn", command=["@talks"], name="coder")
+            answer = await tools.call("ask", agent="coder", text="say 2", timeout_s=45)
+            assert answer["answer"] == "w0 w1"
+            assert (await tools.call("cancel", agent="coder"))["cancelled"] is False, "between its turns"
+            sent = await tools.call("send", agent="coder", text="say 900 pace 0.2")
+            await asyncio.to_thread(_busy, sim)
+            found = await tools.call("cancel", agent="@coder")
+            assert (found["cancelled"], found["process"]["name"]) == (True, "coder")
+            (message,) = (await tools.call("mail", number=sent["number"], timeout_s=45))["messages"]
+            assert (message["state"], message["status"]) == ("answered", 130)
+            answer = await tools.call("ask", agent="coder", text="say 3", timeout_s=45)
+            assert answer["answer"] == "w0 w1 w2"
+            await tools.call("stop", process="coder", grace_s=0)
+
+    go(work)
+
+
+def _busy(sim: Running) -> None:
+    with sim.provider.changed:
+        assert sim.provider.changed.wait_for(lambda: sim.provider.busy > 0, 30)

@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aish.errors import ConflictError, NotFoundError, RefusedError, StorageError, UnavailableError
-from aish.worktree import making, removal, repository
-from aish.worktree.record import MAKING, READY, Records
+from aish.worktree import beginning, making, removal, repository
+from aish.worktree.record import MADE, MAKING, Records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def make(folder: Path, told: list[str], name: str = "x", **options: bool) -> Rec
 
 def test_from_head_on_a_branch_of_its_own_and_unseen(repo: Repo, told: list[str]) -> None:
     record = make(repo.root, told)
-    assert (record.state, record.branch, record.folder) == (READY, "aish/x", str(repo.tree("x")))
+    assert (record.state, record.branch, record.folder) == (MADE, "aish/x", str(repo.tree("x")))
     assert repo.git("symbolic-ref", "--short", "HEAD", folder=repo.tree("x")) == "aish/x"
     assert repo.git("rev-parse", "aish/x") == repo.head
     assert repo.status() == "", "it shows in the user's git status"
@@ -205,6 +205,30 @@ def test_killed_while_it_is_made_the_next_one_takes_it_away(repo: Repo, told: li
     setup.unlink()
     assert make(repo.root, told).name == "x"
     assert told == ["a half-made worktree x is taken away first"]
+
+
+def test_killed_before_anybody_began_in_it_the_next_one_takes_it_away(repo: Repo, told: list[str]) -> None:
+    """It stayed for ever, with a branch, and the next one got a number."""
+    code = (
+        "import os, sys; from aish.worktree import making, repository;"
+        "making.make(repository.find(sys.argv[1]), 'x', tell=print); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code, repo.root], check=False, timeout=60)
+    records = Records(repository.common_of(str(repo.root)))
+    left = records.load("x")
+    assert left is not None
+    assert left.state == MADE
+    assert make(repo.root, told).name == "x-2", "somebody may have begun in it"
+    nobody: Any = {"begun": lambda _: False}
+    held = beginning.hold(left.folder)
+    assert make(repo.root, told, **nobody).name == "x-3", "somebody is about to"
+    os.close(held)
+    work = repo.write("b.txt", "by hand\n", folder=repo.tree("x"))
+    assert make(repo.root, told, **nobody).name == "x-4", "what is nowhere else"
+    work.unlink()
+    assert told == ["nobody has begun in the worktree x, which has 1 uncommitted file: `aish discard x` drops it"]
+    assert make(repo.root, told, **nobody).name == "x"
+    assert told[1:] == ["the worktree x, in which nobody has begun, is taken away first"]
 
 
 def test_several_at_once_get_one_each(repo: Repo) -> None:

@@ -11,7 +11,7 @@ import signal
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aish.agents import schema
+from aish.agents import adapters, schema
 from aish.agents.asked import refused
 from aish.agents.ending import tell
 from aish.agents.host import program_folder
@@ -20,7 +20,7 @@ from aish.agents.host.desk import Desk
 from aish.agents.host.turn import Turn
 from aish.agents.stdout import DownstreamError
 from aish.errors import AishError
-from aish.spi.acting import BUILTIN, Acting
+from aish.spi.acting import Acting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -83,7 +83,7 @@ class Work:
 
     def _by_schema(self, task: Task, by: str) -> Task:
         """Raises UsageError, SourceError."""
-        if self.adapter.name != BUILTIN:
+        if not adapters.answers_by_schema(self.adapter):
             raise refused(self.adapter.name)
         acting = copy.copy(task.acting or Acting())
         acting.schema = schema.of_word(by, task.cwd)

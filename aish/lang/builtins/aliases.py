@@ -58,7 +58,7 @@ def _show(rt: Runtime, name: str) -> None:
 
 
 def unalias(rt: Runtime, argv: list[str]) -> int:
-    """unalias -a | name ..."""
+    """unalias -a; unalias name ...: remove aliases."""
     every, operands = _operands(argv, "a")
     if every:
         rt.aliases.clear()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from aish.lang.control import CommandError
 from aish.lang.text import is_name
+from aish.lang.tree import ArrayLiteral
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
     from aish.lang.compile_assign import Compound, Entry
-    from aish.lang.runtime import Runtime
-    from aish.lang.variables import Saved
+    from aish.lang.runtime import Function, Runtime
+    from aish.lang.scopes import Saved
+    from aish.lang.tree import Node, Word
 
 _CONVERTING = "iluct"
 
@@ -50,7 +52,7 @@ def _options(argv: list[str], allowed: str) -> tuple[_Request, list[str]]:
 
 def declare(rt: Runtime, argv: list[str]) -> int:
     """declare [-aAfFgiIlnrtux] [-p] [name[=value] ...]: inside a function the names are local, without -g."""
-    wanted, operands = _options(argv, "aAfFgiIlnprtux" + "c")
+    wanted, operands = _options(argv, "aAcfFgiIlnprtux")
     if wanted.on & {"f", "F"}:
         return _functions(rt, wanted, operands)
     if "p" in wanted.on and operands:
@@ -87,6 +89,8 @@ def local(rt: Runtime, argv: list[str]) -> int:
 
 def _plain_local(rt: Runtime, scope: dict[str, Saved], operand: str) -> bool:
     """The usual case, done at once. False where it is another."""
+    if "localvar_inherit" in rt.shopt:
+        return False
     name, equals, value = operand.partition("=")
     if type(operand) is not str or not is_name(name):
         return False
@@ -149,7 +153,7 @@ def _list(rt: Runtime, wanted: _Request) -> int:
             rt.write(line + "\n")
     if not kinds and "p" not in wanted.on:
         for name in sorted(rt.functions):
-            rt.write(rt.functions[name].definition + "\n")
+            rt.write(_laid_out(rt.functions[name]) + "\n")
     return 0
 
 
@@ -177,7 +181,7 @@ def _functions(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
         elif "F" in wanted.on:
             rt.write(f"{name}\n" if operands else f"declare -f {name}\n")
         else:
-            rt.write(function.definition + "\n")
+            rt.write(_laid_out(function) + "\n")
     return status
 
 
@@ -214,7 +218,7 @@ def _one(rt: Runtime, wanted: _Request, operand: str) -> None:
     found: list[Entry] | None = None
     if type(operand) is not str:
         compound: Compound = operand  # type: ignore[assignment]
-        target, append, value, found = compound.name, operand.append, "", compound.entries
+        target, append, value, found = compound.name, compound.append, "", compound.entries
         assigns = True
     else:
         target, equals, value = _parted(operand)
@@ -227,7 +231,7 @@ def _one(rt: Runtime, wanted: _Request, operand: str) -> None:
     name, subscript = parts
     if found is None and assigns and subscript is None:
         found = _list_in_text(rt, wanted, name, value)
-    if "n" in wanted.on or "n" in wanted.off:
+    if "n" in wanted.on or ("n" in wanted.off and name in rt.vars.references):
         _reference(rt, wanted, name, value if assigns else None)
         return
 
@@ -267,6 +271,7 @@ def _list_in_text(rt: Runtime, wanted: _Request, name: str, value: str) -> list[
         return None
     if not (wanted.on & {"a", "A"} or name in rt.vars.arrays) or "n" in wanted.on:
         return None
+    from aish.lang import subscripts
     from aish.lang.compile_assign import entries
     from aish.lang.parser import Parser
     from aish.lang.source import ParseError, Source
@@ -280,19 +285,31 @@ def _list_in_text(rt: Runtime, wanted: _Request, name: str, value: str) -> list[
     item = command.items[0] if command is not None and len(command.items) == 1 else None
     if not isinstance(item, Simple) or len(item.assigns) != 1 or item.words or item.redirects:
         return None
+    if any(subscripts.runs(part) for part in _inner(item.assigns[0].value)):
+        raise CommandError(f"{name}: a command substitution in a list that is text is not run")
     return entries(source, item.assigns[0])(rt)
+
+
+def _inner(value: Word) -> list[Node]:
+    """The parts of the words of a list, subscripts included."""
+    literal = value.parts[0]
+    if not isinstance(literal, ArrayLiteral):
+        return []
+    words = [word for item in literal.items for word in (item.index, item.value) if word is not None]
+    return [part for word in words for part in word.parts]
 
 
 def _make_local(rt: Runtime, wanted: _Request, name: str) -> None:
     variables = rt.vars
     scope = variables.function_scope()
     assert scope is not None
-    if name in scope:
+    before = variables.came_with_call(name)
+    if name in scope or (before is not None and variables.scopes[-2:] == [before, scope]):
         return
     if name in variables.readonly and not any(name in outer for outer in variables.scopes):
         raise CommandError(f"{name}: readonly variable")
     variables.local(name, scope)
-    if "I" in wanted.on:
+    if "I" in wanted.on or before is not None or "localvar_inherit" in rt.shopt:
         array = variables.arrays.get(name)
         if array is not None:
             variables.arrays[name] = array.copy()
@@ -301,11 +318,11 @@ def _make_local(rt: Runtime, wanted: _Request, name: str) -> None:
 
 
 def _local_options(rt: Runtime) -> None:
-    from aish.lang.options import NAMES
+    from aish.lang.options import NAMES, is_on
 
     scope = rt.vars.function_scope()
     assert scope is not None
-    scope.setdefault("-", {name: getattr(rt, name) for name in NAMES})  # type: ignore[arg-type]
+    scope.setdefault("-", {name: is_on(rt, name) for name in NAMES})
 
 
 def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> None:
@@ -314,9 +331,9 @@ def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> N
 
     variables = rt.vars
     if "n" in wanted.off:
-        target = variables.references.pop(name, None)
-        if target is not None:
-            variables.set(name, target)
+        if value is not None:
+            variables.set(name, value)
+        variables.set(name, variables.references.pop(name))
         return
 
     def act() -> None:
@@ -372,7 +389,7 @@ def _set(
         variables.append(name, value)
     elif value is not None:
         variables.set(name, value)
-    else:
+    elif wanted.word != "export" or wanted.on:
         variables.declare(name)
     if "r" in wanted.on:
         variables.protect(name)
@@ -398,7 +415,8 @@ def _mark(rt: Runtime, wanted: _Request, name: str) -> None:
     letters = set(_CONVERTING)
     if not letters & (wanted.on | wanted.off):
         return
-    rt.vars.check(name)
+    if wanted.on & letters != {"t"}:
+        rt.vars.check(name)
     before = set(rt.vars.attributes.get(name, ""))
     now = (before | wanted.on & letters) - wanted.off
     if wanted.cases:
@@ -406,6 +424,12 @@ def _mark(rt: Runtime, wanted: _Request, name: str) -> None:
         if len(set(wanted.cases)) == 1:
             now.add(wanted.cases[0])
     rt.vars.mark(name, "".join(sorted(now & letters)))
+
+
+def _laid_out(function: Function) -> str:
+    from aish.lang.reprint import definition
+
+    return definition(function.definition)
 
 
 TABLE: dict[str, Builtin] = {

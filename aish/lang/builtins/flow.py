@@ -1,10 +1,12 @@
-"""break continue return exit eval . source exec"""
+"""break continue return exit logout eval . source exec"""
 
 from __future__ import annotations
 
 import os
 
+from aish.lang.builtins.letters import usage, with_values
 from aish.lang.control import Break, CommandError, Continue, Exit, Return, ToldError
+from aish.lang.signals import RETURN
 from aish.lang.source import ParseError, Source
 
 TYPE_CHECKING = False
@@ -13,24 +15,38 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 
+def _operands(argv: list[str]) -> list[str]:
+    return argv[2:] if argv[1:2] == ["--"] else argv[1:]
+
+
 def _number(rt: Runtime, argv: list[str], default: int) -> int:
-    if len(argv) > 2:
-        rt.complain(f"{argv[0]}: too many arguments")
-        if rt.interactive:
-            raise ToldError(1)
-        raise Exit(1)  # as in bash and dash: who knows what was meant
-    if len(argv) < 2:
+    """The number behind the name. Raises CommandError for what is none."""
+    words = _operands(argv)
+    if not words:
         return default
-    word = argv[1]
-    if not (word.removeprefix("-").isdecimal() and word.isascii()):
-        raise CommandError(f"{word}: a number expected", status=2)
+    word = words[0].strip(" \t\n")
+    digits = word[1:] if word[:1] in ("-", "+") else word
+    if not (digits.isdecimal() and digits.isascii()) or int(digits) >= 1 << 63:
+        raise CommandError(f"{words[0]}: a number expected", status=2)
+    if len(words) > 1:
+        raise rt.discard(f"{argv[0]}: too many arguments")
     return int(word)
 
 
 def _levels(rt: Runtime, argv: list[str]) -> int:
-    levels = _number(rt, [word for word in argv if word != "--"], 1)
+    """How many loops; 0 outside of all."""
+    if not rt.loops:
+        if not rt.posix:
+            rt.complain(f"{argv[0]}: no loop is running")
+        return 0
+    try:
+        levels = _number(rt, argv, 1)
+    except CommandError as error:
+        rt.complain(f"{argv[0]}: {error.message}")
+        raise Exit(128) from None
     if levels < 1:
-        raise CommandError(f"{levels}: at least 1 expected")
+        rt.complain(f"{argv[0]}: {levels}: at least 1 expected")
+        raise Break(rt.loops, 1)
     return min(levels, rt.loops)
 
 
@@ -52,34 +68,44 @@ def continue_(rt: Runtime, argv: list[str]) -> int:
 
 def return_(rt: Runtime, argv: list[str]) -> int:
     """return [n]: leave a function or a sourced file."""
-    status = _number(rt, [word for word in argv if word != "--"], rt.status) & 0xFF
-    if not rt.returns and not rt.in_subshell:
+    status = _status(rt, argv)
+    if not rt.returns:
         raise CommandError("neither a function nor a sourced file is running", status=2)
     raise Return(status)
 
 
+def _status(rt: Runtime, argv: list[str]) -> int:
+    """The status that return and exit give: 2 for what is no number."""
+    default = rt.status if rt.trap_status is None else rt.trap_status
+    try:
+        return _number(rt, argv, default) & 0xFF
+    except CommandError as error:
+        rt.complain(f"{argv[0]}: {error.message}")
+        return error.status
+
+
 def exit_(rt: Runtime, argv: list[str]) -> int:
     """exit [n]: end the shell."""
-    try:
-        status = _number(rt, [word for word in argv if word != "--"], rt.status)
-    except CommandError as error:
-        if len(argv) > 2:
-            raise
-        rt.complain(f"exit: {error.message}")
-        status = 2
-    raise Exit(status & 0xFF)
+    raise Exit(_status(rt, argv))
+
+
+def logout(rt: Runtime, argv: list[str]) -> int:
+    """logout [n]: end a login shell."""
+    if "login_shell" not in rt.shopt:
+        raise CommandError("this is no login shell", hint="use exit")
+    return exit_(rt, argv)
 
 
 def eval_(rt: Runtime, argv: list[str]) -> int:
     """eval words: run the words, joined by spaces, as commands."""
     from aish.lang.evaluate import run_text
 
-    words = argv[2:] if argv[1:2] == ["--"] else argv[1:]
-    rt.status = 0
+    if argv[1:2] and argv[1][:1] == "-" and argv[1] not in ("-", "--"):
+        raise usage(argv[1][:2], "")
     shift = rt.at.line - 1 if rt.at is not None else 0
     rt.trace_depth += 1
     try:
-        return run_text(rt, " ".join(words), "eval", line_shift=shift)
+        return run_text(rt, " ".join(_operands(argv)), "eval", line_shift=shift)
     except ParseError as error:
         rt.report(error)
         raise ToldError(error.exit_status) from None
@@ -88,16 +114,19 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
 
 
 def source(rt: Runtime, argv: list[str]) -> int:
-    """. file [words] (and source): run the commands of a file in this shell."""
-    words = argv[2:] if argv[1:2] == ["--"] else argv[1:]
+    """. file [words]; source file [words]: run the commands of a file in this shell."""
+    _, words = with_values(argv, "")
     if not words:
         raise CommandError("a file's name expected", status=2)
-    path = _sourced_path(rt, words[0])
     try:
+        path = _sourced_path(rt, words[0])
+        if os.path.isdir(path):
+            raise CommandError(f"{words[0]}: is a directory")
         with open(path, "rb") as file:
             data = file.read()
-    except OSError as error:
-        raise CommandError(f"{words[0]}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        message = f"{words[0]}: {error.strerror}" if isinstance(error, OSError) else f"{words[0]!r}: not a path"
+        raise CommandError(message) from None
     from aish.lang.evaluate import run_source
     from aish.lang.runtime import MAX_CALLS
     from aish.lang.text import decode
@@ -107,17 +136,20 @@ def source(rt: Runtime, argv: list[str]) -> int:
     rt.calls += 1
     rt.returns += 1
     rt.frames.append(("source", path, rt.at))
-    loops, rt.loops = rt.loops, 0
     if len(words) > 1:
         rt.params = words[1:]
     inner = rt.params
-    rt.status = 0
     try:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()
-        return run_source(rt, Source(path, decode(data)))
-    except Return as error:
-        return error.status
+        try:
+            status = run_source(rt, Source(path, decode(data)))
+        except Return as error:
+            status = error.status
+        if rt.signals.traps:
+            rt.status = status
+            rt.run_moment(RETURN)
+        return status
     except ParseError as error:
         rt.report(error)
         raise ToldError(error.exit_status) from None
@@ -126,46 +158,49 @@ def source(rt: Runtime, argv: list[str]) -> int:
         rt.calls -= 1
         rt.returns -= 1
         rt.frames.pop()
-        rt.loops = loops
         if len(words) > 1 and rt.params is inner:
             rt.params = params
 
 
 def _sourced_path(rt: Runtime, name: str) -> str:
-    """A name without a slash is looked for in PATH, then (as bash does) here."""
+    """A name without a slash is looked for in PATH, then (as bash does, but not POSIX) here."""
     if "/" in name:
         return name
-    for folder in (rt.vars.get("PATH") or "").split(":"):
-        candidate = f"{folder}/{name}" if folder else name
-        if os.path.isfile(candidate) and os.access(candidate, os.R_OK):
-            return candidate
+    if "sourcepath" in rt.shopt or rt.posix:
+        for folder in (rt.vars.get("PATH") or "").split(":"):
+            candidate = f"{folder}/{name}" if folder else f"./{name}"
+            if os.path.isfile(candidate) and os.access(candidate, os.R_OK):
+                return candidate
+    if rt.posix:
+        raise FileNotFoundError(2, "not in PATH")
     return name
 
 
 def exec_(rt: Runtime, argv: list[str]) -> int:
-    """exec [-a name] [command]: become a program. Without one, the redirections stay."""
-    words = argv[1:]
-    name: str | None = None
-    if words[:1] == ["-a"] and len(words) > 2:
-        name, words = words[1], words[2:]
-    if words[:1] == ["--"]:
-        words = words[1:]
+    """exec [-cl] [-a name] [command]: become a program. Without one, the redirections stay."""
+    options, words = with_values(argv, "cla:")
+    flags = {letter for letter, _ in options}
+    name = next((value for letter, value in reversed(options) if letter == "a"), None)
     if not words:
         return 0
     from aish.lang import process
 
     if rt.host.is_supervised(words[0]):
         raise Exit(process.run_stage(rt, words, last=True))
+    if rt.lasting and not rt.interactive:  # a session: the command ends as the program does, the shell stays
+        raise Exit(process.run_program(rt, words))
     path = rt.commands.find(words[0])
     error = CommandError(f"{words[0]}: command not found", status=process.NOT_FOUND)
     if path is not None:
+        shown = "-" * ("l" in flags) + (name if name is not None else words[0])
+        environment = {} if "c" in flags else rt.environment_for(path)
         rt.signals.leave()
         try:
-            process.replace(rt, path, [name or words[0], *words[1:]], rt.environment_for(path))
+            process.replace(rt, path, [shown, *words[1:]], environment)
         except CommandError as found:
             error = CommandError(f"{words[0]}: {found.message}", status=found.status, hint=found.hint)
         rt.signals.reinstall()
-    if rt.interactive:
+    if rt.interactive or "execfail" in rt.shopt:
         raise error
     rt.complain(f"exec: {error.message}", hint=error.hint)
     raise Exit(error.status)
@@ -176,6 +211,7 @@ TABLE: dict[str, Builtin] = {
     "continue": continue_,
     "return": return_,
     "exit": exit_,
+    "logout": logout,
     "eval": eval_,
     ".": source,
     "source": source,

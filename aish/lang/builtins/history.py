@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError
 from aish.lang.text import decode, encode
 
@@ -49,8 +50,8 @@ def history(rt: Runtime, argv: list[str]) -> int:
         rt.write("".join([expand(word, lines).text + "\n" for word in words]))
         return 0
     if rt.typed is None:
-        if not flags and words and not words[0].isdecimal():
-            raise CommandError(f"{words[0]}: a number expected")
+        if not flags:
+            _list(rt, [], words)
         return 0
     lines = rt.typed.lines()
     if "c" in flags:
@@ -210,7 +211,8 @@ def _run(rt: Runtime, text: str) -> int:
 
 
 def bind(rt: Runtime, argv: list[str]) -> int:
-    """bind ...: readline's keys are not ours; said, so that start-up files that set some go on."""
+    """bind [-lpsvPSVX] [-m keymap] [-f file] [-qu name] [-r keys] [-x keys:command] [keys:name]: accepted."""
+    with_values(argv, "lpsvPSVXm:f:q:u:r:x:")
     return 0
 
 

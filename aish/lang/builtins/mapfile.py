@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from aish.lang.arrays import Indexed
+from aish.lang.builtins.reading import MOST_FD
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.text import decode, is_name
 
@@ -35,7 +36,7 @@ class _Wanted:
 
 
 def mapfile(rt: Runtime, argv: list[str]) -> int:
-    """mapfile [-d delimiter] [-n count] [-O origin] [-s skip] [-t] [-u fd] [-C callback] [-c quantum] [array]"""
+    """mapfile [-t] [-d delimiter] [-n|-O|-s|-u|-c number] [-C callback] [array]: read lines into an array."""
     wanted = _options(argv)
     name = wanted.name
     if name in rt.vars.references:
@@ -65,7 +66,7 @@ def mapfile(rt: Runtime, argv: list[str]) -> int:
                 at += 1
                 count += 1
     except Interrupted as error:
-        if rt.interactive:
+        if rt.lasting:
             raise
         return 128 + error.signo
     except OSError as error:
@@ -128,7 +129,7 @@ def _option(wanted: _Wanted, letter: str, value: str) -> None:
         case "s":
             wanted.skip = number
         case "u":
-            wanted.fd = number
+            wanted.fd = min(number, MOST_FD)
         case _:
             if not number:
                 raise CommandError(f"{value}: at least 1 expected")

@@ -1,9 +1,12 @@
-"""command type hash: what a command word means."""
+"""command type hash builtin: what a command word means."""
 
 from __future__ import annotations
 
+import os
+
 from aish.lang import builtins, lookup
-from aish.lang.compile_simple import invoke
+from aish.lang.builtins.letters import letters, with_values
+from aish.lang.compile_simple import invoke, run_builtin
 from aish.lang.control import CommandError
 from aish.lang.words import RESERVED
 
@@ -12,126 +15,231 @@ if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
     from aish.lang.runtime import Runtime
 
+    Meaning = tuple[str, str]
+    """(alias keyword function builtin supervised file, the value or the path)"""
+
 
 def command(rt: Runtime, argv: list[str]) -> int:
     """command [-p] [-v|-V] name [words]: run a built-in or program although a function has its name."""
-    flags, at = "", 1
-    while at < len(argv) and len(argv[at]) > 1 and argv[at][0] == "-":
-        if argv[at] == "--":
-            at += 1
-            break
-        flags += argv[at][1:]
-        at += 1
-    if flags.strip("pvV"):
-        raise CommandError(f"-{flags}: unknown option", status=2, hint="options are: p v V")
-    words = argv[at:]
+    flags, words = letters(argv, "pvV")
     if not words:
         return 0
-    if "V" in flags:
-        return _describe(rt, words)
-    if "v" in flags:
-        status = 0
-        for word in words:
-            found = _short(rt, word)
-            if found is None:
-                status = 1
-            else:
-                rt.write(found + "\n")
-        return status
-    if "p" in flags and builtins.find(words[0]) is None:
-        path = lookup.search(words[0], lookup.STANDARD_PATH)
-        if path is not None:
-            words = [path, *words[1:]]
+    path = lookup.STANDARD_PATH if "p" in flags else None
+    if flags.strip("p"):
+        verbose = flags.strip("p")[-1] == "V"
+        return _describe_each(rt, words, verbose, path)
+    if path is not None and not _is_builtin(rt, words[0]) and "/" not in words[0]:
+        program = lookup.search(words[0], path)
+        if program is not None:
+            words = [program, *words[1:]]
     return invoke(rt, words, functions=False)
 
 
-def _program(rt: Runtime, word: str) -> str | None:
-    path = rt.commands.find(word)
-    return path if path is not None and lookup.is_program(path) else None
-
-
-def _short(rt: Runtime, word: str) -> str | None:
-    """What `command -v` says; None where nothing has the name."""
-    if word in RESERVED or word in rt.functions or word in builtins.TOPIC_OF or rt.host.is_supervised(word):
-        return word
-    return _program(rt, word)
-
-
-def _long(rt: Runtime, word: str) -> str | None:
-    """What `type` says."""
-    if word in RESERVED:
-        return f"{word} is a shell keyword"
-    if word in rt.functions:
-        return f"{word} is a function\n{rt.functions[word].definition}"
-    if word in builtins.SPECIAL:
-        return f"{word} is a special shell builtin"
-    if word in builtins.TOPIC_OF:
-        return f"{word} is a shell builtin"
-    if rt.host.is_supervised(word):
-        return f"{word} is a supervised process, agent or model"
-    path = _program(rt, word)
-    return f"{word} is {path}" if path else None
-
-
-def _kind(rt: Runtime, word: str) -> str | None:
-    """What `type -t` says."""
-    if word in RESERVED:
-        return "keyword"
-    if word in rt.functions:
-        return "function"
-    if word in builtins.TOPIC_OF:
-        return "builtin"
-    if rt.host.is_supervised(word):
-        return "supervised"
-    return "file" if _program(rt, word) else None
-
-
-def _describe(rt: Runtime, words: list[str]) -> int:
-    status = 0
+def _describe_each(rt: Runtime, words: list[str], verbose: bool, path: str | None) -> int:
+    """command -v and -V: 0 where at least one name means something."""
+    status = 1
     for word in words:
-        found = _long(rt, word)
-        if found is None:
-            rt.complain(f"{word}: not found")
-            status = 1
-        else:
-            rt.write(found + "\n")
+        found = _meanings(rt, word, path=path)
+        if found:
+            status = 0
+            rt.write((_long(rt, word, found[0]) if verbose else _short(word, found[0])) + "\n")
+        elif verbose:
+            rt.complain(f"command: {word}: not found")
     return status
+
+
+def _meanings(
+    rt: Runtime, word: str, *, every: bool = False, functions: bool = True, path: str | None = None
+) -> list[Meaning]:
+    """What a command word means, the meaning that counts first; with `every`, also those behind it."""
+    found: list[Meaning] = []
+    if word in rt.aliases and (rt.interactive or "expand_aliases" in rt.shopt):
+        found.append(("alias", rt.aliases[word]))
+    if word in RESERVED:
+        found.append(("keyword", ""))
+    special = rt.posix and word in builtins.SPECIAL
+    if functions and word in rt.functions and not special:
+        found.append(("function", ""))
+    if _is_builtin(rt, word):
+        found.append(("builtin", ""))
+    if functions and word in rt.functions and special:
+        found.append(("function", ""))
+    if rt.host.is_supervised(word):
+        found.append(("supervised", ""))
+    if every or not found:
+        found.extend([("file", program) for program in _programs(rt, word, path, every)])
+    return found if every else found[:1]
+
+
+def _is_builtin(rt: Runtime, word: str) -> bool:
+    return word in builtins.TOPIC_OF and word not in rt.disabled
+
+
+def _programs(rt: Runtime, word: str, path: str | None, every: bool) -> list[str]:
+    """The program that `word` runs, or all in PATH that have the name."""
+    if "/" in word:
+        return [word] if lookup.is_program(word) else []
+    if not word:
+        return []
+    if path is None:
+        known = rt.commands.known.get(word)
+        if known is not None and not every:
+            return [known]
+        path = rt.values.get("PATH", "")
+    found: list[str] = []
+    second: list[str] = []
+    for folder in path.split(":"):
+        candidate = f"{folder}/{word}" if folder else f"./{word}"
+        if lookup.is_program(candidate):
+            if candidate not in found:
+                found.append(candidate)
+            if not every:
+                break
+        elif not second and os.path.isfile(candidate):
+            second.append(candidate)  # no program, and yet what running the word would stumble over
+    return found or second
+
+
+def _short(word: str, meaning: Meaning) -> str:
+    """What `command -v` says."""
+    kind, value = meaning
+    if kind == "alias":
+        return f"alias {word}='" + value.replace("'", "'\\''") + "'"
+    return value if kind == "file" else word
+
+
+def _long(rt: Runtime, word: str, meaning: Meaning, *, every: bool = False) -> str:
+    """What `type` says."""
+    kind, value = meaning
+    match kind:
+        case "alias":
+            return f"{word} is aliased to `{value}'"
+        case "keyword":
+            return f"{word} is a shell keyword"
+        case "function":
+            from aish.lang.reprint import definition
+
+            return f"{word} is a function\n{definition(rt.functions[word].definition)}"
+        case "builtin":
+            special = "special " * (rt.posix and word in builtins.SPECIAL)
+            return f"{word} is a {special}shell builtin"
+        case "supervised":
+            return f"{word} is a supervised process, agent or model"
+        case _:
+            if rt.commands.known.get(word) == value and not every:
+                return f"{word} is hashed ({value})"
+            return f"{word} is {value}"
 
 
 def type_(rt: Runtime, argv: list[str]) -> int:
-    """type [-t|-p] name ...: keyword, function, built-in, supervised, or the program's path."""
-    words = argv[1:]
-    flag = words.pop(0) if words and words[0] in ("-t", "-p", "-P") else ""
-    if not flag:
-        return _describe(rt, words)
+    """type [-afptP] name ...: keyword, function, built-in, supervised, or the program's path."""
+    flags, words = letters(_old_style(argv), "afptP")
     status = 0
     for word in words:
-        if flag == "-t":
-            found = _kind(rt, word)
+        every = "a" in flags
+        if "P" in flags:
+            known = rt.commands.known.get(word)
+            found: list[Meaning] = (
+                [("file", known)]
+                if known and not every
+                else [("file", path) for path in _programs(rt, word, None, every)]
+            )
         else:
-            found = _program(rt, word) if flag == "-P" or _kind(rt, word) == "file" else None
-        if found is None:
+            found = _meanings(rt, word, every=every, functions="f" not in flags)
+        if not found:
             status = 1
-        else:
-            rt.write(found + "\n")
+            if not set("tpP") & set(flags):
+                rt.complain(f"type: {word}: not found")
+        for meaning in found:
+            _show(rt, word, meaning, flags)
     return status
+
+
+def _old_style(argv: list[str]) -> list[str]:
+    """-type, -path and -all are taken, too, as bash takes them."""
+    long = {"-type": "-t", "--type": "-t", "-path": "-p", "--path": "-p", "-all": "-a", "--all": "-a"}
+    return [long.get(word, word) for word in argv]
+
+
+def _show(rt: Runtime, word: str, meaning: Meaning, flags: str) -> None:
+    last = next((flag for flag in reversed(flags) if flag in "tpP"), "")
+    if last == "t":
+        rt.write(meaning[0] + "\n")
+    elif not last:
+        rt.write(_long(rt, word, meaning, every="a" in flags) + "\n")
+    elif meaning[0] == "file":
+        rt.write(meaning[1] + "\n")
+
+
+def builtin(rt: Runtime, argv: list[str]) -> int:
+    """builtin [name [words]]: run a built-in although a function has its name."""
+    _, words = letters(argv, "")
+    if not words:
+        return 0
+    found = builtins.find(words[0]) if _is_builtin(rt, words[0]) else None
+    if found is None:
+        raise CommandError(f"{words[0]}: not a shell builtin")
+    return run_builtin(rt, found, words)
+
+
+# --------------------------------------------------------------------------------------------- hash
 
 
 def hash_(rt: Runtime, argv: list[str]) -> int:
-    """hash [-r] [name ...]: the remembered places of programs."""
-    words = argv[1:]
-    if words and words[0] == "-r":
-        rt.commands.known.clear()
-        words = words[1:]
-    elif not words:
-        for name, path in rt.commands.known.items():
-            rt.write(f"{name}\t{path}\n")
+    """hash [-lr] [-p path] [-dt] [name ...]: the remembered places of programs."""
+    options, names = with_values(argv, "dlp:rt")
+    flags = {letter for letter, _ in options}
+    path = next((value for letter, value in reversed(options) if letter == "p"), None)
+    known = rt.commands.known
+    if not rt.hashall:
+        raise CommandError("nothing is remembered", hint="set -h turns it on")
+    if "r" in flags:
+        rt.commands.clear()
+    if not names:
+        if flags & {"d", "t"}:
+            raise CommandError(f"-{'t' if 't' in flags else 'd'}: its argument is missing")
+        if not flags - {"l"}:
+            _show_known(rt, "l" in flags)
+        return 0
     status = 0
-    for word in words:
-        if word not in builtins.TOPIC_OF and word not in rt.functions and _program(rt, word) is None:
-            rt.complain(f"hash: {word}: not found")
+    for name in names:
+        if "t" in flags:
+            ok = name in known
+            if ok:
+                _show_one(rt, name, "l" in flags, len(names) > 1)
+        elif path is not None:
+            if os.path.isdir(path):
+                raise CommandError(f"{path}: is a directory")
+            known[name] = path
+            rt.commands.hits[name] = 0
+            continue
+        elif "d" in flags:
+            ok = known.pop(name, None) is not None
+        else:
+            ok = "/" in name or name in rt.functions or _is_builtin(rt, name) or rt.commands.remember(name)
+        if not ok:
+            rt.complain(f"hash: {name}: not found")
             status = 1
     return status
 
 
-TABLE: dict[str, Builtin] = {"command": command, "type": type_, "hash": hash_}
+def _show_known(rt: Runtime, reusable: bool) -> None:
+    known = rt.commands.known
+    if reusable:
+        rt.write("".join([f"builtin hash -p {path} {name}\n" for name, path in known.items()]))
+    elif known:
+        lines = [f"{rt.commands.hits.get(name, 0):4}\t{path}\n" for name, path in known.items()]
+        rt.write("hits\tcommand\n" + "".join(lines))
+    elif not rt.posix:
+        rt.write("hash: hash table empty\n")
+
+
+def _show_one(rt: Runtime, name: str, reusable: bool, named: bool) -> None:
+    path = rt.commands.known[name]
+    if reusable:
+        rt.write(f"builtin hash -p {path} {name}\n")
+    else:
+        rt.write(f"{name}\t{path}\n" if named else f"{path}\n")
+
+
+TABLE: dict[str, Builtin] = {"command": command, "type": type_, "hash": hash_, "builtin": builtin}

@@ -1,10 +1,9 @@
-"""set shift getopts unset"""
+"""set shift unset"""
 
 from __future__ import annotations
 
 from aish.lang import options
 from aish.lang.control import CommandError, NothingMore
-from aish.lang.text import is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +20,11 @@ def set_(rt: Runtime, argv: list[str]) -> int:
             line = plain(rt, name)
             if line is not None:
                 rt.write(line + "\n")
+        if rt.functions and not rt.posix:
+            from aish.lang.reprint import definition
+
+            for name in sorted(rt.functions):
+                rt.write(definition(rt.functions[name].definition) + "\n")
         return 0
     at = options_from(rt, argv, 1)
     if at < len(argv) or argv[at - 1] == "--":
@@ -60,20 +64,25 @@ def options_from(rt: Runtime, argv: list[str], at: int) -> int:
 
 def _list_options(rt: Runtime, readable: bool) -> None:
     for name in sorted(options.NAMES):
-        on = getattr(rt, name)
+        on = options.is_on(rt, name)
         rt.write(f"{name:<15}\t{'on' if on else 'off'}\n" if readable else f"set {'-+'[not on]}o {name}\n")
 
 
 def shift(rt: Runtime, argv: list[str]) -> int:
-    """shift [n]: drop the first n positional parameters."""
+    """shift [n]: drop the first n positional parameters; status 1 where there are fewer."""
     words = argv[2:] if argv[1:2] == ["--"] else argv[1:]
+    if len(words) > 1:
+        raise rt.discard("shift: too many arguments")
     count = 1
     if words:
-        if not (words[0].isdecimal() and words[0].isascii()):
-            raise CommandError(f"{words[0]}: a number expected", status=2)
-        count = int(words[0])
+        digits = words[0].removeprefix("+")
+        if not (digits.isdecimal() and digits.isascii()):
+            raise CommandError(f"{words[0]}: a number from 0 on expected")
+        count = int(digits)
     if count > len(rt.params):
-        raise CommandError(f"{count}: only {len(rt.params)} positional parameters")
+        if "shift_verbose" in rt.shopt:
+            rt.complain(f"shift: {count}: only {len(rt.params)} positional parameters")
+        return 1
     rt.params = rt.params[count:]
     return 0
 
@@ -137,78 +146,8 @@ def _unset(rt: Runtime, flags: set[str], operand: str) -> None:
         rt.vars.unset_scoped(name)
 
 
-# ------------------------------------------------------------------------------------------- getopts
-
-
-def getopts(rt: Runtime, argv: list[str]) -> int:
-    """getopts letters name [words]: the next option into `name`, its argument into OPTARG."""
-    if len(argv) < 3:
-        raise CommandError("option letters and a variable's name expected", status=2, hint='getopts "ab:" option')
-    letters, name = argv[1], argv[2]
-    if not is_name(name):
-        raise CommandError(f"{name}: not a variable's name", status=2)
-    words = argv[3:] if len(argv) > 3 else rt.params
-    value = rt.vars.get("OPTIND") or "1"
-    at = int(value) if value.isdecimal() and int(value) > 0 else 1
-    inside = rt.options_index
-    word = words[at - 1] if at <= len(words) else ""
-    if inside == 0 or inside >= len(word):
-        if word[:1] != "-" or len(word) < 2:
-            return _no_more(rt, name, at)
-        if word == "--":
-            return _no_more(rt, name, at + 1)
-        inside = 1
-    letter = word[inside]
-    inside += 1
-    known = letter != ":" and letter in letters
-    takes = known and letters[letters.index(letter) + 1 : letters.index(letter) + 2] == ":"
-    argument: str | None = None
-    if takes:
-        if inside < len(word):
-            argument = word[inside:]
-        else:
-            argument = words[at] if at < len(words) else None
-            at += argument is not None
-        inside = len(word)
-    if inside >= len(word):
-        at, inside = at + 1, 0
-    _answer(rt, letters, name, letter, known, takes, argument)
-    rt.vars.set("OPTIND", str(at))
-    rt.options_index = inside
-    return 0
-
-
-def _no_more(rt: Runtime, name: str, at: int) -> int:
-    rt.vars.set("OPTIND", str(at))
-    rt.vars.unset("OPTARG")
-    rt.vars.set(name, "?")
-    return 1
-
-
-def _answer(
-    rt: Runtime, letters: str, name: str, letter: str, known: bool, takes: bool, argument: str | None
-) -> None:
-    """Set the variable and OPTARG. A leading colon in `letters` keeps complaints to the script."""
-    silent = letters.startswith(":")
-    if known and (not takes or argument is not None):
-        rt.vars.set(name, letter)
-        if argument is None:
-            rt.vars.unset("OPTARG")
-        else:
-            rt.vars.set("OPTARG", argument)
-        return
-    rt.vars.set(name, ":" if known and silent else "?")
-    if silent:
-        rt.vars.set("OPTARG", letter)
-        return
-    rt.vars.unset("OPTARG")
-    if rt.vars.get("OPTERR") != "0":
-        rt.complain(f"{rt.name}: -{letter}: " + ("an argument is missing" if known else "unknown option"))
-
-
 TABLE: dict[str, Builtin] = {
     "set": set_,
     "shift": shift,
-    "getopts": getopts,
     "unset": unset,
 }

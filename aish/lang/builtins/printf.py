@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from aish.lang.builtins.letters import with_values
 from aish.lang.builtins.simple import digits_at, unescape
 from aish.lang.control import CommandError
-from aish.lang.text import from_byte, from_codepoint, quote
+from aish.lang.text import decode, encode, from_byte, from_codepoint, is_name, quote_by_backslash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ _CACHE_SIZE = 200
 
 
 class _Field:
-    """%[flags][width][.precision]conversion; width and precision are -1 where absent, None for `*`."""
+    """%[flags][width][.precision]conversion; width and precision are -1 where absent, None for `*`. The conversion
+    of %(time)T is the time's format with a T behind it, that of one that is none begins with a `!`."""
 
     __slots__ = ("conversion", "flags", "precision", "width")
 
@@ -36,13 +38,11 @@ _formats: dict[str, list[str | _Field]] = {}
 
 
 def printf(rt: Runtime, argv: list[str]) -> int:
-    """printf format [arguments]: %b %c %d %i %o %u %x %X %e %f %g %a %s %q %%, and the escapes of C."""
-    words = argv[1:]
-    variable = ""
-    if words and words[0][:2] == "-v":
-        variable, words = _variable(words)
-    if words[:1] == ["--"]:
-        words = words[1:]
+    """printf [-v name] format [words]: the words by %s %b %c %d %o %u %x %e %f %g %a %q %(time)T, and escapes."""
+    options, words = with_values(argv, "v:")
+    name = options[-1][1] if options else None
+    if name is not None and not _is_variable(name):
+        raise CommandError(f"{name}: not a variable's name", status=2)
     if not words:
         raise CommandError("a format expected", status=2, hint="printf '%s\\n' words")
     parts = _formats.get(words[0])
@@ -61,29 +61,30 @@ def printf(rt: Runtime, argv: list[str]) -> int:
     except _Stop:
         pass
     except CommandError:
-        if not variable:
+        if name is None:
             rt.write("".join(output.texts))
         raise
-    if not variable:
-        rt.write("".join(output.texts))
-        return output.status
-    from aish.lang.subscripts import store
-
-    store(rt, variable, "".join(output.texts).replace("\0", ""))
+    text = "".join(output.texts)
+    if name is None:
+        rt.write(text)
+    else:
+        _assign(rt, name, text)
     return output.status
 
 
-def _variable(words: list[str]) -> tuple[str, list[str]]:
-    """The operand of -v, and the words behind it. Raises CommandError."""
+def _is_variable(name: str) -> bool:
+    if is_name(name):
+        return True
     from aish.lang.subscripts import split
 
-    variable = words[0][2:]
-    rest = words[1:]
-    if not variable and rest:
-        variable, rest = rest[0], rest[1:]
-    if split(variable) is None:
-        raise CommandError(f"{variable}: not a variable's name", status=2)
-    return variable, rest
+    return split(name) is not None
+
+
+def _assign(rt: Runtime, name: str, text: str) -> None:
+    """printf -v: bytes that were written one by one are characters again; a NUL ends a value."""
+    from aish.lang.subscripts import store
+
+    store(rt, name, decode(encode(text)).partition("\0")[0])
 
 
 def _parse(text: str) -> list[str | _Field]:
@@ -129,9 +130,9 @@ def _escape(text: str, pos: int) -> tuple[str, int]:
 
 def _field(text: str, pos: int) -> tuple[_Field, int]:
     begin = pos
-    while text[pos : pos + 1] and text[pos] in "-+ #0":
+    while text[pos : pos + 1] and text[pos] in "-+ #0'":
         pos += 1
-    flags = text[begin:pos]
+    flags = text[begin:pos].replace("'", "")
     width, pos = _amount(text, pos)
     precision: int | None = -1
     if text[pos : pos + 1] == ".":
@@ -140,9 +141,12 @@ def _field(text: str, pos: int) -> tuple[_Field, int]:
     while text[pos : pos + 1] and text[pos] in "hlLjzt":
         pos += 1
     conversion = text[pos : pos + 1]
-    if not conversion or conversion not in "bcdiouxXeEfFgGaAsq":
-        shown = text[begin : pos + 1]
-        raise CommandError(f"%{shown}: not a conversion", hint="%% writes a percent sign")
+    if conversion == "(":
+        end = text.find(")T", pos)
+        if end >= 0:
+            return _Field(flags, width, precision, text[pos + 1 : end] + "T"), end + 2
+    if not conversion or conversion not in "bcdiouxXeEfFgGaAsqQn":
+        return _Field(flags, width, precision, "!" + text[begin : pos + 1]), pos + 1
     return _Field(flags, width, precision, conversion), pos + 1
 
 
@@ -168,24 +172,32 @@ class _Output:
             self.texts.append(part)
             return
         flags, width, precision = part.flags, part.width, part.precision
+        if part.conversion[0] == "!":
+            raise CommandError(f"%{part.conversion[1:]}: not a conversion", hint="%% writes a percent sign")
         if width is None:
             width = self._integer(self._next() or "0")
             if width < 0:
                 flags, width = flags + "-", -width
         if precision is None:
             precision = self._integer(self._next() or "0")
-        if width > 1 << 24:
-            raise CommandError(f"{width}: a width too large")
+            precision = max(precision, -1)
+        if width > 1 << 24 or precision > 1 << 24:
+            raise CommandError(f"{max(width, precision)}: a width too large")
         argument = self._next()
         match part.conversion:
-            case "s" | "c" | "b" | "q":
+            case "s" | "c" | "b" | "q" | "Q":
                 self._text(part.conversion, argument or "", flags, width, precision)
             case "d" | "i" | "o" | "u" | "x" | "X":
                 spec = _spec(flags, width, precision, "d" if part.conversion in "iu" else part.conversion)
-                number = self._integer(argument or "0")
-                if part.conversion in "uoxX" and number < 0:
+                unsigned = part.conversion not in "di"
+                number = self._integer(argument or "0", unsigned=unsigned)
+                if unsigned and number < 0:
                     number += 1 << 64
                 self.texts.append(_c_integer(spec, number, part.conversion, precision))
+            case "n":
+                self.rt.vars.set(argument or "", str(len("".join(self.texts))))
+            case _ if part.conversion[-1] == "T":
+                self._time(part.conversion[:-1], argument, flags, width, precision)
             case _:
                 self._float(part.conversion, argument or "0", flags, width, precision)
 
@@ -200,21 +212,43 @@ class _Output:
         stopped = False
         if conversion == "b":
             text, stopped = unescape(text)
-        elif conversion == "c":
-            text = text[:1]
         elif conversion == "q":
-            text = quote(text)
-        if precision >= 0:
-            text = text[:precision]
-        self.texts.append(text.ljust(width) if "-" in flags else text.rjust(width))
+            text = quote_by_backslash(text)
+        elif conversion == "Q":
+            text = quote_by_backslash(decode(encode(text)[:precision]) if precision >= 0 else text)
+            precision = -1
+        if conversion == "c":
+            precision = 1
+        data = encode(text)  # C counts bytes
+        if 0 <= precision < len(data):
+            data = data[:precision]
+            text = decode(data)
+        pad = " " * (width - max(len(data), conversion == "c"))
+        text = text or "\0" * (conversion == "c")
+        self.texts.append(text + pad if "-" in flags else pad + text)
         if stopped:
             raise _Stop
 
-    def _integer(self, text: str) -> int:
+    def _time(self, form: str, argument: str | None, flags: str, width: int, precision: int) -> None:
+        """%(strftime's format)T: of a number of seconds; now where there is none, or -1; -2: when the shell began."""
+        import os
+        import time
+
+        zone = self.rt.vars.get("TZ")
+        if zone is not None and os.environ.get("TZ") != zone:
+            os.environ["TZ"] = zone
+            time.tzset()
+        seconds = self._integer(argument) if argument is not None else -1
+        if seconds in (-1, -2):
+            seconds = int(time.time()) if seconds == -1 else int(self.rt.began_s)
+        text = time.strftime(form or "%X", time.localtime(seconds))
+        self._text("s", text, flags, width, precision)
+
+    def _integer(self, text: str, *, unsigned: bool = False) -> int:
         """The number that an argument is; what is none is complained about, and counts as far as it is."""
-        stripped = text.strip(" \t\n")
-        if stripped[:1] in ("'", '"'):
-            return ord(stripped[1]) if len(stripped) > 1 else 0
+        stripped = text.lstrip(" \t\n")
+        if text[:1] in ("'", '"'):
+            return _code(text[1:])
         sign = -1 if stripped[:1] == "-" else 1
         body = stripped[1:] if stripped[:1] in ("-", "+") else stripped
         base, allowed, at = 10, "0123456789", 0
@@ -226,31 +260,67 @@ class _Output:
         if end < len(body) or (not digits and stripped):
             self._complain(f"{text}: not a whole number")
         value = sign * int(digits, base) if digits else 0
-        if not -(1 << 63) <= value < 1 << 64:
-            self._complain(f"{text}: out of range")
-            value = min(max(value, -(1 << 63)), (1 << 63) - 1)
-        return value - (1 << 64) if value >= 1 << 63 else value
+        most = (1 << 64) - 1 if unsigned else (1 << 63) - 1
+        least = -most if unsigned else -(1 << 63)
+        if not least <= value <= most:
+            self.rt.complain(f"printf: {text}: out of range")
+            value = most if value > 0 or unsigned else least
+        return value
 
     def _float(self, conversion: str, text: str, flags: str, width: int, precision: int) -> None:
         stripped = text.strip(" \t\n")
-        if stripped[:1] in ("'", '"'):
-            value = float(ord(stripped[1])) if len(stripped) > 1 else 0.0
+        if text[:1] in ("'", '"'):
+            value = float(_code(text[1:]))
         else:
-            try:
-                hexadecimal = "x" in stripped.lower()
-                value = float.fromhex(stripped) if hexadecimal else float(stripped.replace("_", "?"))
-            except (ValueError, OverflowError):
+            value, rest = _leading_float(stripped)
+            if rest:
                 self._complain(f"{text}: not a number")
-                value = 0.0
         if conversion in "aA":
-            shown = value.hex() if conversion == "a" else value.hex().upper()
+            shown = _c_hexadecimal(value, precision)
+            shown = shown.upper() if conversion == "A" else shown
             self.texts.append(shown.ljust(width) if "-" in flags else shown.rjust(width))
         else:
+            if value - value != 0:  # infinite, or no number: not padded with zeros
+                flags = flags.replace("0", "")
             self.texts.append(_spec(flags, width, precision, conversion) % value)
 
     def _complain(self, message: str) -> None:
         self.rt.complain(f"printf: {message}")
         self.status = 1
+
+
+def _code(text: str) -> int:
+    """The number of the first character; a byte that is none counts as itself."""
+    if not text:
+        return 0
+    code = ord(text[0])
+    return code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
+
+
+def _leading_float(text: str) -> tuple[float, str]:
+    """The number at the beginning, as strtod reads it, and what is left."""
+    for end in range(len(text), 0, -1):
+        piece = text[:end]
+        if "_" in piece or piece != piece.strip():
+            continue
+        try:
+            return (float.fromhex(piece) if "x" in piece.lower() else float(piece)), text[end:]
+        except (ValueError, OverflowError):
+            continue  # a shorter one may be a number
+    return 0.0, text
+
+
+def _c_hexadecimal(value: float, precision: int) -> str:
+    """%a, as of a long double: four bits stand before the point."""
+    from math import frexp, isfinite
+
+    if not isfinite(value) or value == 0:
+        return value.hex() if value else "-0x0p+0" if str(value)[0] == "-" else "0x0p+0"
+    fraction, exponent = frexp(abs(value))
+    bits = int(fraction * (1 << 64))
+    digits = f"{bits & (1 << 60) - 1:015x}"
+    digits = digits[:precision].ljust(precision, "0") if precision >= 0 else digits.rstrip("0")
+    return f"{'-' * (value < 0)}0x{bits >> 60:x}{'.' * bool(digits)}{digits}p{exponent - 4:+}"
 
 
 def _spec(flags: str, width: int, precision: int, conversion: str) -> str:

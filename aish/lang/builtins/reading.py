@@ -6,6 +6,7 @@ import os
 import select
 import time
 
+from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.fields import split_read
 from aish.lang.subscripts import follow, split, store
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 _BLOCK = 4096
+MOST_FD = (1 << 31) - 1
+"""A number for which the system says that it is no descriptor."""
 _INFINITE = float("inf")
-_SELECT_MOST_S = 86_400.0
-"""select(2) refuses times that are very long: they are made of several waits."""
+_POLL_MOST_S = 86_400.0
+"""poll(2) refuses times that are very long: they are made of several waits."""
 
 
 class _Wanted:
@@ -34,13 +37,17 @@ class _Wanted:
         self.exact = False
         self.deadline: float | None = None
         self.fd = 0
+        self.only_looks = False
+        self.bytewise = False
         self.names: list[str] = []
         self.array = ""
 
 
 def read(rt: Runtime, argv: list[str]) -> int:
-    """read [-rs] [-d delimiter] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [names]: status 1 at the end."""
-    wanted = _options(argv)
+    """read [-ers] [-d delimiter] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]: a line; 1 at the end."""
+    wanted = _options(rt, argv)
+    if wanted.only_looks:
+        return 0 if _has_input(wanted.fd) else 1
     if wanted.prompt and os.isatty(wanted.fd):
         rt.prompt(wanted.prompt)
     quiet = _Silent(wanted.fd) if wanted.silent and os.isatty(wanted.fd) else None
@@ -48,7 +55,7 @@ def read(rt: Runtime, argv: list[str]) -> int:
         with rt.reading():
             data, status = _line(wanted)
     except Interrupted as error:
-        if rt.interactive:
+        if rt.lasting:
             raise
         return 128 + error.signo
     except OSError as error:
@@ -60,32 +67,30 @@ def read(rt: Runtime, argv: list[str]) -> int:
     return status
 
 
-def _options(argv: list[str]) -> _Wanted:
+def _has_input(fd: int) -> bool:
+    """-t 0: whether a read would not wait."""
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return any(not event & select.POLLNVAL for _, event in poll.poll(0))
+    except OSError:
+        return False  # nothing can be read
+
+
+def _options(rt: Runtime, argv: list[str]) -> _Wanted:
     wanted = _Wanted()
-    at = 1
-    while at < len(argv) and len(argv[at]) > 1 and argv[at][0] == "-":
-        word = argv[at]
-        at += 1
-        if word == "--":
-            break
-        letters = word[1:]
-        while letters:
-            letter, letters = letters[0], letters[1:]
-            if letter in "rs":
-                wanted.raw = wanted.raw or letter == "r"
-                wanted.silent = wanted.silent or letter == "s"
-                continue
-            if letter not in "adnNptu":
-                raise CommandError(f"-{letter}: unknown option", status=2, hint="options are: a r s d n N p t u")
-            value = letters
-            letters = ""
-            if not value:
-                if at >= len(argv):
-                    raise CommandError(f"-{letter}: its argument is missing", status=2)
-                value = argv[at]
-                at += 1
+    wanted.bytewise = rt.locale.bytewise
+    options, wanted.names = with_values(argv, "ersa:d:i:n:N:p:t:u:")
+    timeout = rt.vars.get("TMOUT")
+    if timeout and timeout.isdecimal() and int(timeout):
+        _option(wanted, "t", timeout)
+    for letter, value in options:
+        if letter == "r":
+            wanted.raw = True
+        elif letter == "s":
+            wanted.silent = True
+        elif letter not in "ei":  # of the line editor: there is none here
             _option(wanted, letter, value)
-    wanted.names = argv[at:]
     for name in wanted.names:
         if not is_name(name) and not ("[" in name and split(name)):
             raise CommandError(f"{name}: not a variable's name")
@@ -107,14 +112,15 @@ def _option(wanted: _Wanted, letter: str, value: str) -> None:
                 seconds = float(value)
             except ValueError:
                 seconds = _INFINITE
-            if not abs(seconds) < _INFINITE:  # nan, too
+            if not 0 <= seconds < _INFINITE:  # nan, too
                 raise CommandError(f"{value}: seconds expected")
-            wanted.deadline = time.monotonic() + max(seconds, 0.0)
+            wanted.only_looks = seconds == 0
+            wanted.deadline = time.monotonic() + seconds
         case _:
             if not (value.isdecimal() and value.isascii()):
                 raise CommandError(f"{value}: a number expected")
             if letter == "u":
-                wanted.fd = int(value)
+                wanted.fd = min(int(value), MOST_FD)
             else:
                 wanted.count = int(value)
                 wanted.exact = letter == "N"
@@ -151,8 +157,8 @@ def _line(wanted: _Wanted) -> tuple[bytes, int]:
             characters += 1
             continue
         found += byte
-        characters += byte[0] & 0xC0 != 0x80
-        if wanted.count >= 0 and byte[0] >= 0xC0:
+        characters += 1 if wanted.bytewise else byte[0] & 0xC0 != 0x80
+        if wanted.count >= 0 and byte[0] >= 0xC0 and not wanted.bytewise:
             while len(tail := reader.byte() or b"") == 1 and _more_follow(found, tail):
                 pass
     reader.finish()
@@ -211,11 +217,13 @@ class _Reader:
         return self.block[self.at - 1 : self.at]
 
     def _readable(self, deadline: float) -> bool:
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
         while True:
             left = max(deadline - time.monotonic(), 0.0)
-            if select.select([self.fd], [], [], min(left, _SELECT_MOST_S))[0]:
+            if poll.poll(min(left, _POLL_MOST_S) * 1000):
                 return True
-            if left <= _SELECT_MOST_S:
+            if left <= _POLL_MOST_S:
                 return False
 
     def finish(self) -> None:
@@ -253,6 +261,12 @@ def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:
         from aish.lang.pattern import unescape
 
         rt.vars.set("REPLY", unescape(line))
+        return
+    if wanted.exact:
+        from aish.lang.pattern import unescape
+
+        for i, name in enumerate(wanted.names):
+            rt.vars.set(name, "" if i else unescape(line))
         return
     values = split_read(line, rt.separators, rt.blanks, len(wanted.names))
     for name, value in zip(wanted.names, values, strict=True):

@@ -45,7 +45,7 @@ def _terminal(rt: Runtime, word: str) -> bool:
     try:
         return os.isatty(int(word))
     except (ValueError, OverflowError):
-        raise _MalformedError(f"{word}: a descriptor's number expected") from None
+        return False  # no descriptor has that name
 
 
 def _is_link(rt: Runtime, path: str) -> bool:
@@ -74,9 +74,9 @@ def _of_group(rt: Runtime, path: str) -> bool:
 
 
 def _option(rt: Runtime, name: str) -> bool:
-    from aish.lang.options import NAMES
+    from aish.lang.options import is_on
 
-    return name in NAMES and bool(getattr(rt, name))
+    return is_on(rt, name)
 
 
 def _is_set(rt: Runtime, name: str) -> bool:
@@ -119,7 +119,7 @@ def integer(word: str) -> int:
     """The number that an operand of -eq and its kin is. Raises CommandError."""
     text = word.strip(" \t\n")
     digits = text[1:] if text[:1] in ("-", "+") else text
-    if not (digits.isdecimal() and digits.isascii()):
+    if not (digits.isdecimal() and digits.isascii()) or int(digits) > 1 << 63:
         raise _MalformedError(f"{word}: a whole number expected")
     return int(text)
 
@@ -155,7 +155,7 @@ BINARY: dict[str, Callable[[str, str], bool]] = {
 
 
 def test(rt: Runtime, argv: list[str]) -> int:
-    """test expression; [ expression ]"""
+    """test expression; [ expression ]: tell by the status whether it is true."""
     words = argv[1:]
     if argv[0] == "[":
         if not words or words[-1] != "]":

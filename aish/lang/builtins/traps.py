@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aish.lang import signals
+from aish.lang.builtins.letters import letters
 from aish.lang.control import CommandError
 
 TYPE_CHECKING = False
@@ -12,20 +13,25 @@ if TYPE_CHECKING:
 
 
 def trap(rt: Runtime, argv: list[str]) -> int:
-    """trap [action] signal ...: '' ignores, - gives the default back; without arguments, what is set."""
-    words = argv[1:]
-    if words[:1] == ["--"]:
-        words = words[1:]
-    if words[:1] == ["-l"]:
-        rt.write(" ".join([signals.NAMES[number] for number in sorted(signals.NAMES)]) + "\n")
-        return 0
-    if not words or words[0] == "-p":
-        _show(rt, words[1:])
-        return 0
-    if len(words) == 1 or (words[0].isdecimal() and words[0].isascii()):
-        action: str | None = None  # only signals: reset them
-        names = words
-        if len(words) == 1 and not _is_signal(words[0]):
+    """trap [-lp] [action] [signal ...]: '' ignores, - gives the default back; without arguments, what is set."""
+    at = 1
+    if len(argv) > 1 and argv[1] != "-" and argv[1][:1] == "-":
+        flags, words = letters(argv, "lp")
+        if "l" in flags:
+            rt.write(signals.table(plain=False))
+            return 0
+        if "p" in flags:
+            return _show(rt, words, every=rt.posix)
+        at = len(argv) - len(words)
+    words = argv[at:]
+    if not words:
+        return _show(rt, [])
+    action: str | None
+    if words[0].isdecimal() and words[0].isascii() and _is_signal(words[0]):
+        action, names = None, words  # only signals: reset them
+    elif len(words) == 1:
+        action, names = None, words
+        if not _is_signal(words[0]):
             raise CommandError("signals expected behind the action", status=2, hint="trap 'rm -f $tmp' EXIT")
     else:
         action = None if words[0] == "-" else words[0]
@@ -48,14 +54,27 @@ def _is_signal(word: str) -> bool:
     return True
 
 
-def _show(rt: Runtime, names: list[str]) -> None:
+def _show(rt: Runtime, names: list[str], *, every: bool = False) -> int:
+    """What is set, as commands; `every`: also what is not (trap -p of POSIX)."""
     shown = rt.signals.shown()
-    chosen = [signals.number_of(name) for name in names] if names else sorted(shown)
+    status = 0
+    chosen = [] if names else sorted(shown)
+    if every and not names:
+        chosen = [signo for signo in range(signals.RETURN + 1) if signo not in signals.RESERVED]
+    for name in names:
+        try:
+            chosen.append(signals.number_of(name))
+        except CommandError as error:
+            rt.complain(f"trap: {error.message}", hint=error.hint)
+            status = 1
     for signo in chosen:
         if signo in shown:
             action = "'" + shown[signo].replace("'", "'\\''") + "'"
-            prefix = "" if signo == signals.EXIT else "SIG"
+            prefix = "" if rt.posix or signo == signals.EXIT or signo > signals.LAST else "SIG"
             rt.write(f"trap -- {action} {prefix}{signals.name_of(signo)}\n")
+        elif every:
+            rt.write(f"trap -- - {signals.name_of(signo)}\n")
+    return status
 
 
 TABLE: dict[str, Builtin] = {"trap": trap}

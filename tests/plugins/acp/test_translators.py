@@ -11,9 +11,10 @@ from acp import schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aish.errors import LimitError, RefusedError, UpstreamError
+from aish.errors import BudgetError, LimitError, RefusedError, UpstreamError
 from aish.plugins.acp import failure, messages, model, permission, update
 from aish.plugins.acp.call import Call, diff
+from aish.wire import budget
 from aish.wire import question as q
 
 JSON = st.recursive(
@@ -182,3 +183,5 @@ def test_failures_say_whose_they_are() -> None:
     assert (str(of(-32000, None)), of(-32000, None).hint) == ("x is not logged in: No", "log in")
     assert str(of(-32601, {"method": "m"})) == 'x does not know session/new: No: {"method": "m"}'
     assert str(of(1, {"details": "away"}, "session/prompt")) == "x failed at session/prompt: No: away"
+    spent = of(-32603, {"details": f"its budget {budget.REFUSED}: too little is left"}, "session/prompt")
+    assert (type(spent), spent.exit_status) == (BudgetError, 75), "it was taken for a fault of the model's server"

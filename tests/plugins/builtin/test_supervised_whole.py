@@ -57,6 +57,31 @@ def test_it_starts_waits_reads_and_ends(up: Home) -> None:
 
 
 @pytest.mark.slow
+def test_it_ends_a_turn_of_what_it_has_started(up: Home) -> None:
+    """Nobody is asked, and the work of others is none of its."""
+    agent(up, "tools: [spawn]\npermissions: allow\n")
+    agent(up, "tools: [read]\n", name="reader")
+    stranger = up.client.spawn(["sleep", "600"], name="coder", kind="agent", env=up.environ)
+    steps = [
+        call("spawn", command=["@reader", "say 900 pace 0.2"], name="helper"),
+        call("wait", processes=["helper"], until="ready"),
+        call("cancel", agent="@helper"),
+        call("wait", processes=["helper"]),
+        call("cancel", agent="coder"),
+        "say 1",
+    ]
+    done = run(up, "@fix", " then ".join(steps))
+    assert (done.stdout, done.returncode) == ("w0\n", 0), done.stderr
+    _, _, cancelled, ended, refused = results(up)
+    assert "helper (agent)" in cancelled
+    assert "no turn is under way" not in cancelled
+    assert "(cancelled)" in ended, ended
+    assert refused.startswith("error: ")
+    assert stranger.row().state == "running"
+    stranger.stop(grace_s=0)
+
+
+@pytest.mark.slow
 def test_wrong_calls_are_told_to_the_model(up: Home) -> None:
     agent(up, "tools: [spawn, message]\npermissions: {spawn: allow, message: deny}\n")
     (up.root / "mine.md").write_text("An agent that it may have written itself.\n")

@@ -9,7 +9,7 @@ import pytest
 
 from aish.plugins.gemini.adapter import Adapter
 from aish.plugins.gemini.home import settings
-from aish.spi.agent_adapter import Gateway, Task
+from aish.spi.agent_adapter import Command, Gateway, Task
 
 GATEWAY = Gateway(base_url="http://127.0.0.1:1/v1", key="aish-key")
 
@@ -70,3 +70,19 @@ def test_with_its_own_login_nothing_is_made(person: Path, tmp_path: Path) -> Non
     environ = Adapter().environ(Task(prompt="", login="own"), GATEWAY, str(tmp_path / "run"))
     assert "GEMINI_CLI_HOME" not in environ
     assert not (tmp_path / "state").exists()
+
+
+def test_in_a_sandbox_its_home_is_one_that_stays() -> None:
+    """Ours is in aish's own folder, which no sandbox has."""
+
+    class Confined:
+        stays = "/kept"
+
+        def reads(self, path: str) -> bool:
+            return False
+
+    command = Command(argv=("gemini",), environ={"GEMINI_CLI_HOME": "/state/gemini"})
+    for login in ("gateway", "own"):
+        placed = Adapter().placed(command, Task(prompt="", login=login), Confined())  # type: ignore[arg-type]
+        assert placed.environ == {"GEMINI_CLI_HOME": "/kept"}
+    assert Adapter().placed(command, Task(prompt=""), None) == command

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from aish.plugins.opencode.adapter import CONFIG, Adapter
-from aish.spi.agent_adapter import Gateway, Task
+from aish.spi.agent_adapter import Command, Gateway, Task
 
 GATEWAY = Gateway(base_url="http://127.0.0.1:1/v1", key="aish-key")
 
@@ -29,3 +29,17 @@ def test_what_the_file_allows_it_does_not_ask_for() -> None:
 
 def test_with_its_own_login_its_configuration_is_left_alone() -> None:
     assert CONFIG not in Adapter().environ(Task(prompt="", login="own"), GATEWAY, "/tmp")
+
+
+def test_its_conversations_are_where_a_sandbox_leaves_them() -> None:
+    """Its home there is gone with each turn, and with it the session that the next one goes on with."""
+
+    class Confined:
+        stays = "/kept"
+
+        def reads(self, path: str) -> bool:
+            return False
+
+    placed = Adapter().placed(Command(argv=("opencode",), environ={"A": "1"}), Task(prompt=""), Confined())  # type: ignore[arg-type]
+    assert placed.environ == {"A": "1", "OPENCODE_DB": "/kept/opencode.db"}
+    assert Adapter().placed(Command(argv=("opencode",)), Task(prompt=""), None).environ == {}

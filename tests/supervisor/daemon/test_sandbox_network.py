@@ -16,7 +16,7 @@ import sys
 import threading
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -177,6 +177,52 @@ curl -sS -m 20 -o /dev/null -w '%{{http_code}}\\n' -x "$(echo $http_proxy | sed 
     environ = Path(f"/proc/{box.up.row(EGRESS_ID).pid}/environ").read_bytes()
     assert b"XDG_STATE_HOME" in environ
     assert b"SOME_API_KEY" not in environ, "who relays bytes of hostile programs has somebody's key"
+
+
+class Corp(socketserver.StreamRequestHandler):
+    """A proxy of the person's own."""
+
+    heads: ClassVar[list[bytes]] = []
+
+    def handle(self) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n") and (line := self.rfile.readline()):
+            head += line
+        self.heads.append(head)
+        if head.startswith(b"CONNECT "):
+            self.wfile.write(b"HTTP/1.1 200 yes\r\n\r\n")
+            while self.rfile.readline().strip():
+                pass
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfrom corp\n")
+
+
+@pytest.fixture
+def corp(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """One that the person's environment names before the supervisor is started: the heads that it has got."""
+    Corp.heads.clear()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Corp) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://me:s3cret@127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("NO_PROXY", "")
+        yield Corp.heads
+        server.shutdown()
+        thread.join()
+
+
+def test_out_through_a_proxy_of_the_person_s_own(corp: list[bytes], held_by: str, up: Supervised) -> None:
+    """In networks without another way out `dev` reached nothing. Its password is none of the program's."""
+    box = Box(up)
+    script = "curl -sS -m 20 http://pypi.org/a; curl -sS -m 20 -p http://pypi.org/b; env"
+    started = box.spawn("sh", "-c", script, sandbox=box.open())
+    assert up.code(started.id) == 0
+    out, err = up.log(started.id)
+    assert out.startswith("from corp\nfrom corp\n"), (out, err)
+    assert "s3cret" not in out
+    assert [head.split(b" HTTP/1.1")[0] for head in corp] == [b"GET http://pypi.org/a", b"CONNECT pypi.org:80"]
+    assert all(b"Proxy-Authorization: Basic bWU6czNjcmV0\r\n" in head for head in corp)
 
 
 def test_closed_reaches_what_is_named_and_nobody_is_asked(netted: Box, site: tuple[Path, int]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from aish.supervisor.egress import address, guests, relay, request, server
 from aish.supervisor.egress.guests import Guests
 from aish.supervisor.egress.server import Server
+from aish.supervisor.egress.way import Ways
 from aish.wire.egress import Guest, Left, MayReach, Reach
 from aish.wire.egress import Guests as Told
 
@@ -28,7 +29,7 @@ class Proxy:
     def __init__(self) -> None:
         self.asked: list[MayReach] = []
         self.guests = Guests(self.asked.append)
-        self.server = Server(self.guests, head_s=1.0)
+        self.server = Server(self.guests, head_s=1.0, ways=Ways("/nowhere/config.toml", {}))
         self.got: list[bytes] = []
 
     async def start(self) -> None:

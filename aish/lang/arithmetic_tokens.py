@@ -1,0 +1,169 @@
+"""The lexemes of arithmetic: numbers, names, operators, name[subscript]."""
+
+from __future__ import annotations
+
+from aish.errors import AishError
+from aish.lang.text import quote_end
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol, TypeAlias
+
+    from aish.lang.arrays import Array
+    from aish.lang.runtime import Runtime
+
+    Key = Callable[[Runtime, Array], int | str]
+    """Gives the key of an element of the array. Raises CommandError."""
+    Lexeme: TypeAlias = "str | int | Slot | Subscripted"
+
+    class Holes(Protocol):
+        """The expansions in an expression, in order."""
+
+        def slot(self, before: str, after: str) -> Slot:
+            """The operand that the next expansion is. Raises ExpressionError where it may be more than one."""
+
+        def key(self, subscript: str) -> Key:
+            """The key of a subscript with expansions in it."""
+
+
+MAX_DEPTH = 100
+LOWEST = -(1 << 63)
+HIGHEST = (1 << 63) - 1
+NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
+_SPACE = frozenset(" \t\n\r")
+OPERATORS = (
+    "<<=", ">>=", "**=", "++", "--", "**", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "+=", "-=", "*=", "/=",
+    "%=", "&=", "^=", "|=", "+", "-", "*", "/", "%", "<", ">", "=", "!", "~", "&", "|", "^", "?", ":", ",", "(", ")",
+)  # fmt: skip
+
+
+class ExpressionError(AishError):
+    """The text is no expression, or has no value. The caller knows the place."""
+
+
+def wrap(value: int) -> int:
+    """`value` as a 64-bit signed integer, as C would have it."""
+    if LOWEST <= value <= HIGHEST:
+        return value
+    return (value - LOWEST) % (1 << 64) + LOWEST
+
+
+def constant(text: str) -> int | None:
+    """The value of a number: decimal, 0octal, 0xhex, base#digits; None where `text` is not one."""
+    if text.isdecimal() and text.isascii():
+        if text[0] != "0" or text == "0":
+            return wrap(int(text))
+        try:
+            return wrap(int(text, 8))
+        except ValueError:
+            return None
+    if text[:2] in ("0x", "0X"):
+        digits, base = text[2:], 16
+    else:
+        prefix, hash_, digits = text.partition("#")
+        if not hash_ or not prefix.isdecimal() or not 2 <= int(prefix) <= 64:
+            return None
+        base = int(prefix)
+    return _digits(digits, base)
+
+
+def _digits(digits: str, base: int) -> int | None:
+    if not digits:
+        return None
+    value = 0
+    for char in digits:
+        if "0" <= char <= "9":
+            digit = ord(char) - 48
+        elif "a" <= char <= "z":
+            digit = ord(char) - 87
+        elif "A" <= char <= "Z":
+            digit = ord(char) - (55 if base <= 36 else 29)
+        else:
+            digit = {"@": 62, "_": 63}.get(char, 99)
+        if digit >= base:
+            return None
+        value = value * base + digit
+    return wrap(value)
+
+
+def tokens(text: str, holes: Holes | None = None) -> list[Lexeme]:
+    """Operators and names as str, numbers as int. A NUL in the text stands for an expansion, which `holes` knows."""
+    found: list[Lexeme] = []
+    pos, size = 0, len(text)
+    while pos < size:
+        char = text[pos]
+        if char in _SPACE:
+            pos += 1
+        elif char in NAME:
+            end = pos
+            while end < size and (text[end] in NAME or (text[end] in "#@" and "0" <= char <= "9")):
+                end += 1
+            word = text[pos:end]
+            pos = end
+            if "0" <= char <= "9":
+                value = constant(word)
+                if value is None:
+                    raise ExpressionError(f"'{word}' is not a number")
+                found.append(value)
+            elif text[pos : pos + 1] == "[":
+                end = _bracket_end(text, pos)
+                subscript = text[pos + 1 : end - 1]
+                key = holes.key(subscript) if holes is not None and "\0" in subscript else None
+                found.append(Subscripted(word, subscript, key))
+                pos = end
+            else:
+                found.append(word)
+        elif char == "\0" and holes is not None:
+            found.append(holes.slot(text[pos - 1 : pos], text[pos + 1 : pos + 2]))
+            pos += 1
+        else:
+            for op in OPERATORS:
+                if text.startswith(op, pos):
+                    break
+            else:
+                raise ExpressionError(f"'{char}' does not belong into arithmetic")
+            found.append(op)
+            pos += len(op)
+    return found
+
+
+def _bracket_end(text: str, pos: int) -> int:
+    """The place behind the bracket that closes the one at `pos`."""
+    begin, level, size = pos, 0, len(text)
+    while pos < size:
+        char = text[pos]
+        if char == "\\":
+            pos += 1
+        elif char in "'\"":
+            pos = quote_end(text, pos)
+        elif char == "[":
+            level += 1
+            if level > MAX_DEPTH:
+                raise ExpressionError(f"nested more than {MAX_DEPTH} levels deep")
+        elif char == "]":
+            level -= 1
+            if not level:
+                return pos + 1
+        pos += 1
+    raise ExpressionError(f"the bracket of '{text[begin : begin + 20]}' is not closed")
+
+
+class Slot:
+    """An operand that an expansion fills in before the expression is evaluated."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class Subscripted:
+    """name[subscript]; `key` where expansions in the subscript know it, else None: it is all text."""
+
+    __slots__ = ("key", "name", "subscript")
+
+    def __init__(self, name: str, subscript: str, key: Key | None) -> None:
+        self.name = name
+        self.subscript = subscript
+        self.key = key

@@ -1,0 +1,124 @@
+"""wait: until children have ended."""
+
+from __future__ import annotations
+
+from aish.lang import jobs as table
+from aish.lang.builtins.jobs import ask_aish
+from aish.lang.builtins.letters import with_values
+from aish.lang.control import CommandError, Interrupted
+from aish.lang.text import is_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.builtins import Builtin
+    from aish.lang.jobs import Job
+    from aish.lang.runtime import Runtime
+
+
+def wait(rt: Runtime, argv: list[str]) -> int:
+    """wait [-fn] [-p name] [pid | %job | @name ...]: until they have ended; the status of the last one."""
+    options, words = with_values(argv, "fnp:")
+    flags = {letter for letter, _ in options}
+    name = next((value for letter, value in reversed(options) if letter == "p"), None)
+    if name is not None:
+        if not is_name(name.partition("[")[0]):
+            raise CommandError(f"{name}: not a variable's name")
+        rt.vars.unset(name)
+    try:
+        if "n" in flags:
+            return _wait_next(rt, words, name)
+        if not words:
+            for job in list(rt.jobs.jobs.values()):
+                if job.state != table.STOPPED:
+                    _wait_job(rt, job)
+            rt.jobs.finished.clear()
+            return 0
+        status = 0
+        for word in words:
+            try:
+                status = _wait_word(rt, word, name)
+            except CommandError as error:
+                rt.complain_of("wait", error)
+                status = error.status
+        return status
+    except Interrupted as error:
+        if error.signo in rt.signals.traps:
+            rt.signals.poll()
+            return 128 + error.signo
+        raise
+
+
+def _wait_job(rt: Runtime, job: Job) -> int:
+    for process in job.processes:
+        rt.jobs.wait_for(rt, process)
+    if rt.interactive and rt.monitor and job.number:
+        rt.jobs.tell(rt, job)
+    rt.jobs.remove(job)
+    return job.status
+
+
+def _job(rt: Runtime, word: str) -> Job:
+    try:
+        return rt.jobs.find(word)
+    except CommandError as error:
+        raise CommandError(error.message, status=127, hint=error.hint) from None
+
+
+def _wait_word(rt: Runtime, word: str, name: str | None) -> int:
+    if word[:1] == "%":
+        job = _job(rt, word)
+        status = _wait_job(rt, job)
+        _tell(rt, name, job.processes[-1].pid)
+        return status
+    if rt.host.is_supervised(word):
+        return ask_aish(rt, word, "wait")
+    if not (word.isdecimal() and word.isascii()):
+        raise CommandError(f"{word}: a process id or %job expected")
+    pid = int(word)
+    if pid in rt.jobs.finished:
+        _tell(rt, name, pid)
+        return rt.jobs.finished[pid]
+    found = rt.jobs.find_pid(pid)
+    if found is None:
+        raise CommandError(f"{pid}: not a child of this shell", status=127)
+    job, process = found
+    _wait_job(rt, job)  # as in bash, all of a pipeline
+    _tell(rt, name, pid)
+    return process.status
+
+
+def _tell(rt: Runtime, name: str | None, pid: int) -> None:
+    """wait -p: which one it was."""
+    if name is not None:
+        rt.vars.set(name, str(pid))
+
+
+def _wait_next(rt: Runtime, words: list[str], name: str | None) -> int:
+    """wait -n: the first of the jobs that ends, or has ended and was not told yet."""
+    wanted: list[Job] = []
+    for word in words:
+        if word[:1] == "%":
+            wanted.append(_job(rt, word))
+        elif word.isdecimal() and word.isascii():
+            found = rt.jobs.find_pid(int(word))
+            if found is not None:
+                wanted.append(found[0])
+            elif int(word) in rt.jobs.finished:
+                _tell(rt, name, int(word))
+                return rt.jobs.finished.pop(int(word))
+            else:
+                rt.complain(f"wait: {word}: not a child of this shell")
+        else:
+            rt.complain(f"wait: {word}: a process id or %job expected")
+    if not words:
+        wanted = list(rt.jobs.jobs.values())
+    wanted = [job for job in wanted if job.state != table.STOPPED]
+    if not wanted:
+        return 127
+    job = rt.jobs.wait_any(rt, wanted)
+    rt.jobs.remove(job)
+    _tell(rt, name, job.processes[-1].pid)
+    return job.status
+
+
+TABLE: dict[str, Builtin] = {"wait": wait}

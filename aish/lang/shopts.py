@@ -1,0 +1,40 @@
+"""The options of `shopt`: `Runtime.shopt` holds the names of those that are on."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.runtime import Runtime
+
+NAMES = (
+    "autocd", "assoc_expand_once", "cdable_vars", "cdspell", "checkhash", "checkjobs", "checkwinsize",
+    "cmdhist", "compat31", "compat32", "compat40", "compat41", "compat42", "compat43", "compat44",
+    "complete_fullquote", "direxpand", "dirspell", "dotglob", "execfail", "expand_aliases", "extdebug",
+    "extglob", "extquote", "failglob", "force_fignore", "globasciiranges", "globskipdots", "globstar",
+    "gnu_errfmt", "histappend", "histreedit", "histverify", "hostcomplete", "huponexit", "inherit_errexit",
+    "interactive_comments", "lastpipe", "lithist", "localvar_inherit", "localvar_unset", "login_shell",
+    "mailwarn", "no_empty_cmd_completion", "nocaseglob", "nocasematch", "noexpand_translation", "nullglob",
+    "patsub_replacement", "progcomp", "progcomp_alias", "promptvars", "restricted_shell", "shift_verbose",
+    "sourcepath", "varredir_close", "xpg_echo",
+)  # fmt: skip
+"""In the order in which they are listed."""
+
+FIXED = frozenset(["login_shell", "restricted_shell"])
+"""Told, not set."""
+
+
+def turn(rt: Runtime, name: str, on: bool) -> None:
+    """Set an option that is in NAMES."""
+    if name in FIXED:
+        return
+    if on:
+        rt.shopt.add(name)
+    else:
+        rt.shopt.discard(name)
+    if name in ("extglob", "nocasematch"):
+        rt.patterns_changed()
+
+
+def shown(rt: Runtime) -> str:
+    """What $BASHOPTS says."""
+    return ":".join([name for name in NAMES if name in rt.shopt])
