@@ -195,7 +195,7 @@ def _own_commands(rt: Runtime) -> dict[str, str]:
     found = dict.fromkeys(RESERVED, "")
     found.update(dict.fromkeys(TOPIC_OF, "built-in"))
     found.update(dict.fromkeys(rt.functions, "function"))
-    found.update({name: f"alias: {text}" for name, text in getattr(rt, "aliases", {}).items()})
+    found.update({name: f"alias: {text}" for name, text in rt.aliases.items()})
     found.update({name: f"abbreviation: {text}" for name, text in rt.abbreviations.items()})
     return found
 

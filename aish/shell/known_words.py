@@ -65,7 +65,7 @@ class KnownWords:
             name[0] in "@%!"
             or name in TOPIC_OF
             or name in rt.functions
-            or name in getattr(rt, "aliases", ())
+            or name in rt.aliases
             or name in rt.abbreviations
             or (self._programs is not None and name in self._programs)
         )
