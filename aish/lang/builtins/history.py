@@ -41,7 +41,7 @@ def _letters(argv: list[str], known: str) -> tuple[dict[str, str], list[str]]:
 
 
 def history(rt: Runtime, argv: list[str]) -> int:
-    """history [n]; history -c; history -d number[-number]; history -anrw [file]; history -p word ...; -s word ..."""
+    """history [n]; history -c; history -d n[-m]; history -anrw [file]; history -ps word ...: lines that were typed."""
     flags, words = _letters(argv, "cd:anrwps")
     if "p" in flags:
         from aish.lang.history_words import expand
