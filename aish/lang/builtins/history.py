@@ -41,7 +41,7 @@ def _letters(argv: list[str], known: str) -> tuple[dict[str, str], list[str]]:
 
 
 def history(rt: Runtime, argv: list[str]) -> int:
-    """history [n]; history -c; history -d n[-m]; history -anrw [file]; history -ps word ...: lines that were typed."""
+    """history [n]; history -c; history -d n[-m]; history -anrw [file]; history -ps word ...: typed lines."""
     flags, words = _letters(argv, "cd:anrwps")
     if "p" in flags:
         from aish.lang.history_words import expand
