@@ -17,6 +17,15 @@ def folder(state_folder: str, id_: str, epoch: int) -> str:
     return os.path.join(state_folder, _FOLDER, f"{epoch}-{id_}")
 
 
+def folders(state_folder: str) -> list[str]:
+    """Of all of them."""
+    try:
+        with os.scandir(os.path.join(state_folder, _FOLDER)) as entries:
+            return [entry.path for entry in entries]
+    except FileNotFoundError:
+        return []
+
+
 def transcript(state_folder: str, id_: str, epoch: int) -> str:
     return os.path.join(folder(state_folder, id_, epoch), "transcript.jsonl")
 

@@ -14,7 +14,7 @@ from aish.cli.output import age, print_json, print_table, usd
 from aish.client import connect
 from aish.client.finding import recorded
 from aish.errors import UsageError
-from aish.model.size import format_count
+from aish.model.size import format_bytes, format_count
 from aish.report import clean
 from aish.wire.plain import plain
 
@@ -138,6 +138,12 @@ def as_json(each: Checkpoint) -> dict[str, Any]:
     return {"id": each.id, **plain(each), "exact": each.exact}
 
 
+def _cached(each: Checkpoint) -> str | None:
+    if each.cache is None:
+        return None if c.CACHE in each.missing else "none yet"
+    return f"{each.cache.tokens:,} tokens of {each.model}, {format_bytes(each.cache.bytes)}"
+
+
 def told(each: Checkpoint) -> list[str]:
     """For people. Pure but for the clock."""
     exact = "exact" if each.exact else "not exact"
@@ -149,7 +155,7 @@ def told(each: Checkpoint) -> list[str]:
         c.TRANSCRIPT: each.transcript and f"{each.transcript.bytes:,} bytes",
         c.CONVERSATION: each.conversation or ("none yet" if c.CONVERSATION not in each.missing else None),
         c.WORKTREE: each.worktree and f"{each.worktree.commit[:12]} of {each.worktree.folder}",
-        c.CACHE: None if c.CACHE in each.missing else "none yet",
+        c.CACHE: _cached(each),
         c.USAGE: each.usage and f"{each.usage.input + each.usage.output:,} tokens, {usd(each.usage)} USD",
     }
     for part in c.PARTS:

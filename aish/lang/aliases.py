@@ -63,7 +63,12 @@ class Aliases(Lexer):
         self._active = [(name, at + shift) for name, at in self._active] + [(tok.text, end)]
         self.source.replace(tok.start, tok.end, value)
         self.text = self.source.text
-        self._next_from = end if value[-1:] in (" ", "\t") and value else -1
+        if value[-1:] in (" ", "\t") and value:
+            self._next_from = end
+        elif self._next_from > tok.end:  # of a text that this word is in
+            self._next_from += shift
+        else:
+            self._next_from = -1
         self.pos = tok.start
         self.tok = Token(NEWLINE, self.previous_end, self.previous_end, "")
         self.advance()

@@ -36,7 +36,7 @@ def _pipe() -> tuple[int, int]:
 
 def substitution(src: Source, part: ProcessSub) -> Text:
     """The name of the pipe's end that is ours; Runtime.files has its descriptor."""
-    from aish.lang.compile_pipeline import direct
+    from aish.lang.compile_substitution import direct
 
     body = _body(src, part.body)
     text = src.text[part.start : part.end]

@@ -104,7 +104,7 @@ def as_text(part: str | Text) -> Text:
 
 def substitution(src: Source, part: CommandSub) -> Text:
     """$(..): what its commands wrote, less the newlines at its end."""
-    from aish.lang.compile_pipeline import captured
+    from aish.lang.compile_substitution import captured
 
     return captured(src, part)
 

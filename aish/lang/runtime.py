@@ -68,6 +68,7 @@ class Runtime:
 
     vars: Variables
     values: dict[str, str]
+    name: str
     jobs: JobTable
     status: int
     subshells: int

@@ -10,11 +10,13 @@ import os
 
 from aish.lang.arithmetic import value_of
 from aish.lang.arithmetic_tokens import ExpressionError
+from aish.lang.arrays import Associative, Indexed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aish.lang.arrays import Array
     from aish.lang.runtime import Frame, Runtime
 
 BASH_VERSION = (5, 2, 0, 1, "aish")
@@ -38,7 +40,19 @@ def value(rt: Runtime, name: str) -> str | None:
 def elements(rt: Runtime, name: str) -> list[str]:
     """The elements of a list, a scalar being a list of one."""
     compute = _LISTS.get(name)
-    return compute(rt) if compute is not None else [_VALUES[name](rt)]
+    if compute is not None:
+        return compute(rt)
+    return [_VALUES[name](rt)] if name in _VALUES else []
+
+
+def array(rt: Runtime, name: str) -> Array:
+    """A list, or a table of the shell's own as an associative array."""
+    table = {"BASH_ALIASES": rt.aliases, "BASH_CMDS": rt.commands.known}.get(name)
+    if table is None:
+        return Indexed(elements(rt, name))
+    view = Associative()
+    view.items, view.unset = table, False
+    return view
 
 
 def assign(rt: Runtime, name: str, text: str) -> bool:
@@ -49,6 +63,9 @@ def assign(rt: Runtime, name: str, text: str) -> bool:
         return True
     if name == "SECONDS":
         rt.started_s = os.times().elapsed - _number(rt, text)
+        return True
+    if name == "BASH_ARGV0":
+        rt.name = text
         return True
     return name in _IGNORING
 
@@ -154,6 +171,7 @@ _VALUES: dict[str, Callable[[Runtime], str]] = {
     "BASH": lambda rt: rt.interpreter[0],
     "BASHOPTS": _shopt_options,
     "BASHPID": lambda rt: str(os.getpid()),
+    "BASH_ARGV0": lambda rt: rt.name,
     "BASH_COMMAND": _command,
     "BASH_SUBSHELL": lambda rt: str(rt.subshells),
     "BASH_VERSION": lambda rt: version(),

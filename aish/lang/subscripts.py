@@ -294,6 +294,8 @@ def remove(rt: Runtime, name: str, subscript: str) -> None:
     array = rt.vars.arrays.get(name)
     if inner is not None:
         return
+    if array is None and name in rt.vars.dynamic:
+        array = rt.vars.array(name)
     if array is None:
         if not rt.vars.knows(name):
             return

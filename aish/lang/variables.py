@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from aish.lang.scopes import Saved
 
 DYNAMIC = frozenset(
-    ["BASH", "BASHOPTS", "BASHPID", "BASH_COMMAND", "BASH_SUBSHELL", "BASH_VERSION", "EPOCHREALTIME",
+    ["BASH", "BASHOPTS", "BASHPID", "BASH_ARGV0", "BASH_COMMAND", "BASH_SUBSHELL", "BASH_VERSION", "EPOCHREALTIME",
      "EPOCHSECONDS", "EUID", "HOSTNAME", "HOSTTYPE", "LINENO", "MACHTYPE", "OSTYPE", "RANDOM", "SECONDS", "SHELLOPTS",
      "SRANDOM", "UID"]
 )  # fmt: skip
+_VIEWS = ("BASH_ALIASES", "BASH_CMDS")
+"""Associative arrays that are another table of the shell's: an element that is set there is set here."""
+
 DYNAMIC_LISTS = frozenset(
-    ["BASH_ARGC", "BASH_ARGV", "BASH_LINENO", "BASH_SOURCE", "BASH_VERSINFO", "DIRSTACK", "FUNCNAME", "GROUPS",
-     "PIPESTATUS"]
+    [*_VIEWS, "BASH_ARGC", "BASH_ARGV", "BASH_LINENO", "BASH_SOURCE", "BASH_VERSINFO", "DIRSTACK", "FUNCNAME",
+     "GROUPS", "PIPESTATUS"]
 )  # fmt: skip
 _NUMBERS = frozenset(["BASHPID", "EUID", "RANDOM", "SECONDS", "SRANDOM", "UID"])
 _FROM_BIRTH = DYNAMIC | DYNAMIC_LISTS
@@ -137,12 +140,12 @@ class Variables(Scopes):
 
             target, subscript = subscripts.resolve(self._rt, name)
             return None if subscript is not None or target == name else self.array(target)
-        from aish.lang.arrays import Indexed
-
         if name in self.dynamic and name in DYNAMIC_LISTS:
             from aish.lang import special
 
-            return Indexed(special.elements(self._rt, name))
+            return special.array(self._rt, name)
+        from aish.lang.arrays import Indexed
+
         value = self.get(name)
         return None if value is None else Indexed([value])
 
@@ -232,6 +235,10 @@ class Variables(Scopes):
         if array is not None:
             return array
         if name in self.dynamic:
+            if name in _VIEWS:
+                from aish.lang import special
+
+                return special.array(self._rt, name)
             self.dynamic.discard(name)
         from aish.lang.arrays import Associative, Indexed
 
@@ -350,7 +357,7 @@ class Variables(Scopes):
         own = self.attributes.get(name, "")
         found = "" if array is None else "A" if array.associative else "a"
         if name in self.dynamic and name in DYNAMIC_LISTS:
-            found = "a"
+            found = "A" if name in _VIEWS else "a"
         found += "i" * ("i" in own or (name in _NUMBERS and name in self.dynamic))
         found += "n" * (name in self.references) + "r" * (name in self.readonly)
         found += "t" * ("t" in own) + "x" * (name in self.exported)

@@ -164,7 +164,8 @@ def interpreter() -> list[str]:
 
 
 def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
-    """Set up what the arguments say, and run."""
+    """Set up what the environment and the arguments say, and run."""
+    _handed_options(rt)
     for letter, on in found.switches:
         options.turn_letters(rt, letter, on)
     for name, on in found.names:
@@ -193,6 +194,20 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
     from aish.shell.inputs import StandardInput
 
     return run_source(rt, Source("stdin"), StandardInput(rt).more, main=True)
+
+
+def _handed_options(rt: Runtime) -> None:
+    """Options that a parent exported as SHELLOPTS and BASHOPTS are on here, too."""
+    for name in os.environ.get("SHELLOPTS", "").split(":"):
+        if name in options.NAMES and name != "monitor":
+            options.turn(rt, name, True)
+    handed = os.environ.get("BASHOPTS")
+    if handed:
+        from aish.lang import shopts
+
+        for name in handed.split(":"):
+            if name in shopts.NAMES:
+                shopts.turn(rt, name, True)
 
 
 def _command(rt: Runtime, found: Arguments) -> int:

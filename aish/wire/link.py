@@ -16,6 +16,8 @@ from aish.wire.message import (
     Limit,
     Message,
     RequestsQuery,
+    SlotKeep,
+    SlotUse,
     TextQuery,
     UsageQuery,
     WindowList,
@@ -110,6 +112,8 @@ Question = (
     | WindowList
     | WindowSet
     | WindowUnset
+    | SlotUse
+    | SlotKeep
 )
 """What only the gateway can answer. Limit: of what is no process."""
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from aish.wire.part import SlotPart
 from aish.wire.question import OptionPart
 from aish.wire.spec import BudgetPart, LaunchPart, LimitPart, SpecPart
 
@@ -477,6 +478,23 @@ class Mark(Message, frozen=True, kw_only=True):
     """p4.3"""
 
 
+class SlotUse(Message, frozen=True, kw_only=True):
+    """The caller, an agent's host, begins a turn of a conversation of which it has kept the KV slot: a slot of its
+    model's server gets that before the next request of the caller, if it has not got it still."""
+
+    slot: SlotPart
+    target: str = ""
+    """The caller: the daemon says who that is."""
+
+
+class SlotKeep(Message, frozen=True, kw_only=True):
+    """The caller, an agent's host, has had a turn: keep the KV slot of the conversation that it asked about last."""
+
+    alone: bool = False
+    """Only where it has asked about no other one in this turn: which of them goes on, its program alone knows."""
+    target: str = ""
+
+
 class Doctor(Message, frozen=True, kw_only=True):
     pass
 
@@ -555,6 +573,8 @@ Request = (
     | AwaitResponse
     | MailQuery
     | Mark
+    | SlotUse
+    | SlotKeep
     | Doctor
     | Shutdown
     | Off

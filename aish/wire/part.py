@@ -45,6 +45,18 @@ class TokensPart(Part, frozen=True, kw_only=True):
     """Of both: those that did not come through the gateway, but were read in logs of sessions."""
 
 
+class SlotPart(Part, frozen=True, kw_only=True):
+    """What a model's server had of a conversation that it has read, its KV slot, in a file that has its digest for a
+    name; and what that fits: the weights, the context of a request and the build of the server."""
+
+    sha256: str
+    bytes: int
+    tokens: int
+    digest: str
+    context_tokens: int
+    build: str
+
+
 class ProcessPart(Part, frozen=True, kw_only=True):
     """One row of ps and top. None: unknown or not applicable. Times are seconds since the epoch."""
 

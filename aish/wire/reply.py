@@ -19,6 +19,7 @@ from aish.wire.part import (
     QueuePart,
     RequestPart,
     RunPart,
+    SlotPart,
     TokensPart,
     UsageRow,
     WindowPart,
@@ -241,6 +242,14 @@ class TextsKept(Message, frozen=True, kw_only=True):
     changed: bool = False
 
 
+class SlotKept(Message, frozen=True, kw_only=True):
+    """`slot` None: `why` it is not kept. `told`: why the one that was to be used was not."""
+
+    slot: SlotPart | None = None
+    why: str = ""
+    told: str = ""
+
+
 class RequestText(Message, frozen=True, kw_only=True):
     """One request's text: the bodies as its client sent and got them, keys taken out. Nothing of headers."""
 
@@ -324,6 +333,7 @@ Reply = (
     | UsageTable
     | RequestList
     | TextsKept
+    | SlotKept
     | RequestText
     | Windows
     | Budgets

@@ -44,7 +44,9 @@ CUTS_MOST: Final = 3
 RETRIES: Final = 1000
 """Calls that are wrong are counted by `Repeats` and by REQUESTS_MOST, not by the library."""
 _TOLD: Final = "\n[You have made this very call {} times, with this very result. Do something else, or answer.]"
-_WORKING: Final = "You work in the folder {}. Use the tools for the task; then answer with the result alone."
+_WORKING: Final = "You work in {}. Use the tools for the task; then answer with the result alone."
+_HERE: Final = "one folder, to which paths are relative"
+"""Without its name: what a fork in another folder is told begins as it did, and so its model has read it already."""
 
 
 class LoopError(LimitError):
@@ -261,7 +263,10 @@ class _Turn:
             raise RefusedError("all that it wanted to do was denied", hint="permissions in its file, or allow it")
 
     def _instructions(self) -> str:
-        working = _WORKING.format(self.task.cwd) if self.has_tools else ""
+        folder = (
+            f"the folder {self.task.cwd}" if self.acting.mcp_servers else _HERE
+        )  # servers have paths of their own
+        working = _WORKING.format(folder) if self.has_tools else ""
         return "\n\n".join(text for text in (self.task.instructions, working) if text)
 
     async def _context_tokens(self) -> int | None:

@@ -14,7 +14,9 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from aish.errors import AishError, InputError, UnavailableError, UsageError
+from aish.config import folders
+from aish.config.slots import SAVES
+from aish.errors import AishError, InputError, StorageError, UnavailableError, UsageError
 from aish.plugins.llamacpp.cores import cores
 from aish.plugins.llamacpp.settings import EMBEDDINGS, POOLINGS
 from aish.report import report
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--gpu-layers", type=int, default=-1)
     parser.add_argument("--cache-bytes", type=int, default=0)
+    parser.add_argument("--slots-folder", help="where KV slots are saved and read, by names alone")
     return parser
 
 
@@ -165,9 +168,22 @@ def _parameters(xllamacpp: Any, options: argparse.Namespace) -> Any:
     it.reasoning_format = xllamacpp.common_reasoning_format.COMMON_REASONING_FORMAT_DEEPSEEK
     it.endpoint_metrics = True
     it.endpoint_slots = True
+    if options.slots_folder and _is_ours(options.slots_folder):
+        it.slot_save_path = os.path.join(options.slots_folder, "")
+        it.model_tags = {f"{SAVES}xllamacpp-{xllamacpp.__version__}"}
     it.ui = False
     it.verbosity = 1  # errors only: at the default each request writes some 700 bytes to the log
     return it
+
+
+def _is_ours(folder: str) -> bool:
+    """Made, and nobody else's. A model is served without, too: what it has read is read again then."""
+    try:
+        folders.private(folder)
+    except StorageError as error:
+        print(f"{PROGRAM}: KV slots are not saved: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def _log_end() -> int | None:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 
+from aish.config import folders, slots
 from aish.errors import UnavailableError
 from aish.plugins.llamacpp import settings
 from aish.plugins.llamacpp.cores import cores, memory_bytes
@@ -42,6 +43,7 @@ class Server:
         chosen = settings.decide(model.options, model.context_tokens, cores(), memory_bytes())
         argv = [sys.executable, "-P", "-m", "aish.plugins.llamacpp"]
         argv += ["--gguf", model.path, "--socket", socket_path, "--alias", model.name]
+        argv += ["--slots-folder", slots.drafts(folders.state())]
         return ServePlan(
             argv=(*argv, *settings.to_arguments(chosen)),
             url=f"unix:{socket_path}",

@@ -87,6 +87,8 @@ class Api:
                 return await self._keep_text(connection, request)
             case m.TextQuery():
                 return await self._text(connection, request)
+            case m.SlotUse() | m.SlotKeep():
+                return await self._slot(connection, request)
             case m.Hello():
                 raise InputError("Hello was said already")
             case _:
@@ -258,9 +260,20 @@ class Api:
             raise texts.missing(request.number)
         return reply
 
+    async def _slot(self, connection: Connection, request: m.SlotUse | m.SlotKeep) -> r.Reply:
+        """Of the caller, and by its host alone: what the program of an agent says would be taken for its word."""
+        caller = connection.caller or NOBODY
+        if caller.id is None or not caller.leader:
+            raise authority.refused("checkpoint refused: only an agent's host keeps what its model has read")
+        return await self._told(structs.replace(request, target=caller.id))
+
     async def _relay(self, connection: Connection, question: Question) -> r.Reply:
-        """Only the gateway can answer; it is started if need be. Raises what it answers, UnavailableError."""
+        """Only the gateway can answer. Raises what it answers, UnavailableError."""
         authority.check(self.daemon.table, connection.caller or NOBODY, type(question).__name__)
+        return await self._told(question)
+
+    async def _told(self, question: Question) -> r.Reply:
+        """By the gateway, which is started if need be."""
         self.daemon.gateway.ensure()
         return raised(await self.daemon.link.ask(question))
 

@@ -91,6 +91,8 @@ ALLOWED: Final[dict[str, frozenset[Relation]]] = {
     "AwaitResponse": _TREE,  # of what it has sent itself
     "MailQuery": _TREE,
     "Mark": _BELOW,  # and Spawn's `budget_of`
+    "SlotUse": _SELF,
+    "SlotKeep": _SELF,
     "Doctor": _USER,
     "Shutdown": _USER,
     "Off": _USER,
@@ -118,6 +120,8 @@ _VERBS: Final = {
     "Snapshot": "ps",
     "Gpus": "gpu",
     "Mark": "checkpoint",
+    "SlotUse": "checkpoint",
+    "SlotKeep": "checkpoint",
 }
 """What people call a request, where it is not its name."""
 

@@ -1,4 +1,4 @@
-"""Questions of clients that the daemon passes on: named keys and usage."""
+"""Questions of clients that the daemon passes on: named keys, usage, KV slots."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from aish.supervisor.gateway import requests, usage
 from aish.supervisor.gateway.allowance import budget_of, lines, part_of
 from aish.supervisor.gateway.amounts import NONE, Budget
 from aish.supervisor.gateway.routes import Directory
+from aish.supervisor.gateway.slots import Slots
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.texts import Texts
 from aish.supervisor.gateway.totals import KEY_PREFIX
@@ -31,6 +32,8 @@ from aish.wire.message import (
     KeyRevoke,
     Limit,
     RequestsQuery,
+    SlotKeep,
+    SlotUse,
     TextQuery,
     UsageQuery,
     WindowList,
@@ -51,6 +54,7 @@ class Asks:
         spending: Spending,
         windows: WindowAsks,
         texts: Texts,
+        slots: Slots,
         base_url: str,
         revoked: Callable[[str], None],
     ) -> None:
@@ -58,6 +62,7 @@ class Asks:
         self._directory = directory
         self._windows = windows
         self._texts = texts
+        self._slots = slots
         self._spending = spending
         self._base_url = base_url
         self._revoked = revoked
@@ -91,6 +96,11 @@ class Asks:
                 return await self._keep_text(question)
             case TextQuery():
                 return await self._texts.read(question.number)
+            case SlotUse():
+                self._slots.use(question)
+                return Done()
+            case SlotKeep():
+                return await self._slots.keep(question)
             case WindowList() | WindowSet() | WindowUnset():
                 return await self._windows.answer(question)
 

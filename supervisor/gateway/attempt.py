@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from aish.supervisor.gateway.routes import Directory, Server
     from aish.supervisor.gateway.row import Row
     from aish.supervisor.gateway.settling import Exchange, Settling
+    from aish.supervisor.gateway.slots import Slots
     from aish.supervisor.gateway.spending import Spending
     from aish.supervisor.gateway.turns import Turns
     from aish.supervisor.gateway.upstream import Upstreams
@@ -94,6 +95,7 @@ class Attempts:
         claims: Claims,
         settling: Settling,
         spending: Spending,
+        slots: Slots,
         upstreams: Upstreams,
     ) -> None:
         self._bell = bell
@@ -108,6 +110,7 @@ class Attempts:
         self._claims = claims
         self._settling = settling
         self._spending = spending
+        self._slots = slots
         self._upstreams = upstreams
 
     async def answer(self, exchange: Exchange, path: str, body: bytes) -> Answer:
@@ -369,6 +372,7 @@ class Attempts:
             self._probes.doubt(server)
             raise FailedError(server, unusable(error)) from error
         headers = crossing.headers(exchange.request.headers)
+        await self._slots.before(exchange.row.process, server, crossing.path)
         asking = Asking(server, exchange.row.number, self._probes, self._rests, course.well)
         if not asking.begins():
             raise FailedError(server, self._rests.failure(server))
@@ -389,13 +393,16 @@ class Attempts:
                 raise
             try:
                 told = limit.told(exchange.row.process) | _told(course)
-                return await Delivery(asking, exchange, crossing, response, scrub, told).pass_on()
+                answer = await Delivery(asking, exchange, crossing, response, scrub, told).pass_on()
             finally:
                 response.close()  # whatever is left of the reply is not wanted: the server's slot is free at once
         except UpstreamError as error:
             raise FailedError(server, asking.failed(error)) from error
         finally:
             asking.over()
+        if exchange.row.status == 200:
+            self._slots.answered(exchange.row.process, server, crossing, body, exchange.used)
+        return answer
 
 
 def _logins(servers: Sequence[Server]) -> set[str]:

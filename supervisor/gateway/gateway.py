@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
 from typing import TYPE_CHECKING, Final
@@ -44,6 +45,7 @@ from aish.supervisor.gateway.routes import Changed, Directory, Server
 from aish.supervisor.gateway.row import Row
 from aish.supervisor.gateway.sessions.reader import Reader
 from aish.supervisor.gateway.settling import Settling
+from aish.supervisor.gateway.slots import Slots
 from aish.supervisor.gateway.spare import Spare
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.texts import Texts
@@ -153,6 +155,7 @@ class Gateway:
             self.telemetry,
             account=self.book.account,
         )
+        self.slots = Slots(os.path.dirname(records.path), self.directory, self.upstreams)
         self.attempts = Attempts(
             bell=self.bell,
             directory=self.directory,
@@ -166,6 +169,7 @@ class Gateway:
             spending=self.spending,
             turns=self.turns,
             gate=self.gate,
+            slots=self.slots,
             upstreams=self.upstreams,
         )
         self.texts = Texts(records, self.directory, self.upstreams, self.spending.ledger.line)
@@ -187,7 +191,9 @@ class Gateway:
             outbox=self.outbox,
         )
         windows = WindowAsks(self.book, self.gate, self.spending.held.by)
-        self._asks = Asks(self.keys, self.directory, self.spending, windows, self.texts, base_url, self._revoked)
+        self._asks = Asks(
+            self.keys, self.directory, self.spending, windows, self.texts, self.slots, base_url, self._revoked
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._begun_anew = False
 
@@ -308,11 +314,13 @@ class Gateway:
             self.board.forget(server.id)
             self.fallbacks.forget(server.id)
             self.upstreams.forget(server)
+            self.slots.gone(server)
         for server in changed.appeared:
             self._appear(server)
         for id in changed.ended:
             self.board.forget(id)
             self.fallbacks.forget(id)
+            self.slots.forget(id)
             self.spending.refuse(id, RefusedError(f"the process {id} has ended"))
         self.spending.advance()
         self.reader.spread()

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from aish.config.slots import SAVES
 from aish.errors import AishError, InputError, StorageError, UpstreamError
 from aish.model import state
 from aish.model.dialect import ANTHROPIC, CLIENT, OPENAI
@@ -222,6 +223,8 @@ class Probes:
         if server.local:
             try:
                 if _learn_props(server, await self._upstreams.ask(server, "/props", root=True)):
+                    if server.digest is not None:
+                        server.saves = _saves(await self._upstreams.ask(server, "/models"))
                     return
             except UpstreamError:
                 pass
@@ -333,6 +336,16 @@ def _learn_props(server: Server, props: object) -> bool:
     slots = props.get("total_slots")
     server.slots = slots if isinstance(slots, int) and slots > 0 else None
     return True
+
+
+def _saves(listing: object) -> str | None:
+    """Which build of a server that saves KV slots for us it is, from its listing of models."""
+    try:
+        tags = listing["data"][0]["tags"]  # type: ignore[index]
+        found = [tag for tag in tags if isinstance(tag, str) and tag.startswith(SAVES)]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return found[0].removeprefix(SAVES) if found else None
 
 
 def _listed_context(server: Server, listing: object) -> int | None:

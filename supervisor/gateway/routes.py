@@ -67,6 +67,10 @@ class Server:
     """Whether it wants to be asked: see rests.py."""
     looked: int = 0
     """How often a probe has come to an end."""
+    digest: str | None = None
+    """Of a stored model: which one, with its options."""
+    saves: str | None = None
+    """Its build, where it saves KV slots in aish's folder, by its own word."""
     engine: str | None = None
     """LLAMACPP, or None for a server of which nothing special is known."""
     context_tokens: int | None = None
@@ -362,11 +366,24 @@ def _server(member: Member) -> Server | None:
         route.login,
         tuple(failover.fallback),
         failover.retries,
+        digest=route.digest,
         concurrent=route.concurrent,
     )
 
 
 def _same(server: Server, wanted: Server) -> bool:
     """Whether the server at hand is the wanted one, so that what was learned about it stays true."""
-    names = ("name", "url", "dialect", "upstream_name", "key_file", "price", "key", "proxy", "ca_file", "login")
+    names = (
+        "name",
+        "url",
+        "dialect",
+        "upstream_name",
+        "digest",
+        "key_file",
+        "price",
+        "key",
+        "proxy",
+        "ca_file",
+        "login",
+    )
     return all(getattr(server, name) == getattr(wanted, name) for name in names)

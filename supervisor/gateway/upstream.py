@@ -176,6 +176,10 @@ class Upstreams:
         except _FAILURES as error:
             raise _unreached(server, error) from error
 
+    async def slot(self, server: Server, place: int, action: str, name: str) -> None:
+        """ "save" one of a llama.cpp's server's slots to a file of its folder, or "restore" it."""
+        await self.ask(server, f"/slots/{place}?action={action}", {"filename": name}, root=True)
+
     # --- tokens -------------------------------------------------------------------------------------------------
 
     async def count_text(self, server: Server, text: str) -> int | None:
@@ -190,6 +194,13 @@ class Upstreams:
         except UpstreamError:
             return None
         return _numbers(bytes(told.tokens))
+
+    async def prompt_tokens(self, server: Server, chat: bytes) -> list[int]:
+        """Of the body of a chat, as its server (llama.cpp) reads it."""
+        path = "/apply-template"
+        told = _decoded(await self._asked(server, path, msgspec.Raw(chat), root=True), _Prompt, path)
+        body = {"content": told.prompt, "add_special": True, "parse_special": True}
+        return _decoded(await self._asked(server, "/tokenize", body, root=True), _TokenList, "/tokenize").tokens
 
     async def count(self, server: Server, call: Call, given: MultiMapping[str]) -> int | None:
         """Exact input tokens of a request, in all its answers. None where the server cannot tell.
@@ -299,6 +310,14 @@ def _keeps(server: Server) -> bool:
 
 class _Tokens(msgspec.Struct):
     tokens: msgspec.Raw
+
+
+class _TokenList(msgspec.Struct):
+    tokens: list[int]
+
+
+class _Prompt(msgspec.Struct):
+    prompt: str
 
 
 _Shape = TypeVar("_Shape")

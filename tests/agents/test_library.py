@@ -76,6 +76,7 @@ def address(embedded_store: Path) -> Iterator[str]:
     """Of a server that runs smollm2."""
     with tempfile.TemporaryDirectory(prefix="aish-l-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(embedded_store.parents[1]))
+        patch.setenv("XDG_STATE_HOME", folder)
         path = f"{folder}/llm.sock"
         plan = llamacpp().plan(store.find("smollm2"), path)
         with open(f"{folder}/log", "wb") as log:

@@ -17,7 +17,7 @@ HEAD = "tools: [write, read]\npermissions: allow\n"
 class Person:
     """In a repository of their own, with an agent `fix` that writes files."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, head: str = HEAD, body: str = "Do what is asked.") -> None:
         self.home = home
         self.repo = home.root / "repo"
         self.repo.mkdir()
@@ -27,7 +27,7 @@ class Person:
         self.git("init", "-q", "-b", "main")
         agents = self.repo / ".aish" / "agents"
         agents.mkdir(parents=True)
-        (agents / "fix.md").write_text(f"---\n{HEAD}---\nDo what is asked.")
+        (agents / "fix.md").write_text(f"---\n{head}---\n{body}")
         (self.repo / ".gitignore").write_text("*.o\n")
         (self.repo / "a.txt").write_text("a\r\nb\n")
         self.git("add", ".")

@@ -29,6 +29,8 @@ NOT_OFFERED = {
     "Hello": "said by the connection itself",
     "GatewayHello": "the gateway's own",
     "Mark": "with files of its own: `aish checkpoint`, `aish rewind`",
+    "SlotUse": "of an agent's host: aish.agents.checkpoints.slots",
+    "SlotKeep": "the same",
     "EgressHello": "the egress proxy's own",
     "Attach": "for terminals: `aish attach`; a program reads the log, and writes to what it passed as `fds`",
 }

@@ -26,6 +26,7 @@ def posix(aish: Aish, script: str) -> str:
         ("alias a='echo hi'\n\\a 2>/dev/null; 'a' 2>/dev/null; \"a\" 2>/dev/null; echo no", "no\n"),
         ("alias e='echo ' w=word\ne w w; e x w", "word w\nx w\n"),
         ("alias e='echo ' f='e ' w=word\nf w", "word\n"),
+        ("alias y='x ' x='echo a' z=last\ny z z", "a last z\n"),
         ("alias x=y y=x\nx 2>/dev/null || echo guarded", "guarded\n"),
         ("alias echo='echo +'\necho a; echo b", "+ a\n+ b\n"),
         ("alias a='echo '\na a", "echo\n"),

@@ -8,22 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aish.lang import tree
 from aish.lang.parser import parse
-from aish.lang.tree import (
-    Calculation,
-    Case,
-    Counting,
-    For,
-    Group,
-    If,
-    Node,
-    Select,
-    Simple,
-    Subshell,
-    Test,
-    Time,
-    While,
-)
+from aish.lang.tree import Node
 from aish.shell.highlight import spans
 
 _TEXT = (Path(__file__).parent / "snippets.txt").read_text(encoding="utf-8")
@@ -36,7 +23,10 @@ _PIECES = [
     "select", "time", "coproc", "<(", ">(", "{a,b}", "{1..3}", "{fd}>", "<<-", "<<<", "|&", "&>", ";&", "=~",
     "function", "x=(", "a[",
 ]  # fmt: skip
-_COMMANDS = {Calculation, Case, Counting, For, Group, If, Select, Simple, Subshell, Test, Time, While}
+_COMMANDS = {
+    tree.Calculation, tree.Case, tree.Counting, tree.For, tree.Group, tree.If, tree.Select, tree.Simple,
+    tree.Subshell, tree.Test, tree.Time, tree.While,
+}  # fmt: skip
 """Commands whose beginning says what they are: a part of a pipeline, say, is no pipeline by itself."""
 
 _soup = st.lists(st.sampled_from(_PIECES), max_size=40).map("".join)

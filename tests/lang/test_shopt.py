@@ -57,3 +57,10 @@ def test_lastpipe_leaves_no_child_behind(script: str, aish: Aish) -> None:
     """The shell waits for the other stages also where the last one ends it."""
     found = aish(f"shopt -s lastpipe; {script}")
     assert (found.out, found.status) in (("ab\n", 0), ("", 3))
+
+
+def test_options_are_handed_on_by_the_environment(aish: Aish) -> None:
+    """`env SHELLOPTS=xtrace make` traces every shell that make starts."""
+    environment = aish.environment | {"SHELLOPTS": "errexit:nosuch", "BASHOPTS": "nullglob:nosuch"}
+    found = aish("shopt -p nullglob; echo /nosuch* x; false; echo no", env=environment)
+    assert (found.out, found.status) == ("shopt -s nullglob\nx\n", 1)

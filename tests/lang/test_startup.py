@@ -49,7 +49,16 @@ def test_a_command_loads_nothing_heavy(script: str, tmp_path: object) -> None:
 def test_true_loads_only_what_every_script_needs(tmp_path: object) -> None:
     """Topics that a script does not touch are not loaded: each costs a quarter of a millisecond."""
     names = {name for name in loaded(["-c", "true"], tmp_path) if name.startswith("aish.lang.")}
-    lazy = {"compile_pipeline", "compile_compound", "compile_redirect", "arithmetic", "glob", "diagnose", "terminal"}
+    lazy = {
+        "compile_pipeline",
+        "compile_substitution",
+        "compile_compound",
+        "compile_redirect",
+        "arithmetic",
+        "glob",
+        "diagnose",
+        "terminal",
+    }
     assert {name.rpartition(".")[2] for name in names} & lazy == set()
     assert {name for name in names if name.startswith("aish.lang.builtins.")} == {"aish.lang.builtins.simple"}
 

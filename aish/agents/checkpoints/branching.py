@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from aish.agents.checkpoints import checkpoint as c
+
 if TYPE_CHECKING:
     from aish.agents.checkpoints.shelf import Shelf
 
@@ -27,4 +29,4 @@ def move_on(shelf: Shelf, adapter: str) -> None:
     if position.kept is not None and position.session is not None:
         why = f"{adapter} branches a conversation at its end alone, and has gone on with this one since"
         shelf.lose(position.kept, why)
-        shelf.stand(structs.replace(position, kept=None))
+        shelf.stand(c.going_on(position, None))

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from aish.wire.part import Part, TokensPart
+from aish.wire.part import Part, SlotPart, TokensPart
 
 TRANSCRIPT: Final = "transcript"
 CONVERSATION: Final = "conversation"
@@ -23,9 +23,8 @@ FORK: Final = "fork"
 WHYS: Final = (BEGUN, TURN, ASKED, REWIND, FORK)
 """Before its first turn, after each one, by `aish checkpoint`, before going back, for a fork."""
 
-CACHE_REASON: Final = (
-    "what its model has read lies at the model's server, which keeps it as long as it has room, and is not saved"
-)
+CACHE_REASON: Final = "nobody has asked for it after that turn"
+CACHE_GONE: Final = "its file went, for newer ones or by hand: the model reads the conversation once more"
 
 
 class TranscriptPart(Part, frozen=True, kw_only=True):
@@ -74,6 +73,8 @@ class Checkpoint(Part, frozen=True, kw_only=True):
     transcript: TranscriptPart | None = None
     conversation: str | None = None
     worktree: SnapshotPart | None = None
+    cache: SlotPart | None = None
+    """What its model's server had of the conversation: see aish.config.slots."""
     usage: TokensPart | None = None
     """All that the agent had used by then, by the gateway's figures."""
     missing: dict[str, str] = {}
@@ -89,10 +90,13 @@ class Checkpoint(Part, frozen=True, kw_only=True):
 
 
 class Position(Part, frozen=True, kw_only=True):
-    """Where an agent's conversation stands. `session` is what its program calls it, `kept` what aish keeps of it."""
+    """Where an agent's conversation stands. `session` is what its program calls it, `kept` what aish keeps of it,
+    `cache` what its model's server had of that; None: `uncached` says why."""
 
     session: str | None = None
     kept: str | None = None
+    cache: SlotPart | None = None
+    uncached: str = ""
     turn: int = 0
     at: int | None = None
     """The checkpoint that it goes on from."""
@@ -140,6 +144,15 @@ def numbered(new: Checkpoint, number: int, parent: int | None) -> Checkpoint:
 
 def without_conversation(whole: Checkpoint, why: str) -> Checkpoint:
     return msgspec.structs.replace(whole, conversation=None, missing={**whole.missing, CONVERSATION: why})
+
+
+def without_cache(whole: Checkpoint) -> Checkpoint:
+    return msgspec.structs.replace(whole, cache=None, missing={**whole.missing, CACHE: CACHE_GONE})
+
+
+def going_on(position: Position, kept: str | None, cache: SlotPart | None = None, uncached: str = "") -> Position:
+    """With that conversation."""
+    return msgspec.structs.replace(position, kept=kept, cache=cache, uncached=uncached)
 
 
 def at(position: Position, reached: Checkpoint) -> Position:

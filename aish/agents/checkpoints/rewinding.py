@@ -74,7 +74,8 @@ def finish(shelf: Shelf, keep: Sequence[int]) -> Checkpoint | None:
         transcript.close()
         if transcript.failure is not None:
             raise transcript.failure
-    position = structs.replace(shelf.position, kept=wanted.conversation, session=None, turn=wanted.turn)
+    position = structs.replace(shelf.position, session=None, turn=wanted.turn)
+    position = c.going_on(position, wanted.conversation, wanted.cache, wanted.missing.get(c.CACHE, ""))
     shelf.stand(c.at(position, wanted))
     shelf.done()
     return wanted

@@ -2,6 +2,7 @@
 
 position.json        where the conversation stands
 conversations/ID     a conversation as the adapter wrote it, named by its digest: one that is there never changes
+slots/SHA256         KV slots that they name, as the gateway keeps them (aish.config.slots)
 checkpoints/N.json   the checkpoints
 rewind.json          a going back that is under way
 git/                 the git folder by which snapshots are made (aish.worktree.snapshot)
@@ -20,12 +21,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from aish.agents.checkpoints import checkpoint as c
 from aish.agents.checkpoints.boundary import Boundary
 from aish.agents.checkpoints.checkpoint import Checkpoint, Intent, Position
-from aish.config import private_file
+from aish.config import private_file, slots
 from aish.errors import LimitError, NotFoundError, StorageError
 from aish.worktree import snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
+
+    from aish.wire.part import SlotPart
 
 RECENT_MOST: Final = 50
 """Checkpoints that nobody has asked for: the oldest of these go."""
@@ -101,10 +104,15 @@ class Shelf:
             raise StorageError(f"{path} is damaged", hint="go back to another checkpoint: `aish checkpoint ls`")
         return data
 
+    def has(self, slot: SlotPart | None) -> bool:
+        """Whether it is there, so far as one is named."""
+        return slot is None or slots.there(self.folder, slot.sha256, slot.bytes)
+
     # --- checkpoints --------------------------------------------------------------------------------------------
 
     def all(self) -> dict[int, Checkpoint]:
-        """By number, oldest first; what cannot be read is left out. Raises StorageError."""
+        """By number, oldest first; what cannot be read is left out, a KV slot whose file has gone is missing. Raises
+        StorageError."""
         folder = os.path.join(self.folder, "checkpoints")
         try:
             names = os.listdir(folder)
@@ -118,7 +126,7 @@ class Shelf:
                 with contextlib.suppress(StorageError):  # damaged: it is none any more
                     each = _read(os.path.join(folder, name), c.checkpoint)
                     if each is not None and name == f"{each.number}.json":
-                        found[each.number] = each
+                        found[each.number] = each if self.has(each.cache) else c.without_cache(each)
         return dict(sorted(found.items()))
 
     def get(self, number: int, agent: str) -> Checkpoint:
@@ -163,7 +171,10 @@ class Shelf:
         for number in gone:
             _unlink(os.path.join(self.folder, "checkpoints", f"{number}.json"))
         kept = [each for number, each in before.items() if number not in gone]
-        self._sweep({each.conversation for each in kept} | {self.position.kept})
+        position = self.position
+        _sweep(os.path.join(self.folder, "conversations"), {each.conversation for each in kept} | {position.kept})
+        named = [*(each.cache for each in kept), position.cache]
+        _sweep(slots.kept(self.folder), {slot.sha256 for slot in named if slot is not None})
         commits = {each.worktree.commit for each in kept if each.worktree is not None}
         places = {each.worktree.common for each in before.values() if each.worktree is not None}
         for common in places:
@@ -171,12 +182,12 @@ class Shelf:
                 refs = snapshot.refs_of(common, self.refs)
                 snapshot.drop(common, [ref for ref in refs if ref.rpartition("/")[2] not in commits])
 
-    def _sweep(self, named: set[str | None]) -> None:
-        folder = os.path.join(self.folder, "conversations")
-        if os.path.isdir(folder):
-            for name in os.listdir(folder):
-                if name not in named:
-                    _unlink(os.path.join(folder, name))
+
+def _sweep(folder: str, named: Collection[str | None]) -> None:
+    if os.path.isdir(folder):
+        for name in os.listdir(folder):
+            if name not in named:
+                _unlink(os.path.join(folder, name))
 
 
 def refs_below(agents: str) -> str:

@@ -51,8 +51,9 @@ def take(shelf: Shelf, occasion: Occasion, keep: Sequence[int] = (), spare: int 
     begun = position.turn or position.session is not None
     if position.kept is None and begun and not (occasion.keeps_conversation and position.session is None):
         missing[c.CONVERSATION] = own_conversation(occasion.adapter, position.session)
-    if position.turn:
-        missing[c.CACHE] = c.CACHE_REASON
+    cache = position.cache if shelf.has(position.cache) else None
+    if position.turn and cache is None:
+        missing[c.CACHE] = c.CACHE_GONE if position.cache is not None else position.uncached or c.CACHE_REASON
     if occasion.usage is None:
         missing[c.USAGE] = "the supervisor did not tell"
     worktree = _worktree(shelf, occasion, keep, missing)
@@ -74,6 +75,7 @@ def take(shelf: Shelf, occasion: Occasion, keep: Sequence[int] = (), spare: int 
             transcript=_transcript(shelf, missing),
             conversation=position.kept,
             worktree=worktree,
+            cache=cache,
             usage=occasion.usage,
             missing=missing,
         ),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import select
 from typing import TYPE_CHECKING
 
-from aish.client.connection import expect
+from aish.agents.checkpoints.asking import within
 from aish.errors import UnavailableError
 from aish.wire.message import BudgetQuery
 from aish.wire.reply import Budgets
@@ -19,10 +18,7 @@ def used(client: Client, id: str, patience_s: float) -> TokensPart | None:
     """The gateway is asked: what the supervisor has is some tenths of a second old. None: it does not tell, or not
     within `patience_s`, and nothing more can be asked by `client`. Raises AishError."""
     try:
-        client.send(BudgetQuery(target=id))
-        if not client.buffered and not select.select([client.fileno()], [], [], patience_s)[0]:
-            client.close()
-            return None
-        return expect(Budgets, client.receive()).tokens
+        found = within(client, BudgetQuery(target=id), Budgets, patience_s)
     except UnavailableError:
         return None
+    return found.tokens if found is not None else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import structs
 
 from aish.agents import adapters
-from aish.agents.checkpoints import branching, rewinding
+from aish.agents.checkpoints import branching, rewinding, slots
 from aish.agents.checkpoints import checkpoint as c
 from aish.agents.checkpoints.checkpoint import Position
 from aish.agents.checkpoints.shelf import Shelf, sweep_forgotten
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 5.0
 """For the supervisor's figures; a turn does not depend on them."""
+_NOT_DONE = "the turn did not come to its end, so that nobody asked for it"
+_NO_CONVERSATION = "there is no conversation to go on with"
 
 
 class Kept:
@@ -55,13 +57,16 @@ class Kept:
             return
         position = structs.replace(self._shelf.position, session=id)
         if self._newest_only:  # it was of the session before
-            position = structs.replace(position, kept=None)
+            position = c.going_on(position, None)
         self._shelf.stand(position)
 
     def keep(self, conversation: bytes) -> None:
         """As it is after this turn. Raises StorageError, LimitError."""
-        if self._shelf is not None:
-            self._shelf.stand(structs.replace(self._shelf.position, kept=self._shelf.keep(conversation)))
+        if self._shelf is None:
+            return
+        name, position = self._shelf.keep(conversation), self._shelf.position
+        if name != position.kept:  # what its model's server had of the one before is less than all of it
+            self._shelf.stand(c.going_on(position, name))
 
 
 class _Self(NamedTuple):
@@ -114,11 +119,27 @@ class Points:
             if newest_only:
                 branching.move_on(shelf, self._adapter.name)
             kept = Kept(shelf, newest_only=newest_only)
+            self._tell_if(slots.use(shelf.position))
             try:
                 yield kept
             finally:
-                shelf.stand(structs.replace(shelf.position, turn=shelf.position.turn + 1))
+                position = structs.replace(shelf.position, turn=shelf.position.turn + 1)
+                shelf.stand(self._with_cache(position, kept.status))
                 self._take(shelf, lock, c.TURN, kept.status)
+
+    def _with_cache(self, position: Position, status: str) -> Position:
+        """After a turn. One that came to nothing leaves the conversation as it was, and so what is kept of it."""
+        if position.cache is not None:
+            return position
+        if position.kept is None or status != "done":
+            return c.going_on(position, position.kept, uncached=_NOT_DONE if status != "done" else _NO_CONVERSATION)
+        found = slots.kept(alone=not adapters.keeps_conversation(self._adapter))
+        self._tell_if(found.told)
+        return c.going_on(position, position.kept, found.slot, found.why)
+
+    def _tell_if(self, told: str) -> None:
+        if told:
+            self._tell(told)
 
     def _take(self, shelf: Shelf, lock: int, why: str, status: str | None) -> None:
         """The turn is done: that there is no checkpoint of it is told, and nothing else."""
@@ -186,4 +207,4 @@ def _begin_from(shelf: Shelf, begin: str) -> None:
     transcript = Transcript(shelf.transcript)
     transcript.write("begun", id=wanted.id, name=wanted.name, turn=wanted.turn)
     transcript.close()
-    shelf.stand(Position(kept=kept, turn=wanted.turn))
+    shelf.stand(slots.take_along(source, wanted, shelf, Position(kept=kept, turn=wanted.turn)))

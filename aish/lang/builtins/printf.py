@@ -21,13 +21,16 @@ class _Field:
     """%[flags][width][.precision]conversion; width and precision are -1 where absent, None for `*`. The conversion
     of %(time)T is the time's format with a T behind it, that of one that is none begins with a `!`."""
 
-    __slots__ = ("conversion", "flags", "precision", "width")
+    __slots__ = ("bare", "conversion", "flags", "precision", "width")
 
     def __init__(self, flags: str, width: int | None, precision: int | None, conversion: str) -> None:
         self.flags = flags
         self.width = width
         self.precision = precision
         self.conversion = conversion
+        plain = not flags and width == -1 and precision == -1
+        self.bare = conversion if plain and conversion in ("s", "d") else ""
+        """%s or %d as such: most are, and most of their arguments are written as they are."""
 
 
 class _Stop(Exception):  # noqa: N818 -- not an error
@@ -39,8 +42,12 @@ _formats: dict[str, list[str | _Field]] = {}
 
 def printf(rt: Runtime, argv: list[str]) -> int:
     """printf [-v name] format [words]: the words by %s %b %c %d %o %u %x %e %f %g %a %q %(time)T, and escapes."""
-    options, words = with_values(argv, "v:")
-    name = options[-1][1] if options else None
+    name: str | None = None
+    if len(argv) > 1 and argv[1][:1] != "-":
+        words = argv[1:]
+    else:
+        options, words = with_values(argv, "v:")
+        name = options[-1][1] if options else None
     if name is not None and not _is_variable(name):
         raise CommandError(f"{name}: not a variable's name", status=2)
     if not words:
@@ -171,6 +178,12 @@ class _Output:
         if isinstance(part, str):
             self.texts.append(part)
             return
+        if part.bare and self.at < len(self.arguments):
+            text = self.arguments[self.at]
+            if part.bare == "s" or (text.isdecimal() and text.isascii() and text[0] != "0" and len(text) < 19):
+                self.at += 1
+                self.texts.append(text)
+                return
         flags, width, precision = part.flags, part.width, part.precision
         if part.conversion[0] == "!":
             raise CommandError(f"%{part.conversion[1:]}: not a conversion", hint="%% writes a percent sign")

@@ -60,7 +60,7 @@ def _show(rt: Runtime, names: list[str], *, every: bool = False) -> int:
     status = 0
     chosen = [] if names else sorted(shown)
     if every and not names:
-        chosen = [signo for signo in range(signals.RETURN + 1) if signo not in signals.RESERVED]
+        chosen = list(range(signals.RETURN + 1))
     for name in names:
         try:
             chosen.append(signals.number_of(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -17,8 +18,9 @@ from aish.agents.checkpoints.shelf import Shelf
 from aish.agents.checkpoints.taking import Occasion, known_place, take
 from aish.agents.host.points import Kept
 from aish.agents.transcript import Transcript
+from aish.config import slots
 from aish.errors import ConflictError, LimitError, StorageError
-from aish.wire.part import TokensPart
+from aish.wire.part import SlotPart, TokensPart
 from aish.worktree import snapshot
 from aish.worktree.git import Git
 
@@ -63,7 +65,8 @@ class Agent:
         transcript.close()
         position = self.shelf.position
         kept = self.shelf.keep(text.encode())
-        self.shelf.stand(structs.replace(position, kept=kept, turn=position.turn + 1))
+        position = c.going_on(position, kept, slot(self.shelf.folder, text))
+        self.shelf.stand(structs.replace(position, turn=position.turn + 1))
         return self.take(c.TURN)
 
     def state(self) -> tuple[object, ...]:
@@ -71,11 +74,23 @@ class Agent:
         files = {path.name: path.read_bytes() for path in self.tree.iterdir() if path.is_file()}
         position = self.shelf.position
         said = self.shelf.conversation(position.kept) if position.kept else None
-        return files, self.git("rev-parse", "HEAD"), self.git("status", "--porcelain"), said, position.turn
+        where = self.git("rev-parse", "HEAD"), self.git("status", "--porcelain")
+        return files, *where, said, position.turn, position.cache
 
     def rewound(self) -> int:
         text = Path(self.shelf.transcript).read_text()
         return [json.loads(line)["kind"] for line in text.splitlines()].count("rewound")
+
+
+def slot(folder: str, text: str) -> SlotPart:
+    """A file as the gateway keeps it."""
+    data = text.encode() * 100
+    name = hashlib.sha256(data).hexdigest()
+    path = Path(slots.path(folder, name))
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(0o600)
+    return SlotPart(sha256=name, bytes=len(data), tokens=7, digest="d", context_tokens=9, build="b")
 
 
 @pytest.fixture
@@ -238,6 +253,9 @@ def test_old_ones_go_with_what_only_they_named(agent: Agent, monkeypatch: pytest
     assert [each.number for each in agent.shelf.all().values()] == [3, 5, 6, 7]
     named = {each.conversation for each in agent.shelf.all().values()}
     assert set(os.listdir(Path(agent.shelf.folder, "conversations"))) == named
+    kept = {each.cache.sha256 for each in agent.shelf.all().values() if each.cache}
+    assert set(os.listdir(slots.kept(agent.shelf.folder))) == kept
+    assert len(kept) == 4
     commits = {each.worktree.commit for each in agent.shelf.all().values() if each.worktree}
     refs = snapshot.refs_of(agent.place.common, snapshot.REFS)
     assert {ref.rpartition("/")[2] for ref in refs} == commits

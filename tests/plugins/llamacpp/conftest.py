@@ -135,6 +135,14 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def state(folder: Path) -> Iterator[None]:
+    """Where servers save KV slots: nothing of a test is left in the home of who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        yield
+
+
 @pytest.fixture
 def run(folder: Path, stored: Callable[[str], StoredModel]) -> Iterator[Callable[..., Running]]:
     """Starts a server for one test: `run("smollm2", ctx="512")`."""

@@ -11,11 +11,13 @@ import stat
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.config import folders, slots
 from aish.store import gguf_write
 from aish.store.gguf_write import F32, Tensor
 
@@ -171,3 +173,35 @@ def test_options_of_the_manifest_reach_the_server(run: Callable[..., Running]) -
     slots = one.send("GET", "/slots").json
     assert [slot["n_ctx"] for slot in slots] == [512] * 3
     assert one.post("/v1/embeddings", {"input": "x"}).status >= 400
+
+
+@pytest.mark.model
+def test_it_saves_kv_slots_where_it_is_told_to_and_says_which_build_it_is(run: Callable[..., Running]) -> None:
+    """A file of another build may be read without an error, and be nonsense."""
+    one = run("smollm2")
+    one.wait_ready()
+    assert one.chat("Name a colour.", max_tokens=5).status == 200
+    folder = Path(slots.drafts(folders.state()))
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for place, slot in enumerate(one.send("GET", "/slots").json):
+        saved = one.post(f"/slots/{place}?action=save", {"filename": f"{one.process.pid}-{place}"}).json
+        path = folder / f"{one.process.pid}-{place}"
+        assert saved["n_saved"] == slot["n_prompt_tokens"]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path.unlink()
+    assert one.post("/slots/0?action=save", {"filename": "../elsewhere"}).status == 400
+    (tag,) = one.send("GET", "/v1/models").json["data"][0]["tags"]
+    assert tag == f"{slots.SAVES}xllamacpp-{metadata.version('xllamacpp')}"
+
+
+@pytest.mark.model
+def test_where_they_cannot_be_saved_it_serves_without(
+    tmp_path: Path, run: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "aish").write_text("no folder")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    one = run("smollm2")
+    one.wait_ready()
+    assert "KV slots are not saved" in one.log.read_text()
+    assert one.post("/slots/0?action=save", {"filename": "x"}).status == 501
+    assert one.send("GET", "/v1/models").json["data"][0]["tags"] == []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.config import folders, slots
 from aish.errors import UnavailableError, UsageError
 from aish.plugins.llamacpp import server, settings
 from aish.plugins.llamacpp.cores import cores, group_limits, memory_bytes
@@ -127,6 +128,7 @@ def test_a_plan_names_socket_model_and_context() -> None:
     assert plan.upstream_name == "m"
     assert plan.context_tokens == 1024
     assert plan.environ["OMP_WAIT_POLICY"] == "passive"
+    assert plan.argv[plan.argv.index("--slots-folder") + 1] == slots.drafts(folders.state())
 
 
 def test_a_socket_path_that_the_kernel_would_cut_is_refused() -> None:

@@ -46,6 +46,8 @@ WindowList    y . . . .
 WindowSet     y . . . .
 WindowUnset   y . . . .
 Mark          y . y . .
+SlotUse       . y . . .
+SlotKeep      . y . . .
 Doctor        y . . . .
 Shutdown      y . . . .
 GatewayHello  . . . . .

@@ -14,10 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.errors import ConflictError, NotFoundError, UsageError
+from aish.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from aish.supervisor.daemon.gateway_link import spent
-from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, Pause, Restart, Stop, UsageQuery, Wait
-from aish.wire.part import ProcessPart, TokensPart
+from aish.wire.message import (
+    KeyList,
+    KeyNew,
+    KeyRevoke,
+    Limit,
+    Pause,
+    Restart,
+    SlotKeep,
+    SlotUse,
+    Stop,
+    UsageQuery,
+    Wait,
+)
+from aish.wire.part import ProcessPart, SlotPart, TokensPart
 from aish.wire.reply import Done, KeyMade, Keys, UsageTable, Waited
 from aish.wire.spec import RoutePart
 
@@ -512,3 +524,40 @@ def test_what_was_hopeless_is_waited_for_in_its_next_run(up: Supervised, tmp_pat
     up.client.ask(Done, Restart(target=started.id))
     waited = up.client.ask(Waited, request)
     assert (waited.hopeless, waited.timed_out) == (None, False)
+
+
+SLOTS = """
+import subprocess, sys
+from aish.client import connect
+from aish.errors import RefusedError
+from aish.wire.message import SlotKeep, SlotUse
+from aish.wire.part import SlotPart
+from aish.wire.reply import SlotKept
+part = SlotPart(sha256="0" * 64, bytes=1, tokens=1, digest="d", context_tokens=1, build="b")
+if len(sys.argv) == 2:
+    subprocess.run([sys.executable, "-c", sys.argv[1], sys.argv[1], "tool"], check=True)
+with connect(start=False, program="test") as client:
+    for request in (SlotKeep(target="p99"), SlotUse(slot=part, target="p99")):
+        try:
+            print(client.request(request))
+        except Exception as error:
+            print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.usefixtures("home")
+def test_what_its_model_has_read_is_its_host_s_alone(up: Supervised) -> None:
+    """A tool that said which file is put into a slot would give the model's server what it has made itself."""
+    started = up.spawn(sys.executable, "-c", SLOTS, SLOTS)
+    assert up.code(started.id) == 0, up.log(started.id)
+    lines = up.log(started.id)[0].splitlines()
+    tool, own = lines[:2], lines[2:]
+    assert [line.partition(" ")[0] for line in tool] == ["RefusedError"] * 2
+    assert "knows of no chat of it" in own[0]
+    assert own[1] == "NotFoundError the file of its KV slot is gone, or is not whole", "by its own folder, not p99's"
+    for request in (SlotKeep(target=started.id), SlotUse(slot=PART, target=started.id)):
+        with pytest.raises(RefusedError):
+            up.client.request(request)
+
+
+PART = SlotPart(sha256="0" * 64, bytes=1, tokens=1, digest="d", context_tokens=1, build="b")

@@ -96,6 +96,7 @@ def real(embedded_store: Path) -> Iterator[Real]:
     root = Path(tempfile.mkdtemp(prefix="aish-g-", dir="/tmp"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(embedded_store.parents[1]))
+        patch.setenv("XDG_STATE_HOME", str(root / "state"))
         made = Real(root, store.pull("smollm2"))  # it is there
     try:
         yield made.start()
