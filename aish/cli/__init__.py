@@ -124,6 +124,12 @@ def _after(words: list[str], written: str) -> list[tuple[str, str]] | None:
 
 def verb(argv: list[str]) -> int:
     """Run a verb in this process. Never raises."""
+    import gc
+
+    from aish import packages
+
+    gc.enable()  # the launcher turned it off
+    packages.complete()
     from aish.cli import dispatch
 
     return dispatch.run(argv)

@@ -90,7 +90,19 @@ def _local() -> list[Finding]:
             findings.append(Finding(level="warn", topic=topic, text=lacks, hint=hint))
         else:
             findings.append(Finding(level="ok", topic=topic, text=f"{module} is installed"))
-    return findings + _telemetry()
+    return [*findings, _login_shell(os.environ.get("SHELL", "")), *_telemetry()]
+
+
+def _login_shell(shell: str) -> Finding:
+    """Who starts a login shell says so in the word before its arguments, and Linux drops that word of a script."""
+    if os.path.basename(shell) != "aish":
+        return Finding(level="ok", topic="login shell", text=f"{shell or 'unknown'} ($SHELL)")
+    return Finding(
+        level="warn",
+        topic="login shell",
+        text=f"{shell} ($SHELL) is not told where it is started as one: it does not read /etc/profile then",
+        hint="have `aish -l` started. tmux: set -g default-command 'aish -l'; chsh: docs/reference/shell.md",
+    )
 
 
 def _telemetry() -> list[Finding]:

@@ -49,6 +49,21 @@ def wrap(value: int) -> int:
     return (value - LOWEST) % (1 << 64) + LOWEST
 
 
+known: dict[str, int] = {}
+"""Numbers by their decimal digits: they are read more often than they change, and finding is faster than parsing."""
+_KNOWN_SIZE = 5000
+
+
+def decimal(text: str) -> int | None:
+    """The number that decimal digits stand for; None for anything else. `known` has it afterwards."""
+    if text.isdecimal() and text.isascii() and (text[0] != "0" or text == "0") and len(text) < 19:
+        if len(known) >= _KNOWN_SIZE:
+            known.clear()
+        number = known[text] = int(text)
+        return number
+    return None
+
+
 def constant(text: str) -> int | None:
     """The value of a number: decimal, 0octal, 0xhex, base#digits; None where `text` is not one."""
     if text.isdecimal() and text.isascii():

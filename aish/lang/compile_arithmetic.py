@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from aish.lang import compile_word
 from aish.lang.arithmetic import compile_tokens, compiled
-from aish.lang.arithmetic_tokens import ExpressionError, Slot, constant, tokens
+from aish.lang.arithmetic_tokens import ExpressionError, Slot, constant, decimal, known, tokens
 from aish.lang.control import CommandError
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Literal
@@ -41,10 +41,16 @@ def arithmetic(src: Source, node: Arithmetic) -> Number:
     def run(rt: Runtime) -> int:
         for slot, closure in slots:
             value = closure(rt)
-            if not (value.isdecimal() and value.isascii() and (value[0] != "0" or value == "0")):
-                return evaluate(rt, text(rt), site)
-            slot.value = int(value)
-        return _checked(rt, number, site)
+            found = known.get(value)
+            if found is None:
+                found = decimal(value)
+                if found is None:
+                    return evaluate(rt, text(rt), site)
+            slot.value = found
+        try:
+            return number(rt)
+        except (ExpressionError, CommandError) as error:
+            raise _error(error, site) from None
 
     return run
 
@@ -95,17 +101,16 @@ def evaluate(rt: Runtime, text: str, site: Site) -> int:
     try:
         return _checked(rt, compiled(text), site)
     except ExpressionError as error:
-        raise _error(str(error), site) from None
+        raise _error(error, site) from None
 
 
 def _checked(rt: Runtime, number: Number, site: Site) -> int:
     try:
         return number(rt)
-    except ExpressionError as error:
-        raise _error(str(error), site) from None
-    except CommandError as error:  # a readonly variable
-        raise _error(error.message, site) from None
+    except (ExpressionError, CommandError) as error:
+        raise _error(error, site) from None
 
 
-def _error(message: str, site: Site) -> ExpansionError:
+def _error(error: ExpressionError | CommandError, site: Site) -> ExpansionError:
+    message = error.message if isinstance(error, CommandError) else str(error)  # a readonly variable
     return ExpansionError(f"arithmetic: {message}", site.source, site.start, site.end)

@@ -92,6 +92,18 @@ def required(src: Source, node: Parameter) -> Text:
             return rt.absent(name, site) if value is None else value
 
         return variable
+    if name.isdecimal() and name.strip("0") and node.index is None:
+        at = int(name) - 1
+
+        def positional(rt: Runtime) -> str:
+            try:
+                return rt.params[at]
+            except IndexError:
+                if rt.nounset:
+                    raise unset_error(name, site) from None
+                return ""
+
+        return positional
     get = maybe(src, node)
     name = shown(src, node)
 

@@ -13,6 +13,7 @@ from aish.lang import process, signals
 from aish.lang.control import CommandError, status_of
 from aish.lang.jobs import Job
 from aish.lang.source import Site
+from aish.lang.text import encode
 from aish.lang.tree import (
     Background,
     Calculation,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
     from aish.lang.tree import Node
+
+_FITS_BYTES = 4096
+"""What a new pipe takes before anybody reads, however little of the kernel's memory the user has left for pipes."""
 
 
 def compile_node(src: Source, node: Node, tested: bool, last: bool) -> Run:
@@ -58,7 +62,12 @@ class _Stages:
 
     def __init__(self, src: Source, node: Pipeline, tested: bool) -> None:
         tested = tested or node.negated
+        from aish.lang.compile_inside import compile_inside
+        from aish.lang.compile_program import compile_program
+
         self.runs = [_body(src, stage, tested) for stage in node.stages]
+        self.programs = [compile_program(src, stage) for stage in node.stages]
+        self.first = compile_inside(src, node.stages[0], tested=tested)
         self.edges = node.edges
         self.text = src.text[node.start : node.end]
         self.texts = [src.text[stage.start : stage.end] for stage in node.stages]
@@ -95,7 +104,8 @@ class _Stages:
                 before = after
         except (OSError, AishError) as error:
             for item in job.processes:
-                os.kill(item.pid, signals.SIGKILL)
+                if item.pid:
+                    os.kill(item.pid, signals.SIGKILL)
             if isinstance(error, AishError):
                 raise
             raise CommandError(f"cannot start the pipeline: {error.strerror}", status=126) from None
@@ -119,6 +129,8 @@ class _Stages:
     ) -> None:
         read, write, other = pipes
         merge = i < len(self.edges) and self.edges[i] == "|&"
+        if foreground and gate is None and not edges and self._lean(rt, job, i, read, write, merge):
+            return
 
         def body() -> int:
             if other >= 0:
@@ -139,6 +151,23 @@ class _Stages:
             streams=(read, write),
         )
         job.processes[-1].text = self.texts[i]
+
+    def _lean(self, rt: Runtime, job: Job, i: int, read: int, write: int, merge: bool) -> bool:
+        """Whether the stage did without a copy of the shell: a program, or a first one that has written all."""
+        program = self.programs[i]
+        if program is not None:
+            pid = program.start(rt, (read, write), merge=merge)
+            if pid is not None:
+                job.add(pid)
+                return True
+        if i or self.first is None or merge or write < 0:
+            return False
+        done = self.first.run(rt)
+        if done is None or len(data := encode(done[1])) > _FITS_BYTES:
+            return False
+        os.write(write, data)
+        job.add(0).raw = done[0] << 8
+        return True
 
 
 class _Gate:

@@ -371,21 +371,32 @@ def _exec(rt: Runtime, redirects: list[Apply], command: Run, argv: list[str]) ->
 # ------------------------------------------------------------------------------------- command words
 
 
+_RUNNING = frozenset(["command", "eval", ".", "source", "exec", "trap"])
+"""Built-ins that run other commands."""
+
+
 def _invocation(name: str | None, tested: bool, last: bool) -> Invoke:
     """How to run an argv whose first word is `name`, or not known before (None)."""
     if name is None:
         return lambda rt, argv: invoke(rt, argv, tested=tested, last=last)
     builtin = builtins.find(name)
     if builtin is None:
+
+        def call(rt: Runtime, argv: list[str]) -> int:
+            function = rt.functions.get(name)
+            if function is None or tested:
+                return invoke(rt, argv, tested=tested, last=last)
+            return rt.call(function, argv)
+
+        return call
+    if name in _RUNNING:
         return lambda rt, argv: invoke(rt, argv, tested=tested, last=last)
-    if name in builtins.SPECIAL or name == "command":  # they may run other commands: eval, .
-        return lambda rt, argv: invoke(rt, argv, tested=tested, last=last)
-    regular = builtin
+    regular, special = builtin, name in builtins.SPECIAL
 
     def run(rt: Runtime, argv: list[str]) -> int:
         if name in rt.functions or name in rt.disabled:
             return invoke(rt, argv, tested=tested, last=last)
-        return run_builtin(rt, regular, argv)
+        return run_builtin(rt, regular, argv, special=special)
 
     return run
 

@@ -46,10 +46,7 @@ def captured(src: Source, part: CommandSub) -> Text:
 
 
 def _capture(rt: Runtime, body: Run, text: str) -> str:
-    try:
-        read, write = os.pipe()
-    except OSError as error:
-        raise CommandError(f"cannot substitute: {error.strerror}") from None
+    read, write = pipe(rt)
     job = Job(text)
     monitor, rt.monitor = rt.monitor, False  # it stays in the shell's own process group
 
@@ -63,7 +60,7 @@ def _capture(rt: Runtime, body: Run, text: str) -> str:
     try:
         process.fork(rt, child, job, foreground=True, streams=(-1, write))
         os.close(write)
-        output = _read_all(rt, read)
+        output = read_all(rt, read)
         rt.substituted = rt.status = rt.jobs.wait_foreground(rt, job)
     finally:
         rt.monitor = monitor
@@ -71,7 +68,16 @@ def _capture(rt: Runtime, body: Run, text: str) -> str:
     return decode(output.replace(b"\0", b"")).rstrip("\n")
 
 
-def _read_all(rt: Runtime, fd: int) -> bytes:
+def pipe(rt: Runtime) -> tuple[int, int]:
+    """Both ends of a pipe, neither of them where a closed standard descriptor was. Raises CommandError."""
+    try:
+        read, write = os.pipe()
+        return rt.private(read) if read < 3 else read, rt.private(write) if write < 3 else write
+    except OSError as error:
+        raise CommandError(f"cannot substitute: {error.strerror}") from None
+
+
+def read_all(rt: Runtime, fd: int) -> bytes:
     chunks = []
     with signals.Section(rt.signals, signals.WAITING):
         while chunk := os.read(fd, _CHUNK):
@@ -101,7 +107,7 @@ def _file(src: Source, part: CommandSub) -> Text | None:
             rt.substituted = rt.status = error.status
             return ""
         try:
-            output = _read_all(rt, fd)
+            output = read_all(rt, fd)
         except OSError as error:
             rt.complain(f"{text_of(src, redirect)}: {error.strerror}")
             rt.substituted = rt.status = 1

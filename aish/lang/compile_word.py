@@ -104,9 +104,9 @@ def as_text(part: str | Text) -> Text:
 
 def substitution(src: Source, part: CommandSub) -> Text:
     """$(..): what its commands wrote, less the newlines at its end."""
-    from aish.lang.compile_substitution import captured
+    from aish.lang.compile_inside import substitution
 
-    return captured(src, part)
+    return substitution(src, part)
 
 
 def tilde(user: str) -> Text:
@@ -344,6 +344,10 @@ def argument_list(compiled: list[Constant | Single | Many]) -> Fields:
     if not any(isinstance(item, Many) for item in compiled):
         closures = [as_text(item.value) if isinstance(item, Constant) else item.run for item in compiled]
         return lambda rt: [one(rt) for one in closures]  # type: ignore[misc]
+    if not any(isinstance(item, Single) for item in compiled):
+        at = [i for i, item in enumerate(compiled) if isinstance(item, Many)]
+        if len(at) == 1:
+            return _around(compiled, at[0])
     steps = [_step(item) for item in compiled]
 
     def run(rt: Runtime) -> list[str]:
@@ -353,6 +357,16 @@ def argument_list(compiled: list[Constant | Single | Many]) -> Fields:
         return argv
 
     return run
+
+
+def _around(compiled: list[Constant | Single | Many], at: int) -> Fields:
+    """One word that may be many, and constants before and behind it."""
+    before = [item.value for item in compiled[:at] if isinstance(item, Constant)]
+    behind = [item.value for item in compiled[at + 1 :] if isinstance(item, Constant)]
+    item = compiled[at]
+    assert isinstance(item, Many)
+    many = item.run
+    return lambda rt: [*before, *many(rt), *behind]
 
 
 def _step(item: Constant | Single | Many) -> Callable[[Runtime, list[str]], None]:

@@ -127,11 +127,23 @@ def private(fd: int) -> int:
 
 
 def _private_copy(fd: int) -> int:
-    import fcntl  # a shared library: not for scripts that redirect nothing
-
+    """Without fcntl, which is a shared library, where the number of our first one or one behind it will do."""
+    number = FIRST_PRIVATE
+    while _is_used(number):
+        number += 1
     try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_PRIVATE)
+        return os.dup2(fd, number, False)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # the limit on descriptors is lower than our place
+        if error.errno != errno.EBADF or not _is_used(fd):
             raise
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+    import fcntl  # the limit on descriptors is lower than our place
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+
+
+def _is_used(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from aish.lang.matching import Pattern
+from aish.lang.name_filter import among
 from aish.lang.pattern import EXTENDED, FOLDED, is_magic, unescape
 from aish.lang.pattern_match import Group
 
@@ -136,7 +137,6 @@ class _Walk:
 
     def _matching(self, folder: str, part: str, *, directories: bool) -> list[str]:
         """Names in `folder` that match; hidden ones only where the pattern asks for them; never . and .. ."""
-        pattern = _pattern(self.rt, part)
         try:
             if not directories:
                 names = os.listdir(folder or ".")
@@ -147,6 +147,11 @@ class _Walk:
             return []  # not a directory, or not ours to read: it has no matches
         if "globskipdots" not in self.rt.shopt:
             names += [".", ".."]
+        elif not self.hidden and "nocaseglob" not in self.rt.shopt:
+            found = among(part, names)
+            if found is not None:
+                return found
+        pattern = _pattern(self.rt, part)
         matches = pattern.matches
         if self.hidden:
             return [name for name in names if matches(name)]

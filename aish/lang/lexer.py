@@ -100,6 +100,10 @@ class Lexer(Dollars):
     def _blanks(self) -> None:
         """Skip blanks, line continuations and a comment."""
         while True:
+            text, pos = self.text, self.pos
+            while text[pos : pos + 1] in (" ", "\t"):
+                pos += 1
+            self.pos = pos
             char = self.char()
             if char in BLANKS and char:
                 self.pos += 1

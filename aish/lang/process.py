@@ -10,14 +10,14 @@ from __future__ import annotations
 import errno
 import os
 
-from aish.errors import AishError
 from aish.lang import signals
-from aish.lang.control import Break, CommandError, Continue, Exit, Interrupted, Return, status_of
+from aish.lang.control import CommandError
+from aish.lang.ending import settle
 from aish.lang.jobs import Job, exit_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
     from aish.lang.runtime import Runtime
@@ -70,14 +70,23 @@ def _become(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]
         return error.status
 
 
-def spawn(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> int:
-    """Start a program without a copy of the shell in between; gives its process id."""
-    group: dict[str, Any] = {"setpgroup": 0} if rt.monitor else {}
+def spawn(
+    rt: Runtime,
+    path: str,
+    argv: list[str],
+    environment: dict[str, str],
+    actions: Sequence[tuple[int, int, int]] = (),
+) -> int:
+    """Start a program without a copy of the shell in between; gives its process id. `actions` of posix_spawn are done
+    to its descriptors."""
+    more: dict[str, Any] = {"setpgroup": 0} if rt.monitor else {}
+    if actions:
+        more["file_actions"] = actions
     try:
-        return os.posix_spawn(path, argv, environment, setsigdef=rt.signals.own_ignored, **group)
+        return os.posix_spawn(path, argv, environment, setsigdef=rt.signals.own_ignored, **more)
     except OSError as error:
         if error.errno == errno.ENOEXEC:
-            return os.posix_spawn(rt.interpreter[0], _as_script(rt, path, argv), environment, **group)
+            return os.posix_spawn(rt.interpreter[0], _as_script(rt, path, argv), environment, **more)
         if error.errno == errno.ENOENT and "/" not in argv[0]:
             rt.commands.forget(argv[0])
         raise _cannot_run(path, error) from None
@@ -214,36 +223,6 @@ def _child(
         status = rt.report_fault(error)
     finally:
         os._exit(status & 0xFF)
-
-
-def settle(rt: Runtime, body: Callable[[], int]) -> int:
-    """Run the last thing that a process of the shell does, and its EXIT trap; gives the exit status.
-
-    Every way in which a shell can end is here.
-    """
-    try:
-        try:
-            status = body()
-        except Exit as error:
-            status = error.status
-        if rt.pending:  # also where `set -e` ends us: a trap that came behind would cut the EXIT trap short
-            rt.status = status
-            rt.signals.poll()
-    except Exit as error:
-        status = error.status
-    except Return as error:
-        status = error.status
-    except (Break, Continue):
-        status = rt.status
-    except Interrupted as error:
-        rt.run_exit_trap(128 + error.signo)
-        signals.die(error.signo)
-    except AishError as error:
-        rt.report(error)
-        status = status_of(error)
-    except Exception as error:  # noqa: BLE001 -- the edge of a process: told, and the status says it
-        status = rt.report_fault(error)
-    return rt.run_exit_trap(status)
 
 
 # -------------------------------------------------------------------------------- supervised, in-process

@@ -12,7 +12,6 @@ from time import time
 from aish.lang import descriptors, options, pattern, signals
 from aish.lang.control import CommandError, Exit, Return
 from aish.lang.fields import DEFAULT_IFS
-from aish.lang.jobs import Job, JobTable
 from aish.lang.locale import Locale
 from aish.lang.lookup import DEFAULT_PATH, Lookup
 from aish.lang.signals import Signals
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from aish.errors import AishError
     from aish.lang.builtins.completion import Spec
     from aish.lang.host import History, Host
+    from aish.lang.jobs import Job, JobTable
 
     Run = Callable[["Runtime"], int]
     """A compiled command. It leaves `Runtime.status` equal to the status that it returns."""
@@ -69,7 +69,6 @@ class Runtime:
     vars: Variables
     values: dict[str, str]
     name: str
-    jobs: JobTable
     status: int
     subshells: int
     started_s: float
@@ -149,7 +148,7 @@ class Runtime:
         self.folder = ""
         """The current folder by the way it was entered; '' before the first cd."""
         self.signals = Signals(self)
-        self.jobs = JobTable()
+        self._jobs: JobTable | None = None
         self.commands = Lookup(self.vars)
         self.typed: History | None = None
         """What was typed, where a shell at a prompt keeps it."""
@@ -164,6 +163,15 @@ class Runtime:
         self._prepare(environment, version)
         self.locale.refresh()
         self.patterns_changed()
+
+    @property
+    def jobs(self) -> JobTable:
+        """The processes that were started. A script that starts none does without the table."""
+        if self._jobs is None:
+            from aish.lang.jobs import JobTable
+
+            self._jobs = JobTable()
+        return self._jobs
 
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
@@ -449,7 +457,8 @@ class Runtime:
             for fd in ends:
                 descriptors.close(fd)
         self.coprocesses.clear()
-        self.jobs.forget_all()
+        if self._jobs is not None:
+            self._jobs.forget_all()
         self.signals.enter_subshell(interruptible=interruptible)
 
     def run_trap(self, action: str, signo: int) -> None:
@@ -477,7 +486,7 @@ class Runtime:
         action = self.signals.traps.pop(signals.EXIT, None)
         if not action:
             return status
-        from aish.lang.process import settle
+        from aish.lang.ending import settle
 
         self.status = status
         self.tested = 0

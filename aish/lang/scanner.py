@@ -72,10 +72,14 @@ class Scanner:
 
     def char(self, ahead: int = 0) -> str:
         """The character at the cursor (or some way ahead), '' at the end."""
-        while self.pos + ahead >= len(self.text):
+        at = self.pos + ahead
+        text = self.text
+        if at < len(text):
+            return text[at]
+        while at >= len(self.text):
             if not self.refill():
                 return ""
-        return self.text[self.pos + ahead]
+        return self.text[at]
 
     def find(self, char: str, start: int) -> int:
         """The offset of `char` from `start` on, -1 where the text ends first."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 _BLOCK = 1 << 16
+_LONG_BYTES = 500
+"""A script that is longer needs most of the language."""
 
 
 class ScriptFile:
@@ -29,6 +31,8 @@ class ScriptFile:
         if b"\0" in self.rest.partition(b"\n")[0]:
             raise CommandError(f"{path}: a binary file, not a script", status=126)
         self.done = not self.rest
+        if len(self.rest) > _LONG_BYTES:
+            from aish.lang import common  # noqa: F401
 
     def more(self) -> str:
         """The next lines; '' at the end."""

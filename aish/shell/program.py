@@ -6,12 +6,14 @@ import gc
 import os
 import sys
 
-from aish.lang import options, process
+from aish.lang import options
 from aish.lang.control import CommandError
 from aish.lang.depth import deep
+from aish.lang.ending import settle
 from aish.lang.evaluate import run_source
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
+from aish.lang.text import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,14 +139,19 @@ def _live(argv: list[str], host: ShellHost) -> int:
     except CommandError as error:
         rt.report(error)
         return error.status
-    if os.path.basename(sys.argv[0]).lstrip("-") == "sh":
+    if sys.argv[0].rpartition("/")[2].lstrip("-") == "sh":
         rt.posix = True
-    return process.settle(rt, lambda: _start(rt, host, found))
+    return settle(rt, lambda: _start(rt, host, found))
 
 
 def environment() -> dict[str, str]:
     """The environment that the shell was started with: what Python's start added to it is taken out again."""
-    found = dict(os.environ)
+    if "environ" in vars(os):
+        found = dict(os.environ)
+    else:  # a lean start
+        import posix
+
+        found = {decode(name): decode(value) for name, value in posix.environ.items()}
     if found.get("LC_CTYPE") in _COERCED:
         try:
             with open("/proc/self/environ", "rb") as file:
@@ -156,11 +163,15 @@ def environment() -> dict[str, str]:
 
 
 def interpreter() -> list[str]:
-    """The command that starts another one."""
+    """The command that starts another one: as this one was started, but not by way of sh where that is known."""
     program = sys.argv[0]
-    if os.path.basename(program) == "aish" and os.access(program, os.X_OK) and os.path.isfile(program):
-        return [os.path.abspath(program)]
-    return [sys.executable, "-m", "aish.shell"]
+    if not os.access(program, os.X_OK):
+        return [sys.executable, "-m", "aish.shell"]
+    if not sys.flags.no_site:
+        is_ours = os.path.basename(program) == "aish" and os.path.isfile(program)
+        return [os.path.abspath(program)] if is_ours else [sys.executable, "-m", "aish.shell"]
+    flags = sys.orig_argv[1 : -len(sys.argv)]
+    return [sys.executable, *flags, program if program[0] == "/" else os.path.abspath(program)]
 
 
 def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
@@ -255,11 +266,17 @@ def _profile(rt: Runtime) -> None:
     source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
 
 
+def _is_here(path: str) -> bool:
+    """Whether it is the current folder. Raises OSError."""
+    there, here = os.stat(path), os.stat(".")
+    return there.st_ino == here.st_ino and there.st_dev == here.st_dev
+
+
 def true_folder(rt: Runtime) -> None:
     """PWD is true, or is made true."""
     pwd = rt.values.get("PWD", "")
     try:
-        if not (pwd.startswith("/") and os.path.samefile(pwd, ".")):
+        if not (pwd[:1] == "/" and _is_here(pwd)):
             rt.vars.set("PWD", os.getcwd())
     except OSError:
         try:

@@ -44,19 +44,19 @@ PLAIN_PS1 = "\\w \\$ "
 
 
 def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
-    """Make the shell interactive: job control, then the user's start-up file. Under POSIX's rules that is $ENV."""
+    """Make the shell interactive: job control, then the user's start-up files: what ENV names, as POSIX has it, and
+    ours unless we are called as sh; `rc` in place of both."""
     rt.interactive = rt.lasting = rt.histexpand = True
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
     if rc is not None:
         source_file(rt, rc)
-    elif rt.posix:
+        return
+    if rt.values.get("ENV") and os.getuid() == os.geteuid() and os.getgid() == os.getegid():
         from aish.lang.trace import expand_prompt
 
-        path = expand_prompt(rt, rt.values.get("ENV", ""))
-        if path:
-            source_file(rt, path)
-    elif config:
+        source_file(rt, expand_prompt(rt, rt.values["ENV"]))
+    if config and not rt.posix:
         from aish.config import folders
 
         source_file(rt, os.path.join(folders.config(), "config.aish"))

@@ -1,4 +1,4 @@
-"""KV slots of agents, kept in files after a turn and put back before one: see docs/adr/0026-kv-slots.md.
+"""KV slots of agents, kept in files after a turn and put back before one: see docs/adr/0028-kv-slots.md.
 
     answered   the last chat of each agent is remembered
     keep       a slot with as many tokens -> saved -> is it this conversation? -> beside the agent's checkpoints

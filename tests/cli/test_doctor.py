@@ -21,3 +21,12 @@ def test_telemetry_is_looked_at_only_where_it_is_asked_for(monkeypatch: pytest.M
     monkeypatch.setattr(importlib.metadata, "version", missing)
     found = doctor._local()[-1]
     assert (found.level, found.hint) == ("warn", "pip install 'aish-shell[otel]'")
+
+
+@pytest.mark.parametrize(("shell", "level"), [("/usr/bin/aish", "warn"), ("/bin/bash", "ok"), ("", "ok")])
+def test_login_shell_that_is_not_told(shell: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault: somebody's profile is not read, and nobody says why."""
+    monkeypatch.setenv("SHELL", shell)
+    (found,) = [finding for finding in doctor._local() if finding.topic == "login shell"]
+    assert found.level == level
+    assert ("aish -l" in (found.hint or "")) is (level == "warn")

@@ -143,7 +143,7 @@ def test_last_command_takes_the_process_over(aish: Aish) -> None:
 
 
 def test_start_up_files(aish: Aish) -> None:
-    """--rcfile in place of config.aish; under POSIX's rules the file that ENV names, expanded."""
+    """--rcfile in place of config.aish; before it the file that ENV names, expanded, as POSIX has it."""
     (aish.folder / "rc").write_text("echo from rc\n")
     (aish.folder / "env").write_text("echo from env\n")
     assert aish.run(["--rcfile", "rc", "-i", "-c", "echo x"]).out == "from rc\nx\n"
@@ -151,7 +151,8 @@ def test_start_up_files(aish: Aish) -> None:
     environment = {**aish.environment, "ENV": "$HOME/env"}
     assert aish.run(["--posix", "-i", "-c", "echo x"], env=environment).out == "from env\nx\n"
     assert aish.run(["--posix", "-c", "echo x"], env=environment).out == "x\n"
-    assert aish.run(["-i", "-c", "echo x"], env=environment).out == "x\n"
+    assert aish.run(["-i", "-c", "echo x"], env=environment).out == "from env\nx\n"
+    assert aish.run(["--rcfile", "rc", "-i", "-c", "echo x"], env=environment).out == "from rc\nx\n"
 
 
 def test_interactive_without_a_terminal(aish: Aish) -> None:

@@ -7,6 +7,7 @@ import select
 import time
 
 from aish.lang.builtins.letters import with_values
+from aish.lang.builtins.line_reading import quick
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.fields import split_read
 from aish.lang.subscripts import follow, split, store
@@ -293,4 +294,10 @@ def _assign_array(rt: Runtime, name: str, line: str) -> None:
         rt.vars.set_element(name, at, value)
 
 
-TABLE: dict[str, Builtin] = {"read": read}
+def read_line(rt: Runtime, argv: list[str]) -> int:
+    """`read`, the short way where it is a simple one."""
+    status = quick(rt, argv)
+    return read(rt, argv) if status is None else status
+
+
+TABLE: dict[str, Builtin] = {"read": read_line}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from aish.lang.arithmetic_tokens import decimal, known
 from aish.lang.control import CommandError
 
 TYPE_CHECKING = False
@@ -117,6 +118,11 @@ UNARY: dict[str, Callable[[Runtime, str], bool]] = {
 
 def integer(word: str) -> int:
     """The number that an operand of -eq and its kin is. Raises CommandError."""
+    found = known.get(word)
+    if found is None:
+        found = decimal(word)
+    if found is not None:
+        return found
     text = word.strip(" \t\n")
     digits = text[1:] if text[:1] in ("-", "+") else text
     if not (digits.isdecimal() and digits.isascii()) or int(digits) > 1 << 63:
@@ -156,6 +162,10 @@ BINARY: dict[str, Callable[[str, str], bool]] = {
 
 def test(rt: Runtime, argv: list[str]) -> int:
     """test expression; [ expression ]: tell by the status whether it is true."""
+    if len(argv) == 5 and argv[4] == "]" and argv[0] == "[":  # most are like this
+        compare = BINARY.get(argv[2])
+        if compare is not None:
+            return 0 if compare(argv[1], argv[3]) else 1
     words = argv[1:]
     if argv[0] == "[":
         if not words or words[-1] != "]":

@@ -1,0 +1,43 @@
+"""The end of a process of the shell: whatever ends it, and its EXIT trap."""
+
+from __future__ import annotations
+
+from aish.errors import AishError
+from aish.lang import signals
+from aish.lang.control import Break, Continue, Exit, Interrupted, Return, status_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aish.lang.runtime import Runtime
+
+
+def settle(rt: Runtime, body: Callable[[], int]) -> int:
+    """Run the last thing that a process of the shell does, and its EXIT trap; gives the exit status.
+
+    Every way in which a shell can end is here.
+    """
+    try:
+        try:
+            status = body()
+        except Exit as error:
+            status = error.status
+        if rt.pending:  # also where `set -e` ends us: a trap that came behind would cut the EXIT trap short
+            rt.status = status
+            rt.signals.poll()
+    except Exit as error:
+        status = error.status
+    except Return as error:
+        status = error.status
+    except (Break, Continue):
+        status = rt.status
+    except Interrupted as error:
+        rt.run_exit_trap(128 + error.signo)
+        signals.die(error.signo)
+    except AishError as error:
+        rt.report(error)
+        status = status_of(error)
+    except Exception as error:  # noqa: BLE001 -- the edge of a process: told, and the status says it
+        status = rt.report_fault(error)
+    return rt.run_exit_trap(status)

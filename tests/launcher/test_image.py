@@ -1,0 +1,115 @@
+"""The image of a lean start: used while it is true, replaced once it is not, and never a reason not to start."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .conftest import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .conftest import Installed
+
+
+@pytest.fixture(scope="module")
+def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    return environment(tmp_path_factory.mktemp("fresh") / "env", wheel)
+
+
+@pytest.fixture
+def kept(fresh: Installed) -> Iterator[Installed]:
+    """An installation whose image is true, and whose files are afterwards as before."""
+    fresh.out("-c", "true")
+    before = fresh.place.parent / "before"
+    shutil.copytree(fresh.packages / "aish", before)
+    yield fresh
+    shutil.rmtree(fresh.packages / "aish")
+    before.rename(fresh.packages / "aish")
+
+
+def is_lean(installed: Installed) -> bool:
+    return "site" not in installed.modules("-c", "true")
+
+
+def test_first_start_makes_it(fresh: Installed) -> None:
+    fresh.image.unlink(missing_ok=True)
+    assert not is_lean(fresh)
+    assert fresh.image.is_file()
+    assert fresh.image.stat().st_mode & 0o777 == 0o644
+    assert is_lean(fresh)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "script", "shows"),
+    [
+        (
+            "shell/program.py",
+            '_COERCED = ("C.UTF-8"',
+            'VERSION = "changed"\n_COERCED = ("C.UTF-8"',
+            "echo $AISH_VERSION",
+            "changed",
+        ),
+        (
+            "lang/builtins/test.py",
+            '"-n": lambda rt, text: text != ""',
+            '"-n": lambda rt, text: False',
+            "[ -n a ] || echo no",
+            "no",
+        ),
+    ],
+)
+def test_changed_module_is_noticed(file: str, old: str, new: str, script: str, shows: str, kept: Installed) -> None:
+    """One of those that every start needs, and one of those that a script may need."""
+    path = kept.packages / "aish" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    assert kept.out("-c", script) == f"{shows}\n"
+    assert kept.out("-c", script) == f"{shows}\n"
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x05", b"aish 1\r\n" + bytes(20), b"aish 2\r\n" + b"\xff" * 100, None])
+def test_damaged_one_is_replaced(rest: bytes | None, kept: Installed) -> None:
+    whole = kept.image.read_bytes()
+    kept.image.write_bytes(whole[: len(whole) // 3] if rest is None else rest)
+    assert kept.out("-c", "echo a") == "a\n"
+    assert is_lean(kept)
+
+
+def test_no_place_for_it(kept: Installed) -> None:
+    folder = kept.image.parent
+    shutil.rmtree(folder)
+    folder.write_text("")
+    try:
+        assert kept.out("-c", "echo a; [[ b == b ]] && echo $((1 + 1))") == "a\n2\n"
+    finally:
+        folder.unlink()
+
+
+def test_half_of_os_becomes_all_of_it(kept: Installed) -> None:
+    """A lean start has what is cheap of `os`; whoever asks for more has the whole of the same module."""
+    path = kept.packages / "aish" / "cli" / "__init__.py"
+    look = (
+        "import os; half = 'environ' not in vars(os); from os import PathLike, environ; import subprocess, os.path; "
+        "print(half, environ is os.environ, os.getenv('HOME') == environ['HOME'], hasattr(os, 'no'), os.__name__, "
+        "sorted(set(dir(os)) ^ set(eval(subprocess.run([sys.executable, '-c', 'import os; print(dir(os))'], "
+        "capture_output=True).stdout))))"
+    )
+    path.write_text(path.read_text().replace("    status = main(sys.argv[1:])\n", f"    {look}\n    status = 0\n"))
+    kept.run(kept.program)
+    assert kept.out() == "True True True False os []\n"
+
+
+def test_errors_show_their_source(kept: Installed) -> None:
+    """Fault: code out of the image that does not know where it came from."""
+    path = kept.packages / "aish" / "cli" / "__init__.py"
+    path.write_text(path.read_text().replace("    status = main(sys.argv[1:])\n", "    status = main(1)\n"))
+    kept.run(kept.program, "-c", "true")
+    done = kept.run(kept.program, "-c", "true")
+    assert f'File "{path}", line' in done.stderr
+    assert "status = main(1)" in done.stderr
