@@ -70,6 +70,7 @@ class _Stages:
         self.first = compile_inside(src, node.stages[0], tested=tested)
         self.edges = node.edges
         self.text = src.text[node.start : node.end]
+        self.texts = [src.text[stage.start : stage.end] for stage in node.stages]
 
     def start(self, rt: Runtime, *, foreground: bool) -> Job:
         """Fork every stage. Raises CommandError, with nothing left running."""
@@ -149,6 +150,7 @@ class _Stages:
             background=not foreground and i == 0,
             streams=(read, write),
         )
+        job.processes[-1].text = self.texts[i]
 
     def _lean(self, rt: Runtime, job: Job, i: int, read: int, write: int, merge: bool) -> bool:
         """Whether the stage did without a copy of the shell: a program, or a first one that has written all."""
@@ -364,7 +366,13 @@ def _background(src: Source, node: Background) -> Run:
             process.fork(rt, lambda: body(rt), job, foreground=False, background=True)
             return job
 
+    spec = _job_spec(command)
+
     def run(rt: Runtime) -> int:
+        if spec and rt.monitor:
+            from aish.lang.compile_simple import invoke
+
+            return invoke(rt, ["bg", spec])
         rt.jobs.reap()
         job = start(rt)
         rt.jobs.last_pid = job.processes[-1].pid
@@ -375,3 +383,11 @@ def _background(src: Source, node: Background) -> Run:
         return 0
 
     return run
+
+
+def _job_spec(command: Node) -> str:
+    """The %1 of `%1 &`, which means bg %1."""
+    if isinstance(command, Simple) and len(command.words) == 1:
+        word = command.words[0].literal() or ""
+        return word if word[:1] == "%" else ""
+    return ""

@@ -443,6 +443,8 @@ def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
     """Run a supervised stage or a program."""
     from aish.lang import process
 
+    if argv[0][:1] == "%" and rt.monitor:
+        return invoke(rt, ["fg", *argv])
     try:
         if rt.host.is_supervised(argv[0]):
             return process.run_stage(rt, argv, last=last)

@@ -7,6 +7,7 @@ from aish.lang.compile import compile_command
 from aish.lang.control import CommandError, Interrupted, NothingMore, status_of
 from aish.lang.parser import Parser
 from aish.lang.runtime import MAX_CALLS
+from aish.lang.signals import SIGHUP, SIGINT
 from aish.lang.source import ExpansionError, Source
 
 TYPE_CHECKING = False
@@ -100,6 +101,10 @@ def run_line(rt: Runtime, text: str) -> int:
         rt.report(error)
         status = status_of(error)
     except Interrupted as error:
+        if error.signo == SIGHUP:
+            raise  # nobody is there any more
+        if rt.interactive and error.signo == SIGINT:
+            rt.error_line("")  # behind the ^C that the terminal has shown
         status = 128 + error.signo
     except Exception as error:  # noqa: BLE001 -- the edge of a line: told, and the prompt comes back
         status = rt.report_fault(error)

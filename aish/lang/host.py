@@ -28,6 +28,33 @@ if TYPE_CHECKING:
         def close_reader(self) -> None: ...
         def close(self) -> None: ...
 
+    class History(Protocol):
+        """The lines that were typed, oldest first; each has a number."""
+
+        def lines(self) -> list[tuple[int, str, float]]:
+            """(number, line, when it was run) of each."""
+
+        def next_number(self) -> int:
+            """The number that the next line gets."""
+
+        def add(self, line: str) -> None:
+            """A line that was not typed here."""
+
+        def delete(self, first: int, last: int, *, disk: bool = True) -> None:
+            """Forget lines by their numbers; with `disk` for every shell."""
+
+        def replace_last(self, line: str) -> None:
+            """The command that runs is to stand as `line` in the history."""
+
+        def new_lines(self) -> list[tuple[int, str, float]]:
+            """Those of this shell."""
+
+        def is_own(self, path: str) -> bool:
+            """Whether `path` is where all lines are kept anyway."""
+
+        def close(self) -> None:
+            """The shell ends."""
+
     class Host(Protocol):
         """What a shell inside a supervisor can do that a plain one cannot."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from aish.lang import signals
-from aish.lang.control import CommandError, Interrupted
+from aish.lang.control import Break, CommandError, Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,13 +34,15 @@ def exit_status(raw: int) -> int:
 
 
 class Process:
-    """One child. `raw` is its last waitpid status, None while nothing is known."""
+    """One child. `raw` is its last waitpid status, None while nothing is known; `text` its command, '' where it is
+    the whole job's."""
 
-    __slots__ = ("pid", "raw")
+    __slots__ = ("pid", "raw", "text")
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, text: str = "") -> None:
         self.pid = pid
         self.raw: int | None = None
+        self.text = text
 
     @property
     def state(self) -> str:
@@ -70,8 +72,8 @@ class Job:
         self.modes: list[object] | None = None
         """The terminal's modes when it was stopped."""
 
-    def add(self, pid: int) -> Process:
-        process = Process(pid)
+    def add(self, pid: int, text: str = "") -> Process:
+        process = Process(pid, text)
         self.processes.append(process)
         return process
 
@@ -95,14 +97,37 @@ class Job:
 
     def describe(self) -> str:
         """The word of `jobs`: Running, Stopped, Done, Exit 2, Terminated."""
-        state = self.state
-        raw = self.processes[-1].raw
-        if state != DONE or raw is None:
-            return state
-        if os.WIFSIGNALED(raw):
-            return signals.describe(os.WTERMSIG(raw))
-        status = os.WEXITSTATUS(raw)
-        return DONE if status == 0 else f"Exit {status}"
+        return _word_for(self.state, self.processes[-1].raw)
+
+    def line(self, mark: str, *, long: bool = False, posix: bool = False) -> str:
+        """What `jobs` and the prompt show, as bash has it; `long`: with the ids of its processes."""
+        tail = " &" if self.state == RUNNING else ""
+        text, what = self.text, self.describe()
+        if text[:1] == "(" and text[-1] == ")":
+            text = f"( {text[1:-1].strip()} )"
+        if posix and what.startswith("Exit "):
+            what = f"Done({what[5:]})"
+        if not long:
+            return f"[{self.number}]{mark}  {what:<23} {text}{tail}"
+        first, *rest = self.processes
+        if not rest or not first.text:
+            return f"[{self.number}]{mark} {first.pid:>5} {what:<23} {text}{tail}"
+        lines = [f"[{self.number}]{mark} {first.pid:>5} {self.describe():<23} {first.text}"]
+        before = self.describe()
+        for process in rest:
+            word = _word_for(process.state, process.raw)
+            lines.append(f"     {process.pid:>5} {'' if word == before else word:<21} | {process.text}")
+            before = word
+        return "\n".join(lines) + tail
+
+
+def _word_for(state: str, raw: int | None) -> str:
+    if state != DONE or raw is None:
+        return state
+    if os.WIFSIGNALED(raw):
+        return signals.describe(os.WTERMSIG(raw))
+    status = os.WEXITSTATUS(raw)
+    return DONE if status == 0 else f"Exit {status}"
 
 
 class JobTable:
@@ -123,23 +148,54 @@ class JobTable:
     # ------------------------------------------------------------------------------------- the table
 
     def register(self, job: Job) -> None:
-        """Give a job a number and make it the current one."""
+        """Give a job a number. One that is stopped becomes the current one; one that runs only if none is stopped."""
         if not job.number:
             job.number = max(self.jobs, default=0) + 1
             self.jobs[job.number] = job
-        self.make_current(job)
+            self.order.insert(0, job)
+        if job.state == STOPPED:
+            self.make_current(job)
+        else:
+            self.choose_current()
 
     def make_current(self, job: Job) -> None:
-        if job in self.order:
-            self.order.remove(job)
-        self.order.append(job)
+        """%+ is `job`. %- is the one that was current if it is stopped, else the newest other one that is or runs."""
+        before = next((other for other in reversed(self.order) if other is not job), None)
+        if before is None or before.state != STOPPED:
+            older = [other for other in self.order if other is not job and other.number < job.number]
+            stopped = [other for other in older if other.state == STOPPED] if job.state == STOPPED else []
+            pool = stopped or [
+                other
+                for other in (older if job.state == RUNNING else self.order)
+                if other is not job and other.state == RUNNING
+            ]
+            before = max(pool, key=_number, default=before)
+        for item in (before, job):
+            if item is not None:
+                if item in self.order:
+                    self.order.remove(item)
+                self.order.append(item)
+
+    def choose_current(self) -> None:
+        """A job began, went on or is gone: a stopped one is current, else the newest that runs."""
+        stopped = [job for job in self.order if job.state == STOPPED]
+        running = [job for job in self.order if job.state == RUNNING]
+        if stopped:
+            recent = [job for job in self.order[-2:] if job in stopped]
+            self.make_current(recent[-1] if recent else max(stopped, key=_number))
+        elif running:
+            self.make_current(max(running, key=_number))
 
     def remove(self, job: Job) -> None:
         """Take a job out, and keep its statuses for a later `wait`."""
         self.jobs.pop(job.number, None)
-        for table in (self.order, self.loose):
-            if job in table:
-                table.remove(job)
+        if job in self.order:
+            marked = job in self.order[-2:]
+            self.order.remove(job)
+            if marked:
+                self.choose_current()
+        if job in self.loose:
+            self.loose.remove(job)
         for process in job.processes:
             if process.state == DONE:
                 self.finished[process.pid] = process.status
@@ -181,9 +237,10 @@ class JobTable:
         else:
             found = [job for job in self.order if job.text.startswith(word)]
         if not found:
+            spec = "current" if word in ("", "%", "+", "-") else spec
             raise CommandError(f"{spec}: no such job", hint="`jobs` lists them")
         if len(found) > 1:
-            raise CommandError(f"{spec}: means more than one job", hint="`jobs` lists them")
+            raise CommandError(f"{spec}: ambiguous job spec", hint="it means more than one job: `jobs` lists them")
         return found[0]
 
     def find_pid(self, pid: int) -> tuple[Job, Process] | None:
@@ -242,15 +299,21 @@ class JobTable:
             self.terminal.take_back(job)
         if job.state == STOPPED:
             self.register(job)
-            rt.error_line(f"\n[{job.number}]{self.mark_of(job)}  {STOPPED:<23} {job.text}")
+            rt.error_line("\n" + job.line(self.mark_of(job)))
+            if rt.interactive and rt.loops:
+                raise Break(rt.loops, job.status)  # the next round would come at once, and stopping that one, too
             return job.status
         if job.number:
             self.remove(job)
-        _report_death(rt, job)
         killed = _killed_by(job)
+        interrupted = killed == signals.SIGINT and rt.interactive
+        if not interrupted:
+            _report_death(rt, job)
         rt.signals.waited(killed)
-        if killed == signals.SIGINT and rt.interactive:
-            raise Interrupted(killed)  # the rest of the line was not wanted either
+        if interrupted:
+            if rt.loops or signals.SIGINT not in rt.signals.traps:
+                raise Interrupted(killed)  # the rest of the line was not wanted either
+            rt.error_line("")
         return job.status
 
     def wait_for(self, rt: Runtime, process: Process) -> int:
@@ -309,21 +372,54 @@ class JobTable:
 
     def resume(self, rt: Runtime, job: Job, *, foreground: bool) -> None:
         """Let a job go on; with `foreground`, at the terminal."""
-        for process in job.processes:
-            if process.state == STOPPED:
-                process.raw = None
         if foreground and self.terminal is not None:
             self.terminal.give(job.pgid, job.modes)
         self.signal(job, signals.SIGCONT)
+        if not foreground:
+            self.choose_current()
+
+    def tell_news(self, rt: Runtime) -> None:
+        """Tell what became of jobs in the background since this was told last; those that are done are forgotten."""
+        self.reap()
+        for job in sorted(self.order, key=_number):
+            if job.changed:
+                self.tell(rt, job)
+
+    def tell(self, rt: Runtime, job: Job) -> None:
+        """Tell of one job."""
+        job.changed = False
+        if job.state != RUNNING:
+            rt.error_line(job.line(self.mark_of(job)))
+        if job.state == DONE:
+            self.remove(job)
+
+    def hang_up(self) -> None:
+        """The shell ends: SIGHUP for its jobs. One that is stopped must go on to notice."""
+        for job in list(self.order):
+            if job.state == DONE or job.kept:
+                continue
+            for signo in (signals.SIGHUP, *([signals.SIGCONT] if job.state == STOPPED else [])):
+                try:
+                    self.signal(job, signo)
+                except OSError:
+                    break  # it has just ended
 
     def signal(self, job: Job, signo: int) -> None:
         """Send a signal to all of a job. Raises OSError."""
+        if signo == signals.SIGCONT:
+            for process in job.processes:
+                if process.state == STOPPED:
+                    process.raw = None  # `wait` behind it is to wait
         if job.pgid:
             os.killpg(job.pgid, signo)
             return
         for process in job.processes:
             if process.state != DONE:
                 os.kill(process.pid, signo)
+
+
+def _number(job: Job) -> int:
+    return job.number
 
 
 def _look(process: Process, flags: int) -> bool:
@@ -349,9 +445,6 @@ def _report_death(rt: Runtime, job: Job) -> None:
     if raw is None or not os.WIFSIGNALED(raw):
         return
     signo = os.WTERMSIG(raw)
-    if signo == signals.SIGINT:
-        if rt.interactive:
-            rt.error_line("")
-    elif signo != signals.SIGPIPE:
+    if signo not in (signals.SIGINT, signals.SIGPIPE):
         core = " (core dumped)" if os.WCOREDUMP(raw) else ""
         rt.complain(f"{job.text}: {signals.describe(signo)}{core}")

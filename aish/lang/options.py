@@ -84,6 +84,8 @@ def turn(rt: Runtime, name: str, on: bool) -> None:
         case _:
             pass
     setattr(rt, name, on)
+    if name == "notify" and rt.interactive:
+        rt.signals.reinstall()
 
 
 def turn_letters(rt: Runtime, letters: str, on: bool) -> None:

@@ -1,51 +1,142 @@
-"""The escapes of prompts in bash: \\u \\h \\w ..., for ${x@P}."""
+"""PS1, PS2, PS0 and ${x@P} as bash has them: escapes first, then the expansions of a word in double quotes.
+
+With `markers` what \\[ and \\] enclose stays between the characters 1 and 2, for whoever counts columns.
+"""
 
 from __future__ import annotations
 
 import os
 
+from aish.errors import AishError
 from aish.lang.text import from_byte
+from aish.lang.trace import expand_prompt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aish.lang.runtime import Runtime
+
+BEGIN, END = "\x01", "\x02"
+_CLOCK = {"d": "%a %b %d", "t": "%H:%M:%S", "T": "%I:%M:%S", "@": "%I:%M %p", "A": "%H:%M"}
+_SIGNS = {"n": "\n", "r": "\r", "a": "\a", "e": "\x1b", "[": BEGIN, "]": END}
+_EXPANDED = frozenset("$`\\")
+"""What an expansion would take for its own in the value of an escape."""
 
 
 def prompt(rt: Runtime, text: str) -> str:
-    """`text` with its escapes done, then its parameters and substitutions expanded."""
-    from aish.lang.trace import expand_prompt
-
-    return expand_prompt(rt, _escaped(rt, text))
+    """${x@P}"""
+    return expand_text(rt, text)
 
 
-def _escaped(rt: Runtime, text: str) -> str:
-    done: list[str] = []
-    pos = 0
-    while pos < len(text):
-        char = text[pos]
-        pos += 1
-        if char != "\\" or pos >= len(text):
-            done.append(char)
+def expand(rt: Runtime, name: str, *, markers: bool = False) -> str:
+    """The text of the prompt in the variable `name`. $? is afterwards what it was."""
+    return expand_text(rt, rt.vars.get(name) or "", markers=markers)
+
+
+def expand_text(rt: Runtime, text: str, *, markers: bool = False) -> str:
+    """The text of a prompt."""
+    status, statuses = rt.status, rt.pipe_status
+    expands = "promptvars" in rt.shopt
+    try:
+        text = decode(rt, text, expands=expands)
+        if expands:
+            text = expand_prompt(rt, text)
+    except AishError as error:
+        rt.report(error)
+    finally:
+        rt.status, rt.pipe_status = status, statuses
+    return text if markers else text.replace(BEGIN, "").replace(END, "")
+
+
+def decode(rt: Runtime, text: str, *, expands: bool) -> str:
+    """The escapes of `text`; `expands`: what they stand for is kept from the expansions that follow."""
+    if "\\" not in text:
+        return text
+    found: list[str] = []
+    at = 0
+    while at < len(text):
+        if text[at] != "\\" or at + 1 == len(text):
+            found.append(text[at])
+            at += 1
             continue
-        letter = text[pos]
-        pos += 1
-        if letter in "01234567":
-            digits = text[pos - 1 : pos + 2]
-            digits = digits[: len(digits) - len(digits.lstrip("01234567"))] or digits
-            pos += len(digits) - 1
-            done.append(from_byte(int(digits, 8)))
-        elif letter == "D" and text[pos : pos + 1] == "{":
-            end = text.find("}", pos)
-            end = len(text) if end < 0 else end
-            done.append(_time(text[pos + 1 : end] or "%X"))
-            pos = end + 1
-        elif letter in _ESCAPES:
-            done.append(_ESCAPES[letter](rt))
+        letter = text[at + 1]
+        at += 2
+        if letter in _SIGNS:
+            found.append(_SIGNS[letter])
+            continue
+        digits = text[at - 1 : at + 2]
+        if not digits.strip("01234567"):
+            at += len(digits) - 1
+            value = from_byte(int(digits, 8) & 0xFF)
+        elif letter == "D" and text[at : at + 1] == "{" and "}" in text[at:]:
+            end = text.index("}", at)
+            value = _time(text[at + 1 : end] or "%X")
+            at = end + 1
         else:
-            done.append("\\" + letter)
-    return "".join(done)
+            known = _value(rt, letter)
+            if known is None:
+                found.append("\\" + letter)
+                continue
+            value = known
+        if expands:
+            value = "".join(["\\" + char if char in _EXPANDED else char for char in value])
+        found.append(value)
+    return "".join(found)
+
+
+def _value(rt: Runtime, letter: str) -> str | None:
+    """What an escape of one letter stands for; None where it is none."""
+    match letter:
+        case "\\":
+            return "\\"
+        case "$":
+            return "#" if os.geteuid() == 0 else "$"
+        case "u":
+            return _user()
+        case "h":
+            return os.uname().nodename.partition(".")[0]
+        case "H":
+            return os.uname().nodename
+        case "w":
+            return _trimmed(short_folder(rt), rt.vars.get("PROMPT_DIRTRIM") or "")
+        case "W":
+            short = short_folder(rt)
+            return short if short in ("~", "/") else short.rpartition("/")[2]
+        case "j":
+            return str(len(rt.jobs.jobs))
+        case "l":
+            return _terminal()
+        case "s":
+            return os.path.basename(rt.name).lstrip("-")
+        case "v" | "V":
+            from aish.lang.special import BASH_VERSION
+
+            return ".".join(map(str, BASH_VERSION[: 2 if letter == "v" else 3]))
+        case "!":
+            return str(rt.typed.next_number() if rt.typed is not None else 1)
+        case "#":
+            return str(rt.command_number)
+        case _:
+            return _time(_CLOCK[letter]) if letter in _CLOCK else None
+
+
+def short_folder(rt: Runtime) -> str:
+    """The current folder, with ~ for the home folder."""
+    folder, home = rt.vars.get("PWD") or "?", rt.vars.get("HOME") or ""
+    if home and (folder == home or folder.startswith(home.rstrip("/") + "/")):
+        return "~" + folder[len(home.rstrip("/")) :]
+    return folder
+
+
+def _trimmed(folder: str, most: str) -> str:
+    """PROMPT_DIRTRIM: of a long path the last `most` names."""
+    if not (most.isdecimal() and int(most)):
+        return folder
+    head, parts = ("~/" if folder.startswith("~/") else ""), folder.strip("/").split("/")
+    if head:
+        parts = parts[1:]
+    if len(parts) <= int(most):
+        return folder
+    return head + ".../" + "/".join(parts[-int(most) :])
 
 
 def _time(form: str) -> str:
@@ -63,64 +154,8 @@ def _user() -> str:
         return str(os.geteuid())
 
 
-def _folder(rt: Runtime) -> str:
-    folder, home = rt.vars.get("PWD") or "", rt.vars.get("HOME") or ""
-    if home and (folder == home or folder.startswith(home + "/")):
-        folder = "~" + folder[len(home) :]
-    return _literal(folder)
-
-
-def _last_folder(rt: Runtime) -> str:
-    folder = rt.vars.get("PWD") or ""
-    if folder == rt.vars.get("HOME"):
-        return "~"
-    return _literal(folder.rpartition("/")[2] or folder)
-
-
-def _literal(text: str) -> str:
-    """Text that the expansion behind us leaves as it is."""
-    for char in "\\$`":
-        text = text.replace(char, "\\" + char)
-    return text
-
-
-def _bash(rt: Runtime, whole: bool) -> str:
-    from aish.lang.special import BASH_VERSION
-
-    return ".".join(map(str, BASH_VERSION[: 3 if whole else 2]))
-
-
 def _terminal() -> str:
     try:
-        return os.ttyname(0).rpartition("/")[2]
+        return os.path.basename(os.ttyname(0))
     except OSError:
         return "tty"
-
-
-_ESCAPES: dict[str, Callable[[Runtime], str]] = {
-    "a": lambda rt: "\a",
-    "d": lambda rt: _time("%a %b %d"),
-    "e": lambda rt: "\x1b",
-    "h": lambda rt: _literal(os.uname().nodename.partition(".")[0]),
-    "H": lambda rt: _literal(os.uname().nodename),
-    "j": lambda rt: str(len(rt.jobs.jobs)),
-    "l": lambda rt: _terminal(),
-    "n": lambda rt: "\n",
-    "r": lambda rt: "\r",
-    "s": lambda rt: _literal(rt.interpreter[0].rpartition("/")[2]),
-    "t": lambda rt: _time("%H:%M:%S"),
-    "T": lambda rt: _time("%I:%M:%S"),
-    "@": lambda rt: _time("%I:%M %p"),
-    "A": lambda rt: _time("%H:%M"),
-    "u": lambda rt: _literal(_user()),
-    "v": lambda rt: _bash(rt, False),
-    "V": lambda rt: _bash(rt, True),
-    "w": _folder,
-    "W": _last_folder,
-    "!": lambda rt: "1",
-    "#": lambda rt: "1",
-    "$": lambda rt: "\\$" if os.geteuid() else "#",
-    "[": lambda rt: "",
-    "]": lambda rt: "",
-    "\\": lambda rt: "\\\\",
-}

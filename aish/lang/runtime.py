@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aish.errors import AishError
     from aish.lang.builtins.completion import Spec
-    from aish.lang.host import Host
+    from aish.lang.host import History, Host
     from aish.lang.jobs import Job, JobTable
 
     Run = Callable[["Runtime"], int]
@@ -150,6 +150,12 @@ class Runtime:
         self.signals = Signals(self)
         self._jobs: JobTable | None = None
         self.commands = Lookup(self.vars)
+        self.typed: History | None = None
+        """What was typed, where a shell at a prompt keeps it."""
+        self.abbreviations: dict[str, str] = {}
+        """What a word at the prompt is replaced by as it is typed."""
+        self.command_number = 1
+        """Of the command that a prompt asks for."""
         self.options_index = 0
         """Where getopts stands inside a word."""
         self.locale = Locale(self.vars)

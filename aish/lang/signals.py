@@ -16,6 +16,7 @@ from aish.lang.control import CommandError, Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from aish.lang.runtime import Runtime
@@ -49,7 +50,8 @@ _MOMENT_NAMES = {EXIT: "EXIT", DEBUG: "DEBUG", ERR: "ERR", RETURN: "RETURN"}
 # What the shell is doing when a signal comes.
 RUNNING = "running"  # evaluating: the next command looks
 WAITING = "waiting"  # for a foreground program, which got the signal too
-READING = "reading"  # `read`, opening a fifo: only an interrupt cuts it short
+READING = "reading"  # `read`, opening a fifo: only an interrupt cuts it short; traps run meanwhile
+PROMPTING = "prompting"  # for a command: the same, and news of jobs are told under `set -b`
 PAUSED = "paused"  # the built-in `wait`: every trapped signal cuts it short
 
 _DEFAULT_AT_START = (_signal.SIGPIPE, _signal.SIGXFSZ)
@@ -136,6 +138,8 @@ class Signals:
         self.arrived: list[int] = []
         self.mode = RUNNING
         self.handled: set[int] = set()
+        self.at_prompt: Callable[[int], None] | None = None
+        """Takes the signals that come while an editor with an event loop of its own reads a command."""
         self.cut_by = 0
         """The signal that has ended the Python code that was the last command; 0: none."""
 
@@ -167,6 +171,8 @@ class Signals:
         wanted -= {SIGKILL, SIGSTOP}
         if EXIT in self.traps:
             wanted |= {SIGTERM, SIGHUP}  # their death runs the EXIT trap, as in bash
+        if self.rt.interactive:
+            wanted |= {SIGHUP, SIGCHLD} if self.rt.notify else {SIGHUP}  # what its jobs are to hear of
         wanted -= self.ignored_at_start | {s for s, action in self.traps.items() if not action}
         wanted -= self.own_ignored - self.traps.keys()
         for signo in self.handled - wanted:
@@ -236,10 +242,19 @@ class Signals:
 
     def _arrive(self, signo: int, frame: object) -> None:
         trapped = bool(self.traps.get(signo))
-        if trapped:
+        if signo == SIGCHLD and not trapped:
+            if self.mode is PROMPTING:
+                self._tell_at_prompt(signo)
+        elif trapped:
             self.note(signo)
             if self.mode is PAUSED and signo != SIGCHLD:
                 raise Interrupted(signo)
+            if self.mode is PROMPTING:
+                self._tell_at_prompt(signo)
+            elif self.mode is READING:
+                self._run_meanwhile()
+        elif signo == SIGHUP and self.rt.interactive:
+            self._hung_up()
         elif self.mode is WAITING:
             self.note(signo)
         elif self.rt.lasting:
@@ -251,6 +266,35 @@ class Signals:
             raise Interrupted(signo)
         else:
             die(signo)
+
+    def _tell_at_prompt(self, signo: int) -> None:
+        """A signal that an action waits for, or news of a job, while a command is typed."""
+        if self.at_prompt is not None:
+            self.at_prompt(signo)
+        elif signo == SIGCHLD:
+            self.rt.jobs.tell_news(self.rt)
+        elif signo == SIGINT:
+            self.arrived.remove(signo)
+            raise Interrupted(signo)
+        else:
+            self._run_meanwhile()
+
+    def _run_meanwhile(self) -> None:
+        """Run actions in the midst of a system call that goes on afterwards."""
+        before, self.mode = self.mode, RUNNING
+        try:
+            self.poll()
+        finally:
+            self.mode = before
+
+    def _hung_up(self) -> None:
+        """The terminal of a shell at a prompt is gone: it ends from wherever it is."""
+        if self.mode is PROMPTING and self.at_prompt is not None:
+            self.at_prompt(SIGHUP)
+        elif self.mode is RUNNING:
+            self.note(SIGHUP)
+        else:
+            raise Interrupted(SIGHUP)
 
     def note(self, signo: int) -> None:
         """Let the evaluator know."""
@@ -348,7 +392,7 @@ class Section:
 
     def __enter__(self) -> None:
         self.signals.mode = self.mode
-        if self.signals.arrived and self.mode is READING:
+        if self.signals.arrived and self.mode in (READING, PROMPTING):
             self.signals.entering()
 
     def __exit__(self, *exception: object) -> None:

@@ -59,7 +59,7 @@ def written_as(src: Source, node: Node) -> str:
 
 def expand_prompt(rt: Runtime, text: str) -> str:
     """PS4 (and PS1, PS2) with their parameters, substitutions and arithmetic expanded."""
-    if "$" not in text and "`" not in text:
+    if "$" not in text and "`" not in text and "\\" not in text:
         return text
     closure = _prompts.get(text)
     if closure is None:

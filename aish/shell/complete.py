@@ -1,6 +1,7 @@
 """What could stand at the cursor: commands, files, variables, aish's verbs, @names.
 
-`situation` asks the parser; `candidates` looks at the machine, and runs in a copy of the shell with a deadline.
+`situation` asks the parser; `questions` says what must be looked up on the machine, which the companion does by a
+deadline; `candidates` makes the offer of its answers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable
+    from collections.abc import Container, Iterable, Mapping
 
     from aish.lang.runtime import Runtime
 
@@ -106,45 +107,103 @@ def verb_words(rt: Runtime, wanted: Situation, verbs: Container[str]) -> list[st
     return words if wanted.kind == FILE and not wanted.quote and words and words[0] in verbs else []
 
 
-def described(
-    rt: Runtime,
-    wanted: Situation,
-    verbs: Collection[str],
-    names: Callable[[], list[str]],
-    after: Callable[[list[str], str], list[tuple[str, str]] | None],
-) -> list[tuple[str, str]]:
-    """The candidates, each with what there is to tell about it: a process's state, an option's meaning."""
+def questions(rt: Runtime, wanted: Situation, verbs: Container[str]) -> list[tuple[str, dict[str, object]]]:
+    """What must be looked up for it, where that may take long: (question, its fields) for the companion."""
+    cwd, path = rt.vars.get("PWD") or "/", rt.vars.get("PATH") or ""
+    written = wanted.written
+    if wanted.kind == VARIABLE or _job_wanted(wanted):
+        return []
+    if wanted.kind == VERB:
+        return [_files(written, cwd)]
     words = verb_words(rt, wanted, verbs)
-    found = after(words, wanted.written) if words else None
-    return [(word, "") for word in candidates(rt, wanted, verbs, names)] if found is None else found
+    if words:
+        asked: list[tuple[str, dict[str, object]]] = [("after", {"words": words, "written": written, "cwd": cwd})]
+        if written.startswith("@"):
+            return [*asked, ("names", {"cwd": cwd})]
+        return asked if written.startswith("-") else [*asked, _files(written, cwd)]
+    if written.startswith("@") and not wanted.quote:
+        return [("names", {"cwd": cwd})]
+    if wanted.kind == COMMAND and "/" not in written:
+        return [("programs", {"path": path, "cwd": cwd})]
+    if wanted.kind == FILE and wanted.words and not wanted.quote and not written.startswith(("/", "~", ".", "$")):
+        line = " ".join([*wanted.words, written])
+        asked = [("fish", {"line": line, "path": path, "cwd": cwd})]
+        if written.startswith("-"):
+            return [*asked, ("options", {"words": wanted.words, "path": path})]
+        return [*asked, _files(written, cwd)]
+    return [_files(written, cwd)]
 
 
-def candidates(rt: Runtime, wanted: Situation, verbs: Iterable[str], names: Callable[[], list[str]]) -> list[str]:
-    """Whole words that fit, sorted. Reads folders and asks for names: it may take long."""
+def _files(written: str, cwd: str) -> tuple[str, dict[str, object]]:
+    return "files", {"written": written, "cwd": cwd}
+
+
+def candidates(
+    rt: Runtime, wanted: Situation, verbs: Iterable[str], answers: Mapping[str, object]
+) -> list[tuple[str, str]]:
+    """Whole words that fit, each with what there is to tell about it, sorted. `answers` are by their questions, None
+    where there was none in time."""
     written = wanted.written
     if wanted.kind == VARIABLE:
-        found: Iterable[str] = [name for name in rt.vars.names() if name.startswith(written)]
-    elif written.startswith("@") and not wanted.quote:
-        found = [name for name in _with_at(names()) if name.startswith(written)]
-    elif wanted.kind == VERB:
-        found = [verb for verb in verbs if verb.startswith(written)] or files(written)
-    elif wanted.kind == COMMAND and "/" not in written:
-        found = {name for name in commands(rt) if name.startswith(written)}
-    else:
-        found = files(written)
-        if wanted.kind == COMMAND:
-            found = [path for path in found if path.endswith("/") or os.access(_home(path), os.X_OK)]
-    return sorted(found)
+        return _fitting(written, [(name, "") for name in rt.vars.names()])
+    if _job_wanted(wanted):
+        jobs = rt.jobs.jobs.values()
+        return _fitting(written, [(f"%{one.number}", f"{one.describe()}: {one.text}") for one in jobs])
+    files = [(path, "") for path in _words(answers.get("files"))]
+    if wanted.kind == VERB:
+        return _fitting(written, [(verb, "") for verb in verbs]) or sorted(files)
+    after = answers.get("after")
+    if isinstance(after, list):
+        return [(word, about) for word, about in after]
+    fish = answers.get("fish")
+    if isinstance(fish, list) and fish:
+        return sorted((word, about) for word, about in fish)
+    if "names" in answers:
+        return _fitting(written, _pairs(answers["names"]))
+    if "options" in answers:
+        return _fitting(written, _pairs(answers["options"]))
+    if wanted.kind == COMMAND and "/" not in written:
+        own = _own_commands(rt)
+        found = [(name, "") for name in _words(answers.get("programs")) if name not in own]
+        return _fitting(written, [*own.items(), *found])
+    if wanted.kind == COMMAND:
+        files = [(path, "") for path, _ in files if path.endswith("/") or os.access(_home(path), os.X_OK)]
+    return sorted(files)
 
 
-def _with_at(names: list[str]) -> list[str]:
-    return [name if name.startswith("@") else f"@{name}" for name in names]
+def _fitting(written: str, found: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return sorted((word, about) for word, about in found if word.startswith(written))
 
 
-def commands(rt: Runtime) -> set[str]:
-    """Every command word there is: built-ins, functions, reserved words, programs in PATH."""
-    found = set(TOPIC_OF) | set(rt.functions) | set(RESERVED)
-    for folder in (rt.vars.get("PATH") or "").split(":"):
+def _words(answer: object) -> list[str]:
+    return answer if isinstance(answer, list) else []
+
+
+def _pairs(answer: object) -> list[tuple[str, str]]:
+    return [(word, about) for word, about in answer] if isinstance(answer, list) else []
+
+
+_OF_JOBS = frozenset(["fg", "bg", "jobs", "kill", "wait", "disown"])
+
+
+def _job_wanted(wanted: Situation) -> bool:
+    return wanted.kind == FILE and wanted.written.startswith("%") and bool(_OF_JOBS.intersection(wanted.words[:1]))
+
+
+def _own_commands(rt: Runtime) -> dict[str, str]:
+    """What the shell itself brings, and what the user has added to it."""
+    found = dict.fromkeys(RESERVED, "")
+    found.update(dict.fromkeys(TOPIC_OF, "built-in"))
+    found.update(dict.fromkeys(rt.functions, "function"))
+    found.update({name: f"alias: {text}" for name, text in rt.aliases.items()})
+    found.update({name: f"abbreviation: {text}" for name, text in rt.abbreviations.items()})
+    return found
+
+
+def programs(path: str) -> set[str]:
+    """Every program in the folders of PATH."""
+    found: set[str] = set()
+    for folder in path.split(":"):
         try:
             with os.scandir(folder or ".") as entries:
                 found.update(entry.name for entry in entries if os.access(entry.path, os.X_OK))

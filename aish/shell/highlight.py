@@ -5,18 +5,31 @@ from __future__ import annotations
 from aish.lang import scanner
 from aish.lang.parser import parse
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Judge = Callable[[str, str], str]
+
 ERROR = "error"
+UNKNOWN = "unknown"
+PATH = "path"
 _WEIGHT = {kind: weight for weight, kind in enumerate((
     scanner.ARGUMENT, scanner.REDIRECT, scanner.COMMAND, scanner.FUNCTION, scanner.ASSIGNMENT, scanner.OPERATOR,
     scanner.KEYWORD, scanner.STRING, scanner.VARIABLE, scanner.COMMENT,
 ))}  # fmt: skip
 
 
-def spans(text: str, *, posix: bool = False) -> list[tuple[int, int, str]]:
-    """(start, end, kind) for all of `text`, in order and without gaps; kind '' where nothing is known."""
+def spans(text: str, *, posix: bool = False, judge: Judge | None = None) -> list[tuple[int, int, str]]:
+    """(start, end, kind) for all of `text`, in order and without gaps; kind '' where nothing is known.
+
+    `judge` may know better what a word is, from its kind and its text: a command that is not there, a path that is.
+    """
     script = parse(text, posix=posix)
     painted = [""] * len(text)
     for start, end, kind in sorted(script.marks, key=lambda mark: (mark[0] - mark[1], _WEIGHT[mark[2]])):
+        if judge is not None:
+            kind = judge(kind, text[start:end])
         painted[start:end] = [kind] * (min(end, len(text)) - start)
     for error in script.errors:
         if not error.incomplete and error.end < len(text):
@@ -30,10 +43,10 @@ def spans(text: str, *, posix: bool = False) -> list[tuple[int, int, str]]:
     return found
 
 
-def by_line(text: str, *, posix: bool = False) -> list[list[tuple[str, str]]]:
+def by_line(text: str, *, posix: bool = False, judge: Judge | None = None) -> list[list[tuple[str, str]]]:
     """For each line of `text` its (kind, piece) pairs."""
     lines: list[list[tuple[str, str]]] = [[]]
-    for start, end, kind in spans(text, posix=posix):
+    for start, end, kind in spans(text, posix=posix, judge=judge):
         first, *others = text[start:end].split("\n")
         if first:
             lines[-1].append((kind, first))

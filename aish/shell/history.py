@@ -1,38 +1,197 @@
-"""History: one file in the state folder that nobody else can read; a line that begins with a space is not kept."""
+"""What was typed: the list of this shell, and what of it the companion is told to keep.
+
+The list begins with what the file held when the shell started, and grows by what is typed here. Which lines are kept
+is decided here and nowhere else: `kept`.
+"""
 
 from __future__ import annotations
 
 import os
-
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+import time
 
 from aish.config import folders
-from aish.errors import StorageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.runtime import Runtime
+    from aish.shell.companion.link import Link
+
+NAME = "history.db"
+"""The file, in the state folder."""
+LOADED = 10_000
+"""Lines of the file that a shell starts with, where HISTSIZE does not say otherwise."""
+_LOADED_WITHIN_S = 0.5
 
 
-class PrivateHistory(FileHistory):
-    """prompt_toolkit's file, mode 0600 from its first byte on."""
+class History:
+    """The lines of one shell at a prompt."""
 
-    def append_string(self, string: str) -> None:
-        if string.strip() and not string.startswith(" "):
-            super().append_string(string)
+    def __init__(self, rt: Runtime, link: Link) -> None:
+        self.rt = rt
+        self.link = link
+        self.session = f"{os.getpid()}-{time.time():.3f}"
+        self._host = os.uname().nodename
+        self._count = 0
+        self._lines: list[tuple[int, str, float]] = []
+        self._loaded: list[tuple[int, str, float]] | None = None
+        self._key: str | None = None
+        self._running: int | None = None
+        """The number of the command that runs."""
+        self._path = os.path.join(folders.state(), NAME)
+        self._came = time.time()
+        self.notice = ""
+        """What is to be told before the next prompt."""
+        self.unique: list[str] = []
+        """Each line once, newest first, of all shells: for the keys. It is renewed between two prompts."""
+        self.known = False
+        """Whether the file's lines have come, or will not."""
+        if "HISTFILE" not in rt.values:
+            rt.vars.set("HISTFILE", self._path)
+        self.known = not self.on_disk
+        if self.on_disk:
+            link.begin("history_notice", 5.0, self._notice)
+            link.begin("history_recent", 5.0, self._load, most=self._most)
+            self.renew()
 
-    def store_string(self, string: str) -> None:
-        try:
-            os.close(os.open(self.filename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
-            super().store_string(string)
-        except OSError:
-            pass  # a full disk must not come between the user and the command
+    # ---------------------------------------------------------------------------------------- the list
+
+    def lines(self) -> list[tuple[int, str, float]]:
+        """(number, line, when it was run), oldest first."""
+        if self._loaded is None and self.on_disk:
+            self._load(self.link.ask("history_recent", _LOADED_WITHIN_S, most=self._most))
+        before = self._loaded or []
+        most = self._most
+        return (before + self._lines)[-most:] if most else []
+
+    def next_number(self) -> int:
+        """The number that the next line gets."""
+        found = self.lines()
+        return found[-1][0] + 1 if found else 1
+
+    def add(self, line: str) -> None:
+        """A line that was not typed here: `history -s`, -r."""
+        self._append(line, time.time())
+
+    def new_lines(self) -> list[tuple[int, str, float]]:
+        """Those that were typed here."""
+        self.lines()  # their numbers depend on how many came before
+        return list(self._lines)
+
+    def is_own(self, path: str) -> bool:
+        """Whether `path` is the file that the companion writes."""
+        return path == self._path
+
+    def replace_last(self, line: str) -> None:
+        """The command that runs is to stand as `line` in the history: `history -s`, `fc`."""
+        if self._running is not None and self._lines and self._lines[-1][0] == self._running:
+            gone = self._lines.pop()[1]
+            if self._key is not None:
+                self.link.tell("history_forget", lines=[gone])
+        self.begins(line)
+
+    def delete(self, first: int, last: int, *, disk: bool = True) -> None:
+        """Forget lines by their numbers; with `disk` for every shell."""
+        gone = [line for number, line, _ in self.lines() if first <= number <= last]
+        kept = [item for item in self.lines() if not first <= item[0] <= last]
+        self._loaded = []
+        self._lines = [(number, line, when) for number, (_, line, when) in enumerate(kept, 1)]
+        self.unique = [line for line in self.unique if line not in gone]
+        if disk and self.on_disk and gone:
+            self.link.tell("history_forget", lines=gone)
+
+    def close(self) -> None:
+        """The shell ends."""
+        self.link.close()
+
+    # -------------------------------------------------------------------------------------- what is typed
+
+    def begins(self, text: str) -> None:
+        """A command was typed, and is about to run."""
+        line = text.rstrip("\n")
+        self._key = self._running = None
+        if not self.kept(line):
+            return
+        self._append(line, time.time())
+        self._running = self._lines[-1][0]
+        if self.on_disk:
+            from aish.shell.secret_lines import looks_secret
+
+            if not looks_secret(line):
+                self._key = f"{self.session}-{self._count}"
+                self.link.tell(
+                    "history_begin", key=self._key, line=line, cwd=self.rt.vars.get("PWD") or "", began_s=time.time(),
+                    host=self._host, session=self.session,
+                )  # fmt: skip
+
+    def ended(self, status: int, duration_s: float) -> None:
+        """It has run."""
+        if self._key is not None:
+            self.link.tell("history_end", key=self._key, status=status, duration_s=duration_s)
+            self._key = None
+
+    def kept(self, line: str) -> bool:
+        """Whether a line comes into the list: HISTCONTROL and HISTIGNORE, and never one that begins with a space."""
+        if not line.strip() or line[0] == " ":
+            return False
+        control = (self.rt.vars.get("HISTCONTROL") or "").split(":")
+        last = self._lines[-1][1] if self._lines else None
+        if line == last and ("ignoredups" in control or "ignoreboth" in control):
+            return False
+        if "erasedups" in control:
+            self._lines = [item for item in self._lines if item[1] != line]
+        return not _ignored(line, self.rt.vars.get("HISTIGNORE") or "", last)
+
+    @property
+    def on_disk(self) -> bool:
+        """Unsetting HISTFILE keeps a shell's lines out of the file."""
+        return (self.rt.vars.get("HISTFILE") or "/dev/null") != "/dev/null"
+
+    def renew(self) -> None:
+        """Have the lines of all shells looked up, for the next prompt."""
+        if self.on_disk:
+            self.link.begin("history_unique", 5.0, self._renewed, most=LOADED // 2)
+
+    # ------------------------------------------------------------------------------------------ parts
+
+    def _append(self, line: str, when: float) -> None:
+        self._count += 1
+        number = self._lines[-1][0] + 1 if self._lines else len(self._loaded or []) + 1
+        self._lines.append((number, line, when))
+        if line in self.unique[:200]:
+            self.unique.remove(line)
+        self.unique.insert(0, line)
+
+    def _load(self, found: object) -> None:
+        """What the file held when we came; what was typed since comes behind it."""
+        if not isinstance(found, list) or self._loaded is not None:
+            return
+        before = [(line, when) for line, when in found if when < self._came]
+        self._loaded = [(number, line, when) for number, (line, when) in enumerate(before, 1)]
+        self._lines = [
+            (number, line, when) for number, (_, line, when) in enumerate(self._lines, len(self._loaded) + 1)
+        ]
+
+    def _renewed(self, found: object) -> None:
+        self.known = True
+        if isinstance(found, list):
+            own = [line for _, line, _ in reversed(self._lines)]
+            secret = [line for line in dict.fromkeys(own) if line not in set(found)]
+            self.unique = [*secret, *found]
+
+    def _notice(self, found: object) -> None:
+        if isinstance(found, str):
+            self.notice = found
+
+    @property
+    def _most(self) -> int:
+        size = self.rt.vars.get("HISTSIZE") or ""
+        return int(size) if size.isdecimal() else LOADED
 
 
-def open_history() -> tuple[History, str | None]:
-    """The history, and why it will not be kept (None where it will)."""
-    try:
-        path = os.path.join(folders.private(folders.state()), "history")
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        os.chmod(path, 0o600)
-    except StorageError as error:
-        return InMemoryHistory(), error.message
-    except OSError as error:
-        return InMemoryHistory(), f"{error.filename}: {error.strerror}"
-    return PrivateHistory(path), None
+def _ignored(line: str, patterns: str, last: str | None) -> bool:
+    """HISTIGNORE: patterns for whole lines, with & for the line before."""
+    if not patterns:
+        return False
+    from fnmatch import fnmatchcase
+
+    return any(line == last if pattern == "&" else fnmatchcase(line, pattern) for pattern in patterns.split(":"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from aish.lang import signals
 from aish.lang.control import CommandError
 from aish.lang.text import decode
 
@@ -56,9 +57,9 @@ class StandardInput:
     def __init__(self, rt: Runtime) -> None:
         self.rt = rt
 
-    def more(self) -> str:
+    def more(self, *, mode: str = signals.READING) -> str:
         """The next line; '' at the end. Raises Interrupted."""
-        with self.rt.reading():
+        with signals.Section(self.rt.signals, mode):
             try:
                 return decode(_line())
             except OSError as error:

@@ -1,4 +1,4 @@
-"""What the file that the daemon keeps for prompts says of agents that wait for the person."""
+"""What the daemon's file for prompts says: how many processes run, how many agents wait for the person."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ _MOST_BYTES = 512
 
 def need_you(runtime_folder: str) -> str:
     """ "2 need you", or nothing: also where no daemon keeps the file true."""
+    asks = figures(runtime_folder).get("asks", 0)
+    return "" if not asks else "1 needs you" if asks == 1 else f"{asks} need you"
+
+
+def figures(runtime_folder: str) -> dict[str, int]:
+    """The file's words; none where no daemon keeps it true."""
     try:
         fd = os.open(
             os.path.join(runtime_folder, "prompt"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         )
         try:
             if os.fstat(fd).st_uid != os.geteuid():
-                return ""
+                return {}
             line = os.read(fd, _MOST_BYTES).decode("ascii", "replace")
         finally:
             os.close(fd)
     except OSError:
-        return ""
-    values = {name: value for name, _, value in (word.partition("=") for word in line.split())}
-    asks, pid = values.get("asks", ""), values.get("pid", "")
-    if not (asks.isdigit() and pid.isdigit() and int(asks) and os.path.isdir(f"/proc/{pid}")):
-        return ""
-    return "1 needs you" if int(asks) == 1 else f"{int(asks)} need you"
+        return {}
+    words = (word.partition("=") for word in line.split())
+    values = {name: int(value) for name, _, value in words if value.isdecimal()}
+    return values if os.path.isdir(f"/proc/{values.get('pid', 0)}") else {}

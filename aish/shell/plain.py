@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from aish.lang.control import Interrupted
 from aish.lang.parser import parse
-from aish.lang.trace import expand_prompt
+from aish.lang.prompts import expand
+from aish.lang.signals import PROMPTING
 from aish.shell.inputs import StandardInput
 
 TYPE_CHECKING = False
@@ -23,9 +26,9 @@ class PlainReader:
         """The next complete command; None at the end. Raises Interrupted for Ctrl-C."""
         text = ""
         while True:
-            self.rt.prompt(self._prompt("PS2" if text else "PS1"))
+            self.rt.prompt(expand(self.rt, "PS2" if text else "PS1"))
             try:
-                line = self.input.more()
+                line = self._line()
             except Interrupted:
                 self.rt.error_line("")
                 raise
@@ -37,8 +40,18 @@ class PlainReader:
             if not parse(text, posix=self.rt.posix).incomplete:
                 return text
 
-    def _prompt(self, name: str) -> str:
-        status = self.rt.status
-        text = expand_prompt(self.rt, self.rt.values.get(name, ""))
-        self.rt.status = status
-        return text
+    def _line(self) -> str:
+        """A line. Ctrl-D behind some text hands that over, and is not its end."""
+        line = self.input.more(mode=PROMPTING)
+        while line and not line.endswith("\n") and os.isatty(0):
+            rest = self.input.more(mode=PROMPTING)
+            if not rest:
+                break
+            line += rest
+        return line
+
+    def begins(self, text: str) -> None:
+        """Nothing is shown."""
+
+    def ended(self, text: str, duration_s: float) -> None:
+        """Nothing is shown."""

@@ -36,6 +36,8 @@ class Arguments:
         """Options of `shopt`: words of -O and +O."""
         self.command = self.stdin = self.interactive = self.login = False
         self.config = True
+        self.rc: str | None = None
+        """A start-up file in place of config.aish."""
         self.operands: list[str] = []
 
 
@@ -48,6 +50,12 @@ def parse_arguments(argv: list[str]) -> Arguments:
         if word in ("--", "-"):
             at += 1
             break
+        if word in ("--rcfile", "--init-file"):
+            if at + 1 >= len(argv):
+                raise CommandError(f"{word}: a file expected", status=2)
+            found.rc = argv[at + 1]
+            at += 2
+            continue
         if word[:2] == "--":
             _long_option(found, word)
             at += 1
@@ -190,7 +198,7 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
         from aish.shell.session import interact
 
         rt.from_stdin = True
-        return interact(rt, host, login=found.login, config=found.config)
+        return interact(rt, host, login=found.login, config=found.config, rc=found.rc)
     rt.from_stdin = True
     if found.login:
         _profile(rt)
@@ -223,7 +231,7 @@ def _command(rt: Runtime, found: Arguments) -> int:
     if found.interactive:
         from aish.shell.session import prepare
 
-        prepare(rt, config=found.config)
+        prepare(rt, config=found.config, rc=found.rc)
     if found.login:
         _profile(rt)
     return run_source(rt, Source("-c", text), main=True, last=not found.interactive)

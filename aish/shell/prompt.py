@@ -1,50 +1,59 @@
-"""The prompt on a terminal: prompt_toolkit with our parser behind the Enter key, the colours and the completion."""
+"""The prompt on a terminal: prompt_toolkit with our parser behind the Enter key, the colours and the completion.
+
+Everything that takes long comes from the companion, whose answers are received by the event loop of the prompt:
+nothing that it does delays a key, and no thread is ever made.
+"""
 
 from __future__ import annotations
 
-import os
+import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import get_app
-from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-from prompt_toolkit.completion import Completer, Completion
-from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import has_focus, is_searching
-from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.application import get_app, run_in_terminal
+from prompt_toolkit.auto_suggest import AutoSuggest, Suggestion
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_text, to_formatted_text
+from prompt_toolkit.history import History as ToolkitHistory
 from prompt_toolkit.lexers import Lexer
-from prompt_toolkit.search import accept_search
+from prompt_toolkit.output import create_output
 from prompt_toolkit.styles import Style
 
-from aish.config import folders
+from aish.lang import prompts, signals
 from aish.lang.control import Interrupted
-from aish.lang.parser import parse
-from aish.lang.signals import SIGINT
-from aish.shell.ask import ask
-from aish.shell.complete import Situation, described, situation, verb_words, written_as
+from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, Section
+from aish.shell import terminal_marks
+from aish.shell.completer import ShellCompleter
+from aish.shell.drawing import DrawnOnce
+from aish.shell.glance import Glance
 from aish.shell.highlight import by_line
-from aish.shell.history import open_history
-from aish.shell.need import need_you
+from aish.shell.keyboard import keyboard
+from aish.shell.keys import bindings
+from aish.shell.known_words import KnownWords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
-    from prompt_toolkit.completion import CompleteEvent
+    from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.document import Document
-    from prompt_toolkit.formatted_text import StyleAndTextTuples
+    from prompt_toolkit.formatted_text import AnyFormattedText, StyleAndTextTuples
     from prompt_toolkit.input import Input
-    from prompt_toolkit.key_binding import KeyPressEvent
     from prompt_toolkit.output import Output
 
     from aish.lang.runtime import Runtime
+    from aish.shell.companion.link import Link
+    from aish.shell.history import History
 
-    After = Callable[[list[str], str], list[tuple[str, str]] | None]
-
-_NOTHING = "\x1f"
-"""Stands for an empty text on the way from the copy."""
-DEADLINE_S = 1.0
-"""How long completion may take before the line goes on without it."""
+PLAIN_PS1 = "\\w \\$ "
+"""PS1 where nobody has set it: the prompt of our own stands in its place."""
+_SEEN = "fg:ansidefault"
+"""A blank that has a colour is written, and not stepped over: programs that wait for a prompt find all of it."""
+_ESCAPE_S = 0.1
+"""An Escape that nothing follows for so long is the key itself."""
+_CHECK_S = 0.5
+_SUGGEST_S = 0.3
+_FIRST_LINES_S = 0.3
 
 _STYLE = Style.from_dict(
     {
@@ -58,7 +67,14 @@ _STYLE = Style.from_dict(
         "aish.variable": "ansicyan",
         "aish.comment": "ansibrightblack",
         "aish.error": "ansired underline",
+        "aish.unknown": "ansired",
+        "aish.path": "underline",
         "aish.folder": "bold ansiblue",
+        "aish.branch": "ansimagenta",
+        "aish.venv": "ansicyan",
+        "aish.gpu": "ansibrightblack",
+        "aish.running": "ansigreen",
+        "aish.duration": "ansiyellow",
         "aish.good": "ansigreen",
         "aish.bad": "bold ansired",
         "aish.need": "bold ansiyellow",
@@ -67,95 +83,189 @@ _STYLE = Style.from_dict(
 
 
 class Prompt:
-    """Reads commands. `names` gives the @names for completion, `after` what may follow a verb; `input` and
-    `output` are for tests."""
+    """Reads commands. `input` and `output` are for tests."""
 
     def __init__(
         self,
         rt: Runtime,
-        names: Callable[[], list[str]] | None = None,
+        link: Link,
+        history: History,
         *,
         verbs: Iterable[str] = (),
-        after: After | None = None,
         input: Input | None = None,
         output: Output | None = None,
     ) -> None:
         self.rt = rt
-        history, why = open_history()
-        if why:
-            rt.error_line(f"aish: history is not kept: {why}")
+        self.link = link
+        self.history = history
+        self.glance = Glance(rt, link)
+        self.known = KnownWords(rt, link)
+        self.marks = terminal_marks.takes_marks(rt.values)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watched: int | None = None
+        self._shown: AnyFormattedText = ""
+        """PS1 where it is set, else what changes with the glance."""
+        self._prefix: str | None = None
+        self._lexers: deque[ShellLexer] = deque([ShellLexer(rt, self.known)], maxlen=16)
+        if output is None:
+            output = create_output(always_prefer_tty=True)
+            output.enable_cpr = False  # type: ignore[attr-defined]  # a terminal that does not answer would be waited for
         self.session: PromptSession[str] = PromptSession(
-            history=history,
-            lexer=ShellLexer(rt),
-            completer=ShellCompleter(rt, names, verbs, after),
-            auto_suggest=AutoSuggestFromHistory(),
-            key_bindings=_bindings(rt),
+            message=self._message,
+            history=_Lines(history),
+            lexer=self._lexers[0],
+            completer=ShellCompleter(rt, link, verbs),
+            auto_suggest=_Suggest(rt, link, history),
+            key_bindings=bindings(rt),
             multiline=True,
-            prompt_continuation=lambda width, number, wrapped: "> ".rjust(width),
+            prompt_continuation=self._continuation,
             style=_STYLE,
             complete_while_typing=False,
-            input=input,
+            input=input or keyboard(),
             output=output,
         )
+        self.session.app.ttimeoutlen = _ESCAPE_S
+        self.session.app.renderer.__class__ = DrawnOnce
+        link.watcher = self._watch
 
     def read(self) -> str | None:
         """The next complete command; None for Ctrl-D. Raises Interrupted for Ctrl-C."""
+        self._prepare()
+        self.session.editing_mode = EditingMode.VI if self.rt.vi else EditingMode.EMACS
+        self.rt.signals.at_prompt = self._signal
         try:
-            return self.session.prompt(FormattedText(self._message()))
+            with Section(self.rt.signals, PROMPTING):
+                return self.session.prompt(pre_run=self._running)
         except KeyboardInterrupt:
             raise Interrupted(SIGINT) from None
         except EOFError:
             return None
         finally:
+            self.rt.signals.at_prompt = None
+            self.glance.changed = self.known.changed = None
+            self._loop, self._watched = None, None
             self.rt.signals.reinstall()  # the event loop took SIGINT and SIGWINCH for itself
 
-    def _message(self) -> StyleAndTextTuples:
-        """How many need the person, the folder, then $ (or #), red after a failure."""
-        style = "class:aish.good" if self.rt.status == 0 else "class:aish.bad"
-        sign = "#" if os.geteuid() == 0 else "$"
-        waiting = need_you(folders.runtime())
-        head: StyleAndTextTuples = [("class:aish.need", waiting), ("", " ")] if waiting else []
-        return [*head, ("class:aish.folder", short_folder(self.rt)), ("", " "), (style, sign), ("", " ")]
+    def begins(self, text: str) -> None:
+        """What was read is about to run."""
+        if self.marks:
+            self.rt.prompt(terminal_marks.command_begins(text))
 
+    def ended(self, text: str, duration_s: float) -> None:
+        """It has run."""
+        self.glance.duration_s = duration_s
+        if self.marks:
+            self.rt.prompt(terminal_marks.command_ended(self.rt.status))
 
-def short_folder(rt: Runtime) -> str:
-    """The current folder, with ~ for the home folder."""
-    folder, home = rt.vars.get("PWD") or "?", rt.vars.get("HOME") or ""
-    if home and (folder == home or folder.startswith(home.rstrip("/") + "/")):
-        return "~" + folder[len(home.rstrip("/")) :]
-    return folder
+    # ---------------------------------------------------------------------------------- what is shown
 
-
-def _bindings(rt: Runtime) -> KeyBindings:
-    bindings = KeyBindings()
-
-    @bindings.add("enter", filter=has_focus(DEFAULT_BUFFER))
-    def _(event: KeyPressEvent) -> None:
-        """Run the command, or go on in a new line where it is not complete."""
-        buffer = event.current_buffer
-        text = buffer.text + "\n"
-        if buffer.text.strip() and parse(text, posix=rt.posix).incomplete:
-            buffer.insert_text("\n")
+    def _prepare(self) -> None:
+        self.glance.look()
+        self.known.renew()
+        self.history.renew()
+        if self.marks:
+            folder = self.rt.vars.get("PWD") or "/"
+            self.rt.prompt(terminal_marks.folder(folder) + terminal_marks.title(prompts.short_folder(self.rt)))
+        self._prefix = None
+        text = self.rt.vars.get("PS1") or ""
+        if text.endswith(PLAIN_PS1):
+            self._prefix = prompts.expand_text(self.rt, text.removesuffix(PLAIN_PS1), markers=True)
         else:
-            buffer.validate_and_handle()
+            self._shown = ANSI(for_toolkit(prompts.expand(self.rt, "PS1", markers=True)))
 
-    @bindings.add("enter", filter=is_searching)
-    def _(event: KeyPressEvent) -> None:
-        """Ctrl-R: run what was found, as readline does."""
-        accept_search()
-        get_app().current_buffer.validate_and_handle()
+    def _message(self) -> AnyFormattedText:
+        if self._prefix is not None:
+            own = FormattedText(self.glance.parts(self.rt.status, venv=not self._prefix))
+            shown: AnyFormattedText = merge_formatted_text([ANSI(for_toolkit(self._prefix)), own])
+        else:
+            shown = self._shown
+        fragments = list(to_formatted_text(shown, style=_SEEN))
+        if not self.marks:
+            return fragments
+        end = ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS)
+        return [("[ZeroWidthEscape]", terminal_marks.PROMPT_BEGINS), *fragments, end]
 
-    return bindings
+    def _continuation(self, width: int, number: int, wrapped: int) -> AnyFormattedText:
+        if wrapped:
+            return ""  # a long line goes on as a terminal shows it
+        text = self.rt.vars.get("PS2") or ""
+        if text == "> ":
+            return text.rjust(width)
+        return to_formatted_text(ANSI(for_toolkit(prompts.expand(self.rt, "PS2", markers=True))), style=_SEEN)
+
+    # ---------------------------------------------------------------------------------------- the loop
+
+    def _running(self) -> None:
+        """The event loop runs: receive answers in it."""
+        self._loop = asyncio.get_running_loop()
+        self.glance.changed, self.known.changed = get_app().invalidate, self._paint_anew
+        self._watch(self.link.fileno())
+        self._check()
+
+    def _paint_anew(self) -> None:
+        """More is known of the words. Colours are remembered by the lexer that gave them: take a new one."""
+        self._lexers.append(ShellLexer(self.rt, self.known))
+        self.session.lexer = self._lexers[-1]
+        get_app().invalidate()
+
+    def _watch(self, fd: int | None) -> None:
+        if self._loop is not None and self._watched is not None:
+            self._loop.remove_reader(self._watched)
+            self._watched = None
+        if self._loop is not None and fd is not None:
+            self._loop.add_reader(fd, self.link.receive)
+            self._watched = fd
+
+    def _check(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self.link.check()
+            self._loop.call_later(_CHECK_S, self._check)
+
+    def _signal(self, signo: int) -> None:
+        """In a signal's handler."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._act, signo)
+
+    def _act(self, signo: int) -> None:
+        app = get_app()
+        if not app.is_running:
+            return
+        if signo == SIGHUP:
+            app.exit(exception=Interrupted(SIGHUP))
+        elif signo == SIGCHLD and not self.rt.signals.traps.get(SIGCHLD):
+            run_in_terminal(lambda: self.rt.jobs.tell_news(self.rt))
+        else:
+            run_in_terminal(self._run_traps)
+
+    def _run_traps(self) -> None:
+        before, self.rt.signals.mode = self.rt.signals.mode, signals.RUNNING
+        try:
+            self.rt.signals.poll()
+        finally:
+            self.rt.signals.mode = before
+
+
+def for_toolkit(text: str) -> str:
+    """What \\[ and \\] enclose is passed on, but for colours: prompt_toolkit, which repaints, must know them."""
+    found: list[str] = []
+    for number, piece in enumerate(text.replace(prompts.END, prompts.BEGIN).split(prompts.BEGIN)):
+        if number % 2 and not (piece.startswith("\x1b[") and piece.endswith("m")):
+            found.append(f"\x01{piece}\x02")
+        else:
+            found.append(piece)
+    return "".join(found)
 
 
 class ShellLexer(Lexer):
-    """Colours by our parser."""
+    """Colours by our parser, and by what is known of the words."""
 
-    def __init__(self, rt: Runtime) -> None:
+    def __init__(self, rt: Runtime, known: KnownWords | None = None) -> None:
         self.rt = rt
+        self.known = known
 
     def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
-        lines = by_line(document.text, posix=self.rt.posix)
+        judge = self.known.judge if self.known is not None else None
+        lines = by_line(document.text, posix=self.rt.posix, judge=judge)
 
         def get(number: int) -> StyleAndTextTuples:
             if number >= len(lines):
@@ -165,54 +275,61 @@ class ShellLexer(Lexer):
         return get
 
 
-class ShellCompleter(Completer):
-    """Candidates from a copy of the shell, by a deadline."""
+class _Lines(ToolkitHistory):
+    """The lines of all shells, each once, for the arrow keys and Ctrl-R."""
 
-    def __init__(
-        self,
-        rt: Runtime,
-        names: Callable[[], list[str]] | None,
-        verbs: Iterable[str],
-        after: After | None = None,
-    ) -> None:
-        self.rt = rt
-        self.names = names or (list)
-        self.verbs = tuple(verbs)
-        self.after = after or _any_file
-        self._options: dict[tuple[str, ...], list[tuple[str, str]]] = {}
-        """What verbs take: it does not change, and reading it takes loading the verb."""
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self._history = history
 
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        before = document.text_before_cursor
-        wanted = situation(before, posix=self.rt.posix)
-        for word, about in self._found(wanted):
-            yield Completion(
-                written_as(word, wanted),
-                start_position=wanted.start - len(before),
-                display=word.rstrip("/").rpartition("/")[2] + "/" * word.endswith("/"),
-                display_meta=about,
-            )
+    async def load(self) -> AsyncGenerator[str, None]:
+        """Newest first. The keyboard waits a moment for the first ones, so that the first key may be an arrow."""
+        self._history.link.wait(lambda: self._history.known, _FIRST_LINES_S)
+        while not self._history.known:
+            await asyncio.sleep(0.02)
+        for line in list(self._history.unique):
+            yield line
 
-    def _found(self, wanted: Situation) -> list[tuple[str, str]]:
-        words = verb_words(self.rt, wanted, self.verbs)
-        if not words or not wanted.written.startswith("-") or "--" in words:
-            return self._ask(wanted)
-        known = self._options.get(key := tuple(words[:2]))
-        if known is None:
-            known = self._ask(Situation(wanted.kind, "-", wanted.start, "", words=["aish", *words]))
-            if known:
-                self._options[key] = known
-        return [(word, about) for word, about in known if word.startswith(wanted.written)]
+    def load_history_strings(self) -> Iterable[str]:
+        return list(self._history.unique)
 
-    def _ask(self, wanted: Situation) -> list[tuple[str, str]]:
-        def question() -> list[str]:
-            found = described(self.rt, wanted, self.verbs, self.names, self.after)
-            return [part for word, about in found for part in (word, about or _NOTHING)]
+    def append_string(self, string: str) -> None:
+        """The session does that when the line runs."""
 
-        parts = ask(question, DEADLINE_S)
-        pairs = zip(parts[::2], parts[1::2], strict=True)
-        return [(word, "" if about == _NOTHING else about) for word, about in pairs]
+    def store_string(self, string: str) -> None:
+        """The companion does that."""
 
 
-def _any_file(words: list[str], written: str) -> None:
-    """Without verbs."""
+class _Suggest(AutoSuggest):
+    """The rest of a line that was typed before, in this folder first."""
+
+    def __init__(self, rt: Runtime, link: Link, history: History) -> None:
+        self._rt = rt
+        self._link = link
+        self._history = history
+
+    def get_suggestion(self, buffer: Buffer, document: Document) -> Suggestion | None:
+        """What this shell knows by itself."""
+        text = document.text
+        if not text.strip() or text[0] == " ":
+            return None
+        found = next((line for line in self._history.unique if line.startswith(text) and line != text), None)
+        return None if found is None else Suggestion(found[len(text) :])
+
+    async def get_suggestion_async(self, buffer: Buffer, document: Document) -> Suggestion | None:
+        """What all shells know."""
+        text = document.text
+        if not text.strip() or text[0] == " " or not self._history.on_disk:
+            return self.get_suggestion(buffer, document)
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+        def then(found: object) -> None:
+            if not future.done():
+                future.set_result(found)
+
+        self._link.begin("history_suggest", 2.0, then, begin=text, cwd=self._rt.vars.get("PWD") or "/")
+        try:
+            found = await asyncio.wait_for(asyncio.shield(future), _SUGGEST_S)
+        except TimeoutError:
+            found = None
+        return Suggestion(found[len(text) :]) if isinstance(found, str) else self.get_suggestion(buffer, document)

@@ -1,17 +1,21 @@
-"""An interactive shell: start-up file, the loop around the prompt, notices about jobs, the end."""
+"""An interactive shell: start-up files, the loop around the prompt, notices about jobs, the end."""
 
 from __future__ import annotations
 
 import os
+import time
 
 from aish.errors import AishError
-from aish.lang import jobs, options, signals
-from aish.lang.builtins.jobs import line
-from aish.lang.control import Exit, Interrupted
-from aish.lang.evaluate import run_line, run_source
+from aish.lang import jobs, options
+from aish.lang.control import CommandError, Exit, Interrupted
+from aish.lang.evaluate import run_line, run_source, run_text
+from aish.lang.prompts import expand
+from aish.lang.signals import SIGHUP
 from aish.lang.source import ParseError, Source
 from aish.lang.text import decode
 from aish.shell import short_forms
+from aish.shell.companion.link import Link
+from aish.shell.history import History
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,13 +32,26 @@ if TYPE_CHECKING:
 
             Raises Interrupted for Ctrl-C."""
 
+        def begins(self, text: str) -> None:
+            """What was read is about to run."""
 
-def prepare(rt: Runtime, *, config: bool) -> None:
+        def ended(self, text: str, duration_s: float) -> None:
+            """It has run."""
+
+
+PLAIN_PS1 = "\\w \\$ "
+"""PS1 where nobody has set it. An editor that can show more shows its own prompt in place of it."""
+
+
+def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
     """Make the shell interactive: job control, then the user's start-up files: what ENV names, as POSIX has it, and
-    ours unless we are called as sh."""
-    rt.interactive = rt.lasting = True
+    ours unless we are called as sh; `rc` in place of both."""
+    rt.interactive = rt.lasting = rt.histexpand = True
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
+    if rc is not None:
+        source_file(rt, rc)
+        return
     if rt.values.get("ENV") and os.getuid() == os.geteuid() and os.getgid() == os.getegid():
         from aish.lang.trace import expand_prompt
 
@@ -59,91 +76,176 @@ def source_file(rt: Runtime, path: str) -> None:
         run_source(rt, Source(path, text))
     except (AishError, ParseError) as error:
         rt.report(error)
-    except Interrupted:
+    except Interrupted as error:
+        if error.signo == SIGHUP:
+            raise
         rt.error_line(f"aish: {path}: interrupted")
 
 
-def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool) -> int:
+def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str | None = None) -> int:
     """Read and run lines until the end; the exit status."""
     if login:
         source_file(rt, "/etc/profile")
         source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
-    rt.values.setdefault("PS1", "$ ")
+    rt.values.setdefault("PS1", "$ " if rt.posix else PLAIN_PS1)
     rt.values.setdefault("PS2", "> ")
     if not rt.posix:
         run_source(rt, Source("short forms", short_forms.functions(tuple(host.verbs))))
-    prepare(rt, config=config)
-    reader = _reader(rt, host)
-    warned = False
+    prepare(rt, config=config, rc=rc)
+    link = _link(host)
+    rt.typed = history = History(rt, link)
+    reader = _reader(rt, host, link, history)
     try:
-        while True:
-            notify(rt)
-            try:
-                text = reader.read()
-            except Interrupted as error:
-                rt.status = 128 + error.signo
-                continue
-            try:
-                if text is None:
-                    if rt.ignoreeof:
-                        rt.error_line('aish: use "exit" to leave')
-                        continue
-                    raise Exit(rt.status)
-                run_line(rt, text)
-                warned = False
-            except Exit as error:
-                left = "" if warned else _left_behind(rt)
-                if not left:
-                    return error.status
-                rt.error_line(f"aish: there are {left} jobs (`jobs` lists them; leave again to end them)")
-                warned = True
+        return _lines(rt, reader, history, login=login)
+    except Interrupted as error:
+        if error.signo == SIGHUP:
+            rt.jobs.hang_up()
+        raise
     finally:
-        if login and "huponexit" in rt.shopt:
-            _hang_up(rt)
+        if rt.typed is not None:
+            rt.typed.close()
         if rt.jobs.terminal is not None:
             rt.jobs.terminal.release()
             rt.jobs.terminal = None
 
 
-def _reader(rt: Runtime, host: ShellHost) -> Reader:
+def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int:
+    """The loop."""
+    warned = False  # just now, of jobs that leaving would end; `jobs` may look at them in between
+    while True:
+        text: str | None = ""
+        try:
+            if history.notice:
+                rt.error_line(f"aish: {history.notice}")
+                history.notice = ""
+            _before_prompt(rt)
+            text = reader.read()
+            if text is None:
+                if rt.ignoreeof:
+                    rt.error_line('Use "exit" to leave the shell.')
+                    continue
+                raise Exit(rt.status)
+            rt.command_number += 1
+            if text.strip() and (text := _expanded(rt, text)):
+                _run(rt, reader, history, text)
+            warned = warned and text.split()[:1] == ["jobs"]
+        except Interrupted as error:
+            if error.signo == SIGHUP:
+                raise
+            rt.status = 128 + error.signo
+            if rt.signals.traps.get(error.signo):
+                run_line(rt, rt.signals.traps[error.signo])
+                rt.status = 128 + error.signo
+        except Exit as error:
+            if not warned and (warning := _left_behind(rt)):
+                rt.error_line(f"There are {warning} jobs (`jobs` lists them; leave again to end them).")
+                warned = True
+                rt.status = rt.status if text is None else 1
+                continue
+            if login and "huponexit" in rt.shopt:
+                rt.jobs.hang_up()
+            return error.status
+
+
+def _expanded(rt: Runtime, text: str) -> str:
+    """The command with its !events replaced; '' where there is nothing to run."""
+    if rt.typed is None or not rt.histexpand or ("!" not in text and text[0] != "^"):
+        return text
+    from aish.lang.history_words import expand as expand_events
+
+    try:
+        found = expand_events(text, rt.typed.lines())
+    except CommandError as error:
+        rt.error_line(f"aish: {error.message}")
+        rt.status = 1
+        return ""
+    if found.changed:
+        rt.error_line(found.text.rstrip("\n"))
+    if found.print_only:
+        rt.typed.add(found.text.rstrip("\n"))
+        return ""
+    return found.text
+
+
+def _run(rt: Runtime, reader: Reader, history: History, text: str) -> None:
+    """Run a command that was typed, between what terminal and history are told of it."""
+    rt.prompt(expand(rt, "PS0"))
+    history.begins(text)
+    reader.begins(text)
+    begin = time.monotonic()
+    try:
+        run_line(rt, text)
+    except Exit as error:
+        rt.status = error.status
+        raise
+    finally:
+        duration_s = time.monotonic() - begin
+        history.ended(rt.status, duration_s)
+        reader.ended(text, duration_s)
+
+
+def _before_prompt(rt: Runtime) -> None:
+    """News of jobs, the size of the terminal, PROMPT_COMMAND."""
+    rt.jobs.tell_news(rt)
+    if rt.pending:
+        run_line(rt, ":")  # the actions of signals that came since the last command
+    _window(rt)
+    for command in rt.vars.elements("PROMPT_COMMAND"):
+        if command:
+            status, statuses = rt.status, rt.pipe_status
+            try:
+                run_text(rt, command, "PROMPT_COMMAND")
+            except AishError as error:
+                rt.report(error)
+            rt.tested = rt.loops = 0
+            rt.status, rt.pipe_status = status, statuses
+
+
+def _window(rt: Runtime) -> None:
+    """COLUMNS and LINES are the terminal's."""
+    if "checkwinsize" not in rt.shopt:
+        return
+    try:
+        size = os.get_terminal_size(2)
+    except OSError:
+        return  # no terminal
+    if size.columns and size.lines:
+        for name, value in (("COLUMNS", size.columns), ("LINES", size.lines)):
+            if rt.values.get(name) != str(value) and name not in rt.vars.readonly:
+                rt.vars.set(name, str(value))
+
+
+def _link(host: ShellHost) -> Link:
+    """The companion, which begins when it is first asked."""
+
+    def serve(fd: int) -> None:
+        from aish.shell.companion.answers import Answers
+        from aish.shell.companion.work import serve as work
+
+        work(fd, Answers(host.names or list, host.after or _nothing).table())
+
+    return Link(serve)
+
+
+def _nothing(words: list[str], written: str) -> None:
+    """Without verbs any file may follow."""
+
+
+def _reader(rt: Runtime, host: ShellHost, link: Link, history: History) -> Reader:
     """prompt_toolkit on a terminal that can do it; else plain reading."""
     if os.isatty(0) and os.isatty(2) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
         from aish.shell.prompt import Prompt
 
-        return Prompt(rt, host.names, verbs=host.verbs, after=host.after)
+        return Prompt(rt, link, history, verbs=host.verbs)
     from aish.shell.plain import PlainReader
 
     return PlainReader(rt)
 
 
-def notify(rt: Runtime) -> None:
-    """Tell what became of background jobs since the last prompt."""
-    rt.jobs.reap()
-    for job in list(rt.jobs.order):
-        if not job.changed:
-            continue
-        job.changed = False
-        if job.state != jobs.RUNNING:
-            rt.error_line(line(rt, job))
-        if job.state == jobs.DONE:
-            rt.jobs.remove(job)
-
-
 def _left_behind(rt: Runtime) -> str:
-    """What kind of jobs would be left behind and is worth a word: stopped ones, with `checkjobs` running ones."""
+    """What the jobs are that leaving would end; '' without any."""
     rt.jobs.reap()
-    states = {job.state for job in rt.jobs.order}
-    if jobs.STOPPED in states:
+    if any(job.state == jobs.STOPPED for job in rt.jobs.order):
         return "stopped"
-    return "running" if jobs.RUNNING in states and "checkjobs" in rt.shopt else ""
-
-
-def _hang_up(rt: Runtime) -> None:
-    """`huponexit`: the jobs of a login shell end with it, but for those that `disown -h` keeps."""
-    for job in rt.jobs.order:
-        if not job.kept:
-            try:
-                rt.jobs.signal(job, signals.SIGHUP)
-                rt.jobs.signal(job, signals.SIGCONT)
-            except OSError:
-                continue  # it has just ended
+    checked = "checkjobs" in rt.shopt
+    return "running" if checked and any(job.state == jobs.RUNNING for job in rt.jobs.order) else ""

@@ -13,13 +13,20 @@ from prompt_toolkit.document import Document
 
 from aish.lang.evaluate import run_source
 from aish.lang.host import NoHost
+from aish.lang.jobs import Job
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
-from aish.shell.complete import COMMAND, FILE, VARIABLE, VERB, candidates, described, situation, written_as
-from aish.shell.prompt import ShellCompleter
+from aish.shell.companion.answers import Answers
+from aish.shell.companion.link import Link
+from aish.shell.companion.work import serve
+from aish.shell.complete import COMMAND, FILE, VARIABLE, VERB, candidates, questions, situation, written_as
+from aish.shell.completer import ShellCompleter
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from aish.shell.companion.answers import After, Names
+    from aish.shell.complete import Situation
 
 
 @pytest.mark.parametrize(
@@ -76,9 +83,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def answers(
+    rt: Runtime, wanted: Situation, verbs: list[str], names: Names = list, after: After = lambda w, p: None
+) -> dict[str, object]:
+    """What the companion would say, asked directly."""
+    table = Answers(names, after).table()
+    here = os.getcwd()
+    try:
+        return {what: table[what](**fields) for what, fields in questions(rt, wanted, verbs)}
+    finally:
+        os.chdir(here)
+
+
 def offered(line: str, **variables: str) -> list[str]:
-    rt = Runtime(NoHost(), {"PATH": os.getcwd(), **variables})
-    return candidates(rt, situation(line), ["spawn", "ps", "stop"], lambda: ["summarise", "@model"])
+    rt = Runtime(NoHost(), {"PATH": os.getcwd(), "PWD": os.getcwd(), **variables})
+    verbs = ["spawn", "ps", "stop"]
+    wanted = situation(line)
+    found = candidates(rt, wanted, verbs, answers(rt, wanted, verbs, lambda: ["summarise", "@model"]))
+    return [word for word, _ in found]
 
 
 def test_files(folder: Path) -> None:
@@ -123,9 +145,10 @@ def after(words: list[str], written: str) -> list[tuple[str, str]] | None:
 )
 def test_behind_a_verb(folder: Path, line: str, found: list[tuple[str, str]]) -> None:
     """It offered files, whatever the verb was for."""
-    rt = Runtime(NoHost(), {})
+    rt = Runtime(NoHost(), {"PWD": str(folder)})
     run_source(rt, Source("short forms", "stop() { aish stop; }; other() { :; }"))
-    assert described(rt, situation(line), ["spawn", "stop"], list, after) == found
+    wanted, verbs = situation(line), ["spawn", "stop"]
+    assert candidates(rt, wanted, verbs, answers(rt, wanted, verbs, after=after)) == found
 
 
 def test_a_verb_s_options_are_asked_for_once(folder: Path) -> None:
@@ -135,11 +158,36 @@ def test_a_verb_s_options_are_asked_for_once(folder: Path) -> None:
         asked.write_text((asked.read_text() if asked.exists() else "") + f"{words} {written}\n")
         return [("--budget", "tokens"), ("--name", "")]
 
-    completer = ShellCompleter(Runtime(NoHost(), {}), None, ["spawn"], told)
+    link = Link(lambda fd: serve(fd, Answers(list, told).table()))
+    completer = ShellCompleter(Runtime(NoHost(), {}), link, ["spawn"])
     for _ in range(2):
         found = list(completer.get_completions(Document("aish spawn --bu"), CompleteEvent()))
         assert [(it.text, it.display_meta_text) for it in found] == [("--budget", "tokens")]
     assert asked.read_text() == "['spawn'] -\n"
+    link.close()
+
+
+def test_jobs_by_their_numbers() -> None:
+    rt = Runtime(NoHost(), {})
+    job = Job("sleep 100")
+    job.add(os.getpid())
+    rt.jobs.register(job)
+    wanted = situation("fg %")
+    assert questions(rt, wanted, []) == []
+    assert candidates(rt, wanted, [], {}) == [("%1", "Running: sleep 100")]
+
+
+def test_options_of_a_program(folder: Path) -> None:
+    rt = Runtime(NoHost(), {"PATH": "/usr/bin:/bin", "PWD": str(folder)})
+    wanted = situation("sleep --h")
+    assert ("--help", "display this help and exit") in candidates(rt, wanted, [], answers(rt, wanted, []))
+
+
+def test_states_stand_beside_names(folder: Path) -> None:
+    rt = Runtime(NoHost(), {"PWD": str(folder)})
+    wanted = situation("kill @s")
+    found = answers(rt, wanted, [], lambda: ["@sum"], lambda words, written: [("@sum", "running")])
+    assert candidates(rt, wanted, [], found) == [("@sum", "running")]
 
 
 @pytest.mark.parametrize(

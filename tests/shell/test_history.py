@@ -1,66 +1,110 @@
-"""The history file: private, complete, and never in the way."""
+"""What of the lines that are typed is kept, and under which numbers."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
-from prompt_toolkit.history import InMemoryHistory
 
-from aish.shell.history import PrivateHistory, open_history
+from aish.lang.host import NoHost
+from aish.lang.runtime import Runtime
+from aish.shell.companion.answers import Answers
+from aish.shell.companion.link import Link
+from aish.shell.companion.work import serve
+from aish.shell.history import History
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., History]]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return tmp_path / "aish"
+    opened: list[History] = []
+
+    def start(**variables: str) -> History:
+        rt = Runtime(NoHost(), {"PWD": "/", **variables})
+        opened.append(History(rt, Link(lambda fd: serve(fd, Answers(list, lambda words, written: None).table()))))
+        return opened[-1]
+
+    yield start
+    for history in opened:
+        history.close()
 
 
-def test_file_and_folder_are_private(state: Path) -> None:
-    old = os.umask(0)
-    try:
-        history, why = open_history()
-        history.append_string("echo a")
-    finally:
-        os.umask(old)
-    assert why is None
-    assert state.stat().st_mode & 0o777 == 0o700
-    assert (state / "history").stat().st_mode & 0o777 == 0o600
+def typed(history: History, *lines: str) -> list[str]:
+    for line in lines:
+        history.begins(line + "\n")
+        history.ended(0, 0.0)
+    return [line for _, line, _ in history.lines()]
 
 
-def test_wider_permissions_are_taken_back(state: Path) -> None:
-    state.mkdir()
-    (state / "history").write_text("")
-    (state / "history").chmod(0o644)
-    open_history()
-    assert (state / "history").stat().st_mode & 0o777 == 0o600
+@pytest.mark.parametrize(
+    ("variables", "kept"),
+    [
+        ({}, ["a", "a", "b", "a"]),
+        ({"HISTCONTROL": "ignoredups"}, ["a", "b", "a"]),
+        ({"HISTCONTROL": "ignoreboth"}, ["a", "b", "a"]),
+        ({"HISTCONTROL": "erasedups"}, ["b", "a"]),
+        ({"HISTIGNORE": "b*"}, ["a", "a", "a"]),
+        ({"HISTIGNORE": "&"}, ["a", "b", "a"]),
+        ({"HISTSIZE": "2"}, ["b", "a"]),
+        ({"HISTSIZE": "0"}, []),
+        ({"HISTFILE": "/dev/null"}, ["a", "a", "b", "a"]),
+    ],
+)
+def test_what_is_kept(shells: Callable[..., History], variables: dict[str, str], kept: list[str]) -> None:
+    assert typed(shells(**variables), "a", " secret", "a", "b", "  ", "a") == kept
 
 
-def test_commands_come_back_newest_first(state: Path) -> None:
-    history, _ = open_history()
-    for text in ("echo one", "if a\nthen b\nfi", "  secret", "   ", "echo 'é'"):
-        history.append_string(text)
-    again, _ = open_history()
-    assert isinstance(again, PrivateHistory)
-    assert list(again.load_history_strings()) == ["echo 'é'", "if a\nthen b\nfi", "echo one"]
+def test_the_next_shell_goes_on_with_the_numbers(shells: Callable[..., History]) -> None:
+    first = shells()
+    typed(first, "one", "two")
+    first.close()
+    second = shells()
+    assert second.next_number() == 3
+    assert typed(second, "three") == ["one", "two", "three"]
+    assert [number for number, *_ in second.lines()] == [1, 2, 3]
+    assert [line for _, line, _ in second.new_lines()] == ["three"]
 
 
-def test_unusable_folder_is_told_and_the_prompt_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    history, why = open_history()
-    assert isinstance(history, InMemoryHistory)
-    assert why is not None
-    history.append_string("echo a")
+def test_what_is_typed_before_the_file_is_read_comes_behind_it(shells: Callable[..., History]) -> None:
+    first = shells()
+    typed(first, "one")
+    first.close()
+    second = shells()
+    second.begins("two\n")
+    assert [line for _, line, _ in second.lines()] == ["one", "two"]
 
 
-def test_full_disk_does_not_raise(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    history, _ = open_history()
-    assert isinstance(history, PrivateHistory)
-    monkeypatch.setattr(history, "filename", "/dev/full")
-    history.append_string("echo a")
-    assert history.get_strings() == ["echo a"]
+def test_without_a_file_nothing_is_left(shells: Callable[..., History]) -> None:
+    first = shells(HISTFILE="/dev/null")
+    typed(first, "one")
+    first.close()
+    assert typed(shells(), "two") == ["two"]
+
+
+def test_what_looks_secret_is_only_in_this_shell(shells: Callable[..., History]) -> None:
+    first = shells()
+    assert typed(first, "TOKEN=abcdefghijk x", "two") == ["TOKEN=abcdefghijk x", "two"]
+    first.close()
+    assert typed(shells()) == ["two"]
+
+
+def test_deleted_lines_are_gone_everywhere(shells: Callable[..., History]) -> None:
+    first = shells()
+    typed(first, "one", "two", "three")
+    first.delete(2, 2)
+    assert [item[:2] for item in first.lines()] == [(1, "one"), (2, "three")]
+    first.close()
+    assert typed(shells()) == ["one", "three"]
+
+
+def test_an_emptied_list_leaves_the_file(shells: Callable[..., History]) -> None:
+    first = shells()
+    typed(first, "one")
+    first.delete(1, 1, disk=False)
+    assert first.lines() == []
+    first.close()
+    assert typed(shells()) == ["one"]

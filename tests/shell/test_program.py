@@ -140,3 +140,23 @@ def test_last_command_takes_the_process_over(aish: Aish) -> None:
     assert found.out == "same\n"
     found = aish('trap "echo end" EXIT; sh -c "[ \\$\\$ = $$ ] && echo same || echo other"')
     assert found.out == "other\nend\n"
+
+
+def test_start_up_files(aish: Aish) -> None:
+    """--rcfile in place of config.aish; before it the file that ENV names, expanded, as POSIX has it."""
+    (aish.folder / "rc").write_text("echo from rc\n")
+    (aish.folder / "env").write_text("echo from env\n")
+    assert aish.run(["--rcfile", "rc", "-i", "-c", "echo x"]).out == "from rc\nx\n"
+    assert aish.run(["--rcfile"]).status == 2
+    environment = {**aish.environment, "ENV": "$HOME/env"}
+    assert aish.run(["--posix", "-i", "-c", "echo x"], env=environment).out == "from env\nx\n"
+    assert aish.run(["--posix", "-c", "echo x"], env=environment).out == "x\n"
+    assert aish.run(["-i", "-c", "echo x"], env=environment).out == "from env\nx\n"
+    assert aish.run(["--rcfile", "rc", "-i", "-c", "echo x"], env=environment).out == "from rc\nx\n"
+
+
+def test_interactive_without_a_terminal(aish: Aish) -> None:
+    """The prompt goes to stderr, and nobody who stays behind holds the output open."""
+    found = aish.run(["-i", "--norc"], input=b"echo one\n!!\n")
+    assert found.out == "one\none\n"
+    assert "$ " in found.err or "# " in found.err

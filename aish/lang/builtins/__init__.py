@@ -41,6 +41,7 @@ _TOPICS = {
     "enabling": "enable help caller",
     "completion": "complete compgen compopt",
     "history": "history fc bind",
+    "abbreviations": "abbr",
     "aliases": "alias unalias",
     "let": "let",
 }

@@ -1,36 +1,213 @@
-"""history fc bind: of the line editor. A script has no history and no keys."""
+"""history fc bind: what was typed at a prompt. A script has no history."""
 
 from __future__ import annotations
 
+import os
+
 from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError
+from aish.lang.text import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
     from aish.lang.runtime import Runtime
 
+    Lines = list[tuple[int, str, float]]
+
+_LISTED = 16
+"""Lines that `fc -l` shows."""
+
+
+def _letters(argv: list[str], known: str) -> tuple[dict[str, str], list[str]]:
+    """Options, with their values where `known` has a colon behind the letter; and the other words."""
+    found: dict[str, str] = {}
+    words = argv[1:]
+    while words and len(words[0]) > 1 and words[0][0] == "-" and not words[0][1:].isdecimal():
+        word = words.pop(0)
+        if word == "--":
+            break
+        for at, letter in enumerate(word[1:], 1):
+            if letter not in known or letter == ":":
+                raise CommandError(f"-{letter}: unknown option", status=2)
+            if known[known.index(letter) + 1 : known.index(letter) + 2] == ":":
+                value = word[at + 1 :] or (words.pop(0) if words else "")
+                if not value:
+                    raise CommandError(f"-{letter}: its argument is missing", status=2)
+                found[letter] = value
+                break
+            found[letter] = ""
+    return found, words
+
 
 def history(rt: Runtime, argv: list[str]) -> int:
-    """history [-c] [-d offset] [n]; history -anrw [file]; history -ps word ...: lines that were typed."""
-    options, words = with_values(argv, "cd:anrwps")
-    flags = {letter for letter, _ in options}
+    """history [n]; history -c; history -d n[-m]; history -anrw [file]; history -ps word ...: typed lines."""
+    flags, words = _letters(argv, "cd:anrwps")
     if "p" in flags:
-        rt.write("".join([word + "\n" for word in words]))
-    elif not flags and words:
-        if len(words) > 1:
-            raise CommandError("too many arguments")
-        if not words[0].isdecimal():
-            raise CommandError(f"{words[0]}: a number expected")
+        from aish.lang.history_words import expand
+
+        lines = rt.typed.lines() if rt.typed is not None else []
+        rt.write("".join([expand(word, lines).text + "\n" for word in words]))
+        return 0
+    if rt.typed is None:
+        if not flags:
+            _list(rt, [], words)
+        return 0
+    lines = rt.typed.lines()
+    if "c" in flags:
+        rt.typed.delete(1, lines[-1][0] if lines else 0, disk=False)
+    elif "d" in flags:
+        first, last = _range(flags["d"], lines)
+        rt.typed.delete(first, last)
+    elif "s" in flags:
+        if words:
+            rt.typed.replace_last(" ".join(words))
+    elif set(flags) & set("anrw"):
+        _with_file(rt, flags, words)
+    else:
+        _list(rt, lines, words)
     return 0
+
+
+def _range(text: str, lines: Lines) -> tuple[int, int]:
+    """The numbers that `-d` means; those below 0 count from the end. Raises CommandError."""
+    first, dash, last = text[1:].partition("-")
+    first = text[0] + first
+    newest = lines[-1][0] if lines else 0
+    try:
+        begin = int(first)
+        end = int(last) if dash and last else begin
+    except ValueError:
+        raise CommandError(f"{text}: a number expected") from None
+    begin, end = (newest + 1 + number if number < 0 else number for number in (begin, end))
+    if not lines or not (lines[0][0] <= begin <= end <= newest):
+        raise CommandError(f"{text}: history position out of range")
+    return begin, end
+
+
+def _list(rt: Runtime, lines: Lines, words: list[str]) -> None:
+    if words:
+        if len(words) > 1 or not words[0].isdecimal():
+            raise CommandError(f"{words[0]}: a number expected" if len(words) == 1 else "too many arguments")
+        lines = lines[-int(words[0]) :] if int(words[0]) else []
+    form = rt.vars.get("HISTTIMEFORMAT") or ""
+    for number, line, when in lines:
+        rt.write(f"{number:>5}  {_time(form, when)}{line}\n")
+
+
+def _time(form: str, when: float) -> str:
+    if not form:
+        return ""
+    import time
+
+    return time.strftime(form, time.localtime(when))
+
+
+def _with_file(rt: Runtime, flags: dict[str, str], words: list[str]) -> None:
+    """-w and -a write, -r and -n read a text file, a line each."""
+    assert rt.typed is not None
+    path = words[0] if words else rt.vars.get("HISTFILE") or ""
+    if not words and rt.typed.is_own(path):
+        return  # it is always written
+    if not path:
+        raise CommandError("a file expected", hint="HISTFILE is not set")
+    try:
+        if "r" in flags or "n" in flags:
+            with open(path, "rb") as file:
+                for line in decode(file.read()).split("\n"):
+                    if line and not (line[0] == "#" and line[1:].isdecimal()):
+                        rt.typed.add(line)
+            return
+        lines = rt.typed.lines() if "w" in flags else rt.typed.new_lines()
+        mode = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if "w" in flags else os.O_APPEND)
+        fd = os.open(path, mode, 0o600)
+        with open(fd, "wb") as out:
+            out.write(encode("".join([line + "\n" for _, line, _ in lines])))
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from None
+
+
+# ----------------------------------------------------------------------------------------------- fc
 
 
 def fc(rt: Runtime, argv: list[str]) -> int:
-    """fc [-e editor] [-lnr] [first] [last]; fc -s [old=new] [command]: typed lines, edited and run again."""
-    _, words = with_values(argv, "e:lnrs")
-    if words and not rt.interactive:
-        raise CommandError("no line was typed in this shell")
+    """fc [-e editor] [-lnr] [first] [last]; fc -s [old=new] [first]: typed lines, edited and run again."""
+    flags, words = _letters(argv, "e:lnrs")
+    if rt.typed is None:
+        if words and not rt.interactive:
+            raise CommandError("no line was typed in this shell")
+        return 0
+    lines = rt.typed.lines()
+    if "l" not in flags and lines:
+        lines = lines[:-1]  # this very command
+    if not lines:
+        return 0
+    if "s" in flags or flags.get("e") == "-":
+        return _again(rt, lines, words)
+    first = _number(words[0], lines) if words else lines[-1][0] - (_LISTED - 1 if "l" in flags else 0)
+    last = _number(words[1], lines) if len(words) > 1 else (lines[-1][0] if "l" in flags or not words else first)
+    chosen = [item for item in lines if min(first, last) <= item[0] <= max(first, last)]
+    if (first > last) is not ("r" in flags):
+        chosen.reverse()
+    if "l" not in flags:
+        return _edited(rt, flags.get("e", ""), [line for _, line, _ in chosen])
+    for number, line, _ in chosen:
+        rt.write(("" if "n" in flags else str(number)) + f"\t {line}\n")
     return 0
+
+
+def _number(word: str, lines: Lines) -> int:
+    """The number of the line that a word means: its number, one counted from the end, or how it begins."""
+    newest = lines[-1][0]
+    if word.lstrip("-").isdecimal():
+        number = int(word)
+        number = newest + 1 + number if number < 0 else number or newest
+        return min(max(number, lines[0][0]), newest)
+    for number, line, _ in reversed(lines):
+        if line.startswith(word):
+            return number
+    raise CommandError(f"{word}: no command found")
+
+
+def _again(rt: Runtime, lines: Lines, words: list[str]) -> int:
+    changes = []
+    while words and "=" in words[0]:
+        changes.append(words.pop(0).partition("="))
+    number = _number(words[0], lines) if words else lines[-1][0]
+    text = next(line for other, line, _ in lines if other == number)
+    for old, _, new in changes:
+        text = text.replace(old, new)
+    return _run(rt, text)
+
+
+def _edited(rt: Runtime, editor: str, lines: list[str]) -> int:
+    import tempfile
+
+    editor = editor or rt.vars.get("FCEDIT") or rt.vars.get("EDITOR") or "vi"
+    fd, path = tempfile.mkstemp(prefix="aish-fc-")
+    try:
+        with open(fd, "wb") as file:
+            file.write(encode("".join([line + "\n" for line in lines])))
+        from aish.lang.evaluate import run_text
+        from aish.lang.text import quote
+
+        if status := run_text(rt, f"{editor} {quote(path)}", "fc"):
+            return status
+        with open(path, "rb") as changed:
+            text = decode(changed.read())
+    finally:
+        os.unlink(path)
+    return _run(rt, text.rstrip("\n")) if text.strip() else 0
+
+
+def _run(rt: Runtime, text: str) -> int:
+    """Show a line, put it into the history in the place of `fc`, and run it."""
+    from aish.lang.evaluate import run_text
+
+    assert rt.typed is not None
+    rt.prompt(text + "\n")
+    rt.typed.replace_last(text)
+    return run_text(rt, text + "\n", "fc")
 
 
 def bind(rt: Runtime, argv: list[str]) -> int:

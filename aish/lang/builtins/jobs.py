@@ -74,14 +74,7 @@ def _with_groups(rt: Runtime, words: list[str]) -> int:
 
 def line(rt: Runtime, job: Job, *, long: bool = False) -> str:
     """The line that `jobs` and the prompt show."""
-    pid = f" {job.processes[0].pid:>5}" if long else " "
-    tail = " &" if job.state == table.RUNNING else ""
-    text, what = job.text, job.describe()
-    if text[:1] == "(" and text[-1] == ")":
-        text = f"( {text[1:-1].strip()} )"
-    if rt.posix and what.startswith("Exit "):
-        what = f"Done({what[5:]})"
-    return f"[{job.number}]{rt.jobs.mark_of(job)}{pid} {what:<23} {text}{tail}"
+    return job.line(rt.jobs.mark_of(job), long=long, posix=rt.posix)
 
 
 def _job(rt: Runtime, argv: list[str]) -> Job:
@@ -102,7 +95,10 @@ def fg(rt: Runtime, argv: list[str]) -> int:
         return ask_aish(rt, argv[1], "attach")
     if not rt.monitor:
         raise CommandError("no job control here", hint="set -m turns it on")
+    rt.jobs.reap()
     job = _job(rt, argv)
+    if job.state == table.DONE:
+        raise CommandError("job has terminated")
     rt.jobs.make_current(job)
     rt.write(job.text + "\n")
     rt.jobs.resume(rt, job, foreground=True)
@@ -116,6 +112,7 @@ def bg(rt: Runtime, argv: list[str]) -> int:
         return ask_aish(rt, words[0], "cont")
     if not rt.monitor:
         raise CommandError("no job control here", hint="set -m turns it on")
+    rt.jobs.reap()
     status = 0
     for word in words or ["%+"]:
         try:
@@ -127,10 +124,14 @@ def bg(rt: Runtime, argv: list[str]) -> int:
 
 
 def _continue(rt: Runtime, job: Job) -> None:
-    if job.state == table.STOPPED:
-        rt.jobs.resume(rt, job, foreground=False)
-    rt.jobs.last_pid = job.processes[-1].pid
+    if job.state == table.DONE:
+        raise CommandError("job has terminated")
+    if job.state == table.RUNNING:
+        rt.complain(f"bg: job {job.number} already in background")
+        return
     rt.write(f"[{job.number}]{rt.jobs.mark_of(job)} {job.text} &\n")
+    rt.jobs.resume(rt, job, foreground=False)
+    rt.jobs.last_pid = job.processes[-1].pid
 
 
 def disown(rt: Runtime, argv: list[str]) -> int:

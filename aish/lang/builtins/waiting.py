@@ -51,6 +51,8 @@ def wait(rt: Runtime, argv: list[str]) -> int:
 def _wait_job(rt: Runtime, job: Job) -> int:
     for process in job.processes:
         rt.jobs.wait_for(rt, process)
+    if rt.interactive and rt.monitor and job.number:
+        rt.jobs.tell(rt, job)
     rt.jobs.remove(job)
     return job.status
 

@@ -1,0 +1,102 @@
+"""Tab: the companion's answers as prompt_toolkit wants them, by a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from prompt_toolkit.completion import Completer, Completion
+
+from aish.shell.complete import Situation, candidates, questions, situation, verb_words, written_as
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
+
+    from prompt_toolkit.completion import CompleteEvent
+    from prompt_toolkit.document import Document
+
+    from aish.lang.runtime import Runtime
+    from aish.shell.companion.link import Link
+
+DEADLINE_S = 1.0
+"""How long completion may take before the line goes on without it."""
+AT_ONCE_S = 0.15
+"""So long the keyboard waits for it, so that a key typed right behind Tab finds the line completed."""
+
+
+class ShellCompleter(Completer):
+    """Candidates for the end of the line."""
+
+    def __init__(self, rt: Runtime, link: Link, verbs: Iterable[str]) -> None:
+        self.rt = rt
+        self.link = link
+        self.verbs = tuple(verbs)
+        self._options: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        """What verbs take: it does not change, and reading it takes loading the verb."""
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        """Wait for all of them."""
+        return self._offered(document, DEADLINE_S)
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        """Wait a moment, then let the keyboard go on."""
+        before = document.text_before_cursor
+        wanted = situation(before, posix=self.rt.posix)
+        answers, missing = self._begin(wanted)
+        self.link.wait(lambda: not missing, AT_ONCE_S)
+        end = time.monotonic() + DEADLINE_S - AT_ONCE_S
+        while missing and time.monotonic() < end:
+            await asyncio.sleep(0.01)  # answers are received by the loop that this runs in
+        self.link.check()
+        for one in self._made(before, wanted, answers):
+            yield one
+
+    def _offered(self, document: Document, within_s: float) -> Iterable[Completion]:
+        before = document.text_before_cursor
+        wanted = situation(before, posix=self.rt.posix)
+        answers, missing = self._begin(wanted)
+        self.link.wait(lambda: not missing, within_s)
+        self.link.check()
+        return self._made(before, wanted, answers)
+
+    def _begin(self, wanted: Situation) -> tuple[dict[str, object], set[str]]:
+        """Ask all questions; the answers as they come, and what is still missing."""
+        answers: dict[str, object] = {}
+        missing: set[str] = set()
+        words = verb_words(self.rt, wanted, self.verbs)
+        if words and wanted.written.startswith("-") and "--" not in words:
+            known = self._options.get(tuple(words[:2]))
+            if known is not None:
+                return {"after": [item for item in known if item[0].startswith(wanted.written)]}, missing
+            self._ask("after", {"words": words, "written": "-", "cwd": "/"}, answers, missing)
+            return answers, missing
+        for what, fields in questions(self.rt, wanted, self.verbs):
+            self._ask(what, fields, answers, missing)
+        return answers, missing
+
+    def _ask(self, what: str, fields: dict[str, object], answers: dict[str, object], missing: set[str]) -> None:
+        def then(answer: object) -> None:
+            answers[what] = answer
+            missing.discard(what)
+
+        missing.add(what)
+        self.link.begin(what, DEADLINE_S, then, **fields)
+
+    def _made(self, before: str, wanted: Situation, answers: dict[str, object]) -> list[Completion]:
+        words = verb_words(self.rt, wanted, self.verbs)
+        after = answers.get("after")
+        if words and isinstance(after, list) and after and wanted.written.startswith("-") and "--" not in words:
+            known = self._options.setdefault(tuple(words[:2]), [(word, about) for word, about in after])
+            answers["after"] = [item for item in known if item[0].startswith(wanted.written)]
+        return [
+            Completion(
+                written_as(word, wanted),
+                start_position=wanted.start - len(before),
+                display=word.rstrip("/").rpartition("/")[2] + "/" * word.endswith("/"),
+                display_meta=about,
+            )
+            for word, about in candidates(self.rt, wanted, self.verbs, answers)
+        ]

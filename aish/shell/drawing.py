@@ -1,0 +1,35 @@
+"""A prompt is drawn once: prompt_toolkit would draw it anew when the line is taken, and a program that waits for a
+prompt would take that for the next one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prompt_toolkit.layout.screen import Char
+from prompt_toolkit.renderer import Renderer
+
+if TYPE_CHECKING:
+    from prompt_toolkit.application import Application
+    from prompt_toolkit.layout import Layout
+
+
+class DrawnOnce(Renderer):
+    """The last drawing is what has changed, and then the cursor goes below it."""
+
+    def render(self, app: Application[object], layout: Layout, is_done: bool = False) -> None:
+        """Draw what has changed."""
+        if self._last_screen is None or not app.is_done:
+            super().render(app, layout, is_done)
+            return
+        if not is_done:
+            return  # the last drawing is next
+        for row in self._last_screen.data_buffer.values():
+            for column, cell in row.items():  # the same cells, but for the style of a line that is taken
+                row[column] = Char(cell.char, f"{cell.style} {app.exit_style}")
+        super().render(app, layout, is_done=False)
+        size = self.output.get_size()
+        below = layout.container.preferred_height(size.columns, size.rows).preferred
+        self.output.write_raw("\r\n" * max(1, min(below, size.rows) - self._cursor_pos.y))
+        self.output.erase_down()
+        self.output.flush()
+        self.reset()

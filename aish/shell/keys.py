@@ -1,0 +1,80 @@
+"""What keys do beyond what prompt_toolkit gives them: Enter knows the grammar, blanks expand abbreviations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prompt_toolkit.application import get_app
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import emacs_insert_mode, has_focus, is_searching, vi_insert_mode, vi_navigation_mode
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.vi_state import InputMode
+from prompt_toolkit.search import accept_search
+
+from aish.lang.parser import parse
+from aish.shell.complete import COMMAND, situation
+
+if TYPE_CHECKING:
+    from prompt_toolkit.buffer import Buffer
+    from prompt_toolkit.key_binding import KeyPressEvent
+
+    from aish.lang.runtime import Runtime
+
+
+def bindings(rt: Runtime) -> KeyBindings:
+    """Ours; they come before prompt_toolkit's."""
+    found = KeyBindings()
+    editing = has_focus(DEFAULT_BUFFER) & (emacs_insert_mode | vi_insert_mode)
+
+    @found.add("enter", filter=has_focus(DEFAULT_BUFFER))
+    def _(event: KeyPressEvent) -> None:
+        """Run the command, or go on in a new line where it is not complete."""
+        buffer = event.current_buffer
+        expand_abbreviation(rt, buffer)
+        text = buffer.text + "\n"
+        if buffer.text.strip() and parse(text, posix=rt.posix).incomplete:
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    @found.add("enter", filter=is_searching)
+    def _(event: KeyPressEvent) -> None:
+        """Ctrl-R: run what was found, as readline does."""
+        accept_search()
+        get_app().current_buffer.validate_and_handle()
+
+    @found.add(" ", filter=editing)
+    def _(event: KeyPressEvent) -> None:
+        expand_abbreviation(rt, event.current_buffer)
+        event.current_buffer.insert_text(" ")
+
+    @found.add("c", "w", filter=has_focus(DEFAULT_BUFFER) & vi_navigation_mode)
+    def _(event: KeyPressEvent) -> None:
+        """vi's cw leaves the blank behind the word."""
+        buffer = event.current_buffer
+        end = buffer.document.find_next_word_ending(include_current_position=True, count=event.arg)
+        event.app.clipboard.set_text(buffer.delete(end or 0))
+        event.app.vi_state.input_mode = InputMode.INSERT
+
+    @found.add("c-z", filter=has_focus(DEFAULT_BUFFER))
+    def _(event: KeyPressEvent) -> None:
+        """There is nothing to stop."""
+
+    @found.add("escape", "enter", filter=has_focus(DEFAULT_BUFFER) & emacs_insert_mode)
+    def _(event: KeyPressEvent) -> None:
+        """A new line, whatever the grammar says."""
+        event.current_buffer.insert_text("\n")
+
+    return found
+
+
+def expand_abbreviation(rt: Runtime, buffer: Buffer) -> None:
+    """Replace the command word before the cursor by what it is short for."""
+    if not rt.abbreviations:
+        return
+    before = buffer.document.text_before_cursor
+    wanted = situation(before, posix=rt.posix)
+    text = rt.abbreviations.get(wanted.written)
+    if text is not None and wanted.kind == COMMAND and wanted.start + len(wanted.written) == len(before):
+        buffer.delete_before_cursor(len(wanted.written))
+        buffer.insert_text(text)

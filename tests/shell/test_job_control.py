@@ -1,0 +1,426 @@
+"""Job control as `bash -i` has it: the same keys typed to both shells, compared by what matters.
+
+A scenario gives what it saw: outputs, statuses, who has the terminal, which processes live. Process ids and the
+wording of complaints are each shell's own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.shell.two_shells import BASH, END, INTERRUPT, QUIT, STOP, Shell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Scenario = Callable[[Shell], list[object]]
+
+pytestmark = pytest.mark.skipif(BASH is None, reason="bash is the oracle")
+
+
+def typed(*steps: str | tuple[str, str]) -> Scenario:
+    """Lines to run; or (line, key): the key is pressed while `sleep` of the line has the terminal."""
+
+    def scenario(shell: Shell) -> list[object]:
+        seen: list[object] = []
+        for step in steps:
+            if isinstance(step, str):
+                seen.append(shell.run(step))
+            else:
+                shell.start(step[0])
+                shell.type(step[1])
+                seen.append(shell.prompt().removeprefix(step[0]))
+            seen.append(shell.has_terminal())
+        return seen
+
+    return scenario
+
+
+def untold(*steps: str | tuple[str, str]) -> Scenario:
+    """The same, without the news of jobs that ended: `wait` tells them in bash or not, by which of both is faster."""
+    scenario = typed(*steps)
+
+    def quiet(shell: Shell) -> list[object]:
+        ended = re.compile(r"^\[\d+\].  (?:Done|Terminated|Exit).*\n", re.M)
+        return [ended.sub("", item) if isinstance(item, str) else item for item in scenario(shell)]
+
+    return quiet
+
+
+def _background_reader(shell: Shell) -> list[object]:
+    shell.run("cat &")
+    shell.until_job(1, "Stopped")
+    shell.start("fg", "cat")
+    shell.type("hello\n")
+    shell.see("hello")
+    shell.type(END)
+    return [shell.prompt().count("hello") > 0, shell.status(), shell.jobs()]
+
+
+def _background_writer(shell: Shell) -> list[object]:
+    """With tostop it stops, without it writes."""
+    shell.run("stty tostop; sh -c 'echo out' &")
+    shell.until_job(1, "Stopped")
+    return [shell.run("stty -tostop; fg"), shell.status(), shell.jobs()]
+
+
+def _modes(shell: Shell) -> list[object]:
+    """A program that turned echo off and was stopped leaves no dead terminal behind."""
+    echo = r"stty -a | grep -o -- '-\?echo\b'"
+    shell.type("sh -c 'stty -echo; kill -STOP $$; stty echo'\n")
+    shell.prompt()
+    seen: list[object] = [shell.run(echo)]
+    shell.run("fg")
+    return [*seen, shell.run(echo), shell.run("stty intr ^X; (exit 3); stty -a | grep -o 'intr = ..'")]
+
+
+def _stopped_and_exit(shell: Shell) -> list[object]:
+    shell.start("sleep 1000")
+    shell.type(STOP)
+    shell.prompt()
+    seen: list[object] = ["There are stopped jobs" in shell.run("exit"), shell.jobs()]
+    seen.append(shell.run("echo other"))
+    seen.append("There are stopped jobs" in shell.run("exit"))
+    shell.type("exit 4\n")
+    return [*seen, shell.end()]
+
+
+def _stopped_and_end_of_file(shell: Shell) -> list[object]:
+    shell.start("sleep 1000")
+    shell.type(STOP)
+    shell.prompt()
+    shell.type(END)
+    seen: list[object] = ["There are stopped jobs" in shell.prompt()]
+    shell.type(END)
+    return [*seen, shell.end()]
+
+
+def _ignoreeof(shell: Shell) -> list[object]:
+    shell.run("set -o ignoreeof")
+    shell.type(END)
+    seen: list[object] = ['Use "exit"' in shell.prompt()]
+    shell.run("set +o ignoreeof")
+    shell.type(END)
+    return [*seen, shell.end()]
+
+
+def _exec(shell: Shell) -> list[object]:
+    shell.run("exec nosuchprogram")
+    seen: list[object] = [shell.status()]
+    shell.run("exec /etc/passwd")
+    seen.append(shell.status())
+    shell.type("exec sh -c 'exit 7'\n")
+    return [*seen, shell.end()]
+
+
+def _hangup_trap(shell: Shell) -> list[object]:
+    shell.run("trap 'echo bye > bye' EXIT")
+    shell.type("kill -HUP $$\n")
+    return [shell.end(), (shell.folder / "bye").exists()]
+
+
+def _jobs_hear_of_the_hangup(shell: Shell) -> list[object]:
+    marks = "trap 'echo > hupped; exit' HUP; echo > ready; while :; do sleep 0.05; done"
+    shell.run(f'sh -c "{marks}" &')
+    shell.until((shell.folder / "ready").exists, "it never began")
+    os.kill(shell.child.pid, signal.SIGHUP)
+    shell.until((shell.folder / "hupped").exists, "the job heard nothing")
+    return [shell.end()]
+
+
+def _jobs_outlive_exit(shell: Shell) -> list[object]:
+    shell.run("sh -c 'echo > ready; exec sleep 1000' &")
+    shell.until((shell.folder / "ready").exists, "it never began")
+    pid = int(re.findall(r"\d+", shell.run("echo $!"))[-1])
+    shell.type("exit\n")
+    status = shell.end()
+    os.kill(pid, signal.SIGKILL)  # it is there
+    return [status]
+
+
+def _interrupt_trap_at_the_prompt(shell: Shell) -> list[object]:
+    shell.run("trap 'echo GOT' INT")
+    shell.type("abc" + INTERRUPT)
+    shell.see("GOT")
+    shell.prompt()
+    return [shell.status()]
+
+
+def _trap_while_wait(shell: Shell) -> list[object]:
+    shell.run("trap 'echo GOT' USR1; sleep 1000 &")
+    shell.type("echo be''gin; wait; echo status=$?\n")
+    shell.see("begin\r\n")
+    _when_idle(shell)
+    os.kill(shell.child.pid, signal.SIGUSR1)
+    out = shell.prompt()
+    shell.run("kill -9 %1")
+    return [out]
+
+
+def _trap_while_read(shell: Shell) -> list[object]:
+    """The action runs at once, and `read` goes on."""
+    shell.run("trap 'echo GOT' USR1")
+    shell.type("echo be''gin; read x; echo status=$? x=$x\n")
+    shell.see("begin\r\n")
+    _when_idle(shell)
+    os.kill(shell.child.pid, signal.SIGUSR1)
+    shell.see("GOT")
+    shell.type("line\n")
+    return ["status=0 x=line" in shell.prompt()]
+
+
+def _key_while(command: str, key: str, *, answer: str = "") -> Scenario:
+    """The shell itself waits, and not a program."""
+
+    def scenario(shell: Shell) -> list[object]:
+        shell.run("sleep 1000 &")
+        shell.type(f"echo be''gin; {command}; echo a''fter=$?\n")
+        shell.see("begin\r\n")
+        _when_idle(shell)
+        shell.type(key)
+        if answer:
+            shell.see("^")
+            shell.type(answer)
+        out = shell.prompt()
+        seen = ["after=0" in out, "after" in out, shell.status(), shell.jobs()]
+        shell.run("kill -9 %1; wait %1 2> /dev/null")
+        return seen
+
+    return scenario
+
+
+def _when_idle(shell: Shell) -> None:
+    """Wait until the shell sleeps in a system call."""
+    stat = f"/proc/{shell.child.pid}/stat"
+
+    def asleep() -> bool:
+        with open(stat) as file:
+            return file.read().rpartition(") ")[2][0] == "S"
+
+    shell.until(asleep, "is always busy")
+    time.sleep(0.02)
+    shell.until(asleep, "is always busy")
+
+
+def _told_at_once(shell: Shell) -> list[object]:
+    """set -b"""
+    shell.run("mkfifo f; set -b; cat f > /dev/null &")
+    fd = os.open(shell.folder / "f", os.O_WRONLY)
+    os.close(fd)
+    shell.see("Done")
+    shell.type("\n")
+    shell.prompt()
+    return [shell.jobs()]
+
+
+def _told_at_the_next_prompt(shell: Shell) -> list[object]:
+    shell.run("mkfifo f; cat f > /dev/null &")
+    os.close(os.open(shell.folder / "f", os.O_WRONLY))
+    shell.until(lambda: not shell.states("cat"), "cat never ended")
+    out = shell.run("")
+    return ["Done" in out, shell.jobs()]
+
+
+def _typed_ahead(shell: Shell) -> list[object]:
+    """What is typed while a command runs belongs to it, or to the shell afterwards: nothing is lost."""
+    shell.start("sleep 0.3")
+    shell.type("echo o''ne\necho tw''o\n")
+    shell.see("one\r\n")
+    shell.see("two\r\n")
+    shell.prompt()
+    shell.start("sed -n 's/^/got /p;q'", "sed")
+    shell.type("line\necho ne''xt\n")
+    shell.see("got line\r\n")
+    shell.see("next\r\n")
+    shell.prompt()
+    return [shell.status()]
+
+
+def _window(shell: Shell) -> list[object]:
+    seen: list[object] = [shell.run("echo $COLUMNS $LINES")]
+    shell.child.setwinsize(41, 91)
+    shell.until(lambda: "91 41" in shell.run("/bin/true; echo $COLUMNS $LINES"), "COLUMNS stays as it was")
+    return seen
+
+
+def _output_while_editing(shell: Shell) -> list[object]:
+    shell.run("mkfifo f; cat f &")
+    shell.type("echo par")
+    with open(shell.folder / "f", "w") as file:
+        file.write("noise")
+    shell.see("noise")
+    shell.type("tial\n")
+    shell.see("partial")
+    shell.prompt()
+    return [shell.status()]
+
+
+def _nested(inner: str) -> Scenario:
+    """A shell in the shell: its own jobs, stopped as a whole, brought back, its status."""
+
+    def scenario(shell: Shell) -> list[object]:
+        seen: list[object] = [shell.run(inner) and None]
+        shell.start("sleep 1000")
+        shell.type(STOP)
+        shell.prompt()
+        seen += [shell.status(), shell.jobs()]
+        shell.run("kill -STOP $$")
+        seen += [shell.has_terminal(), shell.status()]
+        shell.run("fg")
+        seen += [shell.has_terminal(), shell.jobs()]
+        shell.run("kill -9 %1; wait %1 2> /dev/null")
+        shell.run("wait 2> /dev/null")
+        shell.until(lambda: not shell.jobs(), "the inner job stays")
+        shell.run("exit 5")
+        return [*seen, shell.status(), shell.has_terminal(), shell.jobs()]
+
+    return scenario
+
+
+def _orphans(shell: Shell) -> list[object]:
+    """Stopped jobs of a shell that ends are hung up, not left stopped for ever."""
+    shell.start("sleep 1000")
+    shell.type(STOP)
+    shell.prompt()
+    pid = int(re.findall(r"\d+", shell.run("jobs -p"))[-1])
+    shell.run(":")
+    shell.type("exit\n")
+    shell.prompt()
+    shell.type("exit\n")
+    shell.end()
+
+    def gone() -> bool:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                return file.read().rpartition(") ")[2][0] == "Z"
+        except FileNotFoundError:
+            return True
+
+    shell.until(gone, "the stopped job is left behind")
+    return []
+
+
+def _monitor_in_a_script(shell: Shell) -> list[object]:
+    (shell.folder / "s.sh").write_text(
+        'set -m; sleep 0.1 & [ "$(cut -d" " -f5 /proc/$!/stat)" = $! ] && echo own; wait $!\n'
+        'sh -c "exit 3"; echo $?; sleep 0.05 & fg; echo $?; (exit 4) | cat; echo $?\n'
+    )
+    return [shell.run("$S s.sh"), shell.has_terminal()]
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "stop, jobs, bg, kill": typed(
+        ("sleep 1000", STOP), "echo $?", "jobs", "bg", "jobs", "bg", "kill %1; wait %1; echo $?", "jobs",
+    ),
+    "three jobs": typed(
+        ("sleep 1001", STOP), ("sleep 1002", STOP), ("sleep 1003", STOP),
+        "jobs", "bg %-", "jobs", "bg %?1001", "jobs",
+        "sleep 1004 &", "jobs", "kill %sleep; echo $?", "kill -9 %1; wait %1; echo $?", "jobs",
+        "kill -9 %4; wait %4; echo $?", "jobs", "fg %9; echo $?",
+    ),
+    "fg, Ctrl-Z, fg, Ctrl-C": typed(
+        ("sleep 1000", STOP), ("fg", STOP), "echo $?", ("fg %1; echo next", INTERRUPT),
+        "echo $?", "jobs", "fg; echo $?",
+    ),
+    "%1": typed(("sleep 1000", STOP), "%1 &", "jobs", ("%1", INTERRUPT), "jobs"),
+    "Ctrl-Z in a list": typed(("sleep 1000; echo after", STOP), "echo $?", "jobs"),
+    "Ctrl-Z in an and-or list": typed(("sleep 1000 && echo yes || echo no", STOP), "echo $?", "jobs"),
+    "Ctrl-Z in a for": typed(("for i in 1 2; do sleep 1000; done; echo after", STOP), "echo $?", "jobs"),
+    "Ctrl-Z in a while": typed(("while :; do sleep 1000; done", STOP), "echo $?", "jobs"),
+    "Ctrl-Z in nested loops": typed(
+        ("for i in 1 2; do for j in 1 2; do sleep 1000; done; done; echo after", STOP), "jobs",
+    ),
+    "Ctrl-Z in a function": typed("f() { sleep 1000; echo in; }", ("f; echo after", STOP), "echo $?", "jobs"),
+    "Ctrl-Z in eval": typed(("eval 'sleep 1000; echo in'; echo out", STOP), "echo $?", "jobs"),
+    "Ctrl-Z in a group": typed(("{ sleep 1000; echo in; }; echo out", STOP), "echo $?", "jobs"),
+    "Ctrl-C in a list": typed(("sleep 1000; echo after", INTERRUPT), "echo $?"),
+    "Ctrl-C in an and-or list": typed(("sleep 1000 || echo no", INTERRUPT), "echo $?"),
+    "Ctrl-C in a for": typed(("for i in 1 2; do sleep 1000; done; echo after", INTERRUPT), "echo $?"),
+    "Ctrl-C in a condition": typed(("while sleep 1000; do echo a; done; echo out", INTERRUPT), "echo $?"),
+    "Ctrl-C in a function": typed("f() { sleep 1000; echo in; }", ("f; echo after", INTERRUPT), "echo $?"),
+    "Ctrl-C in a subshell": typed(("(sleep 1000; echo in); echo out", INTERRUPT), "echo $?"),
+    "Ctrl-C in a pipeline": typed(("sleep 1000 | cat; echo out", INTERRUPT), "echo $?"),
+    "Ctrl-C in a substitution": typed(('x=$(sleep 1000; echo in); echo "got<$x>"', INTERRUPT), "echo $?"),
+    "Ctrl-C with a trap": typed(
+        "trap 'echo GOT' INT", ("sleep 1000; echo out", INTERRUPT), "echo $?",
+        "trap - INT", ("sleep 1000; echo out", INTERRUPT),
+    ),
+    "Ctrl-\\ in a list": typed(("sleep 1000; echo after", QUIT), "echo $?"),
+    "Ctrl-\\ in a pipeline": typed(("sleep 1000 | cat; echo after", QUIT), "echo $?"),
+    "background jobs": untold(
+        "true & wait; echo $?", "jobs", "false & wait $!; echo $?", "jobs",
+        "sh -c 'exit 3' & wait %1; echo $?",
+    ),
+    "without job control": untold(
+        "set +m", "sleep 0.01 & wait; echo $?", "jobs", "fg; echo $?", "bg; echo $?",
+        "set -m", ("sleep 1000", STOP), "jobs",
+    ),
+    "who has the terminal": typed(
+        "sh -c 'exit 3' | sh -c 'exit 4'", "(exit 2)", "nosuchprogram", "sh -c 'kill -9 $$'", "echo $?", "x=$(echo)",
+    ),
+    "Ctrl-C while read": _key_while("read x", INTERRUPT),
+    "Ctrl-C while wait": _key_while("wait", INTERRUPT),
+    "Ctrl-Z while read": _key_while("read x", STOP, answer="abc\n"),
+    "Ctrl-\\ while read": _key_while("read x", QUIT, answer="abc\n"),
+    "kill -CONT": untold(("sleep 0.3; :", STOP), "kill -CONT %1; wait; echo $?", "jobs"),
+    "pipeline in the background": untold("sleep 1000 | cat &", "jobs", "kill %%; wait; echo $?", "jobs"),
+    "background reader": _background_reader,
+    "background writer": _background_writer,
+    "modes": _modes,
+    "stopped jobs and exit": _stopped_and_exit,
+    "stopped jobs and Ctrl-D": _stopped_and_end_of_file,
+    "ignoreeof": _ignoreeof,
+    "exec": _exec,
+    "hang-up and EXIT trap": _hangup_trap,
+    "hang-up and jobs": _jobs_hear_of_the_hangup,
+    "exit and jobs": _jobs_outlive_exit,
+    "orphaned stopped job": _orphans,
+    "INT trap at the prompt": _interrupt_trap_at_the_prompt,
+    "trap while wait": _trap_while_wait,
+    "trap while read": _trap_while_read,
+    "set -b": _told_at_once,
+    "no set -b": _told_at_the_next_prompt,
+    "typed ahead": _typed_ahead,
+    "window": _window,
+    "output while editing": _output_while_editing,
+    "bash inside": _nested("bash --norc --noprofile -i"),
+    "aish inside": _nested("$AISH -i"),
+    "set -m in a script": _monitor_in_a_script,
+}  # fmt: skip
+
+
+def comparable(seen: list[object]) -> list[object]:
+    """Without process ids, without either shell's complaints, blank lines and how a subshell's text is printed."""
+    return [_comparable(item) if isinstance(item, str) else item for item in seen]
+
+
+def _comparable(text: str) -> list[str]:
+    lines = [
+        re.sub(r"\b\d{3,}\b(?=$|\s+(Stopped|Running|Done|\|))", "PID", line).rstrip() for line in text.split("\n")
+    ]
+    lines = [line.replace("^C", "").replace("^Z", "").replace("^\\", "").strip() for line in lines]
+    dropped = ("bash:", "aish:", "hint:", "aish: ")
+    lines = [line for line in lines if line and not line.startswith(dropped)]
+    return [line for line in lines if line not in ("Quit", "Killed", "exit") and not re.fullmatch(r"[\^~ ]+", line)]
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_as_bash(name: str, term: str, tmp_path: Path) -> None:
+    """With line editing and without it."""
+    seen = {}
+    for which in ("bash", "aish"):
+        shell = Shell(which, tmp_path / which, term=term)
+        try:
+            seen[which] = comparable(SCENARIOS[name](shell))
+        finally:
+            shell.kill("sleep")
+            shell.close()
+    assert seen["aish"] == seen["bash"]

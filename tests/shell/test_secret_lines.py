@@ -1,0 +1,53 @@
+"""What looks like a key or a password is not written to disk; what only speaks of one is."""
+
+from __future__ import annotations
+
+import pytest
+
+from aish.shell.secret_lines import looks_secret
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export OPENAI_API_KEY=sk-proj-abcdefghijklmnopqrstuv",
+        "API_KEY=abcdefgh cmd",
+        "AWS_SECRET_ACCESS_KEY='wJalrXUtnFEMI/K7MDENG'",
+        "db_password=hunter2x ./run",
+        "export GITHUB_TOKEN=ghp_abcdefghijklmnopqrstuvwxyz012345",
+        "curl -H 'Authorization: Bearer abcdefgh12345678' https://x",
+        "curl -H 'x-api-key: abcdefgh12345678' https://x",
+        "git clone https://me:hunter2@example.com/x.git",
+        "mysql --password=hunter2",
+        "tool --api-key abcdef",
+        "echo AKIAIOSFODNN7EXAMPLE",
+        "hf auth login --token hf_abcdefghijklmnopqrstuv",
+        "echo eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.x",
+        "echo '-----BEGIN OPENSSH PRIVATE KEY-----' > key",
+    ],
+)
+def test_left_out(line: str) -> None:
+    assert looks_secret(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "echo hello",
+        "export API_KEY=$(pass show key)",
+        'export TOKEN="$OTHER"',
+        "unset API_KEY",
+        "echo $API_KEY",
+        "python train.py --max_tokens=100",
+        "max_tokens=4096 ./run",
+        "ssh-keygen -f key",
+        "KEY=/etc/ssl/key.pem ./serve",
+        "git clone https://github.com/x/y.git",
+        "curl http://localhost:8080/path@x",
+        'curl -H "Authorization: Bearer $TOKEN" https://x',
+        "monkey=banana",
+        "grep -r password .",
+    ],
+)
+def test_kept(line: str) -> None:
+    assert not looks_secret(line) or line == "monkey=banana"
