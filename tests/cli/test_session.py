@@ -83,8 +83,9 @@ def test_a_killed_stub_takes_the_session_with_it(open_session: Callable[..., Ses
     """The client kills what it has started, and keeps its ends of the pipes."""
     session = open_session()
     session.out("sh -c 'echo $$ >pid; exec sleep 600' &")
+    pid = session.pid_in("pid")
     session.process.kill()
-    gone(session.pid_in("pid"), session.ready["pid"], session.ready["shell_pid"])
+    gone(pid, session.ready["pid"], session.ready["shell_pid"])
 
 
 def test_a_killed_front_takes_everything_with_it(open_session: Callable[..., Session]) -> None:

@@ -136,7 +136,7 @@ def _jobs_hear_of_the_hangup(shell: Shell) -> list[object]:
 
 
 def _jobs_outlive_exit(shell: Shell) -> list[object]:
-    shell.run("sh -c 'echo > ready; exec sleep 1000' &")
+    shell.run("sh -c 'echo > ready; exec sleep 1000 </dev/null >/dev/null 2>&1' &")  # it holds no terminal open
     shell.until((shell.folder / "ready").exists, "it never began")
     pid = int(re.findall(r"\d+", shell.run("echo $!"))[-1])
     shell.type("exit\n")
@@ -411,7 +411,7 @@ def _comparable(text: str) -> list[str]:
     return [line for line in lines if line not in ("Quit", "Killed", "exit") and not re.fullmatch(r"[\^~ ]+", line)]
 
 
-@pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
+@pytest.mark.parametrize("term", [pytest.param("dumb", marks=pytest.mark.slow), "xterm-256color"])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_as_bash(name: str, term: str, tmp_path: Path) -> None:
     """With line editing and without it."""

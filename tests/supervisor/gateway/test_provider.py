@@ -173,7 +173,7 @@ def judge_afterwards(matrix: Matrix) -> None:
 
 
 LIGHT = [name for name in ("", *FAULTS) if name not in HEAVY and name not in ALONE]
-OTHERS = 5
+OTHERS = 7
 """Every so many-th client is asked with a fault, with the next fault the next ones: all of them in a while."""
 
 

@@ -180,6 +180,7 @@ def test_it_is_not_read_where_its_slot_has_it_still(world: Saving) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_who_is_missed_least_goes_for_it(world: Saving) -> None:
     """With two slots and two agents, the third that is put back would else take the one that was used last."""
     world.serve()
@@ -199,6 +200,7 @@ def test_who_is_missed_least_goes_for_it(world: Saving) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_what_others_asked_since_is_not_kept_for_it(world: Saving) -> None:
     world.serve(slots="1")
     agent, other = Agent(world), Agent(world)
@@ -215,6 +217,7 @@ def test_what_others_asked_since_is_not_kept_for_it(world: Saving) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_as_many_tokens_are_not_the_same_conversation(world: Saving) -> None:
     """The server tells how many tokens a slot has and not which: what it has saved is looked at."""
     world.serve(slots="1")
@@ -273,6 +276,7 @@ def test_a_file_that_is_gone_is_told_at_once(world: Saving) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_a_program_that_had_several_conversations_may_mean_any_of_them(world: Saving) -> None:
     agent = Agent(world)
     agent.say("Name a colour.")
