@@ -72,8 +72,8 @@ class Inside:
         """Their status, and what they wrote; None where a copy would do something else. Without `errexit` `set -e` is
         not in force."""
         whole = None if _is_watched(rt) else _whole(rt, self.own)
-        if whole is None:
-            return None
+        if whole is None or not whole.names.isdisjoint(rt.vars.arrays) or not whole.names.isdisjoint(rt.vars.dynamic):
+            return None  # an array is changed in place, and what the shell makes up has more than a value
         if self.body is None:
             from aish.lang.compile import compile_command
 
@@ -146,7 +146,8 @@ def _of_function(function: ShellFunction) -> Footprint | None:
 def _inside(rt: Runtime, body: Run, whole: Footprint, errexit: bool) -> tuple[int, str]:
     """Run it with its output kept, and put back what it changed."""
     folder = os.open(".", os.O_PATH | os.O_CLOEXEC) if "cd" in whole.commands else -1
-    saved = rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.exits, rt.folder
+    saved = rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.exits, rt.folder, rt.pipe_status
+    values = rt.values.copy()
     written: list[str] = []
     rt.capture, rt.loops = written, 0
     rt.errexit = rt.exits = rt.exits and errexit
@@ -157,13 +158,23 @@ def _inside(rt: Runtime, body: Run, whole: Footprint, errexit: bool) -> tuple[in
         status = _settled(rt, body)
     finally:
         rt.vars.pop()
-        rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.exits, rt.folder = saved
+        rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.exits, rt.folder, rt.pipe_status = saved
         rt.errexit = rt.exits
+        if rt.values != values:  # a value that is an expression has assigned to something
+            _put_back(rt, values)
         if folder >= 0:
             os.fchdir(folder)
             os.close(folder)
     output = "".join(written)
     return status & 0xFF, output
+
+
+def _put_back(rt: Runtime, values: dict[str, str]) -> None:
+    for name in [*values, *(rt.values.keys() - values.keys())]:
+        if name not in values:
+            rt.vars.unset(name)
+        elif rt.values.get(name) != values[name]:
+            rt.vars.set(name, values[name])
 
 
 def _settled(rt: Runtime, body: Run) -> int:

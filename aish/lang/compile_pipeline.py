@@ -11,6 +11,7 @@ import os
 from aish.errors import AishError
 from aish.lang import process, signals
 from aish.lang.control import CommandError, status_of
+from aish.lang.footprint import only_writes
 from aish.lang.jobs import Job
 from aish.lang.source import Site
 from aish.lang.text import encode
@@ -67,7 +68,7 @@ class _Stages:
 
         self.runs = [_body(src, stage, tested) for stage in node.stages]
         self.programs = [compile_program(src, stage) for stage in node.stages]
-        self.first = compile_inside(src, node.stages[0], tested=tested)
+        self.first = compile_inside(src, node.stages[0], tested=tested) if only_writes(node.stages[0]) else None
         self.edges = node.edges
         self.text = src.text[node.start : node.end]
         self.texts = [src.text[stage.start : stage.end] for stage in node.stages]

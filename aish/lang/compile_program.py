@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aish.lang.compile_redirect import Apply
     from aish.lang.runtime import Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import Node
+    from aish.lang.tree import Node, Redirect
 
 _LAST_SIGNAL = 64
 """Traps with higher numbers are for commands: DEBUG and its like."""
@@ -83,6 +83,13 @@ class Program:
             restore(saved)
 
 
+def _opens_nothing(redirect: Redirect) -> bool:
+    """A copy of a descriptor, a here-document, /dev/null."""
+    if getattr(redirect, "variable", None) is not None:
+        return False
+    return redirect.op in (">&", "<&", "<<", "<<<") or redirect.target.literal() == "/dev/null"
+
+
 def compile_program(src: Source, node: Node) -> Program | None:
     """None for anything else."""
     if not isinstance(node, Simple) or node.assigns or not node.words:
@@ -92,6 +99,6 @@ def compile_program(src: Source, node: Node) -> Program | None:
         return None
     if not is_pure([*node.words, *(redirect.target for redirect in node.redirects)]):
         return None
-    if any(getattr(redirect, "variable", None) is not None for redirect in node.redirects):
-        return None
+    if not all(map(_opens_nothing, node.redirects)):
+        return None  # opening may wait, or fail when something is done already
     return Program(src, node, name)

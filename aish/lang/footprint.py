@@ -50,6 +50,7 @@ Some of them only with the right words: `_arguments`."""
 
 _OWN = frozenset(["BASHPID", "BASH_SUBSHELL", "RANDOM", "SRANDOM"])
 """Variables by which a copy could be told from the shell itself."""
+_WRITERS = frozenset(["echo", "printf", "pwd", "true", "false", ":"])
 _OPERATORS = frozenset(
     ["", "#len", "-", "=", "?", "+", "#", "##", "%", "%%", "/", "//", "/#", "/%", "^", "^^", ",", ",,", "~", "~~",
      ":", "@Q", "@E", "@U", "@u", "@L", "@A", "@a"]
@@ -81,6 +82,31 @@ def footprint(node: Node, *, of_function: bool = False) -> Footprint | None:
     if of_function:
         found.commands.discard("local")
     return found
+
+
+def only_writes(node: Node) -> bool:
+    """Whether a command writes what its words say, at once, and does nothing else: it may even be done twice."""
+    if not isinstance(node, Simple) or node.assigns or node.redirects or not node.words:
+        return False
+    if node.words[0].literal() not in _WRITERS or any(_substitutes(word.parts) for word in node.words):
+        return False
+    own = footprint(node)
+    return own is not None and not own.names
+
+
+def _substitutes(parts: Iterable[Node]) -> bool:
+    for part in parts:
+        match part:
+            case Literal() | Quoted() | Tilde():
+                continue
+            case DoubleQuoted():
+                if _substitutes(part.parts):
+                    return True
+            case Parameter() if part.index is None and part.op == "":
+                continue
+            case _:
+                return True
+    return False
 
 
 def is_pure(words: Iterable[Word]) -> bool:
@@ -240,10 +266,10 @@ def _parts(parts: Iterable[Node], found: Footprint) -> None:
 
 
 def _parameter(part: Parameter, found: Footprint) -> None:
-    if part.name in _OWN or part.op not in _OPERATORS:
+    if part.name in _OWN or part.op not in _OPERATORS or part.indirect:
         raise _Unknown
     if part.op == "=":
-        if part.indirect or part.index is not None:
+        if part.index is not None:
             raise _Unknown
         found.names.add(part.name)
     if part.index is not None:
@@ -262,10 +288,12 @@ def _arithmetic(part: Arithmetic, found: Footprint) -> None:
 def _assigned(parts: list[Node], found: Footprint) -> None:
     """Where something is assigned in an expression, every name in it may be what is."""
     text = "".join([inner.text if isinstance(inner, Literal) else "$" for inner in parts])
+    words = "".join([char if char in _NAME else " " for char in text]).split()
+    if not _OWN.isdisjoint(words):
+        raise _Unknown
     bare = text.replace("==", "").replace("!=", "").replace("<=", "").replace(">=", "")
     if "=" not in bare and "++" not in bare and "--" not in bare:
         return
     if "$" in text or "[" in text:
         raise _Unknown
-    words = "".join([char if char in _NAME else " " for char in text]).split()
     found.names.update(word for word in words if not word[0].isdigit())

@@ -445,6 +445,7 @@ def _report_death(rt: Runtime, job: Job) -> None:
     if raw is None or not os.WIFSIGNALED(raw):
         return
     signo = os.WTERMSIG(raw)
-    if signo not in (signals.SIGINT, signals.SIGPIPE):
+    given_up = rt.lasting and bool(rt.signals.arrived)  # by the session, which has ended it
+    if signo not in (signals.SIGINT, signals.SIGPIPE) and not given_up:
         core = " (core dumped)" if os.WCOREDUMP(raw) else ""
         rt.complain(f"{job.text}: {signals.describe(signo)}{core}")

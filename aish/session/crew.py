@@ -13,7 +13,13 @@ from aish.session import shell, warden
 from aish.session.shell import Order, Report
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from aish.lang.host import Host
+
+
+START_S: Final = 10.0
+"""More than a fork takes on a busy machine."""
 
 
 class Crew:
@@ -40,12 +46,16 @@ class Crew:
             self._close_control()
             self.shell = 0  # one that is about to end is none
             self.control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.signal_warden(signal.SIGCONT)  # a command may have stopped it
+            self.link.settimeout(START_S)
             with its:
                 socket.send_fds(self.link, [warden.START], [its.fileno()])
             while not self.shell:
                 self._hear(self.link.recv(64))
+            self.link.settimeout(None)
         except OSError as error:
-            raise UnavailableError(f"the shell of the session cannot be started: {error.strerror}") from None
+            why = "its parent does not answer" if isinstance(error, TimeoutError) else error.strerror
+            raise UnavailableError(f"the shell of the session cannot be started: {why}") from None
 
     def _hear(self, word: bytes) -> None:
         """Of the warden. b"": it is gone, and by the kernel's hand the shell with it."""
@@ -55,6 +65,8 @@ class Crew:
             case [b"ended", pid, raw]:
                 if int(pid) == self.shell:
                     self.shell, self.shell_raw = 0, int(raw)
+            case [b"failed", number]:
+                raise OSError(int(number), os.strerror(int(number)))
             case _:
                 self.shell, self.shell_raw, self.warden = 0, signal.SIGKILL, 0
                 if self.link is not None:
@@ -95,10 +107,11 @@ class Crew:
             return None
         except OSError:
             data = b""
-        if data:
+        try:
             return Report(*marshal.loads(data))  # noqa: S302  of our own shell
-        self._close_control()  # the link tells how it ended
-        return None
+        except (EOFError, ValueError, TypeError):  # nothing, or a part of a message
+            self._close_control()  # the link tells how it ended
+            return None
 
     def leave(self) -> None:
         """Have an idle shell run its EXIT trap and end."""
@@ -112,6 +125,13 @@ class Crew:
         if self.shell:
             try:
                 os.kill(self.shell, number)
+            except ProcessLookupError:
+                return  # the link will tell
+
+    def signal_warden(self, number: int) -> None:
+        if self.warden:
+            try:
+                os.kill(self.warden, number)
             except ProcessLookupError:
                 return  # the link will tell
 

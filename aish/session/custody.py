@@ -117,18 +117,21 @@ class Custody:
                 case stages.ASK:
                     if busy:  # before what it waits for is gone, or it goes on with the line
                         self._crew.signal_shell(shell.ABORT)
-                    rows = self._concerned(ending)
-                    kin.send(rows, signal.SIGTERM)
-                    kin.send(rows, signal.SIGCONT)
                 case stages.INSIST if busy:
                     self._crew.signal_shell(shell.ABORT)
                 case stages.KILL:
                     kin.send(self._concerned(ending), signal.SIGKILL)
                 case stages.KILL_SHELL if busy:
                     self._crew.signal_shell(signal.SIGKILL)
+                    self._crew.signal_warden(signal.SIGCONT)  # who tells of its end may have been stopped
                 case _:
                     pass
-        ending.looked(now_s, left=bool(self._concerned(ending)), busy=busy)
+        rows = self._concerned(ending)
+        newborn = [row for row in rows if row.key not in ending.asked]  # the shell was just starting some of them
+        ending.asked.update(row.key for row in newborn)
+        kin.send(newborn, signal.SIGTERM)
+        kin.send(newborn, signal.SIGCONT)
+        ending.looked(now_s, left=bool(rows), busy=busy)
 
     def _concerned(self, ending: Ending) -> list[kin.Row]:
         return [row for number, rows in self.look().items() if ending.concerns(number) for row in rows]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Final
 
+    from aish.session.kin import Key
+
 TICK_S: Final = 0.01
 """Between two looks at processes that are not our children: there is no event."""
 INSIST_S: Final = 0.5
@@ -35,6 +37,8 @@ class Ending:
         self._next_s = now_s
         self._pause_s = TICK_S
         self.over = False
+        self.asked: set[Key] = set()
+        """Processes that were."""
 
     def concerns(self, number: int) -> bool:
         return self.numbers is None or number in self.numbers

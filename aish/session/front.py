@@ -107,7 +107,8 @@ class Front:
 
     def _due_s(self) -> Iterator[float]:
         current = self._custody.current
-        if current is not None and current.deadline_s is not None:
+        timed = current is not None and not (current.is_done or self._custody.is_ending(current))
+        if timed and current is not None and current.deadline_s is not None:
             yield current.deadline_s
         if self._custody.next_s is not None:
             yield self._custody.next_s
@@ -137,7 +138,7 @@ class Front:
             if current.deadline_s is not None and now_s >= current.deadline_s and not current.is_done:
                 self._custody.give_up(current, TIMED_OUT)
         self._custody.go_on(now_s)
-        if not self._crew.warden and not self._clearing:
+        if not self._crew.warden and not self._clearing and not self._shutting:
             self._clearing = True
             self._loop.take(self._clear())
         if current is not None and current.is_done and not (self._clearing or self._custody.is_ending(current)):
@@ -378,9 +379,9 @@ class Front:
 
     def _clear(self) -> Course:
         yield from self._custody.ended(None)
+        self._clearing = False
         try:
             self._restart()
-            self._clearing = False
         except UnavailableError as fault:
             self._say(error(None, fault))
             self._leave_at_once("no shell can be started", fault.exit_status)
@@ -394,7 +395,11 @@ class Front:
         while self._crew.shell and time.monotonic() < until_s:
             yield until_s
         self._crew.signal_shell(signal.SIGKILL)
+        self._crew.signal_warden(signal.SIGCONT)  # a command may have stopped it, and it alone tells of the shell
+        until_s = time.monotonic() + stages.HOPELESS_S
         while self._crew.shell:
+            if time.monotonic() > until_s:
+                self._crew.signal_warden(signal.SIGKILL)  # the shell goes with it, by the kernel's hand
             yield time.monotonic() + stages.TICK_S
         yield from self._custody.ended(None)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "AISH_SESSION_RUN"
 """In the environment of what a command starts: the session's token and the number of the command."""
+_MOST_DIGITS: Final = 18
+"""Of a command's number: programs may write what they like into their environment."""
 COMMAND_CHARS: Final = 200
 _HOLDER: Final = b"/aish/supervisor/holder/__main__.py"
 _HOLDER_WORDS: Final = 5
@@ -122,7 +124,8 @@ class Kin:
 
     def _tag_of(self, pid: int) -> int | None:
         token, _, number = (tags.value_of(pid, VARIABLE) or "").rpartition(".")
-        return int(number) if token == self._token and number.isdecimal() else None
+        ours = token == self._token and number.isdecimal() and len(number) <= _MOST_DIGITS
+        return int(number) if ours else None
 
 
 def below(root: int, reapers: Collection[int]) -> Iterator[int]:

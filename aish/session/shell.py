@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aish.errors import AishError
 from aish.lang import builtins, signals
-from aish.lang.control import Break, CommandError, Continue, Exit, Interrupted, Return, status_of
+from aish.lang.control import Break, Continue, Exit, Interrupted, Return, status_of
 from aish.lang.depth import deep
 from aish.lang.descriptors import private
 from aish.lang.evaluate import run_source
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 ABORT: Final[int] = _signal.SIGRTMAX - 3
 MESSAGE_BYTES: Final = 65536
 _MOST_JOBS: Final = 30
+_REFUSED_CHARS: Final = 2000
+_FOLDER_CHARS: Final = 4096
+"""No path that a program could go to is longer: PATH_MAX of linux/limits.h."""
 RUN: Final = b"run"
 LEAVE: Final = b"leave"
 NAME: Final = "command"
@@ -149,8 +152,8 @@ class _Shell:
             rt.vars.readonly.discard(VARIABLE)
             rt.vars.set(VARIABLE, order.tag)
             rt.vars.export(VARIABLE)
-        except CommandError as error:
-            return str(error)
+        except AishError as error:  # also a value that is no number, of a variable that is one
+            return str(error)[:_REFUSED_CHARS]
         return None
 
     def _guarded(self, run: Callable[[], int]) -> int:
@@ -239,7 +242,7 @@ class _Shell:
 
     def _folder(self) -> str:
         found = self.rt.values.get("PWD")
-        if found is None:
+        if found is None or len(found) > _FOLDER_CHARS:
             try:
                 found = os.getcwd()
             except OSError:

@@ -85,8 +85,11 @@ class _Warden:
         except OSError:
             return False
         if word == START and fds:
-            self._fork(fds[0])
-            self._tell(b"shell %d" % self._shell)
+            try:
+                self._fork(fds[0])
+                self._tell(b"shell %d" % self._shell)
+            except OSError as error:  # what runs in the background goes on
+                self._tell(b"failed %d" % (error.errno or 0))
         for fd in fds:
             os.close(fd)
         return bool(word)
@@ -98,9 +101,11 @@ class _Warden:
             pass  # it is gone: the next look at it tells
 
     def _fork(self, control: int) -> None:
+        """Raises OSError."""
         parent = os.getpid()
-        self._shell = os.fork()
-        if self._shell:
+        pid = os.fork()
+        if pid:
+            self._shell = pid
             return
         status = 70
         try:

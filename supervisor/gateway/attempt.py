@@ -365,6 +365,7 @@ class Attempts:
         exchange = course.exchange
         exchange.unused = True  # until the server took it
         body = crossing.body(limit.each)
+        await self._slots.before(exchange.row.process, server, crossing.path)
         try:
             await self._upstreams.prepare(server)
             scrub = self._upstreams.scrub(server)  # of the key that the next lines send, whatever the file has later
@@ -372,7 +373,6 @@ class Attempts:
             self._probes.doubt(server)
             raise FailedError(server, unusable(error)) from error
         headers = crossing.headers(exchange.request.headers)
-        await self._slots.before(exchange.row.process, server, crossing.path)
         asking = Asking(server, exchange.row.number, self._probes, self._rests, course.well)
         if not asking.begins():
             raise FailedError(server, self._rests.failure(server))

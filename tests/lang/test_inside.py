@@ -27,6 +27,10 @@ join() { j=$1; shift; r=; for p; do r=${r:+$r$j}$p; done; echo "$r"; }
 fib() { if [ $1 -lt 2 ]; then echo $1; else echo $(( $(fib $(($1 - 1))) + $(fib $(($1 - 2))) )); fi; }
 """
 WITHOUT = [
+    # found by a reviewer: what an expression in a value assigns was left behind
+    "i=0; x=$([[ i++ -lt 5 ]] && echo y); echo \"$x $i\"",
+    "x='y=5'; z=$(echo $((x))); echo \"[$y]\"",
+    "false|true; echo $(:) ${PIPESTATUS[@]}",
     'x=$(kind a.py); echo "$x $?"',
     'x=$(kind b); echo "$x $?"',
     "p=1 r=2; x=$(join , a b c); echo $x $p $r $# ${j-unset}",
@@ -63,13 +67,6 @@ WITHOUT = [
 ]  # fmt: skip
 PIPELINES = [
     "echo a | cat; echo ${PIPESTATUS[@]}",
-    "kind a | cat; echo ${PIPESTATUS[@]} ${r-unset}",
-    "x=1; { x=2; echo $x; } | cat; echo $x",
-    "exit 3 | cat; echo $? ${PIPESTATUS[@]}",
-    "! kind a | cat >/dev/null; echo $?",
-    "set -o pipefail; kind a | cat; echo $?",
-    "set -e; { false; echo no; } | cat; echo on",
-    "set -e; if { false; echo yes; } | cat; then echo on; fi",
     "x='a b'; printf '%s\\n' \"$x\" 'c*' | sed s/b/B/ | tr a A",
     "printf 'a\\0b\\377' | od -An -tx1",
     "ls /no/such 2>&1 | sed 's/.*No such.*/none/'",
@@ -80,6 +77,24 @@ PIPELINES = [
     "for i in 1 2 3; do echo $i; done | sort -r | head -n 1",
 ]  # fmt: skip
 WITH = [
+    "kind a | cat; echo ${PIPESTATUS[@]} ${r-unset}",
+    "x=1; { x=2; echo $x; } | cat; echo $x",
+    "exit 3 | cat; echo $? ${PIPESTATUS[@]}",
+    "! kind a | cat >/dev/null; echo $?",
+    "set -o pipefail; kind a | cat; echo $?",
+    "set -e; { false; echo no; } | cat; echo on",
+    "set -e; if { false; echo yes; } | cat; then echo on; fi",
+    # found by a reviewer: done twice, never ended, not put back, not seen
+    "echo \"$(echo run >> log; printf '%5000s' x)\" | wc -c; cat log; rm log",
+    "while :; do echo y; done | head -1",
+    "while ! [ -e flag ]; do :; done | touch flag; echo done; rm flag",
+    "arr=(1 2 3); x=$(arr=5; echo ${arr[@]}); echo ${arr[@]}; for arr in 7; do :; done | cat; echo ${arr[@]}",
+    "g() { local a; a=5; echo ${a[@]}; }; a=(x y); x=$(g); echo ${a[@]}",
+    "SECONDS=100; x=$(SECONDS=0; echo hi); echo $((SECONDS >= 100))",
+    "mkfifo ff; cat < ff | echo hi > ff; echo ok; rm ff",
+    "ls a.c 2>/nope/$(echo x >>log) | cat; cat log; rm log",
+    "enable -n echo; x=$(echo hi); echo \"[$x]\"",
+    "echo $(echo $((BASH_SUBSHELL))); v=BASH_SUBSHELL; echo $(echo ${!v})",
     "cd /usr; x=$(cd bin; pwd; cd ..; pwd); pwd; cd lib && pwd; echo $x $OLDPWD",
     "set -e; x=$(false; echo on); echo $x $-; shopt -s inherit_errexit; x=$(false; echo no); echo $x",
     "enable -n printf; x=$(printf a); echo $x; f() { printf b; }; x=$(f); echo $x",
