@@ -1,5 +1,7 @@
 """The snippets of snippets.txt behave here as in bash: same output, same status.
 
+Every second one in the fast suite.
+
 They are our own, by topic; a blank in this table is a difference nobody looked for. bash is the oracle, so nothing
 here says what is right by itself: what the standard leaves open is not in the table.
 """
@@ -27,7 +29,9 @@ def test_table_is_large_and_without_doubles() -> None:
 
 
 @pytest.mark.skipif(BASH is None, reason="needs bash, which is the oracle")
-@pytest.mark.parametrize("name", SNIPPETS)
+@pytest.mark.parametrize(
+    "name", [name if at % 2 == 0 else pytest.param(name, marks=pytest.mark.slow) for at, name in enumerate(SNIPPETS)]
+)
 def test_same_as_bash(name: str, aish: Aish) -> None:
     theirs = aish.folder.with_name(f"{aish.folder.name}-theirs")
     theirs.mkdir()

@@ -84,7 +84,7 @@ class Terminal:
         return os.tcgetpgrp(self.child.child_fd)
 
 
-@pytest.fixture(params=["dumb", "xterm-256color"])
+@pytest.fixture(params=[pytest.param("dumb", marks=pytest.mark.slow), "xterm-256color"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

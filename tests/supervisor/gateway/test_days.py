@@ -37,6 +37,7 @@ def used(world: World, target: str) -> dict[str, tuple[float | None, float]]:
     return {f"{line.account} {line.word}": (line.used, line.most) for line in found.lines}
 
 
+@pytest.mark.slow
 def test_who_is_held_by_todays_budget_goes_on_by_itself_at_midnight(world: World) -> None:
     """Over a kill -9, which must not give the day's tokens again."""
     world.gateway.environ["TZ"] = zone_with_midnight_in(6)

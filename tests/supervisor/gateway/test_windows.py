@@ -226,6 +226,7 @@ def released(world: World, id: str) -> Release:
     return world.daemon.event(Release, lambda event: event.id == id)
 
 
+@pytest.mark.slow
 def test_the_background_is_held_at_the_reserve_and_goes_on_when_the_window_begins_anew(there: World) -> None:
     """Two agents behind, one in front. The vendor's figure rises with each answer; nobody raises anything."""
     first, first_key = there.agent(background=True)
