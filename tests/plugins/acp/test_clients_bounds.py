@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.clients.conftest import helpers
 
 from .test_clients import DEADLINE_S, client, logs, served, until_event
 
@@ -74,17 +75,3 @@ def test_stopped_with_all_its_helpers(shared_home: Home, provider: Provider, cli
     assert helpers(marker)
     assert shared_home.aish("stop", process.id).returncode == 0
     assert helpers(marker) == []
-
-
-def helpers(marker: str) -> list[int]:
-    """Processes whose command line has that word."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal() and int(entry) != os.getpid():
-            try:
-                words = Path(f"/proc/{entry}/cmdline").read_bytes()
-            except OSError:
-                continue
-            if marker.encode() in words:
-                found.append(int(entry))
-    return found
