@@ -93,26 +93,16 @@ def counting(src: Source, node: Counting, body: Run, tested: bool) -> Run:
             step(rt)
         return status
 
-    def run(rt: Runtime) -> int:
-        rt.at = site
-        rt.loops += 1
+    def guarded(rt: Runtime) -> int:
         try:
-            status = loop(rt)
-        except Break as error:
-            status = error.status
-            if error.levels > 1:
-                raise Break(error.levels - 1, status) from None
+            return loop(rt)
         except ExpansionError as error:
             status = _failed(rt, error)
             if rt.errexit and not tested:
                 rt.failed(status)
-        finally:
-            rt.loops -= 1
-        rt.pipe_status = rt.pipe_status or [rt.status]
-        rt.status = status
-        return status
+            return status
 
-    return run
+    return _until_break(site, guarded)
 
 
 def select(src: Source, node: Select, body: Run) -> Run:
@@ -152,6 +142,12 @@ def select(src: Source, node: Select, body: Run) -> Run:
                     raise Continue(error.levels - 1) from None
             shown = bool(rt.values.get("REPLY"))
         return status
+
+    return _until_break(site, loop)
+
+
+def _until_break(site: Site, loop: Run) -> Run:
+    """A loop as a command: `break` ends it, and its status is the command's."""
 
     def run(rt: Runtime) -> int:
         rt.at = site
