@@ -56,10 +56,8 @@ def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:
 
         redirects = compile_redirects(src, node.redirects)
     if not node.words:
-        if redirects or len(assigns) != 1:
+        if redirects or len(assigns) != 1 or assigns[0].text is None:
             return _no_words(site, assigns, redirects, tested)
-        if assigns[0].text is None:
-            return _one_store(site, assigns[0], tested)
         return _one_assignment(site, assigns[0].name, assigns[0].text, tested)
     argv = compile_word.argument_list(_arguments(src, node.words))
     invoke = _invocation(node.words[0].literal(), tested, last)
@@ -155,26 +153,6 @@ def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
             rt.assign(name, value, site)
         else:
             rt.values[name] = value
-        rt.status = status = rt.substituted
-        rt.pipe_status = None
-        rt.last_argument = ""
-        if status and rt.errexit and not tested:
-            rt.failed(status)
-        return status
-
-    return run
-
-
-def _one_store(site: Site, assignment: Assignment, tested: bool) -> Run:
-    """Any other assignment alone."""
-    store = assignment.store
-
-    def run(rt: Runtime) -> int:
-        rt.at = site
-        rt.substituted = 0
-        shown = store(rt)
-        if rt.xtrace:
-            _show(rt, shown)
         rt.status = status = rt.substituted
         rt.pipe_status = None
         rt.last_argument = ""
