@@ -67,8 +67,9 @@ class Scopes:
         for i in range(len(self.scopes) - 1, -1, -1):
             scope = self.scopes[i]
             if name in scope:
-                if i == len(self.scopes) - 1 and type(scope) is dict:
-                    break  # our own: it stays local, without a value
+                own = i == len(self.scopes) - 1 or "localvar_unset" in self._rt.shopt
+                if own and type(scope) is dict:
+                    break  # it stays local, without a value
                 self.unset(name)
                 self._restore(name, scope.pop(name))
                 return

@@ -180,7 +180,7 @@ _VALUES: dict[str, Callable[[Runtime], str]] = {
     "BASHPID": lambda rt: str(os.getpid()),
     "BASH_ARGV0": lambda rt: rt.name,
     "BASH_COMMAND": _command,
-    "BASH_SUBSHELL": lambda rt: str(rt.subshells),
+    "BASH_SUBSHELL": lambda rt: str(rt.subshells - rt.uncounted),
     "BASH_VERSION": lambda rt: version(),
     "EPOCHREALTIME": _epoch_exact,
     "EPOCHSECONDS": _epoch,
