@@ -79,6 +79,11 @@ class Scopes:
         """A command with assignments before it begins."""
         self.scopes.append(Temporary())
 
+    def keep_temporary(self, name: str) -> None:
+        """What name=value before the command that is being run set, stays: in front of `export name`."""
+        if self.scopes and type(self.scopes[-1]) is Temporary:
+            self.scopes[-1].pop(name, None)
+
     def temporary(self, name: str, value: str) -> bool:
         """name=value before a command, in one step where it is a plain variable: a loop over `IFS= read` comes here
         for each line. False, with nothing done, where it is not."""

@@ -18,12 +18,12 @@ _CACHE_SIZE = 100
 _META = frozenset(" \t\n'\"\\|&;()<>!{}*[]?^$`")
 
 
-def quoted(word: str) -> str:
+def quoted_if_needed(word: str) -> str:
     """`word` as bash shows it: in quotes only where it needs them to be read back."""
     if not word:
         return "''"
     if not _META.isdisjoint(word) or word[0] in "~#" or "=~" in word or ":~" in word:
-        return _always_quoted(word)
+        return always_quoted(word)
     return word if word.isprintable() else escape_ansi(word)
 
 
@@ -32,7 +32,7 @@ def trace(rt: Runtime, argv: list[str]) -> None:
     words = []
     for word in argv:
         if type(word) is str:
-            words.append(quoted(word))
+            words.append(quoted_if_needed(word))
         else:
             words.append(word.name)  # type: ignore[attr-defined]
             show(rt, _shown_list(rt, word))  # type: ignore[arg-type]
@@ -45,18 +45,19 @@ def _shown_list(rt: Runtime, word: Compound) -> str:
 
     shown = []
     for key_of, append, value in word.entries:
-        target = "" if key_of is None else f"[{_always_quoted(str(key_of(rt, Associative())))}]{'+' * append}="
-        shown.append(target + _always_quoted(value))
+        target = "" if key_of is None else f"[{always_quoted(str(key_of(rt, Associative())))}]{'+' * append}="
+        shown.append(target + always_quoted(value))
     return f"{word.name}{'+' * word.append}=({' '.join(shown)})"
 
 
-def _always_quoted(text: str) -> str:
+def always_quoted(text: str) -> str:
+    """In single quotes."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 
 def shown_assignment(target: str, value: str) -> str:
     """target=value; `target` ends in + where it appends."""
-    return f"{target}={quoted(value) if value else ''}"
+    return f"{target}={quoted_if_needed(value) if value else ''}"
 
 
 def show(rt: Runtime, text: str) -> None:
