@@ -6,6 +6,7 @@ import os
 
 from aish.lang.builtins.letters import usage, with_values
 from aish.lang.control import Break, CommandError, Continue, Exit, Return, ToldError
+from aish.lang.ending import last_word
 from aish.lang.signals import RETURN
 from aish.lang.source import ParseError, Source
 
@@ -86,6 +87,8 @@ def _status(rt: Runtime, argv: list[str]) -> int:
 
 def exit_(rt: Runtime, argv: list[str]) -> int:
     """exit [n]: end the shell."""
+    if rt.interactive:
+        rt.error_line(last_word(rt))
     raise Exit(_status(rt, argv))
 
 
