@@ -116,9 +116,15 @@ def _and_or(src: Source, node: AndOr, tested: bool, last: bool) -> Run:
 
 
 def _function(src: Source, node: Function) -> Run:
-    body = compile_command(src, node.body)
     file = "environment" if src.name == "-c" else src.name
-    function = ShellFunction(body, src.text[node.start : node.end], src.text[node.body.start : node.body.end], file)
+    start, end = node.body_range
+
+    def first(rt: Runtime) -> int:
+        function.body = body = compile_command(src, node.body)
+        return body(rt)
+
+    body = first if src.late else compile_command(src, node.body)
+    function = ShellFunction(body, src.text[node.start : node.end], src.text[start:end], file)
     name = node.name
 
     def define(rt: Runtime) -> int:

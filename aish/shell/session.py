@@ -9,11 +9,10 @@ from aish.errors import AishError
 from aish.lang import options
 from aish.lang.control import CommandError, Exit, Interrupted
 from aish.lang.ending import last_word
-from aish.lang.evaluate import run_line, run_source, run_text
+from aish.lang.evaluate import run_file, run_line, run_source, run_text
 from aish.lang.prompts import expand
 from aish.lang.signals import SIGHUP
 from aish.lang.source import ParseError, Source
-from aish.lang.text import decode
 from aish.shell import short_forms
 from aish.shell.companion.link import Link
 from aish.shell.history import History
@@ -68,14 +67,15 @@ def source_file(rt: Runtime, path: str) -> None:
     """Run a start-up file, if it is there. An error in it is told, and does not keep the shell from starting."""
     try:
         with open(path, "rb") as file:
-            text = decode(file.read())
+            status = os.fstat(file.fileno())
+            data = file.read()
     except FileNotFoundError:
         return
     except OSError as error:
         rt.error_line(f"aish: {path}: {error.strerror}")
         return
     try:
-        run_source(rt, Source(path, text))
+        run_file(rt, path, data, status)
     except (AishError, ParseError) as error:
         rt.report(error)
     except Interrupted as error:

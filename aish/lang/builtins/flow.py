@@ -8,7 +8,7 @@ from aish.lang.builtins.letters import usage, with_values
 from aish.lang.control import Break, CommandError, Continue, Exit, Return, ToldError
 from aish.lang.ending import last_word
 from aish.lang.signals import RETURN
-from aish.lang.source import ParseError, Source
+from aish.lang.source import ParseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,13 +126,13 @@ def source(rt: Runtime, argv: list[str]) -> int:
         if os.path.isdir(path):
             raise CommandError(f"{words[0]}: is a directory")
         with open(path, "rb") as file:
+            stat = os.fstat(file.fileno())
             data = file.read()
     except (OSError, ValueError) as error:
         message = f"{words[0]}: {error.strerror}" if isinstance(error, OSError) else f"{words[0]!r}: not a path"
         raise CommandError(message) from None
-    from aish.lang.evaluate import run_source
+    from aish.lang.evaluate import run_file
     from aish.lang.runtime import MAX_CALLS
-    from aish.lang.text import decode
 
     params = rt.params
     rt.trace_depth += 1
@@ -146,7 +146,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()
         try:
-            status = run_source(rt, Source(path, decode(data)))
+            status = run_file(rt, path, data, stat)
         except Return as error:
             status = error.status
         if rt.signals.traps:
