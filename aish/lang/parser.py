@@ -214,6 +214,7 @@ class Parser(Compounds):
             self.mark(self.tok.start, self.tok.end, ARGUMENT)
             self.advance()
         if self.tok.kind is WORD and self.tok.text == "--":
+            posix = True  # as in bash
             self.advance()
         command = None if self._at_end_of_pipeline() else self.pipeline()
         return Time(start, command.end if command else self.previous_end, command, posix)
