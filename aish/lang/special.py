@@ -168,7 +168,7 @@ def _command(rt: Runtime) -> str:
 
 
 _VALUES: dict[str, Callable[[Runtime], str]] = {
-    "BASH": lambda rt: rt.interpreter[0],
+    "BASH": lambda rt: rt.program,
     "BASHOPTS": _shopt_options,
     "BASHPID": lambda rt: str(os.getpid()),
     "BASH_ARGV0": lambda rt: rt.name,
