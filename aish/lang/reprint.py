@@ -101,7 +101,9 @@ class _Printer:
                 command = f" {self.command(node.command, depth)}" if node.command else ""
                 return f"time{' -p' * node.posix}{command}"
             case Coprocess():
-                return f"coproc {node.name} {self.command(node.command, depth)}"
+                # before a simple command a name would be the command's first word
+                name = "" if isinstance(node.command, Simple) else f"{node.name} "
+                return f"coproc {name}{self.command(node.command, depth)}"
             case Compound():
                 return self._compound(node, depth) + self._redirects(node.redirects)
             case _:
@@ -122,8 +124,11 @@ class _Printer:
         if target == "|&":
             return "2>&1"
         number = self.text[node.start : node.target.start].partition(node.op)[0].strip()
-        space = "" if node.op in ("<&", ">&") else " "
-        return f"{number}{node.op}{space}{target}"
+        if node.op not in ("<&", ">&"):
+            return f"{number}{node.op} {target}"
+        if not number and (target == "-" or target.isdigit()):
+            number = "0" if node.op == "<&" else "1"
+        return f"{number}{'>&' if target == '-' else node.op}{target}"
 
     def _pending_documents(self) -> str:
         """The bodies of here-documents, which follow the line."""
