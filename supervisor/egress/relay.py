@@ -1,4 +1,4 @@
-"""Bytes both ways between a client and a host, until both have said all, one breaks, or nothing comes for too long."""
+"""Bytes both ways between a client and a host, until both have said all, one breaks, or nothing comes too long."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ async def relay(
     *,
     answer_only: bool = False,
 ) -> None:
-    """Both are closed then. An end of one direction is passed on, and the other one goes on. `passed` is told how many
-    bytes were sent to the host, and received. `answer_only`: what the client says goes nowhere."""
+    """Both are closed then. An end of one direction is passed on, and the other one goes on. `passed` is told what
+    was sent to the host and received, in bytes. `answer_only`: what the client says goes nowhere."""
     loop = asyncio.get_running_loop()
     moved_s = loop.time()
 
