@@ -1,6 +1,6 @@
 """What aish.toml would not take is not written into one: it is told as left. Pure.
 
-Others' files have other bounds (`MemoryMax=0`, a grace of two hours, SIGRTMIN+40). What an import prints is a file that
+Others' files have other bounds (`MemoryMax=0`, a grace of two hours). What an import prints is a file that
 `aish project check` takes, as far as that does not depend on the caller's variables.
 """
 
