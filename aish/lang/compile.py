@@ -116,9 +116,15 @@ def _and_or(src: Source, node: AndOr, tested: bool, last: bool) -> Run:
 
 
 def _function(src: Source, node: Function) -> Run:
-    body = compile_command(src, node.body)
     file = "environment" if src.name == "-c" else src.name
-    text, body_text = src.text[node.start : node.end], src.text[node.body.start : node.body.end]
+    start, end = node.body_range
+    text, body_text = src.text[node.start : node.end], src.text[start:end]
+
+    def first(rt: Runtime) -> int:
+        function.body = body = compile_command(src, node.body)
+        return body(rt)
+
+    body = first if src.late else compile_command(src, node.body)
     function = ShellFunction(body, text, body_text, file, (src, node))
     name = node.name
 

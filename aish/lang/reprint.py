@@ -152,7 +152,8 @@ class _Printer(WrittenWords):
                 if node.command is not None:
                     self.command(node.command)
             case Coprocess():
-                self.add(f"coproc {node.name} ")
+                # before a simple command a name would be the command's first word
+                self.add("coproc " if isinstance(node.command, Simple) else f"coproc {node.name} ")
                 self.command(node.command)
             case Compound():
                 self._compound(node)

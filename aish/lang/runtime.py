@@ -89,7 +89,9 @@ class Runtime:
         self.params: list[str] = []
         self.pid = os.getpid()
         self.interpreter: list[str] = ["aish"]
-        """The command that starts another shell like this one."""
+        """The words that start another shell like this one."""
+        self.program = "aish"
+        """The file that others start for that: $BASH."""
 
         self.began_s = time()
         self.interactive = False

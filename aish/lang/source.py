@@ -19,7 +19,7 @@ class Source:
     `line_shift` is added to every line number: the text of a trap or of `eval` stands on a later line.
     """
 
-    __slots__ = ("_line", "_offset", "_replaced", "line_shift", "name", "offsets", "text")
+    __slots__ = ("_line", "_offset", "_replaced", "late", "line_shift", "name", "offsets", "text")
 
     def __init__(self, name: str, text: str = "", *, line_shift: int = 0) -> None:
         self.name = name
@@ -27,6 +27,8 @@ class Source:
         self.line_shift = line_shift
         self.offsets: list[int] | None = None
         """Where each character stands in the text that this one was cut out of; None: nobody needs to know."""
+        self.late = False
+        """Whether functions are compiled when they are first called: of a long file most are not."""
         self._offset = 0
         self._line = 1
         self._replaced: list[tuple[int, int]] = []

@@ -176,7 +176,7 @@ def _arguments(rt: Runtime) -> list[list[str]]:
 
 
 _VALUES: dict[str, Callable[[Runtime], str]] = {
-    "BASH": lambda rt: rt.interpreter[0],
+    "BASH": lambda rt: rt.program,
     "BASHOPTS": _shopt_options,
     "BASHPID": lambda rt: str(os.getpid()),
     "BASH_ARGV0": lambda rt: rt.name,

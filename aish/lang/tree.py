@@ -518,3 +518,8 @@ class Function(Node):
         self.end = end
         self.name = name
         self.body = body
+
+    @property
+    def body_range(self) -> tuple[int, int]:
+        """Where the body stands."""
+        return self.body.start, self.body.end

@@ -6,8 +6,9 @@ import os
 
 from aish.lang.builtins.letters import usage, with_values
 from aish.lang.control import Break, CommandError, Continue, Exit, Return, ToldError
+from aish.lang.ending import last_word
 from aish.lang.signals import RETURN
-from aish.lang.source import ParseError, Source
+from aish.lang.source import ParseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def _status(rt: Runtime, argv: list[str]) -> int:
 
 def exit_(rt: Runtime, argv: list[str]) -> int:
     """exit [n]: end the shell."""
+    if rt.interactive:
+        rt.error_line(last_word(rt))
     raise Exit(_status(rt, argv))
 
 
@@ -123,13 +126,13 @@ def source(rt: Runtime, argv: list[str]) -> int:
         if os.path.isdir(path):
             raise CommandError(f"{words[0]}: is a directory")
         with open(path, "rb") as file:
+            stat = os.fstat(file.fileno())
             data = file.read()
     except (OSError, ValueError) as error:
         message = f"{words[0]}: {error.strerror}" if isinstance(error, OSError) else f"{words[0]!r}: not a path"
         raise CommandError(message) from None
-    from aish.lang.evaluate import run_source
+    from aish.lang.evaluate import run_file
     from aish.lang.runtime import MAX_CALLS
-    from aish.lang.text import decode
 
     params = rt.params
     rt.trace_depth += 1
@@ -147,7 +150,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()
         try:
-            status = run_source(rt, Source(path, decode(data)))
+            status = run_file(rt, path, data, stat)
         except Return as error:
             status = error.status
         if rt.signals.traps:
