@@ -170,14 +170,14 @@ class _Printer(WrittenWords):
         self.joined += several
         for i, item in enumerate(items):
             self.command(item)
+            if i:
+                self.pending_documents()
             if i == len(items) - 1:
                 break
             if isinstance(item, Background):
                 self.add(" ")
             else:
                 self._between(item, items[i + 1])
-        if several:
-            self.pending_documents()
         self.joined -= several
 
     def _between(self, item: Node, following: Node) -> None:

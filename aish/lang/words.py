@@ -256,6 +256,8 @@ class Words(Scanner):
             return from_codepoint(value) if value >= 0 else "\\" + char
         if char == "c":
             control = self.char()
+            if control == "'":
+                return "\\c"
             self.pos += 1
             return chr(ord(control.upper()) ^ 0x40 if control.isascii() and control else 0)
         return "\\" + char
