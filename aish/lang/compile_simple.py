@@ -8,7 +8,7 @@ from aish.lang import builtins, compile_word
 from aish.lang.control import CommandError, Exit, ToldError
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
-from aish.lang.tree import Assign, Literal, Word
+from aish.lang.tree import Assign, Literal, Simple, Word
 from aish.lang.words import split_assignment
 
 TYPE_CHECKING = False
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import Simple
 
     Invoke = Callable[[Runtime, list[str]], int]
 
@@ -33,6 +32,8 @@ _SOURCING = frozenset([".", "source"])
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     """The closure for a simple command, as plain as the command allows."""
     run = _compile(src, node, tested, last)
+    if any(type(word.parts[0]) is Literal and "=" in word.parts[0].text for word in node.words[1:] if word.parts):
+        run = _keyworded(src, node, run, tested, last)
     words = node.words + [item.value for item in node.assigns] if node.assigns else node.words
     if tested and compile_word.substitutes(words):
         run = _tested(run)
@@ -40,6 +41,24 @@ def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
         from aish.lang.compile_process import closing
 
         return closing(run)
+    return run
+
+
+def _keyworded(src: Source, node: Simple, plain: Run, tested: bool, last: bool) -> Run:
+    """Under `set -k` the assignments behind the command word are made before it, too."""
+    other: list[Run] = []
+
+    def run(rt: Runtime) -> int:
+        if not rt.keyword:
+            return plain(rt)
+        if not other:
+            found = [(word, split_assignment(word)) for word in node.words[1:]]
+            words = [node.words[0], *[word for word, assign in found if assign is None]]
+            assigns = [*node.assigns, *[assign for _, assign in found if assign is not None]]
+            twin = Simple(node.start, node.end, assigns, words, node.redirects)
+            other.append(_compile(src, twin, tested, last))
+        return other[0](rt)
+
     return run
 
 

@@ -423,9 +423,7 @@ class Runtime:
         traps = self.signals.traps
         hidden = {}
         for signo in signals.MOMENTS:
-            if signo in traps and not (
-                self.errtrace if signo == signals.ERR else self.functrace or traced
-            ):
+            if signo in traps and not (self.errtrace if signo == signals.ERR else self.functrace or traced):
                 hidden[signo] = traps.pop(signo)
         if hidden:
             self.moments_changed()

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Read = Callable[..., tuple[int, list[Sequence]]]
 
 SNIPPETS = (Path(__file__).parent / "snippets.txt").read_text()
-SCRIPT = "".join(f"f{i}() {{ case $1 in a*|b) echo \"x $(echo {i} | cat)\" ;; *) ls -l >&2; esac; }}\n" for i in range(99))
+SCRIPT = "".join(
+    f'f{i}() {{ case $1 in a*|b) echo "x $(echo {i} | cat)" ;; *) ls -l >&2; esac; }}\n' for i in range(99)
+)
 
 
 @pytest.fixture
