@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from aish.errors import SourceError
 
+WINDOWS = "its lines end as on Windows, by \\r\\n, and \\r is a part of the last word: `sed -i 's/\\r$//' FILE` mends it"
+"""A hint that more than one kind of error needs."""
+
 
 class Source:
     """Text under a name. It grows while a script is read from a pipe or a large file.
@@ -89,6 +92,7 @@ class ScriptError(SourceError):
             source_line=source.line_text(start),
             hint=hint,
         )
+        self.source = source
         self.start = start
         self.end = end
 
