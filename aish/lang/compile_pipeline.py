@@ -220,15 +220,17 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
     stages = _Stages(src, node, tested)
     here = _here(src, node, tested)
     site = Site(src, node.start, node.end)
+    simple = [Site(src, stage.start, stage.end, stage) for stage in node.stages if isinstance(stage, Simple)]
+    ended = simple[-1] if isinstance(node.stages[-1], Simple) else site
     negated = node.negated
-
-    simple = sum(isinstance(stage, Simple) for stage in node.stages)
 
     def run(rt: Runtime) -> int:
         rt.at = site
         if rt.debugs:
-            for _ in range(simple):
-                rt.run_moment(signals.DEBUG)
+            for rt.at in simple:
+                if rt.held_back():
+                    return 0
+            rt.at = site
         inside = here is not None and not rt.monitor and "lastpipe" in rt.shopt
         last: list[int] = []
         try:
@@ -251,6 +253,7 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
         if negated:
             status = 1 if status == 0 else 0
         rt.status = status
+        rt.at = ended
         if status and rt.errexit and not tested and not negated:
             rt.failed(status)
         return status
@@ -307,7 +310,7 @@ def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
     body = _body(src, node.body, tested)
     if node.redirects:
         body = _redirected_for_good(src, node, body)
-    site = Site(src, node.start, node.end)
+    site = Site(src, node.start, node.end, node)
     text = src.text[node.start : node.end]
 
     def inside(rt: Runtime) -> int:

@@ -6,7 +6,6 @@ import os
 
 from aish.lang import builtins, compile_word
 from aish.lang.control import CommandError, Exit, ToldError
-from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
 from aish.lang.tree import Assign, Literal, Word
@@ -42,7 +41,7 @@ def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
 
 
 def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:
-    site = Site(src, node.start, node.end)
+    site = Site(src, node.start, node.end, node)
     if "\n" in src.text[node.start : node.end]:
         site.line = _line(src, node)
     assigns: list[Assignment] = []
@@ -119,8 +118,8 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:
@@ -143,8 +142,8 @@ def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         rt.substituted = 0
         value = text(rt)
         if rt.xtrace:
@@ -169,8 +168,8 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         rt.substituted = 0
         return perform(rt)
 
@@ -219,8 +218,8 @@ def _full(
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:

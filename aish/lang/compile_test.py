@@ -8,9 +8,8 @@ from aish.lang.builtins.test import BINARY, UNARY
 from aish.lang.control import CommandError
 from aish.lang.fields import QUOTED
 from aish.lang.pattern import EXTENDED, compiled
-from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
-from aish.lang.tree import Test, TestBinary, TestJoin, TestNot, TestUnary
+from aish.lang.tree import Test, TestBinary, TestGroup, TestJoin, TestNot, TestUnary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,13 +27,13 @@ _ARITHMETIC = frozenset(["-eq", "-ne", "-lt", "-le", "-gt", "-ge"])
 
 def compile_test(src: Source, node: Test, tested: bool) -> Run:
     """The closure for the command: status 0, 1, or 2 for an operand that makes no sense."""
-    site = Site(src, node.start, node.end)
+    site = Site(src, node.start, node.end, node)
     truth = _expression(src, node.expression)
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         try:
             status = 0 if truth(rt) else 1
         except CommandError as error:
@@ -64,6 +63,8 @@ def _expression(src: Source, node: Node, *, negated: bool = False) -> Truth:
         case TestNot():
             inner = _expression(src, node.inner, negated=not negated)
             return lambda rt: not inner(rt)
+        case TestGroup():
+            return _expression(src, node.inner)
         case TestUnary():
             word = compile_word.as_text(compile_word.text(src, node.word))
             check = UNARY.get(node.op)

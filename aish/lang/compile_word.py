@@ -119,6 +119,10 @@ def tilde(user: str) -> Text:
                 return value
         elif user in ("+", "-"):
             return rt.vars.get("PWD" if user == "+" else "OLDPWD") or "~" + user
+        elif user.lstrip("+-").isdecimal() and user.isascii():
+            from aish.lang.builtins.stack import remembered
+
+            return remembered(rt, user) or "~" + user
         import os
         import pwd
 

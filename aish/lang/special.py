@@ -163,8 +163,15 @@ def _sources(rt: Runtime) -> list[str]:
 
 
 def _command(rt: Runtime) -> str:
-    site = rt.interrupted or rt.at
-    return "" if site is None else site.source.text[site.start : site.end]
+    site = rt.command_site()
+    return "" if site is None else site.text()
+
+
+def _arguments(rt: Runtime) -> list[list[str]]:
+    """Those of the innermost call first. Outside of functions it is enough to ask for them."""
+    if rt.arguments is None and not any(frame[0] != "source" for frame in rt.frames):
+        rt.arguments = [list(rt.params)]
+    return [*reversed(rt.arguments or [])]
 
 
 _VALUES: dict[str, Callable[[Runtime], str]] = {
@@ -190,13 +197,13 @@ _VALUES: dict[str, Callable[[Runtime], str]] = {
     "UID": lambda rt: str(os.getuid()),
 }
 _LISTS: dict[str, Callable[[Runtime], list[str]]] = {
-    "BASH_ARGC": lambda rt: [],
-    "BASH_ARGV": lambda rt: [],
+    "BASH_ARGC": lambda rt: [str(len(words)) for words in _arguments(rt)],
+    "BASH_ARGV": lambda rt: [word for words in _arguments(rt) for word in reversed(words)],
     "BASH_LINENO": _lines,
     "BASH_SOURCE": _sources,
     "BASH_VERSINFO": lambda rt: [*map(str, BASH_VERSION), _type(rt)],
     "DIRSTACK": lambda rt: [rt.values.get("PWD", ""), *rt.folders],
     "FUNCNAME": _functions,
-    "GROUPS": lambda rt: [str(group) for group in os.getgroups()],
+    "GROUPS": lambda rt: [*dict.fromkeys(map(str, (os.getegid(), *os.getgroups())))],
     "PIPESTATUS": lambda rt: [str(status) for status in rt.pipe_status or (rt.status,)],
 }

@@ -400,6 +400,10 @@ class Variables(Scopes):
                 self.hidden_exports(self._environment)
         return self._environment
 
+    def is_handed_on(self, name: str) -> bool:
+        """Whether programs get the function `name`."""
+        return f"BASH_FUNC_{name}%%" in self.foreign
+
     def hand_on_function(self, name: str, body: str | None) -> None:
         """`export -f`: as bash, and a shell of ours, find it in the environment; None takes it out."""
         self.foreign.pop(f"BASH_FUNC_{name}%%", None)

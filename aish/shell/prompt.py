@@ -7,6 +7,7 @@ nothing that it does delays a key, and no thread is ever made.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,13 @@ from aish.lang.control import Interrupted
 from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, Section
 from aish.shell import terminal_marks
 from aish.shell.completer import ShellCompleter
-from aish.shell.drawing import DrawnOnce
+from aish.shell.drawing import draw_once
 from aish.shell.glance import Glance
 from aish.shell.highlight import by_line
 from aish.shell.keyboard import keyboard
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
+from aish.shell.leaving import IdleError, idle_s
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -125,11 +127,11 @@ class Prompt:
             output=output,
         )
         self.session.app.ttimeoutlen = _ESCAPE_S
-        self.session.app.renderer.__class__ = DrawnOnce
+        draw_once(self.session.app)
         link.watcher = self._watch
 
     def read(self) -> str | None:
-        """The next complete command; None for Ctrl-D. Raises Interrupted for Ctrl-C."""
+        """The next complete command; None for Ctrl-D. Raises Interrupted for Ctrl-C, IdleError."""
         self._prepare()
         self.session.editing_mode = EditingMode.VI if self.rt.vi else EditingMode.EMACS
         self.rt.signals.at_prompt = self._signal
@@ -140,6 +142,10 @@ class Prompt:
             raise Interrupted(SIGINT) from None
         except EOFError:
             return None
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return None  # nobody sees the prompt any more
         finally:
             self.rt.signals.at_prompt = None
             self.glance.changed = self.known.changed = None
@@ -201,6 +207,9 @@ class Prompt:
         self.glance.changed, self.known.changed = get_app().invalidate, self._paint_anew
         self._watch(self.link.fileno())
         self._check()
+        wait_s = idle_s(self.rt)
+        if wait_s is not None:
+            self._loop.call_later(wait_s, self._idle)
 
     def _paint_anew(self) -> None:
         """More is known of the words. Colours are remembered by the lexer that gave them: take a new one."""
@@ -220,6 +229,10 @@ class Prompt:
         if self._loop is not None and not self._loop.is_closed():
             self.link.check()
             self._loop.call_later(_CHECK_S, self._check)
+
+    def _idle(self) -> None:
+        if get_app().is_running:
+            get_app().exit(exception=IdleError())
 
     def _signal(self, signo: int) -> None:
         """In a signal's handler."""

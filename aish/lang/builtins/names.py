@@ -117,9 +117,9 @@ def _long(rt: Runtime, word: str, meaning: Meaning, *, every: bool = False) -> s
         case "keyword":
             return f"{word} is a shell keyword"
         case "function":
-            from aish.lang.reprint import definition
+            from aish.lang.builtins.functions import laid_out
 
-            return f"{word} is a function\n{definition(rt.functions[word].definition)}"
+            return f"{word} is a function\n{laid_out(rt.functions[word])}"
         case "builtin":
             special = "special " * (rt.posix and word in builtins.SPECIAL)
             return f"{word} is a {special}shell builtin"
