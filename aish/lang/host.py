@@ -80,6 +80,9 @@ if TYPE_CHECKING:
         def tensor_edge(self) -> TensorEdge:
             """A new edge for `|=`. Raises AishError."""
 
+        def tree_folder(self) -> str:
+            """Where trees of sourced files are kept; '': nowhere."""
+
 
 class NoHost:
     """A shell with nothing around it: `@x` and `aish` are not found, `|=` is refused."""
@@ -101,3 +104,6 @@ class NoHost:
 
     def tensor_edge(self) -> TensorEdge:
         raise CommandError("|=: no tensor edges in this shell", status=127)
+
+    def tree_folder(self) -> str:
+        return ""

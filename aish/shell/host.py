@@ -73,6 +73,11 @@ class ShellHost:
         except TensorError as error:  # a tree of its own: aish.tensor knows nothing of aish
             raise CommandError(str(error), hint=getattr(error, "hint", None)) from None
 
+    def tree_folder(self) -> str:
+        from aish.config import folders
+
+        return os.path.join(folders.cache(), "trees")
+
 
 class _AsPythonStarts:
     """Without the signals that writing may bring: in the shell they have their default action, but Python code, and
