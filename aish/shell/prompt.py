@@ -151,7 +151,8 @@ class Prompt:
         self.rt.signals.at_prompt = self._signal
         try:
             with Section(self.rt.signals, PROMPTING):
-                return self.session.prompt(pre_run=self._running)
+                heard = self.rt.signals.traps.get(SIGINT) != ""
+                return self.session.prompt(pre_run=self._running, handle_sigint=heard)
         except KeyboardInterrupt:
             raise Interrupted(SIGINT) from None
         except EOFError:

@@ -137,9 +137,7 @@ def fc(rt: Runtime, argv: list[str]) -> int:
         if words and not rt.interactive:
             raise CommandError("no line was typed in this shell")
         return 0
-    lines = rt.typed.lines()
-    if "l" not in flags and lines:
-        lines = lines[:-1]  # this very command
+    lines = rt.typed.lines()[:-1]  # the last one is this very command
     if not lines:
         return 0
     if "s" in flags or flags.get("e") == "-":
