@@ -139,6 +139,8 @@ class Runtime:
         self.functions: dict[str, Function] = {}
         self.aliases: dict[str, str] = {}
         self.completions: dict[str, Spec] = {}
+        self.bound: dict[str, tuple[str, str]] = {}
+        """What keys do at the prompt (bind): a kind, and a text, a command or a name."""
         """What `complete` said about commands."""
         self.completing: Spec | None = None
         self.disabled: set[str] = set()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,8 @@ from prompt_toolkit.auto_suggest import AutoSuggest, Suggestion
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_text, to_formatted_text
 from prompt_toolkit.history import History as ToolkitHistory
+from prompt_toolkit.key_binding import DynamicKeyBindings, KeyBindings, merge_key_bindings
 from prompt_toolkit.lexers import Lexer
-from prompt_toolkit.output import create_output
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
@@ -35,8 +34,9 @@ from aish.shell.keyboard import keyboard
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
 from aish.shell.leaving import IdleError, idle_s
+from aish.shell.paper import editable_output
 from aish.shell.plain import PlainReader
-from aish.shell.typewriter import Paper, type_on_paper
+from aish.shell.typewriter import type_on_paper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -113,20 +113,18 @@ class Prompt:
         """PS1 where it is set, else what changes with the glance."""
         self._prefix: str | None = None
         self._plain = PlainReader(rt)
+        self._bound: KeyBindings | None = None
         self._lexers: deque[ShellLexer] = deque([ShellLexer(rt, self.known)], maxlen=16)
-        dumb = output is None and rt.values.get("TERM", "dumb") in ("", "dumb")
-        if dumb:
-            output = Paper(sys.stderr)
-        elif output is None:
-            output = create_output(always_prefer_tty=True)
-            output.enable_cpr = False  # type: ignore[attr-defined]  # a terminal that does not answer would be waited for
+        dumb = False
+        if output is None:
+            output, dumb = editable_output(rt.values.get("TERM", ""))
         self.session: PromptSession[str] = PromptSession(
             message=self._message,
             history=_Lines(history),
             lexer=self._lexers[0],
             completer=ShellCompleter(rt, link, verbs),
             auto_suggest=None if dumb else _Suggest(rt, link, history),
-            key_bindings=bindings(rt),
+            key_bindings=merge_key_bindings([bindings(rt), DynamicKeyBindings(lambda: self._bound)]),
             multiline=True,
             prompt_continuation=self._continuation,
             style=_STYLE,
@@ -187,6 +185,10 @@ class Prompt:
         if self.marks:
             folder = self.rt.vars.get("PWD") or "/"
             self.rt.prompt(terminal_marks.folder(folder) + terminal_marks.title(prompts.short_folder(self.rt)))
+        if self.rt.bound or self._bound is not None:
+            from aish.shell.bound_keys import bound
+
+            self._bound = bound(self.rt)
         self._prefix = None
         text = self.rt.vars.get("PS1") or ""
         if text.endswith(PLAIN_PS1):

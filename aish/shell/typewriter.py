@@ -5,12 +5,9 @@ The editor is the same as elsewhere; what is drawn is one row, which scrolls sid
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
-from prompt_toolkit.data_structures import Size
-from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.renderer import Renderer
 from prompt_toolkit.search import SearchDirection, SearchState
 from prompt_toolkit.utils import get_cwidth
@@ -26,18 +23,6 @@ _LEAST_ROOM = 10
 _ESCAPES = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|[\x00-\x1f\x7f]"
 )
-
-
-class Paper(PlainTextOutput):
-    """What it prints on."""
-
-    def get_size(self) -> Size:
-        """The terminal's, or what is usual."""
-        try:
-            found = os.get_terminal_size(self.fileno())
-        except OSError:
-            found = os.terminal_size((0, 0))
-        return Size(rows=found.lines or 24, columns=found.columns or 80)
 
 
 class Typewriter(Renderer):
