@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import emacs_insert_mode, has_focus, vi_insert_mode
@@ -19,6 +18,7 @@ from aish.lang.evaluate import run_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from prompt_toolkit.application import Application
     from prompt_toolkit.key_binding import KeyPress, KeyPressEvent
 
     from aish.lang.runtime import Runtime
@@ -81,6 +81,15 @@ def _command(rt: Runtime, command: str) -> Callable[[KeyPressEvent], None]:
             rt.vars.unset("READLINE_POINT")
             buffer.set_document(Document(text, at))
 
-        run_in_terminal(inside)
+        _at_terminal(event.app, inside)
 
     return run
+
+
+def _at_terminal(app: Application[object], do: Callable[[], None]) -> None:
+    """Do it with the terminal as commands have it. At once: the next key is for the line as it is afterwards."""
+    app.renderer.erase()
+    with app.input.detach(), app.input.cooked_mode():
+        do()
+    app.renderer.reset()
+    app.invalidate()

@@ -43,6 +43,11 @@ def bindings(rt: Runtime) -> KeyBindings:
         accept_search()
         get_app().current_buffer.validate_and_handle()
 
+    @found.add("c-j", filter=is_searching)
+    def _(event: KeyPressEvent) -> None:
+        """Ctrl-J ends the search, and leaves the line to be edited."""
+        accept_search()
+
     @found.add("<sigint>", filter=is_searching)
     def _(event: KeyPressEvent) -> None:
         """Ctrl-C ends the search and drops the line."""

@@ -23,6 +23,8 @@ FUNCTIONS = tuple(
 _NAMED = {"d": "\x7f", "e": "\x1b", "\\": "\\", '"': '"', "'": "'", "a": "\a", "b": "\b", "f": "\f", "n": "\n",
           "r": "\r", "t": "\t", "v": "\v"}  # fmt: skip
 
+_OCTAL = "01234567"
+
 
 def bind(rt: Runtime, argv: list[str]) -> int:
     """bind [-lpsvPSVX] [-m keymap] [-f file] [-qu name] [-r keys] [-x keys:command] [keys:name]: keys of the prompt."""
@@ -135,28 +137,32 @@ def _control(char: str) -> str:
 
 
 def _keys(text: str) -> str:
-    """A sequence of keys as readline writes it: \\C-x, \\M-x, \\e, \\n, \\001, \\x1b."""
+    """A sequence of keys as readline writes it: \\C-x, \\M-x, \\e, \\n, \\001."""
     found: list[str] = []
     at = 0
     while at < len(text):
-        char = text[at]
-        if char != "\\" or at + 1 >= len(text):
-            found.append(char)
-            at += 1
-            continue
-        rest = text[at + 1 :]
-        if rest[:2] in ("C-", "M-"):
-            inner = _keys(rest[2 : 3 + (rest[2:3] == "\\") * (3 if rest[3:5] in ("C-", "M-") else 1)])
-            found.append(_control(inner[:1]) + inner[1:] if rest[0] == "C" else "\x1b" + inner)
-            at += 3 + 1 + (rest[2:3] == "\\") * (3 if rest[3:5] in ("C-", "M-") else 1)
-        elif rest[0] in "01234567":
-            digits = rest[: next((i for i, one in enumerate(rest[:3]) if one not in "01234567"), len(rest[:3]))]
-            found.append(chr(int(digits, 8) & 0xFF))
-            at += 1 + len(digits)
-        else:
-            found.append(_NAMED.get(rest[0], rest[0]))
-            at += 2
+        modifiers = []
+        while text[at : at + 3] in ("\\C-", "\\M-"):
+            modifiers.append(text[at + 1])
+            at += 3
+        key, at = _key(text, at)
+        if "C" in modifiers:
+            key = _control(key)
+        found.append("\x1b" * ("M" in modifiers) + key)
     return "".join(found)
+
+
+def _key(text: str, at: int) -> tuple[str, int]:
+    """The one at this place, and the place behind it."""
+    if text[at : at + 1] != "\\" or at + 1 >= len(text):
+        return text[at : at + 1], at + 1
+    char = text[at + 1]
+    if char not in _OCTAL:
+        return _NAMED.get(char, char), at + 2
+    end = at + 2
+    while end < at + 4 and text[end : end + 1] in _OCTAL and end < len(text):
+        end += 1
+    return chr(int(text[at + 1 : end], 8) & 0xFF), end
 
 
 def _text(command: str) -> str:
