@@ -78,8 +78,8 @@ def names(cwd: str) -> list[str]:
 
 
 def nameless(cwd: str) -> list[str]:
-    """What the project or the user has there that looks like an agent, and that no `@NAME` finds: by its name, or as it
-    is no file."""
+    """What the project or the user has there that looks like an agent, and that no `@NAME` finds: by its name, or
+    since it is no file."""
     folders_ = [folder for folder in (project_folder(cwd), _own()) if folder is not None]
     places = [(folder, name) for folder in folders_ for name in sorted(_entries(folder))]
     return [
