@@ -197,7 +197,7 @@ class Parser(Compounds):
     def _at_end_of_pipeline(self) -> bool:
         """Whether no command follows: `!` and `time` may stand alone."""
         tok = self.tok
-        return tok.kind in (NEWLINE, END) or (tok.kind is OPERATOR and tok.text in (";", "&", "&&", "||", ")"))
+        return tok.kind in (NEWLINE, END) or (tok.kind is OPERATOR and tok.text == ";")
 
     def _is_time(self) -> bool:
         """In posix mode `time -p` is the program of that name."""

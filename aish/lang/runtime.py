@@ -160,6 +160,8 @@ class Runtime:
         """Letters of declare: r for those that cannot change, t for those that have the caller's traps."""
         self.aliases: dict[str, str] = {}
         self.completions: dict[str, Spec] = {}
+        self.bound: dict[str, tuple[str, str]] = {}
+        """What keys do at the prompt (bind): a kind, and a text, a command or a name."""
         """What `complete` said about commands."""
         self.completing: Spec | None = None
         self.disabled: set[str] = set()

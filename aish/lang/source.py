@@ -12,6 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.tree import Node
 
+WINDOWS = "its lines end as on Windows, by \\r\\n, and \\r is a part of the last word: `sed -i 's/\\r$//' FILE` mends it"
+"""A hint that more than one kind of error needs."""
+
 
 class Source:
     """Text under a name. It grows while a script is read from a pipe or a large file.
@@ -105,6 +108,7 @@ class ScriptError(SourceError):
             source_line=source.line_text(start),
             hint=hint,
         )
+        self.source = source
         self.start = start
         self.end = end
 
