@@ -14,6 +14,7 @@ from aish.lang.evaluate import run_source
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
 from aish.lang.text import decode
+from aish.shell import called_as_sh
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,8 +142,12 @@ def _live(argv: list[str], host: ShellHost) -> int:
     except CommandError as error:
         rt.report(error)
         return error.status
-    if sys.argv[0].rpartition("/")[2].lstrip("-") == "sh":
+    if called_as_sh():
         rt.posix = True
+    if os.access(sys.argv[0], os.X_OK):  # else Python was told to run a module
+        rt.name = rt.program = sys.argv[0]
+        if rt.program[0] != "/":
+            rt.program = os.path.abspath(rt.program)
     return settle(rt, lambda: _start(rt, host, found))
 
 

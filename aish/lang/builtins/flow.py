@@ -137,11 +137,15 @@ def source(rt: Runtime, argv: list[str]) -> int:
     params = rt.params
     rt.trace_depth += 1
     rt.calls += 1
+    rt.uncounted = False
     rt.returns += 1
     rt.frames.append(("source", path, rt.at))
     if len(words) > 1:
         rt.params = words[1:]
     inner = rt.params
+    pushed = rt.arguments if "extdebug" in rt.shopt else None
+    if pushed is not None:
+        pushed.append(words[1:] or [path])
     try:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()
@@ -150,7 +154,6 @@ def source(rt: Runtime, argv: list[str]) -> int:
         except Return as error:
             status = error.status
         if rt.signals.traps:
-            rt.status = status
             rt.run_moment(RETURN)
         return status
     except ParseError as error:
@@ -161,6 +164,8 @@ def source(rt: Runtime, argv: list[str]) -> int:
         rt.calls -= 1
         rt.returns -= 1
         rt.frames.pop()
+        if pushed is not None:
+            pushed.pop()
         if len(words) > 1 and rt.params is inner:
             rt.params = params
 
@@ -203,7 +208,7 @@ def exec_(rt: Runtime, argv: list[str]) -> int:
         except CommandError as found:
             error = CommandError(f"{words[0]}: {found.message}", status=found.status, hint=found.hint)
         rt.signals.reinstall()
-    if rt.interactive or "execfail" in rt.shopt:
+    if rt.interactive or ("execfail" in rt.shopt and not rt.in_subshell):
         raise error
     rt.complain(f"exec: {error.message}", hint=error.hint)
     raise Exit(error.status)
