@@ -1,4 +1,4 @@
-"""Trees of sourced files are kept: given back as they were, and never for anything else than what they were made of."""
+"""Trees of sourced files are kept: given back as they were, and never for anything else than they were made of."""
 
 from __future__ import annotations
 
