@@ -60,6 +60,8 @@ class Dollars(Braces):
                 self.mark(start, self.pos, VARIABLE)
                 return Parameter(start, self.pos, char)
             return None
+        if char == "[":
+            return self._old_arithmetic(start)
         if not quoted and char == "'":
             return self.ansi_quoted()
         if not quoted and char == '"':
@@ -86,6 +88,16 @@ class Dollars(Braces):
             node = CommandSub(start, self.pos, body)
         self.depth -= 1
         return node
+
+    def _old_arithmetic(self, start: int) -> Arithmetic:
+        """$[..], as bash had it before POSIX."""
+        self.pos = start + 2
+        parts = self.subscript_parts()
+        if self.char() != "]":
+            self.unterminated("arithmetic expression", start, "]")
+        self.pos += 1
+        self.mark(start, self.pos, VARIABLE)
+        return Arithmetic(start, self.pos, parts)
 
     def process_substitution(self) -> ProcessSub:
         """<(..) or >(..) at the cursor."""

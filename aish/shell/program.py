@@ -140,7 +140,7 @@ def _live(argv: list[str], host: ShellHost) -> int:
         rt.report(error)
         return error.status
     if sys.argv[0].rpartition("/")[2].lstrip("-") == "sh":
-        rt.posix = True
+        options.turn(rt, "posix", True)
     return settle(rt, lambda: _start(rt, host, found))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.lang.control import CommandError
+from aish.lang.control import CommandError, ReadonlyError, ToldReadonlyError
 from aish.lang.text import is_name
 from aish.lang.tree import ArrayLiteral
 
@@ -200,12 +200,16 @@ def _export_functions(rt: Runtime, wanted: _Request, operands: list[str]) -> int
 
 
 def _each(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
+    refused = False
     for operand in operands:
         try:
             _one(rt, wanted, operand)
         except CommandError as error:
             rt.complain(f"{wanted.word}: {error.message}", hint=error.hint)
             wanted.status = 1
+            refused = refused or isinstance(error, ReadonlyError)
+    if refused:
+        raise ToldReadonlyError(wanted.status)
     return wanted.status
 
 

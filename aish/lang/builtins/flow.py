@@ -136,9 +136,9 @@ def source(rt: Runtime, argv: list[str]) -> int:
     rt.calls += 1
     rt.returns += 1
     rt.frames.append(("source", path, rt.at))
+    rt.params_set = False
     if len(words) > 1:
         rt.params = words[1:]
-    inner = rt.params
     try:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()
@@ -158,7 +158,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
         rt.calls -= 1
         rt.returns -= 1
         rt.frames.pop()
-        if len(words) > 1 and rt.params is inner:
+        if len(words) > 1 and not rt.params_set:
             rt.params = params
 
 
