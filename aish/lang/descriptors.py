@@ -38,7 +38,7 @@ def place(new: int, fd: int, saved: Saved | None) -> None:
 
 
 def _is_ours(fd: int) -> bool:
-    """Whether a number is none of the script's: a private one, or a standard one that was closed (see aish.streams)."""
+    """Whether a number is none of the script's: a private one, or a standard one that was closed (aish.streams)."""
     if 3 <= fd < FIRST_PRIVATE:
         return False
     try:

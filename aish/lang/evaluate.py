@@ -50,10 +50,7 @@ def run_source(
         if rt.noexec and not rt.interactive:
             continue
         final = last and more is None and not source.text[parser.pos :].strip()
-        if main:
-            status = _of_main(rt, source, command, final)
-        else:
-            status = _recovering(rt, source, command, final, False)
+        status = _of_main(rt, source, command, final) if main else _recovering(rt, source, command, final, False)
         if len(rt.files) > files:
             rt.close_files(files)
         if rt.pending:

@@ -360,7 +360,9 @@ class Parser(Compounds):
         if not name or name in RESERVED or "=" in name:
             self.fail("not a name for a function", tok.start, tok.end, hint="use letters, digits, '_', '-', '.', ':'")
         if self.posix and not is_name(name):
-            self.fail("not a name for a function in posix mode", tok.start, tok.end, hint="use letters, digits and '_'")
+            self.fail(
+                "not a name for a function in posix mode", tok.start, tok.end, hint="use letters, digits and '_'"
+            )
         self.mark(tok.start, tok.end, FUNCTION)
         self.skip_newlines()
         at = self.tok

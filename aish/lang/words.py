@@ -29,7 +29,7 @@ IN_BRACES = "braces"
 IN_DOCUMENT = "document"
 _QUOTED_STOPS = {
     IN_STRING: frozenset('"$`\\'),
-    IN_BRACES: frozenset('}"$`\\\''),
+    IN_BRACES: frozenset("}\"$`\\'"),
     IN_DOCUMENT: frozenset("$`\\"),
 }
 _ESCAPED = {IN_STRING: '$`"\\', IN_BRACES: '$`"\\}', IN_DOCUMENT: "$`\\"}
