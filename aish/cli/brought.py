@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.cli.output import print_json, print_table
 from aish.client import connect
+from aish.config import project_file
 from aish.errors import UnavailableError
 from aish.project import bringing
 from aish.project import plan as planning
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from aish.client.patience import Patience
+    from aish.project.entry import Project
     from aish.project.plan import Plan, Step
 
 
@@ -52,7 +54,7 @@ class Progress:
                 print(clean(f"aish {self.verb}: {name}: {text}"), file=sys.stderr, flush=True)
 
 
-def tell_plan(plan: Plan, options: Namespace) -> int:
+def tell_plan(plan: Plan, project: Project, options: Namespace) -> int:
     steps = plan.steps if options.stops else [step for level in plan.levels for step in level]
     if options.json:
         print_json([_step(step) for step in steps])
@@ -60,6 +62,8 @@ def tell_plan(plan: Plan, options: Namespace) -> int:
         lines = [(_word(step), step.name, step.id or "-", step.reason) for step in steps]
         if lines:
             print_table(("STEP", "NAME", "ID", "WHY"), lines)
+        else:
+            _tell_none(project, options)
         tell_left(plan, options)
     if plan.taken:
         bringing.check_names(plan)
@@ -81,7 +85,16 @@ def tell_left(plan: Plan, options: Namespace) -> None:
         print("  `aish reload` ends them", file=sys.stderr)
 
 
-def tell(outcomes: list[bringing.Outcome], options: Namespace) -> int:
+def _tell_none(project: Project, options: Namespace) -> None:
+    """Silence would look like success to who has mistaken the file."""
+    profiles = ", ".join(sorted(project.profiles))
+    text = f"{project_file.shown(project.path)} declares nothing" + (" without a profile" if profiles else "")
+    print(clean(f"aish {options.verb}: {text}"), file=sys.stderr)
+    if profiles:
+        print(clean(f"  --profile: {profiles}"), file=sys.stderr)
+
+
+def tell(outcomes: list[bringing.Outcome], project: Project, options: Namespace) -> int:
     """A line for each; errors on stderr. The exit status: 1 if one has failed."""
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
     if options.json:
@@ -102,6 +115,8 @@ def tell(outcomes: list[bringing.Outcome], options: Namespace) -> int:
         if lines:
             print_table(("NAME", "ID", "WHAT", "STATE"), lines)
             sys.stdout.flush()
+        else:
+            _tell_none(project, options)
         for error in failed:
             report(f"aish {options.verb}", error)
     return 1 if failed else 0

@@ -52,7 +52,7 @@ def bring(parser: Parser, argv: list[str], verb: str, *, stops: bool) -> int:
     found = declared.load(declared.path_of(options.file), verb)
     asked = bringing.Asked(options.name, options.profile, options.again, stops)
     if options.dry_run:
-        return brought.tell_plan(look(bringing.planned(found, asked), verb), options)
+        return brought.tell_plan(look(bringing.planned(found, asked), verb), found.project, options)
     return _act(found, asked, options)
 
 
@@ -80,7 +80,7 @@ def _act(found: Declared, asked: bringing.Asked, options: Namespace) -> int:
         except KeyboardInterrupt:
             print(f"aish {options.verb}: they go on starting; `aish down` ends them", file=sys.stderr)
             raise
-    status = brought.tell(outcomes, options)
+    status = brought.tell(outcomes, found.project, options)
     brought.tell_left(plan, options)
     return status
 

@@ -1,4 +1,4 @@
-"""Signals as people write them: TERM, SIGTERM, 15."""
+"""Signals as people write them: TERM, SIGTERM, 15, RTMIN+3."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def signal_number(text: str) -> int:
     if text.isdecimal() and text.isascii() and 0 < int(text) <= signal.NSIG - 1:
         return int(text)
     name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
+    base, sign, distance = name.partition("+" if name.startswith("SIGRTMIN") else "-")
+    if base in ("SIGRTMIN", "SIGRTMAX") and sign and distance.isascii() and distance.isdecimal():
+        number = signal.Signals[base] + int(sign + distance)
+        if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+            return number
     known = {member.name: member.value for member in signal.Signals}
     if name not in known:
         near = nearest(name, known)

@@ -42,7 +42,7 @@ class Probes:
         except TimeoutError:
             return f"no answer within {probe.timeout_s:g} s"
         except (OSError, ValueError, OverflowError) as error:
-            return str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+            return _why(error)
 
     async def _command(self, process: Process, probe: ProbePart, what: str) -> str | None:
         try:
@@ -66,6 +66,16 @@ class Probes:
             at += max(0, len(data) - len(wanted) + 1)  # it may be half there
             process.log_from = {**process.log_from, stream: at}
         return f"no line with {text!r} yet"
+
+
+def _why(error: Exception) -> str:
+    """In the system's words: asyncio has its own, `Connect call failed ('127.0.0.1', 1)`."""
+    if not isinstance(error, OSError) or isinstance(error, ssl.SSLError):  # whose numbers are OpenSSL's
+        return str(error)
+    if error.errno is None and error.args and str(error.args[0]).startswith("Multiple exceptions"):
+        return "no address of it accepts a connection"
+    known = error.errno is not None and error.errno > 0  # below: the resolver's
+    return os.strerror(error.errno or 0) if known else error.strerror or str(error)
 
 
 def _filled(text: str, process: Process) -> str:

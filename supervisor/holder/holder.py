@@ -54,7 +54,7 @@ def hold(estate: Estate, control: socket.socket, before: dict[str, Any] | None =
 class Birth:
     """A child between fork and exec, and who waits to hear of it."""
 
-    __slots__ = ("answers", "id", "journal_from", "pid", "pipe", "serial")
+    __slots__ = ("answers", "failure", "id", "journal_from", "pid", "pipe", "serial")
 
     def __init__(self, id: str, pid: int, pipe: int) -> None:
         self.id = id
@@ -63,6 +63,7 @@ class Birth:
         self.serial = 0
         self.journal_from = 0  # its announcement is not before this offset
         self.answers: list[Answer] = []
+        self.failure: birth.Failure | None = None  # told by the child, which is about to end
 
 
 class Holder:
@@ -158,29 +159,35 @@ class Holder:
         born.answers += answers
         self.births[id] = born
         self.newborn[born.pid] = born
-        self.loop.watch(born.pipe, lambda _: self._settle(born))
+        self.loop.watch(born.pipe, lambda _: self._hear(born))
 
-    def _settle(self, born: Birth) -> None:
+    def _hear(self, born: Birth) -> None:
         """Learn whether the exec happened, if that is known by now."""
         try:
-            failure = birth.outcome(born.pipe)
+            born.failure = birth.outcome(born.pipe)
         except BlockingIOError:
             return
         self.loop.forget(born.pipe)
+        if born.failure is None:
+            self._settle(born)
+        # else it is told when the child is reaped: a failed spawn leaves nothing behind, in no group and no /proc
+
+    def _settle(self, born: Birth) -> None:
+        """Tell what became of it."""
         os.close(born.pipe)
         del self.births[born.id]
         del self.newborn[born.pid]
         result: Child | birth.Failure
-        if failure is None:
+        if born.failure is None:
             result = Child(born.id, born.pid, start_time(born.pid))
             result.serial = born.serial
             self.children[born.id] = result
             self.ours[born.pid] = result
         else:
-            result = failure
+            result = born.failure
             self.estate.journal.append(failed_line(born.id, born.pid))
             if born.id == DAEMON:
-                self.ward.failed(failure)
+                self.ward.failed(born.failure)
         for answer in born.answers:
             answer(result)
 
@@ -194,11 +201,14 @@ class Holder:
             pass
         while (dead := exits.next_dead()) is not None:
             pid, status = dead
-            if pid in self.newborn:
-                self._settle(self.newborn[pid])  # it is dead, so its pipe tells by now
+            born = self.newborn.get(pid)
+            if born is not None and born.failure is None:
+                self._hear(born)  # it is dead, so its pipe tells by now
             child = self.ours.pop(pid, None)
             if child is None:
                 exits.bury(pid)
+                if born is not None:
+                    self._settle(born)
             else:
                 self._ended(child, exits.record_and_reap(self.estate.journal, child, status))
 

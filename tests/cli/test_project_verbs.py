@@ -421,6 +421,15 @@ def test_down_says_that_there_was_nothing_to_end(folder: Folder) -> None:
     folder.put(TWO)
     done = folder.aish("down")
     assert (done.stdout, done.stderr) == ("", "aish down: nothing of aish.toml runs\n")
+    folder.put("")
+    assert folder.aish("up", "--dry-run").stderr == "aish up: aish.toml declares nothing\n"
+    folder.put(
+        TWO.replace("[services.web]", '[services.web]\nprofiles = ["x"]').replace(
+            "[services.db]", "[services.db]\nprofiles = ['y']"
+        )
+    )
+    told = folder.aish("up", "--dry-run").stderr
+    assert told == "aish up: aish.toml declares nothing without a profile\n  --profile: x, y\n"
     assert folder.aish("down", "--json").stdout == "[]\n"
 
 

@@ -6,7 +6,7 @@ import posixpath
 from typing import TYPE_CHECKING, Any, Final
 
 from aish.errors import SourceError
-from aish.project.importing import compose, procfile, systemd_unit
+from aish.project.importing import compose, fitting, procfile, systemd_unit
 from aish.project.importing.draft import Draft, Left, toml
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def imported(sources: Sequence[tuple[str, str, bytes]]) -> Imported:
                 units.append((name, text))
     if units:  # together: a timer is about a service, a socket too
         systemd_unit.read(units, draft)
+    fitting.fit(draft)
     _forget_strangers(draft)
     return Imported(toml(draft), draft.left)
 
@@ -62,13 +63,22 @@ def _forget_strangers(draft: Draft) -> None:
     """Nothing can need what was not taken over."""
     names = {name for _, name in draft.entries}
     for (_, name), table in draft.entries.items():
-        needs = table.get("needs", [])
+        needs = [_renamed(need, draft, draft.files[name]) for need in table.get("needs", [])]
         table["needs"] = [need for need in needs if _name(need) in names]
         for need in needs:
             if _name(need) not in names:
                 draft.leave(
                     draft.files[name], f"{name}: its need of {_name(need)}", "that is not among what is imported"
                 )
+
+
+def _renamed(need: Any, draft: Draft, file: str) -> Any:
+    """As what it needs is called here; a unit is in another file than who needs it."""
+    said = _name(need)
+    told = draft.renamed.get((file, said))
+    if told is None and all(name != said for _, name in draft.entries):
+        told = next((new for (_, old), new in draft.renamed.items() if old == said), None)
+    return need if told is None else {**need, "name": told} if isinstance(need, dict) else told
 
 
 def _name(need: Any) -> str:

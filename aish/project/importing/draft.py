@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from aish.model.name import RESERVED, is_id
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,16 +32,21 @@ class Draft:
         self.left: list[Left] = []
         self.files: dict[str, str] = {}
         """Name of an entry -> where it is from."""
+        self.renamed: dict[tuple[str, str], str] = {}
+        """(file, name there) -> name here, where that is another one."""
 
     def entry(self, section: str, name: str, file: str) -> dict[str, Any]:
         """A new table; under another name where that is no name, or is taken."""
         fit = _UNFIT.sub("-", name).strip("-._:/+") or "process"
         fit, number = fit[:100], 1
-        taken = {taken for _, taken in self.entries}
+        taken = {taken for _, taken in self.entries} | RESERVED
+        if is_id(fit):
+            fit = f"process-{fit}"
         while (unique := fit if number == 1 else f"{fit}-{number}") in taken:
             number += 1
         if unique != name:
             self.leave(file, name, f"it is called {unique} now")
+            self.renamed[file, name] = unique
         self.files[unique] = file
         return self.entries.setdefault((section, unique), {})
 

@@ -104,6 +104,39 @@ def test_a_limit_of_compose_that_is_said_twice_is_told() -> None:
     assert left == ["a.mem_limit: deploy.resources.limits.memory says 512M"]
 
 
+@pytest.mark.parametrize(
+    ("source", "gone"),
+    [
+        ("[Service]\nExecStart=/bin/a\nMemoryMax=0\nTasksMax=0\nCPUQuota=0%", "a.limits."),
+        ("[Service]\nExecStart=/bin/a\nKillSignal=SIGRTMIN+99\nTimeoutStopSec=2h", "a.stop."),
+        ("[Service]\nExecStart=/bin/a\nRestart=always\nRestartSec=1us\nNice=20\nFileDescriptorStoreMax=999", "a."),
+        ("services: { a: { command: run, healthcheck: { test: '', retries: 5000 }, cpus: 0.001 } }", "a."),
+        ("services: { a: { command: run, env_file: [ok, ''], stop_grace_period: 3h } }", "a."),
+    ],
+)
+def test_what_aish_toml_does_not_take_is_told_and_not_written(
+    told: Callable[..., Any], source: str, gone: str
+) -> None:
+    """Others' bounds are other ones: `import > aish.toml` made files that `project check` refused."""
+    name = "a.service" if source.startswith("[") else "compose.yaml"
+    found = imported([(name, kind_of(name) or "", source.encode())])
+    assert told(found.text).problems == []
+    assert list(tomllib.loads(found.text)["services"]) == ["a"]
+    assert [left.what for left in found.left if left.what.startswith(gone) and "expected" in left.why]
+
+
+def test_a_name_that_is_none_here_is_another_one_wherever_it_is_needed() -> None:
+    """`gateway` is a word of aish's own, p7 an id: nobody could bring them up."""
+    needs = "{ gateway: { condition: service_healthy }, p7: { condition: service_started } }"
+    text = (
+        f"services: {{ gateway: {{ command: a }}, p7: {{ command: b }}, c: {{ command: c, depends_on: {needs} }} }}"
+    )
+    tables, left = taken(("compose.yaml", text))
+    assert list(tables["services"]) == ["gateway-2", "process-p7", "c"]
+    assert tables["services"]["c"]["needs"] == ["gateway-2", {"name": "process-p7", "until": "started"}]
+    assert left == ["gateway: it is called gateway-2 now", "p7: it is called process-p7 now"]
+
+
 PROCESSES = """
 processes:
   a:

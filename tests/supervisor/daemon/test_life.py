@@ -66,6 +66,12 @@ def test_not_ready_while_it_answers_with_an_error(up: Supervised) -> None:
     assert up.row("web").ready == "no"
 
 
+def test_a_refused_connection_is_told_in_the_systems_words(up: Supervised) -> None:
+    """Fault: `Connect call failed ('127.0.0.1', 4711)`."""
+    up.spawn("sleep", "100", "{port}", ready=ProbePart(address="127.0.0.1:{port}", every_s=0.05), name="web")
+    up.until("the reason is shown", lambda: "Connection refused" in (up.row("web").doing or ""))
+
+
 def test_ready_by_a_connection_a_command_and_a_line(up: Supervised, tmp_path: Path) -> None:
     listen = (
         "import socket, sys, time; s = socket.socket(); s.bind(('127.0.0.1', int(sys.argv[1]))); s.listen(); "
