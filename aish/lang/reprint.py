@@ -315,9 +315,7 @@ class _Printer(WrittenWords):
                 self.add(f"{self.for_head(node)};")
                 self._loop(node.body)
             case Counting():
-                parts = [
-                    "1" if part is None else self.raw(part).lstrip() for part in (node.first, node.test, node.step)
-                ]
+                parts = ["1" if part is None else self.raw(part).lstrip() for part in (node.first, node.test, node.step)]
                 self.add(f"for (({'; '.join(parts)}))")
                 self._loop(node.body)
             case While():

@@ -12,9 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.tree import Node
 
-WINDOWS = (
-    "its lines end as on Windows, by \\r\\n, and \\r is a part of the last word: `sed -i 's/\\r$//' FILE` mends it"
-)
+WINDOWS = "its lines end as on Windows, by \\r\\n, and \\r is a part of the last word: `sed -i 's/\\r$//' FILE` mends it"
 """A hint that more than one kind of error needs."""
 
 

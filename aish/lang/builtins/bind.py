@@ -117,7 +117,7 @@ def _parted(line: str) -> tuple[str, str]:
         name, _, rest = line.partition(":")
         keys, rest = _named_key(name.strip()), ":" + rest.strip()
     if rest[:1] != ":" or not keys:
-        raise CommandError(f"{line}: keys, a colon and what they do expected", hint='bind \'"\\C-o": "text"\'')
+        raise CommandError(f"{line}: keys, a colon and what they do expected", hint="bind '\"\\C-o\": \"text\"'")
     return keys, rest[1:].strip()
 
 
