@@ -87,6 +87,8 @@ class Runtime:
         self.host = host
         self.name = name
         self.params: list[str] = []
+        self.params_set = False
+        """`set` has given them since the sourced file began that is being run; not in a function."""
         self.pid = os.getpid()
         self.interpreter: list[str] = ["aish"]
         """The words that start another shell like this one."""
@@ -101,6 +103,8 @@ class Runtime:
         self.from_prompt = False
         """This is a copy of an interactive shell."""
         self.from_stdin = False
+        self.stdin_given = False
+        """A pipe, or a redirection of what is being run, is stdin: commands in the background keep it."""
         self.in_subshell = False
 
         self.status = 0
@@ -310,6 +314,8 @@ class Runtime:
         if self.capture is not None:
             self.capture.append(text)
             return
+        if not text:
+            return  # even where nothing can be written
         data = encode(text)
         try:
             written = os.write(1, data)

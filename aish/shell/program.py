@@ -143,7 +143,7 @@ def _live(argv: list[str], host: ShellHost) -> int:
         rt.report(error)
         return error.status
     if called_as_sh():
-        rt.posix = True
+        options.turn(rt, "posix", True)
     if os.access(sys.argv[0], os.X_OK):  # else Python was told to run a module
         rt.name = rt.program = sys.argv[0]
         if rt.program[0] != "/":
