@@ -1,4 +1,4 @@
-"""What follows a dollar sign: $name, $(commands), $((arithmetic)); and `commands`. (${..} is in braces.py.)"""
+"""What follows a dollar sign: $name, $(commands), $((arithmetic)), $[arithmetic]; and `commands`. (${..} is in braces.py.)"""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ class Dollars(Braces):
             return self.braced(start, quoted)
         if char == "(":
             return self._parenthesis(start)
+        if char == "[":
+            return self._bracket(start)
         if char in SPECIAL or char.isdecimal():
             if char and char.isascii():
                 self.pos += 2
@@ -86,6 +88,18 @@ class Dollars(Braces):
             node = CommandSub(start, self.pos, body)
         self.depth -= 1
         return node
+
+    def _bracket(self, start: int) -> Arithmetic:
+        """$[..], as arithmetic was written before $((..))."""
+        self.enter(start)
+        self.pos = start + 2
+        parts = self.subscript_parts()
+        if not self.char():
+            self.unterminated("arithmetic expression", start, "]")
+        self.pos += 1
+        self.mark(start, self.pos, VARIABLE)
+        self.depth -= 1
+        return Arithmetic(start, self.pos, parts)
 
     def process_substitution(self) -> ProcessSub:
         """<(..) or >(..) at the cursor."""
