@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aish.cli import wanted, worktree
 from aish.cli.arguments import Parser
 from aish.cli.output import json_line
-from aish.client import launch, stage
+from aish.client import stage
 
 if TYPE_CHECKING:
     from typing import Final
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     at_terminal = os.isatty(0) and os.isatty(1)
     part = wanted.spec_of(options, command, pty=at_terminal)
     end: ExitPart | None
-    with worktree.given(part, launch.capture(), options, "aish run") as given:
+    with worktree.given(part, wanted.surroundings(options), options, "aish run") as given:
         if at_terminal:
             from aish.client import terminal
 

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from aish.cli import wanted, worktree
 from aish.cli.arguments import Parser
-from aish.client import launch, stage
+from aish.client import stage
 from aish.client.stage import NeverBeganError
 from aish.errors import StorageError, UnavailableError, UsageError
 from aish.model.size import parse_bytes
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> NoReturn:
             raise UsageError(f"limits and the like are the supervisor's: {why}")
         _alone(settings, why)
     try:
-        with worktree.given(part, launch.capture(), options, "aish session") as given:
+        with worktree.given(part, wanted.surroundings(options), options, "aish session") as given:
             _supervised(given.part, given.launch, settings, rename=options.name is None)
     except (NeverBeganError, StorageError, UnavailableError) as why:
         fault = why.error if isinstance(why, NeverBeganError) else why

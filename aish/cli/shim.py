@@ -90,13 +90,13 @@ def _check_options(words: list[str], names: list[str]) -> None:
     options = options_of(words)
     for option, refused in (
         ("--name", options.name is not None),
+        ("--cwd", options.cwd is not None),
         ("--restart", options.restart != "never"),
         ("--model", options.model is not None and not options.gateway),
     ):
         if refused:
-            raise UsageError(
-                f"{option} is not for a shim", hint="it runs once for each start; `aish spawn` keeps one running"
-            )
+            hint = "it runs once for each start, where its name is typed; `aish spawn` keeps one running"
+            raise UsageError(f"{option} is not for a shim", hint=hint)
     if options.gateway:
         from aish.agents import adapters
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aish.cli import wanted, worktree
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
-from aish.client import connect, launch, needing
+from aish.client import connect, needing
 from aish.client.stage import not_started
 from aish.config import folders
 from aish.wire.message import Spawn
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     options, command = parser.command(argv)
     part = wanted.spec_of(options, command, pty=options.pty)
     first = not os.path.exists(folders.daemon_socket())
-    with worktree.given(part, launch.capture(), options, "aish spawn") as given:
+    with worktree.given(part, wanted.surroundings(options), options, "aish spawn") as given:
         started = _begun(given.part, given.launch, options)
     if started.unheld and not options.json:
         print(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aish.cli.arguments import Parser
+    from aish.wire.spec import LaunchPart
 
 _KINDS = (kind.COMMAND, kind.AGENT)
 _OPTIONS = {
@@ -88,6 +89,7 @@ def options(parser: Parser) -> None:
     """To be followed by the command; `Parser.command` parts the two."""
     parser.usage = f"{parser.prog} [OPTION …] [--] COMMAND [ARG …]"
     parser.add_argument("--name", metavar="NAME", help="how ps, logs and @NAME call it; default: the program's name")
+    parser.add_argument("--cwd", metavar="FOLDER", help="where it runs; default: here")
     parser.add_argument("--kind", default=kind.COMMAND, metavar="KIND", help="command (default) or agent")
     parser.add_argument(
         "--budget",
@@ -159,11 +161,14 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     if not command:
         raise UsageError("which command?", hint="put it after the options: aish spawn --name x -- sleep 60")
     _check(wanted)
+    folder = folder_of(wanted)
     if command[0].startswith("@"):
         from aish.agents.stub import resolve
 
         made_for = hasattr(wanted, "worktree")
-        part = resolve(command[0], command[1:], wanted.model, worktree=made_for, asked=asking.asked(wanted))
+        part = resolve(
+            command[0], command[1:], wanted.model, worktree=made_for, asked=asking.asked(wanted), cwd=folder
+        )
     elif wanted.model:
         raise UsageError(
             f"--model chooses for agent files and models: @NAME, not {command[0]}",
@@ -174,7 +179,7 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     else:
         part = SpecPart(
             argv=[os.fsencode(word) for word in command],
-            cwd=os.fsencode(launch.folder()),
+            cwd=os.fsencode(folder),
             kind=wanted.kind,  # without a name: the daemon makes one that fits out of the program's
         )
     vram_bytes = parse_bytes(wanted.vram) if wanted.vram else part.vram_bytes
@@ -215,6 +220,21 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
     )
     _refused_later(part, wanted)
     return part
+
+
+def folder_of(wanted: Namespace) -> str:
+    """Raises UsageError, NotFoundError."""
+    if wanted.cwd is None:
+        return launch.folder()
+    folder = os.path.abspath(os.path.expanduser(wanted.cwd))
+    if not wanted.cwd or not os.path.isdir(folder):
+        raise UsageError(f"--cwd {wanted.cwd}: no such folder")
+    return folder
+
+
+def surroundings(wanted: Namespace) -> LaunchPart:
+    """What it inherits of us; PWD tells its folder and not ours."""
+    return launch.capture(pwd=None if wanted.cwd is None else folder_of(wanted))
 
 
 def _refused_later(part: SpecPart, wanted: Namespace) -> None:

@@ -281,7 +281,7 @@ class Client:
             sock.settimeout(None)
 
     def _reply(self) -> tuple[Reply, list[int]]:
-        if not self._channel.buffered:
+        if not self._channel.buffered and self._channel.fileno() >= 0:
             interrupts.readable(self._channel.sock)
         body, fds = self._channel.receive()
         reply = codec.decode_reply(body)

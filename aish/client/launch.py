@@ -12,8 +12,8 @@ from aish.wire.spec import LaunchPart
 _LIMITS: Final = tuple(name for name in dir(resource) if name.startswith("RLIMIT_"))
 
 
-def capture(environ: dict[str, str] | None = None) -> LaunchPart:
-    """The surroundings of this process; `environ` replaces its environment (a shell's variables).
+def capture(environ: dict[str, str] | None = None, *, pwd: str | None = None) -> LaunchPart:
+    """The surroundings of this process; `environ` replaces its environment (a shell's variables), `pwd` PWD in it.
 
     Raises UsageError where that holds what no environment can."""
     if environ is None:
@@ -23,6 +23,8 @@ def capture(environ: dict[str, str] | None = None) -> LaunchPart:
         entries = [name + b"=" + value for name, value in inherited.items()]
     else:
         entries = [_entry(name, value) for name, value in environ.items()]
+    if pwd is not None:
+        entries = [each for each in entries if not each.startswith(b"PWD=")] + [_entry("PWD", pwd)]
     umask = os.umask(0o077)
     os.umask(umask)
     return LaunchPart(

@@ -49,7 +49,9 @@ def compile_node(src: Source, node: Node, tested: bool, last: bool) -> Run:
 
 
 def _body(src: Source, node: Node, tested: bool) -> Run:
-    """The closure that a copy of the shell runs and ends with."""
+    """The closure that a copy of the shell runs and ends with. A ( ) is that copy itself."""
+    if isinstance(node, Subshell):
+        return _inside(src, node, tested)
     from aish.lang.compile import compile_command
 
     return compile_command(src, node, tested=tested, last=True)
@@ -72,6 +74,7 @@ class _Stages:
         self.edges = node.edges
         self.text = src.text[node.start : node.end]
         self.texts = [src.text[stage.start : stage.end] for stage in node.stages]
+        self.simple = [isinstance(stage, Simple) for stage in node.stages]
 
     def start(self, rt: Runtime, *, foreground: bool) -> Job:
         """Fork every stage. Raises CommandError, with nothing left running."""
@@ -141,6 +144,7 @@ class _Stages:
             if merge:
                 os.dup2(1, 2, True)
             _join_edges(rt, edges, i)
+            rt.uncounted = self.simple[i]
             return run(rt)
 
         process.fork(
@@ -307,9 +311,7 @@ def _negated(src: Source, node: Pipeline) -> Run:
 
 def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
     """( ): a copy of the shell; where this process is one that has nothing else to do, itself."""
-    body = _body(src, node.body, tested)
-    if node.redirects:
-        body = _redirected_for_good(src, node, body)
+    body = _inside(src, node, tested)
     site = Site(src, node.start, node.end, node)
     text = src.text[node.start : node.end]
 
@@ -331,6 +333,14 @@ def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
         return status
 
     return run
+
+
+def _inside(src: Source, node: Subshell, tested: bool) -> Run:
+    """What the copy of the shell does that a ( ) is."""
+    from aish.lang.compile import compile_command
+
+    body = compile_command(src, node.body, tested=tested, last=True)
+    return _redirected_for_good(src, node, body) if node.redirects else body
 
 
 def _redirected_for_good(src: Source, node: Subshell, body: Run) -> Run:

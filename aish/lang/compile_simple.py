@@ -33,11 +33,27 @@ _SOURCING = frozenset([".", "source"])
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     """The closure for a simple command, as plain as the command allows."""
     run = _compile(src, node, tested, last)
-    if compile_word.opens_files(node.words) or compile_word.opens_files([item.value for item in node.assigns]):
+    words = node.words + [item.value for item in node.assigns] if node.assigns else node.words
+    if tested and compile_word.substitutes(words):
+        run = _tested(run)
+    if compile_word.opens_files(words):
         from aish.lang.compile_process import closing
 
         return closing(run)
     return run
+
+
+def _tested(run: Run) -> Run:
+    """A command whose failure is a condition's answer: it is for the commands in its words, too."""
+
+    def whole(rt: Runtime) -> int:
+        rt.tested += 1
+        try:
+            return run(rt)
+        finally:
+            rt.tested -= 1
+
+    return whole
 
 
 def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.errors import AishError
 from aish.lang.compile import compile_command
-from aish.lang.control import CommandError, Interrupted, NothingMore, status_of
+from aish.lang.control import CommandError, Exit, Interrupted, NothingMore, status_of
 from aish.lang.parser import Parser
 from aish.lang.runtime import MAX_CALLS
 from aish.lang.signals import SIGHUP, SIGINT
@@ -63,6 +63,8 @@ def run_source(
             rt.close_files(files)
         if rt.pending:
             rt.signals.poll()
+        if rt.onecmd and main and not rt.from_string:
+            raise Exit(rt.status)
 
 
 def _run(rt: Runtime, source: Source, command: Sequence, final: bool) -> int:
@@ -100,7 +102,7 @@ def run_file(rt: Runtime, path: str, data: bytes, status: os.stat_result) -> int
     from aish.lang.kept_trees import parser_of
 
     source.late = True
-    parser = parser_of(source, status)
+    parser = parser_of(source, status, rt.host.tree_folder())
     try:
         return run_source(rt, source, parser=parser)
     finally:
@@ -111,6 +113,7 @@ def run_file(rt: Runtime, path: str, data: bytes, status: os.stat_result) -> int
 def run_text(rt: Runtime, text: str, name: str, *, line_shift: int = 0) -> int:
     """Run text from inside a program: `eval`, a trap. Raises ParseError."""
     rt.calls += 1
+    rt.uncounted = False
     try:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()

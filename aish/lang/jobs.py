@@ -92,6 +92,11 @@ class Job:
         return self.processes[-1].status
 
     @property
+    def ended(self) -> bool:
+        """Whether all its processes have."""
+        return self.state == DONE
+
+    @property
     def killed(self) -> bool:
         """Whether it is done, by a signal."""
         raw = self.processes[-1].raw

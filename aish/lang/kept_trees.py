@@ -13,7 +13,6 @@ import stat
 import sys
 import time
 
-from aish.config import folders
 from aish.lang import tree
 from aish.lang.lexer import NEWLINE, Token
 from aish.lang.parser import Parser
@@ -34,15 +33,15 @@ _SETTLED_S = 1.0
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def parser_of(source: Source, status: os.stat_result) -> KeptParser | None:
-    """What reads a sourced file; None where its tree cannot be kept."""
+def parser_of(source: Source, status: os.stat_result, folder: str) -> KeptParser | None:
+    """What reads a sourced file; None where its tree cannot be kept in `folder`."""
     path = os.path.realpath(source.name)
     name = path.replace("%", "%%").replace("/", "%")
     settled = time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED_S
     known = stat.S_ISREG(status.st_mode) and status.st_size == len(source.text.encode("utf-8", "surrogateescape"))
-    if len(os.fsencode(name)) > _MOST_NAME or not settled or not known or os.geteuid() != os.getuid():
+    if not folder or len(os.fsencode(name)) > _MOST_NAME or not settled or not known or os.geteuid() != os.getuid():
         return None
-    return KeptParser(source, os.path.join(folders.cache(), "trees", name), _identity(path, status))
+    return KeptParser(source, os.path.join(folder, name), _identity(path, status))
 
 
 def _identity(path: str, status: os.stat_result) -> tuple[object, ...]:

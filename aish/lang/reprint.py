@@ -39,7 +39,7 @@ from aish.lang.words import RESERVED
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.source import Source
-    from aish.lang.tree import Node, Redirect
+    from aish.lang.tree import Assign, Node, Redirect
 
 _STEP = 4
 _ALWAYS_NUMBERED = {"<&": 0, ">&": 1, "<>": 0}
@@ -69,6 +69,11 @@ def command(source: Source, node: Node) -> str:
         case _:
             printer.command(node)
             return printer.text()
+
+
+def assignment(source: Source, node: Assign) -> str:
+    """name=value and the like, as `set -x` shows lists."""
+    return _Printer(source.text).assignment(node)
 
 
 def whole(source: Source, node: Node) -> str:

@@ -63,8 +63,8 @@ class WrittenWords:
             continued = not quoted and (len(bare) - len(bare.rstrip("\\"))) % 2 == 1
         return body if quoted else _unfolded(body)
 
-    def _spread(self, start: int, end: int, nodes: Iterable[Node | None]) -> str:
-        """The text from `start` to `end`, in which some nodes lie."""
+    def _spread(self, start: int, end: int, nodes: Iterable[Node | None], *, quoted: bool = False) -> str:
+        """The text from `start` to `end`, in which some nodes lie; `quoted`: in double quotes."""
         text = ""
         for node in nodes:
             if node is None or node.end <= start:
@@ -72,11 +72,11 @@ class WrittenWords:
             before = _unfolded(self.source[start : node.start])
             if isinstance(node, DoubleQuoted) and before[-1:] == "$":
                 before = before[:-1]  # $".." is "..", nothing being translated
-            text += before + self._part(node)
+            text += before + self._part(node, quoted=quoted)
             start = node.end
         return text + _unfolded(self.source[start:end])
 
-    def _part(self, node: Node) -> str:
+    def _part(self, node: Node, *, quoted: bool = False) -> str:
         match node:
             case CommandSub() if self.source[node.start] == "$":
                 return f"$({self.substituted(node.body)})"
@@ -84,21 +84,33 @@ class WrittenWords:
                 return f"{node.op}({self.substituted(node.body)})"
             case Quoted():
                 written = self.source[node.start : node.end]
-                return self.quoted(node.text) if written[:2] == "$'" else written
+                if written[:2] != "$'":
+                    return written
+                return _escaped(node.text) if quoted else self.quoted(node.text)
             case Literal():
                 return _unfolded(self.source[node.start : node.end])
             case ArrayLiteral():
                 return f"({' '.join(map(self._part, node.items))})"
-            case Word() | DoubleQuoted() | Arithmetic():
+            case DoubleQuoted():
+                return self._spread(node.start, node.end, node.parts, quoted=True)
+            case Word():
+                return self._spread(node.start, node.end, node.parts, quoted=quoted)
+            case Arithmetic():
                 return self._spread(node.start, node.end, node.parts)
             case Parameter():
-                return self._spread(node.start, node.end, (node.index, node.argument, node.second))
+                words = (node.index, node.argument, node.second)
+                return self._spread(node.start, node.end, words, quoted=quoted and node.op in ("-", "=", "?", "+"))
             case Assign() | ArrayElement():
                 return self._spread(node.start, node.end, (node.index, node.value))
             case Target():
                 return self._spread(node.start, node.end, (node.index,))
             case _:  # a tilde, `..`
                 return self.source[node.start : node.end]
+
+
+def _escaped(text: str) -> str:
+    """As it stands in the word of an expansion in double quotes."""
+    return "".join(["\\" + char if char in '$`"\\}' else char for char in text])
 
 
 def _unfolded(text: str) -> str:

@@ -130,6 +130,7 @@ class Runtime:
         self.returns = 0
         """Functions and sourced files that `return` could leave."""
         self.arithmetic_depth = 0
+        self.trace_fd = 2
         self.trace_depth = 0
         """Substitutions, evals and sourced files within each other: `set -x` shows it."""
         self.pending = False
@@ -145,6 +146,8 @@ class Runtime:
         """Characters that make a pattern of a word, if they are not quoted."""
 
         self.subshells = 0
+        self.uncounted = False
+        """The words of a pipeline's stage are being expanded: $BASH_SUBSHELL is that of the shell still, as in bash."""
         self.random_state = self.random_pid = 0
         self.random_last = 0
         self.started_s = os.times().elapsed
@@ -157,6 +160,8 @@ class Runtime:
         """Letters of declare: r for those that cannot change, t for those that have the caller's traps."""
         self.aliases: dict[str, str] = {}
         self.completions: dict[str, Spec] = {}
+        self.bound: dict[str, tuple[str, str]] = {}
+        """What keys do at the prompt (bind): a kind, and a text, a command or a name."""
         """What `complete` said about commands."""
         self.completing: Spec | None = None
         self.disabled: set[str] = set()
@@ -201,6 +206,8 @@ class Runtime:
                 adopt(self, name)
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
+        self.vars.watch("BASH_XTRACEFD", self._trace_moved)
+        self.vars.watch("POSIXLY_CORRECT", self._posix_wanted)
         self.vars.set("IFS", " \t\n")
         self.vars.set("OPTIND", "1")
         self.values["PPID"] = str(os.getppid())
@@ -209,6 +216,8 @@ class Runtime:
         self.values.setdefault("PS4", "+ ")
         self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
+        if "POSIXLY_CORRECT" in environment:
+            options.turn(self, "posix", True)
         level = environment.get("SHLVL", "")
         self.vars.set("SHLVL", str(int(level) + 1) if level.isdecimal() and len(level) < 5 else "1")
         self.vars.export("SHLVL")
@@ -233,6 +242,22 @@ class Runtime:
 
     def _optind_changed(self, value: str | None) -> None:
         self.options_index = 0
+
+    def _trace_moved(self, value: str | None) -> None:
+        """BASH_XTRACEFD: where `set -x` writes. What it named before is closed."""
+        if self.trace_fd != 2:
+            descriptors.close(self.trace_fd)
+            self.trace_fd = 2
+        if value and value.isdecimal() and value.isascii():
+            if descriptors.is_open(int(value)):
+                self.trace_fd = int(value)
+            else:
+                self.complain(f"BASH_XTRACEFD: {value}: not an open descriptor")
+
+    def _posix_wanted(self, value: str | None) -> None:
+        """POSIXLY_CORRECT: posix mode while it is set."""
+        if self.posix != (value is not None):
+            options.turn(self, "posix", value is not None)
 
     # ------------------------------------------------------------------------------------- expansions
 
@@ -294,10 +319,10 @@ class Runtime:
         except OSError as error:
             raise CommandError(f"write error: {error.strerror}") from None
 
-    def error_line(self, text: str) -> None:
-        """A line on stderr, where there is one."""
+    def error_line(self, text: str, fd: int = 2) -> None:
+        """A line on stderr, where there is one, or on another descriptor."""
         try:
-            os.write(2, encode(text + "\n"))
+            os.write(fd, encode(text + "\n"))
         except OSError:
             pass  # nobody listens
 
@@ -418,6 +443,7 @@ class Runtime:
         """Run a function with its own positional parameters and local variables."""
         params, loops, at = self.params, self.loops, self.at
         self.calls += 1
+        self.uncounted = False
         if self.calls > MAX_CALLS:
             self.calls -= 1
             raise self.too_deep()
@@ -486,7 +512,8 @@ class Runtime:
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
         self.in_subshell = True
-        self.subshells += 1
+        self.subshells += not self.uncounted
+        self.uncounted = False
         self.from_prompt |= self.interactive
         self.interactive = False
         self.lasting = False
@@ -565,12 +592,20 @@ class Runtime:
         self.set_list(name, [str(fd) for fd in ends])
         self.vars.set(f"{name}_PID", str(job.processes[-1].pid))
 
+    def look_after_coprocesses(self) -> None:
+        """Those that have ended take their variables with them."""
+        self.jobs.reap()
+        for name, (job, _) in [*self.coprocesses.items()]:
+            if job.ended:
+                self.coprocess_ended(name)
+
     def coprocess_ended(self, name: str) -> None:
         """Close its descriptors."""
         if name in self.coprocesses:
             for fd in self.coprocesses.pop(name)[1]:
                 descriptors.close(fd)
             self.vars.unset(name)
+            self.vars.unset(f"{name}_PID")
 
     def private(self, fd: int) -> int:
         """Move a descriptor of the shell's own out of the way of scripts."""

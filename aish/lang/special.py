@@ -23,7 +23,8 @@ BASH_VERSION = (5, 2, 0, 1, "aish")
 """The bash whose language this is: files that are made for it look before they use it."""
 
 _IGNORING = frozenset(
-    ["BASHPID", "BASH_COMMAND", "BASH_SUBSHELL", "EPOCHREALTIME", "EPOCHSECONDS", "FUNCNAME", "GROUPS", "LINENO",
+    ["BASHPID", "BASH_COMMAND", "BASH_SUBSHELL", "EPOCHREALTIME", "EPOCHSECONDS", "FUNCNAME", "GROUPS", "HISTCMD",
+     "LINENO",
      "BASH_LINENO", "BASH_SOURCE", "BASH_ARGC", "BASH_ARGV", "PIPESTATUS", "DIRSTACK", "SRANDOM"]
 )  # fmt: skip
 
@@ -180,11 +181,13 @@ _VALUES: dict[str, Callable[[Runtime], str]] = {
     "BASHPID": lambda rt: str(os.getpid()),
     "BASH_ARGV0": lambda rt: rt.name,
     "BASH_COMMAND": _command,
-    "BASH_SUBSHELL": lambda rt: str(rt.subshells),
+    "BASH_SUBSHELL": lambda rt: str(rt.subshells - rt.uncounted),
     "BASH_VERSION": lambda rt: version(),
+    "COMP_WORDBREAKS": lambda rt: " \t\n\"'@><=;|&(:",
     "EPOCHREALTIME": _epoch_exact,
     "EPOCHSECONDS": _epoch,
     "EUID": lambda rt: str(os.geteuid()),
+    "HISTCMD": lambda rt: str(rt.typed.next_number() if rt.typed is not None else 0),
     "HOSTNAME": lambda rt: os.uname().nodename,
     "HOSTTYPE": lambda rt: os.uname().machine,
     "LINENO": lambda rt: str(rt.at.line if rt.at else 0),

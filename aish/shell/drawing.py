@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from prompt_toolkit.layout.screen import Screen, WritePosition
 
 
+_ABORTS = "class:aborting"
+"""The style of what Ctrl-C leaves behind."""
+
+
 class _Still(Window):
     """A window whose last line has no style of its own: with a second line, the first one, and the prompt in it, would
     be drawn anew."""
@@ -48,6 +52,8 @@ class DrawnOnce(Renderer):
         super().render(app, layout, is_done=False)
         size = self.output.get_size()
         below = layout.container.preferred_height(size.columns, size.rows).preferred
+        if app.exit_style == _ABORTS:
+            self.output.write_raw("^C")
         self.output.write_raw("\r\n" * max(1, min(below, size.rows) - self._cursor_pos.y))
         self.output.erase_down()
         self.output.flush()

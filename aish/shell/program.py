@@ -36,7 +36,7 @@ class Arguments:
         self.shopts: list[tuple[str, bool]] = []
         """Options of `shopt`: words of -O and +O."""
         self.command = self.stdin = self.interactive = self.login = False
-        self.config = True
+        self.config = self.editing = True
         self.rc: str | None = None
         """A start-up file in place of config.aish."""
         self.operands: list[str] = []
@@ -98,8 +98,10 @@ def _long_option(found: Arguments, word: str) -> None:
             found.login = True
         case "--norc" | "--no-config":
             found.config = False
-        case "--noprofile" | "--noediting":
-            pass  # of bash's start-up files and line editor
+        case "--noediting":
+            found.editing = False
+        case "--noprofile":
+            pass  # of bash's start-up files
         case "--verbose":
             found.switches.append(("v", True))
         case _:
@@ -203,7 +205,9 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
         from aish.shell.session import interact
 
         rt.from_stdin = True
-        return interact(rt, host, login=found.login, config=found.config, rc=found.rc)
+        return interact(
+            rt, host, login=found.login, config=found.config, rc=found.rc, editing=found.editing
+        )
     rt.from_stdin = True
     if found.login:
         _profile(rt)

@@ -17,8 +17,9 @@ from prompt_toolkit.auto_suggest import AutoSuggest, Suggestion
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_text, to_formatted_text
 from prompt_toolkit.history import History as ToolkitHistory
+from prompt_toolkit.key_binding import DynamicKeyBindings, KeyBindings, merge_key_bindings
 from prompt_toolkit.lexers import Lexer
-from prompt_toolkit.output import create_output
+from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from aish.lang import prompts, signals
@@ -33,6 +34,9 @@ from aish.shell.keyboard import keyboard
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
 from aish.shell.leaving import IdleError, idle_s
+from aish.shell.paper import editable_output
+from aish.shell.plain import PlainReader
+from aish.shell.typewriter import type_on_paper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -108,36 +112,45 @@ class Prompt:
         self._shown: AnyFormattedText = ""
         """PS1 where it is set, else what changes with the glance."""
         self._prefix: str | None = None
+        self._plain = PlainReader(rt)
+        self._bound: KeyBindings | None = None
         self._lexers: deque[ShellLexer] = deque([ShellLexer(rt, self.known)], maxlen=16)
+        dumb = False
         if output is None:
-            output = create_output(always_prefer_tty=True)
-            output.enable_cpr = False  # type: ignore[attr-defined]  # a terminal that does not answer would be waited for
+            output, dumb = editable_output(rt.values.get("TERM", ""))
         self.session: PromptSession[str] = PromptSession(
             message=self._message,
             history=_Lines(history),
             lexer=self._lexers[0],
             completer=ShellCompleter(rt, link, verbs),
-            auto_suggest=_Suggest(rt, link, history),
-            key_bindings=bindings(rt),
+            auto_suggest=None if dumb else _Suggest(rt, link, history),
+            key_bindings=merge_key_bindings([bindings(rt), DynamicKeyBindings(lambda: self._bound)]),
             multiline=True,
             prompt_continuation=self._continuation,
             style=_STYLE,
             complete_while_typing=False,
+            complete_style=CompleteStyle.READLINE_LIKE if dumb else CompleteStyle.COLUMN,
             input=input or keyboard(),
             output=output,
         )
         self.session.app.ttimeoutlen = _ESCAPE_S
-        draw_once(self.session.app)
+        if dumb:
+            type_on_paper(self.session.app, self._typed_prompt)
+        else:
+            draw_once(self.session.app)
         link.watcher = self._watch
 
     def read(self) -> str | None:
         """The next complete command; None for Ctrl-D. Raises Interrupted for Ctrl-C, IdleError."""
+        if not (self.rt.vi or self.rt.emacs):
+            return self._plain.read()
         self._prepare()
         self.session.editing_mode = EditingMode.VI if self.rt.vi else EditingMode.EMACS
         self.rt.signals.at_prompt = self._signal
         try:
             with Section(self.rt.signals, PROMPTING):
-                return self.session.prompt(pre_run=self._running)
+                heard = self.rt.signals.traps.get(SIGINT) != ""
+                return self.session.prompt(pre_run=self._running, handle_sigint=heard)
         except KeyboardInterrupt:
             raise Interrupted(SIGINT) from None
         except EOFError:
@@ -172,6 +185,10 @@ class Prompt:
         if self.marks:
             folder = self.rt.vars.get("PWD") or "/"
             self.rt.prompt(terminal_marks.folder(folder) + terminal_marks.title(prompts.short_folder(self.rt)))
+        if self.rt.bound or self._bound is not None:
+            from aish.shell.bound_keys import bound
+
+            self._bound = bound(self.rt)
         self._prefix = None
         text = self.rt.vars.get("PS1") or ""
         if text.endswith(PLAIN_PS1):
@@ -190,6 +207,10 @@ class Prompt:
             return fragments
         end = ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS)
         return [("[ZeroWidthEscape]", terminal_marks.PROMPT_BEGINS), *fragments, end]
+
+    def _typed_prompt(self, row: int) -> str:
+        """On a dumb terminal."""
+        return prompts.expand(self.rt, "PS2" if row else "PS1")
 
     def _continuation(self, width: int, number: int, wrapped: int) -> AnyFormattedText:
         if wrapped:

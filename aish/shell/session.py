@@ -84,7 +84,9 @@ def source_file(rt: Runtime, path: str) -> None:
         rt.error_line(f"aish: {path}: interrupted")
 
 
-def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str | None = None) -> int:
+def interact(
+    rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str | None = None, editing: bool = True
+) -> int:
     """Read and run lines until the end; the exit status."""
     if login:
         source_file(rt, "/etc/profile")
@@ -96,7 +98,7 @@ def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str
     prepare(rt, config=config, rc=rc)
     link = _link(host)
     rt.typed = history = History(rt, link)
-    reader = _reader(rt, host, link, history)
+    reader = _reader(rt, host, link, history, editing=editing)
     try:
         return _lines(rt, reader, history, login=login)
     except Interrupted as error:
@@ -236,9 +238,11 @@ def _nothing(words: list[str], written: str) -> None:
     """Without verbs any file may follow."""
 
 
-def _reader(rt: Runtime, host: ShellHost, link: Link, history: History) -> Reader:
-    """prompt_toolkit on a terminal that can do it; else plain reading."""
-    if os.isatty(0) and os.isatty(2) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
+def _reader(rt: Runtime, host: ShellHost, link: Link, history: History, *, editing: bool) -> Reader:
+    """prompt_toolkit on a terminal; plain reading elsewhere, and where Emacs edits the lines."""
+    edited_already = rt.values.get("TERM", "dumb") in ("", "dumb", "emacs") and "INSIDE_EMACS" in rt.values
+    rt.emacs = rt.emacs or (editing and not rt.vi and not edited_already)
+    if os.isatty(0) and os.isatty(2) and (rt.emacs or rt.vi):
         from aish.shell.prompt import Prompt
 
         return Prompt(rt, link, history, verbs=host.verbs)

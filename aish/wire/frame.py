@@ -126,6 +126,7 @@ class Channel:
         return self.sock.fileno()
 
     def send(self, body: bytes, fds: list[int] | None = None) -> None:
+        self._check_open()
         try:
             send(self.sock, body, fds)
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -137,6 +138,7 @@ class Channel:
         Raises DisconnectedError when the peer is gone, TimeoutError as set on the socket.
         """
         while not self._frames:
+            self._check_open()
             try:
                 data, fds = receive(self.sock)
             except ConnectionResetError as error:
@@ -145,6 +147,11 @@ class Channel:
                 raise DisconnectedError("the other side closed the connection")
             self._frames.extend(self._decoder.feed(data, fds))
         return self._frames.popleft()
+
+    def _check_open(self) -> None:
+        """A client that found no daemon in the place of a dead one has a closed connection: it looks again."""
+        if self.sock.fileno() < 0:
+            raise DisconnectedError("the connection is closed")
 
     @property
     def buffered(self) -> bool:

@@ -53,6 +53,7 @@ class Doctors:
                 *self._logs(),
                 *self._gpus(),
                 limits(self.daemon.reach.layout),
+                *self._nice(),
                 *await asyncio.to_thread(sandboxes.findings),
                 await asyncio.to_thread(_exits),
                 *_system(),
@@ -87,6 +88,12 @@ class Doctors:
         yield daemon.parents.finding()
         yield _of_child(daemon.gateway, connected=daemon.link.connected)
         yield _of_child(daemon.egress, connected=daemon.egress_link.connection is not None)
+
+    def _nice(self) -> Iterator[Finding]:
+        lowest = self.daemon.launcher.lowest_nice
+        if lowest is not None:
+            text = f"{lowest} is the lowest niceness that is given here: less takes root, or RLIMIT_NICE"
+            yield Finding(level="ok", topic="nice", text=text)
 
     def _models(self) -> Iterator[Finding]:
         """Those that cannot be asked as things are."""

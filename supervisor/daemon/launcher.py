@@ -160,6 +160,16 @@ class Launcher:
         """What the holder can give a child, who may not be nicer to itself than it is."""
         return wanted if self._floor is None else max(wanted, self._floor.nice)
 
+    def unheld(self, row: Row) -> list[str]:
+        """Limits that are asked for and that nothing gives it here, as `aish limit` calls them."""
+        lower = row.nice_limit is not None and self._niceness(row.nice_limit) > row.nice_limit
+        return self._reach.unheld(row.spec.limits) + (["nice"] if lower else [])
+
+    @property
+    def lowest_nice(self) -> int | None:
+        """None: whatever is asked for (root's)."""
+        return None if self._floor is None else self._floor.nice
+
     def added(self, row: Row) -> dict[str, str]:
         """The variables that every supervised process gets. Pure but for what it asks."""
         url = self._gateway_url()
@@ -276,7 +286,9 @@ class Floor(NamedTuple):
     def here(cls) -> Floor:
         names = [name for name in dir(resource) if name.startswith("RLIMIT_")]
         hard = {name[7:]: resource.getrlimit(getattr(resource, name))[1] for name in names}
-        return cls(os.getpriority(os.PRIO_PROCESS, 0), hard)
+        allowed = resource.getrlimit(resource.RLIMIT_NICE)[0]
+        lowest = -20 if allowed == resource.RLIM_INFINITY else 20 - allowed  # as setrlimit(2) counts it
+        return cls(min(os.getpriority(os.PRIO_PROCESS, 0), lowest), hard)
 
 
 def reachable(limits: Mapping[str, tuple[int, int]], floor: Floor | None) -> dict[str, tuple[int, int]]:

@@ -144,7 +144,7 @@ class Looking:
             limit_tier=daemon.reach.tier(row),
             stdout=adopting.output(row, 1),
             stderr=adopting.output(row, 2),
-            unheld=daemon.reach.unheld(row.spec.limits),
+            unheld=daemon.launcher.unheld(row),
             sandbox_tier=row.sandbox_tier,
             sandbox_open=row.sandbox_open,
             traffic=row.traffic,

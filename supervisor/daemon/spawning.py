@@ -158,7 +158,7 @@ class Spawning:
             process.close_fds()
             raise
         daemon.table.add(process)
-        unheld = daemon.reach.unheld(row.spec.limits)
+        unheld = daemon.launcher.unheld(row)
         if unheld:
             daemon.recorder.event("limit-unheld", row, f"nothing here holds a limit of {', '.join(unheld)}")
         if row.spec.kind in (kind.AGENT, kind.MODEL):
@@ -192,7 +192,7 @@ class Spawning:
             pid=row.pid,
             reason=row.reason,
             existed=existed,
-            unheld=self.daemon.reach.unheld(row.spec.limits),
+            unheld=self.daemon.launcher.unheld(row),
         )
 
     def _decided(self, process: Process) -> bool:

@@ -106,7 +106,9 @@ def test_options_end_where_the_command_begins() -> None:
     assert parser.command(["--flag", "--", "--odd"])[1] == ["--odd"]
 
 
-@pytest.mark.parametrize(("text", "number"), [("9", 9), ("KILL", 9), ("SIGKILL", 9), ("int", 2), ("RTMIN+3", 37), ("sigrtmax-1", 63)])
+@pytest.mark.parametrize(
+    ("text", "number"), [("9", 9), ("KILL", 9), ("SIGKILL", 9), ("int", 2), ("RTMIN+3", 37), ("sigrtmax-1", 63)]
+)
 def test_signals_by_name_and_number(text: str, number: int) -> None:
     assert signal_number(text) == number
 

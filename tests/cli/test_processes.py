@@ -20,6 +20,8 @@ from aish.wire.reply import Inspected
 from aish.wire.spec import LaunchNote, SpecPart
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Home
 
 
@@ -86,6 +88,14 @@ def test_a_child_starts_as_if_the_calling_shell_had_forked_it(shared_home: Home)
 )
 def test_run_ends_as_the_command_ends(shared_home: Home, script: str, status: int) -> None:
     assert shared_home.aish("run", "--", "sh", "-c", script).returncode == status
+
+
+def test_it_runs_in_the_folder_that_is_named(shared_home: Home, tmp_path: Path) -> None:
+    """And no variable tells it of another one."""
+    done = shared_home.aish("run", "--cwd", str(tmp_path), "printenv", "PWD", cwd="/")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}\n"), done.stderr
+    done = shared_home.aish("run", "--cwd", "../nowhere", "true", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "aish run: --cwd ../nowhere: no such folder\n")
 
 
 def test_run_stands_in_a_pipeline(shared_home: Home) -> None:

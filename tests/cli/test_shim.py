@@ -438,6 +438,7 @@ def test_another_s_file_is_left_alone(at: Shimmed) -> None:
         (["a b"], 2, "not the name of a program"),
         (["no-such-program"], 69, "no program"),
         (["mysh", "--restart", "always"], 2, "--restart is not for a shim"),
+        (["mysh", "--cwd", "/"], 2, "--cwd is not for a shim"),
         (["mysh", "--name", "x"], 2, "--name is not for a shim"),
         (["mysh", "--memroy", "1G"], 2, "did you mean --memory"),
         (["mysh", "--memory", "x"], 2, "size"),

@@ -110,3 +110,21 @@ def test_what_did_not_reach_the_daemon_is_sent_again_whatever_it_is() -> None:
     with Gone(Channel(ours), Welcome(version=1, pid=1, epoch=1), "test") as client:
         assert client.ask(Done, Signal(target="p1", signal=1)).changed
         client.last.close()
+
+
+def test_who_found_no_daemon_once_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault: OSError 9, bad file descriptor, at the next request."""
+
+    def gone(*words: object, **options: object) -> None:
+        raise UnavailableError("no daemon")
+
+    client = Mortal([])
+    client.last.close()
+    client.close()
+    monkeypatch.setattr(connection, "_connected", gone)
+    with pytest.raises(UnavailableError):
+        Client.reconnect(client)
+    assert isinstance(client.request(Wait(target="p1")), Waited)
+    client.close()
+    with pytest.raises(DisconnectedError):
+        client.receive()

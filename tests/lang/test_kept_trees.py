@@ -26,7 +26,6 @@ SCRIPT = "".join(f"f{i}() {{ case $1 in a*|b) echo \"x $(echo {i} | cat)\" ;; *)
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(kept_trees, "_SETTLED_S", -60.0)
     path = tmp_path / "s.sh"
     path.write_text(SCRIPT)
@@ -50,7 +49,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     def run(path: Path, **state: object) -> tuple[int, list[Sequence]]:
         nonlocal parsed
         parsed, found = 0, []
-        parser = parser_of(Source(str(path), path.read_text()), path.stat())
+        parser = parser_of(Source(str(path), path.read_text()), path.stat(), str(path.parent / "cache" / "trees"))
         assert parser is not None
         for name, value in state.items():
             setattr(parser, name, value)
@@ -63,7 +62,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
 
 
 def kept(script: Path) -> Path:
-    (found,) = (script.parent / "cache" / "aish" / "trees").iterdir()
+    (found,) = (script.parent / "cache" / "trees").iterdir()
     return found
 
 
@@ -125,7 +124,7 @@ def test_they_are_bounded(script: Path, read: Read, monkeypatch: pytest.MonkeyPa
         other = script.parent / name
         other.write_text(SCRIPT)
         read(other)
-    assert len(list((script.parent / "cache" / "aish" / "trees").iterdir())) == 2
+    assert len(list((script.parent / "cache" / "trees").iterdir())) == 2
 
 
 def test_a_folder_that_cannot_be_written_is_no_fault(script: Path, read: Read) -> None:

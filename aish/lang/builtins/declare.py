@@ -79,7 +79,7 @@ def local(rt: Runtime, argv: list[str]) -> int:
         from aish.lang import declarations
 
         for name in sorted(scope):
-            line = declarations.line(rt, name)
+            line = "local -" if name == "-" else declarations.line(rt, name)
             if line is not None:
                 rt.write(line + "\n")
         return 0
@@ -184,6 +184,8 @@ def _print_named(rt: Runtime, names: list[str]) -> int:
 
 def _each(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
     for operand in operands:
+        if wanted.on & {"x", "r"} and not wanted.local:
+            rt.vars.keep_temporary(operand.partition("=")[0])
         try:
             _one(rt, wanted, operand)
         except CommandError as error:

@@ -137,6 +137,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
     params = rt.params
     rt.trace_depth += 1
     rt.calls += 1
+    rt.uncounted = False
     rt.returns += 1
     rt.frames.append(("source", path, rt.at))
     if len(words) > 1:

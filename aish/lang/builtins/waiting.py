@@ -54,6 +54,9 @@ def wait(rt: Runtime, argv: list[str]) -> int:
             rt.signals.poll()
             return 128 + error.signo
         raise
+    finally:
+        if rt.coprocesses:
+            rt.look_after_coprocesses()
 
 
 def _wait_job(rt: Runtime, job: Job, *, stops: bool) -> int:
