@@ -205,9 +205,7 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
         from aish.shell.session import interact
 
         rt.from_stdin = True
-        return interact(
-            rt, host, login=found.login, config=found.config, rc=found.rc, editing=found.editing
-        )
+        return interact(rt, host, login=found.login, config=found.config, rc=found.rc, editing=found.editing)
     rt.from_stdin = True
     if found.login:
         _profile(rt)
