@@ -16,13 +16,14 @@ from tempfile import mkstemp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ast
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
 
     from aish.lean import Image, State
 
-FORMAT = b"aish 2\r\n"
+FORMAT = b"aish 3\r\n"
 """What an image begins with, as bin/aish wants it: another number for each change of what follows."""
 _FIRST = ("aish.cli", "aish.shell.host", "aish.shell.program", "aish.lang.builtins.simple", "aish.lean")
 """These, and what they import, are part of every start. The last one is what reads the image."""
@@ -47,15 +48,15 @@ def keep(packages: str, path: str) -> None:
         "python": sys.version,
         "added": [packages] if root == packages else [packages, root],
         "files": [_state(record), *states.values()],
-        "first": [(name, states[name][0], _code(name)) for name in first],
+        "first": [(name, states[name][0], _bare_code(name)) for name in first],
         "later": {},
     }
     length = 0
     for name in _submodules():
         if name not in first:
-            names = together if name == _TOGETHER else [name]
+            names, code = (together, _bare_code) if name == _TOGETHER else ([name], _code)
             files = [_state(_source(one)) for one in names]
-            blobs.append(dumps([(one, state[0], _code(one)) for one, state in zip(names, files, strict=True)]))
+            blobs.append(dumps([(one, state[0], code(one)) for one, state in zip(names, files, strict=True)]))
             image["later"][name] = (files, length, len(blobs[-1]))
             length += len(blobs[-1])
     head = dumps(image)  # type: ignore[arg-type]  # a TypedDict is a dict
@@ -122,6 +123,44 @@ def _code(name: str) -> CodeType:
     assert spec is not None
     code: CodeType = spec.loader.get_code(name)  # type: ignore[union-attr]  # a loader of source files
     return code
+
+
+def _bare_code(name: str) -> CodeType:
+    """The code without what only readers and the type checker want of it, which would be read and made at each start:
+    documentation (of built-ins `help` shows it), annotations, what stands under TYPE_CHECKING."""
+    import ast
+
+    silent = not name.startswith("aish.lang.builtins.")
+    spec = find_spec(name)
+    assert spec is not None
+    tree = ast.parse(spec.loader.get_source(name))  # type: ignore[union-attr]  # a loader of source files
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            bare = [kept for statement in node.body for kept in _bare(statement, silent)]
+            node.body = bare or [ast.Pass(lineno=1, col_offset=0)]
+    code: CodeType = compile(ast.fix_missing_locations(tree), _source(name), "exec", dont_inherit=True)
+    return code
+
+
+def _bare(statement: ast.stmt, silent: bool) -> list[ast.stmt]:
+    """What is left of a statement of a module, a class or a function; `silent`: without documentation."""
+    import ast
+
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str())) if silent:
+            return []
+        case ast.AnnAssign(value=None):
+            return []
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            return [ast.copy_location(ast.Assign(targets=[target], value=value), statement)]
+        case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=orelse):
+            return orelse
+        case _:
+            return [statement]
 
 
 def _state(path: str) -> State:

@@ -12,7 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.tree import Node
 
-WINDOWS = "its lines end as on Windows, by \\r\\n, and \\r is a part of the last word: `sed -i 's/\\r$//' FILE` mends it"
+WINDOWS = (
+    "its lines end as on Windows, by \\r\\n, and \\r is a part of the last word: `sed -i 's/\\r$//' FILE` mends it"
+)
 """A hint that more than one kind of error needs."""
 
 
@@ -73,7 +75,7 @@ class Source:
 
 
 class Site:
-    """Where a command or an expansion stands: enough to report an error and to answer $LINENO; and the command itself,
+    """Where a command or an expansion stands: enough to report an error and to answer $LINENO; and the command itself
     for $BASH_COMMAND."""
 
     __slots__ = ("end", "line", "node", "source", "start")

@@ -73,7 +73,7 @@ def test_changed_module_is_noticed(file: str, old: str, new: str, script: str, s
     assert kept.out("-c", script) == f"{shows}\n"
 
 
-@pytest.mark.parametrize("rest", [b"", b"\x05", b"aish 1\r\n" + bytes(20), b"aish 2\r\n" + b"\xff" * 100, None])
+@pytest.mark.parametrize("rest", [b"", b"\x05", b"aish 2\r\n" + bytes(20), b"aish 3\r\n" + b"\xff" * 100, None])
 def test_damaged_one_is_replaced(rest: bytes | None, kept: Installed) -> None:
     whole = kept.image.read_bytes()
     kept.image.write_bytes(whole[: len(whole) // 3] if rest is None else rest)
@@ -113,3 +113,9 @@ def test_errors_show_their_source(kept: Installed) -> None:
     done = kept.run(kept.program, "-c", "true")
     assert f'File "{path}", line' in done.stderr
     assert "status = main(1)" in done.stderr
+
+
+def test_what_nobody_runs_is_not_in_it(kept: Installed) -> None:
+    """Documentation and annotations would be read and made at each start; what `help` shows is neither."""
+    assert kept.out("-c", "help -d eval").startswith("eval - run")
+    assert b"Raises CommandError for an option that does not exist" not in kept.image.read_bytes()
