@@ -230,6 +230,9 @@ def direct(model: str) -> Agent:
     return Agent(model, model=model)
 
 
+NAME_HINT: Final = "letters, digits, '.', '_' and '-', first a letter, not like an id such as p12"
+
+
 def valid_name(name: str) -> bool:
     """Whether `@name` can name an agent: ASCII letters, digits, '.', '_', '-'; first a letter; no id (p12)."""
     plain = name.isascii() and name[:1].isalpha() and len(name) <= NAME_LENGTH_MAX

@@ -12,6 +12,7 @@ from aish.agents.agent import (
     GATEWAY,
     INPUT_MARK,
     LOGINS,
+    NAME_HINT,
     PERMISSIONS,
     Agent,
     MapReduce,
@@ -154,8 +155,7 @@ def _permissions(reader: Reader, acts: Acting | None) -> str:
 def _name(reader: Reader, called: str) -> str:
     name = reader.text("name", called, length_max=1000)
     if not valid_name(name):
-        hint = "letters, digits, '.', '_' and '-', first a letter, not like an id such as p12"
-        raise reader.error("name", f"@{name[:80]} cannot be a name", hint)
+        raise reader.error("name", f"@{name[:80]} cannot be a name", NAME_HINT)
     return name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from aish.agents import adapters
-from aish.agents.agent import valid_name
+from aish.agents.agent import NAME_HINT, valid_name
 from aish.agents.definition import parse
 from aish.agents.find import project_folder
 from aish.errors import ConflictError, SourceError, StorageError, UsageError
@@ -84,8 +84,7 @@ def write(name: str, cwd: str, *, adapter: str | None, tools: tuple[str, ...] | 
     """The path of a new file. Raises UsageError, NotFoundError for an adapter that there is not, ConflictError where
     there is such a file: nothing is overwritten."""
     if not valid_name(name):
-        hint = "letters, digits, '.', '_' and '-', first a letter, not like an id such as p12"
-        raise UsageError(f"@{name[:80]} cannot be a name", hint=hint)
+        raise UsageError(f"@{name[:80]} cannot be a name", hint=NAME_HINT)
     if tools is not None and adapter not in (None, BUILTIN):
         raise UsageError(f"--tools are of the built-in agent: {adapter} has its own", hint="one of the two")
     if adapter is not None:

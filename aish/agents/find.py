@@ -71,17 +71,35 @@ def _in(folder: str, name: str) -> str | None:
 
 def names(cwd: str) -> list[str]:
     """Every name that `find` knows there, sorted."""
-    found: set[str] = set()
-    project = project_folder(cwd)
-    for folder in (*([project] if project is not None else []), *_folders()):
-        try:
-            entries = os.listdir(folder)
-        except OSError:
-            continue  # no such folder, or not ours to read: it has no agents for us
-        found.update(entry.removesuffix(_SUFFIX) for entry in entries if entry.endswith(_SUFFIX))
+    found = {name for folder in _all(cwd) for name in _entries(folder) if _in(folder, name) is not None}
     for each in _declared(cwd)[0]:
         found.update(tables.defined(each))
     return sorted(name for name in found if valid_name(name))
+
+
+def nameless(cwd: str) -> list[str]:
+    """What the project or the user has there that looks like an agent, and that no `@NAME` finds: by its name, or
+    since it is no file."""
+    folders_ = [folder for folder in (project_folder(cwd), _own()) if folder is not None]
+    places = [(folder, name) for folder in folders_ for name in sorted(_entries(folder))]
+    return [
+        os.path.join(folder, name + _SUFFIX)
+        for folder, name in places
+        if not valid_name(name) or _in(folder, name) is None
+    ]
+
+
+def _all(cwd: str) -> list[str]:
+    project = project_folder(cwd)
+    return [*([project] if project is not None else []), *_folders()]
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return []  # no such folder, or not ours to read: it has no agents for us
+    return [entry.removesuffix(_SUFFIX) for entry in entries if entry.endswith(_SUFFIX)]
 
 
 def _declared(cwd: str) -> tuple[list[Document], SourceError | None]:
@@ -172,9 +190,13 @@ def _read(fd: int, most_bytes: int) -> bytes:
     return found
 
 
+def _own() -> str:
+    return os.path.join(folders.config(), "agents")
+
+
 def _folders() -> Iterator[str]:
     """Of the user, of aish, of plugins; the last ones are only looked for where no other has the name."""
-    yield os.path.join(folders.config(), "agents")
+    yield _own()
     yield os.path.join(os.path.dirname(__file__), "library")
     yield from _plugins()
 

@@ -101,11 +101,11 @@ def is_verb(argv: list[str]) -> bool:
 
 def main(argv: list[str]) -> int:
     """Run `aish argv…`; the exit status. Never raises: errors are told on stderr."""
-    if not is_verb(argv):
-        from aish.shell import main as shell
+    from aish import shell
 
-        return shell(argv, verb=verb, is_verb=is_verb, verbs=VERBS, names=_names, after=_after)
-    return verb(argv)
+    if is_verb(argv) and (argv[0][:2] == "--" or not shell.called_as_sh()):
+        return verb(argv)
+    return shell.main(argv, verb=verb, is_verb=is_verb, verbs=VERBS, names=_names, after=_after)
 
 
 def _names() -> list[str]:

@@ -6,12 +6,12 @@ import os
 
 from aish.agents import adapters, allowance
 from aish.agents import find as agents
-from aish.agents.agent import Agent
+from aish.agents.agent import NAME_HINT, Agent
 from aish.cli.arguments import Parser, json_option
 from aish.cli.each import for_each
 from aish.cli.output import print_json, print_table
 from aish.client import launch
-from aish.errors import AishError, NotFoundError, UsageError
+from aish.errors import AishError, NotFoundError, SourceError, UsageError
 from aish.model.nearest import nearest
 from aish.model.size import format_count
 from aish.report import clean, report
@@ -175,8 +175,16 @@ def _check(words: list[str]) -> int:
     parser.add_argument("name", nargs="*", metavar="NAME", help="a name, with or without @, or a file")
     json_option(parser)
     options = parser.parse_args(words)
-    wanted = options.name or agents.names(launch.folder())
-    status = for_each("agent check", wanted, lambda name: _fields(_checked(_place(name))), as_json=options.json)
+    nameless = [] if options.name else agents.nameless(launch.folder())
+    wanted = options.name or [*agents.names(launch.folder()), *nameless]
+
+    def checked(name: str) -> dict[str, object]:
+        if name in nameless:
+            why = "its name is none for an agent" if os.path.isfile(name) else "not a file"
+            raise SourceError(f"{why}: no @NAME finds it", file=name, hint=NAME_HINT)
+        return _fields(_checked(_place(name)))
+
+    status = for_each("agent check", wanted, checked, as_json=options.json)
     if not status and not options.json:
         print(f"{len(wanted)} {'agent' if len(wanted) == 1 else 'agents'}, no problems")
     return status

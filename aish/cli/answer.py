@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import connect
 from aish.client.reply import chosen
-from aish.errors import NotFoundError, UsageError
+from aish.errors import ConflictError, NotFoundError, UsageError
 from aish.report import clean
 from aish.wire.message import Answer, Questions
 from aish.wire.reply import Answered, QuestionList
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> int:
+    began_s = time.time()
     parser = Parser(
         "answer",
-        "Answer what an agent asks: its oldest question, or the one with that number. ANSWER is allow, deny, an\n"
+        "Answer what an agent asks: its question, or the one with that number. ANSWER is allow, deny, an\n"
         "option of it, or words where it takes them. Only you answer; no process does, for itself or another.",
         "examples: aish answer @coder allow        aish answer q7 deny        aish answer @coder use port 8081",
     )
@@ -31,7 +33,7 @@ def main(argv: list[str]) -> int:
     json_option(parser)
     options = parser.parse_args(argv)
     with connect(start=False, program="answer") as client:
-        question = find(client, options.who)
+        question = find(client, options.who, began_s)
         reply = chosen(question, " ".join(options.said), always=options.always)
         request = Answer(number=question.number, option=reply.option, words=reply.words)
         done = client.ask(Answered, request).question
@@ -40,8 +42,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def find(client: Client, who: str) -> QuestionPart:
-    """The question with that number, or the oldest of that process. Raises NotFoundError, UsageError."""
+def find(client: Client, who: str, began_s: float) -> QuestionPart:
+    """The question with that number, or the only one of that process, which stood there at `began_s`: what it has
+    asked since is not what the person has answered. Raises NotFoundError, UsageError, ConflictError."""
     number = who.removeprefix("q") if who.startswith("q") else ""
     if number.isascii() and number.isdigit():
         found = [part for part in client.ask(QuestionList, Questions()).questions if part.number == int(number)]
@@ -54,4 +57,9 @@ def find(client: Client, who: str) -> QuestionPart:
     if len(found) > 1:
         names = ", ".join(f"q{part.number}" for part in found)
         raise UsageError(f"{clean(who)} asks {len(found)} things: {names}", hint="say which: aish answer q7 allow")
+    if found[0].asked_s > began_s:
+        raise ConflictError(
+            f"{clean(who)} has only now asked this: {clean(found[0].told())}",
+            hint=f"if that is what you mean: aish answer q{found[0].number} …",
+        )
     return found[0]

@@ -2,6 +2,7 @@
 
     eval "$(aish env)"                          OpenAI's clients
     eval "$(aish env --for anthropic)"          Anthropic's: a Claude Code that is logged in would use the key instead
+    eval "$(aish env --for azure)"              OpenAI's client of Azure
     eval "$(aish env --for anthropic-login)"    beside the login that it has: our key is a header of its own
 
 The key is this user's own, named `env`: made on first use and kept in a 0600 file, so that every shell gets the same
@@ -25,7 +26,7 @@ from aish.wire.message import KeyList, KeyNew
 from aish.wire.reply import KeyMade, Keys
 
 KEY_NAME = "env"
-_FOR = (*client_environ.VENDORS, client_environ.ANTHROPIC_LOGIN, "all")
+_FOR = (*client_environ.VENDORS, client_environ.AZURE, client_environ.ANTHROPIC_LOGIN, "all")
 _KEY_BEGIN = "sk-aish-"
 _FILE_MOST = 4096
 

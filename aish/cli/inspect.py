@@ -26,7 +26,7 @@ from aish.worktree.naming import LABEL, branch
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from aish.wire.part import RunPart
+    from aish.wire.part import RunPart, TrafficPart
 
 HISTORY = ("RUN", "STARTED", "TOOK", "ENDED", "EXIT", "WHY", "WHO")
 _ADDED = ("write", "read", "hide")
@@ -112,6 +112,7 @@ def _show(found: Inspected) -> None:
         ("memory", None if row.rss_bytes is None else format_bytes(row.rss_bytes)),
         ("limits", _limits(found)),
         ("sandbox", _sandbox(found)),
+        *(("reached", _reached(part)) for part in found.traffic),
         ("vram", _vram(found)),
         ("tokens", None if row.tokens is None else _tokens(found)),
         ("metered", _metered(found)),
@@ -222,6 +223,14 @@ def _sandbox(found: Inspected) -> str | None:
     if tier is None:
         return f"{text}; it did not start yet"
     return f"{text}; held by {tier}; open: {', '.join(found.sandbox_open) or 'nothing more'}"
+
+
+def _reached(part: TrafficPart) -> str:
+    place = "others" if part.host is None else f"[{part.host}]" if ":" in part.host else part.host
+    place += "" if part.port is None else f":{part.port}"
+    counted = f"{part.connections} connection{'' if part.connections == 1 else 's'}"
+    sent, received = format_bytes(part.sent_bytes), format_bytes(part.received_bytes)
+    return f"{place}: {counted}, {sent} bytes sent, {received} received"
 
 
 def _vram(found: Inspected) -> str | None:

@@ -163,7 +163,7 @@ class Associative(Array):
         if key not in self.items:
             self.order = None
             if len(self.items) >= 2 * self.buckets:  # bash's table grows, which turns its chains around
-                self.items = {key: self.items[key] for key in _in_order(self.items, self.buckets)}
+                self.items = {key: self.items[key] for key in in_order(self.items, self.buckets)}
                 self.buckets *= 4
         self.items[key] = value
         self.unset = False
@@ -186,7 +186,7 @@ class Associative(Array):
 
     def keys(self) -> list[str]:
         if self.order is None:
-            self.order = _in_order(self.items, self.buckets)
+            self.order = in_order(self.items, self.buckets)
         return list(self.order)
 
     def values(self) -> list[str]:
@@ -213,7 +213,7 @@ class Associative(Array):
 _BUCKETS = 1024
 
 
-def _in_order(items: dict[str, str], buckets: int) -> list[str]:
+def in_order(items: dict[str, str], buckets: int) -> list[str]:
     """Keys as a hash table of FNV-1 with chains gives them: by bucket, the newest first within one."""
     from aish.lang.text import encode
 

@@ -26,6 +26,8 @@ MAX_WORDS = 2_000_000
 MAX_BRACES = 1_000
 """Opening braces of one word; more are no program."""
 
+_DIGITS = 1_000
+"""Of a number, zeros at its beginning included."""
 _STRUCTURE = "{},."
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"
 
@@ -227,16 +229,17 @@ def _range(first: int, last: int, step: int) -> range:
 
 
 def _letter(code: int) -> str | Node:
-    """What lies between Z and a is no pattern and no quote."""
+    """What lies between Z and a is no pattern and no quote; of a backslash nothing is left, as in bash."""
     char = chr(code)
-    return char if char.isalnum() else Quoted(0, 0, char)
+    return char if char.isalnum() else Quoted(0, 0, "" if char == "\\" else char)
 
 
 def _number(text: str) -> int | None:
     digits = text[1:] if text[:1] in ("-", "+") else text
-    if not (digits.isdecimal() and digits.isascii()) or len(digits) > 18:
+    if not (digits.isdecimal() and digits.isascii()) or len(digits) > _DIGITS:
         return None
-    return int(text)
+    number = int(text)
+    return number if -(1 << 63) <= number < 1 << 63 else None
 
 
 def _padded(text: str) -> bool:

@@ -8,7 +8,7 @@ from aish.lang.words import BRACE_STOPS, IN_BRACES, Words, find_tilde
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aish.lang.tree import Node
+    from aish.lang.tree import Node, ProcessSub
 
 NAME_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 NAME = NAME_START | frozenset("0123456789")
@@ -16,10 +16,15 @@ SPECIAL = frozenset("@*#?-$!")
 _OPERATORS = ("##", "%%", "#", "%", "-", "=", "?", "+", "^^", "^", ",,", ",", "~~", "~")
 _TRANSFORMS = frozenset("QEPAaKkUuL")
 _PATTERN_STOPS = BRACE_STOPS | {"/"}
+_ARGUMENT_STOPS = BRACE_STOPS | {"<", ">"}
 
 
 class Braces(Words):
     """Reads ${..}."""
+
+    def process_substitution(self) -> ProcessSub:
+        """<(..) or >(..) at the cursor."""
+        raise NotImplementedError
 
     def name(self) -> str:
         """The name at the cursor."""
@@ -128,8 +133,22 @@ class Braces(Words):
         if quoted and op in "-=?+":
             parts = self.quoted_parts(IN_BRACES)
         else:
-            parts = find_tilde(self.unquoted_parts(BRACE_STOPS))
+            parts = find_tilde(self._argument_parts() if op in "-=?+" else self.unquoted_parts(BRACE_STOPS))
         node.argument = Word(begin, self.pos, parts)
+
+    def _argument_parts(self) -> list[Node]:
+        """The parts of an unquoted word up to the brace: <( ) and >( ) are what they are anywhere else."""
+        parts = self.unquoted_parts(_ARGUMENT_STOPS)
+        while char := self.char():
+            if char == "}":
+                break
+            if self.char(1) == "(":
+                parts.append(self.process_substitution())
+            else:
+                self.pos += 1
+                parts.append(Literal(self.pos - 1, self.pos, char))
+            parts += self.unquoted_parts(_ARGUMENT_STOPS)
+        return parts
 
     def _replacement(self, node: Parameter) -> None:
         """/pattern/word, //pattern/word, /#pattern/word, /%pattern/word."""
@@ -154,8 +173,11 @@ class Braces(Words):
 
     def _slice(self, node: Parameter) -> None:
         """:offset and :offset:length, both arithmetic."""
-        node.op = ":"
         self.pos += 1
+        if self.char() == "}":  # it is none: ${x:}
+            self.pos -= 1
+            return
+        node.op = ":"
         node.argument = self._offset()
         if self.char() == ":":
             self.pos += 1

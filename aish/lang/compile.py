@@ -116,13 +116,26 @@ def _and_or(src: Source, node: AndOr, tested: bool, last: bool) -> Run:
 
 
 def _function(src: Source, node: Function) -> Run:
-    body = compile_command(src, node.body)
     file = "environment" if src.name == "-c" else src.name
-    function = ShellFunction(body, src.text[node.start : node.end], src.text[node.body.start : node.body.end], file)
+    start, end = node.body_range
+    text, body_text = src.text[node.start : node.end], src.text[start:end]
+
+    def first(rt: Runtime) -> int:
+        function.body = body = compile_command(src, node.body)
+        return body(rt)
+
+    body = first if src.late else compile_command(src, node.body)
+    function = ShellFunction(body, text, body_text, file, (src, node))
     name = node.name
 
     def define(rt: Runtime) -> int:
+        if rt.function_marks and "r" in rt.function_marks.get(name, ()):
+            rt.complain(f"{name}: readonly function")
+            rt.status = 1
+            return 1
         rt.functions[name] = function
+        if rt.vars.foreign and rt.vars.is_handed_on(name):
+            rt.vars.hand_on_function(name, body_text)
         rt.status = 0
         return 0
 

@@ -150,7 +150,6 @@ def _whole(src: Source, node: Assign) -> Store:
     entries_of = entries(src, node)
     name, append = node.name, node.append
     site = Site(src, node.start, node.end)
-    shown = src.text[node.start : node.end]
 
     def store(rt: Runtime) -> str:
         found = entries_of(rt)
@@ -159,7 +158,11 @@ def _whole(src: Source, node: Assign) -> Store:
             fill(rt, real, found, append)
         except CommandError as error:
             raise rt.error_at(error, site) from None
-        return shown
+        if not rt.xtrace:
+            return ""
+        from aish.lang.reprint import assignment
+
+        return assignment(src, node)
 
     return store
 

@@ -6,7 +6,6 @@ from aish.lang import compile_word
 from aish.lang import pattern as language
 from aish.lang.control import Break, CommandError, Continue
 from aish.lang.pattern import compiled
-from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Calculation, Case, Compound, Counting, For, Group, If, Select, Test, While
 
@@ -169,7 +168,7 @@ def _for(src: Source, node: For, tested: bool) -> Run:
         words = compile_word.argument_list([compile_word.fields(src, word) for word in node.words])
     body = _sequence(src, node.body, tested)
     name = node.name
-    site = Site(src, node.start, node.end)
+    site = Site(src, node.start, node.end, node)
 
     def run(rt: Runtime) -> int:
         status = 0
@@ -182,7 +181,8 @@ def _for(src: Source, node: For, tested: bool) -> Run:
                     for value in values:
                         if rt.debugs:
                             rt.at = site
-                            rt.run_moment(DEBUG)
+                            if rt.held_back():
+                                continue
                         if rt.xtrace:
                             _trace_head(rt, src, "for", name, node.words)
                         if name in rt.vars.guarded:
@@ -249,12 +249,12 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
         ([_matcher(src, word) for word in arm.patterns], _sequence(src, arm.body, tested), arm.terminator)
         for arm in node.arms
     ]
-    site = Site(src, node.start, node.end)
+    site = Site(src, node.start, node.end, node)
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         if rt.xtrace:
             from aish.lang.trace import show, written_as
 

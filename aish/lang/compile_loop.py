@@ -5,9 +5,8 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.compile_arithmetic import arithmetic
 from aish.lang.control import Break, Continue
-from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
-from aish.lang.tree import Literal
+from aish.lang.tree import Arithmetic, Literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,34 +15,46 @@ if TYPE_CHECKING:
     from aish.lang.compile_word import Fields, Text
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import Arithmetic, Calculation, Counting, Select
+    from aish.lang.tree import Calculation, Counting, Select
 
     Value = Callable[[Runtime], int]
 
 
-def _value(src: Source, node: Arithmetic | None, empty: int, *, loop: bool = True) -> Value:
-    """The number of one expression of (( )), told by `set -x`; in a `loop` one of three."""
-    if node is None:
-        return lambda rt: empty
+def _expression(src: Source, node: Arithmetic, text: str | Text, site: Site | None = None) -> Value:
+    """The number of one expression of (( )), told by `set -x` as `text`. With `site` it is a command for DEBUG traps; 0
+    where one holds it back."""
     number = arithmetic(src, node)
-    text: str | Text = src.text[node.start : node.end]
-    if src.text.startswith("((", node.start):  # the whole of a Calculation, and as it was written
-        text = src.text[node.start + 2 : node.end - 2]
     if all(isinstance(part, Literal) or compile_word.is_plain(part) for part in node.parts):
         text = compile_word.joined([compile_word.text_part(src, part, True) for part in node.parts])
     shown = compile_word.as_text(text)
 
     def run(rt: Runtime) -> int:
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if site is not None and rt.debugs:
+            rt.at = site
+            if rt.held_back():
+                return 0
         if rt.xtrace:
             from aish.lang.trace import show
 
-            text = shown(rt)
-            show(rt, f"(( {text.lstrip() if loop else text} ))")
+            show(rt, f"(( {shown(rt)} ))")
         return number(rt)
 
     return run
+
+
+def _one_of_three(src: Source, node: Counting, part: Arithmetic | None) -> Value:
+    """An expression of for (( )); an empty one is 1."""
+    if part is None:
+        part = Arithmetic(node.start, node.start, [Literal(node.start, node.start, "1")])
+    else:
+        head = part.parts[0]
+        if isinstance(head, Literal):  # the blanks in front are not shown
+            text = head.text.lstrip()
+            head = Literal(head.end - len(text), head.end, text)
+            part = Arithmetic(head.start, part.end, [head, *part.parts[1:]])
+    site = Site(src, part.start, part.end, part)
+    site.line = src.line(node.start)
+    return _expression(src, part, src.text[part.start : part.end], site)
 
 
 def _failed(rt: Runtime, error: ExpansionError) -> int:
@@ -56,11 +67,14 @@ def _failed(rt: Runtime, error: ExpansionError) -> int:
 
 def calculation(src: Source, node: Calculation, tested: bool) -> Run:
     """((expression)): a command that succeeds where the value is not 0."""
-    site = Site(src, node.start, node.end)
-    value = _value(src, node.expression, 0, loop=False)
+    site = Site(src, node.start, node.end, node)
+    expression = node.expression
+    value = _expression(src, expression, src.text[expression.start + 2 : expression.end - 2])
 
     def run(rt: Runtime) -> int:
         rt.at = site
+        if rt.debugs and rt.held_back():
+            return 0
         try:
             status = 0 if value(rt) else 1
         except ExpansionError as error:
@@ -76,7 +90,7 @@ def calculation(src: Source, node: Calculation, tested: bool) -> Run:
 def counting(src: Source, node: Counting, body: Run, tested: bool) -> Run:
     """for ((first; test; step))."""
     site = Site(src, node.start, node.end)
-    first, test, step = _value(src, node.first, 0), _value(src, node.test, 1), _value(src, node.step, 0)
+    first, test, step = (_one_of_three(src, node, part) for part in (node.first, node.test, node.step))
 
     def loop(rt: Runtime) -> int:
         status = 0
@@ -111,7 +125,7 @@ def select(src: Source, node: Select, body: Run) -> Run:
     if node.words is not None:
         words = compile_word.argument_list([compile_word.fields(src, word) for word in node.words])
     name = node.name
-    site = Site(src, node.start, node.end)
+    site = Site(src, node.start, node.end, node)
 
     def loop(rt: Runtime) -> int:
         from aish.lang.menu import choose
@@ -121,8 +135,8 @@ def select(src: Source, node: Select, body: Run) -> Run:
         shown = False
         while values:
             rt.at = site
-            if rt.debugs:
-                rt.run_moment(DEBUG)
+            if rt.debugs and rt.held_back():
+                return 0
             if rt.xtrace and not shown:
                 from aish.lang.trace import show_head
 

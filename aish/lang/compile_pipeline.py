@@ -49,7 +49,9 @@ def compile_node(src: Source, node: Node, tested: bool, last: bool) -> Run:
 
 
 def _body(src: Source, node: Node, tested: bool) -> Run:
-    """The closure that a copy of the shell runs and ends with."""
+    """The closure that a copy of the shell runs and ends with. A ( ) is that copy itself."""
+    if isinstance(node, Subshell):
+        return _inside(src, node, tested)
     from aish.lang.compile import compile_command
 
     return compile_command(src, node, tested=tested, last=True)
@@ -72,6 +74,7 @@ class _Stages:
         self.edges = node.edges
         self.text = src.text[node.start : node.end]
         self.texts = [src.text[stage.start : stage.end] for stage in node.stages]
+        self.simple = [isinstance(stage, Simple) for stage in node.stages]
 
     def start(self, rt: Runtime, *, foreground: bool) -> Job:
         """Fork every stage. Raises CommandError, with nothing left running."""
@@ -141,6 +144,7 @@ class _Stages:
             if merge:
                 os.dup2(1, 2, True)
             _join_edges(rt, edges, i)
+            rt.uncounted = self.simple[i]
             return run(rt)
 
         process.fork(
@@ -220,15 +224,17 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
     stages = _Stages(src, node, tested)
     here = _here(src, node, tested)
     site = Site(src, node.start, node.end)
+    simple = [Site(src, stage.start, stage.end, stage) for stage in node.stages if isinstance(stage, Simple)]
+    ended = simple[-1] if isinstance(node.stages[-1], Simple) else site
     negated = node.negated
-
-    simple = sum(isinstance(stage, Simple) for stage in node.stages)
 
     def run(rt: Runtime) -> int:
         rt.at = site
         if rt.debugs:
-            for _ in range(simple):
-                rt.run_moment(signals.DEBUG)
+            for rt.at in simple:
+                if rt.held_back():
+                    return 0
+            rt.at = site
         inside = here is not None and not rt.monitor and "lastpipe" in rt.shopt
         last: list[int] = []
         try:
@@ -251,6 +257,7 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
         if negated:
             status = 1 if status == 0 else 0
         rt.status = status
+        rt.at = ended
         if status and rt.errexit and not tested and not negated:
             rt.failed(status)
         return status
@@ -304,10 +311,8 @@ def _negated(src: Source, node: Pipeline) -> Run:
 
 def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
     """( ): a copy of the shell; where this process is one that has nothing else to do, itself."""
-    body = _body(src, node.body, tested)
-    if node.redirects:
-        body = _redirected_for_good(src, node, body)
-    site = Site(src, node.start, node.end)
+    body = _inside(src, node, tested)
+    site = Site(src, node.start, node.end, node)
     text = src.text[node.start : node.end]
 
     def inside(rt: Runtime) -> int:
@@ -328,6 +333,14 @@ def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
         return status
 
     return run
+
+
+def _inside(src: Source, node: Subshell, tested: bool) -> Run:
+    """What the copy of the shell does that a ( ) is."""
+    from aish.lang.compile import compile_command
+
+    body = compile_command(src, node.body, tested=tested, last=True)
+    return _redirected_for_good(src, node, body) if node.redirects else body
 
 
 def _redirected_for_good(src: Source, node: Subshell, body: Run) -> Run:

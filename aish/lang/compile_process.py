@@ -44,7 +44,7 @@ def substitution(src: Source, part: ProcessSub) -> Text:
     written = direct(src, part) if reads else None
 
     def run(rt: Runtime) -> str:
-        if written is not None and not (rt.functions or rt.disabled or rt.xtrace or rt.nounset):
+        if written is not None and not (rt.functions or rt.disabled or rt.xtrace or rt.debugs or rt.nounset):
             fd = descriptors.document(written(rt))
         else:
             fd = _start(rt, body, text, reads=reads)

@@ -6,7 +6,6 @@ import os
 
 from aish.lang import builtins, compile_word
 from aish.lang.control import CommandError, Exit, ToldError
-from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
 from aish.lang.tree import Assign, Literal, Word
@@ -34,15 +33,31 @@ _SOURCING = frozenset([".", "source"])
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     """The closure for a simple command, as plain as the command allows."""
     run = _compile(src, node, tested, last)
-    if compile_word.opens_files(node.words) or compile_word.opens_files([item.value for item in node.assigns]):
+    words = node.words + [item.value for item in node.assigns] if node.assigns else node.words
+    if tested and compile_word.substitutes(words):
+        run = _tested(run)
+    if compile_word.opens_files(words):
         from aish.lang.compile_process import closing
 
         return closing(run)
     return run
 
 
+def _tested(run: Run) -> Run:
+    """A command whose failure is a condition's answer: it is for the commands in its words, too."""
+
+    def whole(rt: Runtime) -> int:
+        rt.tested += 1
+        try:
+            return run(rt)
+        finally:
+            rt.tested -= 1
+
+    return whole
+
+
 def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:
-    site = Site(src, node.start, node.end)
+    site = Site(src, node.start, node.end, node)
     if "\n" in src.text[node.start : node.end]:
         site.line = _line(src, node)
     assigns: list[Assignment] = []
@@ -119,8 +134,8 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:
@@ -143,8 +158,8 @@ def _one_assignment(site: Site, name: str, text: Text, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         rt.substituted = 0
         value = text(rt)
         if rt.xtrace:
@@ -169,8 +184,8 @@ def _no_words(site: Site, assigns: list[Assignment], redirects: list[Apply], tes
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         rt.substituted = 0
         return perform(rt)
 
@@ -219,8 +234,8 @@ def _full(
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:

@@ -38,7 +38,7 @@ def captured(src: Source, part: CommandSub) -> Text:
     written = direct(src, part)
 
     def run(rt: Runtime) -> str:
-        if written is not None and not (rt.functions or rt.disabled or rt.xtrace or rt.nounset):
+        if written is not None and not (rt.functions or rt.disabled or rt.xtrace or rt.debugs or rt.nounset):
             return written(rt).replace("\0", "").rstrip("\n")
         return _capture(rt, body, text)
 

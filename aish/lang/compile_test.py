@@ -6,11 +6,10 @@ from aish.lang import compile_word
 from aish.lang import pattern as language
 from aish.lang.builtins.test import BINARY, UNARY
 from aish.lang.control import CommandError
-from aish.lang.fields import QUOTED
+from aish.lang.fields import QUOTED, pattern_of
 from aish.lang.pattern import EXTENDED, compiled
-from aish.lang.signals import DEBUG
 from aish.lang.source import ExpansionError, Site
-from aish.lang.tree import Test, TestBinary, TestJoin, TestNot, TestUnary
+from aish.lang.tree import Test, TestBinary, TestGroup, TestJoin, TestNot, TestUnary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,18 +22,19 @@ if TYPE_CHECKING:
     Truth = Callable[[Runtime], bool]
     Compare = Callable[[Runtime, str, str], bool]
 
+_PATTERNS = frozenset(["=", "==", "!="])
 _ARITHMETIC = frozenset(["-eq", "-ne", "-lt", "-le", "-gt", "-ge"])
 
 
 def compile_test(src: Source, node: Test, tested: bool) -> Run:
     """The closure for the command: status 0, 1, or 2 for an operand that makes no sense."""
-    site = Site(src, node.start, node.end)
+    site = Site(src, node.start, node.end, node)
     truth = _expression(src, node.expression)
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if rt.debugs:
-            rt.run_moment(DEBUG)
+        if rt.debugs and rt.held_back():
+            return 0
         try:
             status = 0 if truth(rt) else 1
         except CommandError as error:
@@ -64,6 +64,8 @@ def _expression(src: Source, node: Node, *, negated: bool = False) -> Truth:
         case TestNot():
             inner = _expression(src, node.inner, negated=not negated)
             return lambda rt: not inner(rt)
+        case TestGroup():
+            return _expression(src, node.inner)
         case TestUnary():
             word = compile_word.as_text(compile_word.text(src, node.word))
             check = UNARY.get(node.op)
@@ -102,22 +104,39 @@ def _trace(rt: Runtime, negated: bool, *words: str) -> None:
 def _binary(src: Source, node: TestBinary, negated: bool) -> Truth:
     """Both operands, expanded from the left, compared."""
     compare, right = _comparison(src, node)
+    traced = _traced_pattern(src, node) if node.op in _PATTERNS else lambda rt: (value := right(rt), value or "''")
     left = compile_word.as_text(compile_word.text(src, node.left))
     op = node.op
 
     def run(rt: Runtime) -> bool:
         first = left(rt)
-        second = right(rt)
         if rt.xtrace:
-            _trace(rt, negated, first or "''", op, second or "''")
+            second, shown = traced(rt)
+            _trace(rt, negated, first or "''", op, shown)
+        else:
+            second = right(rt)
         return compare(rt, first, second)
+
+    return run
+
+
+def _traced_pattern(src: Source, node: TestBinary) -> Callable[[Runtime], tuple[str, str]]:
+    """The pattern, and how `set -x` shows it: with a backslash before each character that was quoted."""
+    emits = [compile_word.emit(src, part, False) for part in node.right.parts]
+
+    def run(rt: Runtime) -> tuple[str, str]:
+        pieces: list[tuple[int, str]] = []
+        for add in emits:
+            add(rt, pieces)
+        shown = ["".join(["\\" + char for char in text]) if kind == QUOTED else text for kind, text in pieces]
+        return pattern_of(pieces), "".join(shown) or "''"
 
     return run
 
 
 def _comparison(src: Source, node: TestBinary) -> tuple[Compare, compile_word.Text]:
     """How two texts are compared, and the second one of them: a pattern, an expression, text."""
-    if node.op in ("=", "==", "!="):
+    if node.op in _PATTERNS:
         wanted = node.op != "!="
         pattern = compile_word.as_text(compile_word.pattern(src, node.right))
         return (lambda rt, a, b: compiled(b, EXTENDED).matches(a) is wanted), pattern

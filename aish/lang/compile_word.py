@@ -119,6 +119,10 @@ def tilde(user: str) -> Text:
                 return value
         elif user in ("+", "-"):
             return rt.vars.get("PWD" if user == "+" else "OLDPWD") or "~" + user
+        elif user.lstrip("+-").isdecimal() and user.isascii():
+            from aish.lang.builtins.stack import remembered
+
+            return remembered(rt, user) or "~" + user
         import os
         import pwd
 
@@ -278,7 +282,26 @@ def unbraced(src: Source, word: Word) -> Constant | Single | Many:
 
 def opens_files(words: list[Word]) -> bool:
     """Whether <(..) or >(..) is among the words: a descriptor that the command's end closes."""
-    return any(type(part) is ProcessSub for word in words for part in word.parts)
+    return any(_holds(part, ProcessSub) for word in words for part in word.parts)
+
+
+def substitutes(words: list[Word]) -> bool:
+    """Whether a command substitution is among the words."""
+    return any(_holds(part, CommandSub) for word in words for part in word.parts)
+
+
+def _holds(part: Node, kind: type[Node]) -> bool:
+    """Whether a part is of a kind, or has one that is."""
+    match part:
+        case Literal() | Quoted():
+            return False
+        case DoubleQuoted() | Arithmetic():
+            return any(_holds(inner, kind) for inner in part.parts)
+        case Parameter():
+            words = (part.argument, part.second, part.index)
+            return any(_holds(inner, kind) for word in words if word is not None for inner in word.parts)
+        case _:
+            return type(part) is kind
 
 
 def is_simple(part: Parameter) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aish.lang.assignments import Assignments
 from aish.lang.lexer import END, NEWLINE, OPERATOR, WORD, Token
 from aish.lang.scanner import KEYWORD
-from aish.lang.tree import Test, TestBinary, TestJoin, TestNot, TestUnary, Word
+from aish.lang.tree import Test, TestBinary, TestGroup, TestJoin, TestNot, TestUnary, Word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,9 +60,10 @@ class Conditions(Assignments):
             node: Node = TestNot(tok.start, inner.end, inner)
         elif tok.kind is OPERATOR and tok.text == "(":
             self.advance()
-            node = self._or()
+            inner = self._or()
             if self.tok.text != ")":
                 self.unexpected("')'")
+            node = TestGroup(tok.start, self.tok.end, inner)
             self.advance()
         else:
             node = self._comparison()

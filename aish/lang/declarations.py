@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aish.lang.text import quote
 from aish.lang.transforms import ansi, double_quoted, quoted
 
 TYPE_CHECKING = False
@@ -60,7 +59,18 @@ def plain(rt: Runtime, name: str) -> str | None:
     if array is not None:
         return None if array.unset else f"{name}={literal(array)}"
     value = rt.vars.get(name)
-    return None if value is None or name in rt.vars.references else f"{name}={quote(value) if value else ''}"
+    return None if value is None or name in rt.vars.references else f"{name}={_value(rt, value)}"
+
+
+def _value(rt: Runtime, value: str) -> str:
+    """In quotes only where it needs them."""
+    from aish.lang.trace import always_quoted, quoted_if_needed
+
+    if not value:
+        return ""
+    if not value.isprintable():
+        return always_quoted(value) if rt.posix else ansi(value)
+    return quoted_if_needed(value)
 
 
 def assignment(rt: Runtime, name: str, value: str | None) -> str:

@@ -129,19 +129,19 @@ def private(fd: int) -> int:
 def _private_copy(fd: int) -> int:
     """Without fcntl, which is a shared library, where the number of our first one or one behind it will do."""
     number = FIRST_PRIVATE
-    while _is_used(number):
+    while is_open(number):
         number += 1
     try:
         return os.dup2(fd, number, False)
     except OSError as error:
-        if error.errno != errno.EBADF or not _is_used(fd):
+        if error.errno != errno.EBADF or not is_open(fd):
             raise
     import fcntl  # the limit on descriptors is lower than our place
 
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
 
 
-def _is_used(fd: int) -> bool:
+def is_open(fd: int) -> bool:
     try:
         os.fstat(fd)
     except OSError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from aish.errors import SourceError
 from aish.lang.control import CommandError
-from aish.lang.source import ScriptError
+from aish.lang.source import WINDOWS, ParseError, ScriptError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def render(error: AishError) -> str:
         lines += excerpt(error.source_line, error.column, width)
     if error.hint:
         lines.append(f"  hint: {error.hint}")
+    if isinstance(error, ParseError) and "\r\n" in error.source.text:
+        lines.append(f"  hint: {WINDOWS}")
     return "\n".join(lines)
 
 
@@ -92,9 +94,11 @@ def fault(rt: Runtime, error: BaseException) -> str:
 def not_run(rt: Runtime, name: str, error: CommandError) -> str:
     """A command word that could not be run: the line is shown, as for a syntax error."""
     site = rt.at
-    lines = [f"{place(rt, site)}{name}: {error.message}"]
+    shown = "".join(["?" if char < " " or char in "\x7f\ufeff" else char for char in name])
+    lines = [f"{place(rt, site)}{shown}: {error.message}"]
     if site is not None and not (rt.interactive and not rt.calls):
         lines += excerpt(site.source.line_text(site.start), site.source.column(site.start), site.end - site.start)
-    if error.hint:
-        lines.append(f"  hint: {error.hint}")
+    hint = WINDOWS if name.endswith("\r") else error.hint
+    if hint:
+        lines.append(f"  hint: {hint}")
     return "\n".join(lines)

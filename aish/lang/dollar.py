@@ -54,6 +54,8 @@ class Dollars(Braces):
             return self.braced(start, quoted)
         if char == "(":
             return self._parenthesis(start)
+        if char == "[":
+            return self._bracket(start)
         if char in SPECIAL or char.isdecimal():
             if char and char.isascii():
                 self.pos += 2
@@ -86,6 +88,16 @@ class Dollars(Braces):
             node = CommandSub(start, self.pos, body)
         self.depth -= 1
         return node
+
+    def _bracket(self, start: int) -> Arithmetic:
+        """$[..], as arithmetic was written once."""
+        self.enter(start)
+        self.pos = start + 2
+        parts = self._arithmetic_parts(start, "]") or []
+        self.pos += 1
+        self.depth -= 1
+        self.mark(start, self.pos, VARIABLE)
+        return Arithmetic(start, self.pos, parts)
 
     def process_substitution(self) -> ProcessSub:
         """<(..) or >(..) at the cursor."""
@@ -121,19 +133,19 @@ class Dollars(Braces):
             del self.marks[marks:]
         return None
 
-    def _arithmetic_parts(self, start: int, sliced: bool = False) -> list[Node] | None:
-        """The parts of an expression up to the `))` behind it, None where a lone `)` comes first. `sliced`: of an
-        offset in ${x:..}, up to a brace, or a colon that belongs to no `?`."""
+    def _arithmetic_parts(self, start: int, closer: str = "))") -> list[Node] | None:
+        """The parts of an expression up to the `))` behind it, None where a lone `)` comes first. With another
+        `closer`: of $[..] up to the ]; of an offset in ${x:..} up to a brace, or a colon that belongs to no `?`."""
         parts: list[Node] = []
         plain: list[str] = []
         begin = self.pos
         level = choices = 0
+        nesting = ("(", ")") if closer == "))" else ("([", ")]")
         while True:
             char = self.char()
             here = self.pos
             if not char:
-                what, closer = ("parameter expansion", "}") if sliced else ("arithmetic expression", "))")
-                self.unterminated(what, start, closer)
+                self.unterminated("parameter expansion" if closer == "}" else "arithmetic expression", start, closer)
             part: Node | None = None
             if char == "\\" and self.char(1) == "\n":
                 self.pos += 2
@@ -144,18 +156,21 @@ class Dollars(Braces):
                 part = self.backquote(True)
             elif char == '"':
                 part = self.double_quoted()
-            elif sliced and not level:
+            elif closer == "}" and not level:
                 if char == "}" or (char == ":" and not choices):
                     break
                 choices += (char == "?") - (char == ":")
-            elif char == ")" and not level:
+            elif closer == "]" and not level:
+                if char == "]":
+                    break
+            elif closer == "))" and char == ")" and not level:
                 if not self.char(1):
                     self.unterminated("arithmetic expression", start, "))")
                 if self.char(1) != ")":
                     return None
                 break
             if part is None:
-                level += (char in "([") - (char in ")]") if sliced else (char == "(") - (char == ")")
+                level += (char in nesting[0]) - (char in nesting[1])
                 plain.append(char)
                 self.pos += 1
                 continue
@@ -169,7 +184,7 @@ class Dollars(Braces):
         return parts
 
     def slice_parts(self) -> list[Node]:
-        return self._arithmetic_parts(self.pos - 1, sliced=True) or []
+        return self._arithmetic_parts(self.pos - 1, "}") or []
 
     def subscript_parts(self) -> list[Node]:
         parts: list[Node] = []

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 
+def last_word(rt: Runtime) -> str:
+    """What an interactive shell says when it leaves."""
+    return "logout" if "login_shell" in rt.shopt else "exit"
+
+
 def settle(rt: Runtime, body: Callable[[], int]) -> int:
     """Run the last thing that a process of the shell does, and its EXIT trap; gives the exit status.
 

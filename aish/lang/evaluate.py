@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from aish.errors import AishError
 from aish.lang.compile import compile_command
-from aish.lang.control import CommandError, Interrupted, NothingMore, status_of
+from aish.lang.control import CommandError, Exit, Interrupted, NothingMore, status_of
 from aish.lang.parser import Parser
 from aish.lang.runtime import MAX_CALLS
 from aish.lang.signals import SIGHUP, SIGINT
 from aish.lang.source import ExpansionError, Source
+from aish.lang.text import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from aish.lang.runtime import Runtime
     from aish.lang.tree import Sequence
+
+
+LATE_BYTES = 4096
+"""Of a sourced file that is longer, functions are compiled when they are called, and the tree is kept."""
 
 
 def run_source(
@@ -25,14 +31,16 @@ def run_source(
     *,
     main: bool = False,
     last: bool = False,
+    parser: Parser | None = None,
 ) -> int:
     """Run all of a source; gives the status of its last command.
 
+    `parser`: what reads it, where that is known already.
     `main`: it is the program itself, and goes on behind a command that an ExpansionError ended.
     `last`: the process ends behind it, so that its last command may take the process over.
     Raises ParseError for the first complete command that cannot be parsed: those before it have run.
     """
-    parser = Parser(source, more, posix=rt.posix)
+    parser = parser or Parser(source, more, posix=rt.posix)
     parser.warn = lambda message, at: rt.error_line(f"{source.name}:{source.line(at)}: warning: {message}")
     status = 0
     files = len(rt.files)
@@ -55,6 +63,8 @@ def run_source(
             rt.close_files(files)
         if rt.pending:
             rt.signals.poll()
+        if rt.onecmd and main and not rt.from_string:
+            raise Exit(rt.status)
 
 
 def _run(rt: Runtime, source: Source, command: Sequence, final: bool) -> int:
@@ -82,9 +92,28 @@ def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool) -> 
         return rt.status
 
 
+def run_file(rt: Runtime, path: str, data: bytes, status: os.stat_result) -> int:
+    """Run a file that is sourced: `data` is its text, `status` what the system said of it before it was read.
+
+    Raises ParseError."""
+    source = Source(path, decode(data))
+    if len(data) < LATE_BYTES:
+        return run_source(rt, source)
+    from aish.lang.kept_trees import parser_of
+
+    source.late = True
+    parser = parser_of(source, status, rt.host.tree_folder())
+    try:
+        return run_source(rt, source, parser=parser)
+    finally:
+        if parser is not None:
+            parser.close()
+
+
 def run_text(rt: Runtime, text: str, name: str, *, line_shift: int = 0) -> int:
     """Run text from inside a program: `eval`, a trap. Raises ParseError."""
     rt.calls += 1
+    rt.uncounted = False
     try:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()

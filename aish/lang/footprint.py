@@ -27,6 +27,7 @@ from aish.lang.tree import (
     Simple,
     Test,
     TestBinary,
+    TestGroup,
     TestJoin,
     TestNot,
     TestUnary,
@@ -181,7 +182,7 @@ def _test(node: Node, found: Footprint) -> None:
         case TestJoin():
             _test(node.left, found)
             _test(node.right, found)
-        case TestNot():
+        case TestNot() | TestGroup():
             _test(node.inner, found)
         case TestUnary() if node.op != "-t":
             _word(node.word, found)

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from aish.lang.runtime import Runtime
+
     class TensorEdge(Protocol):
         """Both ends of a `|=`, made by the shell before it forks the two stages.
 
@@ -80,6 +82,13 @@ if TYPE_CHECKING:
         def tensor_edge(self) -> TensorEdge:
             """A new edge for `|=`. Raises AishError."""
 
+        def edit_line(self, rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | None:
+            """A line that is edited at the terminal, without its end; None at the end of the input. Raises Interrupted,
+            TimeoutError; CommandError where nothing can be edited."""
+
+        def tree_folder(self) -> str:
+            """Where trees of sourced files are kept; '': nowhere."""
+
 
 class NoHost:
     """A shell with nothing around it: `@x` and `aish` are not found, `|=` is refused."""
@@ -101,3 +110,9 @@ class NoHost:
 
     def tensor_edge(self) -> TensorEdge:
         raise CommandError("|=: no tensor edges in this shell", status=127)
+
+    def tree_folder(self) -> str:
+        return ""
+
+    def edit_line(self, rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | None:
+        raise CommandError("no line editor in this shell")

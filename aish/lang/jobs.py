@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 1024
 """Exit statuses that are kept for a later `wait PID`."""
+_STOPS_MS = 200
+"""So often `wait -n` looks whether its jobs were stopped: a descriptor of a process tells of its end alone."""
 
 RUNNING = "Running"
 STOPPED = "Stopped"
@@ -90,10 +92,20 @@ class Job:
         return self.processes[-1].status
 
     @property
+    def ended(self) -> bool:
+        """Whether all its processes have."""
+        return self.state == DONE
+
+    @property
     def killed(self) -> bool:
         """Whether it is done, by a signal."""
         raw = self.processes[-1].raw
         return self.state == DONE and raw is not None and os.WIFSIGNALED(raw)
+
+    @property
+    def shown(self) -> str:
+        """Its command, as bash prints it."""
+        return f"( {self.text[1:-1].strip()} )" if self.text[:1] == "(" and self.text[-1] == ")" else self.text
 
     def describe(self) -> str:
         """The word of `jobs`: Running, Stopped, Done, Exit 2, Terminated."""
@@ -102,9 +114,7 @@ class Job:
     def line(self, mark: str, *, long: bool = False, posix: bool = False) -> str:
         """What `jobs` and the prompt show, as bash has it; `long`: with the ids of its processes."""
         tail = " &" if self.state == RUNNING else ""
-        text, what = self.text, self.describe()
-        if text[:1] == "(" and text[-1] == ")":
-            text = f"( {text[1:-1].strip()} )"
+        text, what = self.shown, self.describe()
         if posix and what.startswith("Exit "):
             what = f"Done({what[5:]})"
         if not long:
@@ -316,30 +326,35 @@ class JobTable:
             rt.error_line("")
         return job.status
 
-    def wait_for(self, rt: Runtime, process: Process) -> int:
-        """The built-in `wait` for one process. Raises Interrupted when a trapped signal comes first."""
+    def wait_for(self, rt: Runtime, process: Process, *, stops: bool = False) -> int:
+        """The built-in `wait` for one process, until it has ended or (`stops`) is stopped. Raises Interrupted when
+        a trapped signal comes first."""
+        flags = os.WUNTRACED if stops else 0
+        over = (DONE, STOPPED) if stops else (DONE,)
         rt.signals.mode = signals.PAUSED
         try:
             if arrived := rt.signals.that_cut():  # just before the mode was set
                 raise Interrupted(arrived)
-            while process.state != DONE and _look(process, 0):
+            while process.state not in over and _look(process, flags):
                 pass
         finally:
             rt.signals.mode = signals.RUNNING
         return process.status
 
-    def wait_any(self, rt: Runtime, jobs: list[Job]) -> Job:
-        """The first of the jobs that is done. Raises Interrupted when a trapped signal comes first."""
+    def wait_any(self, rt: Runtime, jobs: list[Job], *, stops: bool = False) -> Job | None:
+        """The first of the jobs that is done; None where (`stops`) all that are left are stopped. Raises Interrupted
+        when a trapped signal comes first."""
         import select
 
-        for job in jobs:
-            for process in job.processes:
-                if process.state != DONE:
-                    _look(process, os.WNOHANG)
+        flags = os.WNOHANG | (os.WUNTRACED if stops else 0)
         while True:
+            for process in [process for job in jobs for process in job.processes if process.state != DONE]:
+                _look(process, flags)
             for job in jobs:
                 if job.state == DONE:
                     return job
+            if stops and all(job.state == STOPPED for job in jobs):
+                return None
             poll = select.poll()
             running = {}
             try:
@@ -350,8 +365,7 @@ class JobTable:
                 rt.signals.mode = signals.PAUSED
                 if arrived := rt.signals.that_cut():  # just before the mode was set
                     raise Interrupted(arrived)
-                for fd, _ in poll.poll():
-                    _look(running[fd], os.WNOHANG)
+                poll.poll(_STOPS_MS if stops else None)
             finally:
                 rt.signals.mode = signals.RUNNING
                 for fd in running:

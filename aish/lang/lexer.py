@@ -157,8 +157,11 @@ class Lexer(Dollars):
             elif isinstance(part, Quoted):
                 quoted = True
                 pieces.append(part.text)
+            elif isinstance(part, Literal):
+                pieces.append(part.text)
             else:
                 pieces.append(self.text[part.start : part.end])
+        redirect.document = "".join(pieces), quoted, strip
         self.documents.append(HereDocument(redirect, "".join(pieces), quoted, strip))
 
     def _finish_documents(self) -> None:

@@ -79,6 +79,11 @@ def turn(rt: Runtime, name: str, on: bool) -> None:
             (rt.shopt.update if on else rt.shopt.difference_update)(["inherit_errexit"])
             if on:
                 rt.shopt.add("expand_aliases")
+            rt.posix = on
+            if on and rt.vars.get("POSIXLY_CORRECT") is None:
+                rt.vars.set("POSIXLY_CORRECT", "y")
+            elif not on:
+                rt.vars.unset("POSIXLY_CORRECT")
         case "vi" | "emacs" if on:
             rt.vi = rt.emacs = False
         case _:

@@ -197,7 +197,7 @@ class Parser(Compounds):
     def _at_end_of_pipeline(self) -> bool:
         """Whether no command follows: `!` and `time` may stand alone."""
         tok = self.tok
-        return tok.kind in (NEWLINE, END) or (tok.kind is OPERATOR and tok.text in (";", "&", "&&", "||", ")"))
+        return tok.kind in (NEWLINE, END) or (tok.kind is OPERATOR and tok.text == ";")
 
     def _is_time(self) -> bool:
         """In posix mode `time -p` is the program of that name."""
@@ -214,6 +214,7 @@ class Parser(Compounds):
             self.mark(self.tok.start, self.tok.end, ARGUMENT)
             self.advance()
         if self.tok.kind is WORD and self.tok.text == "--":
+            posix = True  # as in bash
             self.advance()
         command = None if self._at_end_of_pipeline() else self.pipeline()
         return Time(start, command.end if command else self.previous_end, command, posix)

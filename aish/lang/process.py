@@ -14,6 +14,8 @@ from aish.lang import signals
 from aish.lang.control import CommandError
 from aish.lang.ending import settle
 from aish.lang.jobs import Job, exit_status
+from aish.lang.source import WINDOWS
+from aish.lang.text import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,19 +138,33 @@ def _as_script(rt: Runtime, path: str, argv: list[str]) -> list[str]:
     with open(path, "rb") as file:
         first = file.read(256).partition(b"\n")[0]
     if b"\0" in first:
-        raise CommandError(f"{path}: cannot execute a binary file of this kind", status=NOT_EXECUTABLE)
+        raise CommandError("cannot execute a binary file of this kind", status=NOT_EXECUTABLE)
     return [*rt.interpreter, path, *argv[1:]]
 
 
 def _cannot_run(path: str, error: OSError) -> CommandError:
-    missing = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+    missing = error.errno == errno.ENOENT
     status = NOT_FOUND if missing else NOT_EXECUTABLE
     if os.path.isdir(path):
         return CommandError("is a directory", status=NOT_EXECUTABLE, hint="cd enters it")
     if missing and os.path.exists(path):
-        return CommandError("its interpreter is missing", status=NOT_FOUND, hint=f"the first line of {path} names it")
+        return _without_interpreter(path)
     hint = f"chmod +x {path}" if error.errno == errno.EACCES and os.path.exists(path) else None
     return CommandError(error.strerror or "cannot be run", status=status, hint=hint)
+
+
+def _without_interpreter(path: str) -> CommandError:
+    """What is there, and yet was not found: the program that its first line, or its format, asks for."""
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(256)
+    except OSError:
+        first = b""
+    if first[:2] != b"#!":
+        return CommandError("its interpreter is missing", status=NOT_FOUND, hint="file(1) tells what it is made for")
+    name = decode(first[2:]).split(maxsplit=1)[:1]
+    hint = WINDOWS if first.endswith(b"\r\n") else f"the first line of {path} names it"
+    return CommandError(f"its interpreter is missing: {''.join(name)}", status=NOT_FOUND, hint=hint)
 
 
 # -------------------------------------------------------------------------------------------- copies

@@ -200,13 +200,16 @@ class Parser:
 
     def branch(self, depth: int) -> Tree:
         found: list[Tree] = []
-        while self.peek() in ("*", "+", "?") and self.peek():  # nothing to repeat: they mean nothing
-            self.pos += 1
+        begins = True
         while True:
             char = self.peek()
+            if begins and char in ("*", "+", "?", "{"):
+                raise RegexError(f"nothing in front of {char} to be repeated")
             if not char or char == "|" or (char == ")" and depth):
                 return found[0] if len(found) == 1 else Chain(found)
-            found.append(self.repeated(self.atom(depth)))
+            atom = self.atom(depth)
+            begins = isinstance(atom, One) and not atom.consumes  # a place cannot be repeated
+            found.append(atom if begins else self.repeated(atom))
 
     def atom(self, depth: int) -> Tree:
         char = self.peek()

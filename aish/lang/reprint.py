@@ -1,15 +1,17 @@
-"""A function's definition in bash's layout, for `type` and `declare -f`: one command a line, four columns a level.
+"""A tree as text again, in bash's layout: `declare -f`, `type`, $BASH_COMMAND. Reading it gives the same tree.
 
-Words and what has no layout of its own are shown as they were written.
+Inside a function commands stand on lines of their own, four columns a level; elsewhere on one line as far as bash has
+them there. Words are as they were written, but for the commands in them (reprint_words).
 """
 
 from __future__ import annotations
 
-from aish.lang.parser import Parser
-from aish.lang.source import ParseError, Source
+from aish.lang.reprint_words import WrittenWords
 from aish.lang.tree import (
     AndOr,
+    Arithmetic,
     Background,
+    Calculation,
     Case,
     Compound,
     Coprocess,
@@ -19,187 +21,396 @@ from aish.lang.tree import (
     Group,
     If,
     Pipeline,
-    Redirect,
+    Select,
     Sequence,
     Simple,
     Subshell,
+    Test,
+    TestBinary,
+    TestGroup,
+    TestJoin,
+    TestNot,
+    TestUnary,
     Time,
     While,
 )
+from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aish.lang.tree import Node, Word
+    from aish.lang.source import Source
+    from aish.lang.tree import Assign, Node, Redirect
 
 _STEP = 4
+_ALWAYS_NUMBERED = {"<&": 0, ">&": 1, "<>": 0}
+"""Operators in front of which bash writes the descriptor in any case, where the target is a number or -."""
+_STANDARD = {"<": 0, "<<": 0, "<<<": 0, "<&": 0, "<>": 0}
+_BOTH = frozenset(["&>", "&>>"])
 
 
-def definition(text: str) -> str:
-    """The definition of one function, laid out; as it is where it cannot be parsed any more."""
-    parser = Parser(Source("function", text))
-    parser.extended = True
-    try:
-        node = parser.whole().items[0]
-    except (ParseError, IndexError):
-        return text
-    if not isinstance(node, Function):
-        return text
-    return _Printer(text).function(node, 0, keyword=False)
+def definition(source: Source, node: Function) -> str:
+    """The definition of one function: name (), and its body in braces."""
+    printer = _Printer(source.text)
+    printer.add("function " * (node.name in RESERVED) + f"{node.name} () \n")
+    printer.body(node)
+    return printer.text()
 
 
-class _Printer:
-    """Each method gives a node's text, whose first line stands at `depth` already."""
+def command(source: Source, node: Node) -> str:
+    """Any command, as $BASH_COMMAND shows it: of a loop the head, or the expression that is next; of `case` the head."""
+    printer = _Printer(source.text)
+    match node:
+        case For():
+            return printer.for_head(node)
+        case Case():
+            return f"case {printer.word(node.subject)} in "
+        case Arithmetic():  # one of the three of for (( ))
+            return f"(({printer.raw(node).lstrip() or '1'}))"
+        case _:
+            printer.command(node)
+            return printer.text()
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.documents: list[Redirect] = []
 
-    def function(self, node: Function, depth: int, *, keyword: bool = True) -> str:
-        """name () and its body, in braces of its own where it has none."""
-        pad = " " * depth
-        body = node.body
-        head = f"{'function ' * keyword}{node.name} () \n{pad}"
-        if isinstance(body, Group):
-            return head + self.command(body, depth)
-        inner = self.command(body, depth + _STEP)
-        return f"{head}{{ \n{pad}{' ' * _STEP}{inner}\n{pad}}}"
+def assignment(source: Source, node: Assign) -> str:
+    """name=value and the like, as `set -x` shows lists."""
+    return _Printer(source.text).assignment(node)
 
-    def sequence(self, node: Sequence, depth: int, *, closed: bool = False) -> str:
-        """Commands on lines of their own; `closed`: a semicolon stands behind the last one, too."""
-        pad = " " * depth
-        text = ""
-        for i, item in enumerate(node.items):
-            background = isinstance(item, Background)
-            text += self.command(item, depth)
-            documents = self._pending_documents()
-            text += documents
-            if i == len(node.items) - 1:
-                text += ";" if closed and not background and not documents else ""
-            elif background:
-                text += " "
-            else:
-                text += f"\n{pad}" if documents else f";\n{pad}"
-        return text
 
-    def command(self, node: Node, depth: int) -> str:
+def whole(source: Source, node: Node) -> str:
+    """Any command, with all that is in it."""
+    printer = _Printer(source.text)
+    printer.command(node)
+    printer.pending_documents()
+    return printer.text()
+
+
+class _Printer(WrittenWords):
+    """Adds to `pieces` what follows. The first line of a command is indented by whoever begins that line."""
+
+    def __init__(self, source: str, *, substitution: bool = False) -> None:
+        super().__init__(source)
+        self.pieces: list[str] = []
+        self.substitution = substitution
+        """In $( ) a newline between two commands stays one."""
+        self.depth = 0
+        self.functions = 0
+        self.joined = 0
+        """Above 0 inside a list: the bodies of here-documents wait for what joins the commands."""
+        self.waiting: list[Redirect] = []
+        self.after_document = False
+
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    def add(self, text: str) -> None:
+        if text:
+            self.pieces.append(text)
+
+    def line(self, text: str = "") -> None:
+        """A new line, indented."""
+        self.add("\n" + " " * self.depth + text)
+
+    def semicolon(self) -> None:
+        """What ends a list in front of a reserved word; nothing behind & and a here-document."""
+        if self.pieces and self.pieces[-1][-1] not in "&\n":
+            self.add(";")
+
+    def substituted(self, body: Sequence) -> str:
+        printer = _Printer(self.source, substitution=True)
+        printer.sequence(body)
+        text = printer.text()
+        return " " + text if text.startswith("(") else text  # $(( would be arithmetic
+
+    # ------------------------------------------------------------------------------------------ lists
+
+    def command(self, node: Node) -> None:
         match node:
             case Simple():
-                return self._simple(node)
-            case Pipeline():
-                return self._pipeline(node, depth)
-            case AndOr():
-                return self.command(node.first, depth) + "".join(
-                    [f" {op} {self.command(item, depth)}" for op, item in node.rest]
-                )
-            case Background():
-                return self.command(node.command, depth) + " &"
+                self._simple(node)
             case Sequence():
-                return self.sequence(node, depth)
+                self.sequence(node)
+            case Pipeline():
+                self._pipeline(node)
+            case AndOr():
+                self.joined += 1
+                self.command(node.first)
+                for op, item in node.rest:
+                    self._documents(f" {op} ")
+                    self.command(item)
+                self.pending_documents()
+                self.joined -= 1
+            case Background():
+                self.joined += 1
+                self.command(node.command)
+                self._documents(" &")
+                self.joined -= 1
             case Function():
-                return self.function(node, depth)
+                self.add(f"function {node.name} () \n")
+                self.body(node)
             case Time():
-                command = f" {self.command(node.command, depth)}" if node.command else ""
-                return f"time{' -p' * node.posix}{command}"
+                self.add("time -p " if node.posix else "time ")
+                if node.command is not None:
+                    self.command(node.command)
             case Coprocess():
-                return f"coproc {node.name} {self.command(node.command, depth)}"
+                # before a simple command a name would be the command's first word
+                self.add("coproc " if isinstance(node.command, Simple) else f"coproc {node.name} ")
+                self.command(node.command)
             case Compound():
-                return self._compound(node, depth) + self._redirects(node.redirects)
+                self._compound(node)
+                if node.redirects:
+                    self.add(" ")
+                    self._redirects(node.redirects)
             case _:
-                return self.text[node.start : node.end]
+                raise AssertionError(node)
 
-    def _simple(self, node: Simple) -> str:
-        pieces = [self.text[item.start : item.end] for item in (*node.assigns, *node.words)]
-        return (" ".join(pieces) + self._redirects(node.redirects)).strip()
+    def sequence(self, node: Sequence) -> None:
+        """Commands one after the other; the first one stands where we are."""
+        items = node.items
+        several = len(items) > 1
+        self.joined += several
+        for i, item in enumerate(items):
+            self.command(item)
+            if i == len(items) - 1:
+                break
+            if isinstance(item, Background):
+                self.add(" ")
+            else:
+                self._between(item, items[i + 1])
+        if several:
+            self.pending_documents()
+        self.joined -= several
 
-    def _redirects(self, redirects: list[Redirect]) -> str:
-        return "".join([" " + self._redirect(item) for item in redirects])
+    def _between(self, item: Node, following: Node) -> None:
+        """What stands between two commands."""
+        written = self.source[item.end : following.start].lstrip(" \t")
+        newline = self.substitution and written[:1] != ";"
+        if self.waiting:
+            self.pending_documents()
+        elif self.after_document:
+            self.after_document = False
+            if not (self.functions or newline):
+                self.add(";")
+        elif not newline:
+            self.add(";")
+        if self.functions:
+            self.line()
+        else:
+            self.add("\n" if newline else " ")
+
+    def _pipeline(self, node: Pipeline) -> None:
+        only = node.stages[0]
+        if node.negated and not (isinstance(only, Time) and len(node.stages) == 1):
+            self.add("! ")
+        if len(node.stages) == 1:
+            if isinstance(only, Time) and node.negated:  # ! time a is time ! a
+                only = Time(only.start, only.end, _negated(only), only.posix)
+            self.command(only)
+            return
+        self.joined += 1
+        for i, stage in enumerate(node.stages):
+            self.command(stage)
+            if i < len(node.edges):
+                self._documents(f" {node.edges[i]}")
+                self.add(" ")
+        self.pending_documents()
+        self.joined -= 1
+
+    # ------------------------------------------------------------------------------- simple, redirections
+
+    def _simple(self, node: Simple) -> None:
+        words = [self.assignment(item) for item in node.assigns] + [self.word(word) for word in node.words]
+        self.add(" ".join(words))
+        if node.redirects:
+            if words:
+                self.add(" ")
+            self._redirects(node.redirects)
+
+    def _redirects(self, redirects: list[Redirect]) -> None:
+        self.after_document = False
+        self.add(" ".join([self._redirect(item) for item in redirects]))
+        self.waiting += [item for item in redirects if item.document is not None]
+        if self.waiting and not self.joined:
+            self.pending_documents()
 
     def _redirect(self, node: Redirect) -> str:
-        if node.op in ("<<", "<<-"):
-            self.documents.append(node)
-            return self.text[node.start : node.end]
-        target = self.text[node.target.start : node.target.end]
-        if target == "|&":
-            return "2>&1"
-        number = self.text[node.start : node.target.start].partition(node.op)[0].strip()
-        space = "" if node.op in ("<&", ">&") else " "
-        return f"{number}{node.op}{space}{target}"
+        op = node.op
+        number = f"{{{node.variable}}}" if node.variable else ""
+        if node.fd is not None and not number and node.fd != _STANDARD.get(op, 1):
+            number = str(node.fd)
+        if node.document is not None:
+            delimiter, quoted, strip = node.document
+            return f"{number}<<{'-' * strip}{self.quoted(delimiter) if quoted else delimiter}"
+        target = self.word(node.target)
+        target = "1" if target == "|&" else target
+        if op in ("<&", ">&"):
+            copied = target.removesuffix("-")
+            if (copied.isdecimal() and copied.isascii()) or not copied:
+                number = number or str(_ALWAYS_NUMBERED[op] if node.fd is None else node.fd)
+                op = op if copied else ">&"  # closing is one thing
+            return f"{number}{op}{target}"
+        if op == "<>":
+            number = number or str(_ALWAYS_NUMBERED[op] if node.fd is None else node.fd)
+        return f"{'' if op in _BOTH else number}{op} {target}"
 
-    def _pending_documents(self) -> str:
-        """The bodies of here-documents, which follow the line."""
-        text = ""
-        for node in self.documents:
-            body = self.text[node.target.start : node.target.end]
-            if node.op == "<<-":
-                body = "".join([line.lstrip("\t") for line in body.splitlines(keepends=True)])
-            word = self.text[node.start : node.end].partition("<<")[2].removeprefix("-")
-            delimiter = "".join([char for char in word.strip() if char not in "'\"\\"])
-            text += f"\n{body}{delimiter}\n"
-        self.documents.clear()
-        return text
+    def _documents(self, joint: str) -> None:
+        """What joins two commands, and behind it the bodies that wait."""
+        self.add(joint)
+        if self.waiting:
+            self.pending_documents()
+            self.add(" ")
 
-    def _pipeline(self, node: Pipeline, depth: int) -> str:
-        text = "! " * node.negated
-        for i, stage in enumerate(node.stages):
-            text += self.command(stage, depth)
-            if i < len(node.edges):
-                edge = node.edges[i]
-                text += " 2>&1 | " if edge == "|&" else f" {edge} "
-        return text
+    def pending_documents(self) -> None:
+        """The bodies of here-documents, each behind a new line."""
+        if not self.waiting:
+            return
+        waiting, self.waiting = self.waiting, []
+        self.add("\n")
+        for item in waiting:
+            assert item.document is not None
+            self.add(f"{self.document(item)}{item.document[0]}\n")
+        self.after_document = True
 
-    def _compound(self, node: Compound, depth: int) -> str:
-        pad, inside = " " * depth, depth + _STEP
-        step = " " * inside
+    # -------------------------------------------------------------------------------------- compound
+
+    def body(self, node: Function) -> None:
+        """A function's body, in braces of its own where it has none."""
+        self.add(" " * self.depth + "{ ")
+        self.functions += 1
+        self.depth += _STEP
+        self.line()
+        self.command(node.body.body if isinstance(node.body, Group) else node.body)
+        self.pending_documents()
+        self.depth -= _STEP
+        self.functions -= 1
+        self.line("}")
+        if isinstance(node.body, Group) and node.body.redirects:
+            self.add(" ")
+            self._redirects(node.body.redirects)
+        else:
+            self.after_document = False
+
+    def _block(self, body: Sequence, *, closed: bool = True) -> None:
+        """Commands on lines of their own, a level deeper."""
+        self.depth += _STEP
+        if body.items:
+            self.line()
+            self.sequence(body)
+        self.pending_documents()
+        self.depth -= _STEP
+        if closed:
+            self.semicolon()
+
+    def _compound(self, node: Compound) -> None:
         match node:
             case Group():
-                return f"{{ \n{step}{self.sequence(node.body, inside)}\n{pad}}}"
+                self._group(node)
             case Subshell():
-                return f"( {self.sequence(node.body, depth)} )"
+                self.add("( ")
+                self.sequence(node.body)
+                self.pending_documents()
+                self.add(" )")
             case If():
-                return self._if(node.arms, node.orelse, depth)
+                self._if(node.arms, node.orelse)
             case For():
-                words = f" in {' '.join(map(self._word, node.words))}" if node.words is not None else ' in "$@"'
-                head = self.text[node.start : node.start + 6].split()[0]
-                body = self.sequence(node.body, inside, closed=True)
-                return f"{head} {node.name}{words};\n{pad}do\n{step}{body}\n{pad}done"
+                self.add(f"{self.for_head(node)};")
+                self._loop(node.body)
             case Counting():
-                parts = [
-                    "1" if part is None else self.text[part.start : part.end].lstrip()
-                    for part in (node.first, node.test, node.step)
-                ]
-                body = self.sequence(node.body, inside, closed=True)
-                return f"for (({'; '.join(parts)}))\n{pad}do\n{step}{body}\n{pad}done"
+                parts = ["1" if part is None else self.raw(part).lstrip() for part in (node.first, node.test, node.step)]
+                self.add(f"for (({'; '.join(parts)}))")
+                self._loop(node.body)
             case While():
-                head = "until" if node.until else "while"
-                body = self.sequence(node.body, inside, closed=True)
-                return f"{head} {self.sequence(node.condition, depth)}; do\n{step}{body}\n{pad}done"
+                self.add("until " if node.until else "while ")
+                self._condition(node.condition)
+                self.add(" do")
+                self._block(node.body)
+                self.line("done")
             case Case():
-                return self._case(node, depth)
+                self._case(node)
+            case Test():
+                self.add(f"[[ {self._test(node.expression)} ]]")
+            case Calculation():
+                self.add(self.raw(node.expression))
             case _:
-                end = node.redirects[0].start if node.redirects else node.end
-                return self.text[node.start : end].rstrip()
+                raise AssertionError(node)
 
-    def _word(self, word: Word) -> str:
-        return self.text[word.start : word.end]
+    def for_head(self, node: For) -> str:
+        """for name in words, and select."""
+        words = '"$@"' if node.words is None else " ".join(map(self.word, node.words))
+        return f"{'select' if isinstance(node, Select) else 'for'} {node.name} in {words}"
 
-    def _if(self, arms: list[tuple[Sequence, Sequence]], orelse: Sequence | None, depth: int) -> str:
-        pad, inside = " " * depth, depth + _STEP
-        step = " " * inside
+    def _loop(self, body: Sequence) -> None:
+        self.line("do")
+        self._block(body)
+        self.line("done")
+
+    def _group(self, node: Group) -> None:
+        if not self.functions:
+            self.add("{ ")
+            self.sequence(node.body)
+            self.pending_documents()
+            self.semicolon()
+            self.add(" }")
+            return
+        self.add("{ ")
+        self._block(node.body, closed=False)
+        self.line("}")
+
+    def _condition(self, node: Sequence) -> None:
+        self.sequence(node)
+        self.pending_documents()
+        self.semicolon()
+
+    def _if(self, arms: list[tuple[Sequence, Sequence]], orelse: Sequence | None) -> None:
+        """elif is an `if` in the else part."""
         (test, body), *others = arms
-        text = f"if {self.sequence(test, depth)}; then\n{step}{self.sequence(body, inside, closed=True)}\n{pad}"
+        self.add("if ")
+        self._condition(test)
+        self.add(" then")
+        self._block(body)
         if others:
-            text += f"else\n{step}{self._if(others, orelse, inside)};\n{pad}"
+            self.line("else")
+            self.depth += _STEP
+            self.line()
+            self._if(others, orelse)
+            self.depth -= _STEP
+            self.semicolon()
         elif orelse is not None:
-            text += f"else\n{step}{self.sequence(orelse, inside, closed=True)}\n{pad}"
-        return text + "fi"
+            self.line("else")
+            self._block(orelse)
+        self.line("fi")
 
-    def _case(self, node: Case, depth: int) -> str:
-        pad = " " * depth
-        arm_pad, body_pad = " " * (depth + _STEP), " " * (depth + 2 * _STEP)
-        text = f"case {self._word(node.subject)} in \n"
+    def _case(self, node: Case) -> None:
+        self.add(f"case {self.word(node.subject)} in ")
+        self.depth += _STEP
         for arm in node.arms:
-            patterns = " | ".join(map(self._word, arm.patterns))
-            body = self.sequence(arm.body, depth + 2 * _STEP)
-            shown = f"{body_pad}{body}" if arm.body.items else ""
-            text += f"{arm_pad}{patterns})\n{shown}\n{arm_pad}{arm.terminator or ';;'}\n"
-        return f"{text}{pad}esac"
+            patterns = " | ".join(map(self.word, arm.patterns))
+            self.line(f"{'(' * (patterns == 'esac')}{patterns})")
+            self._block(arm.body, closed=False)
+            if not arm.body.items:
+                self.add("\n")
+            self.line(arm.terminator or ";;")
+        self.depth -= _STEP
+        self.line("esac")
+
+    def _test(self, node: Node) -> str:
+        match node:
+            case TestJoin():
+                return f"{self._test(node.left)} {node.op} {self._test(node.right)}"
+            case TestNot():
+                return f"! {self._test(node.inner)}"
+            case TestGroup():
+                return f"( {self._test(node.inner)} )"
+            case TestUnary():
+                return f"{node.op} {self.word(node.word)}"
+            case TestBinary():
+                return f"{self.word(node.left)} {node.op} {self.word(node.right)}"
+            case _:
+                raise AssertionError(node)
+
+
+def _negated(node: Time) -> Node:
+    """The command of `time`, with ! in front of it."""
+    inner = node.command or Sequence(node.end, node.end, [])
+    if isinstance(inner, Pipeline):
+        return Pipeline(inner.start, inner.end, inner.stages, inner.edges, not inner.negated)
+    return Pipeline(inner.start, inner.end, [inner], [], True)

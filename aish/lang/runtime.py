@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aish.lang.builtins.completion import Spec
     from aish.lang.host import History, Host
     from aish.lang.jobs import Job, JobTable
+    from aish.lang.tree import Function as FunctionNode
 
     Run = Callable[["Runtime"], int]
     """A compiled command. It leaves `Runtime.status` equal to the status that it returns."""
@@ -40,15 +41,24 @@ _MAGIC = frozenset("*?[")
 
 
 class Function:
-    """A function: its closure, its definition as it was written, the part of that behind the name, its file."""
+    """A function: its closure, its definition as it was written, the part of that behind the name, its file; and
+    what it was made of, None where that is not known."""
 
-    __slots__ = ("body", "body_text", "definition", "file")
+    __slots__ = ("body", "body_text", "definition", "file", "tree")
 
-    def __init__(self, body: Run, definition: str, body_text: str = "", file: str = "environment") -> None:
+    def __init__(
+        self,
+        body: Run,
+        definition: str,
+        body_text: str = "",
+        file: str = "environment",
+        tree: tuple[Source, FunctionNode] | None = None,
+    ) -> None:
         self.body = body
         self.definition = definition
         self.body_text = body_text
         self.file = file
+        self.tree = tree
 
 
 class Runtime:
@@ -79,7 +89,9 @@ class Runtime:
         self.params: list[str] = []
         self.pid = os.getpid()
         self.interpreter: list[str] = ["aish"]
-        """The command that starts another shell like this one."""
+        """The words that start another shell like this one."""
+        self.program = "aish"
+        """The file that others start for that: $BASH."""
 
         self.began_s = time()
         self.interactive = False
@@ -104,6 +116,8 @@ class Runtime:
         """While a trap's action runs: $? as it was before, which `exit` without a number gives."""
         self.interrupted: Site | None = None
         """The command before the trap that is being run."""
+        self.left_at: tuple[Site | None, Site | None] | None = None
+        """The last call of a function that has ended, and the last command in the function."""
         self.moments: set[int] = set()
         """Traps of DEBUG, ERR, RETURN that are running."""
         self.tested = 0
@@ -111,9 +125,12 @@ class Runtime:
         self.loops = 0
         self.calls = 0
         self.frames: list[Frame] = []
+        self.arguments: list[list[str]] | None = None
+        """Positional parameters of the script and, with extdebug, of the calls within each other: $BASH_ARGV."""
         self.returns = 0
         """Functions and sourced files that `return` could leave."""
         self.arithmetic_depth = 0
+        self.trace_fd = 2
         self.trace_depth = 0
         """Substitutions, evals and sourced files within each other: `set -x` shows it."""
         self.pending = False
@@ -129,6 +146,8 @@ class Runtime:
         """Characters that make a pattern of a word, if they are not quoted."""
 
         self.subshells = 0
+        self.uncounted = False
+        """The words of a pipeline's stage are being expanded: $BASH_SUBSHELL is that of the shell still, as in bash."""
         self.random_state = self.random_pid = 0
         self.random_last = 0
         self.started_s = os.times().elapsed
@@ -137,8 +156,12 @@ class Runtime:
         self.vars = Variables(self)
         self.values = self.vars.values
         self.functions: dict[str, Function] = {}
+        self.function_marks: dict[str, set[str]] = {}
+        """Letters of declare: r for those that cannot change, t for those that have the caller's traps."""
         self.aliases: dict[str, str] = {}
         self.completions: dict[str, Spec] = {}
+        self.bound: dict[str, tuple[str, str]] = {}
+        """What keys do at the prompt (bind): a kind, and a text, a command or a name."""
         """What `complete` said about commands."""
         self.completing: Spec | None = None
         self.disabled: set[str] = set()
@@ -183,6 +206,8 @@ class Runtime:
                 adopt(self, name)
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
+        self.vars.watch("BASH_XTRACEFD", self._trace_moved)
+        self.vars.watch("POSIXLY_CORRECT", self._posix_wanted)
         self.vars.set("IFS", " \t\n")
         self.vars.set("OPTIND", "1")
         self.values["PPID"] = str(os.getppid())
@@ -191,6 +216,8 @@ class Runtime:
         self.values.setdefault("PS4", "+ ")
         self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
+        if "POSIXLY_CORRECT" in environment:
+            options.turn(self, "posix", True)
         level = environment.get("SHLVL", "")
         self.vars.set("SHLVL", str(int(level) + 1) if level.isdecimal() and len(level) < 5 else "1")
         self.vars.export("SHLVL")
@@ -215,6 +242,22 @@ class Runtime:
 
     def _optind_changed(self, value: str | None) -> None:
         self.options_index = 0
+
+    def _trace_moved(self, value: str | None) -> None:
+        """BASH_XTRACEFD: where `set -x` writes. What it named before is closed."""
+        if self.trace_fd != 2:
+            descriptors.close(self.trace_fd)
+            self.trace_fd = 2
+        if value and value.isdecimal() and value.isascii():
+            if descriptors.is_open(int(value)):
+                self.trace_fd = int(value)
+            else:
+                self.complain(f"BASH_XTRACEFD: {value}: not an open descriptor")
+
+    def _posix_wanted(self, value: str | None) -> None:
+        """POSIXLY_CORRECT: posix mode while it is set."""
+        if self.posix != (value is not None):
+            options.turn(self, "posix", value is not None)
 
     # ------------------------------------------------------------------------------------- expansions
 
@@ -276,10 +319,10 @@ class Runtime:
         except OSError as error:
             raise CommandError(f"write error: {error.strerror}") from None
 
-    def error_line(self, text: str) -> None:
-        """A line on stderr, where there is one."""
+    def error_line(self, text: str, fd: int = 2) -> None:
+        """A line on stderr, where there is one, or on another descriptor."""
         try:
-            os.write(2, encode(text + "\n"))
+            os.write(fd, encode(text + "\n"))
         except OSError:
             pass  # nobody listens
 
@@ -346,17 +389,29 @@ class Runtime:
         if self.exits:
             raise Exit(status)
 
-    def run_moment(self, signo: int) -> None:
-        """Run the trap of DEBUG, ERR or RETURN, but not within itself."""
+    def run_moment(self, signo: int) -> int:
+        """Run the trap of DEBUG, ERR or RETURN, but not within itself; gives its status."""
         action = self.signals.traps.get(signo)
-        if action and signo not in self.moments:
-            self.moments.add(signo)
-            at, tested = self.at, self.tested
-            try:
-                self.run_trap(action, signo)
-            finally:
-                self.moments.discard(signo)
-                self.at, self.tested = at, tested
+        if not action or signo in self.moments:
+            return 0
+        self.moments.add(signo)
+        at, tested = self.at, self.tested
+        try:
+            return self.run_trap(action, signo)
+        finally:
+            self.moments.discard(signo)
+            self.at, self.tested = at, tested
+
+    def held_back(self) -> bool:
+        """Run the DEBUG trap before a command. True where that is not to be run then: with `shopt -s extdebug`, where
+        the trap fails. Its status 2 is a `return` from the function, or the sourced file, that is being run."""
+        status = self.run_moment(signals.DEBUG)
+        if not status or "extdebug" not in self.shopt:
+            return False
+        if status == 2 and self.returns:
+            raise Return(2)
+        self.status, self.pipe_status = 0, None
+        return True
 
     def moments_changed(self) -> None:
         """Traps of DEBUG, ERR, RETURN, or `set -e`, came or went."""
@@ -364,12 +419,15 @@ class Runtime:
         self.debugs = bool(traps.get(signals.DEBUG))
         self.errexit = self.exits or bool(traps.get(signals.ERR))
 
-    def _hide_moments(self) -> dict[int, str]:
-        """A function begins: its caller's traps of DEBUG, ERR and RETURN are not its own, but with set -ET."""
+    def _hide_moments(self, *, traced: bool) -> dict[int, str]:
+        """A function begins: its caller's traps of DEBUG, ERR and RETURN are not its own, but with set -ET; `traced`:
+        declare -ft."""
         traps = self.signals.traps
         hidden = {}
         for signo in signals.MOMENTS:
-            if signo in traps and not (self.errtrace if signo == signals.ERR else self.functrace):
+            if signo in traps and not (
+                self.errtrace if signo == signals.ERR else self.functrace or traced
+            ):
                 hidden[signo] = traps.pop(signo)
         if hidden:
             self.moments_changed()
@@ -385,6 +443,7 @@ class Runtime:
         """Run a function with its own positional parameters and local variables."""
         params, loops, at = self.params, self.loops, self.at
         self.calls += 1
+        self.uncounted = False
         if self.calls > MAX_CALLS:
             self.calls -= 1
             raise self.too_deep()
@@ -393,27 +452,35 @@ class Runtime:
         self.returns += 1
         self.frames.append((argv[0], function.file, self.at))
         self.vars.scopes.append({})
-        hidden = self._hide_moments() if self.signals.traps else None
+        traced = self.function_marks and "t" in self.function_marks.get(argv[0], ())
+        hidden = self._hide_moments(traced=bool(traced)) if self.signals.traps else None
+        pushed = self.arguments if "extdebug" in self.shopt else None
+        if pushed is not None:
+            pushed.append(argv[1:])
+        self.left_at = None
         before = signals.ERR in self.signals.traps or bool(hidden)
         try:
             try:
-                if self.debugs:
-                    self.run_moment(signals.DEBUG)
-                status = function.body(self)
+                if self.debugs and self.held_back():
+                    status = 0
+                else:
+                    status = function.body(self)
                 if self.pending:
                     self.signals.poll()
             except Return as error:
                 status = error.status
             if self.signals.traps:
-                self.status = status
                 self.run_moment(signals.RETURN)
                 self.trapped_inside = not before and signals.ERR in self.signals.traps
         finally:
             self.calls -= 1
             self.returns -= 1
             self.frames.pop()
+            if pushed is not None:
+                pushed.pop()
             self.params = params
             self.loops = loops
+            self.left_at = at, self.at
             self.at = at
             if hidden:
                 self._show_moments(hidden)
@@ -445,7 +512,8 @@ class Runtime:
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
         self.in_subshell = True
-        self.subshells += 1
+        self.subshells += not self.uncounted
+        self.uncounted = False
         self.from_prompt |= self.interactive
         self.interactive = False
         self.lasting = False
@@ -461,25 +529,35 @@ class Runtime:
             self._jobs.forget_all()
         self.signals.enter_subshell(interruptible=interruptible)
 
-    def run_trap(self, action: str, signo: int) -> None:
-        """Run a trap's action; $? is afterwards what it was before."""
+    def run_trap(self, action: str, signo: int) -> int:
+        """Run a trap's action; $? is afterwards what it was before. Gives the action's status."""
         from aish.lang.evaluate import run_text
         from aish.lang.source import ParseError
 
         line = self.at.line - 1 if self.at and signo else 0
         status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
-        self.interrupted = self.at
+        self.interrupted = self.command_site()
         outer, self.trap_status = self.trap_status, status
         self.trace_depth += signo != signals.EXIT
         try:
-            run_text(self, action, f"trap {signals.name_of(signo)}", line_shift=line)
+            found = run_text(self, action, f"trap {signals.name_of(signo)}", line_shift=line)
         except ParseError as error:
             self.report(error)
+            found = error.exit_status
         finally:
             self.trap_status = outer
             self.trace_depth -= signo != signals.EXIT
             self.interrupted = interrupted
         self.status, self.pipe_status = status, pipe_status
+        return found
+
+    def command_site(self) -> Site | None:
+        """The command that $BASH_COMMAND shows: outside of traps the last one that began, in a function perhaps."""
+        if self.interrupted is not None:
+            return self.interrupted
+        if self.left_at is not None and self.left_at[0] is self.at:
+            return self.left_at[1]
+        return self.at
 
     def run_exit_trap(self, status: int) -> int:
         """Run the EXIT trap, once; gives the exit status, which `exit` in the trap may change."""
@@ -514,12 +592,20 @@ class Runtime:
         self.set_list(name, [str(fd) for fd in ends])
         self.vars.set(f"{name}_PID", str(job.processes[-1].pid))
 
+    def look_after_coprocesses(self) -> None:
+        """Those that have ended take their variables with them."""
+        self.jobs.reap()
+        for name, (job, _) in [*self.coprocesses.items()]:
+            if job.ended:
+                self.coprocess_ended(name)
+
     def coprocess_ended(self, name: str) -> None:
         """Close its descriptors."""
         if name in self.coprocesses:
             for fd in self.coprocesses.pop(name)[1]:
                 descriptors.close(fd)
             self.vars.unset(name)
+            self.vars.unset(f"{name}_PID")
 
     def private(self, fd: int) -> int:
         """Move a descriptor of the shell's own out of the way of scripts."""

@@ -67,8 +67,9 @@ class Scopes:
         for i in range(len(self.scopes) - 1, -1, -1):
             scope = self.scopes[i]
             if name in scope:
-                if i == len(self.scopes) - 1 and type(scope) is dict:
-                    break  # our own: it stays local, without a value
+                own = i == len(self.scopes) - 1 or "localvar_unset" in self._rt.shopt
+                if own and type(scope) is dict:
+                    break  # it stays local, without a value
                 self.unset(name)
                 self._restore(name, scope.pop(name))
                 return
@@ -77,6 +78,11 @@ class Scopes:
     def push(self) -> None:
         """A command with assignments before it begins."""
         self.scopes.append(Temporary())
+
+    def keep_temporary(self, name: str) -> None:
+        """What name=value before the command that is being run set, stays: in front of `export name`."""
+        if self.scopes and type(self.scopes[-1]) is Temporary:
+            self.scopes[-1].pop(name, None)
 
     def temporary(self, name: str, value: str) -> bool:
         """name=value before a command, in one step where it is a plain variable: a loop over `IFS= read` comes here

@@ -33,6 +33,10 @@ def turn(rt: Runtime, name: str, on: bool) -> None:
         rt.shopt.discard(name)
     if name in ("extglob", "nocasematch"):
         rt.patterns_changed()
+    elif name == "extdebug":
+        rt.functrace = rt.errtrace = on
+        if on and rt.arguments is None:
+            rt.arguments = [list(rt.params)]
 
 
 def shown(rt: Runtime) -> str:

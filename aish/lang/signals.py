@@ -213,7 +213,7 @@ class Signals:
     def shown(self) -> dict[int, str]:
         """The traps that `trap` lists: what was ignored on entry stays so, whatever was wanted."""
         ignored = dict.fromkeys(self.ignored_at_start, "") if not self.rt.interactive else {}
-        return (self.traps or self.inherited) | ignored
+        return (self.inherited or self.traps) | ignored
 
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child: traps go, ignored signals stay ignored, the shell's own precautions end."""

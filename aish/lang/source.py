@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from aish.errors import SourceError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.tree import Node
+
+WINDOWS = "its lines end as on Windows, by \\r\\n, and \\r is a part of the last word: `sed -i 's/\\r$//' FILE` mends it"
+"""A hint that more than one kind of error needs."""
+
 
 class Source:
     """Text under a name. It grows while a script is read from a pipe or a large file.
@@ -15,7 +22,7 @@ class Source:
     `line_shift` is added to every line number: the text of a trap or of `eval` stands on a later line.
     """
 
-    __slots__ = ("_line", "_offset", "_replaced", "line_shift", "name", "offsets", "text")
+    __slots__ = ("_line", "_offset", "_replaced", "late", "line_shift", "name", "offsets", "text")
 
     def __init__(self, name: str, text: str = "", *, line_shift: int = 0) -> None:
         self.name = name
@@ -23,6 +30,8 @@ class Source:
         self.line_shift = line_shift
         self.offsets: list[int] | None = None
         """Where each character stands in the text that this one was cut out of; None: nobody needs to know."""
+        self.late = False
+        """Whether functions are compiled when they are first called: of a long file most are not."""
         self._offset = 0
         self._line = 1
         self._replaced: list[tuple[int, int]] = []
@@ -64,15 +73,25 @@ class Source:
 
 
 class Site:
-    """Where a command or an expansion stands: enough to report an error and to answer $LINENO."""
+    """Where a command or an expansion stands: enough to report an error and to answer $LINENO; and the command itself,
+    for $BASH_COMMAND."""
 
-    __slots__ = ("end", "line", "source", "start")
+    __slots__ = ("end", "line", "node", "source", "start")
 
-    def __init__(self, source: Source, start: int, end: int) -> None:
+    def __init__(self, source: Source, start: int, end: int, node: Node | None = None) -> None:
         self.source = source
         self.start = start
         self.end = end
         self.line = source.line(start)
+        self.node = node
+
+    def text(self) -> str:
+        """The command as bash shows it; anything else as it was written."""
+        if self.node is None:
+            return self.source.text[self.start : self.end]
+        from aish.lang.reprint import command
+
+        return command(self.source, self.node)
 
 
 class ScriptError(SourceError):
@@ -89,6 +108,7 @@ class ScriptError(SourceError):
             source_line=source.line_text(start),
             hint=hint,
         )
+        self.source = source
         self.start = start
         self.end = end
 

@@ -23,7 +23,8 @@ BASH_VERSION = (5, 2, 0, 1, "aish")
 """The bash whose language this is: files that are made for it look before they use it."""
 
 _IGNORING = frozenset(
-    ["BASHPID", "BASH_COMMAND", "BASH_SUBSHELL", "EPOCHREALTIME", "EPOCHSECONDS", "FUNCNAME", "GROUPS", "LINENO",
+    ["BASHPID", "BASH_COMMAND", "BASH_SUBSHELL", "EPOCHREALTIME", "EPOCHSECONDS", "FUNCNAME", "GROUPS", "HISTCMD",
+     "LINENO",
      "BASH_LINENO", "BASH_SOURCE", "BASH_ARGC", "BASH_ARGV", "PIPESTATUS", "DIRSTACK", "SRANDOM"]
 )  # fmt: skip
 
@@ -163,21 +164,30 @@ def _sources(rt: Runtime) -> list[str]:
 
 
 def _command(rt: Runtime) -> str:
-    site = rt.interrupted or rt.at
-    return "" if site is None else site.source.text[site.start : site.end]
+    site = rt.command_site()
+    return "" if site is None else site.text()
+
+
+def _arguments(rt: Runtime) -> list[list[str]]:
+    """Those of the innermost call first. Outside of functions it is enough to ask for them."""
+    if rt.arguments is None and not any(frame[0] != "source" for frame in rt.frames):
+        rt.arguments = [list(rt.params)]
+    return [*reversed(rt.arguments or [])]
 
 
 _VALUES: dict[str, Callable[[Runtime], str]] = {
-    "BASH": lambda rt: rt.interpreter[0],
+    "BASH": lambda rt: rt.program,
     "BASHOPTS": _shopt_options,
     "BASHPID": lambda rt: str(os.getpid()),
     "BASH_ARGV0": lambda rt: rt.name,
     "BASH_COMMAND": _command,
-    "BASH_SUBSHELL": lambda rt: str(rt.subshells),
+    "BASH_SUBSHELL": lambda rt: str(rt.subshells - rt.uncounted),
     "BASH_VERSION": lambda rt: version(),
+    "COMP_WORDBREAKS": lambda rt: " \t\n\"'@><=;|&(:",
     "EPOCHREALTIME": _epoch_exact,
     "EPOCHSECONDS": _epoch,
     "EUID": lambda rt: str(os.geteuid()),
+    "HISTCMD": lambda rt: str(rt.typed.next_number() if rt.typed is not None else 0),
     "HOSTNAME": lambda rt: os.uname().nodename,
     "HOSTTYPE": lambda rt: os.uname().machine,
     "LINENO": lambda rt: str(rt.at.line if rt.at else 0),
@@ -190,13 +200,13 @@ _VALUES: dict[str, Callable[[Runtime], str]] = {
     "UID": lambda rt: str(os.getuid()),
 }
 _LISTS: dict[str, Callable[[Runtime], list[str]]] = {
-    "BASH_ARGC": lambda rt: [],
-    "BASH_ARGV": lambda rt: [],
+    "BASH_ARGC": lambda rt: [str(len(words)) for words in _arguments(rt)],
+    "BASH_ARGV": lambda rt: [word for words in _arguments(rt) for word in reversed(words)],
     "BASH_LINENO": _lines,
     "BASH_SOURCE": _sources,
     "BASH_VERSINFO": lambda rt: [*map(str, BASH_VERSION), _type(rt)],
     "DIRSTACK": lambda rt: [rt.values.get("PWD", ""), *rt.folders],
     "FUNCNAME": _functions,
-    "GROUPS": lambda rt: [str(group) for group in os.getgroups()],
+    "GROUPS": lambda rt: [*dict.fromkeys(map(str, (os.getegid(), *os.getgroups())))],
     "PIPESTATUS": lambda rt: [str(status) for status in rt.pipe_status or (rt.status,)],
 }

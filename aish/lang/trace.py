@@ -8,6 +8,7 @@ from aish.lang.text import escape_ansi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from aish.lang.compile_assign import Compound
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Runtime
     from aish.lang.tree import Node, Word
@@ -17,33 +18,62 @@ _CACHE_SIZE = 100
 _META = frozenset(" \t\n'\"\\|&;()<>!{}*[]?^$`")
 
 
-def quoted(word: str) -> str:
+def quoted_if_needed(word: str) -> str:
     """`word` as bash shows it: in quotes only where it needs them to be read back."""
     if not word:
         return "''"
     if not _META.isdisjoint(word) or word[0] in "~#" or "=~" in word or ":~" in word:
-        return "'" + word.replace("'", "'\\''") + "'"
+        return always_quoted(word)
     return word if word.isprintable() else escape_ansi(word)
 
 
 def trace(rt: Runtime, argv: list[str]) -> None:
-    """A simple command."""
-    show(rt, " ".join([quoted(word) for word in argv]))
+    """A simple command. Lists that `declare` and its kin assign are told before it, as bash assigns them."""
+    words = []
+    for word in argv:
+        if type(word) is str:
+            words.append(quoted_if_needed(word))
+        else:
+            words.append(word.name)  # type: ignore[attr-defined]
+            show(rt, _shown_list(rt, word))  # type: ignore[arg-type]
+    show(rt, " ".join(words))
+
+
+def _shown_list(rt: Runtime, word: Compound) -> str:
+    """name=([key]=value value ..), expanded."""
+    from aish.lang.arrays import Associative
+
+    shown = []
+    for key_of, append, value in word.entries:
+        target = "" if key_of is None else f"[{always_quoted(str(key_of(rt, Associative())))}]{'+' * append}="
+        shown.append(target + always_quoted(value))
+    return f"{word.name}{'+' * word.append}=({' '.join(shown)})"
+
+
+def always_quoted(text: str) -> str:
+    """In single quotes."""
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def shown_assignment(target: str, value: str) -> str:
     """target=value; `target` ends in + where it appends."""
-    return f"{target}={quoted(value) if value else ''}"
+    return f"{target}={quoted_if_needed(value) if value else ''}"
 
 
 def show(rt: Runtime, text: str) -> None:
     """Write one line."""
     rt.xtrace = False  # expanding PS4 is not traced
     try:
-        prompt = expand_prompt(rt, rt.values.get("PS4", ""))
+        prompt = rt.values.get("PS4", "")
+        if "\\" in prompt:
+            from aish.lang.prompts import expand_text
+
+            prompt = expand_text(rt, prompt)
+        else:
+            prompt = expand_prompt(rt, prompt)
     finally:
         rt.xtrace = True
-    rt.error_line(prompt[:1] * rt.trace_depth + prompt + text)
+    rt.error_line(prompt[:1] * rt.trace_depth + prompt + text, rt.trace_fd)
 
 
 def show_head(rt: Runtime, src: Source, word: str, name: str, words: list[Word] | None) -> None:

@@ -219,10 +219,11 @@ class ArrayElement(Node):
 class Redirect(Node):
     """[fd]op target. `op`: < > >| >> <> <& >& << <<< &> &>>; for << the target is the document's body.
 
-    `variable` is the name in {name}op target: a new descriptor, whose number it gets.
+    `variable` is the name in {name}op target: a new descriptor, whose number it gets. `document` is of << the
+    delimiter, whether it was quoted, and whether tabs are stripped (<<-).
     """
 
-    __slots__ = ("fd", "op", "target", "variable")
+    __slots__ = ("document", "fd", "op", "target", "variable")
 
     def __init__(self, start: int, end: int, op: str, fd: int | None, target: Word) -> None:
         self.start = start
@@ -231,6 +232,7 @@ class Redirect(Node):
         self.fd = fd
         self.target = target
         self.variable: str | None = None
+        self.document: tuple[str, bool, bool] | None = None
 
 
 class Simple(Node):
@@ -460,6 +462,17 @@ class TestNot(Node):
         self.inner = inner
 
 
+class TestGroup(Node):
+    """( expression ) inside [[ ]]."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, start: int, end: int, inner: Node) -> None:
+        self.start = start
+        self.end = end
+        self.inner = inner
+
+
 class TestUnary(Node):
     """-op word inside [[ ]]; a lone word is -n word."""
 
@@ -505,3 +518,8 @@ class Function(Node):
         self.end = end
         self.name = name
         self.body = body
+
+    @property
+    def body_range(self) -> tuple[int, int]:
+        """Where the body stands."""
+        return self.body.start, self.body.end

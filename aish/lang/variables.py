@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from aish.lang.scopes import Saved
 
 DYNAMIC = frozenset(
-    ["BASH", "BASHOPTS", "BASHPID", "BASH_ARGV0", "BASH_COMMAND", "BASH_SUBSHELL", "BASH_VERSION", "EPOCHREALTIME",
-     "EPOCHSECONDS", "EUID", "HOSTNAME", "HOSTTYPE", "LINENO", "MACHTYPE", "OSTYPE", "RANDOM", "SECONDS", "SHELLOPTS",
+    ["BASH", "BASHOPTS", "BASHPID", "BASH_ARGV0", "BASH_COMMAND", "BASH_SUBSHELL", "BASH_VERSION",
+     "COMP_WORDBREAKS", "EPOCHREALTIME", "EPOCHSECONDS", "EUID", "HISTCMD", "HOSTNAME", "HOSTTYPE", "LINENO", "MACHTYPE", "OSTYPE", "RANDOM", "SECONDS", "SHELLOPTS",
      "SRANDOM", "UID"]
 )  # fmt: skip
 _VIEWS = ("BASH_ALIASES", "BASH_CMDS")
@@ -38,7 +38,7 @@ DYNAMIC_LISTS = frozenset(
     [*_VIEWS, "BASH_ARGC", "BASH_ARGV", "BASH_LINENO", "BASH_SOURCE", "BASH_VERSINFO", "DIRSTACK", "FUNCNAME",
      "GROUPS", "PIPESTATUS"]
 )  # fmt: skip
-_NUMBERS = frozenset(["BASHPID", "EUID", "RANDOM", "SECONDS", "SRANDOM", "UID"])
+_NUMBERS = frozenset(["BASHPID", "EUID", "HISTCMD", "RANDOM", "SECONDS", "SRANDOM", "UID"])
 _FROM_BIRTH = DYNAMIC | DYNAMIC_LISTS
 _GIVEN = ("HOSTNAME", "HOSTTYPE", "MACHTYPE", "OSTYPE")
 """What the environment says of these is believed."""
@@ -399,6 +399,10 @@ class Variables(Scopes):
             if self.scopes:
                 self.hidden_exports(self._environment)
         return self._environment
+
+    def is_handed_on(self, name: str) -> bool:
+        """Whether programs get the function `name`."""
+        return f"BASH_FUNC_{name}%%" in self.foreign
 
     def hand_on_function(self, name: str, body: str | None) -> None:
         """`export -f`: as bash, and a shell of ours, find it in the environment; None takes it out."""

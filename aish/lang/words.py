@@ -268,13 +268,13 @@ class Words(Scanner):
         return int(self.text[begin : self.pos], base) if self.pos > begin else -1
 
 
-def find_tilde(parts: list[Node], stops: str = "/") -> list[Node]:
+def find_tilde(parts: list[Node]) -> list[Node]:
     """`parts` with a leading ~ or ~user cut off as a Tilde. A quoted character in the prefix forbids it."""
     first = parts[0] if parts else None
     if type(first) is not Literal or first.text[:1] != "~":
         return parts
     text = first.text
-    end = min((i for i in (text.find(stop) for stop in stops) if i >= 0), default=-1)
+    end = min((i for i in (text.find(stop) for stop in "/:") if i >= 0), default=-1)
     if end < 0:
         if len(parts) > 1:
             return parts
@@ -341,7 +341,7 @@ def _value_tildes(parts: list[Node]) -> list[Node]:
     begins = True
     for i, part in enumerate(pieces):
         pair = pieces[i : i + 2]
-        found = find_tilde(pair, "/:") if begins else pair
+        found = find_tilde(pair) if begins else pair
         done.extend(found[: len(found) - len(pair) + 1])
         begins = type(part) is Literal and part.text.endswith(":")
     return done

@@ -13,13 +13,22 @@ OPENAI_NAMES: Final = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
 VENDORS: Final = ("openai", "anthropic", "ollama", "gemini")
 ANTHROPIC_LOGIN: Final = "anthropic-login"
 """Beside the login that a client of Anthropic's has itself: our key is a header of its own."""
+AZURE: Final = "azure"
+"""OpenAI's client of Azure. Not among "all": a program that finds these may leave OpenAI for them."""
+_AZURE_VERSION: Final = "2024-10-21"  # that client must be told one; here it changes nothing
 
 
 def variables(base_url: str, key: str, clients: str) -> dict[str, str]:
-    """For the clients of one vendor, of "all", or ANTHROPIC_LOGIN. `base_url` is OpenAI's, with /v1."""
+    """For the clients of one vendor, of "all", ANTHROPIC_LOGIN or AZURE. `base_url` is OpenAI's, with /v1."""
     url = base_url.removesuffix("/").removesuffix("/v1")
     if clients == ANTHROPIC_LOGIN:
         return {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_CUSTOM_HEADERS": f"{OWN_KEY}: {key}"}
+    if clients == AZURE:
+        return {
+            "AZURE_OPENAI_ENDPOINT": url,
+            "AZURE_OPENAI_API_KEY": key,
+            "OPENAI_API_VERSION": _AZURE_VERSION,
+        }
     names = {
         "openai": dict(zip(OPENAI_NAMES, (base_url, base_url, key), strict=True)),
         "anthropic": {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": key},

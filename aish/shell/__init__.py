@@ -12,10 +12,16 @@ The language, its built-ins and the job table are in `aish.lang`.
 from __future__ import annotations
 
 import gc
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+
+def called_as_sh() -> bool:
+    """A link of that name was called: the standard's shell is wanted."""
+    return sys.argv[0].rpartition("/")[2].lstrip("-") == "sh"
 
 
 def main(

@@ -214,6 +214,10 @@ def programs(path: str) -> set[str]:
 
 def files(written: str) -> list[str]:
     """Paths that begin with `written`; folders end in a slash."""
+    if written.startswith("~") and "/" not in written:
+        import pwd
+
+        return [f"~{user.pw_name}/" for user in pwd.getpwall() if user.pw_name.startswith(written[1:])]
     folder, slash, prefix = written.rpartition("/")
     try:
         with os.scandir(_home(folder + slash) or ".") as entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,15 @@ class ShellCompleter(Completer):
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Wait for all of them."""
-        return self._offered(document, DEADLINE_S)
+        before = document.text_before_cursor
+        wanted = situation(before, posix=self.rt.posix)
+        found = self._specified(before, wanted)
+        if found is not None:
+            return found
+        answers, missing = self._begin(wanted)
+        self.link.wait(lambda: not missing, DEADLINE_S)
+        self.link.check()
+        return self._made(before, wanted, answers)
 
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
@@ -45,6 +54,11 @@ class ShellCompleter(Completer):
         """Wait a moment, then let the keyboard go on."""
         before = document.text_before_cursor
         wanted = situation(before, posix=self.rt.posix)
+        found = self._specified(before, wanted)
+        if found is not None:
+            for one in found:
+                yield one
+            return
         answers, missing = self._begin(wanted)
         self.link.wait(lambda: not missing, AT_ONCE_S)
         end = time.monotonic() + DEADLINE_S - AT_ONCE_S
@@ -54,13 +68,18 @@ class ShellCompleter(Completer):
         for one in self._made(before, wanted, answers):
             yield one
 
-    def _offered(self, document: Document, within_s: float) -> Iterable[Completion]:
-        before = document.text_before_cursor
-        wanted = situation(before, posix=self.rt.posix)
-        answers, missing = self._begin(wanted)
-        self.link.wait(lambda: not missing, within_s)
-        self.link.check()
-        return self._made(before, wanted, answers)
+    def _specified(self, before: str, wanted: Situation) -> list[Completion] | None:
+        """What `complete` has specified for the command."""
+        if not self.rt.completions:
+            return None
+        from aish.shell.specified import specified
+
+        found = specified(self.rt, wanted, before, DEADLINE_S)
+        if found is None:
+            return None
+        words = [word + "/" * (found.names_files and _is_folder(word)) for word in found.words]
+        ready = [written_as(word, wanted) if found.names_files else word for word in words]
+        return _offers(ready, words, found.start - len(before), ends=found.ends)
 
     def _begin(self, wanted: Situation) -> tuple[dict[str, object], set[str]]:
         """Ask all questions; the answers as they come, and what is still missing."""
@@ -91,12 +110,27 @@ class ShellCompleter(Completer):
         if words and isinstance(after, list) and after and wanted.written.startswith("-") and "--" not in words:
             known = self._options.setdefault(tuple(words[:2]), [(word, about) for word, about in after])
             answers["after"] = [item for item in known if item[0].startswith(wanted.written)]
-        return [
-            Completion(
-                written_as(word, wanted),
-                start_position=wanted.start - len(before),
-                display=word.rstrip("/").rpartition("/")[2] + "/" * word.endswith("/"),
-                display_meta=about,
-            )
-            for word, about in candidates(self.rt, wanted, self.verbs, answers)
-        ]
+        found = candidates(self.rt, wanted, self.verbs, answers)
+        ready = [written_as(word, wanted) for word, _ in found]
+        return _offers(ready, [word for word, _ in found], wanted.start - len(before), [about for _, about in found])
+
+
+def _offers(
+    ready: list[str], words: list[str], start: int, about: list[str] | None = None, *, ends: bool = True
+) -> list[Completion]:
+    """`ready` for the line, `words` to be shown. A blank follows one that is alone, and not a folder."""
+    if len(ready) == 1 and ends and not ready[0].endswith(("/", "=", " ")):
+        ready = [ready[0] + " "]
+    return [
+        Completion(
+            text,
+            start_position=start,
+            display=word.rstrip("/ ").rpartition("/")[2] + "/" * word.endswith("/"),
+            display_meta=about[i] if about else "",
+        )
+        for i, (text, word) in enumerate(zip(ready, words, strict=True))
+    ]
+
+
+def _is_folder(word: str) -> bool:
+    return not word.endswith("/") and os.path.isdir(os.path.expanduser(word))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from aish.lang.host import TensorEdge
+    from aish.lang.runtime import Runtime
 
 _HOLD_THE_TERMINAL = frozenset(["run", "top", "logs", "events", "wait", "attach"])
 """Verbs that may last: at a prompt they are jobs, so that Ctrl-Z works and Ctrl-C ends nothing else."""
@@ -72,6 +73,17 @@ class ShellHost:
             return create()
         except TensorError as error:  # a tree of its own: aish.tensor knows nothing of aish
             raise CommandError(str(error), hint=getattr(error, "hint", None)) from None
+
+    def edit_line(self, rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | None:
+        from aish.shell.line_edit import edit
+
+        with ordinary(), _AsPythonStarts():
+            return edit(rt, prompt, begin, within_s)
+
+    def tree_folder(self) -> str:
+        from aish.config import folders
+
+        return os.path.join(folders.cache(), "trees")
 
 
 class _AsPythonStarts:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import select
 import sys
+import termios
 from typing import TYPE_CHECKING, TextIO
 
 from prompt_toolkit.input.posix_utils import PosixStdinReader
-from prompt_toolkit.input.vt100 import Vt100Input
+from prompt_toolkit.input.vt100 import Vt100Input, raw_mode
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from prompt_toolkit.input import Input
 
 _PASTE_BEGINS = b"\x1b[200~"
@@ -24,8 +27,21 @@ def keyboard() -> Input | None:
     return LineInput(sys.stdin) if sys.stdin.isatty() else None
 
 
+class _Keys(raw_mode):
+    """Keys as they come, but for those that mean signals: a Ctrl-C that is typed while the terminal passes from the
+    editor to a command reaches whoever has it then."""
+
+    @classmethod
+    def _patch_lflag(cls, attrs: int) -> int:
+        return int(super()._patch_lflag(attrs)) | (attrs & termios.ISIG)
+
+
 class LineInput(Vt100Input):
     """prompt_toolkit's input with a reader of our own."""
+
+    def raw_mode(self) -> AbstractContextManager[None]:
+        """While a line is edited."""
+        return _Keys(self._fileno)  # type: ignore[return-value]
 
     def __init__(self, stdin: TextIO) -> None:
         super().__init__(stdin)

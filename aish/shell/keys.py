@@ -9,7 +9,7 @@ from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import emacs_insert_mode, has_focus, is_searching, vi_insert_mode, vi_navigation_mode
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.vi_state import InputMode
-from prompt_toolkit.search import accept_search
+from prompt_toolkit.search import accept_search, stop_search
 
 from aish.lang.parser import parse
 from aish.shell.complete import COMMAND, situation
@@ -42,6 +42,17 @@ def bindings(rt: Runtime) -> KeyBindings:
         """Ctrl-R: run what was found, as readline does."""
         accept_search()
         get_app().current_buffer.validate_and_handle()
+
+    @found.add("c-j", filter=is_searching)
+    def _(event: KeyPressEvent) -> None:
+        """Ctrl-J ends the search, and leaves the line to be edited."""
+        accept_search()
+
+    @found.add("<sigint>", filter=is_searching)
+    def _(event: KeyPressEvent) -> None:
+        """Ctrl-C ends the search and drops the line."""
+        stop_search()
+        event.app.exit(exception=KeyboardInterrupt(), style="class:aborting")
 
     @found.add(" ", filter=editing)
     def _(event: KeyPressEvent) -> None:

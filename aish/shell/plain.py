@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 
 from aish.lang.control import Interrupted
 from aish.lang.parser import parse
 from aish.lang.prompts import expand
-from aish.lang.signals import PROMPTING
+from aish.lang.signals import PROMPTING, Section
 from aish.shell.inputs import StandardInput
+from aish.shell.leaving import IdleError, idle_s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,14 +36,15 @@ class PlainReader:
                 raise
             text += line
             if not line:
-                if not text:
-                    self.rt.error_line("exit")
                 return text or None
             if not parse(text, posix=self.rt.posix).incomplete:
                 return text
 
     def _line(self) -> str:
-        """A line. Ctrl-D behind some text hands that over, and is not its end."""
+        """A line. Ctrl-D behind some text hands that over, and is not its end. Raises IdleError."""
+        wait_s = idle_s(self.rt)
+        if wait_s is not None and not self._comes(wait_s):
+            raise IdleError
         line = self.input.more(mode=PROMPTING)
         while line and not line.endswith("\n") and os.isatty(0):
             rest = self.input.more(mode=PROMPTING)
@@ -49,6 +52,13 @@ class PlainReader:
                 break
             line += rest
         return line
+
+    def _comes(self, wait_s: float) -> bool:
+        """Whether there is something to read within so many seconds. Raises Interrupted."""
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        with Section(self.rt.signals, PROMPTING):
+            return bool(poll.poll(wait_s * 1000))
 
     def begins(self, text: str) -> None:
         """Nothing is shown."""

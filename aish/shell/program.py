@@ -14,6 +14,7 @@ from aish.lang.evaluate import run_source
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
 from aish.lang.text import decode
+from aish.shell import called_as_sh
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Arguments:
         self.shopts: list[tuple[str, bool]] = []
         """Options of `shopt`: words of -O and +O."""
         self.command = self.stdin = self.interactive = self.login = False
-        self.config = True
+        self.config = self.editing = True
         self.rc: str | None = None
         """A start-up file in place of config.aish."""
         self.operands: list[str] = []
@@ -97,8 +98,10 @@ def _long_option(found: Arguments, word: str) -> None:
             found.login = True
         case "--norc" | "--no-config":
             found.config = False
-        case "--noprofile" | "--noediting":
-            pass  # of bash's start-up files and line editor
+        case "--noediting":
+            found.editing = False
+        case "--noprofile":
+            pass  # of bash's start-up files
         case "--verbose":
             found.switches.append(("v", True))
         case _:
@@ -139,8 +142,12 @@ def _live(argv: list[str], host: ShellHost) -> int:
     except CommandError as error:
         rt.report(error)
         return error.status
-    if sys.argv[0].rpartition("/")[2].lstrip("-") == "sh":
+    if called_as_sh():
         rt.posix = True
+    if os.access(sys.argv[0], os.X_OK):  # else Python was told to run a module
+        rt.name = rt.program = sys.argv[0]
+        if rt.program[0] != "/":
+            rt.program = os.path.abspath(rt.program)
     return settle(rt, lambda: _start(rt, host, found))
 
 
@@ -198,7 +205,9 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
         from aish.shell.session import interact
 
         rt.from_stdin = True
-        return interact(rt, host, login=found.login, config=found.config, rc=found.rc)
+        return interact(
+            rt, host, login=found.login, config=found.config, rc=found.rc, editing=found.editing
+        )
     rt.from_stdin = True
     if found.login:
         _profile(rt)

@@ -7,6 +7,7 @@ nothing that it does delays a key, and no thread is ever made.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ from prompt_toolkit.auto_suggest import AutoSuggest, Suggestion
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_text, to_formatted_text
 from prompt_toolkit.history import History as ToolkitHistory
+from prompt_toolkit.key_binding import DynamicKeyBindings, KeyBindings, merge_key_bindings
 from prompt_toolkit.lexers import Lexer
-from prompt_toolkit.output import create_output
+from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from aish.lang import prompts, signals
@@ -25,12 +27,16 @@ from aish.lang.control import Interrupted
 from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, Section
 from aish.shell import terminal_marks
 from aish.shell.completer import ShellCompleter
-from aish.shell.drawing import DrawnOnce
+from aish.shell.drawing import draw_once
 from aish.shell.glance import Glance
 from aish.shell.highlight import by_line
 from aish.shell.keyboard import keyboard
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
+from aish.shell.leaving import IdleError, idle_s
+from aish.shell.paper import editable_output
+from aish.shell.plain import PlainReader
+from aish.shell.typewriter import type_on_paper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -106,40 +112,53 @@ class Prompt:
         self._shown: AnyFormattedText = ""
         """PS1 where it is set, else what changes with the glance."""
         self._prefix: str | None = None
+        self._plain = PlainReader(rt)
+        self._bound: KeyBindings | None = None
         self._lexers: deque[ShellLexer] = deque([ShellLexer(rt, self.known)], maxlen=16)
+        dumb = False
         if output is None:
-            output = create_output(always_prefer_tty=True)
-            output.enable_cpr = False  # type: ignore[attr-defined]  # a terminal that does not answer would be waited for
+            output, dumb = editable_output(rt.values.get("TERM", ""))
         self.session: PromptSession[str] = PromptSession(
             message=self._message,
             history=_Lines(history),
             lexer=self._lexers[0],
             completer=ShellCompleter(rt, link, verbs),
-            auto_suggest=_Suggest(rt, link, history),
-            key_bindings=bindings(rt),
+            auto_suggest=None if dumb else _Suggest(rt, link, history),
+            key_bindings=merge_key_bindings([bindings(rt), DynamicKeyBindings(lambda: self._bound)]),
             multiline=True,
             prompt_continuation=self._continuation,
             style=_STYLE,
             complete_while_typing=False,
+            complete_style=CompleteStyle.READLINE_LIKE if dumb else CompleteStyle.COLUMN,
             input=input or keyboard(),
             output=output,
         )
         self.session.app.ttimeoutlen = _ESCAPE_S
-        self.session.app.renderer.__class__ = DrawnOnce
+        if dumb:
+            type_on_paper(self.session.app, self._typed_prompt)
+        else:
+            draw_once(self.session.app)
         link.watcher = self._watch
 
     def read(self) -> str | None:
-        """The next complete command; None for Ctrl-D. Raises Interrupted for Ctrl-C."""
+        """The next complete command; None for Ctrl-D. Raises Interrupted for Ctrl-C, IdleError."""
+        if not (self.rt.vi or self.rt.emacs):
+            return self._plain.read()
         self._prepare()
         self.session.editing_mode = EditingMode.VI if self.rt.vi else EditingMode.EMACS
         self.rt.signals.at_prompt = self._signal
         try:
             with Section(self.rt.signals, PROMPTING):
-                return self.session.prompt(pre_run=self._running)
+                heard = self.rt.signals.traps.get(SIGINT) != ""
+                return self.session.prompt(pre_run=self._running, handle_sigint=heard)
         except KeyboardInterrupt:
             raise Interrupted(SIGINT) from None
         except EOFError:
             return None
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return None  # nobody sees the prompt any more
         finally:
             self.rt.signals.at_prompt = None
             self.glance.changed = self.known.changed = None
@@ -166,6 +185,10 @@ class Prompt:
         if self.marks:
             folder = self.rt.vars.get("PWD") or "/"
             self.rt.prompt(terminal_marks.folder(folder) + terminal_marks.title(prompts.short_folder(self.rt)))
+        if self.rt.bound or self._bound is not None:
+            from aish.shell.bound_keys import bound
+
+            self._bound = bound(self.rt)
         self._prefix = None
         text = self.rt.vars.get("PS1") or ""
         if text.endswith(PLAIN_PS1):
@@ -185,6 +208,10 @@ class Prompt:
         end = ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS)
         return [("[ZeroWidthEscape]", terminal_marks.PROMPT_BEGINS), *fragments, end]
 
+    def _typed_prompt(self, row: int) -> str:
+        """On a dumb terminal."""
+        return prompts.expand(self.rt, "PS2" if row else "PS1")
+
     def _continuation(self, width: int, number: int, wrapped: int) -> AnyFormattedText:
         if wrapped:
             return ""  # a long line goes on as a terminal shows it
@@ -201,6 +228,9 @@ class Prompt:
         self.glance.changed, self.known.changed = get_app().invalidate, self._paint_anew
         self._watch(self.link.fileno())
         self._check()
+        wait_s = idle_s(self.rt)
+        if wait_s is not None:
+            self._loop.call_later(wait_s, self._idle)
 
     def _paint_anew(self) -> None:
         """More is known of the words. Colours are remembered by the lexer that gave them: take a new one."""
@@ -220,6 +250,10 @@ class Prompt:
         if self._loop is not None and not self._loop.is_closed():
             self.link.check()
             self._loop.call_later(_CHECK_S, self._check)
+
+    def _idle(self) -> None:
+        if get_app().is_running:
+            get_app().exit(exception=IdleError())
 
     def _signal(self, signo: int) -> None:
         """In a signal's handler."""

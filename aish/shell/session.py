@@ -6,16 +6,17 @@ import os
 import time
 
 from aish.errors import AishError
-from aish.lang import jobs, options
+from aish.lang import options
 from aish.lang.control import CommandError, Exit, Interrupted
-from aish.lang.evaluate import run_line, run_source, run_text
+from aish.lang.ending import last_word
+from aish.lang.evaluate import run_file, run_line, run_source, run_text
 from aish.lang.prompts import expand
 from aish.lang.signals import SIGHUP
 from aish.lang.source import ParseError, Source
-from aish.lang.text import decode
 from aish.shell import short_forms
 from aish.shell.companion.link import Link
 from aish.shell.history import History
+from aish.shell.leaving import IdleError, Leaving, terminal_is_gone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,14 +67,15 @@ def source_file(rt: Runtime, path: str) -> None:
     """Run a start-up file, if it is there. An error in it is told, and does not keep the shell from starting."""
     try:
         with open(path, "rb") as file:
-            text = decode(file.read())
+            status = os.fstat(file.fileno())
+            data = file.read()
     except FileNotFoundError:
         return
     except OSError as error:
         rt.error_line(f"aish: {path}: {error.strerror}")
         return
     try:
-        run_source(rt, Source(path, text))
+        run_file(rt, path, data, status)
     except (AishError, ParseError) as error:
         rt.report(error)
     except Interrupted as error:
@@ -82,7 +84,9 @@ def source_file(rt: Runtime, path: str) -> None:
         rt.error_line(f"aish: {path}: interrupted")
 
 
-def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str | None = None) -> int:
+def interact(
+    rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str | None = None, editing: bool = True
+) -> int:
     """Read and run lines until the end; the exit status."""
     if login:
         source_file(rt, "/etc/profile")
@@ -94,7 +98,7 @@ def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str
     prepare(rt, config=config, rc=rc)
     link = _link(host)
     rt.typed = history = History(rt, link)
-    reader = _reader(rt, host, link, history)
+    reader = _reader(rt, host, link, history, editing=editing)
     try:
         return _lines(rt, reader, history, login=login)
     except Interrupted as error:
@@ -111,7 +115,7 @@ def interact(rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str
 
 def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int:
     """The loop."""
-    warned = False  # just now, of jobs that leaving would end; `jobs` may look at them in between
+    leaving = Leaving(rt)
     while True:
         text: str | None = ""
         try:
@@ -121,14 +125,19 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
             _before_prompt(rt)
             text = reader.read()
             if text is None:
-                if rt.ignoreeof:
-                    rt.error_line('Use "exit" to leave the shell.')
+                if terminal_is_gone():
+                    raise Interrupted(SIGHUP)
+                if not leaving.end_is_meant():
                     continue
+                rt.error_line(last_word(rt))
                 raise Exit(rt.status)
             rt.command_number += 1
             if text.strip() and (text := _expanded(rt, text)):
                 _run(rt, reader, history, text)
-            warned = warned and text.split()[:1] == ["jobs"]
+            leaving.typed(text)
+        except IdleError:
+            rt.error_line("\atimed out waiting for input: auto-logout")
+            return rt.status
         except Interrupted as error:
             if error.signo == SIGHUP:
                 raise
@@ -137,9 +146,7 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
                 run_line(rt, rt.signals.traps[error.signo])
                 rt.status = 128 + error.signo
         except Exit as error:
-            if not warned and (warning := _left_behind(rt)):
-                rt.error_line(f"There are {warning} jobs (`jobs` lists them; leave again to end them).")
-                warned = True
+            if leaving.is_refused():
                 rt.status = rt.status if text is None else 1
                 continue
             if login and "huponexit" in rt.shopt:
@@ -231,21 +238,14 @@ def _nothing(words: list[str], written: str) -> None:
     """Without verbs any file may follow."""
 
 
-def _reader(rt: Runtime, host: ShellHost, link: Link, history: History) -> Reader:
-    """prompt_toolkit on a terminal that can do it; else plain reading."""
-    if os.isatty(0) and os.isatty(2) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
+def _reader(rt: Runtime, host: ShellHost, link: Link, history: History, *, editing: bool) -> Reader:
+    """prompt_toolkit on a terminal; plain reading elsewhere, and where Emacs edits the lines."""
+    edited_already = rt.values.get("TERM", "dumb") in ("", "dumb", "emacs") and "INSIDE_EMACS" in rt.values
+    rt.emacs = rt.emacs or (editing and not rt.vi and not edited_already)
+    if os.isatty(0) and os.isatty(2) and (rt.emacs or rt.vi):
         from aish.shell.prompt import Prompt
 
         return Prompt(rt, link, history, verbs=host.verbs)
     from aish.shell.plain import PlainReader
 
     return PlainReader(rt)
-
-
-def _left_behind(rt: Runtime) -> str:
-    """What the jobs are that leaving would end; '' without any."""
-    rt.jobs.reap()
-    if any(job.state == jobs.STOPPED for job in rt.jobs.order):
-        return "stopped"
-    checked = "checkjobs" in rt.shopt
-    return "running" if checked and any(job.state == jobs.RUNNING for job in rt.jobs.order) else ""

@@ -12,7 +12,7 @@ from aish.wire.message import Message, Request
 from aish.wire.reply import Reply
 
 if TYPE_CHECKING:
-    from aish.wire.egress import MayReach, ToEgress
+    from aish.wire.egress import FromEgress, ToEgress
     from aish.wire.link import FromDaemon, FromGateway
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -54,10 +54,10 @@ def _to_egress() -> msgspec.msgpack.Decoder[ToEgress]:
 
 
 @cache
-def _may_reach() -> msgspec.msgpack.Decoder[MayReach]:
-    from aish.wire.egress import MayReach
+def _from_egress() -> msgspec.msgpack.Decoder[FromEgress]:
+    from aish.wire.egress import FromEgress
 
-    return msgspec.msgpack.Decoder(MayReach)
+    return msgspec.msgpack.Decoder(FromEgress)
 
 
 def encode(message: Message) -> bytes:
@@ -96,9 +96,9 @@ def decode_to_egress(body: bytes) -> ToEgress:
         return _to_egress().decode(body)
 
 
-def decode_may_reach(body: bytes) -> MayReach:
+def decode_from_egress(body: bytes) -> FromEgress:
     with _Refused():
-        return _may_reach().decode(body)
+        return _from_egress().decode(body)
 
 
 class _Refused:

@@ -1,7 +1,8 @@
 """What daemon and egress proxy say to each other, on the connection that the proxy opens with EgressHello.
 
 The daemon sends Guests, the whole truth, then one Guest or Left at a time, and the doors (aish.wire.door). The proxy
-asks where a host is not in a list; that the question is the same as one before, the daemon knows.
+asks where a host is not in a list; that the question is the same as one before, the daemon knows. And it
+tells what passes.
 """
 
 from __future__ import annotations
@@ -46,4 +47,18 @@ class Reach(Message, frozen=True, kw_only=True):
     why: str = ""
 
 
+class Passed(Message, frozen=True, kw_only=True):
+    """What passed between that process and that host since it was told last. The bytes are those of the tunnel, or of
+    the requests: what is said to the proxy itself is not among them."""
+
+    process: str
+    host: str
+    port: int
+    connections: int = 0
+    """New ones."""
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
+FromEgress = MayReach | Passed
 ToEgress = Guests | Guest | Left | Reach | Doors | Door | Shut

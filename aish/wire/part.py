@@ -57,6 +57,16 @@ class SlotPart(Part, frozen=True, kw_only=True):
     build: str
 
 
+class TrafficPart(Part, frozen=True, kw_only=True):
+    """What passed through the egress proxy between a process and a host. `host` None: all others together."""
+
+    host: str | None = None
+    port: int | None = None
+    connections: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
 class ProcessPart(Part, frozen=True, kw_only=True):
     """One row of ps and top. None: unknown or not applicable. Times are seconds since the epoch."""
 
@@ -104,6 +114,9 @@ class ProcessPart(Part, frozen=True, kw_only=True):
     """What it uses of models is not metered by the gateway: it is observed, in logs of that kind."""
     sandbox: str | None = None
     """The profile of its sandbox."""
+    sent_bytes: int | None = None
+    """To hosts, through the egress proxy; None: it has no way out by that, so nothing of it is counted."""
+    received_bytes: int | None = None
 
     @property
     def never_ran(self) -> bool:

@@ -21,6 +21,7 @@ from aish.wire.part import (
     RunPart,
     SlotPart,
     TokensPart,
+    TrafficPart,
     UsageRow,
     WindowPart,
     WindowRulePart,
@@ -116,6 +117,8 @@ class Inspected(Message, frozen=True, kw_only=True):
     """What holds its sandbox: "bwrap" or "landlock"; None: it has none, or did not run yet."""
     sandbox_open: list[str] = []
     """What it can reach there all the same, for people."""
+    traffic: list[TrafficPart] = []
+    """With whom it has spoken through the egress proxy, in all its runs."""
     children: list[str] = []
     attached: int = 0
     """Connections that are at its terminal."""

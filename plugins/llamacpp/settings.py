@@ -3,7 +3,8 @@
 option          default                     meaning
 ctx             4096, or less if trained    tokens that one request may hold, prompt and answer together
 slots           2 below 4 cores, else 4     requests worked on at the same time; each has `ctx` of its own
-batch           512 (encoders: ctx)         tokens worked on in one go; the longest text that can be embedded
+batch           512 (encoders: ctx)         tokens worked on in one go; the longest text that can be embedded;
+                                            rounded up to a multiple of `slots`
 embeddings      on                          /v1/embeddings beside chat; `only` for encoders, `off`
 pooling         mean (encoders: the file's) mean, cls, last
 threads         the cores at hand           threads that compute
@@ -69,10 +70,11 @@ def decide(options: Mapping[str, str], trained_tokens: int | None, cores: int, m
         )
     encoder = embeddings == "only"
     pooling = _word(options, "pooling", POOLINGS, "") or (None if encoder else "mean")
+    batch_tokens = _count(options, "batch", ctx_tokens if encoder else min(BATCH_TOKENS, ctx_tokens), least=8)
     return Settings(
         ctx_tokens=ctx_tokens,
         slots=slots,
-        batch_tokens=_count(options, "batch", ctx_tokens if encoder else min(BATCH_TOKENS, ctx_tokens), least=8),
+        batch_tokens=-(-batch_tokens // slots) * slots,  # llama.cpp pools means over whole rows of slots, else aborts
         embeddings=embeddings,
         pooling=pooling,
         threads=_count(options, "threads", 0, least=0),

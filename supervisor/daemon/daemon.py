@@ -273,7 +273,7 @@ class Daemon:
         self.posting = Posting(self.table, self.recorder)
         self.asking = Asking(self.table, self.recorder, self.prompt.changed)
         self.egress_link = EgressLink(
-            self.table, self.asking, self.doors, lambda id_: key.proxy_word(secret, id_, self.epoch)
+            self.table, self.asking, self.recorder, self.doors, lambda id_: key.proxy_word(secret, id_, self.epoch)
         )
         self.recall = Recall(self.table, self.gpus, self.reach, self.recorder, lambda: self.sampler.owner_of)
         self.conductor.struck = self.recall.struck

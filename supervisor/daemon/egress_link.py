@@ -14,6 +14,7 @@ from aish.model import state
 from aish.model.sandbox import DEV, PROXY
 from aish.sandbox.hosts import WEB_PORTS
 from aish.sandbox.profile import doors
+from aish.supervisor.daemon import traffic
 from aish.supervisor.daemon.asking import NETWORK
 from aish.wire import codec, egress
 from aish.wire import message as m
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.doors import Doors
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.recorder import Recorder
     from aish.supervisor.daemon.row import Row
     from aish.supervisor.daemon.table import Table
     from aish.wire.question import AnswerPart
@@ -43,8 +45,10 @@ OPTIONS: Final = (
 class EgressLink:
     """One connection at a time: the latest proxy's. `word` is a process's password there."""
 
-    def __init__(self, table: Table, asking: Asking, doors: Doors, word: Callable[[str], str]) -> None:
-        self._table, self._asking, self._doors, self.word = table, asking, doors, word
+    def __init__(
+        self, table: Table, asking: Asking, recorder: Recorder, doors: Doors, word: Callable[[str], str]
+    ) -> None:
+        self._table, self._asking, self._recorder, self._doors, self.word = table, asking, recorder, doors, word
         self.connection: Connection | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -60,10 +64,15 @@ class EgressLink:
             while True:
                 body, fds = await connection.next()
                 assert not fds
-                asked = codec.decode_may_reach(body)
-                task = asyncio.get_running_loop().create_task(self._answer(connection, asked), name="may reach")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                match codec.decode_from_egress(body):
+                    case egress.Passed() as passed:
+                        self._passed(passed)
+                    case egress.MayReach() as asked:
+                        task = asyncio.get_running_loop().create_task(
+                            self._answer(connection, asked), name="may reach"
+                        )
+                        self._tasks.add(task)
+                        task.add_done_callback(self._tasks.discard)
         finally:
             self._doors.unserve(PROXY, connection)
             if self.connection is connection:
@@ -87,6 +96,12 @@ class EgressLink:
             return None
         dev = part.profile == DEV
         return egress.Guest(id=row.id, hosts=part.hosts, built_in=dev, asks=dev, word=self.word(row.id))
+
+    def _passed(self, passed: egress.Passed) -> None:
+        process = self._table.get(passed.process)
+        if process is not None:  # else it is forgotten
+            process.row.traffic = traffic.added(process.row.traffic, passed)
+            self._recorder.change(process.row)
 
     # --- questions ----------------------------------------------------------------------------------------------
 

@@ -147,6 +147,7 @@ class Looking:
             unheld=daemon.launcher.unheld(row),
             sandbox_tier=row.sandbox_tier,
             sandbox_open=row.sandbox_open,
+            traffic=row.traffic,
             children=[child.id for child in daemon.table.children(row.id)],
             attached=self.seats.count(row.id),
             events=list(daemon.recorder.latest(row.id, INSPECTED_EVENTS)),

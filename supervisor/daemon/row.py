@@ -10,7 +10,7 @@ from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import ENDED, word
 from aish.supervisor.daemon import machine
-from aish.wire.part import ExitPart, SessionPart, TokensPart
+from aish.wire.part import ExitPart, SessionPart, TokensPart, TrafficPart
 from aish.wire.spec import LastWordPart, SpecPart
 
 if TYPE_CHECKING:
@@ -158,6 +158,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What holds its sandbox, in this run or the last one."""
     sandbox_open: list[str] = []
     """What of it cannot be kept from it there."""
+    traffic: list[TrafficPart] = []
+    """What passed through the egress proxy, host by host."""
     cpu_seconds: float | None = None
     """Of the last run that ended, as the kernel told its parent; None: unknown, or it runs."""
     max_rss_bytes: int | None = None

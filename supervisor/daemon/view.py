@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aish.model import kind, label
+from aish.model.sandbox import PROXY
+from aish.sandbox.profile import doors
+from aish.supervisor.daemon import traffic
 from aish.wire.part import GpuPart, GpuProcessPart, ProcessPart
 from aish.wire.spec import LaunchNote
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from aish.spi.gpu import GpuDevice, GpuSample
     from aish.supervisor.daemon.ledger import Account
     from aish.supervisor.daemon.process import Process
+    from aish.supervisor.daemon.row import Row
     from aish.wire.message import Snapshot
 
 
@@ -21,6 +25,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
     """One row of ps. `indexes` turns device UUIDs into numbers."""
     row, usage = process.row, process.usage
     known = [used for used in process.device_use.values() if used is not None]
+    sent_bytes, received_bytes = _passed(row)
     return ProcessPart(
         id=row.id,
         name=row.name,
@@ -58,7 +63,16 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         port=row.port,
         observe=row.spec.observe,
         sandbox=None if row.spec.sandbox is None else row.spec.sandbox.profile,
+        sent_bytes=sent_bytes,
+        received_bytes=received_bytes,
     )
+
+
+def _passed(row: Row) -> tuple[int | None, int | None]:
+    """Bytes that it has sent and received through the egress proxy; None where that is not its way out."""
+    if row.spec.sandbox is None or PROXY not in doors(row.spec.sandbox):
+        return None, None
+    return traffic.total(row.traffic)
 
 
 def shown(process: Process, visible: set[str] | None, request: Snapshot) -> bool:

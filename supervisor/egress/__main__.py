@@ -47,7 +47,7 @@ async def _serve(sock: socket.socket) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     link = Link(folders.daemon_socket(), say)
-    link.guests = Guests(link.ask)
+    link.guests = Guests(link.send)
     server = Server(link.guests)
     link.doors = server.doors
     listener = await server.listen(None, sock)
@@ -61,9 +61,10 @@ async def _serve(sock: socket.socket) -> int:
         say("".join(traceback.format_exception(error)) if error is not None else "its link has ended")
         status = InternalError.exit_status
     listener.close()
+    await server.close()
+    link.guests.tally.flush()
     for task in (linked, stopping):
         task.cancel()
-    await server.close()
     return status
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.sandbox import hosts
 from aish.supervisor.egress.refused import RefusedError
+from aish.supervisor.egress.tally import Tally
 from aish.wire import egress
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ class Guest:
 
 
 class Guests:
-    """`ask` sends a question to the daemon, who may be away."""
+    """`send` sends something to the daemon; False: it is away, and nobody heard it."""
 
-    def __init__(self, ask: Callable[[egress.MayReach], None]) -> None:
-        self._ask = ask
+    def __init__(self, send: Callable[[egress.FromEgress], bool]) -> None:
+        self._ask: Callable[[egress.MayReach], bool] = send
+        self.tally = Tally(send)
         self._guests: dict[str, Guest] = {}
         self._asked: dict[tuple[str, str, int], asyncio.Future[egress.Reach]] = {}
         self._numbers: dict[int, tuple[str, str, int]] = {}
@@ -85,6 +87,7 @@ class Guests:
 
     def _left(self, id_: str) -> None:
         self._guests.pop(id_, None)
+        self.tally.flush(id_)
         for number in [number for number, asked in self._numbers.items() if asked[0] == id_]:
             gone = egress.Reach(number=number, allowed=False, why=f"{id_} has ended")
             self.told(gone)

@@ -32,10 +32,12 @@ class Link:
         self.guests: Guests
         self.doors: Listeners
 
-    def ask(self, question: egress.MayReach) -> None:
-        """While the daemon is away nobody hears it: it is asked again when the next one is there."""
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(frame.pack(codec.encode(question)))
+    def send(self, message: egress.FromEgress) -> bool:
+        """False: the daemon is away, and nobody heard it. What is a question is asked again of the next one."""
+        if self._writer is None or self._writer.is_closing():
+            return False
+        _send(self._writer, message)
+        return True
 
     async def run(self) -> None:
         """Connect, serve, and again; ends only by being cancelled, or by a fault of ours."""

@@ -16,6 +16,7 @@ from aish.supervisor.egress.refused import RefusedError
 from aish.supervisor.egress.relay import relay
 from aish.supervisor.egress.through import Opened
 from aish.supervisor.egress.way import Ways
+from aish.wire.egress import Passed
 from aish.wire.listeners import Listeners
 
 if TYPE_CHECKING:
@@ -91,12 +92,27 @@ class Server:
             early = await _while_there(client[0], self._guests.check(guest, wanted.host, wanted.port))
             async with guest.dials, self._dials:
                 host = await self._reached(guest, wanted)
+            passed = partial(self._passed, guest.said.id, wanted)
             if wanted.head is None:
                 client[1].write(_OPENED)
-            host.streams[1].write(host.head + (b"" if host.answer_only else early))
-            await relay(client, host.streams, answer_only=host.answer_only)
+            first = host.head + (b"" if host.answer_only else early)
+            host.streams[1].write(first)
+            passed(len(first), 0, connections=1)
+            await relay(client, host.streams, passed, answer_only=host.answer_only)
         finally:
             guest.connections -= 1
+
+    def _passed(self, id_: str, wanted: request.Wanted, sent: int, received: int, connections: int = 0) -> None:
+        self._guests.tally.count(
+            Passed(
+                process=id_,
+                host=wanted.host,
+                port=wanted.port,
+                connections=connections,
+                sent_bytes=sent,
+                received_bytes=received,
+            )
+        )
 
     async def _reached(self, guest: Guest, wanted: request.Wanted) -> Opened:
         """Raises RefusedError."""

@@ -6,6 +6,7 @@ Names are resolved there: whether they lead inside, nobody can check here.
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import ssl
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -87,11 +88,17 @@ def check(answer: bytes, proxy: Proxy) -> None:
         raise RefusedError(502, f"the proxy {proxy.url} does not let it through: {said}")
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The system's authorities; made once, since reading all of them holds up every tunnel."""
+    return ssl.create_default_context()
+
+
 async def _reached(proxy: Proxy) -> Streams:
     """Raises RefusedError."""
-    secure = ssl.create_default_context() if proxy.secure else None
     try:
         async with asyncio.timeout(CONNECT_S):
+            secure = _trusted() if proxy.secure else None
             return await asyncio.open_connection(proxy.host, proxy.port, limit=STREAM_BYTES, ssl=secure)
     except TimeoutError:
         why = f"it does not answer within {CONNECT_S:.0f} s"

@@ -119,6 +119,15 @@ class PlainReply:
         self._parts.clear()
         return data
 
+    @property
+    def behind(self) -> bool:
+        """Whether more of it waits at the server: we do not take it, since nobody reads what is here."""
+        return self._connection.paused
+
+    def unread(self) -> bytes:
+        """What is here and was not read; nothing where it is packed."""
+        return b"" if self._inflate is not None else b"".join(self._parts)
+
     async def more(self) -> None:
         """Until something came. Raises what went wrong."""
         if self._error is not None:
@@ -253,6 +262,11 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether another request may be sent."""
         return self._reply is None and self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def paused(self) -> bool:
+        """Whether more than enough of the reply waits to be read."""
+        return self._paused
 
     def _look(self) -> None:
         """Whether the server has been silent for too long. A reader that is slow is not the server's fault."""

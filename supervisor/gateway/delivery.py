@@ -6,6 +6,7 @@ Nothing of it goes on without the server's real key being taken out: some server
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from functools import lru_cache
@@ -67,6 +68,13 @@ class Delivery:
 
     async def pass_on(self) -> Answer:
         """Raises UpstreamError before anything was sent (AnsweredError: the server's own error), HungUpError."""
+        try:
+            return await self._passed()
+        except (asyncio.CancelledError, HungUpError):
+            self._count_unread()
+            raise
+
+    async def _passed(self) -> Answer:
         if self._response.status != 200:
             raise await self._refused()
         if self._response.content_type != CONTENT_TYPE:
@@ -76,6 +84,18 @@ class Delivery:
         if not self._crossing.assembles:
             raise UpstreamError(f"the server of {self._server.name} sent a stream in place of a whole answer")
         return await self._assembled()
+
+    def _count_unread(self) -> None:
+        """The client is gone. What its server said meanwhile counts, though nobody reads it."""
+        exchange, relay = self._exchange, self._exchange.relay
+        if relay is None or relay.done:
+            return
+        exchange.behind = self._response.behind
+        with contextlib.suppress(UpstreamError):
+            events = relay.feed(self._response.unread())
+            exchange.used = relay.used
+            if exchange.assembly is not None:
+                exchange.assembly.feed(events)
 
     # --- errors -------------------------------------------------------------------------------------------------
 
@@ -128,7 +148,7 @@ class Delivery:
             assembly.feed(relay.feed(data) if data else relay.finish())
             self._progress(relay)
             if assembly.error is not None:
-                self._exchange.unused = assembly.used() is None and not relay.count.events
+                self._exchange.unused = assembly.worked.used() is None and not relay.count.events
                 raise self._error(openai.error_status(assembly.error), assembly.error)
             if not data:
                 break

@@ -1,6 +1,8 @@
 """The listening side: one address on the loopback, the paths of all dialects with and without /v1, and our own few.
 
     POST /v1/chat/completions  /v1/completions  /v1/embeddings  /v1/responses      OpenAI's
+    POST /openai/deployments/{id}/chat/completions  /completions  /embeddings      OpenAI's, as Azure has them;
+                                                                                   so is all of OpenAI's below /openai
     POST /v1/messages          /v1/messages/count_tokens                           Anthropic's
     POST /api/chat  /api/generate  /api/embed  /api/embeddings  /api/show           Ollama's
     POST /v1beta/models/{id}:generateContent  :streamGenerateContent  :countTokens  Gemini's
@@ -26,7 +28,7 @@ import msgspec
 
 from aish.errors import AishError, InputError, RefusedError
 from aish.supervisor.gateway.allowance import part_of
-from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects import azure, openai
 from aish.supervisor.gateway.dialects.call import checked_name
 from aish.supervisor.gateway.dialects.crossing import cross
 from aish.supervisor.gateway.dialects.gemini import dialect as gemini
@@ -189,8 +191,9 @@ class Web:
         named = gemini.spoken(path, request.query)
         if named is not None and named.endpoint == gemini.COUNT:
             return await self._count(caller, named, request, path)
-        if named is not None:
-            return await self._proxy.serve(request, caller, named, named.endpoint, await self._body(request))
+        at = named or azure.deployed(path)
+        if at is not None:
+            return await self._proxy.serve(request, caller, at, at.endpoint, await self._body(request))
         if path in COUNTED:
             return await self._count(caller, COUNTED[path], request, path)
         if path == SHOW:
@@ -337,9 +340,9 @@ def _is_ours(host: str) -> bool:
 
 
 def _path(request: Request) -> str:
-    """Without /v1: some clients leave it out."""
+    """Without /v1: some clients leave it out; Azure's have theirs below /openai."""
     path = request.path.rstrip("/") or "/"
-    return path if path.startswith(gemini.PREFIX) else path.removeprefix("/v1")
+    return path if path.startswith(gemini.PREFIX) else azure.below(path).removeprefix("/v1")
 
 
 def _take_key(request: Request, path: str) -> None:

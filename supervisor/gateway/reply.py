@@ -30,6 +30,13 @@ class Reply(Protocol):
     def rest(self) -> bytes | None:
         """All that was not read yet, if it is known to be here."""
 
+    @property
+    def behind(self) -> bool:
+        """Whether the server says more than was read, and nobody knows how much."""
+
+    def unread(self) -> bytes:
+        """What came and was not read, as far as it can be read at once: for who only counts."""
+
     def close(self) -> None:
         """Nothing more of it is wanted: a server that is still at it notices at once."""
 
@@ -44,5 +51,10 @@ class AiohttpReply:
         self.status, self.headers, self.content_type = response.status, response.headers, response.content_type
         self.read, self.close = response.content.readany, response.close
 
+    behind = False
+
     def rest(self) -> bytes | None:
         return None
+
+    def unread(self) -> bytes:
+        return b""

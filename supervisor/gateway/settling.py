@@ -15,12 +15,13 @@ from aish.supervisor.gateway.dialects import openai, sse
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.call import Call
 from aish.supervisor.gateway.dialects.dialect import Dialect
+from aish.supervisor.gateway.dialects.worked import Worked
 from aish.supervisor.gateway.histories import Histories
 from aish.supervisor.gateway.keys import Caller
 from aish.supervisor.gateway.meter import LIKELY_TOKENS_PER_S, Board, Live, Used, estimate_prompt
 from aish.supervisor.gateway.prices import Prices
 from aish.supervisor.gateway.routes import LLAMACPP, Server
-from aish.supervisor.gateway.row import Row
+from aish.supervisor.gateway.row import HUNG_UP, Row
 from aish.supervisor.gateway.spending import Spending
 from aish.supervisor.gateway.texts import Text
 from aish.supervisor.gateway.upstream import Upstreams
@@ -61,6 +62,8 @@ class Exchange:
     assembly: Assembly | None = None
     used: Used | None = None
     """The server's own figures."""
+    behind: bool = False
+    """The client hung up and had not read what was there, so that nobody knows how much more its server has made."""
     unused: bool = False
     """Nothing was used: it was not sent, or refused."""
     choices: tuple[bytes, ...] = ()
@@ -84,13 +87,13 @@ class Exchange:
         ended = replace(self)
         self.settled, self.sent_s, self.exact_prompt = True, None, None
         self.relay = self.assembly = self.used = None
-        self.unused, self.choices, self.stored = False, (), ()
+        self.unused, self.behind, self.choices, self.stored = False, False, (), ()
         return ended
 
     def again(self) -> None:
         """The next attempt goes on in the same row: the one before used nothing."""
         self.exact_prompt = self.relay = self.assembly = self.used = None
-        self.stored = ()
+        self.stored, self.behind = (), False
         self.choices, self.row.status, self.row.first_token_s, self.row.bytes_out = (), None, None, 0
 
     @property
@@ -191,29 +194,51 @@ class Settling:
             self._settle(exchange, most)
 
     async def _estimate(self, exchange: Exchange, call: Call, server: Server) -> Used:
-        worked = exchange.assembly.used() if exchange.assembly is not None else None
-        if worked is not None:  # the server's own figures: of every answer, up to the moment that we saw last
-            return Used(worked.input, worked.output, estimated=True)
+        if server.engine == LLAMACPP and call.endpoint != openai.EMBEDDINGS:
+            return await self._worked(exchange, call, server)
+        prompt = await self._prompt(exchange, call, server)
+        unseen = not exchange.choices and exchange.relay is None and not call.stream
+        if unseen and call.endpoint != openai.EMBEDDINGS and exchange.row.seconds:  # it was at work all the time
+            output = max(1, int(exchange.row.seconds * (server.tokens_per_s or LIKELY_TOKENS_PER_S)))
+        else:
+            output = await self._written(exchange, server)
+        if exchange.used is not None:
+            prompt, output = max(prompt, exchange.used.input), max(output, exchange.used.output)
+        return Used(prompt, output, estimated=True)
+
+    async def _worked(self, exchange: Exchange, call: Call, server: Server) -> Used:
+        """At llama.cpp: its own figures of every answer, up to the moment that we saw last, and where the client left
+        it the most that it can have made since: budgets are held to what it works, whoever reads that."""
+        relay = exchange.relay
+        told = exchange.assembly if exchange.assembly is not None else relay
+        worked = Worked() if told is None or told.worked is None else told.worked
+        used = worked.used()
+        if used is None:
+            used = Used(await self._prompt(exchange, call, server), await self._written(exchange, server))
+        if exchange.row.status != HUNG_UP or (relay is not None and relay.done):
+            return Used(used.input, used.output, estimated=True)
+        output = exchange.row.output if exchange.behind else used.output + worked.untold(call.copies)
+        return Used(max(used.input, exchange.exact_prompt or 0), output, estimated=True)
+
+    async def _written(self, exchange: Exchange, server: Server) -> int:
+        """What came of answers, counted again."""
+        if exchange.choices:
+            return sum([await self._count_choice(server, choice) for choice in exchange.choices])
+        return 0 if exchange.relay is None else exchange.relay.count.estimate()
+
+    async def _prompt(self, exchange: Exchange, call: Call, server: Server) -> int:
+        """The server's own count, else a likely number: the bound that was reserved, where a local model has to stay
+        within a budget."""
         exact = exchange.exact_prompt
         if exact is None and exchange.relay is not None:
             exact = exchange.relay.prompt
         if exact is None:
             exact = await self._upstreams.count(server, call, exchange.request.headers)
-        prompt = exact if exact is not None else estimate_prompt(call.prompt_bytes) + exchange.hidden_tokens
-        output = 0
-        if exchange.choices:
-            for choice in exchange.choices:
-                output += await self._count_choice(server, choice)
-        elif exchange.relay is not None:
-            output = exchange.relay.count.estimate()
-        elif call.endpoint == openai.EMBEDDINGS:
-            pass
-        elif not call.stream and server.engine != LLAMACPP and exchange.row.seconds:
-            rate = server.tokens_per_s or LIKELY_TOKENS_PER_S
-            output = max(1, int(exchange.row.seconds * rate))  # it was at work all the time, unseen
-        if exchange.used is not None:
-            prompt, output = max(prompt, exchange.used.input), max(output, exchange.used.output)
-        return Used(prompt, output, estimated=True)
+        if exact is not None:
+            return exact
+        if server.engine == LLAMACPP and self._spending.limited(exchange.row):
+            return exchange.row.input
+        return estimate_prompt(call.prompt_bytes) + exchange.hidden_tokens
 
     async def _count_choice(self, server: Server, choice: bytes) -> int:
         text = openai.choice_text(choice)

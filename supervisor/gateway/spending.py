@@ -90,8 +90,7 @@ class Spending:
         for row, _ in ended:
             self._count(row)
         for row in died:
-            limited = map(self.ledger.accounts.get, row.chain)
-            if not any(account is not None and account.limits for account in limited):
+            if not self.limited(row):
                 row.input, row.output, row.cost_usd = estimate_prompt(row.bytes_in), 0, None
             row.estimated, row.status = True, DIED
             self._count(row)
@@ -250,6 +249,11 @@ class Spending:
         self.totals.clear()
         self.ledger.forget({id for id in self.ledger.accounts if of_process(id)})
         self.held.clear()
+
+    def limited(self, row: Row) -> bool:
+        """Whether a budget counts for it."""
+        counting = map(self.ledger.accounts.get, row.chain)
+        return any(account is not None and account.limits for account in counting)
 
     def tokens(self, id: str) -> TokensPart:
         """Cumulative tokens of a process or key."""

@@ -1,7 +1,8 @@
 """One connection of a client: HTTP/1.1, its requests answered one after the other.
 
 Bytes are parsed by llhttp (httptools). A handler begins as soon as a head is here, and is cancelled when the client
-hangs up. Of a body that nobody wants yet not much more than HIGH_BYTES are read, nor of requests in advance.
+hangs up; one that only sends no more gets its answers (peer.py tells them apart), and is looked at until then. Of a
+body that nobody wants yet not much more than HIGH_BYTES are read, nor of requests in advance.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from multidict import CIMultiDict
 from aish.errors import InputError
 from aish.supervisor.gateway.log import log, place
 from aish.supervisor.gateway.outbox import Outbox
+from aish.supervisor.gateway.peer import is_open
 from aish.supervisor.gateway.web import Request, Response
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ MOST_QUEUED: Final = 16
 """Requests that came before the one before them was answered."""
 LINGER_S: Final = 1.0
 """How long a client may go on sending what nobody reads: cut at once, it might not see what it was answered."""
+LOOKS_S: Final = (0.01, 0.04, 0.2)
+"""After how long a client that sends no more is looked at: soon, since one that closes may just have begun to."""
 _VERSIONS: Final = ("1.1", "1.0")
 
 
@@ -62,6 +66,8 @@ class Visitor(asyncio.Protocol):
         self._why: str | None = None
         """Why nothing more is read of what comes."""
         self._ending = False
+        self._silent = False
+        """The client sends no more, and waits for its answers."""
         self._paused = False
         self._room: asyncio.Future[None] | None = None
         """While the client does not read what we write."""
@@ -92,6 +98,27 @@ class Visitor(asyncio.Protocol):
             data = self._feed(self._parser, data)
         if self._queue and self._task is None:
             self._begin()
+
+    def eof_received(self) -> bool:
+        """Whether it stays open: for a client that is still there and waits for an answer to a whole request."""
+        if not self._queue or self._incoming is not None or not self._is_there():
+            return False
+        self._silent = True
+        self._loop.call_later(LOOKS_S[0], self._look_after, 1)
+        return True
+
+    def _is_there(self) -> bool:
+        """Whether the client's end is open, though nothing more comes of it."""
+        transport = self._transport
+        if transport is None:
+            return False
+        return is_open(transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
+
+    def _look_after(self, looks: int) -> None:
+        if self._is_there():
+            self._loop.call_later(LOOKS_S[min(looks, len(LOOKS_S) - 1)], self._look_after, looks + 1)
+        else:
+            self.cut()
 
     def pause_writing(self) -> None:
         self._room = self._loop.create_future()
@@ -136,6 +163,7 @@ class Visitor(asyncio.Protocol):
         request = self._queue[-1]
         parser = self._parser = httptools.HttpRequestParser(self)
         told = [name for name in ("Content-Length", "Transfer-Encoding") if request.headers.get(name, "0") != "0"]
+        request.keep = request.keep and not _closes(request)
         if request.method == "CONNECT":
             request.keep, self._why = False, "a tunnel"
         if self._why is not None or not told:
@@ -143,6 +171,7 @@ class Visitor(asyncio.Protocol):
             request.end()
         else:
             head = "".join(f"{name}: {request.headers[name]}\r\n" for name in told)
+            head += "" if request.keep else "Connection: close\r\n"
             self._skips = True
             parser.feed_data(f"POST / HTTP/1.1\r\n{head}\r\n".encode())
             self._skips = False
@@ -263,7 +292,8 @@ class Visitor(asyncio.Protocol):
         return keep
 
     def keeps(self, request: Request) -> bool:
-        return request.complete and request.keep and not self._ending and (self._why is None or len(self._queue) > 1)
+        last = len(self._queue) < 2
+        return request.complete and request.keep and not self._ending and not (last and (self._silent or self._why))
 
     def _leave(self) -> None:
         """Close the connection, as gently as it takes for the client to see the answer."""
@@ -309,6 +339,12 @@ class Visitor(asyncio.Protocol):
         if not self._queue and self._transport is not None:
             self._outbox.release(self._transport)
             self._transport.close()
+
+
+def _closes(request: Request) -> bool:
+    """Whether its client means to close the connection after it."""
+    told = ",".join(request.headers.getall("Connection", ()))
+    return "close" in (word.strip().lower() for word in told.split(","))
 
 
 _TOO_LONG: Final = f"a head of more than {MAX_HEAD_BYTES} bytes"

@@ -84,6 +84,9 @@ def test_names_lists_all_places_once(tree: Path) -> None:
     assert "mine" in names
     assert names.count("summarise") == 1
     assert {"extract", "summarise", "title", "translate"} <= set(names)
+    (tree / "config" / "aish" / "agents" / "folder.md").mkdir()
+    assert agents.names(deep(tree)) == names, "what cannot be run was listed, and then unknown"
+    assert [os.path.basename(file) for file in agents.nameless(deep(tree))] == ["folder.md", "two words.md"]
     assert "two words" not in names
     assert "note.txt" not in names
     assert names == sorted(names)

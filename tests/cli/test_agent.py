@@ -105,6 +105,17 @@ def test_what_an_agent_may_do_is_shown(here: Path, capsys: pytest.CaptureFixture
     assert '"permissions": {"shell": "ask", "default": "deny"}' in json.dumps(found)
 
 
+def test_check_says_which_files_no_name_finds(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They were passed over in silence: their author looked for the mistake in the text."""
+    folder = here / ".aish" / "agents"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "my agent.md").write_text("Answer.")
+    assert agent.main(["check"]) == 2
+    told = capsys.readouterr().err
+    assert f"{folder}/my agent.md: its name is none for an agent: no @NAME finds it" in told
+    assert "letters, digits" in told
+
+
 def test_check_finds_an_adapter_that_there_is_not(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The file was right by its keys, and could never run."""
     (here / "mine.md").write_text("---\nadapter: cladue\n---\nDo it.")

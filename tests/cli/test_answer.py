@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pexpect
 import pytest
 
+from aish.cli import answer
+from aish.client import connect
+from aish.errors import ConflictError
+
 if TYPE_CHECKING:
     from conftest import Home
 
@@ -84,6 +88,13 @@ def test_wrong_words_say_what_would_do(shared_home: Home) -> None:
         done = shared_home.aish(*words)
         assert done.returncode != 0
         assert told in done.stderr, words
+    with connect(start=False, program="test") as line:
+        (question,) = shared_home.client.questions()
+        assert answer.find(line, "coder", question.asked_s) == question
+        with pytest.raises(ConflictError, match="coder has only now asked this: wants: push"):
+            # Two persons answered one question by the agent's name; the second one's answer was to its next question.
+            answer.find(line, "coder", question.asked_s - 0.001)
+        assert answer.find(line, f"q{question.number}", 0.0) == question
     assert shared_home.aish("answer", "coder", "deny").returncode == 0
     assert said(shared_home, process) == ["push no"]
     done = shared_home.aish("answer", "coder", "deny")

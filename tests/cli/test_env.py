@@ -44,6 +44,10 @@ def test_other_clients_get_their_own_names(shared_home: Home) -> None:
     assert done.stdout == f"export ANTHROPIC_BASE_URL={url}\nexport ANTHROPIC_API_KEY={key}\n"
     done = shared_home.aish("env", "--for", "anthropic-login")
     assert done.stdout == f"export ANTHROPIC_BASE_URL={url}\nexport ANTHROPIC_CUSTOM_HEADERS='x-aish-key: {key}'\n"
+    azure = json.loads(shared_home.aish("env", "--for", "azure", "--json").stdout)
+    version = azure.pop("OPENAI_API_VERSION")
+    assert azure == {"AZURE_OPENAI_ENDPOINT": url, "AZURE_OPENAI_API_KEY": key}
+    assert version, "without one that client does not start"
     everything = json.loads(shared_home.aish("env", "--for", "all", "--json").stdout)
     assert everything == {
         **first,

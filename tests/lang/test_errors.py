@@ -49,8 +49,12 @@ def test_unset_parameter_points_at_the_expansion(aish: Aish) -> None:
         ("/", 126, "/: is a directory"),
         ("./plain", 126, "./plain: Permission denied"),
         ("./nosuch", 127, "./nosuch: No such file or directory"),
-        ("./orphan", 127, "its interpreter is missing"),
-        ("./binary", 126, "cannot execute a binary file"),
+        ("./orphan", 127, "./orphan: its interpreter is missing: /nosuch/interpreter\n"),
+        ("./windows", 127, "/bin/sh\n  ./windows\n  ^~~~~~~~~\n  hint: its lines end as on Windows"),
+        ("plain/x", 126, "plain/x: Not a directory"),
+        ("./binary", 126, ": ./binary: cannot execute a binary file"),
+        ("true\r", 127, ": true?: command not found\n  true?\n  ^~~~~\n  hint: its lines end as on Windows"),
+        ("if true\r\nthen\r\necho\r\nfi\r\n", 2, "hint: its lines end as on Windows"),
         ("plain", 127, "plain: command not found"),
         ("''", 127, ": command not found"),
         ("cd /nosuch", 1, "cd: /nosuch: No such file or directory"),
@@ -75,8 +79,9 @@ def test_unset_parameter_points_at_the_expansion(aish: Aish) -> None:
 )
 def test_messages(script: str, status: int, message: str, aish: Aish) -> None:
     (aish.folder / "plain").write_text("echo no\n")
-    for name, text in (("orphan", "#!/nosuch/interpreter\n"), ("binary", "\x7fBIN\0\0\n")):
-        (aish.folder / name).write_text(text)
+    texts = {"orphan": "#!/nosuch/interpreter -x\n", "windows": "#!/bin/sh\r\n", "binary": "\x7fBIN\0\0\n"}
+    for name, text in texts.items():
+        (aish.folder / name).write_bytes(text.encode())
         (aish.folder / name).chmod(0o755)
     found = aish(script)
     assert message in found.err

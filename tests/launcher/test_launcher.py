@@ -131,8 +131,20 @@ def test_script_without_a_name_for_its_shell(installed: Installed, tmp_path: Pat
 
 
 def test_called_as_sh(installed: Installed, tmp_path: Path) -> None:
+    """Fault: `sh run` in a Makefile is the verb, not the script `run` that lies there."""
     (tmp_path / "sh").symlink_to(installed.program)
     assert "posix          \ton" in installed.run(tmp_path / "sh", "-c", "set -o").stdout
+    (tmp_path / "run").write_text("echo the script $0 $1")
+    assert installed.run("./sh", "run", "it", cwd=tmp_path).stdout == "the script run it\n"
+
+
+def test_a_script_finds_its_shell(installed: Installed, tmp_path: Path) -> None:
+    """Fault: $BASH is Python, so that `exec "$BASH" "$0"` of a script that wants another start dies."""
+    line = 'echo $0 $BASH; "$BASH" -c "echo $((1 + 1))"'
+    for program in (installed.program, tmp_path / "sh"):
+        if program != installed.program:
+            program.symlink_to(installed.program)
+        assert installed.run(program, "-c", line).stdout == f"{program} {program}\n2\n"
 
 
 def test_words_are_bytes(installed: Installed) -> None:

@@ -307,6 +307,98 @@ def _orphans(shell: Shell) -> list[object]:
     return []
 
 
+def _wait_for_what_stops(shell: Shell) -> list[object]:
+    """wait comes back when its job is stopped; it waited for ever."""
+    seen: list[object] = []
+    shell.run("mkfifo f; sh -c 'echo > f; kill -STOP $$' & read x < f")
+    shell.until_job(1, "Stopped")
+    seen += [shell.run("wait %1 2> /dev/null") and None, shell.status()]
+    seen += [shell.run("wait 2> /dev/null") and None, shell.status()]
+    shell.run("kill -CONT %1; wait %1")
+    seen.append(shell.status())
+    shell.start("sh -c 'kill -STOP $$; exec sleep 1000' & wait %%; kill -CONT %%; fg")
+    shell.type(INTERRUPT)
+    shell.prompt()
+    return [*seen, shell.status(), shell.jobs()]
+
+
+def _ignoreeof_by_number(shell: Shell) -> list[object]:
+    shell.run("IGNOREEOF=1")
+    shell.type(END)
+    seen: list[object] = ['Use "exit"' in shell.prompt()]
+    shell.run("echo another")
+    shell.type(END)
+    seen.append('Use "exit"' in shell.prompt())
+    shell.type(END)
+    return [*seen, shell.end()]
+
+
+def _checkjobs(shell: Shell) -> list[object]:
+    shell.run("shopt -s checkjobs; sleep 1000 &")
+    seen: list[object] = ["There are running jobs.\n[1]+  Running" in shell.run("exit")]
+    shell.run("kill -9 %1; wait %1")
+    shell.type("exit\n")
+    return [*seen, shell.end()]
+
+
+def _timed_out(shell: Shell) -> list[object]:
+    shell.type("TMOUT=1\n")
+    shell.see("timed out waiting for input: auto-logout")
+    return [shell.end()]
+
+
+def _the_terminal_closes(shell: Shell) -> list[object]:
+    """A prompt that could not be drawn any more ended the shell with a fault, and its jobs never heard of it."""
+    marks = "trap 'echo > hupped; exit' HUP; echo > ready; while :; do sleep 0.05; done"
+    shell.run(f'sh -c "{marks}" 2> /dev/null &')
+    shell.until((shell.folder / "ready").exists, "it never began")
+    shell.start("sh -c 'echo $$ > pid; exec sleep 1000'")
+    shell.type(STOP)
+    shell.prompt()
+    stopped = int((shell.folder / "pid").read_text())
+    shell.child.ptyproc.fileobj.close()
+    shell.until((shell.folder / "hupped").exists, "the running job heard nothing")
+    shell.until(lambda: not _is_there(stopped), "the stopped job is left behind")
+    shell.until(lambda: not _is_there(shell.child.pid), "the shell lives on")
+    shell.child.wait()
+    return [shell.child.exitstatus, shell.child.signalstatus]
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _keys(shell: Shell) -> list[object]:
+    """The same keys edit on every terminal."""
+    seen: list[object] = []
+
+    def press(keys: str, out: str) -> None:
+        shell.type(keys)
+        shell.see(f"<{out}>")
+        shell.prompt()
+        seen.append(out)
+
+    shell.run("p() { echo \"<$*>\"; }")
+    press("xxx\x01p \x05y\n", "xxxy")
+    press("\x10\n", "xxxy")
+    press("p foo bar\x17baz\n", "foo baz")
+    press("\x12xxx\r", "xxxy")
+    shell.run("_f() { COMPREPLY=($(compgen -W 'one two' -- \"$2\")); }; complete -F _f p")
+    press("p a on\tb\n", "a one b")
+    shell.run("bind '\"\\C-o\": \"p macro\\n\"'; bind -x '\"\\C-t\": READLINE_LINE=\"p n$READLINE_LINE\"'")
+    press("\x0f", "macro")
+    press("ew\x14\n", "new")
+    shell.run("begin=ab''c")
+    shell.type("read -e -i $begin x; p $x\n")
+    shell.see("abc")
+    press("\x02\x08X\n", "aXc")
+    return seen
+
+
 def _monitor_in_a_script(shell: Shell) -> list[object]:
     (shell.folder / "s.sh").write_text(
         'set -m; sleep 0.1 & [ "$(cut -d" " -f5 /proc/$!/stat)" = $! ] && echo own; wait $!\n'
@@ -393,6 +485,12 @@ SCENARIOS: dict[str, Scenario] = {
     "bash inside": _nested("bash --norc --noprofile -i"),
     "aish inside": _nested("$AISH -i"),
     "set -m in a script": _monitor_in_a_script,
+    "wait for what stops": _wait_for_what_stops,
+    "IGNOREEOF": _ignoreeof_by_number,
+    "checkjobs": _checkjobs,
+    "TMOUT": _timed_out,
+    "the terminal closes": _the_terminal_closes,
+    "keys": _keys,
 }  # fmt: skip
 
 

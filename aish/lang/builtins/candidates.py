@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 
-def candidates(rt: Runtime, spec: Spec, word: str) -> list[str]:
-    """What begins with `word`, filtered and dressed as the specification says."""
+def candidates(rt: Runtime, spec: Spec, word: str, asked: tuple[str, str, str] | None = None) -> list[str]:
+    """What begins with `word`, filtered and dressed as the specification says. `asked`: what a function is called with,
+    the command, the word, and the one before it."""
+    asked = asked or ("compgen", word, "")
     found: list[str] = []
     for action in spec.actions:
         found += _of_action(rt, action, word)
@@ -28,9 +30,9 @@ def candidates(rt: Runtime, spec: Spec, word: str) -> list[str]:
     if "W" in spec.values:
         found += [item for item in split_words(rt, spec.values["W"]) if item.startswith(word)]
     if "F" in spec.values:
-        found += _of_function(rt, spec.values["F"], word)
+        found += _of_function(rt, spec.values["F"], asked)
     if "C" in spec.values:
-        found += _of_command(rt, spec.values["C"], word)
+        found += _of_command(rt, spec.values["C"], asked)
     if not found and "dirnames" in spec.options:
         found = _of_action(rt, "directory", word)
     if "plusdirs" in spec.options:
@@ -75,21 +77,21 @@ def split_words(rt: Runtime, text: str) -> list[str]:
     return found
 
 
-def _of_function(rt: Runtime, name: str, word: str) -> list[str]:
+def _of_function(rt: Runtime, name: str, asked: tuple[str, str, str]) -> list[str]:
     """What a function puts into COMPREPLY."""
     if name not in rt.functions:
         return []
     rt.vars.unset("COMPREPLY")
-    rt.call(rt.functions[name], [name, "compgen", word, ""])
+    rt.status = rt.call(rt.functions[name], [name, *asked])
     return rt.vars.elements("COMPREPLY")
 
 
-def _of_command(rt: Runtime, command: str, word: str) -> list[str]:
+def _of_command(rt: Runtime, command: str, asked: tuple[str, str, str]) -> list[str]:
     """The lines that a command writes."""
     from aish.lang.text import quote
     from aish.lang.trace import expand_prompt
 
-    return expand_prompt(rt, f"$({command} '' {quote(word)} '')").split("\n")
+    return expand_prompt(rt, f"$({command} {' '.join([quote(word) for word in asked])})").split("\n")
 
 
 def _of_action(rt: Runtime, action: str, word: str) -> list[str]:

@@ -24,6 +24,7 @@ ACTIONS = (
     "signal", "stopped", "user", "variable",
 )  # fmt: skip
 _VALUES = "GWPSXCF"
+_BUCKETS = 512
 _SPECIAL_NAMES = {"D": "-D", "E": "-E", "I": "-I"}
 
 
@@ -120,7 +121,7 @@ def complete(rt: Runtime, argv: list[str]) -> int:
                 rt.write(known[name].shown(name) + "\n")
             return name in known
 
-        return _each(rt, names or list(known), show)
+        return _each(rt, names or _listed(known), show)
     if not names:
         raise CommandError("the names of commands expected", status=2)
     for name in names:
@@ -135,6 +136,15 @@ def _each(rt: Runtime, names: list[str], do: Callable[[str], bool]) -> int:
             rt.complain(f"complete: {name}: nothing is known of its completion")
             status = 1
     return status
+
+
+def _listed(known: dict[str, Spec]) -> list[str]:
+    """In the order of bash, whose table has the special ones under names of their own."""
+    from aish.lang.arrays import in_order
+
+    theirs = {"-D": "_DefaultCmD_", "-E": "_EmptycmD_", "-I": "_InitialWorD_"}
+    keys = {theirs.get(name, name): name for name in known}
+    return [keys[key] for key in in_order(keys, _BUCKETS)]
 
 
 def compopt(rt: Runtime, argv: list[str]) -> int:
@@ -168,6 +178,9 @@ def compopt(rt: Runtime, argv: list[str]) -> int:
             rt.complain(f"compopt: {name}: nothing is known of its completion")
             status = 1
             continue
+        if not changes:
+            shown = [f"{'-' if option in known[name].options else '+'}o {option}" for option in sorted(OPTIONS)]
+            rt.write(" ".join(["compopt", *shown, *filter(None, [name])]) + "\n")
         for option, on in changes:
             (known[name].options.add if on else known[name].options.discard)(option)
     return status

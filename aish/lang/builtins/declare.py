@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
     from aish.lang.compile_assign import Compound, Entry
-    from aish.lang.runtime import Function, Runtime
+    from aish.lang.runtime import Runtime
     from aish.lang.scopes import Saved
     from aish.lang.tree import Node, Word
 
@@ -54,7 +54,9 @@ def declare(rt: Runtime, argv: list[str]) -> int:
     """declare [-aAfFgiIlnrtux] [-p] [name[=value] ...]: inside a function the names are local, without -g."""
     wanted, operands = _options(argv, "aAcfFgiIlnprtux")
     if wanted.on & {"f", "F"}:
-        return _functions(rt, wanted, operands)
+        from aish.lang.builtins import functions
+
+        return functions.declare(rt, wanted.on, wanted.off, operands)
     if "p" in wanted.on and operands:
         return _print_named(rt, operands)
     if not operands:
@@ -77,7 +79,7 @@ def local(rt: Runtime, argv: list[str]) -> int:
         from aish.lang import declarations
 
         for name in sorted(scope):
-            line = declarations.line(rt, name)
+            line = "local -" if name == "-" else declarations.line(rt, name)
             if line is not None:
                 rt.write(line + "\n")
         return 0
@@ -101,7 +103,9 @@ def export(rt: Runtime, argv: list[str]) -> int:
     """export [-fn] [-p] [name[=value] ...]: hand variables to programs."""
     wanted, operands = _options(argv, "fnp")
     if "f" in wanted.on:
-        return _export_functions(rt, wanted, operands)
+        from aish.lang.builtins import functions
+
+        return functions.export(rt, "n" in wanted.on, operands)
     if not operands:
         return _list_marked(rt, "export", rt.vars.exported)
     if "n" in wanted.on:
@@ -116,7 +120,9 @@ def readonly(rt: Runtime, argv: list[str]) -> int:
     """readonly [-aAf] [-p] [name[=value] ...]: values that can no longer change."""
     wanted, operands = _options(argv, "aAfp")
     if "f" in wanted.on:
-        return 0 if all(name in rt.functions for name in operands) else 1
+        from aish.lang.builtins import functions
+
+        return functions.readonly(rt, operands)
     if not operands:
         return _list_marked(rt, "readonly", rt.vars.readonly, wanted.on & {"a", "A"})
     wanted.on.add("r")
@@ -152,8 +158,10 @@ def _list(rt: Runtime, wanted: _Request) -> int:
         if line is not None:
             rt.write(line + "\n")
     if not kinds and "p" not in wanted.on:
+        from aish.lang.builtins.functions import laid_out
+
         for name in sorted(rt.functions):
-            rt.write(_laid_out(rt.functions[name]) + "\n")
+            rt.write(laid_out(rt.functions[name]) + "\n")
     return 0
 
 
@@ -171,36 +179,13 @@ def _print_named(rt: Runtime, names: list[str]) -> int:
     return status
 
 
-def _functions(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
-    """declare -f and -F: functions and their names."""
-    status = 0
-    for name in operands or sorted(rt.functions):
-        function = rt.functions.get(name)
-        if function is None:
-            status = 1
-        elif "F" in wanted.on:
-            rt.write(f"{name}\n" if operands else f"declare -f {name}\n")
-        else:
-            rt.write(_laid_out(function) + "\n")
-    return status
-
-
-def _export_functions(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
-    status = 0
-    for name in operands:
-        if name not in rt.functions:
-            rt.complain(f"export: {name}: not a function")
-            status = 1
-        else:
-            rt.vars.hand_on_function(name, None if "n" in wanted.on else rt.functions[name].body_text)
-    return status
-
-
 # ------------------------------------------------------------------------------------------- setting
 
 
 def _each(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
     for operand in operands:
+        if wanted.on & {"x", "r"} and not wanted.local:
+            rt.vars.keep_temporary(operand.partition("=")[0])
         try:
             _one(rt, wanted, operand)
         except CommandError as error:
@@ -424,12 +409,6 @@ def _mark(rt: Runtime, wanted: _Request, name: str) -> None:
         if len(set(wanted.cases)) == 1:
             now.add(wanted.cases[0])
     rt.vars.mark(name, "".join(sorted(now & letters)))
-
-
-def _laid_out(function: Function) -> str:
-    from aish.lang.reprint import definition
-
-    return definition(function.definition)
 
 
 TABLE: dict[str, Builtin] = {

@@ -84,6 +84,9 @@ def caller(rt: Runtime, argv: list[str]) -> int:
     if words and not (words[0].isdecimal() and words[0].isascii()):
         raise CommandError(f"{words[0]}: a number expected", status=2)
     lines, names, files = (rt.vars.elements(name) for name in ("BASH_LINENO", "FUNCNAME", "BASH_SOURCE"))
+    if not names and not words and len(lines) == 1:
+        rt.write("0 NULL\n")
+        return 0
     at = int(words[0]) if words else 0
     if not names or at >= len(lines) or (words and at + 1 >= len(names)):
         return 1

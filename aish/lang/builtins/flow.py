@@ -6,8 +6,9 @@ import os
 
 from aish.lang.builtins.letters import usage, with_values
 from aish.lang.control import Break, CommandError, Continue, Exit, Return, ToldError
+from aish.lang.ending import last_word
 from aish.lang.signals import RETURN
-from aish.lang.source import ParseError, Source
+from aish.lang.source import ParseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def _status(rt: Runtime, argv: list[str]) -> int:
 
 def exit_(rt: Runtime, argv: list[str]) -> int:
     """exit [n]: end the shell."""
+    if rt.interactive:
+        rt.error_line(last_word(rt))
     raise Exit(_status(rt, argv))
 
 
@@ -123,31 +126,34 @@ def source(rt: Runtime, argv: list[str]) -> int:
         if os.path.isdir(path):
             raise CommandError(f"{words[0]}: is a directory")
         with open(path, "rb") as file:
+            stat = os.fstat(file.fileno())
             data = file.read()
     except (OSError, ValueError) as error:
         message = f"{words[0]}: {error.strerror}" if isinstance(error, OSError) else f"{words[0]!r}: not a path"
         raise CommandError(message) from None
-    from aish.lang.evaluate import run_source
+    from aish.lang.evaluate import run_file
     from aish.lang.runtime import MAX_CALLS
-    from aish.lang.text import decode
 
     params = rt.params
     rt.trace_depth += 1
     rt.calls += 1
+    rt.uncounted = False
     rt.returns += 1
     rt.frames.append(("source", path, rt.at))
     if len(words) > 1:
         rt.params = words[1:]
     inner = rt.params
+    pushed = rt.arguments if "extdebug" in rt.shopt else None
+    if pushed is not None:
+        pushed.append(words[1:] or [path])
     try:
         if rt.calls > MAX_CALLS:
             raise rt.too_deep()
         try:
-            status = run_source(rt, Source(path, decode(data)))
+            status = run_file(rt, path, data, stat)
         except Return as error:
             status = error.status
         if rt.signals.traps:
-            rt.status = status
             rt.run_moment(RETURN)
         return status
     except ParseError as error:
@@ -158,6 +164,8 @@ def source(rt: Runtime, argv: list[str]) -> int:
         rt.calls -= 1
         rt.returns -= 1
         rt.frames.pop()
+        if pushed is not None:
+            pushed.pop()
         if len(words) > 1 and rt.params is inner:
             rt.params = params
 
@@ -200,7 +208,7 @@ def exec_(rt: Runtime, argv: list[str]) -> int:
         except CommandError as found:
             error = CommandError(f"{words[0]}: {found.message}", status=found.status, hint=found.hint)
         rt.signals.reinstall()
-    if rt.interactive or "execfail" in rt.shopt:
+    if rt.interactive or ("execfail" in rt.shopt and not rt.in_subshell):
         raise error
     rt.complain(f"exec: {error.message}", hint=error.hint)
     raise Exit(error.status)

@@ -1,10 +1,9 @@
-"""history fc bind: what was typed at a prompt. A script has no history."""
+"""history fc: what was typed at a prompt. A script has no history."""
 
 from __future__ import annotations
 
 import os
 
-from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError
 from aish.lang.text import decode, encode
 
@@ -137,9 +136,7 @@ def fc(rt: Runtime, argv: list[str]) -> int:
         if words and not rt.interactive:
             raise CommandError("no line was typed in this shell")
         return 0
-    lines = rt.typed.lines()
-    if "l" not in flags and lines:
-        lines = lines[:-1]  # this very command
+    lines = rt.typed.lines()[:-1]  # the last one is this very command
     if not lines:
         return 0
     if "s" in flags or flags.get("e") == "-":
@@ -210,10 +207,4 @@ def _run(rt: Runtime, text: str) -> int:
     return run_text(rt, text + "\n", "fc")
 
 
-def bind(rt: Runtime, argv: list[str]) -> int:
-    """bind [-lpsvPSVX] [-m keymap] [-f file] [-qu name] [-r keys] [-x keys:command] [keys:name]: accepted."""
-    with_values(argv, "lpsvPSVXm:f:q:u:r:x:")
-    return 0
-
-
-TABLE: dict[str, Builtin] = {"history": history, "fc": fc, "bind": bind}
+TABLE: dict[str, Builtin] = {"history": history, "fc": fc}

@@ -100,7 +100,7 @@ def fg(rt: Runtime, argv: list[str]) -> int:
     if job.state == table.DONE:
         raise CommandError("job has terminated")
     rt.jobs.make_current(job)
-    rt.write(job.text + "\n")
+    rt.write(job.shown + "\n")
     rt.jobs.resume(rt, job, foreground=True)
     return rt.jobs.wait_foreground(rt, job)
 
@@ -129,7 +129,7 @@ def _continue(rt: Runtime, job: Job) -> None:
     if job.state == table.RUNNING:
         rt.complain(f"bg: job {job.number} already in background")
         return
-    rt.write(f"[{job.number}]{rt.jobs.mark_of(job)} {job.text} &\n")
+    rt.write(f"[{job.number}]{rt.jobs.mark_of(job).strip()} {job.shown} &\n")
     rt.jobs.resume(rt, job, foreground=False)
     rt.jobs.last_pid = job.processes[-1].pid
 
@@ -156,8 +156,11 @@ def disown(rt: Runtime, argv: list[str]) -> int:
             continue
         if "h" in flags:
             job.kept = True
-        else:
-            rt.jobs.disown(job)
+            continue
+        if job.state == table.STOPPED:
+            hint = "kill -CONT lets it go on; it is in no list any more"
+            rt.complain(f"disown: warning: job {job.number} is stopped, its process group is {job.pgid}", hint=hint)
+        rt.jobs.disown(job)
     return status
 
 

@@ -10,6 +10,9 @@ from aish.lang.compile_simple import invoke, run_builtin
 from aish.lang.control import CommandError
 from aish.lang.words import RESERVED
 
+_BUCKETS = 256
+"""Of bash's table of programs, in whose order they are listed."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
@@ -117,9 +120,9 @@ def _long(rt: Runtime, word: str, meaning: Meaning, *, every: bool = False) -> s
         case "keyword":
             return f"{word} is a shell keyword"
         case "function":
-            from aish.lang.reprint import definition
+            from aish.lang.builtins.functions import laid_out
 
-            return f"{word} is a function\n{definition(rt.functions[word].definition)}"
+            return f"{word} is a function\n{laid_out(rt.functions[word])}"
         case "builtin":
             special = "special " * (rt.posix and word in builtins.SPECIAL)
             return f"{word} is a {special}shell builtin"
@@ -224,7 +227,9 @@ def hash_(rt: Runtime, argv: list[str]) -> int:
 
 
 def _show_known(rt: Runtime, reusable: bool) -> None:
-    known = rt.commands.known
+    from aish.lang.arrays import in_order
+
+    known = {name: rt.commands.known[name] for name in in_order(rt.commands.known, _BUCKETS)}
     if reusable:
         rt.write("".join([f"builtin hash -p {path} {name}\n" for name, path in known.items()]))
     elif known:

@@ -21,10 +21,10 @@ def set_(rt: Runtime, argv: list[str]) -> int:
             if line is not None:
                 rt.write(line + "\n")
         if rt.functions and not rt.posix:
-            from aish.lang.reprint import definition
+            from aish.lang.builtins.functions import laid_out
 
             for name in sorted(rt.functions):
-                rt.write(definition(rt.functions[name].definition) + "\n")
+                rt.write(laid_out(rt.functions[name]) + "\n")
         return 0
     at = options_from(rt, argv, 1)
     if at < len(argv) or argv[at - 1] == "--":
@@ -80,7 +80,7 @@ def shift(rt: Runtime, argv: list[str]) -> int:
             raise CommandError(f"{words[0]}: a number from 0 on expected")
         count = int(digits)
     if count > len(rt.params):
-        if "shift_verbose" in rt.shopt:
+        if "shift_verbose" in rt.shopt or rt.posix:
             rt.complain(f"shift: {count}: only {len(rt.params)} positional parameters")
         return 1
     rt.params = rt.params[count:]
@@ -122,13 +122,13 @@ def _unset(rt: Runtime, flags: set[str], operand: str) -> None:
     from aish.lang import subscripts
 
     if "f" in flags:
-        rt.functions.pop(operand, None)
+        _unset_function(rt, operand)
         return
     found = subscripts.split(operand)
     if found is None:
         if "v" in flags:
             raise CommandError(f"{operand}: not a variable's name")
-        rt.functions.pop(operand, None)
+        _unset_function(rt, operand)
         return
     name, subscript = found
     if "n" in flags:
@@ -141,9 +141,15 @@ def _unset(rt: Runtime, flags: set[str], operand: str) -> None:
     if subscript is not None:
         subscripts.remove(rt, name, subscript)
     elif "v" not in flags and name in rt.functions and not rt.vars.knows(name):
-        del rt.functions[name]
+        _unset_function(rt, name)
     else:
         rt.vars.unset_scoped(name)
+
+
+def _unset_function(rt: Runtime, name: str) -> None:
+    from aish.lang.builtins import functions
+
+    functions.unset(rt, name)
 
 
 TABLE: dict[str, Builtin] = {

@@ -132,7 +132,7 @@ def _escape(text: str, pos: int) -> tuple[str, int]:
         digits, end = digits_at(text, pos + 1, "0123456789abcdefABCDEF", {"x": 2, "u": 4, "U": 8}[char])
         if digits:
             return (from_byte if char == "x" else from_codepoint)(int(digits, 16)), end
-    return "\\" + char, pos + 1
+    return ("" if char == "'" else "\\") + char, pos + 1
 
 
 def _field(text: str, pos: int) -> tuple[_Field, int]:
@@ -162,6 +162,10 @@ def _amount(text: str, pos: int) -> tuple[int | None, int]:
         return None, pos + 1
     digits, pos = digits_at(text, pos, "0123456789", 9)
     return int(digits) if digits else -1, pos
+
+
+_MOST_PLACES = 300
+"""Behind the point; beyond it a double is exact enough."""
 
 
 class _Output:
@@ -282,6 +286,13 @@ class _Output:
 
     def _float(self, conversion: str, text: str, flags: str, width: int, precision: int) -> None:
         stripped = text.strip(" \t\n")
+        if conversion not in "aA" and precision <= _MOST_PLACES:
+            from aish.lang.builtins import long_double
+
+            exact = long_double.read(stripped)
+            if exact is not None:
+                self.texts.append(long_double.shown(exact, conversion, flags, width, precision))
+                return
         if text[:1] in ("'", '"'):
             value = float(_code(text[1:]))
         else:

@@ -11,7 +11,7 @@ from aish.lang.builtins.line_reading import quick
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.fields import split_read
 from aish.lang.subscripts import follow, split, store
-from aish.lang.text import decode, is_name
+from aish.lang.text import decode, encode, is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class _Wanted:
         self.count = -1
         self.exact = False
         self.deadline: float | None = None
+        self.edited = False
+        self.begin = ""
         self.fd = 0
         self.only_looks = False
         self.bytewise = False
@@ -45,19 +47,20 @@ class _Wanted:
 
 
 def read(rt: Runtime, argv: list[str]) -> int:
-    """read [-ers] [-d delimiter] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]: a line; 1 at the end."""
+    """read [-ers] [-d delimiter] [-i text] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]: a line"""
     status = quick(rt, argv)
     if status is not None:
         return status
     wanted = _options(rt, argv)
     if wanted.only_looks:
         return 0 if _has_input(wanted.fd) else 1
-    if wanted.prompt and os.isatty(wanted.fd):
+    edited = wanted.edited and not wanted.silent and wanted.count < 0 and os.isatty(wanted.fd) and os.isatty(2)
+    if wanted.prompt and not edited and os.isatty(wanted.fd):
         rt.prompt(wanted.prompt)
     quiet = _Silent(wanted.fd) if wanted.silent and os.isatty(wanted.fd) else None
     try:
         with rt.reading():
-            data, status = _line(wanted)
+            data, status = _edited_line(rt, wanted) if edited else _line(wanted)
     except Interrupted as error:
         if rt.lasting:
             raise
@@ -93,7 +96,11 @@ def _options(rt: Runtime, argv: list[str]) -> _Wanted:
             wanted.raw = True
         elif letter == "s":
             wanted.silent = True
-        elif letter not in "ei":  # of the line editor: there is none here
+        elif letter == "e":
+            wanted.edited = True
+        elif letter == "i":
+            wanted.begin = value
+        else:
             _option(wanted, letter, value)
     for name in wanted.names:
         if not is_name(name) and not ("[" in name and split(name)):
@@ -128,6 +135,16 @@ def _option(wanted: _Wanted, letter: str, value: str) -> None:
             else:
                 wanted.count = int(value)
                 wanted.exact = letter == "N"
+
+
+def _edited_line(rt: Runtime, wanted: _Wanted) -> tuple[bytes, int]:
+    """-e: what is typed and edited, to the end of the line."""
+    within_s = None if wanted.deadline is None else max(wanted.deadline - time.monotonic(), 0.0)
+    try:
+        text = rt.host.edit_line(rt, wanted.prompt, wanted.begin, within_s)
+    except TimeoutError:
+        return b"", 142
+    return (b"", 1) if text is None else (encode(text), 0)
 
 
 def _line(wanted: _Wanted) -> tuple[bytes, int]:

@@ -46,6 +46,14 @@ def _place(rt: Runtime, index: str) -> int:
     return place
 
 
+def remembered(rt: Runtime, index: str) -> str | None:
+    """What ~N, ~+N and ~-N mean: a folder of the stack. None where there is none of that number."""
+    try:
+        return _whole(rt)[_place(rt, index if index[0] in "+-" else "+" + index)]
+    except (CommandError, ValueError):
+        return None
+
+
 def _whole(rt: Runtime) -> list[str]:
     return [current(rt), *rt.folders]
 

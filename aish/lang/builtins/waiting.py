@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from aish.lang.jobs import Job
     from aish.lang.runtime import Runtime
 
+_GOES_ON = "bg or fg lets it go on"
+
 
 def wait(rt: Runtime, argv: list[str]) -> int:
     """wait [-fn] [-p name] [pid | %job | @name ...]: until they have ended; the status of the last one."""
@@ -25,18 +27,24 @@ def wait(rt: Runtime, argv: list[str]) -> int:
             raise CommandError(f"{name}: not a variable's name")
         rt.vars.unset(name)
     try:
+        stops = rt.monitor and "f" not in flags
+        if stops:
+            rt.jobs.reap()  # one that was stopped may go on again
         if "n" in flags:
-            return _wait_next(rt, words, name)
+            return _wait_next(rt, words, name, stops=stops)
         if not words:
             for job in list(rt.jobs.jobs.values()):
-                if job.state != table.STOPPED:
-                    _wait_job(rt, job)
+                if job.state != table.STOPPED or not stops:
+                    _wait_job(rt, job, stops=stops)
+            for job in list(rt.jobs.jobs.values()):
+                if job.state == table.STOPPED:
+                    rt.complain(f"wait: warning: job {job.number} is stopped", hint=_GOES_ON)
             rt.jobs.finished.clear()
             return 0
         status = 0
         for word in words:
             try:
-                status = _wait_word(rt, word, name)
+                status = _wait_word(rt, word, name, stops=stops)
             except CommandError as error:
                 rt.complain_of("wait", error)
                 status = error.status
@@ -46,11 +54,24 @@ def wait(rt: Runtime, argv: list[str]) -> int:
             rt.signals.poll()
             return 128 + error.signo
         raise
+    finally:
+        if rt.coprocesses:
+            rt.look_after_coprocesses()
 
 
-def _wait_job(rt: Runtime, job: Job) -> int:
+def _wait_job(rt: Runtime, job: Job, *, stops: bool) -> int:
+    """Until it has ended; or (`stops`) is stopped, which is said."""
+    before = job.state
     for process in job.processes:
-        rt.jobs.wait_for(rt, process)
+        rt.jobs.wait_for(rt, process, stops=stops)
+    if job.state == table.STOPPED:
+        rt.jobs.register(job)
+        job.changed = False
+        if before == table.STOPPED:
+            rt.complain(f"wait: warning: job {job.number} is stopped", hint=_GOES_ON)
+        elif rt.interactive:
+            rt.error_line("\n" + job.line(rt.jobs.mark_of(job)))
+        return job.status
     if rt.interactive and rt.monitor and job.number:
         rt.jobs.tell(rt, job)
     rt.jobs.remove(job)
@@ -64,10 +85,10 @@ def _job(rt: Runtime, word: str) -> Job:
         raise CommandError(error.message, status=127, hint=error.hint) from None
 
 
-def _wait_word(rt: Runtime, word: str, name: str | None) -> int:
+def _wait_word(rt: Runtime, word: str, name: str | None, *, stops: bool) -> int:
     if word[:1] == "%":
         job = _job(rt, word)
-        status = _wait_job(rt, job)
+        status = _wait_job(rt, job, stops=stops)
         _tell(rt, name, job.processes[-1].pid)
         return status
     if rt.host.is_supervised(word):
@@ -82,7 +103,7 @@ def _wait_word(rt: Runtime, word: str, name: str | None) -> int:
     if found is None:
         raise CommandError(f"{pid}: not a child of this shell", status=127)
     job, process = found
-    _wait_job(rt, job)  # as in bash, all of a pipeline
+    _wait_job(rt, job, stops=stops)  # as in bash, all of a pipeline
     _tell(rt, name, pid)
     return process.status
 
@@ -93,7 +114,7 @@ def _tell(rt: Runtime, name: str | None, pid: int) -> None:
         rt.vars.set(name, str(pid))
 
 
-def _wait_next(rt: Runtime, words: list[str], name: str | None) -> int:
+def _wait_next(rt: Runtime, words: list[str], name: str | None, *, stops: bool) -> int:
     """wait -n: the first of the jobs that ends, or has ended and was not told yet."""
     wanted: list[Job] = []
     for word in words:
@@ -113,9 +134,9 @@ def _wait_next(rt: Runtime, words: list[str], name: str | None) -> int:
     if not words:
         wanted = list(rt.jobs.jobs.values())
     wanted = [job for job in wanted if job.state != table.STOPPED]
-    if not wanted:
+    job = rt.jobs.wait_any(rt, wanted, stops=stops) if wanted else None
+    if job is None:
         return 127
-    job = rt.jobs.wait_any(rt, wanted)
     rt.jobs.remove(job)
     _tell(rt, name, job.processes[-1].pid)
     return job.status

@@ -13,22 +13,12 @@ import msgspec
 from aish.errors import UpstreamError
 from aish.supervisor.gateway.dialects import chunk, sse
 from aish.supervisor.gateway.dialects.call import AnyObject
-from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
-from aish.supervisor.gateway.meter import Used
+from aish.supervisor.gateway.dialects.worked import Worked
 
 MAX_CALLS: Final = 1024
 """Tool calls in one answer."""
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class _Timings(msgspec.Struct):
-    prompt_n: int = 0
-    cache_n: int = 0
-    predicted_n: int = 0
-
-
-_timings: Final = msgspec.json.Decoder(_Timings | None)
 
 
 @dataclass(slots=True)
@@ -59,7 +49,6 @@ class _Answer:
     calls: dict[int, _Call] = field(default_factory=dict)
     logprobs: list[bytes] | None = None
     finish_reason: str | None = None
-    used: Used | None = None
 
 
 class Assembly:
@@ -71,7 +60,7 @@ class Assembly:
         self._most_choices = most_choices
         self._room_bytes = most_bytes
         self._answers: dict[int, _Answer] = {}
-        self._last = 0
+        self.worked = Worked()
         self._head: dict[str, object] = {}
         self._tail: dict[str, bytes] = {}
         self.error: bytes | None = None
@@ -87,15 +76,10 @@ class Assembly:
             if payload and payload != sse.DONE:
                 self._take(payload)
 
-    def used(self) -> Used | None:
-        """What the server has worked so far, by its own figures; None before the first of them."""
-        told = [answer.used for answer in self._answers.values() if answer.used is not None]
-        return Used(sum(used.input for used in told), sum(used.output for used in told)) if told else None
-
     def _take(self, payload: bytes) -> None:
         event = chunk.read(payload, self._server)
         try:
-            timings = _timings.decode(event.timings) if event.timings != chunk.UNSEEN else None
+            self.worked.add((choice.index for choice in event.choices), event.timings)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpstreamError(f"the server of {self._server} sent a malformed answer: {error}") from None
         if event.failed:
@@ -110,10 +94,6 @@ class Assembly:
                 self._tail[name] = bytes(raw)  # a copy: the raw one would keep its whole event
         for choice in event.choices:
             self._add(choice)
-        if timings is not None and self._answers:
-            # Figures without a choice are those of the answer that has just ended.
-            read = timings.prompt_n + timings.cache_n
-            self._answers[self._last].used = Used(_bounded(read), _bounded(timings.predicted_n))
 
     def _add(self, choice: chunk.Choice) -> None:
         answer = self._answers.get(choice.index)
@@ -121,7 +101,6 @@ class Assembly:
             if len(self._answers) >= self._most_choices:
                 raise UpstreamError(f"the server of {self._server} sent more answers than were asked for")
             answer = self._answers[choice.index] = _Answer()
-        self._last = choice.index
         answer.finish_reason = choice.finish_reason or answer.finish_reason
         if choice.text:
             answer.text.append(choice.text)
@@ -187,7 +166,3 @@ class Assembly:
 def _tool_call(call: _Call) -> dict[str, object]:
     function = {"name": call.name, "arguments": "".join(call.arguments)}
     return {"type": call.type, "function": function, "id": call.id}
-
-
-def _bounded(count: int) -> int:
-    return min(max(0, count), MOST_TOKENS)

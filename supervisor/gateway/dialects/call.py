@@ -19,6 +19,7 @@ from aish.errors import InputError
 from aish.supervisor.gateway.dialects import text
 from aish.supervisor.gateway.dialects.entries import entries
 from aish.supervisor.gateway.dialects.openai import CHAT, COMPLETIONS, EMBEDDINGS, MOST_TOKENS, NAME
+from aish.supervisor.gateway.dialects.worked import FIELD
 
 MAX_NAME_CHARS: Final = 200
 MAX_COPIES: Final = 128
@@ -48,7 +49,7 @@ _STRING, _BOOLEAN, _NUMBER, _OBJECT, _ARRAY = "a string", "a boolean", "a number
 _KINDS: Final = {ord('"'): _STRING, ord("t"): _BOOLEAN, ord("f"): _BOOLEAN, ord("{"): _OBJECT, ord("["): _ARRAY}
 _SPACE: Final = b" \t\r\n"
 _NOTHING: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\]")
-_TRUE: Final = msgspec.Raw(b"true")
+TRUE: Final = msgspec.Raw(b"true")
 
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode: Final = msgspec.json.Encoder().encode
@@ -267,8 +268,8 @@ def render(
 ) -> bytes:
     """The body to send upstream: the server's own name of the model, the output limit that was granted per answer.
 
-    `limit` None leaves the request's own limits alone. A stream is always asked for its usage. `as_stream`:
-    the client wants none, and one is asked for, with figures in every event (see assemble.py).
+    `limit` None leaves the request's own limits alone. A stream is always asked for its usage. `as_stream`: one is
+    asked for whether the client wants it or not, with figures in every event (see assemble.py and worked.py).
     `translated`: it was made here from another dialect, so its limit may go by the name that the server knows.
     """
     fields = dict(call.fields)
@@ -285,9 +286,9 @@ def render(
         present = [name for name in _LIMITS if name in fields] or [own]
         fields.update((name, msgspec.Raw(_encode(limit))) for name in present)
     if as_stream:
-        fields["stream"] = fields["timings_per_token"] = _TRUE
+        fields["stream"] = fields[FIELD] = TRUE
     if (call.stream or as_stream) and not call.wants_usage and call.endpoint != EMBEDDINGS:
         raw = fields.get("stream_options")
         options = msgspec.json.decode(raw, type=dict[str, msgspec.Raw] | None) if raw is not None else None
-        fields["stream_options"] = msgspec.Raw(_encode({**(options or {}), "include_usage": _TRUE}))
+        fields["stream_options"] = msgspec.Raw(_encode({**(options or {}), "include_usage": TRUE}))
     return _encode(fields)

@@ -18,7 +18,7 @@ from aish.errors import InputError, UpstreamError
 from aish.supervisor.gateway.dialects import headers, llamacpp, openai, sse
 from aish.supervisor.gateway.dialects.anthropic import chat, chunks, failure, head, reply, through
 from aish.supervisor.gateway.dialects.anthropic.messages import to_chat
-from aish.supervisor.gateway.dialects.call import render
+from aish.supervisor.gateway.dialects.call import TRUE, render
 from aish.supervisor.gateway.dialects.responses import head as responses
 from aish.supervisor.gateway.dialects.responses import through as responses_through
 from aish.supervisor.gateway.dialects.responses.request import refuse
@@ -26,6 +26,7 @@ from aish.supervisor.gateway.dialects.responses.request import to_chat as respon
 from aish.supervisor.gateway.dialects.toolcalls import take as toolcalls
 from aish.supervisor.gateway.dialects.toolcalls.offer import offered
 from aish.supervisor.gateway.dialects.unchanged import Passing
+from aish.supervisor.gateway.dialects.worked import FIELD, Worked
 from aish.supervisor.gateway.meter import UNSTATED_OUTPUT_TOKENS
 from aish.supervisor.gateway.routes import LLAMACPP
 
@@ -106,7 +107,7 @@ class ToOpenAI:
     def body(self, limit: int | None) -> bytes:
         server, call = self._server, self.call
         # llama.cpp gives up a stream when its client goes, and nothing else: see assemble.py.
-        as_stream = server.engine == LLAMACPP and call.endpoint != openai.EMBEDDINGS and not call.stream
+        as_stream = server.engine == LLAMACPP and call.endpoint != openai.EMBEDDINGS
         translated = self._dialect.name != openai.NAME
         return render(call, server.told_name, limit, server.limit_field, as_stream=as_stream, translated=translated)
 
@@ -115,7 +116,10 @@ class ToOpenAI:
 
     def relay(self, *, keep_usage: bool) -> sse.Relay:
         kind = toolcalls.Relay if self._compiled else sse.Relay
-        return kind(self._asked, keep_usage=keep_usage)
+        if self._server.engine != LLAMACPP or not self.call.stream:  # of one that is put together: assemble.py
+            return kind(self._asked, keep_usage=keep_usage)
+        wanted = self.call.fields.get(FIELD) == TRUE
+        return kind(self._asked, keep_usage=keep_usage, worked=Worked(), keep_timings=wanted)
 
     def writer(self) -> Writer:
         return self._dialect.writer(self._given)

@@ -14,6 +14,7 @@ import msgspec
 from aish.errors import InputError, UpstreamError
 from aish.supervisor.gateway.dialects import openai, text
 from aish.supervisor.gateway.dialects.call import AnyObject
+from aish.supervisor.gateway.dialects.worked import Worked, untimed
 from aish.supervisor.gateway.meter import Stream, Used
 
 MAX_EVENT_BYTES: Final = 16 << 20
@@ -48,6 +49,8 @@ class Frames:
         """The server said that this was all: nothing is read behind it."""
         self.error: bytes | None = None
         """What the server told inside the stream: that it failed."""
+        self.worked: Worked | None = None
+        """What it has worked by its own word, where it tells that all the time."""
 
     def feed(self, data: bytes) -> bytes:
         """What to pass on now, maybe nothing. Raises UpstreamError on what is not a stream of events."""
@@ -123,12 +126,17 @@ class Frames:
 
 
 class Relay(Frames):
-    """A stream of OpenAI's dialect. `keep_usage`: the client asked for the chunk with the usage."""
+    """A stream of OpenAI's dialect. `keep_usage`: the client asked for the chunk with the usage. `worked`: takes
+    llama.cpp's own figures, with which every event comes; `keep_timings`: the client asked for them, too."""
 
-    def __init__(self, asked: str, *, keep_usage: bool) -> None:
+    def __init__(
+        self, asked: str, *, keep_usage: bool, worked: Worked | None = None, keep_timings: bool = True
+    ) -> None:
         super().__init__(asked)
         self._keep_usage = keep_usage
+        self._keep_timings = keep_timings
         self._told: str | None = None
+        self.worked = worked
 
     def _event(self, event: bytes) -> bytes:
         event = event.lstrip(b"\n")
@@ -149,12 +157,26 @@ class Relay(Frames):
             return b""
         if self.error:
             return b"data: " + openai.told_failure(data, self._asked) + b"\n\n"
+        if self.worked is not None and b'"timings"' in data:
+            event, data = self._timed(event, data, self.worked)
         text_bytes = sum(map(len, _TEXT.findall(data)))
         if text_bytes:
             self.count.count(text_bytes)
         if self._told and self._told != self._asked:
             event = renamed(event, data, self._told, self._asked)
         return event + b"\n\n"
+
+    def _timed(self, event: bytes, data: bytes, worked: Worked) -> tuple[bytes, bytes]:
+        """The event and its data, without the figures that only we have asked for: those at an answer's end come
+        unasked."""
+        try:
+            worked.take(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise self._malformed(str(error)) from None
+        if self._keep_timings or b'"usage"' in data:
+            return event, data
+        changed = untimed(data)
+        return replaced(event, data, changed), changed
 
     def _is_last(self, event: bytes) -> bool:
         return payload(event) == DONE
@@ -194,7 +216,11 @@ def payload(event: bytes) -> bytes | None:
 
 def renamed(event: bytes, data: bytes, told: str, asked: str, within: str | None = None) -> bytes:
     """The event whose payload is `data`, with the model's name put back: see openai.rename."""
-    changed = openai.rename(told, asked, data, within)
+    return replaced(event, data, openai.rename(told, asked, data, within))
+
+
+def replaced(event: bytes, data: bytes, changed: bytes) -> bytes:
+    """The event with other data."""
     if changed == data:
         return event
     if data in event:

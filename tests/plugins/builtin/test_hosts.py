@@ -81,7 +81,7 @@ async def _by_proxy(url: str, *, asks: bool) -> tuple[str, list[str]]:
         asked.append(question.host)
         guests.told(Reach(number=question.number, allowed=False, why="no"))
 
-    guests = Guests(lambda question: loop.call_soon(ask, question))  # type: ignore[arg-type,return-value]
+    guests = Guests(lambda message: bool(loop.call_soon(ask, message)))
     loop = asyncio.get_running_loop()
     guests.told(Guest(id="p1", hosts=[], built_in=True, asks=asks, word="w"))
     server = Server(guests)

@@ -37,6 +37,15 @@ def test_an_encoder_takes_its_whole_context_in_one_batch_and_its_own_pooling() -
     assert (chosen.batch_tokens, chosen.pooling) == (512, None)
 
 
+@pytest.mark.parametrize(
+    ("slots", "given", "batch"), [("3", None, 513), ("5", None, 515), ("3", "8", 9), ("2", None, 512)]
+)
+def test_a_batch_is_whole_rows_of_slots(slots: str, given: str | None, batch: int) -> None:
+    """llama.cpp rounds up its own plan of a batch, and not the means that it pools: it aborted at 3, 5, 6 slots."""
+    options = {"slots": slots} | ({} if given is None else {"batch": given})
+    assert settings.decide(options, 8192, 2, 8 << 30).batch_tokens == batch
+
+
 def test_options_win() -> None:
     given = {
         "ctx": "8k",

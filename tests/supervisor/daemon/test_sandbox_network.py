@@ -173,7 +173,15 @@ curl -sS -m 20 -o /dev/null -w '%{{http_code}}\\n' -x "$(echo $http_proxy | sed 
     assert lines[:2] == ["from the site", "from the site"], box.up.log(started.id)
     assert lines[-2] == "direct 7"
     assert lines[-1] == "407"
-    assert box.up.inspect(started.id).spec.sandbox == box.open(f"localhost:{port}")
+    found = box.up.inspect(started.id)
+    assert found.spec.sandbox == box.open(f"localhost:{port}")
+    box.up.until("it is told what passed", lambda: box.up.inspect(started.id).traffic)
+    (traffic,) = box.up.inspect(started.id).traffic
+    assert (traffic.host, traffic.port, traffic.connections) == ("localhost", port, 2), "refused ones are none"
+    assert traffic.sent_bytes > 2 * len("GET / HTTP/1.1"), "of a tunnel, and of a request"
+    assert traffic.received_bytes > 2 * len("from the site")
+    row = box.up.row(started.id)
+    assert (row.sent_bytes, row.received_bytes) == (traffic.sent_bytes, traffic.received_bytes)
     environ = Path(f"/proc/{box.up.row(EGRESS_ID).pid}/environ").read_bytes()
     assert b"XDG_STATE_HOME" in environ
     assert b"SOME_API_KEY" not in environ, "who relays bytes of hostile programs has somebody's key"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.supervisor.egress import address, guests, relay, request, server
+from aish.supervisor.egress import address, guests, relay, request, server, tally
 from aish.supervisor.egress.guests import Guests
 from aish.supervisor.egress.server import Server
 from aish.supervisor.egress.way import Ways
-from aish.wire.egress import Guest, Left, MayReach, Reach
+from aish.wire.egress import FromEgress, Guest, Left, MayReach, Passed, Reach
 from aish.wire.egress import Guests as Told
 
 if TYPE_CHECKING:
@@ -28,9 +28,21 @@ class Proxy:
 
     def __init__(self) -> None:
         self.asked: list[MayReach] = []
-        self.guests = Guests(self.asked.append)
+        self.passed: list[Passed] = []
+        self.away = False
+        self.guests = Guests(self.told)
         self.server = Server(self.guests, head_s=1.0, ways=Ways("/nowhere/config.toml", {}))
         self.got: list[bytes] = []
+
+    def told(self, message: FromEgress) -> bool:
+        """What a daemon is told, which hears nothing while it is `away`."""
+        if self.away:
+            return False
+        if isinstance(message, Passed):
+            self.passed.append(message)
+        else:
+            self.asked.append(message)
+        return True
 
     async def start(self) -> None:
         self.listeners = []
@@ -125,6 +137,38 @@ def test_a_tunnel_passes_all_bytes_and_each_end_by_itself() -> None:
         writer.write_eof()  # the answer comes all the same
         assert await reader.read() == b"got " + data
         writer.close()
+        proxy.guests.told(Left(id="p1"))  # told at once then: it is looked at when it has ended
+        (passed,) = proxy.passed
+        assert passed == Passed(
+            process="p1",
+            host="localhost",
+            port=proxy.site_port,
+            connections=1,
+            sent_bytes=len(data),
+            received_bytes=4 + len(data),
+        )
+
+    run(body)
+
+
+def test_what_passed_is_told_once_and_kept_while_the_daemon_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that was killed left the bytes of that moment uncounted; one that came back had them twice."""
+    monkeypatch.setattr(tally, "EVERY_S", 0.01)
+
+    async def body(proxy: Proxy) -> None:
+        place = f"localhost:{proxy.site_port}"
+        proxy.guest("p1", place)
+        proxy.away = True
+        for _ in range(2):
+            await proxy.said(proxy.door, f"CONNECT {place}", waits=True)
+        assert proxy.passed == []
+        proxy.away = False
+        async with asyncio.timeout(DEADLINE_S):
+            while not proxy.passed:
+                await asyncio.sleep(0.005)
+        proxy.guests.tally.flush()
+        (passed,) = proxy.passed
+        assert (passed.connections, passed.sent_bytes, passed.received_bytes) == (2, 0, 8)
 
     run(body)
 
@@ -354,7 +398,7 @@ def test_a_silent_tunnel_ends() -> None:
         c, d = socket.socketpair()
         one = await asyncio.open_connection(sock=b)
         other = await asyncio.open_connection(sock=c)
-        await relay.relay(one, other, idle_s=0.05)
+        await relay.relay(one, other, lambda sent, received: None, idle_s=0.05)
         loop = asyncio.get_running_loop()
         for end in (a, d):
             end.setblocking(False)

@@ -6,20 +6,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aish.supervisor.egress import relay, through
 from aish.supervisor.egress.guests import Guests
 from aish.supervisor.egress.server import Server
 from aish.supervisor.egress.way import Ways
 from aish.wire.egress import Guest
+from tests.supervisor.gateway.authority import signed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from aish.wire.egress import MayReach
+    from aish.wire.egress import FromEgress
 
 DEADLINE_S = 20.0
 END = b"\r\n\r\n"
@@ -33,9 +36,9 @@ class Corp:
         self.rests: list[bytes] = []
         self.says = b"HTTP/1.1 200 Connection established\r\nVia: corp\r\n\r\n"
 
-    async def start(self) -> str:
-        self.server = await asyncio.start_server(self._visit, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+    async def start(self, secure: ssl.SSLContext | None = None) -> str:
+        self.server = await asyncio.start_server(self._visit, "127.0.0.1", 0, ssl=secure)
+        return f"http{'s' if secure else ''}://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -54,11 +57,11 @@ class Corp:
 class World:
     def __init__(self, root: Path) -> None:
         self.root, self.corp = root, Corp()
-        self.asked: list[MayReach] = []
-        self.guests = Guests(self.asked.append)
+        self.told: list[FromEgress] = []
+        self.guests = Guests(lambda message: not self.told.append(message))
 
-    async def start(self, environ: dict[str, str] | None = None) -> None:
-        url = await self.corp.start()
+    async def start(self, environ: dict[str, str] | None = None, secure: ssl.SSLContext | None = None) -> None:
+        url = await self.corp.start(secure)
         file = str(self.root / "config.toml")
         self.server = Server(self.guests, ways=Ways(file, environ or {"HTTPS_PROXY": url, "HTTP_PROXY": url}))
         sock = socket.create_server(("127.0.0.1", 0))
@@ -87,10 +90,15 @@ class World:
         await self.server.close()
 
 
-def run(root: Path, body: Callable[[World], Awaitable[Any]], environ: dict[str, str] | None = None) -> None:
+def run(
+    root: Path,
+    body: Callable[[World], Awaitable[Any]],
+    environ: dict[str, str] | None = None,
+    secure: ssl.SSLContext | None = None,
+) -> None:
     async def go() -> None:
         world = World(root)
-        await world.start(environ)
+        await world.start(environ, secure)
         try:
             await body(world)
         finally:
@@ -106,6 +114,68 @@ def test_a_tunnel_is_asked_for_and_its_name_resolved_there(tmp_path: Path) -> No
         assert world.corp.heads == [b"CONNECT pypi.org:443 HTTP/1.1\r\nHost: pypi.org:443\r\n\r\n"]
 
     run(tmp_path, body)
+
+
+@pytest.fixture
+def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLContext]:
+    """With what a proxy listens whose authority the system trusts."""
+    authority, context = signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    through._trusted.cache_clear()
+    yield context
+    through._trusted.cache_clear()
+
+
+def test_one_by_tls_is_asked_in_the_same_way(tmp_path: Path, secure: ssl.SSLContext) -> None:
+    async def body(world: World) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(b"CONNECT pypi.org:443 HTTP/1.1\r\n\r\n")
+        async with asyncio.timeout(DEADLINE_S):
+            assert await reader.readuntil(END) == b"HTTP/1.1 200 Connection established\r\n\r\n"
+            writer.transport.abort()
+            answer = await world.said(b"GET http://deb.debian.org/x HTTP/1.1\r\n\r\n", then=b"more")
+        assert answer.endswith(b"\r\n\r\npage")
+        assert [head.split(b"\r\n")[0] for head in world.corp.heads] == [
+            b"CONNECT pypi.org:443 HTTP/1.1",
+            b"GET http://deb.debian.org/x HTTP/1.1",
+        ]
+
+    run(tmp_path, body, secure=secure)
+
+
+def test_by_tls_a_tunnel_that_its_client_has_left_does_not_stay(
+    tmp_path: Path, secure: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS has no word for the end of one direction: each stayed for a quarter of an hour, and at 256 of them the
+    program was refused all others."""
+    monkeypatch.setattr(relay, "LAST_S", 0.05)
+
+    async def body(world: World) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(b"CONNECT pypi.org:443 HTTP/1.1\r\n\r\n")
+        async with asyncio.timeout(DEADLINE_S):
+            await reader.readuntil(END)
+            writer.write_eof()
+            assert await reader.read() == b""
+            while not world.corp.rests:
+                await asyncio.sleep(0.005)
+
+    run(tmp_path, body, secure=secure)
+
+
+def test_one_by_tls_that_nobody_trusts_is_told(
+    tmp_path: Path, secure: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+
+    async def body(world: World) -> None:
+        answer = (await world.said(b"CONNECT pypi.org:443 HTTP/1.1\r\n\r\n")).decode()
+        assert answer.startswith("HTTP/1.1 502 "), answer
+        assert "cannot be reached: " in answer
+        assert "certificate" in answer
+        assert world.corp.heads == []
+
+    run(tmp_path, body, secure=secure)
 
 
 def test_what_may_not_be_reached_is_not_asked_for_there_either(tmp_path: Path) -> None:

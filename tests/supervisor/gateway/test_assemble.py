@@ -31,7 +31,7 @@ def test_the_parts_are_joined_and_the_last_figures_count() -> None:
     made = assembly()
     made.feed(event(delta(role="assistant", content=None)) + event(delta(reasoning_content="hm")))
     made.feed(event(delta(content="a \u20ac"), timings={"prompt_n": 3, "cache_n": 2, "predicted_n": 1}))
-    assert made.used() == Used(5, 1)
+    assert made.worked.used() == Used(5, 1)
     made.feed(event(delta(content="b")) + event(delta(finish="stop")))
     usage = {
         "prompt_tokens": 5,
@@ -56,7 +56,7 @@ def test_the_parts_are_joined_and_the_last_figures_count() -> None:
         "usage": usage,
         "timings": {"prompt_n": 3, "cache_n": 2, "predicted_n": 3},
     }
-    assert made.used() == Used(5, 3)
+    assert made.worked.used() == Used(5, 3)
 
 
 def test_tool_calls_grow_in_their_places() -> None:
@@ -88,7 +88,7 @@ def test_several_answers_are_told_apart_and_their_figures_summed() -> None:
         (0, "ab", "length", None),
         (1, "xy", "stop", None),
     ]
-    assert made.used() == Used(6, 8)
+    assert made.worked.used() == Used(6, 8)
 
 
 def test_logprobs_are_joined() -> None:
@@ -134,4 +134,4 @@ def test_what_cannot_be_put_together_is_the_server_s_fault(events: bytes, why: s
 def test_absurd_figures_are_bounded() -> None:
     made = assembly()
     made.feed(event(delta(content="a"), timings={"prompt_n": -5, "predicted_n": 10**18}))
-    assert made.used() == Used(0, 1 << 40)
+    assert made.worked.used() == Used(0, 1 << 40)

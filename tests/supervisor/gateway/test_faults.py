@@ -218,6 +218,19 @@ def test_hanging_up_in_a_stream_frees_the_slot_and_bills_what_was_streamed(share
     assert row["status"] == 499
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_all_that_a_local_server_worked_is_counted_though_it_was_not_seen(shared: World, *, stream: bool) -> None:
+    """Several tokens may be one event: of a client that hung up a third was counted, and the budget had the rest."""
+    id, key = shared.agent(budget=4000)
+    aborted, work = shared.upstream.aborted, shared.upstream.work
+    client = Client(shared, key, chat("say 2000 hidden 3 pace 0.002", stream=stream))
+    shared.upstream.wait_for(lambda server: server.work > work + 30)
+    client.hang_up()
+    shared.upstream.wait_for(lambda server: server.aborted > aborted)
+    tokens = shared.daemon.settled(id, 1).tokens
+    assert shared.upstream.work - work <= tokens.input + tokens.output < 1000
+
+
 def test_hanging_up_before_the_answer_frees_the_slot(shared: World) -> None:
     id, key = shared.agent()
     aborted = shared.upstream.aborted
@@ -230,17 +243,32 @@ def test_hanging_up_before_the_answer_frees_the_slot(shared: World) -> None:
     assert tokens.output <= 10, "never more than was asked for"
 
 
-def test_a_client_that_only_stops_sending_counts_as_gone(shared: World) -> None:
-    """It looks like one that has closed, which would keep the slot: the choice that docs/gateway.md tells."""
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_only_sends_no_more_gets_its_answer(shared: World, *, stream: bool) -> None:
+    """`nc -N`, socat: to a server they look like one that has closed, and were taken for it."""
+    id, key = shared.agent()
+    client = Client(shared, key, chat("say 9 pace 0.01", stream=stream))
+    client.socket.shutdown(socket.SHUT_WR)
+    answer = b""
+    while data := client.socket.recv(1 << 16):
+        answer += data
+    assert answer.endswith(b"0\r\n\r\n") if stream else answer.endswith(b"}")
+    assert answer.count(b"w ") == 9
+    tokens = shared.daemon.settled(id, 1).tokens
+    assert (tokens.output, tokens.estimated) == (9, 0)
+    client.hang_up()
+
+
+def test_one_that_sends_no_more_and_then_goes_frees_the_slot(shared: World) -> None:
+    """Nothing tells a server of that until it writes: the slot was kept for nobody."""
     id, key = shared.agent()
     aborted = shared.upstream.aborted
     client = Client(shared, key, chat("never half closed", max_tokens=10))
     shared.upstream.wait_for(lambda server: any("half" in r["messages"][-1]["content"] for r in server.requests))
     client.socket.shutdown(socket.SHUT_WR)
-    assert client.socket.recv(1) == b""
+    client.hang_up()
     shared.upstream.wait_for(lambda server: server.aborted > aborted)
     shared.daemon.settled(id, 1)
-    client.hang_up()
 
 
 def test_hanging_up_on_a_remote_server_is_estimated_though_nothing_was_seen(world: World) -> None:

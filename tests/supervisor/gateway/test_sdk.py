@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
@@ -67,6 +67,35 @@ def test_a_stream_ends_with_the_usage_chunk_when_asked_for(shared: World) -> Non
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 2
     assert chunks[-1].choices == []
+
+
+@pytest.mark.parametrize("deployment", [None, "small"])
+def test_azure_s_client_finds_the_model_in_the_path(shared: World, deployment: str | None) -> None:
+    """It asks at /openai/deployments/NAME, and names no other model where the deployment is set once for all."""
+    id, key = shared.agent()
+    azure = openai.AzureOpenAI(
+        azure_endpoint=shared.gateway.url,
+        azure_deployment=deployment,
+        api_key=key,
+        api_version="2024-10-21",
+        max_retries=0,
+    )
+    model = "gpt-4o" if deployment else "small"
+    say: Any = [{"role": "user", "content": "say 2"}]
+    answer = azure.chat.completions.create(model=model, messages=say)
+    assert (answer.model, answer.choices[0].message.content) == ("small", "w w ")
+    stream = azure.chat.completions.create(model=model, messages=say, stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "w w "
+    assert azure.completions.create(model=model, prompt="say 2").choices[0].text == "w w "
+    assert len(azure.embeddings.create(model=model, input="a").data) == 1
+    rows = shared.gateway.rows(f"process = '{id}'")
+    paths = ["/chat/completions", "/chat/completions", "/completions", "/embeddings"]
+    assert [(row["endpoint"], row["model"]) for row in rows] == [(path, "small") for path in paths]
+    if deployment is None:
+        assert azure.responses.create(model="small", input="say 2").output_text == "w w "
+        assert "small" in {model.id for model in azure.models.list()}
+        with pytest.raises(openai.NotFoundError, match="does not exist"):
+            azure.chat.completions.create(model="no/such model", messages=say)
 
 
 def test_completions_and_embeddings(shared: World) -> None:

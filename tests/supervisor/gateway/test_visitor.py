@@ -201,6 +201,14 @@ def test_a_wish_for_another_protocol_is_left_alone(length: bytes, cut: int) -> N
     assert (third[0], "upgrade" in third[2]) == ("GET", False)
 
 
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 5\r\n\r\nhello"])
+def test_who_wishes_for_that_and_means_to_close_is_closed(length: bytes) -> None:
+    """Such a connection stayed open, and its client waited for the end."""
+    wish = POST + b"Connection: Upgrade, Close\r\nUpgrade: h2c\r\n" + (length or b"\r\n")
+    ((status, headers, _),) = asked(wish, ends=True)
+    assert (status, headers["connection"]) == (200, "close")
+
+
 def test_many_such_wishes_at_once() -> None:
     wishes = 2000 * b"GET /v1/x HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
     assert {status for status, _, _ in asked(wishes, answers=2000)} == {200}

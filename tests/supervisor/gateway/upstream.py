@@ -26,6 +26,7 @@ The last message (or prompt) is a script: words separated by spaces.
     think N        N tokens of reasoning before the answer, told apart in the usage
     call NAME      after the answer's tokens a call of that tool, in three pieces; may stand several times
     badcall        one whose arguments are no JSON
+    hidden N       in a stream: one event for N tokens, as where a character has so many
     cached N       N of the prompt's tokens came from a cache
     refuse         a refusal in place of the answer
     writes N       the first N characters of what the test left in `written`, four in each event; N < 0: all
@@ -230,7 +231,9 @@ class Upstream:
 
     def _works(self, body: dict[str, Any], tokens: int) -> None:
         if "messages" in body and body["messages"][-1]["content"] != "hi":
-            self.work += tokens
+            with self.changed:
+                self.work += tokens
+                self.changed.notify_all()
 
     def _active(self, step: int, aborted: int = 0) -> None:
         with self.changed:
@@ -326,7 +329,7 @@ class Upstream:
 
         async def send(payload: object) -> None:
             data = payload if isinstance(payload, bytes) else b"data: " + json.dumps(payload).encode()
-            await reply.write(data + end)
+            await reply.write(data + end if data else b"")
 
         def chunk(choices: list[dict[str, Any]], **more: object) -> dict[str, Any]:
             kind = "chat.completion.chunk" if chat else "text_completion"
@@ -365,7 +368,8 @@ class Upstream:
                 return reply
             await asyncio.sleep(script.number("pace"))
             self._works(body, 1)
-            await send(chunk(delta("w ")))
+            hidden = (number + 1) % max(1, script.number("hidden"))
+            await send(b"" if hidden else chunk(delta("w "), **self._timings(body, number + 1)))
         for part in called_in_parts(script):
             why = "tool_calls"
             await send(chunk([{"index": 0, "finish_reason": None, "delta": {"tool_calls": [part]}}]))
@@ -379,6 +383,12 @@ class Upstream:
         if not script.has("nodone"):
             await send(b"data: [DONE]")
         return reply
+
+    def _timings(self, body: dict[str, Any], made: int) -> dict[str, Any]:
+        """As llama.cpp tells them with every event, if it was asked to."""
+        if not self.llamacpp or not body.get("timings_per_token"):
+            return {}
+        return {"timings": {"cache_n": 1, "prompt_n": prompt_tokens(body) - 1, "predicted_n": made}}
 
     def _beside(self, script: Script) -> list[dict[str, Any]]:
         """What a stream has before its words."""

@@ -13,6 +13,7 @@ import msgspec
 
 from aish.supervisor.gateway.dialects import chunk, sse
 from aish.supervisor.gateway.dialects.toolcalls.offer import BETWEEN, CLOSING, OPENING
+from aish.supervisor.gateway.dialects.worked import Worked
 
 State = Literal["start", "words", "name", "arguments", "closing"]
 _CALLED: Final = "tool_calls"
@@ -139,8 +140,10 @@ class Reader:
 class Relay(sse.Relay):
     """A stream whose words are read so."""
 
-    def __init__(self, asked: str, *, keep_usage: bool) -> None:
-        super().__init__(asked, keep_usage=keep_usage)
+    def __init__(
+        self, asked: str, *, keep_usage: bool, worked: Worked | None = None, keep_timings: bool = True
+    ) -> None:
+        super().__init__(asked, keep_usage=keep_usage, worked=worked, keep_timings=keep_timings)
         self._readers: dict[int, Reader] = {}
 
     def _event(self, event: bytes) -> bytes:

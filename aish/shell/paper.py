@@ -1,0 +1,35 @@
+"""What a line is drawn on: a terminal that can move its cursor, or one that only prints (TERM=dumb)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.output import create_output
+from prompt_toolkit.output.plain_text import PlainTextOutput
+
+if TYPE_CHECKING:
+    from prompt_toolkit.output import Output
+
+
+class Paper(PlainTextOutput):
+    """One that only prints."""
+
+    def get_size(self) -> Size:
+        """The terminal's, or what is usual."""
+        try:
+            found = os.get_terminal_size(self.fileno())
+        except OSError:
+            found = os.terminal_size((0, 0))
+        return Size(rows=found.lines or 24, columns=found.columns or 80)
+
+
+def editable_output(term: str) -> tuple[Output, bool]:
+    """For this TERM; and whether it only prints."""
+    if term in ("", "dumb"):
+        return Paper(sys.stderr), True
+    output = create_output(always_prefer_tty=True)
+    output.enable_cpr = False  # type: ignore[attr-defined]  # a terminal that does not answer would be waited for
+    return output, False
