@@ -236,7 +236,7 @@ class Looking:
 
 
 def _beside_log(process: Process, now_s: float) -> str | None:
-    """What its log does not hold: of a stage of a pipeline its output, of a model what the gateway found out about its
+    """What its log does not hold: of a stage of a pipeline its output, of a model what the gateway found out of its
     server."""
     row = process.row
     if {1, 2} <= set(row.targets):
