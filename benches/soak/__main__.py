@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from aish.client import bringup, connect
+from aish.client import connect
 from aish.errors import AishError
 from aish.wire.message import Shutdown
 from benches import machine
@@ -78,13 +78,10 @@ def _soak(seed: int, minutes: float, folder: str) -> list[str]:
         ends[child.lifecycle] = ends.get(child.lifecycle, 0) + 1
     print(f"soak: ended as {ends}", flush=True)
     with connect(start=False, program="soak") as client:
-        programs = bringup.pidfds(client.welcome.pid)
         try:
             client.request(Shutdown(force=True))
         except AishError as error:
             faults.append(f"shutdown: {error}")
-    for fd in programs.values():
-        os.close(fd)
     end = time.monotonic() + 20
     while (left := invariants.left_behind(folder)) and time.monotonic() < end:
         time.sleep(0.05)

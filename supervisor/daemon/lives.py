@@ -73,7 +73,8 @@ class Lives:
         if spec.before:
             end = await self.errands.run(process, BEFORE, spec.before, spec.hook_timeout_s)
             if end.code != 0:
-                raise ErrandError(f"its hook before the start ended with {end.shell_status}")
+                text = f"its hook before the start ended with {end.shell_status}; its output is in the log"
+                raise ErrandError(text)
         if _notifies(spec):
             sock = self.notices.bind(process)
             await self.conductor.holding.store(notify.store_name(process.id), [sock.fileno()])

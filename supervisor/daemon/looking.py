@@ -236,8 +236,11 @@ class Looking:
 
 
 def _beside_log(process: Process, now_s: float) -> str | None:
-    """Of a model what its log does not hold: what the gateway found out about its server."""
+    """What its log does not hold: of a stage of a pipeline its output, of a model what the gateway found out of its
+    server."""
     row = process.row
+    if {1, 2} <= set(row.targets):
+        return "its stdout and stderr are those of who started it, and not in its log"
     if row.ended or row.spec.kind != kind.MODEL or row.spec.route is None:
         return None
     told = process.trouble or (process.shown(now_s) if process.rest is not None else None)

@@ -170,7 +170,8 @@ class Holder:
         self.loop.forget(born.pipe)
         if born.failure is None:
             self._settle(born)
-        # else it is told when the child is reaped: a failed spawn leaves nothing behind, in no group and no /proc
+        else:  # told when the child is reaped: a failed spawn leaves nothing behind, in no group and not in /proc
+            self.estate.journal.append(failed_line(born.id, born.pid))
 
     def _settle(self, born: Birth) -> None:
         """Tell what became of it."""
@@ -185,7 +186,6 @@ class Holder:
             self.ours[born.pid] = result
         else:
             result = born.failure
-            self.estate.journal.append(failed_line(born.id, born.pid))
             if born.id == DAEMON:
                 self.ward.failed(born.failure)
         for answer in born.answers:

@@ -100,8 +100,14 @@ def test_it_runs_in_the_folder_that_is_named(shared_home: Home, tmp_path: Path) 
 
 def test_run_stands_in_a_pipeline(shared_home: Home) -> None:
     """stdin, stdout and stderr are the pipeline's; end of file arrives; nothing is copied to a log."""
-    done = shared_home.aish("run", "--", "sh", "-c", "tr a-z A-Z; echo done >&2", input="some words\n" * 1000)
+    done = shared_home.aish(
+        "run", "--name", "piped", "sh", "-c", "tr a-z A-Z; echo done >&2", input="some words\n" * 1000
+    )
     assert (done.stdout, done.stderr, done.returncode) == ("SOME WORDS\n" * 1000, "done\n", 0)
+    told = shared_home.aish("logs", "piped").stderr
+    assert "its stdout and stderr are those of who started it" in told, (
+        "silence looks like a program that said nothing"
+    )
 
 
 def test_a_reader_that_leaves_ends_the_process_by_sigpipe(shared_home: Home) -> None:

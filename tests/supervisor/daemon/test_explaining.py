@@ -109,7 +109,7 @@ def test_hooks_and_checks(up: Supervised) -> None:
     up.spawn("true", name="hooked", before=[b"sh", b"-c", b"echo no disk >&2; exit 4"])
     up.wait("hooked")
     told = why(up, "hooked").paragraph
-    assert "It was not started: its hook before the start ended with 4." in told
+    assert "It was not started: its hook before the start ended with 4; its output is in the log." in told
     assert '"no disk"' in told
     up.spawn("true", name="checked", check=[b"false"])
     up.wait("checked")
