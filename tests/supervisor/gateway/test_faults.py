@@ -231,6 +231,25 @@ def test_all_that_a_local_server_worked_is_counted_though_it_was_not_seen(shared
     assert shared.upstream.work - work <= tokens.input + tokens.output < 1000
 
 
+@pytest.mark.parametrize(("budget", "most"), [(None, 511), (100_000, 10_000)])
+def test_a_prompt_that_could_not_be_counted_is_settled_at_its_bound(
+    shared: World, budget: int | None, most: int
+) -> None:
+    """A fourth of its bytes was given back more than it had taken; where nothing is limited that is likely enough."""
+    id, key = shared.agent(budget=budget)
+    shared.upstream.uncounted = True
+    try:
+        words = f"never counted {budget}"
+        client = Client(shared, key, chat(words, max_tokens=10))
+        shared.upstream.wait_for(lambda server: any(words in str(r["messages"]) for r in server.requests))
+        client.hang_up()
+        tokens = shared.daemon.settled(id, 1).tokens
+    finally:
+        shared.upstream.uncounted = False
+    assert (tokens.input > 512) == (budget is not None)
+    assert 4 < tokens.input < most
+
+
 def test_hanging_up_before_the_answer_frees_the_slot(shared: World) -> None:
     id, key = shared.agent()
     aborted = shared.upstream.aborted

@@ -88,6 +88,8 @@ class Upstream:
         """Every request for an answer gets this status and text: an error's message, or a page of HTML."""
         self.echoes = self.newer = False
         """`newer`: it refuses max_tokens, as OpenAI's newer models do."""
+        self.uncounted = False
+        """It fails when it is asked for the tokens of a request."""
         self.drops_tools = False
         """As a template without tools does, and says so."""
         self.written = ""
@@ -183,6 +185,8 @@ class Upstream:
         return web.json_response({"tokens": list(range(sum(len(text.split()) for text in texts)))})
 
     async def _input_tokens(self, request: web.Request) -> web.Response:
+        if self.uncounted:
+            return error(500, "scripted")
         return web.json_response({"input_tokens": prompt_tokens(await request.json())})
 
     async def _embeddings(self, request: web.Request) -> web.Response:
