@@ -109,6 +109,8 @@ class Braces(Words):
         """An operator and its words, where there is one."""
         char = self.char()
         if char == ":":
+            if self.char(1) == "}":
+                return  # bad
             if self.char(1) not in ("-", "=", "?", "+"):
                 self._slice(node)
                 return

@@ -119,6 +119,7 @@ def _function(src: Source, node: Function) -> Run:
     file = "environment" if src.name == "-c" else src.name
     start, end = node.body_range
     text, body_text = src.text[node.start : node.end], src.text[start:end]
+    function: ShellFunction
 
     def first(rt: Runtime) -> int:
         function.body = body = compile_command(src, node.body)

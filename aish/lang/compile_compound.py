@@ -60,14 +60,16 @@ def compile_node(src: Source, node: Compound, tested: bool) -> Run:
 
 def redirected(src: Source, node: Compound, run: Run, tested: bool) -> Run:
     """A compound command inside its redirections."""
-    from aish.lang.compile_redirect import compile_redirects
+    from aish.lang.compile_redirect import compile_redirects, give_stdin
     from aish.lang.descriptors import restore
 
     redirects: list[Apply] = compile_redirects(src, node.redirects)
     site = Site(src, node.start, node.end)
+    gives = give_stdin(node.redirects)
 
     def inside(rt: Runtime) -> int:
         saved: list[tuple[int, int]] = []
+        given = rt.stdin_given
         try:
             try:
                 for apply in redirects:
@@ -79,11 +81,13 @@ def redirected(src: Source, node: Compound, run: Run, tested: bool) -> Run:
                 if rt.errexit and not tested:
                     rt.failed(error.status)
                 return error.status
+            rt.stdin_given = given or gives
             return run(rt)
         except ExpansionError as error:
             rt.report(error)  # here, while its words go where the script sends them
             raise
         finally:
+            rt.stdin_given = given
             restore(saved)
 
     return inside

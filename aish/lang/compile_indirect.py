@@ -52,7 +52,14 @@ def emit(src: Source, node: Parameter, quoted: bool) -> Emit:
 
 def _reference(rt: Runtime, node: Parameter) -> str | None:
     """What a `declare -n` refers to: ${!name} gives its name, not its value."""
-    return rt.vars.references.get(node.name) if node.index is None else None
+    if node.index is not None or node.name not in rt.vars.references:
+        return None
+    if not rt.vars.references[node.name]:
+        return ""
+    from aish.lang.subscripts import resolve
+
+    name, subscript = resolve(rt, node.name)
+    return name if subscript is None else f"{name}[{subscript}]"
 
 
 def _compiling(

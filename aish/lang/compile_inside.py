@@ -146,10 +146,10 @@ def _of_function(function: ShellFunction) -> Footprint | None:
 def _inside(rt: Runtime, body: Run, whole: Footprint, errexit: bool) -> tuple[int, str]:
     """Run it with its output kept, and put back what it changed."""
     folder = os.open(".", os.O_PATH | os.O_CLOEXEC) if "cd" in whole.commands else -1
-    saved = rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.exits, rt.folder, rt.pipe_status
+    saved = rt.capture, rt.params, rt.last_argument, rt.at, rt.exits, rt.folder, rt.pipe_status
     values = rt.values.copy()
     written: list[str] = []
-    rt.capture, rt.loops = written, 0
+    rt.capture = written
     rt.errexit = rt.exits = rt.exits and errexit
     rt.vars.push()
     for name in whole.names:
@@ -158,7 +158,7 @@ def _inside(rt: Runtime, body: Run, whole: Footprint, errexit: bool) -> tuple[in
         status = _settled(rt, body)
     finally:
         rt.vars.pop()
-        rt.capture, rt.params, rt.loops, rt.last_argument, rt.at, rt.exits, rt.folder, rt.pipe_status = saved
+        rt.capture, rt.params, rt.last_argument, rt.at, rt.exits, rt.folder, rt.pipe_status = saved
         rt.errexit = rt.exits
         if rt.values != values:  # a value that is an expression has assigned to something
             _put_back(rt, values)
@@ -183,8 +183,10 @@ def _settled(rt: Runtime, body: Run) -> int:
         return body(rt)
     except (Exit, Return) as error:
         return error.status
-    except (Break, Continue):
-        return rt.status
+    except Break as error:  # of a loop around it
+        return error.status
+    except Continue:
+        return 0
     except AishError as error:
         rt.report(error)
         return status_of(error)

@@ -167,7 +167,9 @@ class _Stages:
                 return True
         if i or self.first is None or merge or write < 0 or "lastpipe" in rt.shopt:  # its reader may be gone first
             return False
+        before = rt.status
         done = self.first.run(rt)
+        rt.status = before  # $? of the stages behind it
         if done is None or len(data := encode(done[1])) > _FITS_BYTES:
             return False
         os.write(write, data)
@@ -317,12 +319,14 @@ def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
 
     def inside(rt: Runtime) -> int:
         rt.jobs.inherited.clear()  # only $( ) and pipelines still show them
+        rt.stdin_given = False
         return body(rt)
 
     def run(rt: Runtime) -> int:
         rt.at = site
         if last and rt.in_subshell and not rt.signals.traps:
             rt.subshells += 1
+            rt.loops = 0
             return body(rt)
         job = Job(text)
         process.fork(rt, lambda: inside(rt), job, foreground=True)
@@ -345,15 +349,17 @@ def _inside(src: Source, node: Subshell, tested: bool) -> Run:
 
 def _redirected_for_good(src: Source, node: Subshell, body: Run) -> Run:
     """In the copy of the shell: its redirections last as long as itself, its traps and its last words included."""
-    from aish.lang.compile_redirect import compile_redirects
+    from aish.lang.compile_redirect import compile_redirects, give_stdin
 
     redirects = compile_redirects(src, node.redirects)
     site = Site(src, node.start, node.end)
+    gives = give_stdin(node.redirects)
 
     def run(rt: Runtime) -> int:
         try:
             for apply in redirects:
                 apply(rt, None)
+            rt.stdin_given = rt.stdin_given or gives
         except CommandError as error:
             rt.at = site
             rt.report(error)

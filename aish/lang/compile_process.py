@@ -61,9 +61,11 @@ def _start(rt: Runtime, body: Run, text: str, *, reads: bool) -> int:
     ours, theirs = (read, write) if reads else (write, read)
     job = Job(text)
     monitor, rt.monitor = rt.monitor, False  # it stays in the shell's own process group
+    loops = rt.loops
 
     def child() -> int:
         os.close(ours)
+        rt.loops = loops  # as in $( )
         for fd in rt.files:  # ends of other substitutions: whoever reads them must see them end
             os.close(fd)
         rt.files.clear()

@@ -34,6 +34,11 @@ def compile_redirects(src: Source, redirects: list[Redirect]) -> list[Apply]:
     return [_compile(src, node) for node in redirects]
 
 
+def give_stdin(redirects: list[Redirect]) -> bool:
+    """Whether one of them says what stdin is."""
+    return any(not item.variable and (item.fd == 0 or (item.fd is None and item.op[0] == "<")) for item in redirects)
+
+
 def _compile(src: Source, node: Redirect) -> Apply:
     apply = _plain(src, node)
     if not compile_word.opens_files([node.target]):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from aish.lang import builtins, compile_word
-from aish.lang.control import CommandError, Exit, ToldError
+from aish.lang.control import CommandError, Exit, ReadonlyError, ToldError
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
-from aish.lang.tree import Assign, Literal, Word
+from aish.lang.tree import Assign, Literal, Simple, Word
 from aish.lang.words import split_assignment
 
 TYPE_CHECKING = False
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import Simple
 
     Invoke = Callable[[Runtime, list[str]], int]
 
@@ -33,6 +32,8 @@ _SOURCING = frozenset([".", "source"])
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     """The closure for a simple command, as plain as the command allows."""
     run = _compile(src, node, tested, last)
+    if any(type(word.parts[0]) is Literal and "=" in word.parts[0].text for word in node.words[1:] if word.parts):
+        run = _keyworded(src, node, run, tested, last)
     words = node.words + [item.value for item in node.assigns] if node.assigns else node.words
     if tested and compile_word.substitutes(words):
         run = _tested(run)
@@ -40,6 +41,24 @@ def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
         from aish.lang.compile_process import closing
 
         return closing(run)
+    return run
+
+
+def _keyworded(src: Source, node: Simple, plain: Run, tested: bool, last: bool) -> Run:
+    """Under `set -k` the assignments behind the command word are made before it, too."""
+    other: list[Run] = []
+
+    def run(rt: Runtime) -> int:
+        if not rt.keyword:
+            return plain(rt)
+        if not other:
+            found = [(word, split_assignment(word)) for word in node.words[1:]]
+            words = [node.words[0], *[word for word, assign in found if assign is None]]
+            assigns = [*node.assigns, *[assign for _, assign in found if assign is not None]]
+            twin = Simple(node.start, node.end, assigns, words, node.redirects)
+            other.append(_compile(src, twin, tested, last))
+        return other[0](rt)
+
     return run
 
 
@@ -139,8 +158,11 @@ def _plain(site: Site, arguments: Callable[[Runtime], list[str]], invoke: Invoke
         rt.substituted = 0
         argv = arguments(rt)
         if not argv:
-            rt.status, rt.pipe_status = rt.substituted, None
-            return rt.status
+            rt.status = status = rt.substituted
+            rt.pipe_status = None
+            if status and rt.errexit and not tested:
+                rt.failed(status)
+            return status
         if rt.xtrace:
             _trace(rt, argv)
         rt.status = status = invoke(rt, argv)
@@ -245,7 +267,7 @@ def _full(
             status = _exec(rt, redirects, command, argv)
         elif redirects:
             special = argv[0] in builtins.SPECIAL and argv[0] not in rt.functions
-            status = _redirected(rt, redirects, command, special=special)
+            status = _redirected(rt, redirects, command, special=special, program=not _is_of_shell(rt, argv[0]))
         else:
             status = command(rt)
         rt.status, rt.pipe_status = status, None
@@ -306,7 +328,9 @@ def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> None:
         return
     if rt.xtrace:
         _trace_assignment(rt, name, value)
-    if name in rt.vars.readonly and not rt.posix:
+    if name in rt.vars.readonly:
+        if rt.posix:
+            raise rt.error_at(CommandError(f"{name}: readonly variable"), site)
         rt.complain(f"{name}: readonly variable")
         return
     if rt.vars.temporary(name, value):
@@ -317,8 +341,16 @@ def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> None:
     rt.vars.export(name)
 
 
-def _redirected(rt: Runtime, redirects: list[Apply], command: Run, *, special: bool = False) -> int:
-    """A command with its redirections done before and undone after it; `special`: of a special built-in."""
+def _is_of_shell(rt: Runtime, name: str) -> bool:
+    """Whether a command word is a function or a built-in."""
+    return name in rt.functions or (name in builtins.TOPIC_OF and name not in rt.disabled)
+
+
+def _redirected(
+    rt: Runtime, redirects: list[Apply], command: Run, *, special: bool = False, program: bool = False
+) -> int:
+    """A command with its redirections done before and undone after it; `special`: of a special built-in, `program`:
+    of a program, which other shells redirect in a process of its own, so that no error there is the script's end."""
     from aish.lang.descriptors import restore
 
     saved: list[tuple[int, int]] = []
@@ -331,6 +363,11 @@ def _redirected(rt: Runtime, redirects: list[Apply], command: Run, *, special: b
             if special and _ends_shell(rt):
                 raise Exit(error.status) from None
             return error.status
+        except ExpansionError as error:
+            if not program:
+                raise
+            rt.report(error)
+            return error.exit_status
         return command(rt)
     except ExpansionError as error:
         rt.report(error)  # here, while its words go where the script sends them
@@ -419,7 +456,8 @@ def run_builtin(rt: Runtime, builtin: Builtin, argv: list[str], *, special: bool
     except CommandError as error:
         if not isinstance(error, ToldError):
             rt.complain_of(argv[0], error)
-        if special and _ends_shell(rt) and (error.status == _MISUSE or argv[0] in _SOURCING):
+        wrong = error.status == _MISUSE or argv[0] in _SOURCING or isinstance(error, ReadonlyError)
+        if wrong and special and _ends_shell(rt):
             raise Exit(error.status) from None
         return error.status
     except OSError as error:

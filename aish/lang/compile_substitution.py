@@ -49,10 +49,12 @@ def _capture(rt: Runtime, body: Run, text: str) -> str:
     read, write = pipe(rt)
     job = Job(text)
     monitor, rt.monitor = rt.monitor, False  # it stays in the shell's own process group
+    loops = rt.loops
 
     def child() -> int:
         os.close(read)
         rt.trace_depth += 1
+        rt.loops = loops  # as everywhere, `break` ends it there
         if "inherit_errexit" not in rt.shopt:
             options.turn(rt, "errexit", False)  # as in bash
         return body(rt)

@@ -177,7 +177,7 @@ def emit(src: Source, part: Node, quoted: bool, inside: bool = False) -> Emit:
         case Quoted():
             return _emit_constant((QUOTED, part.text))
         case DoubleQuoted() if any(map(multiple, part.parts)):
-            return _emit_each([emit(src, inner, True) for inner in part.parts])
+            return _emit_string([(multiple(inner), emit(src, inner, True)) for inner in part.parts])
         case Parameter():
             return compile_parameter.emit(src, part, quoted)
         case _:
@@ -206,6 +206,23 @@ def _emit_each(emits: list[Emit]) -> Emit:
     def add(rt: Runtime, pieces: list[Piece]) -> None:
         for one in emits:
             one(rt, pieces)
+
+    return add
+
+
+def _emit_string(emits: list[tuple[bool, Emit]]) -> Emit:
+    """A ".." with an $@ in it: no field at all where that gives none and the rest is empty, as in bash."""
+    if len(emits) == 1:
+        return emits[0][1]
+
+    def add(rt: Runtime, pieces: list[Piece]) -> None:
+        begin, given = len(pieces), False
+        for many, one in emits:
+            before = len(pieces)
+            one(rt, pieces)
+            given = given or (many and len(pieces) > before)
+        if not given and not any(text for _, text in pieces[begin:]):
+            del pieces[begin:]
 
     return add
 

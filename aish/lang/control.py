@@ -60,11 +60,19 @@ class CommandError(AishError):
         self.status = status
 
 
+class ReadonlyError(CommandError):
+    """A variable that may not change; of a special built-in, in posix mode, this ends the shell."""
+
+
 class ToldError(CommandError):
     """The same; it has been reported already, with its place."""
 
     def __init__(self, status: int) -> None:
         super().__init__("", status=status)
+
+
+class ToldReadonlyError(ToldError, ReadonlyError):
+    """Both."""
 
 
 def status_of(error: AishError) -> int:

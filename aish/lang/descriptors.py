@@ -37,8 +37,18 @@ def place(new: int, fd: int, saved: Saved | None) -> None:
     os.close(new)
 
 
+def _is_ours(fd: int) -> bool:
+    """Whether a number is none of the script's: a private one, or a standard one that was closed (aish.streams)."""
+    if 3 <= fd < FIRST_PRIVATE:
+        return False
+    try:
+        return not os.get_inheritable(fd)
+    except OSError:
+        return True
+
+
 def copy(source: int, fd: int) -> None:
-    if source >= FIRST_PRIVATE and not os.get_inheritable(source):
+    if _is_ours(source):
         raise CommandError(f"{source}: Bad file descriptor")
     try:
         if source == fd:
@@ -63,7 +73,7 @@ def open_high(fd: int, *, inheritable: bool = True) -> int:
 
 def duplicate(source: int) -> int:
     """A copy of what is under a script's own number, on a new one."""
-    if source >= FIRST_PRIVATE and not os.get_inheritable(source):
+    if _is_ours(source):
         raise CommandError(f"{source}: Bad file descriptor")
     try:
         return open_high(os.dup(source))

@@ -35,8 +35,10 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
         status = error.status
     except Return as error:
         status = error.status
-    except (Break, Continue):
-        status = rt.status
+    except Break as error:  # of a loop around $( ), which it ends
+        status = error.status
+    except Continue:
+        status = 0
     except Interrupted as error:
         rt.run_exit_trap(128 + error.signo)
         signals.die(error.signo)

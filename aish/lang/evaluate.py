@@ -36,8 +36,9 @@ def run_source(
     """Run all of a source; gives the status of its last command.
 
     `parser`: what reads it, where that is known already.
-    `main`: it is the program itself, and goes on behind a command that an ExpansionError ended.
+    `main`: it is the program itself, not the text of `eval`, a trap or a sourced file.
     `last`: the process ends behind it, so that its last command may take the process over.
+    It goes on behind a complete command that an ExpansionError ended, except in posix mode and in a subshell.
     Raises ParseError for the first complete command that cannot be parsed: those before it have run.
     """
     parser = parser or Parser(source, more, posix=rt.posix)
@@ -51,14 +52,13 @@ def run_source(
         begin = parser.pos
         command = parser.next()
         if rt.verbose:
-            rt.prompt(source.text[begin : parser.pos])
+            _show(rt, source.text[begin : parser.pos])
         if command is None:
             return status
         if rt.noexec and not rt.interactive:
             continue
         final = last and more is None and not source.text[parser.pos :].strip()
-        run_one = _recovering if main else _run
-        status = run_one(rt, source, command, final)
+        status = _of_main(rt, source, command, final) if main else _recovering(rt, source, command, final, False)
         if len(rt.files) > files:
             rt.close_files(files)
         if rt.pending:
@@ -67,29 +67,35 @@ def run_source(
             raise Exit(rt.status)
 
 
-def _run(rt: Runtime, source: Source, command: Sequence, final: bool) -> int:
-    return compile_command(source, command, last=final)(rt)
+def _show(rt: Runtime, text: str) -> None:
+    """`set -v`: what was read."""
+    if text:
+        rt.error_line(text.removesuffix("\n"))
 
 
-def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool) -> int:
+def _recovering(rt: Runtime, source: Source, command: Sequence, final: bool, main: bool) -> int:
     """Run a complete command; one that could not be expanded is told, and fails."""
     try:
-        return _run(rt, source, command, final)
+        return compile_command(source, command, last=final)(rt)
+    except (ExpansionError, CommandError) as error:
+        fatal = isinstance(error, ExpansionError) and error.fatal
+        if fatal or rt.posix or rt.in_subshell or (main and rt.exits):
+            raise
+        rt.report(error)
+        rt.status = status_of(error)
+        return rt.status
+
+
+def _of_main(rt: Runtime, source: Source, command: Sequence, final: bool) -> int:
+    """Run a complete command of the program itself."""
+    try:
+        return _recovering(rt, source, command, final, True)
     except NothingMore as error:
         return error.status
     except OSError as error:  # no descriptor left, perhaps not even to load a part of ours with
         rt.complain(error.strerror or str(error))
-        rt.loops = rt.tested = 0
         rt.status = 1
         return 1
-    except (ExpansionError, CommandError) as error:
-        fatal = isinstance(error, ExpansionError) and error.fatal
-        if fatal or rt.posix or rt.exits or rt.in_subshell:
-            raise
-        rt.report(error)
-        rt.loops = rt.tested = 0
-        rt.status = status_of(error)
-        return rt.status
 
 
 def run_file(rt: Runtime, path: str, data: bytes, status: os.stat_result) -> int:

@@ -83,8 +83,8 @@ if TYPE_CHECKING:
             """A new edge for `|=`. Raises AishError."""
 
         def edit_line(self, rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | None:
-            """A line that is edited at the terminal, without its end; None at the end of the input. Raises Interrupted,
-            TimeoutError; CommandError where nothing can be edited."""
+            """A line that is edited at the terminal, without its end; None at the end of the input. Raises
+            Interrupted, TimeoutError; CommandError where nothing can be edited."""
 
         def tree_folder(self) -> str:
             """Where trees of sourced files are kept; '': nowhere."""

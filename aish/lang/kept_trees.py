@@ -1,4 +1,4 @@
-"""Trees of sourced files, kept from one shell to the next: to read nvm's or git's file anew takes longer than to run it.
+"""Trees of sourced files, kept from one shell to the next: reading nvm's or git's file takes longer than running it.
 
 A file is known again by its place, inode, size and times, and by how this shell reads (docs/adr/0030-kept-trees.md).
 Each complete command is kept with the options and aliases that it was read with: where these differ now, it is read
@@ -80,11 +80,18 @@ class KeptParser(Parser):
                 self._at += 1
                 self.pos = end
                 self.tok = Token(NEWLINE, end, end, "")
-                found = _decoded(marshal.loads(data))
+                found = _decoded(marshal.loads(data))  # noqa: S302  of ours
                 assert isinstance(found, tree.Sequence)
                 return found
             del self._commands[self._at :]
-        warn, self.warn = self.warn, self._warned
+        warn = self.warn
+
+        def told(message: str, at: int) -> None:
+            self._keeps = False  # what is said of a text is said each time
+            if warn is not None:
+                warn(message, at)
+
+        self.warn = told
         try:
             node = super().next()
         finally:
@@ -94,11 +101,6 @@ class KeptParser(Parser):
         else:
             self._keeps = False
         return node
-
-    def _warned(self, message: str, at: int) -> None:
-        """What is said of a text is said each time."""
-        self._keeps = False
-        type(self).warn(message, at)
 
     def _keep(self, state: list[object], node: tree.Sequence) -> None:
         if state not in self._states:
@@ -115,7 +117,7 @@ class KeptParser(Parser):
     def close(self) -> None:
         """The file has run: write down what is new of it."""
         if self._news:
-            data = marshal.dumps((self._identity, self._states, self._commands))
+            data = marshal.dumps((self._identity, self._states, self._commands))  # type: ignore[arg-type]  # object
             if len(data) <= _MOST_BYTES:
                 try:
                     _write(self._place, data)
@@ -139,7 +141,7 @@ def _read(place: str, identity: tuple[object, ...]) -> tuple[list[list[object]],
             return [], []
         data = file.read()
     try:
-        kept = marshal.loads(data)
+        kept = marshal.loads(data)  # noqa: S302  nobody else can have written it
         known, states, commands = kept
     except (EOFError, ValueError, TypeError):
         return [], []  # written by half, or by something else
@@ -191,7 +193,7 @@ class _LateFunction(tree.Function):
     @property
     def body(self) -> tree.Node:  # type: ignore[override]
         if self._body is None:
-            found = _decoded(marshal.loads(self._data))
+            found = _decoded(marshal.loads(self._data))  # noqa: S302  of ours
             assert isinstance(found, tree.Node)
             self._body = found
         return self._body
@@ -212,8 +214,8 @@ _FUNCTION = _NUMBERS[tree.Function]
 
 
 def _encoded(item: Any) -> Any:
-    """A tree as tuples that begin with the number of the node's kind; lists; tuples behind a -1. Raises ValueError for
-    what is none of these."""
+    """A tree as tuples that begin with the number of the node's kind; lists; tuples behind a -1. Raises ValueError
+    for what is none of these."""
     kind = type(item)
     if kind is list:
         return [_encoded(one) for one in item]

@@ -153,14 +153,14 @@ class Lexer(Dollars):
         for part in word.parts:
             if isinstance(part, DoubleQuoted):
                 quoted = True
-                pieces.append(self.text[part.start + 1 : part.end - 1])
+                pieces.append(self.text[part.start + 1 : part.end - 1].replace("\\\n", ""))
             elif isinstance(part, Quoted):
                 quoted = True
                 pieces.append(part.text)
             elif isinstance(part, Literal):
                 pieces.append(part.text)
             else:
-                pieces.append(self.text[part.start : part.end])
+                pieces.append(self.text[part.start : part.end].replace("\\\n", ""))
         redirect.document = "".join(pieces), quoted, strip
         self.documents.append(HereDocument(redirect, "".join(pieces), quoted, strip))
 

@@ -76,7 +76,7 @@ def turn(rt: Runtime, name: str, on: bool) -> None:
             shopts.turn(rt, "interactive_comments", on)
             return
         case "posix":
-            (rt.shopt.update if on else rt.shopt.difference_update)(["inherit_errexit"])
+            (rt.shopt.update if on else rt.shopt.difference_update)(["inherit_errexit", "shift_verbose"])
             if on:
                 rt.shopt.add("expand_aliases")
             rt.posix = on

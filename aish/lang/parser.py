@@ -360,6 +360,10 @@ class Parser(Compounds):
             self.fail(f"'{name}' is a special built-in: no function may have its name", tok.start, tok.end)
         if not name or name in RESERVED or "=" in name:
             self.fail("not a name for a function", tok.start, tok.end, hint="use letters, digits, '_', '-', '.', ':'")
+        if self.posix and not is_name(name):
+            self.fail(
+                "not a name for a function in posix mode", tok.start, tok.end, hint="use letters, digits and '_'"
+            )
         self.mark(tok.start, tok.end, FUNCTION)
         self.skip_newlines()
         at = self.tok

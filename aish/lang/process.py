@@ -183,7 +183,7 @@ def fork(
     CommandError where the system has no room for a process.
 
     `streams` become its stdin and stdout. `background`: as POSIX wants a command behind `&` without job
-    control: deaf to the keyboard, and stdin at the end of file.
+    control: deaf to the keyboard, and stdin at the end of file where nothing else was said to be it.
     """
     mask = signals.hold()
     try:
@@ -228,7 +228,8 @@ def _child(
             elif fd >= 0:
                 os.set_inheritable(fd, True)
         deaf = background and not rt.monitor
-        if deaf and streams[0] < 0:
+        rt.stdin_given = rt.stdin_given or streams[0] >= 0
+        if deaf and not rt.stdin_given:
             null = os.open(os.devnull, os.O_RDONLY)
             os.dup2(null, 0, True)
             os.close(null)

@@ -170,14 +170,14 @@ class _Printer(WrittenWords):
         self.joined += several
         for i, item in enumerate(items):
             self.command(item)
+            if i:
+                self.pending_documents()
             if i == len(items) - 1:
                 break
             if isinstance(item, Background):
                 self.add(" ")
             else:
                 self._between(item, items[i + 1])
-        if several:
-            self.pending_documents()
         self.joined -= several
 
     def _between(self, item: Node, following: Node) -> None:
@@ -186,11 +186,9 @@ class _Printer(WrittenWords):
         newline = self.substitution and written[:1] != ";"
         if self.waiting:
             self.pending_documents()
-        elif self.after_document:
+        elif self.functions and self.after_document:  # the first ; behind a here-document is missing, as in bash
             self.after_document = False
-            if not (self.functions or newline):
-                self.add(";")
-        elif not newline:
+        elif self.functions or not (newline or self.pieces[-1][-1] == "\n"):
             self.add(";")
         if self.functions:
             self.line()
@@ -315,7 +313,9 @@ class _Printer(WrittenWords):
                 self.add(f"{self.for_head(node)};")
                 self._loop(node.body)
             case Counting():
-                parts = ["1" if part is None else self.raw(part).lstrip() for part in (node.first, node.test, node.step)]
+                parts = [
+                    "1" if part is None else self.raw(part).lstrip() for part in (node.first, node.test, node.step)
+                ]
                 self.add(f"for (({'; '.join(parts)}))")
                 self._loop(node.body)
             case While():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from aish.lang.tree import (
+    Arithmetic,
     ArrayElement,
     ArrayLiteral,
-    Arithmetic,
     Assign,
     CommandSub,
     DoubleQuoted,

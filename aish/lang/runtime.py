@@ -87,6 +87,8 @@ class Runtime:
         self.host = host
         self.name = name
         self.params: list[str] = []
+        self.params_set = False
+        """`set` has given them since the sourced file began that is being run; not in a function."""
         self.pid = os.getpid()
         self.interpreter: list[str] = ["aish"]
         """The words that start another shell like this one."""
@@ -101,6 +103,8 @@ class Runtime:
         self.from_prompt = False
         """This is a copy of an interactive shell."""
         self.from_stdin = False
+        self.stdin_given = False
+        """A pipe, or a redirection of what is being run, is stdin: commands in the background keep it."""
         self.in_subshell = False
 
         self.status = 0
@@ -310,6 +314,8 @@ class Runtime:
         if self.capture is not None:
             self.capture.append(text)
             return
+        if not text:
+            return  # even where nothing can be written
         data = encode(text)
         try:
             written = os.write(1, data)
@@ -425,9 +431,7 @@ class Runtime:
         traps = self.signals.traps
         hidden = {}
         for signo in signals.MOMENTS:
-            if signo in traps and not (
-                self.errtrace if signo == signals.ERR else self.functrace or traced
-            ):
+            if signo in traps and not (self.errtrace if signo == signals.ERR else self.functrace or traced):
                 hidden[signo] = traps.pop(signo)
         if hidden:
             self.moments_changed()

@@ -44,6 +44,7 @@ class Scanner:
         self.pos = 0
         self.more = more
         self.depth = 0
+        self.posix = False
         self.extended = False
         """Whether a group such as @(a|b) belongs to a word: extglob, and the right side of [[ == ]]."""
         self.command_start = 0

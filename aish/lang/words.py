@@ -29,7 +29,7 @@ IN_BRACES = "braces"
 IN_DOCUMENT = "document"
 _QUOTED_STOPS = {
     IN_STRING: frozenset('"$`\\'),
-    IN_BRACES: frozenset('}"$`\\'),
+    IN_BRACES: frozenset("}\"$`\\'"),
     IN_DOCUMENT: frozenset("$`\\"),
 }
 _ESCAPED = {IN_STRING: '$`"\\', IN_BRACES: '$`"\\}', IN_DOCUMENT: "$`\\"}
@@ -180,6 +180,7 @@ class Words(Scanner):
         parts: list[Node] = []
         plain: list[str] = []
         plain_start = self.pos
+        protected = self.pos
         while True:
             self.run(stops, plain)
             char = self.char()
@@ -187,6 +188,12 @@ class Words(Scanner):
             part: Node | None = None
             if char == "\\":
                 self._backslash(mode, plain)
+                continue
+            if mode == IN_BRACES and (char == "'" or (char == "}" and here < protected)):
+                if here >= protected:
+                    protected = self._single_quoted_end()
+                plain.append(char)
+                self.pos += 1
                 continue
             if char == "$":
                 ansi = mode == IN_BRACES and self.char(1) == "'"
@@ -209,6 +216,15 @@ class Words(Scanner):
         if plain:
             parts.append(Literal(plain_start, self.pos, "".join(plain)))
         return parts
+
+    def _single_quoted_end(self) -> int:
+        """Where the '..' ends that begins at the cursor, inside "${x-..}": it is plain text there, but bash does not
+        look for the closing brace in it. Where it would reach over a closing brace and quote, it is an apostrophe."""
+        end = self.text.find("'", self.pos + 1)
+        between = self.text[self.pos : end]
+        if self.posix or end < 0 or '}"' in between or "\n" in between:
+            return self.pos + 1
+        return end + 1
 
     def _backslash(self, mode: str, plain: list[str]) -> None:
         escaped = self.char(1)
@@ -256,7 +272,9 @@ class Words(Scanner):
             return from_codepoint(value) if value >= 0 else "\\" + char
         if char == "c":
             control = self.char()
-            self.pos += 1
+            if control == "'":  # it closes the quote
+                return "\\c"
+            self.pos += 1 + (control == "\\" == self.char(1))
             return chr(ord(control.upper()) ^ 0x40 if control.isascii() and control else 0)
         return "\\" + char
 

@@ -39,7 +39,7 @@ def bound(rt: Runtime) -> KeyBindings:
             handler = _macro(value)
         else:
             handler = get_by_name(value)  # type: ignore[assignment]
-        found.add(*[one.key for one in pressed], filter=_EDITING)(handler)  # type: ignore[type-var]
+        found.add(*[one.key for one in pressed], filter=_EDITING)(handler)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import time
 from typing import TYPE_CHECKING
 
@@ -60,8 +61,8 @@ class ShellCompleter(Completer):
                 yield one
             return
         answers, missing = self._begin(wanted)
-        self.link.wait(lambda: not missing, AT_ONCE_S)
-        end = time.monotonic() + DEADLINE_S - AT_ONCE_S
+        end = time.monotonic() + DEADLINE_S
+        self.link.wait(lambda: not missing, DEADLINE_S if _typed_ahead() else AT_ONCE_S)
         while missing and time.monotonic() < end:
             await asyncio.sleep(0.01)  # answers are received by the loop that this runs in
         self.link.check()
@@ -130,6 +131,13 @@ def _offers(
         )
         for i, (text, word) in enumerate(zip(ready, words, strict=True))
     ]
+
+
+def _typed_ahead() -> bool:
+    """Whether keys wait behind Tab: they are meant for the line as it is completed."""
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _is_folder(word: str) -> bool:

@@ -21,8 +21,8 @@ _ABORTS = "class:aborting"
 
 
 class _Still(Window):
-    """A window whose last line has no style of its own: with a second line, the first one, and the prompt in it, would
-    be drawn anew."""
+    """A window whose last line has no style of its own: with a second line, the first one, and the prompt in it,
+    would be drawn anew."""
 
     def _apply_style(self, new_screen: Screen, write_position: WritePosition, parent_style: str) -> None:
         new_screen.fill_area(write_position, style=f"{parent_style} {to_str(self.style)}", after=False)

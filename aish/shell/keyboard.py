@@ -41,7 +41,7 @@ class LineInput(Vt100Input):
 
     def raw_mode(self) -> AbstractContextManager[None]:
         """While a line is edited."""
-        return _Keys(self._fileno)  # type: ignore[return-value]
+        return _Keys(self._fileno)
 
     def __init__(self, stdin: TextIO) -> None:
         super().__init__(stdin)

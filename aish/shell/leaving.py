@@ -1,4 +1,4 @@
-"""The end of an interactive shell: Ctrl-D and IGNOREEOF, TMOUT, jobs that would be left behind, a terminal that is gone."""
+"""The end of an interactive shell: Ctrl-D and IGNOREEOF, TMOUT, jobs left behind, a terminal that is gone."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | None:
-    """The line that is typed, without its end; None for Ctrl-D. Raises Interrupted; TimeoutError where it takes longer
-    than `within_s`."""
+    """The line that is typed, without its end; None for Ctrl-D. Raises Interrupted; TimeoutError where it takes
+    longer than `within_s`."""
     output, dumb = editable_output(rt.values.get("TERM", ""))
     session: PromptSession[str] = PromptSession(
         ANSI(prompt),

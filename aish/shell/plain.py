@@ -1,4 +1,4 @@
-"""The prompt without a terminal that could be edited on: a dumb one, a pipe, a pty of a program."""
+"""The prompt where nothing is edited: without a terminal, with --noediting, in Emacs, which does that itself."""
 
 from __future__ import annotations
 

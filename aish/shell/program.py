@@ -143,7 +143,7 @@ def _live(argv: list[str], host: ShellHost) -> int:
         rt.report(error)
         return error.status
     if called_as_sh():
-        rt.posix = True
+        options.turn(rt, "posix", True)
     if os.access(sys.argv[0], os.X_OK):  # else Python was told to run a module
         rt.name = rt.program = sys.argv[0]
         if rt.program[0] != "/":
@@ -205,9 +205,7 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
         from aish.shell.session import interact
 
         rt.from_stdin = True
-        return interact(
-            rt, host, login=found.login, config=found.config, rc=found.rc, editing=found.editing
-        )
+        return interact(rt, host, login=found.login, config=found.config, rc=found.rc, editing=found.editing)
     rt.from_stdin = True
     if found.login:
         _profile(rt)

@@ -31,8 +31,8 @@ _MOST_BYTES = 1 << 20
 
 
 class Specified:
-    """What a specification gave: the words, as they go into the line from `start` on. `ends`: a blank follows a single
-    one. `names_files`: they are names of files, to be quoted."""
+    """What a specification gave: the words, as they go into the line from `start` on. `ends`: a blank follows one
+    that is alone. `names_files`: they are names of files, to be quoted."""
 
     __slots__ = ("ends", "names_files", "start", "words")
 

@@ -172,4 +172,4 @@ def type_on_paper(app: Application[str], prompts: Callable[[int], str]) -> None:
     renderer.__class__ = Typewriter
     assert isinstance(renderer, Typewriter)
     renderer.prompts = prompts
-    app._on_resize = lambda: None  # type: ignore[method-assign]  # a row that was typed stays as it is
+    app._on_resize = lambda: None  # type: ignore[method-assign]  # noqa: SLF001  a row stays as it was typed

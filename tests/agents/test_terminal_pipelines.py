@@ -1,5 +1,5 @@
-"""Agents in pipelines of a shell on a terminal, against a scripted model: keys, end of file, a reader that leaves, and
-the daemon killed while an agent waits for its turn. (tests/system/test_terminal.py has it with a real model.)"""
+"""Agents in pipelines of a shell on a terminal, against a scripted model: keys, end of file, a reader that leaves,
+and the daemon killed while an agent waits for its turn. (tests/system/test_terminal.py has it with a real model.)"""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from aish.client import connect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aish.plugins.simprovider.thread import Running
     from conftest import Home
+
+    from aish.plugins.simprovider.thread import Running
 
 DEADLINE_S = 30.0
 DEFINED = """\
@@ -46,7 +47,12 @@ class Prompt:
         (home.root / "short").write_text("say 3\n")
         environ = home.environ | {"TERM": "dumb", "PS1": "PROMPT> ", "HISTFILE": "/dev/null"}
         self.child = pexpect.spawn(
-            sys.executable, ["-m", "aish", "--norc"], env=environ, cwd=str(home.root), timeout=DEADLINE_S, encoding="utf-8"
+            sys.executable,
+            ["-m", "aish", "--norc"],
+            env=environ,
+            cwd=str(home.root),
+            timeout=DEADLINE_S,
+            encoding="utf-8",
         )
         self.child.delaybeforesend = None
         self.child.expect_exact("PROMPT> ")

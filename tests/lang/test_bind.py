@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     [
         (r'"\C-o": x', "\x0f"), (r'"\C-x\C-r": x', "\x18\x12"), (r'"\e[24~": x', "\x1b[24~"), (r'"\M-x": x', "\x1bx"),
         (r'"\M-\C-h": x', "\x1b\x08"), (r'"\C-\M-h": x', "\x1b\x08"), (r'"\001\"a\\": x', '\x01"a\\'),
-        ("Control-u: x", "\x15"), ("C-x: x", "\x18"), ("Meta-Rubout: x", "\x1b\x7f"), ("TAB: x", "\t"), ('"ab":x', "ab"),
+        ("Control-u: x", "\x15"), ("C-x: x", "\x18"), ("Meta-Rubout: x", "\x1b\x7f"), ("TAB: x", "\t"),
+        ('"ab":x', "ab"),
     ],
 )  # fmt: skip
 def test_keys(line: str, keys: str) -> None:

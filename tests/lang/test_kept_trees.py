@@ -1,4 +1,4 @@
-"""Trees of sourced files are kept: given back as they were, and never for anything else than what they were made of."""
+"""Trees of sourced files are kept: given back as they were, and never for anything else than they were made of."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Read = Callable[..., tuple[int, list[Sequence]]]
 
 SNIPPETS = (Path(__file__).parent / "snippets.txt").read_text()
-SCRIPT = "".join(f"f{i}() {{ case $1 in a*|b) echo \"x $(echo {i} | cat)\" ;; *) ls -l >&2; esac; }}\n" for i in range(99))
+SCRIPT = "".join(
+    f'f{i}() {{ case $1 in a*|b) echo "x $(echo {i} | cat)" ;; *) ls -l >&2; esac; }}\n' for i in range(99)
+)
 
 
 @pytest.fixture

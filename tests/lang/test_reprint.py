@@ -6,8 +6,6 @@ What may differ is what bash's layout writes in another way: [[ a ]] is [[ -n a 
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +13,13 @@ import pytest
 from hypothesis import given, settings
 
 from aish.lang import reprint, tree
-from aish.lang.parser import Parser, parse
+from aish.lang.parser import parse
 from aish.lang.source import Source
 from tests.lang import generator
 from tests.lang.test_parser_properties import _command
 
 if TYPE_CHECKING:
     from aish.lang.tree import Node
-    from tests.lang.conftest import Aish
 
 _FOLDER = Path(__file__).parent
 _TEXTS = [
@@ -54,7 +51,13 @@ def _shape(node: object) -> object:
         case tree.If():
             return ["If", _shape(node.arms), _shape(node.orelse), _shape(node.redirects)]
         case tree.For() if node.words is None:
-            return [type(node).__name__, node.name, [[["DoubleQuoted", [_at()]]]], _shape(node.body), _shape(node.redirects)]
+            return [
+                type(node).__name__,
+                node.name,
+                [[["DoubleQuoted", [_at()]]]],
+                _shape(node.body),
+                _shape(node.redirects),
+            ]
         case tree.For():
             return [type(node).__name__, node.name, _shape(node.words), _shape(node.body), _shape(node.redirects)]
         case tree.Counting():

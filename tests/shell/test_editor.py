@@ -104,12 +104,15 @@ def test_lines_of_another_shell_are_found(editor: Terminal, open_editor: Callabl
     other = open_editor()
     editor.run("echo from''one")
     until(lambda: database(editor.folder), "nothing was written")
-    other.run("")
-    other.run("true")  # the lines of all shells come in between two prompts
-    other.type("\x12from")
-    other.expect("I-search")
-    other.type("\r")
-    other.expect("fromone\r\n")
+
+    def found() -> bool:
+        """The lines of all shells come in between two prompts; between which ones is the companion's business."""
+        other.type("\x12from")
+        other.expect("I-search")
+        other.type("\r")
+        return "fromone\r\n" in other.at_prompt()
+
+    until(found, "the line of the other shell never comes")
 
 
 def test_suggestion_is_taken_with_the_right_arrow(editor: Terminal) -> None:

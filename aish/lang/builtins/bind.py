@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 MACRO, COMMAND, FUNCTION = "macro", "command", "function"
-FUNCTIONS = tuple(
-    """accept-line backward-char backward-delete-char backward-kill-line backward-kill-word backward-word
-    beginning-of-buffer beginning-of-history beginning-of-line capitalize-word clear-screen complete delete-char
-    delete-horizontal-space downcase-word edit-and-execute-command end-of-buffer end-of-file end-of-history end-of-line
-    forward-char forward-word insert-comment kill-line kill-whole-line kill-word menu-complete menu-complete-backward
-    next-history previous-history quoted-insert redraw-current-line reverse-search-history self-insert transpose-chars
-    undo unix-line-discard unix-word-rubout upcase-word yank yank-last-arg yank-nth-arg yank-pop""".split()
-)
+FUNCTIONS = (
+    "accept-line", "backward-char", "backward-delete-char", "backward-kill-word", "backward-word",
+    "beginning-of-buffer", "beginning-of-history", "beginning-of-line", "capitalize-word", "clear-screen",
+    "complete", "delete-char", "delete-horizontal-space", "downcase-word", "edit-and-execute-command",
+    "end-of-buffer", "end-of-file", "end-of-history", "end-of-line", "forward-char", "forward-word",
+    "insert-comment", "kill-line", "kill-word", "menu-complete", "menu-complete-backward", "next-history",
+    "previous-history", "quoted-insert", "redraw-current-line", "reverse-search-history", "self-insert",
+    "transpose-chars", "undo", "unix-line-discard", "unix-word-rubout", "yank", "yank-last-arg", "yank-nth-arg",
+    "yank-pop",
+)  # fmt: skip
 """Those of readline's that this editor has."""
 _NAMED = {"d": "\x7f", "e": "\x1b", "\\": "\\", '"': '"', "'": "'", "a": "\a", "b": "\b", "f": "\f", "n": "\n",
           "r": "\r", "t": "\t", "v": "\v"}  # fmt: skip
@@ -27,7 +29,7 @@ _OCTAL = "01234567"
 
 
 def bind(rt: Runtime, argv: list[str]) -> int:
-    """bind [-lpsvPSVX] [-m keymap] [-f file] [-qu name] [-r keys] [-x keys:command] [keys:name]: keys of the prompt."""
+    """bind [-lpsvPSVX] [-m keymap] [-f file] [-qu name] [-r keys] [-x keys:command] [keys:name]: its keys."""
     options, words = with_values(argv, "lpsvPSVXm:f:q:u:r:x:")
     status = 0
     for letter, value in options:
@@ -117,15 +119,15 @@ def _parted(line: str) -> tuple[str, str]:
         name, _, rest = line.partition(":")
         keys, rest = _named_key(name.strip()), ":" + rest.strip()
     if rest[:1] != ":" or not keys:
-        raise CommandError(f"{line}: keys, a colon and what they do expected", hint="bind '\"\\C-o\": \"text\"'")
+        raise CommandError(f"{line}: keys, a colon and what they do expected", hint='bind \'"\\C-o": "text"\'')
     return keys, rest[1:].strip()
 
 
 def _named_key(name: str) -> str:
     """Control-u, Meta-Rubout, C-x."""
     *before, last = name.split("-") if name != "-" else ["-"]
-    named = {"rubout": "\x7f", "del": "\x7f", "esc": "\x1b", "escape": "\x1b", "lfd": "\n", "newline": "\n", "ret": "\r",
-             "return": "\r", "spc": " ", "space": " ", "tab": "\t"}  # fmt: skip
+    named = {"rubout": "\x7f", "del": "\x7f", "esc": "\x1b", "escape": "\x1b", "lfd": "\n", "newline": "\n",
+             "ret": "\r", "return": "\r", "spc": " ", "space": " ", "tab": "\t"}  # fmt: skip
     key = named.get(last.lower(), last[:1])
     for word in reversed(before):
         key = _control(key) if word.lower() in ("control", "c") else "\x1b" + key

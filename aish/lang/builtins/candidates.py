@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def candidates(rt: Runtime, spec: Spec, word: str, asked: tuple[str, str, str] | None = None) -> list[str]:
-    """What begins with `word`, filtered and dressed as the specification says. `asked`: what a function is called with,
-    the command, the word, and the one before it."""
+    """What begins with `word`, filtered and dressed as the specification says. `asked`: what a function is called
+    with, the command, the word, and the one before it."""
     asked = asked or ("compgen", word, "")
     found: list[str] = []
     for action in spec.actions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.lang.control import CommandError
+from aish.lang.control import CommandError, ReadonlyError, ToldReadonlyError
 from aish.lang.text import is_name
 from aish.lang.tree import ArrayLiteral
 
@@ -183,6 +183,7 @@ def _print_named(rt: Runtime, names: list[str]) -> int:
 
 
 def _each(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
+    refused = False
     for operand in operands:
         if wanted.on & {"x", "r"} and not wanted.local:
             rt.vars.keep_temporary(operand.partition("=")[0])
@@ -191,6 +192,9 @@ def _each(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
         except CommandError as error:
             rt.complain(f"{wanted.word}: {error.message}", hint=error.hint)
             wanted.status = 1
+            refused = refused or isinstance(error, ReadonlyError)
+    if refused:
+        raise ToldReadonlyError(wanted.status)
     return wanted.status
 
 

@@ -140,9 +140,9 @@ def source(rt: Runtime, argv: list[str]) -> int:
     rt.uncounted = False
     rt.returns += 1
     rt.frames.append(("source", path, rt.at))
+    rt.params_set = False
     if len(words) > 1:
         rt.params = words[1:]
-    inner = rt.params
     pushed = rt.arguments if "extdebug" in rt.shopt else None
     if pushed is not None:
         pushed.append(words[1:] or [path])
@@ -166,7 +166,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
         rt.frames.pop()
         if pushed is not None:
             pushed.pop()
-        if len(words) > 1 and rt.params is inner:
+        if len(words) > 1 and not rt.params_set:
             rt.params = params
 
 

@@ -54,7 +54,7 @@ def getopts(rt: Runtime, argv: list[str]) -> int:
 def _no_more(rt: Runtime, name: str, at: int) -> int:
     rt.vars.set("OPTIND", str(at))
     rt.vars.unset("OPTARG")
-    rt.vars.set(name, "?")
+    _give(rt, name, "?")
     return 1
 
 
@@ -68,7 +68,7 @@ def _answer(
             rt.vars.unset("OPTARG")
         else:
             rt.vars.set("OPTARG", argument)
-        rt.vars.set(name, letter)
+        _give(rt, name, letter)
         return
     if silent:
         rt.vars.set("OPTARG", letter)
@@ -76,7 +76,15 @@ def _answer(
         rt.vars.unset("OPTARG")
         if rt.vars.get("OPTERR") != "0":
             rt.complain(f"{rt.name}: -{letter}: " + ("an argument is missing" if known else "unknown option"))
-    rt.vars.set(name, ":" if known and silent else "?")
+    _give(rt, name, ":" if known and silent else "?")
+
+
+def _give(rt: Runtime, name: str, letter: str) -> None:
+    """Raises CommandError with the status that is an error of getopts, and not the end of the options."""
+    try:
+        rt.vars.set(name, letter)
+    except CommandError as error:
+        raise CommandError(error.message, status=2) from None
 
 
 TABLE: dict[str, Builtin] = {"getopts": getopts}

@@ -146,7 +146,7 @@ def _lines(wanted: _Wanted) -> Iterator[bytes]:
             if number <= wanted.skip:
                 continue
             kept = line.removesuffix(wanted.delimiter) if wanted.strip else line
-            yield kept.replace(b"\0", b"")
+            yield kept.partition(b"\0")[0]  # a NUL ends a value
             if wanted.most and number - wanted.skip >= wanted.most:
                 return
     finally:

@@ -56,7 +56,7 @@ def _meanings(
 ) -> list[Meaning]:
     """What a command word means, the meaning that counts first; with `every`, also those behind it."""
     found: list[Meaning] = []
-    if word in rt.aliases and (rt.interactive or "expand_aliases" in rt.shopt):
+    if word in rt.aliases and rt.expands_aliases():
         found.append(("alias", rt.aliases[word]))
     if word in RESERVED:
         found.append(("keyword", ""))

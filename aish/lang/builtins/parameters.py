@@ -29,6 +29,7 @@ def set_(rt: Runtime, argv: list[str]) -> int:
     at = options_from(rt, argv, 1)
     if at < len(argv) or argv[at - 1] == "--":
         rt.params = argv[at:]
+        rt.params_set = all(name == "source" for name, _, _ in rt.frames)
     if rt.noexec and not rt.interactive:
         raise NothingMore
     return 0
@@ -108,6 +109,8 @@ def _flags(argv: list[str], allowed: str) -> tuple[set[str], list[str]]:
 def unset(rt: Runtime, argv: list[str]) -> int:
     """unset [-f|-v|-n] name ...: remove variables, elements, functions, or with -n references themselves."""
     flags, operands = _flags(argv, "vfn")
+    if {"f", "v"} <= flags:
+        raise CommandError("-f and -v together", hint="a function and a variable are unset one after the other")
     status = 0
     for operand in operands:
         try:

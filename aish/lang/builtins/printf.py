@@ -274,7 +274,7 @@ class _Output:
         elif body[:1] == "0":
             base, allowed = 8, "01234567"
         digits, end = digits_at(body, at, allowed, len(body))
-        if end < len(body) or (not digits and stripped):
+        if end < len(body) or (not digits and text):
             self._complain(f"{text}: not a whole number")
         value = sign * int(digits, base) if digits else 0
         most = (1 << 64) - 1 if unsigned else (1 << 63) - 1

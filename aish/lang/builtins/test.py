@@ -61,7 +61,7 @@ def _has_size(rt: Runtime, path: str) -> bool:
 
 def _was_read(rt: Runtime, path: str) -> bool:
     found = _status(path)
-    return found is not None and found.st_mtime_ns >= found.st_atime_ns
+    return found is not None and found.st_mtime_ns > found.st_atime_ns
 
 
 def _owned(rt: Runtime, path: str) -> bool:
