@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from aish.model.sandbox import BWRAP
-from aish.sandbox import bwrap, carve
+from aish.sandbox import bwrap, carve, paths
 from aish.sandbox.enter import order
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ DEVICES: Final = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "rand
 _OURS: Final = (b"AISH_ID", b"AISH_NAME", b"AISH_TAG", b"AISH_ERRAND")
 """Variables by which we know our own: they are ours, whatever the program's environment says."""
 TEMPORARY: Final = b"TMPDIR"
+CACHES: Final = b"XDG_CACHE_HOME"
 
 
 def words(fd: int) -> list[bytes]:
@@ -92,18 +93,29 @@ def _by_bwrap(holding: Holding, plan: Plan) -> dict[str, Any]:
 
 
 def _in_place(plan: Plan, env: Sequence[bytes], folder: str, ports: Sequence[int]) -> dict[str, Any]:
-    """Landlock knows no /tmp of its own: another folder is named instead. Nor a network: ports are all there is."""
+    """Landlock knows no /tmp and no ~/.cache of its own: other folders are named instead. Nor a network: ports are
+    all there is."""
     own = {} if plan.network == "open" else {"ports": list(ports), "inet": "tcp" if ports else "none"}
     temporary = os.path.join(folder, "tmp")
-    others = [entry for entry in env if entry.partition(b"=")[0] != TEMPORARY]
+    named = {TEMPORARY: os.fsencode(temporary)}
+    if plan.cache is not None and not _has_caches(plan, env):
+        named[CACHES] = os.fsencode(plan.cache)
+    others = [entry for entry in env if entry.partition(b"=")[0] not in named]
+    caches = [plan.cache] if plan.cache is not None else []
     return {
         "bwrap": [],
-        "folders": [temporary],
+        "folders": [temporary, *caches],
         "files": {},
-        "env": [*others, TEMPORARY + b"=" + os.fsencode(temporary)],
+        "env": [*others, *(name + b"=" + value for name, value in named.items())],
         "read": [*carve.carve(plan.read, plan.hide), "/proc"],
-        "write": [*carve.carve(plan.write, plan.hide), *plan.own, temporary],
+        "write": [*carve.carve(plan.write, plan.hide), *plan.own, temporary, *caches],
         "devices": [*DEVICES, *(bwrap.GPUS if plan.gpu else ())],
         "unix": False,
         **own,
     }
+
+
+def _has_caches(plan: Plan, env: Sequence[bytes]) -> bool:
+    """Whether its environment names a folder for caches that it may write to already."""
+    said = [os.fsdecode(entry.partition(b"=")[2]) for entry in env if entry.startswith(CACHES + b"=")]
+    return any(os.path.isabs(path) and paths.covered(path, (*plan.write, *plan.own)) for path in said)

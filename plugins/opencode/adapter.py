@@ -16,13 +16,6 @@ if TYPE_CHECKING:
 CONFIG: Final = "OPENCODE_CONFIG_CONTENT"
 CONVERSATIONS: Final = "OPENCODE_DB"
 """A file; without it opencode.db in its data folder."""
-FOLDERS: Final = (
-    ("XDG_DATA_HOME", ".local/share"),
-    ("XDG_STATE_HOME", ".local/state"),
-    ("XDG_CONFIG_HOME", ".config"),
-    ("XDG_CACHE_HOME", ".cache"),
-)
-"""In each it makes a folder before it says a word, or ends: a sandbox by Landlock has no home to make them in."""
 NO_MODELS: Final = "OPENCODE_DISABLE_MODELS_FETCH"
 """It would ask its vendor which models there are: of ours he knows none, and in a sandbox a person would be asked."""
 PROVIDER: Final = "aish"
@@ -49,10 +42,7 @@ class Adapter(AcpAdapter):
         from aish.agents.host import own_place
 
         usual = ".local/share/opencode/opencode.db"
-        command = own_place.given(command, confinement, CONVERSATIONS, usual, file="opencode.db")
-        for variable, name in FOLDERS:
-            command = own_place.given(command, confinement, variable, name, below=self.program)
-        return command
+        return own_place.given(command, confinement, CONVERSATIONS, usual, file="opencode.db")
 
     def attached(self, task: Task, gateway: Gateway, folder: str) -> Command:
         prompt = ("--prompt", task.prompt) if task.prompt else ()

@@ -20,6 +20,16 @@ SECRET = "the secret of this user"
 HIDDEN = (".ssh/id_ed25519", ".aws/credentials", ".netrc", "state/aish/secret", "other.txt")
 
 
+def test_dev_has_a_cache_that_stays_and_only_sandboxes_have(box: Box) -> None:
+    """By Landlock there was none, though the profile says so: each run fetched all packages anew."""
+    script = 'cd "${XDG_CACHE_HOME:-$HOME/.cache}" && { cat wheel 2>/dev/null || echo fetched > wheel; }'
+    first = box.run("sh", "-c", script, profile="dev")
+    assert (first.returncode, first.stdout) == (0, ""), first.stderr
+    assert box.run("sh", "-c", script, profile="dev").stdout == "fetched\n"
+    assert not (box.root / ".cache" / "wheel").exists()
+    assert box.run("sh", "-c", script, profile="closed").stdout == ""
+
+
 @pytest.mark.parametrize("name", HIDDEN)
 def test_what_is_in_the_home_is_not_read(box: Box, name: str) -> None:
     assert box.attempt(f"open({str(box.root / name)!r}).read()") in ("ENOENT", "EACCES")

@@ -18,7 +18,7 @@ from aish.plugins.builtin.fetch import Fetch
 from aish.plugins.builtin.page import words_of
 from aish.supervisor.egress.guests import Guests
 from aish.supervisor.egress.server import Server
-from aish.wire.egress import Guest, MayReach, Reach
+from aish.wire.egress import FromEgress, Guest, MayReach, Reach
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,8 @@ async def _by_proxy(url: str, *, asks: bool) -> tuple[str, list[str]]:
     """What the tool says of it where nobody allows it, and which hosts a person was asked for."""
     asked: list[str] = []
 
-    def ask(question: MayReach) -> None:
+    def ask(question: FromEgress) -> None:
+        assert isinstance(question, MayReach), "nothing was reached"
         asked.append(question.host)
         guests.told(Reach(number=question.number, allowed=False, why="no"))
 
