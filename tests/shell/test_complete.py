@@ -162,7 +162,7 @@ def test_a_verb_s_options_are_asked_for_once(folder: Path) -> None:
     completer = ShellCompleter(Runtime(NoHost(), {}), link, ["spawn"])
     for _ in range(2):
         found = list(completer.get_completions(Document("aish spawn --bu"), CompleteEvent()))
-        assert [(it.text, it.display_meta_text) for it in found] == [("--budget", "tokens")]
+        assert [(it.text, it.display_meta_text) for it in found] == [("--budget ", "tokens")]
     assert asked.read_text() == "['spawn'] -\n"
     link.close()
 
