@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def _expression(src: Source, node: Arithmetic, text: str | Text, site: Site | None = None) -> Value:
-    """The number of one expression of (( )), told by `set -x` as `text`. With `site` it is a command for DEBUG traps; 0
-    where one holds it back."""
+    """The number of one expression of (( )), told by `set -x` as `text`. With `site` it is a command for DEBUG traps;
+    0 where one holds it back."""
     number = arithmetic(src, node)
     if all(isinstance(part, Literal) or compile_word.is_plain(part) for part in node.parts):
         text = compile_word.joined([compile_word.text_part(src, part, True) for part in node.parts])

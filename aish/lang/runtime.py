@@ -151,7 +151,7 @@ class Runtime:
 
         self.subshells = 0
         self.uncounted = False
-        """The words of a pipeline's stage are being expanded: $BASH_SUBSHELL is that of the shell still, as in bash."""
+        """The words of a pipeline's stage are being expanded: $BASH_SUBSHELL is still the shell's, as in bash."""
         self.random_state = self.random_pid = 0
         self.random_last = 0
         self.started_s = os.times().elapsed
@@ -465,10 +465,7 @@ class Runtime:
         before = signals.ERR in self.signals.traps or bool(hidden)
         try:
             try:
-                if self.debugs and self.held_back():
-                    status = 0
-                else:
-                    status = function.body(self)
+                status = 0 if self.debugs and self.held_back() else function.body(self)
                 if self.pending:
                     self.signals.poll()
             except Return as error:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 DYNAMIC = frozenset(
     ["BASH", "BASHOPTS", "BASHPID", "BASH_ARGV0", "BASH_COMMAND", "BASH_SUBSHELL", "BASH_VERSION",
-     "COMP_WORDBREAKS", "EPOCHREALTIME", "EPOCHSECONDS", "EUID", "HISTCMD", "HOSTNAME", "HOSTTYPE", "LINENO", "MACHTYPE", "OSTYPE", "RANDOM", "SECONDS", "SHELLOPTS",
-     "SRANDOM", "UID"]
+     "COMP_WORDBREAKS", "EPOCHREALTIME", "EPOCHSECONDS", "EUID", "HISTCMD", "HOSTNAME", "HOSTTYPE", "LINENO",
+     "MACHTYPE", "OSTYPE", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM", "UID"]
 )  # fmt: skip
 _VIEWS = ("BASH_ALIASES", "BASH_CMDS")
 """Associative arrays that are another table of the shell's: an element that is set there is set here."""
