@@ -226,7 +226,7 @@ def folder_of(wanted: Namespace) -> str:
     """Raises UsageError, NotFoundError."""
     if wanted.cwd is None:
         return launch.folder()
-    folder = os.path.abspath(os.path.expanduser(wanted.cwd))
+    folder: str = os.path.abspath(os.path.expanduser(wanted.cwd))
     if not wanted.cwd or not os.path.isdir(folder):
         raise UsageError(f"--cwd {wanted.cwd}: no such folder")
     return folder

@@ -57,7 +57,7 @@ def definition(source: Source, node: Function) -> str:
 
 
 def command(source: Source, node: Node) -> str:
-    """Any command, as $BASH_COMMAND shows it: of a loop the head or the expression that is next, of `case` the head."""
+    """Any command, as $BASH_COMMAND shows it: of loops the head or the expression that is next, of case the head."""
     printer = _Printer(source.text)
     match node:
         case For():

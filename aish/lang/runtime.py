@@ -92,7 +92,7 @@ class Runtime:
         self.pid = os.getpid()
         self.interpreter: list[str] = ["aish"]
         """The words that start another shell like this one."""
-        self.program = "aish"
+        self.program: str = "aish"
         """The file that others start for that: $BASH."""
 
         self.began_s = time()
@@ -150,7 +150,7 @@ class Runtime:
         """Characters that make a pattern of a word, if they are not quoted."""
 
         self.subshells = 0
-        self.uncounted = False
+        self.uncounted: bool = False
         """The words of a pipeline's stage are being expanded: $BASH_SUBSHELL is still the shell's, as in bash."""
         self.random_state = self.random_pid = 0
         self.random_last = 0

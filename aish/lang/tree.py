@@ -122,7 +122,7 @@ class ProcessSub(Node):
 
 
 class Arithmetic(Node):
-    """$((..)), $[..], or what is between the parentheses of a Calculation: `parts` is the text with its expansions."""
+    """$((..)), $[..], or what a Calculation has between its parentheses: `parts` is the text with its expansions."""
 
     __slots__ = ("parts",)
 
