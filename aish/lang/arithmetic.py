@@ -19,6 +19,7 @@ from aish.lang.arithmetic_tokens import (
     known,
     tokens,
     wrap,
+    wrapped,
 )
 from aish.lang.arrays import Indexed
 
@@ -267,7 +268,7 @@ def value_of(rt: Runtime, text: str) -> int:
     if not stripped:
         return 0
     if stripped[0] == "-" and stripped[1:].isdecimal() and stripped[1] != "0":
-        return wrap(int(stripped))
+        return wrap(-wrapped(stripped[1:]))
     rt.arithmetic_depth += 1
     try:
         if rt.arithmetic_depth > MAX_DEPTH:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aish.errors import AishError
+from aish.lang.digits import saturated
 from aish.lang.text import quote_end
 
 TYPE_CHECKING = False
@@ -64,22 +65,24 @@ def decimal(text: str) -> int | None:
     return None
 
 
+def wrapped(digits: str, base: int = 10) -> int:
+    """The number that decimal, or octal, digits stand for, in 64 bits. The last 64 decide: 2**64 divides 10**64."""
+    return wrap(int(digits[-64:], base))
+
+
 def constant(text: str) -> int | None:
     """The value of a number: decimal, 0octal, 0xhex, base#digits; None where `text` is not one."""
     if text.isdecimal() and text.isascii():
         if text[0] != "0" or text == "0":
-            return wrap(int(text))
-        try:
-            return wrap(int(text, 8))
-        except ValueError:
-            return None
+            return wrapped(text)
+        return None if text.strip("01234567") else wrapped(text, 8)
     if text[:2] in ("0x", "0X"):
         digits, base = text[2:], 16
     else:
         prefix, hash_, digits = text.partition("#")
-        if not hash_ or not prefix.isdecimal() or not 2 <= int(prefix) <= 64:
+        if not hash_ or not prefix.isdecimal() or not 2 <= saturated(prefix) <= 64:
             return None
-        base = int(prefix)
+        base = saturated(prefix)
     return _digits(digits, base)
 
 

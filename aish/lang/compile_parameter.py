@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from aish.lang import compile_word
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 from aish.lang.fields import BREAK, QUOTED, SPLIT
 from aish.lang.options import letters
 from aish.lang.source import ExpansionError, Site, unset_error
@@ -58,7 +59,7 @@ def maybe(src: Source, node: Parameter) -> Maybe:
 
         return element(src, node)
     if name.isdecimal() and name.strip("0"):
-        at = int(name) - 1
+        at = saturated(name) - 1
         return lambda rt: rt.params[at] if at < len(rt.params) else None
     if is_name(name) and name != "_":
         return lambda rt: rt.values.get(name) or rt.vars.get(name)
@@ -93,7 +94,7 @@ def required(src: Source, node: Parameter) -> Text:
 
         return variable
     if name.isdecimal() and name.strip("0") and node.index is None:
-        at = int(name) - 1
+        at = saturated(name) - 1
 
         def positional(rt: Runtime) -> str:
             try:

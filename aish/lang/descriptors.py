@@ -24,6 +24,9 @@ FIRST_NAMED = 10
 FIRST_PRIVATE = 64
 """The shell's own descriptors are at or above this number."""
 
+MOST_FD = (1 << 31) - 1
+"""A number for which the system says that it is no descriptor; of one above it Python says more."""
+
 
 def place(new: int, fd: int, saved: Saved | None) -> None:
     """Put the open file `new` under the number `fd`."""

@@ -6,6 +6,7 @@ It happens before parsing, on what was typed at a prompt, and knows of the langu
 from __future__ import annotations
 
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class _Event:
         begin = self.at
         while self._char().isdecimal():
             self.at += 1
-        number = int(self.text[begin : self.at])
+        number = saturated(self.text[begin : self.at])
         if negative:
             if 0 < number <= len(self.lines):
                 return self.lines[-number][1]
@@ -217,7 +218,7 @@ class _Event:
         begin = self.at
         while self._char().isdecimal():
             self.at += 1
-        return int(self.text[begin : self.at]) if self.at > begin else missing
+        return saturated(self.text[begin : self.at]) if self.at > begin else missing
 
     # ------------------------------------------------------------------------------------- modifiers
 

@@ -10,6 +10,7 @@ import os
 
 from aish.lang import signals
 from aish.lang.control import Break, CommandError, Interrupted
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -234,14 +235,14 @@ class JobTable:
     def find(self, spec: str) -> Job:
         """The job that %n, %+, %-, %name or %?text means. Raises CommandError."""
         word = spec.removeprefix("%")
-        if self.inherited and not self.jobs and word.isdecimal() and int(word) in self.inherited:
-            return self.inherited[int(word)]
+        if self.inherited and not self.jobs and word.isdecimal() and saturated(word) in self.inherited:
+            return self.inherited[saturated(word)]
         if word in ("", "%", "+"):
             found = self.order[-1:]
         elif word == "-":
             found = self.order[-2:-1] or self.order[-1:]
         elif word.isdecimal():
-            found = [self.jobs[int(word)]] if int(word) in self.jobs else []
+            found = [self.jobs[saturated(word)]] if saturated(word) in self.jobs else []
         elif word[0] == "?":
             found = [job for job in self.order if word[1:] in job.text]
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from aish.errors import AishError
+from aish.lang.digits import saturated
 from aish.lang.text import from_byte
 from aish.lang.trace import expand_prompt
 
@@ -129,14 +130,15 @@ def short_folder(rt: Runtime) -> str:
 
 def _trimmed(folder: str, most: str) -> str:
     """PROMPT_DIRTRIM: of a long path the last `most` names."""
-    if not (most.isdecimal() and int(most)):
+    names = saturated(most) if most.isdecimal() else 0
+    if not names:
         return folder
     head, parts = ("~/" if folder.startswith("~/") else ""), folder.strip("/").split("/")
     if head:
         parts = parts[1:]
-    if len(parts) <= int(most):
+    if len(parts) <= names:
         return folder
-    return head + ".../" + "/".join(parts[-int(most) :])
+    return head + ".../" + "/".join(parts[-names:])
 
 
 def _time(form: str) -> str:

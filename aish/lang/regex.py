@@ -8,6 +8,8 @@ leftmost place: with alternatives, the automaton finds that, too.
 
 from __future__ import annotations
 
+from aish.lang.digits import saturated
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -275,15 +277,16 @@ class Parser:
         low, comma, high = self.text[self.pos + 1 : end].partition(",")
         self.pos = end + 1
         for bound in (low, high):
-            if bound and not (bound.isdecimal() and bound.isascii() and int(bound) <= _MOST_REPEATS):
+            if bound and not (bound.isdecimal() and bound.isascii() and saturated(bound) <= _MOST_REPEATS):
                 raise RegexError("not a number of repetitions")
         if not comma:
             high = low
         if not low and not comma:
             raise RegexError("not a number of repetitions")
-        if high and int(low or 0) > int(high):
+        least, most = saturated(low or "0"), saturated(high) if high else None
+        if most is not None and least > most:
             raise RegexError(f"no number of repetitions is between {low} and {high}")
-        return int(low or 0), int(high) if high else None
+        return least, most
 
     def bracket(self) -> str:
         """[..]: classes become alternatives, since Python's sets have none."""

@@ -11,6 +11,7 @@ from time import time
 
 from aish.lang import descriptors, options, pattern, signals
 from aish.lang.control import CommandError, Exit, Return
+from aish.lang.digits import saturated
 from aish.lang.fields import DEFAULT_IFS
 from aish.lang.locale import Locale
 from aish.lang.lookup import DEFAULT_PATH, Lookup
@@ -253,8 +254,9 @@ class Runtime:
             descriptors.close(self.trace_fd)
             self.trace_fd = 2
         if value and value.isdecimal() and value.isascii():
-            if descriptors.is_open(int(value)):
-                self.trace_fd = int(value)
+            fd = min(saturated(value), descriptors.MOST_FD)
+            if descriptors.is_open(fd):
+                self.trace_fd = fd
             else:
                 self.complain(f"BASH_XTRACEFD: {value}: not an open descriptor")
 

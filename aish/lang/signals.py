@@ -13,6 +13,7 @@ import _signal  # type: ignore[import-not-found]
 import os
 
 from aish.lang.control import CommandError, Interrupted
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ NAMES: dict[int, str] = {
 def number_of(word: str) -> int:
     """The signal that `word` names: INT, SIGINT, 2, EXIT, 0. Raises CommandError."""
     if word.isdecimal() and word.isascii():
-        number = int(word)
+        number = saturated(word)
         if number <= LAST and number not in RESERVED:
             return number
     name = word.upper()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.arrays import Indexed, SubscriptError
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 from aish.lang.source import ParseError, Source
 from aish.lang.text import is_name, quote_end
 from aish.lang.tree import CommandSub, Parameter, Word
@@ -274,7 +275,7 @@ def is_set(rt: Runtime, text: str) -> bool:
     found = split(text)
     if found is None:
         if text.isdecimal() and text.isascii():
-            return text == "0" or int(text) <= len(rt.params)
+            return text == "0" or saturated(text) <= len(rt.params)
         return False
     name, subscript = found
     if subscript is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.lang import builtins
 from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def caller(rt: Runtime, argv: list[str]) -> int:
     if not names and not words and len(lines) == 1:
         rt.write("0 NULL\n")
         return 0
-    at = int(words[0]) if words else 0
+    at = saturated(words[0]) if words else 0
     if not names or at >= len(lines) or (words and at + 1 >= len(names)):
         return 1
     file = files[at + 1] if at + 1 < len(files) else "NULL"

@@ -6,6 +6,7 @@ import os
 
 from aish.lang.builtins.letters import usage, with_values
 from aish.lang.control import Break, CommandError, Continue, Exit, Return, ToldError
+from aish.lang.digits import saturated
 from aish.lang.ending import last_word
 from aish.lang.signals import RETURN
 from aish.lang.source import ParseError
@@ -27,11 +28,12 @@ def _number(rt: Runtime, argv: list[str], default: int) -> int:
         return default
     word = words[0].strip(" \t\n")
     digits = word[1:] if word[:1] in ("-", "+") else word
-    if not (digits.isdecimal() and digits.isascii()) or int(digits) >= 1 << 63:
+    if not (digits.isdecimal() and digits.isascii()) or saturated(digits) >= 1 << 63:
         raise CommandError(f"{words[0]}: a number expected", status=2)
     if len(words) > 1:
         raise rt.discard(f"{argv[0]}: too many arguments")
-    return int(word)
+    number = saturated(digits)
+    return -number if word[0] == "-" else number
 
 
 def _levels(rt: Runtime, argv: list[str]) -> int:

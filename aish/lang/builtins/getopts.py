@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 from aish.lang.text import is_name
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ def getopts(rt: Runtime, argv: list[str]) -> int:
         raise CommandError(f"{name}: not a variable's name")
     words = given or rt.params
     value = rt.vars.get("OPTIND") or "1"
-    at = int(value) if value.isdecimal() and int(value) > 0 else 1
+    at = max(saturated(value), 1) if value.isdecimal() else 1
     inside = rt.options_index
     word = words[at - 1] if at <= len(words) else ""
     if inside == 0 or inside >= len(word):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 from aish.lang.text import decode, encode
 
 TYPE_CHECKING = False
@@ -88,7 +89,8 @@ def _list(rt: Runtime, lines: Lines, words: list[str]) -> None:
     if words:
         if len(words) > 1 or not words[0].isdecimal():
             raise CommandError(f"{words[0]}: a number expected" if len(words) == 1 else "too many arguments")
-        lines = lines[-int(words[0]) :] if int(words[0]) else []
+        most = saturated(words[0])
+        lines = lines[-most:] if most else []
     form = rt.vars.get("HISTTIMEFORMAT") or ""
     for number, line, when in lines:
         rt.write(f"{number:>5}  {_time(form, when)}{line}\n")
@@ -157,8 +159,8 @@ def _number(word: str, lines: Lines) -> int:
     """The number of the line that a word means: its number, one counted from the end, or how it begins."""
     newest = lines[-1][0]
     if word.lstrip("-").isdecimal():
-        number = int(word)
-        number = newest + 1 + number if number < 0 else number or newest
+        number = saturated(word.lstrip("-"))
+        number = newest + 1 - number if word[0] == "-" else number or newest
         return min(max(number, lines[0][0]), newest)
     for number, line, _ in reversed(lines):
         if line.startswith(word):

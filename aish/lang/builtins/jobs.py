@@ -8,6 +8,7 @@ from aish.lang import jobs as table
 from aish.lang import signals
 from aish.lang.builtins.letters import letters
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 from aish.lang.process import NOT_FOUND, run_aish
 
 TYPE_CHECKING = False
@@ -166,7 +167,7 @@ def disown(rt: Runtime, argv: list[str]) -> int:
 
 def _job_or_pid(rt: Runtime, word: str) -> Job:
     if word.isdecimal():
-        found = rt.jobs.find_pid(int(word))
+        found = rt.jobs.find_pid(saturated(word))
         if found is not None:
             return found[0]
     return rt.jobs.find(word)

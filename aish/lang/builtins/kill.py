@@ -8,6 +8,7 @@ from aish.lang import jobs as table
 from aish.lang import signals
 from aish.lang.builtins.jobs import ask_aish
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _list(rt: Runtime, words: list[str]) -> int:
     for word in words:
         try:
             if word.isdecimal() and word.isascii():
-                number = int(word)
+                number = saturated(word)
                 number -= 128 * (number > 128)
                 if number > signals.LAST or number in signals.RESERVED:
                     raise CommandError(f"{word}: not a signal")

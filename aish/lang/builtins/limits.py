@@ -6,6 +6,7 @@ import os
 
 from aish.lang.builtins.letters import letters, usage
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _as_permissions(mask: int) -> str:
 
 def _new_mask(text: str, before: int) -> int:
     if text[:1].isdecimal():
-        if text.strip("01234567") or int(text, 8) > 0o7777:
+        if text.strip("01234567") or len(text.lstrip("0")) > 4:
             raise CommandError(f"{text}: an octal number up to 777 expected")
         return int(text, 8) & 0o777
     return 0o777 & ~_symbolic_mode(text, 0o777 & ~before)
@@ -195,7 +196,7 @@ def _set(letter: str, text: str, hard: bool, soft: bool, posix: bool) -> None:
         case "soft":
             value = present[0]
         case _ if text.isdecimal() and text.isascii():
-            value = int(text) * _unit(letter, posix)
+            value = saturated(text) * _unit(letter, posix)
         case _:
             raise CommandError(f"{text}: a number, hard, soft or unlimited expected")
     if _RESOURCES[letter][2] < 0:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from aish.lang.arrays import Indexed
-from aish.lang.builtins.reading import MOST_FD
 from aish.lang.control import CommandError, Interrupted
+from aish.lang.descriptors import MOST_FD
+from aish.lang.digits import saturated
 from aish.lang.text import decode, is_name
 
 TYPE_CHECKING = False
@@ -120,7 +121,7 @@ def _option(wanted: _Wanted, letter: str, value: str) -> None:
         return
     if not (value.isdecimal() and value.isascii()):
         raise CommandError(f"{value}: a number expected")
-    number = int(value)
+    number = saturated(value)
     match letter:
         case "n":
             wanted.most = number

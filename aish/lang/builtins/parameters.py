@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aish.lang import options
 from aish.lang.control import CommandError, NothingMore
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def shift(rt: Runtime, argv: list[str]) -> int:
         digits = words[0].removeprefix("+")
         if not (digits.isdecimal() and digits.isascii()):
             raise CommandError(f"{words[0]}: a number from 0 on expected")
-        count = int(digits)
+        count = saturated(digits)
     if count > len(rt.params):
         if "shift_verbose" in rt.shopt or rt.posix:
             rt.complain(f"shift: {count}: only {len(rt.params)} positional parameters")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.lang.builtins.letters import with_values
 from aish.lang.builtins.simple import digits_at, unescape
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 from aish.lang.text import decode, encode, from_byte, from_codepoint, is_name, quote_by_backslash
 
 TYPE_CHECKING = False
@@ -276,7 +277,7 @@ class _Output:
         digits, end = digits_at(body, at, allowed, len(body))
         if end < len(body) or (not digits and text):
             self._complain(f"{text}: not a whole number")
-        value = sign * int(digits, base) if digits else 0
+        value = sign * saturated(digits, base) if digits else 0
         most = (1 << 64) - 1 if unsigned else (1 << 63) - 1
         least = -most if unsigned else -(1 << 63)
         if not least <= value <= most:

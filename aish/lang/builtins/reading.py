@@ -9,6 +9,8 @@ import time
 from aish.lang.builtins.letters import with_values
 from aish.lang.builtins.line_reading import quick
 from aish.lang.control import CommandError, Interrupted
+from aish.lang.descriptors import MOST_FD
+from aish.lang.digits import saturated
 from aish.lang.fields import split_read
 from aish.lang.subscripts import follow, split, store
 from aish.lang.text import decode, encode, is_name
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 _BLOCK = 4096
-MOST_FD = (1 << 31) - 1
-"""A number for which the system says that it is no descriptor."""
 _INFINITE = float("inf")
 _POLL_MOST_S = 86_400.0
 """poll(2) refuses times that are very long: they are made of several waits."""
@@ -89,7 +89,7 @@ def _options(rt: Runtime, argv: list[str]) -> _Wanted:
     wanted.bytewise = rt.locale.bytewise
     options, wanted.names = with_values(argv, "ersa:d:i:n:N:p:t:u:")
     timeout = rt.vars.get("TMOUT")
-    if timeout and timeout.isdecimal() and int(timeout):
+    if timeout and timeout.isdecimal() and timeout.strip("0"):
         _option(wanted, "t", timeout)
     for letter, value in options:
         if letter == "r":
@@ -131,9 +131,9 @@ def _option(wanted: _Wanted, letter: str, value: str) -> None:
             if not (value.isdecimal() and value.isascii()):
                 raise CommandError(f"{value}: a number expected")
             if letter == "u":
-                wanted.fd = min(int(value), MOST_FD)
+                wanted.fd = min(saturated(value), MOST_FD)
             else:
-                wanted.count = int(value)
+                wanted.count = saturated(value)
                 wanted.exact = letter == "N"
 
 

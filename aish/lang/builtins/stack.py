@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aish.lang.builtins.folders import change, current
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class _Wanted:
 def _place(rt: Runtime, index: str) -> int:
     """The place in the stack that +N (from the left) or -N (from the right) means."""
     size = len(rt.folders) + 1
-    number = int(index[1:])
+    number = saturated(index[1:])
     place = number if index[0] == "+" else size - 1 - number
     if not 0 <= place < size:
         raise CommandError(f"{index}: there are {size} folders in the stack")

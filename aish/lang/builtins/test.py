@@ -7,6 +7,7 @@ import stat
 
 from aish.lang.arithmetic_tokens import decimal, known
 from aish.lang.control import CommandError
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,9 +126,10 @@ def integer(word: str) -> int:
         return found
     text = word.strip(" \t\n")
     digits = text[1:] if text[:1] in ("-", "+") else text
-    if not (digits.isdecimal() and digits.isascii()) or int(digits) > 1 << 63:
+    if not (digits.isdecimal() and digits.isascii()) or saturated(digits) > 1 << 63:
         raise _MalformedError(f"{word}: a whole number expected")
-    return int(text)
+    number = saturated(digits)
+    return -number if text[0] == "-" else number
 
 
 def _newer(a: str, b: str) -> bool:

@@ -6,6 +6,7 @@ from aish.lang import jobs as table
 from aish.lang.builtins.jobs import ask_aish
 from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError, Interrupted
+from aish.lang.digits import saturated
 from aish.lang.text import is_name
 
 TYPE_CHECKING = False
@@ -95,7 +96,7 @@ def _wait_word(rt: Runtime, word: str, name: str | None, *, stops: bool) -> int:
         return ask_aish(rt, word, "wait")
     if not (word.isdecimal() and word.isascii()):
         raise CommandError(f"{word}: a process id or %job expected")
-    pid = int(word)
+    pid = saturated(word)
     if pid in rt.jobs.finished:
         _tell(rt, name, pid)
         return rt.jobs.finished[pid]
@@ -121,12 +122,12 @@ def _wait_next(rt: Runtime, words: list[str], name: str | None, *, stops: bool) 
         if word[:1] == "%":
             wanted.append(_job(rt, word))
         elif word.isdecimal() and word.isascii():
-            found = rt.jobs.find_pid(int(word))
+            found = rt.jobs.find_pid(saturated(word))
             if found is not None:
                 wanted.append(found[0])
-            elif int(word) in rt.jobs.finished:
-                _tell(rt, name, int(word))
-                return rt.jobs.finished.pop(int(word))
+            elif saturated(word) in rt.jobs.finished:
+                _tell(rt, name, saturated(word))
+                return rt.jobs.finished.pop(saturated(word))
             else:
                 rt.complain(f"wait: {word}: not a child of this shell")
         else:
