@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from aish.lang.tree import (
     Arithmetic,
     ArrayElement,
@@ -54,7 +56,8 @@ class WrittenWords:
         """The body of a here-document, as it is read."""
         assert node.document is not None
         _, quoted, strip = node.document
-        lines = self.source[node.target.start : node.target.end].splitlines(keepends=True)
+        # split at newlines alone: a form feed or a carriage return begins no line
+        lines = re.findall(r"[^\n]*\n|[^\n]+", self.source[node.target.start : node.target.end])
         continued = False
         body = ""
         for line in lines:
