@@ -49,7 +49,7 @@ def _read(definition: str) -> tuple[Source, FunctionNode] | None:
     from aish.lang.parser import Parser
     from aish.lang.tree import Function as FunctionNode
 
-    source = Source("environment", definition)
+    source = Source("environment", definition, line_shift=-1)  # bash counts the lines of these from 0
     parser = Parser(source)
     try:
         command = parser.next()

@@ -15,7 +15,6 @@ from aish.lang.tree import (
     Parameter,
     ProcessSub,
     Quoted,
-    Target,
     Word,
 )
 
@@ -105,8 +104,6 @@ class WrittenWords:
                 return self._spread(node.start, node.end, words, quoted=quoted and node.op in ("-", "=", "?", "+"))
             case Assign() | ArrayElement():
                 return self._spread(node.start, node.end, (node.index, node.value))
-            case Target():
-                return self._spread(node.start, node.end, (node.index,))
             case _:  # a tilde, `..`
                 return self.source[node.start : node.end]
 
