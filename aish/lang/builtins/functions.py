@@ -56,10 +56,13 @@ def declare(rt: Runtime, on: set[str], off: set[str], names: list[str]) -> int:
 
 def _named(rt: Runtime, name: str, function: Function) -> str:
     """What declare -F says of one function: for a debugger also where it is."""
-    if "extdebug" not in rt.shopt or function.tree is None:
+    if "extdebug" not in rt.shopt:
         return f"{name}\n"
-    source, node = function.tree
-    return f"{name} {source.line(node.start)} {function.file}\n"
+    line = 0  # of the environment, and not read yet
+    if function.tree is not None:
+        source, node = function.tree
+        line = source.line(node.start)
+    return f"{name} {line} {function.file}\n"
 
 
 def _mark(rt: Runtime, on: set[str], off: set[str], names: list[str]) -> int:
