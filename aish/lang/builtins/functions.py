@@ -7,27 +7,25 @@ from aish.lang.control import CommandError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.runtime import Function, Runtime
+    from aish.lang.source import Source
+    from aish.lang.tree import Function as FunctionNode
 
 
 def laid_out(function: Function) -> str:
     """Its definition, as `declare -f` shows it; as it was written where that cannot be read."""
     from aish.lang.reprint import definition
 
-    if function.tree is not None:
-        return definition(*function.tree)
-    from aish.lang.parser import Parser
-    from aish.lang.source import ParseError, Source
-    from aish.lang.tree import Function as FunctionNode
+    found = _tree(function)
+    return function.definition if found is None else definition(*found)
 
-    source = Source("environment", function.definition)
-    parser = Parser(source)
-    parser.extended = True
-    try:
-        items = parser.whole().items
-    except ParseError:
-        return function.definition
-    node = items[0] if items else None
-    return definition(source, node) if isinstance(node, FunctionNode) else function.definition
+
+def _tree(function: Function) -> tuple[Source, FunctionNode] | None:
+    """What it was made of; None where that cannot be read."""
+    if function.tree is not None:
+        return function.tree
+    from aish.lang.inherited import read
+
+    return read(function.definition)
 
 
 def declare(rt: Runtime, on: set[str], off: set[str], names: list[str]) -> int:
@@ -56,9 +54,10 @@ def declare(rt: Runtime, on: set[str], off: set[str], names: list[str]) -> int:
 
 def _named(rt: Runtime, name: str, function: Function) -> str:
     """What declare -F says of one function: for a debugger also where it is."""
-    if "extdebug" not in rt.shopt or function.tree is None:
+    found = _tree(function) if "extdebug" in rt.shopt else None
+    if found is None:
         return f"{name}\n"
-    source, node = function.tree
+    source, node = found
     return f"{name} {source.line(node.start)} {function.file}\n"
 
 
