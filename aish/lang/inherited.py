@@ -31,25 +31,25 @@ def _on_first_call(name: str, definition: str) -> Run:
     def run(rt: Runtime) -> int:
         from aish.lang.compile import compile_command
 
-        found = read(definition)
-        if found is None:
+        tree = read(definition)
+        if tree is None:
             del rt.functions[name]
             rt.complain(f"{name}: the environment holds no function that can be read")
             return 127
-        source, node = found
+        source, node = tree
         body = compile_command(source, node.body)
-        rt.functions[name] = Function(body, definition, definition.partition(" () ")[2], tree=found)
+        rt.functions[name] = Function(body, definition, definition.partition(" () ")[2], tree=tree)
         return body(rt)
 
     return run
 
 
 def read(definition: str) -> tuple[Source, FunctionNode] | None:
-    """Its tree; None where the text is anything else than one function. Its lines count from 0, as bash's do."""
+    """What the text says; None where that is anything else than one function."""
     from aish.lang.parser import Parser
     from aish.lang.tree import Function as FunctionNode
 
-    source = Source("environment", definition, line_shift=-1)
+    source = Source("environment", definition, line_shift=-1)  # bash counts the lines of these from 0
     parser = Parser(source)
     try:
         command = parser.next()

@@ -74,7 +74,7 @@ class Runtime:
     """`set -e` itself. `errexit` is also True while an ERR trap is set: a failure is then told to `failed`."""
     debugs = False
     """A DEBUG trap is set."""
-    trapped_inside = False
+    trapped_inside: Site | None = None
     """The command that failed set the ERR trap itself, which therefore does not run for it."""
 
     vars: Variables
@@ -392,9 +392,9 @@ class Runtime:
         """A command that nobody tests failed, under `set -e` or with an ERR trap."""
         if self.tested:
             return
-        if not self.trapped_inside:
+        if self.trapped_inside is None or self.trapped_inside is not self.at:
             self.run_moment(signals.ERR)
-        self.trapped_inside = False
+        self.trapped_inside = None
         if self.exits:
             raise Exit(status)
 
@@ -414,6 +414,7 @@ class Runtime:
     def held_back(self) -> bool:
         """Run the DEBUG trap before a command. True where that is not to be run then: with `shopt -s extdebug`, where
         the trap fails. Its status 2 is a `return` from the function, or the sourced file, that is being run."""
+        self.left_at = None
         status = self.run_moment(signals.DEBUG)
         if not status or "extdebug" not in self.shopt:
             return False
@@ -475,7 +476,7 @@ class Runtime:
                 status = error.status
             if self.signals.traps:
                 self.run_moment(signals.RETURN)
-                self.trapped_inside = not before and signals.ERR in self.signals.traps
+                self.trapped_inside = at if not before and signals.ERR in self.signals.traps else None
         finally:
             self.calls -= 1
             self.returns -= 1
@@ -508,10 +509,6 @@ class Runtime:
         error = self.expansion_error(f"more than {MAX_CALLS} calls within each other")
         error.hint = "does a function call itself without end?"
         return error
-
-    def discard(self, message: str) -> ExpansionError:
-        """The error of a command that ends the whole complete command that it stands in."""
-        return self.expansion_error(message)
 
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""

@@ -7,25 +7,15 @@ from aish.lang.control import CommandError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.runtime import Function, Runtime
-    from aish.lang.source import Source
-    from aish.lang.tree import Function as FunctionNode
 
 
 def laid_out(function: Function) -> str:
     """Its definition, as `declare -f` shows it; as it was written where that cannot be read."""
+    from aish.lang.inherited import read
     from aish.lang.reprint import definition
 
-    found = _tree(function)
+    found = function.tree or read(function.definition)
     return function.definition if found is None else definition(*found)
-
-
-def _tree(function: Function) -> tuple[Source, FunctionNode] | None:
-    """What it was made of; None where that cannot be read."""
-    if function.tree is not None:
-        return function.tree
-    from aish.lang.inherited import read
-
-    return read(function.definition)
 
 
 def declare(rt: Runtime, on: set[str], off: set[str], names: list[str]) -> int:
@@ -54,11 +44,13 @@ def declare(rt: Runtime, on: set[str], off: set[str], names: list[str]) -> int:
 
 def _named(rt: Runtime, name: str, function: Function) -> str:
     """What declare -F says of one function: for a debugger also where it is."""
-    found = _tree(function) if "extdebug" in rt.shopt else None
-    if found is None:
+    if "extdebug" not in rt.shopt:
         return f"{name}\n"
-    source, node = found
-    return f"{name} {source.line(node.start)} {function.file}\n"
+    line = 0  # of the environment, and not read yet
+    if function.tree is not None:
+        source, node = function.tree
+        line = source.line(node.start)
+    return f"{name} {line} {function.file}\n"
 
 
 def _mark(rt: Runtime, on: set[str], off: set[str], names: list[str]) -> int:
