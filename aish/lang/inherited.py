@@ -31,7 +31,7 @@ def _on_first_call(name: str, definition: str) -> Run:
     def run(rt: Runtime) -> int:
         from aish.lang.compile import compile_command
 
-        tree = _read(definition)
+        tree = read(definition)
         if tree is None:
             del rt.functions[name]
             rt.complain(f"{name}: the environment holds no function that can be read")
@@ -44,7 +44,7 @@ def _on_first_call(name: str, definition: str) -> Run:
     return run
 
 
-def _read(definition: str) -> tuple[Source, FunctionNode] | None:
+def read(definition: str) -> tuple[Source, FunctionNode] | None:
     """What the text says; None where that is anything else than one function."""
     from aish.lang.parser import Parser
     from aish.lang.tree import Function as FunctionNode

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from aish.lang.text import single_quoted
 from aish.lang.tree import (
     Arithmetic,
     ArrayElement,
@@ -49,7 +50,7 @@ class WrittenWords:
 
     def quoted(self, text: str) -> str:
         """In single quotes."""
-        return "'" + text.replace("'", "'\\''") + "'"
+        return single_quoted(text)
 
     def document(self, node: Redirect) -> str:
         """The body of a here-document, as it is read."""

@@ -165,9 +165,9 @@ class Runtime:
         """Letters of declare: r for those that cannot change, t for those that have the caller's traps."""
         self.aliases: dict[str, str] = {}
         self.completions: dict[str, Spec] = {}
+        """What `complete` said about commands."""
         self.bound: dict[str, tuple[str, str]] = {}
         """What keys do at the prompt (bind): a kind, and a text, a command or a name."""
-        """What `complete` said about commands."""
         self.completing: Spec | None = None
         self.disabled: set[str] = set()
         """Built-ins that `enable -n` turned off."""
@@ -251,11 +251,12 @@ class Runtime:
     def _trace_moved(self, value: str | None) -> None:
         """BASH_XTRACEFD: where `set -x` writes. What it named before is closed."""
         if self.trace_fd != 2:
-            descriptors.close(self.trace_fd)
+            if not descriptors.is_private(self.trace_fd):  # the script closed it, and we have it since
+                descriptors.close(self.trace_fd)
             self.trace_fd = 2
         if value and value.isdecimal() and value.isascii():
             fd = min(saturated(value), descriptors.MOST_FD)
-            if descriptors.is_open(fd):
+            if descriptors.is_open(fd) and not descriptors.is_private(fd):
                 self.trace_fd = fd
             else:
                 self.complain(f"BASH_XTRACEFD: {value}: not an open descriptor")

@@ -1,4 +1,4 @@
-"""Numbers of thousands of digits: for Python they are an error of their own, which nothing in the language may show."""
+"""Numbers of thousands of digits: for Python an error of its own, which nothing in the language may show."""
 
 from __future__ import annotations
 

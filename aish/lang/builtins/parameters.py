@@ -82,7 +82,7 @@ def shift(rt: Runtime, argv: list[str]) -> int:
             raise CommandError(f"{words[0]}: a number from 0 on expected")
         count = saturated(digits)
     if count > len(rt.params):
-        if "shift_verbose" in rt.shopt or rt.posix:
+        if "shift_verbose" in rt.shopt:
             rt.complain(f"shift: {count}: only {len(rt.params)} positional parameters")
         return 1
     rt.params = rt.params[count:]
