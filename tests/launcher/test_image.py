@@ -117,5 +117,5 @@ def test_errors_show_their_source(kept: Installed) -> None:
 
 def test_what_nobody_runs_is_not_in_it(kept: Installed) -> None:
     """Documentation and annotations would be read and made at each start; what `help` shows is neither."""
-    assert kept.out("-c", "help -d eval").startswith("eval - run")
+    assert kept.out("-c", "help -d eval").startswith("eval - Run")
     assert b"Raises CommandError for an option that does not exist" not in kept.image.read_bytes()
