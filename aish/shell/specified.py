@@ -69,11 +69,9 @@ def specified(rt: Runtime, wanted: Situation, line: str, within_s: float, *, nam
 
 def _command(wanted: Situation, line: str) -> str:
     """Whose specification is asked for; '' for none."""
-    if wanted.words:
-        return wanted.words[0]
-    if wanted.kind != COMMAND:
-        return ""
-    return _INITIAL if line.strip() else _EMPTY
+    if wanted.kind == COMMAND:  # its words are those of the command before it
+        return _INITIAL if line.strip() else _EMPTY
+    return wanted.words[0] if wanted.words else ""
 
 
 def _asked(rt: Runtime, command: str, words: list[str], line: str, within_s: float) -> bytes | None:

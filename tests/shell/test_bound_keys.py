@@ -119,7 +119,7 @@ def test_an_action_may_end_the_shell() -> None:
     [("xy", "1\x0f2\r", "1xy2"), ("ab\\C-o", "\x0f1\r", "1"), ("\\C-o\\C-o", "\x0f1\r", "1")],
 )
 def test_a_macro_that_sends_itself_ends(text: str, keys: str, line: str) -> None:
-    editor = Editor(f"bind '\"\\C-o\": \"{text}\"'")
+    editor = Editor(f'bind \'"\\C-o": "{text}"\'')
     found = editor.read(keys)
     assert found is not None
     assert found.replace("ab", "") == line
