@@ -262,7 +262,7 @@ def test_what_is_specified(folder: Path, setup: str, line: str, words: list[str]
 
 
 def test_no_room_for_what_is_specified(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tab says nothing then, and leaves nothing open; nor does it where the system takes the children's ends itself."""
+    """Tab says nothing then, and leaves nothing open; nor does it where the system takes children's ends itself."""
     rt = Runtime(NoHost(), {})
     run_source(rt, Source("setup", "complete -W one p"))
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
