@@ -36,7 +36,9 @@ def main(argv: list[str]) -> int:
         "Run a command for each item, N at a time; each run is a supervised process (`aish ps -l map`). {} in a\n"
         "word is the item; without it an @agent reads the item's file on stdin, another command gets it as its last\n"
         "word. Without items they are the lines of stdin. What a run has written is printed when it has ended. The\n"
-        "exit status is how many have failed (101: more than 100). Ctrl-C, or a reader that leaves, ends all.",
+        "exit status is how many have failed (101: more than 100). Ctrl-C, or a reader that leaves, ends all.\n"
+        "--cwd is where each runs: the files that an @agent reads on stdin are still those of the folder here, and\n"
+        "an item in a word stays as it is.",
         "examples: aish map -j 4 @summarise -- *.md\n"
         "          git ls-files '*.py' | aish map --joblog review.jsonl @review 'What is wrong in {}?' --",
     )
@@ -113,7 +115,8 @@ def _map(options: Namespace, command: list[str], items: list[str], book: Book) -
         return wanted.spec_of(copy.copy(options), list(run.words))
 
     with connect(program="map") as client:
-        crew = Crew(client, round, book, lambda item: run_of(command, item, texts=options.text), spec)
+        launch = wanted.surroundings(options)
+        crew = Crew(client, round, book, lambda item: run_of(command, item, texts=options.text), spec, launch)
         shown = Shown(crew, options)
         try:
             if options.resume:

@@ -191,10 +191,19 @@ def _entry(src: Source, item: ArrayElement) -> Callable[[Runtime, list[Entry]], 
         return lambda rt, found: found.extend([(None, False, value) for value in fields(rt)])
     from aish.lang import compile_subscript
 
-    key_of = compile_subscript.key(src, item.index)
+    index = compile_word.text(src, item.index)
     text = compile_word.as_text(compile_word.text(src, item.value))
     append = item.append
-    return lambda rt, found: found.append((key_of, append, text(rt)))
+    if isinstance(index, str):
+        key_of = compile_subscript.key(src, item.index)
+        return lambda rt, found: found.append((key_of, append, text(rt)))
+    shown = src.text[item.index.start : item.index.end]
+
+    def step(rt: Runtime, found: list[Entry]) -> None:
+        subscript = index(rt)  # once, and before the value
+        found.append((compile_subscript.computed(lambda rt: subscript, shown), append, text(rt)))
+
+    return step
 
 
 def fill(rt: Runtime, name: str, found: list[Entry], append: bool) -> None:

@@ -327,7 +327,7 @@ def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
         if last and rt.in_subshell and not rt.signals.traps:
             rt.subshells += 1
             rt.loops = 0
-            return body(rt)
+            return inside(rt)
         job = Job(text)
         process.fork(rt, lambda: inside(rt), job, foreground=True)
         rt.status = status = rt.jobs.wait_foreground(rt, job)

@@ -32,7 +32,7 @@ _SOURCING = frozenset([".", "source"])
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     """The closure for a simple command, as plain as the command allows."""
     run = _compile(src, node, tested, last)
-    if any(type(word.parts[0]) is Literal and "=" in word.parts[0].text for word in node.words[1:] if word.parts):
+    if any(split_assignment(word) is not None for word in node.words[1:]):
         run = _keyworded(src, node, run, tested, last)
     words = node.words + [item.value for item in node.assigns] if node.assigns else node.words
     if tested and compile_word.substitutes(words):

@@ -122,10 +122,12 @@ def _binary(src: Source, node: TestBinary, negated: bool) -> Truth:
 
 def _traced_pattern(src: Source, node: TestBinary) -> Callable[[Runtime], tuple[str, str]]:
     """The pattern, and how `set -x` shows it: with a backslash before each character that was quoted."""
-    emits = [compile_word.emit(src, part, False) for part in node.right.parts]
+    emits: list[compile_word.Emit] = []
 
     def run(rt: Runtime) -> tuple[str, str]:
         pieces: list[tuple[int, str]] = []
+        if not emits:  # most are never traced
+            emits.extend([compile_word.emit(src, part, False) for part in node.right.parts])
         for add in emits:
             add(rt, pieces)
         shown = ["".join(["\\" + char for char in text]) if kind == QUOTED else text for kind, text in pieces]

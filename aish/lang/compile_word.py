@@ -13,7 +13,17 @@ from __future__ import annotations
 from aish.lang import compile_parameter
 from aish.lang.fields import LITERAL, QUOTED, SPLIT, build, build_one, pattern_of
 from aish.lang.pattern import escape
-from aish.lang.tree import Arithmetic, CommandSub, DoubleQuoted, Literal, Parameter, ProcessSub, Quoted, Tilde
+from aish.lang.tree import (
+    Arithmetic,
+    ArrayLiteral,
+    CommandSub,
+    DoubleQuoted,
+    Literal,
+    Parameter,
+    ProcessSub,
+    Quoted,
+    Tilde,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -317,6 +327,8 @@ def _holds(part: Node, kind: type[Node]) -> bool:
         case Parameter():
             words = (part.argument, part.second, part.index)
             return any(_holds(inner, kind) for word in words if word is not None for inner in word.parts)
+        case ArrayLiteral() if kind is CommandSub:  # a descriptor of <( ) among them outlives the command
+            return any(_holds(inner, kind) for item in part.items for inner in item.value.parts)
         case _:
             return type(part) is kind
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aish.lang.text import single_quoted
 from aish.lang.transforms import ansi, double_quoted, quoted
 
 TYPE_CHECKING = False
@@ -64,12 +65,12 @@ def plain(rt: Runtime, name: str) -> str | None:
 
 def _value(rt: Runtime, value: str) -> str:
     """In quotes only where it needs them."""
-    from aish.lang.trace import always_quoted, quoted_if_needed
+    from aish.lang.trace import quoted_if_needed
 
     if not value:
         return ""
     if not value.isprintable():
-        return always_quoted(value) if rt.posix else ansi(value)
+        return single_quoted(value) if rt.posix else ansi(value)
     return quoted_if_needed(value)
 
 

@@ -40,8 +40,8 @@ def place(new: int, fd: int, saved: Saved | None) -> None:
     os.close(new)
 
 
-def _is_ours(fd: int) -> bool:
-    """Whether a number is none of the script's: a private one, or a standard one that was closed (aish.streams)."""
+def is_private(fd: int) -> bool:
+    """Whether a number is none of the script's: the shell's own, or a standard one that was closed (aish.streams)."""
     if 3 <= fd < FIRST_PRIVATE:
         return False
     try:
@@ -51,7 +51,7 @@ def _is_ours(fd: int) -> bool:
 
 
 def copy(source: int, fd: int) -> None:
-    if _is_ours(source):
+    if is_private(source):
         raise CommandError(f"{source}: Bad file descriptor")
     try:
         if source == fd:
@@ -76,7 +76,7 @@ def open_high(fd: int, *, inheritable: bool = True) -> int:
 
 def duplicate(source: int) -> int:
     """A copy of what is under a script's own number, on a new one."""
-    if _is_ours(source):
+    if is_private(source):
         raise CommandError(f"{source}: Bad file descriptor")
     try:
         return open_high(os.dup(source))
@@ -142,7 +142,7 @@ def private(fd: int) -> int:
 def _private_copy(fd: int) -> int:
     """Without fcntl, which is a shared library, where the number of our first one or one behind it will do."""
     number = FIRST_PRIVATE
-    while is_open(number):
+    while number == fd or is_open(number):
         number += 1
     try:
         return os.dup2(fd, number, False)

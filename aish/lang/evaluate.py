@@ -108,7 +108,7 @@ def run_file(rt: Runtime, path: str, data: bytes, status: os.stat_result) -> int
     from aish.lang.kept_trees import parser_of
 
     source.late = True
-    parser = parser_of(source, status, rt.host.tree_folder())
+    parser = parser_of(source, len(data), status, rt.host.tree_folder())
     try:
         return run_source(rt, source, parser=parser)
     finally:

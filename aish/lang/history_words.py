@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from aish.lang.control import CommandError
 from aish.lang.digits import saturated
+from aish.lang.text import single_quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -243,9 +244,9 @@ class _Event:
                 case "p":
                     only = True
                 case "q":
-                    value = _quoted(value)
+                    value = single_quoted(value)
                 case "x":
-                    value = " ".join(map(_quoted, value.split()))
+                    value = " ".join(map(single_quoted, value.split()))
                 case "s":
                     value = self._substituted(value, ahead, every)
                     continue
@@ -286,10 +287,6 @@ def _replaced(value: str, old: str, new: str, every: bool) -> str:
     if not old or old not in value:
         raise CommandError(":s: substitution failed")
     return value.replace(old, new) if every else value.replace(old, new, 1)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def split(line: str) -> list[str]:

@@ -11,6 +11,7 @@ from aish.lang.source import ParseError, Source
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.runtime import Run, Runtime
+    from aish.lang.tree import Function as FunctionNode
 
 _PREFIX = "BASH_FUNC_"
 _SUFFIX = "%%"
@@ -28,24 +29,27 @@ def adopt(rt: Runtime, variable: str) -> None:
 
 def _on_first_call(name: str, definition: str) -> Run:
     def run(rt: Runtime) -> int:
-        body = _compiled(definition)
-        if body is None:
+        from aish.lang.compile import compile_command
+
+        tree = read(definition)
+        if tree is None:
             del rt.functions[name]
             rt.complain(f"{name}: the environment holds no function that can be read")
             return 127
-        rt.functions[name] = Function(body, definition, definition.partition(" () ")[2])
+        source, node = tree
+        body = compile_command(source, node.body)
+        rt.functions[name] = Function(body, definition, definition.partition(" () ")[2], tree=tree)
         return body(rt)
 
     return run
 
 
-def _compiled(definition: str) -> Run | None:
-    """The body's closure; None where the text is anything else than one function."""
-    from aish.lang.compile import compile_command
+def read(definition: str) -> tuple[Source, FunctionNode] | None:
+    """What the text says; None where that is anything else than one function."""
     from aish.lang.parser import Parser
     from aish.lang.tree import Function as FunctionNode
 
-    source = Source("environment", definition)
+    source = Source("environment", definition, line_shift=-1)  # bash counts the lines of these from 0
     parser = Parser(source)
     try:
         command = parser.next()
@@ -55,4 +59,4 @@ def _compiled(definition: str) -> Run | None:
     if command is None or rest is not None or len(command.items) != 1:
         return None
     node = command.items[0]
-    return compile_command(source, node.body) if isinstance(node, FunctionNode) else None
+    return (source, node) if isinstance(node, FunctionNode) else None

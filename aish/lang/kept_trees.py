@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 import time
+import zlib
 
 from aish.lang import tree
 from aish.lang.lexer import NEWLINE, Token
@@ -31,21 +32,27 @@ _MOST_NAME = 200
 _SETTLED_S = 1.0
 """A file that has just changed may change again within the same tick of its clock."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_SUM_BYTES = 4
+"""In front: most of a file is decoded long after it was read, and marshal does not notice what a disk lost."""
 
 
-def parser_of(source: Source, status: os.stat_result, folder: str) -> KeptParser | None:
-    """What reads a sourced file; None where its tree cannot be kept in `folder`."""
+def parser_of(source: Source, size_bytes: int, status: os.stat_result, folder: str) -> KeptParser | None:
+    """What reads a sourced file of `size_bytes`; None where its tree cannot be kept in `folder`."""
     path = os.path.realpath(source.name)
     name = path.replace("%", "%%").replace("/", "%")
     settled = time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED_S
-    known = stat.S_ISREG(status.st_mode) and status.st_size == len(source.text.encode("utf-8", "surrogateescape"))
+    known = stat.S_ISREG(status.st_mode) and status.st_size == size_bytes
     if not folder or len(os.fsencode(name)) > _MOST_NAME or not settled or not known or os.geteuid() != os.getuid():
         return None
-    return KeptParser(source, os.path.join(folder, name), _identity(path, status))
+    try:
+        identity = _identity(path, status)
+    except OSError:
+        return None  # no descriptor left, or we are no folder of files: the text can be read all the same
+    return KeptParser(source, os.path.join(folder, name), identity)
 
 
 def _identity(path: str, status: os.stat_result) -> tuple[object, ...]:
-    """What must be as it was: the file, and what reads it."""
+    """What must be as it was: the file, and what reads it. Raises OSError."""
     here = os.path.dirname(tree.__file__)
     own = []
     with os.scandir(here) as entries:
@@ -84,6 +91,7 @@ class KeptParser(Parser):
                 assert isinstance(found, tree.Sequence)
                 return found
             del self._commands[self._at :]
+            del self._states[1 + max([number for number, _, _ in self._commands], default=-1) :]
         warn = self.warn
 
         def told(message: str, at: int) -> None:
@@ -118,11 +126,13 @@ class KeptParser(Parser):
         """The file has run: write down what is new of it."""
         if self._news:
             data = marshal.dumps((self._identity, self._states, self._commands))  # type: ignore[arg-type]  # object
-            if len(data) <= _MOST_BYTES:
-                try:
-                    _write(self._place, data)
-                except OSError:
-                    pass  # no room, or no folder of ours: the next shell reads the file
+            try:
+                if len(data) + _SUM_BYTES <= _MOST_BYTES:
+                    _write(self._place, _sum(data) + data)
+                else:
+                    os.unlink(self._place)  # what was kept before is of no use any more
+            except OSError:
+                pass  # no room, or no folder of ours: the next shell reads the file
 
 
 # ---------------------------------------------------------------------------------------------- files
@@ -140,12 +150,18 @@ def _read(place: str, identity: tuple[object, ...]) -> tuple[list[list[object]],
         if not ours or status.st_size > _MOST_BYTES:
             return [], []
         data = file.read()
+    if _sum(data[_SUM_BYTES:]) != data[:_SUM_BYTES]:
+        return [], []  # written by half, damaged, or written by something else
     try:
-        kept = marshal.loads(data)  # noqa: S302  nobody else can have written it
+        kept = marshal.loads(data[_SUM_BYTES:])  # noqa: S302  nobody else can have written it
         known, states, commands = kept
-    except (EOFError, ValueError, TypeError):
-        return [], []  # written by half, or by something else
+    except (EOFError, ValueError, TypeError, MemoryError):
+        return [], []  # by another Python
     return (states, commands) if known == identity else ([], [])
+
+
+def _sum(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_SUM_BYTES, "big")
 
 
 def _write(place: str, data: bytes) -> None:

@@ -41,6 +41,11 @@ SHOPT_AT_START = frozenset(
 )  # fmt: skip
 """Options of `shopt` (see shopts) that are on in a new shell."""
 
+_SHOPT_OF_POSIX = frozenset(
+    ["expand_aliases", "inherit_errexit", "interactive_comments", "shift_verbose", "sourcepath"]
+)
+"""What posix mode turns on. Not all of it goes off with it, as in bash."""
+
 
 def attribute(name: str) -> str:
     """The name that `set -o` takes, checked. Raises CommandError."""
@@ -75,10 +80,11 @@ def turn(rt: Runtime, name: str, on: bool) -> None:
 
             shopts.turn(rt, "interactive_comments", on)
             return
-        case "posix":
-            (rt.shopt.update if on else rt.shopt.difference_update)(["inherit_errexit", "shift_verbose"])
+        case "posix" if on != rt.posix:
             if on:
-                rt.shopt.add("expand_aliases")
+                rt.shopt |= _SHOPT_OF_POSIX
+            else:
+                rt.shopt -= {"shift_verbose"} if rt.interactive else {"shift_verbose", "expand_aliases"}
             rt.posix = on
             if on and rt.vars.get("POSIXLY_CORRECT") is None:
                 rt.vars.set("POSIXLY_CORRECT", "y")

@@ -6,6 +6,8 @@ them there. Words are as they were written, but for the commands in them (reprin
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from aish.lang.reprint_words import WrittenWords
 from aish.lang.tree import (
     AndOr,
@@ -38,6 +40,8 @@ from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aish.lang.source import Source
     from aish.lang.tree import Assign, Node, Redirect
 
@@ -46,6 +50,7 @@ _ALWAYS_NUMBERED = {"<&": 0, ">&": 1, "<>": 0}
 """Operators in front of which bash writes the descriptor in any case, where the target is a number or -."""
 _STANDARD = {"<": 0, "<<": 0, "<<<": 0, "<&": 0, "<>": 0}
 _BOTH = frozenset(["&>", "&>>"])
+_WITHOUT_COMMAND = frozenset(["time ", "time -p ", "! "])
 
 
 def definition(source: Source, node: Function) -> str:
@@ -96,6 +101,8 @@ class _Printer(WrittenWords):
         self.functions = 0
         self.joined = 0
         """Above 0 inside a list: the bodies of here-documents wait for what joins the commands."""
+        self.followed = False
+        """Something that joins commands comes behind this one: the bodies of its last here-documents wait, too."""
         self.waiting: list[Redirect] = []
         self.after_document = False
 
@@ -111,13 +118,23 @@ class _Printer(WrittenWords):
         self.add("\n" + " " * self.depth + text)
 
     def semicolon(self) -> None:
-        """What ends a list in front of a reserved word; nothing behind & and a here-document."""
-        if self.pieces and self.pieces[-1][-1] not in "&\n":
+        """What ends a list in front of a reserved word; nothing behind & and a here-document.
+
+        The & that ends a word (`a\\&`) is none: what runs in the background has a blank in front of it. Behind the
+        here-document of a command in the background bash has a blank and then a `;`, which it cannot read.
+        """
+        if self.pieces and not "".join(self.pieces[-2:]).endswith((" &", "\n", "\n ")):
+            self.add(";")
+
+    def _semicolon_behind_nothing(self) -> None:
+        """`time` and `!` without a command need a `;` in front of a parenthesis; bash forgets it."""
+        if self.pieces and self.pieces[-1] in _WITHOUT_COMMAND:
             self.add(";")
 
     def substituted(self, body: Sequence) -> str:
         printer = _Printer(self.source, substitution=True)
         printer.sequence(body)
+        printer._semicolon_behind_nothing()
         text = printer.text()
         return " " + text if text.startswith("(") else text  # $(( would be arithmetic
 
@@ -132,18 +149,15 @@ class _Printer(WrittenWords):
             case Pipeline():
                 self._pipeline(node)
             case AndOr():
-                self.joined += 1
-                self.command(node.first)
-                for op, item in node.rest:
-                    self._documents(f" {op} ")
-                    self.command(item)
-                self.pending_documents()
-                self.joined -= 1
+                with self._joining():
+                    self.command(node.first)
+                    for op, item in node.rest:
+                        self._documents(f" {op} ")
+                        self.command(item)
             case Background():
-                self.joined += 1
-                self.command(node.command)
-                self._documents(" &")
-                self.joined -= 1
+                with self._joining():
+                    self.command(node.command)
+                    self._documents(" &")
             case Function():
                 self.add(f"function {node.name} () \n")
                 self.body(node)
@@ -167,6 +181,7 @@ class _Printer(WrittenWords):
         """Commands one after the other; the first one stands where we are."""
         items = node.items
         several = len(items) > 1
+        followed, self.followed = self.followed, False
         self.joined += several
         for i, item in enumerate(items):
             self.command(item)
@@ -179,6 +194,18 @@ class _Printer(WrittenWords):
             else:
                 self._between(item, items[i + 1])
         self.joined -= several
+        self.followed = followed
+
+    @contextmanager
+    def _joining(self) -> Iterator[None]:
+        """Commands that something joins: the bodies of here-documents stand behind it, the last ones at the end."""
+        followed, self.followed = self.followed, True
+        self.joined += 1
+        yield
+        self.joined -= 1
+        self.followed = followed
+        if not followed:
+            self.pending_documents()
 
     def _between(self, item: Node, following: Node) -> None:
         """What stands between two commands."""
@@ -204,14 +231,12 @@ class _Printer(WrittenWords):
                 only = Time(only.start, only.end, _negated(only), only.posix)
             self.command(only)
             return
-        self.joined += 1
-        for i, stage in enumerate(node.stages):
-            self.command(stage)
-            if i < len(node.edges):
-                self._documents(f" {node.edges[i]}")
-                self.add(" ")
-        self.pending_documents()
-        self.joined -= 1
+        with self._joining():
+            for i, stage in enumerate(node.stages):
+                self.command(stage)
+                if i < len(node.edges):
+                    self._documents(f" {node.edges[i]}")
+                    self.add(" ")
 
     # ------------------------------------------------------------------------------- simple, redirections
 
@@ -295,7 +320,9 @@ class _Printer(WrittenWords):
             self.sequence(body)
         self.pending_documents()
         self.depth -= _STEP
-        if closed:
+        if (
+            closed and self.pieces[-1][-1] != "&"
+        ):  # the line's end is enough, and bash looks at no more than the letter
             self.semicolon()
 
     def _compound(self, node: Compound) -> None:
@@ -306,6 +333,7 @@ class _Printer(WrittenWords):
                 self.add("( ")
                 self.sequence(node.body)
                 self.pending_documents()
+                self._semicolon_behind_nothing()
                 self.add(" )")
             case If():
                 self._if(node.arms, node.orelse)
@@ -384,7 +412,7 @@ class _Printer(WrittenWords):
         self.depth += _STEP
         for arm in node.arms:
             patterns = " | ".join(map(self.word, arm.patterns))
-            self.line(f"{'(' * (patterns == 'esac')}{patterns})")
+            self.line(f"{'(' * (self.word(arm.patterns[0]) == 'esac')}{patterns})")
             self._block(arm.body, closed=False)
             if not arm.body.items:
                 self.add("\n")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from aish.lang.text import single_quoted
 from aish.lang.tree import (
     Arithmetic,
     ArrayElement,
@@ -13,7 +16,6 @@ from aish.lang.tree import (
     Parameter,
     ProcessSub,
     Quoted,
-    Target,
     Word,
 )
 
@@ -48,13 +50,14 @@ class WrittenWords:
 
     def quoted(self, text: str) -> str:
         """In single quotes."""
-        return "'" + text.replace("'", "'\\''") + "'"
+        return single_quoted(text)
 
     def document(self, node: Redirect) -> str:
         """The body of a here-document, as it is read."""
         assert node.document is not None
         _, quoted, strip = node.document
-        lines = self.source[node.target.start : node.target.end].splitlines(keepends=True)
+        # split at newlines alone: a form feed or a carriage return begins no line
+        lines = re.findall(r"[^\n]*\n|[^\n]+", self.source[node.target.start : node.target.end])
         continued = False
         body = ""
         for line in lines:
@@ -102,8 +105,6 @@ class WrittenWords:
                 return self._spread(node.start, node.end, words, quoted=quoted and node.op in ("-", "=", "?", "+"))
             case Assign() | ArrayElement():
                 return self._spread(node.start, node.end, (node.index, node.value))
-            case Target():
-                return self._spread(node.start, node.end, (node.index,))
             case _:  # a tilde, `..`
                 return self.source[node.start : node.end]
 

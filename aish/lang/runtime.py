@@ -74,7 +74,7 @@ class Runtime:
     """`set -e` itself. `errexit` is also True while an ERR trap is set: a failure is then told to `failed`."""
     debugs = False
     """A DEBUG trap is set."""
-    trapped_inside = False
+    trapped_inside: Site | None = None
     """The command that failed set the ERR trap itself, which therefore does not run for it."""
 
     vars: Variables
@@ -165,9 +165,9 @@ class Runtime:
         """Letters of declare: r for those that cannot change, t for those that have the caller's traps."""
         self.aliases: dict[str, str] = {}
         self.completions: dict[str, Spec] = {}
+        """What `complete` said about commands."""
         self.bound: dict[str, tuple[str, str]] = {}
         """What keys do at the prompt (bind): a kind, and a text, a command or a name."""
-        """What `complete` said about commands."""
         self.completing: Spec | None = None
         self.disabled: set[str] = set()
         """Built-ins that `enable -n` turned off."""
@@ -251,11 +251,12 @@ class Runtime:
     def _trace_moved(self, value: str | None) -> None:
         """BASH_XTRACEFD: where `set -x` writes. What it named before is closed."""
         if self.trace_fd != 2:
-            descriptors.close(self.trace_fd)
+            if not descriptors.is_private(self.trace_fd):  # the script closed it, and we have it since
+                descriptors.close(self.trace_fd)
             self.trace_fd = 2
         if value and value.isdecimal() and value.isascii():
             fd = min(saturated(value), descriptors.MOST_FD)
-            if descriptors.is_open(fd):
+            if descriptors.is_open(fd) and not descriptors.is_private(fd):
                 self.trace_fd = fd
             else:
                 self.complain(f"BASH_XTRACEFD: {value}: not an open descriptor")
@@ -391,9 +392,9 @@ class Runtime:
         """A command that nobody tests failed, under `set -e` or with an ERR trap."""
         if self.tested:
             return
-        if not self.trapped_inside:
+        if self.trapped_inside is None or self.trapped_inside is not self.at:
             self.run_moment(signals.ERR)
-        self.trapped_inside = False
+        self.trapped_inside = None
         if self.exits:
             raise Exit(status)
 
@@ -413,6 +414,7 @@ class Runtime:
     def held_back(self) -> bool:
         """Run the DEBUG trap before a command. True where that is not to be run then: with `shopt -s extdebug`, where
         the trap fails. Its status 2 is a `return` from the function, or the sourced file, that is being run."""
+        self.left_at = None
         status = self.run_moment(signals.DEBUG)
         if not status or "extdebug" not in self.shopt:
             return False
@@ -474,7 +476,7 @@ class Runtime:
                 status = error.status
             if self.signals.traps:
                 self.run_moment(signals.RETURN)
-                self.trapped_inside = not before and signals.ERR in self.signals.traps
+                self.trapped_inside = at if not before and signals.ERR in self.signals.traps else None
         finally:
             self.calls -= 1
             self.returns -= 1
@@ -507,10 +509,6 @@ class Runtime:
         error = self.expansion_error(f"more than {MAX_CALLS} calls within each other")
         error.hint = "does a function call itself without end?"
         return error
-
-    def discard(self, message: str) -> ExpansionError:
-        """The error of a command that ends the whole complete command that it stands in."""
-        return self.expansion_error(message)
 
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""

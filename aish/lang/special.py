@@ -164,7 +164,7 @@ def _sources(rt: Runtime) -> list[str]:
 
 
 def _command(rt: Runtime) -> str:
-    site = rt.command_site()
+    site = rt.interrupted or rt.at
     return "" if site is None else site.text()
 
 

@@ -61,8 +61,13 @@ def quote(text: str) -> str:
     if text and _SAFE.issuperset(text) and text[0] not in "=@":
         return text
     if text.isprintable():
-        return "'" + text.replace("'", "'\\''") + "'"
+        return single_quoted(text)
     return escape_ansi(text)
+
+
+def single_quoted(text: str) -> str:
+    """`text` between single quotes, whatever is in it."""
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def escape_ansi(text: str) -> str:

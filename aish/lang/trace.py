@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.lang import compile_word
 from aish.lang.source import Source
-from aish.lang.text import escape_ansi
+from aish.lang.text import escape_ansi, single_quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def quoted_if_needed(word: str) -> str:
     if not word:
         return "''"
     if not _META.isdisjoint(word) or word[0] in "~#" or "=~" in word or ":~" in word:
-        return always_quoted(word)
+        return single_quoted(word)
     return word if word.isprintable() else escape_ansi(word)
 
 
@@ -45,14 +45,9 @@ def _shown_list(rt: Runtime, word: Compound) -> str:
 
     shown = []
     for key_of, append, value in word.entries:
-        target = "" if key_of is None else f"[{always_quoted(str(key_of(rt, Associative())))}]{'+' * append}="
-        shown.append(target + always_quoted(value))
+        target = "" if key_of is None else f"[{single_quoted(str(key_of(rt, Associative())))}]{'+' * append}="
+        shown.append(target + single_quoted(value))
     return f"{word.name}{'+' * word.append}=({' '.join(shown)})"
-
-
-def always_quoted(text: str) -> str:
-    """In single quotes."""
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def shown_assignment(target: str, value: str) -> str:

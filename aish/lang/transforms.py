@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aish.lang.pattern import compiled
+from aish.lang.text import encode, single_quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def change_case(text: str, op: str, pattern: str) -> str:
 def quoted(text: str) -> str:
     """${x@Q}: always in quotes."""
     if _is_plain(text):
-        return "'" + text.replace("'", "'\\''") + "'"
+        return single_quoted(text)
     return ansi(text)
 
 
@@ -162,8 +163,6 @@ _ANSI = {"\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": 
 
 def ansi(text: str) -> str:
     """$'..'"""
-    from aish.lang.text import encode
-
     done: list[str] = []
     for char in text:
         if char in _ANSI:

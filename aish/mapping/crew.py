@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from aish.client import launch
 from aish.errors import AishError, NotFoundError, StorageError
 from aish.mapping.round import DONE, RUNNING
 from aish.model.state import ENDED
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from aish.mapping.item import Run
     from aish.mapping.round import Job, Round
     from aish.wire.part import ProcessPart
-    from aish.wire.spec import SpecPart
+    from aish.wire.spec import LaunchPart, SpecPart
 
 MAP: Final = "map"
 ITEM: Final = "item"
@@ -34,7 +33,7 @@ UNKNOWN: Final = 1
 
 
 class Crew:
-    """`run` says what is run for an item, `spec` how."""
+    """`run` says what is run for an item, `spec` how; `launch` is what each inherits."""
 
     def __init__(
         self,
@@ -43,10 +42,11 @@ class Crew:
         book: Book,
         run: Callable[[str], Run],
         spec: Callable[[Run], SpecPart],
+        launch: LaunchPart,
     ) -> None:
         self._client, self.round, self._book = client, round, book
         self._run, self._spec = run, spec
-        self._launch = launch.capture()
+        self._launch = launch
         self._asked: tuple[Job, Spawn, str | None] | None = None
         """A start that was asked for and is not answered yet, with what is its stdin."""
 

@@ -7,8 +7,14 @@ tells what passes.
 
 from __future__ import annotations
 
+from typing import Final
+
 from aish.wire.door import Door, Doors, Shut
 from aish.wire.message import Message
+
+HOSTS_MOST: Final = 64
+"""Whose traffic is counted by their names for each process; what it speaks with beyond them is one sum: a program can
+name any number."""
 
 
 class Guest(Message, frozen=True, kw_only=True):
@@ -49,11 +55,11 @@ class Reach(Message, frozen=True, kw_only=True):
 
 class Passed(Message, frozen=True, kw_only=True):
     """What passed between that process and that host since it was told last. The bytes are those of the tunnel, or of
-    the requests: what is said to the proxy itself is not among them."""
+    the requests: what is said to the proxy itself is not among them. `host` None: others together."""
 
     process: str
-    host: str
-    port: int
+    host: str | None
+    port: int | None
     connections: int = 0
     """New ones."""
     sent_bytes: int = 0

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from aish.wire.egress import HOSTS_MOST
 from aish.wire.part import TrafficPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aish.wire.egress import Passed
-
-HOSTS_MOST: Final = 64
-"""Kept by their names for each process; what it speaks with beyond them is one sum: a program can name any number."""
 
 
 def added(traffic: list[TrafficPart], passed: Passed) -> list[TrafficPart]:

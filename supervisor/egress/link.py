@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aish.wire.message import Message
 
 RETRY_S: Final = (0.05, 1.0)
+UNREAD_MOST_BYTES: Final = 256 << 10
+"""What waits for a daemon that reads nothing, before what passes is no more told but kept as sums."""
 
 
 class Link:
@@ -33,8 +35,12 @@ class Link:
         self.doors: Listeners
 
     def send(self, message: egress.FromEgress) -> bool:
-        """False: the daemon is away, and nobody heard it. What is a question is asked again of the next one."""
+        """False: the daemon is away, or does not read, and nobody heard it. A question is asked again of the next
+        daemon only, so this one gets it however long it does not read: there are not many of them."""
         if self._writer is None or self._writer.is_closing():
+            return False
+        unread_bytes = self._writer.transport.get_write_buffer_size()
+        if isinstance(message, egress.Passed) and unread_bytes > UNREAD_MOST_BYTES:
             return False
         _send(self._writer, message)
         return True

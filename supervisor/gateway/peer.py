@@ -7,6 +7,8 @@ knows both ends: it is asked for the client's own socket (sock_diag(7)), which b
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import socket
 import struct
 from typing import Final
@@ -21,14 +23,33 @@ _ENDS: Final = struct.Struct("!HH16s16s")
 _REST: Final = struct.Struct("=I8s")  # any interface, any cookie
 _MESSAGE: Final = struct.Struct("=BBBB48sIIIII")
 _ANSWER_BYTES: Final = 4096
+_ADDRESSES_MOST: Final = 8
+_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""Say nothing about the kernel."""
 
 
 def is_open(ours: tuple[object, ...], theirs: tuple[object, ...]) -> bool:
     """By both ends' addresses, as the socket module has them. False where the kernel does not tell: another network
     namespace, no sock_diag."""
     with contextlib.suppress(OSError, struct.error, ValueError, TypeError, IndexError):
-        return _inode(theirs, ours) != 0
+        return _tells(str(ours[0])) and _inode(theirs, ours) != 0
     return False
+
+
+@functools.lru_cache(_ADDRESSES_MOST)
+def _tells(host: str) -> bool:
+    """Whether the kernel does, of a socket that is there for sure: of one that is gone, and of all where it lacks
+    tcp_diag, it says the same. Known from then on, since each question may have it look for that module again.
+    Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    socket.inet_pton(family, host)  # a name is not looked up
+    with socket.create_server((host, 0), family=family, backlog=0) as there:
+        try:
+            return _inode(there.getsockname(), there.getsockname()) != 0
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise
+            return False
 
 
 def _inode(local: tuple[object, ...], remote: tuple[object, ...]) -> int:

@@ -73,7 +73,8 @@ def test_a_map_tells_each_items_end_and_tries_again(up: Home) -> None:
     texts = {"good": "say 2", "late": "say 3 fault status-400 first 1", "bad": "fault status-400"}
     for name, text in texts.items():
         (up.root / name).write_text(text)
-    words = ("map", "--joblog", "log.jsonl", "--retries", "1", "-j", "2", "-k")
+    (up.root / "sub").mkdir()  # agents work there; their items are the files here
+    words = ("map", "--cwd", "sub", "--joblog", "log.jsonl", "--retries", "1", "-j", "2", "-k")
     done = up.aish(*words, "@talks", "--", *texts, cwd=up.root)
     assert (done.stdout, done.returncode) == ("w0 w1\nw0 w1 w2\n", 1), done.stderr
     assert "aish map: bad: status 65 after 2 tries" in done.stderr

@@ -41,9 +41,12 @@ def test_items_from_stdin_marks_and_files(shared_home: Home) -> None:
     (shared_home.root / "a b.txt").write_text("text of a")
     done = run(shared_home, "cat", "{}", input="a b.txt\n\n")
     assert done.stdout == "text of a"
-    done = run(shared_home, "--out", ".", "sh", "-c", "echo {}; echo note >&2", input="x/y\n..\n")
-    assert (shared_home.root / "x_y").read_text() == "x/y\n"
-    assert (shared_home.root / "_..").read_text() == "..\n"
+    (shared_home.root / "sub").mkdir()
+    given = r'$(tr "\0" "\n" </proc/$$/environ | grep ^PWD=)'  # a shell sets its own right
+    words = ("--cwd", "sub", "--out", ".", "sh", "-c", f"echo {{}} {given}; echo note >&2")
+    done = run(shared_home, *words, input="x/y\n..\n")
+    assert (shared_home.root / "x_y").read_text() == f"x/y PWD={shared_home.root}/sub\n"
+    assert (shared_home.root / "_..").read_text() == f".. PWD={shared_home.root}/sub\n"
     assert done.stdout == ""
     assert done.stderr == "note\nnote\n"
 

@@ -1,4 +1,4 @@
-"""Numbers of thousands of digits: for Python they are an error of their own, which nothing in the language may show."""
+"""Numbers of thousands of digits: for Python an error of its own, which nothing in the language may show."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ trap : $n
 
 @pytest.mark.parametrize("digits", ["$(printf %05000d 7)", "7$(printf %05000d 7)", "-7$(printf %05000d 7)"])
 def test_long_numbers_are_numbers_or_refused(aish: Aish, digits: str) -> None:
-    script = f"commands=$(cat); n={digits}; while IFS= read -r c; do (eval \"$c\") </dev/null; done <<< \"$commands\""
+    script = f'commands=$(cat); n={digits}; while IFS= read -r c; do (eval "$c") </dev/null; done <<< "$commands"'
     done = aish(f"{script}; echo end", input=COMMANDS.encode())
     assert done.out.endswith("end\n")
     assert "fault" not in done.err

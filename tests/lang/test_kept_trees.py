@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 SNIPPETS = (Path(__file__).parent / "snippets.txt").read_text()
 SCRIPT = "".join(
-    f'f{i}() {{ case $1 in a*|b) echo "x $(echo {i} | cat)" ;; *) ls -l >&2; esac; }}\n' for i in range(99)
+    f'f{i}() {{ case $1 in a*|b) echo "x $(echo {i} | cat)" ;; *) ls -l >&2; esac; }}\n' for i in range(30)
 )
 
 
@@ -51,7 +52,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     def run(path: Path, **state: object) -> tuple[int, list[Sequence]]:
         nonlocal parsed
         parsed, found = 0, []
-        parser = parser_of(Source(str(path), path.read_text()), path.stat(), str(path.parent / "cache" / "trees"))
+        parser = parser_of(*file(path))
         assert parser is not None
         for name, value in state.items():
             setattr(parser, name, value)
@@ -63,13 +64,18 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     return run
 
 
+def file(path: Path) -> tuple[Source, int, os.stat_result, str]:
+    """What parser_of wants to know."""
+    return Source(str(path), path.read_text()), path.stat().st_size, path.stat(), str(path.parent / "cache" / "trees")
+
+
 def kept(script: Path) -> Path:
     (found,) = (script.parent / "cache" / "trees").iterdir()
     return found
 
 
 def test_the_second_time_nothing_is_parsed(script: Path, read: Read) -> None:
-    assert read(script)[0] == 99
+    assert read(script)[0] == 30
     assert read(script)[0] == 0
     assert kept(script).stat().st_mode & 0o777 == 0o600
     assert kept(script).parent.stat().st_mode & 0o777 == 0o700
@@ -88,17 +94,17 @@ def test_any_tree_is_given_back_as_it_was() -> None:
 
 def test_what_was_read_with_other_options_or_aliases_is_read_again(script: Path, read: Read) -> None:
     read(script)
-    assert read(script, extended=True)[0] == 99
+    assert read(script, extended=True)[0] == 30
     assert read(script, extended=True)[0] == 0
-    assert read(script, extended=True, aliases={"echo": "printf"})[0] == 99
+    assert read(script, extended=True, aliases={"echo": "printf"})[0] == 30
 
 
 def test_a_file_that_has_changed_is_read_again(script: Path, read: Read) -> None:
     read(script)
     before = script.stat()
-    script.write_text(SCRIPT.replace("f98", "g98"))
+    script.write_text(SCRIPT.replace("f29", "g29"))
     os.utime(script, ns=(before.st_atime_ns, before.st_mtime_ns))  # as fast as the clock allows, or on purpose
-    assert read(script)[0] == 99
+    assert read(script)[0] == 30
 
 
 @pytest.mark.parametrize(
@@ -106,18 +112,20 @@ def test_a_file_that_has_changed_is_read_again(script: Path, read: Read) -> None
     [
         lambda path: path.chmod(0o620),
         lambda path: path.write_bytes(path.read_bytes()[:1000]),
+        lambda path: path.write_bytes(path.read_bytes().replace(b"echo", bytes(4))),
         lambda path: path.write_bytes(b"garbage"),
+        lambda path: path.write_bytes(b""),
         lambda path: (path.rename(path.parent.parent / "moved"), path.symlink_to(path.parent.parent / "moved")),
         lambda path: (path.unlink(), os.mkfifo(path)),
     ],
-    ids=["others may write it", "written by half", "garbage", "a link", "a pipe"],
+    ids=["others may write it", "written by half", "zeros within trees", "garbage", "nothing", "a link", "a pipe"],
 )
 def test_what_is_not_ours_alone_or_damaged_is_not_used(
     spoil: Callable[[Path], object], script: Path, read: Read
 ) -> None:
     read(script)
     spoil(kept(script))
-    assert read(script)[0] == 99
+    assert read(script)[0] == 30
 
 
 def test_they_are_bounded(script: Path, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,13 +139,49 @@ def test_they_are_bounded(script: Path, read: Read, monkeypatch: pytest.MonkeyPa
 
 def test_a_folder_that_cannot_be_written_is_no_fault(script: Path, read: Read) -> None:
     (script.parent / "cache").write_text("")
-    assert read(script)[0] == 99
-    assert read(script)[0] == 99
+    assert read(script)[0] == 30
+    assert read(script)[0] == 30
+
+
+def test_an_alias_that_is_another_each_time_does_not_make_it_grow(script: Path, read: Read) -> None:
+    """What was read with the alias of the last time is gone, and so is that alias."""
+    sizes = set()
+    for value in "abc":
+        assert read(script, aliases={"nosuch": value * 1000})[0] == 30
+        sizes.add(kept(script).stat().st_size)
+    assert len(sizes) == 1
+
+
+def test_what_grew_too_large_is_not_kept_and_the_old_file_goes(
+    script: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(script)
+    monkeypatch.setattr(kept_trees, "_MOST_BYTES", kept(script).stat().st_size)
+    assert read(script)[0] == 0
+    assert read(script, aliases={"nosuch": "a" * 1000})[0] == 30
+    assert list((script.parent / "cache" / "trees").iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "no descriptor left"), NotADirectoryError("in a zip")])
+def test_where_our_own_files_cannot_be_seen_the_text_is_read(
+    error: OSError, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: str) -> object:
+        raise error
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert parser_of(*file(script)) is None
+
+
+def test_a_file_of_another_size_than_its_text_is_not_kept(script: Path) -> None:
+    """It changed while it was read."""
+    source, size_bytes, status, folder = file(script)
+    assert parser_of(source, size_bytes - 1, status, folder) is None
 
 
 def test_text_that_aliases_changed_is_not_kept(script: Path, read: Read) -> None:
     """Its places are those of another text."""
     aliases = {"f5": "f6"}
     script.write_text("true\n" + SCRIPT.replace("f5()", "f5\nf55()"))
-    assert read(script, aliases=aliases)[0] == 101
-    assert read(script, aliases=aliases)[0] == 101 - 6
+    assert read(script, aliases=aliases)[0] == 32
+    assert read(script, aliases=aliases)[0] == 32 - 6

@@ -13,7 +13,10 @@ import pytest
 from hypothesis import given, settings
 
 from aish.lang import reprint, tree
+from aish.lang.builtins.functions import laid_out
+from aish.lang.host import NoHost
 from aish.lang.parser import parse
+from aish.lang.runtime import Runtime
 from aish.lang.source import Source
 from tests.lang import generator
 from tests.lang.test_parser_properties import _command
@@ -171,6 +174,60 @@ def test_every_snippet_reads_back() -> None:
         _check(text)
 
 
+@pytest.mark.parametrize(
+    ("written", "printed"),
+    [
+        # a here-document of a command in the background: bash writes a `;` on the line behind it
+        ("for i in 1; do cat <<E &\nx\nE\ndone", "for i in 1;\n    do\n        cat <<E &\nx\nE\n \n    done"),
+        ("if cat <<E & then\nx\nE\n:; fi", "if cat <<E &\nx\nE\n  then\n        :;\n    fi"),
+        ("echo $({ cat <<E & }\nx\nE\n)", "echo $({ cat <<E &\nx\nE\n  })"),
+        # ... of the last command of what is joined: bash writes the joint behind the body
+        ("a && b <<E &\nx\nE", "a && b <<E &\nx\nE\n "),
+        ("a | b <<E && c\nx\nE", "a | b <<E && \nx\nE\n c"),
+        ("time a | b <<E || c\nx\nE", "time a | b <<E || \nx\nE\n c"),
+        ("a && { b | c <<E; d; } &\nx\nE", "a && { \n        b | c <<E\nx\nE\n\n        d\n    } &"),
+        # an & that ends a word
+        ("if echo a\\&; then :; fi", "if echo a\\&; then\n        :;\n    fi"),
+        ("if echo a& then :; fi", "if echo a & then\n        :;\n    fi"),
+        ("for i in 1; do echo a\\&; done", "for i in 1;\n    do\n        echo a\\&\n    done"),
+        # time and ! alone, in front of a parenthesis
+        ("( echo a; time; )", "( echo a;\n    time ; )"),
+        ("( echo a && ! time -p; )", "( echo a && time -p ! ; )"),
+        ("echo $(a; time -p\n) <(! ;)", "echo $(a; time -p ;) <(! ;)"),
+        ("( a | time; )", "( a | time )"),
+        # a pattern that is a reserved word there
+        ("case $1 in (esac|a) ;; (a|esac) ;; esac", None),
+        # letters that end no line, but in str.splitlines
+        (
+            "cat <<-E\n\ta\f\tb\r\tc\v\td\x1c\te\x85\tf\u2028\tg\n\tE",
+            "cat <<-E\na\f\tb\r\tc\v\td\x1c\te\x85\tf\u2028\tg\nE\n",
+        ),
+    ],
+)
+def test_what_bash_prints_wrongly_reads_back(written: str, printed: str | None) -> None:
+    text = f"f() {{ {written}\n}}\n"
+    _check(text)
+    [(source, node)] = _commands(text)
+    function = node.items[0]  # type: ignore[attr-defined]
+    found = reprint.definition(source, function)
+    if printed is not None:
+        assert found == f"f () \n{{ \n    {printed}\n}}"
+    [(_, again)] = _commands(found + "\n")
+    assert _shape(again) == _shape(node)
+
+
+def test_a_function_of_the_environment_is_read_once() -> None:
+    """What the first call parsed was thrown away, and `declare -f` and `declare -F` had to do without."""
+    rt = Runtime(NoHost(), {"BASH_FUNC_f%%": "() { :\n}"})
+    assert laid_out(rt.functions["f"]) == "f () \n{ \n    :\n}"  # before any call
+    assert rt.functions["f"].body(rt) == 0
+    function = rt.functions["f"]
+    assert function.tree is not None
+    source, node = function.tree
+    assert (node.name, source.line(node.start)) == ("f", 0)  # as bash counts
+    assert laid_out(function) == "f () \n{ \n    :\n}"
+
+
 def test_every_kind_of_node_is_printed() -> None:
     """A kind of command that the printer did not know would be a fault at `declare -f`."""
     seen: set[type] = set()
@@ -189,4 +246,5 @@ def test_every_kind_of_node_is_printed() -> None:
         for _, node in _commands(text):
             note(node)
     kinds = {kind for kind in vars(tree).values() if isinstance(kind, type) and issubclass(kind, tree.Node)}
-    assert kinds - seen == {tree.Node, tree.Compound}
+    # Target is only in words that are being read: it becomes an Assign or an ArrayElement
+    assert kinds - seen == {tree.Node, tree.Compound, tree.Target}

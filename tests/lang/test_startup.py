@@ -103,6 +103,14 @@ def test_user_s_descriptors_are_inherited(aish: Aish) -> None:
     assert aish("exec 5>&1; sh -c 'echo to five >&5'").out == "to five\n"
 
 
+def test_a_function_of_the_environment_is_shown_alike_before_and_after_its_first_call(aish: Aish) -> None:
+    """As bash says it, which counts its lines from 0."""
+    environment = aish.environment | {"BASH_FUNC_f%%": "() {  if true\nthen echo $LINENO\nfi\n}"}
+    shown = "f () \n{ \n    if true; then\n        echo $LINENO;\n    fi\n}\nf 0 environment\n"
+    found = aish("shopt -s extdebug; declare -f f; declare -F f; f; declare -f f; declare -F f", env=environment)
+    assert (found.out, found.err) == (f"{shown}1\n{shown}", "")
+
+
 def _ignored(status: str) -> int:
     line = next(line for line in status.split("\n") if line.startswith("SigIgn"))
     return int(line.split()[1], 16) & 0x7FFFFFFF

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.lang.descriptors import FIRST_PRIVATE
+
 if TYPE_CHECKING:
     from tests.lang.conftest import Aish
 
@@ -41,6 +43,17 @@ def test_as_bash(script: str, aish: Aish) -> None:
 
 def test_what_is_no_text_is_escaped(aish: Aish) -> None:
     assert aish("set -x; : $'\\001' $'a\\tb'").err == "+ : $'\\001' 'a\tb'\n"
+
+
+def test_descriptors_of_the_shell_are_no_place_to_trace_to(aish: Aish) -> None:
+    """The group's stdout is kept there: BASH_XTRACEFD closed it, and nothing was written any more."""
+    kept = FIRST_PRIVATE
+    found = aish(f"{{ BASH_XTRACEFD={kept}; unset BASH_XTRACEFD; echo in; }} > f; cat f; echo out")
+    assert (found.out, found.status) == ("in\nout\n", 0)
+    assert f"BASH_XTRACEFD: {kept}: not an open descriptor" in found.err
+    script = f"exec {kept}> f; BASH_XTRACEFD={kept}; exec {kept}>&-; {{ unset BASH_XTRACEFD; echo in; }} > f"
+    found = aish(f"{script}; cat f; echo out")
+    assert (found.out, found.err, found.status) == ("in\nout\n", "", 0)
 
 
 def test_it_goes_where_stderr_of_the_shell_goes(aish: Aish) -> None:

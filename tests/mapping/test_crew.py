@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.client import connect
+from aish.client import connect, launch
 from aish.mapping.book import Book
 from aish.mapping.crew import Crew
 from aish.mapping.item import run_of
@@ -51,6 +51,7 @@ def test_a_start_that_was_not_answered_yet_is_stopped_too(shared_home: Home, mon
             book,
             lambda item: run_of(["sleep"], item, texts=False),
             lambda run: SpecPart(argv=[word.encode() for word in run.words], cwd=b"/"),
+            launch.capture(),
         )
         with pytest.raises(KeyboardInterrupt):
             crew.begin()

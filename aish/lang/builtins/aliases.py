@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aish.lang.control import CommandError
+from aish.lang.text import single_quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def alias(rt: Runtime, argv: list[str]) -> int:
 
 
 def _show(rt: Runtime, name: str) -> None:
-    text = "'" + rt.aliases[name].replace("'", "'\\''") + "'"
+    text = single_quoted(rt.aliases[name])
     if rt.posix:
         rt.write(f"{name}={text}\n")
     else:

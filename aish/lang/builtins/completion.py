@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.lang.builtins.letters import usage
 from aish.lang.control import CommandError
-from aish.lang.text import quote
+from aish.lang.text import quote, single_quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,12 +45,8 @@ class Spec:
         for letter in _VALUES:
             if letter in self.values:
                 value = self.values[letter]
-                words.append(f"-{letter} {quote(value)}" if letter == "F" else f"-{letter} {_single(value)}")
+                words.append(f"-{letter} {quote(value)}" if letter == "F" else f"-{letter} {single_quoted(value)}")
         return " ".join([*words, name])
-
-
-def _single(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def _parse(argv: list[str], others: str) -> tuple[Spec, set[str], list[str]]:

@@ -31,7 +31,7 @@ def _number(rt: Runtime, argv: list[str], default: int) -> int:
     if not (digits.isdecimal() and digits.isascii()) or saturated(digits) >= 1 << 63:
         raise CommandError(f"{words[0]}: a number expected", status=2)
     if len(words) > 1:
-        raise rt.discard(f"{argv[0]}: too many arguments")
+        raise rt.expansion_error(f"{argv[0]}: too many arguments")
     number = saturated(digits)
     return -number if word[0] == "-" else number
 

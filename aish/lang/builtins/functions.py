@@ -11,23 +11,11 @@ if TYPE_CHECKING:
 
 def laid_out(function: Function) -> str:
     """Its definition, as `declare -f` shows it; as it was written where that cannot be read."""
+    from aish.lang.inherited import read
     from aish.lang.reprint import definition
 
-    if function.tree is not None:
-        return definition(*function.tree)
-    from aish.lang.parser import Parser
-    from aish.lang.source import ParseError, Source
-    from aish.lang.tree import Function as FunctionNode
-
-    source = Source("environment", function.definition)
-    parser = Parser(source)
-    parser.extended = True
-    try:
-        items = parser.whole().items
-    except ParseError:
-        return function.definition
-    node = items[0] if items else None
-    return definition(source, node) if isinstance(node, FunctionNode) else function.definition
+    found = function.tree or read(function.definition)
+    return function.definition if found is None else definition(*found)
 
 
 def declare(rt: Runtime, on: set[str], off: set[str], names: list[str]) -> int:
@@ -56,10 +44,13 @@ def declare(rt: Runtime, on: set[str], off: set[str], names: list[str]) -> int:
 
 def _named(rt: Runtime, name: str, function: Function) -> str:
     """What declare -F says of one function: for a debugger also where it is."""
-    if "extdebug" not in rt.shopt or function.tree is None:
+    if "extdebug" not in rt.shopt:
         return f"{name}\n"
-    source, node = function.tree
-    return f"{name} {source.line(node.start)} {function.file}\n"
+    line = 0  # of the environment, and not read yet
+    if function.tree is not None:
+        source, node = function.tree
+        line = source.line(node.start)
+    return f"{name} {line} {function.file}\n"
 
 
 def _mark(rt: Runtime, on: set[str], off: set[str], names: list[str]) -> int:

@@ -45,11 +45,11 @@ class LongDouble:
 def read(text: str) -> LongDouble | None:
     """The number that a decimal text is; None for any other."""
     body = text[1:] if text[:1] in ("-", "+") else text
-    digits, _, power = body.lower().partition("e")
+    digits, mark, power = body.lower().partition("e")
     whole, _, part = digits.partition(".")
     if not (whole + part).isdecimal() or not text.isascii() or len(text) > _MOST_DIGITS:
         return None
-    if power and not (power[1:] if power[0] in "-+" else power).isdecimal():
+    if mark and not (power[1:] if power[:1] in ("-", "+") else power).isdecimal():
         return None
     tens = int(power or 0) - len(part)
     number = int(whole + part)

@@ -8,6 +8,7 @@ from aish.lang import builtins, lookup
 from aish.lang.builtins.letters import letters, with_values
 from aish.lang.compile_simple import invoke, run_builtin
 from aish.lang.control import CommandError
+from aish.lang.text import single_quoted
 from aish.lang.words import RESERVED
 
 _BUCKETS = 256
@@ -107,7 +108,7 @@ def _short(word: str, meaning: Meaning) -> str:
     """What `command -v` says."""
     kind, value = meaning
     if kind == "alias":
-        return f"alias {word}='" + value.replace("'", "'\\''") + "'"
+        return f"alias {word}={single_quoted(value)}"
     return value if kind == "file" else word
 
 

@@ -74,7 +74,7 @@ def shift(rt: Runtime, argv: list[str]) -> int:
     """shift [n]: drop the first n positional parameters; status 1 where there are fewer."""
     words = argv[2:] if argv[1:2] == ["--"] else argv[1:]
     if len(words) > 1:
-        raise rt.discard("shift: too many arguments")
+        raise rt.expansion_error("shift: too many arguments")
     count = 1
     if words:
         digits = words[0].removeprefix("+")
@@ -82,7 +82,7 @@ def shift(rt: Runtime, argv: list[str]) -> int:
             raise CommandError(f"{words[0]}: a number from 0 on expected")
         count = saturated(digits)
     if count > len(rt.params):
-        if "shift_verbose" in rt.shopt or rt.posix:
+        if "shift_verbose" in rt.shopt:
             rt.complain(f"shift: {count}: only {len(rt.params)} positional parameters")
         return 1
     rt.params = rt.params[count:]

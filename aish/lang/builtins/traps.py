@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.lang import signals
 from aish.lang.builtins.letters import letters
 from aish.lang.control import CommandError
+from aish.lang.text import single_quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,9 +70,8 @@ def _show(rt: Runtime, names: list[str], *, every: bool = False) -> int:
             status = 1
     for signo in chosen:
         if signo in shown:
-            action = "'" + shown[signo].replace("'", "'\\''") + "'"
             prefix = "" if rt.posix or signo == signals.EXIT or signo > signals.LAST else "SIG"
-            rt.write(f"trap -- {action} {prefix}{signals.name_of(signo)}\n")
+            rt.write(f"trap -- {single_quoted(shown[signo])} {prefix}{signals.name_of(signo)}\n")
         elif every:
             rt.write(f"trap -- - {signals.name_of(signo)}\n")
     return status

@@ -33,7 +33,8 @@ def fit(draft: Draft) -> None:
         wrong = [(at, why) for at, why in wrong if at[:1] and at[0] in SECTIONS and not _varies(document.table, at)]
         if not wrong:
             return
-        for at, why in reversed(wrong):  # a later item of a list first: the places of the others stay
+        once = dict(reversed(wrong))  # a key and its value may both be wrong: the key's reason is told
+        for at, why in once.items():  # a later item of a list first: the places of the others stay
             _leave(draft, at, why)
 
 

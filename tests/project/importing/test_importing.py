@@ -13,6 +13,7 @@ from aish.errors import SourceError
 from aish.project.importing import imported, kind_of, systemd_unit
 from aish.project.importing.calendar import cron
 from aish.project.importing.draft import Draft, plain, toml
+from aish.project.importing.fitting import fit
 from aish.project.importing.unit_file import seconds
 
 if TYPE_CHECKING:
@@ -123,6 +124,17 @@ def test_what_aish_toml_does_not_take_is_told_and_not_written(
     assert told(found.text).problems == []
     assert list(tomllib.loads(found.text)["services"]) == ["a"]
     assert [left.what for left in found.left if left.what.startswith(gone) and "expected" in left.why]
+
+
+def test_a_key_that_is_wrong_with_its_value_is_left_once() -> None:
+    """The import broke off where it took the same key out a second time."""
+    draft = Draft()
+    draft.entry("services", "a", "a.yml").update(command=["x"], env={"A-B": "v\0w", "C": "d"})
+    fit(draft)
+    assert draft.entries["services", "a"] == {"command": ["x"], "env": {"C": "d"}}
+    (left,) = draft.left
+    assert left.what == "a.env.A-B"
+    assert "name of a variable" in left.why
 
 
 def test_a_name_that_is_none_here_is_another_one_wherever_it_is_needed() -> None:
