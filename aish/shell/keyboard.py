@@ -29,7 +29,12 @@ def keyboard() -> Input | None:
 
 class _Keys(raw_mode):
     """Keys as they come, but for those that mean signals: a Ctrl-C that is typed while the terminal passes from the
-    editor to a command reaches whoever has it then."""
+    editor to a command reaches whoever has it then. Enter is a new line, as for commands: what is typed ahead while
+    a line is edited ends as one for them, too."""
+
+    @classmethod
+    def _patch_iflag(cls, attrs: int) -> int:
+        return int(super()._patch_iflag(attrs)) | (attrs & termios.ICRNL)
 
     @classmethod
     def _patch_lflag(cls, attrs: int) -> int:
