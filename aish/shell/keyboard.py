@@ -76,7 +76,7 @@ class _LineReader(PosixStdinReader):
             if not byte:
                 self.closed = True
                 break
-            data += byte
+            data += b"\r" if byte == b"\n" and not self._pasting else byte  # for the editor it is Enter
             self._tail = (self._tail + byte)[-len(_PASTE_BEGINS) :]
             if self._tail in (_PASTE_BEGINS, _PASTE_ENDS):
                 self._pasting = self._tail == _PASTE_BEGINS
