@@ -400,6 +400,11 @@ class JobTable:
             if job.changed:
                 self.tell(rt, job)
 
+    def has_news(self) -> bool:
+        """Whether there is any to be told."""
+        self.reap()
+        return any(job.changed for job in self.order)
+
     def tell(self, rt: Runtime, job: Job) -> None:
         """Tell of one job."""
         job.changed = False

@@ -45,7 +45,12 @@ def expand_text(rt: Runtime, text: str, *, markers: bool = False) -> str:
         rt.report(error)
     finally:
         rt.status, rt.pipe_status = status, statuses
-    return text if markers else text.replace(BEGIN, "").replace(END, "")
+    return text if markers else unmarked(text)
+
+
+def unmarked(text: str) -> str:
+    """Without the markers."""
+    return text.replace(BEGIN, "").replace(END, "")
 
 
 def decode(rt: Runtime, text: str, *, expands: bool) -> str:

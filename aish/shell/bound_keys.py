@@ -10,19 +10,21 @@ from prompt_toolkit.filters import emacs_insert_mode, has_focus, vi_insert_mode
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
+from prompt_toolkit.key_binding.key_processor import KeyPress
 
-from aish.lang import signals
 from aish.lang.builtins.bind import COMMAND, MACRO
+from aish.lang.digits import saturated
 from aish.lang.evaluate import run_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prompt_toolkit.application import Application
-    from prompt_toolkit.key_binding import KeyPress, KeyPressEvent
+    from prompt_toolkit.key_binding import KeyPressEvent
 
     from aish.lang.runtime import Runtime
 
+_DEEPEST = 16
+"""So deep may macros be in one another, as in readline."""
 _EDITING = has_focus(DEFAULT_BUFFER) & (emacs_insert_mode | vi_insert_mode)
 
 
@@ -34,7 +36,7 @@ def bound(rt: Runtime) -> KeyBindings:
         if not pressed:
             continue
         if kind == COMMAND:
-            handler: Callable[[KeyPressEvent], None] = _command(rt, value)
+            handler: Callable[[KeyPressEvent], None] = _command(value)
         elif kind == MACRO:
             handler = _macro(value)
         else:
@@ -52,44 +54,60 @@ def _pressed(keys: str) -> list[KeyPress]:
     return found
 
 
+class _Fed(KeyPress):
+    """A key that a macro sends. `depth`: in so many macros, one in the other."""
+
+    def __init__(self, key: KeyPress, depth: int) -> None:
+        super().__init__(key.key, key.data)
+        self.depth = depth
+
+
 def _macro(text: str) -> Callable[[KeyPressEvent], None]:
+    keys = _pressed(text)
+
     def press(event: KeyPressEvent) -> None:
-        event.app.key_processor.feed_multiple(_pressed(text), first=True)
+        processor = event.app.key_processor
+        depth = 1 + max(key.depth if isinstance(key, _Fed) else 0 for key in event.key_sequence)
+        if depth > _DEEPEST:  # it sends itself
+            typed = [key for key in processor.empty_queue() if not isinstance(key, _Fed)]
+            processor.feed_multiple(typed)
+            event.app.output.bell()
+        else:
+            processor.feed_multiple([_Fed(key, depth) for key in keys], first=True)
 
     return press
 
 
-def _command(rt: Runtime, command: str) -> Callable[[KeyPressEvent], None]:
-    """-x: it sees the line and the cursor in variables, and may change them."""
+def _command(command: str) -> Callable[[KeyPressEvent], None]:
+    """-x"""
 
-    def run(event: KeyPressEvent) -> None:
-        buffer = event.current_buffer
+    def leave(event: KeyPressEvent) -> None:
+        event.app.erase_when_done = True
+        event.app.exit(result=Pressed(command, event.current_buffer.document))
 
-        def inside() -> None:
-            rt.vars.set("READLINE_LINE", buffer.text)
-            rt.vars.set("READLINE_POINT", str(buffer.cursor_position))
-            before, rt.signals.mode = rt.signals.mode, signals.RUNNING
-            status = rt.status
-            try:
-                run_line(rt, command)
-            finally:
-                rt.signals.mode, rt.status = before, status
+    return leave
+
+
+class Pressed:
+    """What the editor gives in place of a line: a key that runs a command. The keys behind it wait for the editor."""
+
+    def __init__(self, command: str, document: Document) -> None:
+        self.command = command
+        self.document = document
+
+    def run(self, rt: Runtime) -> Document:
+        """Run the command as any other: outside of the editor, so that it may end the shell, be interrupted, and edit
+        lines itself. It sees the line and the cursor in variables; the line as it is afterwards."""
+        rt.vars.set("READLINE_LINE", self.document.text)
+        rt.vars.set("READLINE_POINT", str(self.document.cursor_position))
+        status = rt.status
+        try:
+            run_line(rt, self.command)
             text = rt.vars.get("READLINE_LINE") or ""
             point = rt.vars.get("READLINE_POINT") or ""
-            at = min(int(point), len(text)) if point.isdecimal() else len(text)
+        finally:
             rt.vars.unset("READLINE_LINE")
             rt.vars.unset("READLINE_POINT")
-            buffer.set_document(Document(text, at))
-
-        _at_terminal(event.app, inside)
-
-    return run
-
-
-def _at_terminal(app: Application[object], do: Callable[[], None]) -> None:
-    """Do it with the terminal as commands have it. At once: the next key is for the line as it is afterwards."""
-    app.renderer.erase()
-    with app.input.detach(), app.input.cooked_mode():
-        do()
-    app.renderer.reset()
-    app.invalidate()
+        rt.status = status
+        point_is_number = point.isdecimal() and point.isascii()
+        return Document(text, min(saturated(point), len(text)) if point_is_number else len(text))

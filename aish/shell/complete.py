@@ -10,7 +10,7 @@ import os
 
 from aish.lang import scanner
 from aish.lang.builtins import TOPIC_OF
-from aish.lang.parser import parse
+from aish.lang.parser import Script, parse
 from aish.lang.text import quote
 from aish.lang.words import RESERVED
 
@@ -33,22 +33,25 @@ class Situation:
     """What is being typed: its `kind`, the text so far without quoting, and where it begins in the line.
 
     `words` are those before it, from the command on; none in a redirection. `quote` is the quote character that is
-    open, '' without one.
+    open, '' without one. `closes` must follow a word that is complete before a blank ends it; None: no blank does.
     """
 
-    __slots__ = ("kind", "quote", "start", "words", "written")
+    __slots__ = ("closes", "kind", "quote", "start", "words", "written")
 
-    def __init__(self, kind: str, written: str, start: int, quote_: str, words: list[str]) -> None:
+    def __init__(
+        self, kind: str, written: str, start: int, quote_: str, words: list[str], closes: str | None = ""
+    ) -> None:
         self.kind = kind
         self.written = written
         self.start = start
         self.quote = quote_
         self.words = words
+        self.closes = quote_ or closes
 
 
 def situation(line: str, *, posix: bool = False) -> Situation:
     """What the end of `line` calls for."""
-    dollar = _variable(line)
+    dollar = _variable(line, posix=posix)
     if dollar is not None:
         return dollar
     probe = line + "x"
@@ -66,23 +69,34 @@ def situation(line: str, *, posix: bool = False) -> Situation:
             if kind == FILE and words[-1:] == ["aish"] and "/" not in raw:
                 kind = VERB
             return Situation(kind, _unquoted(raw), start, "", words)
-    for error in script.errors:
-        opener = probe[error.start : error.start + 1]
-        if error.incomplete and opener in ("'", '"'):
-            return Situation(FILE, line[error.start + 1 :], error.start + 1, opener, words)
+    for opener, start in _open(probe, script):
+        if opener in ("'", '"'):
+            return Situation(FILE, line[start + 1 :], start + 1, opener, words)
     begin = line.rfind(" ") + 1
     return Situation(FILE, _unquoted(line[begin:]), begin, "", words)
 
 
-def _variable(line: str) -> Situation | None:
+def _open(text: str, script: Script) -> list[tuple[str, int]]:
+    """What is open at the end of `text`, each by its first character and its place."""
+    return [(text[error.start : error.start + 1], error.start) for error in script.errors if error.incomplete]
+
+
+def _variable(line: str, *, posix: bool) -> Situation | None:
     """`$NA` or `${NA` at the end."""
     begin = len(line)
     while begin and (line[begin - 1].isalnum() or line[begin - 1] == "_"):
         begin -= 1
     before = line[:begin]
-    if before.endswith(("$", "${")):
-        return Situation(VARIABLE, line[begin:], begin, "", [])
-    return None
+    if not before.endswith(("$", "${")):
+        return None
+    brace = "}" if before.endswith("{") else ""
+    probe = line + "x" + brace
+    around = _open(probe, parse(probe, posix=posix))[:1]
+    opener = around[0][0] if around else ""
+    if opener == "'":
+        return None  # no variable
+    closes = None if opener == "$" and probe.startswith("${", around[0][1]) else brace + opener * (opener == '"')
+    return Situation(VARIABLE, line[begin:], begin, "", [], closes)
 
 
 def _unquoted(raw: str) -> str:

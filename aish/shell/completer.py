@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.completion import Completer, Completion
 
-from aish.shell.complete import Situation, candidates, questions, situation, verb_words, written_as
+from aish.shell.complete import VERB, Situation, candidates, questions, situation, verb_words, written_as
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -39,23 +39,21 @@ class ShellCompleter(Completer):
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Wait for all of them."""
-        before = document.text_before_cursor
-        wanted = situation(before, posix=self.rt.posix)
-        found = self._specified(before, wanted)
+        wanted = situation(document.text_before_cursor, posix=self.rt.posix)
+        found = self._specified(document, wanted)
         if found is not None:
             return found
         answers, missing = self._begin(wanted)
         self.link.wait(lambda: not missing, DEADLINE_S)
         self.link.check()
-        return self._made(before, wanted, answers)
+        return self._made(document, wanted, answers)
 
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
         """Wait a moment, then let the keyboard go on."""
-        before = document.text_before_cursor
-        wanted = situation(before, posix=self.rt.posix)
-        found = self._specified(before, wanted)
+        wanted = situation(document.text_before_cursor, posix=self.rt.posix)
+        found = self._specified(document, wanted)
         if found is not None:
             for one in found:
                 yield one
@@ -66,21 +64,23 @@ class ShellCompleter(Completer):
         while missing and time.monotonic() < end:
             await asyncio.sleep(0.01)  # answers are received by the loop that this runs in
         self.link.check()
-        for one in self._made(before, wanted, answers):
+        for one in self._made(document, wanted, answers):
             yield one
 
-    def _specified(self, before: str, wanted: Situation) -> list[Completion] | None:
-        """What `complete` has specified for the command."""
+    def _specified(self, document: Document, wanted: Situation) -> list[Completion] | None:
+        """What `complete` has specified for the command; for aish's verbs not what it has for any command."""
         if not self.rt.completions:
             return None
         from aish.shell.specified import specified
 
-        found = specified(self.rt, wanted, before, DEADLINE_S)
+        before = document.text_before_cursor
+        ours = wanted.kind == VERB or bool(verb_words(self.rt, wanted, self.verbs))
+        found = specified(self.rt, wanted, before, DEADLINE_S, named=ours)
         if found is None:
             return None
         words = [word + "/" * (found.names_files and _is_folder(word)) for word in found.words]
         ready = [written_as(word, wanted) if found.names_files else word for word in words]
-        return _offers(ready, words, found.start - len(before), ends=found.ends)
+        return _offers(ready, words, found.start - len(before), " " if found.ends else "")
 
     def _begin(self, wanted: Situation) -> tuple[dict[str, object], set[str]]:
         """Ask all questions; the answers as they come, and what is still missing."""
@@ -105,7 +105,7 @@ class ShellCompleter(Completer):
         missing.add(what)
         self.link.begin(what, DEADLINE_S, then, **fields)
 
-    def _made(self, before: str, wanted: Situation, answers: dict[str, object]) -> list[Completion]:
+    def _made(self, document: Document, wanted: Situation, answers: dict[str, object]) -> list[Completion]:
         words = verb_words(self.rt, wanted, self.verbs)
         after = answers.get("after")
         if words and isinstance(after, list) and after and wanted.written.startswith("-") and "--" not in words:
@@ -113,15 +113,25 @@ class ShellCompleter(Completer):
             answers["after"] = [item for item in known if item[0].startswith(wanted.written)]
         found = candidates(self.rt, wanted, self.verbs, answers)
         ready = [written_as(word, wanted) for word, _ in found]
-        return _offers(ready, [word for word, _ in found], wanted.start - len(before), [about for _, about in found])
+        start = wanted.start - document.cursor_position
+        return _offers(
+            ready, [word for word, _ in found], start, _end(document, wanted), [about for _, about in found]
+        )
+
+
+def _end(document: Document, wanted: Situation) -> str:
+    """What follows a word that is complete: its quote, its brace and a blank, unless they stand there already."""
+    if wanted.closes is None or (wanted.closes and document.text_after_cursor.startswith(wanted.closes)):
+        return ""
+    return wanted.closes + " "
 
 
 def _offers(
-    ready: list[str], words: list[str], start: int, about: list[str] | None = None, *, ends: bool = True
+    ready: list[str], words: list[str], start: int, end: str, about: list[str] | None = None
 ) -> list[Completion]:
-    """`ready` for the line, `words` to be shown. A blank follows one that is alone, and not a folder."""
-    if len(ready) == 1 and ends and not ready[0].endswith(("/", "=", " ")):
-        ready = [ready[0] + " "]
+    """`ready` for the line, `words` to be shown. `end` follows one that is alone, and not a folder."""
+    if len(ready) == 1 and not ready[0].endswith(("/", "=", " ")):
+        ready = [ready[0] + end]
     return [
         Completion(
             text,

@@ -29,7 +29,12 @@ def keyboard() -> Input | None:
 
 class _Keys(raw_mode):
     """Keys as they come, but for those that mean signals: a Ctrl-C that is typed while the terminal passes from the
-    editor to a command reaches whoever has it then."""
+    editor to a command reaches whoever has it then. Enter is a new line, as for commands: what is typed ahead while
+    a line is edited ends as one for them, too."""
+
+    @classmethod
+    def _patch_iflag(cls, attrs: int) -> int:
+        return int(super()._patch_iflag(attrs)) | (attrs & termios.ICRNL)
 
     @classmethod
     def _patch_lflag(cls, attrs: int) -> int:
@@ -71,7 +76,7 @@ class _LineReader(PosixStdinReader):
             if not byte:
                 self.closed = True
                 break
-            data += byte
+            data += b"\r" if byte == b"\n" and not self._pasting else byte  # for the editor it is Enter
             self._tail = (self._tail + byte)[-len(_PASTE_BEGINS) :]
             if self._tail in (_PASTE_BEGINS, _PASTE_ENDS):
                 self._pasting = self._tail == _PASTE_BEGINS

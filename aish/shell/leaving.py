@@ -6,6 +6,7 @@ import errno
 import termios
 
 from aish.lang import jobs
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Leaving:
 def idle_s(rt: Runtime) -> float | None:
     """TMOUT; None: for ever."""
     text = rt.vars.get("TMOUT") or ""
-    return float(text) if text.isdecimal() and text.isascii() and int(text) else None
+    return (float(saturated(text)) or None) if text.isdecimal() and text.isascii() else None
 
 
 def terminal_is_gone() -> bool:
@@ -70,7 +71,7 @@ def _ends_ignored(rt: Runtime) -> int:
     text = rt.vars.get("IGNOREEOF")
     if text is None:
         return _ENDS_IGNORED if rt.ignoreeof else 0
-    return int(text) if text.isdecimal() and text.isascii() else _ENDS_IGNORED
+    return saturated(text) if text.isdecimal() and text.isascii() else _ENDS_IGNORED
 
 
 def _warn(rt: Runtime, kind: str) -> None:

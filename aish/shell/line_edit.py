@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from prompt_toolkit.application import get_app
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import ANSI
 
-from aish.lang.control import Interrupted
+from aish.lang.control import CommandError, Interrupted
 from aish.lang.signals import SIGINT
 from aish.shell.drawing import draw_once
 from aish.shell.keyboard import keyboard
@@ -18,12 +19,18 @@ from aish.shell.paper import editable_output
 from aish.shell.typewriter import type_on_paper
 
 if TYPE_CHECKING:
+    from prompt_toolkit.application import Application
+
     from aish.lang.runtime import Runtime
 
 
 def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | None:
     """The line that is typed, without its end; None for Ctrl-D. Raises Interrupted; TimeoutError where it takes
-    longer than `within_s`."""
+    longer than `within_s`; CommandError in the midst of another edited line."""
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001
+        raise CommandError(
+            "a line is being edited already", hint="actions of signals cannot edit lines at the prompt"
+        )
     output, dumb = editable_output(rt.values.get("TERM", ""))
     session: PromptSession[str] = PromptSession(
         ANSI(prompt),
@@ -36,10 +43,14 @@ def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | 
     else:
         draw_once(session.app)
 
+    def timed_out(app: Application[object]) -> None:
+        if app.is_running and not app.is_done:  # the line may just have been taken
+            app.exit(exception=TimeoutError())
+
     def begins() -> None:
         if within_s is not None:
             app = get_app()
-            app.loop.call_later(within_s, lambda: app.exit(exception=TimeoutError()) if app.is_running else None)  # type: ignore[union-attr]
+            app.loop.call_later(within_s, timed_out, app)  # type: ignore[union-attr]
 
     try:
         return session.prompt(default=begin, pre_run=begins)

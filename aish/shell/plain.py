@@ -16,6 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
+_MOST_MS = (1 << 31) - 1
+"""For so long the system can wait at once: 24 days."""
+
 
 class PlainReader:
     """PS1, a line, PS2 and more lines while the command is not complete."""
@@ -58,7 +61,7 @@ class PlainReader:
         poll = select.poll()
         poll.register(0, select.POLLIN)
         with Section(self.rt.signals, PROMPTING):
-            return bool(poll.poll(wait_s * 1000))
+            return bool(poll.poll(min(wait_s * 1000, _MOST_MS)))
 
     def begins(self, text: str) -> None:
         """Nothing is shown."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import signal
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app, run_in_terminal
 from prompt_toolkit.auto_suggest import AutoSuggest, Suggestion
+from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_text, to_formatted_text
 from prompt_toolkit.history import History as ToolkitHistory
@@ -23,7 +26,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from aish.lang import prompts, signals
-from aish.lang.control import Interrupted
+from aish.lang.control import Interrupted, Unwind
 from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, Section
 from aish.shell import terminal_marks
 from aish.shell.completer import ShellCompleter
@@ -36,18 +39,18 @@ from aish.shell.known_words import KnownWords
 from aish.shell.leaving import IdleError, idle_s
 from aish.shell.paper import editable_output
 from aish.shell.plain import PlainReader
-from aish.shell.typewriter import type_on_paper
+from aish.shell.typewriter import Typewriter, type_on_paper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
     from prompt_toolkit.buffer import Buffer
-    from prompt_toolkit.document import Document
     from prompt_toolkit.formatted_text import AnyFormattedText, StyleAndTextTuples
     from prompt_toolkit.input import Input
     from prompt_toolkit.output import Output
 
     from aish.lang.runtime import Runtime
+    from aish.shell.bound_keys import Pressed
     from aish.shell.companion.link import Link
     from aish.shell.history import History
 
@@ -109,9 +112,12 @@ class Prompt:
         self.marks = terminal_marks.takes_marks(rt.values)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: int | None = None
-        self._shown: AnyFormattedText = ""
-        """PS1 where it is set, else what changes with the glance."""
+        self._first = ""
+        """PS1, expanded once for a prompt however often that is drawn."""
         self._prefix: str | None = None
+        """What PS1 has before the prompt of our own, which changes with the glance; None where it has none."""
+        self._more: dict[int, str] = {}
+        """PS2 of the rows that were drawn, the same."""
         self._plain = PlainReader(rt)
         self._bound: KeyBindings | None = None
         self._lexers: deque[ShellLexer] = deque([ShellLexer(rt, self.known)], maxlen=16)
@@ -146,11 +152,20 @@ class Prompt:
             return self._plain.read()
         self._prepare()
         self.session.editing_mode = EditingMode.VI if self.rt.vi else EditingMode.EMACS
+        begin = Document()
+        while True:
+            taken = self._edit(begin)
+            if taken is None or isinstance(taken, str):
+                return taken
+            begin = taken.run(self.rt)
+
+    def _edit(self, begin: Document) -> str | Pressed | None:
+        """The line, or the key that runs a command before it goes on."""
         self.rt.signals.at_prompt = self._signal
         try:
             with Section(self.rt.signals, PROMPTING):
                 heard = self.rt.signals.traps.get(SIGINT) != ""
-                return self.session.prompt(pre_run=self._running, handle_sigint=heard)
+                return self.session.prompt(default=begin, pre_run=self._running, handle_sigint=heard)
         except KeyboardInterrupt:
             raise Interrupted(SIGINT) from None
         except EOFError:
@@ -160,6 +175,7 @@ class Prompt:
                 raise
             return None  # nobody sees the prompt any more
         finally:
+            self.session.app.erase_when_done = False
             self.rt.signals.at_prompt = None
             self.glance.changed = self.known.changed = None
             self._loop, self._watched = None, None
@@ -190,18 +206,19 @@ class Prompt:
 
             self._bound = bound(self.rt)
         self._prefix = None
+        self._more.clear()
         text = self.rt.vars.get("PS1") or ""
-        if text.endswith(PLAIN_PS1):
+        if text.endswith(PLAIN_PS1) and not isinstance(self.session.app.renderer, Typewriter):
             self._prefix = prompts.expand_text(self.rt, text.removesuffix(PLAIN_PS1), markers=True)
         else:
-            self._shown = ANSI(for_toolkit(prompts.expand(self.rt, "PS1", markers=True)))
+            self._first = prompts.expand(self.rt, "PS1", markers=True)
 
     def _message(self) -> AnyFormattedText:
         if self._prefix is not None:
             own = FormattedText(self.glance.parts(self.rt.status, venv=not self._prefix))
             shown: AnyFormattedText = merge_formatted_text([ANSI(for_toolkit(self._prefix)), own])
         else:
-            shown = self._shown
+            shown = ANSI(for_toolkit(self._first))
         fragments = list(to_formatted_text(shown, style=_SEEN))
         if not self.marks:
             return fragments
@@ -210,7 +227,16 @@ class Prompt:
 
     def _typed_prompt(self, row: int) -> str:
         """On a dumb terminal."""
-        return prompts.expand(self.rt, "PS2" if row else "PS1")
+        return prompts.unmarked(self._second(row) if row else self._first)
+
+    def _second(self, row: int) -> str:
+        """PS2, expanded when its row is first drawn: in the midst of the prompt, but as commands are run."""
+        if row not in self._more:
+            with Section(self.rt.signals, signals.RUNNING):
+                self._more[row] = prompts.expand(self.rt, "PS2", markers=True)
+            for signo in self.rt.signals.arrived:  # meanwhile
+                self._signal(signo)
+        return self._more[row]
 
     def _continuation(self, width: int, number: int, wrapped: int) -> AnyFormattedText:
         if wrapped:
@@ -218,7 +244,7 @@ class Prompt:
         text = self.rt.vars.get("PS2") or ""
         if text == "> ":
             return text.rjust(width)
-        return to_formatted_text(ANSI(for_toolkit(prompts.expand(self.rt, "PS2", markers=True))), style=_SEEN)
+        return to_formatted_text(ANSI(for_toolkit(self._second(number))), style=_SEEN)
 
     # ---------------------------------------------------------------------------------------- the loop
 
@@ -252,7 +278,7 @@ class Prompt:
             self._loop.call_later(_CHECK_S, self._check)
 
     def _idle(self) -> None:
-        if get_app().is_running:
+        if get_app().is_running and not get_app().is_done:  # the line may just have been taken
             get_app().exit(exception=IdleError())
 
     def _signal(self, signo: int) -> None:
@@ -262,21 +288,39 @@ class Prompt:
 
     def _act(self, signo: int) -> None:
         app = get_app()
-        if not app.is_running:
+        if not app.is_running or app.is_done:
             return
         if signo == SIGHUP:
             app.exit(exception=Interrupted(SIGHUP))
         elif signo == SIGCHLD and not self.rt.signals.traps.get(SIGCHLD):
-            run_in_terminal(lambda: self.rt.jobs.tell_news(self.rt))
+            if self.rt.jobs.has_news():
+                run_in_terminal(lambda: self.rt.jobs.tell_news(self.rt))
         else:
             run_in_terminal(self._run_traps)
 
     def _run_traps(self) -> None:
-        before, self.rt.signals.mode = self.rt.signals.mode, signals.RUNNING
+        """As commands: Ctrl-C cuts them short, `exit` ends the shell; neither is for the editor."""
+        app = get_app()
         try:
-            self.rt.signals.poll()
-        finally:
-            self.rt.signals.mode = before
+            with Section(self.rt.signals, signals.RUNNING), _ours(self.rt.signals):
+                self.rt.signals.poll()
+        except Unwind as error:
+            if app.is_running and not app.is_done:
+                app.exit(exception=error)
+
+
+@contextmanager
+def _ours(own: signals.Signals) -> Iterator[None]:
+    """Take SIGINT back from the event loop, which does not run meanwhile."""
+    wakeup = signal.set_wakeup_fd(-1)
+    before = signal.getsignal(SIGINT)
+    own.reinstall()
+    try:
+        yield
+    finally:
+        if own.traps.get(SIGINT) != "":
+            signal.signal(SIGINT, before)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
 
 def for_toolkit(text: str) -> str:

@@ -137,7 +137,7 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
             leaving.typed(text)
         except IdleError:
             rt.error_line("\atimed out waiting for input: auto-logout")
-            return rt.status
+            return _left(rt, rt.status, login=login)
         except Interrupted as error:
             if error.signo == SIGHUP:
                 raise
@@ -149,9 +149,14 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
             if leaving.is_refused():
                 rt.status = rt.status if text is None else 1
                 continue
-            if login and "huponexit" in rt.shopt:
-                rt.jobs.hang_up()
-            return error.status
+            return _left(rt, error.status, login=login)
+
+
+def _left(rt: Runtime, status: int, *, login: bool) -> int:
+    """The end by the user's will: with `shopt -s huponexit` that of the jobs as well."""
+    if login and "huponexit" in rt.shopt:
+        rt.jobs.hang_up()
+    return status
 
 
 def _expanded(rt: Runtime, text: str) -> str:

@@ -13,21 +13,26 @@ import time
 from aish.lang import process
 from aish.lang.builtins.candidates import candidates
 from aish.lang.builtins.completion import Spec
-from aish.lang.control import Unwind
+from aish.lang.control import CommandError, Unwind
 from aish.lang.jobs import Job
 from aish.lang.text import decode, encode
+from aish.shell.complete import COMMAND, VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
     from aish.shell.complete import Situation
 
-_DEFAULT, _EMPTY = "-D", "-E"
-"""The names of `complete -D` and `complete -E`."""
+_DEFAULT, _EMPTY, _INITIAL = "-D", "-E", "-I"
+"""The names of what is specified for any command, for an empty line, for the word of the command itself."""
+_CALLED = {_EMPTY: "_EmptycmD_", _INITIAL: "_InitialWorD_"}
+"""The command's name that a function is told there, as in bash."""
 _BREAKS = "\"'><=;|&(:"
 _AGAIN = 124
 """The status of a function that has loaded another specification."""
 _MOST_BYTES = 1 << 20
+_LENGTH_BYTES = 4
+"""An answer's length comes before it."""
 
 
 class Specified:
@@ -43,24 +48,17 @@ class Specified:
         self.names_files = "filenames" in options
 
 
-def specified(rt: Runtime, wanted: Situation, line: str, within_s: float) -> Specified | None:
-    """The words that fit; None where nothing is specified, or it wants what is usual (-o default)."""
-    if wanted.quote or not wanted.words or _spec(rt, wanted.words[0]) is None:
+def specified(rt: Runtime, wanted: Situation, line: str, within_s: float, *, named: bool = False) -> Specified | None:
+    """The words that fit; None where nothing is specified, or it wants what is usual (-o default). `named`: only
+    what is specified for the command by its name counts."""
+    if wanted.quote or wanted.kind == VARIABLE:
         return None
-    words, cut = _broken(wanted)
-    read, write = os.pipe()
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    job = Job("completion")
-    try:
-        process.fork(rt, lambda: _answer(rt, words, line, write), job, foreground=False, streams=nothing)
-    finally:
-        for fd in (write, *nothing):
-            os.close(fd)
-    try:
-        data = _all(read, within_s)
-    finally:
-        os.close(read)
-        _end(job)
+    command = _command(wanted, line)
+    spec = _spec(rt, command) if command else None
+    if spec is None or (named and spec is rt.completions.get(_DEFAULT)):
+        return None
+    words, cut = _broken(wanted) if command != _EMPTY else ([], 0)
+    data = _asked(rt, command, words, line, within_s)
     if data is None:
         return None
     options, *found = decode(data).split("\0")
@@ -69,8 +67,39 @@ def specified(rt: Runtime, wanted: Situation, line: str, within_s: float) -> Spe
     return Specified(list(dict.fromkeys(found[:-1])), wanted.start + cut, set(options.split()))
 
 
+def _command(wanted: Situation, line: str) -> str:
+    """Whose specification is asked for; '' for none."""
+    if wanted.kind == COMMAND:  # its words are those of the command before it
+        return _INITIAL if line.strip() else _EMPTY
+    return wanted.words[0] if wanted.words else ""
+
+
+def _asked(rt: Runtime, command: str, words: list[str], line: str, within_s: float) -> bytes | None:
+    """What a copy of the shell answers; None without an answer in time, or without room for the copy."""
+    job = Job("completion")
+    opened: list[int] = []
+    try:
+        read, write = os.pipe()
+        opened += [read, write]
+        opened[1] = write = rt.private(write)
+        for flags in (os.O_RDONLY, os.O_WRONLY):
+            opened.append(os.open(os.devnull, flags | os.O_CLOEXEC))
+        streams = (opened[2], opened[3])
+        process.fork(rt, lambda: _answer(rt, command, words, line, write), job, foreground=False, streams=streams)
+        return _all(read, within_s)
+    except (CommandError, OSError):
+        return None
+    finally:
+        for fd in opened:
+            os.close(fd)
+        if job.processes:
+            _end(job)
+
+
 def _spec(rt: Runtime, command: str) -> Spec | None:
     known = rt.completions
+    if command in _CALLED:
+        return known.get(command)
     return known.get(command) or known.get(command.rpartition("/")[2]) or known.get(_DEFAULT)
 
 
@@ -86,10 +115,10 @@ def _broken(wanted: Situation) -> tuple[list[str], int]:
     return [*wanted.words, *pieces], len(wanted.written) - len(pieces[-1])
 
 
-def _answer(rt: Runtime, words: list[str], line: str, out: int) -> int:
+def _answer(rt: Runtime, command: str, words: list[str], line: str, out: int) -> int:
     """In the copy of the shell."""
     os.dup2(1, 2)
-    command, before, word = words[0], words[-2], words[-1]
+    before, word = ["", "", *words][-2:]
     rt.set_list("COMP_WORDS", words)
     for name, value in (
         ("COMP_CWORD", str(len(words) - 1)), ("COMP_LINE", line), ("COMP_POINT", str(len(encode(line)))),
@@ -103,19 +132,21 @@ def _answer(rt: Runtime, words: list[str], line: str, out: int) -> int:
             break
         rt.status = 0
         try:
-            found = candidates(rt, spec, word, (command, word, before))
+            found = candidates(rt, spec, word, (_CALLED.get(command, command), word, before))
         except Unwind:
             break
         if rt.status != _AGAIN or _spec(rt, command) is spec:
             break
     options = " ".join(rt.completing.options) if rt.completing is not None else ""
+    answer = encode("\0".join([options, *found, ""]))
     with open(out, "wb") as file:
-        file.write(encode("\0".join([options, *found, ""])))
+        file.write(len(answer).to_bytes(_LENGTH_BYTES) + answer)
     return 0
 
 
 def _all(fd: int, within_s: float) -> bytes | None:
-    """All that is written until the other end closes; None where that takes too long."""
+    """An answer by its length: its end is not that of the pipe, which whatever a function has left behind may still
+    hold open. None where it is not whole, or that takes too long."""
     end = time.monotonic() + within_s
     poll = select.poll()
     poll.register(fd, select.POLLIN)
@@ -125,8 +156,11 @@ def _all(fd: int, within_s: float) -> bytes | None:
             return None
         piece = os.read(fd, 1 << 16)
         if not piece:
-            return found
+            return None
         found += piece
+        end_at = _LENGTH_BYTES + int.from_bytes(found[:_LENGTH_BYTES])
+        if len(found) >= max(end_at, _LENGTH_BYTES):
+            return found[_LENGTH_BYTES:end_at]
     return None
 
 
@@ -137,4 +171,7 @@ def _end(job: Job) -> None:
         os.killpg(job.pgid, signal.SIGKILL) if job.pgid else os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
-    os.waitpid(pid, 0)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # SIGCHLD is ignored: the system has done that

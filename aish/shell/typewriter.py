@@ -130,7 +130,7 @@ def scrolled(text: str, cursor: int, room: int) -> tuple[str, int]:
     """What of a line is to be seen in `room` columns, and where the cursor is in it. < and > stand for the rest."""
     if get_cwidth(text) <= room:
         return text, cursor
-    step = room // 2
+    step = max(1, room // 2)
     start = 0 if cursor < room - 1 else ((cursor - room) // step + 1) * step
     while get_cwidth(text[start:cursor]) >= room:  # characters that are two columns wide
         start += 1

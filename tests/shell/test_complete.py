@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +23,7 @@ from aish.shell.companion.link import Link
 from aish.shell.companion.work import serve
 from aish.shell.complete import COMMAND, FILE, VARIABLE, VERB, candidates, questions, situation, written_as
 from aish.shell.completer import ShellCompleter
+from aish.shell.specified import specified
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,3 +206,77 @@ def test_states_stand_beside_names(folder: Path) -> None:
 )
 def test_what_is_inserted_reads_back_as_the_word(line: str, word: str, written: str) -> None:
     assert written_as(word, situation(line)) == written
+
+
+@pytest.mark.parametrize(
+    ("line", "behind", "added"),
+    [
+        ("cat notes", "", ".txt "),
+        ("cat 'no w", "", "ay' "),
+        ('cat "no w', "", 'ay" '),
+        ("cat 'no w", "' x", "ay"),
+        ("cat 'nes", "", "ted/"),
+        ("echo ${MY_", "", "ONE} "),
+        ("echo ${MY_", "}", "ONE"),
+        ('echo "$MY_', "", 'ONE" '),
+        ('echo "${MY_', "", 'ONE}" '),
+        ("echo ${A:-$MY_", "", "ONE"),
+        ("echo $MY_", "", "ONE "),
+    ],
+)
+def test_a_word_ends_behind_its_quotes(folder: Path, line: str, behind: str, added: str) -> None:
+    """The blank was put into the name."""
+    link = Link(lambda fd: serve(fd, Answers(list, lambda words, written: None).table()))
+    completer = ShellCompleter(Runtime(NoHost(), {"PWD": str(folder), "PATH": "", "MY_ONE": ""}), link, ["spawn"])
+    (found,) = completer.get_completions(Document(line + behind, len(line)), CompleteEvent())
+    link.close()
+    assert line[: len(line) + found.start_position] + found.text == line + added
+
+
+@pytest.mark.parametrize(
+    ("setup", "line", "words"),
+    [
+        ("complete -W 'one two' p", "p ", ["one", "two"]),
+        ("complete -W 'one two' -D", "p t", ["two"]),
+        ("complete -W 'one two' -D", "aish st", None),
+        ("complete -W 'one two' -D", "aish stop t", None),
+        ("complete -W 'one two' -D; complete -W three aish", "aish t", ["three"]),
+        ("complete -W one -E", "", ["one"]),
+        ("complete -W one -E", "o", None),
+        ("complete -W one -I", "x; o", ["one"]),
+        (
+            'f() { COMPREPLY=("$1:$2:$3:${#COMP_WORDS[@]}:$COMP_CWORD"); }; complete -F f -E',
+            "",
+            ["_EmptycmD_:::0:-1"],
+        ),
+        ("f() { exec 3> x 4> x 5> x 6> x 7> x 8> x 9> x; COMPREPLY=(right); }; complete -F f p", "p ", ["right"]),
+    ],
+)
+def test_what_is_specified(folder: Path, setup: str, line: str, words: list[str] | None) -> None:
+    """Whatever a function leaves behind or opens."""
+    rt = Runtime(NoHost(), {"PWD": str(folder), "PATH": "/usr/bin:/bin"})
+    run_source(rt, Source("setup", setup))
+    completer = ShellCompleter(rt, Link(lambda fd: None), ["stop"])
+    found = completer._specified(Document(line), situation(line))
+    assert (None if found is None else [one.text.rstrip() for one in found]) == words
+
+
+def test_no_room_for_what_is_specified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tab says nothing then, and leaves nothing open; nor does it where the system takes children's ends itself."""
+    rt = Runtime(NoHost(), {})
+    run_source(rt, Source("setup", "complete -W one p"))
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        found = specified(rt, situation("p "), "p ", 1.0)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert found is not None
+    assert found.words == ["one"]
+    opened = os.listdir("/proc/self/fd")
+
+    def full() -> int:
+        raise OSError(errno.EAGAIN, "no room")
+
+    monkeypatch.setattr(os, "fork", full)
+    assert specified(rt, situation("p "), "p ", 1.0) is None
+    assert os.listdir("/proc/self/fd") == opened
