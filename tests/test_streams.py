@@ -46,7 +46,7 @@ def test_filled_descriptors_fail_as_closed_ones_and_are_not_inherited() -> None:
         ["sh", "-c", 'exec "$@" <&- >&-', "sh", sys.executable, "-u", "-c", code],
         stderr=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ import pytest
 
 from aish.agents.invocation import command
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 Step = Callable[["Exchange"], None]
 
 

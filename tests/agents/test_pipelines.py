@@ -13,7 +13,7 @@ from aish.plugins.simprovider.thread import Running
 if TYPE_CHECKING:
     from conftest import Home
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 LONG = "say 900 pace 0.1"
 DEFINED = """\
 [agents.talks]

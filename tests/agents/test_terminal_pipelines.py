@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aish.plugins.simprovider.thread import Running
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 DEFINED = """\
 [agents.a]
 model = "sim"
@@ -94,7 +94,7 @@ def until(happened: Callable[[], object], why: str) -> None:
 def card(module_home: Home) -> None:
     """A simulated card of 8 GiB, made before the supervisor looks for cards."""
     words = [sys.executable, "-m", "aish.plugins.simgpu", "create", "--memory", "8G"]
-    subprocess.run(words, env=module_home.environ, check=True, capture_output=True, timeout=30)
+    subprocess.run(words, env=module_home.environ, check=True, capture_output=True, timeout=60)
 
 
 @pytest.fixture

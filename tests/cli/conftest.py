@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     OpenBash = Callable[[dict[str, str], Path], "Bash"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 PROMPT = "ready> "
 
 

@@ -41,7 +41,7 @@ class Person:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.rstrip("\n")

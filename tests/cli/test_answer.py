@@ -17,7 +17,7 @@ from aish.errors import ConflictError
 if TYPE_CHECKING:
     from conftest import Home
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 ASKER = """
 import sys
 from aish.client import Aish

@@ -39,7 +39,7 @@ class Shell:
             env=environ,
             cwd=str(home.root),
             encoding="utf-8",
-            timeout=30,
+            timeout=60,
             dimensions=(40, 200),
         )
         self.child.delaybeforesend = None

@@ -27,7 +27,7 @@ def status(told: dict[str, str]) -> int:
         told["OPENAI_BASE_URL"] + "/models", headers={"Authorization": f"Bearer {told['OPENAI_API_KEY']}"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -196,7 +196,7 @@ def on_terminal(home: Home, *words: str, **environ: str) -> str:
                 shown += os.read(master, 65536)
             except OSError:  # EIO: nobody has the terminal any more
                 break
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
     finally:
         os.close(master)
     return shown.decode().replace("\r\n", "\n")
@@ -260,7 +260,7 @@ def test_a_follower_sees_what_had_not_started_when_it_came(shared_home: Home) ->
         assert following.stdout.readline() == b"up\n"  # it follows both now
         shared_home.client.spawn(["sleep", "62"], name="gate")
         shared_home.client.process("runs").stop(grace_s=0)
-        assert following.communicate(timeout=30) == (b"started\n", b"err\n")
+        assert following.communicate(timeout=60) == (b"started\n", b"err\n")
         assert following.returncode == 0
 
 
@@ -305,7 +305,7 @@ def test_ctrl_c_ends_a_follower_with_130(shared_home: Home) -> None:
             assert following.stdout is not None
             assert b"up" in following.stdout.readline()
             following.send_signal(signal.SIGINT)
-            assert following.wait(timeout=30) == 130
+            assert following.wait(timeout=60) == 130
 
 
 def test_an_ordered_log_has_no_streams(shared_home: Home) -> None:

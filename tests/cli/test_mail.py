@@ -42,7 +42,7 @@ def test_a_shell_script_is_an_agent(shared_home: Home) -> None:
     done = shared_home.aish("ask", "upper", "fail", "--json")
     assert (done.returncode, json.loads(done.stdout)["status"]) == (9, 9)
     assert shared_home.aish("ask", "upper", "stop").stdout == "stopped\n"
-    assert process.wait(timeout_s=20).code == 0
+    assert process.wait(timeout_s=60).code == 0
 
 
 def test_what_nobody_reads_any_more_is_told(shared_home: Home) -> None:
@@ -71,4 +71,4 @@ def test_wrong_words(shared_home: Home) -> None:
 def test_a_time_that_is_over(shared_home: Home) -> None:
     command = [sys.executable, "-P", "-m", "aish", "receive", "--timeout", "0.1"]
     process = shared_home.client.spawn(command, kind="agent", name="impatient")
-    assert process.wait(timeout_s=20).code == 124
+    assert process.wait(timeout_s=60).code == 124

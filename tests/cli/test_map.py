@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import Home
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def run(home: Home, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -81,7 +81,7 @@ def chat(home: Home, model: str) -> tuple[int, dict[str, str]]:
     headers = {"Authorization": f"Bearer {told['OPENAI_API_KEY']}", "Content-Type": "application/json"}
     request = urllib.request.Request(told["OPENAI_BASE_URL"] + "/chat/completions", body, headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             return reply.status, {name.lower(): value for name, value in reply.headers.items()}
     except urllib.error.HTTPError as error:
         with error:

@@ -125,7 +125,7 @@ def test_signals_to_run_reach_the_process(shared_home: Home) -> None:
         assert running.stdout.readline() == b"ready\n"
         running.send_signal(signal.SIGINT)
         assert running.stdout.readline() == b"got\n"
-        assert running.wait(timeout=30) == 9
+        assert running.wait(timeout=60) == 9
 
 
 def test_the_daemon_killed_under_a_run_is_not_noticed(home: Home) -> None:
@@ -138,7 +138,7 @@ def test_the_daemon_killed_under_a_run_is_not_noticed(home: Home) -> None:
             assert running.stdout.readline() == b"line %d\n" % number
             os.kill(home.client.view().daemon_pid, signal.SIGKILL)
         running.stdin.close()
-        assert running.wait(timeout=30) == 0
+        assert running.wait(timeout=60) == 0
 
 
 def test_logs_follow_to_the_last_byte(shared_home: Home) -> None:

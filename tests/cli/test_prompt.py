@@ -103,7 +103,7 @@ def test_at_a_real_bash(home: Home) -> None:
         env=home.environ | {"PATH": path, "TERM": "dumb", "PS1": "ready> ", "LC_ALL": "C.UTF-8"},
         cwd=str(home.root),
         encoding="utf-8",
-        timeout=30,
+        timeout=60,
         dimensions=(24, 200),
         echo=False,
     )

@@ -33,7 +33,7 @@ def agent(home: Home, **fields: Any) -> Any:
 
 def test_for_people_and_for_programs(shared_home: Home) -> None:
     process = agent(shared_home)
-    process.wait(timeout_s=20)
+    process.wait(timeout_s=60)
     shown = shared_home.aish("transcript", "coder").stdout
     assert "\x1b" not in shown
     lines = shown.splitlines()
@@ -48,7 +48,7 @@ def test_for_people_and_for_programs(shared_home: Home) -> None:
 
 def test_followed_until_it_has_ended(shared_home: Home) -> None:
     process = agent(shared_home, fds=None)
-    process.wait(timeout_s=20)
+    process.wait(timeout_s=60)
     done = shared_home.aish("transcript", "-f", process.id, "--json")
     assert [json.loads(line)["kind"] for line in done.stdout.splitlines()] == ["prompt", "tool", "text", "end"]
     import os
@@ -69,12 +69,12 @@ def test_followed_until_it_has_ended(shared_home: Home) -> None:
             pass
         os.close(write)
         assert json.loads(following.stdout.readline())["kind"] == "end"
-        assert following.wait(timeout=20) == 0
-    second.wait(timeout_s=20)
+        assert following.wait(timeout=60) == 0
+    second.wait(timeout_s=60)
 
 
 def test_who_has_none_is_told(shared_home: Home) -> None:
-    shared_home.client.spawn(["true"], name="plain").wait(timeout_s=20)
+    shared_home.client.spawn(["true"], name="plain").wait(timeout_s=60)
     done = shared_home.aish("transcript", "plain")
     assert (done.returncode, "plain" in done.stderr, "no transcript" in done.stderr) == (69, True, True)
 
@@ -88,7 +88,7 @@ assert os.environ["AISH_TRANSCRIPT"]
 subprocess.run([sys.executable, "-m", "aish", "run", "--", sys.executable, "-c", {code!r}], check=True)
 """
     process = shared_home.client.spawn([sys.executable, "-c", script], kind="agent", name="coder")
-    assert process.wait(timeout_s=20).code == 0
+    assert process.wait(timeout_s=60).code == 0
     assert [line.text.strip() for line in shared_home.client.logs(process, streams=("stdout",))] == ["None"]
 
 

@@ -123,7 +123,7 @@ def test_of_one_process_and_what_is_below_it(shared_home: Home) -> None:
     words = [sys.executable, "-m", "aish", "run", "--name", "below", "--", "true"]
     above = shared_home.client.spawn([sys.executable, "-c", script, *words], name="above")
     shared_home.client.spawn(["true"], name="beside").wait()
-    assert above.wait(timeout_s=20).code == 0
+    assert above.wait(timeout_s=60).code == 0
     below = next(row for row in shared_home.client.processes(all=True) if row.name == "below")
     with connect(program="test") as client:
         assert usage._tree(client, "above") == {above.id, below.id}

@@ -32,7 +32,7 @@ def test_tasks_wait_at_once_and_no_thread_does_it(home: Home) -> None:
     async def main() -> None:
         async with AsyncAish() as aish:
             processes = await asyncio.gather(*(aish.spawn(["sh", "-c", f"exit {code}"]) for code in range(20)))
-            ends = await asyncio.gather(*(process.wait(timeout_s=20) for process in processes))
+            ends = await asyncio.gather(*(process.wait(timeout_s=60) for process in processes))
             assert [end.code for end in ends] == list(range(20))
             assert threading.active_count() == 1
 

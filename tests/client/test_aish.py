@@ -44,7 +44,7 @@ def test_a_process_from_spawn_to_exit(aish: Any, shared_home: Home) -> None:
         ["sh", "-c", "pwd; echo $WORD; exit 3"], cwd=shared_home.root, env={"PATH": "/bin", "WORD": "hi"}
     )
     assert process.name == "sh"
-    assert process.wait(timeout_s=20) == Exit(3, None)
+    assert process.wait(timeout_s=60) == Exit(3, None)
     assert process.state() == "exited"
     assert [line.text for line in process.logs()] == [str(shared_home.root), "hi"]
     assert aish.process("sh") == process
@@ -61,7 +61,7 @@ def test_what_ended_well_says_so(aish: Any) -> None:
     assert not aish.spawn(["false"]).wait().ok
     assert not aish.spawn(["true"], check="exit 1").wait().ok
     polite = aish.spawn(["sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"], ready="line:up")
-    polite.wait_ready(timeout_s=20)
+    polite.wait_ready(timeout_s=60)
     assert not polite.stop().ok, "it did not end by itself, though with 0"
 
 
@@ -86,7 +86,7 @@ def test_its_words_and_fields_are_as_given(aish: Any, tmp_path: Path) -> None:
         grace_s=3,
         log_bytes="1M",
     )
-    process.wait_ready(timeout_s=20)
+    process.wait_ready(timeout_s=60)
     spec = process.inspect().spec
     assert spec.argv[0] == os.fsencode(sys.executable)
     assert (spec.cwd, spec.budget_tokens, spec.log_bytes) == (os.fsencode(tmp_path), 200_000, 1 << 20)
@@ -172,7 +172,7 @@ def test_a_wait_that_takes_too_long_is_a_timeout_and_changes_nothing(aish: Any) 
 def test_what_ends_before_it_is_ready_is_no_ready_process(aish: Any) -> None:
     process = aish.spawn(["sh", "-c", "exit 7"], ready="line:never")
     with pytest.raises(UnavailableError, match="exit 7"):
-        process.wait_ready(timeout_s=20)
+        process.wait_ready(timeout_s=60)
 
 
 def test_the_first_of_several_is_told_and_all_can_be_waited_for(aish: Any) -> None:
@@ -199,7 +199,7 @@ def test_a_process_is_paused_limited_signalled_and_started_again(aish: Any) -> N
     code = "trap 'echo hup; exit 5' HUP; echo up $X; while :; do sleep 0.02; done"
     path = os.environ["PATH"]
     process = aish.spawn(["sh", "-c", code], env={"PATH": path, "X": "1"}, ready="line:up")
-    process.wait_ready(timeout_s=20)
+    process.wait_ready(timeout_s=60)
     assert process.pause()
     assert process.state() == "paused"
     assert process.cont()
@@ -213,12 +213,12 @@ def test_a_process_is_paused_limited_signalled_and_started_again(aish: Any) -> N
     with pytest.raises(UsageError):
         process.limit()
     process.signal(signal.SIGHUP)
-    assert process.wait(timeout_s=20).code == 5
+    assert process.wait(timeout_s=60).code == 5
     assert process.start(env={"PATH": path, "X": "2"})
     assert not process.start(), "it runs"
-    process.wait_ready(timeout_s=20)
+    process.wait_ready(timeout_s=60)
     assert process.restart(keep_env=True)
-    process.wait_ready(timeout_s=20)
+    process.wait_ready(timeout_s=60)
     with pytest.raises(UsageError):
         process.restart(env={}, keep_env=True)
     process.stop(grace_s=0)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Start = Callable[..., "pexpect.spawn[bytes]"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 DETACH = b"\x1dd"
 FLOOD_BYTES = 4_000_000
 SIZES = "import os,signal;signal.signal(signal.SIGWINCH,lambda *_:print('size',*os.get_terminal_size(),flush=True))\n"
@@ -319,7 +319,7 @@ def test_a_terminal_that_nobody_reads_does_not_stall_the_process(shared_home: Ho
     terminal.expect(b"go\r\n")
     os.kill(viewer.pid, signal.SIGSTOP)
     try:  # the writer is not read, the viewer is stopped
-        assert shared_home.client.wait("job", timeout_s=30).ok
+        assert shared_home.client.wait("job", timeout_s=60).ok
         assert shared_home.aish("logs", "job", text=False).stdout.count(b"\0") == FLOOD_BYTES
     finally:
         os.kill(viewer.pid, signal.SIGCONT)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from conftest import Home
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 CTRL_Z = b"\x1a"
 PAUSED = rb"\r\nsleeper \(p\d+\) is paused: fg or aish cont sleeper\r\n"
 

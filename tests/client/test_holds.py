@@ -90,7 +90,7 @@ def test_a_stage_over_its_budget_says_what_lets_it_go_on(shared_home: Home, url:
         told_so = line_with(running.stderr, b"lets it go on")
         assert b"title is held: its budget has too little left for its next request; `aish limit p" in told_so
         shared_home.client.limit("title", tokens="none")
-        assert running.wait(timeout=30) == 0
+        assert running.wait(timeout=60) == 0
         assert b"A title" in running.stdout.read()
 
 
@@ -104,7 +104,7 @@ def test_a_stage_over_another_budget_than_that_of_tokens_names_it_and_what_helps
         assert " requests=+100` lets it go on" in told_so
         limit = told_so.partition("`aish ")[2].partition("`")[0]
         assert shared_home.aish(*limit.split()).returncode == 0
-        assert running.wait(timeout=30) == 0
+        assert running.wait(timeout=60) == 0
 
 
 def test_a_held_stage_outlives_the_daemon(home: Home, url: str) -> None:
@@ -118,7 +118,7 @@ def test_a_held_stage_outlives_the_daemon(home: Home, url: str) -> None:
         assert select.select([daemon], [], [], 30)[0]  # a limit is not asked for twice: the next one is to be asked
         os.close(daemon)
         home.client.limit("title", tokens="none")
-        assert running.wait(timeout=30) == 0
+        assert running.wait(timeout=60) == 0
         assert b"is held" not in running.stderr.read()  # told once
 
 
@@ -181,7 +181,7 @@ def test_a_stage_that_somebody_pauses_says_so(shared_home: Home) -> None:
         sleep.cont()
         line_with(running.stderr, b"aish: sleep goes on")
         sleep.signal(signal.SIGTERM)
-        assert running.wait(timeout=30) == -signal.SIGTERM
+        assert running.wait(timeout=60) == -signal.SIGTERM
 
 
 def test_at_a_terminal_too(shared_home: Home) -> None:

@@ -22,7 +22,7 @@ sys.stdout.buffer.write(msgspec.msgpack.encode(launch.capture()))
 
 
 def captured(**settings: object) -> dict[str, object]:
-    out = subprocess.run([sys.executable, "-c", _SHOW], capture_output=True, check=True, timeout=30, **settings)  # type: ignore[call-overload]
+    out = subprocess.run([sys.executable, "-c", _SHOW], capture_output=True, check=True, timeout=60, **settings)  # type: ignore[call-overload]
     made: dict[str, object] = msgspec.msgpack.decode(out.stdout)
     return made
 

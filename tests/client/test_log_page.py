@@ -24,7 +24,7 @@ os.write(1, b"y" * 3_000_000 + b"\n" + b"no end")
 def test_page_after_page_is_the_whole_log(shared_home: Home) -> None:
     client = shared_home.client
     process = client.spawn([sys.executable, "-c", SCRIPT])
-    process.wait(timeout_s=30)
+    process.wait(timeout_s=60)
     whole = {"stdout": [], "stderr": []}
     found = client.carry(page(PageWanted(process, 100, after="0.0", most_bytes=1000)))
     count = 1
@@ -49,7 +49,7 @@ def test_page_after_page_is_the_whole_log(shared_home: Home) -> None:
 def test_the_end_of_a_log_is_bounded(shared_home: Home) -> None:
     client = shared_home.client
     process = client.spawn([sys.executable, "-c", SCRIPT])
-    process.wait(timeout_s=30)
+    process.wait(timeout_s=60)
     found = client.carry(page(PageWanted(process, 50, streams=("stdout",))))
     assert found.lines[-1].data == b"no end"
     assert all(len(line.data) <= LINE_BYTES for line in found.lines)
@@ -66,6 +66,6 @@ def test_what_is_no_position(text: str) -> None:
 
 def test_a_position_behind_the_end_is_the_end(shared_home: Home) -> None:
     process = shared_home.client.spawn(["echo", "hello"])
-    process.wait(timeout_s=30)
+    process.wait(timeout_s=60)
     found = shared_home.client.carry(page(PageWanted(process, 10, after="999999.999999")))
     assert (found.lines, found.after) == ([], "6.0")

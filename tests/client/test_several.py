@@ -31,17 +31,17 @@ def test_labels_stand_for_all_that_have_them(aish: Any) -> None:
     """Each of these took one process, and no label."""
     fleet = pair(aish)
     aish.spawn(["sleep", "600"], name="other")
-    aish.wait_ready(labels=TEAM, timeout_s=20)
+    aish.wait_ready(labels=TEAM, timeout_s=60)
     assert aish.pause(labels=TEAM)
     assert not aish.pause(*fleet), "they are paused"
     assert [each.state() for each in fleet] == ["paused"] * 2
     assert aish.cont(labels={"team": None})
     pids = [row.pid for row in aish.processes(labels=TEAM)]
     assert aish.restart(labels=TEAM)
-    aish.wait_ready(*fleet, timeout_s=20)
+    aish.wait_ready(*fleet, timeout_s=60)
     assert not set(pids) & {row.pid for row in aish.processes(labels=TEAM)}
     aish.signal(signal.SIGTERM, labels=TEAM)
-    assert [end.signal for end in aish.wait_all(labels=TEAM, timeout_s=20)] == [signal.SIGTERM] * 2
+    assert [end.signal for end in aish.wait_all(labels=TEAM, timeout_s=60)] == [signal.SIGTERM] * 2
     assert aish.wait_any(labels=TEAM)[0] in fleet
     assert aish.start(labels=TEAM)
     assert [end.signal for end in aish.stop(labels=TEAM)] == [signal.SIGTERM] * 2
@@ -55,7 +55,7 @@ def test_labels_stand_for_all_that_have_them(aish: Any) -> None:
 def test_rows_can_be_named(aish: Any) -> None:
     pair(aish)
     aish.signal("KILL", *aish.processes(labels=TEAM))
-    assert [end.signal for end in aish.wait_all("one", "two", timeout_s=20)] == [signal.SIGKILL] * 2
+    assert [end.signal for end in aish.wait_all("one", "two", timeout_s=60)] == [signal.SIGKILL] * 2
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_without_a_name_the_logs_are_those_of_what_has_not_ended(aish: Any) -> N
     with pytest.raises(NotFoundError, match="no process runs"):
         list(aish.logs())
     stays = aish.spawn(["sh", "-c", "echo here; sleep 600"], name="stays", ready="line:here")
-    stays.wait_ready(timeout_s=20)
+    stays.wait_ready(timeout_s=60)
     assert told(aish.logs()) == [("stays", "here")]
     stays.stop()
     with pytest.raises(UsageError, match="did you mean command"):

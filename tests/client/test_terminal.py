@@ -28,7 +28,7 @@ def at_terminal(home: Home) -> Iterator[Start]:
     opened = []
 
     def start(*words: str) -> pexpect.spawn[bytes]:
-        opened.append(pexpect.spawn(sys.executable, ["-m", "aish", *words], env=home.environ, timeout=30))
+        opened.append(pexpect.spawn(sys.executable, ["-m", "aish", *words], env=home.environ, timeout=60))
         return opened[-1]
 
     yield start
@@ -96,7 +96,7 @@ def test_what_ends_at_once_is_shown_whole_each_time(home: Home, at_terminal: Sta
 def full_card(home: Home) -> Home:
     """A simulated card of 8 GiB that a process has to itself."""
     words = [sys.executable, "-m", "aish.plugins.simgpu", "create", "--memory", "8G"]
-    subprocess.run(words, env=home.environ, check=True, capture_output=True, timeout=30)
+    subprocess.run(words, env=home.environ, check=True, capture_output=True, timeout=60)
     done = home.aish("spawn", "--name", "owner", "--vram", "7G", "--grace", "1", "--", "sleep", "100")
     assert done.returncode == 0, done.stderr
     return home
@@ -138,7 +138,7 @@ def test_ctrl_c_while_the_daemon_hangs(home: Home, at_terminal: Start) -> None:
         with pytest.raises(pexpect.TIMEOUT):
             terminal.expect(pexpect.EOF, timeout=1)
         terminal.sendintr()
-        terminal.expect(pexpect.EOF, timeout=10)
+        terminal.expect(pexpect.EOF, timeout=60)
         terminal.close()
         assert terminal.exitstatus == 130
     (home.runtime / "daemon.sock").unlink()
@@ -151,7 +151,7 @@ def test_a_daemon_that_is_stopped_is_told_at_once(home: Home, at_terminal: Start
         try:
             terminal = at_terminal("run", "--", "true")
             terminal.expect(f"the daemon .pid {client.welcome.pid}. is stopped: `kill -CONT {client.welcome.pid}`")
-            terminal.expect(pexpect.EOF, timeout=10)
+            terminal.expect(pexpect.EOF, timeout=60)
             terminal.close()
             assert terminal.exitstatus == 69
         finally:

@@ -36,7 +36,7 @@ def test_the_session_happens_as_printed(home: Home) -> None:
         cwd=str(home.root),
         dimensions=(24, 200),
         encoding="utf-8",
-        timeout=30,
+        timeout=60,
     )
     try:
         for line in block[1].splitlines():

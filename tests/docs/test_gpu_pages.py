@@ -46,6 +46,6 @@ def test_the_commands_of_the_page_are_commands(home: Any) -> None:
     assert len(commands) == 5
     for words in commands:
         argv = [sys.executable, "-m", "aish.plugins.simgpu", *shlex.split(words)]
-        result = subprocess.run(argv, capture_output=True, text=True, env=home.environ, timeout=30)
+        result = subprocess.run(argv, capture_output=True, text=True, env=home.environ, timeout=60)
         expected = {"create": 0, "remove": 0}.get(argv[3], 69)  # 69: there is no card any more
         assert result.returncode == expected, (words, result.stderr)

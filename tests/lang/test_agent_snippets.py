@@ -81,7 +81,7 @@ def _run(shell: Sequence[str], script: str, folder: Path) -> tuple[str, int, boo
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=30,
+            timeout=60,
         )
         assert b"Traceback" not in done.stderr, done.stderr
         assert b"a fault in aish" not in done.stderr, done.stderr

@@ -87,7 +87,7 @@ def test_depth_is_refused_in_words(text: str, aish: Aish) -> None:
 
 def test_replacing_takes_no_square_of_the_time(aish: Aish) -> None:
     """Many places where a match could begin, and none where it ends."""
-    assert aish(f"x={'a' * 30_000}; y=${{x//a*b/c}}; echo ${{#y}}", timeout=20).out == "30000\n"
+    assert aish(f"x={'a' * 30_000}; y=${{x//a*b/c}}; echo ${{#y}}", timeout=60).out == "30000\n"
 
 
 def test_commands_in_subscripts_that_are_data_do_not_run(aish: Aish) -> None:

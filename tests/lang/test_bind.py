@@ -34,6 +34,6 @@ def test_lists(aish: Aish) -> None:
     )
     assert done.out == (
         '"\\C-o": "say\\C-j"\n"\\C-t": "echo \\"hi\\""\n"\\C-g": yank\nyank can be invoked via "\\C-g".\n'
-        "yank is not bound to any keys.\n1\n1\n"
+        "yank is not bound to any keys.\n1\n0\n"
     )
     assert "nosuch: no function of the editor" in done.err

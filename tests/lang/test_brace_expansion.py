@@ -49,7 +49,7 @@ def given(text: str) -> list[str]:
 def test_as_bash() -> None:
     assert BASH is not None
     script = "".join(f"printf '%s ' {word}; echo\n" for word in WORDS)
-    done = subprocess.run([BASH, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([BASH, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     for word, line in zip(WORDS, done.stdout.split("\n"), strict=False):
         assert given(word) == line.split(), word
 

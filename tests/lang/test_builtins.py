@@ -61,7 +61,7 @@ def test_getopts_complains_under_the_script_s_name(aish: Aish) -> None:
 
 def test_read_gives_up_at_its_time(aish: Aish) -> None:
     os.mkfifo(aish.folder / "fifo")
-    assert aish("exec 3<>fifo; read -t 0.1 -u 3 x; echo $?", timeout=20).out == "142\n"
+    assert aish("exec 3<>fifo; read -t 0.1 -u 3 x; echo $?", timeout=60).out == "142\n"
 
 
 @pytest.mark.parametrize("seconds", ["99999999999", "1e300"])

@@ -56,7 +56,7 @@ FRAMES = [
 def oracle(shell: str | None, text: str, aish: Aish) -> subprocess.CompletedProcess[bytes]:
     assert shell is not None
     where = {"cwd": aish.folder, "env": aish.environment}
-    return subprocess.run([shell, "-c", text], capture_output=True, check=False, timeout=30, **where)
+    return subprocess.run([shell, "-c", text], capture_output=True, check=False, timeout=60, **where)
 
 
 @pytest.mark.skipif(None in (BASH, DASH), reason="needs bash and dash, which are the oracles")

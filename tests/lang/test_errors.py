@@ -165,7 +165,7 @@ def test_no_descriptors_left(script: str, aish: Aish) -> None:
     text = f"echo start\nexec 3<&0\n{script}\necho status $?"
     done = subprocess.run(
         ["sh", "-c", 'ulimit -n 4; exec "$@"', "sh", *SHELL, "-c", text],
-        capture_output=True, text=True, env=aish.environment, cwd=aish.folder, timeout=30,
+        capture_output=True, text=True, env=aish.environment, cwd=aish.folder, timeout=60,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     assert "a fault in aish" not in done.stderr

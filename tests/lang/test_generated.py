@@ -26,7 +26,7 @@ def oracle(shell: str | None, aish: Aish) -> tuple[bytes, int]:
         cwd=aish.folder,
         env=aish.environment,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=60,
     )
     return done.stdout, done.returncode
 
@@ -38,7 +38,7 @@ def test_every_program_parses(aish: Aish) -> None:
             (aish.folder / "program").write_text(text)
             for shell in _SHELLS:
                 assert shell is not None
-                subprocess.run([shell, "-n", str(aish.folder / "program")], check=True, timeout=30)
+                subprocess.run([shell, "-n", str(aish.folder / "program")], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -84,7 +84,7 @@ def test_flow_of_bash(seed: int, aish: Aish) -> None:
     """The commands and words of bash, with bash as the only oracle."""
     (aish.folder / "program").write_text(Bash(seed).program())
     assert _SHELLS[0] is not None
-    subprocess.run([_SHELLS[0], "-n", str(aish.folder / "program")], check=True, timeout=30)
+    subprocess.run([_SHELLS[0], "-n", str(aish.folder / "program")], check=True, timeout=60)
     expected = oracle(_SHELLS[0], aish)
     found = aish.run(["program"])
     assert "a fault in aish" not in found.err

@@ -132,7 +132,7 @@ def of_bash(script: str, aish: Aish) -> tuple[str, int]:
     if shutil.which("bash") is None:
         pytest.skip("bash is not installed")
     done = subprocess.run(
-        ["bash", "-c", FUNCTIONS + script], capture_output=True, cwd=aish.folder, env=aish.environment, timeout=30,
+        ["bash", "-c", FUNCTIONS + script], capture_output=True, cwd=aish.folder, env=aish.environment, timeout=60,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return done.stdout.decode("utf-8", "surrogateescape"), done.returncode
@@ -150,7 +150,7 @@ def test_it_is_what_bash_has(script: str, aish: Aish) -> None:
 def test_no_copy_of_the_shell_is_made(script: str, aish: Aish) -> None:
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", BOOT, "-c", FUNCTIONS + script], capture_output=True, text=True,
-        errors="surrogateescape", cwd=aish.folder, env=aish.environment, timeout=30, stdin=subprocess.DEVNULL,
+        errors="surrogateescape", cwd=aish.folder, env=aish.environment, timeout=60, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert "a copy" not in done.stderr
     assert done.stdout == aish(FUNCTIONS + script).out

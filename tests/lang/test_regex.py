@@ -61,7 +61,7 @@ def test_as_bash(aish: Aish) -> None:
     show = '[[ $t =~ $e ]]; printf "%s:" $? "${BASH_REMATCH[@]}"; echo'
     script = f'while IFS= read -r -d "" t && IFS= read -r -d "" e; do {show}; done'
     data = "".join(f"{text}\0{expression}\0" for text, expression, _ in TABLE).encode()
-    done = subprocess.run([BASH, "-c", script], input=data, capture_output=True, timeout=30, env=aish.environment)
+    done = subprocess.run([BASH, "-c", script], input=data, capture_output=True, timeout=60, env=aish.environment)
     assert aish(script, input=data).out == done.stdout.decode()
 
 
@@ -115,5 +115,5 @@ def test_the_engine_is_loaded_on_first_use_only(aish: Aish) -> None:
     script = "[[ a == a* ]]; case x in [[:alpha:]]) ;; esac"
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from aish.shell import main; main(['-c', {script!r}])"
     code += "; print('re' in sys.modules)"
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n"

@@ -56,7 +56,7 @@ def differences(paths: list[str]) -> list[str]:
     for path in paths:
         data = Path(path).read_bytes()
         assert BASH is not None
-        theirs = subprocess.run([BASH, "-O", "extglob", "-n", path], capture_output=True, timeout=30)
+        theirs = subprocess.run([BASH, "-O", "extglob", "-n", path], capture_output=True, timeout=60)
         with deep():
             ours = parse(data.decode("utf-8", "surrogateescape"))
         if (theirs.returncode == 0) != (not ours.errors):

@@ -39,7 +39,7 @@ def signalled(aish: Aish, script: str, signo: int, *, group: bool = False, in_wa
             os.killpg(running.pid, signo)
         else:
             os.kill(running.pid, signo)
-        out, err = running.communicate(timeout=20)
+        out, err = running.communicate(timeout=60)
     finally:
         if running.poll() is None:  # where the tests began with that signal ignored it would go on for ever
             os.killpg(running.pid, signal.SIGKILL)
@@ -77,7 +77,7 @@ def test_interrupt_in_a_substitution(aish: Aish) -> None:
     assert running.stderr is not None
     assert running.stderr.readline() == b"ready\n"
     os.killpg(running.pid, signal.SIGINT)
-    out, _ = running.communicate(timeout=20)
+    out, _ = running.communicate(timeout=60)
     assert (out, running.returncode) == (b"", -signal.SIGINT)
 
 
@@ -117,7 +117,7 @@ def test_trap_of_interrupt_keeps_the_script_alive(aish: Aish) -> None:
     assert running.stdout is not None
     assert running.stdout.readline() == b"ready\n"
     running.send_signal(signal.SIGINT)
-    out, _ = running.communicate(timeout=20)
+    out, _ = running.communicate(timeout=60)
     assert (out, running.returncode) == (b"caught\nyes\n", 0)
 
 
@@ -171,7 +171,7 @@ def test_unknown_signal_is_told(aish: Aish) -> None:
 
 def test_lost_child_does_not_hang_the_shell(aish: Aish) -> None:
     """SIGCHLD ignored: the kernel reaps, and nobody can tell the status any more."""
-    assert aish("trap '' CHLD; sh -c 'exit 3'; echo done", timeout=20).out == "done\n"
+    assert aish("trap '' CHLD; sh -c 'exit 3'; echo done", timeout=60).out == "done\n"
 
 
 def test_signal_sent_to_the_shell_while_it_waits_for_a_job(aish: Aish) -> None:

@@ -44,7 +44,7 @@ def test_same_as_bash(name: str, aish: Aish) -> None:
         cwd=theirs,
         env=aish.environment | {"HOME": str(theirs), "TMPDIR": str(theirs)},
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=60,
     )
     found = aish.run(["snippet.sh"])
     output = expected.stdout.decode("utf-8", "surrogateescape").replace(str(theirs), str(aish.folder))

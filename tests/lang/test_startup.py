@@ -140,7 +140,7 @@ def test_ignored_on_entry_stays_ignored(script: str, aish: Aish) -> None:
     code = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     done = subprocess.run(
         [sys.executable, "-c", code, *SHELL, "-c", script],
-        capture_output=True, text=True, env=aish.environment, timeout=30, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, env=aish.environment, timeout=60, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     if "SigIgn" in script:
         assert _ignored(done.stdout) == 1 << (signal.SIGINT - 1)

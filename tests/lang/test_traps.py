@@ -52,7 +52,7 @@ def test_child_signals_do_not_cut_wait_short(aish: Aish) -> None:
 def test_wait_n_sleeps_until_the_first_is_done(aish: Aish) -> None:
     """By the processes' own descriptors: a child of somebody else in this process wakes nobody."""
     running = aish.popen("sleep 30 & s=$!; (exit 4) & wait -n; echo $?; kill $s")
-    out, _ = running.communicate(timeout=20)
+    out, _ = running.communicate(timeout=60)
     assert (out, running.returncode) == (b"4\n", 0)
 
 
@@ -65,5 +65,5 @@ def test_a_dying_shell_runs_its_exit_trap_once(aish: Aish) -> None:
     assert running.stdout is not None
     assert running.stdout.readline() == b"ready\n"
     running.send_signal(signal.SIGTERM)
-    out, _ = running.communicate(timeout=20)
+    out, _ = running.communicate(timeout=60)
     assert (out, running.returncode) == (b"bye\n", -signal.SIGTERM)

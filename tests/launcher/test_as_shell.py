@@ -15,7 +15,7 @@ from aish.shell.program import VERSION
 if TYPE_CHECKING:
     from .conftest import Installed
 
-DEADLINE_S = 30
+DEADLINE_S = 60.0
 
 
 def needs(program: str) -> pytest.MarkDecorator:

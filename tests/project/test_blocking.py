@@ -69,7 +69,7 @@ def test_a_project_from_its_plan_to_its_end(shop: Shop) -> None:
         ("start", "web", "not there yet"),
     ]
     assert shop.aish.processes() == [], "a plan starts nothing"
-    assert [(each.name, each.what, each.state) for each in shop.project.up(timeout_s=30)] == [
+    assert [(each.name, each.what, each.state) for each in shop.project.up(timeout_s=60)] == [
         ("db", "started", "running"),
         ("web", "started", "running"),
     ]
@@ -120,7 +120,7 @@ def test_what_fails_is_raised_when_the_others_are_up(shop: Shop) -> None:
     more = '[services.bad]\ncommand = "/no/such/program"\n[services.worse]\nshell = "echo why >&2; exit 3"\n'
     shop.put(TWO + more + 'ready = { log = "never" }\nrestart = "never"\n')
     with pytest.raises(UnavailableError) as told:
-        shop.project.up(timeout_s=30)
+        shop.project.up(timeout_s=60)
     words = "\n".join([str(told.value), *told.value.__notes__])
     assert "bad" in words
     assert "worse" in words
@@ -186,7 +186,7 @@ def test_asyncio_has_the_same_and_waits_for_its_turn_without_holding_the_loop(sh
             project = AsyncProject(aish, shop.file)
             assert [step.action for step in (await project.plan()).steps] == ["start", "start"]
             with Turn(str(shop.file)):
-                up = asyncio.create_task(project.up(timeout_s=30))
+                up = asyncio.create_task(project.up(timeout_s=60))
                 assert await aish.processes() == []
                 done, _ = await asyncio.wait([up], timeout=0.2)
                 assert not done, "another one has the turn"

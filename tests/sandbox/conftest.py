@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aish.model.sandbox import Tier
     from aish.sandbox.tier import Holding
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 SECRET = "the secret of this user"
 held = functools.cache(lambda name: tier.held((name,)))
 

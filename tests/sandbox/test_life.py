@@ -22,7 +22,7 @@ from aish.model.sandbox import BWRAP
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Box
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def line(stream: IO[str] | None) -> str:

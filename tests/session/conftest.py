@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from conftest import Home
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 FRONT = (sys.executable, "-P", "-m", "aish.cli.fronting", "--unsupervised=a test")
 
 

@@ -152,7 +152,7 @@ def test_edge_ends_with_its_writer(aish: Aish) -> None:
         "s = socket.socket(fileno=fd); s.settimeout(10); print(s.recv(10))"
     )
     (aish.folder / "read.py").write_text(read)
-    found = aish("true |= { python3 read.py; }", timeout=30)
+    found = aish("true |= { python3 read.py; }", timeout=60)
     assert (found.out, found.err) == ("b''\n", "")
 
 
@@ -211,9 +211,9 @@ verbs['wait'] = wait
 """
     number = getattr(signal, f"SIG{name}")
     script = f"trap 'echo trapped $?' {name}; aish wait; echo after $?"
-    assert hosted(code, script, timeout=15).out == f"verb wait\ntrapped {128 + number}\nafter {128 + number}\n"
+    assert hosted(code, script, timeout=60).out == f"verb wait\ntrapped {128 + number}\nafter {128 + number}\n"
     script = f"set -e; trap ': not yet; echo gone' EXIT; trap 'exit 9' {name}; aish wait; echo after"
-    done = hosted(code, script, timeout=15)
+    done = hosted(code, script, timeout=60)
     assert (done.out, done.status) == ("verb wait\ngone\n", 9)
 
 
@@ -221,7 +221,7 @@ def test_the_exit_trap_of_a_script_that_is_ended_within_a_verb(hosted: Hosted) -
     code = (
         "import _signal, time\nverbs['wait'] = lambda words: (os.kill(os.getpid(), _signal.SIGTERM), time.sleep(20))"
     )
-    done = hosted(code, "trap 'echo gone' EXIT; aish wait; echo after", timeout=15)
+    done = hosted(code, "trap 'echo gone' EXIT; aish wait; echo after", timeout=60)
     assert (done.out, done.err, done.status) == ("verb wait\ngone\n", "", -15)
 
 

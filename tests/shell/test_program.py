@@ -70,7 +70,7 @@ def test_shebang(aish: Aish) -> None:
     script.write_text('#!/usr/bin/env aish\nread x\necho "$AISH_VERSION" | grep -c . ; echo "$1 $x"; exit 5\n')
     script.chmod(0o755)
     environment = aish.environment | {"PATH": f"{aish.folder}/bin:{aish.environment['PATH']}"}
-    done = subprocess.run([str(script), "arg"], input=b"line\n", capture_output=True, env=environment, timeout=30)
+    done = subprocess.run([str(script), "arg"], input=b"line\n", capture_output=True, env=environment, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == (b"1\narg line\n", b"", 5)
 
 

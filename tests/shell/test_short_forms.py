@@ -43,7 +43,7 @@ def test_scripts_do_not_see_them(home: Home) -> None:
 @pytest.fixture
 def prompt(home: Home) -> Iterator[pexpect.spawn[str]]:
     environ = home.environ | {"TERM": "dumb", "PS1": "PROMPT> "}
-    child = pexpect.spawn(sys.executable, ["-m", "aish"], env=environ, encoding="utf-8", timeout=20)
+    child = pexpect.spawn(sys.executable, ["-m", "aish"], env=environ, encoding="utf-8", timeout=60)
     child.delaybeforesend = None
     child.expect_exact("PROMPT> ")
     yield child

@@ -43,7 +43,7 @@ class Terminal:
         }
         self.child = pexpect.spawn(
             sys.executable, ["-m", "aish.shell", *words],
-            env=environment, cwd=str(folder), encoding="utf-8", timeout=20, dimensions=(30, 120), echo=kind == "dumb",
+            env=environment, cwd=str(folder), encoding="utf-8", timeout=60, dimensions=(30, 120), echo=kind == "dumb",
         )  # fmt: skip
         self.child.delaybeforesend = None
         self.at_prompt()

@@ -19,7 +19,7 @@ import pexpect
 from tests.lang.conftest import ROOT
 
 BASH = shutil.which("bash")
-DEADLINE_S = 20
+DEADLINE_S = 60.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[=>]|\r")
 INTERRUPT, QUIT, STOP, END = "\x03", "\x1c", "\x1a", "\x04"
 

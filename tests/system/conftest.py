@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from aish.wire.part import ProcessPart
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 COUNT = "Write the numbers from 1 to 1000, one per line, nothing else."
 """What the embedded model answers with "1, 2, 3, …": whatever is lost on the way would be seen."""
 NOTES = Path(__file__).resolve().parents[2] / "examples" / "notes"

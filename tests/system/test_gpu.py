@@ -21,7 +21,7 @@ def simgpu(system: System, *words: str) -> str:
         env=system.home.environ,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     return done.stdout

@@ -20,7 +20,7 @@ from aish.tensor.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 # Where the tests' own interpreter found aish: stages need no installed package.
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PRELUDE = """

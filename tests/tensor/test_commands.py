@@ -89,7 +89,7 @@ def test_ls_of_files_loads_neither_numpy_nor_torch(model: Path) -> None:
         "import sys\nfrom aish.tensor.commands import main\n"
         f"assert main(['ls', {str(model)!r}]) == 0\nprint([m for m in ('numpy', 'torch') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -127,7 +127,7 @@ def test_a_terminal_without_unicode_gets_escapes(model: Path, tmp_path: Path) ->
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "gr\\xf6\\xdfe" in done.stdout
@@ -394,7 +394,7 @@ def pipeline(edges: Edges, producer: str, *words: object, depth: int = 16) -> su
     )
     edge.close_reader()
     edges.writer(edge, producer)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
@@ -565,7 +565,7 @@ def test_interrupting_a_command_that_waits_is_130(edges: Edges) -> None:
         writer._link.wait(read=True, write=False, timeout_s=1)
         writer.ready()
     process.send_signal(2)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
     with contextlib.suppress(BrokenPipeError):
         writer.close()

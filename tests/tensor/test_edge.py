@@ -53,7 +53,7 @@ def test_never_takes_a_standard_stream_that_is_closed() -> None:
         "from aish.tensor.edge import create\n"
         "edge = create()\nprint(min(*edge.writer_fds, *edge.reader_fds, edge.stats_fd))"
     )
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60, check=True)
     assert int(done.stdout) > 2
 
 
@@ -71,7 +71,7 @@ for limit in range(len(os.listdir('/proc/self/fd')) - 1, 40):
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096))
     print(limit, len(os.listdir('/proc/self/fd')))
 """
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     assert len({line.split()[1] for line in done.stdout.splitlines()}) == 1
 
 
@@ -153,7 +153,7 @@ def test_refuses_a_malformed_announcement(value: str) -> None:
 def test_loads_no_numpy() -> None:
     """The shell makes edges: a pipeline of two programs must not cost it an import of numpy."""
     code = "import sys, aish.tensor, aish.tensor.edge, aish.tensor.stats; print('numpy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60, check=True)
     assert done.stdout.strip() == b"False"
 
 
@@ -165,7 +165,7 @@ def test_import_of_the_package_is_cheap_and_names_what_it_has() -> None:
         "for name in t.__all__: getattr(t, name)\n"
         "try: t.nothing\nexcept AttributeError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     imported, missing = done.stdout.splitlines()
     assert imported in ("[]", "['__future__']")
     assert "nothing" in missing

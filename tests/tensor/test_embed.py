@@ -134,7 +134,7 @@ def with_stdin(data: bytes, *words: str, **env: str) -> subprocess.CompletedProc
         input=data,
         capture_output=True,
         env={**os.environ, **env},
-        timeout=30,
+        timeout=60,
     )
 
 
@@ -266,7 +266,7 @@ def test_into_the_edge_with_labels(server: Server, edges: Edges, tmp_path: Path)
     )
     edge.close_writer()
     frames = list(edges.own_reader(edge).frames())
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, b"")
     assert [frame.meta["label"] for frame in frames] == names
     assert {frame.meta["model"] for frame in frames} == {"toy"}
@@ -300,7 +300,7 @@ def test_the_demos_pipeline(server: Server, edges: Edges, tmp_path: Path) -> Non
     )
     edge.close_writer()
     edge.close_reader()
-    out, _ = reader.communicate(timeout=30)
+    out, _ = reader.communicate(timeout=60)
     assert (writer.wait(30), reader.returncode) == (0, 0)
     rows = [line.split("\t") for line in out.splitlines()]
     assert [(row[0], row[1]) for row in rows] == [
@@ -329,7 +329,7 @@ def test_an_edge_whose_reader_leaves_is_141_and_quiet(server: Server, edges: Edg
     reader = edges.own_reader(edge)
     assert next(reader) is not None
     reader.close()
-    _, err = process.communicate(b"two\nthree\n", timeout=30)
+    _, err = process.communicate(b"two\nthree\n", timeout=60)
     assert (process.returncode, err) == (141, b"")
 
 
@@ -347,7 +347,7 @@ def test_an_error_is_told_to_the_reader_of_the_edge(server: Server, edges: Edges
     edge.close_writer()
     with pytest.raises(Exception, match="model 'x' not found"):
         next(edges.own_reader(edge))
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 69
     assert "has no model 'x'" in err
 
@@ -620,7 +620,7 @@ def test_nothing_to_embed_is_1(server: Server, edges: Edges) -> None:
         pass_fds=edge.writer_fds,
         env={**os.environ, "AISH_TENSOR_OUT": edge.writer_env()},
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=60,
     )
     edge.close_writer()
     assert process.returncode == 1
@@ -646,7 +646,7 @@ def test_a_terminal_gets_no_numbers(server: Server, tmp_path: Path) -> None:
             stdout=theirs,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=30,
+            timeout=60,
         )
     finally:
         os.close(ours)

@@ -107,7 +107,7 @@ for n in (4, 30_000):
     frame = reader.receive()
     print(frame.value.dtype, frame.dtypes[''], hex(int(frame.value[-1])))
 """
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     lines = done.stdout.splitlines()
     assert lines[1] == "uint16 bfloat16 0x3f80"
     assert lines[0].startswith("uint16")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from conftest import Home
     from mcp.types import CallToolResult, Implementation
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class Tools:

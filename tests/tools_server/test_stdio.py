@@ -105,7 +105,7 @@ def test_a_client_that_reads_nothing_does_not_keep_it(shared_home: Home) -> None
         assert time.monotonic() < deadline
         time.sleep(0.01)  # that a pipe is full is no event for its reader
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=60) == 0
     process.stdin.close()
     process.stdout.close()
 

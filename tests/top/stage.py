@@ -24,7 +24,7 @@ from aish.wire.frame import Channel
 from aish.wire.message import VERSION, Hello, Message, Snapshot
 from aish.wire.reply import Done, Failure, View, Welcome
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class PaperDaemon:

@@ -114,5 +114,5 @@ for fds in ([], [0]):
     except DisconnectedError:
         print("told", flush=True)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "told\ntold\n"), done.stderr

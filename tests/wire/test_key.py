@@ -52,7 +52,7 @@ def test_programs_that_start_at_once_agree_on_the_secret(tmp_path: Path) -> None
     path = str(tmp_path / "secret")
     code = f"from aish.wire import key; print(key.load_secret({path!r}).hex())"
     children = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(4)]
-    assert len({child.communicate(timeout=30)[0] for child in children}) == 1
+    assert len({child.communicate(timeout=60)[0] for child in children}) == 1
 
 
 def test_a_damaged_secret_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -50,7 +50,10 @@ def bind(rt: Runtime, argv: list[str]) -> int:
             case _:
                 pass  # readline's variables and keymaps: the editor has its own
     for word in words:
-        _bind_line(rt, word)
+        try:
+            _bind_line(rt, word)
+        except CommandError as error:
+            rt.complain_of("bind", error)  # the status stays as it is, in bash as well
     return status
 
 

@@ -18,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Home
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 ADAPTER = """
 import asyncio, os, sys
 from aish.errors import LimitError

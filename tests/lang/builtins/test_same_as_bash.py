@@ -52,7 +52,7 @@ def test_same_as_bash(name: str, aish: Aish) -> None:
         cwd=expected_in,
         env=environment,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=60,
         start_new_session=True,
     )
     aish.folder = found_in

@@ -30,7 +30,7 @@ def test_same_as_bash(seed: int, aish: Aish) -> None:
         cwd=aish.folder,
         env=aish.environment,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=60,
     )
     expected = done.stdout.decode("utf-8", "surrogateescape").split("\n==")
     found = aish.run([".program"]).out.split("\n==")

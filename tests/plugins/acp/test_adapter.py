@@ -18,7 +18,7 @@ from aish.client import connect
 if TYPE_CHECKING:
     from conftest import Home
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 AGENT = Path(__file__).with_name("agent.py")
 
 

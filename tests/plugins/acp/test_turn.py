@@ -48,7 +48,7 @@ class Host:
 async def turn(adapter: Adapter, host: Host, *arguments: str) -> None:
     task = Task(prompt="say=hello", program=sys.executable, arguments=arguments, cwd=host.folder)
     try:
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(60):
             await adapter.run(task, host)  # type: ignore[arg-type]
     finally:
         for child in host.started:

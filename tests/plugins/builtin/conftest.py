@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from aish.spi.agent_adapter import Confinement
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class Desk:

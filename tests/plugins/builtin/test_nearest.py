@@ -100,7 +100,7 @@ def test_a_turn_that_is_cancelled_does_not_wait_for_the_model(tmp_path: Path, ve
         asking = asyncio.ensure_future(tool(tmp_path, vectors).nearest("x", ["f"]))
         assert await asyncio.to_thread(vectors.asked.wait, 30.0)
         asking.cancel()
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60):
             with pytest.raises(asyncio.CancelledError):
                 await asking
 

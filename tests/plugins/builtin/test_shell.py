@@ -14,7 +14,7 @@ from aish.plugins.builtin.places import Places
 from aish.plugins.builtin.search import Search, command
 from aish.plugins.builtin.shell import Shell
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ class Claude:
 
 def hold(host: Any, program: Any) -> None:
     async def go() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await Turn(host, program).hold("do it")
 
     asyncio.run(go())
@@ -98,7 +98,7 @@ def test_a_question_that_it_takes_back_is_withdrawn(host: Any, program: Any) -> 
     claude = program(Claude(ASKS))
 
     async def go() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             held = asyncio.ensure_future(Turn(told, claude).hold("do it"))
             await told.asked.wait()
             claude.say(quiet, DONE)
@@ -182,7 +182,7 @@ def test_cancelled_it_is_told(host: Any, program: Any) -> None:
         held = asyncio.ensure_future(Turn(told, claude).hold("do it"))
         await told.asked.wait()
         held.cancel()
-        await asyncio.wait([held], timeout=20)
+        await asyncio.wait([held], timeout=60)
         assert held.cancelled()
 
     asyncio.run(go())

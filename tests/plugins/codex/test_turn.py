@@ -56,7 +56,7 @@ class Codex:
 
 def hold(host: Any, program: Any, task: Task | None = None) -> None:
     async def go() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await Turn(task or Task(prompt="do it", model="m"), host, program).hold()
 
     asyncio.run(go())
@@ -107,7 +107,7 @@ def test_a_question_that_is_settled_is_withdrawn(host: Any, program: Any) -> Non
     told, codex = host(None), program(Codex(asks()))
 
     async def go() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             held = asyncio.ensure_future(Turn(Task(prompt="x", model="m"), told, codex).hold())
             await told.asked.wait()
             codex.say(note("serverRequest/resolved", requestId=0), said("done"), over())
@@ -168,7 +168,7 @@ def test_cancelled_it_is_told(host: Any, program: Any) -> None:
         held = asyncio.ensure_future(Turn(Task(prompt="x", model="m"), told, codex).hold())
         await told.asked.wait()
         held.cancel()
-        await asyncio.wait([held], timeout=20)
+        await asyncio.wait([held], timeout=60)
         assert held.cancelled()
 
     asyncio.run(go())

@@ -53,7 +53,7 @@ class Probe:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        assert self._process.wait(timeout=20) == 0
+        assert self._process.wait(timeout=60) == 0
         assert self._process.stdout is not None
         self._process.stdout.close()
 

@@ -303,5 +303,5 @@ def test_a_real_allocation_is_seen_on_the_device_it_was_confined_to(bare_probe: 
             assert listed[holder.pid] >= 1 << 30
     finally:
         holder.stdin.close()
-        holder.wait(timeout=30)
+        holder.wait(timeout=60)
         holder.stdout.close()

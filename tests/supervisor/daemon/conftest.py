@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Supervised:

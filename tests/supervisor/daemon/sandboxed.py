@@ -38,7 +38,7 @@ def spawn(*argv, environ=None, cwd=None, **fields):
     return Spawn(token=secrets.token_hex(16), spec=spec, launch=launch.capture(environ))
 def ran(*argv, **fields):
     started = client.ask(Started, spawn(*argv, **fields))
-    client.ask(Waited, Wait(target=started.id, timeout_s=20))
+    client.ask(Waited, Wait(target=started.id, timeout_s=60))
     return started.id
 """
 

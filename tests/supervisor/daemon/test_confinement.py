@@ -259,7 +259,7 @@ for number in range(20):
     os.rename("sub", "was"); os.symlink({str(box.root)!r}, "sub")
     try:
         started = client.ask(Started, request)
-        client.ask(Waited, Wait(target=started.id, timeout_s=20))
+        client.ask(Waited, Wait(target=started.id, timeout_s=60))
     except AishError as error:
         pass
     os.unlink("sub"); os.rename("was", "sub")

@@ -269,7 +269,7 @@ def test_a_crash_loop_fails(up: Supervised) -> None:
     started = up.spawn("false", restart="always", name="job")
     up.until("it waits longer and longer", lambda: up.row("job").restarts >= 4)
     assert up.row("job").state in ("backoff", "queued", "starting", "running")
-    waited = up.wait(started.id, timeout_s=30)
+    waited = up.wait(started.id, timeout_s=60)
     assert waited.state == "failed"
     assert waited.exit is not None
     assert (waited.exit.code, waited.exit.reason) == (1, "crash-loop")

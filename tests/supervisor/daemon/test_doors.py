@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aish.model.sandbox import Door
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 NAME = "00112233445566aa"
 
 

@@ -93,7 +93,7 @@ def test_the_gateway_cannot_be_paused(up: Supervised) -> None:
 def get(url: str, key: str = "none") -> tuple[int, Any]:
     request = urllib.request.Request(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"})
     try:
-        with urllib.request.urlopen(request, timeout=20) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)

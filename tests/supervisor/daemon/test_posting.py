@@ -40,7 +40,7 @@ def send(up: Supervised, target: str, text: str, token: str = "") -> int:
 
 
 def response(up: Supervised, number: int) -> MailPart:
-    mail = up.client.ask(Mail, AwaitResponse(number=number, timeout_s=20.0)).mail
+    mail = up.client.ask(Mail, AwaitResponse(number=number, timeout_s=60)).mail
     assert mail is not None
     return mail
 
@@ -133,7 +133,7 @@ with Aish() as aish:
                     for role in ("brother", "sister")]
         for child in children:
             number = aish.send(child, "go")
-            print(child.name, aish.response(number, timeout_s=20).answer, flush=True)
+            print(child.name, aish.response(number, timeout_s=60).answer, flush=True)
     elif sys.argv[1] == "brother":
         mail = aish.receive()
         told = []

@@ -45,6 +45,6 @@ def test_all_who_wait_are_told_of_a_change_and_one_may_give_up() -> None:
         await asyncio.sleep(0)
         assert not later.done(), "the change before is not its"
         found.changed()
-        await asyncio.wait_for(later, 5)
+        await asyncio.wait_for(later, 60)
 
     asyncio.run(wait())

@@ -189,7 +189,7 @@ def test_a_model_that_was_pulled_later_is_known_to_the_gateway(plugin: Path, up:
 
     def listed() -> bool:
         listing = urllib.request.Request(f"{key.base_url}/models", headers={"Authorization": f"Bearer {key.key}"})
-        with urllib.request.urlopen(listing, timeout=20) as reply:
+        with urllib.request.urlopen(listing, timeout=60) as reply:
             return "tiny" in [entry["id"] for entry in json.load(reply)["data"]]
 
     up.until("the gateway lists it", listed)

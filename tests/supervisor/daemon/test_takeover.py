@@ -153,7 +153,7 @@ def test_keeper_and_holder_die_together(up: Supervised) -> None:
     os.kill(keeper, signal.SIGKILL)
     os.kill(holder, signal.SIGKILL)
     up.until("both are gone", lambda: not os.path.exists(f"/proc/{holder}") or zombie(holder))
-    waited = up.client.ask(Waited, Wait(target="ends", timeout_s=20))
+    waited = up.client.ask(Waited, Wait(target="ends", timeout_s=60))
     assert waited.exit is not None
     if waited.state == "lost":  # Linux before 6.15
         assert (waited.exit.code, waited.exit.signal) == (None, None)
@@ -184,7 +184,7 @@ def test_a_second_daemon_leaves(up: Supervised) -> None:
     """Two writers of one table would lose both."""
     import subprocess
 
-    second = subprocess.run([sys.executable, "-m", "aish.supervisor.daemon"], timeout=30, check=False)
+    second = subprocess.run([sys.executable, "-m", "aish.supervisor.daemon"], timeout=60, check=False)
     assert second.returncode == 0
     assert up.code(up.spawn("sh", "-c", "exit 3").id) == 3
 

@@ -64,7 +64,7 @@ class Looking:
         return self.answer(build)
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not holds():
                 self.upgrade.look()
                 await asyncio.sleep(0.02)

@@ -73,7 +73,7 @@ def test_a_reminder_comes_when_its_time_was_awake() -> None:
         assert not told.done()
         assert 0.2 < reminder.left_s() < 0.4
         begun_s = time.monotonic()
-        await asyncio.wait_for(told, 10)
+        await asyncio.wait_for(told, 60)
         assert time.monotonic() - begun_s > 0.2
 
     run(work)
@@ -85,7 +85,7 @@ def test_a_reminder_that_is_cancelled_never_comes() -> None:
         vigil.call_later(0.05, lambda: told.append("cancelled")).cancel()
         done = asyncio.Event()
         vigil.call_later(0.2, done.set)
-        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.wait_for(done.wait(), 60)
         assert told == []
 
     run(work)

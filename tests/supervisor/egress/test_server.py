@@ -20,7 +20,7 @@ from aish.wire.egress import Guests as Told
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Proxy:

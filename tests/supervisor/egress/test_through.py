@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 END = b"\r\n\r\n"
 
 
@@ -44,7 +44,9 @@ class Corp:
             self.heads.append(await reader.readuntil(END))
             tunnel = self.heads[-1].startswith(b"CONNECT ")
             writer.write(self.says if tunnel else b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\npage")
-            if not tunnel:
+            if not tunnel and not writer.can_write_eof():  # by TLS
+                writer.close()
+            elif not tunnel:
                 writer.write_eof()
             data = await reader.read()
             self.rests.append(data)

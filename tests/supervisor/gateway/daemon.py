@@ -38,7 +38,7 @@ from aish.wire.spec import FailoverPart, RoutePart
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 Event = TypeVar(
     "Event",
     *(Hold, Release, Warn, Exceeded, Settled, Served, Readiness, Resting, FellBack, SessionsRead),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from aish.plugins.simprovider.server import Provider
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Running(thread.Running):

@@ -23,7 +23,7 @@ PICTURE = base64.b64encode(b"\x89PNG").decode()
 
 def client(world: World, key: str | None = None, **more: Any) -> anthropic.Anthropic:
     return anthropic.Anthropic(
-        base_url=world.gateway.url, api_key=key or world.agent()[1], max_retries=0, timeout=30, **more
+        base_url=world.gateway.url, api_key=key or world.agent()[1], max_retries=0, timeout=60, **more
     )
 
 

@@ -31,7 +31,7 @@ from .test_limits import Call
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 FAILURES = (
     "status 408",
     "status 409",
@@ -71,11 +71,11 @@ def farm(planted: Farm) -> Iterator[Farm]:
 
 
 def gpt(farm: Farm, key: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{farm.world.gateway.url}/v1", api_key=key, max_retries=0, timeout=30)
+    return openai.OpenAI(base_url=f"{farm.world.gateway.url}/v1", api_key=key, max_retries=0, timeout=60)
 
 
 def claude(farm: Farm, key: str) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=farm.world.gateway.url, api_key=key, max_retries=0, timeout=30)
+    return anthropic.Anthropic(base_url=farm.world.gateway.url, api_key=key, max_retries=0, timeout=60)
 
 
 def say(text: str) -> Any:

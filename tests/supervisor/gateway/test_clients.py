@@ -139,5 +139,5 @@ def test_curl_in_every_dialect(shared: World) -> None:
     }
     for path, body in asked.items():
         command = ["curl", "-sS", "-H", f"x-api-key: {key}", "-d", json.dumps({"model": "small", **body})]
-        done = subprocess.run([*command, shared.gateway.url + path], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([*command, shared.gateway.url + path], capture_output=True, text=True, timeout=60)
         assert "w w " in done.stdout, (path, done.stdout, done.stderr)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from aish.supervisor.gateway.connection import PlainReply
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 Writer = asyncio.StreamWriter
 Script = Callable[["Server", Writer], Awaitable[None]]

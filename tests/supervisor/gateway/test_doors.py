@@ -17,7 +17,7 @@ from aish.wire.message import KeyNew
 if TYPE_CHECKING:
     from .conftest import World
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 _numbers = itertools.count(1)
 
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from .conftest import World
 
 pytestmark = pytest.mark.usefixtures("not_in_a_row")
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def stream(world: World, key: str, text: str, **more: object) -> list[str]:
     """The texts of a stream's events."""
-    sdk = openai.OpenAI(base_url=f"{world.gateway.url}/v1", api_key=key, max_retries=0, timeout=30)
+    sdk = openai.OpenAI(base_url=f"{world.gateway.url}/v1", api_key=key, max_retries=0, timeout=60)
     chunks = sdk.chat.completions.create(
         model="small",
         messages=[{"role": "user", "content": text}],
@@ -184,7 +184,7 @@ def test_a_mistake_that_llama_cpp_calls_its_own_failure_is_the_client_s(shared: 
 @pytest.mark.parametrize("streams", [True, False])
 def test_an_error_inside_a_stream_has_its_own_status_where_nothing_was_sent_yet(shared: World, streams: bool) -> None:
     id, key = shared.agent()
-    sdk = openai.OpenAI(base_url=f"{shared.gateway.url}/v1", api_key=key, max_retries=0, timeout=30)
+    sdk = openai.OpenAI(base_url=f"{shared.gateway.url}/v1", api_key=key, max_retries=0, timeout=60)
     with pytest.raises(openai.APIError, match="scripted") as caught:
         for _ in sdk.chat.completions.create(
             model="small",

@@ -172,7 +172,7 @@ def test_servers_of_other_dialects_answer(matrix: Matrix, model: str) -> None:
 def ask(world: World, path: str, body: object, headers: dict[str, str] | None = None) -> tuple[int, Any, str]:
     request_ = urllib.request.Request(world.gateway.url + path, json.dumps(body).encode(), headers or {})
     try:
-        with urllib.request.urlopen(request_, timeout=30) as reply:
+        with urllib.request.urlopen(request_, timeout=60) as reply:
             return reply.status, json.loads(reply.read()), reply.headers["Content-Type"]
     except urllib.error.HTTPError as error:
         with error:

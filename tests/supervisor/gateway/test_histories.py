@@ -45,7 +45,7 @@ def vendor(world: World) -> Iterator[World]:
 
 
 def sdk(world: World, key: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{world.gateway.url}/v1", api_key=key, max_retries=0, timeout=30)
+    return openai.OpenAI(base_url=f"{world.gateway.url}/v1", api_key=key, max_retries=0, timeout=60)
 
 
 def ask(client: openai.OpenAI, words: str, *, stream: bool = False, after: str | None = None) -> Any:

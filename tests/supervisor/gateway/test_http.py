@@ -29,7 +29,7 @@ def test_a_foreign_host_is_refused_so_that_dns_rebinding_gets_nowhere(shared: Wo
 
 def test_two_hosts_are_none(shared: World) -> None:
     """The first of them decided alone."""
-    with socket.create_connection(("127.0.0.1", shared.gateway.port), timeout=20) as raw:
+    with socket.create_connection(("127.0.0.1", shared.gateway.port), timeout=60) as raw:
         raw.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
         assert raw.makefile("rb").readline().split()[1] == b"403"
 
@@ -121,7 +121,7 @@ def test_malformed_requests_name_the_field(shared: World, body: bytes, param: st
 
 def test_a_body_above_the_bound_is_refused_before_it_is_read(shared: World) -> None:
     key = shared.agent()[1]
-    connection = http.client.HTTPConnection("127.0.0.1", shared.gateway.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", shared.gateway.port, timeout=60)
     connection.putrequest("POST", "/v1/chat/completions")
     connection.putheader("Authorization", f"Bearer {key}")
     connection.putheader("Content-Length", str(65 << 20))
@@ -177,7 +177,7 @@ def test_words_of_a_client_come_back_in_a_header_as_a_header_may_have_them(share
 
 
 def test_headers_without_end_are_refused(shared: World) -> None:
-    with socket.create_connection(("127.0.0.1", shared.gateway.port), timeout=20) as raw:
+    with socket.create_connection(("127.0.0.1", shared.gateway.port), timeout=60) as raw:
         raw.sendall(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * (64 << 10))
         assert b" 400 Bad Request" in raw.recv(4096)
     assert "xxx" not in shared.gateway.read_log(), "what clients send does not belong into the log"
@@ -186,7 +186,7 @@ def test_headers_without_end_are_refused(shared: World) -> None:
 def test_the_head_of_a_list_is_that_of_the_list(shared: World) -> None:
     """It was refused with 405; some look by it whether an address is there."""
     key = shared.agent()[1]
-    connection = http.client.HTTPConnection("127.0.0.1", shared.gateway.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", shared.gateway.port, timeout=60)
     lengths = []
     for method in ("HEAD", "GET"):
         connection.request(method, "/v1/models", headers={"Authorization": f"Bearer {key}"})
@@ -230,7 +230,7 @@ HEAD = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: 
 def test_what_is_no_http_is_answered_in_the_shape_of_every_other_error(shared: World, request_bytes: str) -> None:
     """A client library shows the message of a JSON error; plain text it reports as a broken server."""
     key = shared.agent()[1]
-    with socket.create_connection(("127.0.0.1", shared.gateway.port), timeout=20) as raw:
+    with socket.create_connection(("127.0.0.1", shared.gateway.port), timeout=60) as raw:
         raw.sendall(request_bytes.format(key=key).encode("latin-1"))
         reply = http.client.HTTPResponse(raw)
         reply.begin()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .conftest import World
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Call(threading.Thread):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .conftest import World
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def run(tmp_path: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -313,7 +313,7 @@ def test_a_real_key_in_an_answer_reaches_nobody(shared: World, another: Upstream
         headers={"Authorization": f"Bearer {key}"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             text = reply.read().decode()
     except urllib.error.HTTPError as error:  # the error at the end of a stream that was put together
         with error:

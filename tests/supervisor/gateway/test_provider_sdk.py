@@ -52,15 +52,15 @@ def say(text: str) -> Any:
 
 
 def gpt(url: str, key: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=30)
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=60)
 
 
 def claude(url: str, key: str) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=url, api_key=key, max_retries=0, timeout=30)
+    return anthropic.Anthropic(base_url=url, api_key=key, max_retries=0, timeout=60)
 
 
 def llama(url: str, key: str) -> ollama.Client:
-    return ollama.Client(host=url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    return ollama.Client(host=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
 
 
 def chat(sdk: openai.OpenAI, model: str, text: str) -> str:

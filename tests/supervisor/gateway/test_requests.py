@@ -120,7 +120,7 @@ def test_each_request_is_told_with_the_servers_figures(shared: World) -> None:
 
 def test_one_that_waits_for_its_server_is_told_as_under_way(shared: World) -> None:
     id, key = shared.agent()
-    connection = http.client.HTTPConnection("127.0.0.1", shared.gateway.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", shared.gateway.port, timeout=60)
     body = '{"model": "small", "stream": true, "messages": [{"role": "user", "content": "say 30 pace 1"}]}'
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     connection.request("POST", "/v1/chat/completions", body, headers)

@@ -178,7 +178,7 @@ def test_curl_streams_with_and_without_v1(shared: World) -> None:
             + ["-H", f"Authorization: Bearer {key}", "-H", "Content-Type: application/json"],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=True,
         )
         head, _, events = done.stdout.partition("\n\n")  # text mode made CR LF to LF
@@ -199,7 +199,7 @@ def test_curl_sends_a_large_body_after_100_continue(shared: World) -> None:
         input=body,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert done.stdout == "200"

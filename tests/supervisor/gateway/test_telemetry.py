@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .conftest import World
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 

@@ -71,7 +71,7 @@ def test_what_is_kept_is_what_the_client_said_and_got(shared: World, *, stream: 
             json.dumps(body).encode(),
             {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             got: Any = reply.read().decode()
     else:
         got = shared.gateway.call("/v1/chat/completions", body, key)[1]

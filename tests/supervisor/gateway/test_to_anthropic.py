@@ -58,7 +58,7 @@ def there() -> Iterator[World]:
 
 
 def claude(world: World, key: str | None = None) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=world.gateway.url, api_key=key or world.agent()[1], max_retries=0, timeout=30)
+    return anthropic.Anthropic(base_url=world.gateway.url, api_key=key or world.agent()[1], max_retries=0, timeout=60)
 
 
 def gpt(world: World, key: str | None = None) -> openai.OpenAI:

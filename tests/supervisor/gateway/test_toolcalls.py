@@ -49,7 +49,7 @@ def small() -> Iterator[World]:
 
 
 def gpt(world: World) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{world.gateway.url}/v1", api_key=world.agent()[1], max_retries=0, timeout=30)
+    return openai.OpenAI(base_url=f"{world.gateway.url}/v1", api_key=world.agent()[1], max_retries=0, timeout=60)
 
 
 # --- the whole way --------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_a_call_that_the_limit_cuts_is_none(small: World, cut: int) -> None:
 
 def test_the_same_for_anthropic_s_clients(small: World) -> None:
     small.upstream.written = ONE
-    sdk = anthropic.Anthropic(base_url=small.gateway.url, api_key=small.agent()[1], max_retries=0, timeout=30)
+    sdk = anthropic.Anthropic(base_url=small.gateway.url, api_key=small.agent()[1], max_retries=0, timeout=60)
     tool: Any = {"name": "weather", "input_schema": CITY}
     fields: Any = {
         "model": "small",

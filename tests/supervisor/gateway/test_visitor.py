@@ -25,7 +25,7 @@ from aish.supervisor.gateway.web import MAX_BODY_BYTES, Answer, Request, Respons
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 POST = b"POST /v1/x HTTP/1.1\r\nHost: a\r\n"
 GET = b"GET /v1/x HTTP/1.1\r\nHost: a\r\n\r\n"
 Handler = Callable[[Request], Awaitable[Answer]]

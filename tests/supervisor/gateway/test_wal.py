@@ -105,7 +105,7 @@ def test_who_reads_holds_up_no_checkpoint_and_is_shown_what_was(path: str, recor
         next_number = until(records, path, 2 * MOST_BYTES, seen + 1)
 
         async def looked() -> None:
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(60):
                 await records.wal.look()
 
         asyncio.run(looked())

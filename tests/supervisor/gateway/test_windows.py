@@ -105,7 +105,7 @@ def test_a_stream_and_a_refusal_feed_it_too(there: World) -> None:
     request = urllib.request.Request(
         there.gateway.url + "/v1/messages", data=json.dumps(body).encode(), headers=headers
     )
-    with urllib.request.urlopen(request, timeout=30) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         assert b"message_stop" in reply.read()
     assert [part.used for part in listed(there)] == [0.97]
     refused = {"anthropic-ratelimit-unified-status": "rejected"}

@@ -50,7 +50,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Script:

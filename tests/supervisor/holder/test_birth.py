@@ -64,7 +64,7 @@ def test_signals_are_default_whatever_the_launcher_ignored(world: World) -> None
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGALRM])\n"
         "link.launch(sys.argv[1], None, sys.argv[2])\n"
     )
-    subprocess.run([sys.executable, "-c", launcher, world.runtime_dir, str(world.log)], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", launcher, world.runtime_dir, str(world.log)], check=True, timeout=60)
     world.connect()
     status = world.output("p1", ["cat", "/proc/self/status"])
     for name in (b"SigPnd", b"SigBlk", b"SigIgn", b"SigCgt"):
@@ -121,7 +121,7 @@ def test_rlimits_as_told_and_none_of_the_holders(world: World) -> None:
         "resource.setrlimit(resource.RLIMIT_CORE, (4096, 8192))\n"
         "link.launch(sys.argv[1], None, sys.argv[2])\n"
     )
-    subprocess.run([sys.executable, "-c", launcher, world.runtime_dir, str(world.log)], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", launcher, world.runtime_dir, str(world.log)], check=True, timeout=60)
     world.connect()
     assert resource.prlimit(world.hello["pid"], resource.RLIMIT_NOFILE)[0] > 123
     for program in ("pid", "keeper_pid"):  # a core file would hold the environments of all that it starts

@@ -197,7 +197,7 @@ def test_out_of_descriptors(world: World) -> None:
         "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
         "link.launch(sys.argv[1], None, sys.argv[2])\n"
     )
-    subprocess.run([sys.executable, "-c", launcher, world.runtime_dir, str(world.log)], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", launcher, world.runtime_dir, str(world.log)], check=True, timeout=60)
     world.connect()
     assert resource.prlimit(world.hello["pid"], resource.RLIMIT_NOFILE) == (40, 40)
     kept = fill_the_store(world)
@@ -257,6 +257,6 @@ def test_other_uid_is_hung_up_on(held: World) -> None:
     )
     hello = json.dumps({"op": "hello", "seq": 1, "version": wire.VERSION, "role": "client"})
     argv = [sys.executable, "-I", "-S", "-c", script, f"{held.runtime_dir}/{wire.SOCKET_NAME}", hello]
-    ended = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert ended.stdout == "0\n" or "BrokenPipe" in ended.stderr or "ConnectionReset" in ended.stderr
     held.call("list")

@@ -54,7 +54,7 @@ def mentions(pid: str, word: str) -> bool:
 def program(*words: str) -> subprocess.CompletedProcess[str]:
     main = os.path.join(os.path.dirname(link.__file__), "__main__.py")
     argv = [sys.executable, "-I", "-S", main, *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60)
 
 
 def test_second_holder_is_refused(held: World) -> None:
@@ -143,7 +143,7 @@ def test_imports_nothing_of_aish_nor_of_site_packages(held: World) -> None:
             assert file.read().split("\0")[1:3] == ["-I", "-S"]
     main = os.path.join(os.path.dirname(link.__file__), "__main__.py")
     argv = [sys.executable, "-I", "-S", "-X", "importtime", main]
-    told = subprocess.run(argv, capture_output=True, text=True, timeout=30).stderr
+    told = subprocess.run(argv, capture_output=True, text=True, timeout=60).stderr
     imported = {line.rpartition("|")[2].strip().split(".")[0] for line in told.splitlines() if "|" in line}
     assert "holder" in imported
     assert not imported & {

@@ -109,7 +109,7 @@ def test_a_full_disk_and_the_daemons_death_cost_nothing(home: Home, tmp_path: Pa
                 client.reconnect()
             os.close(write_end)
             os.unlink(home.state / "filler")
-            waited = client.ask(Waited, Wait(target="job", timeout_s=20))
+            waited = client.ask(Waited, Wait(target="job", timeout_s=60))
             assert waited.exit is not None
             assert waited.exit.code == 4
     finally:

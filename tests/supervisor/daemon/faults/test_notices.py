@@ -276,6 +276,6 @@ def test_a_standstill_is_no_grace(up: Supervised, tmp_path: Path) -> None:
         time.sleep(2.5)  # the fault itself
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-        waited = up.client.ask(Waited, Wait(target="job", timeout_s=20))
+        waited = up.client.ask(Waited, Wait(target="job", timeout_s=60))
     assert waited.exit is not None
     assert (waited.exit.code, saved.exists()) == (0, True)

@@ -44,7 +44,7 @@ def test_both_killed_the_code_of_a_long_run_is_known(up: Supervised) -> None:
     up.next_daemon()
     assert up.row("job").state == "running"
     waiter: list[Waited] = []
-    wait = threading.Thread(target=lambda: waiter.append(up.client.ask(Waited, Wait(target="job", timeout_s=20))))
+    wait = threading.Thread(target=lambda: waiter.append(up.client.ask(Waited, Wait(target="job", timeout_s=60))))
     wait.start()
     wait.join(1.0)  # long after the watch began
     os.close(write_end)

@@ -46,6 +46,6 @@ def test_daemon_stopped_and_killed_the_next_one_knows(up: Supervised, tmp_path: 
     up.until("it has ended", (tmp_path / "done").exists)
     up.kill_daemon()
     with connect() as client:
-        waited = client.ask(Waited, Wait(target=started.id, timeout_s=20))
+        waited = client.ask(Waited, Wait(target=started.id, timeout_s=60))
     assert waited.exit is not None
     assert waited.exit.code == 7
