@@ -201,6 +201,7 @@ def test_switched_it_is_answered_by_another_model_in_the_middle_of_a_conversatio
         for asked in ("first", "no-such-model"):
             assert ask(farm, key, asked, "say 2").split() == ["w"] * 2
         assert (farm.asked(server) - before, farm.asked(farm.one) - first) == (2, 0)
+    farm.world.daemon.settled(id, 5)
     rows = farm.world.gateway.rows(f"process = '{id}'")
     assert [row["model"] for row in rows] == ["first", "second", "second", "third", "third"]
     farm.world.daemon.change(id, switched=None)

@@ -51,6 +51,7 @@ def test_money_is_never_above_the_budget(dear: World) -> None:
     for thread in threads:
         thread.join(60)
     assert answers == [200] * 20
+    dear.daemon.settled(id, 20)
     rows = dear.gateway.rows(f"process = '{id}'")
     assert sum(row["cost_usd"] for row in rows) == pytest.approx(
         sum(row["output"] + row["input"] / 10 for row in rows)

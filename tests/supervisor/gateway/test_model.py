@@ -19,6 +19,7 @@ import pytest
 
 from aish import store
 from aish.plugins.llamacpp import server as llamacpp
+from aish.supervisor.gateway.dialects.worked import UNTOLD_TOKENS
 from aish.wire.link import ActivityNote, Hold
 from aish.wire.message import UsageQuery
 
@@ -319,7 +320,7 @@ def test_what_a_hang_up_is_billed_is_what_the_server_worked(real: Real) -> None:
     tokens = real.daemon.settled(id, 1).tokens
     real.wait_idle()
     worked = real.counts()[1] - before[1]
-    assert tokens.output <= worked <= tokens.output + 4, "it went on for the time that the news took"
+    assert abs(tokens.output - worked) <= UNTOLD_TOKENS, "what it makes in the time that the news takes is a guess"
     assert tokens.estimated == tokens.input + tokens.output
 
 

@@ -88,6 +88,7 @@ def test_azure_s_client_finds_the_model_in_the_path(shared: World, deployment: s
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "w w "
     assert azure.completions.create(model=model, prompt="say 2").choices[0].text == "w w "
     assert len(azure.embeddings.create(model=model, input="a").data) == 1
+    shared.daemon.settled(id, 4)
     rows = shared.gateway.rows(f"process = '{id}'")
     paths = ["/chat/completions", "/chat/completions", "/completions", "/embeddings"]
     assert [(row["endpoint"], row["model"]) for row in rows] == [(path, "small") for path in paths]

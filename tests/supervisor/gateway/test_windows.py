@@ -438,6 +438,7 @@ def test_whose_file_names_another_model_is_answered_by_that_while_the_window_is_
     assert "x-aish-model" not in ask(there, front_key)[2]
     moved = there.daemon.event(FellBack, lambda event: event.id == id)
     assert (moved.to, "claude/5h: what is left is reserved" in moved.text) == ("helper", True)
+    there.daemon.settled(id, 3)
     assert [row["model"] for row in there.gateway.rows(f"process = '{id}'")] == ["claude-x", "helper", "helper"]
     assert not there.daemon.events(Hold)
     there.daemon.ask(WindowUnset(target="claude"))

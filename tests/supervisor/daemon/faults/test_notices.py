@@ -247,8 +247,9 @@ def test_a_probe_during_a_standstill_says_nothing(up: Supervised, tmp_path: Path
     """Its time was over when the answer could be read."""
     asked = tmp_path / "asked"
     live = ProbePart(url="http://127.0.0.1:{port}/", every_s=0.05, timeout_s=1.0, failures=1)
-    started = up.python(SLOW_SERVER, "{port}", str(asked), name="web", live=live)
-    up.until("it is asked", asked.exists)
+    ready = ProbePart(url="http://127.0.0.1:{port}/", every_s=0.05)  # a slow beginning is no failure
+    started = up.python(SLOW_SERVER, "{port}", str(asked), name="web", ready=ready, live=live)
+    up.wait("web", until="ready")
     pids = [*up.programs().values(), started.pid]
     for _ in range(3):
         for pid in pids:
