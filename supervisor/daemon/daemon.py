@@ -195,7 +195,7 @@ class Daemon:
         self.egress = part(EGRESS_ID, plain=True)
         self.doors = Doors(self.holding, lambda door: self.gateway if door == GATEWAY else self.egress)
         self.reach = Reach(
-            self._layout(),
+            self._layout,
             self.table,
             secret=secret,
             epoch=self.epoch,
