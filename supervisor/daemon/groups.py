@@ -292,7 +292,7 @@ class Groups:
 
 
 def renewed(old: Layout, new: Layout, there: Callable[[str], bool]) -> Layout:
-    """What is still there of one layout, since groups are in it, and what another one has in place of the rest. Pure."""
+    """What is still there of `old`, since groups are in it, and what `new` has in place of the rest. Pure."""
     keeps_v2 = old.v2 is not None and there(old.v2)
     v2, v2_controllers = (old.v2, old.v2_controllers) if keeps_v2 else (new.v2, new.v2_controllers)
     kept = {kind: folder for kind, folder in old.v1.items() if there(folder)}

@@ -383,7 +383,7 @@ def _hint(text: str) -> str:
     if "full" in lower or "no space" in lower:
         return "free some space: running processes go on, and aish catches up by itself"
     if "disk i/o" in lower:
-        return "see whether the disk is full (df) or broken (dmesg): running processes go on, and aish catches up by itself"
+        return "see whether it is full (df) or broken (dmesg): running processes go on, and aish catches up by itself"
     if "read-only" in lower or "readonly" in lower:
         return "mount it writable: running processes go on, and aish catches up by itself"
     if "locked" in lower:
