@@ -77,6 +77,7 @@ class Births:
             if ports.wants_port(row.spec) and row.port is None:
                 row.port = launcher.leases.lease(row.port_before)
             row.preparing = bool(row.spec.before or row.spec.secret_sources or row.spec.after)
+            waited = bool(row.spec.before or row.spec.secret_sources)
             if _written_first(row):
                 # The next daemon must know device and port. And while the holder keeps the exit of the run before,
                 # it would take this spawn for that one.
@@ -97,7 +98,7 @@ class Births:
                 conductor.lives.errands.settled(process, BEFORE)
                 if not self._written(process):
                     return
-            if not await self._answering(process):
+            if waited and not await self._answering(process):
                 return
             with self._asks(process):
                 birth = await launcher.start(process, secrets)
