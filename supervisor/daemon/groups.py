@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import LimitError
 from aish.model.size import format_bytes
-from aish.supervisor.daemon.cgroup import write
+from aish.supervisor.daemon.cgroup import enable, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,8 +44,7 @@ class Groups:
         fds: list[int] = []
         try:
             for folder in self._wanted(id_, limits):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, 0o755)
+                _made(folder)
                 fds.append(os.open(f"{folder}/{PROCS}", os.O_WRONLY | os.O_CLOEXEC))
             self.freeze(id_, False)  # a group of an earlier run keeps its state for newcomers
             self.limit(id_, limits)
@@ -64,8 +63,7 @@ class Groups:
         there are none."""
         try:
             for folder in self._wanted(id_, limits):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, 0o755)
+                _made(folder)
             self.limit(id_, limits)
         except OSError:
             self.remove(id_)
@@ -280,6 +278,19 @@ class Groups:
             return "frozen 1" in _lines(f"{self.layout.v2}/{id_}/cgroup.events")
         place = self.layout.v1.get("freezer")
         return place is not None and "FROZEN" in _lines(f"{place}/{id_}/freezer.state")
+
+
+def _made(folder: str) -> None:
+    """Raises OSError."""
+    try:
+        os.mkdir(folder, 0o755)
+    except FileExistsError:
+        return
+    except FileNotFoundError:  # whoever looks after control groups here took ours away while it was empty
+        base = os.path.dirname(folder)
+        os.mkdir(base, 0o755)
+        enable(base)
+        os.mkdir(folder, 0o755)
 
 
 def _emptied(folder: str) -> bool:

@@ -103,6 +103,19 @@ def test_shutdown_leaves_nobody(held: Supervised, tmp_path: Path) -> None:
     held.until("they are gone", lambda: not any(map(alive, pids)))
 
 
+def test_a_folder_of_groups_that_was_taken_away_is_made_again(held: Supervised, tier: str) -> None:
+    """By whoever looks after control groups here: nothing could be started any more."""
+    if tier == "rlimits":
+        pytest.skip("there are no control groups to take away")
+    name = group_name(os.getuid(), str(held.home.state))
+    bases = list(Path("/sys/fs/cgroup").glob(f"**/{name}"))
+    assert bases
+    held.until("they are empty", lambda: not any(each.is_dir() for base in bases for each in base.iterdir()))
+    for base in bases:
+        base.rmdir()
+    assert held.code(held.spawn("true").id) == 0
+
+
 def test_a_pause_holds_the_whole_tree(held: Supervised, tmp_path: Path) -> None:
     """A tool in a session of its own went on while its agent was paused."""
     code = """
