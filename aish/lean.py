@@ -158,7 +158,7 @@ def _whole_os(name: str) -> object:
 def enter(image: "Image", path: str, end: int) -> bool:
     """Have imports use the image, whose modules that may be needed follow at `end` in the file `path`; False where it
     is not true any more."""
-    if image["python"] != sys.version or not all(map(_unchanged, image["files"])):
+    if image["python"] != sys.version or not _of(image["added"][0], path) or not all(map(_unchanged, image["files"])):
         return False
     if "os" not in sys.modules:
         _half_os()
@@ -166,6 +166,16 @@ def enter(image: "Image", path: str, end: int) -> bool:
     sys.meta_path.insert(0, _Kept(image, path, end))
     sys.meta_path.append(Rest(image["added"]))
     return True
+
+
+def _of(packages: str, path: str) -> bool:
+    """Whether the image `path` lies where it was made. One that came along with a copy of the installation is true to
+    the files of the other one, which would run in place of ours."""
+    try:
+        made, found = stat(packages), stat(path[: path.rindex("/__pycache__/")])
+    except OSError:
+        return False
+    return (made.st_ino, made.st_dev) == (found.st_ino, found.st_dev)
 
 
 def _unchanged(state: "State") -> bool:
