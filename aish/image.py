@@ -45,7 +45,9 @@ def keep(packages: str, path: str) -> None:
         return
     first = ["aish", *_imported(_FIRST)]  # this module has that already
     together = _imported([_TOGETHER])
-    states = {name: _state(_source(name)) for name in [*first, READER]}  # before the code is read: a change meanwhile is noticed
+    states = {
+        name: _state(_source(name)) for name in [*first, READER]
+    }  # before the code is read: a change meanwhile is noticed
     root = os.path.dirname(os.path.dirname(states["aish"][0]))
     blobs = _pieces([(name, states[name][0], _bare_code(name)) for name in first])
     image: Image = {

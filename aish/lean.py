@@ -2,10 +2,10 @@
 
 The launcher (bin/aish) has Python start without `site`: no .pth file is read, and the environment's PYTHON* variables
 count for the programs that a shell starts, not for itself. It executes this module, which the image that `aish.image`
-has written begins with, and asks whether the image is still true. What a lean start does not find, `aish.packages` does.
-
-No `from __future__` here: that would be the one import of a file that is not in the image.
+has written begins with, and asks whether that is still true. What a lean start does not find, `aish.packages` does.
 """
+
+from __future__ import annotations
 
 import posix
 import sys
@@ -50,16 +50,16 @@ READER_BYTES = 1 << 14
 class _Loader(SourceFileLoader):
     """Of a module whose code is here already."""
 
-    code: "CodeType"
+    code: CodeType
 
-    def exec_module(self, module: "ModuleType") -> None:
+    def exec_module(self, module: ModuleType) -> None:
         exec(self.code, module.__dict__)  # noqa: S102  what importing is
 
 
 class _Kept:
-    """The first finder: modules of the image, whose pieces begin at `begin` in `path`, the file that `found` tells of."""
+    """The first finder: modules of the image, whose pieces begin at `begin` in the file `path`, which is as `found`."""
 
-    def __init__(self, image: "Image", first: "list[Module]", path: str, begin: int, found: "stat_result") -> None:
+    def __init__(self, image: Image, first: list[Module], path: str, begin: int, found: stat_result) -> None:
         self.first, self.later = first, image["later"]
         self.path, self.begin, self.found = path, begin, found
         self.places = {module[0]: place for place, module in enumerate(first)}
@@ -84,8 +84,8 @@ class _Kept:
             _load(*other)
         return _spec(*last)
 
-    def _modules(self, offset: int, length: int) -> "list[Module] | None":
-        """A piece; None where the image has been deleted or replaced since the start: places are others in a new one."""
+    def _modules(self, offset: int, length: int) -> list[Module] | None:
+        """A piece; None where the image was deleted or replaced since the start: places are others in a new one."""
         try:
             fd = open(self.path, O_RDONLY | O_CLOEXEC)
         except OSError:
@@ -96,15 +96,15 @@ class _Kept:
             close(fd)
 
 
-def _piece(fd: int, offset: int, length: int) -> "list[Module]":
+def _piece(fd: int, offset: int, length: int) -> list[Module]:
     return loads(pread(fd, length, offset))  # type: ignore[no-any-return]  # noqa: S302  of ours
 
 
-def _same(one: "stat_result", other: "stat_result") -> bool:
+def _same(one: stat_result, other: stat_result) -> bool:
     return one.st_ino == other.st_ino and one.st_mtime_ns == other.st_mtime_ns and one.st_size == other.st_size
 
 
-def _load(name: str, file: str, code: "CodeType") -> None:
+def _load(name: str, file: str, code: CodeType) -> None:
     """What importing does, without all that is looked at for modules in general: a third of the time."""
     if name not in sys.modules:
         spec = _spec(name, file, code)
@@ -122,7 +122,7 @@ def _load(name: str, file: str, code: "CodeType") -> None:
             setattr(sys.modules[parent], tail, module)
 
 
-def _spec(name: str, file: str, code: "CodeType") -> ModuleSpec:
+def _spec(name: str, file: str, code: CodeType) -> ModuleSpec:
     loader = _Loader(name, file)
     loader.code = code
     spec = ModuleSpec(name, loader, origin=file)
@@ -179,8 +179,9 @@ def _whole_os(name: str) -> object:
 
 
 def enter(path: str) -> bool:
-    """Have imports use the image `path`; False where it is not true any more. Raises OSError, and what marshal does for
-    a file that was cut off."""
+    """Have imports use the image `path`; False where it is not true any more.
+
+    Raises OSError, and what marshal does for a file that was cut off."""
     disable()  # what is loaded stays: looking through it again and again takes a twelfth of the start
     fd = open(path, O_RDONLY | O_CLOEXEC)
     try:
@@ -204,7 +205,7 @@ def enter(path: str) -> bool:
     return True
 
 
-def _unchanged(state: "State") -> bool:
+def _unchanged(state: State) -> bool:
     path, mtime_ns, size_bytes = state
     try:
         found = stat(path)
