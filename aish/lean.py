@@ -17,6 +17,7 @@ from posix import O_CLOEXEC, O_RDONLY, close, fstat, open, pread, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import stat_result
     from types import CodeType, ModuleType
     from typing import Any, TypedDict
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     Module = tuple[str, str, CodeType]
     """Name, file, code."""
 
+_SHELL = "aish.shell"
+"""Who imports it needs all of the first modules, and not some verb."""
 READER_BYTES = 1 << 14
 """This module's code; behind it the head, an Image, and behind that the pieces, lists of modules."""
 
@@ -51,13 +54,17 @@ class _Loader(SourceFileLoader):
     """Of a module whose code is here already."""
 
     code: CodeType
+    then: Callable[[], None] | None = None
+    """What is done once it is loaded."""
 
     def exec_module(self, module: ModuleType) -> None:
         exec(self.code, module.__dict__)  # noqa: S102  what importing is
+        if self.then is not None:
+            self.then()
 
 
 class _Kept:
-    """The first finder: modules of the image, whose pieces begin at `begin` in the file `path`, which is as `found`."""
+    """The first finder: modules of the image `path`, whose pieces begin at `begin`; `found` is the state of that."""
 
     def __init__(self, image: Image, first: list[Module], path: str, begin: int, found: stat_result) -> None:
         self.first, self.later = first, image["later"]
@@ -72,7 +79,10 @@ class _Kept:
             for number in range(self.loaded, place):
                 _load(*self.first[number])
             self.loaded = max(self.loaded, place + 1)
-            return _spec(*self.first[place])
+            spec = _spec(*self.first[place])
+            if name == _SHELL:
+                spec.loader.then = self._load_rest  # type: ignore[union-attr]
+            return spec
         if name not in self.later:
             return None
         states, offset, length = self.later[name]
@@ -83,6 +93,12 @@ class _Kept:
         for other in others:
             _load(*other)
         return _spec(*last)
+
+    def _load_rest(self) -> None:
+        """All the first modules: looking for each costs as much as loading it."""
+        for module in self.first[self.loaded :]:
+            _load(*module)
+        self.loaded = len(self.first)
 
     def _modules(self, offset: int, length: int) -> list[Module] | None:
         """A piece; None where the image was deleted or replaced since the start: places are others in a new one."""
