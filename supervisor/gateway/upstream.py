@@ -383,7 +383,8 @@ def _unreached(server: Server, error: BaseException) -> UpstreamError:
     if isinstance(error, TimeoutError):
         return UpstreamError(f"the server of {name} does not answer", status=504)
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return UpstreamError(f"the server of {name} closed the connection without an answer")
+        or_proxy = "" if proxy_of(server) is None else " or the proxy before it"
+        return UpstreamError(f"the server of {name}{or_proxy} closed the connection without an answer")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return UpstreamError(f"the proxy before {name} answered {error.status}")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
