@@ -48,6 +48,7 @@ def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
     """Make the shell interactive: job control, then the user's start-up files: what ENV names, as POSIX has it, and
     ours unless we are called as sh; `rc` in place of both."""
     rt.interactive = rt.lasting = rt.histexpand = True
+    rt.shopt.add("expand_aliases")
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
     _read_inputrc(rt)

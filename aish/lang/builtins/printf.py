@@ -286,10 +286,12 @@ class _Output:
         return value
 
     def _float(self, conversion: str, text: str, flags: str, width: int, precision: int) -> None:
-        stripped = text.strip(" \t\n")
-        if conversion not in "aA" and precision <= _MOST_PLACES:
-            from aish.lang.builtins import long_double
+        """Of a long double, but in posix mode of a double."""
+        from aish.lang.builtins import long_double
 
+        stripped = text.strip(" \t\n")
+        posix = self.rt.posix
+        if precision <= _MOST_PLACES and not posix:
             exact = long_double.read(stripped)
             if exact is not None:
                 self.texts.append(long_double.shown(exact, conversion, flags, width, precision))
@@ -300,14 +302,14 @@ class _Output:
             value, rest = _leading_float(stripped)
             if rest:
                 self._complain(f"{text}: not a number")
-        if conversion in "aA":
-            shown = _c_hexadecimal(value, precision)
-            shown = shown.upper() if conversion == "A" else shown
-            self.texts.append(shown.ljust(width) if "-" in flags else shown.rjust(width))
+        if value - value != 0:  # infinite, or no number: not padded with zeros
+            shown = _spec(flags.replace("0", ""), width, precision, "G" if conversion.isupper() else "g") % value
+        elif conversion in "aA":
+            places = min(precision, _MOST_PLACES)
+            shown = long_double.hexadecimal(long_double.of(value), conversion, flags, width, places, double=posix)
         else:
-            if value - value != 0:  # infinite, or no number: not padded with zeros
-                flags = flags.replace("0", "")
-            self.texts.append(_spec(flags, width, precision, conversion) % value)
+            shown = _spec(flags, width, precision, conversion) % value
+        self.texts.append(shown)
 
     def _complain(self, message: str) -> None:
         self.rt.complain(f"printf: {message}")
@@ -333,19 +335,6 @@ def _leading_float(text: str) -> tuple[float, str]:
         except (ValueError, OverflowError):
             continue  # a shorter one may be a number
     return 0.0, text
-
-
-def _c_hexadecimal(value: float, precision: int) -> str:
-    """%a, as of a long double: four bits stand before the point."""
-    from math import frexp, isfinite
-
-    if not isfinite(value) or value == 0:
-        return value.hex() if value else "-0x0p+0" if str(value)[0] == "-" else "0x0p+0"
-    fraction, exponent = frexp(abs(value))
-    bits = int(fraction * (1 << 64))
-    digits = f"{bits & (1 << 60) - 1:015x}"
-    digits = digits[:precision].ljust(precision, "0") if precision >= 0 else digits.rstrip("0")
-    return f"{'-' * (value < 0)}0x{bits >> 60:x}{'.' * bool(digits)}{digits}p{exponent - 4:+}"
 
 
 def _spec(flags: str, width: int, precision: int, conversion: str) -> str:

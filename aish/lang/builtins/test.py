@@ -7,7 +7,7 @@ import stat
 
 from aish.lang.arithmetic_tokens import decimal, known
 from aish.lang.control import CommandError
-from aish.lang.digits import saturated
+from aish.lang.digits import signed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,12 +124,10 @@ def integer(word: str) -> int:
         found = decimal(word)
     if found is not None:
         return found
-    text = word.strip(" \t\n")
-    digits = text[1:] if text[:1] in ("-", "+") else text
-    if not (digits.isdecimal() and digits.isascii()) or saturated(digits) > 1 << 63:
+    number = signed(word)
+    if number is None:
         raise _MalformedError(f"{word}: a whole number expected")
-    number = saturated(digits)
-    return -number if text[0] == "-" else number
+    return number
 
 
 def _newer(a: str, b: str) -> bool:
