@@ -206,12 +206,11 @@ class _Output:
             case "s" | "c" | "b" | "q" | "Q":
                 self._text(part.conversion, argument or "", flags, width, precision)
             case "d" | "i" | "o" | "u" | "x" | "X":
-                spec = _spec(flags, width, precision, "d" if part.conversion in "iu" else part.conversion)
                 unsigned = part.conversion not in "di"
                 number = self._integer(argument or "0", unsigned=unsigned)
                 if unsigned and number < 0:
                     number += 1 << 64
-                self.texts.append(_c_integer(spec, number, part.conversion, precision))
+                self.texts.append(_c_integer(number, part.conversion, flags, width, precision))
             case "n":
                 self.rt.vars.set(argument or "", str(len("".join(self.texts))))
             case _ if part.conversion[-1] == "T":
@@ -289,7 +288,7 @@ class _Output:
         """Of a long double, but in posix mode of a double."""
         from aish.lang.builtins import long_double
 
-        stripped = text.strip(" \t\n")
+        stripped = text.lstrip(" \t\n")
         posix = self.rt.posix
         if precision <= _MOST_PLACES and not posix:
             exact = long_double.read(stripped)
@@ -342,25 +341,22 @@ def _spec(flags: str, width: int, precision: int, conversion: str) -> str:
     return f"%{flags}{width if width >= 0 else ''}{f'.{precision}' if precision >= 0 else ''}{conversion}"
 
 
-def _c_integer(spec: str, number: int, conversion: str, precision: int) -> str:
-    """Where Python's % differs from C: octal's # and a precision of 0 with the value 0."""
-    if number == 0 and precision == 0:
-        sign = "+" if "+" in spec else " " if " " in spec else ""
-        return sign if conversion in "di" else ""
-    if conversion == "o" and "#" in spec:
-        digits = f"{number:o}"
-        return (spec.replace("#", "")[:-1] + "s") % (digits if number == 0 else "0" + digits)
-    if precision >= 0:
-        spec = _without_zero_flag(spec)
-    return spec % number
-
-
-def _without_zero_flag(spec: str) -> str:
-    """A precision turns the flag 0 off."""
-    at = 1
-    while spec[at] in "-+ #0":
-        at += 1
-    return "%" + spec[1:at].replace("0", "") + spec[at:]
+def _c_integer(number: int, conversion: str, flags: str, width: int, precision: int) -> str:
+    """As C writes it."""
+    digits = format(abs(number), conversion if conversion in "oxX" else "d")
+    digits = digits.rjust(precision, "0") if number or precision else ""
+    before = ""
+    if conversion in "di":
+        before = "-" if number < 0 else "+" if "+" in flags else " " if " " in flags else ""
+    elif "#" in flags and conversion in "xX" and number:
+        before = "0" + conversion
+    elif "#" in flags and conversion == "o" and digits[:1] != "0":
+        digits = "0" + digits
+    if "-" in flags:
+        return (before + digits).ljust(width)
+    if "0" in flags and precision < 0:
+        return before + digits.rjust(width - len(before), "0")
+    return (before + digits).rjust(width)
 
 
 TABLE: dict[str, Builtin] = {"printf": printf}
