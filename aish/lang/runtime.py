@@ -588,28 +588,6 @@ class Runtime:
         while len(self.files) > before:
             descriptors.close(self.files.pop())
 
-    def coprocess_began(self, name: str, job: Job, ends: list[int]) -> None:
-        """Let the script know of a coprocess: its descriptors in the array `name`, its id in `name`_PID."""
-        self.coprocess_ended(name)
-        self.coprocesses[name] = job, ends
-        self.set_list(name, [str(fd) for fd in ends])
-        self.vars.set(f"{name}_PID", str(job.processes[-1].pid))
-
-    def look_after_coprocesses(self) -> None:
-        """Those that have ended take their variables with them."""
-        self.jobs.reap()
-        for name, (job, _) in [*self.coprocesses.items()]:
-            if job.ended:
-                self.coprocess_ended(name)
-
-    def coprocess_ended(self, name: str) -> None:
-        """Close its descriptors."""
-        if name in self.coprocesses:
-            for fd in self.coprocesses.pop(name)[1]:
-                descriptors.close(fd)
-            self.vars.unset(name)
-            self.vars.unset(f"{name}_PID")
-
     def private(self, fd: int) -> int:
         """Move a descriptor of the shell's own out of the way of scripts."""
         return descriptors.private(fd)
