@@ -252,11 +252,7 @@ class _Expression:
         if word is None:
             raise _MalformedError("an argument expected at the end")
         operator = self._peek(1)
-        if operator in BINARY and self._peek(2) is not None:
-            assert operator is not None
-            self.pos += 3
-            result = BINARY[operator](word, self.words[self.pos - 1])
-        elif word == "!":
+        if word == "!":
             self.pos += 1
             result = not self.term()
         elif word == "(":
@@ -265,6 +261,10 @@ class _Expression:
             if self._peek() != ")":
                 raise _MalformedError("')' expected")
             self.pos += 1
+        elif operator in BINARY and self._peek(2) is not None:
+            assert operator is not None
+            self.pos += 3
+            result = BINARY[operator](word, self.words[self.pos - 1])
         elif word in UNARY and operator is not None:
             self.pos += 2
             result = UNARY[word](self.rt, operator)
