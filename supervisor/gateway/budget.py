@@ -336,6 +336,16 @@ class Ledger:
                 passed += account.passed()
         return passed
 
+    def grant(self, claim: Claim, now_s: float = 0.0) -> bool:
+        """Grant a claim at once, without asking: where nobody waits whom it might pass, and all of its wish fits."""
+        if self.claims or claim.grace is not None:
+            return False
+        decision = self._decide(claim, self.chain(claim.process), set(), now_s)
+        if not isinstance(decision, Granted):
+            return False
+        self._grant(claim, decision, now_s)
+        return True
+
     def advance(self, now_s: float = 0.0) -> list[Decision]:
         """Grant what can go now, in the order of asking; tell every claim whose state changed."""
         decisions: list[Decision] = []
@@ -350,6 +360,7 @@ class Ledger:
                 decision = self._decide(claim, chain, taken, now_s)
             match decision:
                 case Granted():
+                    del self.claims[claim.number]
                     self._grant(claim, decision, now_s)
                     decisions.append(decision)
                 case Held():
@@ -403,7 +414,6 @@ class Ledger:
         return Granted(claim.number, fits, chain)
 
     def _grant(self, claim: Claim, granted: Granted, now_s: float) -> None:
-        del self.claims[claim.number]
         lowered_by = None
         if granted.output < claim.wish:
             those = self.limited(claim.process) if claim.grace is None else self._those((claim.grace,))

@@ -56,6 +56,10 @@ def _kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower() or "application/octet-stream"
 
 
+_NONE: Final[CIMultiDict[str]] = CIMultiDict()
+"""Until a reply has headers."""
+
+
 class PlainReply:
     """A Reply."""
 
@@ -75,7 +79,7 @@ class PlainReply:
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self._connection, self._loop = connection, loop
         self.status = 0
-        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.headers = _NONE
         self.ended = False
         """All of it has been received, though maybe not read."""
         self._parts: list[bytes] = []

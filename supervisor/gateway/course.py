@@ -119,7 +119,7 @@ class Course:
         one is asked. None where one that is loading is to be waited for.
 
         Raises InputError, NobodyError where one that could was asked before."""
-        if not self.further and len({_speech(server) for server in every}) == 1:
+        if not self.further and (len(every) == 1 or len({_speech(server) for server in every}) == 1):
             return servers
         refused = self._sort_out(servers)
         able = tuple(server for server in servers if server not in self.unfit)

@@ -10,10 +10,10 @@ import asyncio
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+import msgspec
 
 from aish.supervisor.gateway.connection import Connection, head
 from aish.supervisor.gateway.outbox import Outbox
@@ -35,8 +35,7 @@ _URL: Final = re.compile(
 )
 
 
-@dataclass(slots=True, frozen=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """`path` of a Unix socket, or `host` and `port`."""
 
     told: str

@@ -299,6 +299,11 @@ class Records:
         transaction."""
         self._db.executemany(_BEGIN, [row.values() for row in rows])
 
+    def put_begun_alone(self, row: Row) -> None:
+        """The same for one: a transaction of its own."""
+        with self._guard():
+            self._db.execute(_BEGIN, row.values())
+
     def drop_begun(self, numbers: Iterable[int]) -> None:
         """Of what was never sent. Inside a transaction."""
         self._db.executemany("DELETE FROM begun WHERE number = ?", [(number,) for number in numbers])

@@ -9,6 +9,7 @@ where a budget counts for them, so that a crash never makes tokens appear that a
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -271,14 +272,15 @@ class Spending:
             self.turn()
         claim.again = claim.number in self.ledger.reservations
         self.ledger.release(claim.number)
-        self.ledger.ask(claim)
-        self.advance()
-        try:
-            if claim.number not in self.ledger.reservations:
-                await self.waits.granted(claim, live)
-        except BaseException:
-            self.give_back(claim.number)
-            raise
+        if not self.ledger.grant(claim, asyncio.get_running_loop().time()):
+            self.ledger.ask(claim)
+            self.advance()
+            try:
+                if claim.number not in self.ledger.reservations:
+                    await self.waits.granted(claim, live)
+            except BaseException:
+                self.give_back(claim.number)
+                raise
         return await self._begun(row, claim)
 
     async def again(self, row: Row, claim: Claim) -> Reservation | None:
@@ -305,7 +307,9 @@ class Spending:
         row.input, row.output, row.estimated = claim.prompt, reservation.output, True
         row.cost_usd = reservation.promised.pusd / PICO
         try:
-            await self.journal.begin(row)
+            committed = self.journal.begin(row)
+            if committed is not None:
+                await committed
         except BaseException:
             self.give_back(claim.number)
             raise

@@ -100,7 +100,10 @@ def parse(endpoint: str, body: bytes) -> Call:
         raise InputError(f"Missing required parameter: '{required}'.", field=required)
     prompt = [memoryview(fields[name]) for name in _PROMPT_FIELDS[endpoint] if name in fields]
     options = Fields(fields)
-    copies = max([options.copies(name) for name in _COPIES if name in fields], default=1)
+    copies = 1
+    for name in _COPIES:
+        if name in fields:
+            copies = max(copies, options.copies(name))
     prompts = 1 if endpoint == CHAT else _prompts(required, memoryview(fields[required]))
     call = Call(
         endpoint=endpoint,
@@ -224,10 +227,14 @@ class Fields:
 
         llama.cpp takes a negative limit as none, and makes one token at a limit of 0.
         """
-        limits = [value for name in _LIMITS if name in self._fields and (value := self._limit(name)) is not None]
-        if not limits or min(limits) < 0:
-            return None
-        return max(1, *limits)
+        most: int | None = None
+        unlimited = False
+        for name in _LIMITS:
+            value = self._limit(name) if name in self._fields else None
+            if value is not None:
+                unlimited = unlimited or value < 0
+                most = max(most or 1, value)
+        return None if unlimited else most
 
 
 def _wrong(name: str, expected: str, got: str) -> InputError:
