@@ -16,9 +16,10 @@ import asyncio
 import math
 import random
 import time
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from aish.errors import AishError, RefusedError, StorageError, UnavailableError, UpstreamError
 from aish.model.dialect import CLIENT
@@ -117,7 +118,11 @@ class Attempts:
         course.patient = not self._following(course)
         course.well = partial(self._fallbacks.over, call.model)
         try:
-            return await self._of_model_or_moved(course)
+            try:
+                return await self._of_model(course)
+            except MovedError as moved:
+                to, why = moved.to, str(moved)
+            return await self._moved(course, to, why)
         except NoAnswerError as failed:
             first, row = failed.error, exchange.row
             where = row.model, row.server
@@ -157,12 +162,8 @@ class Attempts:
                 log("fall-back", f"{asked} -> {name}: {failed}")
         return None
 
-    async def _of_model_or_moved(self, course: Course) -> Answer:
-        """Raises as `_of_model`."""
-        try:
-            return await self._of_model(course)
-        except MovedError as moved:
-            to, why = moved.to, str(moved)
+    async def _moved(self, course: Course, to: str, why: str) -> Answer:
+        """Its process wants another model to answer rather than to wait. Raises as `_of_model`."""
         exchange, process = course.exchange, course.exchange.row.process
         own, patient, well = course.model, course.patient, course.well
         course.logins = _logins(self._models.of(course.name))
@@ -326,7 +327,7 @@ class Attempts:
     async def _reserve(self, course: Course, server: Server, claim: Claim) -> Reservation:
         """Raises NoRoomError for a further attempt, and what Spending.reserve raises."""
         exchange = course.exchange
-        row = replace(exchange.row, number=claim.number) if exchange.settled else exchange.row
+        row = msgspec.structs.replace(exchange.row, number=claim.number) if exchange.settled else exchange.row
         if exchange.settled:
             _renew(row)
             exchange.began_s = time.monotonic()

@@ -17,11 +17,11 @@ import aiohttp
 import httptools
 from multidict import CIMultiDict
 
-from aish.supervisor.gateway.fields import encoded, lines
+from aish.supervisor.gateway.fields import encoded
 from aish.supervisor.gateway.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 HIGH_BYTES: Final = 256 << 10
 MAX_HEAD_BYTES: Final = 64 << 10
@@ -37,11 +37,12 @@ class NotHttpError(ValueError):
     """What came is no HTTP/1.1, or more of it than a model server has to say."""
 
 
-def head(method: str, target: str, host: str, headers: Mapping[str, str], length: int | None, *, keep: bool) -> bytes:
-    """A request's head. `keep`: another may follow. Raises ValueError for what would be one inside of this."""
+def head(method: str, target: str, host: str, fields: str, length: int | None, *, keep: bool) -> bytes:
+    """A request's head with lines of fields. `keep`: another may follow. Raises ValueError for what would
+    be one inside of this."""
     close = "" if keep else "Connection: close\r\n"
     size = "" if length is None else f"Content-Length: {length}\r\n"
-    return encoded(f"{_start(method, target, host)}{lines(headers)}{close}{size}\r\n")
+    return encoded(f"{_start(method, target, host)}{fields}{close}{size}\r\n")
 
 
 @lru_cache(maxsize=256)
@@ -132,15 +133,12 @@ class PlainReply:
         """What is here and was not read; nothing where it is packed."""
         return b"" if self._inflate is not None else b"".join(self._parts)
 
-    async def more(self) -> None:
-        """Until something came. Raises what went wrong."""
+    def more(self) -> asyncio.Future[None]:
+        """Done once something came. Raises what went wrong."""
         if self._error is not None:
             raise self._error
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def close(self) -> None:
         """Nothing more of it is wanted: a server that is still at it notices at once."""

@@ -20,19 +20,16 @@ def _is_name(text: str) -> bool:
 
 def lines(headers: Mapping[str, str]) -> str:
     """One line each. Raises ValueError for what would be another field, or the end of the head."""
-    return _lines(tuple(headers.items())) if headers else ""
-
-
-@lru_cache(maxsize=64)  # of up to 64 KiB each: a server is mostly told the same
-def _lines(headers: tuple[tuple[str, str], ...]) -> str:
+    if not headers:
+        return ""
     found = []
-    for name, value in headers:
+    for name, value in headers.items():
         if not _is_name(name):
             raise ValueError(f"not a header: {name[:40]!r}")
         found.append(f"{name}: {value}\r\n")
     told, count = "".join(found), len(found)
     if told.count("\n") != count or told.count("\r") != count or "\0" in told:  # of all at once
-        wrong = next(name for name, value in headers if _UNSAFE.search(value))
+        wrong = next(name for name, value in headers.items() if _UNSAFE.search(value))
         raise ValueError(f"not a header: {wrong[:40]!r}")
     return told
 

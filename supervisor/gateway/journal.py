@@ -129,7 +129,8 @@ class Journal:
             self._records.put_session(process, path, seen_s, place)
 
     def _forget_ended(self) -> None:
-        self._under_way.difference_update(row.number for row in self._ended)
+        for row in self._ended:
+            self._under_way.discard(row.number)
         self._under_way -= self._dropped
         self._ended.clear()
         self._dropped.clear()

@@ -19,7 +19,7 @@ from aish.supervisor.gateway.connection import Connection, head
 from aish.supervisor.gateway.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from aish.supervisor.gateway.connection import PlainReply
 
@@ -78,17 +78,17 @@ class Pool:
         where: Address,
         method: str,
         target: str,
-        headers: Mapping[str, str],
+        fields: str,
         body: bytes | None,
         *,
         keep: bool,
     ) -> PlainReply:
-        """Send a request; returns once the head of the reply is here. The caller closes the reply.
+        """Send a request, with lines of fields; returns once the head of the reply is here. The caller closes it.
 
         A kept connection that the server closed at the same moment is replaced by a fresh one, once. Raises
         aiohttp.ClientError, OSError, ValueError.
         """
-        told = head(method, target, where.told, headers, None if body is None else len(body), keep=keep)
+        told = head(method, target, where.told, fields, None if body is None else len(body), keep=keep)
         if keep:
             connection = self._take(where)
             if connection is not None:

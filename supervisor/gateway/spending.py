@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -201,7 +200,7 @@ class Spending:
             account = self.ledger.accounts[member.id]
             account.spent = took
             if account.today is not None:
-                account.today.spent = replace(took)
+                account.today.spent = msgspec.structs.replace(took)
 
     def put_key(self, row: KeyRow) -> None:
         """Make or change a named key and its account, on the disk and then in memory. Raises StorageError."""

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from aish.errors import RefusedError, UnavailableError
 from aish.supervisor.gateway import places
 from aish.supervisor.gateway.bell import Bell
@@ -48,8 +50,7 @@ def _any(_server: Server) -> bool:
     return True
 
 
-@dataclass(slots=True)
-class Wish:
+class Wish(msgspec.Struct):
     """What a request wants: a place at a server of the model `name` of which `fits` is true. `patient`: see
     Models.ready. `further`: it was asked before, and waits for no server to get ready."""
 

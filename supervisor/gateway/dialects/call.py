@@ -10,7 +10,6 @@ Reading takes a bounded multiple of the body's size, whatever is in it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -55,8 +54,7 @@ _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode: Final = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """A request to a model, read as far as the gateway needs."""
 
     endpoint: str
@@ -84,7 +82,8 @@ class Call:
 
     def renamed(self, model: str) -> Call:
         """The same, of another model."""
-        return replace(self, model=model, fields={**self.fields, "model": msgspec.Raw(_encode(model))})
+        fields = {**self.fields, "model": msgspec.Raw(_encode(model))}
+        return msgspec.structs.replace(self, model=model, fields=fields)
 
     @property
     def asked(self) -> msgspec.Raw:
