@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
 import httptools
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
 from aish.supervisor.gateway.fields import encoded
 from aish.supervisor.gateway.outbox import Outbox
@@ -29,6 +29,8 @@ MAX_HEAD_BYTES: Final = 64 << 10
 _INFLATED_BYTES: Final = 1 << 20
 _TARGET: Final = re.compile(r"/[!-~]*")
 _HOST: Final = re.compile(r"[!-~]+")
+_TYPE, _CODING = istr("Content-Type"), istr("Content-Encoding")
+_LENGTH, _TRANSFER = istr("Content-Length"), istr("Transfer-Encoding")
 _VERSIONS: Final = ("1.1", "1.0")
 _CUT: Final = "the connection was closed in the middle of the reply"
 
@@ -92,7 +94,7 @@ class PlainReply:
     @property
     def content_type(self) -> str:
         """Without parameters, in small letters."""
-        return _kind(self.headers.get("Content-Type", ""))
+        return _kind(self.headers.get(_TYPE, ""))
 
     async def read(self) -> bytes:
         """What there is of the body, b'' at its end. Raises aiohttp.ClientPayloadError when it was cut, TimeoutError,
@@ -149,7 +151,7 @@ class PlainReply:
 
     def begun(self, status: int, headers: CIMultiDict[str]) -> None:
         self.status, self.headers = status, headers
-        coding = headers.get("Content-Encoding", "identity").strip().lower()
+        coding = headers.get(_CODING, "identity").strip().lower()
         if coding in ("gzip", "deflate"):  # though nobody asked for it
             self._inflate = _Inflate()
         self._wake()
@@ -347,7 +349,7 @@ class Connection(asyncio.Protocol):
             self._headers = CIMultiDict()
             return
         self._in_body = True
-        told = "Content-Length" in self._headers or "Transfer-Encoding" in self._headers
+        told = _LENGTH in self._headers or _TRANSFER in self._headers
         self._until_end = not told and status not in (204, 304)
         self._reply.begun(status, self._headers)
 

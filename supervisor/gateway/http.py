@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 import msgspec
+from multidict import istr
 
 from aish.errors import AishError, InputError, RefusedError
 from aish.supervisor.gateway.allowance import part_of
@@ -71,6 +72,7 @@ DOOR_BACKLOG: Final = 256
 LAST_WORDS_S: Final = 0.1
 """For answers that are on their way when the gateway ends."""
 MAX_QUERY_CHARS: Final = 2048
+_HOST, _ORIGIN = istr("Host"), istr("Origin")
 _HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 ESTIMATED: Final = "x-aish-estimated"
 """With a count of tokens that the server could not tell."""
@@ -328,10 +330,10 @@ def _malformed(why: str) -> Response:
 
 def _foreign(request: Request) -> Response | None:
     """Refuses what comes from a web page."""
-    hosts = request.headers.getall("Host", ())
+    hosts = request.headers.getall(_HOST, ())
     if len(hosts) != 1 or not _is_ours(hosts[0]):
         return refusal(OPENAI, RefusedError("this address answers to 127.0.0.1 and localhost only"), 403)
-    if "Origin" in request.headers:
+    if _ORIGIN in request.headers:
         error = RefusedError("requests of web pages are refused", hint="no Origin header is allowed")
         return refusal(OPENAI, error, 403)
     return None

@@ -40,6 +40,11 @@ from aish.supervisor.gateway.wal import WriteAheadLog
 from aish.supervisor.gateway.windows.ledger import Account, Window
 from aish.wire import account as accounts
 
+# sqlite3 searches for how to adapt each None and bool that it is given, which is more than half of the time of a row:
+# here it finds it at once.
+sqlite3.register_adapter(type(None), dict[None, None]().get)
+sqlite3.register_adapter(bool, int)
+
 MAX_REQUESTS: Final = 200_000
 MAX_AGE_S: Final = 90 * 86400.0
 PRUNED: Final = 500
