@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import re
 import socket
+import time
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -63,7 +64,10 @@ def address(url: str) -> Address | None:
 
 
 class Pool:
-    """All connections that are ours. `idle_s`: how long a server may be silent while something is expected of it."""
+    """All connections that are ours. `idle_s`: how long a server may be silent while something is expected of it.
+
+    The clock is Python's: who asks for the running loop asks the kernel for the process's number, too.
+    """
 
     def __init__(self, idle_s: float, outbox: Outbox | None = None) -> None:
         self._idle_s = idle_s
@@ -92,12 +96,11 @@ class Pool:
         if keep:
             connection = self._take(where)
             if connection is not None:
-                loop = asyncio.get_running_loop()
-                sent_s = loop.time()
+                sent_s = time.monotonic()
                 try:
                     return await connection.send(told, body or b"")
                 except aiohttp.ServerDisconnectedError:
-                    if loop.time() - sent_s > AGAIN_S:
+                    if time.monotonic() - sent_s > AGAIN_S:
                         raise
         connection = await self._connect(where, keep=keep)
         return await connection.send(told, body or b"")
@@ -119,7 +122,7 @@ class Pool:
 
     def _take(self, where: Address) -> Connection | None:
         kept = self._kept.get(where)
-        now_s = asyncio.get_running_loop().time()
+        now_s = time.monotonic()
         while kept:
             connection, since_s = kept.pop()
             if connection.usable and now_s - since_s < KEEP_S:
@@ -132,20 +135,19 @@ class Pool:
         if len(kept) >= MOST_KEPT:
             connection.abort()
             return
-        loop = asyncio.get_running_loop()
-        kept.append((connection, loop.time()))
+        kept.append((connection, time.monotonic()))
         if self._timer is None:
-            self._timer = loop.call_later(KEEP_S, self._sweep)
+            self._timer = asyncio.get_running_loop().call_later(KEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         """Close what was idle for too long; again as long as there are others."""
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+        now_s = time.monotonic()
         for where, kept in list(self._kept.items()):
             while kept and now_s - kept[0][1] >= KEEP_S:
                 kept.pop(0)[0].abort()
             if not kept:
                 del self._kept[where]
+        loop = asyncio.get_running_loop()
         self._timer = loop.call_later(KEEP_S / 4, self._sweep) if self._kept else None
 
     # --- connecting ---------------------------------------------------------------------------------------------

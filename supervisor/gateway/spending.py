@@ -9,7 +9,6 @@ where a budget counts for them, so that a crash never makes tokens appear that a
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
@@ -271,7 +270,7 @@ class Spending:
             self.turn()
         claim.again = claim.number in self.ledger.reservations
         self.ledger.release(claim.number)
-        if not self.ledger.grant(claim, asyncio.get_running_loop().time()):
+        if not self.ledger.grant(claim, time.monotonic()):
             self.ledger.ask(claim)
             self.advance()
             try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -93,11 +94,11 @@ class Upstreams:
 
     async def post(self, server: Server, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
         """Send a request below the base; returns once the head of the reply is here. The caller closes the reply."""
-        started_s = asyncio.get_running_loop().time()
+        started_s = time.monotonic()
         try:
             reply = await self._send(server, "POST", base(server) + path, body, headers)
         except _FAILURES as error:
-            raise _unanswered(server, error, asyncio.get_running_loop().time() - started_s) from error
+            raise _unanswered(server, error, time.monotonic() - started_s) from error
         if reply.status in REFUSES_KEY:
             self._keys.refused(server)
         self._heard(server, headers or {}, reply.headers)

@@ -46,6 +46,7 @@ _PART: Final = re.compile(rb'"(?:image_url|input_audio|file)"\s*:')
 _NAMED: Final = "images, sounds and files"
 _STRING, _BOOLEAN, _NUMBER, _OBJECT, _ARRAY = "a string", "a boolean", "a number", "an object", "an array"
 _KINDS: Final = {ord('"'): _STRING, ord("t"): _BOOLEAN, ord("f"): _BOOLEAN, ord("{"): _OBJECT, ord("["): _ARRAY}
+_NULL: Final = ord("n")
 _SPACE: Final = b" \t\r\n"
 _NOTHING: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\]")
 TRUE: Final = msgspec.Raw(b"true")
@@ -176,7 +177,7 @@ class Fields:
         if raw is None:
             return None
         data = memoryview(raw)
-        if bytes(data[:5]) == b"null":
+        if data[0] == _NULL:  # nothing else begins with it
             return None
         got = _KINDS.get(data[0], _NUMBER)
         if got != kind:
