@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aish.lang.compile_transform import Prepare
     from aish.lang.compile_word import Emit, Text
     from aish.lang.fields import Piece
     from aish.lang.runtime import Runtime
@@ -136,6 +137,10 @@ def _list_values(src: Source, node: Parameter) -> Values:
     """The values of a list, after the operator."""
     if node.op == "" or node.op == "#len" or node.op in CONDITIONAL:
         return values(node)
+    if node.op[0] in "#%":
+        from aish.lang import compile_trim
+
+        return _each(values(node), compile_trim.transform(src, node))
     from aish.lang import compile_transform
 
     if node.op[0] == "!":
@@ -144,8 +149,11 @@ def _list_values(src: Source, node: Parameter) -> Values:
         return compile_transform.sliced(src, node)
     if node.op in ("@A", "@K", "@k", "@a"):
         return compile_transform.described(node)
-    all_of = values(node)
-    prepare = compile_transform.transform(src, node)
+    return _each(values(node), compile_transform.transform(src, node))
+
+
+def _each(all_of: Values, prepare: Prepare) -> Values:
+    """What an operator makes of each value."""
 
     def run(rt: Runtime) -> list[str]:
         found = all_of(rt)
@@ -182,6 +190,10 @@ def text(src: Source, node: Parameter, quoted: bool) -> Text:
         return lambda rt: str(rt.locale.length(value(rt)))
     if op in CONDITIONAL:
         return _conditional(src, node, quoted)
+    if op[0] in "#%":
+        from aish.lang import compile_trim
+
+        return compile_trim.text(src, node)
     from aish.lang import compile_transform
 
     return compile_transform.text(src, node)

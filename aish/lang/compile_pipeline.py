@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from aish.errors import AishError
+from aish.error import AishError
 from aish.lang import process, signals
 from aish.lang.control import CommandError, status_of
 from aish.lang.footprint import only_writes

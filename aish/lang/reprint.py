@@ -28,14 +28,10 @@ from aish.lang.tree import (
     Simple,
     Subshell,
     Test,
-    TestBinary,
-    TestGroup,
-    TestJoin,
-    TestNot,
-    TestUnary,
     Time,
     While,
 )
+from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, TestUnary
 from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False

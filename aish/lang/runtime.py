@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aish.errors import AishError
+    from aish.error import AishError
     from aish.lang.builtins.completion import Spec
     from aish.lang.host import History, Host
     from aish.lang.jobs import Job, JobTable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from aish.errors import AishError
+from aish.error import AishError
 from aish.lang import options
 from aish.lang.control import CommandError, Exit, Interrupted
 from aish.lang.ending import last_word

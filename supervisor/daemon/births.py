@@ -81,8 +81,7 @@ class Births:
                 # The next daemon must know device and port. And while the holder keeps the exit of the run before,
                 # it would take this spawn for that one.
                 recorder.change(row)
-                if not recorder.flush():
-                    process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
+                if not self._written(process):
                     return
                 conductor.send_acks()
             if not await self._answering(process):
@@ -96,8 +95,7 @@ class Births:
                 row.preparing = False
                 recorder.change(row)
                 conductor.lives.errands.settled(process, BEFORE)
-                if not recorder.flush():
-                    process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
+                if not self._written(process):
                     return
             if not await self._answering(process):
                 return
@@ -109,6 +107,16 @@ class Births:
             self._failed(process, error)
         else:
             conductor.spawned(process, birth)
+
+    def _written(self, process: Process) -> bool:
+        """Whether the next daemon will know of this start; False: it waits for the disk."""
+        recorder = self.conductor.recorder
+        if recorder.flush():
+            self._waits(process, None)
+            return True
+        self._waits(process, f"the process table cannot be written: {recorder.failure}")
+        process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
+        return False
 
     def _again(self, process: Process) -> None:
         """The disk may be back. Nobody has started it so far."""
@@ -156,9 +164,10 @@ class Births:
         finally:
             del self._asking[process.id]
 
-    def _waits(self, process: Process, silent: str | None) -> None:
-        if process.row.lifecycle == STARTING and process.row.reason != silent:
-            process.row.reason = silent
+    def _waits(self, process: Process, reason: str | None) -> None:
+        """Why it is not started yet, for who looks at it; None: it is about to be."""
+        if process.row.lifecycle == STARTING and process.row.reason != reason:
+            process.row.reason = reason
             self.conductor.changed(process)
 
     def silent(self, why: str | None) -> None:

@@ -195,7 +195,7 @@ class Daemon:
         self.egress = part(EGRESS_ID, plain=True)
         self.doors = Doors(self.holding, lambda door: self.gateway if door == GATEWAY else self.egress)
         self.reach = Reach(
-            self._layout(),
+            self._layout,
             self.table,
             secret=secret,
             epoch=self.epoch,
@@ -276,7 +276,7 @@ class Daemon:
             self.table, self.asking, self.recorder, self.doors, lambda id_: key.proxy_word(secret, id_, self.epoch)
         )
         self.recall = Recall(self.table, self.gpus, self.reach, self.recorder, lambda: self.sampler.owner_of)
-        self.conductor.struck = self.recall.struck
+        self.conductor.struck, self.conductor.reached_limit = self.recall.struck, self.recall.reached_limit
         self.holding.silence.told = self._silent
 
     def _lives(self, secret: bytes, epoch: int) -> bool:

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import LimitError
 from aish.model.size import format_bytes
-from aish.supervisor.daemon.cgroup import write
+from aish.supervisor.daemon.cgroup import Layout, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aish.supervisor.daemon.cgroup import Layout
     from aish.wire.spec import LimitPart
 
 CPU_PERIOD_US: Final = 100_000
@@ -29,10 +28,21 @@ _IO_FILES: Final = {"v2": "io.max", "v1": "blkio.throttle.read_bps_device"}
 
 
 class Groups:
-    """`layout` says where. What changes limits raises LimitError; the rest never raises for a group that is gone."""
+    """`probe` says where. What changes limits raises LimitError; the rest never raises for a group that is gone."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
+    def __init__(self, probe: Callable[[], Layout]) -> None:
+        self._probe = probe
+        self.layout = probe()
+
+    def _look(self) -> None:
+        """A folder that was taken away is made again: systemd tidies the groups of a unit that has ended, and of what
+        it moves to another one."""
+        if not all(map(os.path.isdir, self._bases())):
+            self.layout = renewed(self.layout, self._probe(), os.path.isdir)
+
+    def _bases(self) -> list[str]:
+        places = [self.layout.v2] if self.layout.v2 is not None else []
+        return list(dict.fromkeys((*places, *self.layout.v1.values())))
 
     # --- before and after a run ---------------------------------------------------------------------------------
 
@@ -41,6 +51,7 @@ class Groups:
 
         The caller closes them. Raises LimitError; then nothing is left behind.
         """
+        self._look()
         fds: list[int] = []
         try:
             for folder in self._wanted(id_, limits):
@@ -110,24 +121,21 @@ class Groups:
 
     def folders(self, id_: str) -> list[str]:
         """Every folder that may be a group of this process."""
-        places = [self.layout.v2] if self.layout.v2 is not None else []
-        return [f"{place}/{id_}" for place in (*places, *dict.fromkeys(self.layout.v1.values()))]
+        return [f"{place}/{id_}" for place in self._bases()]
 
     def ids(self) -> set[str]:
         """Whose groups there are."""
         found: set[str] = set()
-        for place in (self.layout.v2, *self.layout.v1.values()):
-            if place is not None:
-                with contextlib.suppress(OSError), os.scandir(place) as entries:
-                    found |= {entry.name for entry in entries if entry.is_dir()}
+        for place in self._bases():
+            with contextlib.suppress(OSError), os.scandir(place) as entries:
+                found |= {entry.name for entry in entries if entry.is_dir()}
         return found
 
     def close(self) -> None:
         """The end of this supervisor: the empty base folders go."""
-        for place in (self.layout.v2, *self.layout.v1.values()):
-            if place is not None:
-                with contextlib.suppress(OSError):
-                    os.rmdir(place)
+        for place in self._bases():
+            with contextlib.suppress(OSError):
+                os.rmdir(place)
 
     # --- limits -------------------------------------------------------------------------------------------------
 
@@ -153,6 +161,7 @@ class Groups:
 
     def _join(self, folder: str, id_: str) -> None:
         """A v1 group that was not needed so far: made now, with everybody in it, newborns too. Raises LimitError."""
+        self._look()
         try:
             os.mkdir(folder, 0o755)
             inside: set[int] = set()
@@ -280,6 +289,15 @@ class Groups:
             return "frozen 1" in _lines(f"{self.layout.v2}/{id_}/cgroup.events")
         place = self.layout.v1.get("freezer")
         return place is not None and "FROZEN" in _lines(f"{place}/{id_}/freezer.state")
+
+
+def renewed(old: Layout, new: Layout, there: Callable[[str], bool]) -> Layout:
+    """What is still there of `old`, since groups are in it, and what `new` has in place of the rest. Pure."""
+    keeps_v2 = old.v2 is not None and there(old.v2)
+    v2, v2_controllers = (old.v2, old.v2_controllers) if keeps_v2 else (new.v2, new.v2_controllers)
+    kept = {kind: folder for kind, folder in old.v1.items() if there(folder)}
+    v1 = {kind: folder for kind, folder in {**new.v1, **kept}.items() if kind not in v2_controllers}
+    return Layout(v2, v2_controllers, v1, new.why_not)
 
 
 def _emptied(folder: str) -> bool:

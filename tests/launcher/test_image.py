@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import environment
+from .conftest import Installed, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from .conftest import Installed
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +69,37 @@ def test_changed_module_is_noticed(file: str, old: str, new: str, script: str, s
     path.write_text(text.replace(old, new))
     assert kept.out("-c", script) == f"{shows}\n"
     assert kept.out("-c", script) == f"{shows}\n"
+
+
+def test_a_copy_of_the_installation_runs_its_own_files(kept: Installed, tmp_path: Path) -> None:
+    """The image that was copied along is true to files that are still there: those of the other installation."""
+    shutil.copytree(kept.place, tmp_path / "env", symlinks=True)
+    copy = Installed(tmp_path / "env")
+    path = copy.packages / "aish" / "shell" / "program.py"
+    path.write_text(path.read_text().replace('_COERCED = ("C.UTF-8"', 'VERSION = "copied"\n_COERCED = ("C.UTF-8"'))
+    assert copy.out("-c", "echo $AISH_VERSION") == "copied\n"
+    assert is_lean(copy)
+
+
+def test_deleted_or_replaced_while_a_shell_runs(kept: Installed) -> None:
+    """Fault: the running shell reads a module where the old image had it, or dies of the file that is not there."""
+    script = (
+        '{}; [[ a == a ]] && echo $((1 + 1)); a=b; echo "${{a^}}"; case a in [a-c]) echo d ;; esac; kill -l 9'
+    )
+    for change in ('rm "$IMAGE"', 'cp "$IMAGE" "$IMAGE.new"; echo >>"$IMAGE.new"; mv "$IMAGE.new" "$IMAGE"'):
+        kept.out("-c", "true")
+        done = kept.run(kept.program, "-c", script.format(change), env=kept.environ | {"IMAGE": str(kept.image)})
+        assert (done.stdout, done.stderr) == ("2\nB\nd\nKILL\n", "")
+
+
+def test_a_shell_has_enough_of_half_of_os(kept: Installed) -> None:
+    """Fault: a look at os.environ at each start loads the other half."""
+    script = kept.home / "script"
+    script.write_text('f() { case $1 in *.gz) x=${1%.*} ;; esac; }\nf a.gz; [ "$x" = a ] && echo $((1 + 1)) >&2\n')
+    for words in (("-c", "true"), (str(script),)):
+        names = kept.modules(*words)
+        assert "aish.shell" in names
+        assert names & {"_collections_abc", "typing", "re"} == set()
 
 
 @pytest.mark.parametrize("rest", [b"", b"\x05", b"aish 2\r\n" + bytes(20), b"aish 3\r\n" + b"\xff" * 100, None])
