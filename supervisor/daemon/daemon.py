@@ -351,10 +351,10 @@ class Daemon:
             caller = self.traced(peer)
         await self.ending.decided()
         self.ending.check()
-        self._look_for_changes()
+        await self._look_for_changes()
         return caller
 
-    def _look_for_changes(self) -> None:
+    async def _look_for_changes(self) -> None:
         """What a person may have changed since the last client came: the configuration, the models. Two stats."""
         config = _changed_at(settings.path())
         if config != self._config:
@@ -364,8 +364,8 @@ class Daemon:
             self.recorder.event("configured", text="; ".join(self._alerts) or f"{settings.path()} was read again")
             self.admission.reserve_bytes = self.settings.gpu_reserve_bytes
             self.link.sync()
-        self.link.look_for_models()
         self.upgrade.look()
+        await self.link.look_for_models()
 
     def _upgraded(self, build: str) -> None:
         text = "the program's files were replaced: the next daemon is made of them"
