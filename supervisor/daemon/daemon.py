@@ -295,7 +295,7 @@ class Daemon:
         self._prune()
 
     def _prune(self) -> None:
-        ended = [process for process in self.table if process.row.ended and process.row.number]
+        ended = [process for process in self.table if process.row.ended and process.row.number > 0]
         if len(ended) > KEEP_ENDED:
             ended.sort(key=lambda process: process.row.ended_s or 0.0)
             oldest = ended[: len(ended) - KEEP_ENDED * 9 // 10]
